@@ -1,0 +1,1 @@
+//! swytch-resp.

@@ -1,0 +1,1 @@
+//! The swytch server: the only crate with threads, sockets and clocks.

@@ -1,0 +1,2 @@
+//! The `swytch` binary.
+fn main() {}

@@ -1,0 +1,2 @@
+//! Development commands of the project.
+fn main() {}
