@@ -1,0 +1,522 @@
+//! The incremental request parser.
+//!
+//! A request is either a multibulk (`*2\r\n$3\r\nGET\r\n$1\r\nk\r\n`) or an inline line
+//! (`GET k\r\n`). The parser keeps its place between calls, so a request that arrives in many
+//! pieces is scanned once. Every length is checked against [`Limits`] before it is believed; no
+//! memory is reserved for what was announced but has not arrived.
+//!
+//! Invariant: the ranges of a request point into the buffer handed to [`Parser::next`] and stay
+//! true as long as the caller only appends to that buffer or tells [`Parser::rebase`] what it
+//! removed from the front.
+
+/// Where one argument lies in the query buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ArgRange {
+    /// First byte.
+    pub start: u32,
+    /// Length in bytes.
+    pub len: u32,
+}
+
+impl ArgRange {
+    /// The bytes of this argument.
+    #[inline]
+    pub fn of(self, buffer: &[u8]) -> &[u8] {
+        &buffer[self.start as usize..self.start as usize + self.len as usize]
+    }
+}
+
+/// What a client may announce.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of one argument (`proto-max-bulk-len`).
+    pub bulk_bytes_max: u64,
+    /// Before authentication a request has at most ten arguments of at most 16 KiB each.
+    pub authenticated: bool,
+}
+
+/// Longest inline request and longest length line, in bytes (Redis: PROTO_INLINE_MAX_SIZE).
+pub const INLINE_BYTES_MAX: usize = 64 * 1024;
+/// Most arguments of a request (Redis: INT_MAX).
+pub const ARGUMENTS_MAX: i64 = i32::MAX as i64;
+/// Most arguments of a request before authentication.
+pub const UNAUTHENTICATED_ARGUMENTS_MAX: i64 = 10;
+/// Most bytes of an argument before authentication.
+pub const UNAUTHENTICATED_BULK_BYTES_MAX: i64 = 16 * 1024;
+
+/// A request that breaks the protocol. The texts are Redis's own, without the `-ERR ` in front.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProtocolError {
+    /// `*` is not followed by a count in range.
+    InvalidMultibulkLength,
+    /// Too many arguments before authentication.
+    UnauthenticatedMultibulkLength,
+    /// `$` is not followed by a length in range.
+    InvalidBulkLength,
+    /// Too long an argument before authentication.
+    UnauthenticatedBulkLength,
+    /// Another byte where `$` must stand.
+    ExpectedBulk(u8),
+    /// No end of line after 64 KiB of a `*` line.
+    MultibulkLineTooLong,
+    /// No end of line after 64 KiB of a `$` line.
+    BulkLineTooLong,
+    /// No end of line after 64 KiB of an inline request.
+    InlineTooLong,
+    /// An inline request with a quote that never closes.
+    UnbalancedQuotes,
+}
+
+impl std::fmt::Display for ProtocolError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Protocol error: ")?;
+        match self {
+            Self::InvalidMultibulkLength => f.write_str("invalid multibulk length"),
+            Self::UnauthenticatedMultibulkLength => f.write_str("unauthenticated multibulk length"),
+            Self::InvalidBulkLength => f.write_str("invalid bulk length"),
+            Self::UnauthenticatedBulkLength => f.write_str("unauthenticated bulk length"),
+            Self::ExpectedBulk(byte) => write!(f, "expected '$', got '{}'", printable(*byte)),
+            Self::MultibulkLineTooLong => f.write_str("too big mbulk count string"),
+            Self::BulkLineTooLong => f.write_str("too big bulk count string"),
+            Self::InlineTooLong => f.write_str("too big inline request"),
+            Self::UnbalancedQuotes => f.write_str("unbalanced quotes in request"),
+        }
+    }
+}
+
+impl std::error::Error for ProtocolError {}
+
+/// An error line must stay one line, whatever byte a client sent.
+fn printable(byte: u8) -> char {
+    if byte == b'\r' || byte == b'\n' { ' ' } else { byte as char }
+}
+
+/// What [`Parser::next`] found.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Parsed {
+    /// A whole request; its arguments were appended to the caller's list. An empty request
+    /// (`*0`, an empty line) appends nothing and is not answered.
+    Request,
+    /// More bytes are needed.
+    Incomplete,
+}
+
+/// The place where parsing stopped.
+#[derive(Debug, Default)]
+pub struct Parser {
+    /// First byte not yet consumed.
+    position: usize,
+    /// Arguments still missing of the request at hand; 0 between requests.
+    missing: i64,
+    /// Announced length of the argument at hand.
+    bulk_len: Option<usize>,
+    /// How far the search for the end of the line at hand has come.
+    searched: usize,
+    /// Arguments of the request at hand that are already complete.
+    partial: Vec<ArgRange>,
+    /// Bytes of inline arguments that had escapes and so could not be borrowed in place.
+    unescaped: Vec<u8>,
+}
+
+impl Parser {
+    /// First byte of the buffer that a later call still needs, when no request is half read.
+    pub fn position(&self) -> usize {
+        self.position
+    }
+
+    /// First byte of the buffer that must be kept.
+    pub fn keep_from(&self) -> usize {
+        self.partial.first().map_or(self.position, |first| first.start as usize)
+    }
+
+    /// True when a request has begun and is not complete.
+    pub fn is_mid_request(&self) -> bool {
+        self.missing > 0
+    }
+
+    /// Bytes that the argument at hand still lacks, where its length is known.
+    pub fn bulk_bytes_missing(&self, buffer_len: usize) -> Option<usize> {
+        self.bulk_len.map(|len| (self.position + len + 2).saturating_sub(buffer_len))
+    }
+
+    /// Arguments of the request at hand that have arrived (`CLIENT LIST` shows their bytes).
+    pub fn partial_argument_bytes(&self) -> usize {
+        self.partial.iter().map(|range| range.len as usize).sum()
+    }
+
+    /// Tells the parser that the caller removed `removed` bytes from the front of the buffer.
+    pub fn rebase(&mut self, removed: usize) {
+        self.position -= removed;
+        self.searched = self.searched.saturating_sub(removed);
+        for range in &mut self.partial {
+            range.start -= removed as u32;
+        }
+    }
+
+    /// Looks for one request. Its arguments are appended to `arguments`.
+    ///
+    /// # Errors
+    /// A [`ProtocolError`] ends the connection: what follows in the buffer cannot be trusted.
+    #[inline]
+    pub fn next(
+        &mut self,
+        buffer: &mut Vec<u8>,
+        limits: &Limits,
+        arguments: &mut Vec<ArgRange>,
+    ) -> Result<Parsed, ProtocolError> {
+        if self.missing == 0 {
+            let Some(&first) = buffer.get(self.position) else { return Ok(Parsed::Incomplete) };
+            if first != b'*' {
+                return self.inline(buffer, arguments);
+            }
+            let Some(count) = self.length_line(
+                buffer,
+                ProtocolError::MultibulkLineTooLong,
+                ProtocolError::InvalidMultibulkLength,
+            )?
+            else {
+                return Ok(Parsed::Incomplete);
+            };
+            if count > ARGUMENTS_MAX {
+                return Err(ProtocolError::InvalidMultibulkLength);
+            }
+            if count > UNAUTHENTICATED_ARGUMENTS_MAX && !limits.authenticated {
+                return Err(ProtocolError::UnauthenticatedMultibulkLength);
+            }
+            if count <= 0 {
+                return Ok(Parsed::Request);
+            }
+            self.missing = count;
+        }
+        if self.partial.is_empty() {
+            let before = arguments.len();
+            if self.bulks(buffer, limits, arguments)? {
+                return Ok(Parsed::Request);
+            }
+            self.partial.extend(arguments.drain(before..));
+        } else {
+            let mut partial = std::mem::take(&mut self.partial);
+            let whole = self.bulks(buffer, limits, &mut partial);
+            self.partial = partial;
+            if whole? {
+                arguments.append(&mut self.partial);
+                return Ok(Parsed::Request);
+            }
+        }
+        Ok(Parsed::Incomplete)
+    }
+
+    /// Reads the missing arguments; true when the last one is complete.
+    #[inline]
+    fn bulks(
+        &mut self,
+        buffer: &[u8],
+        limits: &Limits,
+        arguments: &mut Vec<ArgRange>,
+    ) -> Result<bool, ProtocolError> {
+        while self.missing > 0 {
+            let len = match self.bulk_len {
+                Some(len) => len,
+                None => {
+                    match buffer.get(self.position) {
+                        None => return Ok(false),
+                        Some(b'$') => {}
+                        Some(&other) => {
+                            // Redis complains about the byte only once the line is there.
+                            if find_newline(buffer, self.position).is_none()
+                                && buffer.len() - self.position <= INLINE_BYTES_MAX
+                            {
+                                return Ok(false);
+                            }
+                            return Err(ProtocolError::ExpectedBulk(other));
+                        }
+                    }
+                    let Some(len) = self.length_line(
+                        buffer,
+                        ProtocolError::BulkLineTooLong,
+                        ProtocolError::InvalidBulkLength,
+                    )?
+                    else {
+                        return Ok(false);
+                    };
+                    if len < 0 || len as u64 > limits.bulk_bytes_max {
+                        return Err(ProtocolError::InvalidBulkLength);
+                    }
+                    if len > UNAUTHENTICATED_BULK_BYTES_MAX && !limits.authenticated {
+                        return Err(ProtocolError::UnauthenticatedBulkLength);
+                    }
+                    self.bulk_len = Some(len as usize);
+                    len as usize
+                }
+            };
+            // Redis trusts the two bytes behind the argument to be CR LF, and so do clients.
+            if buffer.len() - self.position < len + 2 {
+                return Ok(false);
+            }
+            arguments.push(ArgRange { start: self.position as u32, len: len as u32 });
+            self.position += len + 2;
+            self.searched = self.position;
+            self.bulk_len = None;
+            self.missing -= 1;
+        }
+        Ok(true)
+    }
+
+    /// Reads the integer between the type byte and the end of its line and steps over the line.
+    #[inline]
+    fn length_line(
+        &mut self,
+        buffer: &[u8],
+        too_long: ProtocolError,
+        invalid: ProtocolError,
+    ) -> Result<Option<i64>, ProtocolError> {
+        let digits = &buffer[self.position + 1..];
+        // Nearly all lengths have one to three digits: read them without a search for the line end.
+        let mut value: i64 = 0;
+        for (at, &byte) in digits.iter().enumerate().take(10) {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                let canonical = at > 0 && (digits[0] != b'0' || at == 1);
+                if byte == b'\r' && canonical {
+                    if digits.len() == at + 1 {
+                        return Ok(None);
+                    }
+                    self.position += at + 3;
+                    return Ok(Some(value));
+                }
+                break;
+            }
+            value = value * 10 + i64::from(digit);
+        }
+        let Some(end) = find_newline(buffer, self.searched.max(self.position)) else {
+            self.searched = buffer.len().saturating_sub(1);
+            if buffer.len() - self.position > INLINE_BYTES_MAX {
+                return Err(too_long);
+            }
+            return Ok(None);
+        };
+        // The byte behind CR is taken to be LF; wait for it.
+        if end + 1 >= buffer.len() {
+            return Ok(None);
+        }
+        let value = crate::parse_i64(&buffer[self.position + 1..end]).ok_or(invalid)?;
+        self.position = end + 2;
+        self.searched = self.position;
+        Ok(Some(value))
+    }
+
+    /// An inline request: words divided by spaces, with quotes as in a shell.
+    #[cold]
+    fn inline(
+        &mut self,
+        buffer: &mut Vec<u8>,
+        arguments: &mut Vec<ArgRange>,
+    ) -> Result<Parsed, ProtocolError> {
+        let from = self.searched.max(self.position);
+        let Some(newline) = buffer[from..].iter().position(|&byte| byte == b'\n').map(|at| at + from) else {
+            self.searched = buffer.len();
+            if buffer.len() - self.position > INLINE_BYTES_MAX {
+                return Err(ProtocolError::InlineTooLong);
+            }
+            return Ok(Parsed::Incomplete);
+        };
+        let line_start = self.position;
+        let line_end =
+            if newline > line_start && buffer[newline - 1] == b'\r' { newline - 1 } else { newline };
+        self.unescaped.clear();
+        let mut words = Vec::new();
+        split_words(&buffer[line_start..line_end], &mut self.unescaped, &mut words)?;
+        // The words, unescaped, never take more room than the line: put them in its place.
+        let mut at = line_start;
+        let mut taken = 0;
+        for len in words {
+            buffer[at..at + len].copy_from_slice(&self.unescaped[taken..taken + len]);
+            arguments.push(ArgRange { start: at as u32, len: len as u32 });
+            at += len;
+            taken += len;
+        }
+        self.position = newline + 1;
+        self.searched = self.position;
+        Ok(Parsed::Request)
+    }
+}
+
+/// Position of the next CR at or after `from`.
+fn find_newline(buffer: &[u8], from: usize) -> Option<usize> {
+    buffer[from..].iter().position(|&byte| byte == b'\r').map(|at| at + from)
+}
+
+/// Splits a line as Redis's `sdssplitargs` does: double quotes with escapes, single quotes with
+/// `\'`, and nothing but a space may follow a closing quote.
+pub fn split_words(line: &[u8], bytes: &mut Vec<u8>, lengths: &mut Vec<usize>) -> Result<(), ProtocolError> {
+    let mut at = 0;
+    loop {
+        while at < line.len() && is_space(line[at]) {
+            at += 1;
+        }
+        if at >= line.len() {
+            return Ok(());
+        }
+        let start = bytes.len();
+        at = match_word(line, at, bytes)?;
+        lengths.push(bytes.len() - start);
+    }
+}
+
+/// Appends one word that begins at `at` and returns the position behind it.
+fn match_word(line: &[u8], mut at: usize, bytes: &mut Vec<u8>) -> Result<usize, ProtocolError> {
+    while at < line.len() && !is_space(line[at]) && line[at] != 0 {
+        match line[at] {
+            quote @ (b'"' | b'\'') => {
+                at = match_quoted(line, at + 1, quote, bytes)?;
+                if at < line.len() && !is_space(line[at]) {
+                    return Err(ProtocolError::UnbalancedQuotes);
+                }
+            }
+            byte => {
+                bytes.push(byte);
+                at += 1;
+            }
+        }
+    }
+    // A NUL ends the line, as it does for the C string that Redis splits.
+    Ok(if at < line.len() && line[at] == 0 { line.len() } else { at })
+}
+
+/// Appends what stands up to the closing `quote` and returns the position behind it.
+fn match_quoted(line: &[u8], mut at: usize, quote: u8, bytes: &mut Vec<u8>) -> Result<usize, ProtocolError> {
+    while at < line.len() {
+        let rest = &line[at..];
+        match (quote, rest) {
+            (b'"', [b'\\', b'x', high, low, ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+                bytes.push(hex(*high) << 4 | hex(*low));
+                at += 4;
+            }
+            (b'"', [b'\\', escaped, ..]) => {
+                bytes.push(match escaped {
+                    b'n' => b'\n',
+                    b'r' => b'\r',
+                    b't' => b'\t',
+                    b'b' => 8,
+                    b'a' => 7,
+                    other => *other,
+                });
+                at += 2;
+            }
+            (b'\'', [b'\\', b'\'', ..]) => {
+                bytes.push(b'\'');
+                at += 2;
+            }
+            (_, [byte, ..]) if *byte == quote => return Ok(at + 1),
+            _ => {
+                bytes.push(line[at]);
+                at += 1;
+            }
+        }
+    }
+    Err(ProtocolError::UnbalancedQuotes)
+}
+
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)
+}
+
+fn hex(digit: u8) -> u8 {
+    match digit {
+        b'0'..=b'9' => digit - b'0',
+        b'a'..=b'f' => digit - b'a' + 10,
+        _ => digit - b'A' + 10,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits { bulk_bytes_max: 512 << 20, authenticated: true };
+
+    /// Parses everything in `input`, fed in pieces of `step` bytes.
+    fn check(input: &[u8], step: usize) -> (Vec<Vec<Vec<u8>>>, Option<ProtocolError>) {
+        let mut parser = Parser::default();
+        let mut buffer = Vec::new();
+        let mut requests = Vec::new();
+        for piece in input.chunks(step) {
+            buffer.extend_from_slice(piece);
+            loop {
+                let mut arguments = Vec::new();
+                match parser.next(&mut buffer, &LIMITS, &mut arguments) {
+                    Ok(Parsed::Request) => {
+                        requests.push(arguments.iter().map(|range| range.of(&buffer).to_vec()).collect())
+                    }
+                    Ok(Parsed::Incomplete) => break,
+                    Err(error) => return (requests, Some(error)),
+                }
+            }
+            let keep = parser.keep_from();
+            buffer.drain(..keep);
+            parser.rebase(keep);
+        }
+        (requests, None)
+    }
+
+    fn words(list: &[&str]) -> Vec<Vec<u8>> {
+        list.iter().map(|word| word.as_bytes().to_vec()).collect()
+    }
+
+    #[test]
+    fn requests_are_the_same_however_they_are_cut() {
+        let input = b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\nPING  \"a\\x41\\n\" 'b\\'c'\r\n*0\r\n\r\n*3\r\n$3\r\nSET\r\n$0\r\n\r\n$12\r\nhello\r\nworld\r\n";
+        let expect = vec![
+            words(&["GET", "k"]),
+            words(&["PING", "aA\n", "b'c"]),
+            vec![],
+            vec![],
+            words(&["SET", "", "hello\r\nworld"]),
+        ];
+        for step in 1..=input.len() {
+            assert_eq!(check(input, step), (expect.clone(), None), "step {step}");
+        }
+    }
+
+    #[test]
+    fn broken_requests_name_their_fault() {
+        let cases: &[(&[u8], ProtocolError)] = &[
+            (b"*a\r\n", ProtocolError::InvalidMultibulkLength),
+            (b"*3000000000\r\n", ProtocolError::InvalidMultibulkLength),
+            (b"*1\r\n$a\r\n", ProtocolError::InvalidBulkLength),
+            (b"*1\r\n$-1\r\n", ProtocolError::InvalidBulkLength),
+            (b"*1\r\n$99999999999\r\n", ProtocolError::InvalidBulkLength),
+            (b"*1\r\nfoo\r\n", ProtocolError::ExpectedBulk(b'f')),
+            (b"a \"b\r\n", ProtocolError::UnbalancedQuotes),
+            (b"a \"b\"c\r\n", ProtocolError::UnbalancedQuotes),
+        ];
+        for (input, expect) in cases {
+            for step in [1, 3, 100] {
+                assert_eq!(check(input, step).1.as_ref(), Some(expect), "{}", String::from_utf8_lossy(input));
+            }
+        }
+        let endless = vec![b'x'; INLINE_BYTES_MAX + 1];
+        assert_eq!(check(&endless, 4096).1, Some(ProtocolError::InlineTooLong));
+        let mut endless = vec![b'1'; INLINE_BYTES_MAX + 10];
+        endless[0] = b'*';
+        assert_eq!(check(&endless, 4096).1, Some(ProtocolError::MultibulkLineTooLong));
+    }
+
+    #[test]
+    fn strangers_may_announce_little() {
+        let mut parser = Parser::default();
+        let limits = Limits { authenticated: false, ..LIMITS };
+        let mut arguments = Vec::new();
+        let mut buffer = b"*11\r\n".to_vec();
+        assert_eq!(
+            parser.next(&mut buffer, &limits, &mut arguments),
+            Err(ProtocolError::UnauthenticatedMultibulkLength)
+        );
+        let mut parser = Parser::default();
+        let mut buffer = b"*1\r\n$16385\r\n".to_vec();
+        assert_eq!(
+            parser.next(&mut buffer, &limits, &mut arguments),
+            Err(ProtocolError::UnauthenticatedBulkLength)
+        );
+    }
+}

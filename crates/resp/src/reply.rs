@@ -1,0 +1,302 @@
+//! The reply writer for both protocols.
+//!
+//! One method per reply type of RESP3; under RESP2 each falls back to what Redis sends there (a map
+//! becomes a flat array, a double a bulk string, ...). Commands never look at the protocol.
+
+use crate::number::format_i64;
+
+/// The protocol a connection has chosen with HELLO.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Protocol {
+    /// The protocol of Redis up to 5, and the default.
+    #[default]
+    Resp2,
+    /// The protocol of Redis 6 and later, chosen with `HELLO 3`.
+    Resp3,
+}
+
+/// Appends replies to an output buffer.
+#[derive(Debug)]
+pub struct Reply<'a> {
+    out: &'a mut Vec<u8>,
+    protocol: Protocol,
+}
+
+impl<'a> Reply<'a> {
+    /// A writer that appends to `out`.
+    #[inline]
+    pub fn new(out: &'a mut Vec<u8>, protocol: Protocol) -> Self {
+        Reply { out, protocol }
+    }
+
+    /// The protocol that is spoken; for the rare reply whose shape Redis changes with it.
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// Changes the protocol for what follows (HELLO).
+    pub fn set_protocol(&mut self, protocol: Protocol) {
+        self.protocol = protocol;
+    }
+
+    /// Bytes written so far, to be given to [`Reply::rewind`].
+    #[inline]
+    pub fn mark(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Takes back everything after `mark`.
+    pub fn rewind(&mut self, mark: usize) {
+        self.out.truncate(mark);
+    }
+
+    /// Everything written after `mark`.
+    pub fn since(&self, mark: usize) -> &[u8] {
+        &self.out[mark..]
+    }
+
+    /// Appends bytes that are already a reply.
+    #[inline]
+    pub fn raw(&mut self, bytes: &[u8]) {
+        self.out.extend_from_slice(bytes);
+    }
+
+    /// `+OK`
+    #[inline]
+    pub fn ok(&mut self) {
+        self.raw(b"+OK\r\n");
+    }
+
+    /// A simple string; `text` has no line ends.
+    pub fn simple(&mut self, text: &str) {
+        self.out.push(b'+');
+        self.raw(text.as_bytes());
+        self.raw(b"\r\n");
+    }
+
+    /// An error line. `text` begins with its code (`ERR ...`); line ends in it become spaces.
+    pub fn error(&mut self, text: &str) {
+        self.out.push(b'-');
+        self.out.extend(text.bytes().map(|byte| if byte == b'\r' || byte == b'\n' { b' ' } else { byte }));
+        self.raw(b"\r\n");
+    }
+
+    /// An integer.
+    #[inline]
+    pub fn integer(&mut self, value: i64) {
+        self.prefixed(b':', value);
+    }
+
+    /// A length or count as an integer.
+    #[inline]
+    pub fn count(&mut self, value: usize) {
+        self.integer(value as i64);
+    }
+
+    /// A bulk string.
+    #[inline]
+    pub fn bulk(&mut self, bytes: &[u8]) {
+        // One reservation for header, body and line end.
+        self.out.reserve(bytes.len() + 32);
+        self.prefixed(b'$', bytes.len() as i64);
+        self.raw(bytes);
+        self.raw(b"\r\n");
+    }
+
+    /// A bulk string that holds an integer.
+    pub fn bulk_integer(&mut self, value: i64) {
+        let mut digits = [0; 20];
+        self.bulk(format_i64(&mut digits, value));
+    }
+
+    /// A bulk string, or null where there is none.
+    pub fn bulk_or_null(&mut self, bytes: Option<&[u8]>) {
+        match bytes {
+            Some(bytes) => self.bulk(bytes),
+            None => self.null(),
+        }
+    }
+
+    /// The absence of a value.
+    #[inline]
+    pub fn null(&mut self) {
+        self.raw(if self.protocol == Protocol::Resp3 { b"_\r\n" } else { b"$-1\r\n" });
+    }
+
+    /// The absence of an array; RESP2 writes it in its own way.
+    pub fn null_array(&mut self) {
+        self.raw(if self.protocol == Protocol::Resp3 { b"_\r\n" } else { b"*-1\r\n" });
+    }
+
+    /// Begins an array of `len` replies.
+    #[inline]
+    pub fn array(&mut self, len: usize) {
+        self.prefixed(b'*', len as i64);
+    }
+
+    /// Begins a map of `len` pairs.
+    pub fn map(&mut self, len: usize) {
+        match self.protocol {
+            Protocol::Resp3 => self.prefixed(b'%', len as i64),
+            Protocol::Resp2 => self.array(len * 2),
+        }
+    }
+
+    /// Begins a set of `len` members.
+    pub fn set(&mut self, len: usize) {
+        match self.protocol {
+            Protocol::Resp3 => self.prefixed(b'~', len as i64),
+            Protocol::Resp2 => self.array(len),
+        }
+    }
+
+    /// Begins an out-of-band message of `len` parts.
+    pub fn push(&mut self, len: usize) {
+        match self.protocol {
+            Protocol::Resp3 => self.prefixed(b'>', len as i64),
+            Protocol::Resp2 => self.array(len),
+        }
+    }
+
+    /// A boolean; 0 or 1 under RESP2.
+    pub fn boolean(&mut self, value: bool) {
+        match self.protocol {
+            Protocol::Resp3 => self.raw(if value { b"#t\r\n" } else { b"#f\r\n" }),
+            Protocol::Resp2 => self.integer(i64::from(value)),
+        }
+    }
+
+    /// A double, written with the fewest digits that read back as the same value.
+    pub fn double(&mut self, value: f64) {
+        let text = format_double(value);
+        match self.protocol {
+            Protocol::Resp3 => {
+                self.out.push(b',');
+                self.raw(text.as_bytes());
+                self.raw(b"\r\n");
+            }
+            Protocol::Resp2 => self.bulk(text.as_bytes()),
+        }
+    }
+
+    /// Text for people, with its format (`txt` or `mkd`).
+    pub fn verbatim(&mut self, format: &str, text: &[u8]) {
+        match self.protocol {
+            Protocol::Resp3 => {
+                self.prefixed(b'=', text.len() as i64 + 4);
+                self.raw(format.as_bytes());
+                self.raw(b":");
+                self.raw(text);
+                self.raw(b"\r\n");
+            }
+            Protocol::Resp2 => self.bulk(text),
+        }
+    }
+
+    /// An integer of any size, given in decimal.
+    pub fn big_number(&mut self, digits: &str) {
+        match self.protocol {
+            Protocol::Resp3 => {
+                self.out.push(b'(');
+                self.raw(digits.as_bytes());
+                self.raw(b"\r\n");
+            }
+            Protocol::Resp2 => self.bulk(digits.as_bytes()),
+        }
+    }
+
+    #[inline]
+    fn prefixed(&mut self, kind: u8, value: i64) {
+        // Small non-negative numbers are by far the most: no division, one copy.
+        if (0..10).contains(&value) {
+            self.raw(&[kind, b'0' + value as u8, b'\r', b'\n']);
+            return;
+        }
+        if (10..100).contains(&value) {
+            self.raw(&[kind, b'0' + (value / 10) as u8, b'0' + (value % 10) as u8, b'\r', b'\n']);
+            return;
+        }
+        self.out.push(kind);
+        let mut digits = [0; 20];
+        let text = format_i64(&mut digits, value);
+        self.out.extend_from_slice(text);
+        self.raw(b"\r\n");
+    }
+}
+
+/// A double as Redis 7 and later write it: integers without a fraction, `inf`, `nan`, else the
+/// shortest digits that read back as the same value, with an exponent outside 1e-5..1e17.
+pub fn format_double(value: f64) -> String {
+    if value.is_nan() {
+        return "nan".to_owned();
+    }
+    if value.is_infinite() {
+        return if value > 0.0 { "inf".to_owned() } else { "-inf".to_owned() };
+    }
+    if value == 0.0 {
+        return if value.is_sign_negative() { "-0".to_owned() } else { "0".to_owned() };
+    }
+    let magnitude = value.abs();
+    if (1e-5..1e17).contains(&magnitude) {
+        return format!("{value}");
+    }
+    let text = format!("{value:e}");
+    match text.split_once('e') {
+        Some((digits, exponent)) if !exponent.starts_with('-') => format!("{digits}e+{exponent:0>2}"),
+        Some((digits, exponent)) => format!("{digits}e-{:0>2}", &exponent[1..]),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(protocol: Protocol, write: impl Fn(&mut Reply<'_>)) -> String {
+        let mut out = Vec::new();
+        write(&mut Reply::new(&mut out, protocol));
+        String::from_utf8(out).expect("the replies of this test are text")
+    }
+
+    #[test]
+    fn each_type_falls_back_under_resp2() {
+        let all = |reply: &mut Reply<'_>| {
+            reply.map(1);
+            reply.set(12);
+            reply.null();
+            reply.null_array();
+            reply.boolean(true);
+            reply.double(1.5);
+            reply.verbatim("txt", b"hi");
+            reply.integer(-1234);
+        };
+        assert_eq!(
+            written(Protocol::Resp2, all),
+            "*2\r\n*12\r\n$-1\r\n*-1\r\n:1\r\n$3\r\n1.5\r\n$2\r\nhi\r\n:-1234\r\n"
+        );
+        assert_eq!(
+            written(Protocol::Resp3, all),
+            "%1\r\n~12\r\n_\r\n_\r\n#t\r\n,1.5\r\n=6\r\ntxt:hi\r\n:-1234\r\n"
+        );
+    }
+
+    #[test]
+    fn an_error_stays_one_line() {
+        assert_eq!(written(Protocol::Resp2, |reply| reply.error("ERR a\r\nb")), "-ERR a  b\r\n");
+    }
+
+    #[test]
+    fn doubles_are_short() {
+        for (value, expect) in [
+            (0.1, "0.1"),
+            (3.0, "3"),
+            (1e17, "1e+17"),
+            (1e-7, "1e-07"),
+            (f64::INFINITY, "inf"),
+            (-0.0, "-0"),
+            (123456789.125, "123456789.125"),
+        ] {
+            assert_eq!(format_double(value), expect);
+        }
+    }
+}
