@@ -5,10 +5,8 @@
 //!
 //! Source: the Redis protocol specification (RESP2, RESP3) and the limits of Redis 7 and 8.
 
-pub mod number;
 pub mod parse;
 pub mod reply;
 
-pub use number::{parse_i64, push_i64};
 pub use parse::{ArgRange, Limits, Parsed, Parser, ProtocolError};
 pub use reply::{Protocol, Reply};

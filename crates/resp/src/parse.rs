@@ -299,7 +299,7 @@ impl Parser {
         if end + 1 >= buffer.len() {
             return Ok(None);
         }
-        let value = crate::parse_i64(&buffer[self.position + 1..end]).ok_or(invalid)?;
+        let value = swytch_decimal::parse_i64(&buffer[self.position + 1..end]).ok_or(invalid)?;
         self.position = end + 2;
         self.searched = self.position;
         Ok(Some(value))

@@ -1,5 +1,8 @@
 //! Decimal integers as Redis reads and writes them.
 
+/// Bytes that the longest 64-bit integer takes in decimal, sign included.
+pub const INTEGER_DIGITS_MAX: usize = 20;
+
 /// Parses a canonical decimal integer: no spaces, no plus sign, no leading zeros, no overflow.
 ///
 /// This is the strict rule by which Redis decides that a string *is* an integer (`string2ll`).
@@ -44,13 +47,13 @@ const PAIRS: &[u8; 200] = b"0001020304050607080910111213141516171819\
 /// Appends `value` in decimal.
 #[inline]
 pub fn push_i64(out: &mut Vec<u8>, value: i64) {
-    let mut digits = [0u8; 20];
+    let mut digits = [0u8; INTEGER_DIGITS_MAX];
     out.extend_from_slice(format_i64(&mut digits, value));
 }
 
 /// Writes `value` in decimal into `digits` and returns the part that holds it.
 #[inline]
-pub fn format_i64(digits: &mut [u8; 20], value: i64) -> &[u8] {
+pub fn format_i64(digits: &mut [u8; INTEGER_DIGITS_MAX], value: i64) -> &[u8] {
     let mut rest = value.unsigned_abs();
     let mut at = digits.len();
     while rest >= 100 {

@@ -1,0 +1,9 @@
+//! Numbers in decimal, as Redis reads and writes them: integers, doubles.
+//!
+//! A leaf that both the protocol and the keyspace stand on, so that neither needs the other.
+
+pub mod double;
+pub mod integer;
+
+pub use double::format_double;
+pub use integer::{INTEGER_DIGITS_MAX, format_i64, parse_i64, push_i64};

@@ -1,0 +1,629 @@
+//! Entries: a key, its value and its metadata in one allocation.
+//!
+//! ```text
+//! header (8 bytes): kind, flags, key length, access clock (24 bits), embedded length
+//! [expiry  u64]     when flags has EXPIRES
+//! [pointer u64]     when the value lives elsewhere (long strings, lists, ...)
+//! [length  u32]     when the key has 255 bytes or more
+//! key bytes
+//! embedded value    short string, or an integer in 1, 2, 4 or 8 bytes
+//! ```
+//!
+//! The size of an entry follows from its header alone, so nothing else is stored about it.
+//! `unsafe` is confined to this file and `table`; an entry is reached only under its shard's lock.
+
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+
+use crate::UnixMs;
+use crate::types::list::List;
+
+/// Longest string that is stored inside its entry.
+pub const EMBEDDED_BYTES_MAX: usize = 1024;
+/// Longest string whose encoding is called `embstr` (Redis: OBJ_ENCODING_EMBSTR_SIZE_LIMIT).
+pub const EMBSTR_BYTES_MAX: usize = 44;
+
+/// Values of this many allocations, or bytes of a string, are freed in the background.
+const COSTLY_NODES: usize = 64;
+const COSTLY_STRING_BYTES: usize = 1 << 20;
+
+const KEY_LEN_LONG: u8 = 255;
+const FLAG_EXPIRES: u8 = 1;
+
+#[repr(C, align(8))]
+struct Header {
+    kind: Kind,
+    flags: u8,
+    key_len: u8,
+    clock: [u8; 3],
+    embedded_len: u16,
+}
+
+const HEADER_BYTES: usize = size_of::<Header>();
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Kind {
+    /// An integer in `embedded_len` bytes, little-endian.
+    Integer,
+    /// A string inside the entry.
+    Embedded,
+    /// A string in its own growable allocation.
+    Raw,
+    List,
+}
+
+impl Kind {
+    fn has_pointer(self) -> bool {
+        matches!(self, Kind::Raw | Kind::List)
+    }
+}
+
+/// The data type of a value, as TYPE names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Type {
+    /// Strings, counters, bitmaps.
+    String,
+    /// Lists.
+    List,
+}
+
+impl Type {
+    /// The name that TYPE and SCAN's TYPE option use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Type::String => "string",
+            Type::List => "list",
+        }
+    }
+}
+
+/// A value as readers see it.
+#[derive(Clone, Copy, Debug)]
+pub enum Value<'a> {
+    /// A string that is a canonical 64-bit integer.
+    Integer(i64),
+    /// Any other string.
+    Bytes(&'a [u8]),
+    /// A list.
+    List(&'a List),
+}
+
+/// A value as a new entry takes it.
+#[derive(Debug)]
+pub enum NewValue<'a> {
+    /// Stored as an integer when it is a canonical one, embedded when short, else on its own.
+    String(&'a [u8]),
+    /// An integer.
+    Integer(i64),
+    /// A string that keeps room to grow, whatever its length.
+    Raw(Vec<u8>),
+    /// A list.
+    List(Box<List>),
+}
+
+/// An owned entry. It frees its value when dropped.
+#[derive(Debug)]
+pub struct Entry(NonNull<Header>);
+
+// SAFETY: an entry owns everything it points to, and every value type is Send.
+unsafe impl Send for Entry {}
+
+/// A borrowed entry.
+#[derive(Clone, Copy, Debug)]
+pub struct EntryRef<'a> {
+    header: NonNull<Header>,
+    borrow: PhantomData<&'a Header>,
+}
+
+/// Where the parts of an entry lie.
+struct Parts {
+    key_at: usize,
+    value_at: usize,
+    bytes: usize,
+}
+
+impl Parts {
+    fn new(kind: Kind, expires: bool, key_len: usize, embedded_len: usize) -> Self {
+        let mut at = HEADER_BYTES;
+        at += if expires { 8 } else { 0 };
+        at += if kind.has_pointer() { 8 } else { 0 };
+        at += if key_len >= usize::from(KEY_LEN_LONG) { 4 } else { 0 };
+        let value_at = at + key_len;
+        Parts { key_at: at, value_at, bytes: (value_at + embedded_len).next_multiple_of(8) }
+    }
+
+    fn layout(&self) -> Layout {
+        Layout::from_size_align(self.bytes, align_of::<Header>())
+            .expect("an entry is far smaller than isize::MAX")
+    }
+}
+
+/// The integer a string stands for, if storing it as one loses nothing.
+#[inline]
+fn as_integer(text: &[u8]) -> Option<i64> {
+    match text {
+        [] | [_, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, ..] => None,
+        [b'0'..=b'9' | b'-', ..] => swytch_decimal::parse_i64(text),
+        _ => None,
+    }
+}
+
+/// Bytes an integer is stored in.
+fn integer_width(value: i64) -> usize {
+    match value {
+        -0x80..=0x7f => 1,
+        -0x8000..=0x7fff => 2,
+        -0x8000_0000..=0x7fff_ffff => 4,
+        _ => 8,
+    }
+}
+
+impl Entry {
+    /// A new entry.
+    pub fn new(key: &[u8], value: NewValue<'_>, expire_at_ms: Option<UnixMs>, clock: u32) -> Entry {
+        let expires = expire_at_ms.is_some();
+        let entry = match value {
+            NewValue::String(text) => match as_integer(text) {
+                Some(number) => Self::with_integer(key, number, expires),
+                None if text.len() <= EMBEDDED_BYTES_MAX => {
+                    Self::allocate(Kind::Embedded, key, expires, None, text)
+                }
+                None => Self::with_raw(key, text.to_vec(), expires),
+            },
+            NewValue::Integer(number) => Self::with_integer(key, number, expires),
+            NewValue::Raw(bytes) => Self::with_raw(key, bytes, expires),
+            NewValue::List(list) => {
+                Self::allocate(Kind::List, key, expires, Some(Box::into_raw(list) as u64), &[])
+            }
+        };
+        if let Some(at_ms) = expire_at_ms {
+            entry.as_ref().set_expire_in_place(at_ms);
+        }
+        entry.as_ref().set_clock(clock);
+        entry
+    }
+
+    fn with_integer(key: &[u8], number: i64, expires: bool) -> Entry {
+        let width = integer_width(number);
+        Self::allocate(Kind::Integer, key, expires, None, &number.to_le_bytes()[..width])
+    }
+
+    fn with_raw(key: &[u8], bytes: Vec<u8>, expires: bool) -> Entry {
+        Self::allocate(Kind::Raw, key, expires, Some(Box::into_raw(Box::new(bytes)) as u64), &[])
+    }
+
+    #[inline]
+    fn allocate(kind: Kind, key: &[u8], expires: bool, pointer: Option<u64>, embedded: &[u8]) -> Entry {
+        let parts = Parts::new(kind, expires, key.len(), embedded.len());
+        let layout = parts.layout();
+        // SAFETY: the layout is never empty; every write below stays within `parts.bytes`, by `Parts::new`.
+        unsafe {
+            let base = alloc(layout);
+            let Some(header) = NonNull::new(base.cast::<Header>()) else { handle_alloc_error(layout) };
+            header.write(Header {
+                kind,
+                flags: if expires { FLAG_EXPIRES } else { 0 },
+                key_len: key.len().min(usize::from(KEY_LEN_LONG)) as u8,
+                clock: [0; 3],
+                embedded_len: embedded.len() as u16,
+            });
+            if let Some(pointer) = pointer {
+                base.add(HEADER_BYTES + if expires { 8 } else { 0 }).cast::<u64>().write(pointer);
+            }
+            if key.len() >= usize::from(KEY_LEN_LONG) {
+                base.add(parts.key_at - 4).cast::<u32>().write_unaligned(key.len() as u32);
+            }
+            std::ptr::copy_nonoverlapping(key.as_ptr(), base.add(parts.key_at), key.len());
+            std::ptr::copy_nonoverlapping(embedded.as_ptr(), base.add(parts.value_at), embedded.len());
+            Entry(header)
+        }
+    }
+
+    /// Gives up ownership; [`Entry::from_raw`] takes it back.
+    pub(crate) fn into_raw(self) -> *mut u8 {
+        let raw = self.0.as_ptr().cast::<u8>();
+        std::mem::forget(self);
+        raw
+    }
+
+    /// # Safety
+    /// `raw` comes from [`Entry::into_raw`] and is owned by nobody else.
+    pub(crate) unsafe fn from_raw(raw: *mut u8) -> Entry {
+        // SAFETY: into_raw never returns null.
+        Entry(unsafe { NonNull::new_unchecked(raw.cast()) })
+    }
+
+    /// Borrows the entry.
+    pub fn as_ref(&self) -> EntryRef<'_> {
+        EntryRef { header: self.0, borrow: PhantomData }
+    }
+
+    /// The list inside, when it is one.
+    pub fn list_mut(&mut self) -> Option<&mut List> {
+        let entry = self.as_ref();
+        if entry.header().kind != Kind::List {
+            return None;
+        }
+        // SAFETY: the pointer of a List entry comes from Box<List>, and `&mut self` makes us its only user.
+        Some(unsafe { &mut *entry.pointer().cast::<List>() })
+    }
+
+    /// The growable string inside, when it is one.
+    pub fn raw_mut(&mut self) -> Option<&mut Vec<u8>> {
+        let entry = self.as_ref();
+        if entry.header().kind != Kind::Raw {
+            return None;
+        }
+        // SAFETY: as in `list_mut`.
+        Some(unsafe { &mut *entry.pointer().cast::<Vec<u8>>() })
+    }
+
+    /// Overwrites the value in place when an entry of the same size holds the new one; the expiry
+    /// must be kept or be present on both sides. False leaves the entry as it was.
+    #[inline]
+    pub fn overwrite(&mut self, value: &[u8], expire_at_ms: Option<UnixMs>) -> bool {
+        let entry = self.as_ref();
+        if entry.expires() != expire_at_ms.is_some() || entry.header().kind.has_pointer() {
+            return false;
+        }
+        let number_bytes;
+        let (kind, bytes) = match as_integer(value) {
+            Some(number) => {
+                number_bytes = number.to_le_bytes();
+                (Kind::Integer, &number_bytes[..integer_width(number)])
+            }
+            None => (Kind::Embedded, value),
+        };
+        if bytes.len() > EMBEDDED_BYTES_MAX {
+            return false;
+        }
+        let old = entry.parts();
+        let new = Parts::new(kind, expire_at_ms.is_some(), entry.key().len(), bytes.len());
+        if old.bytes != new.bytes {
+            return false;
+        }
+        // SAFETY: both layouts are `new.bytes` long and the key stays where it is, since neither kind has a
+        // pointer and the expiry's presence is unchanged. `value` cannot lie in this entry: `&mut self`.
+        unsafe {
+            let header = self.0.as_ptr();
+            (*header).kind = kind;
+            (*header).embedded_len = bytes.len() as u16;
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), header.cast::<u8>().add(new.value_at), bytes.len());
+        }
+        if let Some(at_ms) = expire_at_ms {
+            self.as_ref().set_expire_in_place(at_ms);
+        }
+        true
+    }
+
+    /// Overwrites an integer in place; false when it needs another size of entry.
+    #[inline]
+    pub fn overwrite_integer(&mut self, number: i64) -> bool {
+        let entry = self.as_ref();
+        let width = integer_width(number);
+        if entry.header().kind != Kind::Integer {
+            return false;
+        }
+        let old = entry.parts();
+        let new = Parts::new(Kind::Integer, entry.expires(), entry.key().len(), width);
+        if old.bytes != new.bytes {
+            return false;
+        }
+        // SAFETY: the entry has `new.bytes` bytes, which the integer ends within.
+        unsafe {
+            let header = self.0.as_ptr();
+            (*header).embedded_len = width as u16;
+            let bytes = number.to_le_bytes();
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), header.cast::<u8>().add(new.value_at), width);
+        }
+        true
+    }
+
+    /// The same entry with another expiry, or under another key when `key` is given.
+    pub fn rebuilt(self, key: Option<&[u8]>, expire_at_ms: Option<UnixMs>) -> Entry {
+        let old = self.as_ref();
+        let header = old.header();
+        let expires = expire_at_ms.is_some();
+        let pointer = header.kind.has_pointer().then(|| old.pointer() as u64);
+        let new = Self::allocate(header.kind, key.unwrap_or(old.key()), expires, pointer, old.embedded());
+        if let Some(at_ms) = expire_at_ms {
+            new.as_ref().set_expire_in_place(at_ms);
+        }
+        new.as_ref().set_clock(old.clock());
+        self.free_shell();
+        new
+    }
+
+    /// A deep copy under another key, with its expiry.
+    pub fn duplicated(source: EntryRef<'_>, key: &[u8], clock: u32) -> Entry {
+        let value = match source.header().kind {
+            Kind::Integer | Kind::Embedded => {
+                let copy =
+                    Self::allocate(source.header().kind, key, source.expires(), None, source.embedded());
+                if let Some(at_ms) = source.expire_at_ms() {
+                    copy.as_ref().set_expire_in_place(at_ms);
+                }
+                copy.as_ref().set_clock(clock);
+                return copy;
+            }
+            Kind::Raw | Kind::List => match source.value() {
+                Value::Bytes(bytes) => NewValue::Raw(bytes.to_vec()),
+                Value::List(list) => NewValue::List(Box::new(list.clone())),
+                Value::Integer(number) => NewValue::Integer(number),
+            },
+        };
+        Entry::new(key, value, source.expire_at_ms(), clock)
+    }
+
+    /// Frees the entry but not the value behind its pointer.
+    fn free_shell(self) {
+        let layout = self.as_ref().parts().layout();
+        // SAFETY: the entry was allocated with this layout, which its header still describes.
+        unsafe { dealloc(self.0.as_ptr().cast(), layout) };
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let entry = self.as_ref();
+        let pointer = entry.header().kind.has_pointer().then(|| entry.pointer());
+        let layout = entry.parts().layout();
+        // SAFETY: the pointer, if any, came from a Box of the type that the kind names; the shell was
+        // allocated with this layout; `drop` runs once.
+        unsafe {
+            match (entry.header().kind, pointer) {
+                (Kind::Raw, Some(pointer)) => drop(Box::from_raw(pointer.cast::<Vec<u8>>())),
+                (Kind::List, Some(pointer)) => drop(Box::from_raw(pointer.cast::<List>())),
+                _ => {}
+            }
+            dealloc(self.0.as_ptr().cast(), layout);
+        }
+    }
+}
+
+impl<'a> EntryRef<'a> {
+    /// # Safety
+    /// `raw` comes from [`Entry::into_raw`] and stays alive and unmoved for `'a`.
+    #[inline]
+    pub(crate) unsafe fn from_raw(raw: *mut u8) -> EntryRef<'a> {
+        // SAFETY: into_raw never returns null.
+        EntryRef { header: unsafe { NonNull::new_unchecked(raw.cast()) }, borrow: PhantomData }
+    }
+
+    #[inline]
+    fn header(self) -> &'a Header {
+        // SAFETY: the entry is alive for 'a. Only the clock changes behind a shared reference, and it is
+        // read and written through `clock_bytes`.
+        unsafe { self.header.as_ref() }
+    }
+
+    fn base(self) -> *mut u8 {
+        self.header.as_ptr().cast()
+    }
+
+    #[inline]
+    fn parts(self) -> Parts {
+        let header = self.header();
+        Parts::new(header.kind, self.expires(), self.key_len(), usize::from(header.embedded_len))
+    }
+
+    fn expires(self) -> bool {
+        self.header().flags & FLAG_EXPIRES != 0
+    }
+
+    #[inline]
+    fn key_len(self) -> usize {
+        let header = self.header();
+        if header.key_len < KEY_LEN_LONG {
+            return usize::from(header.key_len);
+        }
+        let at =
+            HEADER_BYTES + if self.expires() { 8 } else { 0 } + if header.kind.has_pointer() { 8 } else { 0 };
+        // SAFETY: a key of 255 bytes or more has its length there.
+        unsafe { self.base().add(at).cast::<u32>().read_unaligned() as usize }
+    }
+
+    fn pointer(self) -> *mut u8 {
+        debug_assert!(self.header().kind.has_pointer());
+        // SAFETY: a kind with a pointer has it behind header and expiry.
+        unsafe {
+            self.base().add(HEADER_BYTES + if self.expires() { 8 } else { 0 }).cast::<u64>().read() as *mut u8
+        }
+    }
+
+    /// The key.
+    #[inline]
+    pub fn key(self) -> &'a [u8] {
+        let len = self.key_len();
+        let header = self.header();
+        let at = HEADER_BYTES
+            + if self.expires() { 8 } else { 0 }
+            + if header.kind.has_pointer() { 8 } else { 0 }
+            + if len >= usize::from(KEY_LEN_LONG) { 4 } else { 0 };
+        // SAFETY: the key's bytes lie there, by `Parts::new`.
+        unsafe { std::slice::from_raw_parts(self.base().add(at), len) }
+    }
+
+    #[inline]
+    fn embedded(self) -> &'a [u8] {
+        let len = usize::from(self.header().embedded_len);
+        let key = self.key();
+        // SAFETY: the embedded value follows the key.
+        unsafe { std::slice::from_raw_parts(key.as_ptr().add(key.len()), len) }
+    }
+
+    /// The value.
+    #[inline]
+    pub fn value(self) -> Value<'a> {
+        match self.header().kind {
+            Kind::Embedded => Value::Bytes(self.embedded()),
+            Kind::Integer => {
+                let bytes = self.embedded();
+                Value::Integer(match *bytes {
+                    [a] => i64::from(a as i8),
+                    [a, b] => i64::from(i16::from_le_bytes([a, b])),
+                    [a, b, c, d] => i64::from(i32::from_le_bytes([a, b, c, d])),
+                    _ => i64::from_le_bytes(bytes.try_into().expect("an integer has 1, 2, 4 or 8 bytes")),
+                })
+            }
+            // SAFETY: the pointer came from a Box of this type and lives as long as the entry.
+            Kind::Raw => Value::Bytes(unsafe { &*self.pointer().cast::<Vec<u8>>() }),
+            // SAFETY: likewise.
+            Kind::List => Value::List(unsafe { &*self.pointer().cast::<List>() }),
+        }
+    }
+
+    /// The data type.
+    pub fn data_type(self) -> Type {
+        match self.header().kind {
+            Kind::Integer | Kind::Embedded | Kind::Raw => Type::String,
+            Kind::List => Type::List,
+        }
+    }
+
+    /// The name of the encoding, as OBJECT ENCODING answers it.
+    pub fn encoding(self) -> &'static str {
+        match self.value() {
+            Value::Integer(_) => "int",
+            Value::Bytes(bytes) => {
+                if self.header().kind == Kind::Embedded && bytes.len() <= EMBSTR_BYTES_MAX {
+                    "embstr"
+                } else {
+                    "raw"
+                }
+            }
+            Value::List(list) => list.encoding(),
+        }
+    }
+
+    /// When the key expires.
+    #[inline]
+    pub fn expire_at_ms(self) -> Option<UnixMs> {
+        if !self.expires() {
+            return None;
+        }
+        // SAFETY: an entry that expires has its expiry behind the header.
+        Some(unsafe { self.base().add(HEADER_BYTES).cast::<u64>().read() })
+    }
+
+    /// Overwrites the expiry of an entry that has one.
+    pub(crate) fn set_expire_in_place(self, at_ms: UnixMs) {
+        debug_assert!(self.expires());
+        // SAFETY: as above; the shard's lock keeps other readers away.
+        unsafe { self.base().add(HEADER_BYTES).cast::<u64>().write(at_ms) };
+    }
+
+    fn clock_bytes(self) -> *mut [u8; 3] {
+        // SAFETY: the header is alive; no reference to the clock is ever formed.
+        unsafe { std::ptr::addr_of_mut!((*self.header.as_ptr()).clock) }
+    }
+
+    /// The access clock: 24 bits whose meaning the eviction policy sets.
+    #[inline]
+    pub fn clock(self) -> u32 {
+        // SAFETY: the pointer is valid, see `clock_bytes`.
+        let [a, b, c] = unsafe { self.clock_bytes().read() };
+        u32::from_le_bytes([a, b, c, 0])
+    }
+
+    /// Sets the access clock.
+    #[inline]
+    pub fn set_clock(self, clock: u32) {
+        let [a, b, c, _] = clock.to_le_bytes();
+        // SAFETY: the pointer is valid; the shard's lock keeps other accesses away.
+        unsafe { self.clock_bytes().write([a, b, c]) };
+    }
+
+    /// True when freeing the value takes long enough to delay others.
+    pub(crate) fn is_costly_to_free(self) -> bool {
+        match self.value() {
+            Value::Integer(_) => false,
+            Value::Bytes(bytes) => bytes.len() >= COSTLY_STRING_BYTES,
+            Value::List(list) => list.nodes() >= COSTLY_NODES,
+        }
+    }
+
+    /// Bytes the entry takes, its value included (MEMORY USAGE).
+    pub fn memory_bytes(self) -> usize {
+        let outside = match (self.header().kind, self.value()) {
+            (Kind::Raw, Value::Bytes(_)) => {
+                // SAFETY: a Raw entry points to a Vec.
+                size_of::<Vec<u8>>() + unsafe { (*self.pointer().cast::<Vec<u8>>()).capacity() }
+            }
+            (_, Value::List(list)) => list.memory_bytes(),
+            _ => 0,
+        };
+        self.parts().bytes + outside
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(entry: &Entry) -> Vec<u8> {
+        match entry.as_ref().value() {
+            Value::Integer(number) => number.to_string().into_bytes(),
+            Value::Bytes(bytes) => bytes.to_vec(),
+            Value::List(_) => panic!("not a string"),
+        }
+    }
+
+    #[test]
+    fn keys_and_values_of_every_length_come_back() {
+        for key_len in [0, 1, 7, 12, 254, 255, 256, 70_000] {
+            for value_len in [0, 1, 32, 44, 45, 1024, 1025, 5000] {
+                for expire in [None, Some(77)] {
+                    let key = vec![b'k'; key_len];
+                    let value = vec![b'v'; value_len];
+                    let entry = Entry::new(&key, NewValue::String(&value), expire, 0x123456);
+                    assert_eq!(entry.as_ref().key(), key);
+                    assert_eq!(text(&entry), value);
+                    assert_eq!(entry.as_ref().expire_at_ms(), expire);
+                    assert_eq!(entry.as_ref().clock(), 0x123456);
+                    let entry = entry.rebuilt(Some(b"other"), Some(5));
+                    assert_eq!(entry.as_ref().key(), b"other");
+                    assert_eq!(text(&entry), value);
+                    assert_eq!(entry.as_ref().expire_at_ms(), Some(5));
+                    assert_eq!(text(&Entry::duplicated(entry.as_ref(), b"copy", 0)), value);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn integers_are_stored_in_their_width() {
+        for number in [0, 1, -1, 127, 128, -129, 40_000, -3_000_000_000, i64::MAX, i64::MIN] {
+            let digits = number.to_string();
+            let entry = Entry::new(b"counter", NewValue::String(digits.as_bytes()), None, 0);
+            assert_eq!(entry.as_ref().encoding(), "int");
+            assert_eq!(text(&entry), digits.as_bytes());
+        }
+        for not_number in ["01", "1.0", "-0", "99999999999999999999"] {
+            let entry = Entry::new(b"k", NewValue::String(not_number.as_bytes()), None, 0);
+            assert_eq!(entry.as_ref().encoding(), "embstr");
+        }
+    }
+
+    #[test]
+    fn overwriting_keeps_the_allocation_or_refuses() {
+        let mut entry = Entry::new(b"key", NewValue::String(b"0123456789"), None, 0);
+        assert!(entry.overwrite(b"abcdefghij", None));
+        assert_eq!(text(&entry), b"abcdefghij");
+        assert!(!entry.overwrite(&[b'x'; 40], None));
+        assert!(!entry.overwrite(b"abcdefghij", Some(1)));
+        let mut entry = Entry::new(b"key", NewValue::Integer(100), None, 0);
+        assert!(entry.overwrite_integer(127));
+        assert_eq!(text(&entry), b"127");
+        assert!(!entry.overwrite_integer(i64::MAX));
+    }
+
+    #[test]
+    fn a_small_string_costs_its_bytes_and_eight_more() {
+        let entry = Entry::new(&[b'k'; 12], NewValue::String(&[b'v'; 32]), None, 0);
+        assert_eq!(entry.as_ref().memory_bytes(), 56);
+    }
+}

@@ -1,0 +1,302 @@
+//! What a command sees of the keyspace while it holds its locks.
+//!
+//! [`Keyspace`] only reads; [`KeyspaceMut`] adds the primitives that change, one method per
+//! [`Effect`](crate::Effect). A command declared read-only is given the former, so one that writes does not
+//! compile. Expired keys are invisible to both; a reader notes those it met, and they are removed
+//! before the locks are released.
+
+mod write;
+mod write_list;
+mod write_string;
+
+use std::cell::{Cell, RefCell};
+
+use crate::entry::{EntryRef, Value};
+use crate::shard::{LockScope, Locked};
+use crate::table::{SCAN_POSITION_BITS, Table};
+use crate::types::list::List;
+use crate::types::string::Text;
+use crate::{Key, UnixMs};
+
+pub use write::{Changes, Expiry, KeyspaceMut, SetCondition};
+pub use write_list::clamp_range;
+pub use write_string::IncrementError;
+
+/// The value has another type than the command works on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WrongType;
+
+/// What reading left behind; the server adds it to its statistics.
+#[derive(Debug, Default)]
+pub struct Lookups {
+    /// Reads that found their key.
+    pub hits: Cell<u64>,
+    /// Reads that did not.
+    pub misses: Cell<u64>,
+}
+
+/// A read-only view under held locks.
+#[derive(Debug)]
+pub struct Keyspace<'s> {
+    locked: Locked<'s>,
+    db: u32,
+    now_ms: UnixMs,
+    /// Accesses set the clock of an entry, unless the client asked not to (CLIENT NO-TOUCH).
+    touch: bool,
+    /// Expired keys are visible while effects of another server are applied: it decides when they go.
+    ignore_expiry: bool,
+    lookups: Lookups,
+    expired: RefCell<Vec<(u32, Box<[u8]>)>>,
+}
+
+/// The access clock at a time: seconds, modulo 2^24 (Redis: LRU_CLOCK).
+pub fn access_clock(now_ms: UnixMs) -> u32 {
+    (now_ms / 1000) as u32 & 0xff_ffff
+}
+
+impl<'s> Keyspace<'s> {
+    /// A view of database `db` at time `now_ms`.
+    pub fn new(locked: Locked<'s>, db: u32, now_ms: UnixMs) -> Self {
+        Keyspace {
+            locked,
+            db,
+            now_ms,
+            touch: true,
+            ignore_expiry: false,
+            lookups: Lookups::default(),
+            expired: RefCell::new(Vec::new()),
+        }
+    }
+
+    /// Time of the command, the same for all of a transaction.
+    pub fn now_ms(&self) -> UnixMs {
+        self.now_ms
+    }
+
+    /// The database that keys refer to.
+    pub fn db(&self) -> u32 {
+        self.db
+    }
+
+    /// Changes the database (SELECT in a transaction, commands that name two databases).
+    pub fn set_db(&mut self, db: u32) {
+        assert!(
+            (db as usize) < self.locked.shards().databases(),
+            "the caller has checked the database's index"
+        );
+        self.db = db;
+    }
+
+    /// Whether accesses set the access clock.
+    pub fn set_touch(&mut self, touch: bool) {
+        self.touch = touch;
+    }
+
+    /// Makes expired keys visible, for effects that another server decided.
+    pub fn set_ignore_expiry(&mut self, ignore: bool) {
+        self.ignore_expiry = ignore;
+    }
+
+    /// Number of databases.
+    pub fn databases(&self) -> u32 {
+        self.locked.shards().databases() as u32
+    }
+
+    /// Hits and misses so far.
+    pub fn lookups(&self) -> &Lookups {
+        &self.lookups
+    }
+
+    /// The locks behind this view.
+    pub fn locked(&self) -> &Locked<'s> {
+        &self.locked
+    }
+
+    /// Hashes a key.
+    #[inline]
+    pub fn key<'k>(&self, bytes: &'k [u8]) -> Key<'k> {
+        self.locked.shards().key(bytes)
+    }
+
+    #[inline]
+    fn table(&self, key: &Key<'_>) -> &Table {
+        &self.locked.data(self.locked.shards().shard_of(key)).tables[self.db as usize]
+    }
+
+    /// The live entry of a key, without counting or touching it.
+    #[inline]
+    pub fn peek(&self, key: &Key<'_>) -> Option<EntryRef<'_>> {
+        let entry = self.table(key).find(key)?;
+        if let Some(at_ms) = entry.expire_at_ms()
+            && at_ms <= self.now_ms
+            && !self.ignore_expiry
+        {
+            self.expired.borrow_mut().push((self.db, key.bytes.into()));
+            return None;
+        }
+        Some(entry)
+    }
+
+    /// The live entry of a key, as a read of its value counts it.
+    #[inline]
+    pub fn find(&self, key: &Key<'_>) -> Option<EntryRef<'_>> {
+        let entry = self.peek(key);
+        match &entry {
+            Some(entry) => {
+                self.lookups.hits.set(self.lookups.hits.get() + 1);
+                if self.touch {
+                    entry.set_clock(access_clock(self.now_ms));
+                }
+            }
+            None => self.lookups.misses.set(self.lookups.misses.get() + 1),
+        }
+        entry
+    }
+
+    /// The value of a key.
+    #[inline]
+    pub fn value(&self, key: &Key<'_>) -> Option<Value<'_>> {
+        self.find(key).map(EntryRef::value)
+    }
+
+    /// The string at a key.
+    #[inline]
+    pub fn string(&self, key: &Key<'_>) -> Result<Option<Text<'_>>, WrongType> {
+        match self.value(key) {
+            None => Ok(None),
+            Some(value) => Text::of(value).map(Some).ok_or(WrongType),
+        }
+    }
+
+    /// The list at a key.
+    #[inline]
+    pub fn list(&self, key: &Key<'_>) -> Result<Option<&List>, WrongType> {
+        match self.value(key) {
+            None => Ok(None),
+            Some(Value::List(list)) => Ok(Some(list)),
+            Some(_) => Err(WrongType),
+        }
+    }
+
+    /// True when the key exists.
+    pub fn exists(&self, key: &Key<'_>) -> bool {
+        self.find(key).is_some()
+    }
+
+    fn tables(&self, db: u32) -> impl Iterator<Item = &Table> + '_ {
+        let shards = self.locked.shards().count() as u16;
+        (0..shards).map(move |shard| &self.locked.data(shard).tables[db as usize])
+    }
+
+    /// Keys of a database, and those of them that expire. Needs all locks.
+    pub fn sizes(&self, db: u32) -> (usize, usize) {
+        self.tables(db)
+            .fold((0, 0), |(keys, expiring), table| (keys + table.len(), expiring + table.expiring()))
+    }
+
+    /// Bytes of a database's tables, and how many segments they have. Needs all locks.
+    pub fn table_shape(&self, db: u32) -> (usize, usize) {
+        self.tables(db).fold((0, 0), |(bytes, segments), table| {
+            (bytes + table.overhead_bytes(), segments + table.shape().1)
+        })
+    }
+
+    /// Every live entry of a database. Needs all locks.
+    pub fn entries(&self, db: u32) -> impl Iterator<Item = EntryRef<'_>> + '_ {
+        let now_ms = self.now_ms;
+        self.tables(db)
+            .flat_map(Table::iter)
+            .filter(move |entry| entry.expire_at_ms().is_none_or(|at_ms| at_ms > now_ms))
+    }
+
+    /// A random live key. Needs all locks. `random` gives 64 random bits.
+    pub fn random_key(&self, mut random: impl FnMut() -> u64) -> Option<Vec<u8>> {
+        let total = self.sizes(self.db).0;
+        if total == 0 {
+            return None;
+        }
+        // Expired keys are drawn again, a bounded number of times, as Redis does.
+        for _ in 0..100 {
+            let mut left = (random() % total as u64) as usize;
+            let table = self.tables(self.db).find(|table| {
+                let inside = left < table.len();
+                left = left.saturating_sub(table.len());
+                inside
+            })?;
+            let entry = table.random(&mut random)?;
+            if entry.expire_at_ms().is_none_or(|at_ms| at_ms > self.now_ms) {
+                return Some(entry.key().to_vec());
+            }
+        }
+        self.entries(self.db).next().map(|entry| entry.key().to_vec())
+    }
+
+    /// One bounded step of a scan of database `db` in one locked shard: visits live entries from
+    /// `cursor` on until `wanted` entries or `buckets_max` buckets were visited or the shard ends.
+    pub fn scan_shard(
+        &self,
+        cursor: ScanCursor,
+        wanted: &mut usize,
+        buckets_max: &mut usize,
+        mut visit: impl FnMut(EntryRef<'_>),
+    ) -> Option<ScanCursor> {
+        let table = &self.locked.data(cursor.shard).tables[self.db as usize];
+        let mut position = Some(cursor.position);
+        if table.is_empty() {
+            position = None;
+        }
+        while let Some(at) = position {
+            if *wanted == 0 || *buckets_max == 0 {
+                return Some(ScanCursor { shard: cursor.shard, position: at });
+            }
+            position = table.scan(at, |entry| {
+                *wanted = wanted.saturating_sub(1);
+                if entry.expire_at_ms().is_none_or(|at_ms| at_ms > self.now_ms) {
+                    visit(entry);
+                } else {
+                    self.expired.borrow_mut().push((self.db, entry.key().into()));
+                }
+            });
+            *buckets_max -= 1;
+        }
+        let next = usize::from(cursor.shard) + 1;
+        (next < self.locked.shards().count()).then_some(ScanCursor { shard: next as u16, position: 0 })
+    }
+
+    /// True when expired keys were met that [`KeyspaceMut::finish`] should remove.
+    #[inline]
+    pub fn met_expired(&self) -> bool {
+        !self.expired.borrow().is_empty()
+    }
+
+    /// What is locked.
+    pub fn scope(&self) -> &LockScope {
+        self.locked.scope()
+    }
+}
+
+/// A place in the scan of a database; as a number it is the cursor that clients see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScanCursor {
+    /// The shard to go on in.
+    pub shard: u16,
+    /// The position in its table.
+    pub position: u64,
+}
+
+impl ScanCursor {
+    /// Reads a client's cursor; any number is accepted, as Redis does, and one that names no shard ends the scan.
+    pub fn from_number(number: u64, shards: usize) -> Option<ScanCursor> {
+        let shard = number >> SCAN_POSITION_BITS;
+        (shard < shards as u64)
+            .then(|| ScanCursor { shard: shard as u16, position: number & ((1 << SCAN_POSITION_BITS) - 1) })
+    }
+
+    /// The number a client is given.
+    pub fn to_number(self) -> u64 {
+        u64::from(self.shard) << SCAN_POSITION_BITS | self.position
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,311 @@
+//! Shards: the keyspace cut into parts with a lock each.
+//!
+//! A key's hash says its shard, whatever its database, so a command's lock set is known before SELECTs
+//! inside a transaction are. Locks are taken in ascending order and held while one command, or one
+//! transaction, runs. Reading the hash table's directory for prefetching needs no lock, see `table`.
+
+use std::cell::UnsafeCell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::RawMutex;
+use parking_lot::lock_api::RawMutex as _;
+
+use crate::entry::Entry;
+use crate::observe::Observers;
+use crate::table::{RetiredSegment, Table, TableHint};
+use crate::{HashSeed, Key};
+
+/// Most shards a keyspace can have: twelve bits of the hash choose one.
+pub const SHARDS_MAX: usize = 4096;
+
+/// What a shard's lock protects.
+#[derive(Debug)]
+pub(crate) struct ShardData {
+    pub(crate) tables: Box<[Table]>,
+    pub(crate) observers: Observers,
+    /// True while [`Observers`] is not empty: the one thing every write looks at.
+    pub(crate) observed: bool,
+    /// Prefix to go on from in the expiry cycle of each database.
+    pub(crate) expiry_prefix: Box<[u32]>,
+}
+
+#[repr(align(64))]
+struct Shard {
+    lock: RawMutex,
+    hints: Box<[Arc<TableHint>]>,
+    data: UnsafeCell<ShardData>,
+}
+
+/// Memory that readers without a lock may still look at. Drop it when every thread has passed a
+/// quiescent point, and on a thread that may take its time.
+#[derive(Debug)]
+pub enum Retired {
+    /// The table of a flushed database, with all its entries.
+    Table(Box<Table>),
+    /// Segments emptied by merging.
+    Segments(Vec<RetiredSegment>),
+    /// An entry with a big value.
+    Entry(Entry),
+}
+
+/// The sharded keyspace.
+pub struct Shards {
+    shards: Box<[Shard]>,
+    mask: u64,
+    seed: HashSeed,
+    databases: usize,
+    contended: AtomicU64,
+}
+
+// SAFETY: `data` is reached only through `Locked`, which holds the shard's lock.
+unsafe impl Sync for Shards {}
+
+/// Which shards a command needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LockScope {
+    /// None.
+    Nothing,
+    /// One.
+    One(u16),
+    /// Several, ascending and distinct.
+    Several(Vec<u16>),
+    /// All.
+    All,
+}
+
+impl LockScope {
+    /// The scope that covers the given shards, in any order and with repetitions.
+    pub fn of(mut shards: Vec<u16>) -> LockScope {
+        shards.sort_unstable();
+        shards.dedup();
+        match shards[..] {
+            [] => LockScope::Nothing,
+            [only] => LockScope::One(only),
+            _ => LockScope::Several(shards),
+        }
+    }
+
+    /// True when the scope includes a shard.
+    #[inline]
+    pub fn covers(&self, shard: u16) -> bool {
+        match self {
+            LockScope::One(only) => *only == shard,
+            LockScope::Nothing => false,
+            LockScope::Several(shards) => shards.binary_search(&shard).is_ok(),
+            LockScope::All => true,
+        }
+    }
+
+    /// The union of two scopes.
+    pub fn union(self, other: LockScope) -> LockScope {
+        let mut shards = Vec::new();
+        for scope in [self, other] {
+            match scope {
+                LockScope::Nothing => {}
+                LockScope::One(only) => shards.push(only),
+                LockScope::Several(several) => shards.extend(several),
+                LockScope::All => return LockScope::All,
+            }
+        }
+        LockScope::of(shards)
+    }
+}
+
+impl std::fmt::Debug for Shards {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shards")
+            .field("shards", &self.shards.len())
+            .field("databases", &self.databases)
+            .finish()
+    }
+}
+
+impl Shards {
+    /// An empty keyspace. `shards` is a power of two, at most [`SHARDS_MAX`].
+    pub fn new(shards: usize, databases: usize, seed: HashSeed) -> Self {
+        assert!(shards.is_power_of_two() && shards <= SHARDS_MAX, "the shard is a few bits of the hash");
+        let make = |index: usize| {
+            let hints: Box<[Arc<TableHint>]> = (0..databases).map(|_| Arc::default()).collect();
+            let tables = hints
+                .iter()
+                .map(|hint| {
+                    let mut table = Table::new(index);
+                    table.attach(Arc::clone(hint));
+                    table
+                })
+                .collect();
+            Shard {
+                lock: RawMutex::INIT,
+                hints,
+                data: UnsafeCell::new(ShardData {
+                    tables,
+                    observers: Observers::default(),
+                    observed: false,
+                    expiry_prefix: vec![0; databases].into(),
+                }),
+            }
+        };
+        Shards {
+            shards: (0..shards).map(make).collect(),
+            mask: shards as u64 - 1,
+            seed,
+            databases,
+            contended: AtomicU64::new(0),
+        }
+    }
+
+    /// Hashes a key.
+    #[inline]
+    pub fn key<'k>(&self, bytes: &'k [u8]) -> Key<'k> {
+        Key { bytes, hash: self.seed.hash(bytes) }
+    }
+
+    /// The shard of a key.
+    #[inline]
+    pub fn shard_of(&self, key: &Key<'_>) -> u16 {
+        (key.hash & self.mask) as u16
+    }
+
+    /// Number of shards.
+    pub fn count(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// Number of databases.
+    pub fn databases(&self) -> usize {
+        self.databases
+    }
+
+    /// How often a lock was found taken.
+    pub fn contended(&self) -> u64 {
+        self.contended.load(Ordering::Relaxed)
+    }
+
+    /// First step of a prefetch: the bucket of a key.
+    ///
+    /// # Safety
+    /// The calling thread is between two quiescent points (see [`Retired`]).
+    #[inline]
+    pub unsafe fn prefetch_bucket(&self, db: u32, hash: u64) {
+        // SAFETY: by the contract; the mask keeps the index in range, `db` is a valid database.
+        unsafe { self.shards[(hash & self.mask) as usize].hints[db as usize].prefetch_bucket(hash) };
+    }
+
+    /// Second step of a prefetch: the entry of a key.
+    ///
+    /// # Safety
+    /// As for [`Shards::prefetch_bucket`].
+    #[inline]
+    pub unsafe fn prefetch_entry(&self, db: u32, hash: u64) {
+        // SAFETY: as above.
+        unsafe { self.shards[(hash & self.mask) as usize].hints[db as usize].prefetch_entry(hash) };
+    }
+
+    /// Takes the locks of a scope, in ascending order.
+    #[inline]
+    pub fn lock(&self, scope: LockScope) -> Locked<'_> {
+        match &scope {
+            LockScope::Nothing => {}
+            LockScope::One(shard) => self.acquire(*shard),
+            LockScope::Several(shards) => shards.iter().for_each(|shard| self.acquire(*shard)),
+            LockScope::All => (0..self.count()).for_each(|shard| self.acquire(shard as u16)),
+        }
+        Locked { shards: self, scope }
+    }
+
+    #[inline]
+    fn acquire(&self, shard: u16) {
+        let lock = &self.shards[usize::from(shard)].lock;
+        if !lock.try_lock() {
+            self.contended.fetch_add(1, Ordering::Relaxed);
+            lock.lock();
+        }
+    }
+}
+
+/// Held locks. Everything that reads or writes the keyspace borrows from one.
+#[derive(Debug)]
+pub struct Locked<'s> {
+    shards: &'s Shards,
+    scope: LockScope,
+}
+
+impl<'s> Locked<'s> {
+    /// The keyspace whose locks are held.
+    #[inline]
+    pub fn shards(&self) -> &'s Shards {
+        self.shards
+    }
+
+    /// What is locked.
+    pub fn scope(&self) -> &LockScope {
+        &self.scope
+    }
+
+    /// Data of a locked shard.
+    #[inline]
+    pub(crate) fn data(&self, shard: u16) -> &ShardData {
+        assert!(self.scope.covers(shard), "shard {shard} is not among the locks of this command");
+        // SAFETY: its lock is held by `self`, and `&self` allows no `&mut` at the same time.
+        unsafe { &*self.shards.shards[usize::from(shard)].data.get() }
+    }
+
+    /// Data of a locked shard, to change.
+    #[inline]
+    pub(crate) fn data_mut(&mut self, shard: u16) -> &mut ShardData {
+        assert!(self.scope.covers(shard), "shard {shard} is not among the locks of this command");
+        // SAFETY: its lock is held by `self`, and `&mut self` makes this the only borrow.
+        unsafe { &mut *self.shards.shards[usize::from(shard)].data.get() }
+    }
+
+    /// The locked shards, ascending.
+    pub fn shard_indices(&self) -> Vec<u16> {
+        match &self.scope {
+            LockScope::Nothing => Vec::new(),
+            LockScope::One(only) => vec![*only],
+            LockScope::Several(shards) => shards.clone(),
+            LockScope::All => (0..self.shards.count() as u16).collect(),
+        }
+    }
+
+    /// True when somebody observes a key of a locked shard.
+    #[inline]
+    pub fn is_observed(&self) -> bool {
+        match &self.scope {
+            LockScope::One(only) => self.data(*only).observed,
+            LockScope::Nothing => false,
+            LockScope::Several(shards) => shards.iter().any(|shard| self.data(*shard).observed),
+            LockScope::All => (0..self.shards.count()).any(|shard| self.data(shard as u16).observed),
+        }
+    }
+
+    /// Changes who observes a shard's keys.
+    pub fn with_observers<R>(&mut self, shard: u16, change: impl FnOnce(&mut Observers) -> R) -> R {
+        let data = self.data_mut(shard);
+        let result = change(&mut data.observers);
+        data.observed = !data.observers.is_empty();
+        result
+    }
+
+    /// Observers of a locked shard.
+    pub fn observers(&self, shard: u16) -> &Observers {
+        &self.data(shard).observers
+    }
+}
+
+impl Drop for Locked<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        let release = |shard: u16| {
+            // SAFETY: `lock` took it and nobody else releases it.
+            unsafe { self.shards.shards[usize::from(shard)].lock.unlock() };
+        };
+        match &self.scope {
+            LockScope::Nothing => {}
+            LockScope::One(only) => release(*only),
+            LockScope::Several(shards) => shards.iter().rev().for_each(|shard| release(*shard)),
+            LockScope::All => (0..self.shards.count()).rev().for_each(|shard| release(shard as u16)),
+        }
+    }
+}

@@ -1,0 +1,551 @@
+//! The hash table of one database in one shard: extendible hashing over cache-line buckets.
+//!
+//! A *directory* maps the upper bits of a hash to *segments* of a few hundred slots. A full segment
+//! splits in two, on its own, so growing never moves more than one segment's entries (some
+//! microseconds) and there is no rehash pause. Which half a slot goes to is read from the hash bits kept in
+//! the slot: a split touches no entry.
+//!
+//! Shards differ in segment size (see [`Table::new`]), so that their splits do not fall together and
+//! memory per key stays even over all key counts.
+//!
+//! A directory, once published, is never freed before the table: [`prefetch`](TableHint) reads it without
+//! the shard's lock. Segments that merging frees and whole tables go to their owner, who must let all
+//! such readers pass before freeing them.
+//!
+//! Source: Fagin et al., "Extendible Hashing" (1979); bucket layout after Lu et al., "Dash" (VLDB 2020).
+
+mod segment;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use crate::entry::{Entry, EntryRef};
+use crate::{Key, UnixMs};
+use segment::{Place, Segment};
+
+/// Hash bits in a slot's tag, and so the deepest a directory can grow.
+pub(crate) const TAG_BITS: u32 = 16;
+
+/// Cache lines of a segment, its header included; the sizes divide a doubling evenly, and each fits a
+/// size class of the usual allocators.
+const SEGMENT_LINES: [usize; 4] = [40, 48, 56, 64];
+
+/// Bits of a scan position: 16 of hash prefix, 5 of depth, 6 of bucket.
+pub const SCAN_POSITION_BITS: u32 = TAG_BITS + 5 + 6;
+
+/// How far a scan has come: all smaller prefixes, and of the hash range that `prefix` begins at `depth`
+/// all smaller buckets.
+struct Position {
+    prefix: u32,
+    depth: u32,
+    bucket: usize,
+}
+
+impl Position {
+    fn unpack(packed: u64) -> Position {
+        Position {
+            prefix: (packed >> 11) as u32 & ((1 << TAG_BITS) - 1),
+            depth: ((packed >> 6) as u32 & 31).min(TAG_BITS),
+            bucket: (packed & 63) as usize,
+        }
+    }
+
+    fn pack(&self) -> u64 {
+        u64::from(self.prefix) << 11 | u64::from(self.depth) << 6 | self.bucket as u64
+    }
+}
+
+/// The directory: `1 << depth` pointers behind a header.
+struct Directory {
+    depth: u32,
+    segments: Box<[AtomicPtr<Segment>]>,
+}
+
+/// Where unlocked prefetching finds a table's directory.
+#[derive(Debug, Default)]
+pub struct TableHint(AtomicPtr<Directory>);
+
+// SAFETY: the pointer is only read by `TableHint::slot_line` and `entry`, which touch atomics alone.
+unsafe impl Send for TableHint {}
+// SAFETY: as above.
+unsafe impl Sync for TableHint {}
+
+impl std::fmt::Debug for Directory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Directory").field("depth", &self.depth).finish_non_exhaustive()
+    }
+}
+
+impl Directory {
+    #[inline]
+    fn index(&self, hash: u64) -> usize {
+        // Two shifts, since a shift by 64 (depth 0) is not defined.
+        ((hash >> 1) >> (63 - self.depth)) as usize
+    }
+
+    #[inline]
+    fn segment(&self, hash: u64) -> *mut Segment {
+        // `index` is below `1 << depth`, the length; Relaxed is enough under the lock, and a prefetch may
+        // read either value.
+        self.segments[self.index(hash)].load(Ordering::Relaxed)
+    }
+}
+
+impl TableHint {
+    /// First step of a prefetch: brings the bucket of `hash` into the cache.
+    ///
+    /// # Safety
+    /// The caller is between two quiescent points of its thread (see the module's head).
+    #[inline]
+    pub unsafe fn prefetch_bucket(&self, hash: u64) {
+        let directory = self.0.load(Ordering::Acquire);
+        if directory.is_null() {
+            return;
+        }
+        // SAFETY: directories outlive every reader; so does the segment until the next quiescent point.
+        unsafe { Segment::prefetch_bucket((*directory).segment(hash), hash) };
+    }
+
+    /// Second step: brings the entry of `hash`, if the tags show one, into the cache.
+    ///
+    /// # Safety
+    /// As for [`TableHint::prefetch_bucket`].
+    #[inline]
+    pub unsafe fn prefetch_entry(&self, hash: u64) {
+        let directory = self.0.load(Ordering::Acquire);
+        if directory.is_null() {
+            return;
+        }
+        // SAFETY: as above.
+        unsafe { Segment::prefetch_entry((*directory).segment(hash), hash) };
+    }
+}
+
+/// A slot that holds an entry, found by [`Table::find_place`].
+#[derive(Clone, Copy, Debug)]
+pub struct Found {
+    segment: *mut Segment,
+    place: Place,
+}
+
+/// Memory that unlocked readers may still look at; drop it after they have passed.
+#[derive(Debug)]
+pub struct RetiredSegment(*mut Segment);
+
+// SAFETY: a retired segment is empty and owned by whoever holds it.
+unsafe impl Send for RetiredSegment {}
+
+impl Drop for RetiredSegment {
+    fn drop(&mut self) {
+        // SAFETY: this is the only owner, by construction in `Table::merge`.
+        unsafe { Segment::free(self.0) };
+    }
+}
+
+/// The table of one database in one shard.
+#[derive(Debug)]
+pub struct Table {
+    directory: *mut Directory,
+    /// Smaller directories that unlocked readers may still hold.
+    outgrown: Vec<*mut Directory>,
+    buckets: usize,
+    len: usize,
+    expiring: usize,
+    /// No key expires before this time; `u64::MAX` when none expires.
+    next_expiry_ms: UnixMs,
+    retired: Vec<RetiredSegment>,
+    hint: Option<Arc<TableHint>>,
+}
+
+// SAFETY: the table owns its directories, segments and entries; access is under the shard's lock.
+unsafe impl Send for Table {}
+
+impl Table {
+    /// An empty table; it allocates nothing before its first key. `variant` staggers segment sizes.
+    pub fn new(variant: usize) -> Self {
+        Table::with_buckets(SEGMENT_LINES[variant % SEGMENT_LINES.len()] - 1)
+    }
+
+    fn with_buckets(buckets: usize) -> Self {
+        Table {
+            directory: std::ptr::null_mut(),
+            outgrown: Vec::new(),
+            buckets,
+            len: 0,
+            expiring: 0,
+            next_expiry_ms: UnixMs::MAX,
+            retired: Vec::new(),
+            hint: None,
+        }
+    }
+
+    /// An empty table of the same segment size.
+    pub fn emptied(&self) -> Self {
+        Table::with_buckets(self.buckets)
+    }
+
+    /// Publishes the directory, now and whenever it changes, for unlocked prefetching.
+    pub fn attach(&mut self, hint: Arc<TableHint>) {
+        hint.0.store(self.directory, Ordering::Release);
+        self.hint = Some(hint);
+    }
+
+    /// Stops publishing; the hint shows nothing until another table is attached.
+    pub fn detach(&mut self) -> Option<Arc<TableHint>> {
+        let hint = self.hint.take()?;
+        hint.0.store(std::ptr::null_mut(), Ordering::Release);
+        Some(hint)
+    }
+
+    /// Keys, those that have expired but are not yet removed included.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// True when there is no key.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Keys that have an expiry.
+    pub fn expiring(&self) -> usize {
+        self.expiring
+    }
+
+    /// A time before which no key expires.
+    pub fn next_expiry_ms(&self) -> UnixMs {
+        self.next_expiry_ms
+    }
+
+    /// Segments that merging freed since the last call.
+    pub fn take_retired(&mut self) -> Vec<RetiredSegment> {
+        std::mem::take(&mut self.retired)
+    }
+
+    #[inline]
+    fn segment(&self, hash: u64) -> Option<*mut Segment> {
+        if self.directory.is_null() {
+            return None;
+        }
+        // SAFETY: a non-null directory is ours and alive.
+        Some(unsafe { (*self.directory).segment(hash) })
+    }
+
+    /// The entry of a key.
+    #[inline]
+    pub fn find(&self, key: &Key<'_>) -> Option<EntryRef<'_>> {
+        self.find_place(key).map(|found| self.entry_at(found))
+    }
+
+    /// The place of a key, for the calls below; true until the next insertion or removal.
+    #[inline]
+    pub fn find_place(&self, key: &Key<'_>) -> Option<Found> {
+        let segment = self.segment(key.hash)?;
+        // SAFETY: segments in the directory are alive; the slots hold live entries.
+        let place = unsafe { (*segment).find(self.buckets, key) }?;
+        Some(Found { segment, place })
+    }
+
+    /// The entry at a place.
+    #[inline]
+    pub fn entry_at(&self, found: Found) -> EntryRef<'_> {
+        // SAFETY: `found` was given out by this table and nothing moved since.
+        unsafe { (*found.segment).entry_at(found.place) }
+    }
+
+    /// Lets `change` replace or alter the entry at a place. The key must stay the same.
+    #[inline]
+    pub fn update<R>(&mut self, found: Found, change: impl FnOnce(Entry) -> (Entry, R)) -> R {
+        // SAFETY: as in `entry_at`; `replace` takes the entry out and puts one back.
+        unsafe {
+            let before = (*found.segment).entry_at(found.place).expire_at_ms();
+            let (entry, result) = change((*found.segment).take_at(found.place));
+            let after = entry.as_ref().expire_at_ms();
+            (*found.segment).put_at(found.place, entry);
+            self.note_expiry(found.segment, before, after);
+            result
+        }
+    }
+
+    /// Alters a value in place; the entry stays where it is and keeps having an expiry or none.
+    #[inline]
+    pub fn with_entry<R>(&mut self, found: Found, change: impl FnOnce(&mut Entry) -> R) -> R {
+        // SAFETY: as in `update`. The entry is only borrowed: it is forgotten again, not dropped.
+        let mut entry = std::mem::ManuallyDrop::new(unsafe { (*found.segment).borrow_at(found.place) });
+        let result = change(&mut entry);
+        if let Some(at_ms) = entry.as_ref().expire_at_ms() {
+            self.note_expiry(found.segment, Some(at_ms), Some(at_ms));
+        }
+        result
+    }
+
+    /// Keeps counts and lower bounds of expiry true after an entry's expiry changed.
+    fn note_expiry(&mut self, segment: *mut Segment, before: Option<UnixMs>, after: Option<UnixMs>) {
+        self.expiring += usize::from(after.is_some());
+        self.expiring -= usize::from(before.is_some());
+        if let Some(at_ms) = after {
+            self.next_expiry_ms = self.next_expiry_ms.min(at_ms);
+            // SAFETY: the segment is alive.
+            unsafe { (*segment).lower_next_expiry(at_ms) };
+        }
+    }
+
+    /// Adds an entry whose key is not in the table.
+    pub fn insert(&mut self, hash: u64, entry: Entry) {
+        debug_assert!(self.find(&Key { bytes: entry.as_ref().key(), hash }).is_none());
+        if self.directory.is_null() {
+            let first = Segment::allocate(self.buckets, 0);
+            self.publish(Directory { depth: 0, segments: Box::new([AtomicPtr::new(first)]) });
+        }
+        let expire_at_ms = entry.as_ref().expire_at_ms();
+        let mut raw = segment::tagged(hash, entry);
+        loop {
+            // SAFETY: the directory was just made sure of; its segments are alive.
+            unsafe {
+                let segment = (*self.directory).segment(hash);
+                match (*segment).insert(self.buckets, hash, raw) {
+                    Ok(()) => {
+                        self.len += 1;
+                        self.note_expiry(segment, None, expire_at_ms);
+                        return;
+                    }
+                    Err(refused) => raw = refused,
+                }
+                if !self.split(segment, hash) {
+                    (*segment).stash(self.buckets, hash, raw);
+                    self.len += 1;
+                    self.note_expiry(segment, None, expire_at_ms);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Removes the entry at a place.
+    pub fn remove(&mut self, hash: u64, found: Found) -> Entry {
+        // SAFETY: as in `entry_at`.
+        let entry = unsafe { (*found.segment).remove(self.buckets, found.place) };
+        self.len -= 1;
+        self.expiring -= usize::from(entry.as_ref().expire_at_ms().is_some());
+        // SAFETY: the segment is alive.
+        if unsafe { (*found.segment).is_sparse(self.buckets) } {
+            self.merge(found.segment, hash);
+        }
+        entry
+    }
+
+    fn publish(&mut self, directory: Directory) {
+        if !self.directory.is_null() {
+            self.outgrown.push(self.directory);
+        }
+        self.directory = Box::into_raw(Box::new(directory));
+        if let Some(hint) = &self.hint {
+            hint.0.store(self.directory, Ordering::Release);
+        }
+    }
+
+    /// Splits a full segment; false when its entries cannot be told apart by their tags any more.
+    fn split(&mut self, segment: *mut Segment, hash: u64) -> bool {
+        // SAFETY: segment and directory are alive and, under the lock, ours alone to change.
+        unsafe {
+            let depth = (*segment).depth();
+            // A segment that is full with few entries holds colliding keys; splitting would not help.
+            if depth == TAG_BITS || !(*segment).is_worth_splitting(self.buckets) {
+                return false;
+            }
+            if depth == (*self.directory).depth {
+                let old = &*self.directory;
+                let doubled: Box<[AtomicPtr<Segment>]> = old
+                    .segments
+                    .iter()
+                    .map(|segment| segment.load(Ordering::Relaxed))
+                    .flat_map(|segment| [AtomicPtr::new(segment), AtomicPtr::new(segment)])
+                    .collect();
+                let depth = old.depth + 1;
+                self.publish(Directory { depth, segments: doubled });
+            }
+            let sibling = Segment::allocate(self.buckets, depth + 1);
+            (*segment).split_into(self.buckets, &mut *sibling);
+            let directory = &*self.directory;
+            let span = 1usize << (directory.depth - depth);
+            let first = directory.index(hash) & !(span - 1);
+            for slot in &directory.segments[first + span / 2..first + span] {
+                slot.store(sibling, Ordering::Relaxed);
+            }
+        }
+        true
+    }
+
+    /// Merges a sparse segment with its buddy, if that is sparse too.
+    fn merge(&mut self, segment: *mut Segment, hash: u64) {
+        // SAFETY: as in `split`.
+        unsafe {
+            let depth = (*segment).depth();
+            if depth == 0 {
+                return;
+            }
+            let directory = &*self.directory;
+            let span = 1usize << (directory.depth - depth);
+            let first = directory.index(hash) & !(span - 1);
+            let low_first = first & !(2 * span - 1);
+            let low = directory.segments[low_first].load(Ordering::Relaxed);
+            let high = directory.segments[low_first + span].load(Ordering::Relaxed);
+            if (*low).depth() != depth
+                || (*high).depth() != depth
+                || !(*low).has_room_for(self.buckets, &*high)
+            {
+                return;
+            }
+            (*low).absorb(self.buckets, &mut *high);
+            for slot in &directory.segments[low_first + span..low_first + 2 * span] {
+                slot.store(low, Ordering::Relaxed);
+            }
+            self.retired.push(RetiredSegment(high));
+        }
+    }
+
+    /// Each segment once, in order of hash prefix, from the one that holds `prefix`.
+    fn segments_from(&self, prefix: u32) -> impl Iterator<Item = (u32, *mut Segment)> + '_ {
+        let mut next = Some(prefix);
+        std::iter::from_fn(move || {
+            let at = next?;
+            if self.directory.is_null() {
+                return None;
+            }
+            // SAFETY: directory and segments are alive.
+            unsafe {
+                let segment = (*self.directory).segment(u64::from(at) << (64 - TAG_BITS));
+                let span = 1u32 << (TAG_BITS - (*segment).depth());
+                let start = at & !(span - 1);
+                next = (start + span < 1 << TAG_BITS).then_some(start + span);
+                Some((start, segment))
+            }
+        })
+    }
+
+    /// Every entry.
+    pub fn iter(&self) -> impl Iterator<Item = EntryRef<'_>> + '_ {
+        // SAFETY: segments and entries are alive as long as the borrow of the table.
+        self.segments_from(0).flat_map(move |(_, segment)| unsafe { (*segment).entries(self.buckets) })
+    }
+
+    /// Visits the entries of the bucket at `position` and returns the next position, or `None` at the
+    /// end of the table.
+    ///
+    /// An entry that is in the table from the first to the last call of a full scan is visited at least
+    /// once, however the table grows or shrinks meanwhile: positions are in order of hash prefix, and within
+    /// a segment in order of the home bucket, which never changes. Split or merged segments repeat
+    /// buckets but skip none.
+    pub fn scan(&self, position: u64, mut visit: impl FnMut(EntryRef<'_>)) -> Option<u64> {
+        let Position { prefix, depth, bucket } = Position::unpack(position);
+        let (_, segment) = self.segments_from(prefix).next()?;
+        if bucket < self.buckets {
+            // SAFETY: the segment is alive.
+            unsafe { (*segment).entries_at_home(self.buckets, bucket, &mut visit) };
+        }
+        // SAFETY: as above. After a split the segment is deeper, after a merge the position is: go by the
+        // smaller range, since of the rest of a merged segment only these buckets have been seen.
+        let depth = depth.max(unsafe { (*segment).depth() });
+        if bucket + 1 < self.buckets {
+            return Some(Position { prefix, depth, bucket: bucket + 1 }.pack());
+        }
+        let span = 1u32 << (TAG_BITS - depth);
+        let prefix = (prefix & !(span - 1)) + span;
+        (prefix < 1 << TAG_BITS).then(|| Position { prefix, depth: 0, bucket: 0 }.pack())
+    }
+
+    /// A random entry: uniform over slots, so uniform over keys.
+    pub fn random(&self, mut random: impl FnMut() -> u64) -> Option<EntryRef<'_>> {
+        if self.len == 0 {
+            return None;
+        }
+        // A segment is drawn in proportion to its share of the hash space; a slot of it may be empty, then
+        // draw again. At worst (one key left after mass deletion) fall back to the first entry.
+        for _ in 0..4096 {
+            let draw = random();
+            let segment = self.segment(draw)?;
+            // SAFETY: the segment is alive.
+            if let Some(entry) = unsafe { (*segment).random_slot(self.buckets, random()) } {
+                return Some(entry);
+            }
+        }
+        self.iter().next()
+    }
+
+    /// Collects the keys that have expired by `now_ms`, at most `limit`, beginning at `prefix`; returns
+    /// the prefix to go on from, or `None` when the whole table has been looked at.
+    pub fn expired_keys(
+        &mut self,
+        now_ms: UnixMs,
+        prefix: u32,
+        limit: usize,
+        keys: &mut Vec<Box<[u8]>>,
+    ) -> Option<u32> {
+        let mut visited = 0;
+        let mut resume = None;
+        let segments: Vec<(u32, *mut Segment)> =
+            self.segments_from(prefix).take(EXPIRY_SEGMENTS_PER_STEP + 1).collect();
+        for (start, segment) in segments {
+            if keys.len() >= limit || visited == EXPIRY_SEGMENTS_PER_STEP {
+                resume = Some(start);
+                break;
+            }
+            visited += 1;
+            // SAFETY: the segment is alive.
+            unsafe { (*segment).expired_keys(self.buckets, now_ms, keys) };
+        }
+        if resume.is_none() {
+            self.next_expiry_ms = self
+                .segments_from(0)
+                // SAFETY: the segment is alive.
+                .map(|(_, segment)| unsafe { (*segment).next_expiry_ms() })
+                .min()
+                .unwrap_or(UnixMs::MAX);
+        }
+        resume
+    }
+
+    /// Bytes of directories and segments, without the entries.
+    pub fn overhead_bytes(&self) -> usize {
+        if self.directory.is_null() {
+            return 0;
+        }
+        // SAFETY: the directory is alive.
+        let directory = unsafe { &*self.directory }.segments.len() * size_of::<AtomicPtr<Segment>>();
+        directory * 2 + self.segments_from(0).count() * (self.buckets + 1) * 64
+    }
+
+    /// Depth of the directory and number of segments (DEBUG HTSTATS).
+    pub fn shape(&self) -> (u32, usize) {
+        if self.directory.is_null() {
+            return (0, 0);
+        }
+        // SAFETY: the directory is alive.
+        (unsafe { (*self.directory).depth }, self.segments_from(0).count())
+    }
+}
+
+/// Segments that one bounded step of the expiry cycle looks at.
+const EXPIRY_SEGMENTS_PER_STEP: usize = 16;
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        self.detach();
+        let segments: Vec<*mut Segment> = self.segments_from(0).map(|(_, segment)| segment).collect();
+        // SAFETY: the table owns its segments and directories; each segment is listed once.
+        unsafe {
+            for segment in segments {
+                Segment::drop_entries(segment, self.buckets);
+                Segment::free(segment);
+            }
+            for directory in self.outgrown.drain(..).chain([self.directory]) {
+                if !directory.is_null() {
+                    drop(Box::from_raw(directory));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,519 @@
+//! A segment: a header line and some dozens of cache-line buckets of eight slots.
+//!
+//! ```text
+//! slot: tag (16 bits of hash) | entry address (45 bits) | expires (1) | displacement (2)
+//! ```
+//!
+//! An entry lives in its home bucket or, when that is full, in one of the next three; the slot says how
+//! many buckets away from home it is. Invariant: an entry is displaced over full buckets only, so a lookup
+//! ends at the first bucket with a free slot. Removal keeps that true by pulling displaced entries back.
+//! Entries that find no room at all and cannot be split apart (16 equal hash bits) go to the stash.
+//!
+//! Slots are atomics because prefetching reads them without the lock; with the lock, Relaxed suffices.
+
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::TAG_BITS;
+use crate::entry::{Entry, EntryRef};
+use crate::{Key, UnixMs};
+
+/// Slots of a bucket: one cache line.
+pub(super) const SLOTS: usize = 8;
+/// Buckets an entry may be away from home.
+const DISPLACEMENT_MAX: usize = 3;
+const DISPLACEMENT_MASK: u64 = 0b11;
+const EXPIRES_BIT: u64 = 0b100;
+const ADDRESS_MASK: u64 = 0x0000_ffff_ffff_fff8;
+const TAG_SHIFT: u32 = 64 - TAG_BITS;
+
+#[repr(C, align(64))]
+struct Bucket([AtomicU64; SLOTS]);
+
+/// The header; the buckets follow it in the same allocation.
+#[repr(C, align(64))]
+pub(super) struct Segment {
+    next_expiry_ms: UnixMs,
+    stash: Vec<(u64, u16)>,
+    buckets: u32,
+    depth: u16,
+    len: u16,
+}
+
+/// Where an entry is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Place {
+    Slot { bucket: u16, slot: u16 },
+    Stash(usize),
+}
+
+/// The slot value of an entry, without displacement.
+pub(super) fn tagged(hash: u64, entry: Entry) -> u64 {
+    let expires = if entry.as_ref().expire_at_ms().is_some() { EXPIRES_BIT } else { 0 };
+    let address = entry.into_raw() as u64;
+    debug_assert_eq!(address & !ADDRESS_MASK, 0, "user addresses have 47 bits and entries are 8-aligned");
+    hash >> TAG_SHIFT << TAG_SHIFT | address | expires
+}
+
+#[inline]
+fn address(slot: u64) -> *mut u8 {
+    (slot & ADDRESS_MASK) as *mut u8
+}
+
+#[inline]
+fn home(hash: u64, buckets: usize) -> usize {
+    // Bits 16..32, scaled: the shard uses lower bits and the tag higher ones.
+    (((hash >> 16) & 0xffff) as usize * buckets) >> 16
+}
+
+impl Segment {
+    fn layout(buckets: usize) -> Layout {
+        Layout::from_size_align((buckets + 1) * 64, 64).expect("a segment has a few KiB")
+    }
+
+    /// An empty segment.
+    pub(super) fn allocate(buckets: usize, depth: u32) -> *mut Segment {
+        let layout = Self::layout(buckets);
+        // SAFETY: the layout is not empty; zeroed slots are empty slots; the header is written before use.
+        unsafe {
+            let segment = alloc_zeroed(layout).cast::<Segment>();
+            if segment.is_null() {
+                handle_alloc_error(layout);
+            }
+            segment.write(Segment {
+                next_expiry_ms: UnixMs::MAX,
+                stash: Vec::new(),
+                buckets: buckets as u32,
+                depth: depth as u16,
+                len: 0,
+            });
+            segment
+        }
+    }
+
+    /// # Safety
+    /// `segment` comes from [`Segment::allocate`], is used by nobody else, and its entries have been
+    /// dropped or moved away.
+    pub(super) unsafe fn free(segment: *mut Segment) {
+        // SAFETY: by the contract.
+        unsafe {
+            let layout = Self::layout((*segment).buckets as usize);
+            std::ptr::drop_in_place(segment);
+            dealloc(segment.cast(), layout);
+        }
+    }
+
+    /// # Safety
+    /// As for [`Segment::free`]; the entries must be owned by the segment. They are dropped.
+    pub(super) unsafe fn drop_entries(segment: *mut Segment, buckets: usize) {
+        // SAFETY: by the contract; each slot is emptied as its entry is dropped.
+        unsafe {
+            for (slot, _) in (*segment).drain(buckets) {
+                drop(Entry::from_raw(address(slot)));
+            }
+        }
+    }
+
+    #[inline]
+    fn bucket(&self, index: usize) -> &[AtomicU64; SLOTS] {
+        // SAFETY: the buckets follow the header in the same allocation; callers pass `index < buckets`.
+        unsafe { &(*(std::ptr::from_ref(self).add(1).cast::<Bucket>()).add(index)).0 }
+    }
+
+    #[inline]
+    fn load(&self, bucket: usize, slot: usize) -> u64 {
+        self.bucket(bucket)[slot].load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    fn store(&self, bucket: usize, slot: usize, value: u64) {
+        self.bucket(bucket)[slot].store(value, Ordering::Relaxed);
+    }
+
+    /// # Safety
+    /// `segment` is alive; only atomics are read.
+    #[inline]
+    pub(super) unsafe fn prefetch_bucket(segment: *mut Segment, hash: u64) {
+        // SAFETY: by the contract; the header's `buckets` never changes after allocation. Prefetching is
+        // harmless at any address.
+        unsafe {
+            let buckets = std::ptr::addr_of!((*segment).buckets).read() as usize;
+            prefetch(segment.add(1).cast::<Bucket>().add(home(hash, buckets)).cast());
+        }
+    }
+
+    /// # Safety
+    /// As for [`Segment::prefetch_bucket`].
+    #[inline]
+    pub(super) unsafe fn prefetch_entry(segment: *mut Segment, hash: u64) {
+        // SAFETY: as above.
+        unsafe {
+            let buckets = std::ptr::addr_of!((*segment).buckets).read() as usize;
+            let bucket = &(*segment.add(1).cast::<Bucket>().add(home(hash, buckets))).0;
+            let tag = hash >> TAG_SHIFT;
+            for slot in bucket {
+                let value = slot.load(Ordering::Relaxed);
+                if value >> TAG_SHIFT == tag {
+                    let entry = address(value);
+                    prefetch(entry);
+                    prefetch(entry.wrapping_add(56));
+                }
+            }
+        }
+    }
+
+    pub(super) fn depth(&self) -> u32 {
+        u32::from(self.depth)
+    }
+
+    pub(super) fn next_expiry_ms(&self) -> UnixMs {
+        self.next_expiry_ms
+    }
+
+    pub(super) fn lower_next_expiry(&mut self, at_ms: UnixMs) {
+        self.next_expiry_ms = self.next_expiry_ms.min(at_ms);
+    }
+
+    /// # Safety
+    /// The slots hold live entries.
+    #[inline]
+    pub(super) unsafe fn find(&self, buckets: usize, key: &Key<'_>) -> Option<Place> {
+        let tag = key.hash >> TAG_SHIFT;
+        let mut bucket = home(key.hash, buckets);
+        for displacement in 0..=DISPLACEMENT_MAX as u64 {
+            let slots = self.bucket(bucket);
+            let mut full = true;
+            for (slot, value) in slots.iter().enumerate() {
+                let value = value.load(Ordering::Relaxed);
+                if value >> TAG_SHIFT == tag && value & DISPLACEMENT_MASK == displacement && value != 0 {
+                    // SAFETY: by the contract.
+                    if unsafe { EntryRef::from_raw(address(value)) }.key() == key.bytes {
+                        return Some(Place::Slot { bucket: bucket as u16, slot: slot as u16 });
+                    }
+                }
+                full &= value != 0;
+            }
+            if !full {
+                return None;
+            }
+            bucket = next(bucket, buckets);
+        }
+        self.stash
+            .iter()
+            // SAFETY: by the contract.
+            .position(|&(value, _)| {
+                value >> TAG_SHIFT == tag && unsafe { EntryRef::from_raw(address(value)) }.key() == key.bytes
+            })
+            .map(Place::Stash)
+    }
+
+    fn value_at(&self, place: Place) -> u64 {
+        match place {
+            Place::Slot { bucket, slot } => self.load(usize::from(bucket), usize::from(slot)),
+            Place::Stash(index) => self.stash[index].0,
+        }
+    }
+
+    /// # Safety
+    /// `place` holds a live entry, for as long as the result is used.
+    pub(super) unsafe fn entry_at<'a>(&self, place: Place) -> EntryRef<'a> {
+        // SAFETY: by the contract.
+        unsafe { EntryRef::from_raw(address(self.value_at(place))) }
+    }
+
+    /// # Safety
+    /// As for `entry_at`; the caller forgets the result, or gives one back with `put_at`.
+    pub(super) unsafe fn borrow_at(&self, place: Place) -> Entry {
+        // SAFETY: by the contract.
+        unsafe { Entry::from_raw(address(self.value_at(place))) }
+    }
+
+    /// # Safety
+    /// As for `borrow_at`: the slot must get an entry again through `put_at`.
+    pub(super) unsafe fn take_at(&mut self, place: Place) -> Entry {
+        // SAFETY: by the contract.
+        unsafe { self.borrow_at(place) }
+    }
+
+    /// Puts an entry with the same key into a place whose entry was taken.
+    pub(super) fn put_at(&mut self, place: Place, entry: Entry) {
+        let expires = if entry.as_ref().expire_at_ms().is_some() { EXPIRES_BIT } else { 0 };
+        let kept = self.value_at(place) & !(ADDRESS_MASK | EXPIRES_BIT);
+        let value = kept | entry.into_raw() as u64 | expires;
+        match place {
+            Place::Slot { bucket, slot } => self.store(usize::from(bucket), usize::from(slot), value),
+            Place::Stash(index) => self.stash[index].0 = value,
+        }
+    }
+
+    fn free_slot(&self, bucket: usize) -> Option<usize> {
+        (0..SLOTS).find(|&slot| self.load(bucket, slot) == 0)
+    }
+
+    fn insert_at_home(&mut self, buckets: usize, home: usize, value: u64) -> Result<(), u64> {
+        let mut bucket = home;
+        for displacement in 0..=DISPLACEMENT_MAX as u64 {
+            if let Some(slot) = self.free_slot(bucket) {
+                self.store(bucket, slot, value & !DISPLACEMENT_MASK | displacement);
+                self.len += 1;
+                return Ok(());
+            }
+            bucket = next(bucket, buckets);
+        }
+        // All four are full: make room in one of them by moving an entry of it further on.
+        let mut bucket = home;
+        for displacement in 0..=DISPLACEMENT_MAX as u64 {
+            if let Some(slot) = self.vacate(buckets, bucket) {
+                self.store(bucket, slot, value & !DISPLACEMENT_MASK | displacement);
+                self.len += 1;
+                return Ok(());
+            }
+            bucket = next(bucket, buckets);
+        }
+        Err(value)
+    }
+
+    /// Frees a slot of a full bucket by moving one of its entries to a later bucket, as far as entries may
+    /// go (hopscotch hashing). The bucket is full again when the caller fills the slot.
+    fn vacate(&mut self, buckets: usize, bucket: usize) -> Option<usize> {
+        for slot in 0..SLOTS {
+            let value = self.load(bucket, slot);
+            let mut to = bucket;
+            for distance in 1..=DISPLACEMENT_MAX as u64 - (value & DISPLACEMENT_MASK) {
+                to = next(to, buckets);
+                if let Some(free) = self.free_slot(to) {
+                    self.store(to, free, value + distance);
+                    return Some(slot);
+                }
+            }
+        }
+        None
+    }
+
+    /// Puts a tagged entry into a slot, or gives it back when there is no room.
+    pub(super) fn insert(&mut self, buckets: usize, hash: u64, value: u64) -> Result<(), u64> {
+        self.insert_at_home(buckets, home(hash, buckets), value)
+    }
+
+    /// Keeps a tagged entry that no slot can take.
+    pub(super) fn stash(&mut self, buckets: usize, hash: u64, value: u64) {
+        self.stash.push((value & !DISPLACEMENT_MASK, home(hash, buckets) as u16));
+        self.len += 1;
+    }
+
+    /// Removes and returns the entry at a place.
+    ///
+    /// # Safety
+    /// `place` holds a live entry.
+    pub(super) unsafe fn remove(&mut self, buckets: usize, place: Place) -> Entry {
+        // SAFETY: by the contract; the slot is emptied below.
+        let entry = unsafe { self.borrow_at(place) };
+        self.len -= 1;
+        match place {
+            Place::Stash(index) => {
+                self.stash.swap_remove(index);
+            }
+            Place::Slot { bucket, slot } => {
+                let was_full = self.free_slot(usize::from(bucket)).is_none();
+                self.store(usize::from(bucket), usize::from(slot), 0);
+                if was_full {
+                    self.fill_hole(buckets, usize::from(bucket), usize::from(slot));
+                }
+            }
+        }
+        entry
+    }
+
+    /// Pulls a displaced entry into the hole, then fills the hole it leaves, and so on.
+    fn fill_hole(&mut self, buckets: usize, mut bucket: usize, mut slot: usize) {
+        'holes: loop {
+            let mut from = bucket;
+            for distance in 1..=DISPLACEMENT_MAX as u64 {
+                from = next(from, buckets);
+                for candidate in 0..SLOTS {
+                    let value = self.load(from, candidate);
+                    if value != 0 && value & DISPLACEMENT_MASK >= distance {
+                        self.store(bucket, slot, value - distance);
+                        self.store(from, candidate, 0);
+                        (bucket, slot) = (from, candidate);
+                        continue 'holes;
+                    }
+                }
+            }
+            let reaches = |home: usize| (bucket + buckets - home) % buckets <= DISPLACEMENT_MAX;
+            if let Some(index) = self.stash.iter().position(|&(_, home)| reaches(usize::from(home))) {
+                let (value, home) = self.stash.swap_remove(index);
+                let displacement = ((bucket + buckets - usize::from(home)) % buckets) as u64;
+                self.store(bucket, slot, value | displacement);
+            }
+            return;
+        }
+    }
+
+    /// Empties the segment and returns its slot values with their home buckets.
+    fn drain(&mut self, buckets: usize) -> Vec<(u64, u16)> {
+        let mut all = Vec::with_capacity(usize::from(self.len));
+        for bucket in 0..buckets {
+            for slot in 0..SLOTS {
+                let value = self.load(bucket, slot);
+                if value != 0 {
+                    let displacement = (value & DISPLACEMENT_MASK) as usize;
+                    all.push((value, ((bucket + buckets - displacement) % buckets) as u16));
+                    self.store(bucket, slot, 0);
+                }
+            }
+        }
+        all.append(&mut self.stash);
+        self.len = 0;
+        all
+    }
+
+    fn refill(&mut self, buckets: usize, value: u64, home: u16) {
+        if let Err(value) = self.insert_at_home(buckets, usize::from(home), value) {
+            self.stash.push((value & !DISPLACEMENT_MASK, home));
+            self.len += 1;
+        }
+    }
+
+    /// Moves the upper half of the hash range to `sibling`, one level deeper.
+    pub(super) fn split_into(&mut self, buckets: usize, sibling: &mut Segment) {
+        let bit = 1 << (63 - self.depth);
+        self.depth += 1;
+        sibling.next_expiry_ms = self.next_expiry_ms;
+        for (value, home) in self.drain(buckets) {
+            let target = if value & bit != 0 { &mut *sibling } else { &mut *self };
+            target.refill(buckets, value, home);
+        }
+    }
+
+    /// Takes over everything in `buddy`, one level up.
+    pub(super) fn absorb(&mut self, buckets: usize, buddy: &mut Segment) {
+        self.depth -= 1;
+        self.next_expiry_ms = self.next_expiry_ms.min(buddy.next_expiry_ms);
+        for (value, home) in buddy.drain(buckets) {
+            self.refill(buckets, value, home);
+        }
+    }
+
+    /// At least half full, so that a split frees room.
+    pub(super) fn is_worth_splitting(&self, buckets: usize) -> bool {
+        usize::from(self.len) * 2 >= buckets * SLOTS
+    }
+
+    /// Less than an eighth full.
+    pub(super) fn is_sparse(&self, buckets: usize) -> bool {
+        usize::from(self.len) * 8 < buckets * SLOTS
+    }
+
+    /// Both together would be at most a third full.
+    pub(super) fn has_room_for(&self, buckets: usize, buddy: &Segment) -> bool {
+        (usize::from(self.len) + usize::from(buddy.len)) * 3 <= buckets * SLOTS
+    }
+
+    /// Every entry.
+    ///
+    /// # Safety
+    /// The entries and the segment stay alive and unmoved for `'a`.
+    pub(super) unsafe fn entries<'a>(&'a self, buckets: usize) -> impl Iterator<Item = EntryRef<'a>> + 'a {
+        (0..buckets * SLOTS)
+            .map(|index| self.load(index / SLOTS, index % SLOTS))
+            .filter(|&value| value != 0)
+            .chain(self.stash.iter().map(|&(value, _)| value))
+            // SAFETY: by the contract.
+            .map(|value| unsafe { EntryRef::from_raw(address(value)) })
+    }
+
+    /// Visits the entries whose home is `bucket`.
+    ///
+    /// # Safety
+    /// The slots hold live entries.
+    pub(super) unsafe fn entries_at_home(
+        &self,
+        buckets: usize,
+        bucket: usize,
+        visit: &mut impl FnMut(EntryRef<'_>),
+    ) {
+        let mut at = bucket;
+        for displacement in 0..=DISPLACEMENT_MAX as u64 {
+            let mut full = true;
+            for slot in 0..SLOTS {
+                let value = self.load(at, slot);
+                full &= value != 0;
+                if value != 0 && value & DISPLACEMENT_MASK == displacement {
+                    // SAFETY: by the contract.
+                    visit(unsafe { EntryRef::from_raw(address(value)) });
+                }
+            }
+            if !full {
+                return;
+            }
+            at = next(at, buckets);
+        }
+        for &(value, home) in &self.stash {
+            if usize::from(home) == bucket {
+                // SAFETY: by the contract.
+                visit(unsafe { EntryRef::from_raw(address(value)) });
+            }
+        }
+    }
+
+    /// # Safety
+    /// The slots hold live entries, for as long as the result is used.
+    pub(super) unsafe fn random_slot<'a>(&self, buckets: usize, random: u64) -> Option<EntryRef<'a>> {
+        let slots = buckets * SLOTS;
+        let index = (random % (slots + self.stash.len()) as u64) as usize;
+        let value =
+            if index < slots { self.load(index / SLOTS, index % SLOTS) } else { self.stash[index - slots].0 };
+        // SAFETY: by the contract.
+        (value != 0).then(|| unsafe { EntryRef::from_raw(address(value)) })
+    }
+
+    /// Appends the keys that have expired by `now_ms` and makes the segment's bound exact, taking them
+    /// for removed.
+    ///
+    /// # Safety
+    /// The slots hold live entries.
+    pub(super) unsafe fn expired_keys(&mut self, buckets: usize, now_ms: UnixMs, keys: &mut Vec<Box<[u8]>>) {
+        if self.next_expiry_ms > now_ms {
+            return;
+        }
+        let mut next_expiry_ms = UnixMs::MAX;
+        let values = (0..buckets * SLOTS)
+            .map(|index| self.load(index / SLOTS, index % SLOTS))
+            .chain(self.stash.iter().map(|&(value, _)| value));
+        for value in values {
+            if value & EXPIRES_BIT == 0 {
+                continue;
+            }
+            // SAFETY: by the contract.
+            let entry = unsafe { EntryRef::from_raw(address(value)) };
+            match entry.expire_at_ms() {
+                Some(at_ms) if at_ms <= now_ms => keys.push(entry.key().into()),
+                Some(at_ms) => next_expiry_ms = next_expiry_ms.min(at_ms),
+                None => {}
+            }
+        }
+        self.next_expiry_ms = next_expiry_ms;
+    }
+}
+
+#[inline]
+fn next(bucket: usize, buckets: usize) -> usize {
+    if bucket + 1 == buckets { 0 } else { bucket + 1 }
+}
+
+#[inline]
+fn prefetch(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch does not fault at any address.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(address.cast());
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: as above.
+    unsafe {
+        std::arch::asm!("prfm pldl1keep, [{0}]", in(reg) address, options(nostack, readonly, preserves_flags));
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let _ = address;
+}

@@ -1,0 +1,103 @@
+//! The list against a deque from the standard library.
+
+use std::collections::VecDeque;
+
+use super::*;
+
+/// A small deterministic generator (splitmix64).
+fn random(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let z = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z ^ (z >> 29)
+}
+
+fn element(state: &mut u64) -> Vec<u8> {
+    let len = match random(state) % 40 {
+        0 => 5000,
+        1 => 300,
+        2 => 127 + (random(state) % 3) as usize,
+        _ => (random(state) % 20) as usize,
+    };
+    vec![b'a' + (random(state) % 4) as u8; len]
+}
+
+#[test]
+fn agrees_with_a_deque() {
+    for seed in 0..30 {
+        let mut state = seed;
+        let mut list = List::new();
+        let mut model: VecDeque<Vec<u8>> = VecDeque::new();
+        for step in 0..1500 {
+            let side = if random(&mut state) % 2 == 0 { Side::Head } else { Side::Tail };
+            let len = model.len();
+            match random(&mut state) % 16 {
+                0..=6 => {
+                    let element = element(&mut state);
+                    list.push(side, &element);
+                    if side == Side::Head { model.push_front(element) } else { model.push_back(element) }
+                }
+                7..=9 => {
+                    let expect = if side == Side::Head { model.pop_front() } else { model.pop_back() };
+                    assert_eq!(list.peek(side), expect.as_deref());
+                    assert_eq!(list.pop(side), expect);
+                }
+                10 if len > 0 => {
+                    let index = random(&mut state) as usize % len;
+                    let element = element(&mut state);
+                    list.set(index, &element);
+                    model[index] = element;
+                }
+                11 | 12 => {
+                    let index = random(&mut state) as usize % (len + 1);
+                    let element = element(&mut state);
+                    list.insert(index, &element);
+                    model.insert(index, element);
+                }
+                13 if step % 10 == 0 => {
+                    let doomed = element(&mut state);
+                    let limit = 1 + random(&mut state) as usize % 3;
+                    let removed = list.remove_where(side, limit, |element| element == doomed);
+                    let mut expect = 0;
+                    while expect < limit {
+                        let found = match side {
+                            Side::Head => model.iter().position(|element| *element == doomed),
+                            Side::Tail => model.iter().rposition(|element| *element == doomed),
+                        };
+                        let Some(at) = found else { break };
+                        model.remove(at);
+                        expect += 1;
+                    }
+                    assert_eq!(removed, expect);
+                }
+                14 if step % 20 == 0 => {
+                    let count = random(&mut state) as usize % (len + 1);
+                    list.drop_from(side, count);
+                    for _ in 0..count {
+                        if side == Side::Head {
+                            model.pop_front()
+                        } else {
+                            model.pop_back()
+                        };
+                    }
+                }
+                _ => {
+                    let index = random(&mut state) as usize % (len + 2);
+                    assert_eq!(list.get(index), model.get(index).map(Vec::as_slice));
+                    assert!(list.iter_from(index).eq(model.iter().skip(index)), "seed {seed} step {step}");
+                }
+            }
+            assert_eq!(list.len(), model.len());
+        }
+        assert!(list.iter().eq(model.iter()), "seed {seed}");
+        assert!(list.iter_rev().eq(model.iter().rev()), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_million_small_elements_cost_two_bytes_each() {
+    let mut list = List::new();
+    for number in 0..100_000 {
+        list.push(Side::Tail, format!("{number:016}").as_bytes());
+    }
+    assert!(list.memory_bytes() < 100_000 * 19, "{}", list.memory_bytes());
+}

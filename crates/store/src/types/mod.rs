@@ -1,0 +1,4 @@
+//! The data types, one module each.
+
+pub mod list;
+pub mod string;
