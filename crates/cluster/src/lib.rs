@@ -1,1 +1,28 @@
-//! swytch-cluster.
+//! The leaderless protocol of a swytch cluster as a sans-IO core: (state, input, now) -> actions.
+//!
+//! Keys are held by the nodes whose clients touch them; one of these, the owner, orders a key's writes. Membership
+//! is agreed in views. While nodes can reach each other the cluster behaves like one server; when they cannot,
+//! mergeable writes go on on every side and are merged later, and what must happen exactly once stops with a clear
+//! error. `docs/cluster-protocol.md` states the rules and what is promised in which situation.
+//!
+//! Invariant of the crate: no sockets, no clocks, no threads, no data types, no hash-map order in behaviour. The
+//! same inputs give the same actions, bit for bit. [`Values`] is the only door to the data.
+
+pub mod config;
+mod copy;
+pub mod ids;
+pub mod interface;
+pub mod key;
+pub mod message;
+pub mod mutant;
+pub mod values;
+pub mod wire;
+
+pub use config::{Config, Limits, Timers};
+pub use copy::{CopyState, Done, Log, Meta, PreparedPart, Whole};
+pub use ids::{Blob, FlightId, Generation, Incarnation, NodeId, NodeSet, OpId, Stamp, Time, Version, ViewId};
+pub use interface::{Action, Answer, Class, ClientError, Evicted, Input, Request, Watch};
+pub use key::{Key, Slot};
+pub use message::{Base, BaseTag, Envelope, Message};
+pub use mutant::Mutant;
+pub use values::{Entry, EntryOp, Executed, MergeInput, Values};

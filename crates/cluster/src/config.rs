@@ -1,0 +1,116 @@
+//! Configuration of a node: its name, its timers, its bounds.
+
+use crate::ids::{Incarnation, NodeId};
+use crate::mutant::Mutant;
+
+/// How one node is set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Config {
+    /// This node.
+    pub id: NodeId,
+    /// Which life of it; larger than in every earlier life.
+    pub incarnation: Incarnation,
+    /// Starts a cluster of its own. Without it the node waits until a view takes it in.
+    pub bootstrap: bool,
+    /// Timers.
+    pub timers: Timers,
+    /// Bounds.
+    pub limits: Limits,
+    /// The rule to leave out; has no effect without the feature `mutants`.
+    pub mutant: Option<Mutant>,
+}
+
+impl Config {
+    /// The defaults for a node.
+    pub fn new(id: NodeId) -> Self {
+        Self {
+            id,
+            incarnation: Incarnation::of_life(1),
+            bootstrap: false,
+            timers: Timers::default(),
+            limits: Limits::default(),
+            mutant: None,
+        }
+    }
+
+    /// Whether the rule `mutant` names is left out.
+    #[inline]
+    pub(crate) fn without(&self, mutant: Mutant) -> bool {
+        cfg!(feature = "mutants") && self.mutant == Some(mutant)
+    }
+}
+
+/// Intervals, in milliseconds of the node's own monotonic clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Timers {
+    /// The caller ticks at least this often.
+    pub tick_ms: u64,
+    /// Between two heartbeats to a peer.
+    pub heartbeat_ms: u64,
+    /// A peer silent for longer is suspected.
+    pub suspect_ms: u64,
+    /// Without an echo from half of the base for longer, every X stops.
+    pub lease_ms: u64,
+    /// A majority may drop a peer silent for longer. More than the drift factor (3) times `lease_ms`.
+    pub expiry_ms: u64,
+    /// Between two sendings of an unanswered request.
+    pub retry_ms: u64,
+    /// A client operation is answered within this time, with an error when need be.
+    pub op_ms: u64,
+    /// An X that is not acknowledged for longer is aborted by its coordinator. Less than `op_ms`.
+    pub abort_ms: u64,
+    /// An unfinished attempt at a view is given up after this time.
+    pub propose_ms: u64,
+    /// Fork logs are kept for an expired node this long.
+    pub retain_ms: u64,
+}
+
+impl Default for Timers {
+    fn default() -> Self {
+        Self {
+            tick_ms: 50,
+            heartbeat_ms: 250,
+            suspect_ms: 1_500,
+            lease_ms: 10_000,
+            expiry_ms: 31_000,
+            retry_ms: 400,
+            op_ms: 5_000,
+            abort_ms: 2_500,
+            propose_ms: 1_000,
+            retain_ms: 24 * 3_600 * 1_000,
+        }
+    }
+}
+
+/// Bounds on everything that could grow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Limits {
+    /// Client operations of this node in progress; more are refused with TryAgain.
+    pub ops_max: usize,
+    /// Operations waiting at one key's owner; more are refused with TryAgain.
+    pub queue_max: usize,
+    /// Operations in one batch.
+    pub batch_max: usize,
+    /// Entries in a key's log; a longer fork falls back to the whole-key last writer.
+    pub log_max: usize,
+    /// Waiting clients per key at its owner.
+    pub waiters_max: usize,
+    /// Keys per report of a member to a home.
+    pub report_max: usize,
+    /// Consecutive operations from one node after which the token moves there.
+    pub token_run: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            ops_max: 65_536,
+            queue_max: 4_096,
+            batch_max: 128,
+            log_max: 4_096,
+            waiters_max: 4_096,
+            report_max: 512,
+            token_run: 8,
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! A subscriber's state of one key: versions, the log of entries not yet known to be everywhere, its role.
+//!
+//! Invariants:
+//! - Every copy with the same `birth` shares the history up to the highest `stable` any of them has.
+//! - The log holds all entries after `stable` (or is marked overflowed), so a fork needs no extra bookkeeping: it is
+//!   a log that could not be trimmed because a subscriber was missing.
+//! - A role counts only in the view it was given in.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::ids::{Blob, FlightId, Generation, NodeId, NodeSet, OpId, Stamp, Version, ViewId};
+use crate::message::Part;
+use crate::values::Entry;
+
+/// Versions and subscribers of a copy.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Meta {
+    /// Which creation of the key this copy descends from.
+    pub birth: FlightId,
+    /// The last entry applied.
+    pub version: Version,
+    /// Every subscriber of the base is known to hold all up to here.
+    pub stable: Version,
+    /// Who holds a copy, reachable or not.
+    pub subscribers: NodeSet,
+    /// Members of the base that could not be asked when the key was created and may hold it as well.
+    pub doubt: NodeSet,
+    /// Former subscribers that were expired and may come back with a fork.
+    pub lost: NodeSet,
+    /// Epochs before the current one whose entries the value contains, and up to which seq.
+    pub covers: BTreeMap<ViewId, u64>,
+    /// Stamp of the last entry.
+    pub written: Stamp,
+}
+
+impl Meta {
+    /// Whether the value contains the entry. Only for dots of the same birth.
+    pub fn contains(&self, dot: Version) -> bool {
+        if dot.epoch == self.version.epoch {
+            return dot.seq <= self.version.seq;
+        }
+        dot.seq <= self.stable.seq || self.covers.get(&dot.epoch).is_some_and(|seq| dot.seq <= *seq)
+    }
+
+    /// Moves on to the next entry.
+    pub(crate) fn advance(&mut self, dot: Version, stamp: Stamp) {
+        if dot.epoch != self.version.epoch {
+            self.covers.insert(self.version.epoch, self.version.seq);
+        }
+        self.version = dot;
+        self.written = self.written.max(stamp);
+    }
+
+    /// Takes over what another copy contains, after its entries were merged in.
+    pub(crate) fn absorb(&mut self, other: &Self) {
+        let theirs = other.covers.iter().map(|(epoch, seq)| (*epoch, *seq));
+        for (epoch, seq) in theirs.chain([(other.version.epoch, other.version.seq)]) {
+            if epoch != self.version.epoch {
+                let known = self.covers.entry(epoch).or_default();
+                *known = seq.max(*known);
+            }
+        }
+    }
+}
+
+/// Entries after `stable`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Log {
+    /// In order.
+    pub entries: Vec<Entry>,
+    /// It grew too long and was dropped.
+    pub overflow: bool,
+}
+
+impl Log {
+    /// Appends, or gives the log up.
+    pub(crate) fn push(&mut self, entry: Entry, entries_max: usize) {
+        if self.entries.len() >= entries_max {
+            self.overflow = true;
+            self.entries.clear();
+        }
+        if !self.overflow {
+            self.entries.push(entry);
+        }
+    }
+
+    /// Drops what everyone has.
+    pub(crate) fn trim(&mut self, meta: &mut Meta) {
+        if meta.stable == meta.version {
+            self.entries.clear();
+            self.overflow = false;
+            meta.covers.clear();
+        } else {
+            self.entries.retain(|entry| entry.dot.seq > meta.stable.seq);
+        }
+    }
+}
+
+/// Answered operations of other nodes: what makes their retries idempotent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Done {
+    /// Per node: every operation below this counter is answered and will not be retried.
+    pub floors: BTreeMap<NodeId, u64>,
+    /// Replies at or above the floor.
+    pub replies: BTreeMap<OpId, Blob>,
+}
+
+impl Done {
+    /// Remembers the operation behind an entry.
+    pub(crate) fn learn(&mut self, entry: &Entry) {
+        if let Some(origin) = &entry.origin {
+            self.raise(origin.id.node, origin.floor);
+            if !self.is_over(origin.id) {
+                self.replies.insert(origin.id, origin.reply.clone());
+            }
+        }
+    }
+
+    /// Forgets what `node` will not ask for again.
+    pub(crate) fn raise(&mut self, node: NodeId, floor: u64) {
+        let known = self.floors.entry(node).or_default();
+        if floor > *known {
+            *known = floor;
+            self.replies.retain(|op, _| op.node != node || op.counter >= floor);
+        }
+    }
+
+    /// Whether the operation was answered so long ago that only a stray duplicate can ask for it.
+    pub(crate) fn is_over(&self, op: OpId) -> bool {
+        self.floors.get(&op.node).is_some_and(|floor| op.counter < *floor)
+    }
+
+    /// Takes over another copy's knowledge.
+    pub(crate) fn absorb(&mut self, other: &Self) {
+        for (op, reply) in &other.replies {
+            self.replies.entry(*op).or_insert_with(|| reply.clone());
+        }
+        for (node, floor) in &other.floors {
+            self.raise(*node, *floor);
+        }
+    }
+}
+
+/// A copy as it is sent to a regrouping owner, or kept as a fork.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CopyState {
+    /// Versions and subscribers.
+    pub meta: Meta,
+    /// Entries after `stable`.
+    pub log: Log,
+    /// Answered operations.
+    pub done: Done,
+    /// A batch of class X whose effects this copy does not contain yet.
+    pub prepared: Option<PreparedPart>,
+    /// The value, when the log cannot stand for it.
+    pub value: Option<Whole>,
+}
+
+/// A whole value.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Whole {
+    /// `None`: absent.
+    pub snapshot: Option<Blob>,
+}
+
+/// A prepared batch as seen from one key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PreparedPart {
+    /// The batch.
+    pub flight: FlightId,
+    /// Its participants.
+    pub participants: NodeSet,
+    /// This key's part.
+    pub part: Part,
+    /// Already known to be committed.
+    pub committed: bool,
+}
+
+/// What a node is to a key in the view [`Copy::view`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Role {
+    /// Not regrouped yet.
+    Idle,
+    /// Somebody else orders.
+    Follower {
+        /// Who, as far as this node knows.
+        owner: NodeId,
+        /// How often the token had moved then.
+        tenure: u32,
+    },
+    /// This node orders.
+    Owner(Box<Owning>),
+}
+
+/// A subscriber's state of one key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Copy {
+    pub(crate) meta: Meta,
+    pub(crate) log: Log,
+    pub(crate) done: Done,
+    pub(crate) role: Role,
+    /// The view `role` belongs to.
+    pub(crate) view: ViewId,
+    /// The base up to which dropped members were taken out of `meta`.
+    pub(crate) generation: Generation,
+    /// A batch of class X with a part here that is neither applied nor aborted.
+    pub(crate) prepared: Option<FlightId>,
+    /// Reads wait until this is confirmed to be everywhere.
+    pub(crate) invalid: Option<Invalid>,
+    /// The store wants the memory back.
+    pub(crate) evicting: bool,
+}
+
+/// Why a copy may not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Invalid {
+    /// A batch was applied but not validated.
+    Flight(FlightId),
+    /// An alignment is not done.
+    Align(u64),
+}
+
+/// What only the owner of a key keeps.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Owning {
+    pub(crate) tenure: u32,
+    pub(crate) queue: VecDeque<Queued>,
+    /// The one batch, join, leave or grant in progress.
+    pub(crate) busy: Option<Busy>,
+    /// Reserved by an operation on several keys.
+    pub(crate) pinned: Option<OpId>,
+    /// A batch in doubt that cannot be settled in this view: X stops.
+    pub(crate) doubtful: bool,
+    /// The last origin and how many operations came from it in a row.
+    pub(crate) run: Option<(NodeId, u32)>,
+    pub(crate) waiters: VecDeque<(NodeId, u64)>,
+}
+
+/// What stands in a key's queue.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Queued {
+    Op(OpId),
+    Pin(OpId),
+    Grant(NodeId),
+    Join(NodeId),
+    Leave(NodeId),
+    Expire,
+    /// The last copy is to be deleted.
+    Delete,
+    Fork(NodeId, Box<CopyState>),
+}
+
+/// What keeps a key's queue from moving.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Busy {
+    Flight(FlightId),
+    Regroup(Box<Regroup>),
+    Align { round: u64, waiting: NodeSet, sent_ms: u64, then_join: Option<NodeId> },
+    Leaving { node: NodeId, sent_ms: u64 },
+    Granting { to: NodeId, sent_ms: u64 },
+}
+
+/// The first two steps of a regroup.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Regroup {
+    /// Holders that have not sent their state.
+    pub(crate) waiting: NodeSet,
+    pub(crate) states: BTreeMap<NodeId, CopyState>,
+    /// Batches that have to be settled first.
+    pub(crate) settling: BTreeSet<FlightId>,
+    pub(crate) sent_ms: u64,
+}
+
+impl Copy {
+    /// A copy of a key that has just come into being, without a value.
+    pub(crate) fn new(meta: Meta, view: ViewId) -> Self {
+        let generation = meta.version.generation;
+        Self {
+            meta,
+            log: Log::default(),
+            done: Done::default(),
+            role: Role::Idle,
+            view,
+            generation,
+            prepared: None,
+            invalid: None,
+            evicting: false,
+        }
+    }
+
+    pub(crate) fn owning(&self, view: ViewId) -> Option<&Owning> {
+        match &self.role {
+            Role::Owner(owning) if self.view == view => Some(owning),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn owning_mut(&mut self, view: ViewId) -> Option<&mut Owning> {
+        match &mut self.role {
+            Role::Owner(owning) if self.view == view => Some(owning),
+            _ => None,
+        }
+    }
+
+    /// The owner in `view`, once the key is regrouped there.
+    pub(crate) fn owner(&self, view: ViewId, me: NodeId) -> Option<NodeId> {
+        match &self.role {
+            _ if self.view != view => None,
+            Role::Idle => None,
+            Role::Follower { owner, .. } => Some(*owner),
+            Role::Owner(_) => Some(me),
+        }
+    }
+
+    /// Everything of the base that may hold the key.
+    pub(crate) fn possible_holders(&self) -> NodeSet {
+        self.meta.subscribers | self.meta.doubt
+    }
+
+    /// Adds an entry that the value already contains.
+    pub(crate) fn append(&mut self, entry: Entry, entries_max: usize) {
+        self.meta.advance(entry.dot, entry.stamp);
+        self.done.learn(&entry);
+        self.log.push(entry, entries_max);
+    }
+
+    /// Notes that all subscribers hold everything up to `stable`.
+    pub(crate) fn settle_stable(&mut self, stable: Version) {
+        if stable.seq > self.meta.stable.seq && self.meta.contains(stable) {
+            self.meta.stable = stable;
+        }
+        if self.prepared.is_none() {
+            self.log.trim(&mut self.meta);
+        }
+    }
+}

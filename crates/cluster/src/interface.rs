@@ -1,0 +1,172 @@
+//! What goes into a node and what comes out: [`Input`], [`Action`], requests and their answers.
+
+use std::fmt;
+
+use crate::ids::{Blob, NodeId, NodeSet, Version, ViewId};
+use crate::key::Key;
+use crate::message::Envelope;
+
+/// Anything that happens to a node.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Input {
+    /// Time has passed; at least every [`Timers::tick_ms`](crate::config::Timers::tick_ms).
+    Tick,
+    /// A message has come in.
+    Message(Box<Envelope>),
+    /// A client of this node wants something.
+    Client(Request),
+    /// A client of this node blocks until `key` can serve it; answered by [`Action::Wake`].
+    Wait {
+        /// The caller's name of the wait.
+        ticket: u64,
+        /// The key waited for.
+        key: Key,
+    },
+    /// The client is gone or was served by another key.
+    CancelWait {
+        /// The wait to forget.
+        ticket: u64,
+    },
+    /// The store found the key past its deadline.
+    Expire(Key),
+    /// The store wants the memory of this key back; answered by [`Action::Evict`].
+    Evict(Key),
+    /// This node's address became known: heartbeats go there.
+    Peer(NodeId),
+    /// An operator asserts that the node is dead for good.
+    Forget(NodeId),
+    /// This node leaves for good; the caller has evicted its keys before.
+    Leave,
+    /// Something sent to this peer was lost with its stream.
+    StreamBroken(NodeId),
+}
+
+/// What kind of operation a request is; the classes of the design.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Class {
+    /// Changes nothing; answered from the local copies.
+    Read,
+    /// Mergeable: goes on in a partition.
+    W,
+    /// Decided once: needs every subscriber. Any operation on several keys that writes is of this class.
+    X,
+    /// FLUSHALL: needs every member of the base.
+    Flush,
+}
+
+/// A client's operation.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Request {
+    /// The caller's name for it, given back in the reply.
+    pub ticket: u64,
+    /// Its class.
+    pub class: Class,
+    /// Keys it reads or writes, without duplicates. The command's effects name keys by index into this list.
+    pub keys: Vec<Key>,
+    /// The command, opaque.
+    pub command: Blob,
+    /// WATCHed keys and what was seen of them.
+    pub watches: Vec<(Key, Watch)>,
+    /// READMODE local: a read does not wait for a pending W.
+    pub local_read: bool,
+}
+
+/// What WATCH remembers of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Watch(pub Version);
+
+/// What a client is told when all went well.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Answer {
+    /// The reply of the command.
+    pub reply: Blob,
+    /// For a read: the versions of its keys, to be given back as watches of a later EXEC.
+    pub watches: Vec<(Key, Watch)>,
+}
+
+/// Why an operation failed, and what that says about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ClientError {
+    /// An X whose subscribers are not all reachable, or whose lease is over. Nothing was applied.
+    Unreachable,
+    /// No owner could be reached in time, or a queue is full. Nothing was applied.
+    TryAgain,
+    /// Prepared and taken back everywhere. Nothing was applied.
+    Aborted,
+    /// A watched key changed: the nil reply of EXEC. Nothing was applied.
+    WatchFailed,
+    /// It may have been applied or may be applied later.
+    InDoubt,
+    /// This node is in no view. Nothing was applied.
+    NotServing,
+}
+
+impl ClientError {
+    /// Whether the error says that nothing was and nothing will be applied.
+    pub fn is_clean(self) -> bool {
+        self != Self::InDoubt
+    }
+}
+
+impl fmt::Display for ClientError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unreachable => {
+                "UNREACHABLE a node that holds the key cannot be reached, nothing was applied"
+            }
+            Self::TryAgain => "TRYAGAIN the key's owner could not be reached in time, nothing was applied",
+            Self::Aborted => "UNREACHABLE the operation was taken back, nothing was applied",
+            Self::WatchFailed => "a watched key changed",
+            Self::InDoubt => "INDOUBT the operation may or may not have been applied",
+            Self::NotServing => "CLUSTERDOWN this node has not joined the cluster yet, nothing was applied",
+        })
+    }
+}
+
+impl std::error::Error for ClientError {}
+
+/// How an eviction ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Evicted {
+    /// The copy is gone; other nodes hold the key.
+    Dropped,
+    /// It was the last copy: the key was deleted by an ordered write.
+    Deleted,
+    /// The copy stays: a subscriber is out of reach and may know less than this copy.
+    Refused,
+    /// This node did not hold the key.
+    NotHeld,
+}
+
+/// Anything a node wants done.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Send this; it may be lost, doubled or overtaken.
+    Send(Box<Envelope>),
+    /// Answer a client.
+    Reply {
+        /// The request's ticket.
+        ticket: u64,
+        /// What to say.
+        result: Result<Answer, ClientError>,
+    },
+    /// A waiting client may try again now. The wait is over.
+    Wake {
+        /// The wait's ticket.
+        ticket: u64,
+    },
+    /// An eviction has ended.
+    Evict {
+        /// The key.
+        key: Key,
+        /// How.
+        outcome: Evicted,
+    },
+    /// A new view was installed.
+    View {
+        /// Its name.
+        id: ViewId,
+        /// Its members.
+        members: NodeSet,
+    },
+}

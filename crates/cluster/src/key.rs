@@ -1,0 +1,156 @@
+//! Keys, their slots, and the rendezvous ranking that finds the home of a slot.
+//!
+//! A slot is computed as Redis Cluster computes it (CRC16 of the key or of its hash tag), so that keys of one tag
+//! share a home. Homes are ranked by rendezvous hashing: when a member goes, only its slots move.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use crate::ids::{NodeId, NodeSet};
+
+/// Number of slots, as in Redis Cluster.
+pub const SLOTS: u16 = 16_384;
+
+/// A slot of the key space, below [`SLOTS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slot(pub u16);
+
+impl Slot {
+    /// The member of `members` that is home of this slot; `None` of an empty set.
+    pub fn home(self, members: NodeSet) -> Option<NodeId> {
+        members.iter().max_by_key(|node| (mix((u64::from(self.0) << 8) | u64::from(node.0)), *node))
+    }
+}
+
+/// A key: its bytes, with slot and hash computed once.
+#[derive(Clone)]
+pub struct Key {
+    bytes: Arc<[u8]>,
+    hash: u64,
+    slot: Slot,
+}
+
+impl Key {
+    /// A key of these bytes.
+    pub fn new(bytes: &[u8]) -> Self {
+        Self { bytes: Arc::from(bytes), hash: hash_of(bytes), slot: slot_of(bytes) }
+    }
+
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The slot.
+    pub fn slot(&self) -> Slot {
+        self.slot
+    }
+
+    /// A 64-bit hash of the bytes, the same on every node.
+    pub fn hash64(&self) -> u64 {
+        self.hash
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash && self.bytes == other.bytes
+    }
+}
+
+impl Eq for Key {}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// By bytes: the order in which an EXEC takes its tokens.
+impl Ord for Key {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.bytes.cmp(&other.bytes)
+    }
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.bytes.escape_ascii())
+    }
+}
+
+/// Finaliser of SplitMix64 (Steele et al., 2014): every input bit reaches every output bit.
+pub(crate) fn mix(mut x: u64) -> u64 {
+    x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
+fn hash_of(bytes: &[u8]) -> u64 {
+    bytes.chunks(8).fold(bytes.len() as u64, |hash, chunk| {
+        let mut word = [0; 8];
+        word[..chunk.len()].copy_from_slice(chunk);
+        mix(hash ^ u64::from_le_bytes(word))
+    })
+}
+
+fn slot_of(bytes: &[u8]) -> Slot {
+    let tag = bytes.iter().position(|byte| *byte == b'{').and_then(|open| {
+        let rest = &bytes[open + 1..];
+        let length = rest.iter().position(|byte| *byte == b'}')?;
+        (length > 0).then(|| &rest[..length])
+    });
+    Slot(crc16(tag.unwrap_or(bytes)) % SLOTS)
+}
+
+/// CRC16, polynomial 0x1021, initial value 0 (XMODEM), as the Redis Cluster specification names it.
+fn crc16(bytes: &[u8]) -> u16 {
+    bytes.iter().fold(0, |crc, byte| {
+        (0..8).fold(crc ^ (u16::from(*byte) << 8), |crc, _| {
+            if crc & 0x8000 != 0 { (crc << 1) ^ 0x1021 } else { crc << 1 }
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_agree_with_the_redis_cluster_specification() {
+        assert_eq!(crc16(b"123456789"), 0x31c3);
+        assert_eq!(Key::new(b"foo").slot(), Slot(12182));
+        assert_eq!(Key::new(b"{user1000}.following").slot(), Key::new(b"{user1000}.followers").slot());
+        assert_eq!(Key::new(b"foo{}{bar}").slot(), Slot(crc16(b"foo{}{bar}") % SLOTS));
+    }
+
+    #[test]
+    fn only_the_slots_of_a_lost_member_move() {
+        let all: NodeSet = (0..5).map(NodeId).collect();
+        let fewer = all.without(NodeId(2));
+        for slot in (0..SLOTS).map(Slot) {
+            let before = slot.home(all).expect("members");
+            if before != NodeId(2) {
+                assert_eq!(slot.home(fewer), Some(before));
+            }
+        }
+    }
+
+    #[test]
+    fn homes_are_spread_evenly() {
+        let all: NodeSet = (0..5).map(NodeId).collect();
+        for node in all.iter() {
+            let share = (0..SLOTS).filter(|slot| Slot(*slot).home(all) == Some(node)).count();
+            assert!((2_900..3_700).contains(&share), "{node:?} is home of {share} slots");
+        }
+    }
+}

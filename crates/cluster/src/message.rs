@@ -1,0 +1,500 @@
+//! Everything nodes say to each other.
+//!
+//! Invariants: a message of the key, directory and heal groups counts only while sender and receiver have installed
+//! the same view and neither has promised a newer one; every message may be lost, doubled or overtaken, so each is
+//! idempotent and whoever needs an answer repeats the question.
+
+use std::collections::BTreeMap;
+
+use crate::copy::{CopyState, Done, Log, Meta};
+use crate::ids::{Blob, FlightId, Generation, Incarnation, NodeId, NodeSet, OpId, Version, ViewId};
+use crate::interface::{Class, ClientError, Watch};
+use crate::key::Key;
+use crate::values::Entry;
+
+/// A message and its address.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Envelope {
+    /// Sender.
+    pub from: NodeId,
+    /// Which life of the sender.
+    pub incarnation: Incarnation,
+    /// Receiver.
+    pub to: NodeId,
+    /// The view the sender has installed.
+    pub view: ViewId,
+    /// What it says.
+    pub message: Message,
+}
+
+/// Which base, without its members.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BaseTag {
+    /// Number of the base.
+    pub generation: Generation,
+    /// The view that created it.
+    pub born: ViewId,
+    /// The cluster it belongs to.
+    pub cluster: u64,
+}
+
+/// The nodes whose absence matters: nobody else can hold a current copy.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Base {
+    /// Which base.
+    pub tag: BaseTag,
+    /// FLUSHALLs so far.
+    pub flush: u64,
+    /// Its members and which life of each.
+    pub members: BTreeMap<NodeId, Incarnation>,
+}
+
+impl Base {
+    /// The members without their incarnations.
+    pub fn nodes(&self) -> NodeSet {
+        self.members.keys().copied().collect()
+    }
+
+    /// Whether exactly this life of the node is a member.
+    pub fn has(&self, node: NodeId, incarnation: Incarnation) -> bool {
+        self.members.get(&node) == Some(&incarnation)
+    }
+}
+
+/// One key's part of a batch.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Part {
+    /// The key.
+    pub key: Key,
+    /// The version before.
+    pub prior: Version,
+    /// At least one.
+    pub entries: Vec<Entry>,
+    /// Subscribers from here on.
+    pub subscribers: NodeSet,
+}
+
+/// What a node knows of a batch of class X.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Outcome {
+    /// Never prepared here.
+    Unknown,
+    /// Prepared here, undecided.
+    Prepared,
+    /// Committed.
+    Committed,
+    /// Aborted.
+    Aborted,
+}
+
+/// How an [`Message::Align`] brings a copy up to date.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Alignment {
+    /// The copy is a prefix: these entries follow.
+    Tail(Vec<Entry>),
+    /// The copy is replaced.
+    Whole {
+        /// The value; `None` when the key is absent.
+        value: Option<Blob>,
+        /// Entries not yet known to be everywhere.
+        log: Log,
+        /// Answered operations.
+        done: Done,
+    },
+}
+
+/// A client operation on its way to an owner.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Forwarded {
+    /// Its name.
+    pub op: OpId,
+    /// All operations of that node below this counter are answered.
+    pub floor: u64,
+    /// Its class.
+    pub class: Class,
+    /// Its keys.
+    pub keys: Vec<Key>,
+    /// The command.
+    pub command: Blob,
+    /// Watched versions.
+    pub watches: Vec<(Key, Watch)>,
+    /// Owners it has been passed through.
+    pub hops: u8,
+}
+
+/// Everything nodes say to each other. The comments name sender -> receiver.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Message {
+    // Membership.
+    /// Any -> any: I am here and hear these.
+    Heartbeat {
+        /// The sender's monotonic clock.
+        sent_ms: u64,
+        /// The receiver's clock in its newest heartbeat the sender has.
+        echo_ms: Option<u64>,
+        /// Whom the sender hears.
+        reach: NodeSet,
+        /// The base the sender accepted last.
+        base: BaseTag,
+        /// The highest view the sender promised.
+        promised: ViewId,
+    },
+    /// Proposer -> candidates: promise to leave older views.
+    Collect {
+        /// The view to be.
+        view: ViewId,
+    },
+    /// Candidate -> proposer.
+    Promise {
+        /// The view promised.
+        view: ViewId,
+        /// The view in which `base` was accepted.
+        accepted: ViewId,
+        /// The base accepted last.
+        base: Base,
+    },
+    /// Candidate -> proposer: something higher is promised, or the base cannot be accepted.
+    Refuse {
+        /// The view refused.
+        view: ViewId,
+        /// The highest promise.
+        promised: ViewId,
+    },
+    /// Proposer -> members.
+    Propose {
+        /// The view.
+        view: ViewId,
+        /// Its members.
+        members: NodeSet,
+        /// The new base.
+        base: Base,
+        /// The base it builds on: who is not in both starts empty.
+        previous: Base,
+        /// Lives known to be over.
+        dead: Vec<(NodeId, Incarnation)>,
+    },
+    /// Member -> proposer.
+    Accept {
+        /// The view.
+        view: ViewId,
+    },
+    /// Proposer -> members: everyone accepted.
+    Install {
+        /// The view.
+        view: ViewId,
+    },
+    /// Any -> any: these lives are over (a clean leave, or the operator's FORGET).
+    Over {
+        /// Who.
+        dead: Vec<(NodeId, Incarnation)>,
+    },
+
+    // Directory.
+    /// Member -> home: which keys of the home's slots the member holds.
+    Report {
+        /// The view the member had installed before this one.
+        previous: ViewId,
+        /// All keys, not only those of moved slots.
+        full: bool,
+        /// Part number.
+        part: u32,
+        /// Number of parts.
+        parts: u32,
+        /// Names.
+        keys: Vec<Key>,
+    },
+    /// Home -> member: have it all, or `full` is needed.
+    Reported {
+        /// Report again, everything.
+        again: bool,
+    },
+    /// Member -> home: I need this key's owner, or to become a subscriber.
+    Touch {
+        /// The key.
+        key: Key,
+    },
+    /// Home -> member: do you hold this key?
+    Query {
+        /// The key.
+        key: Key,
+    },
+    /// Member -> home.
+    Holding {
+        /// The key.
+        key: Key,
+        /// The version of the copy, when there is one.
+        version: Option<Version>,
+    },
+    /// Home -> toucher: nobody holds it, you own it.
+    Create {
+        /// The key.
+        key: Key,
+        /// Members of the base that could not be asked.
+        doubt: NodeSet,
+    },
+    /// Home -> holder: you own it; bring these together.
+    Own {
+        /// The key.
+        key: Key,
+        /// Who reported a copy.
+        holders: NodeSet,
+    },
+    /// Home -> owner: this node wants to subscribe.
+    Join {
+        /// The key.
+        key: Key,
+        /// Who.
+        joiner: NodeId,
+    },
+    /// Owner -> home: I own it now; or nobody holds it any more.
+    Owned {
+        /// The key.
+        key: Key,
+        /// Its last copy was deleted.
+        gone: bool,
+    },
+
+    // Regrouping.
+    /// New owner -> holder: send me your state.
+    RegroupAsk {
+        /// The key.
+        key: Key,
+        /// Birth of the owner's copy: a copy born elsewhere sends its whole value.
+        birth: FlightId,
+        /// Where the owner's log begins.
+        stable: Version,
+    },
+    /// Holder -> new owner.
+    RegroupState {
+        /// The key.
+        key: Key,
+        /// The state; `None` when there is no copy.
+        state: Option<Box<CopyState>>,
+    },
+    /// Owner -> subscriber: this is the state now.
+    Align {
+        /// The key.
+        key: Key,
+        /// Names this alignment.
+        round: u64,
+        /// The metadata after it.
+        meta: Meta,
+        /// How to get there.
+        body: Alignment,
+    },
+    /// Subscriber -> owner.
+    AlignAck {
+        /// The key.
+        key: Key,
+        /// The alignment.
+        round: u64,
+    },
+    /// Owner -> subscriber: everyone is aligned, reads may go on.
+    AlignDone {
+        /// The key.
+        key: Key,
+        /// The alignment.
+        round: u64,
+        /// Held by all subscribers up to here.
+        stable: Version,
+    },
+
+    // Settling batches left in doubt.
+    /// Settler -> participant.
+    SettleAsk {
+        /// The batch.
+        flight: FlightId,
+    },
+    /// Participant -> settler.
+    SettleState {
+        /// The batch.
+        flight: FlightId,
+        /// What this participant knows.
+        outcome: Outcome,
+    },
+    /// Settler -> participant.
+    SettleOrder {
+        /// The batch.
+        flight: FlightId,
+        /// Commit or abort.
+        commit: bool,
+    },
+    /// Participant -> settler.
+    SettleAck {
+        /// The batch.
+        flight: FlightId,
+    },
+    /// Coordinator or settler -> participant: every participant has decided.
+    Close {
+        /// The batch.
+        flight: FlightId,
+    },
+
+    // Writing.
+    /// Owner -> subscriber: apply; not yet readable.
+    Inv {
+        /// The batch.
+        flight: FlightId,
+        /// Its parts at this subscriber.
+        parts: Vec<Part>,
+    },
+    /// Owner -> subscriber: keep this for a decision.
+    Prep {
+        /// The batch.
+        flight: FlightId,
+        /// All its participants.
+        participants: NodeSet,
+        /// Its parts at this subscriber.
+        parts: Vec<Part>,
+    },
+    /// Subscriber -> owner: held.
+    Ack {
+        /// The batch.
+        flight: FlightId,
+    },
+    /// Subscriber -> owner: I hold no copy of this key.
+    Gone {
+        /// The batch.
+        flight: FlightId,
+        /// The key.
+        key: Key,
+    },
+    /// Owner -> subscriber: everyone has it, reads may go on.
+    Val {
+        /// The batch.
+        flight: FlightId,
+        /// Held by all subscribers up to here, per key.
+        stable: Vec<(Key, Version)>,
+    },
+    /// Owner -> subscriber: decided, apply.
+    Commit {
+        /// The batch.
+        flight: FlightId,
+        /// Held by all subscribers up to here, per key.
+        stable: Vec<(Key, Version)>,
+    },
+    /// Subscriber -> owner: the decision is taken over.
+    Decided {
+        /// The batch.
+        flight: FlightId,
+    },
+    /// Owner -> subscriber: forget it.
+    Abort {
+        /// The batch.
+        flight: FlightId,
+    },
+    /// Subscriber -> owner: what became of this batch? Repeated by the owner's answer to the phase it is in.
+    Ask {
+        /// The batch.
+        flight: FlightId,
+    },
+
+    // Operations and tokens.
+    /// Any -> owner.
+    Forward(Box<Forwarded>),
+    /// Owner -> origin.
+    Answered {
+        /// The operation.
+        op: OpId,
+        /// Its outcome.
+        result: Result<Blob, ClientError>,
+    },
+    /// Not an owner -> origin: find the owner again.
+    Redirect {
+        /// The operation.
+        op: OpId,
+        /// One of its keys is owned there, as far as the sender knows.
+        owner: Option<(Key, NodeId)>,
+    },
+    /// Any subscriber -> owner: I need this token.
+    TokenRequest {
+        /// The key.
+        key: Key,
+        /// Who needs it (the request may be passed on).
+        to: NodeId,
+    },
+    /// Owner -> subscriber: the token.
+    Grant {
+        /// The key.
+        key: Key,
+        /// How often the token moved in this view.
+        tenure: u32,
+        /// The version the token is for.
+        version: Version,
+        /// Held by all subscribers up to here.
+        stable: Version,
+        /// The subscribers.
+        subscribers: NodeSet,
+        /// Who is waiting for the key: (node, its ticket).
+        waiters: Vec<(NodeId, u64)>,
+    },
+    /// New owner -> old owner.
+    GrantAck {
+        /// The key.
+        key: Key,
+        /// The move.
+        tenure: u32,
+    },
+
+    // Waiting and leaving.
+    /// Subscriber -> owner: a client blocks on this key.
+    WaitFor {
+        /// The key.
+        key: Key,
+        /// Who waits.
+        node: NodeId,
+        /// The waiter's ticket there.
+        ticket: u64,
+    },
+    /// Subscriber -> owner: it no longer does.
+    WaitOver {
+        /// The key.
+        key: Key,
+        /// Who waited.
+        node: NodeId,
+        /// The ticket.
+        ticket: u64,
+    },
+    /// Owner -> waiter: try now.
+    Wake {
+        /// The key.
+        key: Key,
+        /// The ticket.
+        ticket: u64,
+    },
+    /// Subscriber -> owner: I want to drop my copy.
+    LeaveKey {
+        /// The key.
+        key: Key,
+    },
+    /// Owner -> subscriber: drop it.
+    MayDrop {
+        /// The key.
+        key: Key,
+        /// The version the copy must have.
+        version: Version,
+    },
+    /// Subscriber -> owner: dropped.
+    Dropped {
+        /// The key.
+        key: Key,
+        /// False: it stays after all.
+        gone: bool,
+    },
+
+    // Healing.
+    /// Returned node -> owner: what I did while I was out of the base.
+    ForkLog {
+        /// The key.
+        key: Key,
+        /// The fork.
+        fork: Box<CopyState>,
+    },
+    /// Owner -> returned node: merged, and every subscriber has it.
+    ForkMerged {
+        /// The key.
+        key: Key,
+        /// The fork's last version.
+        version: Version,
+    },
+}

@@ -1,0 +1,98 @@
+//! Seeded faults: each [`Mutant`] removes one rule of the protocol, to prove that the model and the simulator notice.
+//!
+//! Without the feature `mutants` the switch is a constant `false`, so a product build carries none of it.
+
+/// One removed rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Mutant {
+    /// X goes on although the lease is over.
+    NoFence,
+    /// X goes on although a subscriber is unreachable.
+    XWithoutAllSubscribers,
+    /// A view builds on the installed instead of the accepted base.
+    BuildOnInstalledBase,
+    /// A node accepts a base that drops a peer it has just heard.
+    ExpireWithoutSilence,
+    /// Half of the base, instead of a strict majority, may expire nodes.
+    ExpireByHalf,
+    /// A promise does not stop the node's part in the older view.
+    PromiseDoesNotFreeze,
+    /// Data messages of another view are taken.
+    AcceptOtherViews,
+    /// An in-doubt X is settled although a participant is missing.
+    SettleWithoutParticipants,
+    /// An in-doubt X is settled as committed though a participant never prepared it.
+    SettleCommitWithoutAll,
+    /// A clean error is given at once instead of after every participant has acknowledged the abort.
+    AbortWithoutAcks,
+    /// X commits on the first acknowledgement instead of on all.
+    CommitOnFirstAck,
+    /// W is answered before the subscribers have acknowledged.
+    AnswerWithoutAcks,
+    /// Retried operations are executed again.
+    NoDedupe,
+    /// The token is kept by the old owner when it grants it.
+    KeepTokenOnGrant,
+    /// The owner of the old view stays owner in the new one without a regroup.
+    TokenSurvivesView,
+    /// A joiner gets its snapshot before the other subscribers know it.
+    SnapshotBeforeJoin,
+    /// A copy is dropped without asking the owner.
+    DropWithoutLeave,
+    /// A key created while part of the base is missing counts as known to be new.
+    CreateWithoutDoubt,
+    /// The home answers "absent" before every member has reported.
+    AbsentBeforeReports,
+    /// The lowest instead of the highest version survives a regroup.
+    LowestSurvives,
+    /// The loser's fork is dropped instead of merged.
+    DropForks,
+    /// A flush does not clear the copies of nodes that missed it.
+    FlushKeepsStragglers,
+    /// EXEC does not check its watched versions.
+    IgnoreWatches,
+    /// EXEC prepares at the subscribers of its first key only.
+    PrepareFirstKeyOnly,
+    /// A read does not wait for a pending write.
+    ReadPending,
+    /// Records of decided batches are forgotten before every participant has decided.
+    CloseEarly,
+    /// Entries are trimmed from the log though a subscriber is missing.
+    TrimEarly,
+    /// The lease counts peers whose base is another one.
+    LeaseAcrossBases,
+}
+
+impl Mutant {
+    /// All of them.
+    pub const ALL: [Self; 28] = [
+        Self::NoFence,
+        Self::XWithoutAllSubscribers,
+        Self::BuildOnInstalledBase,
+        Self::ExpireWithoutSilence,
+        Self::ExpireByHalf,
+        Self::PromiseDoesNotFreeze,
+        Self::AcceptOtherViews,
+        Self::SettleWithoutParticipants,
+        Self::SettleCommitWithoutAll,
+        Self::AbortWithoutAcks,
+        Self::CommitOnFirstAck,
+        Self::AnswerWithoutAcks,
+        Self::NoDedupe,
+        Self::KeepTokenOnGrant,
+        Self::TokenSurvivesView,
+        Self::SnapshotBeforeJoin,
+        Self::DropWithoutLeave,
+        Self::CreateWithoutDoubt,
+        Self::AbsentBeforeReports,
+        Self::LowestSurvives,
+        Self::DropForks,
+        Self::FlushKeepsStragglers,
+        Self::IgnoreWatches,
+        Self::PrepareFirstKeyOnly,
+        Self::ReadPending,
+        Self::CloseEarly,
+        Self::TrimEarly,
+        Self::LeaseAcrossBases,
+    ];
+}

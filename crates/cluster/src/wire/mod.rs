@@ -1,0 +1,257 @@
+//! The wire form of messages: one version byte, then fields in order; integers as LEB128.
+//!
+//! Invariants: decoding never panics and never allocates more than a small multiple of the input's length; an
+//! accepted input uses every byte; `decode(encode(m)) == m`. Neighbours: `types` lists the fields of every message.
+
+mod types;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::message::Envelope;
+
+/// First byte of every message.
+pub const WIRE_VERSION: u8 = 1;
+
+/// The longest message, in bytes. Snapshots of values beyond this are the transport's to split.
+pub const MESSAGE_BYTES_MAX: usize = 1 << 30;
+
+/// Capacity reserved on the word of a length field; longer lists grow as their elements arrive.
+const RESERVE_MAX: usize = 256;
+
+/// Why bytes are not a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum WireError {
+    /// Longer than [`MESSAGE_BYTES_MAX`].
+    TooLong,
+    /// The sender speaks another version.
+    Version(u8),
+    /// The input ends within a field.
+    Truncated,
+    /// A field holds a value it cannot hold.
+    Invalid,
+    /// Bytes follow the message.
+    Trailing,
+}
+
+impl fmt::Display for WireError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong => write!(f, "message longer than {MESSAGE_BYTES_MAX} bytes"),
+            Self::Version(version) => write!(f, "wire version {version}, expected {WIRE_VERSION}"),
+            Self::Truncated => f.write_str("message ends within a field"),
+            Self::Invalid => f.write_str("field holds an impossible value"),
+            Self::Trailing => f.write_str("bytes follow the message"),
+        }
+    }
+}
+
+impl std::error::Error for WireError {}
+
+/// Appends the wire form of `envelope` to `out`.
+pub fn encode(envelope: &Envelope, out: &mut Vec<u8>) {
+    out.push(WIRE_VERSION);
+    envelope.put(out);
+}
+
+/// Reads one message, which must fill `bytes`.
+pub fn decode(bytes: &[u8]) -> Result<Envelope, WireError> {
+    if bytes.len() > MESSAGE_BYTES_MAX {
+        return Err(WireError::TooLong);
+    }
+    let mut reader = Reader { rest: bytes };
+    match reader.byte()? {
+        WIRE_VERSION => {}
+        version => return Err(WireError::Version(version)),
+    }
+    let envelope = Envelope::get(&mut reader)?;
+    if reader.rest.is_empty() { Ok(envelope) } else { Err(WireError::Trailing) }
+}
+
+/// A value with a wire form.
+pub(crate) trait Wire: Sized {
+    fn put(&self, out: &mut Vec<u8>);
+    fn get(reader: &mut Reader<'_>) -> Result<Self, WireError>;
+}
+
+/// The part of the input not read yet.
+pub(crate) struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    fn byte(&mut self) -> Result<u8, WireError> {
+        let (first, rest) = self.rest.split_first().ok_or(WireError::Truncated)?;
+        self.rest = rest;
+        Ok(*first)
+    }
+
+    fn bytes(&mut self) -> Result<&'a [u8], WireError> {
+        let length = usize::try_from(u64::get(self)?).map_err(|_| WireError::Invalid)?;
+        if length > self.rest.len() {
+            return Err(WireError::Truncated);
+        }
+        let (taken, rest) = self.rest.split_at(length);
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    /// The number of elements that follow. Every element takes at least a byte, so more than are left is a lie.
+    fn count(&mut self) -> Result<usize, WireError> {
+        let count = usize::try_from(u64::get(self)?).map_err(|_| WireError::Invalid)?;
+        if count > self.rest.len() { Err(WireError::Truncated) } else { Ok(count) }
+    }
+}
+
+fn put_bytes(bytes: &[u8], out: &mut Vec<u8>) {
+    (bytes.len() as u64).put(out);
+    out.extend_from_slice(bytes);
+}
+
+impl Wire for u64 {
+    fn put(&self, out: &mut Vec<u8>) {
+        let mut rest = *self;
+        while rest >= 0x80 {
+            out.push(rest as u8 | 0x80);
+            rest >>= 7;
+        }
+        out.push(rest as u8);
+    }
+
+    fn get(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = reader.byte()?;
+            let bits = u64::from(byte & 0x7f);
+            if shift == 63 && bits > 1 {
+                return Err(WireError::Invalid);
+            }
+            value |= bits << shift;
+            if byte & 0x80 == 0 {
+                // One form per value, so that equal messages have equal bytes.
+                return if byte == 0 && shift > 0 { Err(WireError::Invalid) } else { Ok(value) };
+            }
+        }
+        Err(WireError::Invalid)
+    }
+}
+
+impl Wire for u32 {
+    fn put(&self, out: &mut Vec<u8>) {
+        u64::from(*self).put(out);
+    }
+
+    fn get(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+        u64::get(reader)?.try_into().map_err(|_| WireError::Invalid)
+    }
+}
+
+impl Wire for u8 {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.push(*self);
+    }
+
+    fn get(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+        reader.byte()
+    }
+}
+
+impl Wire for bool {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.push(u8::from(*self));
+    }
+
+    fn get(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+        match reader.byte()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(WireError::Invalid),
+        }
+    }
+}
+
+impl<T: Wire> Wire for Option<T> {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.is_some().put(out);
+        if let Some(value) = self {
+            value.put(out);
+        }
+    }
+
+    fn get(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+        if bool::get(reader)? { T::get(reader).map(Some) } else { Ok(None) }
+    }
+}
+
+impl<T: Wire, E: Wire> Wire for Result<T, E> {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.is_ok().put(out);
+        match self {
+            Ok(value) => value.put(out),
+            Err(error) => error.put(out),
+        }
+    }
+
+    fn get(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+        if bool::get(reader)? { T::get(reader).map(Ok) } else { E::get(reader).map(Err) }
+    }
+}
+
+impl<T: Wire> Wire for Vec<T> {
+    fn put(&self, out: &mut Vec<u8>) {
+        (self.len() as u64).put(out);
+        self.iter().for_each(|element| element.put(out));
+    }
+
+    fn get(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+        let count = reader.count()?;
+        let mut elements = Vec::with_capacity(count.min(RESERVE_MAX));
+        for _ in 0..count {
+            elements.push(T::get(reader)?);
+        }
+        Ok(elements)
+    }
+}
+
+impl<K: Wire + Ord, T: Wire> Wire for BTreeMap<K, T> {
+    fn put(&self, out: &mut Vec<u8>) {
+        (self.len() as u64).put(out);
+        for (key, value) in self {
+            key.put(out);
+            value.put(out);
+        }
+    }
+
+    fn get(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+        let mut map = Self::new();
+        for _ in 0..reader.count()? {
+            let (key, value) = Wire::get(reader)?;
+            if map.last_key_value().is_some_and(|(last, _)| *last >= key) {
+                return Err(WireError::Invalid);
+            }
+            map.insert(key, value);
+        }
+        Ok(map)
+    }
+}
+
+impl<A: Wire, B: Wire> Wire for (A, B) {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.0.put(out);
+        self.1.put(out);
+    }
+
+    fn get(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+        Ok((A::get(reader)?, B::get(reader)?))
+    }
+}
+
+impl<T: Wire> Wire for Box<T> {
+    fn put(&self, out: &mut Vec<u8>) {
+        (**self).put(out);
+    }
+
+    fn get(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+        T::get(reader).map(Self::new)
+    }
+}

@@ -1,0 +1,185 @@
+//! The fields of everything that travels, in wire order. Adding, removing or reordering anything here is a new
+//! [`WIRE_VERSION`](super::WIRE_VERSION).
+
+use super::{Reader, Wire, WireError, put_bytes};
+use crate::copy::{CopyState, Done, Log, Meta, PreparedPart, Whole};
+use crate::ids::{
+    Blob, FlightId, Generation, Incarnation, NODES_MAX, NodeId, NodeSet, OpId, Stamp, Version, ViewId,
+};
+use crate::interface::{Class, ClientError, Watch};
+use crate::key::Key;
+use crate::message::{Alignment, Base, BaseTag, Envelope, Forwarded, Message, Outcome, Part};
+use crate::values::{Entry, EntryOp};
+
+impl Wire for NodeId {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.push(self.0);
+    }
+
+    fn get(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+        match u8::get(reader)? {
+            id if id < NODES_MAX => Ok(Self(id)),
+            _ => Err(WireError::Invalid),
+        }
+    }
+}
+
+impl Wire for Key {
+    fn put(&self, out: &mut Vec<u8>) {
+        put_bytes(self.bytes(), out);
+    }
+
+    fn get(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+        reader.bytes().map(Self::new)
+    }
+}
+
+impl Wire for Blob {
+    fn put(&self, out: &mut Vec<u8>) {
+        put_bytes(self.bytes(), out);
+    }
+
+    fn get(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+        reader.bytes().map(Self::new)
+    }
+}
+
+/// One-field wrappers.
+macro_rules! wrappers {
+    ($($name:ident),*) => {$(
+        impl Wire for $name {
+            fn put(&self, out: &mut Vec<u8>) {
+                self.0.put(out);
+            }
+
+            fn get(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+                Wire::get(reader).map(Self)
+            }
+        }
+    )*};
+}
+
+/// Structs, field by field.
+macro_rules! structs {
+    ($($name:ident { $($field:ident),* })*) => {$(
+        impl Wire for $name {
+            fn put(&self, out: &mut Vec<u8>) {
+                $(self.$field.put(out);)*
+            }
+
+            fn get(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+                Ok(Self { $($field: Wire::get(reader)?),* })
+            }
+        }
+    )*};
+}
+
+/// Enums: a tag byte, then the fields.
+macro_rules! enums {
+    ($($name:ident { $($tag:literal $variant:ident $({ $($field:ident),* })? $(( $inner:ident ))?),* $(,)? })*) => {$(
+        impl Wire for $name {
+            fn put(&self, out: &mut Vec<u8>) {
+                match self {
+                    $(Self::$variant $({ $($field),* })? $(( $inner ))? => {
+                        out.push($tag);
+                        $($($field.put(out);)*)?
+                        $($inner.put(out);)?
+                    })*
+                }
+            }
+
+            fn get(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+                match u8::get(reader)? {
+                    $($tag => {
+                        $($(let $field = Wire::get(reader)?;)*)?
+                        $(let $inner = Wire::get(reader)?;)?
+                        Ok(Self::$variant $({ $($field),* })? $(( $inner ))?)
+                    })*
+                    _ => Err(WireError::Invalid),
+                }
+            }
+        }
+    )*};
+}
+
+wrappers!(NodeSet, Incarnation, Generation, Watch);
+
+structs! {
+    ViewId { counter, proposer }
+    Version { generation, epoch, seq }
+    OpId { node, counter }
+    FlightId { view, node, number }
+    Stamp { wall_ms, logical, node }
+    BaseTag { generation, born, cluster }
+    Base { tag, flush, members }
+    Entry { dot, stamp, effects, origin, rebase }
+    EntryOp { id, floor, reply }
+    Part { key, prior, entries, subscribers }
+    PreparedPart { flight, participants, part, committed }
+    Meta { birth, version, stable, subscribers, doubt, lost, covers, written }
+    Log { entries, overflow }
+    Done { floors, replies }
+    Whole { snapshot }
+    CopyState { meta, log, done, prepared, value }
+    Forwarded { op, floor, class, keys, command, watches, hops }
+    Envelope { from, incarnation, to, view, message }
+}
+
+enums! {
+    Class { 0 Read, 1 W, 2 X, 3 Flush }
+    Outcome { 0 Unknown, 1 Prepared, 2 Committed, 3 Aborted }
+    ClientError { 0 Unreachable, 1 TryAgain, 2 Aborted, 3 WatchFailed, 4 InDoubt, 5 NotServing }
+    Alignment { 0 Tail(entries), 1 Whole { value, log, done } }
+    Message {
+        0 Heartbeat { sent_ms, echo_ms, reach, base, promised },
+        1 Collect { view },
+        2 Promise { view, accepted, base },
+        3 Refuse { view, promised },
+        4 Propose { view, members, base, previous, dead },
+        5 Accept { view },
+        6 Install { view },
+        7 Over { dead },
+        10 Report { previous, full, part, parts, keys },
+        11 Reported { again },
+        12 Touch { key },
+        13 Query { key },
+        14 Holding { key, version },
+        15 Create { key, doubt },
+        16 Own { key, holders },
+        17 Join { key, joiner },
+        18 Owned { key, gone },
+        20 RegroupAsk { key, birth, stable },
+        21 RegroupState { key, state },
+        22 Align { key, round, meta, body },
+        23 AlignAck { key, round },
+        24 AlignDone { key, round, stable },
+        30 SettleAsk { flight },
+        31 SettleState { flight, outcome },
+        32 SettleOrder { flight, commit },
+        33 SettleAck { flight },
+        34 Close { flight },
+        40 Inv { flight, parts },
+        41 Prep { flight, participants, parts },
+        42 Ack { flight },
+        43 Gone { flight, key },
+        44 Val { flight, stable },
+        45 Commit { flight, stable },
+        46 Decided { flight },
+        47 Abort { flight },
+        48 Ask { flight },
+        50 Forward(operation),
+        51 Answered { op, result },
+        52 Redirect { op, owner },
+        53 TokenRequest { key, to },
+        54 Grant { key, tenure, version, stable, subscribers, waiters },
+        55 GrantAck { key, tenure },
+        60 WaitFor { key, node, ticket },
+        61 WaitOver { key, node, ticket },
+        62 Wake { key, ticket },
+        63 LeaveKey { key },
+        64 MayDrop { key, version },
+        65 Dropped { key, gone },
+        70 ForkLog { key, fork },
+        71 ForkMerged { key, version },
+    }
+}
