@@ -1,0 +1,145 @@
+//! The help texts, written from the list of directives.
+
+use crate::config::{DIRECTIVES, Directive, Effect, Group, Kind};
+use std::fmt::Write;
+
+/// Column at which the summaries begin.
+const SUMMARY_COLUMN: usize = 46;
+/// A default longer than this is not shown.
+const DEFAULT_LENGTH_MAX: usize = 40;
+/// Width of a line of running text.
+const WIDTH: usize = 100;
+
+/// `swytch help`.
+pub(super) fn overview() -> String {
+    format!(
+        "{}\nA Redis server without a leader.\n\n\
+         Usage:\n  \
+           swytch redis [CONFIG-FILE] [--DIRECTIVE VALUE ...]   run the server\n  \
+           swytch redis --help                                  list the directives\n  \
+           swytch version                                       say the version\n  \
+           swytch help                                          say this\n\n\
+         Examples:\n  \
+           swytch redis\n  \
+           swytch redis --port 6380 --maxmemory 4gb --metrics-port 9090\n  \
+           swytch redis /etc/redis/redis.conf --threads 4\n",
+        super::version()
+    )
+}
+
+/// `swytch redis --help`.
+pub(super) fn redis() -> String {
+    let mut text = String::from(
+        "Usage: swytch redis [CONFIG-FILE] [--DIRECTIVE VALUE ...] [-]\n\n\
+         Runs the server. CONFIG-FILE has the syntax of redis.conf, and so has standard input, which is\n\
+         read when the first or the last argument is '-'. What stands later counts.\n\n\
+         Examples:\n  \
+           swytch redis\n  \
+           swytch redis /etc/redis/redis.conf --port 6380\n  \
+           swytch redis --port 6380 --maxmemory 4gb --metrics-port 9090\n  \
+           swytch redis --unixsocket /run/swytch.sock --unixsocketperm 700 --bind \"\"\n  \
+           swytch redis --save \"\" --requirepass secret --threads 4\n\n\
+         Units of memory: k m g (powers of 1000), kb mb gb (powers of 1024).\n",
+    );
+    for group in Group::ALL {
+        let with_meaning: Vec<&Directive> = DIRECTIVES
+            .iter()
+            .filter(|directive| directive.group == *group && has_meaning(directive))
+            .collect();
+        if with_meaning.is_empty() {
+            continue;
+        }
+        let _ = write!(text, "\n{}:\n", group.title());
+        for directive in with_meaning {
+            text.push_str(&entry(directive));
+        }
+    }
+    text.push_str("\nAccepted so that a redis.conf works, but without a meaning here (one warning each):\n");
+    let names = DIRECTIVES
+        .iter()
+        .filter(|directive| !directive.hidden && !has_meaning(directive))
+        .map(|directive| directive.name);
+    text.push_str(&wrapped(names));
+    text
+}
+
+fn has_meaning(directive: &Directive) -> bool {
+    !directive.hidden && directive.effect == Effect::Honoured
+}
+
+/// One directive: its option, what it takes, the summary, and the default.
+fn entry(directive: &Directive) -> String {
+    let mut option = format!("  --{} {}", directive.name, placeholder(directive));
+    if option.len() >= SUMMARY_COLUMN {
+        option.push('\n');
+        option.push_str(&" ".repeat(SUMMARY_COLUMN));
+    }
+    format!("{option:SUMMARY_COLUMN$}{}{}\n", directive.summary, default(directive))
+}
+
+fn placeholder(directive: &Directive) -> String {
+    match directive.kind {
+        Kind::Flag(_) => "yes|no".to_owned(),
+        Kind::Integer(..) => "NUMBER".to_owned(),
+        Kind::Octal(..) => "MODE".to_owned(),
+        Kind::Memory(..) => "BYTES".to_owned(),
+        Kind::MemoryOrPercent(..) => "BYTES|PERCENT%".to_owned(),
+        Kind::Choice(names, _) if names.len() <= 3 => {
+            let names: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
+            names.join("|")
+        }
+        Kind::Choice(..) => "NAME".to_owned(),
+        Kind::Text { .. } => "TEXT".to_owned(),
+        Kind::Special(_) if directive.several_words => "WORD...".to_owned(),
+        Kind::Special(_) => "TEXT".to_owned(),
+    }
+}
+
+fn default(directive: &Directive) -> String {
+    let default = directive.default_text();
+    match default.len() {
+        0 | DEFAULT_LENGTH_MAX.. => String::new(),
+        _ => format!(" [{default}]"),
+    }
+}
+
+/// The names as running text.
+fn wrapped<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let mut text = String::new();
+    let mut line = String::new();
+    for name in names {
+        if line.len() + name.len() + 1 > WIDTH {
+            text.push_str(&line);
+            text.push('\n');
+            line.clear();
+        }
+        line.push_str(if line.is_empty() { "  " } else { " " });
+        line.push_str(name);
+    }
+    text + &line + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_visible_directive_is_in_the_help() {
+        let help = redis();
+        for directive in &DIRECTIVES {
+            let option = match has_meaning(directive) {
+                true => format!("  --{} ", directive.name),
+                false => directive.name.to_owned(),
+            };
+            let shown = help.contains(&option);
+            assert_eq!(shown, !directive.hidden, "{}", directive.name);
+        }
+    }
+
+    #[test]
+    fn lines_fit_a_wide_terminal() {
+        for line in redis().lines().chain(overview().lines()) {
+            assert!(line.len() <= 160, "{line}");
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Directives about how the server listens, whom it lets in, and what it says about itself.
+
+use super::super::directive::{
+    AclPubsubDefault, Directive as D, Group, INT_MAX, Known, LONG_MAX, LogFormat, LogLevel, ProtectedAction,
+    Special, TlsAuthClients,
+};
+use super::super::rules;
+
+const NO_TLS: &str = "TLS is not served by this build";
+const NO_ACL: &str = "users other than the default one are not served by this build";
+
+const fn network(directive: D) -> D {
+    directive.in_group(Group::Network)
+}
+
+const fn tls(directive: D) -> D {
+    directive.in_group(Group::Tls).no_meaning(NO_TLS)
+}
+
+const fn security(directive: D) -> D {
+    directive.in_group(Group::Security)
+}
+
+const fn clients(directive: D) -> D {
+    directive.in_group(Group::Clients)
+}
+
+const fn observed(directive: D) -> D {
+    directive.in_group(Group::Observability)
+}
+
+pub(super) const LIST: &[D] = &[
+    network(D::special("bind", Special::Bind).several_words())
+        .summary("Addresses to listen on; - before one makes it optional; \"\" for no TCP at all."),
+    network(D::integer("port", 0, 65535, 6379)).summary("TCP port; 0 for no TCP listener."),
+    network(D::integer("tcp-backlog", 0, INT_MAX, 511).immutable())
+        .summary("Length of the queue of connections not yet accepted."),
+    network(D::optional_text("unixsocket").immutable()).summary("Path of a unix socket to listen on."),
+    network(D::octal("unixsocketperm", 0o777, 0).immutable())
+        .summary("File mode of the unix socket, octal; 0 leaves it to the umask."),
+    network(D::integer("timeout", 0, INT_MAX, 0))
+        .summary("Close a client idle for this many seconds; 0 for never."),
+    network(D::integer("tcp-keepalive", 0, INT_MAX, 300))
+        .summary("Seconds between TCP keepalive probes; 0 for none."),
+    network(D::flag("protected-mode", true)).summary("Refuse remote clients while no password is set."),
+    network(D::integer("metrics-port", 0, 65535, 0).start_only().known(Known::Swytch))
+        .summary("Port for Prometheus metrics and /health; 0 for none."),
+    network(D::optional_text("bind-source-addr").no_meaning("no connection is opened to another server"))
+        .summary("Local address of outgoing connections."),
+    network(
+        D::unsigned("socket-mark-id", 0, u32::MAX as i128, 0)
+            .immutable()
+            .only_default("sockets are not marked"),
+    )
+    .summary("Mark of the listening sockets, for packet filters."),
+    network(
+        D::unsigned("max-new-connections-per-cycle", 1, 1000, 10)
+            .known(Known::Redis8)
+            .no_meaning("every thread accepts for itself"),
+    )
+    .summary("New connections accepted in one turn of the event loop."),
+    tls(D::unsigned("max-new-tls-connections-per-cycle", 1, 1000, 1).known(Known::Redis8))
+        .summary("New TLS connections accepted in one turn of the event loop."),
+    tls(D::integer("tls-port", 0, 65535, 0))
+        .only_default(NO_TLS)
+        .summary("TCP port for TLS connections; 0 for none."),
+    tls(D::optional_text("tls-cert-file")).summary("The server's certificate, PEM."),
+    tls(D::optional_text("tls-key-file")).summary("The key of the server's certificate, PEM."),
+    tls(D::optional_text("tls-key-file-pass").sensitive()).summary("Passphrase of the key file."),
+    tls(D::optional_text("tls-client-cert-file")).summary("Certificate for outgoing connections, PEM."),
+    tls(D::optional_text("tls-client-key-file")).summary("Key for outgoing connections, PEM."),
+    tls(D::optional_text("tls-client-key-file-pass").sensitive())
+        .summary("Passphrase of the key file for outgoing connections."),
+    tls(D::optional_text("tls-dh-params-file")).summary("Diffie-Hellman parameters, PEM."),
+    tls(D::optional_text("tls-ca-cert-file")).summary("Certificates of the trusted authorities."),
+    tls(D::optional_text("tls-ca-cert-dir")).summary("Directory of the trusted authorities' certificates."),
+    tls(D::choice("tls-auth-clients", TlsAuthClients::NAMES, TlsAuthClients::Yes as i64))
+        .summary("Whether clients must present a certificate."),
+    tls(D::optional_text("tls-protocols")).summary("Accepted protocol versions."),
+    tls(D::optional_text("tls-ciphers")).summary("Accepted ciphers up to TLS 1.2."),
+    tls(D::optional_text("tls-ciphersuites")).summary("Accepted cipher suites of TLS 1.3."),
+    tls(D::flag("tls-prefer-server-ciphers", false)).summary("Prefer the server's order of ciphers."),
+    tls(D::flag("tls-session-caching", true)).summary("Let clients resume TLS sessions."),
+    tls(D::integer("tls-session-cache-size", 0, INT_MAX, 20 * 1024)).summary("TLS sessions remembered."),
+    tls(D::integer("tls-session-cache-timeout", 0, INT_MAX, 300))
+        .summary("Seconds a TLS session is remembered."),
+    tls(D::flag("tls-cluster", false)).summary("Use TLS on the Redis Cluster bus."),
+    tls(D::flag("tls-replication", false)).summary("Use TLS towards a primary."),
+    D::integer("threads", 0, 1024, 0)
+        .start_only()
+        .known(Known::Swytch)
+        .summary("Worker threads; 0 for one per processor."),
+    D::integer("databases", 1, INT_MAX, 16)
+        .immutable()
+        .summary("Number of databases SELECT can choose from."),
+    D::special("dir", Special::Directory)
+        .protected()
+        .denied_while_loading()
+        .summary("Working directory: every relative path is relative to it."),
+    D::integer("hz", 0, INT_MAX, 10)
+        .clamped(1, 500)
+        .summary("Rounds of background work per second, 1 to 500."),
+    D::integer("shutdown-timeout", 0, INT_MAX, 10)
+        .no_meaning("there are no replicas to wait for")
+        .summary("Seconds a shutdown waits for replicas that lag behind."),
+    D::choice("shutdown-on-sigint", SHUTDOWN_FLAGS, 0)
+        .several_words()
+        .only_default("the data set is not saved to disk by this build")
+        .summary("How SIGINT shuts down: default, or of save, nosave, now, force."),
+    D::choice("shutdown-on-sigterm", SHUTDOWN_FLAGS, 0)
+        .several_words()
+        .only_default("the data set is not saved to disk by this build")
+        .summary("How SIGTERM shuts down: default, or of save, nosave, now, force."),
+    security(D::optional_text("requirepass").sensitive())
+        .summary("Password of the default user; empty for none."),
+    security(D::text("aclfile", "").immutable().refused(NO_ACL))
+        .summary("File with the users and what they may do."),
+    security(
+        D::choice("acl-pubsub-default", AclPubsubDefault::NAMES, AclPubsubDefault::Resetchannels as i64)
+            .no_meaning(NO_ACL),
+    )
+    .summary("Channels a new user may use."),
+    security(D::unsigned("acllog-max-len", 0, LONG_MAX, 128).no_meaning(NO_ACL))
+        .summary("Entries kept by ACL LOG."),
+    security(protected_action("enable-protected-configs"))
+        .summary("Who may change protected directives with CONFIG SET."),
+    security(protected_action("enable-debug-command")).summary("Who may use DEBUG."),
+    security(protected_action("enable-module-command"))
+        .only_default("modules cannot be loaded")
+        .summary("Who may use MODULE."),
+    security(D::flag("hide-user-data-from-log", false).known(Known::Redis8))
+        .no_meaning("the log never holds keys or values")
+        .summary("Keep users' data out of the log."),
+    clients(D::unsigned("maxclients", 1, u32::MAX as i128, 10_000))
+        .summary("Clients connected at the same time."),
+    clients(D::special("client-output-buffer-limit", Special::OutputBufferLimits).several_words())
+        .summary("CLASS HARD SOFT SECONDS, for normal, replica and pubsub clients; 0 for none."),
+    clients(D::unsigned_memory("client-query-buffer-limit", 1024 * 1024, LONG_MAX, 1024 * 1024 * 1024))
+        .summary("Bytes of one client's unprocessed input."),
+    clients(D::memory("proto-max-bulk-len", 1024 * 1024, LONG_MAX, 512 * 1024 * 1024))
+        .summary("Bytes of one argument."),
+    clients(D::memory_or_percent("maxmemory-clients", 0))
+        .only_default("clients are bounded one by one, not together")
+        .summary("Bytes of all clients' buffers, or a percentage of maxmemory; 0 for no limit."),
+    clients(D::unsigned("tracking-table-max-keys", 0, LONG_MAX, 1_000_000))
+        .no_meaning("client-side caching is not served by this build")
+        .summary("Keys remembered for client-side caching."),
+    observed(D::choice("loglevel", LogLevel::NAMES, LogLevel::Notice as i64).alias("log-level"))
+        .summary("Least important log lines to write."),
+    observed(D::choice("log-format", LogFormat::NAMES, LogFormat::Text as i64))
+        .start_only()
+        .known(Known::Swytch)
+        .summary("Log lines as text or as JSON."),
+    observed(D::text("logfile", "").immutable())
+        .only_default("the log goes to standard output")
+        .summary("File to write the log to; empty for standard output."),
+    observed(D::integer("slowlog-log-slower-than", -1, LONG_MAX, 10_000))
+        .summary("Microseconds from which a command is in SLOWLOG; -1 for never."),
+    observed(D::unsigned("slowlog-max-len", 0, LONG_MAX, 128)).summary("Entries kept by SLOWLOG."),
+    observed(D::integer("latency-monitor-threshold", 0, LONG_MAX, 0))
+        .summary("Milliseconds from which LATENCY records an event; 0 for never."),
+    observed(D::flag("latency-tracking", true)).summary("Keep a histogram of every command's latency."),
+    observed(D::special("latency-tracking-info-percentiles", Special::Percentiles).several_words())
+        .summary("Percentiles shown by INFO latencystats."),
+    observed(D::special("notify-keyspace-events", Special::KeyspaceEvents))
+        .only_default("keyspace notifications are not served by this build")
+        .summary("Classes of keyspace notifications, characters of Ag$lshzxeKEtmdn."),
+];
+
+const fn protected_action(name: &'static str) -> D {
+    D::choice(name, ProtectedAction::NAMES, ProtectedAction::No as i64).immutable()
+}
+
+/// Bits of `shutdown-on-sigint` and `shutdown-on-sigterm`.
+const SHUTDOWN_FLAGS: &[(&str, i64)] = &[
+    ("default", 0),
+    ("save", rules::SHUTDOWN_SAVE),
+    ("nosave", rules::SHUTDOWN_NOSAVE),
+    ("now", 4),
+    ("force", 8),
+];

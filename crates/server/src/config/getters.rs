@@ -1,0 +1,293 @@
+//! Typed getters. A number is one relaxed atomic load; text is cloned under a read lock.
+//!
+//! A getter names its directive once; a name that is not declared does not compile.
+
+use super::directives::slot;
+use super::special::{ClientClass, OutputBufferLimit, SavePoint};
+use super::value::Value;
+use super::{
+    AclPubsubDefault, AppendFsync, Config, LogFormat, LogLevel, MaxmemoryPolicy, ProtectedAction,
+    SanitizeDumpPayload, TlsAuthClients,
+};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+
+macro_rules! numbers {
+    ($($(#[$doc:meta])* $name:ident: $type:ty = $directive:literal;)+) => {
+        impl Config {
+            $(
+                $(#[$doc])*
+                #[doc = concat!("\n\nDirective `", $directive, "`.")]
+                #[inline]
+                pub fn $name(&self) -> $type {
+                    const SLOT: usize = slot($directive);
+                    <$type as FromNumber>::from_number(self.numbers[SLOT].load(Ordering::Relaxed))
+                }
+            )+
+        }
+    };
+}
+
+macro_rules! texts {
+    ($($(#[$doc:meta])* $name:ident = $directive:literal;)+) => {
+        impl Config {
+            $(
+                $(#[$doc])*
+                #[doc = concat!("\n\nDirective `", $directive, "`; `None` when unset.")]
+                pub fn $name(&self) -> Option<Vec<u8>> {
+                    const SLOT: usize = slot($directive);
+                    match &self.values()[SLOT] {
+                        Value::Text(text) => text.clone(),
+                        other => unreachable!("{} holds {other:?}", $directive),
+                    }
+                }
+            )+
+        }
+    };
+}
+
+numbers! {
+    /// TCP port; 0 for no TCP listener.
+    port: u16 = "port";
+    /// Length of the accept queue.
+    tcp_backlog: u32 = "tcp-backlog";
+    /// File mode of the unix socket; 0 leaves it to the umask.
+    unixsocketperm: u32 = "unixsocketperm";
+    /// Idle seconds before a client is closed; 0 for never.
+    timeout_seconds: u64 = "timeout";
+    /// Seconds between TCP keepalive probes; 0 for none.
+    tcp_keepalive_seconds: u32 = "tcp-keepalive";
+    /// Whether remote clients are refused while no password is set.
+    protected_mode: bool = "protected-mode";
+    /// Port of metrics and health; 0 for none.
+    metrics_port: u16 = "metrics-port";
+    /// TCP port for TLS; 0 for none.
+    tls_port: u16 = "tls-port";
+    /// Whether TLS clients must present a certificate.
+    tls_auth_clients: TlsAuthClients = "tls-auth-clients";
+    /// Worker threads; 0 for one per processor.
+    threads: usize = "threads";
+    /// Number of databases.
+    databases: usize = "databases";
+    /// Rounds of background work per second.
+    hz: u32 = "hz";
+    /// Most clients at a time.
+    maxclients: usize = "maxclients";
+    /// Bytes of one client's unprocessed input.
+    client_query_buffer_limit: usize = "client-query-buffer-limit";
+    /// Bytes of one argument.
+    proto_max_bulk_len: usize = "proto-max-bulk-len";
+    /// Bytes of all clients' buffers; negative is a percentage of `maxmemory`, 0 no limit.
+    maxmemory_clients: i64 = "maxmemory-clients";
+    /// Keys remembered for client-side caching.
+    tracking_table_max_keys: usize = "tracking-table-max-keys";
+    /// Who may use DEBUG.
+    enable_debug_command: ProtectedAction = "enable-debug-command";
+    /// Who may use MODULE.
+    enable_module_command: ProtectedAction = "enable-module-command";
+    /// Who may change protected directives.
+    enable_protected_configs: ProtectedAction = "enable-protected-configs";
+    /// Channels of a new user.
+    acl_pubsub_default: AclPubsubDefault = "acl-pubsub-default";
+    /// Entries of ACL LOG.
+    acllog_max_len: usize = "acllog-max-len";
+    /// Least important log lines.
+    loglevel: LogLevel = "loglevel";
+    /// Form of log lines.
+    log_format: LogFormat = "log-format";
+    /// Microseconds from which a command is in SLOWLOG; negative for never.
+    slowlog_log_slower_than: i64 = "slowlog-log-slower-than";
+    /// Entries of SLOWLOG.
+    slowlog_max_len: usize = "slowlog-max-len";
+    /// Milliseconds from which LATENCY records an event; 0 for never.
+    latency_monitor_threshold: u64 = "latency-monitor-threshold";
+    /// Whether commands' latencies are kept in histograms.
+    latency_tracking: bool = "latency-tracking";
+    /// Classes of keyspace notifications, bits of [`super::keyspace_events`].
+    notify_keyspace_events: u32 = "notify-keyspace-events";
+    /// Bytes the data may take; 0 for no limit.
+    maxmemory: u64 = "maxmemory";
+    /// What happens at `maxmemory`.
+    maxmemory_policy: MaxmemoryPolicy = "maxmemory-policy";
+    /// Keys looked at to find one to evict.
+    maxmemory_samples: usize = "maxmemory-samples";
+    /// How long a command may wait for eviction, 0 to 100.
+    maxmemory_eviction_tenacity: u32 = "maxmemory-eviction-tenacity";
+    /// Growth of the access counter.
+    lfu_log_factor: u32 = "lfu-log-factor";
+    /// Minutes after which the access counter decays.
+    lfu_decay_time: u32 = "lfu-decay-time";
+    /// Free evicted values in the background.
+    lazyfree_lazy_eviction: bool = "lazyfree-lazy-eviction";
+    /// Free expired values in the background.
+    lazyfree_lazy_expire: bool = "lazyfree-lazy-expire";
+    /// Free replaced values in the background.
+    lazyfree_lazy_server_del: bool = "lazyfree-lazy-server-del";
+    /// DEL frees like UNLINK.
+    lazyfree_lazy_user_del: bool = "lazyfree-lazy-user-del";
+    /// FLUSHALL and FLUSHDB free in the background by default.
+    lazyfree_lazy_user_flush: bool = "lazyfree-lazy-user-flush";
+    /// Effort of active expiry, 1 to 10.
+    active_expire_effort: u32 = "active-expire-effort";
+    /// How far payloads are checked.
+    sanitize_dump_payload: SanitizeDumpPayload = "sanitize-dump-payload";
+    /// Items of a list node, or -1 to -5 for 4 kB to 64 kB.
+    list_max_listpack_size: i32 = "list-max-listpack-size";
+    /// Uncompressed nodes at each end of a list.
+    list_compress_depth: u32 = "list-compress-depth";
+    /// Fields up to which a hash is a listpack.
+    hash_max_listpack_entries: usize = "hash-max-listpack-entries";
+    /// Bytes of a field or value up to which a hash is a listpack.
+    hash_max_listpack_value: usize = "hash-max-listpack-value";
+    /// Members up to which a set of integers is an intset.
+    set_max_intset_entries: usize = "set-max-intset-entries";
+    /// Members up to which a set is a listpack.
+    set_max_listpack_entries: usize = "set-max-listpack-entries";
+    /// Bytes of a member up to which a set is a listpack.
+    set_max_listpack_value: usize = "set-max-listpack-value";
+    /// Members up to which a sorted set is a listpack.
+    zset_max_listpack_entries: usize = "zset-max-listpack-entries";
+    /// Bytes of a member up to which a sorted set is a listpack.
+    zset_max_listpack_value: usize = "zset-max-listpack-value";
+    /// Bytes up to which a HyperLogLog is sparse.
+    hll_sparse_max_bytes: usize = "hll-sparse-max-bytes";
+    /// Bytes of a stream's node; 0 for no limit.
+    stream_node_max_bytes: usize = "stream-node-max-bytes";
+    /// Entries of a stream's node; 0 for no limit.
+    stream_node_max_entries: u64 = "stream-node-max-entries";
+    /// Milliseconds after which a script is busy.
+    busy_reply_threshold: u64 = "busy-reply-threshold";
+    /// Whether changes go to an append-only log.
+    appendonly: bool = "appendonly";
+    /// When the append-only log is forced to disk.
+    appendfsync: AppendFsync = "appendfsync";
+}
+
+texts! {
+    /// Path of the unix socket; make it absolute with [`Config::resolve`].
+    unixsocket = "unixsocket";
+    /// The default user's password.
+    requirepass = "requirepass";
+    /// File of the users.
+    aclfile = "aclfile";
+    /// File of the log; empty for standard output.
+    logfile = "logfile";
+    /// File of the process id.
+    pidfile = "pidfile";
+    /// Name of the snapshot file.
+    dbfilename = "dbfilename";
+    /// Certificate file.
+    tls_cert_file = "tls-cert-file";
+    /// Key file.
+    tls_key_file = "tls-key-file";
+    /// Passphrase of the key file.
+    tls_key_file_pass = "tls-key-file-pass";
+    /// Trusted authorities' certificates.
+    tls_ca_cert_file = "tls-ca-cert-file";
+    /// Directory of trusted authorities' certificates.
+    tls_ca_cert_dir = "tls-ca-cert-dir";
+    /// Accepted protocol versions.
+    tls_protocols = "tls-protocols";
+}
+
+impl Config {
+    /// When a client of this class that does not read its replies is closed.
+    #[inline]
+    pub fn output_buffer_limit(&self, class: ClientClass) -> OutputBufferLimit {
+        let [hard, soft, seconds] = &self.output_limits[class as usize];
+        OutputBufferLimit {
+            hard_bytes: hard.load(Ordering::Relaxed),
+            soft_bytes: soft.load(Ordering::Relaxed),
+            soft_seconds: seconds.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The working directory: `dir`, absolute.
+    pub fn directory(&self) -> PathBuf {
+        const SLOT: usize = slot("dir");
+        match &self.values()[SLOT] {
+            Value::Directory(path) => path.clone(),
+            other => unreachable!("dir holds {other:?}"),
+        }
+    }
+
+    /// Absolute path of the unix socket, if there is to be one.
+    pub fn unixsocket_path(&self) -> Option<PathBuf> {
+        let path = self.unixsocket()?;
+        Some(self.resolve(OsString::from_vec(path)))
+    }
+
+    /// Addresses to listen on, as written: `*` and `::*` for every one, a leading `-` for optional.
+    pub fn bind(&self) -> Vec<String> {
+        const SLOT: usize = slot("bind");
+        match &self.values()[SLOT] {
+            Value::Bind(addresses) => {
+                addresses.iter().map(|address| String::from_utf8_lossy(address).into_owned()).collect()
+            }
+            other => unreachable!("bind holds {other:?}"),
+        }
+    }
+
+    /// The save points.
+    pub fn save_points(&self) -> Vec<SavePoint> {
+        const SLOT: usize = slot("save");
+        match &self.values()[SLOT] {
+            Value::Save(points) => points.clone(),
+            other => unreachable!("save holds {other:?}"),
+        }
+    }
+
+    /// The percentiles of INFO latencystats, 0 to 100.
+    pub fn latency_tracking_info_percentiles(&self) -> Vec<f64> {
+        const SLOT: usize = slot("latency-tracking-info-percentiles");
+        match &self.values()[SLOT] {
+            Value::Percentiles(percentiles) => percentiles.clone(),
+            other => unreachable!("latency-tracking-info-percentiles holds {other:?}"),
+        }
+    }
+}
+
+/// A typed reading of a stored number. The directive's bounds make each conversion exact; the bounds are
+/// checked against the type in the tests.
+trait FromNumber {
+    fn from_number(number: i64) -> Self;
+}
+
+macro_rules! from_integer {
+    ($($type:ty),+) => {
+        $(impl FromNumber for $type {
+            #[inline]
+            fn from_number(number: i64) -> $type { number as $type }
+        })+
+    };
+}
+
+macro_rules! from_choice {
+    ($($type:ty),+) => {
+        $(impl FromNumber for $type {
+            #[inline]
+            fn from_number(number: i64) -> $type { <$type>::from_number(number) }
+        })+
+    };
+}
+
+from_integer!(u16, u32, u64, usize, i32, i64);
+from_choice!(
+    AclPubsubDefault,
+    AppendFsync,
+    LogFormat,
+    LogLevel,
+    MaxmemoryPolicy,
+    ProtectedAction,
+    SanitizeDumpPayload,
+    TlsAuthClients
+);
+
+impl FromNumber for bool {
+    #[inline]
+    fn from_number(number: i64) -> bool {
+        number != 0
+    }
+}

@@ -1,0 +1,115 @@
+//! Rules on single values beyond their type, with Redis's reply texts.
+
+/// Bit of `shutdown-on-sig*`: save although no save point asks for it.
+pub(super) const SHUTDOWN_SAVE: i64 = 1;
+/// Bit of `shutdown-on-sig*`: do not save although a save point asks for it.
+pub(super) const SHUTDOWN_NOSAVE: i64 = 2;
+
+/// Longest announced host name in bytes, exclusive (`NET_HOST_STR_LEN`).
+const HOST_NAME_LENGTH_MAX: usize = 256;
+
+pub(super) fn shutdown_flags(flags: i64) -> Result<(), &'static str> {
+    if flags & SHUTDOWN_SAVE != 0 && flags & SHUTDOWN_NOSAVE != 0 {
+        return Err("shutdown options SAVE and NOSAVE can't be used simultaneously");
+    }
+    Ok(())
+}
+
+pub(super) fn database_file_name(value: &[u8]) -> Result<(), &'static str> {
+    base_name(value).ok_or("dbfilename can't be a path, just a filename")
+}
+
+pub(super) fn append_file_name(value: &[u8]) -> Result<(), &'static str> {
+    if value.is_empty() {
+        return Err("appendfilename can't be empty");
+    }
+    base_name(value).ok_or("appendfilename can't be a path, just a filename")
+}
+
+pub(super) fn append_directory_name(value: &[u8]) -> Result<(), &'static str> {
+    if value.is_empty() {
+        return Err("appenddirname can't be empty");
+    }
+    base_name(value).ok_or("appenddirname can't be a path, just a dirname")
+}
+
+fn base_name(value: &[u8]) -> Option<()> {
+    (!value.iter().any(|byte| matches!(byte, b'/' | b'\\'))).then_some(())
+}
+
+pub(super) fn announced_host_name(value: &[u8]) -> Result<(), &'static str> {
+    if value.len() >= HOST_NAME_LENGTH_MAX {
+        return Err("Hostnames must be less than 256 characters");
+    }
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+    if !value.iter().all(plain) {
+        return Err("Hostnames may only contain alphanumeric characters, hyphens or dots");
+    }
+    Ok(())
+}
+
+pub(super) fn announced_node_name(value: &[u8]) -> Result<(), &'static str> {
+    const FORBIDDEN: &[u8] = b"!#$%&()*+:;<>?@[]^{|}~";
+    if value.iter().any(|byte| FORBIDDEN.contains(byte)) {
+        return Err("Announced human node name contained invalid character");
+    }
+    Ok(())
+}
+
+/// A template is text with `{variable}` parts; it must not come out empty.
+pub(super) fn process_title_template(value: &[u8]) -> Result<(), &'static str> {
+    const INVALID: &str = "template format is invalid or contains unknown variables";
+    const VARIABLES: [&[u8]; 7] =
+        [b"title", b"listen-addr", b"server-mode", b"port", b"tls-port", b"unixsocket", b"config-file"];
+    // Of the variables, only these are sure not to be empty.
+    const NEVER_EMPTY: [&[u8]; 4] = [b"listen-addr", b"port", b"tls-port", b"server-mode"];
+    let mut rest = value;
+    let mut shows_something = false;
+    while let Some((&first, tail)) = rest.split_first() {
+        if first != b'{' {
+            shows_something |= first != b' ';
+            rest = tail;
+        } else if tail.first() == Some(&b'{') {
+            // Two opening braces stand for one.
+            shows_something = true;
+            rest = &tail[1..];
+        } else {
+            let end = tail.iter().position(|&byte| byte == b'}').ok_or(INVALID)?;
+            let variable = tail[..end].to_ascii_lowercase();
+            if !VARIABLES.contains(&variable.as_slice()) {
+                return Err(INVALID);
+            }
+            shows_something |= NEVER_EMPTY.contains(&variable.as_slice());
+            rest = &tail[end + 1..];
+        }
+    }
+    shows_something.then_some(()).ok_or(INVALID)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn templates() {
+        for good in ["{title} {port}", "TEST {title}", "{{x", "{LISTEN-ADDR}"] {
+            assert!(process_title_template(good.as_bytes()).is_ok(), "{good}");
+        }
+        for bad in ["", "{title}", "{invalid-var}", "x {port", " "] {
+            assert!(process_title_template(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names() {
+        assert!(database_file_name(b"").is_ok());
+        assert!(database_file_name(b"a/b").is_err());
+        assert!(append_file_name(b"").is_err());
+        assert!(append_directory_name(b"..\\x").is_err());
+        assert!(announced_host_name(b"node-1.example").is_ok());
+        assert!(announced_host_name(b"node_1").is_err());
+        assert!(announced_host_name(&[b'a'; 256]).is_err());
+        assert!(announced_node_name(b"node_1").is_ok());
+        assert!(announced_node_name(b"node:1").is_err());
+    }
+}
