@@ -1,2 +1,107 @@
-//! Development commands of the project.
-fn main() {}
+//! Development commands of the project: `cargo xtask help` lists them.
+//!
+//! Each command is one module and can be run alone; `ci` runs them all, the same here and elsewhere. Whatever a
+//! command needs beyond the Rust toolchain it gets by itself through `setup`.
+mod arguments;
+mod ci;
+mod clients;
+mod conformance;
+mod fuzz;
+mod licences;
+mod setup;
+mod style;
+mod workspace;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use arguments::Arguments;
+
+const HELP: &str = "\
+Development commands of swytch.
+
+  cargo xtask ci [STEP...]          every check and every test; installs what they need
+  cargo xtask setup                 only install what the tests need
+  cargo xtask clients [--server PATH]  redis-py, ioredis and redis-rs against the server
+  cargo xtask conformance [FILE...] the Redis 7.0.15 test suite, file by file
+      FILE                          unit/scan, or core, extra, later; without any: core and extra
+      --server PATH                 this binary instead of a fresh release build
+      --mode external|own|both      who starts the server: we, the suite, or both in turn (default)
+      --check                       fail where a result is behind the committed one
+      --update                      write docs/conformance.md and xtask/data/expected-failures.txt
+      --against-redis               measure a real Redis and keep its figures
+      --file-seconds N              limit per file (default 420)
+  cargo xtask fuzz TARGET|all [--seconds N]   a fuzz target for so long (default 60)
+  cargo xtask peers                 build Redis 8 and Valkey from Debian's sources
+  cargo xtask style                 the rules of STYLE.md
+  cargo xtask licences              the licences of all dependencies
+";
+
+fn main() -> ExitCode {
+    let mut given = std::env::args().skip(1);
+    let command = given.next().unwrap_or_else(|| "help".to_owned());
+    match dispatch(&command, Arguments::new(given)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{command}: {failure:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(command: &str, mut arguments: Arguments) -> Result<()> {
+    match command {
+        "ci" => ci::run(&arguments.words()?),
+        "style" => {
+            arguments.nothing_else().and_then(|()| style::check()).map(|files| println!("{files} files"))
+        }
+        "licences" => arguments
+            .nothing_else()
+            .and_then(|()| licences::check())
+            .map(|packages| println!("{packages} packages")),
+        "peers" => {
+            arguments.nothing_else()?;
+            for package in ["redis", "valkey"] {
+                println!("{}", setup::peer_build(package)?.display());
+            }
+            Ok(())
+        }
+        "fuzz" => run_fuzz(arguments),
+        "clients" => {
+            let server = server_option(&mut arguments)?;
+            arguments.nothing_else()?;
+            close(clients::run(server)?)
+        }
+        "conformance" => close(conformance::run(&conformance::Options::from_arguments(arguments)?)?),
+        "setup" => arguments.nothing_else().and_then(|()| setup::everything()),
+        "help" | "--help" | "-h" => {
+            print!("{HELP}");
+            Ok(())
+        }
+        unknown => bail!("no such command {unknown:?}\n\n{HELP}"),
+    }
+}
+
+/// The closing line of a command that ran tests.
+fn close(summary: conformance::Summary) -> Result<()> {
+    println!("{} passed, {} failed", summary.passed, summary.failed);
+    if summary.failed > 0 { bail!("not every test passed") } else { Ok(()) }
+}
+
+fn run_fuzz(mut arguments: Arguments) -> Result<()> {
+    let seconds = arguments.number("--seconds")?.unwrap_or(60);
+    let mut wanted = arguments.words()?;
+    if wanted.is_empty() || wanted == ["all"] {
+        wanted = fuzz::targets()?;
+    }
+    for target in wanted {
+        println!("{target}: {} inputs, no finding", fuzz::run(&target, seconds)?);
+    }
+    Ok(())
+}
+
+/// `--server PATH`, as a path that holds wherever the command runs.
+pub(crate) fn server_option(arguments: &mut Arguments) -> Result<Option<PathBuf>> {
+    Ok(arguments.value("--server")?.map(std::path::absolute).transpose()?)
+}

@@ -1,0 +1,402 @@
+//! `cargo xtask conformance`: the Redis 7.0.15 test suite as a judge.
+//!
+//! `suite` runs one file, `output` reads what it prints, `reference` holds what a real Redis gives,
+//! `report` holds what we committed to. This module compares the four.
+mod output;
+mod reference;
+mod report;
+mod suite;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use output::Outcome;
+use reference::{Reference, ReferenceRun};
+use report::{Figures, NotPassed, Table, UNEXPLAINED};
+use suite::{Mode, Suite};
+use swytch_bench::progress;
+use swytch_bench::server::Program;
+
+use crate::arguments::Arguments;
+use crate::{server_option, setup, workspace};
+
+/// Files that must stand at Redis's own figure (but for the listed tests). `ci` checks these.
+pub(crate) const CORE_FILES: [&str; 19] = [
+    "unit/protocol",
+    "unit/keyspace",
+    "unit/scan",
+    "unit/info-command",
+    "unit/type/string",
+    "unit/type/incr",
+    "unit/type/list",
+    "unit/type/list-2",
+    "unit/type/list-3",
+    "unit/multi",
+    "unit/bitops",
+    "unit/bitfield",
+    "unit/expire",
+    "unit/quit",
+    "unit/slowlog",
+    "unit/latency-monitor",
+    "unit/limits",
+    "unit/querybuf",
+    "unit/introspection-2",
+];
+
+/// Files that are run for what they can give already.
+const EXTRA_FILES: [&str; 14] = [
+    "unit/introspection",
+    "unit/info",
+    "unit/tracking",
+    "unit/auth",
+    "unit/other",
+    "unit/maxmemory",
+    "unit/pause",
+    "unit/networking",
+    "unit/client-eviction",
+    "unit/dump",
+    "unit/lazyfree",
+    "unit/memefficiency",
+    "unit/shutdown",
+    "unit/replybufsize",
+];
+
+/// Files whose figures of a real Redis are kept for later.
+const LATER_FILES: [&str; 20] = [
+    "unit/type/set",
+    "unit/type/zset",
+    "unit/type/hash",
+    "unit/type/stream",
+    "unit/type/stream-cgroups",
+    "unit/sort",
+    "unit/aofrw",
+    "unit/acl",
+    "unit/acl-v2",
+    "unit/pubsub",
+    "unit/pubsubshard",
+    "unit/scripting",
+    "unit/functions",
+    "unit/obuf-limits",
+    "unit/geo",
+    "unit/hyperloglog",
+    "unit/wait",
+    "unit/pendingquerybuf",
+    "unit/violations",
+    "unit/cluster-scripting",
+];
+
+/// A file runs at most this often before a loss is believed: some tests measure time on a busy machine.
+const ATTEMPTS_MAX: usize = 3;
+/// Seconds one file may take.
+const FILE_SECONDS_MAX: u64 = 420;
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub(crate) struct Options {
+    /// Files to run; none stands for the usual set.
+    pub(crate) files: Vec<String>,
+    /// The server binary; none builds ours.
+    pub(crate) server: Option<PathBuf>,
+    /// External, own, or both.
+    pub(crate) modes: Vec<Mode>,
+    /// Compare with the committed results and fail on a loss.
+    pub(crate) check: bool,
+    /// Write the results to docs/conformance.md and the list.
+    pub(crate) update: bool,
+    /// Measure a real Redis and keep its figures as the reference.
+    pub(crate) against_redis: bool,
+    /// Limit per file.
+    pub(crate) file_seconds_max: u64,
+}
+
+impl Options {
+    /// A check of the given files in both modes.
+    pub(crate) fn check(files: &[&str], server: PathBuf) -> Options {
+        Options {
+            files: files.iter().map(|&file| file.to_owned()).collect(),
+            server: Some(server),
+            modes: Mode::BOTH.to_vec(),
+            check: true,
+            update: false,
+            against_redis: false,
+            file_seconds_max: FILE_SECONDS_MAX,
+        }
+    }
+
+    /// Reads the command line.
+    pub(crate) fn from_arguments(mut arguments: Arguments) -> Result<Options> {
+        let modes = match arguments.value("--mode")?.as_deref() {
+            None | Some("both") => Mode::BOTH.to_vec(),
+            Some("external") => vec![Mode::External],
+            Some("own") => vec![Mode::Own],
+            Some(other) => bail!("--mode is external, own or both, not {other:?}"),
+        };
+        let options = Options {
+            server: server_option(&mut arguments)?,
+            modes,
+            check: arguments.flag("--check"),
+            update: arguments.flag("--update"),
+            against_redis: arguments.flag("--against-redis"),
+            file_seconds_max: arguments.number("--file-seconds")?.unwrap_or(FILE_SECONDS_MAX),
+            files: arguments.words()?,
+        };
+        if options.check && (options.update || options.against_redis) {
+            bail!("--check changes nothing, so it goes with neither --update nor --against-redis");
+        }
+        Ok(options)
+    }
+
+    /// The files to run: named ones, or a set by its name, or the usual set.
+    fn file_list(&self) -> Vec<String> {
+        let mut list: Vec<String> = Vec::new();
+        let named: &[&str] =
+            if self.against_redis { &["core", "extra", "later"] } else { &["core", "extra"] };
+        let wanted: Vec<&str> = if self.files.is_empty() {
+            named.to_vec()
+        } else {
+            self.files.iter().map(String::as_str).collect()
+        };
+        for name in wanted {
+            match name {
+                "core" => list.extend(CORE_FILES.map(str::to_owned)),
+                "extra" => list.extend(EXTRA_FILES.map(str::to_owned)),
+                "later" => list.extend(LATER_FILES.map(str::to_owned)),
+                file if file.starts_with("unit/") || file.starts_with("integration/") => {
+                    list.push(file.to_owned())
+                }
+                file => list.push(format!("unit/{file}")),
+            }
+        }
+        list
+    }
+}
+
+/// What a run found, for the closing line.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Summary {
+    /// Tests passed.
+    pub(crate) passed: usize,
+    /// Losses against what is committed (with a check), or tests that Redis passes and we do not.
+    pub(crate) failed: usize,
+}
+
+/// Runs the files and compares, updates or records, as the options say.
+pub(crate) fn run(options: &Options) -> Result<Summary> {
+    setup::suite_tools()?;
+    let source = setup::redis_suite_source()?;
+    let program = if options.against_redis {
+        let path = options.server.clone().map_or_else(setup::redis_server, Ok)?;
+        Program::new("redis", &path)
+    } else {
+        let path = options.server.clone().map_or_else(workspace::build_server, Ok)?;
+        Program::new("swytch", &path)
+    };
+    let suite = Suite::prepare(&source, program, Duration::from_secs(options.file_seconds_max))?;
+    if options.against_redis { record_reference(options, &suite) } else { judge(options, &suite) }
+}
+
+/// Measures a real Redis.
+fn record_reference(options: &Options, suite: &Suite) -> Result<Summary> {
+    let mut reference = Reference::load().unwrap_or_default();
+    let mut summary = Summary::default();
+    each_run(options, |file, mode, tick| {
+        let outcome = suite.run(file, mode, tick)?;
+        summary.passed += outcome.ok.len();
+        summary.failed += outcome.failed.len();
+        reference.set(file, mode, &outcome);
+        reference.save()?;
+        Ok(describe(&outcome, None))
+    })?;
+    Ok(summary)
+}
+
+/// Measures our server and holds it against the reference and the committed results.
+fn judge(options: &Options, suite: &Suite) -> Result<Summary> {
+    let reference = Reference::load()?;
+    let mut table = Table::load();
+    let mut list = NotPassed::load()?;
+    let mut summary = Summary::default();
+    let mut missing: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut complaints: Vec<String> = Vec::new();
+    each_run(options, |file, mode, tick| {
+        let none = ReferenceRun::default();
+        let theirs = reference.get(file, mode).unwrap_or(&none);
+        let mut best = suite.run(file, mode, tick)?;
+        let mut attempts = 1;
+        while attempts < ATTEMPTS_MAX
+            && options.check
+            && !losses(file, mode, &best, theirs, &list, &table).is_empty()
+        {
+            let again = suite.run(file, mode, tick)?;
+            if losses(file, mode, &again, theirs, &list, &table).len()
+                < losses(file, mode, &best, theirs, &list, &table).len()
+            {
+                best = again;
+            }
+            attempts += 1;
+        }
+        summary.passed += best.ok.len();
+        let found = losses(file, mode, &best, theirs, &list, &table);
+        if options.check {
+            summary.failed += found.len();
+            complaints.extend(found.iter().map(|loss| format!("{file} ({}): {loss}", mode.name())));
+        } else {
+            summary.failed += not_passed(&best, theirs).len();
+        }
+        missing.entry(file.to_owned()).or_default().extend(not_passed(&best, theirs));
+        table.set(file, mode, Figures { ok: best.ok.len(), err: best.failed.len(), ignored: best.ignored });
+        Ok(describe(&best, Some(theirs)))
+    })?;
+    if options.check {
+        for complaint in &complaints {
+            println!("LOST {complaint}");
+        }
+        report_unneeded(&missing, &list, options);
+        return Ok(summary);
+    }
+    println!("\n{}\nfull output: {}", table.to_markdown(&reference), suite.logs().display());
+    if options.update {
+        for (file, names) in &missing {
+            if options.modes.len() == Mode::BOTH.len() {
+                list.replace(file, names);
+            }
+        }
+        list.save()?;
+        report::write_document(&table, &reference, &list)?;
+    }
+    Ok(summary)
+}
+
+/// Calls `step` for every file and mode, with a progress bar, and prints what it says.
+fn each_run(
+    options: &Options,
+    mut step: impl FnMut(&str, Mode, &dyn Fn(&str)) -> Result<String>,
+) -> Result<()> {
+    let files = options.file_list();
+    let bar = progress::bar((files.len() * options.modes.len()) as u64);
+    for file in &files {
+        for &mode in &options.modes {
+            bar.set_message(format!("{file} {}", mode.name()));
+            let started = Instant::now();
+            let tick = |line: &str| bar.set_message(format!("{file} {}: {line:.60}", mode.name()));
+            let said = step(file, mode, &tick)?;
+            bar.inc(1);
+            bar.suspend(|| {
+                println!("{file:24} {:8} {:5.1} s  {said}", mode.name(), started.elapsed().as_secs_f64());
+            });
+        }
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+/// Tests that Redis passes and this run did not.
+fn not_passed(ours: &Outcome, theirs: &ReferenceRun) -> Vec<String> {
+    let mut passed: BTreeMap<&str, usize> = BTreeMap::new();
+    for name in &ours.ok {
+        *passed.entry(name).or_default() += 1;
+    }
+    let mut missing = Vec::new();
+    for name in &theirs.ok {
+        match passed.get_mut(name.as_str()) {
+            Some(count) if *count > 0 => *count -= 1,
+            _ => missing.push(name.clone()),
+        }
+    }
+    missing
+}
+
+/// Where this run falls behind what is committed.
+fn losses(
+    file: &str,
+    mode: Mode,
+    ours: &Outcome,
+    theirs: &ReferenceRun,
+    list: &NotPassed,
+    table: &Table,
+) -> Vec<String> {
+    let mut found: Vec<String> = not_passed(ours, theirs)
+        .into_iter()
+        .filter(|name| list.reason(file, name).is_none_or(|reason| reason == UNEXPLAINED))
+        .collect();
+    if let Some(committed) = table.get(file, mode)
+        && ours.ok.len() < committed.ok
+        && found.is_empty()
+    {
+        found.push(format!("{} tests pass, {} did before", ours.ok.len(), committed.ok));
+    }
+    found
+}
+
+/// Says which listed tests pass by now, so that the list can shrink.
+fn report_unneeded(missing: &BTreeMap<String, BTreeSet<String>>, list: &NotPassed, options: &Options) {
+    if options.modes.len() < Mode::BOTH.len() {
+        return;
+    }
+    for (file, names) in missing {
+        for listed in list.of_file(file).filter(|&name| !names.contains(name)) {
+            println!("passes now, so its entry can go: {listed} | {file}");
+        }
+    }
+}
+
+/// One line about a run, and the failed tests below it.
+fn describe(ours: &Outcome, theirs: Option<&ReferenceRun>) -> String {
+    let of = theirs.map(|run| format!(" of {}", run.ok.len())).unwrap_or_default();
+    let mut text = format!("{}{of} ok, {} err, {} ignored", ours.ok.len(), ours.failed.len(), ours.ignored);
+    if let Some(reason) = &ours.broken_off {
+        text.push_str(&format!(", broken off: {reason}"));
+    }
+    for failed in &ours.failed {
+        text.push_str(&format!("\n    err  {}\n           {:.200}", failed.name, failed.detail));
+    }
+    let Some(theirs) = theirs else { return text };
+    let reported: BTreeSet<&str> = ours.failed.iter().map(|failed| failed.name.as_str()).collect();
+    for name in not_passed(ours, theirs).iter().filter(|name| !reported.contains(name.as_str())) {
+        text.push_str(&format!("\n    not run  {name}"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(ok: &[&str]) -> Outcome {
+        Outcome { ok: ok.iter().map(|&name| name.to_owned()).collect(), ..Outcome::default() }
+    }
+
+    fn reference(ok: &[&str]) -> ReferenceRun {
+        ReferenceRun { ok: ok.iter().map(|&name| name.to_owned()).collect(), ..ReferenceRun::default() }
+    }
+
+    #[test]
+    fn a_name_that_stands_twice_must_pass_twice() {
+        assert_eq!(not_passed(&outcome(&["a", "b"]), &reference(&["a", "a", "b"])), ["a"]);
+    }
+
+    #[test]
+    fn a_listed_test_is_no_loss_and_a_lower_figure_is() {
+        let (theirs, mut list, mut table) = (reference(&["a", "b"]), NotPassed::default(), Table::default());
+        let lost = |list: &NotPassed, table: &Table| {
+            losses("unit/scan", Mode::Own, &outcome(&["a"]), &theirs, list, table).len()
+        };
+        assert_eq!(lost(&list, &table), 1);
+        list.replace("unit/scan", &["b".to_owned()].into());
+        assert_eq!(lost(&list, &table), 1, "an unexplained entry excuses nothing");
+        let explained = NotPassed::from_entry("unit/scan", "b", "needs sets");
+        assert_eq!(lost(&explained, &table), 0);
+        table.set("unit/scan", Mode::Own, Figures { ok: 2, ..Figures::default() });
+        assert_eq!(lost(&explained, &table), 1);
+    }
+
+    #[test]
+    fn sets_of_files_have_names() {
+        let options = Options::from_arguments(Arguments::new(["extra".to_owned(), "type/zset".to_owned()]));
+        let files = options.expect("valid").file_list();
+        assert_eq!(files.len(), EXTRA_FILES.len() + 1);
+        assert_eq!(files.last().map(String::as_str), Some("unit/type/zset"));
+    }
+}

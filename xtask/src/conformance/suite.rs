@@ -1,0 +1,181 @@
+//! Running one file of the suite against one server binary, in one of the two ways.
+//!
+//! `external`: the server is started first and the suite connects to it; tests that need a server of their own
+//! are left out by the suite. `own`: the suite starts `src/redis-server` itself, which in our copy of the suite
+//! is a script that calls the server under test, so those tests run too.
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use swytch_bench::server::{Program, Server};
+
+use super::output::{self, Outcome};
+use crate::workspace::{find_program, output_of, target_directory};
+
+/// Tests with these tags are left out everywhere: the slow ones for time, replication because it is measured apart.
+const TAGS: &str = "-slow -needs:repl";
+/// A file whose tests are all tagged slow would say nothing without them; this one takes 15 s.
+const SLOW_FILE: (&str, &str) = ("unit/type/list-2", "-needs:repl");
+/// The directives a server needs so that the suite may use DEBUG and protected settings.
+const EXTERNAL_DIRECTIVES: [&str; 6] =
+    ["--enable-debug-command", "yes", "--enable-protected-configs", "yes", "--save", ""];
+/// Seconds without a finished test after which the suite itself gives up.
+const STALL_LIMIT_SECONDS: &str = "120";
+
+/// Which side starts the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Mode {
+    /// We start it, the suite connects.
+    External,
+    /// The suite starts it.
+    Own,
+}
+
+impl Mode {
+    /// Both, in the order of the table's columns.
+    pub(crate) const BOTH: [Mode; 2] = [Mode::External, Mode::Own];
+
+    /// The word on the command line and in files.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Mode::External => "external",
+            Mode::Own => "own",
+        }
+    }
+}
+
+/// A copy of the suite with a wrapper for the server under test.
+#[derive(Debug)]
+pub(crate) struct Suite {
+    program: Program,
+    directory: PathBuf,
+    logs: PathBuf,
+    time_limit: Duration,
+}
+
+impl Suite {
+    /// Copies the suite from the unpacked source package. The copy is removed when dropped; the logs stay.
+    pub(crate) fn prepare(source: &Path, program: Program, time_limit: Duration) -> Result<Suite> {
+        let parent = target_directory().join("conformance");
+        let directory = parent.join(format!("run-{}", std::process::id()));
+        let logs = parent.join(format!("logs-{}", program.name));
+        fs::create_dir_all(directory.join("src"))?;
+        fs::create_dir_all(&logs)?;
+        for part in ["tests", "runtest", "utils", "redis.conf", "sentinel.conf"] {
+            output_of(Command::new("cp").arg("-r").arg(source.join(part)).arg(&directory))?;
+        }
+        let call: Vec<String> = std::iter::once(program.path.display().to_string())
+            .chain(program.leading_arguments.iter().cloned())
+            .map(|word| format!("'{word}'"))
+            .collect();
+        let wrapper = directory.join("src/redis-server");
+        fs::write(&wrapper, format!("#!/bin/sh\nexec {} \"$@\"\n", call.join(" ")))?;
+        fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755))?;
+        for tool in ["redis-cli", "redis-benchmark", "redis-check-aof", "redis-check-rdb"] {
+            symlink(
+                find_program(tool).with_context(|| format!("no {tool}"))?,
+                directory.join("src").join(tool),
+            )?;
+        }
+        Ok(Suite { program, directory, logs, time_limit })
+    }
+
+    /// The folder with the suite's full output per file.
+    pub(crate) fn logs(&self) -> &Path {
+        &self.logs
+    }
+
+    /// Runs one file (`unit/scan`). A failing test is no error; not being able to run the file at all is.
+    /// `progress` hears each line the suite prints.
+    pub(crate) fn run(&self, file: &str, mode: Mode, progress: &dyn Fn(&str)) -> Result<Outcome> {
+        let mut command = Command::new("./runtest");
+        let tags = if file == SLOW_FILE.0 { SLOW_FILE.1 } else { TAGS };
+        command.args(["--single", file, "--tags", tags, "--clients", "1", "--durable"]);
+        command.args(["--timeout", STALL_LIMIT_SECONDS]);
+        command.current_dir(&self.directory).env("TERM", "dumb").stdin(Stdio::null());
+        let mut server = match mode {
+            Mode::External => Some(Server::start(&self.program, &EXTERNAL_DIRECTIVES, None)?),
+            Mode::Own => None,
+        };
+        command.args(["--baseport", &base_port().to_string(), "--portcount", "100"]);
+        if let Some(server) = &server {
+            command.args(["--host", "127.0.0.1", "--port", &server.port().to_string()]);
+        }
+        let (text, in_time) = self.run_bounded(command, progress)?;
+        let mut outcome = output::parse(&text);
+        if !in_time {
+            outcome.broken_off = Some(format!("no end after {} s", self.time_limit.as_secs()));
+        }
+        let mut log = text;
+        if let Some(server) = &mut server {
+            if !server.is_running() {
+                outcome.broken_off = Some("the server ended during the run".to_owned());
+            }
+            log.push_str("\n--- end of the server's log\n");
+            log.push_str(&server.log_tail(200));
+        }
+        fs::write(self.logs.join(format!("{}.{}.log", file.replace('/', "-"), mode.name())), log)?;
+        Ok(outcome)
+    }
+
+    /// Runs the suite in a process group of its own, so that a run past its time ends with all of its servers.
+    fn run_bounded(&self, mut command: Command, progress: &dyn Fn(&str)) -> Result<(String, bool)> {
+        let errors = File::create(self.directory.join("errors"))?;
+        command.process_group(0).stdout(Stdio::piped()).stderr(errors);
+        let mut child = command.spawn().context("starting the Redis test suite")?;
+        let stdout = child.stdout.take().context("the suite's output is piped")?;
+        let (sender, receiver) = mpsc::channel();
+        let reader = std::thread::spawn(move || {
+            for line in BufReader::new(stdout).split(b'\n').map_while(|line| line.ok()) {
+                if sender.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
+                    return;
+                }
+            }
+        });
+        let deadline = Instant::now() + self.time_limit;
+        let mut text = String::new();
+        let in_time = loop {
+            match receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => {
+                    progress(&line);
+                    text.push_str(&line);
+                    text.push('\n');
+                }
+                Err(mpsc::RecvTimeoutError::Disconnected) => break true,
+                Err(mpsc::RecvTimeoutError::Timeout) => break false,
+            }
+        };
+        end_group(&mut child);
+        drop(receiver);
+        // After the group's end nothing holds the pipe open, so the reader ends too.
+        reader.join().ok();
+        text.push_str(&fs::read_to_string(self.directory.join("errors")).unwrap_or_default());
+        Ok((text, in_time))
+    }
+}
+
+impl Drop for Suite {
+    fn drop(&mut self) {
+        // What cannot be removed is only litter in the build folder.
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// Ends whatever is left of the suite's process group, servers included, and reaps the suite itself.
+fn end_group(child: &mut Child) {
+    let group = format!("-{}", child.id());
+    let _ = Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status();
+    let _ = child.wait();
+}
+
+/// The first of 100 ports for the suite's own servers, below the range the system gives to outgoing connections
+/// and apart for runs at the same time.
+fn base_port() -> u32 {
+    12_000 + (std::process::id() * 131) % 180 * 100
+}
