@@ -97,7 +97,7 @@ pub struct Bounds {
     pub max: i128,
     /// Negative input is read as a huge unsigned number, as C does; it shows in the error text only.
     pub unsigned: bool,
-    /// Accepted values outside this range are pulled into it (`hz`).
+    /// Accepted values outside this range are pulled into it (`hz`, `repl-backlog-size`).
     pub clamp: Option<(i64, i64)>,
 }
 
@@ -283,7 +283,7 @@ impl Directive {
     }
 
     pub(super) const fn clamped(mut self, low: i64, high: i64) -> Directive {
-        if let Kind::Integer(bounds, _) = &mut self.kind {
+        if let Kind::Integer(bounds, _) | Kind::Memory(bounds, _) = &mut self.kind {
             bounds.clamp = Some((low, high));
         }
         self

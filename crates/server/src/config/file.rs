@@ -240,7 +240,8 @@ impl Loader {
         if let Some((slot, _)) = find(&name) {
             return self.directive(slot, &words, place);
         }
-        if let Some((name, reason)) = RETIRED.iter().find(|(known, _)| known.as_bytes() == name) {
+        let retired = RETIRED.iter().find(|(known, _)| known.as_bytes() == name);
+        if let (Some((name, reason)), [_]) = (retired, words.as_slice()) {
             self.warn(place, name, reason);
             return Ok(());
         }

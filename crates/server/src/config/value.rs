@@ -65,8 +65,7 @@ pub(super) fn parse(
         Kind::Integer(bounds, _) => {
             let number = integer(word).ok_or("argument couldn't be parsed into an integer")?;
             check_bounds(number, &bounds, false)?;
-            let clamped = bounds.clamp.map_or(number, |(low, high)| number.clamp(low, high));
-            Ok(Value::Number(clamped))
+            Ok(Value::Number(clamped(number, &bounds)))
         }
         Kind::Octal(bounds, _) => {
             let number = octal(word).ok_or("argument couldn't be parsed as an octal number")?;
@@ -76,7 +75,7 @@ pub(super) fn parse(
         Kind::Memory(bounds, _) => {
             let bytes = memory(word).ok_or("argument must be a memory value")?;
             check_bounds(bytes as i64, &bounds, false)?;
-            Ok(Value::Number(bytes as i64))
+            Ok(Value::Number(clamped(bytes as i64, &bounds)))
         }
         Kind::MemoryOrPercent(bounds, _) => parse_memory_or_percent(word, &bounds),
         Kind::Text { empty_unsets, check, .. } => {
@@ -225,6 +224,10 @@ fn check_bounds_signed(number: i128, min: i128, max: i128) -> Result<(), Reason>
         return Err(format!("argument must be between {min} and {max} inclusive"));
     }
     Ok(())
+}
+
+fn clamped(number: i64, bounds: &Bounds) -> i64 {
+    bounds.clamp.map_or(number, |(low, high)| number.clamp(low, high))
 }
 
 fn octal(word: &[u8]) -> Option<i64> {

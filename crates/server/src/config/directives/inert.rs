@@ -170,7 +170,7 @@ pub(super) const LIST: &[D] = &[
         .known(Known::Redis8)
         .hidden()
         .summary("Send the snapshot on a connection of its own."),
-    replication(D::memory("repl-backlog-size", 1, LONG_MAX, 1024 * 1024))
+    replication(D::memory("repl-backlog-size", 1, LONG_MAX, 1024 * 1024).clamped(16 * 1024, i64::MAX))
         .summary("Bytes of the stream kept for replicas that reconnect."),
     replication(D::integer("repl-backlog-ttl", 0, LONG_MAX, 3600))
         .summary("Seconds the stream is kept after the last replica left."),
