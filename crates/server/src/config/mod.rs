@@ -15,6 +15,7 @@ mod directive;
 mod directives;
 mod file;
 mod getters;
+mod oom_score;
 mod rewrite;
 mod rules;
 mod special;
@@ -49,6 +50,7 @@ pub struct Config {
     values: RwLock<Vec<Value>>,
     /// Held through a whole CONFIG SET or CONFIG REWRITE.
     writer: Mutex<()>,
+    oom_score: oom_score::OomScore,
     /// Absolute path of the configuration file the server was started with.
     file: Option<PathBuf>,
 }
@@ -123,6 +125,7 @@ impl Config {
             output_limits: [const { [const { AtomicU64::new(0) }; 3] }; CLIENT_CLASSES],
             values: RwLock::new(values),
             writer: Mutex::new(()),
+            oom_score: oom_score::OomScore::new(),
             file: None,
         };
         for slot in 0..COUNT {

@@ -79,13 +79,6 @@ pub(super) const LIST: &[D] = &[
         .immutable()
         .no_meaning("nothing is forked, so huge pages do no harm")
         .summary("Switch transparent huge pages off for this process."),
-    D::choice("oom-score-adj", &[("no", 0), ("yes", 1), ("relative", 1), ("absolute", 2)], 0)
-        .only_default(MANAGER)
-        .summary("Whether to adjust the kernel's out-of-memory score."),
-    D::special("oom-score-adj-values", Special::OomScoreValues)
-        .several_words()
-        .no_meaning(MANAGER)
-        .summary("The score of a primary, a replica and a background child."),
     D::flag("dynamic-hz", true)
         .no_meaning("background work is bounded by time, not by rounds")
         .summary("Work more often when there are many clients."),

@@ -100,6 +100,11 @@ pub(super) const LIST: &[D] = &[
     D::integer("hz", 0, INT_MAX, 10)
         .clamped(1, 500)
         .summary("Rounds of background work per second, 1 to 500."),
+    D::choice("oom-score-adj", &[("no", 0), ("yes", 1), ("relative", 1), ("absolute", 2)], 0)
+        .summary("Whether to adjust the kernel's out-of-memory score."),
+    D::special("oom-score-adj-values", Special::OomScoreValues)
+        .several_words()
+        .summary("The score of a primary; Redis's others have no meaning."),
     D::integer("shutdown-timeout", 0, INT_MAX, 10)
         .no_meaning("there are no replicas to wait for")
         .summary("Seconds a shutdown waits for replicas that lag behind."),
