@@ -27,6 +27,11 @@ macro_rules! numbers {
                 }
             )+
         }
+
+        /// The directives with a getter, and the numbers its type can hold.
+        #[cfg(test)]
+        const NUMBERS: &[(&str, std::ops::RangeInclusive<i128>)] =
+            &[$(($directive, <$type as FromNumber>::RANGE)),+];
     };
 }
 
@@ -45,6 +50,9 @@ macro_rules! texts {
                 }
             )+
         }
+
+        #[cfg(test)]
+        const TEXTS: &[&str] = &[$($directive),+];
     };
 }
 
@@ -252,12 +260,18 @@ impl Config {
 /// A typed reading of a stored number. The directive's bounds make each conversion exact; the bounds are
 /// checked against the type in the tests.
 trait FromNumber {
+    /// The numbers that the type can tell apart.
+    #[cfg(test)]
+    const RANGE: std::ops::RangeInclusive<i128>;
     fn from_number(number: i64) -> Self;
 }
 
 macro_rules! from_integer {
     ($($type:ty),+) => {
         $(impl FromNumber for $type {
+            #[cfg(test)]
+            const RANGE: std::ops::RangeInclusive<i128> = <$type>::MIN as i128..=<$type>::MAX as i128;
+
             #[inline]
             fn from_number(number: i64) -> $type { number as $type }
         })+
@@ -267,6 +281,9 @@ macro_rules! from_integer {
 macro_rules! from_choice {
     ($($type:ty),+) => {
         $(impl FromNumber for $type {
+            #[cfg(test)]
+            const RANGE: std::ops::RangeInclusive<i128> = 0..=<$type>::NAMES.len() as i128 - 1;
+
             #[inline]
             fn from_number(number: i64) -> $type { <$type>::from_number(number) }
         })+
@@ -286,8 +303,48 @@ from_choice!(
 );
 
 impl FromNumber for bool {
+    #[cfg(test)]
+    const RANGE: std::ops::RangeInclusive<i128> = 0..=1;
+
     #[inline]
     fn from_number(number: i64) -> bool {
         number != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::directive::{Effect, Kind};
+    use super::super::directives::{DIRECTIVES, find};
+    use super::*;
+
+    #[test]
+    fn every_value_fits_its_getter() {
+        for (name, range) in NUMBERS {
+            let (_, directive) = find(name.as_bytes()).expect("it compiled");
+            let (min, max) = match directive.kind {
+                Kind::Integer(bounds, _) | Kind::Octal(bounds, _) | Kind::Memory(bounds, _) => {
+                    (bounds.min, bounds.max)
+                }
+                Kind::MemoryOrPercent(bounds, _) => (bounds.min, bounds.max),
+                Kind::Flag(_) => (0, 1),
+                Kind::Choice(names, _) => (0, names.len() as i128 - 1),
+                Kind::Special(_) => (0, u32::MAX as i128),
+                Kind::Text { .. } => panic!("{name} is text"),
+            };
+            assert!(range.contains(&min) && range.contains(&max), "{name}: {min} to {max}");
+        }
+    }
+
+    /// A directive that nothing can read cannot be honoured.
+    #[test]
+    fn every_honoured_directive_has_a_getter() {
+        let others = ["bind", "dir", "client-output-buffer-limit", "latency-tracking-info-percentiles"];
+        let applied = ["oom-score-adj", "oom-score-adj-values"];
+        let numbers: Vec<&str> = NUMBERS.iter().map(|(name, _)| *name).collect();
+        for directive in DIRECTIVES.iter().filter(|directive| directive.effect == Effect::Honoured) {
+            let known = [&numbers, TEXTS, &others, &applied];
+            assert!(known.iter().any(|names| names.contains(&directive.name)), "{}", directive.name);
+        }
     }
 }
