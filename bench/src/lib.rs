@@ -1,9 +1,20 @@
 //! Measuring the server against its peers: real processes, real sockets, the same load in turns.
 //!
-//! The crate starts servers (`server`), speaks to them (`client`), loads them and reads what the kernel says
-//! about them (`process`). The measured comparisons stand on these, and so do the conformance and
-//! client-library runs in `xtask`. Rivals are started as binaries and never linked.
+//! `server`, `client`, `process` and `load` start servers, speak to them, fill them and read what the kernel says
+//! about them; the conformance and client-library runs in `xtask` stand on them as well. `throughput`, `memory`
+//! and `growth` are the measurements, `report` and `plot` their presentation, and [`compare`] runs them all.
+//! Rivals are started as binaries and never linked.
 pub mod client;
+mod compare;
+mod growth;
+mod load;
+mod memory;
+mod plot;
 pub mod process;
 pub mod progress;
+mod report;
 pub mod server;
+mod statistics;
+mod throughput;
+
+pub use compare::{Comparison, Options, Part, Scale, compare};

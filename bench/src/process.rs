@@ -9,8 +9,12 @@ use anyhow::{Context, Result};
 /// Length of one clock tick in `/proc/PID/stat`. Linux exports 100 ticks a second on every platform we run on.
 const TICK: Duration = Duration::from_millis(10);
 
-/// User plus system CPU time the process (all of its threads, the ended ones too) has used so far.
+/// User plus system CPU time the process has used so far, in nanoseconds where the kernel keeps scheduler
+/// statistics (threads that ended are missing then) and in clock ticks where not.
 pub fn cpu_time(pid: u32) -> Result<Duration> {
+    if let Some(exact) = scheduled_time(pid) {
+        return Ok(exact);
+    }
     let text =
         std::fs::read_to_string(format!("/proc/{pid}/stat")).context("reading the CPU time of a process")?;
     parse_cpu_time(&text).with_context(|| format!("unexpected /proc/{pid}/stat: {text}"))
@@ -41,6 +45,16 @@ pub fn processor_model() -> String {
         .find(|line| line.starts_with("model name"))
         .and_then(|line| line.split_once(':'))
         .map_or_else(|| "unknown processor".to_owned(), |(_, model)| model.trim().to_owned())
+}
+
+/// The time on a core of all threads: the first number of each `schedstat`.
+fn scheduled_time(pid: u32) -> Option<Duration> {
+    let mut nanoseconds = 0;
+    for task in std::fs::read_dir(format!("/proc/{pid}/task")).ok()? {
+        let text = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+        nanoseconds += text.split_whitespace().next()?.parse::<u64>().ok()?;
+    }
+    (nanoseconds > 0).then(|| Duration::from_nanos(nanoseconds))
 }
 
 fn status_field<'text>(text: &'text str, name: &str) -> Option<&'text str> {

@@ -3,6 +3,7 @@
 //! Each command is one module and can be run alone; `ci` runs them all, the same here and elsewhere. Whatever a
 //! command needs beyond the Rust toolchain it gets by itself through `setup`.
 mod arguments;
+mod benchmark;
 mod ci;
 mod clients;
 mod conformance;
@@ -32,6 +33,16 @@ Development commands of swytch.
       --update                      write docs/conformance.md and xtask/data/expected-failures.txt
       --against-redis               measure a real Redis and keep its figures
       --file-seconds N              limit per file (default 420)
+  cargo xtask bench [PART...]       speed and memory against Redis and Valkey
+      PART                          throughput, threads, memory, growth; without any: all
+      --server PATH                 this binary instead of a fresh release build
+      --peer NAME=PATH              a peer's server binary; can be given several times
+      --build-peers                 Redis 8 and Valkey, built from Debian's source packages
+      --command NAME                only these commands of the throughput part; several times
+      --generator PATH              another redis-benchmark
+      --rounds N                    rounds per cell (default 3)
+      --smoke                       a small run that shows that everything works
+      --update                      write docs/performance.md and docs/performance.svg
   cargo xtask fuzz TARGET|all [--seconds N]   a fuzz target for so long (default 60)
   cargo xtask peers                 build Redis 8 and Valkey from Debian's sources
   cargo xtask style                 the rules of STYLE.md
@@ -52,6 +63,7 @@ fn main() -> ExitCode {
 
 fn dispatch(command: &str, mut arguments: Arguments) -> Result<()> {
     match command {
+        "bench" => benchmark::run(arguments),
         "ci" => ci::run(&arguments.words()?),
         "style" => {
             arguments.nothing_else().and_then(|()| style::check()).map(|files| println!("{files} files"))

@@ -1,0 +1,262 @@
+//! The whole comparison: which servers, which parts, how large, and in which order.
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use crate::growth::{self, Growth};
+use crate::memory::{DATA_SETS, Footprint};
+use crate::process;
+use crate::progress;
+use crate::server::{Program, Server};
+use crate::throughput::{Generator, Sample, WORKLOADS};
+
+/// Directives every server gets: no persistence, so that only the commands are measured.
+const DIRECTIVES: [&str; 4] = ["--save", "", "--appendonly", "no"];
+/// Pipeline depths of the throughput table.
+pub(crate) const PIPELINES: [u32; 3] = [1, 16, 100];
+/// The commands and depths of the two-thread part.
+const TWO_THREAD_CELLS: [(&str, u32); 4] = [("SET", 1), ("GET", 1), ("SET", 16), ("GET", 16)];
+
+/// A part of the comparison that can be asked for alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// CPU per operation and ops/s on one core.
+    Throughput,
+    /// Two server threads on two cores.
+    TwoThreads,
+    /// Resident memory per item.
+    Memory,
+    /// Latency while growing.
+    Growth,
+}
+
+impl Part {
+    /// All of them, in the order of the report.
+    pub const ALL: [Part; 4] = [Part::Throughput, Part::TwoThreads, Part::Memory, Part::Growth];
+
+    /// The word on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Part::Throughput => "throughput",
+            Part::TwoThreads => "threads",
+            Part::Memory => "memory",
+            Part::Growth => "growth",
+        }
+    }
+}
+
+/// How large a run is.
+#[derive(Clone, Copy, Debug)]
+pub struct Scale {
+    /// Turns forth and back per cell.
+    pub rounds: u32,
+    /// Keys of the throughput part and items of the memory part.
+    pub keys: u64,
+    /// SETs of one turn at pipeline 1; deeper pipelines get more.
+    pub operations: u64,
+    /// Keys of the growth part.
+    pub growth_keys: u64,
+}
+
+impl Scale {
+    /// The figures of the report.
+    pub const FULL: Scale =
+        Scale { rounds: 3, keys: 1_000_000, operations: 200_000, growth_keys: 10_000_000 };
+    /// A run that only shows that everything works.
+    pub const SMOKE: Scale = Scale { rounds: 1, keys: 1000, operations: 2000, growth_keys: 20_000 };
+
+    /// Operations of a turn, so that every depth runs for about as long.
+    fn operations_at(&self, pipeline: u32) -> u64 {
+        match pipeline {
+            1 => self.operations,
+            2..=16 => self.operations * 6,
+            _ => self.operations * 10,
+        }
+    }
+}
+
+/// What to compare.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Ours first, then the peers.
+    pub programs: Vec<Program>,
+    /// The load generator, `redis-benchmark` or a compatible one.
+    pub generator: PathBuf,
+    /// Which parts to run.
+    pub parts: Vec<Part>,
+    /// Names of commands to which the throughput part is limited; none means all.
+    pub commands: Vec<String>,
+    /// How large.
+    pub scale: Scale,
+}
+
+/// Everything that was measured. Each list has one entry per program, in the order of the options.
+#[derive(Debug, Default)]
+pub struct Comparison {
+    /// Names with versions, ours first.
+    pub(crate) programs: Vec<String>,
+    pub(crate) processor: String,
+    pub(crate) cores: usize,
+    pub(crate) scale: Option<Scale>,
+    pub(crate) throughput: Vec<Cell>,
+    pub(crate) two_threads: Vec<Cell>,
+    pub(crate) memory: Vec<MemoryRow>,
+    pub(crate) growth: Vec<Growth>,
+}
+
+/// One command at one pipeline depth.
+#[derive(Debug)]
+pub(crate) struct Cell {
+    pub(crate) command: &'static str,
+    pub(crate) pipeline: u32,
+    /// The samples of each program, in the order they were taken.
+    pub(crate) samples: Vec<Vec<Sample>>,
+}
+
+/// One data set.
+#[derive(Debug)]
+pub(crate) struct MemoryRow {
+    pub(crate) name: &'static str,
+    pub(crate) footprints: Vec<Footprint>,
+}
+
+/// Runs the comparison.
+///
+/// # Errors
+/// When a server does not start, a command is answered with an error, or the machine has fewer than two cores
+/// where a part needs them.
+pub fn compare(options: &Options) -> Result<Comparison> {
+    let cores = process::allowed_cores()?;
+    let mut comparison = Comparison {
+        programs: options
+            .programs
+            .iter()
+            .map(|program| format!("{} {}", program.name, program.version()))
+            .collect(),
+        processor: process::processor_model(),
+        cores: cores.len(),
+        scale: Some(options.scale),
+        ..Comparison::default()
+    };
+    let [server_core, generator_core] = *cores.first_chunk::<2>().context("two cores are needed")?;
+    if options.parts.contains(&Part::Throughput) {
+        comparison.throughput = throughput(options, server_core, generator_core)?;
+    }
+    if options.parts.contains(&Part::TwoThreads) {
+        comparison.two_threads = two_threads(options, &cores)?;
+    }
+    if options.parts.contains(&Part::Memory) {
+        comparison.memory = memory(options)?;
+    }
+    if options.parts.contains(&Part::Growth) {
+        for program in &options.programs {
+            println!("growth: {}", program.name);
+            let server = Server::start(program, &directives(program, 1), Some(&[server_core]))?;
+            comparison.growth.push(growth::measure(&server, options.scale.growth_keys)?);
+        }
+    }
+    Ok(comparison)
+}
+
+fn throughput(options: &Options, server_core: usize, generator_core: usize) -> Result<Vec<Cell>> {
+    let servers = start_all(options, 1, &[server_core])?;
+    let generator = Generator {
+        path: &options.generator,
+        cores: Some(&[generator_core]),
+        threads: 1,
+        keys: options.scale.keys,
+    };
+    let is_wanted = |name: &str| {
+        options.commands.is_empty()
+            || options.commands.iter().any(|wanted| name.to_lowercase().starts_with(&wanted.to_lowercase()))
+    };
+    let workloads: Vec<_> = WORKLOADS.iter().filter(|workload| is_wanted(workload.name)).collect();
+    let bar = progress::bar((workloads.len() * PIPELINES.len()) as u64 * u64::from(options.scale.rounds));
+    let mut cells = Vec::new();
+    for workload in workloads {
+        for server in &servers {
+            workload.prepare(server, options.scale.keys)?;
+        }
+        for pipeline in PIPELINES {
+            bar.set_message(format!("{} at pipeline {pipeline}", workload.name));
+            let mut samples = vec![Vec::new(); servers.len()];
+            let operations = workload.operations(options.scale.operations_at(pipeline));
+            for _ in 0..options.scale.rounds {
+                for turn in there_and_back(servers.len()) {
+                    samples[turn].push(workload.turn(&servers[turn], &generator, pipeline, operations)?);
+                }
+                bar.inc(1);
+            }
+            cells.push(Cell { command: workload.name, pipeline, samples });
+        }
+    }
+    bar.finish_and_clear();
+    Ok(cells)
+}
+
+fn two_threads(options: &Options, cores: &[usize]) -> Result<Vec<Cell>> {
+    let pair = &cores[..2];
+    let servers = start_all(options, 2, pair)?;
+    let generator =
+        Generator { path: &options.generator, cores: Some(pair), threads: 2, keys: options.scale.keys };
+    let mut cells = Vec::new();
+    for (name, pipeline) in TWO_THREAD_CELLS {
+        let workload = WORKLOADS.iter().find(|workload| workload.name == name).context("a known command")?;
+        println!("two threads: {name} at pipeline {pipeline}");
+        for server in &servers {
+            workload.prepare(server, options.scale.keys)?;
+        }
+        let mut samples = vec![Vec::new(); servers.len()];
+        let operations = workload.operations(options.scale.operations_at(pipeline));
+        for _ in 0..options.scale.rounds {
+            for turn in there_and_back(servers.len()) {
+                samples[turn].push(workload.turn(&servers[turn], &generator, pipeline, operations)?);
+            }
+        }
+        cells.push(Cell { command: name, pipeline, samples });
+    }
+    Ok(cells)
+}
+
+fn memory(options: &Options) -> Result<Vec<MemoryRow>> {
+    let mut rows = Vec::new();
+    for data_set in DATA_SETS {
+        println!("memory: {}", data_set.name);
+        let measure =
+            |program: &Program| data_set.measure(program, &directives(program, 1), options.scale.keys);
+        let footprints = options.programs.iter().map(measure).collect::<Result<_>>()?;
+        rows.push(MemoryRow { name: data_set.name, footprints });
+    }
+    Ok(rows)
+}
+
+fn start_all(options: &Options, threads: u32, cores: &[usize]) -> Result<Vec<Server>> {
+    options
+        .programs
+        .iter()
+        .map(|program| Server::start(program, &directives(program, threads), Some(cores)))
+        .collect()
+}
+
+/// Peers keep one thread for commands and can have threads for input and output beside it.
+fn directives(program: &Program, threads: u32) -> Vec<&'static str> {
+    let mut directives = DIRECTIVES.to_vec();
+    let number = if threads == 2 { "2" } else { "1" };
+    directives.extend([if program.is_swytch() { "--threads" } else { "--io-threads" }, number]);
+    directives
+}
+
+/// 0 1 2 2 1 0.
+fn there_and_back(count: usize) -> impl Iterator<Item = usize> {
+    (0..count).chain((0..count).rev())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turns_go_there_and_back() {
+        assert_eq!(there_and_back(3).collect::<Vec<_>>(), [0, 1, 2, 2, 1, 0]);
+    }
+}

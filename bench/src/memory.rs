@@ -1,0 +1,74 @@
+//! Resident memory per item, a fresh process for each row.
+//!
+//! Nothing is subtracted: the figure is the whole process's resident memory divided by the items, and the
+//! resident memory of the empty process stands beside it.
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::load::{fill, words};
+use crate::server::{Program, Server};
+use crate::throughput::VALUE;
+
+/// Elements per command when a list is filled.
+const ELEMENTS_PER_PUSH: u64 = 100;
+/// Time for allocators and background threads to give back what they only held for the load.
+const SETTLE: Duration = Duration::from_secs(2);
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DataSet {
+    /// The name in tables.
+    pub(crate) name: &'static str,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Strings,
+    Integers,
+    Expiring,
+    List,
+}
+
+/// The rows: keys of 12 bytes, values as named.
+pub(crate) const DATA_SETS: [DataSet; 4] = [
+    DataSet { name: "strings, 12 B key + 32 B value", kind: Kind::Strings },
+    DataSet { name: "strings, 12 B key + integer value", kind: Kind::Integers },
+    DataSet { name: "strings, 12 B key + 32 B value, with TTL", kind: Kind::Expiring },
+    DataSet { name: "one list of 16 B elements", kind: Kind::List },
+];
+
+/// What one process came to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Footprint {
+    /// Resident bytes of the whole filled process divided by the items.
+    pub(crate) bytes_per_item: f64,
+    /// Resident bytes before the first item.
+    pub(crate) empty_bytes: u64,
+}
+
+impl DataSet {
+    /// Starts the program, fills it with `items` and looks.
+    pub(crate) fn measure(&self, program: &Program, directives: &[&str], items: u64) -> Result<Footprint> {
+        let server = Server::start(program, directives, None)?;
+        let empty_bytes = server.resident_bytes()?;
+        let mut client = server.connect()?;
+        match self.kind {
+            Kind::Strings => fill(&mut client, items, |n| words(&format!("SET k:{n:010} {VALUE}")))?,
+            Kind::Integers => fill(&mut client, items, |n| words(&format!("SET k:{n:010} {n}")))?,
+            Kind::Expiring => {
+                fill(&mut client, items, |n| words(&format!("SET k:{n:010} {VALUE} EX 1000000")))?
+            }
+            Kind::List => fill(&mut client, items / ELEMENTS_PER_PUSH, |n| {
+                let first = n * ELEMENTS_PER_PUSH;
+                let elements = (first..first + ELEMENTS_PER_PUSH).map(|element| format!("{element:016}"));
+                [words("RPUSH list"), elements.collect()].concat()
+            })?,
+        }
+        drop(client);
+        std::thread::sleep(SETTLE);
+        let filled = server.resident_bytes()?;
+        Ok(Footprint { bytes_per_item: filled as f64 / items as f64, empty_bytes })
+    }
+}

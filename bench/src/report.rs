@@ -1,0 +1,241 @@
+//! The comparison as Markdown tables.
+use std::fmt::Write;
+
+use crate::compare::{Cell, Comparison};
+use crate::growth::Latency;
+use crate::statistics::{median, median_ratio};
+use crate::throughput::Sample;
+
+/// CPU per operation asked for, as a share of the better peer's, by pipeline depth.
+const CPU_RATIO_ASKED: [(u32, f64); 3] = [(1, 0.85), (16, 0.6), (100, 0.35)];
+/// Bytes per item asked for, in the order of the memory table; none where nothing is asked.
+const BYTES_ASKED: [Option<u32>; 4] = [Some(75), Some(45), Some(90), None];
+
+impl Cell {
+    /// The medians of a figure, one per program.
+    pub(crate) fn medians(&self, figure: impl Fn(&Sample) -> f64) -> Vec<f64> {
+        self.columns(figure).iter().map(|column| median(column)).collect()
+    }
+
+    /// Our CPU per operation over that of the better peer; none without a peer.
+    pub(crate) fn cpu_ratio(&self) -> Option<f64> {
+        self.ratios(|sample| sample.cpu_us).reduce(f64::max)
+    }
+
+    /// Our operations a second over those of the better peer; none without a peer.
+    pub(crate) fn operations_ratio(&self) -> Option<f64> {
+        self.ratios(|sample| sample.operations_s).reduce(f64::min)
+    }
+
+    /// The median of the ratios to each peer.
+    fn ratios(&self, figure: impl Fn(&Sample) -> f64) -> impl Iterator<Item = f64> {
+        let columns = self.columns(figure);
+        let ours = columns[0].clone();
+        columns.into_iter().skip(1).map(move |theirs| median_ratio(&ours, &theirs))
+    }
+
+    fn columns(&self, figure: impl Fn(&Sample) -> f64) -> Vec<Vec<f64>> {
+        self.samples.iter().map(|samples| samples.iter().map(&figure).collect()).collect()
+    }
+}
+
+impl Comparison {
+    /// The tables of everything that was measured.
+    pub fn to_markdown(&self) -> String {
+        let mut text = self.head();
+        if !self.throughput.is_empty() {
+            text.push_str(
+                "\n### One core: CPU per operation\n\nMicroseconds of server CPU per operation, medians.\n\n",
+            );
+            text.push_str(&self.cells(&self.throughput, |sample| sample.cpu_us, 2, Cell::cpu_ratio, true));
+            text.push_str("\n### One core: ops/s\n\nThousands of operations a second, medians.\n\n");
+            text.push_str(&self.cells(
+                &self.throughput,
+                |sample| sample.operations_s / 1e3,
+                0,
+                Cell::operations_ratio,
+                false,
+            ));
+        }
+        if !self.two_threads.is_empty() {
+            text.push_str(
+                "\n### Two threads on two cores\n\nThousands of operations a second, medians. The generator runs two \
+                 threads on\nthe same cores, unpinned; ours with `--threads 2`, the peers with `--io-threads 2`.\n\n",
+            );
+            text.push_str(&self.cells(
+                &self.two_threads,
+                |sample| sample.operations_s / 1e3,
+                0,
+                Cell::operations_ratio,
+                false,
+            ));
+        }
+        if !self.memory.is_empty() {
+            text.push_str(&self.memory_table());
+        }
+        if !self.growth.is_empty() {
+            text.push_str(&self.growth_table());
+        }
+        text
+    }
+
+    fn head(&self) -> String {
+        let scale = self.scale.map_or_else(String::new, |scale| {
+            format!(
+                "{} keys, values of 32 bytes, 50 connections, {} rounds there and back",
+                thousands(scale.keys),
+                scale.rounds
+            )
+        });
+        format!("{}, {} cores. {}: {scale}.\n", self.processor, self.cores, self.programs.join(", "))
+    }
+
+    fn cells(
+        &self,
+        cells: &[Cell],
+        figure: impl Fn(&Sample) -> f64,
+        decimals: usize,
+        ratio: impl Fn(&Cell) -> Option<f64>,
+        with_asked: bool,
+    ) -> String {
+        let mut head = vec!["command".to_owned(), "pipeline".to_owned()];
+        head.extend(self.programs.iter().cloned());
+        head.push("ratio".to_owned());
+        if with_asked {
+            head.push("asked".to_owned());
+        }
+        let mut text = table_head(&head);
+        for cell in cells {
+            let mut row = vec![cell.command.to_owned(), cell.pipeline.to_string()];
+            row.extend(cell.medians(&figure).iter().map(|value| format!("{value:.decimals$}")));
+            row.push(ratio(cell).map_or_else(String::new, |ratio| format!("{ratio:.2}")));
+            if with_asked {
+                let asked = CPU_RATIO_ASKED.iter().find(|(pipeline, _)| *pipeline == cell.pipeline);
+                row.push(asked.map_or_else(String::new, |(_, ratio)| format!("{ratio}")));
+            }
+            text.push_str(&table_row(&row));
+        }
+        text
+    }
+
+    fn memory_table(&self) -> String {
+        let items = self.scale.map_or_else(String::new, |scale| thousands(scale.keys));
+        let mut text = format!(
+            "\n### Memory\n\nResident bytes of the whole process divided by the items ({items}), a fresh process per \
+             row and nothing\nsubtracted; the last row is the process before its first item, in MB.\n\n"
+        );
+        let mut head = vec!["data".to_owned()];
+        head.extend(self.programs.iter().cloned());
+        head.extend(["ratio".to_owned(), "asked".to_owned()]);
+        text.push_str(&table_head(&head));
+        for (row, asked) in self.memory.iter().zip(BYTES_ASKED) {
+            let bytes: Vec<f64> = row.footprints.iter().map(|footprint| footprint.bytes_per_item).collect();
+            let mut line = vec![row.name.to_owned()];
+            line.extend(bytes.iter().map(|bytes| format!("{bytes:.1}")));
+            let best = bytes.iter().skip(1).copied().reduce(f64::min);
+            line.push(best.map_or_else(String::new, |best| format!("{:.2}", bytes[0] / best)));
+            line.push(asked.map_or_else(String::new, |bytes| bytes.to_string()));
+            text.push_str(&table_row(&line));
+        }
+        if let Some(row) = self.memory.first() {
+            let mut line = vec!["empty process, MB".to_owned()];
+            line.extend(
+                row.footprints.iter().map(|footprint| format!("{:.1}", footprint.empty_bytes as f64 / 1e6)),
+            );
+            line.extend([String::new(), String::new()]);
+            text.push_str(&table_row(&line));
+        }
+        text
+    }
+
+    fn growth_table(&self) -> String {
+        let keys = self.scale.map_or_else(String::new, |scale| thousands(scale.growth_keys));
+        let mut text = format!(
+            "\n### Latency while growing from 0 to {keys} keys\n\nRound trips of ten SETs on one connection; the same \
+             over keys that are there already (*steady*) shows\nwhat the machine itself adds.\n\n"
+        );
+        let head = ["server", "load", "worst, ms", "99.99 %, ms", "over 1 ms"].map(str::to_owned);
+        text.push_str(&table_head(&head));
+        for (program, growth) in self.programs.iter().zip(&self.growth) {
+            for (load, latency) in [("growing", &growth.growing), ("steady", &growth.steady)] {
+                text.push_str(&latency_row(program, load, latency));
+            }
+        }
+        text
+    }
+}
+
+fn latency_row(program: &str, load: &str, latency: &Latency) -> String {
+    table_row(&[
+        program.to_owned(),
+        load.to_owned(),
+        format!("{:.2}", latency.worst.as_secs_f64() * 1e3),
+        format!("{:.3}", latency.p9999.as_secs_f64() * 1e3),
+        latency.over_millisecond.to_string(),
+    ])
+}
+
+fn table_head(cells: &[String]) -> String {
+    table_row(cells) + "|" + &"---|".repeat(cells.len()) + "\n"
+}
+
+fn table_row(cells: &[String]) -> String {
+    let mut row = String::from("|");
+    for cell in cells {
+        write!(row, " {cell} |").expect("a string takes every write");
+    }
+    row + "\n"
+}
+
+/// 1000000 as `1 000 000`.
+fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push(' ');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cell(cpu: &[&[f64]]) -> Cell {
+        let sample = |&cpu_us: &f64| Sample { cpu_us, operations_s: 1e6 / cpu_us };
+        let samples = cpu.iter().map(|column| column.iter().map(sample).collect()).collect();
+        Cell { command: "GET", pipeline: 16, samples }
+    }
+
+    #[test]
+    fn the_ratio_is_to_the_better_peer() {
+        let cell = cell(&[&[1.0, 1.0], &[4.0, 4.0], &[2.0, 2.0]]);
+        assert_eq!(cell.cpu_ratio(), Some(0.5));
+        assert_eq!(cell.operations_ratio(), Some(2.0));
+    }
+
+    #[test]
+    fn tables_name_every_program_and_every_cell() {
+        let comparison = Comparison {
+            programs: vec!["swytch 0.1.0".to_owned(), "redis 8.0.6".to_owned()],
+            throughput: vec![cell(&[&[0.5], &[1.0]])],
+            ..Comparison::default()
+        };
+        let text = comparison.to_markdown();
+        assert!(
+            text.contains("| command | pipeline | swytch 0.1.0 | redis 8.0.6 | ratio | asked |"),
+            "{text}"
+        );
+        assert!(text.contains("| GET | 16 | 0.50 | 1.00 | 0.50 | 0.6 |"), "{text}");
+        assert!(text.contains("| GET | 16 | 2000 | 1000 | 2.00 |"), "{text}");
+    }
+
+    #[test]
+    fn numbers_are_grouped() {
+        assert_eq!(thousands(1_000_000), "1 000 000");
+        assert_eq!(thousands(100), "100");
+    }
+}

@@ -1,0 +1,192 @@
+//! CPU per operation and operations a second under `redis-benchmark`.
+//!
+//! Every cell is one command at one pipeline depth over the same keys. The servers take turns, forth and back
+//! (A B C C B A), so that a drift of the machine falls on all of them; each turn gives one sample.
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::load::{fill, words};
+use crate::server::{Server, pinned};
+
+/// Connections of the load generator.
+const CONNECTIONS: &str = "50";
+/// A value of 32 bytes.
+pub(crate) const VALUE: &str = "0123456789abcdef0123456789abcdef";
+
+/// One command of the comparison.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Workload {
+    /// The name in tables.
+    pub(crate) name: &'static str,
+    /// What the generator sends; `__rand_int__` becomes a random number of twelve digits.
+    command: &'static str,
+    /// What must be there before.
+    preparation: Preparation,
+    /// How much longer one operation takes than a SET, to keep the cells' times alike.
+    weight: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Preparation {
+    /// String values for all keys.
+    Strings,
+    /// Integer values for all keys.
+    Counters,
+    /// An empty list.
+    EmptyList,
+    /// A list as long as the run pops.
+    LongList,
+    /// A list of 1000 elements.
+    ShortList,
+}
+
+/// The commands compared, in the order of the table.
+pub(crate) const WORKLOADS: [Workload; 7] = [
+    Workload {
+        name: "SET",
+        command: "SET key:__rand_int__ VALUE",
+        preparation: Preparation::Strings,
+        weight: 1,
+    },
+    Workload { name: "GET", command: "GET key:__rand_int__", preparation: Preparation::Strings, weight: 1 },
+    Workload {
+        name: "INCR",
+        command: "INCR counter:__rand_int__",
+        preparation: Preparation::Counters,
+        weight: 1,
+    },
+    Workload { name: "MSET (10 keys)", command: "MSET", preparation: Preparation::Strings, weight: 6 },
+    Workload { name: "LPUSH", command: "LPUSH list VALUE", preparation: Preparation::EmptyList, weight: 1 },
+    Workload { name: "LPOP", command: "LPOP list", preparation: Preparation::LongList, weight: 1 },
+    Workload {
+        name: "LRANGE 100",
+        command: "LRANGE list 0 99",
+        preparation: Preparation::ShortList,
+        weight: 12,
+    },
+];
+
+/// What one turn measured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sample {
+    /// CPU time of the server per operation, in microseconds.
+    pub(crate) cpu_us: f64,
+    /// Operations a second as the generator counted them.
+    pub(crate) operations_s: f64,
+}
+
+/// How the generator runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Generator<'a> {
+    /// `redis-benchmark` or a compatible one.
+    pub(crate) path: &'a Path,
+    /// The cores it may use; all when none.
+    pub(crate) cores: Option<&'a [usize]>,
+    /// Its threads.
+    pub(crate) threads: u32,
+    /// Size of the key space.
+    pub(crate) keys: u64,
+}
+
+impl Workload {
+    /// Operations of one turn, given how many a SET gets.
+    pub(crate) fn operations(&self, base: u64) -> u64 {
+        (base / self.weight).max(1000)
+    }
+
+    /// Empties the server and fills in what the command needs.
+    pub(crate) fn prepare(&self, server: &Server, keys: u64) -> Result<()> {
+        let mut client = server.connect()?;
+        client.call(&["FLUSHALL"])?;
+        match self.preparation {
+            Preparation::Strings => fill(&mut client, keys, |n| words(&format!("SET key:{n:012} {VALUE}"))),
+            Preparation::Counters => fill(&mut client, keys, |n| words(&format!("SET counter:{n:012} {n}"))),
+            Preparation::ShortList => fill(&mut client, 1000, |_| words(&format!("RPUSH list {VALUE}"))),
+            Preparation::EmptyList | Preparation::LongList => Ok(()),
+        }
+    }
+
+    /// Restores the list before a turn that consumes or grows it.
+    fn before_turn(&self, server: &Server, operations: u64) -> Result<()> {
+        let mut client = server.connect()?;
+        match self.preparation {
+            Preparation::EmptyList => client.call(&["DEL", "list"]).map(drop),
+            Preparation::LongList => {
+                client.call(&["DEL", "list"])?;
+                let hundred = vec![VALUE; 100].join(" ");
+                fill(&mut client, operations.div_ceil(100), |_| words(&format!("RPUSH list {hundred}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// One turn: `operations` of this command at the given pipeline depth.
+    pub(crate) fn turn(
+        &self,
+        server: &Server,
+        generator: &Generator<'_>,
+        pipeline: u32,
+        operations: u64,
+    ) -> Result<Sample> {
+        self.before_turn(server, operations)?;
+        let mut command = match generator.cores {
+            Some(cores) => pinned(cores, generator.path),
+            None => Command::new(generator.path),
+        };
+        command.args(["-h", "127.0.0.1", "-c", CONNECTIONS, "--csv", "-e"]);
+        command.args(["-p", &server.port().to_string()]);
+        command.args(["-n", &operations.to_string()]);
+        command.args(["-P", &pipeline.to_string()]);
+        command.args(["-r", &generator.keys.to_string()]);
+        if generator.threads > 1 {
+            command.args(["--threads", &generator.threads.to_string()]);
+        }
+        if self.command == "MSET" {
+            command.arg("MSET");
+            for _ in 0..10 {
+                command.args(["key:__rand_int__", VALUE]);
+            }
+        } else {
+            command.args(self.command.replace("VALUE", VALUE).split(' '));
+        }
+        let before = server.cpu_time()?;
+        let output = command.output().with_context(|| format!("running {}", generator.path.display()))?;
+        let used = server.cpu_time()?.saturating_sub(before);
+        let text = String::from_utf8_lossy(&output.stdout);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        if !output.status.success()
+            || text.contains("Error from server")
+            || errors.contains("Error from server")
+        {
+            bail!("{} failed ({}):\n{text}{errors}", generator.path.display(), output.status);
+        }
+        let operations_s = operations_per_second(&text).with_context(|| format!("no figure in:\n{text}"))?;
+        Ok(Sample { cpu_us: used.as_secs_f64() * 1e6 / operations as f64, operations_s })
+    }
+}
+
+/// The second field of the last line: `"test","rps","avg_latency_ms",...`.
+fn operations_per_second(csv: &str) -> Option<f64> {
+    let line = csv.lines().rev().find(|line| line.starts_with('"'))?;
+    let (_, rest) = line.split_once("\",\"")?;
+    rest.split('"').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_generators_figure_is_found() {
+        let csv = "\"test\",\"rps\",\"avg_latency_ms\"\n\"SET key:__rand_int__ x\",\"123456.78\",\"0.2\"\n";
+        assert_eq!(operations_per_second(csv), Some(123_456.78));
+        assert_eq!(operations_per_second("\"test\",\"rps\"\n"), None);
+    }
+
+    #[test]
+    fn values_are_32_bytes() {
+        assert_eq!(VALUE.len(), 32);
+    }
+}

@@ -1,0 +1,137 @@
+//! `cargo xtask bench`: the comparison with Redis and Valkey, and its place in docs/performance.md.
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use swytch_bench::server::Program;
+use swytch_bench::{Options, Part, Scale, compare};
+
+use crate::arguments::Arguments;
+use crate::{server_option, setup, workspace};
+
+const BEGIN: &str = "<!-- bench:begin -->\n";
+const END: &str = "<!-- bench:end -->";
+
+/// Reads the command line, measures, prints, and with `--update` writes the document and the plot.
+pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
+    let update = arguments.flag("--update");
+    let mut scale = if arguments.flag("--smoke") { Scale::SMOKE } else { Scale::FULL };
+    if let Some(rounds) = arguments.number("--rounds")? {
+        scale.rounds = u32::try_from(rounds)?.max(1);
+    }
+    let server = server_option(&mut arguments)?.map_or_else(workspace::build_server, Ok)?;
+    let peers = peers(&mut arguments)?;
+    let generator = match arguments.value("--generator")? {
+        Some(path) => std::path::absolute(path)?,
+        None => benchmark_program()?,
+    };
+    let mut commands = Vec::new();
+    while let Some(command) = arguments.value("--command")? {
+        commands.push(command);
+    }
+    let parts = parts(&arguments.words()?)?;
+    let mut programs = vec![Program::new("swytch", &server)];
+    programs.extend(peers);
+    let comparison = compare(&Options { programs, generator, parts, commands, scale })?;
+    println!("{}", comparison.to_markdown());
+    if update {
+        let document = workspace::root().join("docs/performance.md");
+        let text =
+            fs::read_to_string(&document).with_context(|| format!("reading {}", document.display()))?;
+        let tables = format!("![speed and memory](performance.svg)\n\n{}", comparison.to_markdown());
+        fs::write(&document, between_markers(&text, &tables)?)?;
+        fs::write(workspace::root().join("docs/performance.svg"), comparison.to_svg())?;
+    }
+    Ok(())
+}
+
+/// Runs every part once, small, against the Redis of the machine; the figures mean nothing and are not shown.
+pub(crate) fn smoke() -> Result<()> {
+    let ours = Program::new("swytch", &workspace::build_server()?);
+    let redis = Program::new("redis", &setup::redis_server()?);
+    let options = Options {
+        programs: vec![ours, redis],
+        generator: benchmark_program()?,
+        parts: Part::ALL.to_vec(),
+        commands: Vec::new(),
+        scale: Scale::SMOKE,
+    };
+    let comparison = compare(&options)?;
+    let (markdown, svg) = (comparison.to_markdown(), comparison.to_svg());
+    for part in ["SET | 100", "LRANGE 100 | 1 ", "### Two threads", "with TTL", "growing"] {
+        if !markdown.contains(part) {
+            bail!("{part:?} is missing:\n{markdown}");
+        }
+    }
+    if !svg.ends_with("</svg>\n") {
+        bail!("the plot is cut off");
+    }
+    Ok(())
+}
+
+/// The peers named with `--peer NAME=PATH`, those built with `--build-peers`, else the machine's Redis.
+fn peers(arguments: &mut Arguments) -> Result<Vec<Program>> {
+    let mut peers = Vec::new();
+    while let Some(peer) = arguments.value("--peer")? {
+        let (name, path) = peer.split_once('=').context("--peer needs NAME=PATH")?;
+        peers.push(Program::new(name, &std::path::absolute(path)?));
+    }
+    if arguments.flag("--build-peers") {
+        for package in ["redis", "valkey"] {
+            peers.push(Program::new(package, &setup::peer_build(package)?));
+        }
+    }
+    if peers.is_empty() {
+        peers.push(Program::new("redis", &setup::redis_server()?));
+    }
+    if let Some(absent) = peers.iter().find(|peer| !Path::new(&peer.path).is_file()) {
+        bail!("no server at {}", absent.path.display());
+    }
+    Ok(peers)
+}
+
+fn benchmark_program() -> Result<PathBuf> {
+    setup::redis_server()?;
+    workspace::find_program("redis-benchmark").context("redis-tools holds no redis-benchmark")
+}
+
+fn parts(words: &[String]) -> Result<Vec<Part>> {
+    if words.is_empty() {
+        return Ok(Part::ALL.to_vec());
+    }
+    let names = Part::ALL.map(Part::name);
+    let find = |word: &String| {
+        Part::ALL
+            .into_iter()
+            .find(|part| part.name() == word)
+            .with_context(|| format!("no part {word:?}; there are: {}", names.join(", ")))
+    };
+    words.iter().map(find).collect()
+}
+
+/// Replaces what stands between the markers.
+fn between_markers(document: &str, tables: &str) -> Result<String> {
+    let (before, rest) = document.split_once(BEGIN).context("the document has no begin marker")?;
+    let (_, after) = rest.split_once(END).context("the document has no end marker")?;
+    Ok(format!("{before}{BEGIN}\n{tables}\n{END}{after}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_middle_of_the_document_changes() {
+        let document = format!("head\n{BEGIN}old\n{END}\ntail\n");
+        let changed = between_markers(&document, "new").expect("it has markers");
+        assert_eq!(changed, format!("head\n{BEGIN}\nnew\n{END}\ntail\n"));
+        assert!(between_markers("no markers", "new").is_err());
+    }
+
+    #[test]
+    fn the_committed_document_has_its_markers() {
+        let document =
+            fs::read_to_string(workspace::root().join("docs/performance.md")).expect("it is committed");
+        assert!(between_markers(&document, "new").is_ok());
+    }
+}
