@@ -13,6 +13,7 @@ mod copy;
 pub mod ids;
 pub mod interface;
 pub mod key;
+pub mod merge;
 pub mod message;
 pub mod mutant;
 pub mod values;

@@ -1,0 +1,94 @@
+//! Merging what two or more sides of a partition did to one key.
+//!
+//! Each side keeps, from the fork on, a [`KeyLog`]: per touched cell the writes nobody has overwritten knowingly, under
+//! the name ([`Dot`]) and time ([`Stamp`]) of each. Logs of the same base are *joined*; joining is commutative,
+//! associative and idempotent, so it does not matter which side computes, in which order three or more sides meet, or
+//! whether a log arrives twice. The key's state is a function of the base and the joined log ([`KeyLog::render`]);
+//! which side wins is data in the dots. The rules by type are in docs/cluster-merge.md.
+//!
+//! Invariants: for one side alone, rendering gives exactly the state that its effects gave (nothing changes at a heal
+//! where nobody else wrote); what is lost is counted in [`Losses`]. The tests at the end state these as laws.
+//!
+//! Neighbours: the protocol's core decides when logs are kept, sent and freed; it does not look inside.
+
+mod cell;
+mod dot;
+mod effect;
+mod key_log;
+mod sequence;
+mod stream_log;
+mod string_log;
+mod value;
+
+pub use dot::{Context, Dot, Origin, Side, Stamp};
+pub use effect::{Effect, EffectError, End, Undo};
+pub use key_log::{KeyLog, Losses};
+pub use value::{Bytes, Group, Kind, Object, Score, Stream, StreamId, Value};
+
+/// Most cells a log may hold before the key is decided whole, by last writer.
+pub const LOG_CELLS_MAX: usize = 65_536;
+
+/// A forked key: its state at the fork, the log since, and the state now.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Forked {
+    base: Option<Object>,
+    log: KeyLog,
+    state: Option<Object>,
+    cells_max: usize,
+}
+
+impl Forked {
+    /// A key at the moment of the fork.
+    pub fn new(base: Option<Object>) -> Self {
+        Self::with_bound(base, LOG_CELLS_MAX)
+    }
+
+    /// A key at the moment of the fork, with another bound than [`LOG_CELLS_MAX`].
+    pub fn with_bound(base: Option<Object>, cells_max: usize) -> Self {
+        Self { state: base.clone(), base, log: KeyLog::default(), cells_max }
+    }
+
+    /// Applies and logs an effect. `origin` must follow the invariants in the head of `dot`.
+    ///
+    /// # Errors
+    /// If the effect does not fit the state; nothing is then changed.
+    pub fn apply(&mut self, origin: Origin, effect: &Effect) -> Result<Undo, EffectError> {
+        let before = self.state.clone();
+        let undo = effect.apply(&mut self.state)?;
+        if self.log.is_overflowed() || self.log.size() >= self.cells_max {
+            self.log.record_whole(origin.stamp, self.state.clone());
+            return Ok(undo);
+        }
+        if before.is_none() && self.state.is_none() {
+            return Ok(undo);
+        }
+        self.log.record(origin, effect, self.base.as_ref(), before.as_ref(), self.state.as_ref());
+        Ok(undo)
+    }
+
+    /// Takes in the log of another side and gives what was lost in the result.
+    pub fn merge(&mut self, other: &KeyLog) -> Losses {
+        self.log.join(other);
+        let (state, losses) = self.log.render(self.base.as_ref());
+        self.state = state;
+        losses
+    }
+
+    /// The state now; `None` if the key is absent.
+    pub fn state(&self) -> Option<&Object> {
+        self.state.as_ref()
+    }
+
+    /// The state at the fork.
+    pub fn base(&self) -> Option<&Object> {
+        self.base.as_ref()
+    }
+
+    /// The log to send.
+    pub fn log(&self) -> &KeyLog {
+        &self.log
+    }
+}
+
+#[cfg(test)]
+mod tests;
