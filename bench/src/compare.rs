@@ -117,6 +117,7 @@ pub(crate) struct Cell {
 #[derive(Debug)]
 pub(crate) struct MemoryRow {
     pub(crate) name: &'static str,
+    pub(crate) short_name: &'static str,
     pub(crate) footprints: Vec<Footprint>,
 }
 
@@ -225,7 +226,7 @@ fn memory(options: &Options) -> Result<Vec<MemoryRow>> {
         let measure =
             |program: &Program| data_set.measure(program, &directives(program, 1), options.scale.keys);
         let footprints = options.programs.iter().map(measure).collect::<Result<_>>()?;
-        rows.push(MemoryRow { name: data_set.name, footprints });
+        rows.push(MemoryRow { name: data_set.name, short_name: data_set.short_name, footprints });
     }
     Ok(rows)
 }

@@ -20,6 +20,8 @@ const SETTLE: Duration = Duration::from_secs(2);
 pub(crate) struct DataSet {
     /// The name in tables.
     pub(crate) name: &'static str,
+    /// The name in plots.
+    pub(crate) short_name: &'static str,
     kind: Kind,
 }
 
@@ -33,10 +35,14 @@ enum Kind {
 
 /// The rows: keys of 12 bytes, values as named.
 pub(crate) const DATA_SETS: [DataSet; 4] = [
-    DataSet { name: "strings, 12 B key + 32 B value", kind: Kind::Strings },
-    DataSet { name: "strings, 12 B key + integer value", kind: Kind::Integers },
-    DataSet { name: "strings, 12 B key + 32 B value, with TTL", kind: Kind::Expiring },
-    DataSet { name: "one list of 16 B elements", kind: Kind::List },
+    DataSet { name: "strings, 12 B key + 32 B value", short_name: "strings", kind: Kind::Strings },
+    DataSet { name: "strings, 12 B key + integer value", short_name: "integers", kind: Kind::Integers },
+    DataSet {
+        name: "strings, 12 B key + 32 B value, with TTL",
+        short_name: "strings with TTL",
+        kind: Kind::Expiring,
+    },
+    DataSet { name: "one list of 16 B elements", short_name: "one list", kind: Kind::List },
 ];
 
 /// What one process came to.

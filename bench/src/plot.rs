@@ -1,9 +1,13 @@
 //! The comparison as one SVG: a panel of bars per pipeline depth, and one for memory.
 //!
+//! Bars are relative to the better peer of their group, so that cheap and costly commands can stand side by side;
+//! the numbers above them are the absolute figures, and a line across shows what is asked for.
+//!
 //! Drawn by hand: a few rectangles and texts need no library, and the file stays small and diffable.
 use std::fmt::Write;
 
 use crate::compare::{Comparison, PIPELINES};
+use crate::report::{BYTES_ASKED, CPU_RATIO_ASKED};
 
 const WIDTH: f64 = 960.0;
 const PANEL_HEIGHT: f64 = 190.0;
@@ -11,13 +15,37 @@ const PANEL_GAP: f64 = 46.0;
 const LEFT: f64 = 56.0;
 const RIGHT: f64 = 16.0;
 const TOP: f64 = 64.0;
+/// Where a bar is cut off, in multiples of the better peer.
+const SHARE_MAX: f64 = 1.5;
 /// Ours first; told apart by lightness too, not by hue alone.
 const COLOURS: [&str; 5] = ["#c2410c", "#93c5fd", "#1d4ed8", "#a1a1aa", "#52525b"];
 
 /// A panel: groups of bars, one bar per program.
 struct Panel {
     title: String,
-    groups: Vec<(String, Vec<f64>)>,
+    groups: Vec<Group>,
+}
+
+/// One command or data set.
+struct Group {
+    name: String,
+    /// The absolute figures, ours first.
+    figures: Vec<f64>,
+    /// The absolute figure asked for.
+    asked: Option<f64>,
+}
+
+impl Group {
+    /// The better peer's figure, or our own where there is no peer.
+    fn best_peer(&self) -> f64 {
+        self.figures
+            .iter()
+            .skip(1)
+            .copied()
+            .reduce(f64::min)
+            .unwrap_or(self.figures[0])
+            .max(f64::MIN_POSITIVE)
+    }
 }
 
 impl Comparison {
@@ -30,7 +58,13 @@ impl Comparison {
              font-family=\"sans-serif\" font-size=\"12\" fill=\"#222\">\n\
              <rect width=\"{WIDTH}\" height=\"{height}\" fill=\"#fff\"/>\n"
         );
-        text(&mut svg, LEFT, 20.0, "start", &format!("Less is better. {}", self.processor));
+        text(
+            &mut svg,
+            LEFT,
+            20.0,
+            "start",
+            &format!("Less is better; 1 is the better peer, green is asked for. {}", self.processor),
+        );
         let mut x = LEFT;
         for (program, colour) in self.programs.iter().zip(COLOURS) {
             rectangle(&mut svg, x, 32.0, 12.0, 12.0, colour);
@@ -46,9 +80,16 @@ impl Comparison {
     fn panels(&self) -> Vec<Panel> {
         let mut panels = Vec::new();
         for pipeline in PIPELINES {
+            let asked = CPU_RATIO_ASKED.iter().find(|(depth, _)| *depth == pipeline).map(|(_, ratio)| *ratio);
             let cells = self.throughput.iter().filter(|cell| cell.pipeline == pipeline);
-            let groups: Vec<_> =
-                cells.map(|cell| (cell.command.to_owned(), cell.medians(|sample| sample.cpu_us))).collect();
+            let groups: Vec<_> = cells
+                .map(|cell| {
+                    let figures = cell.medians(|sample| sample.cpu_us);
+                    let mut group = Group { name: cell.command.to_owned(), figures, asked: None };
+                    group.asked = asked.map(|ratio| ratio * group.best_peer());
+                    group
+                })
+                .collect();
             if !groups.is_empty() {
                 panels.push(Panel {
                     title: format!("Server CPU, µs per operation, pipeline {pipeline}"),
@@ -57,10 +98,14 @@ impl Comparison {
             }
         }
         if !self.memory.is_empty() {
-            let bytes = |row: &crate::compare::MemoryRow| {
-                row.footprints.iter().map(|one| one.bytes_per_item).collect()
-            };
-            let groups = self.memory.iter().map(|row| (row.name.to_owned(), bytes(row))).collect();
+            let rows = self.memory.iter().zip(BYTES_ASKED);
+            let groups = rows
+                .map(|(row, asked)| Group {
+                    name: row.short_name.to_owned(),
+                    figures: row.footprints.iter().map(|one| one.bytes_per_item).collect(),
+                    asked: asked.map(f64::from),
+                })
+                .collect();
             panels.push(Panel { title: "Resident bytes per item".to_owned(), groups });
         }
         panels
@@ -71,33 +116,33 @@ impl Panel {
     fn draw(&self, svg: &mut String, top: f64) {
         let bottom = top + PANEL_HEIGHT - 20.0;
         let scale_top = top + 14.0;
-        let largest =
-            self.groups.iter().flat_map(|(_, bars)| bars).copied().fold(f64::MIN_POSITIVE, f64::max);
-        let limit = round_up(largest);
-        let y = |value: f64| bottom - (bottom - scale_top) * value / limit;
+        let y = |share: f64| bottom - (bottom - scale_top) * share.min(SHARE_MAX) / SHARE_MAX;
         text(svg, LEFT, top, "start", &self.title);
-        for step in 0..=4 {
-            let value = limit * f64::from(step) / 4.0;
-            rectangle(svg, LEFT, y(value), WIDTH - LEFT - RIGHT, 0.5, "#ccc");
-            text(svg, LEFT - 6.0, y(value) + 4.0, "end", &short(value));
+        for share in [0.0, 0.5, 1.0, SHARE_MAX] {
+            rectangle(svg, LEFT, y(share), WIDTH - LEFT - RIGHT, 0.5, "#ccc");
+            text(svg, LEFT - 6.0, y(share) + 4.0, "end", &format!("{share}"));
         }
         let group_width = (WIDTH - LEFT - RIGHT) / self.groups.len() as f64;
-        for (index, (name, bars)) in self.groups.iter().enumerate() {
+        for (index, group) in self.groups.iter().enumerate() {
             let left = LEFT + group_width * index as f64;
-            let bar_width = (group_width * 0.8 / bars.len() as f64).min(42.0);
-            let first = left + (group_width - bar_width * bars.len() as f64) / 2.0;
-            for (number, (value, colour)) in bars.iter().zip(COLOURS).enumerate() {
-                let x = first + bar_width * number as f64;
-                rectangle(svg, x + 1.0, y(*value), bar_width - 2.0, bottom - y(*value), colour);
+            let bars = group.figures.len() as f64;
+            let bar_width = (group_width * 0.8 / bars).min(42.0);
+            let first = left + (group_width - bar_width * bars) / 2.0;
+            let best = group.best_peer();
+            for (number, (figure, colour)) in group.figures.iter().zip(COLOURS).enumerate() {
+                let (x, height) = (first + bar_width * number as f64, bottom - y(figure / best));
+                rectangle(svg, x + 1.0, bottom - height, bar_width - 2.0, height, colour);
+                let (middle, above) = (x + bar_width / 2.0, bottom - height - 3.0);
                 let label = format!(
-                    "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\" font-size=\"9\">{}</text>\n",
-                    x + bar_width / 2.0,
-                    y(*value) - 3.0,
-                    short(*value)
+                    "<text x=\"{middle:.1}\" y=\"{above:.1}\" text-anchor=\"middle\" font-size=\"9\">{}</text>\n",
+                    short(*figure)
                 );
                 svg.push_str(&label);
             }
-            text(svg, left + group_width / 2.0, bottom + 16.0, "middle", name);
+            if let Some(asked) = group.asked {
+                rectangle(svg, first - 4.0, y(asked / best), bar_width * bars + 8.0, 1.5, "#15803d");
+            }
+            text(svg, left + group_width / 2.0, bottom + 16.0, "middle", &group.name);
         }
     }
 }
@@ -115,13 +160,6 @@ fn text(svg: &mut String, x: f64, y: f64, anchor: &str, content: &str) {
         .expect("a string takes every write");
 }
 
-/// The next of 1, 2, 4, 5, 8, 10 times a power of ten.
-fn round_up(value: f64) -> f64 {
-    let power = 10_f64.powf(value.log10().floor());
-    let steps = [1.0, 2.0, 4.0, 5.0, 8.0, 10.0];
-    steps.into_iter().map(|step| step * power).find(|limit| *limit >= value).unwrap_or(value)
-}
-
 fn short(value: f64) -> String {
     if value >= 100.0 || value == 0.0 {
         format!("{value:.0}")
@@ -137,13 +175,6 @@ mod tests {
     use super::*;
     use crate::compare::Cell;
     use crate::throughput::Sample;
-
-    #[test]
-    fn scales_end_on_round_numbers() {
-        assert_eq!(round_up(5.7), 8.0);
-        assert_eq!(round_up(0.43), 0.5);
-        assert_eq!(round_up(130.0), 200.0);
-    }
 
     #[test]
     fn every_bar_is_drawn() {

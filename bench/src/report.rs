@@ -7,9 +7,9 @@ use crate::statistics::{median, median_ratio};
 use crate::throughput::Sample;
 
 /// CPU per operation asked for, as a share of the better peer's, by pipeline depth.
-const CPU_RATIO_ASKED: [(u32, f64); 3] = [(1, 0.85), (16, 0.6), (100, 0.35)];
+pub(crate) const CPU_RATIO_ASKED: [(u32, f64); 3] = [(1, 0.85), (16, 0.6), (100, 0.35)];
 /// Bytes per item asked for, in the order of the memory table; none where nothing is asked.
-const BYTES_ASKED: [Option<u32>; 4] = [Some(75), Some(45), Some(90), None];
+pub(crate) const BYTES_ASKED: [Option<u32>; 4] = [Some(75), Some(45), Some(90), None];
 
 impl Cell {
     /// The medians of a figure, one per program.
