@@ -1,5 +1,26 @@
 //! The swytch server: the only crate with threads, sockets and clocks.
+//!
+//! The life of a byte: `net/worker` reads it, `net/batch` parses and prefetches, `dispatch/execute` checks,
+//! `dispatch/run` locks, a handler in `commands/` decides, the store changes, `swytch_resp::Reply` answers,
+//! `net/worker` writes.
 
+pub mod allocator;
 pub mod cli;
+pub mod clients;
+pub mod clock;
+pub mod commands;
 pub mod config;
+pub mod dispatch;
+pub mod effects;
+pub mod escape;
 pub mod glob;
+pub mod latency;
+pub mod logging;
+pub mod monitor;
+pub mod net;
+pub mod pause;
+pub mod reclaim;
+pub mod server;
+pub mod slowlog;
+pub mod start;
+pub mod stats;

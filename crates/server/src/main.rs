@@ -1,2 +1,10 @@
 //! The `swytch` binary.
-fn main() {}
+
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: swytch::allocator::CountingAllocator = swytch::allocator::CountingAllocator;
+
+fn main() -> ExitCode {
+    swytch::cli::run(std::env::args_os(), swytch::start::serve)
+}

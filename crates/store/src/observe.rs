@@ -127,6 +127,16 @@ impl Observers {
         self.waiters.get(&db).is_some_and(|keys| keys.contains_key(key))
     }
 
+    /// Every shard that serving a client parked here may touch.
+    pub fn shards_of_waiters(&self) -> Vec<u16> {
+        let queues = self.waiters.values().flat_map(HashMap::values);
+        queues
+            .flatten()
+            .filter(|waiter| waiter.is_waiting())
+            .flat_map(|waiter| waiter.shards.clone())
+            .collect()
+    }
+
     /// True when any client is parked in this shard.
     pub fn has_waiters(&self) -> bool {
         !self.waiters.is_empty()

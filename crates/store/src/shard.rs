@@ -259,6 +259,11 @@ impl<'s> Locked<'s> {
         unsafe { &mut *self.shards.shards[usize::from(shard)].data.get() }
     }
 
+    /// True when a key of a locked shard may have expired by `now_ms`.
+    pub fn has_due(&self, shard: u16, now_ms: crate::UnixMs) -> bool {
+        self.data(shard).tables.iter().any(|table| table.next_expiry_ms() <= now_ms)
+    }
+
     /// The locked shards, ascending.
     pub fn shard_indices(&self) -> Vec<u16> {
         match &self.scope {
@@ -294,18 +299,27 @@ impl<'s> Locked<'s> {
     }
 }
 
-impl Drop for Locked<'_> {
+impl Locked<'_> {
+    /// Releases all locks; the view covers nothing afterwards.
     #[inline]
-    fn drop(&mut self) {
+    pub(crate) fn release(&mut self) {
         let release = |shard: u16| {
             // SAFETY: `lock` took it and nobody else releases it.
             unsafe { self.shards.shards[usize::from(shard)].lock.unlock() };
         };
         match &self.scope {
-            LockScope::Nothing => {}
+            LockScope::Nothing => return,
             LockScope::One(only) => release(*only),
             LockScope::Several(shards) => shards.iter().rev().for_each(|shard| release(*shard)),
             LockScope::All => (0..self.shards.count()).rev().for_each(|shard| release(shard as u16)),
         }
+        self.scope = LockScope::Nothing;
+    }
+}
+
+impl Drop for Locked<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.release();
     }
 }

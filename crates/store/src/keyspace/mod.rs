@@ -78,6 +78,25 @@ impl<'s> Keyspace<'s> {
         self.db
     }
 
+    /// Releases the locks and takes those of another scope; nothing has been read or changed yet.
+    pub fn relock(mut self, shards: &'s crate::Shards, scope: LockScope) -> Self {
+        // Give up the old locks before waiting for new ones, or two writers could wait for each other.
+        self.locked.release();
+        self.locked = shards.lock(scope);
+        self
+    }
+
+    /// True when the key is stored but its time is over.
+    pub fn is_expired(&self, key: &Key<'_>) -> bool {
+        self.is_expired_in(self.db, key)
+    }
+
+    /// [`Keyspace::is_expired`] for another database.
+    pub fn is_expired_in(&self, db: u32, key: &Key<'_>) -> bool {
+        let table = &self.locked.data(self.locked.shards().shard_of(key)).tables[db as usize];
+        table.find(key).and_then(EntryRef::expire_at_ms).is_some_and(|at_ms| at_ms <= self.now_ms)
+    }
+
     /// Changes the database (SELECT in a transaction, commands that name two databases).
     pub fn set_db(&mut self, db: u32) {
         assert!(
@@ -95,6 +114,11 @@ impl<'s> Keyspace<'s> {
     /// Makes expired keys visible, for effects that another server decided.
     pub fn set_ignore_expiry(&mut self, ignore: bool) {
         self.ignore_expiry = ignore;
+    }
+
+    /// Whether expired keys are visible.
+    pub fn ignores_expiry(&self) -> bool {
+        self.ignore_expiry
     }
 
     /// Number of databases.

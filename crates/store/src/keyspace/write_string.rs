@@ -49,6 +49,21 @@ impl KeyspaceMut<'_, '_> {
         self.emit(key, Effect::Set { key: key.bytes, value, expire_at_ms }, event);
     }
 
+    /// SET with an expiry option: tells of the expiry too, and a time already past deletes the key instead.
+    pub fn set_or_expire(&mut self, key: &Key<'_>, value: &[u8], expiry: Expiry) {
+        if let Expiry::At(at_ms) = expiry
+            && at_ms <= self.now_ms()
+            && !self.ignores_expiry()
+        {
+            self.delete(key);
+            return;
+        }
+        self.set(key, value, expiry, Event::string("set"));
+        if let Expiry::At(_) = expiry {
+            self.notify(Event::generic("expire"), key.bytes);
+        }
+    }
+
     /// Adds to an integer string; an absent key counts as 0.
     #[inline]
     pub fn increment(&mut self, key: &Key<'_>, delta: i64) -> Result<i64, IncrementError> {

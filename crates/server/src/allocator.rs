@@ -1,0 +1,93 @@
+//! The process's allocator: mimalloc, with a count of the bytes in use.
+//!
+//! `maxmemory` and INFO need that count on every write, and memory can be freed by another thread than
+//! allocated it. Each thread keeps its own balance and hands it to the global counter when it has grown
+//! by [`FLUSH_BYTES`], so the count is exact to that many bytes per thread and costs an addition.
+
+use std::alloc::{GlobalAlloc, Layout};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use mimalloc::MiMalloc;
+
+/// How far a thread's own balance may drift from the global count.
+const FLUSH_BYTES: i64 = 32 * 1024;
+
+static USED: AtomicI64 = AtomicI64::new(0);
+static PEAK: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    static BALANCE: Cell<i64> = const { Cell::new(0) };
+}
+
+/// Bytes allocated and not freed, as asked for by the program.
+pub fn used_bytes() -> u64 {
+    USED.load(Ordering::Relaxed).max(0) as u64
+}
+
+/// The highest value of [`used_bytes`] that any thread has seen.
+pub fn peak_bytes() -> u64 {
+    PEAK.load(Ordering::Relaxed).max(used_bytes())
+}
+
+/// Forgets the peak (CONFIG RESETSTAT).
+pub fn reset_peak() {
+    PEAK.store(used_bytes(), Ordering::Relaxed);
+}
+
+#[inline]
+fn count(bytes: i64) {
+    // A thread that is being torn down has no balance any more: count globally.
+    let flushed = BALANCE.try_with(|balance| {
+        let sum = balance.get() + bytes;
+        if sum.unsigned_abs() < FLUSH_BYTES as u64 {
+            balance.set(sum);
+            return 0;
+        }
+        balance.set(0);
+        sum
+    });
+    let flushed = flushed.unwrap_or(bytes);
+    if flushed != 0 {
+        publish(flushed);
+    }
+}
+
+#[cold]
+fn publish(bytes: i64) {
+    let used = USED.fetch_add(bytes, Ordering::Relaxed) + bytes;
+    if bytes > 0 {
+        PEAK.fetch_max(used.max(0) as u64, Ordering::Relaxed);
+    }
+}
+
+/// mimalloc with the count.
+#[derive(Debug)]
+pub struct CountingAllocator;
+
+// SAFETY: every call goes to MiMalloc unchanged; counting has no influence on what is returned.
+unsafe impl GlobalAlloc for CountingAllocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as i64);
+        // SAFETY: the caller's contract is MiMalloc's.
+        unsafe { MiMalloc.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as i64);
+        // SAFETY: as above.
+        unsafe { MiMalloc.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        count(-(layout.size() as i64));
+        // SAFETY: as above.
+        unsafe { MiMalloc.dealloc(block, layout) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        count(new_size as i64 - layout.size() as i64);
+        // SAFETY: as above.
+        unsafe { MiMalloc.realloc(block, layout, new_size) }
+    }
+}

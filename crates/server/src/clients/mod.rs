@@ -1,0 +1,128 @@
+//! Clients: what a connection is to the commands it sends, and what others may see of it.
+//!
+//! [`Client`] belongs to the worker that owns the connection. [`ClientShared`] is the part that CLIENT LIST,
+//! CLIENT KILL and their kin reach from any thread, through the [`Registry`].
+
+mod registry;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bitflags::bitflags;
+use swytch_resp::Protocol;
+use swytch_store::{Waiter, WatchFlag};
+
+use crate::commands::{Command, OwnedArgs};
+
+pub use registry::{ClientShared, Names, Registry};
+
+bitflags! {
+    /// State of a connection that commands set.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct ClientFlags: u32 {
+        /// Close once everything is written.
+        const CLOSE_AFTER_REPLY = 1 << 0;
+        /// CLIENT REPLY OFF: answer nothing.
+        const REPLY_OFF = 1 << 1;
+        /// CLIENT REPLY SKIP: do not answer this command.
+        const REPLY_SKIP = 1 << 2;
+        /// CLIENT REPLY SKIP was just answered with silence: skip from the next command on.
+        const REPLY_SKIP_NEXT = 1 << 3;
+        /// CLIENT NO-TOUCH.
+        const NO_TOUCH = 1 << 4;
+        /// CLIENT NO-EVICT.
+        const NO_EVICT = 1 << 5;
+        /// Sees every command (MONITOR).
+        const MONITOR = 1 << 6;
+        /// Parked by a blocking command.
+        const BLOCKED = 1 << 7;
+        /// In a transaction (MULTI).
+        const MULTI = 1 << 8;
+        /// The transaction will be refused: a command in it was not accepted.
+        const DIRTY_EXEC = 1 << 9;
+        /// Came through the unix socket.
+        const UNIX_SOCKET = 1 << 10;
+    }
+}
+
+/// A key that a client watches.
+#[derive(Clone, Debug)]
+pub struct WatchedKey {
+    /// Database.
+    pub db: u32,
+    /// Key.
+    pub key: Box<[u8]>,
+    /// It had already expired when WATCH was called: that it is gone at EXEC is no change.
+    pub was_expired: bool,
+}
+
+/// A command queued by MULTI.
+#[derive(Debug)]
+pub struct QueuedCommand {
+    /// The command.
+    pub command: &'static Command,
+    /// Its arguments.
+    pub args: OwnedArgs,
+}
+
+/// A client as its own commands see it.
+#[derive(Debug)]
+pub struct Client {
+    /// What others see.
+    pub shared: Arc<ClientShared>,
+    /// Selected database.
+    pub db: u32,
+    /// Protocol of replies.
+    pub protocol: Protocol,
+    /// AUTH has succeeded or is not needed.
+    pub authenticated: bool,
+    /// State.
+    pub flags: ClientFlags,
+    /// Commands queued since MULTI.
+    pub queue: Vec<QueuedCommand>,
+    /// Keys watched.
+    pub watched: Vec<WatchedKey>,
+    /// Raised when a watched key changes.
+    pub watch_flag: WatchFlag,
+    /// What the client is parked as.
+    pub waiter: Option<Arc<Waiter>>,
+}
+
+impl Client {
+    /// A new connection's client.
+    pub fn new(shared: Arc<ClientShared>, authenticated: bool) -> Client {
+        Client {
+            shared,
+            db: 0,
+            protocol: Protocol::Resp2,
+            authenticated,
+            flags: ClientFlags::empty(),
+            queue: Vec::new(),
+            watched: Vec::new(),
+            watch_flag: WatchFlag::default(),
+            waiter: None,
+        }
+    }
+
+    /// Its number, never used twice.
+    pub fn id(&self) -> u64 {
+        self.shared.id
+    }
+
+    /// True between MULTI and EXEC.
+    #[inline]
+    pub fn in_multi(&self) -> bool {
+        self.flags.contains(ClientFlags::MULTI)
+    }
+
+    /// Shows flags and database to other threads.
+    pub fn publish(&self) {
+        self.shared.db.store(self.db, Ordering::Relaxed);
+        self.shared.flags.store(self.flags.bits(), Ordering::Relaxed);
+        self.shared
+            .queued
+            .store(if self.in_multi() { self.queue.len() as i64 } else { -1 }, Ordering::Relaxed);
+        self.shared.watched.store(self.watched.len() as u64, Ordering::Relaxed);
+        self.shared.protocol.store(if self.protocol == Protocol::Resp3 { 3 } else { 2 }, Ordering::Relaxed);
+    }
+}

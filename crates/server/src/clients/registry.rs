@@ -1,0 +1,116 @@
+//! All connected clients, as other threads see them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+
+/// Texts a client or its commands set about itself.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    /// CLIENT SETNAME.
+    pub name: Vec<u8>,
+    /// CLIENT SETINFO LIB-NAME.
+    pub library_name: Vec<u8>,
+    /// CLIENT SETINFO LIB-VER.
+    pub library_version: Vec<u8>,
+}
+
+/// The part of a client that any thread may read, and that its worker keeps up to date.
+#[derive(Debug)]
+pub struct ClientShared {
+    /// Its number, never used twice.
+    pub id: u64,
+    /// The worker that owns the connection.
+    pub worker: usize,
+    /// The peer's address.
+    pub address: String,
+    /// The address it connected to.
+    pub local_address: String,
+    /// File descriptor, for CLIENT LIST alone.
+    pub fd: i32,
+    /// When it connected, in Unix milliseconds.
+    pub created_ms: u64,
+    /// When it last sent something, in Unix milliseconds.
+    pub active_ms: AtomicU64,
+    /// Selected database.
+    pub db: AtomicU32,
+    /// [`ClientFlags`](super::ClientFlags).
+    pub flags: AtomicU32,
+    /// Commands queued, or -1 outside of a transaction.
+    pub queued: AtomicI64,
+    /// Keys watched.
+    pub watched: AtomicU64,
+    /// 2 or 3.
+    pub protocol: AtomicU8,
+    /// Index of the last command, or `usize::MAX`.
+    pub last_command: AtomicUsize,
+    /// Bytes of unprocessed input.
+    pub query_bytes: AtomicU64,
+    /// Capacity of the query buffer.
+    pub query_capacity: AtomicU64,
+    /// Bytes of arguments of a command that has not fully arrived, or is queued or parked.
+    pub argument_bytes: AtomicU64,
+    /// Bytes of replies not yet written.
+    pub output_bytes: AtomicU64,
+    /// Bytes read in all.
+    pub input_total: AtomicU64,
+    /// Bytes written in all.
+    pub output_total: AtomicU64,
+    /// Commands run.
+    pub commands: AtomicU64,
+    /// Set by CLIENT KILL; the worker closes the connection.
+    pub killed: AtomicBool,
+    /// Names.
+    pub names: Mutex<Names>,
+    /// The ACL user.
+    pub user: Mutex<Arc<str>>,
+}
+
+/// All clients.
+#[derive(Debug, Default)]
+pub struct Registry {
+    clients: Mutex<BTreeMap<u64, Arc<ClientShared>>>,
+    next_id: AtomicU64,
+    connected: AtomicUsize,
+    /// Connections accepted since start.
+    pub accepted: AtomicU64,
+    /// Connections refused because of `maxclients`.
+    pub rejected: AtomicU64,
+}
+
+impl Registry {
+    /// A client number that was never used.
+    pub fn next_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Adds a connected client.
+    pub fn add(&self, client: &Arc<ClientShared>) {
+        self.clients.lock().insert(client.id, Arc::clone(client));
+        self.connected.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Removes one that has disconnected.
+    pub fn remove(&self, id: u64) {
+        if self.clients.lock().remove(&id).is_some() {
+            self.connected.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Number of connected clients.
+    pub fn connected(&self) -> usize {
+        self.connected.load(Ordering::Relaxed)
+    }
+
+    /// All clients in order of their numbers.
+    pub fn snapshot(&self) -> Vec<Arc<ClientShared>> {
+        self.clients.lock().values().cloned().collect()
+    }
+
+    /// One client.
+    pub fn get(&self, id: u64) -> Option<Arc<ClientShared>> {
+        self.clients.lock().get(&id).cloned()
+    }
+}

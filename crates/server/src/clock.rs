@@ -1,0 +1,111 @@
+//! Time: Unix milliseconds, and a cheap monotonic counter for measuring commands.
+//!
+//! A pipelined command takes some hundred nanoseconds, and asking the kernel's clock twice would be a
+//! tenth of that. Where the processor has an invariant time-stamp counter it is read instead, once per
+//! command: the end of one is the beginning of the next.
+
+use std::sync::OnceLock;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Milliseconds since the Unix epoch.
+pub fn unix_ms() -> u64 {
+    since_epoch().as_millis() as u64
+}
+
+/// Microseconds since the Unix epoch.
+pub fn unix_us() -> u64 {
+    since_epoch().as_micros() as u64
+}
+
+fn since_epoch() -> Duration {
+    // A clock before 1970 is not worth an error on every command.
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// A reading of the counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ticks(u64);
+
+impl Ticks {
+    /// Reads the counter.
+    #[inline]
+    pub fn now() -> Ticks {
+        Ticks(counter::read())
+    }
+
+    /// Ticks between an earlier reading and this one.
+    #[inline]
+    pub fn since(self, earlier: Ticks) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// Converts ticks to nanoseconds.
+pub fn ticks_to_ns(ticks: u64) -> u64 {
+    (ticks as f64 * ns_per_tick()) as u64
+}
+
+/// Converts microseconds to ticks, for thresholds.
+pub fn us_to_ticks(us: u64) -> u64 {
+    (us as f64 * 1000.0 / ns_per_tick()) as u64
+}
+
+/// Measured once, over two milliseconds, at the first use; call it at start.
+pub fn ns_per_tick() -> f64 {
+    static NS_PER_TICK: OnceLock<f64> = OnceLock::new();
+    *NS_PER_TICK.get_or_init(|| {
+        let (begin, ticks) = (Instant::now(), Ticks::now());
+        while begin.elapsed() < Duration::from_millis(2) {
+            std::hint::spin_loop();
+        }
+        let elapsed = begin.elapsed().as_nanos() as f64;
+        elapsed / (Ticks::now().since(ticks).max(1)) as f64
+    })
+}
+
+#[cfg(target_arch = "x86_64")]
+mod counter {
+    #[inline]
+    pub(super) fn read() -> u64 {
+        // SAFETY: RDTSC exists on every x86-64 processor and has no preconditions.
+        unsafe { std::arch::x86_64::_rdtsc() }
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+mod counter {
+    #[inline]
+    pub(super) fn read() -> u64 {
+        let ticks: u64;
+        // SAFETY: the virtual counter is readable from user space on Linux and macOS.
+        unsafe { std::arch::asm!("mrs {}, cntvct_el0", out(reg) ticks, options(nomem, nostack)) };
+        ticks
+    }
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod counter {
+    use std::sync::OnceLock;
+    use std::time::Instant;
+
+    pub(super) fn read() -> u64 {
+        static ORIGIN: OnceLock<Instant> = OnceLock::new();
+        ORIGIN.get_or_init(Instant::now).elapsed().as_nanos() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_measure_time() {
+        ns_per_tick();
+        let begin = Ticks::now();
+        std::thread::sleep(Duration::from_millis(20));
+        let ms = ticks_to_ns(Ticks::now().since(begin)) / 1_000_000;
+        assert!((19..2000).contains(&ms), "{ms} ms");
+        let us = ticks_to_ns(us_to_ticks(1000)) / 1000;
+        assert!((998..=1000).contains(&us), "{us} us");
+    }
+}

@@ -1,0 +1,163 @@
+//! Arguments of a command, and a cursor that reads them the way the command's syntax is written.
+
+use swytch_resp::ArgRange;
+
+use super::CommandError;
+
+/// The arguments of one request, the command's name first.
+#[derive(Clone, Copy, Debug)]
+pub struct Args<'a> {
+    buffer: &'a [u8],
+    ranges: &'a [ArgRange],
+}
+
+impl<'a> Args<'a> {
+    /// Arguments that lie in `buffer`.
+    #[inline]
+    pub fn new(buffer: &'a [u8], ranges: &'a [ArgRange]) -> Self {
+        Args { buffer, ranges }
+    }
+
+    /// How many there are, the name included.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.ranges.len()
+    }
+
+    /// True for a request without even a name.
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    /// An argument that the command's arity guarantees.
+    #[inline]
+    pub fn get(&self, index: usize) -> &'a [u8] {
+        self.ranges[index].of(self.buffer)
+    }
+
+    /// An argument, if there are so many.
+    pub fn try_get(&self, index: usize) -> Option<&'a [u8]> {
+        self.ranges.get(index).map(|range| range.of(self.buffer))
+    }
+
+    /// The arguments from `index` on.
+    pub fn from(&self, index: usize) -> impl ExactSizeIterator<Item = &'a [u8]> + Clone + use<'a> {
+        let buffer = self.buffer;
+        self.ranges[index.min(self.ranges.len())..].iter().map(move |range| range.of(buffer))
+    }
+
+    /// A cursor that begins at `index`.
+    pub fn cursor(&self, index: usize) -> ArgCursor<'a> {
+        ArgCursor { args: *self, at: index }
+    }
+
+    /// An integer argument.
+    pub fn integer(&self, index: usize) -> Result<i64, CommandError> {
+        swytch_decimal::parse_i64(self.get(index)).ok_or(CommandError::NotAnInteger)
+    }
+
+    /// Total bytes of all arguments.
+    pub fn bytes(&self) -> usize {
+        self.ranges.iter().map(|range| range.len as usize).sum()
+    }
+
+    /// A copy that outlives the query buffer.
+    pub fn to_owned(&self) -> OwnedArgs {
+        let mut buffer = Vec::with_capacity(self.bytes());
+        let ranges = self
+            .ranges
+            .iter()
+            .map(|range| {
+                let start = buffer.len() as u32;
+                buffer.extend_from_slice(range.of(self.buffer));
+                ArgRange { start, len: range.len }
+            })
+            .collect();
+        OwnedArgs { buffer: buffer.into_boxed_slice(), ranges }
+    }
+}
+
+/// Arguments that own their bytes: queued in a transaction, or of a parked client.
+#[derive(Clone, Debug)]
+pub struct OwnedArgs {
+    buffer: Box<[u8]>,
+    ranges: Box<[ArgRange]>,
+}
+
+impl OwnedArgs {
+    /// Borrows them.
+    pub fn as_args(&self) -> Args<'_> {
+        Args::new(&self.buffer, &self.ranges)
+    }
+
+    /// From separate words.
+    pub fn from_words(words: &[&[u8]]) -> OwnedArgs {
+        let mut buffer = Vec::new();
+        let ranges = words
+            .iter()
+            .map(|word| {
+                let start = buffer.len() as u32;
+                buffer.extend_from_slice(word);
+                ArgRange { start, len: word.len() as u32 }
+            })
+            .collect();
+        OwnedArgs { buffer: buffer.into_boxed_slice(), ranges }
+    }
+}
+
+/// Reads arguments one after the other.
+#[derive(Clone, Copy, Debug)]
+pub struct ArgCursor<'a> {
+    args: Args<'a>,
+    at: usize,
+}
+
+impl<'a> ArgCursor<'a> {
+    /// The next argument, if there is one.
+    #[inline]
+    #[allow(clippy::should_implement_trait, reason = "a cursor is not an iterator: it also looks ahead")]
+    pub fn next(&mut self) -> Option<&'a [u8]> {
+        let argument = self.args.try_get(self.at)?;
+        self.at += 1;
+        Some(argument)
+    }
+
+    /// The next argument; its absence is a syntax error.
+    pub fn expect(&mut self) -> Result<&'a [u8], CommandError> {
+        self.next().ok_or(CommandError::Syntax)
+    }
+
+    /// The next argument as an integer.
+    pub fn integer(&mut self) -> Result<i64, CommandError> {
+        swytch_decimal::parse_i64(self.expect()?).ok_or(CommandError::NotAnInteger)
+    }
+
+    /// Steps over `word`, in any case, if it is next.
+    pub fn word(&mut self, word: &str) -> bool {
+        let is_next = self.peek().is_some_and(|argument| argument.eq_ignore_ascii_case(word.as_bytes()));
+        if is_next {
+            self.at += 1;
+        }
+        is_next
+    }
+
+    /// The next argument without stepping over it.
+    pub fn peek(&self) -> Option<&'a [u8]> {
+        self.args.try_get(self.at)
+    }
+
+    /// Arguments left.
+    pub fn remaining(&self) -> usize {
+        self.args.len().saturating_sub(self.at)
+    }
+
+    /// Index of the next argument.
+    pub fn position(&self) -> usize {
+        self.at
+    }
+
+    /// Nothing may follow.
+    pub fn end(&self) -> Result<(), CommandError> {
+        if self.remaining() == 0 { Ok(()) } else { Err(CommandError::Syntax) }
+    }
+}

@@ -1,0 +1,148 @@
+//! One call of a command: its arguments, its reply, and whom it came from.
+
+use swytch_resp::Reply;
+use swytch_store::{Key, Keyspace, Side};
+
+use super::{Args, Command, CommandError};
+use crate::clients::{Client, ClientFlags};
+use crate::server::{Server, WorkerShared};
+
+/// Everything a handler works with, the keyspace aside.
+pub struct Call<'a> {
+    /// The command.
+    pub command: &'static Command,
+    /// Its arguments.
+    pub args: Args<'a>,
+    /// Where the reply goes.
+    pub reply: Reply<'a>,
+    /// Who sent it.
+    pub client: &'a mut Client,
+    /// The server.
+    pub server: &'a Server,
+    /// The worker that runs it.
+    pub worker: &'a WorkerShared,
+    /// Unix milliseconds; the same for all commands of a transaction.
+    pub now_ms: u64,
+    /// Hash of the argument at [`Command::single_key`], if the dispatcher has computed it.
+    pub key_hash: Option<u64>,
+    /// The command runs inside EXEC.
+    pub in_exec: bool,
+    /// A parked client's command is run again, because this key may serve it now.
+    pub ready_key: Option<&'a [u8]>,
+    /// Set by a handler that found nothing and wants its client parked.
+    pub block: Option<BlockRequest>,
+}
+
+impl std::fmt::Debug for Call<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Call").field("command", &self.command.full_name).finish_non_exhaustive()
+    }
+}
+
+/// What a blocking command answers when its time is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeoutReply {
+    /// A null.
+    Null,
+    /// A null array.
+    NullArray,
+}
+
+/// A handler's wish to have its client parked until one of the keys can serve it.
+#[derive(Clone, Debug)]
+pub struct BlockRequest {
+    /// Argument positions of the keys to wait for.
+    pub keys: Vec<usize>,
+    /// When to give up, in Unix milliseconds; `None` waits forever.
+    pub deadline_ms: Option<u64>,
+    /// The answer then.
+    pub on_timeout: TimeoutReply,
+}
+
+impl<'a> Call<'a> {
+    /// The key at an argument position, hashed.
+    #[inline]
+    pub fn key(&self, index: usize) -> Key<'a> {
+        let bytes = self.args.get(index);
+        match self.key_hash {
+            Some(hash) if self.command.single_key == Some(index) => Key { bytes, hash },
+            _ => self.server.shards.key(bytes),
+        }
+    }
+
+    /// True when the client may be parked: not in a transaction, and not when denied.
+    pub fn may_block(&self) -> bool {
+        !self.in_exec
+    }
+
+    /// Parses a database index.
+    pub fn db_index(&self, argument: &[u8]) -> Result<u32, CommandError> {
+        let index = swytch_decimal::parse_i64(argument).ok_or(CommandError::NotAnInteger)?;
+        let databases = self.server.config.databases() as i64;
+        if (0..databases).contains(&index) { Ok(index as u32) } else { Err(CommandError::DbIndexOutOfRange) }
+    }
+
+    /// Checks that a string may have `bytes` bytes.
+    pub fn check_string_bytes(&self, bytes: u64) -> Result<(), CommandError> {
+        if self.client.shared.id != 0 && bytes > self.server.config.proto_max_bulk_len() as u64 {
+            return Err(CommandError::StringTooLong);
+        }
+        Ok(())
+    }
+
+    /// Parses the timeout of a blocking command, in seconds with a fraction; the deadline in Unix milliseconds,
+    /// or `None` for 0, which waits forever.
+    pub fn deadline(&self, argument: &[u8]) -> Result<Option<u64>, CommandError> {
+        let seconds = std::str::from_utf8(argument)
+            .ok()
+            .and_then(|text| text.parse::<f64>().ok())
+            .filter(|seconds| seconds.is_finite())
+            .ok_or(CommandError::TimeoutNotAFloat)?;
+        if seconds < 0.0 {
+            return Err(CommandError::TimeoutNegative);
+        }
+        let ms = (seconds * 1000.0).ceil();
+        if ms > (i64::MAX as f64) {
+            return Err(CommandError::TimeoutOutOfRange);
+        }
+        if ms == 0.0 {
+            return Ok(None);
+        }
+        let at_ms = (ms as u64).checked_add(self.now_ms).filter(|at_ms| *at_ms <= i64::MAX as u64);
+        at_ms.map(Some).ok_or(CommandError::TimeoutOutOfRange)
+    }
+
+    /// Closes the connection once the reply is written.
+    pub fn close_after_reply(&mut self) {
+        self.client.flags |= ClientFlags::CLOSE_AFTER_REPLY;
+    }
+}
+
+/// Reads `LEFT` or `RIGHT`.
+pub fn parse_side(word: &[u8]) -> Result<Side, CommandError> {
+    if word.eq_ignore_ascii_case(b"LEFT") {
+        Ok(Side::Head)
+    } else if word.eq_ignore_ascii_case(b"RIGHT") {
+        Ok(Side::Tail)
+    } else {
+        Err(CommandError::Syntax)
+    }
+}
+
+/// Gives a handler one locked shard after the other. Inside a transaction all are locked already.
+pub struct ShardSteps<'a> {
+    pub(crate) visit: &'a mut dyn FnMut(u16, &mut dyn FnMut(&Keyspace<'_>)),
+}
+
+impl std::fmt::Debug for ShardSteps<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ShardSteps").finish_non_exhaustive()
+    }
+}
+
+impl ShardSteps<'_> {
+    /// Lets `look` see the keyspace while `shard` is locked.
+    pub fn with_shard(&mut self, shard: u16, look: &mut dyn FnMut(&Keyspace<'_>)) {
+        (self.visit)(shard, look);
+    }
+}

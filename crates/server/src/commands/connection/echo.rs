@@ -1,0 +1,21 @@
+//! ECHO
+
+use crate::commands::{Arg, Call, Categories, CommandResult, CommandSpec, Flags, Group, Handler};
+
+pub static ECHO: CommandSpec = CommandSpec {
+    name: "echo",
+    summary: "Returns the given string.",
+    since: "1.0.0",
+    group: Group::Connection,
+    arity: 2,
+    flags: Flags::FAST,
+    categories: Categories::CONNECTION,
+    arguments: &[Arg::string("message")],
+    handler: Handler::Session(echo),
+    ..CommandSpec::DEFAULT
+};
+
+fn echo(call: &mut Call<'_>) -> CommandResult {
+    call.reply.bulk(call.args.get(1));
+    Ok(())
+}

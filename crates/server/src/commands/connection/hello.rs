@@ -1,0 +1,169 @@
+//! AUTH, HELLO
+
+use swytch_resp::Protocol;
+
+use crate::commands::{
+    Arg, Call, Categories, CommandError, CommandResult, CommandSpec, Flags, Group, Handler,
+};
+
+const ANY_TIME: Flags = Flags::NOSCRIPT
+    .union(Flags::LOADING)
+    .union(Flags::STALE)
+    .union(Flags::FAST)
+    .union(Flags::NO_AUTH)
+    .union(Flags::ALLOW_BUSY);
+
+pub static AUTH: CommandSpec = CommandSpec {
+    name: "auth",
+    summary: "Authenticates the connection.",
+    since: "1.0.0",
+    group: Group::Connection,
+    complexity: "O(N) where N is the number of passwords defined for the user",
+    arity: -2,
+    flags: ANY_TIME,
+    categories: Categories::CONNECTION,
+    history: &[("6.0.0", "Added ACL style (username and password).")],
+    arguments: &[Arg::string("username").optional().since("6.0.0"), Arg::string("password")],
+    handler: Handler::Session(auth),
+    ..CommandSpec::DEFAULT
+};
+
+pub static HELLO: CommandSpec = CommandSpec {
+    name: "hello",
+    summary: "Handshakes with the Redis server.",
+    since: "6.0.0",
+    group: Group::Connection,
+    arity: -1,
+    flags: ANY_TIME,
+    categories: Categories::CONNECTION,
+    history: &[(
+        "6.2.0",
+        "`protover` made optional; when called without arguments the command reports the current connection's context.",
+    )],
+    arguments: &[Arg::block(
+        "arguments",
+        &[
+            Arg::integer("protover"),
+            Arg::block("auth", &[Arg::string("username"), Arg::string("password")]).token("AUTH").optional(),
+            Arg::string("clientname").token("SETNAME").optional(),
+        ],
+    )
+    .optional()],
+    handler: Handler::Session(hello),
+    ..CommandSpec::DEFAULT
+};
+
+/// The version of Redis whose behaviour clients are promised.
+pub const REDIS_VERSION: &str = "7.2.4";
+
+fn auth(call: &mut Call<'_>) -> CommandResult {
+    let (user, password): (&[u8], &[u8]) = match call.args.len() {
+        2 => (b"default", call.args.get(1)),
+        3 => (call.args.get(1), call.args.get(2)),
+        _ => return Err(CommandError::Syntax),
+    };
+    if call.args.len() == 2 && required_password(call).is_none() {
+        return Err(CommandError::text(
+            "ERR AUTH <password> called without any password configured for the default user. Are you sure \
+             your configuration is correct?",
+        ));
+    }
+    authenticate(call, user, password)?;
+    call.reply.ok();
+    Ok(())
+}
+
+fn required_password(call: &Call<'_>) -> Option<Vec<u8>> {
+    call.server.config.requirepass().filter(|password| !password.is_empty())
+}
+
+/// Checks user and password; without `requirepass` the default user accepts any.
+fn authenticate(call: &mut Call<'_>, user: &[u8], password: &[u8]) -> CommandResult {
+    let accepted = user == b"default"
+        && required_password(call).is_none_or(|required| is_equal_in_constant_time(&required, password));
+    if !accepted {
+        return Err(CommandError::text("WRONGPASS invalid username-password pair or user is disabled."));
+    }
+    call.client.authenticated = true;
+    Ok(())
+}
+
+/// Compares without telling by its time where the first difference is.
+fn is_equal_in_constant_time(one: &[u8], other: &[u8]) -> bool {
+    let difference = one.iter().zip(other).fold(0, |difference, (a, b)| difference | (a ^ b));
+    one.len() == other.len() && std::hint::black_box(difference) == 0
+}
+
+fn hello(call: &mut Call<'_>) -> CommandResult {
+    let mut arguments = call.args.cursor(1);
+    let mut protocol = None;
+    if let Some(version) = arguments.next() {
+        protocol = Some(match swytch_decimal::parse_i64(version) {
+            Some(2) => Protocol::Resp2,
+            Some(3) => Protocol::Resp3,
+            Some(_) => return Err(CommandError::text("NOPROTO unsupported protocol version")),
+            None => return Err(CommandError::text("ERR Protocol version is not an integer or out of range")),
+        });
+    }
+    let mut credentials = None;
+    let mut name = None;
+    while arguments.remaining() > 0 {
+        if arguments.remaining() >= 3 && arguments.word("AUTH") {
+            credentials = Some((arguments.expect()?, arguments.expect()?));
+        } else if arguments.remaining() >= 2 && arguments.word("SETNAME") {
+            let wanted = arguments.expect()?;
+            if !wanted.iter().all(|byte| (b'!'..=b'~').contains(byte)) {
+                return Err(CommandError::text(
+                    "ERR Client names cannot contain spaces, newlines or special characters.",
+                ));
+            }
+            name = Some(wanted);
+        } else {
+            let option = arguments.expect()?;
+            return Err(CommandError::owned(format!(
+                "ERR Syntax error in HELLO option '{}'",
+                String::from_utf8_lossy(option)
+            )));
+        }
+    }
+    if let Some((user, password)) = credentials {
+        authenticate(call, user, password)?;
+    }
+    if !call.client.authenticated {
+        return Err(CommandError::text(
+            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> \
+             AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol \
+             version at the same time",
+        ));
+    }
+    if let Some(name) = name {
+        call.client.shared.names.lock().name = name.to_vec();
+    }
+    if let Some(protocol) = protocol {
+        call.client.protocol = protocol;
+        call.reply.set_protocol(protocol);
+    }
+    describe(call);
+    Ok(())
+}
+
+fn describe(call: &mut Call<'_>) {
+    let id = call.client.id() as i64;
+    let version = if call.client.protocol == Protocol::Resp3 { 3 } else { 2 };
+    let reply = &mut call.reply;
+    reply.map(7);
+    reply.bulk(b"server");
+    reply.bulk(b"redis");
+    reply.bulk(b"version");
+    reply.bulk(REDIS_VERSION.as_bytes());
+    reply.bulk(b"proto");
+    reply.integer(version);
+    reply.bulk(b"id");
+    reply.integer(id);
+    reply.bulk(b"mode");
+    reply.bulk(b"standalone");
+    reply.bulk(b"role");
+    reply.bulk(b"master");
+    reply.bulk(b"modules");
+    reply.array(0);
+}

@@ -1,0 +1,13 @@
+//! Commands about the connection itself.
+
+pub mod echo;
+pub mod hello;
+pub mod ping;
+pub mod quit;
+pub mod select;
+
+use super::CommandSpec;
+
+/// The commands of this group.
+pub const SPECS: &[&CommandSpec] =
+    &[&echo::ECHO, &hello::AUTH, &hello::HELLO, &ping::PING, &quit::QUIT, &quit::RESET, &select::SELECT];

@@ -1,0 +1,28 @@
+//! PING
+
+use crate::commands::{
+    Arg, Call, Categories, CommandError, CommandResult, CommandSpec, Flags, Group, Handler,
+};
+
+pub static PING: CommandSpec = CommandSpec {
+    name: "ping",
+    summary: "Returns the server's liveliness response.",
+    since: "1.0.0",
+    group: Group::Connection,
+    arity: -1,
+    flags: Flags::FAST,
+    categories: Categories::CONNECTION,
+    arguments: &[Arg::string("message").optional()],
+    tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
+    handler: Handler::Session(ping),
+    ..CommandSpec::DEFAULT
+};
+
+fn ping(call: &mut Call<'_>) -> CommandResult {
+    match call.args.len() {
+        1 => call.reply.simple("PONG"),
+        2 => call.reply.bulk(call.args.get(1)),
+        _ => return Err(CommandError::WrongArity("ping".into())),
+    }
+    Ok(())
+}

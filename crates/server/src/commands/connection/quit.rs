@@ -1,0 +1,61 @@
+//! QUIT, RESET
+
+use swytch_resp::Protocol;
+
+use crate::clients::ClientFlags;
+use crate::commands::{Call, Categories, CommandResult, CommandSpec, Flags, Group, Handler};
+use crate::dispatch::transaction;
+
+const ANY_TIME: Flags = Flags::NOSCRIPT
+    .union(Flags::LOADING)
+    .union(Flags::STALE)
+    .union(Flags::FAST)
+    .union(Flags::NO_AUTH)
+    .union(Flags::ALLOW_BUSY);
+
+pub static QUIT: CommandSpec = CommandSpec {
+    name: "quit",
+    summary: "Closes the connection.",
+    since: "1.0.0",
+    group: Group::Connection,
+    arity: -1,
+    flags: ANY_TIME,
+    categories: Categories::CONNECTION,
+    deprecated: Some(("7.2.0", "just closing the connection")),
+    handler: Handler::Session(quit),
+    ..CommandSpec::DEFAULT
+};
+
+pub static RESET: CommandSpec = CommandSpec {
+    name: "reset",
+    summary: "Resets the connection.",
+    since: "6.2.0",
+    group: Group::Connection,
+    arity: 1,
+    flags: ANY_TIME,
+    categories: Categories::CONNECTION,
+    handler: Handler::Session(reset),
+    ..CommandSpec::DEFAULT
+};
+
+fn quit(call: &mut Call<'_>) -> CommandResult {
+    call.reply.ok();
+    call.close_after_reply();
+    Ok(())
+}
+
+/// Everything about the connection is as if it were new.
+fn reset(call: &mut Call<'_>) -> CommandResult {
+    transaction::discard(call.server, call.client);
+    if call.client.flags.contains(ClientFlags::MONITOR) {
+        call.server.remove_monitor(call.client.id());
+    }
+    call.client.flags &= ClientFlags::UNIX_SOCKET;
+    call.client.db = 0;
+    call.client.protocol = Protocol::Resp2;
+    call.client.shared.names.lock().name.clear();
+    call.client.authenticated = call.server.config.requirepass().is_none_or(|password| password.is_empty());
+    call.reply.set_protocol(Protocol::Resp2);
+    call.reply.simple("RESET");
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! The errors that commands answer with, in Redis's exact words.
+
+use std::borrow::Cow;
+
+use swytch_store::{IncrementError, WrongType};
+
+/// An error reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CommandError {
+    /// The key holds another type.
+    WrongType,
+    /// The arguments make no sense.
+    Syntax,
+    /// Not a 64-bit integer.
+    NotAnInteger,
+    /// Not a floating-point number.
+    NotAFloat,
+    /// An integer outside its range.
+    OutOfRange,
+    /// The result of an increment does not fit.
+    Overflow,
+    /// The key does not exist.
+    NoSuchKey,
+    /// An index beyond the list.
+    IndexOutOfRange,
+    /// A string would be longer than `proto-max-bulk-len`.
+    StringTooLong,
+    /// A database that does not exist.
+    DbIndexOutOfRange,
+    /// An expiry that makes no sense; with the command's name.
+    InvalidExpire(&'static str),
+    /// A blocking command's timeout is not a number.
+    TimeoutNotAFloat,
+    /// A blocking command's timeout is negative.
+    TimeoutNegative,
+    /// A blocking command's timeout is too far away.
+    TimeoutOutOfRange,
+    /// A wrong number of arguments; with the command's full name.
+    WrongArity(Cow<'static, str>),
+    /// Any other text, with its code.
+    Other(Cow<'static, str>),
+}
+
+impl CommandError {
+    /// An error with a fixed text.
+    pub const fn text(text: &'static str) -> Self {
+        CommandError::Other(Cow::Borrowed(text))
+    }
+
+    /// An error with a composed text.
+    pub fn owned(text: String) -> Self {
+        CommandError::Other(Cow::Owned(text))
+    }
+
+    /// The text behind the minus sign.
+    pub fn reply(&self) -> Cow<'_, str> {
+        Cow::Borrowed(match self {
+            CommandError::WrongType => "WRONGTYPE Operation against a key holding the wrong kind of value",
+            CommandError::Syntax => "ERR syntax error",
+            CommandError::NotAnInteger => "ERR value is not an integer or out of range",
+            CommandError::NotAFloat => "ERR value is not a valid float",
+            CommandError::OutOfRange => "ERR value is out of range",
+            CommandError::Overflow => "ERR increment or decrement would overflow",
+            CommandError::NoSuchKey => "ERR no such key",
+            CommandError::IndexOutOfRange => "ERR index out of range",
+            CommandError::StringTooLong => "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
+            CommandError::DbIndexOutOfRange => "ERR DB index is out of range",
+            CommandError::InvalidExpire(command) => {
+                return format!("ERR invalid expire time in '{command}' command").into();
+            }
+            CommandError::TimeoutNotAFloat => "ERR timeout is not a float or out of range",
+            CommandError::TimeoutNegative => "ERR timeout is negative",
+            CommandError::TimeoutOutOfRange => "ERR timeout is out of range",
+            CommandError::WrongArity(name) => {
+                return format!("ERR wrong number of arguments for '{name}' command").into();
+            }
+            CommandError::Other(text) => text,
+        })
+    }
+}
+
+impl From<WrongType> for CommandError {
+    fn from(_: WrongType) -> Self {
+        CommandError::WrongType
+    }
+}
+
+impl From<IncrementError> for CommandError {
+    fn from(error: IncrementError) -> Self {
+        match error {
+            IncrementError::WrongType => CommandError::WrongType,
+            IncrementError::NotAnInteger => CommandError::NotAnInteger,
+            IncrementError::Overflow => CommandError::Overflow,
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! LPUSH, LPUSHX, RPUSH, RPUSHX
+
+use swytch_store::{Elements, KeyspaceMut, Side};
+
+use crate::commands::{
+    Arg, Call, Categories, CommandResult, CommandSpec, Flags, Group, Handler, KeyFlags, KeySpec,
+};
+
+const PUSH: CommandSpec = CommandSpec {
+    group: Group::List,
+    complexity: "O(1) for each element added, so O(N) to add N elements when the command is called with multiple arguments.",
+    arity: -3,
+    flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST),
+    categories: Categories::LIST,
+    key_specs: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::INSERT))],
+    arguments: &[Arg::key("key"), Arg::string("element").multiple()],
+    ..CommandSpec::DEFAULT
+};
+
+pub static LPUSH: CommandSpec = CommandSpec {
+    name: "lpush",
+    summary: "Prepends one or more elements to a list. Creates the key if it doesn't exist.",
+    since: "1.0.0",
+    history: &[("2.4.0", "Accepts multiple `element` arguments.")],
+    handler: Handler::Write(|call, keyspace| push(call, keyspace, Side::Head, true)),
+    ..PUSH
+};
+
+pub static RPUSH: CommandSpec = CommandSpec {
+    name: "rpush",
+    summary: "Appends one or more elements to a list. Creates the key if it doesn't exist.",
+    since: "1.0.0",
+    history: &[("2.4.0", "Accepts multiple `element` arguments.")],
+    handler: Handler::Write(|call, keyspace| push(call, keyspace, Side::Tail, true)),
+    ..PUSH
+};
+
+pub static LPUSHX: CommandSpec = CommandSpec {
+    name: "lpushx",
+    summary: "Prepends one or more elements to a list only when the list exists.",
+    since: "2.2.0",
+    history: &[("4.0.0", "Accepts multiple `element` arguments.")],
+    handler: Handler::Write(|call, keyspace| push(call, keyspace, Side::Head, false)),
+    ..PUSH
+};
+
+pub static RPUSHX: CommandSpec = CommandSpec {
+    name: "rpushx",
+    summary: "Appends an element to a list only when the list exists.",
+    since: "2.2.0",
+    history: &[("4.0.0", "Accepts multiple `element` arguments.")],
+    handler: Handler::Write(|call, keyspace| push(call, keyspace, Side::Tail, false)),
+    ..PUSH
+};
+
+fn push(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>, side: Side, create: bool) -> CommandResult {
+    let key = call.key(1);
+    let len = if call.args.len() == 3 {
+        keyspace.list_push(&key, side, Elements::One(call.args.get(2)), create)?
+    } else {
+        let elements: Vec<&[u8]> = call.args.from(2).collect();
+        keyspace.list_push(&key, side, Elements::Many(&elements), create)?
+    };
+    call.reply.count(len.unwrap_or(0));
+    Ok(())
+}

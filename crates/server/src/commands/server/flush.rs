@@ -1,0 +1,77 @@
+//! DBSIZE, FLUSHALL, FLUSHDB
+//!
+//! Flushing swaps in empty tables; the old ones are freed in the background with SYNC and ASYNC alike.
+
+use swytch_store::{Keyspace, KeyspaceMut};
+
+use crate::commands::{
+    Arg, Call, Categories, CommandError, CommandResult, CommandSpec, Flags, Group, Handler,
+};
+
+pub static DBSIZE: CommandSpec = CommandSpec {
+    name: "dbsize",
+    summary: "Returns the number of keys in the database.",
+    since: "1.0.0",
+    group: Group::Server,
+    arity: 1,
+    flags: Flags::READONLY.union(Flags::FAST),
+    categories: Categories::KEYSPACE,
+    tips: &["request_policy:all_shards", "response_policy:agg_sum"],
+    handler: Handler::ReadAll(dbsize),
+    ..CommandSpec::DEFAULT
+};
+
+const FLUSH: CommandSpec = CommandSpec {
+    group: Group::Server,
+    arity: -1,
+    flags: Flags::WRITE,
+    categories: Categories::KEYSPACE.union(Categories::DANGEROUS),
+    tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
+    arguments: &[Arg::one_of(
+        "flush-type",
+        &[Arg::flag("async", "ASYNC").since("4.0.0"), Arg::flag("sync", "SYNC").since("6.2.0")],
+    )
+    .optional()],
+    history: &[
+        ("4.0.0", "Added the `ASYNC` flushing mode modifier."),
+        ("6.2.0", "Added the `SYNC` flushing mode modifier."),
+    ],
+    ..CommandSpec::DEFAULT
+};
+
+pub static FLUSHALL: CommandSpec = CommandSpec {
+    name: "flushall",
+    summary: "Removes all keys from all databases.",
+    since: "1.0.0",
+    complexity: "O(1): the keys are freed in the background",
+    handler: Handler::WriteAll(|call, keyspace| flush(call, keyspace, None)),
+    ..FLUSH
+};
+
+pub static FLUSHDB: CommandSpec = CommandSpec {
+    name: "flushdb",
+    summary: "Remove all keys from the current database.",
+    since: "1.0.0",
+    complexity: "O(1): the keys are freed in the background",
+    handler: Handler::WriteAll(|call, keyspace| {
+        let db = keyspace.db();
+        flush(call, keyspace, Some(db))
+    }),
+    ..FLUSH
+};
+
+fn dbsize(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
+    call.reply.count(keyspace.sizes(keyspace.db()).0);
+    Ok(())
+}
+
+fn flush(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>, db: Option<u32>) -> CommandResult {
+    let mut arguments = call.args.cursor(1);
+    if arguments.remaining() > 0 && !arguments.word("ASYNC") && !arguments.word("SYNC") {
+        return Err(CommandError::Syntax);
+    }
+    arguments.end()?;
+    keyspace.flush(db);
+    call.reply.ok();
+    Ok(())
+}

@@ -1,0 +1,8 @@
+//! Commands about the server and its keyspace as a whole.
+
+pub mod flush;
+
+use super::CommandSpec;
+
+/// The commands of this group.
+pub const SPECS: &[&CommandSpec] = &[&flush::DBSIZE, &flush::FLUSHALL, &flush::FLUSHDB];

@@ -1,0 +1,543 @@
+//! What a command is: the one declaration that everything else is derived from.
+//!
+//! COMMAND and its subcommands, arity checks, ACL categories, lock sets, routing, documentation and fuzz
+//! input all read these. A command's file holds its [`CommandSpec`] as a `static` beside its handler.
+//!
+//! Source: the command tables of Redis 7 and 8, as COMMAND and COMMAND DOCS show them.
+
+use bitflags::bitflags;
+use swytch_store::{Keyspace, KeyspaceMut};
+
+use super::{Call, CommandResult};
+
+bitflags! {
+    /// Properties that COMMAND INFO shows and the dispatcher obeys.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Flags: u32 {
+        /// May change the keyspace.
+        const WRITE = 1 << 0;
+        /// Never changes the keyspace.
+        const READONLY = 1 << 1;
+        /// Refused when memory is over its limit.
+        const DENYOOM = 1 << 2;
+        /// Server administration.
+        const ADMIN = 1 << 3;
+        /// Pub/sub.
+        const PUBSUB = 1 << 4;
+        /// Not allowed from scripts.
+        const NOSCRIPT = 1 << 5;
+        /// May park the client.
+        const BLOCKING = 1 << 6;
+        /// Allowed while data is loaded.
+        const LOADING = 1 << 7;
+        /// Allowed on a replica with stale data.
+        const STALE = 1 << 8;
+        /// Not shown to MONITOR.
+        const SKIP_MONITOR = 1 << 9;
+        /// Not kept in SLOWLOG.
+        const SKIP_SLOWLOG = 1 << 10;
+        /// Accepts being sent to an importing slot.
+        const ASKING = 1 << 11;
+        /// Constant or logarithmic time.
+        const FAST = 1 << 12;
+        /// Allowed before authentication.
+        const NO_AUTH = 1 << 13;
+        /// Allowed while an asynchronous load runs.
+        const NO_ASYNC_LOADING = 1 << 14;
+        /// Not allowed in a transaction.
+        const NO_MULTI = 1 << 15;
+        /// Its key specs do not tell all keys.
+        const MOVABLE_KEYS = 1 << 16;
+        /// Allowed while a script is busy.
+        const ALLOW_BUSY = 1 << 17;
+        /// May replicate although it does not write.
+        const MAY_REPLICATE = 1 << 18;
+        /// Its keys are optional.
+        const NO_MANDATORY_KEYS = 1 << 19;
+    }
+}
+
+impl Flags {
+    /// The flags with the names that COMMAND INFO gives them, in its order.
+    pub const NAMES: &'static [(Flags, &'static str)] = &[
+        (Flags::WRITE, "write"),
+        (Flags::READONLY, "readonly"),
+        (Flags::DENYOOM, "denyoom"),
+        (Flags::ADMIN, "admin"),
+        (Flags::PUBSUB, "pubsub"),
+        (Flags::NOSCRIPT, "noscript"),
+        (Flags::BLOCKING, "blocking"),
+        (Flags::LOADING, "loading"),
+        (Flags::STALE, "stale"),
+        (Flags::SKIP_MONITOR, "skip_monitor"),
+        (Flags::SKIP_SLOWLOG, "skip_slowlog"),
+        (Flags::ASKING, "asking"),
+        (Flags::FAST, "fast"),
+        (Flags::NO_AUTH, "no_auth"),
+        (Flags::MAY_REPLICATE, "may_replicate"),
+        (Flags::NO_MANDATORY_KEYS, "no_mandatory_keys"),
+        (Flags::NO_ASYNC_LOADING, "no_async_loading"),
+        (Flags::NO_MULTI, "no_multi"),
+        (Flags::MOVABLE_KEYS, "movablekeys"),
+        (Flags::ALLOW_BUSY, "allow_busy"),
+    ];
+}
+
+bitflags! {
+    /// ACL categories a command names itself; more follow from its flags and group (see [`CommandSpec::categories`]).
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Categories: u32 {
+        /// `@keyspace`
+        const KEYSPACE = 1 << 0;
+        /// `@read`
+        const READ = 1 << 1;
+        /// `@write`
+        const WRITE = 1 << 2;
+        /// `@set`
+        const SET = 1 << 3;
+        /// `@sortedset`
+        const SORTED_SET = 1 << 4;
+        /// `@list`
+        const LIST = 1 << 5;
+        /// `@hash`
+        const HASH = 1 << 6;
+        /// `@string`
+        const STRING = 1 << 7;
+        /// `@bitmap`
+        const BITMAP = 1 << 8;
+        /// `@hyperloglog`
+        const HYPERLOGLOG = 1 << 9;
+        /// `@geo`
+        const GEO = 1 << 10;
+        /// `@stream`
+        const STREAM = 1 << 11;
+        /// `@pubsub`
+        const PUBSUB = 1 << 12;
+        /// `@admin`
+        const ADMIN = 1 << 13;
+        /// `@fast`
+        const FAST = 1 << 14;
+        /// `@slow`
+        const SLOW = 1 << 15;
+        /// `@blocking`
+        const BLOCKING = 1 << 16;
+        /// `@dangerous`
+        const DANGEROUS = 1 << 17;
+        /// `@connection`
+        const CONNECTION = 1 << 18;
+        /// `@transaction`
+        const TRANSACTION = 1 << 19;
+        /// `@scripting`
+        const SCRIPTING = 1 << 20;
+    }
+}
+
+impl Categories {
+    /// The categories with their names in ACL rules, without `@`, in the order of ACL CAT.
+    pub const NAMES: &'static [(Categories, &'static str)] = &[
+        (Categories::KEYSPACE, "keyspace"),
+        (Categories::READ, "read"),
+        (Categories::WRITE, "write"),
+        (Categories::SET, "set"),
+        (Categories::SORTED_SET, "sortedset"),
+        (Categories::LIST, "list"),
+        (Categories::HASH, "hash"),
+        (Categories::STRING, "string"),
+        (Categories::BITMAP, "bitmap"),
+        (Categories::HYPERLOGLOG, "hyperloglog"),
+        (Categories::GEO, "geo"),
+        (Categories::STREAM, "stream"),
+        (Categories::PUBSUB, "pubsub"),
+        (Categories::ADMIN, "admin"),
+        (Categories::FAST, "fast"),
+        (Categories::SLOW, "slow"),
+        (Categories::BLOCKING, "blocking"),
+        (Categories::DANGEROUS, "dangerous"),
+        (Categories::CONNECTION, "connection"),
+        (Categories::TRANSACTION, "transaction"),
+        (Categories::SCRIPTING, "scripting"),
+    ];
+}
+
+/// The group of a command in the documentation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// Commands on keys of any type.
+    Generic,
+    /// Strings and counters.
+    String,
+    /// Bitmaps.
+    Bitmap,
+    /// Lists.
+    List,
+    /// The connection itself.
+    Connection,
+    /// Transactions.
+    Transactions,
+    /// The server.
+    Server,
+}
+
+impl Group {
+    /// Its name in COMMAND DOCS.
+    pub fn name(self) -> &'static str {
+        match self {
+            Group::Generic => "generic",
+            Group::String => "string",
+            Group::Bitmap => "bitmap",
+            Group::List => "list",
+            Group::Connection => "connection",
+            Group::Transactions => "transactions",
+            Group::Server => "server",
+        }
+    }
+}
+
+bitflags! {
+    /// What a command does with the keys of a key spec.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct KeyFlags: u16 {
+        /// `RW`: reads and writes the value.
+        const RW = 1 << 0;
+        /// `RO`: reads only.
+        const RO = 1 << 1;
+        /// `OW`: overwrites without reading.
+        const OW = 1 << 2;
+        /// `RM`: removes.
+        const RM = 1 << 3;
+        /// Tells or returns something of the value.
+        const ACCESS = 1 << 4;
+        /// Changes the value in dependence on itself.
+        const UPDATE = 1 << 5;
+        /// Adds data, and changes or removes none.
+        const INSERT = 1 << 6;
+        /// Removes data, and adds none.
+        const DELETE = 1 << 7;
+        /// Not a key, but placed like one.
+        const NOT_KEY = 1 << 8;
+        /// Not all keys are found by this spec.
+        const INCOMPLETE = 1 << 9;
+        /// The access depends on the arguments.
+        const VARIABLE_FLAGS = 1 << 10;
+    }
+}
+
+impl KeyFlags {
+    /// The flags with the names that COMMAND INFO gives them, in its order.
+    pub const NAMES: &'static [(KeyFlags, &'static str)] = &[
+        (KeyFlags::RO, "RO"),
+        (KeyFlags::RW, "RW"),
+        (KeyFlags::OW, "OW"),
+        (KeyFlags::RM, "RM"),
+        (KeyFlags::ACCESS, "access"),
+        (KeyFlags::UPDATE, "update"),
+        (KeyFlags::INSERT, "insert"),
+        (KeyFlags::DELETE, "delete"),
+        (KeyFlags::NOT_KEY, "not_key"),
+        (KeyFlags::INCOMPLETE, "incomplete"),
+        (KeyFlags::VARIABLE_FLAGS, "variable_flags"),
+    ];
+}
+
+/// Where the search for keys begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BeginSearch {
+    /// At a fixed argument; 0 is the command's name.
+    Index(usize),
+    /// Behind a keyword, searched from an argument on; a negative one counts from the end, backwards.
+    Keyword(&'static str, i32),
+}
+
+/// How the keys follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FindKeys {
+    /// From the beginning to `last` (relative to it; negative counts from the end of the arguments, -1 is
+    /// the last), every `step` arguments; a `limit` of 2 or more stops at that fraction of the rest.
+    Range {
+        /// Last key.
+        last: i32,
+        /// Distance of keys.
+        step: usize,
+        /// Divisor, or 0.
+        limit: usize,
+    },
+    /// A number of keys at `count_at`, the first key at `first`, every `step` arguments.
+    KeyNum {
+        /// Where the number is, relative to the beginning.
+        count_at: usize,
+        /// Where the first key is, relative to the beginning.
+        first: usize,
+        /// Distance of keys.
+        step: usize,
+    },
+}
+
+/// Where keys are among the arguments, and what is done with them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeySpec {
+    /// Access.
+    pub flags: KeyFlags,
+    /// Beginning.
+    pub begin: BeginSearch,
+    /// Continuation.
+    pub find: FindKeys,
+    /// A remark for the documentation.
+    pub notes: &'static str,
+}
+
+impl KeySpec {
+    /// One key at a fixed argument.
+    pub const fn one(at: usize, flags: KeyFlags) -> KeySpec {
+        KeySpec::range(at, 0, 1, flags)
+    }
+
+    /// Keys from a fixed argument to `last`, see [`FindKeys::Range`].
+    pub const fn range(at: usize, last: i32, step: usize, flags: KeyFlags) -> KeySpec {
+        KeySpec {
+            flags,
+            begin: BeginSearch::Index(at),
+            find: FindKeys::Range { last, step, limit: 0 },
+            notes: "",
+        }
+    }
+
+    /// A number at a fixed argument and that many keys behind it.
+    pub const fn counted(at: usize, flags: KeyFlags) -> KeySpec {
+        let find = FindKeys::KeyNum { count_at: 0, first: 1, step: 1 };
+        KeySpec { flags, begin: BeginSearch::Index(at), find, notes: "" }
+    }
+}
+
+/// The kind of an argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArgKind {
+    /// Any string.
+    String,
+    /// An integer.
+    Integer,
+    /// A floating-point number.
+    Double,
+    /// A key, of the key spec with this index.
+    Key(u8),
+    /// A glob pattern.
+    Pattern,
+    /// A time in Unix seconds or milliseconds.
+    UnixTime,
+    /// The bare word given as the argument's token.
+    PureToken,
+    /// One of several.
+    OneOf(&'static [Arg]),
+    /// Several in a row.
+    Block(&'static [Arg]),
+}
+
+/// One argument in a command's argument tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arg {
+    /// Its name in the documentation.
+    pub name: &'static str,
+    /// Its kind.
+    pub kind: ArgKind,
+    /// The word in front of it.
+    pub token: Option<&'static str>,
+    /// May be left out.
+    pub optional: bool,
+    /// May be repeated.
+    pub multiple: bool,
+    /// The token is repeated too.
+    pub multiple_token: bool,
+    /// The version that brought it, when later than the command.
+    pub since: Option<&'static str>,
+    /// How it is shown, when not by its name.
+    pub display: Option<&'static str>,
+}
+
+impl Arg {
+    /// A mandatory argument.
+    pub const fn new(name: &'static str, kind: ArgKind) -> Arg {
+        Arg {
+            name,
+            kind,
+            token: None,
+            optional: false,
+            multiple: false,
+            multiple_token: false,
+            since: None,
+            display: None,
+        }
+    }
+
+    /// The first key.
+    pub const fn key(name: &'static str) -> Arg {
+        Arg::new(name, ArgKind::Key(0))
+    }
+
+    /// A string.
+    pub const fn string(name: &'static str) -> Arg {
+        Arg::new(name, ArgKind::String)
+    }
+
+    /// An integer.
+    pub const fn integer(name: &'static str) -> Arg {
+        Arg::new(name, ArgKind::Integer)
+    }
+
+    /// A floating-point number.
+    pub const fn double(name: &'static str) -> Arg {
+        Arg::new(name, ArgKind::Double)
+    }
+
+    /// A bare word.
+    pub const fn flag(name: &'static str, token: &'static str) -> Arg {
+        Arg::new(name, ArgKind::PureToken).token(token)
+    }
+
+    /// One of several.
+    pub const fn one_of(name: &'static str, of: &'static [Arg]) -> Arg {
+        Arg::new(name, ArgKind::OneOf(of))
+    }
+
+    /// Several in a row.
+    pub const fn block(name: &'static str, of: &'static [Arg]) -> Arg {
+        Arg::new(name, ArgKind::Block(of))
+    }
+
+    /// With a word in front.
+    pub const fn token(self, token: &'static str) -> Arg {
+        Arg { token: Some(token), ..self }
+    }
+
+    /// May be left out.
+    pub const fn optional(self) -> Arg {
+        Arg { optional: true, ..self }
+    }
+
+    /// May be repeated.
+    pub const fn multiple(self) -> Arg {
+        Arg { multiple: true, ..self }
+    }
+
+    /// May be repeated with its token.
+    pub const fn multiple_token(self) -> Arg {
+        Arg { multiple: true, multiple_token: true, ..self }
+    }
+
+    /// Came with a later version.
+    pub const fn since(self, version: &'static str) -> Arg {
+        Arg { since: Some(version), ..self }
+    }
+
+    /// Shown by another name.
+    pub const fn display(self, display: &'static str) -> Arg {
+        Arg { display: Some(display), ..self }
+    }
+}
+
+/// What runs a command, and what it may touch.
+#[derive(Clone, Copy)]
+pub enum Handler {
+    /// No keyspace: connection and server state. Runs without any shard's lock.
+    Session(fn(&mut Call<'_>) -> CommandResult),
+    /// Reads the keys of the key specs.
+    Read(fn(&mut Call<'_>, &Keyspace<'_>) -> CommandResult),
+    /// Reads and writes the keys of the key specs.
+    Write(fn(&mut Call<'_>, &mut KeyspaceMut<'_, '_>) -> CommandResult),
+    /// Reads any key, with all locks held.
+    ReadAll(fn(&mut Call<'_>, &Keyspace<'_>) -> CommandResult),
+    /// Writes any key, with all locks held.
+    WriteAll(fn(&mut Call<'_>, &mut KeyspaceMut<'_, '_>) -> CommandResult),
+    /// Reads one shard after the other, holding one lock at a time.
+    Steps(fn(&mut Call<'_>, &mut super::ShardSteps<'_>) -> CommandResult),
+    /// Only a name for its subcommands.
+    Container,
+}
+
+impl std::fmt::Debug for Handler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Handler::Session(_) => "Session",
+            Handler::Read(_) => "Read",
+            Handler::Write(_) => "Write",
+            Handler::ReadAll(_) => "ReadAll",
+            Handler::WriteAll(_) => "WriteAll",
+            Handler::Steps(_) => "Steps",
+            Handler::Container => "Container",
+        })
+    }
+}
+
+/// The declaration of a command.
+#[derive(Clone, Copy, Debug)]
+pub struct CommandSpec {
+    /// Its name in lower case; of a subcommand, the part behind the container's.
+    pub name: &'static str,
+    /// One sentence of what it does.
+    pub summary: &'static str,
+    /// The Redis version that brought it.
+    pub since: &'static str,
+    /// Its group.
+    pub group: Group,
+    /// Its cost.
+    pub complexity: &'static str,
+    /// Arguments with the name: exactly this many, or at least as many when negative.
+    pub arity: i32,
+    /// Properties.
+    pub flags: Flags,
+    /// ACL categories that do not follow from flags and group.
+    pub categories: Categories,
+    /// Where its keys are.
+    pub key_specs: &'static [KeySpec],
+    /// The argument tree, without the name.
+    pub arguments: &'static [Arg],
+    /// Command tips for clients and proxies.
+    pub tips: &'static [&'static str],
+    /// What changed in which version.
+    pub history: &'static [(&'static str, &'static str)],
+    /// What to use instead, and since when, for a deprecated command.
+    pub deprecated: Option<(&'static str, &'static str)>,
+    /// Subcommands of a container.
+    pub subcommands: &'static [&'static CommandSpec],
+    /// What runs it.
+    pub handler: Handler,
+}
+
+impl CommandSpec {
+    /// Defaults for struct update syntax; name, summary, arity and handler must be given.
+    pub const DEFAULT: CommandSpec = CommandSpec {
+        name: "",
+        summary: "",
+        since: "1.0.0",
+        group: Group::Generic,
+        complexity: "O(1)",
+        arity: 1,
+        flags: Flags::empty(),
+        categories: Categories::empty(),
+        key_specs: &[],
+        arguments: &[],
+        tips: &[],
+        history: &[],
+        deprecated: None,
+        subcommands: &[],
+        handler: Handler::Container,
+    };
+
+    /// All ACL categories: those named, and those that follow from flags.
+    pub fn categories(&self) -> Categories {
+        let mut all = self.categories;
+        all.set(Categories::WRITE, self.flags.contains(Flags::WRITE) || all.contains(Categories::WRITE));
+        if self.flags.contains(Flags::READONLY) && !all.contains(Categories::SCRIPTING) {
+            all |= Categories::READ;
+        }
+        if self.flags.contains(Flags::ADMIN) {
+            all |= Categories::ADMIN | Categories::DANGEROUS;
+        }
+        if self.flags.contains(Flags::PUBSUB) {
+            all |= Categories::PUBSUB;
+        }
+        if self.flags.contains(Flags::BLOCKING) {
+            all |= Categories::BLOCKING;
+        }
+        all |= if self.flags.contains(Flags::FAST) { Categories::FAST } else { Categories::SLOW };
+        all
+    }
+}

@@ -1,0 +1,64 @@
+//! INCR, INCRBY, DECR, DECRBY
+
+use swytch_store::KeyspaceMut;
+
+use crate::commands::{
+    Arg, Call, Categories, CommandError, CommandResult, CommandSpec, Flags, Group, Handler, KeyFlags, KeySpec,
+};
+
+const COUNTER: CommandSpec = CommandSpec {
+    since: "1.0.0",
+    group: Group::String,
+    flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST),
+    categories: Categories::STRING,
+    key_specs: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE))],
+    arguments: &[Arg::key("key")],
+    ..CommandSpec::DEFAULT
+};
+
+pub static INCR: CommandSpec = CommandSpec {
+    name: "incr",
+    summary: "Increments the integer value of a key by one. Uses 0 as initial value if the key doesn't exist.",
+    arity: 2,
+    handler: Handler::Write(|call, keyspace| add(call, keyspace, 1)),
+    ..COUNTER
+};
+
+pub static DECR: CommandSpec = CommandSpec {
+    name: "decr",
+    summary: "Decrements the integer value of a key by one. Uses 0 as initial value if the key doesn't exist.",
+    arity: 2,
+    handler: Handler::Write(|call, keyspace| add(call, keyspace, -1)),
+    ..COUNTER
+};
+
+pub static INCRBY: CommandSpec = CommandSpec {
+    name: "incrby",
+    summary: "Increments the integer value of a key by a number. Uses 0 as initial value if the key doesn't exist.",
+    arity: 3,
+    arguments: &[Arg::key("key"), Arg::integer("increment")],
+    handler: Handler::Write(|call, keyspace| {
+        let delta = call.args.integer(2)?;
+        add(call, keyspace, delta)
+    }),
+    ..COUNTER
+};
+
+pub static DECRBY: CommandSpec = CommandSpec {
+    name: "decrby",
+    summary: "Decrements a number from the integer value of a key. Uses 0 as initial value if the key doesn't exist.",
+    arity: 3,
+    arguments: &[Arg::key("key"), Arg::integer("decrement")],
+    handler: Handler::Write(|call, keyspace| {
+        let delta = call.args.integer(2)?;
+        let delta = delta.checked_neg().ok_or(CommandError::text("ERR decrement would overflow"))?;
+        add(call, keyspace, delta)
+    }),
+    ..COUNTER
+};
+
+fn add(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>, delta: i64) -> CommandResult {
+    let sum = keyspace.increment(&call.key(1), delta)?;
+    call.reply.integer(sum);
+    Ok(())
+}

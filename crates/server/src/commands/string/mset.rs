@@ -1,0 +1,93 @@
+//! MGET, MSET, MSETNX
+
+use swytch_store::{Event, Expiry, Keyspace, KeyspaceMut, Value};
+
+use crate::commands::{
+    Arg, Call, Categories, CommandError, CommandResult, CommandSpec, Flags, Group, Handler, KeyFlags, KeySpec,
+};
+
+pub static MGET: CommandSpec = CommandSpec {
+    name: "mget",
+    summary: "Atomically returns the string values of one or more keys.",
+    since: "1.0.0",
+    group: Group::String,
+    complexity: "O(N) where N is the number of keys to retrieve.",
+    arity: -2,
+    flags: Flags::READONLY.union(Flags::FAST),
+    categories: Categories::STRING,
+    key_specs: &[KeySpec::range(1, -1, 1, KeyFlags::RO.union(KeyFlags::ACCESS))],
+    arguments: &[Arg::key("key").multiple()],
+    tips: &["request_policy:multi_shard"],
+    handler: Handler::Read(mget),
+    ..CommandSpec::DEFAULT
+};
+
+const PAIRS: CommandSpec = CommandSpec {
+    since: "1.0.1",
+    group: Group::String,
+    complexity: "O(N) where N is the number of keys to set.",
+    arity: -3,
+    flags: Flags::WRITE.union(Flags::DENYOOM),
+    categories: Categories::STRING,
+    arguments: &[Arg::block("data", &[Arg::key("key"), Arg::string("value")]).multiple()],
+    ..CommandSpec::DEFAULT
+};
+
+pub static MSET: CommandSpec = CommandSpec {
+    name: "mset",
+    summary: "Atomically creates or modifies the string values of one or more keys.",
+    key_specs: &[KeySpec::range(1, -1, 2, KeyFlags::OW.union(KeyFlags::UPDATE))],
+    tips: &["request_policy:multi_shard", "response_policy:all_succeeded"],
+    handler: Handler::Write(mset),
+    ..PAIRS
+};
+
+pub static MSETNX: CommandSpec = CommandSpec {
+    name: "msetnx",
+    summary: "Atomically modifies the string values of one or more keys only when all keys don't exist.",
+    key_specs: &[KeySpec::range(1, -1, 2, KeyFlags::OW.union(KeyFlags::INSERT))],
+    handler: Handler::Write(msetnx),
+    ..PAIRS
+};
+
+fn mget(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
+    call.reply.array(call.args.len() - 1);
+    for index in 1..call.args.len() {
+        match keyspace.value(&call.key(index)) {
+            Some(Value::Bytes(bytes)) => call.reply.bulk(bytes),
+            Some(Value::Integer(number)) => call.reply.bulk_integer(number),
+            _ => call.reply.null(),
+        }
+    }
+    Ok(())
+}
+
+fn check_pairs(call: &Call<'_>) -> CommandResult {
+    if call.args.len().is_multiple_of(2) {
+        return Err(CommandError::WrongArity(call.command.full_name.as_str().into()));
+    }
+    Ok(())
+}
+
+fn set_all(call: &Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) {
+    for index in (1..call.args.len()).step_by(2) {
+        keyspace.set(&call.key(index), call.args.get(index + 1), Expiry::Clear, Event::string("set"));
+    }
+}
+
+fn mset(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    check_pairs(call)?;
+    set_all(call, keyspace);
+    call.reply.ok();
+    Ok(())
+}
+
+fn msetnx(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    check_pairs(call)?;
+    let taken = (1..call.args.len()).step_by(2).any(|index| keyspace.peek(&call.key(index)).is_some());
+    if !taken {
+        set_all(call, keyspace);
+    }
+    call.reply.integer(i64::from(!taken));
+    Ok(())
+}

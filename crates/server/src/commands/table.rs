@@ -1,0 +1,237 @@
+//! The command table: finds a command by its name and knows what the dispatcher needs of it.
+
+use std::sync::OnceLock;
+
+use super::spec::{BeginSearch, CommandSpec, FindKeys, Flags, Handler};
+use super::{Args, SPECS};
+
+/// A command or subcommand, ready to run.
+#[derive(Debug)]
+pub struct Command {
+    /// Its declaration.
+    pub spec: &'static CommandSpec,
+    /// Index in the table, for counters.
+    pub index: usize,
+    /// Name in lower case; of a subcommand `container|sub`.
+    pub full_name: String,
+    /// Where its only key is, when it has one at a fixed place.
+    pub single_key: Option<usize>,
+    /// Its subcommands.
+    pub subcommands: Vec<&'static Command>,
+    /// The container of a subcommand.
+    pub container: Option<&'static str>,
+}
+
+impl Command {
+    /// True when the number of arguments, name included, is acceptable.
+    #[inline]
+    pub fn accepts_arity(&self, len: usize) -> bool {
+        let arity = self.spec.arity;
+        if arity >= 0 { len == arity as usize } else { len >= arity.unsigned_abs() as usize }
+    }
+
+    /// True when it has a property.
+    #[inline]
+    pub fn is(&self, flags: Flags) -> bool {
+        self.spec.flags.contains(flags)
+    }
+
+    /// The subcommand with this name.
+    pub fn subcommand(&self, name: &[u8]) -> Option<&'static Command> {
+        self.subcommands
+            .iter()
+            .copied()
+            .find(|command| command.spec.name.as_bytes().eq_ignore_ascii_case(name))
+    }
+
+    /// Positions of all keys among the arguments; an argument that makes a key spec unreadable ends it.
+    pub fn key_positions(&self, args: &Args<'_>) -> Vec<usize> {
+        let mut positions = Vec::new();
+        for spec in self.spec.key_specs {
+            if !spec.flags.contains(super::spec::KeyFlags::NOT_KEY) {
+                key_positions_of(spec, args, &mut positions);
+            }
+        }
+        positions
+    }
+}
+
+/// Appends the positions that one key spec yields.
+pub fn key_positions_of(spec: &super::KeySpec, args: &Args<'_>, positions: &mut Vec<usize>) {
+    let len = args.len();
+    let begin = match spec.begin {
+        BeginSearch::Index(index) => index,
+        BeginSearch::Keyword(word, from) => {
+            let is_word = |at: &usize| args.get(*at).eq_ignore_ascii_case(word.as_bytes());
+            let found = if from >= 0 {
+                (from as usize..len).find(is_word)
+            } else {
+                (1..=(len as i64 + i64::from(from)).max(0) as usize).rev().find(is_word)
+            };
+            match found {
+                Some(at) => at + 1,
+                None => return,
+            }
+        }
+    };
+    if begin >= len {
+        return;
+    }
+    match spec.find {
+        FindKeys::Range { last, step, limit } => {
+            let last = if last >= 0 {
+                begin + last as usize
+            } else if limit <= 1 {
+                (len as i64 + i64::from(last)).max(0) as usize
+            } else {
+                begin + ((len - begin) / limit).saturating_sub((-last) as usize)
+            };
+            positions.extend((begin..=last.min(len - 1)).step_by(step));
+        }
+        FindKeys::KeyNum { count_at, first, step } => {
+            let Some(count) = args.try_get(begin + count_at).and_then(swytch_decimal::parse_i64) else {
+                return;
+            };
+            let count = count.clamp(0, len as i64) as usize;
+            let first = begin + first;
+            positions.extend((0..count).map(|index| first + index * step).filter(|at| *at < len));
+        }
+    }
+}
+
+/// Slots of the name table: a power of two well above the number of commands.
+const NAME_SLOTS: usize = 1024;
+
+/// All commands.
+#[derive(Debug)]
+pub struct CommandTable {
+    commands: Vec<&'static Command>,
+    by_name: Box<[Option<&'static Command>; NAME_SLOTS]>,
+    len: usize,
+}
+
+impl CommandTable {
+    /// The table of this process.
+    pub fn global() -> &'static CommandTable {
+        static TABLE: OnceLock<CommandTable> = OnceLock::new();
+        TABLE.get_or_init(CommandTable::build)
+    }
+
+    fn build() -> CommandTable {
+        let mut commands = Vec::new();
+        let mut by_name: Box<[Option<&'static Command>; NAME_SLOTS]> = Box::new([None; NAME_SLOTS]);
+        let mut index = 0;
+        for spec in SPECS.iter().copied().flatten().copied() {
+            let subcommands = spec
+                .subcommands
+                .iter()
+                .map(|sub| {
+                    index += 1;
+                    let full_name = format!("{}|{}", spec.name, sub.name);
+                    leak(Command {
+                        spec: sub,
+                        index: index - 1,
+                        full_name,
+                        single_key: single_key(sub),
+                        subcommands: Vec::new(),
+                        container: Some(spec.name),
+                    })
+                })
+                .collect();
+            let command = leak(Command {
+                spec,
+                index,
+                full_name: spec.name.to_owned(),
+                single_key: single_key(spec),
+                subcommands,
+                container: None,
+            });
+            index += 1;
+            let mut slot = name_hash(spec.name.as_bytes());
+            while by_name[slot].is_some() {
+                slot = (slot + 1) % NAME_SLOTS;
+            }
+            by_name[slot] = Some(command);
+            commands.push(command);
+        }
+        CommandTable { commands, by_name, len: index }
+    }
+
+    /// The command with this name, in any case.
+    #[inline]
+    pub fn find(&self, name: &[u8]) -> Option<&'static Command> {
+        let mut slot = name_hash(name);
+        loop {
+            let command = self.by_name[slot]?;
+            if command.spec.name.as_bytes().eq_ignore_ascii_case(name) {
+                return Some(command);
+            }
+            slot = (slot + 1) % NAME_SLOTS;
+        }
+    }
+
+    /// The command or, with a bar or a second word, subcommand of this name.
+    pub fn find_full(&self, name: &[u8]) -> Option<&'static Command> {
+        match name.iter().position(|&byte| byte == b'|') {
+            None => self.find(name),
+            Some(bar) => self.find(&name[..bar])?.subcommand(&name[bar + 1..]),
+        }
+    }
+
+    /// All commands without their subcommands.
+    pub fn iter(&self) -> impl Iterator<Item = &'static Command> + '_ {
+        self.commands.iter().copied()
+    }
+
+    /// All commands, each followed by its subcommands.
+    pub fn iter_all(&self) -> impl Iterator<Item = &'static Command> + '_ {
+        self.iter().flat_map(|command| std::iter::once(command).chain(command.subcommands.iter().copied()))
+    }
+
+    /// Number of commands and subcommands; every [`Command::index`] is smaller.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Never true; for symmetry with `len`.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+fn leak(command: Command) -> &'static Command {
+    Box::leak(Box::new(command))
+}
+
+fn single_key(spec: &CommandSpec) -> Option<usize> {
+    if matches!(spec.handler, Handler::Container) {
+        return None;
+    }
+    match spec.key_specs {
+        [super::KeySpec { begin: BeginSearch::Index(at), find: FindKeys::Range { last: 0, .. }, .. }] => {
+            Some(*at)
+        }
+        _ => None,
+    }
+}
+
+/// Mixes length, first and last bytes; case does not matter.
+#[inline]
+fn name_hash(name: &[u8]) -> usize {
+    let len = name.len();
+    let lanes = if len >= 8 {
+        let (mut low, mut high) = ([0; 8], [0; 8]);
+        low.copy_from_slice(&name[..8]);
+        high.copy_from_slice(&name[len - 8..]);
+        (u64::from_le_bytes(low), u64::from_le_bytes(high))
+    } else {
+        let mut low = [0; 8];
+        low[..len].copy_from_slice(name);
+        (u64::from_le_bytes(low), 0)
+    };
+    let lower = 0x2020_2020_2020_2020;
+    let mixed = (lanes.0 | lower).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        ^ (lanes.1 | lower).wrapping_mul(0xc2b2_ae3d_27d4_eb4f).rotate_left(29)
+        ^ len as u64;
+    (mixed >> 40) as usize % NAME_SLOTS
+}

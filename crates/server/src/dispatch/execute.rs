@@ -1,0 +1,199 @@
+//! Checks a request in Redis's order, queues it in a transaction, or runs it.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use swytch_resp::Reply;
+use swytch_store::Waiter;
+
+use super::run;
+use crate::clients::{Client, ClientFlags, QueuedCommand};
+use crate::clock::Ticks;
+use crate::commands::{Args, Call, Command, CommandError, Flags, Handler};
+use crate::server::{Conditions, Server, WorkerShared};
+
+/// A request with what is known about it before it runs.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// The command's name and arguments.
+    pub args: Args<'a>,
+    /// What the name means, if the batch has looked it up.
+    pub command: Option<&'static Command>,
+    /// Hash of the only key, if the batch has computed it.
+    pub key_hash: Option<u64>,
+}
+
+/// What has become of a request.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It is answered, or needs no answer.
+    Done,
+    /// The client waits; its next request must too.
+    Blocked(Arc<Waiter>, Option<u64>),
+    /// It must be tried again when the pause ends.
+    Paused,
+}
+
+/// Runs one request of a client and appends its reply to `out`.
+pub fn execute(
+    server: &Server,
+    worker: &WorkerShared,
+    client: &mut Client,
+    request: &Request<'_>,
+    out: &mut Vec<u8>,
+    now_ms: u64,
+    started: Ticks,
+) -> Outcome {
+    let args = request.args;
+    let command = match request.command {
+        Some(command) if !matches!(command.spec.handler, Handler::Container) => command,
+        _ => match resolve(server, &args) {
+            Ok(command) => command,
+            Err(error) => {
+                let text = error.reply().into_owned();
+                return reject(server, worker, client, None, &text, out);
+            }
+        },
+    };
+    if let Err(text) = admit(server, client, command, &args) {
+        return reject(server, worker, client, Some(command), &text, out);
+    }
+    let conditions = server.conditions();
+    if client.in_multi() && !is_transaction_control(command) {
+        if command.is(Flags::NO_MULTI) {
+            let text = "ERR Command not allowed inside a transaction";
+            return reject(server, worker, client, Some(command), text, out);
+        }
+        client.queue.push(QueuedCommand { command, args: args.to_owned() });
+        out.extend_from_slice(b"+QUEUED\r\n");
+        return Outcome::Done;
+    }
+    if conditions.contains(Conditions::PAUSED) && server.is_paused_for(command, now_ms) {
+        return Outcome::Paused;
+    }
+    if conditions.contains(Conditions::MONITORED)
+        && !command.spec.flags.intersects(Flags::SKIP_MONITOR | Flags::ADMIN)
+    {
+        server.show_to_monitors(client.db, &client.shared.address, &args);
+    }
+    client.shared.last_command.store(command.index, Ordering::Relaxed);
+    let mut call = Call {
+        command,
+        args,
+        reply: Reply::new(out, client.protocol),
+        client,
+        server,
+        worker,
+        now_ms,
+        key_hash: request.key_hash,
+        in_exec: false,
+        ready_key: None,
+        block: None,
+    };
+    run::run(&mut call, started)
+}
+
+/// Finds the command or subcommand that the arguments name, and checks its arity.
+pub fn resolve(server: &Server, args: &Args<'_>) -> Result<&'static Command, CommandError> {
+    let name = args.get(0);
+    let Some(command) = server.commands.find(name) else { return Err(unknown_command(args)) };
+    if !matches!(command.spec.handler, Handler::Container) {
+        return Ok(command);
+    }
+    let Some(sub) = args.try_get(1) else {
+        return Err(CommandError::WrongArity(Cow::Borrowed(command.spec.name)));
+    };
+    command.subcommand(sub).ok_or_else(|| {
+        CommandError::owned(format!(
+            "ERR unknown subcommand '{}'. Try {} HELP.",
+            String::from_utf8_lossy(&sub[..sub.len().min(128)]),
+            command.spec.name.to_uppercase()
+        ))
+    })
+}
+
+/// `ERR unknown command 'FOO', with args beginning with: 'a' 'b' `, bounded as in Redis.
+fn unknown_command(args: &Args<'_>) -> CommandError {
+    const SHOWN_BYTES: usize = 128;
+    let mut shown = String::new();
+    for argument in args.from(1) {
+        if shown.len() >= SHOWN_BYTES {
+            break;
+        }
+        let room = SHOWN_BYTES - shown.len();
+        let part = String::from_utf8_lossy(&argument[..argument.len().min(room)]).into_owned();
+        shown.push_str(&format!("'{part}' "));
+    }
+    let name = args.get(0);
+    let name = String::from_utf8_lossy(&name[..name.len().min(SHOWN_BYTES)]).into_owned();
+    CommandError::owned(format!("ERR unknown command '{name}', with args beginning with: {shown}"))
+}
+
+/// Everything that can refuse a known command before it runs.
+#[inline]
+fn admit(
+    server: &Server,
+    client: &Client,
+    command: &'static Command,
+    args: &Args<'_>,
+) -> Result<(), Cow<'static, str>> {
+    if !command.accepts_arity(args.len()) {
+        let error = CommandError::WrongArity(Cow::Borrowed(&command.full_name));
+        return Err(error.reply().into_owned().into());
+    }
+    if !client.authenticated && !command.is(Flags::NO_AUTH) {
+        return Err("NOAUTH Authentication required.".into());
+    }
+    if server.conditions().contains(Conditions::OUT_OF_MEMORY) && command.is(Flags::DENYOOM) {
+        server.check_memory();
+        if server.conditions().contains(Conditions::OUT_OF_MEMORY) {
+            return Err("OOM command not allowed when used memory > 'maxmemory'.".into());
+        }
+    }
+    Ok(())
+}
+
+/// The commands that act at once while a transaction is queued.
+fn is_transaction_control(command: &Command) -> bool {
+    matches!(command.spec.name, "exec" | "discard" | "multi" | "watch" | "quit" | "reset")
+        && command.container.is_none()
+}
+
+/// Answers an error to a request that did not run; a transaction that is being queued is spoilt.
+#[cold]
+fn reject(
+    server: &Server,
+    worker: &WorkerShared,
+    client: &mut Client,
+    command: Option<&'static Command>,
+    text: &str,
+    out: &mut Vec<u8>,
+) -> Outcome {
+    if client.in_multi() {
+        client.flags |= ClientFlags::DIRTY_EXEC;
+    }
+    if let Some(command) = command {
+        worker.stats.commands[command.index].rejected.add(1);
+    }
+    count_error(server, worker, text);
+    // EXEC that cannot run ends the transaction with its own error.
+    if let Some(command) = command
+        && command.spec.name == "exec"
+        && client.in_multi()
+    {
+        super::transaction::discard(server, client);
+        let text = format!("EXECABORT Transaction discarded because of: {}", text.trim_start_matches("ERR "));
+        Reply::new(out, client.protocol).error(&text);
+        return Outcome::Done;
+    }
+    Reply::new(out, client.protocol).error(text);
+    Outcome::Done
+}
+
+/// Counts an error reply.
+#[cold]
+pub fn count_error(server: &Server, worker: &WorkerShared, text: &str) {
+    worker.stats.error_replies.add(1);
+    server.errors.count(text);
+}

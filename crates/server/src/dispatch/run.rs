@@ -1,0 +1,283 @@
+//! Runs a command that has passed all checks: takes its locks, gives it its view of the keyspace, and
+//! deals with what it leaves behind.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use swytch_store::{Changes, EffectSink, Key, Keyspace, KeyspaceMut, LockScope};
+
+use super::execute::{Outcome, count_error};
+use super::park;
+use crate::clients::ClientFlags;
+use crate::clock::{Ticks, ticks_to_ns, us_to_ticks};
+use crate::commands::{Args, Call, Command, CommandError, CommandResult, Flags, Handler, ShardSteps};
+use crate::effects::Recorder;
+use crate::server::{Conditions, Server, WorkerShared};
+use crate::slowlog;
+
+/// Runs `call`, answers its error if it has one, and counts it.
+pub fn run(call: &mut Call<'_>, started: Ticks) -> Outcome {
+    let mark = call.reply.mark();
+    let result = catch_unwind(AssertUnwindSafe(|| handle(call)));
+    let result = result.unwrap_or_else(|_| Err(after_panic(call)));
+    let failed = result.is_err();
+    if let Err(error) = &result {
+        answer_error(call, mark, error);
+    }
+    let ended = Ticks::now();
+    count(call, ended.since(started), failed);
+    match call.client.waiter.take() {
+        Some(waiter) => {
+            let deadline_ms = call.block.take().and_then(|request| request.deadline_ms);
+            Outcome::Blocked(waiter, deadline_ms)
+        }
+        None => Outcome::Done,
+    }
+}
+
+/// Replaces what was written of a reply by an error.
+#[cold]
+pub fn answer_error(call: &mut Call<'_>, mark: usize, error: &CommandError) {
+    call.reply.rewind(mark);
+    let text = error.reply();
+    count_error(call.server, call.worker, &text);
+    call.reply.error(&text);
+}
+
+/// A handler panicked: that is a bug. Its client gets an error; the shards it had locked stay usable, since
+/// every primitive of the store leaves them whole, and the panic hook has logged the backtrace.
+#[cold]
+pub fn after_panic(call: &Call<'_>) -> CommandError {
+    tracing::error!(command = call.command.full_name, "a command panicked; its client was answered an error");
+    CommandError::text("ERR internal error: the command failed and the server's log says where")
+}
+
+/// Chooses the view for the handler and runs it.
+pub fn handle(call: &mut Call<'_>) -> CommandResult {
+    match call.command.spec.handler {
+        Handler::Session(handler) => handler(call),
+        Handler::Read(handler) => {
+            let scope = scope_of_keys(call.server, call.command, &call.args, call.key_hash);
+            read(call, scope, handler)
+        }
+        Handler::Write(handler) => {
+            let scope = scope_of_keys(call.server, call.command, &call.args, call.key_hash);
+            write(call, scope, handler)
+        }
+        Handler::ReadAll(handler) => read(call, LockScope::All, handler),
+        Handler::WriteAll(handler) => write(call, LockScope::All, handler),
+        Handler::Steps(handler) => steps(call, handler),
+        Handler::Container => unreachable!("a container is resolved to a subcommand"),
+    }
+}
+
+/// Runs the handler of a queued command under the locks of its transaction.
+pub fn handle_in_transaction(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    keyspace.set_db(call.client.db);
+    match call.command.spec.handler {
+        Handler::Session(handler) => handler(call),
+        Handler::Read(handler) | Handler::ReadAll(handler) => handler(call, keyspace),
+        Handler::Write(handler) | Handler::WriteAll(handler) => handler(call, keyspace),
+        Handler::Steps(handler) => {
+            let mut visit = |_: u16, look: &mut dyn FnMut(&Keyspace<'_>)| look(keyspace);
+            handler(call, &mut ShardSteps { visit: &mut visit })
+        }
+        Handler::Container => unreachable!("a container is resolved to a subcommand"),
+    }
+}
+
+/// The shards of a command's keys.
+#[inline]
+pub fn scope_of_keys(
+    server: &Server,
+    command: &Command,
+    args: &Args<'_>,
+    key_hash: Option<u64>,
+) -> LockScope {
+    if let Some(at) = command.single_key {
+        let key = match (key_hash, args.try_get(at)) {
+            (Some(hash), _) => Key { bytes: &[], hash },
+            (None, Some(bytes)) => server.shards.key(bytes),
+            (None, None) => return LockScope::Nothing,
+        };
+        return LockScope::One(server.shards.shard_of(&key));
+    }
+    let positions = command.key_positions(args);
+    LockScope::of(
+        positions.into_iter().map(|at| server.shards.shard_of(&server.shards.key(args.get(at)))).collect(),
+    )
+}
+
+/// What a command needs locked, whatever its kind.
+pub fn scope_of(server: &Server, command: &Command, args: &Args<'_>) -> LockScope {
+    match command.spec.handler {
+        Handler::Session(_) | Handler::Container => LockScope::Nothing,
+        Handler::Read(_) | Handler::Write(_) => scope_of_keys(server, command, args, None),
+        Handler::ReadAll(_) | Handler::WriteAll(_) | Handler::Steps(_) => LockScope::All,
+    }
+}
+
+#[inline]
+fn view<'s>(call: &Call<'s>, scope: LockScope) -> Keyspace<'s> {
+    let mut keyspace = Keyspace::new(call.server.shards.lock(scope), call.client.db, call.now_ms);
+    if call.client.flags.contains(ClientFlags::NO_TOUCH) && call.command.spec.name != "touch" {
+        keyspace.set_touch(false);
+    }
+    keyspace
+}
+
+#[inline]
+fn read(
+    call: &mut Call<'_>,
+    scope: LockScope,
+    handler: fn(&mut Call<'_>, &Keyspace<'_>) -> CommandResult,
+) -> CommandResult {
+    let keyspace = view(call, scope);
+    let result = handler(call, &keyspace);
+    count_lookups(call.worker, &keyspace);
+    finish_read(call.server, call.worker, keyspace);
+    result
+}
+
+/// Removes the expired keys that a reader met, then releases the locks.
+#[inline]
+pub fn finish_read(server: &Server, worker: &WorkerShared, keyspace: Keyspace<'_>) {
+    if keyspace.met_expired() {
+        change(server, worker, keyspace, |_| ());
+    }
+}
+
+/// Runs `act` on a write view: with the listeners' recorder if there are any, and with everything that
+/// follows from changes, before the locks are released.
+#[inline]
+pub fn change<'s, R>(
+    server: &'s Server,
+    worker: &WorkerShared,
+    keyspace: Keyspace<'s>,
+    act: impl FnOnce(&mut KeyspaceMut<'s, '_>) -> R,
+) -> R {
+    if server.conditions().contains(Conditions::RECORDING) {
+        return change_recorded(server, worker, keyspace, act);
+    }
+    let mut keyspace = KeyspaceMut::new(keyspace, None);
+    let result = act(&mut keyspace);
+    park::serve_ready(server, worker, &mut keyspace);
+    let (keyspace, changes) = keyspace.finish();
+    drop(keyspace);
+    after_changes(server, worker, changes);
+    result
+}
+
+#[cold]
+fn change_recorded<'s, R>(
+    server: &'s Server,
+    worker: &WorkerShared,
+    keyspace: Keyspace<'s>,
+    act: impl FnOnce(&mut KeyspaceMut<'s, '_>) -> R,
+) -> R {
+    let mut recorder = Recorder::default();
+    let sink: &mut dyn EffectSink = &mut recorder;
+    let mut keyspace = KeyspaceMut::new(keyspace, Some(sink));
+    let result = act(&mut keyspace);
+    park::serve_ready(server, worker, &mut keyspace);
+    let (keyspace, changes) = keyspace.finish();
+    server.effects.publish(&mut recorder);
+    drop(keyspace);
+    after_changes(server, worker, changes);
+    result
+}
+
+#[inline]
+fn write(
+    call: &mut Call<'_>,
+    scope: LockScope,
+    handler: fn(&mut Call<'_>, &mut KeyspaceMut<'_, '_>) -> CommandResult,
+) -> CommandResult {
+    let (server, worker) = (call.server, call.worker);
+    let keyspace = park::lock_for_writing(view(call, scope), call);
+    change(server, worker, keyspace, |keyspace| {
+        let result = handler(call, keyspace);
+        count_lookups(call.worker, keyspace);
+        if result.is_ok() && call.block.is_some() {
+            park::park(call, keyspace);
+        }
+        result
+    })
+}
+
+fn steps(
+    call: &mut Call<'_>,
+    handler: fn(&mut Call<'_>, &mut ShardSteps<'_>) -> CommandResult,
+) -> CommandResult {
+    let (server, worker, db, now_ms) = (call.server, call.worker, call.client.db, call.now_ms);
+    let mut visit = |shard: u16, look: &mut dyn FnMut(&Keyspace<'_>)| {
+        let keyspace = Keyspace::new(server.shards.lock(LockScope::One(shard)), db, now_ms);
+        look(&keyspace);
+        finish_read(server, worker, keyspace);
+    };
+    handler(call, &mut ShardSteps { visit: &mut visit })
+}
+
+#[inline]
+pub fn count_lookups(worker: &WorkerShared, keyspace: &Keyspace<'_>) {
+    let lookups = keyspace.lookups();
+    worker.stats.keyspace_hits.add(lookups.hits.take());
+    worker.stats.keyspace_misses.add(lookups.misses.take());
+}
+
+#[inline]
+fn after_changes(server: &Server, worker: &WorkerShared, changes: Changes) {
+    worker.stats.dirty.add(changes.dirty);
+    if changes.expired > 0 {
+        worker.stats.expired_keys.add(changes.expired);
+    }
+    if !changes.retired.is_empty() {
+        server.reclaimer.retire(changes.retired);
+    }
+}
+
+/// Statistics, SLOWLOG and LATENCY.
+#[inline]
+pub fn count(call: &mut Call<'_>, ticks: u64, failed: bool) {
+    let stats = &call.worker.stats;
+    let command = &stats.commands[call.command.index];
+    command.calls.add(1);
+    command.ticks.add(ticks);
+    if failed {
+        command.failed.add(1);
+    }
+    stats.commands_processed.add(1);
+    let config = &call.server.config;
+    let slower_than_us = config.slowlog_log_slower_than();
+    if slower_than_us >= 0
+        && ticks >= us_to_ticks(slower_than_us as u64)
+        && !call.command.is(Flags::SKIP_SLOWLOG)
+    {
+        log_slow(call, ticks);
+    }
+    let threshold_ms = config.latency_monitor_threshold();
+    if threshold_ms > 0 {
+        note_latency(call, ticks, threshold_ms);
+    }
+}
+
+#[cold]
+fn log_slow(call: &mut Call<'_>, ticks: u64) {
+    let entry = slowlog::Entry {
+        id: 0,
+        time_s: call.now_ms / 1000,
+        duration_us: ticks_to_ns(ticks) / 1000,
+        arguments: slowlog::shorten(&call.args),
+        address: call.client.shared.address.clone(),
+        name: call.client.shared.names.lock().name.clone(),
+    };
+    call.server.slowlog.push(entry, call.server.config.slowlog_max_len());
+}
+
+#[cold]
+fn note_latency(call: &Call<'_>, ticks: u64, threshold_ms: u64) {
+    let ms = ticks_to_ns(ticks) / 1_000_000;
+    if ms >= threshold_ms {
+        let event = if call.command.is(Flags::FAST) { "fast-command" } else { "command" };
+        call.server.latency.add(event, call.now_ms / 1000, ms);
+    }
+}

@@ -1,0 +1,102 @@
+//! The effect stream: who listens to changes of the keyspace, and in which form.
+//!
+//! The effects of one command or transaction form a group. A [`Recorder`] collects it while the command
+//! runs; [`EffectHub::publish`] hands it to every listener before the command's locks are released, so the
+//! stream's order agrees with the order of changes in every shard. With no listener nothing is collected.
+
+mod encode;
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use swytch_store::{Effect, EffectSink, Event};
+
+pub use encode::encode;
+
+/// A listener. Called under shards' locks: it must only copy or queue what it is given.
+pub trait EffectListener: Send + Sync {
+    /// Takes the effects of one command or transaction as commands in RESP, `SELECT` included where the
+    /// database differs from that of the group before. `atomic` groups are wrapped in MULTI and EXEC.
+    fn effects(&self, commands: &[u8]);
+}
+
+/// All listeners, and the database that the stream is in.
+#[derive(Default)]
+pub struct EffectHub {
+    state: Mutex<Hub>,
+}
+
+#[derive(Default)]
+struct Hub {
+    listeners: Vec<Arc<dyn EffectListener>>,
+    db: Option<u32>,
+}
+
+impl std::fmt::Debug for EffectHub {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EffectHub").finish_non_exhaustive()
+    }
+}
+
+impl EffectHub {
+    /// Adds a listener. The caller sets [`Conditions::RECORDING`](crate::server::Conditions) while holding all
+    /// shards' locks, so that the listener misses nothing from a known moment on.
+    pub fn listen(&self, listener: Arc<dyn EffectListener>) {
+        let mut hub = self.state.lock();
+        hub.listeners.push(listener);
+        hub.db = None;
+    }
+
+    /// Hands a group to the listeners. Called before the locks of the group's command are released.
+    pub fn publish(&self, group: &mut Recorder) {
+        if group.effects.is_empty() {
+            return;
+        }
+        let mut hub = self.state.lock();
+        let mut commands = Vec::with_capacity(group.bytes.len() + 64);
+        let atomic = group.effects.len() > 1;
+        let mut start = 0;
+        for (index, &(db, end)) in group.effects.iter().enumerate() {
+            if hub.db != Some(db) {
+                encode::push_command(&mut commands, &[b"SELECT", db.to_string().as_bytes()]);
+                hub.db = Some(db);
+            }
+            if atomic && index == 0 {
+                encode::push_command(&mut commands, &[b"MULTI"]);
+            }
+            commands.extend_from_slice(&group.bytes[start..end]);
+            start = end;
+        }
+        if atomic {
+            encode::push_command(&mut commands, &[b"EXEC"]);
+        }
+        for listener in &hub.listeners {
+            listener.effects(&commands);
+        }
+        group.clear();
+    }
+}
+
+/// Collects the effects of one command or transaction.
+#[derive(Debug, Default)]
+pub struct Recorder {
+    bytes: Vec<u8>,
+    /// Database of each effect and where its bytes end.
+    effects: Vec<(u32, usize)>,
+}
+
+impl Recorder {
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.effects.clear();
+    }
+}
+
+impl EffectSink for Recorder {
+    fn record(&mut self, db: u32, effect: &Effect<'_>) {
+        encode(effect, &mut self.bytes);
+        self.effects.push((db, self.bytes.len()));
+    }
+
+    fn notify(&mut self, _db: u32, _event: Event, _key: &[u8]) {}
+}

@@ -1,0 +1,55 @@
+//! MONITOR: clients that see every command.
+
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use crate::clients::ClientShared;
+use crate::commands::Args;
+use crate::net::Mail;
+use crate::server::{Conditions, Server};
+
+/// The monitoring clients.
+#[derive(Debug, Default)]
+pub struct Monitors(RwLock<Vec<Arc<ClientShared>>>);
+
+impl Server {
+    /// Adds a monitoring client.
+    pub fn add_monitor(&self, client: &Arc<ClientShared>) {
+        let mut monitors = self.monitors.0.write();
+        if !monitors.iter().any(|other| other.id == client.id) {
+            monitors.push(Arc::clone(client));
+        }
+        self.set_conditions(Conditions::MONITORED, true);
+    }
+
+    /// Removes a client, if it monitors.
+    pub fn remove_monitor(&self, id: u64) {
+        let mut monitors = self.monitors.0.write();
+        monitors.retain(|client| client.id != id);
+        self.set_conditions(Conditions::MONITORED, !monitors.is_empty());
+    }
+
+    /// Shows a command to all monitoring clients.
+    #[cold]
+    pub fn show_to_monitors(&self, db: u32, address: &str, args: &Args<'_>) {
+        let line: Arc<[u8]> = monitor_line(db, address, args).into();
+        for client in self.monitors.0.read().iter() {
+            self.workers[client.worker]
+                .mailbox
+                .send(Mail::Deliver { client: client.id, bytes: Arc::clone(&line) });
+        }
+    }
+}
+
+/// `+1339518083.107412 [0 127.0.0.1:60866] "keys" "*"`
+fn monitor_line(db: u32, address: &str, args: &Args<'_>) -> Vec<u8> {
+    let now_us = crate::clock::unix_us();
+    let mut line = format!("+{}.{:06} [{db} {address}]", now_us / 1_000_000, now_us % 1_000_000).into_bytes();
+    for argument in args.from(0) {
+        line.push(b' ');
+        crate::escape::push_quoted(&mut line, argument);
+    }
+    line.extend_from_slice(b"\r\n");
+    line
+}

@@ -1,0 +1,216 @@
+//! A connection: its socket, its buffers, its client.
+//!
+//! Buffers of a connection that has nothing pending are empty and own no memory: they are lent by the worker
+//! while requests are read and replies written, and only what is left over is copied into buffers of
+//! its own.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use mio::net::{TcpStream, UnixStream};
+use rustix::buffer::spare_capacity;
+use swytch_resp::Parser;
+
+use super::batch::Batch;
+use crate::clients::Client;
+
+/// A connected socket.
+#[derive(Debug)]
+pub enum Stream {
+    /// TCP.
+    Tcp(TcpStream),
+    /// Unix domain.
+    Unix(UnixStream),
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Stream::Tcp(stream) => stream.as_fd(),
+            Stream::Unix(stream) => stream.as_fd(),
+        }
+    }
+}
+
+impl mio::event::Source for Stream {
+    fn register(
+        &mut self,
+        registry: &mio::Registry,
+        token: mio::Token,
+        interest: mio::Interest,
+    ) -> io::Result<()> {
+        match self {
+            Stream::Tcp(stream) => stream.register(registry, token, interest),
+            Stream::Unix(stream) => stream.register(registry, token, interest),
+        }
+    }
+
+    fn reregister(
+        &mut self,
+        registry: &mio::Registry,
+        token: mio::Token,
+        interest: mio::Interest,
+    ) -> io::Result<()> {
+        match self {
+            Stream::Tcp(stream) => stream.reregister(registry, token, interest),
+            Stream::Unix(stream) => stream.reregister(registry, token, interest),
+        }
+    }
+
+    fn deregister(&mut self, registry: &mio::Registry) -> io::Result<()> {
+        match self {
+            Stream::Tcp(stream) => stream.deregister(registry),
+            Stream::Unix(stream) => stream.deregister(registry),
+        }
+    }
+}
+
+/// Bytes read at a time, and the size of the worker's lent query buffer.
+pub(super) const READ_BYTES: usize = 64 * 1024;
+/// A buffer that has grown beyond this is given back to the system when it is empty again.
+pub(super) const KEPT_BYTES_MAX: usize = 1 << 20;
+
+/// What reading from a socket has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ReadOutcome {
+    /// Everything that had arrived was read.
+    Drained,
+    /// There may be more.
+    More,
+    /// The peer has closed, or the connection is broken.
+    Closed,
+}
+
+/// One client's connection, owned by one worker.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) stream: Stream,
+    pub(super) client: Client,
+    pub(super) parser: Parser,
+    pub(super) batch: Batch,
+    pub(super) input: Vec<u8>,
+    pub(super) output: Vec<u8>,
+    /// First byte of `output` not yet written.
+    pub(super) written: usize,
+    /// The socket took less than all; wait until it is writable.
+    pub(super) awaits_writable: bool,
+    /// Input may be waiting that was not read, to be fair to others or because the client is parked.
+    pub(super) unread: bool,
+    /// A pause holds the client's next request.
+    pub(super) paused: bool,
+    /// When the client, parked, gives up; in Unix milliseconds.
+    pub(super) deadline_ms: Option<u64>,
+    /// Since when the output has been over the soft limit, in Unix milliseconds.
+    pub(super) over_soft_limit_since_ms: Option<u64>,
+    /// Its last event, in Unix milliseconds.
+    pub(super) active_ms: u64,
+}
+
+impl Connection {
+    pub(super) fn new(stream: Stream, client: Client, now_ms: u64) -> Connection {
+        Connection {
+            stream,
+            client,
+            parser: Parser::default(),
+            batch: Batch::default(),
+            input: Vec::new(),
+            output: Vec::new(),
+            written: 0,
+            awaits_writable: false,
+            unread: false,
+            paused: false,
+            deadline_ms: None,
+            over_soft_limit_since_ms: None,
+            active_ms: now_ms,
+        }
+    }
+
+    /// Reads once into the query buffer.
+    pub(super) fn read(&mut self) -> (ReadOutcome, usize) {
+        // A long argument is read into a buffer that grows with what arrives, not with what was announced.
+        let missing = self.parser.bulk_bytes_missing(self.input.len()).unwrap_or(0);
+        let room = self.input.capacity() - self.input.len();
+        if room < READ_BYTES.min(missing.max(READ_BYTES / 4)) {
+            self.input.reserve(missing.clamp(READ_BYTES, self.input.len().max(READ_BYTES)));
+        }
+        let before = self.input.len();
+        let room = self.input.capacity() - before;
+        loop {
+            match rustix::io::read(&self.stream, spare_capacity(&mut self.input)) {
+                Ok(0) => return (ReadOutcome::Closed, 0),
+                Ok(read) => {
+                    let outcome = if read == room { ReadOutcome::More } else { ReadOutcome::Drained };
+                    return (outcome, read);
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::AGAIN) => return (ReadOutcome::Drained, 0),
+                Err(_) => return (ReadOutcome::Closed, 0),
+            }
+        }
+    }
+
+    /// Writes as much of the output as the socket takes; `Err` when the connection is broken.
+    pub(super) fn write(&mut self) -> Result<usize, ()> {
+        let mut total = 0;
+        self.awaits_writable = false;
+        while self.written < self.output.len() {
+            match rustix::io::write(&self.stream, &self.output[self.written..]) {
+                Ok(0) => return Err(()),
+                Ok(count) => {
+                    self.written += count;
+                    total += count;
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::AGAIN) => {
+                    self.awaits_writable = true;
+                    break;
+                }
+                Err(_) => return Err(()),
+            }
+        }
+        if self.written == self.output.len() {
+            self.output.clear();
+            self.written = 0;
+        } else if self.written > self.output.len() / 2 {
+            self.output.drain(..self.written);
+            self.written = 0;
+        }
+        Ok(total)
+    }
+
+    /// Bytes of replies not yet written.
+    pub(super) fn pending_output(&self) -> usize {
+        self.output.len() - self.written
+    }
+
+    /// Drops the part of the query buffer that nobody needs any more.
+    pub(super) fn compact_input(&mut self) {
+        let keep = match self.batch.keep_from() {
+            Some(at) => at.min(self.parser.keep_from()),
+            None => self.parser.keep_from(),
+        };
+        if keep == self.input.len() {
+            self.input.clear();
+            self.parser.rebase(keep);
+        } else if keep > 0 && (keep >= READ_BYTES || keep * 2 >= self.input.len()) {
+            self.input.drain(..keep);
+            self.parser.rebase(keep);
+            self.batch.rebase(keep);
+        }
+    }
+
+    /// Tells other threads what CLIENT LIST shows.
+    pub(super) fn publish(&self) {
+        use std::sync::atomic::Ordering::Relaxed;
+        let shared = &self.client.shared;
+        shared.active_ms.store(self.active_ms, Relaxed);
+        shared
+            .query_bytes
+            .store((self.input.len() - self.parser.keep_from().min(self.input.len())) as u64, Relaxed);
+        shared.query_capacity.store(self.input.capacity() as u64, Relaxed);
+        let arguments = self.parser.partial_argument_bytes() + self.batch.argument_bytes();
+        shared.argument_bytes.store(arguments as u64, Relaxed);
+        shared.output_bytes.store(self.pending_output() as u64, Relaxed);
+        self.client.publish();
+    }
+}

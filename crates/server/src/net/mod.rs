@@ -1,0 +1,15 @@
+//! Sockets: who listens, who owns a connection, and how threads send each other mail.
+//!
+//! The main thread accepts and hands each connection to the worker with the fewest. A worker runs every
+//! command of its connections to completion; nothing crosses threads but [`Mail`].
+
+mod batch;
+mod connection;
+mod listen;
+mod mailbox;
+mod worker;
+
+pub use connection::Stream;
+pub use listen::{Listeners, listen};
+pub use mailbox::{Mail, Mailbox};
+pub use worker::Worker;

@@ -1,0 +1,659 @@
+//! A worker: one thread, one event loop, its own connections.
+//!
+//! A turn of the loop waits for events, serves the connections that have some, reads its mail, and does
+//! what time asks for (parked clients that give up, expiry, idle clients). What a turn does for one
+//! connection is bounded; what is left is done in the next turn.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use mio::event::Event;
+use mio::{Events, Interest, Poll, Token};
+use swytch_resp::{Limits, Protocol, Reply};
+use swytch_store::{Keyspace, KeyspaceMut, LockScope, Waiter};
+
+use super::connection::{Connection, KEPT_BYTES_MAX, READ_BYTES, ReadOutcome, Stream};
+use super::mailbox::{Mail, WAKE};
+use crate::clients::{Client, ClientFlags, ClientShared};
+use crate::clock::{self, Ticks};
+use crate::config::ClientClass;
+use crate::dispatch::execute::count_error;
+use crate::dispatch::{Outcome, execute, park, run, transaction};
+use crate::server::{Conditions, Server, WorkerShared};
+
+/// Events taken from the system at a time.
+const EVENTS_MAX: usize = 1024;
+/// Bytes read from one connection before others have their turn.
+const READ_BYTES_PER_TURN: usize = 4 << 20;
+/// Longest wait without events: the worker looks after expiry and idle clients that often.
+const TICK_MS: u64 = 100;
+/// Keys that one step of active expiry removes under a shard's lock.
+const EXPIRE_KEYS_PER_STEP: usize = 64;
+/// Share of a tick that active expiry may take (Redis: 25 %).
+const EXPIRE_SHARE: u32 = 4;
+/// How often a fresh output buffer may double before it is written, in bytes.
+const OUTPUT_BYTES_BEFORE_WRITE: usize = 256 * 1024;
+
+/// A worker thread's state.
+#[derive(Debug)]
+pub struct Worker {
+    server: Arc<Server>,
+    index: usize,
+    poll: Poll,
+    connections: Vec<Option<Box<Connection>>>,
+    /// Where the connection of a client is in `connections`.
+    slots: HashMap<u64, usize>,
+    free_slots: Vec<usize>,
+    /// Deadlines of parked clients, with their slots.
+    deadlines: BTreeSet<(u64, usize)>,
+    /// Slots of connections with work left from the last turn.
+    unfinished: Vec<usize>,
+    /// Slots of connections whose request waits for the end of a pause.
+    paused: Vec<usize>,
+    lent_input: Vec<u8>,
+    lent_output: Vec<u8>,
+    now_ms: u64,
+    next_tick_ms: u64,
+    /// Shard at which the next expiry cycle begins.
+    expiry_shard: usize,
+    stopping: bool,
+}
+
+/// Why a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// The peer closed it, or the server was told to.
+    Closed,
+}
+
+impl Worker {
+    /// The worker with this index of `server`.
+    ///
+    /// # Errors
+    /// When it is already running.
+    pub fn new(server: Arc<Server>, index: usize) -> std::io::Result<Worker> {
+        let poll = server.workers[index]
+            .mailbox
+            .take_poll()
+            .ok_or_else(|| std::io::Error::other("this worker is already running"))?;
+        let now_ms = clock::unix_ms();
+        Ok(Worker {
+            server,
+            index,
+            poll,
+            connections: Vec::new(),
+            slots: HashMap::new(),
+            free_slots: Vec::new(),
+            deadlines: BTreeSet::new(),
+            unfinished: Vec::new(),
+            paused: Vec::new(),
+            lent_input: Vec::with_capacity(READ_BYTES),
+            lent_output: Vec::with_capacity(READ_BYTES),
+            now_ms,
+            next_tick_ms: now_ms,
+            expiry_shard: 0,
+            stopping: false,
+        })
+    }
+
+    fn shared(&self) -> &WorkerShared {
+        &self.server.workers[self.index]
+    }
+
+    /// Serves until the server stops.
+    pub fn run(mut self) {
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        while !self.stopping {
+            let timeout = self.timeout();
+            match self.poll.poll(&mut events, Some(timeout)) {
+                Ok(()) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    tracing::error!(%error, "waiting for events failed; this worker stops");
+                    break;
+                }
+            }
+            self.now_ms = clock::unix_ms();
+            self.shared().epoch.enter();
+            for slot in std::mem::take(&mut self.unfinished) {
+                self.serve(slot);
+            }
+            for event in &events {
+                self.on_event(event);
+            }
+            if self.shared().mailbox.has_mail() {
+                for mail in self.shared().mailbox.take() {
+                    self.on_mail(mail);
+                }
+            }
+            self.on_time();
+            self.shared().epoch.leave();
+        }
+        for slot in 0..self.connections.len() {
+            self.flush_before_stop(slot);
+            self.close(slot);
+        }
+    }
+
+    fn timeout(&self) -> Duration {
+        if !self.unfinished.is_empty() {
+            return Duration::ZERO;
+        }
+        let mut until_ms = self.next_tick_ms;
+        if let Some(&(deadline_ms, _)) = self.deadlines.first() {
+            until_ms = until_ms.min(deadline_ms);
+        }
+        Duration::from_millis(until_ms.saturating_sub(clock::unix_ms()).min(TICK_MS))
+    }
+
+    fn on_event(&mut self, event: &Event) {
+        if event.token() == WAKE {
+            return;
+        }
+        let slot = event.token().0;
+        if event.is_writable()
+            && self.connection(slot).is_some_and(|connection| connection.awaits_writable)
+            && self.flush(slot).is_err()
+        {
+            return self.close(slot);
+        }
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            self.serve(slot);
+        }
+    }
+
+    /// Reads, runs and answers what a connection has to say.
+    fn serve(&mut self, slot: usize) {
+        let Some(mut connection) = self.connections.get_mut(slot).and_then(Option::take) else { return };
+        let end = self.serve_connection(&mut connection, slot);
+        self.connections[slot] = Some(connection);
+        if end.is_err() {
+            self.close(slot);
+        }
+    }
+
+    fn connection(&mut self, slot: usize) -> Option<&mut Connection> {
+        self.connections.get_mut(slot)?.as_deref_mut()
+    }
+
+    fn serve_connection(&mut self, connection: &mut Connection, slot: usize) -> Result<(), End> {
+        connection.unread = true;
+        connection.active_ms = self.now_ms;
+        if connection.client.flags.contains(ClientFlags::BLOCKED) || connection.paused {
+            return self.notice_hangup(connection);
+        }
+        self.lend(connection);
+        let mut read_total = 0;
+        let result = loop {
+            // What was parsed or read before comes first.
+            if let Err(end) = self.run_input(connection, slot) {
+                break Err(end);
+            }
+            let waits = connection.client.flags.contains(ClientFlags::BLOCKED) || connection.paused;
+            if waits || !connection.unread || connection.client.flags.contains(ClientFlags::CLOSE_AFTER_REPLY)
+            {
+                break Ok(());
+            }
+            if read_total >= READ_BYTES_PER_TURN {
+                self.unfinished.push(slot);
+                break Ok(());
+            }
+            let (outcome, read) = connection.read();
+            read_total += read;
+            self.shared().stats.reads.add(1);
+            connection.unread = outcome == ReadOutcome::More;
+            if outcome == ReadOutcome::Closed {
+                break Err(End::Closed);
+            }
+            self.check_query_limit(connection)?;
+        };
+        self.shared().stats.input_bytes.add(read_total as u64);
+        if read_total > 0 {
+            let total = &connection.client.shared.input_total;
+            total.store(total.load(Ordering::Relaxed) + read_total as u64, Ordering::Relaxed);
+        }
+        if result.is_ok() {
+            self.write_out(connection)?;
+        }
+        self.take_back(connection);
+        connection.publish();
+        result
+    }
+
+    /// A connection whose client waits is not read, but a peer that hangs up must be noticed.
+    fn notice_hangup(&mut self, connection: &mut Connection) -> Result<(), End> {
+        let mut byte = [0u8; 1];
+        match rustix::net::recv(&connection.stream, &mut byte, rustix::net::RecvFlags::PEEK) {
+            Ok((0, _)) => Err(End::Closed),
+            Ok(_) => Ok(()),
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {
+                connection.unread = false;
+                Ok(())
+            }
+            Err(_) => Err(End::Closed),
+        }
+    }
+
+    /// Gives an idle connection the worker's buffers.
+    fn lend(&mut self, connection: &mut Connection) {
+        if connection.input.is_empty() && connection.input.capacity() < self.lent_input.capacity() {
+            std::mem::swap(&mut connection.input, &mut self.lent_input);
+        }
+        if connection.output.is_empty() && connection.output.capacity() < self.lent_output.capacity() {
+            std::mem::swap(&mut connection.output, &mut self.lent_output);
+        }
+    }
+
+    /// Takes the worker's buffers back; what is left in them moves to buffers of the connection.
+    fn take_back(&mut self, connection: &mut Connection) {
+        if self.lent_input.capacity() < READ_BYTES {
+            let kept = connection.input.as_slice().to_vec();
+            self.lent_input = std::mem::replace(&mut connection.input, kept);
+            self.lent_input.clear();
+        }
+        if self.lent_output.capacity() < READ_BYTES {
+            let kept = connection.output.as_slice().to_vec();
+            self.lent_output = std::mem::replace(&mut connection.output, kept);
+            self.lent_output.clear();
+        }
+        for buffer in [&mut self.lent_input, &mut self.lent_output] {
+            if buffer.capacity() > KEPT_BYTES_MAX {
+                *buffer = Vec::with_capacity(READ_BYTES);
+            }
+        }
+    }
+
+    fn check_query_limit(&mut self, connection: &Connection) -> Result<(), End> {
+        let limit = self.server.config.client_query_buffer_limit().min(u32::MAX as usize);
+        if connection.input.len() <= limit {
+            return Ok(());
+        }
+        tracing::warn!(
+            client = connection.client.id(),
+            "closing a client that exceeds client-query-buffer-limit"
+        );
+        self.shared().stats.query_limit_disconnections.add(1);
+        Err(End::Closed)
+    }
+
+    /// Runs every complete request in the query buffer, until the client has to wait.
+    fn run_input(&mut self, connection: &mut Connection, slot: usize) -> Result<(), End> {
+        loop {
+            while let Some(request) = connection.batch.peek(&connection.input) {
+                let mark = connection.output.len();
+                let outcome = execute(
+                    &self.server,
+                    &self.server.workers[self.index],
+                    &mut connection.client,
+                    &request,
+                    &mut connection.output,
+                    self.now_ms,
+                    Ticks::now(),
+                );
+                if connection.client.flags.intersects(
+                    ClientFlags::REPLY_OFF | ClientFlags::REPLY_SKIP | ClientFlags::REPLY_SKIP_NEXT,
+                ) {
+                    silence(connection, mark);
+                }
+                if let Outcome::Paused = outcome {
+                    connection.paused = true;
+                    self.paused.push(slot);
+                    return Ok(());
+                }
+                connection.batch.advance();
+                if let Outcome::Blocked(waiter, deadline_ms) = outcome {
+                    self.block(connection, slot, waiter, deadline_ms);
+                    return Ok(());
+                }
+                if connection.client.flags.contains(ClientFlags::CLOSE_AFTER_REPLY) {
+                    return Ok(());
+                }
+                if connection.output.len() > OUTPUT_BYTES_BEFORE_WRITE {
+                    self.write_out(connection)?;
+                }
+                if connection.client.shared.killed.load(Ordering::Relaxed) {
+                    return Err(End::Closed);
+                }
+            }
+            let limits = Limits {
+                bulk_bytes_max: self.server.config.proto_max_bulk_len() as u64,
+                authenticated: connection.client.authenticated,
+            };
+            let filled = connection.batch.fill(
+                &self.server,
+                &mut connection.parser,
+                &mut connection.input,
+                &limits,
+                connection.client.db,
+            );
+            if !connection.batch.is_done() {
+                // An error behind these requests is found again once they have run.
+                continue;
+            }
+            if let Err(error) = filled {
+                count_error(&self.server, self.shared(), &error.to_string());
+                Reply::new(&mut connection.output, Protocol::Resp2).error(&format!("ERR {error}"));
+                connection.client.flags |= ClientFlags::CLOSE_AFTER_REPLY;
+                connection.input.clear();
+                connection.parser = Default::default();
+                return Ok(());
+            }
+            connection.compact_input();
+            return Ok(());
+        }
+    }
+
+    fn block(
+        &mut self,
+        connection: &mut Connection,
+        slot: usize,
+        waiter: Arc<Waiter>,
+        deadline_ms: Option<u64>,
+    ) {
+        connection.client.waiter = Some(waiter);
+        connection.client.flags |= ClientFlags::BLOCKED;
+        connection.deadline_ms = deadline_ms;
+        if let Some(deadline_ms) = deadline_ms {
+            self.deadlines.insert((deadline_ms, slot));
+        }
+        connection.compact_input();
+    }
+
+    /// Writes what a connection has to say and applies the limits to what the peer does not read.
+    fn write_out(&mut self, connection: &mut Connection) -> Result<(), End> {
+        if connection.pending_output() > 0 && !connection.awaits_writable {
+            self.shared().stats.writes.add(1);
+            let written = connection.write().map_err(|()| End::Closed)?;
+            self.shared().stats.output_bytes.add(written as u64);
+            let total = &connection.client.shared.output_total;
+            total.store(total.load(Ordering::Relaxed) + written as u64, Ordering::Relaxed);
+        }
+        if connection.pending_output() == 0 {
+            connection.over_soft_limit_since_ms = None;
+            if connection.client.flags.contains(ClientFlags::CLOSE_AFTER_REPLY) {
+                return Err(End::Closed);
+            }
+            return Ok(());
+        }
+        self.check_output_limit(connection)
+    }
+
+    fn check_output_limit(&mut self, connection: &mut Connection) -> Result<(), End> {
+        let pending = connection.pending_output() as u64;
+        let limit = self.server.config.output_buffer_limit(ClientClass::Normal);
+        let over_soft = limit.soft_bytes > 0 && pending > limit.soft_bytes;
+        if !over_soft {
+            connection.over_soft_limit_since_ms = None;
+        }
+        let since_ms = *connection.over_soft_limit_since_ms.get_or_insert(self.now_ms);
+        let soft_reached = over_soft && self.now_ms - since_ms >= limit.soft_seconds * 1000;
+        if !over_soft {
+            connection.over_soft_limit_since_ms = None;
+        }
+        if soft_reached || (limit.hard_bytes > 0 && pending > limit.hard_bytes) {
+            tracing::warn!(
+                client = connection.client.id(),
+                pending_bytes = pending,
+                "closing a client that does not read its replies (client-output-buffer-limit)"
+            );
+            self.shared().stats.output_limit_disconnections.add(1);
+            return Err(End::Closed);
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, slot: usize) -> Result<(), End> {
+        let Some(mut connection) = self.connections.get_mut(slot).and_then(Option::take) else {
+            return Ok(());
+        };
+        connection.awaits_writable = false;
+        let result = self.write_out(&mut connection);
+        connection.publish();
+        self.connections[slot] = Some(connection);
+        result
+    }
+
+    /// Gives a client that is to be told something at shutdown a last chance to be told.
+    fn flush_before_stop(&mut self, slot: usize) {
+        if let Some(connection) = self.connection(slot) {
+            // The connection ends in any case.
+            let _ = connection.write();
+        }
+    }
+
+    fn on_mail(&mut self, mail: Mail) {
+        let client = match &mail {
+            Mail::Connection(..) | Mail::Resume | Mail::Stop => None,
+            Mail::Served { client, .. } | Mail::Unblock { client, .. } | Mail::Deliver { client, .. } => {
+                Some(*client)
+            }
+            Mail::Close(client) => Some(*client),
+        };
+        // Mail for a client that has left is dropped; a parked one was taken out of its queues when it left.
+        let slot = match client {
+            Some(client) => match self.slots.get(&client) {
+                Some(slot) => *slot,
+                None => return,
+            },
+            None => usize::MAX,
+        };
+        match mail {
+            Mail::Connection(stream, shared) => self.adopt(stream, shared),
+            Mail::Served { waiter, reply, .. } => self.on_served(slot, &waiter, &reply),
+            Mail::Unblock { error, .. } => self.give_up(slot, error),
+            Mail::Deliver { bytes, .. } => {
+                let Some(connection) = self.connection(slot) else { return };
+                connection.output.extend_from_slice(&bytes);
+                if self.flush(slot).is_err() {
+                    self.close(slot);
+                }
+            }
+            Mail::Close(_) => self.close(slot),
+            Mail::Resume => self.resume(),
+            Mail::Stop => self.stopping = true,
+        }
+    }
+
+    fn adopt(&mut self, mut stream: Stream, shared: Arc<ClientShared>) {
+        let id = shared.id;
+        let slot = self.free_slots.pop().unwrap_or(self.connections.len());
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = self.poll.registry().register(&mut stream, Token(slot), interest) {
+            tracing::warn!(%error, "a new connection could not be registered and is closed");
+            self.server.clients.remove(id);
+            self.shared().connections.fetch_sub(1, Ordering::Relaxed);
+            return;
+        }
+        let authenticated = self.server.config.requirepass().is_none_or(|password| password.is_empty());
+        let mut client = Client::new(shared, authenticated);
+        client.flags.set(ClientFlags::UNIX_SOCKET, matches!(stream, Stream::Unix(_)));
+        if slot == self.connections.len() {
+            self.connections.push(None);
+        }
+        self.connections[slot] = Some(Box::new(Connection::new(stream, client, self.now_ms)));
+        self.slots.insert(id, slot);
+        self.serve(slot);
+    }
+
+    /// A parked client was served: its reply goes out and its next requests are run.
+    fn on_served(&mut self, slot: usize, waiter: &Arc<Waiter>, reply: &[u8]) {
+        park::unpark(&self.server, waiter);
+        let Some(connection) = self.connection(slot) else { return };
+        if connection.client.waiter.as_ref().is_some_and(|mine| Arc::ptr_eq(mine, waiter)) {
+            self.unblock(slot, reply);
+        }
+    }
+
+    fn unblock(&mut self, slot: usize, reply: &[u8]) {
+        let Some(connection) = self.connection(slot) else { return };
+        connection.client.waiter = None;
+        connection.client.flags &= !ClientFlags::BLOCKED;
+        if !connection.client.flags.contains(ClientFlags::REPLY_OFF) {
+            connection.output.extend_from_slice(reply);
+        }
+        if let Some(deadline_ms) = connection.deadline_ms.take() {
+            self.deadlines.remove(&(deadline_ms, slot));
+        }
+        self.serve(slot);
+    }
+
+    /// A parked client stops waiting: its time is over, or CLIENT UNBLOCK said so.
+    fn give_up(&mut self, slot: usize, error: bool) {
+        let Some(connection) = self.connection(slot) else { return };
+        let protocol = connection.client.protocol;
+        let Some(waiter) = connection.client.waiter.clone() else { return };
+        if !park::unpark(&self.server, &waiter) {
+            // Somebody serves it at this moment; the reply is in the mail.
+            return;
+        }
+        let mut reply = Vec::new();
+        let mut writer = Reply::new(&mut reply, protocol);
+        if error {
+            let text = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
+            count_error(&self.server, &self.server.workers[self.index], text);
+            writer.error(text);
+        } else {
+            park::timeout_reply(&waiter, &mut writer);
+        }
+        self.unblock(slot, &reply);
+    }
+
+    fn resume(&mut self) {
+        for slot in std::mem::take(&mut self.paused) {
+            if let Some(connection) = self.connection(slot) {
+                connection.paused = false;
+            }
+            self.serve(slot);
+        }
+    }
+
+    fn close(&mut self, slot: usize) {
+        let Some(mut connection) = self.connections.get_mut(slot).and_then(Option::take) else { return };
+        let id = connection.client.id();
+        self.slots.remove(&id);
+        self.free_slots.push(slot);
+        if let Some(waiter) = connection.client.waiter.take() {
+            park::unpark(&self.server, &waiter);
+        }
+        if let Some(deadline_ms) = connection.deadline_ms.take() {
+            self.deadlines.remove(&(deadline_ms, slot));
+        }
+        transaction::discard(&self.server, &mut connection.client);
+        if connection.client.flags.contains(ClientFlags::MONITOR) {
+            self.server.remove_monitor(id);
+        }
+        // Deregistering fails only for a descriptor that is already gone.
+        let _ = self.poll.registry().deregister(&mut connection.stream);
+        self.server.clients.remove(id);
+        self.shared().connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// What time asks for.
+    fn on_time(&mut self) {
+        while let Some(&(deadline_ms, slot)) = self.deadlines.first() {
+            if deadline_ms > self.now_ms {
+                break;
+            }
+            self.deadlines.pop_first();
+            if let Some(connection) = self.connection(slot) {
+                connection.deadline_ms = None;
+            }
+            self.give_up(slot, false);
+        }
+        if self.now_ms >= self.next_tick_ms {
+            self.next_tick_ms = self.now_ms + TICK_MS;
+            self.on_tick();
+        }
+    }
+
+    fn on_tick(&mut self) {
+        if self.index == 0 {
+            self.server.check_memory();
+            let conditions = self.server.conditions();
+            if conditions.contains(Conditions::PAUSED) {
+                self.server.end_pause_if_over(self.now_ms);
+            }
+        }
+        if self.server.active_expire.load(Ordering::Relaxed) {
+            self.expire();
+        }
+        self.close_idle();
+    }
+
+    /// Removes keys whose time is over from this worker's share of the shards, for a bounded time.
+    fn expire(&mut self) {
+        let started = Ticks::now();
+        let budget = clock::us_to_ticks(TICK_MS * 1000 / u64::from(EXPIRE_SHARE));
+        let workers = self.server.workers.len();
+        let shards = self.server.shards.count();
+        let mine = shards.div_ceil(workers);
+        for _ in 0..mine {
+            let shard = self.expiry_shard * workers + self.index;
+            if shard >= shards {
+                self.expiry_shard = 0;
+                continue;
+            }
+            loop {
+                let server = &self.server;
+                let locked = server.shards.lock(LockScope::One(shard as u16));
+                if !locked.has_due(shard as u16, self.now_ms) {
+                    break;
+                }
+                let keyspace = Keyspace::new(locked, 0, self.now_ms);
+                let act = |keyspace: &mut KeyspaceMut<'_, '_>| {
+                    keyspace.expire_due(shard as u16, EXPIRE_KEYS_PER_STEP)
+                };
+                let more = run::change(server, self.shared(), keyspace, act);
+                if Ticks::now().since(started) > budget {
+                    return;
+                }
+                if !more {
+                    break;
+                }
+            }
+            self.expiry_shard += 1;
+        }
+    }
+
+    fn close_idle(&mut self) {
+        let timeout_ms = self.server.config.timeout_seconds() * 1000;
+        let mut doomed = Vec::new();
+        let mut over = Vec::new();
+        for (slot, connection) in self.connections.iter().enumerate() {
+            let Some(connection) = connection else { continue };
+            let killed = connection.client.shared.killed.load(Ordering::Relaxed);
+            let waits = connection.client.flags.intersects(ClientFlags::BLOCKED | ClientFlags::MONITOR);
+            let idle_ms = self.now_ms.saturating_sub(connection.active_ms);
+            if killed || (timeout_ms > 0 && !waits && idle_ms > timeout_ms) {
+                doomed.push(slot);
+            } else if connection.over_soft_limit_since_ms.is_some() {
+                over.push(slot);
+            }
+        }
+        for slot in over {
+            if self.flush(slot).is_err() {
+                doomed.push(slot);
+            }
+        }
+        doomed.into_iter().for_each(|slot| self.close(slot));
+    }
+}
+
+/// Takes back the reply of a command whose client does not want one (CLIENT REPLY).
+#[cold]
+fn silence(connection: &mut Connection, mark: usize) {
+    let flags = &mut connection.client.flags;
+    if flags.contains(ClientFlags::REPLY_OFF) {
+        connection.output.truncate(mark);
+    } else if flags.contains(ClientFlags::REPLY_SKIP_NEXT) {
+        // CLIENT REPLY SKIP itself is silent; the command after it is the one to skip.
+        connection.output.truncate(mark);
+        *flags &= !ClientFlags::REPLY_SKIP_NEXT;
+        *flags |= ClientFlags::REPLY_SKIP;
+    } else if flags.contains(ClientFlags::REPLY_SKIP) {
+        connection.output.truncate(mark);
+        *flags &= !ClientFlags::REPLY_SKIP;
+    }
+}

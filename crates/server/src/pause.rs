@@ -1,0 +1,64 @@
+//! CLIENT PAUSE: commands, or only those that write, wait until a deadline or CLIENT UNPAUSE.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::commands::{Command, Flags};
+use crate::net::Mail;
+use crate::server::{Conditions, Server};
+
+/// The pause in force, if any.
+#[derive(Debug, Default)]
+pub struct Pause {
+    until_ms: AtomicU64,
+    writes_only: AtomicBool,
+}
+
+impl Server {
+    /// Begins or prolongs a pause. A pause of all commands is not weakened to one of writes.
+    pub fn pause_clients(&self, until_ms: u64, writes_only: bool) {
+        let active = self.conditions().contains(Conditions::PAUSED);
+        let writes_only = writes_only && !(active && !self.pause.writes_only.load(Ordering::Relaxed));
+        let until_ms =
+            if active { self.pause.until_ms.load(Ordering::Relaxed).max(until_ms) } else { until_ms };
+        self.pause.writes_only.store(writes_only, Ordering::Relaxed);
+        self.pause.until_ms.store(until_ms, Ordering::Relaxed);
+        self.set_conditions(Conditions::PAUSED, true);
+    }
+
+    /// Ends the pause and wakes the clients that waited.
+    pub fn unpause_clients(&self) {
+        self.set_conditions(Conditions::PAUSED, false);
+        for worker in &self.workers {
+            worker.mailbox.send(Mail::Resume);
+        }
+    }
+
+    /// True while `command` must wait; ends a pause whose time is over.
+    #[cold]
+    pub fn is_paused_for(&self, command: &Command, now_ms: u64) -> bool {
+        if !self.conditions().contains(Conditions::PAUSED) {
+            return false;
+        }
+        if now_ms >= self.pause.until_ms.load(Ordering::Relaxed) {
+            self.unpause_clients();
+            return false;
+        }
+        !self.pause.writes_only.load(Ordering::Relaxed)
+            || command.spec.flags.intersects(Flags::WRITE | Flags::MAY_REPLICATE)
+    }
+
+    /// Ends a pause whose time is over, although nobody sends a command that would notice.
+    pub fn end_pause_if_over(&self, now_ms: u64) {
+        if now_ms >= self.pause.until_ms.load(Ordering::Relaxed) {
+            self.unpause_clients();
+        }
+    }
+
+    /// What INFO says about the pause: the reason and the milliseconds left.
+    pub fn pause_left_ms(&self, now_ms: u64) -> Option<(bool, u64)> {
+        let left = self.pause.until_ms.load(Ordering::Relaxed).checked_sub(now_ms)?;
+        self.conditions()
+            .contains(Conditions::PAUSED)
+            .then(|| (self.pause.writes_only.load(Ordering::Relaxed), left))
+    }
+}

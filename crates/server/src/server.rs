@@ -1,0 +1,205 @@
+//! The state that all threads share.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use bitflags::bitflags;
+use swytch_store::{HashSeed, Shards};
+
+use crate::clients::Registry;
+use crate::commands::CommandTable;
+use crate::config::Config;
+use crate::effects::EffectHub;
+use crate::net::Mailbox;
+use crate::reclaim::{Epoch, Reclaimer};
+use crate::stats::{ErrorStats, WorkerStats};
+use crate::{clock, latency, monitor, slowlog};
+
+bitflags! {
+    /// Conditions of the whole server that every command looks at, in one load.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Conditions: u32 {
+        /// A client watches all commands (MONITOR).
+        const MONITORED = 1 << 0;
+        /// CLIENT PAUSE is in force.
+        const PAUSED = 1 << 1;
+        /// Memory is over `maxmemory`.
+        const OUT_OF_MEMORY = 1 << 2;
+        /// Somebody listens to effects.
+        const RECORDING = 1 << 3;
+    }
+}
+
+/// What other threads need of a worker.
+#[derive(Debug)]
+pub struct WorkerShared {
+    /// Its counters.
+    pub stats: WorkerStats,
+    /// Its mailbox.
+    pub mailbox: Mailbox,
+    /// Its quiescence.
+    pub epoch: Arc<Epoch>,
+    /// Connections it has.
+    pub connections: AtomicU32,
+}
+
+/// The server.
+pub struct Server {
+    /// Configuration.
+    pub config: Config,
+    /// The keyspace.
+    pub shards: Shards,
+    /// All commands.
+    pub commands: &'static CommandTable,
+    /// All workers.
+    pub workers: Box<[WorkerShared]>,
+    /// All clients.
+    pub clients: Registry,
+    /// Frees memory in the background.
+    pub reclaimer: Reclaimer,
+    /// Listeners to effects.
+    pub effects: EffectHub,
+    /// Errors by code.
+    pub errors: ErrorStats,
+    /// SLOWLOG.
+    pub slowlog: slowlog::Slowlog,
+    /// LATENCY.
+    pub latency: latency::LatencyMonitor,
+    /// MONITOR.
+    pub monitors: monitor::Monitors,
+    /// CLIENT PAUSE.
+    pub pause: crate::pause::Pause,
+    /// DEBUG SET-ACTIVE-EXPIRE.
+    pub active_expire: AtomicBool,
+    /// Commands run before the last CONFIG RESETSTAT do not count; changes since start do.
+    pub dirty_at_save: AtomicU64,
+    /// When the last save was, in Unix seconds.
+    pub last_save_s: AtomicU64,
+    /// 40 hexadecimal digits that name this run.
+    pub run_id: String,
+    /// Start.
+    pub started: Instant,
+    /// Start in Unix milliseconds.
+    pub started_ms: u64,
+    /// Changes the log's level.
+    log_level: OnceLock<crate::logging::LevelHandle>,
+    /// Set once: the server is stopping.
+    pub stopping: AtomicBool,
+    conditions: AtomicU32,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("run_id", &self.run_id).finish_non_exhaustive()
+    }
+}
+
+/// Shards for each worker thread, so that two workers rarely want the same one.
+const SHARDS_PER_THREAD: usize = 64;
+/// Fewest and most shards.
+const SHARDS_MIN: usize = 64;
+const SHARDS_MAX: usize = 1024;
+
+impl Server {
+    /// A server without connections; `threads` workers are to be run for it.
+    ///
+    /// # Errors
+    /// When the system gives no random numbers or no wake-up channel for a worker.
+    pub fn new(config: Config, threads: usize) -> std::io::Result<Arc<Server>> {
+        let mut random = [0u8; 24 + 20];
+        getrandom::fill(&mut random).map_err(std::io::Error::other)?;
+        let lane = |at: usize| {
+            let mut bytes = [0; 8];
+            bytes.copy_from_slice(&random[at..at + 8]);
+            u64::from_le_bytes(bytes)
+        };
+        let seed = HashSeed::new([lane(0), lane(8), lane(16)]);
+        let run_id = random[24..].iter().map(|byte| format!("{byte:02x}")).collect();
+        let commands = CommandTable::global();
+        let workers = (0..threads)
+            .map(|_| {
+                Ok(WorkerShared {
+                    stats: WorkerStats::new(commands.len()),
+                    mailbox: Mailbox::new()?,
+                    epoch: Arc::default(),
+                    connections: AtomicU32::new(0),
+                })
+            })
+            .collect::<std::io::Result<Box<[WorkerShared]>>>()?;
+        let shards = (threads * SHARDS_PER_THREAD).next_power_of_two().clamp(SHARDS_MIN, SHARDS_MAX);
+        let reclaimer = Reclaimer::start(workers.iter().map(|worker| Arc::clone(&worker.epoch)).collect());
+        clock::ns_per_tick();
+        Ok(Arc::new(Server {
+            shards: Shards::new(shards, config.databases(), seed),
+            config,
+            commands,
+            workers,
+            clients: Registry::default(),
+            reclaimer,
+            effects: EffectHub::default(),
+            errors: ErrorStats::default(),
+            slowlog: slowlog::Slowlog::default(),
+            latency: latency::LatencyMonitor::default(),
+            monitors: monitor::Monitors::default(),
+            pause: crate::pause::Pause::default(),
+            active_expire: AtomicBool::new(true),
+            dirty_at_save: AtomicU64::new(0),
+            last_save_s: AtomicU64::new(clock::unix_ms() / 1000),
+            run_id,
+            started: Instant::now(),
+            started_ms: clock::unix_ms(),
+            log_level: OnceLock::new(),
+            stopping: AtomicBool::new(false),
+            conditions: AtomicU32::new(0),
+        }))
+    }
+
+    /// What holds for the server now.
+    #[inline]
+    pub fn conditions(&self) -> Conditions {
+        Conditions::from_bits_retain(self.conditions.load(Ordering::Relaxed))
+    }
+
+    /// Sets or clears conditions.
+    pub fn set_conditions(&self, conditions: Conditions, on: bool) {
+        if on {
+            self.conditions.fetch_or(conditions.bits(), Ordering::SeqCst);
+        } else {
+            self.conditions.fetch_and(!conditions.bits(), Ordering::SeqCst);
+        }
+    }
+
+    /// Hands over the means to change the log's level.
+    pub fn set_level_handle(&self, handle: crate::logging::LevelHandle) {
+        // Only the first counts; a process has one log.
+        let _ = self.log_level.set(handle);
+    }
+
+    /// Applies `loglevel` to the log.
+    pub fn apply_log_level(&self) {
+        if let Some(handle) = self.log_level.get() {
+            // Fails only once the log is gone, at exit.
+            let _ = handle.modify(|filter| *filter = crate::logging::filter(self.config.loglevel()));
+        }
+    }
+
+    /// Sum of a counter over all workers.
+    pub fn total(&self, counter: impl Fn(&WorkerStats) -> u64) -> u64 {
+        self.workers.iter().map(|worker| counter(&worker.stats)).sum()
+    }
+
+    /// Changes since the last save (INFO rdb_changes_since_last_save).
+    pub fn dirty(&self) -> u64 {
+        self.total(|stats| stats.dirty.get()).saturating_sub(self.dirty_at_save.load(Ordering::Relaxed))
+    }
+
+    /// Compares the memory in use with `maxmemory` and sets the condition that refuses writes.
+    pub fn check_memory(&self) {
+        let limit = self.config.maxmemory();
+        let over = limit > 0 && crate::allocator::used_bytes() > limit;
+        if over != self.conditions().contains(Conditions::OUT_OF_MEMORY) {
+            self.set_conditions(Conditions::OUT_OF_MEMORY, over);
+        }
+    }
+}

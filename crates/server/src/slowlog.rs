@@ -1,0 +1,86 @@
+//! SLOWLOG: the most recent commands that took long.
+
+use std::collections::VecDeque;
+
+use parking_lot::Mutex;
+
+/// One slow command.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Number, rising.
+    pub id: u64,
+    /// When, in Unix seconds.
+    pub time_s: u64,
+    /// How long, in microseconds.
+    pub duration_us: u64,
+    /// Arguments, shortened.
+    pub arguments: Vec<Vec<u8>>,
+    /// The client's address.
+    pub address: String,
+    /// The client's name.
+    pub name: Vec<u8>,
+}
+
+/// Arguments kept of a command (Redis: SLOWLOG_ENTRY_MAX_ARGC).
+pub const ARGUMENTS_MAX: usize = 32;
+/// Bytes kept of an argument (Redis: SLOWLOG_ENTRY_MAX_STRING).
+pub const ARGUMENT_BYTES_MAX: usize = 128;
+
+/// The log.
+#[derive(Debug, Default)]
+pub struct Slowlog(Mutex<(VecDeque<Entry>, u64)>);
+
+impl Slowlog {
+    /// Adds an entry as the newest, with a number of its own, and keeps at most `len_max`.
+    pub fn push(&self, entry: Entry, len_max: usize) {
+        let mut log = self.0.lock();
+        let id = log.1;
+        log.1 += 1;
+        log.0.push_front(Entry { id, ..entry });
+        log.0.truncate(len_max);
+    }
+
+    /// The newest `count` entries.
+    pub fn newest(&self, count: usize) -> Vec<Entry> {
+        self.0.lock().0.iter().take(count).cloned().collect()
+    }
+
+    /// Number of entries.
+    pub fn len(&self) -> usize {
+        self.0.lock().0.len()
+    }
+
+    /// True when there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Forgets all entries; numbers go on.
+    pub fn reset(&self) {
+        self.0.lock().0.clear();
+    }
+}
+
+/// Arguments as the log keeps them: at most 32, each at most 128 bytes, with a note of what is missing.
+pub fn shorten(arguments: &crate::commands::Args<'_>) -> Vec<Vec<u8>> {
+    let total = arguments.len();
+    let kept = total.min(ARGUMENTS_MAX);
+    let mut shortened: Vec<Vec<u8>> = arguments
+        .from(0)
+        .take(kept)
+        .map(|argument| {
+            if argument.len() <= ARGUMENT_BYTES_MAX {
+                return argument.to_vec();
+            }
+            let mut start = argument[..ARGUMENT_BYTES_MAX].to_vec();
+            start.extend_from_slice(
+                format!("... ({} more bytes)", argument.len() - ARGUMENT_BYTES_MAX).as_bytes(),
+            );
+            start
+        })
+        .collect();
+    if total > kept {
+        shortened[kept - 1] = format!("... ({} more arguments)", total - kept + 1).into_bytes();
+    }
+    shortened
+}

@@ -1,0 +1,104 @@
+//! Start and stop: from a loaded configuration to a serving process, and back.
+
+use std::io;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::config::Loaded;
+use crate::logging;
+use crate::net::{Mail, Worker, listen};
+use crate::server::Server;
+
+/// Exit code when the server could not start or failed.
+const FAILURE: u8 = 1;
+
+/// Runs the server until a signal or SHUTDOWN stops it.
+pub fn serve(loaded: Loaded) -> ExitCode {
+    match try_serve(loaded) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("swytch: {error}");
+            ExitCode::from(FAILURE)
+        }
+    }
+}
+
+fn try_serve(loaded: Loaded) -> io::Result<()> {
+    let level = logging::start(&loaded.config)?;
+    install_panic_hook();
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let threads = match loaded.config.threads() {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    };
+    let server = Server::new(loaded.config, threads)?;
+    server.set_level_handle(level);
+    let listeners = listen(&server)?;
+    stop_on_signals(&server)?;
+    let workers = (0..threads)
+        .map(|index| {
+            let worker = Worker::new(Arc::clone(&server), index)?;
+            std::thread::Builder::new().name(format!("swytch-{index}")).spawn(move || worker.run())
+        })
+        .collect::<io::Result<Vec<_>>>()?;
+    if listeners.is_empty() {
+        tracing::warn!("nothing to listen on: give --port, --unixsocket or both");
+    }
+    // Written past the log's level: it is what a user who has just started the server looks for.
+    eprintln!(
+        "swytch {} ready: listening on {} with {threads} thread{}, pid {}",
+        env!("CARGO_PKG_VERSION"),
+        if listeners.is_empty() { "nothing".to_owned() } else { listeners.describe().join(", ") },
+        if threads == 1 { "" } else { "s" },
+        std::process::id()
+    );
+    listeners.accept(&server)?;
+    for worker in workers {
+        if worker.join().is_err() {
+            tracing::error!("a worker had failed");
+        }
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// The first SIGTERM or SIGINT stops the server cleanly, the second at once.
+fn stop_on_signals(server: &Arc<Server>) -> io::Result<()> {
+    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+    let server = Arc::clone(server);
+    std::thread::Builder::new().name("swytch-signals".into()).spawn(move || {
+        for signal in signals.forever() {
+            if server.stopping.load(Ordering::Acquire) {
+                tracing::warn!("a second signal: stopping at once");
+                std::process::exit(128 + signal);
+            }
+            tracing::info!("received signal {signal}, stopping");
+            server.stop();
+        }
+    })?;
+    Ok(())
+}
+
+impl Server {
+    /// Lets every thread come to its end.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        for worker in &self.workers {
+            worker.mailbox.send(Mail::Stop);
+        }
+    }
+}
+
+/// A panic is a bug: its place and backtrace go to the log, where an operator finds them.
+fn install_panic_hook() {
+    std::panic::set_hook(Box::new(|panic| {
+        let backtrace = std::backtrace::Backtrace::force_capture();
+        tracing::error!(%panic, %backtrace, "internal error");
+    }));
+}
