@@ -7,6 +7,7 @@ use parking_lot::RwLock;
 use crate::clients::ClientShared;
 use crate::commands::Args;
 use crate::net::Mail;
+use crate::redact;
 use crate::server::{Conditions, Server};
 
 /// The monitoring clients.
@@ -46,9 +47,9 @@ impl Server {
 fn monitor_line(db: u32, address: &str, args: &Args<'_>) -> Vec<u8> {
     let now_us = crate::clock::unix_us();
     let mut line = format!("+{}.{:06} [{db} {address}]", now_us / 1_000_000, now_us % 1_000_000).into_bytes();
-    for argument in args.from(0) {
+    for index in 0..args.len() {
         line.push(b' ');
-        crate::escape::push_quoted(&mut line, argument);
+        crate::escape::push_quoted(&mut line, redact::shown(args, index));
     }
     line.extend_from_slice(b"\r\n");
     line

@@ -83,6 +83,8 @@ pub struct Server {
     /// Start in Unix milliseconds.
     pub started_ms: u64,
     /// Changes the log's level.
+    /// Orders to the thread that accepts connections.
+    pub listen_requests: crate::net::ListenRequests,
     log_level: OnceLock<crate::logging::LevelHandle>,
     /// Set once: the server is stopping.
     pub stopping: AtomicBool,
@@ -149,6 +151,7 @@ impl Server {
             run_id,
             started: Instant::now(),
             started_ms: clock::unix_ms(),
+            listen_requests: crate::net::ListenRequests::default(),
             log_level: OnceLock::new(),
             stopping: AtomicBool::new(false),
             conditions: AtomicU32::new(0),

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use parking_lot::Mutex;
 
+use crate::redact;
+
 /// One slow command.
 #[derive(Clone, Debug)]
 pub struct Entry {
@@ -65,10 +67,9 @@ impl Slowlog {
 pub fn shorten(arguments: &crate::commands::Args<'_>) -> Vec<Vec<u8>> {
     let total = arguments.len();
     let kept = total.min(ARGUMENTS_MAX);
-    let mut shortened: Vec<Vec<u8>> = arguments
-        .from(0)
-        .take(kept)
-        .map(|argument| {
+    let mut shortened: Vec<Vec<u8>> = (0..kept)
+        .map(|index| {
+            let argument = redact::shown(arguments, index);
             if argument.len() <= ARGUMENT_BYTES_MAX {
                 return argument.to_vec();
             }

@@ -8,10 +8,10 @@ use std::sync::atomic::Ordering;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::config::Loaded;
-use crate::logging;
+use crate::config::{Config, Loaded, SetContext};
 use crate::net::{Mail, Worker, listen};
 use crate::server::Server;
+use crate::{logging, open_files};
 
 /// Exit code when the server could not start or failed.
 const FAILURE: u8 = 1;
@@ -33,10 +33,14 @@ fn try_serve(loaded: Loaded) -> io::Result<()> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
+    fit_maxclients(&loaded.config);
     let threads = match loaded.config.threads() {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads,
     };
+    if let Err(error) = loaded.config.apply_oom_score() {
+        tracing::warn!("oom-score-adj could not be set: {}", error.reason);
+    }
     let server = Server::new(loaded.config, threads)?;
     server.set_level_handle(level);
     let listeners = listen(&server)?;
@@ -66,6 +70,20 @@ fn try_serve(loaded: Loaded) -> io::Result<()> {
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Lowers `maxclients` to what the operating system's limit on open files allows.
+fn fit_maxclients(config: &Config) {
+    let Err(possible) = open_files::allow_clients(config.maxclients()) else { return };
+    tracing::warn!(
+        "maxclients is {possible} instead of {}: the system allows no more open files",
+        config.maxclients()
+    );
+    let value = possible.to_string();
+    let pair: (&[u8], &[u8]) = (b"maxclients", value.as_bytes());
+    if let Err(error) = config.set_many(&[pair], SetContext::default(), &mut |_, _| Ok(())) {
+        tracing::warn!("{}", error.reply());
+    }
 }
 
 /// The first SIGTERM or SIGINT stops the server cleanly, the second at once.

@@ -48,9 +48,11 @@ macro_rules! worker_counters {
                 }
             }
 
-            /// CONFIG RESETSTAT.
+            /// CONFIG RESETSTAT: everything but the changes, which are counted since the last save.
             pub fn reset(&self) {
+                let dirty = self.dirty.get();
                 $(self.$name.reset();)+
+                self.dirty.add(dirty);
                 for command in &self.commands {
                     command.calls.reset();
                     command.ticks.reset();

@@ -4,18 +4,21 @@ use std::io;
 use std::net::{SocketAddr, TcpListener as StdTcpListener, ToSocketAddrs};
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use mio::net::{TcpListener, TcpStream, UnixListener};
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Interest, Poll, Token, Waker};
 use parking_lot::Mutex;
 use rustix::net::sockopt;
 
 use super::connection::Stream;
-use super::mailbox::Mail;
+use super::mailbox::{Mail, WAKE};
 use crate::clients::{ClientShared, Names};
 use crate::clock;
+use crate::config::Config;
 use crate::server::Server;
 
 /// A listening socket.
@@ -30,6 +33,34 @@ enum Listener {
 pub struct Listeners {
     listeners: Vec<Listener>,
     unix_path: Option<PathBuf>,
+    /// What the TCP listeners were opened for; unknown after a failure.
+    opened_for: Option<(u16, Vec<String>)>,
+}
+
+/// How long CONFIG SET waits for the accepting thread to listen on other addresses.
+const LISTEN_ANEW_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Orders to the accepting thread to listen on the addresses configured now.
+#[derive(Debug, Default)]
+pub struct ListenRequests {
+    waiting: Mutex<Vec<SyncSender<io::Result<()>>>>,
+    waker: OnceLock<Waker>,
+}
+
+impl ListenRequests {
+    /// Has the accepting thread listen on the addresses configured now, and waits until it does. When it fails,
+    /// some of the old addresses may be closed: put the old configuration back and call this again.
+    ///
+    /// # Errors
+    /// When an address cannot be used.
+    pub fn listen_anew(&self) -> io::Result<()> {
+        // Before the thread accepts, it has still to read the configuration.
+        let Some(waker) = self.waker.get() else { return Ok(()) };
+        let (sender, answer) = sync_channel(1);
+        self.waiting.lock().push(sender);
+        waker.wake()?;
+        answer.recv_timeout(LISTEN_ANEW_PATIENCE).map_err(io::Error::other)?
+    }
 }
 
 /// Opens what the configuration asks for.
@@ -38,6 +69,15 @@ pub struct Listeners {
 /// When an address cannot be used; the text names it.
 pub fn listen(server: &Server) -> io::Result<Listeners> {
     let config = &server.config;
+    let mut listeners = listen_tcp(config)?;
+    let unix_path = config.unixsocket_path().filter(|path| !path.as_os_str().is_empty());
+    if let Some(path) = &unix_path {
+        listeners.push(Listener::Unix(bind_unix(path, config.unixsocketperm())?));
+    }
+    Ok(Listeners { listeners, unix_path, opened_for: Some((config.port(), config.bind())) })
+}
+
+fn listen_tcp(config: &Config) -> io::Result<Vec<Listener>> {
     let mut listeners = Vec::new();
     if config.port() != 0 {
         for address in config.bind() {
@@ -57,11 +97,7 @@ pub fn listen(server: &Server) -> io::Result<Listeners> {
             }
         }
     }
-    let unix_path = config.unixsocket_path().filter(|path| !path.as_os_str().is_empty());
-    if let Some(path) = &unix_path {
-        listeners.push(Listener::Unix(bind_unix(path, config.unixsocketperm())?));
-    }
-    Ok(Listeners { listeners, unix_path })
+    Ok(listeners)
 }
 
 fn bind_tcp(address: &str, port: u16, backlog: u32) -> io::Result<TcpListener> {
@@ -133,6 +169,26 @@ impl Listeners {
     pub fn accept(mut self, server: &Arc<Server>) -> io::Result<()> {
         let mut poll = Poll::new()?;
         let mut events = Events::with_capacity(64);
+        self.register(&poll)?;
+        // A second accepting thread is not started.
+        let _ = server.listen_requests.waker.set(Waker::new(poll.registry(), WAKE)?);
+        while !server.stopping.load(Ordering::Acquire) {
+            match poll.poll(&mut events, Some(Duration::from_millis(100))) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                _ => {}
+            }
+            for event in events.iter().filter(|event| event.token() != WAKE) {
+                self.accept_all(event.token().0, server);
+            }
+            for request in std::mem::take(&mut *server.listen_requests.waiting.lock()) {
+                // Who asked may have given up waiting.
+                let _ = request.send(self.listen_anew(&poll, &server.config));
+            }
+        }
+        Ok(())
+    }
+
+    fn register(&mut self, poll: &Poll) -> io::Result<()> {
         for (index, listener) in self.listeners.iter_mut().enumerate() {
             let (registry, token) = (poll.registry(), Token(index));
             match listener {
@@ -140,16 +196,40 @@ impl Listeners {
                 Listener::Unix(listener) => registry.register(listener, token, Interest::READABLE)?,
             }
         }
-        while !server.stopping.load(Ordering::Acquire) {
-            match poll.poll(&mut events, Some(std::time::Duration::from_millis(100))) {
-                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
-                _ => {}
-            }
-            for event in &events {
-                self.accept_all(event.token().0, server);
+        Ok(())
+    }
+
+    fn deregister(&mut self, poll: &Poll) -> io::Result<()> {
+        for listener in &mut self.listeners {
+            match listener {
+                Listener::Tcp(listener) => poll.registry().deregister(listener)?,
+                Listener::Unix(listener) => poll.registry().deregister(listener)?,
             }
         }
         Ok(())
+    }
+
+    /// Replaces the TCP listeners by those that are configured now.
+    fn listen_anew(&mut self, poll: &Poll, config: &Config) -> io::Result<()> {
+        let wanted = (config.port(), config.bind());
+        if self.opened_for.as_ref() == Some(&wanted) {
+            return Ok(());
+        }
+        self.deregister(poll)?;
+        let is_unix = |listener: &Listener| matches!(listener, Listener::Unix(_));
+        // With another port, new listeners are opened before the old ones close, so that a failure costs nothing.
+        // With the same port, old ones may be in the way of new ones (0.0.0.0 of 127.0.0.1).
+        if self.opened_for.as_ref().is_none_or(|(port, _)| *port == wanted.0) {
+            self.listeners.retain(is_unix);
+            self.opened_for = None;
+        }
+        let opened = listen_tcp(config).map(|opened| {
+            self.listeners.retain(is_unix);
+            self.listeners.extend(opened);
+            self.opened_for = Some(wanted);
+        });
+        self.register(poll)?;
+        opened
     }
 
     fn accept_all(&self, index: usize, server: &Arc<Server>) {
@@ -173,7 +253,7 @@ impl Listeners {
                 Err(error) => {
                     // Out of descriptors, most likely: let some be closed before trying again.
                     tracing::warn!(%error, "accepting a connection failed");
-                    std::thread::sleep(std::time::Duration::from_millis(10));
+                    std::thread::sleep(Duration::from_millis(10));
                     return;
                 }
             }
@@ -196,7 +276,7 @@ fn prepare(stream: &TcpStream, server: &Server) {
     let keepalive = server.config.tcp_keepalive_seconds();
     if keepalive > 0 {
         let _ = sockopt::set_socket_keepalive(stream, true);
-        let _ = sockopt::set_tcp_keepidle(stream, std::time::Duration::from_secs(u64::from(keepalive)));
+        let _ = sockopt::set_tcp_keepidle(stream, Duration::from_secs(u64::from(keepalive)));
     }
 }
 

@@ -1,0 +1,211 @@
+//! CONFIG: reads and changes the configuration while the server runs.
+//!
+//! The values, their rules and the error texts are `crate::config`'s; here is the command, and what the running
+//! server does when a value has changed ([`apply`]).
+
+use std::sync::atomic::Ordering;
+
+use crate::clients::Client;
+use crate::commands::{Arg, Call, CommandError, CommandResult, CommandSpec, Flags, Group, Handler};
+use crate::config::{ApplyError, Config, Directive, SetContext};
+use crate::open_files;
+use crate::server::Server;
+
+/// CONFIG.
+pub static CONFIG: CommandSpec = CommandSpec {
+    name: "config",
+    summary: "Holds the commands about the server's configuration.",
+    since: "2.0.0",
+    group: Group::Server,
+    complexity: "Depends on subcommand.",
+    arity: -2,
+    subcommands: &[&GET, &HELP, &RESETSTAT, &REWRITE, &SET],
+    ..CommandSpec::DEFAULT
+};
+
+const FLAGS: Flags = Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::LOADING).union(Flags::STALE);
+const ALL_NODES: &[&str] = &["request_policy:all_nodes", "response_policy:all_succeeded"];
+const COMPLEXITY: &str = "O(N) when N is the number of configuration parameters provided";
+
+static GET: CommandSpec = CommandSpec {
+    name: "get",
+    summary: "Returns the values of configuration parameters.",
+    since: "2.0.0",
+    group: Group::Server,
+    complexity: COMPLEXITY,
+    arity: -3,
+    flags: FLAGS,
+    arguments: &[Arg::string("parameter").multiple()],
+    history: &[("7.0.0", "Added the ability to pass multiple pattern parameters in one call")],
+    handler: Handler::Session(get),
+    ..CommandSpec::DEFAULT
+};
+
+static SET: CommandSpec = CommandSpec {
+    name: "set",
+    summary: "Changes configuration parameters, all or none.",
+    since: "2.0.0",
+    group: Group::Server,
+    complexity: COMPLEXITY,
+    arity: -4,
+    flags: FLAGS,
+    arguments: &[Arg::block("data", &[Arg::string("parameter"), Arg::string("value")]).multiple()],
+    tips: ALL_NODES,
+    history: &[("7.0.0", "Added the ability to set multiple parameters in one call.")],
+    handler: Handler::Session(set),
+    ..CommandSpec::DEFAULT
+};
+
+static RESETSTAT: CommandSpec = CommandSpec {
+    name: "resetstat",
+    summary: "Resets the statistics that INFO reports.",
+    since: "2.0.0",
+    group: Group::Server,
+    arity: 2,
+    flags: FLAGS,
+    tips: ALL_NODES,
+    handler: Handler::Session(reset_statistics),
+    ..CommandSpec::DEFAULT
+};
+
+static REWRITE: CommandSpec = CommandSpec {
+    name: "rewrite",
+    summary: "Writes the present configuration to the configuration file.",
+    since: "2.8.0",
+    group: Group::Server,
+    arity: 2,
+    flags: FLAGS,
+    tips: ALL_NODES,
+    handler: Handler::Session(rewrite),
+    ..CommandSpec::DEFAULT
+};
+
+static HELP: CommandSpec = CommandSpec {
+    name: "help",
+    summary: "Returns help about the subcommands.",
+    since: "5.0.0",
+    group: Group::Server,
+    arity: 2,
+    flags: Flags::LOADING.union(Flags::STALE),
+    handler: Handler::Session(help),
+    ..CommandSpec::DEFAULT
+};
+
+fn get(call: &mut Call<'_>) -> CommandResult {
+    let patterns: Vec<&[u8]> = call.args.from(2).collect();
+    let found = call.server.config.get_matching(&patterns);
+    call.reply.map(found.len());
+    for (name, value) in found {
+        call.reply.bulk(&name);
+        call.reply.bulk(&value);
+    }
+    Ok(())
+}
+
+fn set(call: &mut Call<'_>) -> CommandResult {
+    if call.args.len() % 2 != 0 {
+        return Err(CommandError::Syntax);
+    }
+    let words: Vec<&[u8]> = call.args.from(2).collect();
+    let pairs: Vec<(&[u8], &[u8])> = words.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
+    let context = SetContext { local_client: is_local(call.client), loading: false };
+    let server = call.server;
+    server
+        .config
+        .set_many(&pairs, context, &mut |config, changed| apply(server, config, changed))
+        .map_err(|error| CommandError::owned(error.reply()))?;
+    call.reply.ok();
+    Ok(())
+}
+
+fn reset_statistics(call: &mut Call<'_>) -> CommandResult {
+    for worker in &call.server.workers {
+        worker.stats.reset();
+    }
+    call.server.errors.reset();
+    call.server.clients.accepted.store(0, Ordering::Relaxed);
+    call.server.clients.rejected.store(0, Ordering::Relaxed);
+    call.reply.ok();
+    Ok(())
+}
+
+fn rewrite(call: &mut Call<'_>) -> CommandResult {
+    // The users are not written: there is only the default one, whose password is `requirepass`.
+    match call.server.config.rewrite(false, None) {
+        Ok(()) => {
+            tracing::info!("CONFIG REWRITE executed with success");
+            call.reply.ok();
+            Ok(())
+        }
+        Err(error) => {
+            tracing::warn!(%error, "CONFIG REWRITE failed");
+            Err(CommandError::owned(error.reply()))
+        }
+    }
+}
+
+fn help(call: &mut Call<'_>) -> CommandResult {
+    const LINES: &[&str] = &[
+        "CONFIG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+        "GET <pattern> [<pattern> ...]",
+        "    Answers the parameters whose names match a pattern, with their values.",
+        "SET <parameter> <value> [<parameter> <value> ...]",
+        "    Changes the parameters, all or none.",
+        "RESETSTAT",
+        "    Resets the statistics that INFO reports.",
+        "REWRITE",
+        "    Writes the present values to the configuration file.",
+        "HELP",
+        "    Prints this help.",
+    ];
+    call.reply.array(LINES.len());
+    for line in LINES {
+        call.reply.simple(line);
+    }
+    Ok(())
+}
+
+/// Whether the client is on this machine, for `enable-protected-configs local`.
+fn is_local(client: &Client) -> bool {
+    let address = &client.shared.address;
+    let socket_address = address.parse::<std::net::SocketAddr>();
+    // Other than TCP there is only the unix socket.
+    socket_address.map_or(true, |address| address.ip().to_canonical().is_loopback())
+}
+
+/// Makes the running server follow the directives whose values have changed. Most are read where they are used,
+/// and need nothing here.
+fn apply(server: &Server, config: &Config, changed: &[&'static Directive]) -> Result<(), ApplyError> {
+    let is_changed = |names: &[&str]| changed.iter().any(|directive| names.contains(&directive.name));
+    if is_changed(&["loglevel"]) {
+        server.apply_log_level();
+    }
+    if is_changed(&["maxmemory"]) {
+        server.check_memory();
+    }
+    if is_changed(&["oom-score-adj", "oom-score-adj-values"]) {
+        config.apply_oom_score()?;
+    }
+    if is_changed(&["maxclients"]) {
+        open_files::allow_clients(config.maxclients()).map_err(|possible| ApplyError {
+            directive: "maxclients",
+            reason: format!(
+                "The operating system is not able to handle the specified number of clients, try with {possible}"
+            ),
+        })?;
+    }
+    if is_changed(&["port", "bind"]) {
+        server.listen_requests.listen_anew().map_err(|error| {
+            tracing::warn!(%error, "listening anew failed");
+            if is_changed(&["port"]) {
+                ApplyError {
+                    directive: "port",
+                    reason: "Unable to listen on this port. Check server logs.".to_owned(),
+                }
+            } else {
+                ApplyError { directive: "bind", reason: "Failed to bind to specified addresses.".to_owned() }
+            }
+        })?;
+    }
+    Ok(())
+}

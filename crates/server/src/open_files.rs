@@ -1,0 +1,50 @@
+//! The operating system's limit on open files, of which every client needs one.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Files the server has open besides clients: listeners, event loops, the log, files being written
+/// (Redis: `CONFIG_MIN_RESERVED_FDS`), and what each thread has.
+const RESERVED: u64 = 32 + 4 * 64;
+
+/// Raises the limit so far that `clients` clients can be connected.
+///
+/// # Errors
+/// The number of clients that are possible, when it is smaller.
+pub fn allow_clients(clients: usize) -> Result<(), usize> {
+    let needed = clients as u64 + RESERVED;
+    let limit = getrlimit(Resource::Nofile);
+    let reached = |limit: Option<u64>| limit.is_none_or(|limit| limit >= needed);
+    if reached(limit.current) {
+        return Ok(());
+    }
+    // A privileged process may raise the hard limit, too.
+    let raised = limit.maximum.map(|maximum| maximum.max(needed));
+    let wanted = Rlimit { current: Some(needed), maximum: raised };
+    if setrlimit(Resource::Nofile, wanted).is_ok() {
+        return Ok(());
+    }
+    if reached(limit.maximum) {
+        let within = Rlimit { current: Some(needed), maximum: limit.maximum };
+        if setrlimit(Resource::Nofile, within).is_ok() {
+            return Ok(());
+        }
+    }
+    let most = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    // Where even this fails the limit stays as it was, and that is what is answered.
+    let _ = setrlimit(Resource::Nofile, most);
+    let current = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    Err(current.saturating_sub(RESERVED).max(1) as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_possible_is_answered() {
+        allow_clients(1).expect("every system has so many files");
+        // More than any kernel allows (fs.nr_open is at most 2^31).
+        let possible = allow_clients(1 << 40).expect_err("no system has so many");
+        assert!(possible > 0 && allow_clients(possible).is_ok(), "{possible}");
+    }
+}
