@@ -9,7 +9,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::ids::{Blob, FlightId, Generation, NodeId, NodeSet, OpId, Stamp, Version, ViewId};
-use crate::message::Part;
+use crate::interface::ClientError;
+use crate::message::{Alignment, Part};
 use crate::values::Entry;
 
 /// Versions and subscribers of a copy.
@@ -34,12 +35,19 @@ pub struct Meta {
 }
 
 impl Meta {
-    /// Whether the value contains the entry. Only for dots of the same birth.
+    /// Whether the value contains an entry of a copy with the same birth that shares the history up to `stable`.
     pub fn contains(&self, dot: Version) -> bool {
-        if dot.epoch == self.version.epoch {
-            return dot.seq <= self.version.seq;
-        }
-        dot.seq <= self.stable.seq || self.covers.get(&dot.epoch).is_some_and(|seq| dot.seq <= *seq)
+        dot.seq <= self.stable.seq || self.covers_dot(dot)
+    }
+
+    /// Whether the value contains an entry, judged by its epoch alone.
+    pub fn covers_dot(&self, dot: Version) -> bool {
+        let seq = if dot.epoch == self.version.epoch {
+            Some(&self.version.seq)
+        } else {
+            self.covers.get(&dot.epoch)
+        };
+        seq.is_some_and(|seq| dot.seq <= *seq)
     }
 
     /// Moves on to the next entry.
@@ -207,8 +215,6 @@ pub(crate) struct Copy {
     pub(crate) prepared: Option<FlightId>,
     /// Reads wait until this is confirmed to be everywhere.
     pub(crate) invalid: Option<Invalid>,
-    /// The store wants the memory back.
-    pub(crate) evicting: bool,
 }
 
 /// Why a copy may not be read.
@@ -234,6 +240,10 @@ pub(crate) struct Owning {
     /// The last origin and how many operations came from it in a row.
     pub(crate) run: Option<(NodeId, u32)>,
     pub(crate) waiters: VecDeque<(NodeId, u64)>,
+    /// What other nodes were told in this view about operations that left no entry.
+    pub(crate) answers: BTreeMap<OpId, Result<Blob, ClientError>>,
+    /// The version at which a waiter was last woken: one write wakes one.
+    pub(crate) woken_seq: Option<u64>,
 }
 
 /// What stands in a key's queue.
@@ -242,7 +252,8 @@ pub(crate) enum Queued {
     Op(OpId),
     Pin(OpId),
     Grant(NodeId),
-    Join(NodeId),
+    /// Joiner and the name of its touch.
+    Join(NodeId, u64),
     Leave(NodeId),
     Expire,
     /// The last copy is to be deleted.
@@ -255,7 +266,7 @@ pub(crate) enum Queued {
 pub(crate) enum Busy {
     Flight(FlightId),
     Regroup(Box<Regroup>),
-    Align { round: u64, waiting: NodeSet, sent_ms: u64, then_join: Option<NodeId> },
+    Align(Box<Aligning>),
     Leaving { node: NodeId, sent_ms: u64 },
     Granting { to: NodeId, sent_ms: u64 },
 }
@@ -268,6 +279,16 @@ pub(crate) struct Regroup {
     pub(crate) states: BTreeMap<NodeId, CopyState>,
     /// Batches that have to be settled first.
     pub(crate) settling: BTreeSet<FlightId>,
+    pub(crate) sent_ms: u64,
+}
+
+/// Messages that bring the other copies up to date, until all have answered.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Aligning {
+    pub(crate) round: u64,
+    pub(crate) waiting: NodeSet,
+    pub(crate) all: NodeSet,
+    pub(crate) bodies: BTreeMap<NodeId, Alignment>,
     pub(crate) sent_ms: u64,
 }
 
@@ -284,7 +305,6 @@ impl Copy {
             generation,
             prepared: None,
             invalid: None,
-            evicting: false,
         }
     }
 

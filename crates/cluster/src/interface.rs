@@ -37,8 +37,6 @@ pub enum Input {
     Forget(NodeId),
     /// This node leaves for good; the caller has evicted its keys before.
     Leave,
-    /// Something sent to this peer was lost with its stream.
-    StreamBroken(NodeId),
 }
 
 /// What kind of operation a request is; the classes of the design.

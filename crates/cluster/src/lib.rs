@@ -10,14 +10,30 @@
 
 pub mod config;
 mod copy;
+mod directory;
+mod exec;
+mod heal;
 pub mod ids;
+mod install;
 pub mod interface;
 pub mod key;
+mod leave;
+mod membership;
 pub mod merge;
 pub mod message;
 pub mod mutant;
+pub mod node;
+mod operation;
+mod regroup;
+mod settle;
+mod table;
+pub mod tally;
+mod token;
 pub mod values;
+pub mod view;
+mod wait;
 pub mod wire;
+mod write;
 
 pub use config::{Config, Limits, Timers};
 pub use copy::{CopyState, Done, Log, Meta, PreparedPart, Whole};
@@ -26,4 +42,7 @@ pub use interface::{Action, Answer, Class, ClientError, Evicted, Input, Request,
 pub use key::{Key, Slot};
 pub use message::{Base, BaseTag, Envelope, Message};
 pub use mutant::Mutant;
+pub use node::{CopyInfo, Node};
+pub use tally::{Rule, Tally};
 pub use values::{Entry, EntryOp, Executed, MergeInput, Values};
+pub use view::View;

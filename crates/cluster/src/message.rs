@@ -47,12 +47,23 @@ pub struct Base {
     pub flush: u64,
     /// Its members and which life of each.
     pub members: BTreeMap<NodeId, Incarnation>,
+    /// The generation that took each member in; differs when a member was dropped and came back.
+    pub since: BTreeMap<NodeId, Generation>,
 }
 
 impl Base {
     /// The members without their incarnations.
     pub fn nodes(&self) -> NodeSet {
         self.members.keys().copied().collect()
+    }
+
+    /// Members that have been in all bases from `earlier` to this one.
+    pub fn kept_from(&self, earlier: &Self) -> NodeSet {
+        let same = |node: &&NodeId| {
+            self.members.get(node) == earlier.members.get(node)
+                && self.since.get(node) == earlier.since.get(node)
+        };
+        self.members.keys().filter(same).copied().collect()
     }
 
     /// Whether exactly this life of the node is a member.
@@ -72,6 +83,15 @@ pub struct Part {
     pub entries: Vec<Entry>,
     /// Subscribers from here on.
     pub subscribers: NodeSet,
+}
+
+/// What a holder tells the home of its copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Held {
+    /// The last entry applied.
+    pub version: Version,
+    /// The owner, when the key is already regrouped in this view.
+    pub owner: Option<NodeId>,
 }
 
 /// What a node knows of a batch of class X.
@@ -212,18 +232,24 @@ pub enum Message {
     Touch {
         /// The key.
         key: Key,
+        /// Names the touch; an answer to an earlier one does not count.
+        nonce: u64,
     },
     /// Home -> member: do you hold this key?
     Query {
         /// The key.
         key: Key,
+        /// Names the question.
+        round: u64,
     },
     /// Member -> home.
     Holding {
         /// The key.
         key: Key,
-        /// The version of the copy, when there is one.
-        version: Option<Version>,
+        /// The question answered.
+        round: u64,
+        /// The copy, when there is one.
+        held: Option<Held>,
     },
     /// Home -> toucher: nobody holds it, you own it.
     Create {
@@ -231,6 +257,8 @@ pub enum Message {
         key: Key,
         /// Members of the base that could not be asked.
         doubt: NodeSet,
+        /// The touch answered.
+        nonce: u64,
     },
     /// Home -> holder: you own it; bring these together.
     Own {
@@ -245,6 +273,8 @@ pub enum Message {
         key: Key,
         /// Who.
         joiner: NodeId,
+        /// Its touch.
+        nonce: u64,
     },
     /// Owner -> home: I own it now; or nobody holds it any more.
     Owned {
@@ -261,8 +291,8 @@ pub enum Message {
         key: Key,
         /// Birth of the owner's copy: a copy born elsewhere sends its whole value.
         birth: FlightId,
-        /// Where the owner's log begins.
-        stable: Version,
+        /// The owner's log is incomplete: send the whole value in any case.
+        whole: bool,
     },
     /// Holder -> new owner.
     RegroupState {
@@ -427,6 +457,8 @@ pub enum Message {
         subscribers: NodeSet,
         /// Who is waiting for the key: (node, its ticket).
         waiters: Vec<(NodeId, u64)>,
+        /// Answers given in this view to operations that left no entry.
+        answers: BTreeMap<OpId, Result<Blob, ClientError>>,
     },
     /// New owner -> old owner.
     GrantAck {

@@ -8,7 +8,7 @@ use crate::ids::{
 };
 use crate::interface::{Class, ClientError, Watch};
 use crate::key::Key;
-use crate::message::{Alignment, Base, BaseTag, Envelope, Forwarded, Message, Outcome, Part};
+use crate::message::{Alignment, Base, BaseTag, Envelope, Forwarded, Held, Message, Outcome, Part};
 use crate::values::{Entry, EntryOp};
 
 impl Wire for NodeId {
@@ -111,7 +111,7 @@ structs! {
     FlightId { view, node, number }
     Stamp { wall_ms, logical, node }
     BaseTag { generation, born, cluster }
-    Base { tag, flush, members }
+    Base { tag, flush, members, since }
     Entry { dot, stamp, effects, origin, rebase }
     EntryOp { id, floor, reply }
     Part { key, prior, entries, subscribers }
@@ -120,6 +120,7 @@ structs! {
     Log { entries, overflow }
     Done { floors, replies }
     Whole { snapshot }
+    Held { version, owner }
     CopyState { meta, log, done, prepared, value }
     Forwarded { op, floor, class, keys, command, watches, hops }
     Envelope { from, incarnation, to, view, message }
@@ -141,14 +142,14 @@ enums! {
         7 Over { dead },
         10 Report { previous, full, part, parts, keys },
         11 Reported { again },
-        12 Touch { key },
-        13 Query { key },
-        14 Holding { key, version },
-        15 Create { key, doubt },
+        12 Touch { key, nonce },
+        13 Query { key, round },
+        14 Holding { key, round, held },
+        15 Create { key, doubt, nonce },
         16 Own { key, holders },
-        17 Join { key, joiner },
+        17 Join { key, joiner, nonce },
         18 Owned { key, gone },
-        20 RegroupAsk { key, birth, stable },
+        20 RegroupAsk { key, birth, whole },
         21 RegroupState { key, state },
         22 Align { key, round, meta, body },
         23 AlignAck { key, round },
@@ -171,7 +172,7 @@ enums! {
         51 Answered { op, result },
         52 Redirect { op, owner },
         53 TokenRequest { key, to },
-        54 Grant { key, tenure, version, stable, subscribers, waiters },
+        54 Grant { key, tenure, version, stable, subscribers, waiters, answers },
         55 GrantAck { key, tenure },
         60 WaitFor { key, node, ticket },
         61 WaitOver { key, node, ticket },

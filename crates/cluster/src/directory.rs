@@ -1,0 +1,475 @@
+//! The directory: the home of a slot knows the names of the slot's keys, who holds them, and who owns them.
+//!
+//! Invariants:
+//! - What a home knows of holders is a superset: a node is entered before it is given a copy, and taken out only
+//!   when it says that it has none.
+//! - A home appoints an owner at most once per key and view, after every node that may hold the key has answered,
+//!   and never while one of them knows the key to be owned in this view already. There is one home per slot and
+//!   view, hence one token.
+//! - Whoever answers "I do not hold it" voids its own pending touch, so a late `Create` cannot make a second owner.
+//!
+//! After a view change members report the names they hold to homes they had not reported to before.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::copy::{Copy, Meta, Role};
+use crate::ids::{FlightId, NodeId, NodeSet, Version, ViewId};
+use crate::key::{Key, mix};
+use crate::message::{Held, Message};
+use crate::mutant::Mutant;
+use crate::node::Node;
+use crate::table::Table;
+use crate::tally::Rule;
+use crate::values::Values;
+
+/// What a home keeps.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Directory {
+    entries: Table<DirEntry>,
+    /// Keys with an entry that has something to repeat.
+    asking: BTreeSet<Key>,
+    /// Members whose reports are complete.
+    reported: NodeSet,
+    /// Parts of reports received so far.
+    parts: BTreeMap<NodeId, BTreeSet<u32>>,
+    /// Homes that have not acknowledged this node's report, and whether they want everything.
+    unreported: BTreeMap<NodeId, bool>,
+    report_sent_ms: u64,
+    /// Keys created or joined here that a home may only know from this view on.
+    next_round: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct DirEntry {
+    holders: NodeSet,
+    owner: Option<NodeId>,
+    /// The owner was named by this home in answer to this touch, and not heard of since.
+    created: Option<(NodeId, u64)>,
+    appointed: Option<NodeSet>,
+    question: Option<Question>,
+    touchers: BTreeMap<NodeId, u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Question {
+    round: u64,
+    waiting: NodeSet,
+    found: BTreeMap<NodeId, Held>,
+    sent_ms: u64,
+}
+
+impl Directory {
+    /// Begins a view in which nobody holds anything yet.
+    pub(crate) fn start_complete(&mut self, members: NodeSet) {
+        self.reported = members;
+    }
+
+    pub(crate) fn clear(&mut self) {
+        *self = Self { next_round: self.next_round, ..Self::default() };
+    }
+
+    /// Names known at this home, in order.
+    fn names(&self) -> Vec<Key> {
+        self.entries.keys()
+    }
+}
+
+impl<V: Values> Node<V> {
+    /// The home of a key in the installed view.
+    pub fn home_of(&self, key: &Key) -> Option<NodeId> {
+        key.slot().home(self.membership.view.members)
+    }
+
+    /// Names of keys this node is home of: what SCAN walks.
+    pub fn names(&self) -> Vec<Key> {
+        self.directory.names()
+    }
+
+    // The member's side.
+
+    /// Asks the key's home for its owner, unless that is under way.
+    pub(crate) fn touch(&mut self, key: &Key) {
+        if self.touches.contains_key(key) || !self.is_serving() {
+            return;
+        }
+        let nonce = self.next_nonce();
+        self.touches.insert(key.clone(), (nonce, self.now.mono_ms));
+        self.send_touch(key, nonce);
+    }
+
+    fn next_nonce(&mut self) -> u64 {
+        // The high bit tells a touch from an owner's own alignment round.
+        mix((self.next_number() << 8) | u64::from(self.config.id.0)) | 1 << 63
+    }
+
+    fn send_touch(&mut self, key: &Key, nonce: u64) {
+        if let Some(home) = self.home_of(key) {
+            self.send(home, Message::Touch { key: key.clone(), nonce });
+        }
+    }
+
+    /// Reports names after a view change: to homes that are new to this node's slots, or everything when asked to.
+    pub(crate) fn start_reports(&mut self) {
+        let members = self.membership.view.members;
+        self.directory.unreported = members.iter().map(|home| (home, false)).collect();
+        self.send_reports();
+    }
+
+    fn send_reports(&mut self) {
+        self.directory.report_sent_ms = self.now.mono_ms;
+        let (previous, old_members) = self.membership.previous;
+        let members = self.membership.view.members;
+        let pending = self.directory.unreported.clone();
+        if pending.is_empty() {
+            return;
+        }
+        let mut names: BTreeMap<NodeId, Vec<Key>> = BTreeMap::new();
+        for key in self.copies.keys() {
+            let Some(home) = key.slot().home(members) else { continue };
+            let moved = key.slot().home(old_members) != Some(home);
+            if pending.get(&home).is_some_and(|full| *full || moved) {
+                names.entry(home).or_default().push(key);
+            }
+        }
+        let chunk = self.config.limits.report_max.max(1);
+        for (home, full) in pending {
+            let keys = names.remove(&home).unwrap_or_default();
+            let parts = keys.len().div_ceil(chunk).max(1) as u32;
+            for part in 0..parts {
+                let keys = keys.iter().skip(part as usize * chunk).take(chunk).cloned().collect();
+                self.send(home, Message::Report { previous, full, part, parts, keys });
+            }
+        }
+    }
+
+    pub(crate) fn on_reported(&mut self, from: NodeId, again: bool) {
+        match self.directory.unreported.get_mut(&from) {
+            Some(full) if again && !*full => {
+                *full = true;
+                self.send_reports();
+            }
+            Some(_) if !again => {
+                self.directory.unreported.remove(&from);
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn on_query(&mut self, from: NodeId, key: Key, round: u64) {
+        let view = self.membership.view.id;
+        let me = self.config.id;
+        let held = self.copy_now(&key).map(|copy| Held {
+            version: copy.meta.version,
+            owner: copy.owner(view, me).map(|owner| if copy.owning(view).is_some() { me } else { owner }),
+        });
+        if held.is_none() {
+            self.void_touch(&key);
+        }
+        self.send(from, Message::Holding { key, round, held });
+    }
+
+    /// Having said that it holds nothing, this node must not be made an owner by an answer to an earlier touch.
+    fn void_touch(&mut self, key: &Key) {
+        if self.touches.contains_key(key) {
+            let nonce = self.next_nonce();
+            self.touches.insert(key.clone(), (nonce, self.now.mono_ms));
+            self.send_touch(key, nonce);
+        }
+    }
+
+    pub(crate) fn on_create(&mut self, key: Key, doubt: NodeSet, nonce: u64) {
+        if self.touches.get(&key).is_none_or(|(mine, _)| *mine != nonce) || self.copies.contains(&key) {
+            return;
+        }
+        self.touches.remove(&key);
+        let view = &self.membership.view;
+        let version = Version { generation: view.base.tag.generation, epoch: view.id, seq: 0 };
+        let birth = FlightId { view: view.id, node: self.config.id, number: 0 };
+        let number = self.next_number();
+        let meta = Meta {
+            birth: FlightId { number, ..birth },
+            version,
+            stable: version,
+            subscribers: NodeSet::only(self.config.id),
+            doubt,
+            lost: NodeSet::EMPTY,
+            covers: BTreeMap::new(),
+            written: Default::default(),
+        };
+        let mut copy = Copy::new(meta, self.membership.view.id);
+        copy.role = Role::Owner(Box::default());
+        self.copies.insert(key.clone(), copy);
+        self.count(if doubt.is_empty() { Rule::Created } else { Rule::CreatedInDoubt });
+        self.tell_owned(&key, false);
+        self.key_changed(&key);
+    }
+
+    /// Tells the home who owns the key now.
+    pub(crate) fn tell_owned(&mut self, key: &Key, gone: bool) {
+        if let Some(home) = self.home_of(key) {
+            self.send(home, Message::Owned { key: key.clone(), gone });
+        }
+    }
+
+    /// A join that reached a node which is not the owner goes on to the one it believes to be.
+    pub(crate) fn on_join(&mut self, from: NodeId, key: Key, joiner: NodeId, nonce: u64) {
+        let view = self.membership.view.id;
+        let me = self.config.id;
+        let queue_max = self.config.limits.queue_max;
+        match self.copy_now(&key) {
+            None => {
+                self.tell_owned(&key, true);
+                self.void_touch(&key);
+            }
+            Some(copy) => match copy.owner(view, me) {
+                Some(owner) if owner == me => {
+                    if let Some(owning) = copy.owning_mut(view) {
+                        owning.join(joiner, nonce, queue_max);
+                    }
+                    self.work.insert(key);
+                }
+                Some(owner) if owner != joiner && owner != from => {
+                    self.send(owner, Message::Join { key, joiner, nonce })
+                }
+                _ => {}
+            },
+        }
+    }
+
+    // The home's side.
+
+    pub(crate) fn on_report(
+        &mut self,
+        from: NodeId,
+        previous: ViewId,
+        full: bool,
+        (part, parts): (u32, u32),
+        keys: Vec<Key>,
+    ) {
+        // "Only moved slots" is enough when home and member come from the same view; otherwise one of them has missed
+        // a view in which the other's knowledge changed.
+        if !full && previous != self.membership.previous.0 {
+            self.send(from, Message::Reported { again: true });
+            return;
+        }
+        for key in keys {
+            self.directory.entries.entry_or(&key, DirEntry::default).holders.insert(from);
+        }
+        let seen = self.directory.parts.entry(from).or_default();
+        seen.insert(part);
+        if seen.len() >= parts as usize {
+            self.send(from, Message::Reported { again: false });
+            self.directory.reported.insert(from);
+        }
+    }
+
+    /// Forgets who owns what: tokens die with the view.
+    pub(crate) fn restart_directory(&mut self) {
+        let members = self.membership.view.members;
+        let me = self.config.id;
+        let directory = &mut self.directory;
+        directory.asking.clear();
+        directory.parts.clear();
+        directory.reported = NodeSet::EMPTY;
+        for key in directory.names() {
+            if key.slot().home(members) != Some(me) {
+                directory.entries.remove(&key);
+            } else if let Some(entry) = directory.entries.get_mut(&key) {
+                *entry = DirEntry { holders: entry.holders, ..DirEntry::default() };
+            }
+        }
+    }
+
+    pub(crate) fn on_touch(&mut self, from: NodeId, key: Key, nonce: u64) {
+        let members = self.membership.view.members;
+        if key.slot().home(members) != Some(self.config.id) {
+            return;
+        }
+        let entry = self.directory.entries.entry_or(&key, DirEntry::default);
+        if entry.question.is_some() {
+            entry.touchers.insert(from, nonce);
+            return;
+        }
+        match entry.owner {
+            Some(owner) => {
+                entry.holders.insert(from);
+                if let Some((creator, created)) = entry.created.filter(|(creator, _)| *creator == from) {
+                    // The answer was lost; a touch with another name has voided it and comes with a new question.
+                    if created == nonce {
+                        let doubt = self.doubt_of_creation();
+                        self.send(creator, Message::Create { key, doubt, nonce });
+                        return;
+                    }
+                }
+                if let Some(holders) = entry.appointed.filter(|_| owner == from) {
+                    self.send(owner, Message::Own { key, holders });
+                } else {
+                    self.send(owner, Message::Join { key, joiner: from, nonce });
+                }
+            }
+            None => {
+                entry.touchers.insert(from, nonce);
+                self.ask_holders(&key);
+            }
+        }
+    }
+
+    /// Asks everyone who may hold the key.
+    fn ask_holders(&mut self, key: &Key) {
+        let members = self.membership.view.members;
+        let complete =
+            members.is_subset(self.directory.reported) || self.config.without(Mutant::AbsentBeforeReports);
+        self.directory.next_round += 1;
+        let round = self.directory.next_round;
+        let now = self.now.mono_ms;
+        let Some(entry) = self.directory.entries.get_mut(key) else { return };
+        let asked = if complete { entry.holders & members } else { members };
+        entry.question = Some(Question { round, waiting: asked, found: BTreeMap::new(), sent_ms: now });
+        self.directory.asking.insert(key.clone());
+        for node in asked.iter() {
+            self.send(node, Message::Query { key: key.clone(), round });
+        }
+        if asked.is_empty() {
+            self.conclude(key);
+        }
+    }
+
+    pub(crate) fn on_holding(&mut self, from: NodeId, key: Key, round: u64, held: Option<Held>) {
+        let Some(entry) = self.directory.entries.get_mut(&key) else { return };
+        let Some(question) = entry.question.as_mut().filter(|question| question.round == round) else {
+            return;
+        };
+        if !question.waiting.contains(from) {
+            return;
+        }
+        question.waiting.remove(from);
+        match held {
+            Some(held) => {
+                question.found.insert(from, held);
+                entry.holders.insert(from);
+            }
+            None => entry.holders.remove(from),
+        }
+        if question.waiting.is_empty() {
+            self.conclude(&key);
+        }
+    }
+
+    fn doubt_of_creation(&self) -> NodeSet {
+        if self.config.without(Mutant::CreateWithoutDoubt) {
+            NodeSet::EMPTY
+        } else {
+            self.membership.view.missing()
+        }
+    }
+
+    /// Everyone has answered: names an owner, or lets the first toucher create the key.
+    fn conclude(&mut self, key: &Key) {
+        let doubt = self.doubt_of_creation();
+        let lowest = self.config.without(Mutant::LowestSurvives);
+        let Some(entry) = self.directory.entries.get_mut(key) else { return };
+        let Some(question) = entry.question.take() else { return };
+        let owned = question.found.iter().find(|(node, held)| held.owner == Some(**node));
+        if let Some((owner, _)) = owned {
+            entry.owner = Some(*owner);
+            entry.appointed = None;
+            entry.created = None;
+        } else if question.found.values().any(|held| held.owner.is_some()) {
+            // The token is on its way between two holders; ask again a little later.
+            entry.question = Some(Question { waiting: NodeSet::EMPTY, found: BTreeMap::new(), ..question });
+            return;
+        } else if question.found.is_empty() {
+            let Some((creator, nonce)) = entry.touchers.pop_first() else {
+                self.directory.asking.remove(key);
+                return;
+            };
+            entry.holders.insert(creator);
+            entry.owner = Some(creator);
+            entry.created = Some((creator, nonce));
+            entry.appointed = None;
+            self.send(creator, Message::Create { key: key.clone(), doubt, nonce });
+        } else {
+            let preferred = |node: &NodeId| entry.touchers.contains_key(node);
+            let best =
+                question.found.iter().max_by_key(|(node, held)| (held.version, preferred(node), **node));
+            let worst = question.found.iter().min_by_key(|(node, held)| (held.version, **node));
+            let Some((owner, _)) = (if lowest { worst } else { best }) else { return };
+            let (owner, holders) = (*owner, question.found.keys().copied().collect::<NodeSet>());
+            entry.owner = Some(owner);
+            entry.created = None;
+            entry.appointed = Some(holders);
+            // Holders are brought in by the regroup; only strangers have to join.
+            entry.touchers.retain(|node, _| !holders.contains(*node));
+            self.send(owner, Message::Own { key: key.clone(), holders });
+        }
+        self.directory.asking.remove(key);
+        let Some(entry) = self.directory.entries.get_mut(key) else { return };
+        let joiners = std::mem::take(&mut entry.touchers);
+        let Some(owner) = entry.owner else { return };
+        for (joiner, nonce) in joiners {
+            if let Some(entry) = self.directory.entries.get_mut(key) {
+                entry.holders.insert(joiner);
+            }
+            self.send(owner, Message::Join { key: key.clone(), joiner, nonce });
+        }
+    }
+
+    pub(crate) fn on_owned(&mut self, from: NodeId, key: Key, gone: bool) {
+        let Some(entry) = self.directory.entries.get_mut(&key) else { return };
+        if !gone {
+            entry.holders.insert(from);
+            entry.owner = Some(from);
+            entry.created = None;
+            entry.appointed = None;
+        } else if entry.owner == Some(from) {
+            entry.owner = None;
+            entry.created = None;
+            entry.appointed = None;
+        }
+    }
+
+    pub(crate) fn directory_tick(&mut self) {
+        let now = self.now.mono_ms;
+        let retry = self.config.timers.retry_ms;
+        let view = self.membership.view.id;
+        let due: Vec<(Key, u64)> = self
+            .touches
+            .iter_mut()
+            .filter(|(_, (_, sent))| now >= *sent + retry)
+            .map(|(key, (nonce, sent))| {
+                *sent = now;
+                (key.clone(), *nonce)
+            })
+            .collect();
+        for (key, nonce) in due {
+            let me = self.config.id;
+            if self.copy_now(&key).is_some_and(|copy| copy.owner(view, me).is_some()) {
+                self.touches.remove(&key);
+            } else {
+                self.send_touch(&key, nonce);
+            }
+        }
+        if now >= self.directory.report_sent_ms + retry {
+            self.send_reports();
+        }
+        for key in self.directory.asking.clone() {
+            let Some(question) =
+                self.directory.entries.get_mut(&key).and_then(|entry| entry.question.as_mut())
+            else {
+                self.directory.asking.remove(&key);
+                continue;
+            };
+            if now < question.sent_ms + retry {
+                continue;
+            }
+            question.sent_ms = now;
+            let (round, waiting) = (question.round, question.waiting);
+            if waiting.is_empty() {
+                self.ask_holders(&key);
+            }
+            for node in waiting.iter() {
+                self.send(node, Message::Query { key: key.clone(), round });
+            }
+        }
+    }
+}

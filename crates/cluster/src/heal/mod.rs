@@ -1,0 +1,199 @@
+//! Healing: forks become one history again.
+//!
+//! One node computes the merge, everyone else copies its outcome, so convergence needs no algebra. A fork inside the
+//! base is merged while the key is regrouped; a fork of a node that was expired is kept by that node (`stash`), sent
+//! to the owner once the node is back, and merged as an ordered write.
+//!
+//! Invariant: an entry is merged once. What a value contains is known per epoch ([`Meta::covers`]), and an operation
+//! that ran on both sides of a partition under one name counts once.
+//!
+//! [`Meta::covers`]: crate::copy::Meta
+
+use crate::copy::{CopyState, PreparedPart, Queued};
+use crate::ids::{NodeId, Stamp, Version};
+use crate::key::Key;
+use crate::message::Message;
+use crate::mutant::Mutant;
+use crate::node::Node;
+use crate::tally::Rule;
+use crate::values::{Entry, MergeInput, Values};
+use crate::write::After;
+
+impl<V: Values> Node<V> {
+    /// Merges what another copy has and this one, owned here, lacks. True if there was a fork.
+    ///
+    /// `in_base`: the other copy belongs to a member that never left the base, so everything up to the common stable
+    /// version is shared.
+    pub(crate) fn merge_copy(&mut self, key: &Key, other: &CopyState, in_base: bool) -> bool {
+        let Some(copy) = self.copies.get(key) else { return false };
+        let same_birth = copy.meta.birth == other.meta.birth;
+        let contained = |dot: Version| {
+            if same_birth && in_base { copy.meta.contains(dot) } else { copy.meta.covers_dot(dot) }
+        };
+        let overflow = copy.log.overflow || other.log.overflow;
+        if contained(other.meta.version) || self.config.without(Mutant::DropForks) {
+            self.absorb(key, other);
+            return false;
+        }
+        let common = if same_birth { copy.meta.stable.seq.min(other.meta.stable.seq) } else { 0 };
+        let known = |entry: &&Entry| {
+            let ran_here =
+                entry.origin.as_ref().is_some_and(|origin| copy.done.replies.contains_key(&origin.id));
+            !contained(entry.dot) && !ran_here
+        };
+        let loser: Vec<Entry> = other.log.entries.iter().filter(known).cloned().collect();
+        let shared = |entry: &&Entry| other.log.entries.iter().any(|theirs| theirs.dot == entry.dot);
+        let winner: Vec<Entry> = copy
+            .log
+            .entries
+            .iter()
+            .filter(|entry| entry.dot.seq > common && !shared(entry))
+            .cloned()
+            .collect();
+        // Both logs start from the same value: the stable one of a common birth, or the absence before two births.
+        let shared_base = if same_birth {
+            in_base || copy.meta.stable.seq <= other.meta.stable.seq
+        } else {
+            copy.meta.stable.seq == 0 && other.meta.stable.seq == 0
+        };
+        let input = MergeInput {
+            key,
+            winner: &winner,
+            loser: &loser,
+            loser_value: other.value.as_ref().and_then(|whole| whole.snapshot.as_ref()),
+            shared_base,
+            overflow,
+            winner_stamp: copy.meta.written,
+            loser_stamp: other.meta.written,
+        };
+        let effects = self.values.merge(&input);
+        self.append_merged(key, effects, other.meta.written);
+        self.absorb(key, other);
+        true
+    }
+
+    /// Takes over what the other copy contained and which operations it had answered.
+    fn absorb(&mut self, key: &Key, other: &CopyState) {
+        if let Some(copy) = self.copies.get_mut(key) {
+            copy.meta.absorb(&other.meta);
+            copy.done.absorb(&other.done);
+        }
+    }
+
+    /// Applies the effects of a merge and appends them as one entry.
+    fn append_merged(&mut self, key: &Key, effects: Vec<crate::ids::Blob>, seen: Stamp) {
+        self.see_stamp(seen);
+        let stamp = self.next_stamp();
+        for effect in &effects {
+            self.values.apply(key, effect, stamp);
+        }
+        let Some(prior) = self.copies.get(key).map(|copy| copy.meta.version) else { return };
+        let entry = Entry { dot: self.next_dot(prior, 0), stamp, effects, origin: None, rebase: true };
+        self.append_all(key, &[entry]);
+    }
+
+    /// Brings a settled batch into the copy of this node, which regroups the key.
+    pub(crate) fn apply_settled(&mut self, key: &Key, prepared: &PreparedPart) {
+        let part = &prepared.part;
+        let Some(last) = part.entries.last() else { return };
+        let Some(copy) = self.copies.get(key) else { return };
+        if !copy.meta.contains(last.dot) {
+            if copy.meta.version == part.prior {
+                for entry in &part.entries {
+                    for effect in &entry.effects {
+                        self.values.apply(key, effect, entry.stamp);
+                    }
+                }
+                self.append_all(key, &part.entries);
+            } else {
+                let since: Vec<Entry> =
+                    copy.log.entries.iter().filter(|entry| entry.dot.seq > part.prior.seq).cloned().collect();
+                let stamp = part.entries.iter().map(|entry| entry.stamp).max().unwrap_or_default();
+                let input = MergeInput {
+                    key,
+                    winner: &since,
+                    loser: &part.entries,
+                    loser_value: None,
+                    shared_base: true,
+                    overflow: false,
+                    winner_stamp: copy.meta.written,
+                    loser_stamp: stamp,
+                };
+                let effects = self.values.merge(&input);
+                self.append_merged(key, effects, stamp);
+                if let Some(copy) = self.copies.get_mut(key) {
+                    let covered = copy.meta.covers.entry(last.dot.epoch).or_default();
+                    *covered = last.dot.seq.max(*covered);
+                    part.entries.iter().for_each(|entry| copy.done.learn(entry));
+                }
+            }
+        }
+        if let Some(record) = self.records.get_mut(&prepared.flight) {
+            record.outcome = crate::message::Outcome::Committed;
+            record.parts.retain(|other| other.key != *key);
+            self.doubt_resolved(prepared.flight);
+        }
+        if let Some(copy) = self.copies.get_mut(key).filter(|copy| copy.prepared == Some(prepared.flight)) {
+            copy.prepared = None;
+        }
+        self.drop_closed(prepared.flight);
+    }
+
+    /// Sends forks from before this node was dropped to the keys' owners.
+    pub(crate) fn heal_tick(&mut self) {
+        let now = self.now.mono_ms;
+        let retry = self.config.timers.retry_ms;
+        let (view, me) = (self.membership.view.id, self.config.id);
+        let due: Vec<(Key, Version)> = self
+            .stash
+            .iter()
+            .filter(|(_, stashed)| stashed.sent_ms.is_none_or(|sent| now >= sent + retry))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in due {
+            let key = name.0.clone();
+            let Some(owner) = self.copy_now(&key).and_then(|copy| copy.owner(view, me)) else {
+                self.touch(&key);
+                continue;
+            };
+            if let Some(stashed) = self.stash.get_mut(&name) {
+                stashed.sent_ms = Some(now);
+                let fork = Box::new(stashed.state.clone());
+                self.send(owner, Message::ForkLog { key, fork });
+            }
+        }
+    }
+
+    pub(crate) fn on_fork_log(&mut self, from: NodeId, key: Key, fork: Box<CopyState>) {
+        let view = self.membership.view.id;
+        let queued = self.copy_now(&key).and_then(|copy| copy.owning(view)).map(|owning| {
+            let same = |queued: &Queued| matches!(queued, Queued::Fork(node, _) if *node == from);
+            owning.queue.iter().any(same)
+        });
+        if queued == Some(false) {
+            self.enqueue(&key, Queued::Fork(from, fork));
+        }
+    }
+
+    /// Merges a returned node's fork as an ordered write.
+    pub(crate) fn merge_fork(&mut self, key: &Key, from: NodeId, fork: CopyState) {
+        let Some(copy) = self.copies.get(key) else { return };
+        let prior = copy.meta.version;
+        let version = fork.meta.version;
+        let recipients = copy.meta.subscribers;
+        let merged = self.merge_copy(key, &fork, false);
+        let Some(copy) = self.copies.get_mut(key) else { return };
+        copy.meta.lost.remove(from);
+        if !merged {
+            self.send(from, Message::ForkMerged { key: key.clone(), version });
+            return;
+        }
+        let entries: Vec<Entry> = copy.log.entries.last().cloned().into_iter().collect();
+        self.count(Rule::MergedStash);
+        self.launch_w(key, prior, entries, Vec::new(), recipients, After::Fork(from, version));
+    }
+
+    pub(crate) fn on_fork_merged(&mut self, key: Key, version: Version) {
+        self.stash.remove(&(key, version));
+    }
+}

@@ -1,0 +1,197 @@
+//! Dropping copies: ordered leaves, eviction of a last copy, expiry.
+//!
+//! Invariants: a copy is dropped only after the owner has said so, and the owner says so to one node at a time and
+//! never to itself, so the last copy cannot go by accident; the last copy is deleted by an ordered write; a copy
+//! whose subscribers are not all reachable stays, because it may hold what they lack.
+
+use crate::copy::{Busy, Queued};
+use crate::ids::{NodeId, NodeSet, Version};
+use crate::interface::{Action, Evicted};
+use crate::key::Key;
+use crate::message::Message;
+use crate::mutant::Mutant;
+use crate::node::Node;
+use crate::tally::Rule;
+use crate::values::Values;
+use crate::write::After;
+
+impl<V: Values> Node<V> {
+    pub(crate) fn on_evict(&mut self, key: Key) {
+        if !self.copies.contains(&key) {
+            self.evicted(&key, Evicted::NotHeld);
+        } else if self.config.without(Mutant::DropWithoutLeave) {
+            self.drop_copy(&key);
+            self.evicted(&key, Evicted::Dropped);
+        } else {
+            self.evict_step(&key, true);
+        }
+    }
+
+    fn evicted(&mut self, key: &Key, outcome: Evicted) {
+        self.evicting.remove(key);
+        match outcome {
+            Evicted::Dropped => self.count(Rule::LeftKey),
+            Evicted::Deleted => self.count(Rule::DeletedLast),
+            Evicted::Refused => self.count(Rule::RefusedEviction),
+            Evicted::NotHeld => {}
+        }
+        self.out.push(Action::Evict { key: key.clone(), outcome });
+    }
+
+    fn drop_copy(&mut self, key: &Key) {
+        self.copies.remove(key);
+        self.values.install(key, None);
+        self.unconfirmed.remove(key);
+        self.busy_keys.remove(key);
+        self.key_changed(key);
+    }
+
+    /// Takes an eviction as far as it can go. An owner hands its token over only some time after the `first` step:
+    /// subscribers that want to leave as well can do so meanwhile, instead of passing the token around.
+    fn evict_step(&mut self, key: &Key, first: bool) {
+        self.evicting.insert(key.clone(), self.now.mono_ms);
+        if !self.is_serving() {
+            return;
+        }
+        let (view, members, me) = (self.membership.view.id, self.membership.view.members, self.config.id);
+        let Some(copy) = self.copy_now(key) else {
+            self.evicted(key, Evicted::NotHeld);
+            return;
+        };
+        let Some(owner) = copy.owner(view, me) else {
+            self.touch(key);
+            return;
+        };
+        let others = copy.possible_holders().without(me);
+        let wanted = others.first().map_or(Queued::Delete, Queued::Grant);
+        let can_queue = copy.owning(view).is_some_and(|owning| {
+            let leaves = owning.queue.iter().any(|queued| matches!(queued, Queued::Leave(_)));
+            !leaves && !owning.queue.contains(&wanted) && !owning.hands_over()
+        });
+        if !others.is_subset(members) {
+            self.evicted(key, Evicted::Refused);
+            return;
+        }
+        if owner != me {
+            self.send(owner, Message::LeaveKey { key: key.clone() });
+        } else if can_queue && (others.is_empty() || !first) {
+            self.enqueue(key, wanted);
+        }
+    }
+
+    pub(crate) fn leave_tick(&mut self) {
+        let now = self.now.mono_ms;
+        let retry = self.config.timers.retry_ms;
+        let due: Vec<Key> = self
+            .evicting
+            .iter()
+            .filter(|(_, sent)| now >= **sent + retry)
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in due {
+            self.evict_step(&key, false);
+        }
+    }
+
+    pub(crate) fn on_leave_key(&mut self, from: NodeId, key: Key) {
+        let view = self.membership.view.id;
+        let Some(owning) = self.copy_now(&key).and_then(|copy| copy.owning_mut(view)) else { return };
+        let under_way = owning.queue.contains(&Queued::Leave(from))
+            || matches!(owning.busy, Some(Busy::Leaving { node, .. }) if node == from);
+        if !under_way {
+            self.enqueue(&key, Queued::Leave(from));
+        }
+    }
+
+    /// Tells a subscriber to drop its copy and waits until it has.
+    pub(crate) fn let_leave(&mut self, key: &Key, node: NodeId) {
+        let subscribed = self.copies.get(key).is_some_and(|copy| copy.meta.subscribers.contains(node));
+        if subscribed && node != self.config.id {
+            self.set_busy(key, Busy::Leaving { node, sent_ms: self.now.mono_ms });
+            self.send_may_drop(key, node);
+        }
+    }
+
+    pub(crate) fn send_may_drop(&mut self, key: &Key, node: NodeId) {
+        if let Some(copy) = self.copies.get(key) {
+            let version = copy.meta.version;
+            self.send(node, Message::MayDrop { key: key.clone(), version });
+        }
+    }
+
+    pub(crate) fn on_may_drop(&mut self, from: NodeId, key: Key, version: Version) {
+        let view = self.membership.view.id;
+        let wanted = self.evicting.contains_key(&key);
+        let gone = match self.copy_now(&key) {
+            None => true,
+            Some(copy) => {
+                let idle =
+                    copy.meta.version == version && copy.prepared.is_none() && copy.owning(view).is_none();
+                idle && wanted
+            }
+        };
+        if gone && self.copies.contains(&key) {
+            self.drop_copy(&key);
+            self.evicted(&key, Evicted::Dropped);
+        }
+        self.send(from, Message::Dropped { key, gone });
+    }
+
+    pub(crate) fn on_dropped(&mut self, from: NodeId, key: Key, gone: bool) {
+        let view = self.membership.view.id;
+        let Some(copy) = self.copies.get_mut(&key) else { return };
+        let leaving = copy
+            .owning(view)
+            .is_some_and(|own| matches!(own.busy, Some(Busy::Leaving { node, .. }) if node == from));
+        if !leaving {
+            return;
+        }
+        if gone {
+            copy.meta.subscribers.remove(from);
+            let subscribers = copy.meta.subscribers;
+            self.release(&key);
+            self.order(&key, Vec::new(), false, subscribers, After::Nothing);
+        } else {
+            self.release(&key);
+        }
+    }
+
+    /// Deletes the key when this node is still its only holder.
+    pub(crate) fn delete_last(&mut self, key: &Key) {
+        let Some(copy) = self.copies.get(key) else { return };
+        let last = copy.possible_holders() == NodeSet::only(self.config.id) && copy.prepared.is_none();
+        if !last || !self.evicting.contains_key(key) {
+            return;
+        }
+        if let Some(effect) = self.values.delete(key) {
+            let stamp = self.next_stamp();
+            self.values.apply(key, &effect, stamp);
+        }
+        self.drop_copy(key);
+        self.tell_owned(key, true);
+        self.evicted(key, Evicted::Deleted);
+    }
+
+    /// The store found the key past its deadline. Only the owner deletes; replicas follow.
+    pub(crate) fn on_expire(&mut self, key: Key) {
+        let (view, me) = (self.membership.view.id, self.config.id);
+        let Some(copy) = self.copy_now(&key) else { return };
+        match copy.owning(view) {
+            Some(owning) if owning.queue.contains(&Queued::Expire) => {}
+            Some(_) => {
+                self.enqueue(&key, Queued::Expire);
+            }
+            None if copy.owner(view, me).is_none() => self.touch(&key),
+            None => {}
+        }
+    }
+
+    pub(crate) fn delete_expired(&mut self, key: &Key) {
+        let Some(effect) = self.values.expire(key, self.now.wall_ms) else { return };
+        let stamp = self.next_stamp();
+        self.values.apply(key, &effect, stamp);
+        self.count(Rule::ExpiredKey);
+        let subscribers = self.copies.get(key).map_or(NodeSet::EMPTY, |copy| copy.meta.subscribers);
+        self.order(key, vec![effect], false, subscribers, After::Nothing);
+    }
+}

@@ -1,0 +1,572 @@
+//! Who is there: heartbeats, suspicion, the lease, and the exchange that leads from one view to the next.
+//!
+//! Invariants:
+//! - A node takes part in one view at a time: from its promise of a newer view until an installation it handles no
+//!   data message at all (it is *frozen*).
+//! - The lease holds only while nodes that make up at least half of the accepted base (this node included) have
+//!   echoed a heartbeat this node sent less than `lease_ms` ago, and stand on the very same base. A node that
+//!   accepts a base without some member has not heard that member for `expiry_ms`. The two sets of nodes meet, so
+//!   the lease of a dropped node is over before the base that drops it exists.
+//!
+//! Neighbours: `view` has the rules, `install` does what a new view means for keys and operations.
+
+use std::collections::BTreeMap;
+
+use crate::config::Config;
+use crate::ids::{Generation, Incarnation, NodeId, NodeSet, ViewId};
+use crate::key::mix;
+use crate::message::{Base, BaseTag, Message};
+use crate::mutant::Mutant;
+use crate::node::Node;
+use crate::values::Values;
+use crate::view::{Absence, Candidate, Plan, Quorum, View, may_drop, plan};
+
+/// What a node knows of another.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Peer {
+    incarnation: Incarnation,
+    /// Own clock at the last heartbeat from it.
+    heard_ms: u64,
+    /// Its clock in that heartbeat; `None` until the first.
+    sent_ms: Option<u64>,
+    /// Own clock in the newest own heartbeat it has echoed.
+    echoed_ms: Option<u64>,
+    reach: NodeSet,
+    base: BaseTag,
+    promised: ViewId,
+}
+
+/// A proposal this node has accepted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Accepted {
+    pub(crate) view: ViewId,
+    pub(crate) members: NodeSet,
+    pub(crate) base: Base,
+    pub(crate) previous: Base,
+}
+
+/// A view this node is trying to bring about.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Attempt {
+    view: ViewId,
+    started_ms: u64,
+    flush: bool,
+    candidates: NodeSet,
+    promises: BTreeMap<NodeId, Candidate>,
+    proposal: Option<Plan>,
+    accepts: NodeSet,
+}
+
+/// Everything a node knows about who is there.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Membership {
+    pub(crate) incarnation: Incarnation,
+    pub(crate) view: View,
+    /// The view installed before `view`, and its members.
+    pub(crate) previous: (ViewId, NodeSet),
+    pub(crate) promised: ViewId,
+    pub(crate) accepted: Accepted,
+    pub(crate) installed_ms: u64,
+    /// Peers with an address.
+    pub(crate) known: NodeSet,
+    peers: BTreeMap<NodeId, Peer>,
+    /// Lives up to this one are over.
+    over: BTreeMap<NodeId, Incarnation>,
+    attempt: Option<Attempt>,
+    wanted_since_ms: Option<u64>,
+    next_attempt_ms: u64,
+    heartbeat_ms: Option<u64>,
+    /// The highest view heard of in a refusal.
+    highest: ViewId,
+    pub(crate) left: bool,
+}
+
+impl Membership {
+    pub(crate) fn new(config: &Config) -> Self {
+        let mut membership = Self {
+            incarnation: config.incarnation,
+            view: View::default(),
+            previous: Default::default(),
+            promised: ViewId::default(),
+            accepted: Accepted::default(),
+            installed_ms: 0,
+            known: NodeSet::EMPTY,
+            peers: BTreeMap::new(),
+            over: BTreeMap::new(),
+            attempt: None,
+            wanted_since_ms: None,
+            next_attempt_ms: 0,
+            heartbeat_ms: None,
+            highest: ViewId::default(),
+            left: false,
+        };
+        if config.bootstrap {
+            let born = ViewId { counter: 1, proposer: config.id.0 };
+            let members = [(config.id, config.incarnation)].into();
+            let cluster = mix((config.incarnation.0 << 8) | u64::from(config.id.0));
+            let since = [(config.id, Generation(1))].into();
+            let tag = BaseTag { generation: Generation(1), born, cluster };
+            let base = Base { tag, flush: 0, members, since };
+            membership.adopt(born, base);
+        }
+        membership
+    }
+
+    /// Starts out as if this view had been installed.
+    pub(crate) fn adopt(&mut self, view: ViewId, base: Base) {
+        let members = base.nodes();
+        self.promised = view;
+        self.accepted = Accepted { view, members, base: base.clone(), previous: base.clone() };
+        self.view = View { id: view, members, base };
+        self.known = self.known | members;
+    }
+
+    /// Starts out as if every peer's heartbeat had just been exchanged.
+    pub(crate) fn adopt_peers(&mut self, me: NodeId, now_ms: u64) {
+        let base = self.accepted.base.clone();
+        for (node, incarnation) in base.members.iter().filter(|(node, _)| **node != me) {
+            let peer = Peer {
+                incarnation: *incarnation,
+                heard_ms: now_ms,
+                sent_ms: Some(now_ms),
+                echoed_ms: Some(now_ms),
+                reach: base.nodes(),
+                base: base.tag,
+                promised: self.promised,
+            };
+            self.peers.insert(*node, peer);
+        }
+        self.heartbeat_ms = Some(now_ms);
+    }
+
+    /// Whether a newer view is promised than the one installed.
+    pub(crate) fn frozen(&self) -> bool {
+        self.promised != self.view.id || self.left
+    }
+
+    /// Whether this life of the node is known to be over.
+    pub(crate) fn is_over(&self, node: NodeId, incarnation: Incarnation) -> bool {
+        self.over.get(&node).is_some_and(|over| incarnation <= *over)
+            || self.peers.get(&node).is_some_and(|peer| peer.incarnation > incarnation)
+    }
+}
+
+impl<V: Values> Node<V> {
+    /// Whether X may go on: half of the base has confirmed recently enough that it still counts on this node.
+    pub(crate) fn lease_holds(&self) -> bool {
+        if self.config.without(Mutant::NoFence) {
+            return true;
+        }
+        let membership = &self.membership;
+        let base = &membership.accepted.base;
+        if !base.has(self.config.id, membership.incarnation) {
+            return false;
+        }
+        let any_base = self.config.without(Mutant::LeaseAcrossBases);
+        let support = base.members.iter().filter(|(node, incarnation)| {
+            membership.peers.get(node).is_some_and(|peer| {
+                peer.incarnation == **incarnation
+                    && (peer.base == base.tag || any_base)
+                    && peer
+                        .echoed_ms
+                        .is_some_and(|sent| self.now.mono_ms < sent + self.config.timers.lease_ms)
+            })
+        });
+        2 * (1 + support.count()) >= base.members.len()
+    }
+
+    pub(crate) fn membership_tick(&mut self) {
+        let now = self.now.mono_ms;
+        let timers = self.config.timers;
+        if self.membership.heartbeat_ms.is_none_or(|last| now >= last + timers.heartbeat_ms) {
+            self.send_heartbeats();
+        }
+        if let Some(attempt) = &self.membership.attempt {
+            if now >= attempt.started_ms + timers.propose_ms {
+                self.end_attempt();
+            } else if attempt.proposal.is_none() && now >= attempt.started_ms + timers.propose_ms / 2 {
+                // Whoever has not promised by now stays outside: a part of a clique is a clique.
+                self.propose();
+            }
+        }
+        if self.membership.attempt.is_none() && !self.membership.left {
+            self.consider_view();
+        }
+    }
+
+    pub(crate) fn send_heartbeats(&mut self) {
+        let now = self.now.mono_ms;
+        self.membership.heartbeat_ms = Some(now);
+        if self.membership.left {
+            return;
+        }
+        let reach = self.reach();
+        for node in self.membership.known.without(self.config.id).iter() {
+            let message = Message::Heartbeat {
+                sent_ms: now,
+                echo_ms: self.membership.peers.get(&node).and_then(|peer| peer.sent_ms),
+                reach,
+                base: self.membership.accepted.base.tag,
+                promised: self.membership.promised,
+            };
+            self.send(node, message);
+        }
+    }
+
+    /// This node and everyone it hears.
+    fn reach(&self) -> NodeSet {
+        let recent = |peer: &&Peer| self.now.mono_ms <= peer.heard_ms + self.config.timers.suspect_ms;
+        self.membership
+            .peers
+            .iter()
+            .filter(|(node, peer)| {
+                peer.sent_ms.is_some()
+                    && recent(peer)
+                    && self.membership.over.get(node).is_none_or(|over| peer.incarnation > *over)
+            })
+            .fold(NodeSet::only(self.config.id), |reach, (node, _)| reach.with(*node))
+    }
+
+    pub(crate) fn on_heartbeat(
+        &mut self,
+        from: NodeId,
+        incarnation: Incarnation,
+        (sent_ms, echo_ms): (u64, Option<u64>),
+        reach: NodeSet,
+        (base, promised): (BaseTag, ViewId),
+    ) {
+        let now = self.now.mono_ms;
+        let fresh = Peer {
+            incarnation,
+            heard_ms: now,
+            sent_ms: None,
+            echoed_ms: None,
+            reach,
+            base,
+            promised: ViewId::default(),
+        };
+        let peer = self.membership.peers.entry(from).or_insert_with(|| fresh.clone());
+        if incarnation < peer.incarnation {
+            return;
+        }
+        if incarnation > peer.incarnation {
+            *peer = fresh;
+        }
+        if peer.sent_ms.is_some_and(|newest| sent_ms < newest) {
+            return;
+        }
+        peer.heard_ms = now;
+        peer.sent_ms = Some(sent_ms);
+        // An echo is only good for heartbeats of this life; those of an earlier one lie in its future or were cleared.
+        peer.echoed_ms = peer.echoed_ms.max(echo_ms.filter(|echo| *echo <= now));
+        peer.reach = reach;
+        peer.base = base;
+        peer.promised = promised;
+        // Addresses travel with the heartbeats: whom a peer hears, this node tries as well.
+        self.membership.known = (self.membership.known | reach).with(from);
+    }
+
+    /// Whether this life of a base member may be dropped, as far as this node knows.
+    fn absence(&self, node: NodeId, incarnation: Incarnation) -> Absence {
+        if self.membership.is_over(node, incarnation) {
+            return Absence::Dead;
+        }
+        let silent = self.membership.peers.get(&node).is_some_and(|peer| {
+            peer.incarnation == incarnation && self.now.mono_ms > peer.heard_ms + self.config.timers.expiry_ms
+        });
+        if silent { Absence::Silent } else { Absence::Missing }
+    }
+
+    fn quorum(&self) -> Quorum {
+        Quorum { half_expires: self.config.without(Mutant::ExpireByHalf) }
+    }
+
+    /// The largest set of mutually reachable nodes that a greedy walk in node order finds.
+    fn clique(&self) -> NodeSet {
+        let me = self.config.id;
+        let mut clique = NodeSet::only(me);
+        for node in self.reach().without(me).iter() {
+            let Some(peer) = self.membership.peers.get(&node) else { continue };
+            let hears_all = clique.is_subset(peer.reach);
+            let heard_by_all = clique.without(me).iter().all(|other| {
+                self.membership.peers.get(&other).is_some_and(|other| other.reach.contains(node))
+            });
+            if hears_all && heard_by_all {
+                clique.insert(node);
+            }
+        }
+        clique
+    }
+
+    /// Starts an attempt when the installed view is not the one this node could be in.
+    fn consider_view(&mut self) {
+        let now = self.now.mono_ms;
+        let membership = &self.membership;
+        let base = &membership.accepted.base;
+        let me = self.config.id;
+        if base.tag.generation == Generation(0) {
+            return;
+        }
+        let clique = self.clique();
+        let life = |node: NodeId| {
+            if node == me {
+                Some(membership.incarnation)
+            } else {
+                membership.peers.get(&node).map(|peer| peer.incarnation)
+            }
+        };
+        let lives: BTreeMap<NodeId, Incarnation> =
+            clique.iter().filter_map(|node| Some((node, life(node)?))).collect();
+        let present: NodeSet =
+            lives.iter().filter(|(node, life)| base.has(**node, **life)).map(|(node, _)| *node).collect();
+        let missing = base.nodes() - present;
+        let (target, changes_base) = if missing.is_empty() {
+            (clique, lives != base.members)
+        } else {
+            (present, may_drop(base, present, |node, life| self.absence(node, life), self.quorum()))
+        };
+        let outdated = clique
+            .without(me)
+            .iter()
+            .any(|node| membership.peers.get(&node).is_some_and(|peer| peer.base > base.tag));
+        let settled = target == membership.view.members && !changes_base && !membership.frozen();
+        if settled || outdated && !membership.frozen() {
+            self.membership.wanted_since_ms = None;
+            return;
+        }
+        let since = *self.membership.wanted_since_ms.get_or_insert(now);
+        let timers = self.config.timers;
+        let rank = target.iter().take_while(|node| *node != me).count() as u64;
+        let patience = if self.membership.frozen() { timers.propose_ms } else { timers.heartbeat_ms };
+        if now >= since + patience + rank * timers.propose_ms && now >= self.membership.next_attempt_ms {
+            self.start_attempt(target, false);
+        }
+    }
+
+    /// Asks `candidates` (and this node itself) for promises of a new view.
+    pub(crate) fn start_attempt(&mut self, candidates: NodeSet, flush: bool) {
+        let highest = self.membership.peers.values().map(|peer| peer.promised).max().unwrap_or_default();
+        let view = ViewId {
+            counter: highest.max(self.membership.promised).max(self.membership.highest).counter + 1,
+            proposer: self.config.id.0,
+        };
+        let candidates = candidates.with(self.config.id);
+        self.membership.attempt = Some(Attempt {
+            view,
+            started_ms: self.now.mono_ms,
+            flush,
+            candidates,
+            promises: BTreeMap::new(),
+            proposal: None,
+            accepts: NodeSet::EMPTY,
+        });
+        for node in candidates.iter() {
+            self.send(node, Message::Collect { view });
+        }
+    }
+
+    /// Whether an attempt of this node's own is under way.
+    pub(crate) fn is_proposing(&self) -> bool {
+        self.membership.attempt.is_some()
+    }
+
+    fn end_attempt(&mut self) {
+        self.membership.attempt = None;
+        let jitter = mix(self.now.mono_ms ^ (u64::from(self.config.id.0) << 48));
+        let pause = jitter % self.config.timers.propose_ms.max(1);
+        self.membership.next_attempt_ms = self.now.mono_ms + pause;
+    }
+
+    pub(crate) fn on_collect(&mut self, from: NodeId, view: ViewId) {
+        if self.membership.left || view < self.membership.promised || self.membership.accepted.view >= view {
+            let promised = self.membership.promised;
+            self.send(from, Message::Refuse { view, promised });
+            return;
+        }
+        if view > self.membership.promised {
+            self.membership.promised = view;
+            self.membership.wanted_since_ms = None;
+            if self.membership.attempt.as_ref().is_some_and(|attempt| attempt.view < view) {
+                self.end_attempt();
+            }
+        }
+        let accepted = self.membership.accepted.clone();
+        let base = if self.config.without(Mutant::BuildOnInstalledBase) {
+            self.membership.view.base.clone()
+        } else {
+            accepted.base
+        };
+        self.send(from, Message::Promise { view, accepted: accepted.view, base });
+    }
+
+    pub(crate) fn on_promise(
+        &mut self,
+        from: NodeId,
+        incarnation: Incarnation,
+        view: ViewId,
+        accepted: ViewId,
+        base: Base,
+    ) {
+        let Some(attempt) = &mut self.membership.attempt else { return };
+        if attempt.view != view || attempt.proposal.is_some() || !attempt.candidates.contains(from) {
+            return;
+        }
+        attempt.promises.insert(from, Candidate { incarnation, accepted, base });
+        if attempt.promises.len() == attempt.candidates.len() as usize {
+            self.propose();
+        }
+    }
+
+    fn propose(&mut self) {
+        let Some(attempt) = &self.membership.attempt else { return };
+        let view = attempt.view;
+        let plan = plan(
+            view,
+            &attempt.promises,
+            |node, life| self.absence(node, life),
+            attempt.flush,
+            self.quorum(),
+        )
+        .filter(|plan| plan.members.contains(self.config.id));
+        let Some(plan) = plan else {
+            self.end_attempt();
+            return;
+        };
+        let dead = plan
+            .previous
+            .members
+            .iter()
+            .filter(|(node, life)| self.membership.is_over(**node, **life))
+            .map(|(node, life)| (*node, *life))
+            .collect::<Vec<_>>();
+        if let Some(attempt) = &mut self.membership.attempt {
+            attempt.proposal = Some(plan.clone());
+        }
+        if plan.base.flush > plan.previous.flush {
+            self.flush_is_proposed();
+        }
+        for node in plan.members.iter() {
+            let message = Message::Propose {
+                view,
+                members: plan.members,
+                base: plan.base.clone(),
+                previous: plan.previous.clone(),
+                dead: dead.clone(),
+            };
+            self.send(node, message);
+        }
+    }
+
+    pub(crate) fn on_propose(
+        &mut self,
+        from: NodeId,
+        view: ViewId,
+        plan: Plan,
+        dead: &[(NodeId, Incarnation)],
+    ) {
+        let me = (self.config.id, self.membership.incarnation);
+        let accepted = &self.membership.accepted;
+        if accepted.view == view {
+            self.send(from, Message::Accept { view });
+            return;
+        }
+        // Dropping a peer ends its lease, so this node must not have supported that lease of late.
+        let heeds = plan.previous.has(me.0, me.1) && accepted.base.has(me.0, me.1);
+        let drops_the_living = heeds
+            && accepted.base.members.iter().any(|(node, life)| {
+                !plan.base.has(*node, *life)
+                    && !dead.contains(&(*node, *life))
+                    && self.absence(*node, *life) == Absence::Missing
+            })
+            && !self.config.without(Mutant::ExpireWithoutSilence);
+        if view < self.membership.promised || drops_the_living || !plan.base.has(me.0, me.1) {
+            let promised = self.membership.promised;
+            self.send(from, Message::Refuse { view, promised });
+            return;
+        }
+        for (node, life) in dead {
+            self.note_over(*node, *life);
+        }
+        let now = self.now.mono_ms;
+        for (node, incarnation) in plan.base.members.iter().filter(|(node, _)| **node != me.0) {
+            self.membership.known.insert(*node);
+            let peer = self.membership.peers.entry(*node).or_insert(Peer {
+                incarnation: *incarnation,
+                heard_ms: now,
+                sent_ms: None,
+                echoed_ms: None,
+                reach: NodeSet::EMPTY,
+                base: BaseTag::default(),
+                promised: ViewId::default(),
+            });
+            if peer.incarnation < *incarnation {
+                peer.incarnation = *incarnation;
+                peer.heard_ms = now;
+                (peer.sent_ms, peer.echoed_ms) = (None, None);
+            }
+        }
+        self.membership.promised = view;
+        self.membership.accepted =
+            Accepted { view, members: plan.members, base: plan.base, previous: plan.previous };
+        self.send(from, Message::Accept { view });
+    }
+
+    pub(crate) fn on_accept(&mut self, from: NodeId, view: ViewId) {
+        let Some(attempt) = &mut self.membership.attempt else { return };
+        let Some(plan) = attempt.proposal.as_ref().filter(|_| attempt.view == view) else { return };
+        attempt.accepts.insert(from);
+        if plan.members.is_subset(attempt.accepts) {
+            let members = plan.members;
+            self.membership.attempt = None;
+            for node in members.iter() {
+                self.send(node, Message::Install { view });
+            }
+        }
+    }
+
+    pub(crate) fn on_refuse(&mut self, view: ViewId, promised: ViewId) {
+        if self.membership.attempt.as_ref().is_some_and(|attempt| attempt.view == view) {
+            self.membership.highest = self.membership.highest.max(promised);
+            self.end_attempt();
+        }
+    }
+
+    /// Everyone accepted `view`; also learned from any message of a node that has installed it.
+    pub(crate) fn on_install(&mut self, view: ViewId) {
+        let membership = &self.membership;
+        if membership.accepted.view == view && membership.promised == view && membership.view.id < view {
+            self.install_view();
+            self.send_heartbeats();
+        }
+    }
+
+    pub(crate) fn note_over(&mut self, node: NodeId, incarnation: Incarnation) {
+        if node != self.config.id {
+            let over = self.membership.over.entry(node).or_default();
+            *over = incarnation.max(*over);
+        }
+    }
+
+    /// The operator asserts that the node's present life is over.
+    pub(crate) fn forget(&mut self, node: NodeId) {
+        let life = self.membership.accepted.base.members.get(&node).copied();
+        let Some(life) = life.or_else(|| self.membership.peers.get(&node).map(|peer| peer.incarnation))
+        else {
+            return;
+        };
+        self.note_over(node, life);
+        self.tell_over(vec![(node, life)]);
+    }
+
+    /// Ends this node's part in the cluster for good.
+    pub(crate) fn leave(&mut self) {
+        self.membership.left = true;
+        self.tell_over(vec![(self.config.id, self.membership.incarnation)]);
+    }
+
+    fn tell_over(&mut self, dead: Vec<(NodeId, Incarnation)>) {
+        for node in self.membership.known.without(self.config.id).iter() {
+            self.send(node, Message::Over { dead: dead.clone() });
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Settling batches of class X that a view change left in doubt.
+//!
+//! A batch can have been committed by its coordinator only if every participant held the PREP. So once every
+//! participant that is still in the base is present in one view, they are asked: if anyone has committed, or all
+//! hold the PREP, the outcome is commit; otherwise abort. The outcome is taken over by every participant before
+//! anything is done with it, and then closed.
+//!
+//! Invariant: two nodes that settle the same batch in one view, or in two views, come to the same outcome: a commit
+//! needs all to hold the PREP or one to have committed, and neither can come about after one participant lacked it;
+//! an abort is acted upon only when nobody holds the PREP any more.
+
+use std::collections::BTreeMap;
+
+use crate::copy::Busy;
+use crate::ids::{Blob, FlightId, NodeId, NodeSet, OpId};
+use crate::key::Key;
+use crate::message::{Message, Outcome, Part};
+use crate::mutant::Mutant;
+use crate::node::Node;
+use crate::tally::Rule;
+use crate::values::Values;
+
+/// What a participant keeps of a batch until everyone has decided.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Record {
+    pub(crate) outcome: Outcome,
+    pub(crate) participants: NodeSet,
+    /// Parts for copies here that do not contain them yet.
+    pub(crate) parts: Vec<Part>,
+    /// The coordinator's answers, in case of a commit.
+    pub(crate) replies: Vec<(OpId, Blob)>,
+    pub(crate) closed: bool,
+    pub(crate) asked_ms: u64,
+}
+
+impl Record {
+    /// A batch that must not be prepared any more.
+    pub(crate) fn aborted(now_ms: u64) -> Self {
+        Self {
+            outcome: Outcome::Aborted,
+            participants: NodeSet::EMPTY,
+            parts: Vec::new(),
+            replies: Vec::new(),
+            closed: true,
+            asked_ms: now_ms,
+        }
+    }
+}
+
+/// A settlement this node conducts.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Settling {
+    participants: NodeSet,
+    waiting: NodeSet,
+    states: BTreeMap<NodeId, Outcome>,
+    decided: Option<bool>,
+    done: bool,
+    sent_ms: u64,
+}
+
+/// Whether a batch can be settled in this view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Settlement {
+    /// A participant is missing.
+    Impossible,
+    /// Under way.
+    Pending,
+    /// Everyone has taken it over.
+    Done { commit: bool },
+}
+
+impl<V: Values> Node<V> {
+    /// Conducts, or looks up, the settlement of a batch of an earlier view.
+    pub(crate) fn settle(&mut self, flight: FlightId, participants: NodeSet) -> Settlement {
+        if let Some(settling) = self.settling.get(&flight) {
+            return match settling.decided {
+                Some(commit) if settling.done => Settlement::Done { commit },
+                _ => Settlement::Pending,
+            };
+        }
+        let view = &self.membership.view;
+        let living = participants & view.base.nodes();
+        if !living.is_subset(view.members) && !self.config.without(Mutant::SettleWithoutParticipants) {
+            return Settlement::Impossible;
+        }
+        let living = living & view.members;
+        let settling = Settling {
+            participants: living,
+            waiting: living,
+            states: BTreeMap::new(),
+            decided: None,
+            done: false,
+            sent_ms: self.now.mono_ms,
+        };
+        self.settling.insert(flight, settling);
+        for node in living.iter() {
+            self.send(node, Message::SettleAsk { flight });
+        }
+        Settlement::Pending
+    }
+
+    pub(crate) fn on_settle_ask(&mut self, from: NodeId, flight: FlightId) {
+        let outcome = self.records.get(&flight).map_or(Outcome::Unknown, |record| record.outcome);
+        self.send(from, Message::SettleState { flight, outcome });
+    }
+
+    pub(crate) fn on_settle_state(&mut self, from: NodeId, flight: FlightId, outcome: Outcome) {
+        let lenient = self.config.without(Mutant::SettleCommitWithoutAll);
+        let Some(settling) = self.settling.get_mut(&flight) else { return };
+        if settling.decided.is_some() || !settling.waiting.contains(from) {
+            return;
+        }
+        settling.waiting.remove(from);
+        settling.states.insert(from, outcome);
+        if !settling.waiting.is_empty() {
+            return;
+        }
+        let mut states = settling.states.values();
+        let committed = states.clone().any(|state| *state == Outcome::Committed);
+        let all_hold = if lenient {
+            states.any(|state| *state == Outcome::Prepared)
+        } else {
+            states.all(|state| *state == Outcome::Prepared)
+        };
+        let commit = committed || all_hold;
+        settling.decided = Some(commit);
+        settling.waiting = settling.participants;
+        let participants = settling.participants;
+        self.count(if commit { Rule::SettledCommit } else { Rule::SettledAbort });
+        for node in participants.iter() {
+            self.send(node, Message::SettleOrder { flight, commit });
+        }
+    }
+
+    pub(crate) fn on_settle_order(&mut self, from: NodeId, flight: FlightId, commit: bool) {
+        if let Some(record) = self.records.get_mut(&flight) {
+            if record.outcome == Outcome::Prepared {
+                record.outcome = if commit { Outcome::Committed } else { Outcome::Aborted };
+                if commit {
+                    // The parts stay until a regroup brings them into the copies in their place.
+                    self.doubt_resolved(flight);
+                } else {
+                    for part in std::mem::take(&mut record.parts) {
+                        self.end_prepared(&part.key, flight);
+                    }
+                }
+            }
+        }
+        self.send(from, Message::SettleAck { flight });
+    }
+
+    pub(crate) fn on_settle_ack(&mut self, from: NodeId, flight: FlightId) {
+        let Some(settling) = self.settling.get_mut(&flight) else { return };
+        if settling.decided.is_none() || settling.done {
+            return;
+        }
+        settling.waiting.remove(from);
+        if !settling.waiting.is_empty() {
+            return;
+        }
+        settling.done = true;
+        for node in settling.participants.iter().collect::<Vec<_>>() {
+            self.send(node, Message::Close { flight });
+        }
+        for key in self.keys_settling(flight) {
+            self.regroup_step(&key);
+        }
+    }
+
+    /// Keys whose regroup waits for the settlement.
+    fn keys_settling(&self, flight: FlightId) -> Vec<Key> {
+        let view = self.membership.view.id;
+        self.busy_keys
+            .iter()
+            .filter(|key| {
+                let owning = self.copies.get(key).and_then(|copy| copy.owning(view));
+                owning.is_some_and(|owning| {
+                    matches!(&owning.busy, Some(Busy::Regroup(regroup)) if regroup.settling.contains(&flight))
+                })
+            })
+            .cloned()
+            .collect()
+    }
+
+    pub(crate) fn settle_tick(&mut self) {
+        let now = self.now.mono_ms;
+        let retry = self.config.timers.retry_ms;
+        let view = self.membership.view.id;
+        for flight in self.settling.keys().copied().collect::<Vec<_>>() {
+            let Some(settling) = self.settling.get_mut(&flight) else { continue };
+            if settling.done || now < settling.sent_ms + retry {
+                continue;
+            }
+            settling.sent_ms = now;
+            let message = match settling.decided {
+                None => Message::SettleAsk { flight },
+                Some(commit) => Message::SettleOrder { flight, commit },
+            };
+            for node in settling.waiting.iter().collect::<Vec<_>>() {
+                self.send(node, message.clone());
+            }
+        }
+        let lingering: Vec<(FlightId, NodeSet)> = self
+            .records
+            .iter()
+            .filter(|(flight, record)| {
+                flight.view != view && !record.closed && !self.settling.contains_key(flight)
+            })
+            .map(|(flight, record)| (*flight, record.participants))
+            .collect();
+        for (flight, participants) in lingering {
+            self.settle(flight, participants);
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! How often each rule was used: the coverage that model, simulator and metrics report.
+
+use std::hash::{Hash, Hasher};
+
+macro_rules! rules {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// A transition rule worth counting.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Rule {
+            $($(#[$doc])* $name),*
+        }
+
+        impl Rule {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+        }
+    };
+}
+
+rules! {
+    /// A data message of another view, or to a frozen node, was dropped.
+    RejectedByView,
+    /// A view was installed.
+    InstalledView,
+    /// A base took nodes in.
+    Joined,
+    /// A base dropped silent nodes.
+    Expired,
+    /// A base dropped dead nodes.
+    DroppedDead,
+    /// This node was outside the base and starts empty.
+    Reborn,
+    /// The store was emptied by FLUSHALL.
+    Flushed,
+    /// A key was created here.
+    Created,
+    /// A key was created while part of the base was missing.
+    CreatedInDoubt,
+    /// A subscriber joined a key.
+    JoinedKey,
+    /// A subscriber left a key.
+    LeftKey,
+    /// A last copy was deleted by eviction.
+    DeletedLast,
+    /// An eviction was refused.
+    RefusedEviction,
+    /// The owner deleted an expired key.
+    ExpiredKey,
+    /// A batch of class W was sent to subscribers.
+    SentW,
+    /// A batch of class X was prepared at subscribers.
+    PreparedX,
+    /// A batch of class X committed.
+    CommittedX,
+    /// A batch of class X was aborted by its coordinator.
+    AbortedX,
+    /// An X was refused because of a missing subscriber.
+    RefusedX,
+    /// An X was refused because the lease was over.
+    Fenced,
+    /// A retried operation was answered from memory.
+    Deduped,
+    /// A token moved.
+    MovedToken,
+    /// A key was regrouped without forks.
+    Regrouped,
+    /// A fork was merged at a regroup.
+    MergedFork,
+    /// A fork of an expired node was merged.
+    MergedStash,
+    /// An in-doubt batch was settled as committed.
+    SettledCommit,
+    /// An in-doubt batch was settled as aborted.
+    SettledAbort,
+    /// A regroup had to leave a batch in doubt.
+    LeftInDoubt,
+    /// An operation on several keys committed.
+    ExecutedMulti,
+    /// A watched key had changed.
+    WatchFailed,
+    /// A waiting client was woken.
+    Woke,
+    /// A read had to wait for a pending write.
+    ReadWaited,
+    /// A log grew past its bound.
+    Overflowed,
+}
+
+/// Counters per rule. Not part of a node's identity: two nodes that differ only here are equal.
+#[derive(Clone, Debug)]
+pub struct Tally([u64; Rule::ALL.len()]);
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self([0; Rule::ALL.len()])
+    }
+}
+
+impl Tally {
+    /// How often `rule` was used.
+    pub fn of(&self, rule: Rule) -> u64 {
+        self.0[rule as usize]
+    }
+
+    pub(crate) fn add(&mut self, rule: Rule) {
+        self.0[rule as usize] += 1;
+    }
+}
+
+impl PartialEq for Tally {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Tally {}
+
+impl Hash for Tally {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
+}

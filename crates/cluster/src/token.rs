@@ -1,0 +1,157 @@
+//! Movement of a key's token: the right to order its writes.
+//!
+//! Invariants: the old owner orders nothing from the moment it sends the grant; a grant is good only for the copy at
+//! exactly the version it names; the count of moves (`tenure`) makes duplicates harmless. The token is granted only
+//! while nothing is in progress, so every reachable subscriber is at that version.
+
+use std::collections::BTreeMap;
+
+use crate::copy::{Busy, Owning, Queued, Role};
+use crate::ids::{Blob, NodeId, NodeSet, OpId, Version};
+use crate::interface::ClientError;
+use crate::key::Key;
+use crate::message::Message;
+use crate::mutant::Mutant;
+use crate::node::Node;
+use crate::operation::Stage;
+use crate::tally::Rule;
+use crate::values::Values;
+
+/// What a grant hands over.
+pub(crate) struct Token {
+    pub(crate) tenure: u32,
+    pub(crate) version: Version,
+    pub(crate) stable: Version,
+    pub(crate) subscribers: NodeSet,
+    pub(crate) waiters: Vec<(NodeId, u64)>,
+    pub(crate) answers: BTreeMap<OpId, Result<Blob, ClientError>>,
+}
+
+impl<V: Values> Node<V> {
+    pub(crate) fn on_token_request(&mut self, from: NodeId, key: Key, to: NodeId) {
+        let view = self.membership.view.id;
+        let me = self.config.id;
+        let Some(owner) = self.copy_now(&key).and_then(|copy| copy.owner(view, me)) else { return };
+        if owner != me {
+            if owner != from && owner != to {
+                self.send(owner, Message::TokenRequest { key, to });
+            }
+            return;
+        }
+        let queued = self.copies.get(&key).and_then(|copy| copy.owning(view)).is_some_and(|owning| {
+            owning.queue.contains(&Queued::Grant(to))
+                || matches!(owning.busy, Some(Busy::Granting { to: granted, .. }) if granted == to)
+        });
+        if !queued && to != me {
+            self.enqueue(&key, Queued::Grant(to));
+        }
+    }
+
+    /// Gives the token away, when the receiver can hold it.
+    pub(crate) fn grant(&mut self, key: &Key, to: NodeId) {
+        let members = self.membership.view.members;
+        let can_own = self.copies.get(key).is_some_and(|copy| (copy.meta.subscribers & members).contains(to));
+        if !can_own || to == self.config.id {
+            return;
+        }
+        self.set_busy(key, Busy::Granting { to, sent_ms: self.now.mono_ms });
+        self.send_grant(key, to);
+        if self.config.without(Mutant::KeepTokenOnGrant) {
+            self.release(key);
+        }
+    }
+
+    pub(crate) fn send_grant(&mut self, key: &Key, to: NodeId) {
+        let view = self.membership.view.id;
+        let Some(copy) = self.copies.get(key) else { return };
+        let Some(owning) = copy.owning(view) else { return };
+        let message = Message::Grant {
+            key: key.clone(),
+            tenure: owning.tenure + 1,
+            version: copy.meta.version,
+            stable: copy.meta.stable,
+            subscribers: copy.meta.subscribers,
+            waiters: owning.waiters.iter().copied().collect(),
+            answers: owning.answers.clone(),
+        };
+        self.send(to, message);
+    }
+
+    pub(crate) fn on_grant(&mut self, from: NodeId, key: Key, token: Token) {
+        let view = self.membership.view.id;
+        let tenure = token.tenure;
+        let Some(copy) = self.copy_now(&key) else { return };
+        let known = match &copy.role {
+            Role::Idle => return,
+            Role::Follower { tenure, .. } => *tenure,
+            Role::Owner(owning) => owning.tenure,
+        };
+        if tenure > known {
+            let ready = copy.meta.version == token.version
+                && copy.prepared.is_none_or(|flight| flight.view != view)
+                && copy.owning(view).is_none();
+            if !ready {
+                return;
+            }
+            copy.meta.subscribers = token.subscribers;
+            copy.settle_stable(token.stable);
+            copy.invalid = None;
+            let doubtful = copy.prepared.is_some();
+            copy.role = Role::Owner(Box::new(Owning {
+                tenure,
+                waiters: token.waiters.into(),
+                answers: token.answers,
+                doubtful,
+                ..Owning::default()
+            }));
+            self.unconfirmed.remove(&key);
+            self.count(Rule::MovedToken);
+            self.tell_owned(&key, false);
+            self.work.insert(key.clone());
+            self.key_changed(&key);
+        }
+        self.send(from, Message::GrantAck { key, tenure });
+    }
+
+    pub(crate) fn on_grant_ack(&mut self, from: NodeId, key: Key, tenure: u32) {
+        let view = self.membership.view.id;
+        let Some(copy) = self.copies.get_mut(&key) else { return };
+        let given =
+            copy.owning(view).is_some_and(|owning| owning.hands_over_to(from) && owning.tenure + 1 == tenure);
+        if !given {
+            return;
+        }
+        let old = std::mem::replace(&mut copy.role, Role::Follower { owner: from, tenure });
+        self.busy_keys.remove(&key);
+        let Role::Owner(owning) = old else { return };
+        for queued in owning.queue {
+            self.send_after_token(&key, from, queued);
+        }
+        self.key_changed(&key);
+    }
+
+    /// Sends what was waiting for the old owner on to the new one. What is left out here is repeated by its sender.
+    fn send_after_token(&mut self, key: &Key, owner: NodeId, queued: Queued) {
+        match queued {
+            Queued::Op(op) | Queued::Pin(op) => {
+                if let Some(operation) = self.operations.get_mut(&op) {
+                    operation.stage = Stage::Routing;
+                    self.ready.insert(op);
+                }
+            }
+            Queued::Grant(to) if to != owner => {
+                self.send(owner, Message::TokenRequest { key: key.clone(), to });
+            }
+            Queued::Join(joiner, nonce) => {
+                self.send(owner, Message::Join { key: key.clone(), joiner, nonce });
+            }
+            Queued::Grant(_) | Queued::Leave(_) | Queued::Expire | Queued::Delete | Queued::Fork(..) => {}
+        }
+    }
+}
+
+impl Owning {
+    fn hands_over_to(&self, node: NodeId) -> bool {
+        matches!(self.busy, Some(Busy::Granting { to, .. }) if to == node)
+    }
+}

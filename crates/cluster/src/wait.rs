@@ -1,0 +1,128 @@
+//! Blocking waits: the owner keeps the waiting nodes in order of arrival and wakes one per write.
+//!
+//! A woken client claims with an ordinary pop, which decides; a wake promises nothing. A wait that is lost with an
+//! owner or a message is registered again by its own node, and the owner wakes at once when the key is ready.
+
+use std::collections::BTreeMap;
+
+use crate::ids::NodeId;
+use crate::interface::Action;
+use crate::key::Key;
+use crate::message::Message;
+use crate::node::Node;
+use crate::tally::Rule;
+use crate::values::Values;
+
+/// A client of this node that blocks on a key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Waiting {
+    key: Key,
+    sent_ms: Option<u64>,
+}
+
+impl<V: Values> Node<V> {
+    pub(crate) fn on_wait(&mut self, ticket: u64, key: Key) {
+        self.waits.insert(ticket, Waiting { key, sent_ms: None });
+        self.register_wait(ticket);
+    }
+
+    pub(crate) fn on_cancel_wait(&mut self, ticket: u64) {
+        let Some(waiting) = self.waits.remove(&ticket) else { return };
+        let (view, me) = (self.membership.view.id, self.config.id);
+        if !self.is_serving() {
+            return;
+        }
+        if let Some(owner) = self.copy_now(&waiting.key).and_then(|copy| copy.owner(view, me)) {
+            self.send(owner, Message::WaitOver { key: waiting.key, node: me, ticket });
+        }
+    }
+
+    fn register_wait(&mut self, ticket: u64) {
+        let (view, me, now) = (self.membership.view.id, self.config.id, self.now.mono_ms);
+        let Some(waiting) = self.waits.get_mut(&ticket) else { return };
+        waiting.sent_ms = Some(now);
+        let key = waiting.key.clone();
+        if !self.is_serving() {
+            return;
+        }
+        match self.copy_now(&key).and_then(|copy| copy.owner(view, me)) {
+            Some(owner) => self.send(owner, Message::WaitFor { key, node: me, ticket }),
+            None => {
+                waiting_again(&mut self.waits, ticket);
+                self.touch(&key);
+            }
+        }
+    }
+
+    pub(crate) fn wait_tick(&mut self) {
+        let now = self.now.mono_ms;
+        let retry = self.config.timers.retry_ms;
+        let due: Vec<u64> = self
+            .waits
+            .iter()
+            .filter(|(_, waiting)| waiting.sent_ms.is_none_or(|sent| now >= sent + retry))
+            .map(|(ticket, _)| *ticket)
+            .collect();
+        for ticket in due {
+            self.register_wait(ticket);
+        }
+    }
+
+    pub(crate) fn on_wait_for(&mut self, key: Key, node: NodeId, ticket: u64) {
+        let view = self.membership.view.id;
+        let waiters_max = self.config.limits.waiters_max;
+        let Some(owning) = self.copy_now(&key).and_then(|copy| copy.owning_mut(view)) else { return };
+        if !owning.waiters.contains(&(node, ticket)) && owning.waiters.len() < waiters_max {
+            owning.waiters.push_back((node, ticket));
+        }
+        // A waiter that comes back found the key ready or missed its wake: either way it may look again.
+        owning.woken_seq = None;
+        self.work.insert(key);
+    }
+
+    pub(crate) fn on_wait_over(&mut self, key: Key, node: NodeId, ticket: u64) {
+        let view = self.membership.view.id;
+        if let Some(owning) = self.copy_now(&key).and_then(|copy| copy.owning_mut(view)) {
+            owning.waiters.retain(|waiter| *waiter != (node, ticket));
+        }
+    }
+
+    /// Wakes the first waiter when the key is ready and nobody was woken for this version yet.
+    pub(crate) fn wake_next(&mut self, key: &Key) {
+        let view = self.membership.view.id;
+        if !self.values.ready(key) {
+            return;
+        }
+        let Some(copy) = self.copies.get_mut(key) else { return };
+        let seq = copy.meta.version.seq;
+        let Some(owning) = copy.owning_mut(view) else { return };
+        if owning.woken_seq == Some(seq) || owning.busy.is_some() {
+            return;
+        }
+        let Some((node, ticket)) = owning.waiters.pop_front() else { return };
+        owning.woken_seq = Some(seq);
+        self.count(Rule::Woke);
+        self.send(node, Message::Wake { key: key.clone(), ticket });
+    }
+
+    pub(crate) fn on_wake(&mut self, key: &Key, ticket: u64) {
+        if self.waits.get(&ticket).is_some_and(|waiting| waiting.key == *key) {
+            self.waits.remove(&ticket);
+            self.out.push(Action::Wake { ticket });
+        }
+    }
+}
+
+/// Has the wait registered with the next tick, when its key may have an owner.
+fn waiting_again(waits: &mut BTreeMap<u64, Waiting>, ticket: u64) {
+    if let Some(waiting) = waits.get_mut(&ticket) {
+        waiting.again();
+    }
+}
+
+impl Waiting {
+    /// The owner that knew of this wait is gone.
+    pub(crate) fn again(&mut self) {
+        self.sent_ms = None;
+    }
+}

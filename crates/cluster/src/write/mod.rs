@@ -1,0 +1,422 @@
+//! Writing: the owner's queue and its batches.
+//!
+//! Per key one thing is in progress at a time: a batch, a join, a leave, a move of the token. Operations that come
+//! in meanwhile wait in the queue and form the next batch (group commit).
+//!
+//! - **W**: executed and applied at the owner, sent as INV, applied by the subscribers, answered when all reachable
+//!   subscribers have acknowledged, made readable everywhere by VAL.
+//! - **X**: executed at the owner with undo, sent as PREP, kept aside by the subscribers; all acknowledgements are
+//!   the commit point; then the answer and COMMIT. The batch is closed when everyone has taken the decision over.
+//!
+//! Neighbours: `flight` drives the rounds at the owner, `subscriber` is the other end, `exec` builds batches over
+//! several keys, `regroup` and `settle` take over when a view change cuts a batch short.
+
+mod flight;
+mod subscriber;
+
+use crate::copy::{Busy, Copy, Owning, Queued, Role};
+use crate::ids::{Blob, FlightId, NodeId, NodeSet, OpId, Version};
+use crate::interface::{Class, ClientError};
+use crate::key::Key;
+use crate::message::Part;
+use crate::mutant::Mutant;
+use crate::node::Node;
+use crate::operation::Stage;
+use crate::tally::Rule;
+use crate::values::{Entry, EntryOp, Values};
+
+/// A batch this node coordinates.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Flight<U> {
+    /// W or X.
+    pub(crate) class: Class,
+    /// Keys whose queues wait for it.
+    pub(crate) keys: Vec<Key>,
+    pub(crate) parts: Vec<Part>,
+    /// Everyone who gets a part, this node included.
+    pub(crate) participants: NodeSet,
+    /// Who has not answered in this phase.
+    pub(crate) waiting: NodeSet,
+    pub(crate) phase: Phase,
+    pub(crate) replies: Vec<(OpId, Blob)>,
+    pub(crate) undo: Vec<(Key, U)>,
+    pub(crate) started_ms: u64,
+    pub(crate) sent_ms: u64,
+    pub(crate) after: After,
+}
+
+/// How far a batch is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Phase {
+    Preparing,
+    Committing,
+    Aborting,
+}
+
+/// What follows when a batch of class W is everywhere.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum After {
+    Nothing,
+    /// The subscribers know the joiner; it gets its snapshot under the name of its touch.
+    Join(NodeId, u64),
+    /// The returned node is told that its fork, up to this version, is merged.
+    Fork(NodeId, Version),
+}
+
+/// Whether an X may be executed on a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    Granted,
+    Refused,
+    /// The lease of a new base is not confirmed yet.
+    Wait,
+}
+
+impl Owning {
+    /// Whether the token is being given away.
+    pub(crate) fn hands_over(&self) -> bool {
+        matches!(self.busy, Some(Busy::Granting { .. }))
+    }
+
+    /// Queues a subscription, once.
+    pub(crate) fn join(&mut self, joiner: NodeId, nonce: u64, queue_max: usize) {
+        let full = self.queue.len() >= queue_max;
+        let queued = self.queue.iter_mut().find_map(|queued| match queued {
+            Queued::Join(node, nonce) if *node == joiner => Some(nonce),
+            _ => None,
+        });
+        match queued {
+            Some(queued) => *queued = nonce,
+            None if !full => self.queue.push_back(Queued::Join(joiner, nonce)),
+            None => {}
+        }
+    }
+}
+
+impl<V: Values> Node<V> {
+    /// The fast path: counts a write on a key that only this node holds and that nothing is waiting for. The caller
+    /// then executes the command itself and answers; nobody else needs to know. `None`: go through
+    /// [`Input::Client`](crate::Input::Client).
+    #[inline]
+    pub fn write_alone(&mut self, key: &Key, class: Class) -> Option<Version> {
+        if self.membership.frozen() || class == Class::X && !self.lease_holds() {
+            return None;
+        }
+        let view = self.membership.view.id;
+        let copy = self.copies.get_mut(key)?;
+        let Role::Owner(owning) = &copy.role else { return None };
+        let idle = owning.busy.is_none()
+            && owning.pinned.is_none()
+            && owning.queue.is_empty()
+            && owning.waiters.is_empty();
+        let meta = &mut copy.meta;
+        let alone = copy.view == view
+            && meta.version.epoch == view
+            && meta.subscribers == NodeSet::only(self.config.id)
+            && (meta.doubt | meta.lost).is_empty()
+            && copy.prepared.is_none();
+        if !alone || !idle {
+            return None;
+        }
+        meta.version.seq += 1;
+        meta.stable = meta.version;
+        Some(meta.version)
+    }
+
+    /// Lets a key's queue move as far as it can.
+    pub(crate) fn pump(&mut self, key: &Key) {
+        if !self.is_serving() {
+            return;
+        }
+        let view = self.membership.view.id;
+        loop {
+            let Some(copy) = self.copy_now(key) else { return };
+            let Some(owning) = copy.owning_mut(view) else { return };
+            if owning.busy.is_some() {
+                return;
+            }
+            if let Some(op) = owning.pinned {
+                self.ready.insert(op);
+                return;
+            }
+            let Some(next) = owning.queue.pop_front() else { break };
+            match next {
+                Queued::Op(op) => {
+                    if !self.run_batch(key, op) {
+                        return;
+                    }
+                }
+                Queued::Pin(op) => self.pin(key, op),
+                Queued::Grant(to) => self.grant(key, to),
+                Queued::Join(joiner, nonce) => self.admit_joiner(key, joiner, nonce),
+                Queued::Leave(node) => self.let_leave(key, node),
+                Queued::Expire => self.delete_expired(key),
+                Queued::Delete => self.delete_last(key),
+                Queued::Fork(node, fork) => self.merge_fork(key, node, *fork),
+            }
+        }
+        self.wake_next(key);
+    }
+
+    /// Whether X may be executed on `key`, which this node owns.
+    pub(crate) fn admits_x(&mut self, key: &Key) -> Admission {
+        let members = self.membership.view.members;
+        let view = self.membership.view.id;
+        let anyway = self.config.without(Mutant::XWithoutAllSubscribers);
+        let Some(copy) = self.copy_now(key) else { return Admission::Refused };
+        let doubtful = copy.prepared.is_some() || copy.owning(view).is_none_or(|owning| owning.doubtful);
+        if doubtful || !(copy.possible_holders().is_subset(members) || anyway) {
+            self.count(Rule::RefusedX);
+            return Admission::Refused;
+        }
+        if self.lease_holds() {
+            return Admission::Granted;
+        }
+        if self.now.mono_ms < self.membership.installed_ms + self.config.timers.suspect_ms {
+            return Admission::Wait;
+        }
+        self.count(Rule::Fenced);
+        Admission::Refused
+    }
+
+    /// Executes the operation and those of its class queued behind it as one batch. False: they have to wait.
+    fn run_batch(&mut self, key: &Key, first: OpId) -> bool {
+        let view = self.membership.view.id;
+        let Some(class) = self.operations.get(&first).map(|operation| operation.class) else { return true };
+        if self.answered_before(key, first) {
+            return true;
+        }
+        if class == Class::X {
+            match self.admits_x(key) {
+                Admission::Granted => {}
+                Admission::Refused => {
+                    self.refuse(first, ClientError::Unreachable);
+                    return true;
+                }
+                Admission::Wait => {
+                    if let Some(owning) = self.copy_now(key).and_then(|copy| copy.owning_mut(view)) {
+                        owning.queue.push_front(Queued::Op(first));
+                    }
+                    self.stalled.insert(key.clone());
+                    return false;
+                }
+            }
+        }
+        let batch = self.take_batch(key, first, class);
+        let mut entries = Vec::new();
+        let mut replies = Vec::new();
+        let mut undo = Vec::new();
+        let Some(copy) = self.copies.get(key) else { return true };
+        let prior = copy.meta.version;
+        for op in batch {
+            if self.answered_before(key, op) {
+                continue;
+            }
+            let Some(operation) = self.operations.get(&op) else { continue };
+            let (command, keys, floor) = (operation.command.clone(), operation.keys.clone(), operation.floor);
+            let stamp = self.next_stamp();
+            let executed = self.values.execute(&command, &keys, stamp);
+            self.note_run(key, op.node);
+            undo.extend(executed.undo.into_iter().map(|(_, undo)| (key.clone(), undo)));
+            if !executed.effects.is_empty() {
+                let effects = executed.effects.into_iter().map(|(_, effect)| effect).collect();
+                let origin = (op.node != self.config.id).then(|| EntryOp {
+                    id: op,
+                    floor,
+                    reply: executed.reply.clone(),
+                });
+                let dot = self.next_dot(prior, entries.len());
+                entries.push(Entry { dot, stamp, effects, origin, rebase: false });
+            }
+            replies.push((op, executed.reply));
+        }
+        if entries.is_empty() {
+            for (op, reply) in replies {
+                self.succeed(op, reply);
+            }
+            return true;
+        }
+        match class {
+            Class::X => {
+                let subscribers = self.copies.get(key).map_or(NodeSet::EMPTY, |copy| copy.meta.subscribers);
+                let part = Part { key: key.clone(), prior, entries, subscribers };
+                self.launch_x(vec![key.clone()], vec![part], replies, undo);
+            }
+            _ => {
+                let recipients = self.copies.get(key).map_or(NodeSet::EMPTY, |copy| copy.meta.subscribers);
+                self.append_all(key, &entries);
+                self.launch_w(key, prior, entries, replies, recipients, After::Nothing);
+            }
+        }
+        true
+    }
+
+    /// The dot of the `index`-th entry after `prior` in the installed view.
+    pub(crate) fn next_dot(&self, prior: Version, index: usize) -> Version {
+        let view = &self.membership.view;
+        Version { generation: view.base.tag.generation, epoch: view.id, seq: prior.seq + 1 + index as u64 }
+    }
+
+    /// `first` and the operations of the same class directly behind it.
+    fn take_batch(&mut self, key: &Key, first: OpId, class: Class) -> Vec<OpId> {
+        let view = self.membership.view.id;
+        let batch_max = self.config.limits.batch_max.max(1);
+        let mut batch = vec![first];
+        while batch.len() < batch_max {
+            let Some(owning) = self.copies.get_mut(key).and_then(|copy| copy.owning_mut(view)) else { break };
+            let Some(Queued::Op(next)) = owning.queue.front().cloned() else { break };
+            if self.operations.get(&next).is_some_and(|operation| operation.class != class) {
+                break;
+            }
+            owning.queue.pop_front();
+            batch.push(next);
+        }
+        batch
+    }
+
+    /// Answers a retry of an operation this copy already contains.
+    pub(crate) fn answered_before(&mut self, key: &Key, op: OpId) -> bool {
+        if self.config.without(Mutant::NoDedupe) {
+            return false;
+        }
+        if self.answered_in_view(key, op) {
+            return true;
+        }
+        let Some(copy) = self.copies.get(key) else { return false };
+        if let Some(reply) = copy.done.replies.get(&op).cloned() {
+            self.count(Rule::Deduped);
+            self.succeed(op, reply);
+            return true;
+        }
+        if copy.done.is_over(op) {
+            self.operations.remove(&op);
+            return true;
+        }
+        false
+    }
+
+    /// Appends entries whose effects the store already has.
+    pub(crate) fn append_all(&mut self, key: &Key, entries: &[Entry]) {
+        let log_max = self.config.limits.log_max;
+        if let Some(copy) = self.copies.get_mut(key) {
+            for entry in entries {
+                copy.append(entry.clone(), log_max);
+            }
+            if copy.log.overflow {
+                self.count(Rule::Overflowed);
+            }
+        }
+    }
+
+    /// Orders one write of the owner's own making (an expiry, a merge, a change of subscribers) whose effects the
+    /// store already has.
+    pub(crate) fn order(
+        &mut self,
+        key: &Key,
+        effects: Vec<Blob>,
+        rebase: bool,
+        recipients: NodeSet,
+        after: After,
+    ) {
+        let Some(prior) = self.copies.get(key).map(|copy| copy.meta.version) else { return };
+        let stamp = self.next_stamp();
+        let entry = Entry { dot: self.next_dot(prior, 0), stamp, effects, origin: None, rebase };
+        self.append_all(key, std::slice::from_ref(&entry));
+        self.launch_w(key, prior, vec![entry], Vec::new(), recipients, after);
+    }
+
+    /// Up to where all possible holders are known to hold the key.
+    pub(crate) fn stable_version(&self, copy: &Copy) -> Version {
+        let view = &self.membership.view;
+        let now = self.now.mono_ms;
+        let awaited = self
+            .retired
+            .iter()
+            .filter(|(_, until)| now < **until)
+            .map(|(node, _)| *node)
+            .collect::<NodeSet>();
+        let doubtful = copy.owning(view.id).is_some_and(|owning| owning.doubtful);
+        let complete = copy.possible_holders().is_subset(view.members)
+            && (copy.meta.lost & awaited).is_empty()
+            && !doubtful;
+        if complete || self.config.without(Mutant::TrimEarly) { copy.meta.version } else { copy.meta.stable }
+    }
+
+    /// Counts consecutive operations of one node and sends the token after them.
+    pub(crate) fn note_run(&mut self, key: &Key, origin: NodeId) {
+        let view = self.membership.view.id;
+        let (me, members) = (self.config.id, self.membership.view.members);
+        let run_max = self.config.limits.token_run;
+        let Some(copy) = self.copies.get_mut(key) else { return };
+        let can_own = copy.meta.subscribers.contains(origin) && members.contains(origin) && origin != me;
+        let Some(owning) = copy.owning_mut(view) else { return };
+        let run = match owning.run {
+            Some((node, run)) if node == origin => run + 1,
+            _ => 1,
+        };
+        owning.run = Some((origin, run));
+        if run >= run_max && can_own {
+            owning.run = None;
+            owning.queue.push_front(Queued::Grant(origin));
+        }
+    }
+
+    /// Marks a key's queue as waiting for `flight`.
+    pub(crate) fn occupy(&mut self, key: &Key, flight: FlightId) {
+        let view = self.membership.view.id;
+        if let Some(owning) = self.copies.get_mut(key).and_then(|copy| copy.owning_mut(view)) {
+            owning.busy = Some(Busy::Flight(flight));
+        }
+    }
+
+    /// Marks a key's queue as waiting for something other than a batch.
+    pub(crate) fn set_busy(&mut self, key: &Key, busy: Busy) {
+        let view = self.membership.view.id;
+        if let Some(owning) = self.copies.get_mut(key).and_then(|copy| copy.owning_mut(view)) {
+            owning.busy = Some(busy);
+            self.busy_keys.insert(key.clone());
+        }
+    }
+
+    /// Lets the queue of a key move on after what it was busy with.
+    pub(crate) fn release(&mut self, key: &Key) {
+        let view = self.membership.view.id;
+        self.busy_keys.remove(key);
+        if let Some(owning) = self.copies.get_mut(key).and_then(|copy| copy.owning_mut(view)) {
+            owning.busy = None;
+        }
+        self.work.insert(key.clone());
+        self.key_changed(key);
+    }
+
+    /// Puts an operation into its key's queue.
+    pub(crate) fn enqueue(&mut self, key: &Key, queued: Queued) -> bool {
+        let view = self.membership.view.id;
+        let queue_max = self.config.limits.queue_max;
+        let Some(owning) = self.copies.get_mut(key).and_then(|copy| copy.owning_mut(view)) else {
+            return false;
+        };
+        if owning.queue.len() >= queue_max {
+            return false;
+        }
+        owning.queue.push_back(queued);
+        self.work.insert(key.clone());
+        true
+    }
+
+    /// Enters a new flight and returns its name.
+    fn take_off(&mut self, flight: Flight<V::Undo>) -> FlightId {
+        let number = self.next_number();
+        let id = FlightId { view: self.membership.view.id, node: self.config.id, number };
+        for (op, _) in &flight.replies {
+            if let Some(operation) = self.operations.get_mut(op) {
+                operation.stage = Stage::Flying { flight: id };
+            }
+        }
+        for key in &flight.keys {
+            self.occupy(key, id);
+        }
+        self.flights.insert(id, flight);
+        id
+    }
+}

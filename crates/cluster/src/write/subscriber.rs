@@ -1,0 +1,272 @@
+//! A subscriber's side of a batch.
+//!
+//! Invariants: an entry is applied only on top of the very version the owner had before it; a batch of class X is
+//! kept aside until a decision comes; whoever has acknowledged a PREP keeps its record until it is told that every
+//! participant has decided.
+
+use crate::copy::{Invalid, Role};
+use crate::ids::{FlightId, NodeId, NodeSet, Version};
+use crate::key::Key;
+use crate::message::{Message, Outcome, Part};
+use crate::node::Node;
+use crate::settle::Record;
+use crate::values::Values;
+
+/// How a part of a batch relates to the copy here.
+enum Fit {
+    /// It comes next.
+    Next,
+    /// The copy contains it.
+    Old,
+    /// There is no copy.
+    Gone,
+    /// It cannot be used now; the owner will repeat it.
+    Not,
+}
+
+impl<V: Values> Node<V> {
+    fn fit(&mut self, part: &Part) -> Fit {
+        let view = self.membership.view.id;
+        let Some(copy) = self.copy_now(&part.key) else { return Fit::Gone };
+        let follows = matches!(copy.role, Role::Follower { .. }) && copy.view == view;
+        let Some(last) = part.entries.last() else { return Fit::Not };
+        if !follows {
+            Fit::Not
+        } else if copy.meta.covers_dot(last.dot) {
+            Fit::Old
+        } else if copy.meta.version == part.prior {
+            Fit::Next
+        } else {
+            Fit::Not
+        }
+    }
+
+    /// Applies a part that comes next.
+    pub(crate) fn apply_part(&mut self, part: &Part) {
+        for entry in &part.entries {
+            for effect in &entry.effects {
+                self.values.apply(&part.key, effect, entry.stamp);
+            }
+            self.see_stamp(entry.stamp);
+        }
+        self.append_all(&part.key, &part.entries);
+        if let Some(copy) = self.copies.get_mut(&part.key) {
+            copy.meta.subscribers = part.subscribers;
+        }
+    }
+
+    /// Notes who orders the key, as seen from a message only the owner sends.
+    pub(crate) fn follow(&mut self, key: &Key, owner: NodeId) {
+        if let Some(copy) = self.copies.get_mut(key) {
+            if let Role::Follower { owner: known, .. } = &mut copy.role {
+                *known = owner;
+            }
+        }
+    }
+
+    pub(crate) fn on_inv(&mut self, from: NodeId, flight: FlightId, parts: Vec<Part>) {
+        for part in &parts {
+            match self.fit(part) {
+                Fit::Gone => {
+                    self.send(from, Message::Gone { flight, key: part.key.clone() });
+                    return;
+                }
+                Fit::Not => return,
+                Fit::Old => {}
+                Fit::Next => {
+                    self.apply_part(part);
+                    self.follow(&part.key, from);
+                    if let Some(copy) = self.copies.get_mut(&part.key) {
+                        copy.invalid = Some(Invalid::Flight(flight));
+                    }
+                    self.unconfirmed.insert(part.key.clone(), (from, self.now.mono_ms));
+                }
+            }
+        }
+        self.send(from, Message::Ack { flight });
+    }
+
+    pub(crate) fn on_val(&mut self, flight: FlightId, stable: Vec<(Key, Version)>) {
+        let mut keys: Vec<Key> = Vec::new();
+        for (key, version) in stable {
+            if let Some(copy) = self.copies.get_mut(&key) {
+                copy.settle_stable(version);
+                keys.push(key);
+            }
+        }
+        if keys.is_empty() {
+            // The owner's answer to a question: it has forgotten the batch, and with it the keys.
+            let confirmed = |key: &&Key| {
+                self.copies.get(key).is_some_and(|copy| copy.invalid == Some(Invalid::Flight(flight)))
+            };
+            keys = self.unconfirmed.keys().filter(confirmed).cloned().collect();
+        }
+        for key in keys {
+            self.confirm(&key, Invalid::Flight(flight));
+        }
+    }
+
+    /// Makes a copy readable again, if it is `reason` that stood in the way.
+    pub(crate) fn confirm(&mut self, key: &Key, reason: Invalid) {
+        if let Some(copy) = self.copies.get_mut(key).filter(|copy| copy.invalid == Some(reason)) {
+            copy.invalid = None;
+            self.unconfirmed.remove(key);
+            self.key_changed(key);
+        }
+    }
+
+    pub(crate) fn on_prep(
+        &mut self,
+        from: NodeId,
+        flight: FlightId,
+        participants: NodeSet,
+        parts: Vec<Part>,
+    ) {
+        match self.records.get(&flight).map(|record| record.outcome) {
+            Some(Outcome::Aborted) => return,
+            Some(_) => {
+                self.send(from, Message::Ack { flight });
+                return;
+            }
+            None => {}
+        }
+        let mut fresh = Vec::new();
+        for part in parts {
+            match self.fit(&part) {
+                Fit::Gone => {
+                    self.send(from, Message::Gone { flight, key: part.key });
+                    return;
+                }
+                Fit::Not => return,
+                Fit::Old => {}
+                Fit::Next => fresh.push(part),
+            }
+        }
+        let blocked = |part: &Part| self.copies.get(&part.key).is_some_and(|copy| copy.prepared.is_some());
+        if fresh.iter().any(blocked) {
+            return;
+        }
+        if !fresh.is_empty() {
+            for part in &fresh {
+                self.follow(&part.key, from);
+                if let Some(copy) = self.copies.get_mut(&part.key) {
+                    copy.prepared = Some(flight);
+                }
+            }
+            let record = Record {
+                outcome: Outcome::Prepared,
+                participants,
+                parts: fresh,
+                replies: Vec::new(),
+                closed: false,
+                asked_ms: self.now.mono_ms,
+            };
+            self.records.insert(flight, record);
+        }
+        self.send(from, Message::Ack { flight });
+    }
+
+    pub(crate) fn on_commit(&mut self, from: NodeId, flight: FlightId, stable: Vec<(Key, Version)>) {
+        if let Some(record) = self.records.get_mut(&flight) {
+            if record.outcome == Outcome::Prepared {
+                record.outcome = Outcome::Committed;
+                for part in std::mem::take(&mut record.parts) {
+                    self.apply_part(&part);
+                    self.end_prepared(&part.key, flight);
+                }
+            }
+        }
+        for (key, version) in stable {
+            if let Some(copy) = self.copies.get_mut(&key) {
+                copy.settle_stable(version);
+            }
+        }
+        self.send(from, Message::Decided { flight });
+    }
+
+    pub(crate) fn on_abort(&mut self, from: NodeId, flight: FlightId) {
+        let now = self.now.mono_ms;
+        let record = self.records.entry(flight).or_insert_with(|| Record::aborted(now));
+        if record.outcome == Outcome::Prepared {
+            record.outcome = Outcome::Aborted;
+            for part in std::mem::take(&mut record.parts) {
+                self.end_prepared(&part.key, flight);
+            }
+        }
+        self.send(from, Message::Decided { flight });
+    }
+
+    /// The batch no longer stands in the way of the key.
+    pub(crate) fn end_prepared(&mut self, key: &Key, flight: FlightId) {
+        if let Some(copy) = self.copies.get_mut(key).filter(|copy| copy.prepared == Some(flight)) {
+            copy.prepared = None;
+            self.key_changed(key);
+        }
+    }
+
+    /// Everyone has decided; nobody will ask this node about the batch.
+    pub(crate) fn on_close(&mut self, flight: FlightId) {
+        let Some(record) = self.records.get_mut(&flight) else { return };
+        match record.outcome {
+            // A stray duplicate of a PREP that was taken back long ago.
+            Outcome::Prepared if flight.view == self.membership.view.id => {
+                for part in std::mem::take(&mut record.parts) {
+                    self.end_prepared(&part.key, flight);
+                }
+                self.records.insert(flight, Record::aborted(self.now.mono_ms));
+            }
+            // Kept until the view ends: a duplicate of its PREP could still be on the way.
+            Outcome::Aborted if flight.view == self.membership.view.id => record.closed = true,
+            _ => record.closed = true,
+        }
+        self.drop_closed(flight);
+    }
+
+    pub(crate) fn drop_closed(&mut self, flight: FlightId) {
+        let view = self.membership.view.id;
+        if self.records.get(&flight).is_some_and(|record| {
+            record.closed
+                && record.parts.is_empty()
+                && (record.outcome == Outcome::Committed || flight.view != view)
+        }) {
+            self.records.remove(&flight);
+        }
+    }
+
+    /// Asks owners that have not confirmed for longer than the retry interval.
+    pub(crate) fn subscriber_tick(&mut self) {
+        let now = self.now.mono_ms;
+        let retry = self.config.timers.retry_ms;
+        let view = self.membership.view.id;
+        let due: Vec<(Key, NodeId)> = self
+            .unconfirmed
+            .iter_mut()
+            .filter(|(_, (_, sent))| now >= *sent + retry)
+            .map(|(key, (owner, sent))| {
+                *sent = now;
+                (key.clone(), *owner)
+            })
+            .collect();
+        for (key, owner) in due {
+            match self.copies.get(&key).and_then(|copy| copy.invalid) {
+                Some(Invalid::Flight(flight)) => self.send(owner, Message::Ask { flight }),
+                Some(Invalid::Align(round)) => self.send(owner, Message::AlignAck { key, round }),
+                None => {
+                    self.unconfirmed.remove(&key);
+                }
+            }
+        }
+        let lingering: Vec<FlightId> = self
+            .records
+            .iter_mut()
+            .filter(|(id, record)| id.view == view && !record.closed && now >= record.asked_ms + retry)
+            .map(|(id, record)| {
+                record.asked_ms = now;
+                *id
+            })
+            .collect();
+        for flight in lingering {
+            self.send(flight.node, Message::Ask { flight });
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! The protocol's situations one by one, on whole clusters with a clock of their own.
+
+mod support;
+
+use support::{Cluster, key};
+use swytch_cluster::*;
+
+#[test]
+fn a_write_reaches_every_subscriber_before_its_answer() {
+    let mut cluster = Cluster::new(3);
+    assert_eq!(cluster.add(0, "k", "a"), Ok("OK".into()));
+    for node in 0..3 {
+        assert_eq!(cluster.read(node, "k"), Ok("a".into()));
+    }
+    assert_eq!(cluster.add(2, "k", "b"), Ok("OK".into()));
+    for node in 0..3 {
+        assert_eq!(cluster.node(node).copy_of(&key("k")).map(|copy| copy.meta.version.seq), Some(4));
+        assert_eq!(cluster.read(node, "k"), Ok("a b".into()));
+    }
+    cluster.run(2_000);
+    cluster.assert_converged();
+}
+
+#[test]
+fn a_pop_happens_once() {
+    let mut cluster = Cluster::new(3);
+    for word in ["a", "b", "c", "d"] {
+        cluster.add(0, "k", word).expect("add");
+    }
+    let tickets: Vec<u64> =
+        [0, 1, 2, 1, 2, 0].iter().map(|node| cluster.submit(*node, Class::X, &["k"], "take")).collect();
+    cluster.run(3_000);
+    let mut taken: Vec<String> = tickets
+        .iter()
+        .map(|ticket| cluster.replies[ticket].as_ref().expect("taken"))
+        .map(|answer| String::from_utf8(answer.reply.bytes().to_vec()).expect("text"))
+        .filter(|word| !word.is_empty())
+        .collect();
+    taken.sort();
+    assert_eq!(taken, ["a", "b", "c", "d"]);
+    cluster.run(2_000);
+    cluster.assert_converged();
+}
+
+#[test]
+fn the_token_follows_the_work() {
+    let mut cluster = Cluster::new(3);
+    cluster.add(0, "k", "a").expect("add");
+    assert_eq!(cluster.owners("k"), [NodeId(0)]);
+    for word in 0..12 {
+        cluster.add(2, "k", &format!("w{word}")).expect("add");
+    }
+    assert_eq!(cluster.owners("k"), [NodeId(2)]);
+    cluster.run(1_000);
+    cluster.assert_converged();
+}
+
+#[test]
+fn writes_go_on_in_a_partition_and_merge() {
+    let mut cluster = Cluster::new(3);
+    for node in 0..3 {
+        cluster.add(node, "k", &format!("n{node}")).expect("add");
+    }
+    cluster.partition(&[&[0], &[1, 2]]);
+    cluster.run(4_000);
+    assert_eq!(cluster.add(0, "k", "left"), Ok("OK".into()));
+    assert_eq!(cluster.add(1, "k", "right"), Ok("OK".into()));
+    assert_eq!(cluster.take(0, "k"), Err(ClientError::Unreachable));
+    assert_eq!(cluster.take(2, "k"), Err(ClientError::Unreachable));
+    cluster.heal();
+    cluster.run(4_000);
+    for node in 0..3 {
+        assert_eq!(cluster.read(node, "k"), Ok("left n0 n1 n2 right".into()), "at {node}");
+    }
+    assert_eq!(cluster.take(1, "k"), Ok("left".into()));
+    cluster.run(2_000);
+    cluster.assert_converged();
+}
+
+#[test]
+fn a_majority_goes_on_after_the_expiry_and_the_expired_node_comes_back_with_its_fork() {
+    let mut cluster = Cluster::new(3);
+    for node in 0..3 {
+        cluster.add(node, "k", &format!("n{node}")).expect("add");
+    }
+    cluster.add(0, "solo", "x").expect("add");
+    cluster.partition(&[&[0], &[1, 2]]);
+    cluster.run(3_000);
+    assert_eq!(cluster.add(0, "k", "left"), Ok("OK".into()));
+    assert_eq!(cluster.take(0, "solo"), Ok("x".into()), "wholly present and the lease still holds");
+    cluster.run(12_000);
+    assert_eq!(cluster.take(0, "solo"), Err(ClientError::Unreachable), "the lease is over");
+    cluster.run(30_000);
+    assert_eq!(cluster.node(1).view().base.nodes().len(), 2, "node 0 is expired");
+    assert_eq!(cluster.take(1, "k"), Ok("n0".into()));
+    cluster.heal();
+    cluster.run(6_000);
+    assert_eq!(cluster.node(0).view().base.nodes().len(), 3, "node 0 is back");
+    for node in 0..3 {
+        assert_eq!(cluster.read(node, "k"), Ok("left n1 n2".into()), "at {node}");
+    }
+    cluster.run(2_000);
+    cluster.assert_converged();
+}
+
+#[test]
+fn a_crashed_owner_loses_nothing_that_others_hold() {
+    let mut cluster = Cluster::new(3);
+    cluster.add(0, "k", "a").expect("add");
+    cluster.add(1, "k", "b").expect("add");
+    assert_eq!(cluster.owners("k"), [NodeId(0)]);
+    cluster.crash(0);
+    cluster.run(4_000);
+    assert_eq!(cluster.read(1, "k"), Ok("a b".into()));
+    assert_eq!(cluster.take(1, "k"), Err(ClientError::Unreachable));
+    cluster.restart(0, 2);
+    cluster.run(8_000);
+    assert_eq!(cluster.node(1).view().base.nodes().len(), 3, "the new life replaces the old one at once");
+    assert_eq!(cluster.take(1, "k"), Ok("a".into()));
+    assert_eq!(cluster.read(0, "k"), Ok("b".into()));
+    cluster.run(2_000);
+    cluster.assert_converged();
+}
+
+#[test]
+fn a_transaction_over_several_keys_sees_its_watches() {
+    let mut cluster = Cluster::new(3);
+    cluster.add(0, "a", "1").expect("add");
+    cluster.add(1, "b", "2").expect("add");
+    let watch = cluster.submit(2, Class::Read, &["a", "b"], "list");
+    cluster.run(200);
+    let watches = cluster.replies[&watch].as_ref().expect("read").watches.clone();
+    cluster.add(0, "a", "0").expect("add");
+    let stale = cluster.submit_watching(2, Class::X, &["a", "b"], "swap x", watches);
+    cluster.run(500);
+    assert_eq!(cluster.replies[&stale], Err(ClientError::WatchFailed));
+    assert_eq!(cluster.op(2, Class::X, &["a", "b"], "swap y"), Ok("2".into()));
+    assert_eq!(cluster.op(1, Class::X, &["b", "a"], "swap z"), Ok("y".into()));
+    for node in 0..3 {
+        assert_eq!(cluster.op(node, Class::Read, &["a", "b"], "list"), Ok("z|z".into()));
+    }
+    cluster.run(2_000);
+    cluster.assert_converged();
+}
+
+#[test]
+fn flushall_needs_everyone_and_leaves_nothing() {
+    let mut cluster = Cluster::new(3);
+    for node in 0..3 {
+        cluster.add(node, &format!("k{node}"), "a").expect("add");
+    }
+    cluster.partition(&[&[0], &[1, 2]]);
+    cluster.run(3_000);
+    assert_eq!(cluster.op(1, Class::Flush, &[], ""), Err(ClientError::Unreachable));
+    cluster.heal();
+    cluster.run(3_000);
+    assert_eq!(cluster.op(1, Class::Flush, &[], ""), Ok(String::new()));
+    cluster.run(1_000);
+    for node in 0..3 {
+        for name in 0..3 {
+            assert_eq!(cluster.read(node, &format!("k{name}")), Ok(String::new()));
+        }
+    }
+    cluster.run(2_000);
+    cluster.assert_converged();
+}
+
+#[test]
+fn evictions_hand_over_and_only_the_last_deletes() {
+    let mut cluster = Cluster::new(3);
+    cluster.add(0, "k", "a").expect("add");
+    cluster.read(1, "k").expect("read");
+    cluster.input(0, Input::Evict(key("k")));
+    cluster.run(2_000);
+    assert_eq!(cluster.evicted, [(NodeId(0), key("k"), Evicted::Dropped)]);
+    assert_eq!(cluster.owners("k"), [NodeId(1)]);
+    cluster.partition(&[&[0], &[1, 2]]);
+    cluster.run(3_000);
+    cluster.add(0, "k", "b").expect("add");
+    cluster.input(0, Input::Evict(key("k")));
+    cluster.run(1_000);
+    assert_eq!(cluster.evicted.last(), Some(&(NodeId(0), key("k"), Evicted::Refused)));
+    cluster.heal();
+    cluster.run(3_000);
+    assert_eq!(cluster.read(2, "k"), Ok("a b".into()));
+    for node in 0..3 {
+        cluster.input(node, Input::Evict(key("k")));
+    }
+    cluster.run(4_000);
+    let outcomes: Vec<Evicted> = cluster.evicted[2..].iter().map(|(_, _, outcome)| *outcome).collect();
+    assert_eq!(outcomes.iter().filter(|outcome| **outcome == Evicted::Deleted).count(), 1);
+    assert_eq!(outcomes.iter().filter(|outcome| **outcome == Evicted::Dropped).count(), 2);
+    assert_eq!(cluster.read(1, "k"), Ok(String::new()));
+}
+
+#[test]
+fn waiters_are_woken_in_order() {
+    let mut cluster = Cluster::new(3);
+    cluster.read(0, "k").expect("read");
+    cluster.input(1, Input::Wait { ticket: 901, key: key("k") });
+    cluster.run(100);
+    cluster.input(2, Input::Wait { ticket: 902, key: key("k") });
+    cluster.run(100);
+    assert!(cluster.woken.is_empty());
+    cluster.add(0, "k", "a").expect("add");
+    cluster.deliver_all();
+    assert_eq!(cluster.woken, [901]);
+    assert_eq!(cluster.take(1, "k"), Ok("a".into()));
+    cluster.add(0, "k", "b").expect("add");
+    cluster.deliver_all();
+    assert_eq!(cluster.woken, [901, 902]);
+}
+
+#[test]
+fn only_the_owner_expires() {
+    let mut cluster = Cluster::new(2);
+    cluster.add(0, "k", "mortal").expect("add");
+    cluster.read(1, "k").expect("read");
+    cluster.input(1, Input::Expire(key("k")));
+    cluster.run(200);
+    assert_eq!(cluster.read(1, "k"), Ok("mortal".into()));
+    cluster.input(0, Input::Expire(key("k")));
+    cluster.run(200);
+    assert_eq!(cluster.read(1, "k"), Ok(String::new()));
+    cluster.run(2_000);
+    cluster.assert_converged();
+}
+
+#[test]
+fn a_key_created_in_a_partition_takes_no_x_until_everyone_was_asked() {
+    let mut cluster = Cluster::new(2);
+    cluster.partition(&[&[0], &[1]]);
+    cluster.run(3_000);
+    cluster.add(0, "k", "a").expect("add");
+    cluster.add(1, "k", "b").expect("add");
+    assert_eq!(cluster.take(0, "k"), Err(ClientError::Unreachable));
+    cluster.heal();
+    cluster.run(3_000);
+    assert_eq!(cluster.read(0, "k"), Ok("a b".into()));
+    assert_eq!(cluster.take(1, "k"), Ok("a".into()));
+    cluster.run(2_000);
+    cluster.assert_converged();
+}
+
+#[test]
+fn a_cluster_comes_together_from_nothing() {
+    let mut cluster = Cluster::empty();
+    for node in 0..3 {
+        let config = Config { bootstrap: node == 0, ..Config::new(NodeId(node)) };
+        cluster.nodes.insert(NodeId(node), Node::new(config, support::Words::default()));
+        cluster.input(node, Input::Peer(NodeId(0)));
+    }
+    cluster.run(5_000);
+    for node in 0..3 {
+        assert_eq!(cluster.node(node).view().base.nodes().len(), 3);
+    }
+    cluster.add(1, "k", "a").expect("add");
+    assert_eq!(cluster.take(2, "k"), Ok("a".into()));
+}
+
+#[test]
+fn an_unshared_key_is_written_on_the_fast_path() {
+    let mut cluster = Cluster::new(2);
+    cluster.add(0, "k", "a").expect("add");
+    let node = cluster.nodes.get_mut(&NodeId(0)).expect("node 0");
+    let version = node.write_alone(&key("k"), Class::X).expect("alone");
+    assert_eq!(version.seq, 2);
+    cluster.read(1, "k").expect("read");
+    let node = cluster.nodes.get_mut(&NodeId(0)).expect("node 0");
+    assert_eq!(node.write_alone(&key("k"), Class::W), None);
+}

@@ -1,0 +1,328 @@
+//! A cluster in one process for scenario tests: first-in-first-out links that can be cut, one clock.
+//!
+//! Values are sets of words with three commands: `add w`, `take` (the smallest word: an X), `swap w` (replaces all,
+//! an X that replies with the old words); a read lists the words.
+
+#![allow(unreachable_pub, reason = "a test module shared by inclusion")]
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use swytch_cluster::*;
+
+/// Sets of words. Adds win over concurrent removals; a merge adds the loser's words and removes what it took.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Words(pub BTreeMap<Key, BTreeSet<String>>);
+
+fn text(blob: &Blob) -> String {
+    String::from_utf8(blob.bytes().to_vec()).expect("words are text")
+}
+
+impl Words {
+    fn run(&mut self, key: &Key, effect: &str) {
+        let words = self.0.entry(key.clone()).or_default();
+        match effect.split_once(' ') {
+            Some(("add", word)) => {
+                words.insert(word.into());
+            }
+            Some(("rem", word)) => {
+                words.remove(word);
+            }
+            Some(("all", list)) => *words = list.split_whitespace().map(Into::into).collect(),
+            _ => words.clear(),
+        }
+        if words.is_empty() {
+            self.0.remove(key);
+        }
+    }
+
+    fn list(&self, key: &Key) -> String {
+        self.0.get(key).map(|words| words.iter().cloned().collect::<Vec<_>>().join(" ")).unwrap_or_default()
+    }
+}
+
+impl Values for Words {
+    type Undo = String;
+
+    fn execute(&mut self, command: &Blob, keys: &[Key], _: Stamp) -> Executed<String> {
+        let command = text(command);
+        let mut executed = Executed { reply: "OK".into(), effects: Vec::new(), undo: Vec::new() };
+        for (index, key) in keys.iter().enumerate() {
+            let before = self.list(key);
+            let effect = match command.split_once(' ') {
+                Some(("swap", list)) => {
+                    executed.reply = before.as_str().into();
+                    format!("all {list}")
+                }
+                Some(_) => command.clone(),
+                None => {
+                    let first = before.split(' ').next().unwrap_or_default().to_string();
+                    executed.reply = first.as_str().into();
+                    if first.is_empty() {
+                        continue;
+                    }
+                    format!("rem {first}")
+                }
+            };
+            self.run(key, &effect);
+            executed.effects.push((index, effect.as_str().into()));
+            executed.undo.push((index, before));
+        }
+        executed
+    }
+
+    fn read(&self, _: &Blob, keys: &[Key], _: u64) -> Blob {
+        keys.iter().map(|key| self.list(key)).collect::<Vec<_>>().join("|").as_str().into()
+    }
+
+    fn apply(&mut self, key: &Key, effect: &Blob, _: Stamp) {
+        self.run(key, &text(effect));
+    }
+
+    fn undo(&mut self, key: &Key, undo: String) {
+        self.run(key, &format!("all {undo}"));
+    }
+
+    fn snapshot(&self, key: &Key) -> Option<Blob> {
+        self.0.contains_key(key).then(|| self.list(key).as_str().into())
+    }
+
+    fn install(&mut self, key: &Key, snapshot: Option<&Blob>) {
+        let list = snapshot.map(text).unwrap_or_default();
+        self.run(key, &format!("all {list}"));
+    }
+
+    fn ready(&self, key: &Key) -> bool {
+        self.0.contains_key(key)
+    }
+
+    fn expire(&self, key: &Key, _: u64) -> Option<Blob> {
+        self.0.get(key).filter(|words| words.contains("mortal")).map(|_| "none".into())
+    }
+
+    fn delete(&self, key: &Key) -> Option<Blob> {
+        self.0.contains_key(key).then(|| "none".into())
+    }
+
+    fn merge(&self, fork: &MergeInput<'_>) -> Vec<Blob> {
+        let mut effects: Vec<Blob> = fork
+            .loser
+            .iter()
+            .flat_map(|entry| entry.effects.iter())
+            .filter(|e| !text(e).starts_with("all"))
+            .cloned()
+            .collect();
+        if !fork.shared_base {
+            let words = fork.loser_value.map(text).unwrap_or_default();
+            effects.extend(words.split_whitespace().map(|word| format!("add {word}").as_str().into()));
+        }
+        effects
+    }
+
+    fn digest(&self, key: &Key) -> u64 {
+        self.list(key).bytes().fold(0, |hash, byte| hash.wrapping_mul(31).wrapping_add(u64::from(byte)))
+    }
+}
+
+pub type Outcome = Result<Answer, ClientError>;
+
+pub struct Cluster {
+    pub nodes: BTreeMap<NodeId, Node<Words>>,
+    pub wire: VecDeque<Envelope>,
+    pub now: u64,
+    pub cut: BTreeSet<(NodeId, NodeId)>,
+    pub replies: BTreeMap<u64, Outcome>,
+    pub woken: Vec<u64>,
+    pub evicted: Vec<(NodeId, Key, Evicted)>,
+    ticket: u64,
+}
+
+pub fn key(name: &str) -> Key {
+    Key::new(name.as_bytes())
+}
+
+impl Cluster {
+    pub fn new(count: u8) -> Self {
+        Self::with(count, |_| {})
+    }
+
+    pub fn with(count: u8, adjust: impl Fn(&mut Config)) -> Self {
+        let members: NodeSet = (0..count).map(NodeId).collect();
+        let mut cluster = Self::empty();
+        for node in members.iter() {
+            let mut config = Config::new(node);
+            adjust(&mut config);
+            let now = cluster.time();
+            cluster.nodes.insert(node, Node::in_view(config, Words::default(), members, now));
+        }
+        cluster
+    }
+
+    pub fn empty() -> Self {
+        Self {
+            nodes: BTreeMap::new(),
+            wire: VecDeque::new(),
+            now: 100_000,
+            cut: BTreeSet::new(),
+            replies: BTreeMap::new(),
+            woken: Vec::new(),
+            evicted: Vec::new(),
+            ticket: 0,
+        }
+    }
+
+    pub fn time(&self) -> Time {
+        Time { mono_ms: self.now, wall_ms: self.now }
+    }
+
+    pub fn input(&mut self, node: u8, input: Input) {
+        let time = self.time();
+        let mut out = Vec::new();
+        let Some(target) = self.nodes.get_mut(&NodeId(node)) else { return };
+        target.handle(time, input, &mut out);
+        for action in out {
+            match action {
+                Action::Send(envelope) => {
+                    // Everything crosses the wire form on its way.
+                    let mut bytes = Vec::new();
+                    wire::encode(&envelope, &mut bytes);
+                    assert_eq!(wire::decode(&bytes).as_ref(), Ok(&*envelope));
+                    self.wire.push_back(*envelope);
+                }
+                Action::Reply { ticket, result } => {
+                    assert!(self.replies.insert(ticket, result).is_none(), "answered twice");
+                }
+                Action::Wake { ticket } => self.woken.push(ticket),
+                Action::Evict { key, outcome } => self.evicted.push((NodeId(node), key, outcome)),
+                Action::View { .. } => {}
+            }
+        }
+    }
+
+    pub fn deliver_all(&mut self) {
+        let mut steps = 0;
+        while let Some(envelope) = self.wire.pop_front() {
+            steps += 1;
+            assert!(steps < 200_000, "messages without end: {envelope:?}");
+            if !self.cut.contains(&(envelope.from, envelope.to)) {
+                self.input(envelope.to.0, Input::Message(Box::new(envelope)));
+            }
+        }
+    }
+
+    /// Delivers everything and lets time pass.
+    pub fn run(&mut self, ms: u64) {
+        self.deliver_all();
+        for _ in 0..ms / 50 {
+            self.now += 50;
+            for node in self.nodes.keys().copied().collect::<Vec<_>>() {
+                self.input(node.0, Input::Tick);
+            }
+            self.deliver_all();
+        }
+    }
+
+    pub fn submit(&mut self, node: u8, class: Class, keys: &[&str], command: &str) -> u64 {
+        self.submit_watching(node, class, keys, command, Vec::new())
+    }
+
+    pub fn submit_watching(
+        &mut self,
+        node: u8,
+        class: Class,
+        keys: &[&str],
+        command: &str,
+        watches: Vec<(Key, Watch)>,
+    ) -> u64 {
+        self.ticket += 1;
+        let ticket = self.ticket;
+        let keys = keys.iter().map(|name| key(name)).collect();
+        let request = Request { ticket, class, keys, command: command.into(), watches, local_read: false };
+        self.input(node, Input::Client(request));
+        ticket
+    }
+
+    /// Runs one operation to its end.
+    pub fn op(
+        &mut self,
+        node: u8,
+        class: Class,
+        keys: &[&str],
+        command: &str,
+    ) -> Result<String, ClientError> {
+        let ticket = self.submit(node, class, keys, command);
+        for _ in 0..150 {
+            self.deliver_all();
+            if let Some(result) = self.replies.get(&ticket) {
+                return result.clone().map(|answer| text(&answer.reply));
+            }
+            self.run(50);
+        }
+        panic!("operation {command} on {keys:?} was never answered");
+    }
+
+    pub fn add(&mut self, node: u8, name: &str, word: &str) -> Result<String, ClientError> {
+        self.op(node, Class::W, &[name], &format!("add {word}"))
+    }
+
+    pub fn take(&mut self, node: u8, name: &str) -> Result<String, ClientError> {
+        self.op(node, Class::X, &[name], "take")
+    }
+
+    pub fn read(&mut self, node: u8, name: &str) -> Result<String, ClientError> {
+        self.op(node, Class::Read, &[name], "list")
+    }
+
+    pub fn partition(&mut self, sides: &[&[u8]]) {
+        self.cut.clear();
+        for (index, side) in sides.iter().enumerate() {
+            for other in
+                sides.iter().enumerate().filter(|(other, _)| *other != index).flat_map(|(_, other)| *other)
+            {
+                for node in *side {
+                    self.cut.insert((NodeId(*node), NodeId(*other)));
+                }
+            }
+        }
+    }
+
+    pub fn heal(&mut self) {
+        self.cut.clear();
+    }
+
+    pub fn crash(&mut self, node: u8) {
+        self.nodes.remove(&NodeId(node));
+    }
+
+    pub fn restart(&mut self, node: u8, life: u32) {
+        let config = Config { incarnation: Incarnation::of_life(life), ..Config::new(NodeId(node)) };
+        self.nodes.insert(NodeId(node), Node::new(config, Words::default()));
+        for other in self.nodes.keys().copied().collect::<Vec<_>>() {
+            self.input(node, Input::Peer(other));
+        }
+    }
+
+    pub fn node(&self, node: u8) -> &Node<Words> {
+        &self.nodes[&NodeId(node)]
+    }
+
+    /// Every copy of every key is equal to every other, and nothing is left unfinished.
+    pub fn assert_converged(&self) {
+        let mut versions: BTreeMap<Key, (NodeId, Version, u64)> = BTreeMap::new();
+        for (id, node) in &self.nodes {
+            for key in node.keys() {
+                let copy = node.copy_of(&key).expect("a listed key has a copy");
+                let here = (copy.meta.version, node.values().digest(&key));
+                let first = versions.entry(key.clone()).or_insert((*id, here.0, here.1));
+                if copy.owner.is_some() {
+                    assert_eq!((first.1, first.2), here, "{key:?} differs between {:?} and {id:?}", first.0);
+                }
+            }
+            assert_eq!(node.unfinished(), (0, 0, 0), "{id:?} has unfinished business");
+        }
+    }
+
+    pub fn owners(&self, name: &str) -> Vec<NodeId> {
+        let owns = |node: &Node<Words>| node.copy_of(&key(name)).is_some_and(|copy| copy.owns);
+        self.nodes.iter().filter(|(_, node)| owns(node)).map(|(id, _)| *id).collect()
+    }
+}
