@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use crate::commands::CommandTable;
 use crate::config::{Config, Loaded, SetContext};
 use crate::net::{Mail, Worker, listen};
 use crate::server::Server;
@@ -41,6 +42,7 @@ fn try_serve(loaded: Loaded) -> io::Result<()> {
     if let Err(error) = loaded.config.apply_oom_score() {
         tracing::warn!("oom-score-adj could not be set: {}", error.reason);
     }
+    CommandTable::install_renamed(&loaded.renamed_commands).map_err(io::Error::other)?;
     let server = Server::new(loaded.config, threads)?;
     server.set_level_handle(level);
     let listeners = listen(&server)?;

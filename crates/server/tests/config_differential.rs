@@ -4,162 +4,16 @@
 //! The configuration is called directly, Redis through a socket. Without `redis-server` on the path the tests
 //! say so and pass. Differences that are meant are listed below, each with its reason.
 
+mod support;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::io::Read;
+use std::path::Path;
+use std::process::Command;
+
+use support::{Reply, Server, scratch};
 use swytch::config::{Config, DIRECTIVES, Known, Loader, SetContext};
 use swytch::glob;
-
-/// How long Redis may take to start or to answer.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// A Redis server of our own, and a connection to it.
-struct Redis {
-    child: Child,
-    port: u16,
-    connection: BufReader<TcpStream>,
-    directory: PathBuf,
-}
-
-#[derive(Debug, PartialEq)]
-enum Reply {
-    Text(Vec<u8>),
-    Error(String),
-    Array(Vec<Reply>),
-    Nil,
-}
-
-impl Redis {
-    /// Starts Redis with `file` as its configuration; `None`, with the reason printed, when there is none.
-    fn start(name: &str, file: &str) -> Option<Redis> {
-        if Command::new("redis-server").arg("--version").stdout(Stdio::null()).status().is_err() {
-            println!("skipped: redis-server is not installed");
-            return None;
-        }
-        let directory = scratch(name);
-        let port = free_port();
-        let path = directory.join("redis.conf");
-        std::fs::write(&path, file).expect("a scratch file");
-        let child = Command::new("redis-server")
-            .arg(&path)
-            .args(["--port", &port.to_string()])
-            .current_dir(&directory)
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("redis-server starts");
-        let connection = connect(port);
-        Some(Redis { child, port, connection, directory })
-    }
-
-    fn call(&mut self, words: &[&[u8]]) -> Reply {
-        match self.try_call(words) {
-            Ok(reply) => reply,
-            Err(error) => panic!("{words:?}: {error}"),
-        }
-    }
-
-    fn try_call(&mut self, words: &[&[u8]]) -> std::io::Result<Reply> {
-        let mut request = format!("*{}\r\n", words.len()).into_bytes();
-        for word in words {
-            request.extend(format!("${}\r\n", word.len()).into_bytes());
-            request.extend_from_slice(word);
-            request.extend(b"\r\n");
-        }
-        self.connection.get_mut().write_all(&request)?;
-        read_reply(&mut self.connection)
-    }
-
-    fn get_all(&mut self) -> BTreeMap<String, Vec<u8>> {
-        let Reply::Array(parts) = self.call(&[b"CONFIG", b"GET", b"*"]) else {
-            panic!("CONFIG GET answers an array");
-        };
-        parts
-            .chunks_exact(2)
-            .map(|pair| match pair {
-                [Reply::Text(name), Reply::Text(value)] => {
-                    (String::from_utf8_lossy(name).into_owned(), value.clone())
-                }
-                other => panic!("{other:?}"),
-            })
-            .collect()
-    }
-
-    fn get(&mut self, name: &str) -> Vec<u8> {
-        match self.call(&[b"CONFIG", b"GET", name.as_bytes()]) {
-            Reply::Array(parts) => match parts.into_iter().nth(1) {
-                Some(Reply::Text(value)) => value,
-                other => panic!("{name}: {other:?}"),
-            },
-            other => panic!("{name}: {other:?}"),
-        }
-    }
-
-    /// CONFIG SET; `None` for OK.
-    fn set(&mut self, name: &str, value: &[u8]) -> Option<String> {
-        match self.call(&[b"CONFIG", b"SET", name.as_bytes(), value]) {
-            Reply::Error(text) => Some(text),
-            _ => None,
-        }
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let _ = std::fs::remove_dir_all(&self.directory);
-    }
-}
-
-fn scratch(name: &str) -> PathBuf {
-    let path = std::env::temp_dir().join(format!("swytch-differential-{name}-{}", std::process::id()));
-    std::fs::create_dir_all(&path).expect("a scratch directory");
-    std::fs::canonicalize(path).expect("it is there")
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("it is bound").port()
-}
-
-fn connect(port: u16) -> BufReader<TcpStream> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match TcpStream::connect(("127.0.0.1", port)) {
-            Ok(stream) => {
-                stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-                return BufReader::new(stream);
-            }
-            Err(error) if Instant::now() > deadline => panic!("redis-server did not start: {error}"),
-            Err(_) => std::thread::sleep(Duration::from_millis(10)),
-        }
-    }
-}
-
-fn read_reply(input: &mut impl BufRead) -> std::io::Result<Reply> {
-    let mut line = String::new();
-    if input.read_line(&mut line)? == 0 {
-        return Err(std::io::ErrorKind::UnexpectedEof.into());
-    }
-    let (kind, rest) = line.trim_end().split_at(1);
-    let length = || rest.parse::<i64>().expect("a length");
-    match kind {
-        "+" | ":" => Ok(Reply::Text(rest.as_bytes().to_vec())),
-        "-" => Ok(Reply::Error(rest.to_owned())),
-        "$" if length() < 0 => Ok(Reply::Nil),
-        "$" => {
-            let mut text = vec![0; length() as usize + 2];
-            input.read_exact(&mut text)?;
-            text.truncate(text.len() - 2);
-            Ok(Reply::Text(text))
-        }
-        "*" => (0..length()).map(|_| read_reply(input)).collect::<Result<_, _>>().map(Reply::Array),
-        other => panic!("unexpected reply type {other:?}"),
-    }
-}
 
 fn our_set(config: &Config, name: &str, value: &[u8]) -> Option<String> {
     let pair = (name.as_bytes(), value);
@@ -177,7 +31,7 @@ fn depends_on_build(name: &str) -> bool {
 
 #[test]
 fn names_and_defaults() {
-    let Some(mut redis) = Redis::start("defaults", "") else {
+    let Some(mut redis) = Server::redis("defaults", "") else {
         return;
     };
     let theirs = redis.get_all();
@@ -298,7 +152,7 @@ const ODD_VALUES: &[&str] = &[
 
 #[test]
 fn every_directive_reacts_alike_to_odd_values() {
-    let Some(mut redis) = Redis::start("values", "") else {
+    let Some(mut redis) = Server::redis("values", "") else {
         return;
     };
     // What happens beyond the value is not compared: these act on the process, the machine or the client
@@ -368,7 +222,7 @@ fn meant(name: &str, value: &str) -> bool {
 
 #[test]
 fn several_pairs_fail_alike() {
-    let Some(mut redis) = Redis::start("pairs", "") else {
+    let Some(mut redis) = Server::redis("pairs", "") else {
         return;
     };
     let config = Config::in_directory(&redis.directory);
@@ -407,7 +261,7 @@ fn several_pairs_fail_alike() {
 
 #[test]
 fn patterns_match_alike() {
-    let Some(mut redis) = Redis::start("patterns", "") else {
+    let Some(mut redis) = Server::redis("patterns", "") else {
         return;
     };
     let seed: u64 = 0x0123_4567_89ab_cdef;
@@ -455,7 +309,7 @@ fn files_are_read_alike() {
         list-max-ziplist-value 64\nunixsocketperm 0700\nmaxmemory-clients 7%\n\
         latency-tracking-info-percentiles 50 90.50\nrepl-ping-slave-period 11\ndir .\n\
         masterauth \"\"\noom-score-adj-values 1 2 3\nloglevel VERBOSE\n";
-    let Some(mut redis) = Redis::start("files", file) else {
+    let Some(mut redis) = Server::redis("files", file) else {
         return;
     };
     redis.call(&[b"AUTH", b"a A\n\"q"]);
@@ -475,7 +329,7 @@ fn files_are_read_alike() {
 
 #[test]
 fn broken_files_are_refused_alike() {
-    if Redis::start("broken", "").is_none() {
+    if Server::redis("broken", "").is_none() {
         return;
     }
     let directory = scratch("broken-files");
@@ -549,7 +403,7 @@ fn a_rewrite_writes_the_same_lines() {
     let file = "# head comment\nmaxmemory 1mb\n\n\n# about saving\nsave 900 1\nsave 60 100\n\
         hash-max-ziplist-entries 21\nport 1\nrename-command flushdb badger\nslave-priority 7\n\
         client-output-buffer-limit pubsub 1mb 2mb 3\nrequirepass old\n# tail comment\n";
-    let Some(mut redis) = Redis::start("rewrite", file) else {
+    let Some(mut redis) = Server::redis("rewrite", file) else {
         return;
     };
     redis.call(&[b"AUTH", b"old"]);

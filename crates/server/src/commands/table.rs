@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use super::spec::{BeginSearch, CommandSpec, FindKeys, Flags, Handler};
 use super::{Args, SPECS};
+use crate::config::RenamedCommand;
 
 /// A command or subcommand, ready to run.
 #[derive(Debug)]
@@ -106,20 +107,71 @@ const NAME_SLOTS: usize = 1024;
 #[derive(Debug)]
 pub struct CommandTable {
     commands: Vec<&'static Command>,
-    by_name: Box<[Option<&'static Command>; NAME_SLOTS]>,
+    by_name: Box<[Option<Named>; NAME_SLOTS]>,
     len: usize,
 }
+
+/// A command under the name it is called by: its own, but for `rename-command`.
+#[derive(Clone, Copy, Debug)]
+struct Named {
+    name: &'static str,
+    command: &'static Command,
+}
+
+/// The table of this process.
+static TABLE: OnceLock<CommandTable> = OnceLock::new();
 
 impl CommandTable {
     /// The table of this process.
     pub fn global() -> &'static CommandTable {
-        static TABLE: OnceLock<CommandTable> = OnceLock::new();
-        TABLE.get_or_init(CommandTable::build)
+        TABLE.get_or_init(|| CommandTable::named(CommandTable::build()))
     }
 
-    fn build() -> CommandTable {
+    /// Makes the table of this process one in which commands have other names (`rename-command`); must come
+    /// before the first use of [`CommandTable::global`].
+    ///
+    /// # Errors
+    /// Redis's text, with the place of the line, when a command does not exist or a name is taken.
+    pub fn install_renamed(renamed: &[RenamedCommand]) -> Result<(), String> {
+        let mut named = CommandTable::build();
+        for line in renamed {
+            let error = |text: &str| format!("configuration error on {}: {text}", line.place);
+            let at = named
+                .iter()
+                .position(|named| named.name.as_bytes().eq_ignore_ascii_case(&line.from))
+                .ok_or_else(|| error("No such command in rename-command"))?;
+            let Named { command, .. } = named.swap_remove(at);
+            if line.to.is_empty() {
+                continue;
+            }
+            if named.iter().any(|named| named.name.as_bytes().eq_ignore_ascii_case(&line.to)) {
+                return Err(error("Target command name already exists"));
+            }
+            let name = String::from_utf8(line.to.clone()).map_err(|_| error("The name is not UTF-8"))?;
+            named.push(Named { name: name.leak(), command });
+        }
+        named.sort_by_key(|named| named.command.index);
+        TABLE
+            .set(CommandTable::named(named))
+            .map_err(|_| "commands were renamed after the first use of the command table".to_owned())
+    }
+
+    /// A table of the commands under these names.
+    fn named(named: Vec<Named>) -> CommandTable {
+        let mut by_name: Box<[Option<Named>; NAME_SLOTS]> = Box::new([None; NAME_SLOTS]);
+        for &entry in &named {
+            let mut slot = name_hash(entry.name.as_bytes());
+            while by_name[slot].is_some() {
+                slot = (slot + 1) % NAME_SLOTS;
+            }
+            by_name[slot] = Some(entry);
+        }
+        let len = SPECS.iter().copied().flatten().map(|spec| 1 + spec.subcommands.len()).sum();
+        CommandTable { commands: named.iter().map(|named| named.command).collect(), by_name, len }
+    }
+
+    fn build() -> Vec<Named> {
         let mut commands = Vec::new();
-        let mut by_name: Box<[Option<&'static Command>; NAME_SLOTS]> = Box::new([None; NAME_SLOTS]);
         let mut index = 0;
         for spec in SPECS.iter().copied().flatten().copied() {
             let subcommands = spec
@@ -147,14 +199,9 @@ impl CommandTable {
                 container: None,
             });
             index += 1;
-            let mut slot = name_hash(spec.name.as_bytes());
-            while by_name[slot].is_some() {
-                slot = (slot + 1) % NAME_SLOTS;
-            }
-            by_name[slot] = Some(command);
-            commands.push(command);
+            commands.push(Named { name: spec.name, command });
         }
-        CommandTable { commands, by_name, len: index }
+        commands
     }
 
     /// The command with this name, in any case.
@@ -162,9 +209,9 @@ impl CommandTable {
     pub fn find(&self, name: &[u8]) -> Option<&'static Command> {
         let mut slot = name_hash(name);
         loop {
-            let command = self.by_name[slot]?;
-            if command.spec.name.as_bytes().eq_ignore_ascii_case(name) {
-                return Some(command);
+            let entry = self.by_name[slot]?;
+            if entry.name.as_bytes().eq_ignore_ascii_case(name) {
+                return Some(entry.command);
             }
             slot = (slot + 1) % NAME_SLOTS;
         }
@@ -178,7 +225,7 @@ impl CommandTable {
         }
     }
 
-    /// All commands without their subcommands.
+    /// All commands that can be called, without their subcommands.
     pub fn iter(&self) -> impl Iterator<Item = &'static Command> + '_ {
         self.commands.iter().copied()
     }

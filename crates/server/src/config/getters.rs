@@ -180,7 +180,7 @@ texts! {
     requirepass = "requirepass";
     /// File of the users.
     aclfile = "aclfile";
-    /// File of the log; empty for standard output.
+    /// File of the log; empty for standard error.
     logfile = "logfile";
     /// File of the process id.
     pidfile = "pidfile";

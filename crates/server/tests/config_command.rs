@@ -1,0 +1,141 @@
+//! CONFIG on a running server: what changes take effect, what fails is rolled back, what is rewritten is read again.
+
+mod support;
+
+use std::net::TcpListener;
+use support::{Reply, Server, free_port};
+
+fn ok() -> Reply {
+    Reply::text("OK")
+}
+
+#[test]
+fn port_and_bind_listen_anew() {
+    let mut server = Server::swytch("listen", "bind 127.0.0.1\n");
+    let old = server.port;
+    let new = free_port();
+    assert_eq!(server.set("port", new.to_string().as_bytes()), None);
+    server.reconnect(new);
+    assert_eq!(server.say("PING"), Reply::text("PONG"));
+    std::net::TcpStream::connect(("127.0.0.1", old)).expect_err("the old port is closed");
+    assert_eq!(server.set("bind", b"127.0.0.1 -::1"), None);
+    assert_eq!(
+        server.set("bind", b"127.0.0.1 203.0.113.255"),
+        Some(
+            "ERR CONFIG SET failed (possibly related to argument 'bind') - \
+             Failed to bind to specified addresses."
+                .to_owned()
+        )
+    );
+    server.reconnect(new);
+    assert_eq!(server.get("bind"), b"127.0.0.1 -::1");
+}
+
+/// Redis's "CONFIG SET rollback on apply error": a port in use undoes everything, the kernel's score too.
+#[test]
+fn a_change_that_cannot_be_applied_is_undone() {
+    let mut server = Server::swytch("rollback", "bind 127.0.0.1\nmaxmemory 5mb\n");
+    let score = format!("/proc/{}/oom_score_adj", server.pid());
+    let read_score = || std::fs::read_to_string(&score).ok();
+    let before = read_score();
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("bound").port().to_string();
+    let names = ["oom-score-adj", "oom-score-adj-values", "maxmemory", "port", "client-query-buffer-limit"];
+    let values: Vec<Vec<u8>> = names.iter().map(|name| server.get(name)).collect();
+    let reply = server.call(&[
+        b"CONFIG",
+        b"SET",
+        b"oom-score-adj",
+        b"yes",
+        b"oom-score-adj-values",
+        b"1 1 1",
+        b"maxmemory",
+        b"10000001",
+        b"port",
+        port.as_bytes(),
+        b"client-query-buffer-limit",
+        b"10m",
+    ]);
+    let expected = "ERR CONFIG SET failed (possibly related to argument 'port') - \
+                    Unable to listen on this port. Check server logs.";
+    assert_eq!(reply, Reply::Error(expected.to_owned()));
+    for (name, value) in names.iter().zip(values) {
+        assert_eq!(server.get(name), value, "{name}");
+    }
+    assert_eq!(read_score(), before);
+    server.reconnect(server.port);
+    assert_eq!(server.say("PING"), Reply::text("PONG"));
+}
+
+#[test]
+fn a_rewritten_file_gives_the_same_server() {
+    let port = free_port();
+    let file = format!("# mine\nbind 127.0.0.1\nport {port}\nmaxmemory 1mb\nrename-command flushdb badger\n");
+    let mut server = Server::swytch("rewrite", &file);
+    for (name, value) in [
+        ("maxmemory", "100mb"),
+        ("save", "3600 1 300 100"),
+        ("shutdown-on-sigterm", "nosave now"),
+        ("requirepass", "s e\"cret"),
+        ("client-output-buffer-limit", "pubsub 1mb 2mb 3"),
+    ] {
+        assert_eq!(server.set(name, value.as_bytes()), None, "{name}");
+    }
+    assert_eq!(server.say("CONFIG REWRITE"), ok());
+    let values = server.get_all();
+    server.restart();
+    assert!(matches!(server.say("PING"), Reply::Error(text) if text.starts_with("NOAUTH")));
+    assert_eq!(server.call(&[b"AUTH", b"s e\"cret"]), ok());
+    assert_eq!(server.get_all(), values);
+    let text = std::fs::read_to_string(server.file()).expect("readable");
+    assert!(text.starts_with("# mine\nbind 127.0.0.1\n"), "{text}");
+    assert!(matches!(server.say("FLUSHDB"), Reply::Error(text) if text.starts_with("ERR unknown command")));
+    assert_eq!(server.say("BADGER"), ok());
+}
+
+#[test]
+fn protected_and_immutable_directives_and_limits() {
+    let mut server = Server::swytch("refused", "bind 127.0.0.1\n");
+    for (name, value, reason) in [
+        ("dir", "/", "can't set protected config"),
+        ("databases", "16", "can't set immutable config"),
+        (
+            "maxclients",
+            "4000000000",
+            "The operating system is not able to handle the specified number of clients, try with",
+        ),
+    ] {
+        let error = server.set(name, value.as_bytes()).expect("refused");
+        assert!(error.contains(reason), "{error}");
+    }
+    assert_eq!(server.get("maxclients"), b"10000");
+    assert_eq!(
+        server.say("CONFIG SET maxmemory"),
+        Reply::Error("ERR wrong number of arguments for 'config|set' command".to_owned())
+    );
+    assert_eq!(server.say("CONFIG SET maxmemory 1 hz"), Reply::Error("ERR syntax error".to_owned()));
+    assert_eq!(server.say("CONFIG RESETSTAT"), ok());
+    let mut local = Server::swytch("local", "bind 127.0.0.1\nenable-protected-configs local\n");
+    assert_eq!(local.set("dir", b"/"), None);
+    assert_eq!(local.get("dir"), b"/");
+}
+
+#[test]
+fn a_renamed_command_must_exist_and_its_new_name_be_free() {
+    for (line, expected) in [
+        ("rename-command nosuch x", "No such command in rename-command"),
+        ("rename-command get set", "Target command name already exists"),
+    ] {
+        let directory = support::scratch("rename");
+        let path = directory.join("redis.conf");
+        std::fs::write(&path, format!("port 0\n{line}\n")).expect("written");
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_swytch"))
+            .args(["redis".as_ref(), path.as_os_str()])
+            .output()
+            .expect("it runs");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(text.contains(expected) && text.contains("line 2 of"), "{text}");
+        std::fs::remove_dir_all(&directory).expect("removed");
+    }
+}
