@@ -172,18 +172,17 @@ impl CommandTable {
 
     fn build() -> Vec<Named> {
         let mut commands = Vec::new();
-        let mut index = 0;
+        let mut indexes = 0..;
+        let mut next_index = || indexes.next().expect("there are fewer commands than numbers");
         for spec in SPECS.iter().copied().flatten().copied() {
             let subcommands = spec
                 .subcommands
                 .iter()
                 .map(|sub| {
-                    index += 1;
-                    let full_name = format!("{}|{}", spec.name, sub.name);
                     leak(Command {
                         spec: sub,
-                        index: index - 1,
-                        full_name,
+                        index: next_index(),
+                        full_name: format!("{}|{}", spec.name, sub.name),
                         single_key: single_key(sub),
                         subcommands: Vec::new(),
                         container: Some(spec.name),
@@ -192,13 +191,12 @@ impl CommandTable {
                 .collect();
             let command = leak(Command {
                 spec,
-                index,
+                index: next_index(),
                 full_name: spec.name.to_owned(),
                 single_key: single_key(spec),
                 subcommands,
                 container: None,
             });
-            index += 1;
             commands.push(Named { name: spec.name, command });
         }
         commands
