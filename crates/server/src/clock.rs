@@ -41,6 +41,7 @@ impl Ticks {
 }
 
 /// Converts ticks to nanoseconds.
+#[inline]
 pub fn ticks_to_ns(ticks: u64) -> u64 {
     (ticks as f64 * ns_per_tick()) as u64
 }
@@ -51,6 +52,7 @@ pub fn us_to_ticks(us: u64) -> u64 {
 }
 
 /// Measured once, over two milliseconds, at the first use; call it at start.
+#[inline]
 pub fn ns_per_tick() -> f64 {
     static NS_PER_TICK: OnceLock<f64> = OnceLock::new();
     *NS_PER_TICK.get_or_init(|| {
@@ -63,8 +65,13 @@ pub fn ns_per_tick() -> f64 {
     })
 }
 
+/// What [`Ticks`] counts, as INFO names it.
+pub const SOURCE: &str = counter::SOURCE;
+
 #[cfg(target_arch = "x86_64")]
 mod counter {
+    pub(super) const SOURCE: &str = "X86 TSC";
+
     #[inline]
     pub(super) fn read() -> u64 {
         // SAFETY: RDTSC exists on every x86-64 processor and has no preconditions.
@@ -74,6 +81,8 @@ mod counter {
 
 #[cfg(target_arch = "aarch64")]
 mod counter {
+    pub(super) const SOURCE: &str = "ARM CNTVCT";
+
     #[inline]
     pub(super) fn read() -> u64 {
         let ticks: u64;
@@ -87,6 +96,8 @@ mod counter {
 mod counter {
     use std::sync::OnceLock;
     use std::time::Instant;
+
+    pub(super) const SOURCE: &str = "POSIX clock_gettime";
 
     pub(super) fn read() -> u64 {
         static ORIGIN: OnceLock<Instant> = OnceLock::new();

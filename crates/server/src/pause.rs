@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use crate::clients::Client;
 use crate::commands::{Command, Flags};
 use crate::net::Mail;
 use crate::server::{Conditions, Server};
@@ -33,9 +34,9 @@ impl Server {
         }
     }
 
-    /// True while `command` must wait; ends a pause whose time is over.
+    /// True while `command` of `client` must wait; ends a pause whose time is over.
     #[cold]
-    pub fn is_paused_for(&self, command: &Command, now_ms: u64) -> bool {
+    pub fn is_paused_for(&self, command: &Command, client: &Client, now_ms: u64) -> bool {
         if !self.conditions().contains(Conditions::PAUSED) {
             return false;
         }
@@ -43,8 +44,10 @@ impl Server {
             self.unpause_clients();
             return false;
         }
+        let writes = |command: &Command| command.spec.flags.intersects(Flags::WRITE | Flags::MAY_REPLICATE);
         !self.pause.writes_only.load(Ordering::Relaxed)
-            || command.spec.flags.intersects(Flags::WRITE | Flags::MAY_REPLICATE)
+            || writes(command)
+            || (command.spec.name == "exec" && client.queue.iter().any(|queued| writes(queued.command)))
     }
 
     /// Ends a pause whose time is over, although nobody sends a command that would notice.

@@ -42,6 +42,8 @@ pub struct WorkerShared {
     pub epoch: Arc<Epoch>,
     /// Connections it has.
     pub connections: AtomicU32,
+    /// Parked clients that give up at some time.
+    pub deadlines: AtomicU64,
 }
 
 /// The server.
@@ -62,6 +64,8 @@ pub struct Server {
     pub effects: EffectHub,
     /// Errors by code.
     pub errors: ErrorStats,
+    /// Recent rates.
+    pub rates: crate::rates::Rates,
     /// SLOWLOG.
     pub slowlog: slowlog::Slowlog,
     /// LATENCY.
@@ -78,6 +82,8 @@ pub struct Server {
     pub last_save_s: AtomicU64,
     /// 40 hexadecimal digits that name this run.
     pub run_id: String,
+    /// Bytes in use when the server had started.
+    pub startup_bytes: u64,
     /// Start.
     pub started: Instant,
     /// Start in Unix milliseconds.
@@ -126,6 +132,7 @@ impl Server {
                     mailbox: Mailbox::new()?,
                     epoch: Arc::default(),
                     connections: AtomicU32::new(0),
+                    deadlines: AtomicU64::new(0),
                 })
             })
             .collect::<std::io::Result<Box<[WorkerShared]>>>()?;
@@ -141,6 +148,7 @@ impl Server {
             reclaimer,
             effects: EffectHub::default(),
             errors: ErrorStats::default(),
+            rates: crate::rates::Rates::default(),
             slowlog: slowlog::Slowlog::default(),
             latency: latency::LatencyMonitor::default(),
             monitors: monitor::Monitors::default(),
@@ -149,6 +157,7 @@ impl Server {
             dirty_at_save: AtomicU64::new(0),
             last_save_s: AtomicU64::new(clock::unix_ms() / 1000),
             run_id,
+            startup_bytes: crate::allocator::used_bytes(),
             started: Instant::now(),
             started_ms: clock::unix_ms(),
             listen_requests: crate::net::ListenRequests::default(),

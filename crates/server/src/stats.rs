@@ -6,11 +6,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use crate::histogram::Histogram;
+
 /// A counter with one writer.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
 impl Counter {
+    /// A counter at zero.
+    pub const ZERO: Counter = Counter(AtomicU64::new(0));
+
     /// Adds; only the owning worker calls this.
     #[inline]
     pub fn add(&self, amount: u64) {
@@ -58,6 +63,7 @@ macro_rules! worker_counters {
                     command.ticks.reset();
                     command.rejected.reset();
                     command.failed.reset();
+                    command.latency.reset();
                 }
             }
         }
@@ -67,6 +73,12 @@ macro_rules! worker_counters {
 worker_counters! {
     /// Commands run.
     commands_processed,
+    /// Turns of the event loop.
+    turns,
+    /// Ticks that those turns took, waiting excluded.
+    turn_ticks,
+    /// Refused passwords.
+    auth_failures,
     /// Bytes read from clients.
     input_bytes,
     /// Bytes written to clients.
@@ -108,6 +120,8 @@ pub struct CommandStats {
     pub rejected: Counter,
     /// Times it ran and answered an error.
     pub failed: Counter,
+    /// How long it ran, while `latency-tracking` is on.
+    pub latency: Histogram,
 }
 
 /// Error replies by their code (INFO errorstats).

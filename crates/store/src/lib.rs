@@ -18,7 +18,8 @@ pub use effect::{Effect, EffectSink, Elements, Event, EventClass};
 pub use entry::{EntryRef, Type, Value};
 pub use hash::{HashSeed, Key};
 pub use keyspace::{
-    Changes, Expiry, IncrementError, Keyspace, KeyspaceMut, ScanCursor, SetCondition, WrongType, clamp_range,
+    Changes, Expiry, IncrementError, Keyspace, KeyspaceMut, ScanCursor, SetCondition, WrongType,
+    access_clock, clamp_range,
 };
 pub use observe::{Waiter, WaiterState, WatchFlag};
 pub use shard::{LockScope, Locked, Retired, Shards};

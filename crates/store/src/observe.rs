@@ -142,6 +142,11 @@ impl Observers {
         !self.waiters.is_empty()
     }
 
+    /// Number of keys that clients are parked on, and that transactions watch, in all databases.
+    pub fn key_counts(&self) -> (usize, usize) {
+        (self.waiters.values().map(HashMap::len).sum(), self.watchers.values().map(HashMap::len).sum())
+    }
+
     /// Keys of `db` that clients are parked on.
     pub fn awaited_keys(&self, db: u32) -> Vec<Box<[u8]>> {
         self.waiters.get(&db).map(|keys| keys.keys().cloned().collect()).unwrap_or_default()

@@ -42,6 +42,10 @@ bitflags! {
         const DIRTY_EXEC = 1 << 9;
         /// Came through the unix socket.
         const UNIX_SOCKET = 1 << 10;
+        /// Its next command waits for the end of a pause (CLIENT PAUSE).
+        const POSTPONED = 1 << 11;
+        /// A watched key has changed; only set where flags are shown to others.
+        const DIRTY_WATCH = 1 << 12;
     }
 }
 
@@ -80,6 +84,8 @@ pub struct Client {
     pub flags: ClientFlags,
     /// Commands queued since MULTI.
     pub queue: Vec<QueuedCommand>,
+    /// Bytes of the arguments in `queue`.
+    pub queued_bytes: u64,
     /// Keys watched.
     pub watched: Vec<WatchedKey>,
     /// Raised when a watched key changes.
@@ -98,6 +104,7 @@ impl Client {
             authenticated,
             flags: ClientFlags::empty(),
             queue: Vec::new(),
+            queued_bytes: 0,
             watched: Vec::new(),
             watch_flag: WatchFlag::default(),
             waiter: None,
@@ -118,10 +125,13 @@ impl Client {
     /// Shows flags and database to other threads.
     pub fn publish(&self) {
         self.shared.db.store(self.db, Ordering::Relaxed);
-        self.shared.flags.store(self.flags.bits(), Ordering::Relaxed);
+        let mut flags = self.flags;
+        flags.set(ClientFlags::DIRTY_WATCH, self.watch_flag.load(Ordering::Relaxed));
+        self.shared.flags.store(flags.bits(), Ordering::Relaxed);
         self.shared
             .queued
             .store(if self.in_multi() { self.queue.len() as i64 } else { -1 }, Ordering::Relaxed);
+        self.shared.queued_bytes.store(self.queued_bytes, Ordering::Relaxed);
         self.shared.watched.store(self.watched.len() as u64, Ordering::Relaxed);
         self.shared.protocol.store(if self.protocol == Protocol::Resp3 { 3 } else { 2 }, Ordering::Relaxed);
     }

@@ -40,6 +40,8 @@ pub struct ClientShared {
     pub flags: AtomicU32,
     /// Commands queued, or -1 outside of a transaction.
     pub queued: AtomicI64,
+    /// Bytes of the arguments of queued commands.
+    pub queued_bytes: AtomicU64,
     /// Keys watched.
     pub watched: AtomicU64,
     /// 2 or 3.
@@ -109,8 +111,22 @@ impl Registry {
         self.clients.lock().values().cloned().collect()
     }
 
+    /// Calls `look` for each client, in order of their numbers, while nobody can connect or leave.
+    pub fn for_each(&self, look: impl FnMut(&Arc<ClientShared>)) {
+        self.clients.lock().values().for_each(look);
+    }
+
     /// One client.
     pub fn get(&self, id: u64) -> Option<Arc<ClientShared>> {
         self.clients.lock().get(&id).cloned()
+    }
+}
+
+impl crate::server::Server {
+    /// CLIENT KILL: the client is gone for everybody at once; its worker closes the connection.
+    pub fn kill_client(&self, client: &ClientShared) {
+        client.killed.store(true, Ordering::SeqCst);
+        self.clients.remove(client.id);
+        self.workers[client.worker].mailbox.send(crate::net::Mail::Close(client.id));
     }
 }

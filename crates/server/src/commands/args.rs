@@ -46,6 +46,11 @@ impl<'a> Args<'a> {
         self.ranges[index.min(self.ranges.len())..].iter().map(move |range| range.of(buffer))
     }
 
+    /// The arguments from `index` on, as a request of their own.
+    pub fn tail(&self, index: usize) -> Args<'a> {
+        Args { buffer: self.buffer, ranges: &self.ranges[index.min(self.ranges.len())..] }
+    }
+
     /// A cursor that begins at `index`.
     pub fn cursor(&self, index: usize) -> ArgCursor<'a> {
         ArgCursor { args: *self, at: index }

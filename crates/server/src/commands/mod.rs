@@ -6,6 +6,7 @@
 pub mod args;
 pub mod call;
 pub mod error;
+pub mod help;
 pub mod spec;
 pub mod table;
 

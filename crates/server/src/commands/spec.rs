@@ -348,6 +348,8 @@ pub struct Arg {
     pub multiple_token: bool,
     /// The version that brought it, when later than the command.
     pub since: Option<&'static str>,
+    /// The version that deprecated it.
+    pub deprecated: Option<&'static str>,
     /// How it is shown, when not by its name.
     pub display: Option<&'static str>,
 }
@@ -363,6 +365,7 @@ impl Arg {
             multiple: false,
             multiple_token: false,
             since: None,
+            deprecated: None,
             display: None,
         }
     }
@@ -425,6 +428,11 @@ impl Arg {
     /// Came with a later version.
     pub const fn since(self, version: &'static str) -> Arg {
         Arg { since: Some(version), ..self }
+    }
+
+    /// Deprecated by a later version.
+    pub const fn deprecated(self, version: &'static str) -> Arg {
+        Arg { deprecated: Some(version), ..self }
     }
 
     /// Shown by another name.

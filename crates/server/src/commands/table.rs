@@ -45,6 +45,24 @@ impl Command {
             .find(|command| command.spec.name.as_bytes().eq_ignore_ascii_case(name))
     }
 
+    /// Positions of all keys with what is done to them; `None` when the arguments contradict a key spec.
+    ///
+    /// Source: `getKeysUsingKeySpecs` in Redis's `src/db.c`.
+    pub fn keys_with_flags(&self, args: &Args<'_>) -> Option<Vec<(usize, super::KeyFlags)>> {
+        let mut keys = Vec::new();
+        for spec in self.spec.key_specs {
+            if spec.flags.contains(super::KeyFlags::NOT_KEY) {
+                continue;
+            }
+            let (first, last, step) = spec.bounds(args)?;
+            if first > last || last >= args.len() {
+                return None;
+            }
+            keys.extend((first..=last).step_by(step).map(|position| (position, spec.flags)));
+        }
+        Some(keys)
+    }
+
     /// Positions of all keys among the arguments; an argument that makes a key spec unreadable ends it.
     pub fn key_positions(&self, args: &Args<'_>) -> Vec<usize> {
         let mut positions = Vec::new();
@@ -100,6 +118,44 @@ pub fn key_positions_of(spec: &super::KeySpec, args: &Args<'_>, positions: &mut 
     }
 }
 
+impl super::KeySpec {
+    /// First and last position and distance of the keys this spec finds, unchecked against the number of
+    /// arguments at their end; `None` when the arguments contradict the spec.
+    fn bounds(&self, args: &Args<'_>) -> Option<(usize, usize, usize)> {
+        let len = args.len() as i64;
+        let begin = match self.begin {
+            BeginSearch::Index(index) => index as i64,
+            BeginSearch::Keyword(word, from) => {
+                let is_word = |at: &i64| args.get(*at as usize).eq_ignore_ascii_case(word.as_bytes());
+                let found = if from >= 0 {
+                    (i64::from(from)..len).find(is_word)
+                } else {
+                    (1..=len + i64::from(from)).rev().find(is_word)
+                };
+                found? + 1
+            }
+        };
+        let (first, last, step) = match self.find {
+            FindKeys::Range { last, step, limit } => {
+                let last = i64::from(last);
+                let end = match limit {
+                    _ if last >= 0 => begin + last,
+                    0 | 1 => len + last,
+                    limit => begin + (len - begin) / limit as i64 + last,
+                };
+                (begin, end, step)
+            }
+            FindKeys::KeyNum { count_at, first, step } => {
+                let count = args.try_get(usize::try_from(begin).ok()? + count_at)?;
+                let count = swytch_decimal::parse_i64(count).filter(|count| (0..=len).contains(count))?;
+                let first = begin + first as i64;
+                (first, first + (count - 1) * step as i64, step)
+            }
+        };
+        Some((usize::try_from(first).ok()?, usize::try_from(last).ok()?, step))
+    }
+}
+
 /// Slots of the name table: a power of two well above the number of commands.
 const NAME_SLOTS: usize = 1024;
 
@@ -108,7 +164,8 @@ const NAME_SLOTS: usize = 1024;
 pub struct CommandTable {
     commands: Vec<&'static Command>,
     by_name: Box<[Option<Named>; NAME_SLOTS]>,
-    len: usize,
+    /// Commands and subcommands, each at its index; without those that cannot be called.
+    by_index: Vec<Option<&'static Command>>,
 }
 
 /// A command under the name it is called by: its own, but for `rename-command`.
@@ -167,7 +224,12 @@ impl CommandTable {
             by_name[slot] = Some(entry);
         }
         let len = SPECS.iter().copied().flatten().map(|spec| 1 + spec.subcommands.len()).sum();
-        CommandTable { commands: named.iter().map(|named| named.command).collect(), by_name, len }
+        let commands = named.iter().map(|named| named.command).collect();
+        let mut table = CommandTable { commands, by_name, by_index: vec![None; len] };
+        for command in table.iter_all().collect::<Vec<_>>() {
+            table.by_index[command.index] = Some(command);
+        }
+        table
     }
 
     fn build() -> Vec<Named> {
@@ -223,6 +285,11 @@ impl CommandTable {
         }
     }
 
+    /// The command or subcommand with this [`Command::index`].
+    pub fn by_index(&self, index: usize) -> Option<&'static Command> {
+        self.by_index.get(index).copied().flatten()
+    }
+
     /// All commands that can be called, without their subcommands.
     pub fn iter(&self) -> impl Iterator<Item = &'static Command> + '_ {
         self.commands.iter().copied()
@@ -235,12 +302,12 @@ impl CommandTable {
 
     /// Number of commands and subcommands; every [`Command::index`] is smaller.
     pub fn len(&self) -> usize {
-        self.len
+        self.by_index.len()
     }
 
     /// Never true; for symmetry with `len`.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.by_index.is_empty()
     }
 }
 

@@ -47,7 +47,7 @@ pub fn execute(
 ) -> Outcome {
     let args = request.args;
     let command = match request.command {
-        Some(command) if !matches!(command.spec.handler, Handler::Container) => command,
+        Some(command) if command.subcommands.is_empty() => command,
         _ => match resolve(server, &args) {
             Ok(command) => command,
             Err(error) => {
@@ -60,17 +60,18 @@ pub fn execute(
         return reject(server, worker, client, Some(command), &text, out);
     }
     let conditions = server.conditions();
+    if conditions.contains(Conditions::PAUSED) && server.is_paused_for(command, client, now_ms) {
+        return Outcome::Paused;
+    }
     if client.in_multi() && !is_transaction_control(command) {
         if command.is(Flags::NO_MULTI) {
             let text = "ERR Command not allowed inside a transaction";
             return reject(server, worker, client, Some(command), text, out);
         }
+        client.queued_bytes += args.bytes() as u64;
         client.queue.push(QueuedCommand { command, args: args.to_owned() });
         out.extend_from_slice(b"+QUEUED\r\n");
         return Outcome::Done;
-    }
-    if conditions.contains(Conditions::PAUSED) && server.is_paused_for(command, now_ms) {
-        return Outcome::Paused;
     }
     if conditions.contains(Conditions::MONITORED)
         && !command.spec.flags.intersects(Flags::SKIP_MONITOR | Flags::ADMIN)
@@ -94,23 +95,30 @@ pub fn execute(
     run::run(&mut call, started)
 }
 
-/// Finds the command or subcommand that the arguments name, and checks its arity.
-pub fn resolve(server: &Server, args: &Args<'_>) -> Result<&'static Command, CommandError> {
-    let name = args.get(0);
-    let Some(command) = server.commands.find(name) else { return Err(unknown_command(args)) };
-    if !matches!(command.spec.handler, Handler::Container) {
-        return Ok(command);
+/// The command or subcommand that the arguments name.
+pub fn lookup(server: &Server, args: &Args<'_>) -> Option<&'static Command> {
+    let command = server.commands.find(args.try_get(0)?)?;
+    match args.try_get(1) {
+        Some(name) if !command.subcommands.is_empty() => command.subcommand(name),
+        _ => Some(command),
     }
-    let Some(sub) = args.try_get(1) else {
-        return Err(CommandError::WrongArity(Cow::Borrowed(command.spec.name)));
-    };
-    command.subcommand(sub).ok_or_else(|| {
-        CommandError::owned(format!(
-            "ERR unknown subcommand '{}'. Try {} HELP.",
-            String::from_utf8_lossy(&sub[..sub.len().min(128)]),
-            command.spec.name.to_uppercase()
-        ))
-    })
+}
+
+/// Finds the command or subcommand that the arguments name, for running it.
+pub fn resolve(server: &Server, args: &Args<'_>) -> Result<&'static Command, CommandError> {
+    if let Some(command) = lookup(server, args) {
+        return match command.spec.handler {
+            Handler::Container => Err(CommandError::WrongArity(Cow::Borrowed(command.spec.name))),
+            _ => Ok(command),
+        };
+    }
+    let Some(container) = server.commands.find(args.get(0)) else { return Err(unknown_command(args)) };
+    let sub = args.try_get(1).unwrap_or_default();
+    Err(CommandError::owned(format!(
+        "ERR unknown subcommand '{}'. Try {} HELP.",
+        String::from_utf8_lossy(&sub[..sub.len().min(128)]),
+        container.spec.name.to_uppercase()
+    )))
 }
 
 /// `ERR unknown command 'FOO', with args beginning with: 'a' 'b' `, bounded as in Redis.

@@ -247,6 +247,9 @@ pub fn count(call: &mut Call<'_>, ticks: u64, failed: bool) {
     }
     stats.commands_processed.add(1);
     let config = &call.server.config;
+    if config.latency_tracking() {
+        command.latency.add(ticks_to_ns(ticks));
+    }
     let slower_than_us = config.slowlog_log_slower_than();
     if slower_than_us >= 0
         && ticks >= us_to_ticks(slower_than_us as u64)

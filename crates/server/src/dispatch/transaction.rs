@@ -46,6 +46,7 @@ pub fn unwatch(server: &Server, client: &mut Client) {
 /// Ends the transaction without running it.
 pub fn discard(server: &Server, client: &mut Client) {
     client.queue.clear();
+    client.queued_bytes = 0;
     client.flags &= !(ClientFlags::MULTI | ClientFlags::DIRTY_EXEC);
     unwatch(server, client);
 }

@@ -314,6 +314,7 @@ fn hand_over(stream: Stream, address: String, local_address: String, server: &Ar
         db: AtomicU32::new(0),
         flags: AtomicU32::new(0),
         queued: AtomicI64::new(-1),
+        queued_bytes: AtomicU64::new(0),
         watched: AtomicU64::new(0),
         protocol: AtomicU8::new(2),
         last_command: AtomicUsize::new(usize::MAX),

@@ -115,6 +115,7 @@ impl Worker {
                     break;
                 }
             }
+            let turn_began = Ticks::now();
             self.now_ms = clock::unix_ms();
             self.shared().epoch.enter();
             for slot in std::mem::take(&mut self.unfinished) {
@@ -129,7 +130,11 @@ impl Worker {
                 }
             }
             self.on_time();
+            self.shared().deadlines.store(self.deadlines.len() as u64, Ordering::Relaxed);
             self.shared().epoch.leave();
+            let stats = &self.shared().stats;
+            stats.turns.add(1);
+            stats.turn_ticks.add(Ticks::now().since(turn_began));
         }
         for slot in 0..self.connections.len() {
             self.flush_before_stop(slot);
@@ -299,6 +304,7 @@ impl Worker {
                 }
                 if let Outcome::Paused = outcome {
                     connection.paused = true;
+                    connection.client.flags |= ClientFlags::POSTPONED;
                     self.paused.push(slot);
                     return Ok(());
                 }
@@ -524,6 +530,7 @@ impl Worker {
         for slot in std::mem::take(&mut self.paused) {
             if let Some(connection) = self.connection(slot) {
                 connection.paused = false;
+                connection.client.flags -= ClientFlags::POSTPONED;
             }
             self.serve(slot);
         }
@@ -571,6 +578,7 @@ impl Worker {
     fn on_tick(&mut self) {
         if self.index == 0 {
             self.server.check_memory();
+            self.server.sample_rates(self.now_ms);
             let conditions = self.server.conditions();
             if conditions.contains(Conditions::PAUSED) {
                 self.server.end_pause_if_over(self.now_ms);

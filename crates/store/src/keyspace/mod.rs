@@ -218,6 +218,12 @@ impl<'s> Keyspace<'s> {
             .fold((0, 0), |(keys, expiring), table| (keys + table.len(), expiring + table.expiring()))
     }
 
+    /// Keys of a database in one locked shard, those of them that expire, and bytes of the table.
+    pub fn shard_sizes(&self, shard: u16, db: u32) -> (usize, usize, usize) {
+        let table = &self.locked.data(shard).tables[db as usize];
+        (table.len(), table.expiring(), table.overhead_bytes())
+    }
+
     /// Bytes of a database's tables, and how many segments they have. Needs all locks.
     pub fn table_shape(&self, db: u32) -> (usize, usize) {
         self.tables(db).fold((0, 0), |(bytes, segments), table| {

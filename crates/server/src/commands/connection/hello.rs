@@ -53,9 +53,6 @@ pub static HELLO: CommandSpec = CommandSpec {
     ..CommandSpec::DEFAULT
 };
 
-/// The version of Redis whose behaviour clients are promised.
-pub const REDIS_VERSION: &str = "7.2.4";
-
 fn auth(call: &mut Call<'_>) -> CommandResult {
     let (user, password): (&[u8], &[u8]) = match call.args.len() {
         2 => (b"default", call.args.get(1)),
@@ -82,6 +79,7 @@ fn authenticate(call: &mut Call<'_>, user: &[u8], password: &[u8]) -> CommandRes
     let accepted = user == b"default"
         && required_password(call).is_none_or(|required| is_equal_in_constant_time(&required, password));
     if !accepted {
+        call.worker.stats.auth_failures.add(1);
         return Err(CommandError::text("WRONGPASS invalid username-password pair or user is disabled."));
     }
     call.client.authenticated = true;
@@ -112,11 +110,7 @@ fn hello(call: &mut Call<'_>) -> CommandResult {
             credentials = Some((arguments.expect()?, arguments.expect()?));
         } else if arguments.remaining() >= 2 && arguments.word("SETNAME") {
             let wanted = arguments.expect()?;
-            if !wanted.iter().all(|byte| (b'!'..=b'~').contains(byte)) {
-                return Err(CommandError::text(
-                    "ERR Client names cannot contain spaces, newlines or special characters.",
-                ));
-            }
+            super::client::validate_name(wanted)?;
             name = Some(wanted);
         } else {
             let option = arguments.expect()?;
@@ -155,7 +149,7 @@ fn describe(call: &mut Call<'_>) {
     reply.bulk(b"server");
     reply.bulk(b"redis");
     reply.bulk(b"version");
-    reply.bulk(REDIS_VERSION.as_bytes());
+    reply.bulk(crate::REDIS_VERSION.as_bytes());
     reply.bulk(b"proto");
     reply.integer(version);
     reply.bulk(b"id");

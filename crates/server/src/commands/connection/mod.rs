@@ -1,5 +1,6 @@
 //! Commands about the connection itself.
 
+pub mod client;
 pub mod echo;
 pub mod hello;
 pub mod ping;
@@ -9,5 +10,13 @@ pub mod select;
 use super::CommandSpec;
 
 /// The commands of this group.
-pub const SPECS: &[&CommandSpec] =
-    &[&echo::ECHO, &hello::AUTH, &hello::HELLO, &ping::PING, &quit::QUIT, &quit::RESET, &select::SELECT];
+pub const SPECS: &[&CommandSpec] = &[
+    &hello::AUTH,
+    &client::CLIENT,
+    &echo::ECHO,
+    &hello::HELLO,
+    &ping::PING,
+    &quit::QUIT,
+    &quit::RESET,
+    &select::SELECT,
+];

@@ -123,6 +123,7 @@ fn reset_statistics(call: &mut Call<'_>) -> CommandResult {
         worker.stats.reset();
     }
     call.server.errors.reset();
+    call.server.rates.reset();
     call.server.clients.accepted.store(0, Ordering::Relaxed);
     call.server.clients.rejected.store(0, Ordering::Relaxed);
     call.reply.ok();

@@ -1,0 +1,165 @@
+//! CLIENT ID, GETNAME, SETNAME, SETINFO, REPLY, NO-EVICT, NO-TOUCH: the calling connection itself.
+
+use super::{OTHERS, SUB};
+use crate::clients::ClientFlags;
+use crate::commands::{Arg, Call, CommandError, CommandResult, CommandSpec, Handler};
+
+const ON_OFF: &[Arg] = &[Arg::one_of("enabled", &[Arg::flag("on", "ON"), Arg::flag("off", "OFF")])];
+
+const EVERY_NODE: &[&str] = &["request_policy:all_nodes", "response_policy:all_succeeded"];
+
+pub(super) static ID: CommandSpec = CommandSpec {
+    name: "id",
+    summary: "Returns the connection's unique id.",
+    since: "5.0.0",
+    handler: Handler::Session(id),
+    ..SUB
+};
+
+pub(super) static GETNAME: CommandSpec = CommandSpec {
+    name: "getname",
+    summary: "Returns the connection's name.",
+    since: "2.6.9",
+    handler: Handler::Session(getname),
+    ..SUB
+};
+
+pub(super) static SETNAME: CommandSpec = CommandSpec {
+    name: "setname",
+    summary: "Names the connection.",
+    since: "2.6.9",
+    arity: 3,
+    tips: EVERY_NODE,
+    arguments: &[Arg::string("connection-name")],
+    handler: Handler::Session(setname),
+    ..SUB
+};
+
+pub(super) static SETINFO: CommandSpec = CommandSpec {
+    name: "setinfo",
+    summary: "Records the name or version of the client's library.",
+    since: "7.2.0",
+    arity: 4,
+    tips: EVERY_NODE,
+    arguments: &[Arg::one_of(
+        "attr",
+        &[Arg::string("libname").token("lib-name"), Arg::string("libver").token("lib-ver")],
+    )],
+    handler: Handler::Session(setinfo),
+    ..SUB
+};
+
+pub(super) static REPLY: CommandSpec = CommandSpec {
+    name: "reply",
+    summary: "Chooses whether commands of the connection are answered.",
+    since: "3.2.0",
+    arity: 3,
+    arguments: &[Arg::one_of(
+        "action",
+        &[Arg::flag("on", "ON"), Arg::flag("off", "OFF"), Arg::flag("skip", "SKIP")],
+    )],
+    handler: Handler::Session(reply),
+    ..SUB
+};
+
+pub(super) static NO_EVICT: CommandSpec = CommandSpec {
+    name: "no-evict",
+    summary: "Exempts the connection from client eviction.",
+    since: "7.0.0",
+    arity: 3,
+    flags: OTHERS,
+    arguments: ON_OFF,
+    handler: Handler::Session(|call| switch(call, ClientFlags::NO_EVICT)),
+    ..SUB
+};
+
+pub(super) static NO_TOUCH: CommandSpec = CommandSpec {
+    name: "no-touch",
+    summary: "Chooses whether commands of the connection count as accesses to their keys.",
+    since: "7.2.0",
+    arity: 3,
+    arguments: ON_OFF,
+    handler: Handler::Session(|call| switch(call, ClientFlags::NO_TOUCH)),
+    ..SUB
+};
+
+/// A name must not break the lines of CLIENT LIST.
+pub fn validate_name(name: &[u8]) -> CommandResult {
+    if is_printable_word(name) {
+        return Ok(());
+    }
+    Err(CommandError::text("ERR Client names cannot contain spaces, newlines or special characters."))
+}
+
+fn is_printable_word(text: &[u8]) -> bool {
+    text.iter().all(|byte| (b'!'..=b'~').contains(byte))
+}
+
+fn id(call: &mut Call<'_>) -> CommandResult {
+    call.reply.integer(call.client.id() as i64);
+    Ok(())
+}
+
+fn getname(call: &mut Call<'_>) -> CommandResult {
+    let names = call.client.shared.names.lock();
+    call.reply.bulk_or_null(Some(names.name.as_slice()).filter(|name| !name.is_empty()));
+    Ok(())
+}
+
+fn setname(call: &mut Call<'_>) -> CommandResult {
+    let name = call.args.get(2);
+    validate_name(name)?;
+    call.client.shared.names.lock().name = name.to_vec();
+    call.reply.ok();
+    Ok(())
+}
+
+fn setinfo(call: &mut Call<'_>) -> CommandResult {
+    let (attribute, value) = (call.args.get(2), call.args.get(3));
+    let is_name = attribute.eq_ignore_ascii_case(b"lib-name");
+    let shown = String::from_utf8_lossy(attribute);
+    if !is_name && !attribute.eq_ignore_ascii_case(b"lib-ver") {
+        return Err(CommandError::owned(format!("ERR Unrecognized option '{shown}'")));
+    }
+    if !is_printable_word(value) {
+        return Err(CommandError::owned(format!(
+            "ERR {shown} cannot contain spaces, newlines or special characters."
+        )));
+    }
+    let mut names = call.client.shared.names.lock();
+    let place = if is_name { &mut names.library_name } else { &mut names.library_version };
+    *place = value.to_vec();
+    drop(names);
+    call.reply.ok();
+    Ok(())
+}
+
+/// The worker takes the replies back while one of these flags is set.
+fn reply(call: &mut Call<'_>) -> CommandResult {
+    let flags = &mut call.client.flags;
+    let mut arguments = call.args.cursor(2);
+    if arguments.word("ON") {
+        *flags &= !(ClientFlags::REPLY_OFF | ClientFlags::REPLY_SKIP | ClientFlags::REPLY_SKIP_NEXT);
+        call.reply.ok();
+    } else if arguments.word("OFF") {
+        *flags |= ClientFlags::REPLY_OFF;
+    } else if arguments.word("SKIP") {
+        if !flags.contains(ClientFlags::REPLY_OFF) {
+            *flags |= ClientFlags::REPLY_SKIP_NEXT;
+        }
+    } else {
+        return Err(CommandError::Syntax);
+    }
+    Ok(())
+}
+
+fn switch(call: &mut Call<'_>, flag: ClientFlags) -> CommandResult {
+    let mut arguments = call.args.cursor(2);
+    let on = arguments.word("ON");
+    if !on && !arguments.word("OFF") {
+        return Err(CommandError::Syntax);
+    }
+    call.client.flags.set(flag, on);
+    call.reply.ok();
+    Ok(())
+}

@@ -1,0 +1,154 @@
+//! CLIENT KILL, in the old form (an address) and the new one (filters that must all match).
+
+use super::list::ClientType;
+use super::{OTHERS, SUB};
+use crate::clients::ClientShared;
+use crate::commands::{Arg, Call, CommandError, CommandResult, CommandSpec, Handler};
+
+pub(super) static KILL: CommandSpec = CommandSpec {
+    name: "kill",
+    summary: "Closes open connections.",
+    since: "2.4.0",
+    complexity: "O(N) where N is the number of client connections",
+    arity: -3,
+    flags: OTHERS,
+    history: &[
+        ("2.8.12", "Added new filter format."),
+        ("2.8.12", "`ID` option."),
+        ("3.2.0", "Added `master` type in for `TYPE` option."),
+        (
+            "5.0.0",
+            "Replaced `slave` `TYPE` with `replica`. `slave` still supported for backward compatibility.",
+        ),
+        ("6.2.0", "`LADDR` option."),
+        ("7.4.0", "`MAXAGE` option."),
+    ],
+    arguments: &[Arg::one_of(
+        "filter",
+        &[
+            Arg::string("old-format").display("ip:port").deprecated("2.8.12"),
+            Arg::one_of(
+                "new-format",
+                &[
+                    Arg::integer("client-id").token("ID").optional().since("2.8.12"),
+                    Arg::one_of(
+                        "client-type",
+                        &[
+                            Arg::flag("normal", "normal"),
+                            Arg::flag("master", "master").since("3.2.0"),
+                            Arg::flag("slave", "slave"),
+                            Arg::flag("replica", "replica").since("5.0.0"),
+                            Arg::flag("pubsub", "pubsub"),
+                        ],
+                    )
+                    .token("TYPE")
+                    .optional()
+                    .since("2.8.12"),
+                    Arg::string("username").token("USER").optional(),
+                    Arg::string("addr").display("ip:port").token("ADDR").optional(),
+                    Arg::string("laddr").display("ip:port").token("LADDR").optional().since("6.2.0"),
+                    Arg::one_of("skipme", &[Arg::flag("yes", "YES"), Arg::flag("no", "NO")])
+                        .token("SKIPME")
+                        .optional(),
+                    Arg::integer("maxage").token("MAXAGE").optional().since("7.4.0"),
+                ],
+            )
+            .multiple(),
+        ],
+    )],
+    handler: Handler::Session(kill),
+    ..SUB
+};
+
+/// The conditions that a connection to be closed meets.
+#[derive(Default)]
+struct Filter<'a> {
+    id: Option<u64>,
+    address: Option<&'a [u8]>,
+    local_address: Option<&'a [u8]>,
+    kind: Option<ClientType>,
+    user: Option<&'a [u8]>,
+    age_min_s: Option<u64>,
+    spare_caller: bool,
+}
+
+fn kill(call: &mut Call<'_>) -> CommandResult {
+    let old_form = call.args.len() == 3;
+    let filter =
+        if old_form { Filter { address: Some(call.args.get(2)), ..Filter::default() } } else { parse(call)? };
+    call.client.publish();
+    let own_id = call.client.id();
+    let mut killed = 0;
+    for client in call.server.clients.snapshot() {
+        if !filter.matches(&client, call.now_ms) || (client.id == own_id && filter.spare_caller) {
+            continue;
+        }
+        if client.id == own_id {
+            call.close_after_reply();
+        } else {
+            call.server.kill_client(&client);
+        }
+        killed += 1;
+    }
+    if !old_form {
+        call.reply.integer(killed);
+    } else if killed == 0 {
+        return Err(CommandError::text("ERR No such client"));
+    } else {
+        call.reply.ok();
+    }
+    Ok(())
+}
+
+fn parse<'a>(call: &Call<'a>) -> Result<Filter<'a>, CommandError> {
+    let mut filter = Filter { spare_caller: true, ..Filter::default() };
+    let mut arguments = call.args.cursor(2);
+    while arguments.remaining() >= 2 {
+        if arguments.word("ID") {
+            let id = swytch_decimal::parse_i64(arguments.expect()?).filter(|id| *id >= 1);
+            let id = id.ok_or(CommandError::text("ERR client-id should be greater than 0"))?;
+            filter.id = Some(id as u64);
+        } else if arguments.word("MAXAGE") {
+            let age = swytch_decimal::parse_i64(arguments.expect()?)
+                .ok_or(CommandError::text("ERR maxage is not an integer or out of range"))?;
+            if age <= 0 {
+                return Err(CommandError::text("ERR maxage should be greater than 0"));
+            }
+            filter.age_min_s = Some(age as u64);
+        } else if arguments.word("TYPE") {
+            filter.kind = Some(ClientType::parse(arguments.expect()?)?);
+        } else if arguments.word("ADDR") {
+            filter.address = Some(arguments.expect()?);
+        } else if arguments.word("LADDR") {
+            filter.local_address = Some(arguments.expect()?);
+        } else if arguments.word("USER") {
+            let user = arguments.expect()?;
+            if user != b"default" {
+                let user = String::from_utf8_lossy(user);
+                return Err(CommandError::owned(format!("ERR No such user '{user}'")));
+            }
+            filter.user = Some(user);
+        } else if arguments.word("SKIPME") {
+            filter.spare_caller = arguments.word("YES");
+            if !filter.spare_caller && !arguments.word("NO") {
+                return Err(CommandError::Syntax);
+            }
+        } else {
+            return Err(CommandError::Syntax);
+        }
+    }
+    arguments.end()?;
+    Ok(filter)
+}
+
+impl Filter<'_> {
+    fn matches(&self, client: &ClientShared, now_ms: u64) -> bool {
+        let age_s = now_ms.saturating_sub(client.created_ms) / 1000;
+        self.id.is_none_or(|id| client.id == id)
+            && self.address.is_none_or(|address| client.address.as_bytes() == address)
+            && self.local_address.is_none_or(|address| client.local_address.as_bytes() == address)
+            && self.kind.is_none_or(|kind| ClientType::of(client) == kind)
+            && self.user.is_none_or(|user| client.user.lock().as_bytes() == user)
+            && self.age_min_s.is_none_or(|age_min_s| age_s >= age_min_s)
+    }
+}

@@ -1,0 +1,196 @@
+//! CLIENT LIST, CLIENT INFO: one line per connection, fields and order as in Redis 8.
+
+use std::io::Write as _;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::{OTHERS, SUB};
+use crate::clients::{ClientFlags, ClientShared};
+use crate::commands::{Arg, Call, CommandError, CommandResult, CommandSpec, Handler};
+use crate::server::Server;
+
+pub(super) static LIST: CommandSpec = CommandSpec {
+    name: "list",
+    summary: "Describes open connections.",
+    since: "2.4.0",
+    complexity: "O(N) where N is the number of client connections",
+    arity: -2,
+    flags: OTHERS,
+    tips: &["nondeterministic_output"],
+    history: &[
+        ("2.8.12", "Added unique client `id` field."),
+        ("5.0.0", "Added optional `TYPE` filter."),
+        ("6.0.0", "Added `user` field."),
+        ("6.2.0", "Added `argv-mem`, `tot-mem`, `laddr` and `redir` fields and the optional `ID` filter."),
+        ("7.0.0", "Added `resp`, `multi-mem`, `rbs` and `rbp` fields."),
+        ("7.0.3", "Added `ssub` field."),
+        ("7.2.0", "Added `lib-name` and `lib-ver` fields."),
+        ("7.4.0", "Added `watch` field."),
+        ("8.0.0", "Added `io-thread` field."),
+    ],
+    arguments: &[
+        Arg::one_of(
+            "client-type",
+            &[
+                Arg::flag("normal", "normal"),
+                Arg::flag("master", "master"),
+                Arg::flag("replica", "replica"),
+                Arg::flag("pubsub", "pubsub"),
+            ],
+        )
+        .token("TYPE")
+        .optional()
+        .since("5.0.0"),
+        Arg::integer("client-id").token("ID").optional().multiple().since("6.2.0"),
+    ],
+    handler: Handler::Session(list),
+    ..SUB
+};
+
+pub(super) static INFO: CommandSpec = CommandSpec {
+    name: "info",
+    summary: "Describes the connection.",
+    since: "6.2.0",
+    tips: &["nondeterministic_output"],
+    handler: Handler::Session(info),
+    ..SUB
+};
+
+/// What a connection is used for, as CLIENT LIST TYPE and CLIENT KILL TYPE tell connections apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientType {
+    /// Sends commands.
+    Normal,
+    /// The primary of a replica.
+    Master,
+    /// A replica.
+    Replica,
+    /// Subscribed to channels.
+    PubSub,
+}
+
+impl ClientType {
+    /// The type with this name, in any case.
+    ///
+    /// # Errors
+    /// Redis's error for an unknown type.
+    pub fn parse(name: &[u8]) -> Result<ClientType, CommandError> {
+        let names: [(&[u8], ClientType); 5] = [
+            (b"normal", ClientType::Normal),
+            (b"master", ClientType::Master),
+            (b"slave", ClientType::Replica),
+            (b"replica", ClientType::Replica),
+            (b"pubsub", ClientType::PubSub),
+        ];
+        names.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, kind)| *kind).ok_or_else(
+            || CommandError::owned(format!("ERR Unknown client type '{}'", String::from_utf8_lossy(name))),
+        )
+    }
+
+    /// The type of a connection. A monitoring client counts as a replica, as in Redis.
+    pub fn of(client: &ClientShared) -> ClientType {
+        let flags = ClientFlags::from_bits_retain(client.flags.load(Relaxed));
+        if flags.contains(ClientFlags::MONITOR) { ClientType::Replica } else { ClientType::Normal }
+    }
+}
+
+fn list(call: &mut Call<'_>) -> CommandResult {
+    let mut arguments = call.args.cursor(2);
+    let server = call.server;
+    call.client.publish();
+    let clients = if arguments.remaining() == 0 {
+        server.clients.snapshot()
+    } else if arguments.remaining() == 2 && arguments.word("TYPE") {
+        let wanted = ClientType::parse(arguments.expect()?)?;
+        server.clients.snapshot().into_iter().filter(|client| ClientType::of(client) == wanted).collect()
+    } else if arguments.remaining() >= 2 && arguments.word("ID") {
+        let mut clients = Vec::new();
+        while let Some(id) = arguments.next() {
+            let id = swytch_decimal::parse_i64(id).ok_or(CommandError::text("ERR Invalid client ID"))?;
+            clients.extend(u64::try_from(id).ok().and_then(|id| server.clients.get(id)));
+        }
+        clients
+    } else {
+        return Err(CommandError::Syntax);
+    };
+    let mut text = Vec::new();
+    for client in clients {
+        describe(&mut text, server, &client, call.now_ms);
+        text.push(b'\n');
+    }
+    call.reply.verbatim("txt", &text);
+    Ok(())
+}
+
+fn info(call: &mut Call<'_>) -> CommandResult {
+    call.client.publish();
+    let mut text = Vec::new();
+    describe(&mut text, call.server, &call.client.shared, call.now_ms);
+    text.push(b'\n');
+    call.reply.verbatim("txt", &text);
+    Ok(())
+}
+
+/// Appends a connection's line, without a line end. Sizes are in bytes, ages in seconds.
+pub fn describe(out: &mut Vec<u8>, server: &Server, client: &ClientShared, now_ms: u64) {
+    let flags = ClientFlags::from_bits_retain(client.flags.load(Relaxed));
+    let names = client.names.lock().clone();
+    let queued = client.queued.load(Relaxed);
+    let query = client.query_bytes.load(Relaxed);
+    let query_free = client.query_capacity.load(Relaxed).saturating_sub(query);
+    let arguments = client.argument_bytes.load(Relaxed);
+    let queued_bytes = client.queued_bytes.load(Relaxed);
+    let output = client.output_bytes.load(Relaxed);
+    let total = (size_of::<ClientShared>() as u64) + query + query_free + arguments + queued_bytes + output;
+    let command = server.commands.by_index(client.last_command.load(Relaxed));
+    let seconds_since = |at_ms: u64| now_ms.saturating_sub(at_ms) / 1000;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let line = format!(
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi={queued} \
+         watch={} qbuf={query} qbuf-free={query_free} argv-mem={arguments} multi-mem={queued_bytes} \
+         rbs={output} rbp={output} obl=0 oll={} omem={output} tot-mem={total} events={} cmd={} user={} redir=-1 \
+         resp={} lib-name={} lib-ver={} io-thread={}",
+        client.id,
+        client.address,
+        client.local_address,
+        client.fd,
+        text(&names.name),
+        seconds_since(client.created_ms),
+        seconds_since(client.active_ms.load(Relaxed)),
+        flag_letters(flags, client),
+        client.db.load(Relaxed),
+        client.watched.load(Relaxed),
+        u8::from(output > 0),
+        if output > 0 { "rw" } else { "r" },
+        command.map_or("NULL", |command| command.full_name.as_str()),
+        client.user.lock(),
+        client.protocol.load(Relaxed),
+        text(&names.library_name),
+        text(&names.library_version),
+        client.worker,
+    );
+    // Writing to memory cannot fail.
+    let _ = out.write_all(line.as_bytes());
+}
+
+fn flag_letters(flags: ClientFlags, client: &ClientShared) -> String {
+    let letters = [
+        (ClientFlags::MONITOR, 'O'),
+        (ClientFlags::MULTI, 'x'),
+        (ClientFlags::BLOCKED, 'b'),
+        (ClientFlags::POSTPONED, 'b'),
+        (ClientFlags::DIRTY_WATCH, 'd'),
+        (ClientFlags::CLOSE_AFTER_REPLY, 'c'),
+        (ClientFlags::UNIX_SOCKET, 'U'),
+        (ClientFlags::NO_EVICT, 'e'),
+        (ClientFlags::NO_TOUCH, 'T'),
+    ];
+    let mut text: String =
+        letters.iter().filter(|(flag, _)| flags.contains(*flag)).map(|(_, letter)| *letter).collect();
+    if client.killed.load(Relaxed) {
+        text.push('A');
+    }
+    if text.is_empty() {
+        text.push('N');
+    }
+    text
+}

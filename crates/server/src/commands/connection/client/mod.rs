@@ -1,0 +1,133 @@
+//! CLIENT: what a connection is called, how it behaves, and what others may do to it.
+//!
+//! `about.rs` sets and tells things of the calling connection; `list.rs` describes connections; `kill.rs`,
+//! `pause.rs` and `unblock.rs` act on others.
+
+mod about;
+mod kill;
+mod list;
+mod pause;
+mod tracking;
+mod unblock;
+
+pub use about::validate_name;
+pub use list::{ClientType, describe};
+
+use crate::commands::help::reply_help;
+use crate::commands::{Call, Categories, CommandResult, CommandSpec, Flags, Group, Handler};
+
+/// Flags of the subcommands that any client may call.
+const OWN: Flags = Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE);
+/// Flags of the subcommands that look at or act on other clients.
+const OTHERS: Flags = OWN.union(Flags::ADMIN);
+
+/// What all subcommands have in common.
+const SUB: CommandSpec = CommandSpec {
+    group: Group::Connection,
+    arity: 2,
+    flags: OWN,
+    categories: Categories::CONNECTION,
+    ..CommandSpec::DEFAULT
+};
+
+pub static CLIENT: CommandSpec = CommandSpec {
+    name: "client",
+    summary: "Inspects and controls client connections.",
+    complexity: "Depends on subcommand.",
+    group: Group::Connection,
+    since: "2.4.0",
+    arity: -2,
+    subcommands: &[
+        &tracking::CACHING,
+        &about::GETNAME,
+        &tracking::GETREDIR,
+        &HELP,
+        &about::ID,
+        &list::INFO,
+        &kill::KILL,
+        &list::LIST,
+        &about::NO_EVICT,
+        &about::NO_TOUCH,
+        &pause::PAUSE,
+        &about::REPLY,
+        &about::SETINFO,
+        &about::SETNAME,
+        &tracking::TRACKINGINFO,
+        &unblock::UNBLOCK,
+        &pause::UNPAUSE,
+    ],
+    handler: Handler::Container,
+    ..CommandSpec::DEFAULT
+};
+
+static HELP: CommandSpec = CommandSpec {
+    name: "help",
+    summary: "Lists the subcommands of CLIENT.",
+    since: "5.0.0",
+    flags: Flags::LOADING.union(Flags::STALE),
+    handler: Handler::Session(help),
+    ..SUB
+};
+
+fn help(call: &mut Call<'_>) -> CommandResult {
+    reply_help(
+        call,
+        &[
+            "CACHING (YES|NO)",
+            "    Choose whether the next command's keys are tracked, in OPTIN or OPTOUT mode.",
+            "GETNAME",
+            "    Name of this connection.",
+            "GETREDIR",
+            "    Id of the client that invalidation messages are redirected to.",
+            "ID",
+            "    Id of this connection.",
+            "INFO",
+            "    Description of this connection.",
+            "KILL <ip:port>",
+            "    Close the connection made from <ip:port>.",
+            "KILL <option> <value> [<option> <value> [...]]",
+            "    Close the connections that match every option:",
+            "    * ADDR (<ip:port>|<unixsocket>:0)",
+            "      Made from this address.",
+            "    * LADDR (<ip:port>|<unixsocket>:0)",
+            "      Made to this address.",
+            "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
+            "      Of this type.",
+            "    * USER <username>",
+            "      Authenticated as this user.",
+            "    * SKIPME (YES|NO)",
+            "      Spare the calling connection (default: yes).",
+            "    * ID <client-id>",
+            "      With this id.",
+            "    * MAXAGE <maxage>",
+            "      At least this many seconds old.",
+            "LIST [options ...]",
+            "    Description of connections. Options:",
+            "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
+            "      Those of this type.",
+            "    * ID <client-id> [<client-id> [...]]",
+            "      Those with these ids.",
+            "NO-EVICT (ON|OFF)",
+            "    Exempt this connection from client eviction.",
+            "NO-TOUCH (ON|OFF)",
+            "    Leave access times and counters of keys as they are.",
+            "PAUSE <timeout> [WRITE|ALL]",
+            "    Hold back all commands, or those that write, for <timeout> milliseconds.",
+            "REPLY (ON|OFF|SKIP)",
+            "    Choose whether this connection is answered.",
+            "SETINFO <option> <value>",
+            "    Describe the client's library. Options are:",
+            "    * LIB-NAME: its name.",
+            "    * LIB-VER: its version.",
+            "SETNAME <name>",
+            "    Give this connection a name.",
+            "TRACKINGINFO",
+            "    Tracking status of this connection.",
+            "UNBLOCK <clientid> [TIMEOUT|ERROR]",
+            "    End the wait of a blocked client.",
+            "UNPAUSE",
+            "    End a pause.",
+        ],
+    );
+    Ok(())
+}

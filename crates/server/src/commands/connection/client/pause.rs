@@ -1,0 +1,60 @@
+//! CLIENT PAUSE, CLIENT UNPAUSE
+
+use super::{OTHERS, SUB};
+use crate::commands::{Arg, Call, CommandError, CommandResult, CommandSpec, Handler};
+
+pub(super) static PAUSE: CommandSpec = CommandSpec {
+    name: "pause",
+    summary: "Holds commands back for a time.",
+    since: "3.0.0",
+    arity: -3,
+    flags: OTHERS,
+    history: &[("6.2.0", "`CLIENT PAUSE WRITE` mode added along with the `mode` option.")],
+    arguments: &[
+        Arg::integer("timeout"),
+        Arg::one_of("mode", &[Arg::flag("write", "WRITE"), Arg::flag("all", "ALL")])
+            .optional()
+            .since("6.2.0"),
+    ],
+    handler: Handler::Session(pause),
+    ..SUB
+};
+
+pub(super) static UNPAUSE: CommandSpec = CommandSpec {
+    name: "unpause",
+    summary: "Lets commands run again that were held back.",
+    since: "6.2.0",
+    complexity: "O(N) Where N is the number of paused clients",
+    flags: OTHERS,
+    handler: Handler::Session(unpause),
+    ..SUB
+};
+
+fn pause(call: &mut Call<'_>) -> CommandResult {
+    let writes_only = match call.args.len() {
+        3 => false,
+        4 => {
+            let mut mode = call.args.cursor(3);
+            let writes_only = mode.word("WRITE");
+            if !writes_only && !mode.word("ALL") {
+                return Err(CommandError::text("ERR CLIENT PAUSE mode must be WRITE or ALL"));
+            }
+            writes_only
+        }
+        _ => return Err(CommandError::Syntax),
+    };
+    let timeout_ms = swytch_decimal::parse_i64(call.args.get(2))
+        .ok_or(CommandError::text("ERR timeout is not an integer or out of range"))?;
+    let timeout_ms = u64::try_from(timeout_ms).map_err(|_| CommandError::TimeoutNegative)?;
+    let until_ms = call.now_ms.checked_add(timeout_ms).filter(|until_ms| *until_ms <= i64::MAX as u64);
+    let until_ms = until_ms.ok_or(CommandError::TimeoutOutOfRange)?;
+    call.server.pause_clients(until_ms, writes_only);
+    call.reply.ok();
+    Ok(())
+}
+
+fn unpause(call: &mut Call<'_>) -> CommandResult {
+    call.server.unpause_clients();
+    call.reply.ok();
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! CLIENT CACHING, GETREDIR, TRACKINGINFO: the answers of a connection that is not in tracking mode.
+//!
+//! Client-side caching is not served, so no connection ever is, and these answer what Redis answers then.
+
+use super::SUB;
+use crate::commands::{Arg, Call, CommandError, CommandResult, CommandSpec, Handler};
+
+pub(super) static CACHING: CommandSpec = CommandSpec {
+    name: "caching",
+    summary: "Chooses whether the keys of the next command are tracked.",
+    since: "6.0.0",
+    arity: 3,
+    arguments: &[Arg::one_of("mode", &[Arg::flag("yes", "YES"), Arg::flag("no", "NO")])],
+    handler: Handler::Session(caching),
+    ..SUB
+};
+
+pub(super) static GETREDIR: CommandSpec = CommandSpec {
+    name: "getredir",
+    summary: "Returns the id of the client that invalidation messages are redirected to.",
+    since: "6.0.0",
+    handler: Handler::Session(getredir),
+    ..SUB
+};
+
+pub(super) static TRACKINGINFO: CommandSpec = CommandSpec {
+    name: "trackinginfo",
+    summary: "Describes the connection's use of client-side caching.",
+    since: "6.2.0",
+    handler: Handler::Session(trackinginfo),
+    ..SUB
+};
+
+/// GETREDIR's answer while tracking is off.
+const NOT_TRACKING: i64 = -1;
+
+fn caching(_: &mut Call<'_>) -> CommandResult {
+    Err(CommandError::text(
+        "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode \
+         enabled",
+    ))
+}
+
+fn getredir(call: &mut Call<'_>) -> CommandResult {
+    call.reply.integer(NOT_TRACKING);
+    Ok(())
+}
+
+fn trackinginfo(call: &mut Call<'_>) -> CommandResult {
+    let reply = &mut call.reply;
+    reply.map(3);
+    reply.bulk(b"flags");
+    reply.set(1);
+    reply.bulk(b"off");
+    reply.bulk(b"redirect");
+    reply.integer(NOT_TRACKING);
+    reply.bulk(b"prefixes");
+    reply.array(0);
+    Ok(())
+}

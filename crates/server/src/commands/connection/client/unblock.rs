@@ -1,0 +1,49 @@
+//! CLIENT UNBLOCK
+
+use std::sync::atomic::Ordering;
+
+use super::{OTHERS, SUB};
+use crate::clients::ClientFlags;
+use crate::commands::{Arg, Call, CommandError, CommandResult, CommandSpec, Handler};
+use crate::net::Mail;
+
+pub(super) static UNBLOCK: CommandSpec = CommandSpec {
+    name: "unblock",
+    summary: "Ends the wait of another connection's blocking command.",
+    since: "5.0.0",
+    complexity: "O(log N) where N is the number of client connections",
+    arity: -3,
+    flags: OTHERS,
+    arguments: &[
+        Arg::integer("client-id"),
+        Arg::one_of("unblock-type", &[Arg::flag("timeout", "TIMEOUT"), Arg::flag("error", "ERROR")])
+            .optional(),
+    ],
+    handler: Handler::Session(unblock),
+    ..SUB
+};
+
+fn unblock(call: &mut Call<'_>) -> CommandResult {
+    let error = match call.args.len() {
+        3 => false,
+        4 => {
+            let mut kind = call.args.cursor(3);
+            let error = kind.word("ERROR");
+            if !error && !kind.word("TIMEOUT") {
+                return Err(CommandError::text("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"));
+            }
+            error
+        }
+        _ => return Err(CommandError::Syntax),
+    };
+    let id = call.args.integer(2)?;
+    let target = u64::try_from(id).ok().and_then(|id| call.server.clients.get(id));
+    let blocked = target.filter(|target| {
+        ClientFlags::from_bits_retain(target.flags.load(Ordering::Relaxed)).contains(ClientFlags::BLOCKED)
+    });
+    if let Some(target) = &blocked {
+        call.server.workers[target.worker].mailbox.send(Mail::Unblock { client: target.id, error });
+    }
+    call.reply.integer(i64::from(blocked.is_some()));
+    Ok(())
+}

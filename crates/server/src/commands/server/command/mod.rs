@@ -1,0 +1,167 @@
+//! COMMAND and its subcommands: the command table as clients see it.
+//!
+//! Everything here is derived from the [`CommandSpec`]s. `describe.rs` writes COMMAND INFO entries, `docs.rs`
+//! COMMAND DOCS, `keys.rs` finds the keys of a given request, `list.rs` is COMMAND LIST.
+
+mod describe;
+mod docs;
+mod keys;
+mod list;
+
+use crate::commands::help::reply_help;
+use crate::commands::{Arg, Call, Categories, CommandResult, CommandSpec, Flags, Group, Handler};
+
+const SUB: CommandSpec = CommandSpec {
+    group: Group::Server,
+    flags: Flags::LOADING.union(Flags::STALE),
+    categories: Categories::CONNECTION,
+    ..CommandSpec::DEFAULT
+};
+
+const NAMES: &[Arg] = &[Arg::string("command-name").optional().multiple()];
+const REQUEST: &[Arg] = &[Arg::string("command"), Arg::string("arg").optional().multiple()];
+const ANY_ORDER: &[&str] = &["nondeterministic_output_order"];
+
+pub static COMMAND: CommandSpec = CommandSpec {
+    name: "command",
+    summary: "Describes all commands.",
+    since: "2.8.13",
+    complexity: "O(N) where N is the total number of Redis commands",
+    arity: -1,
+    tips: ANY_ORDER,
+    subcommands: &[&COUNT, &DOCS, &GETKEYS, &GETKEYSANDFLAGS, &HELP, &INFO, &LIST],
+    handler: Handler::Session(info),
+    ..SUB
+};
+
+static COUNT: CommandSpec = CommandSpec {
+    name: "count",
+    summary: "Counts the commands.",
+    since: "2.8.13",
+    arity: 2,
+    handler: Handler::Session(count),
+    ..SUB
+};
+
+static DOCS: CommandSpec = CommandSpec {
+    name: "docs",
+    summary: "Documents some or all commands.",
+    since: "7.0.0",
+    complexity: "O(N) where N is the number of commands to look up",
+    arity: -2,
+    tips: ANY_ORDER,
+    arguments: NAMES,
+    handler: Handler::Session(docs::docs),
+    ..SUB
+};
+
+static GETKEYS: CommandSpec = CommandSpec {
+    name: "getkeys",
+    summary: "Picks the keys out of a request.",
+    since: "2.8.13",
+    complexity: "O(N) where N is the number of arguments to the command",
+    arity: -3,
+    arguments: REQUEST,
+    handler: Handler::Session(keys::getkeys),
+    ..SUB
+};
+
+static GETKEYSANDFLAGS: CommandSpec = CommandSpec {
+    name: "getkeysandflags",
+    summary: "Picks the keys out of a request, with what is done to them.",
+    since: "7.0.0",
+    complexity: "O(N) where N is the number of arguments to the command",
+    arity: -3,
+    arguments: REQUEST,
+    handler: Handler::Session(keys::getkeysandflags),
+    ..SUB
+};
+
+static HELP: CommandSpec = CommandSpec {
+    name: "help",
+    summary: "Lists the subcommands of COMMAND.",
+    since: "5.0.0",
+    arity: 2,
+    handler: Handler::Session(help),
+    ..SUB
+};
+
+static INFO: CommandSpec = CommandSpec {
+    name: "info",
+    summary: "Describes some or all commands.",
+    since: "2.8.13",
+    complexity: "O(N) where N is the number of commands to look up",
+    arity: -2,
+    tips: ANY_ORDER,
+    history: &[("7.0.0", "Allowed to be called with no argument to get info on all commands.")],
+    arguments: NAMES,
+    handler: Handler::Session(info),
+    ..SUB
+};
+
+static LIST: CommandSpec = CommandSpec {
+    name: "list",
+    summary: "Lists the names of commands.",
+    since: "7.0.0",
+    complexity: "O(N) where N is the total number of Redis commands",
+    arity: -2,
+    tips: ANY_ORDER,
+    arguments: &[Arg::one_of(
+        "filterby",
+        &[
+            Arg::string("module-name").token("MODULE"),
+            Arg::string("category").token("ACLCAT"),
+            Arg::new("pattern", crate::commands::ArgKind::Pattern).token("PATTERN"),
+        ],
+    )
+    .token("FILTERBY")
+    .optional()],
+    handler: Handler::Session(list::list),
+    ..SUB
+};
+
+/// COMMAND and COMMAND INFO: an entry per command, null for an unknown name.
+fn info(call: &mut Call<'_>) -> CommandResult {
+    let table = call.server.commands;
+    if call.args.len() <= 2 {
+        call.reply.array(table.iter().count());
+        table.iter().for_each(|command| describe::describe(&mut call.reply, command));
+        return Ok(());
+    }
+    call.reply.array(call.args.len() - 2);
+    for name in call.args.from(2) {
+        match table.find_full(name) {
+            Some(command) => describe::describe(&mut call.reply, command),
+            None => call.reply.null(),
+        }
+    }
+    Ok(())
+}
+
+fn count(call: &mut Call<'_>) -> CommandResult {
+    call.reply.count(call.server.commands.iter().count());
+    Ok(())
+}
+
+fn help(call: &mut Call<'_>) -> CommandResult {
+    reply_help(
+        call,
+        &[
+            "(no subcommand)",
+            "    Describe all commands.",
+            "COUNT",
+            "    Number of commands of this server.",
+            "DOCS [<command-name> [<command-name> ...]]",
+            "    Documentation of the named commands, or of all.",
+            "GETKEYS <full-command>",
+            "    Keys among the arguments of a command.",
+            "GETKEYSANDFLAGS <full-command>",
+            "    Keys among the arguments of a command, with what is done to them.",
+            "INFO [<command-name> [<command-name> ...]]",
+            "    Description of the named commands, or of all.",
+            "LIST [FILTERBY (MODULE <module-name>|ACLCAT <category>|PATTERN <pattern>)]",
+            "    Names of the commands, or of those that pass the filter.",
+        ],
+    );
+    Ok(())
+}

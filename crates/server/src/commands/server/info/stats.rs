@@ -1,0 +1,123 @@
+//! Sections Threads, Stats, CPU.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::text::Text;
+use crate::clock::ticks_to_ns;
+use crate::commands::{Call, ShardSteps};
+use crate::process;
+use crate::rates::Metric;
+
+pub(super) fn threads(text: &mut Text, call: &Call<'_>, _: &mut ShardSteps<'_>) {
+    text.section("Threads");
+    for (index, worker) in call.server.workers.iter().enumerate() {
+        let (clients, stats) = (worker.connections.load(Relaxed), &worker.stats);
+        text.field(
+            &format!("io_thread_{index}"),
+            format_args!("clients={clients},reads={},writes={}", stats.reads.get(), stats.writes.get()),
+        );
+    }
+}
+
+pub(super) fn stats(text: &mut Text, call: &Call<'_>, _: &mut ShardSteps<'_>) {
+    let server = call.server;
+    let rate = |metric| server.rates.per_second(metric);
+    let turns_per_second = rate(Metric::Turns);
+    let turns = server.total(|stats| stats.turns.get());
+    let turn_us = ticks_to_ns(server.total(|stats| stats.turn_ticks.get())) / 1000;
+    let command_ticks: u64 =
+        server.total(|stats| stats.commands.iter().map(|command| command.ticks.get()).sum());
+    text.section("Stats");
+    text.fields(&[
+        ("total_connections_received", &server.clients.accepted.load(Relaxed)),
+        ("total_commands_processed", &server.total(|stats| stats.commands_processed.get())),
+        ("instantaneous_ops_per_sec", &rate(Metric::Commands)),
+        ("total_net_input_bytes", &server.total(|stats| stats.input_bytes.get())),
+        ("total_net_output_bytes", &server.total(|stats| stats.output_bytes.get())),
+        ("total_net_repl_input_bytes", &0),
+        ("total_net_repl_output_bytes", &0),
+    ]);
+    text.decimal("instantaneous_input_kbps", rate(Metric::InputBytes) as f64 / 1024.0);
+    text.decimal("instantaneous_output_kbps", rate(Metric::OutputBytes) as f64 / 1024.0);
+    text.decimal("instantaneous_input_repl_kbps", 0.0);
+    text.decimal("instantaneous_output_repl_kbps", 0.0);
+    text.fields(&[
+        ("rejected_connections", &server.clients.rejected.load(Relaxed)),
+        ("sync_full", &0),
+        ("sync_partial_ok", &0),
+        ("sync_partial_err", &0),
+        ("expired_subkeys", &0),
+        ("expired_keys", &server.total(|stats| stats.expired_keys.get())),
+        ("expired_stale_perc", &"0.00"),
+        ("expired_time_cap_reached_count", &0),
+        ("expire_cycle_cpu_milliseconds", &0),
+        ("evicted_keys", &0),
+        ("evicted_clients", &0),
+        ("evicted_scripts", &0),
+        ("total_eviction_exceeded_time", &0),
+        ("current_eviction_exceeded_time", &0),
+        ("keyspace_hits", &server.total(|stats| stats.keyspace_hits.get())),
+        ("keyspace_misses", &server.total(|stats| stats.keyspace_misses.get())),
+        ("pubsub_channels", &0),
+        ("pubsub_patterns", &0),
+        ("pubsubshard_channels", &0),
+        ("latest_fork_usec", &0),
+        ("total_forks", &0),
+        ("migrate_cached_sockets", &0),
+        ("slave_expires_tracked_keys", &0),
+        ("active_defrag_hits", &0),
+        ("active_defrag_misses", &0),
+        ("active_defrag_key_hits", &0),
+        ("active_defrag_key_misses", &0),
+        ("total_active_defrag_time", &0),
+        ("current_active_defrag_time", &0),
+        ("tracking_total_keys", &0),
+        ("tracking_total_items", &0),
+        ("tracking_total_prefixes", &0),
+        ("unexpected_error_replies", &0),
+        ("total_error_replies", &server.total(|stats| stats.error_replies.get())),
+        ("dump_payload_sanitizations", &0),
+        ("total_reads_processed", &server.total(|stats| stats.reads.get())),
+        ("total_writes_processed", &server.total(|stats| stats.writes.get())),
+        (
+            "io_threaded_reads_processed",
+            &server.workers[1..].iter().map(|w| w.stats.reads.get()).sum::<u64>(),
+        ),
+        (
+            "io_threaded_writes_processed",
+            &server.workers[1..].iter().map(|w| w.stats.writes.get()).sum::<u64>(),
+        ),
+        (
+            "client_query_buffer_limit_disconnections",
+            &server.total(|stats| stats.query_limit_disconnections.get()),
+        ),
+        (
+            "client_output_buffer_limit_disconnections",
+            &server.total(|stats| stats.output_limit_disconnections.get()),
+        ),
+        ("reply_buffer_shrinks", &0),
+        ("reply_buffer_expands", &0),
+        ("eventloop_cycles", &turns),
+        ("eventloop_duration_sum", &turn_us),
+        ("eventloop_duration_cmd_sum", &(ticks_to_ns(command_ticks) / 1000)),
+        ("instantaneous_eventloop_cycles_per_sec", &turns_per_second),
+        ("instantaneous_eventloop_duration_usec", &(turn_us / turns.max(1))),
+        ("acl_access_denied_auth", &server.total(|stats| stats.auth_failures.get())),
+        ("acl_access_denied_cmd", &0),
+        ("acl_access_denied_key", &0),
+        ("acl_access_denied_channel", &0),
+        ("shard_lock_waits", &server.shards.contended()),
+    ]);
+}
+
+pub(super) fn cpu(text: &mut Text, _: &Call<'_>, _: &mut ShardSteps<'_>) {
+    let (own, children, thread) =
+        (process::cpu_time(), process::children_cpu_time(), process::thread_cpu_time());
+    text.section("CPU");
+    text.seconds("used_cpu_sys", own.system);
+    text.seconds("used_cpu_user", own.user);
+    text.seconds("used_cpu_sys_children", children.system);
+    text.seconds("used_cpu_user_children", children.user);
+    text.seconds("used_cpu_sys_main_thread", thread.system);
+    text.seconds("used_cpu_user_main_thread", thread.user);
+}

@@ -1,0 +1,102 @@
+//! Recent rates: commands, bytes and turns of the event loops per second, averaged over the last 16 samples.
+//!
+//! Worker 0 samples the totals at every tick; INFO reads the averages.
+
+use parking_lot::Mutex;
+
+use crate::server::Server;
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Metric {
+    /// Commands run.
+    Commands,
+    /// Bytes read from clients.
+    InputBytes,
+    /// Bytes written to clients.
+    OutputBytes,
+    /// Turns of the event loops.
+    Turns,
+}
+
+const METRICS: usize = 4;
+/// Samples that an average covers (Redis: STATS_METRIC_SAMPLES).
+const SAMPLES: usize = 16;
+
+/// The sampled rates.
+#[derive(Debug, Default)]
+pub struct Rates(Mutex<Samples>);
+
+#[derive(Debug, Default)]
+struct Samples {
+    at_ms: u64,
+    totals: [u64; METRICS],
+    per_second: [[u64; SAMPLES]; METRICS],
+    next: usize,
+}
+
+impl Rates {
+    /// Takes a sample at Unix time `now_ms`; `totals` are counts since start, in the order of [`Metric`].
+    fn sample(&self, now_ms: u64, totals: [u64; METRICS]) {
+        let mut samples = self.0.lock();
+        let elapsed_ms = now_ms.saturating_sub(samples.at_ms);
+        if elapsed_ms == 0 {
+            return;
+        }
+        let next = samples.next;
+        // The first sample has nothing to be compared with.
+        if samples.at_ms != 0 {
+            for (metric, total) in totals.iter().enumerate() {
+                // CONFIG RESETSTAT takes totals back.
+                let grown = total.saturating_sub(samples.totals[metric]);
+                samples.per_second[metric][next] = grown * 1000 / elapsed_ms;
+            }
+            samples.next = (next + 1) % SAMPLES;
+        }
+        samples.at_ms = now_ms;
+        samples.totals = totals;
+    }
+
+    /// The average of the last samples, per second.
+    pub fn per_second(&self, metric: Metric) -> u64 {
+        self.0.lock().per_second[metric as usize].iter().sum::<u64>() / SAMPLES as u64
+    }
+
+    /// CONFIG RESETSTAT.
+    pub fn reset(&self) {
+        *self.0.lock() = Samples::default();
+    }
+}
+
+impl Server {
+    /// Adds a sample of the workers' counters to the rates.
+    pub fn sample_rates(&self, now_ms: u64) {
+        let totals = [
+            self.total(|stats| stats.commands_processed.get()),
+            self.total(|stats| stats.input_bytes.get()),
+            self.total(|stats| stats.output_bytes.get()),
+            self.total(|stats| stats.turns.get()),
+        ];
+        self.rates.sample(now_ms, totals);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_the_average_of_sixteen_samples() {
+        let rates = Rates::default();
+        for sample in 0..=16u64 {
+            rates.sample(1000 + sample * 100, [sample * 50, 0, 0, sample]);
+        }
+        assert_eq!(rates.per_second(Metric::Commands), 500);
+        assert_eq!(rates.per_second(Metric::OutputBytes), 0);
+        assert_eq!(rates.per_second(Metric::Turns), 10);
+        // Totals that went back count as nothing, and the same millisecond is not sampled twice.
+        rates.sample(2700, [0; 4]);
+        rates.sample(2700, [1000; 4]);
+        assert_eq!(rates.per_second(Metric::Commands), 500 * 15 / 16);
+    }
+}
