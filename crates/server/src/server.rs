@@ -62,6 +62,8 @@ pub struct Server {
     pub reclaimer: Reclaimer,
     /// Listeners to effects.
     pub effects: EffectHub,
+    /// DEBUG RECORD-EFFECTS.
+    pub recording: crate::effects::record::Recording,
     /// Errors by code.
     pub errors: ErrorStats,
     /// Recent rates.
@@ -147,6 +149,7 @@ impl Server {
             clients: Registry::default(),
             reclaimer,
             effects: EffectHub::default(),
+            recording: Default::default(),
             errors: ErrorStats::default(),
             rates: crate::rates::Rates::default(),
             slowlog: slowlog::Slowlog::default(),

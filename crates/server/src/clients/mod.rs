@@ -46,6 +46,8 @@ bitflags! {
         const POSTPONED = 1 << 11;
         /// A watched key has changed; only set where flags are shown to others.
         const DIRTY_WATCH = 1 << 12;
+        /// Its commands are recorded effects: expiry was decided where they were recorded.
+        const REPLAYS = 1 << 13;
     }
 }
 

@@ -1,6 +1,7 @@
 //! All connected clients, as other threads see them.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
@@ -68,6 +69,16 @@ pub struct ClientShared {
     pub names: Mutex<Names>,
     /// The ACL user.
     pub user: Mutex<Arc<str>>,
+}
+
+impl ClientShared {
+    /// True when it connected from this machine: through the unix socket or the loopback interface.
+    pub fn is_local(&self) -> bool {
+        match self.address.parse::<SocketAddr>() {
+            Ok(address) => address.ip().to_canonical().is_loopback(),
+            Err(_) => true,
+        }
+    }
 }
 
 /// All clients.

@@ -78,6 +78,10 @@ impl<'a> Call<'a> {
     /// Parses a database index.
     pub fn db_index(&self, argument: &[u8]) -> Result<u32, CommandError> {
         let index = swytch_decimal::parse_i64(argument).ok_or(CommandError::NotAnInteger)?;
+        if i32::try_from(index).is_err() {
+            let text = "ERR value is out of range, value must between -2147483648 and 2147483647";
+            return Err(CommandError::text(text));
+        }
         let databases = self.server.config.databases() as i64;
         if (0..databases).contains(&index) { Ok(index as u32) } else { Err(CommandError::DbIndexOutOfRange) }
     }

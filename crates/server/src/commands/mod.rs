@@ -20,6 +20,7 @@ pub mod transactions;
 pub use args::{ArgCursor, Args, OwnedArgs};
 pub use call::{BlockRequest, Call, ShardSteps, TimeoutReply};
 pub use error::CommandError;
+pub use help::reply_help;
 pub use spec::{
     Arg, ArgKind, BeginSearch, Categories, CommandSpec, FindKeys, Flags, Group, Handler, KeyFlags, KeySpec,
 };

@@ -30,6 +30,7 @@ pub use directives::{DIRECTIVES, FILE_ONLY};
 pub use file::{ConfigError, Loaded, Loader, Place, RenamedCommand, Warning};
 pub use rewrite::RewriteError;
 pub use special::{CLIENT_CLASSES, ClientClass, OutputBufferLimit, SavePoint, keyspace_events};
+pub use value::memory as parse_memory;
 pub use words::{quote, split as split_words};
 
 use crate::glob;

@@ -135,7 +135,7 @@ pub(super) fn integer(word: &[u8]) -> Option<i64> {
 /// Parses an amount of memory: digits and one of the units b, k, kb, m, mb, g, gb, in any case.
 ///
 /// As in Redis, no digits at all mean 0. Unlike there, what does not fit 64 bits is refused.
-pub(super) fn memory(word: &[u8]) -> Option<u64> {
+pub fn memory(word: &[u8]) -> Option<u64> {
     let digits = word.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let unit: u64 = match word[digits..].to_ascii_lowercase().as_slice() {
         b"" | b"b" => 1,

@@ -117,12 +117,20 @@ pub fn scope_of(server: &Server, command: &Command, args: &Args<'_>) -> LockScop
 }
 
 #[inline]
-fn view<'s>(call: &Call<'s>, scope: LockScope) -> Keyspace<'s> {
+pub fn view<'s>(call: &Call<'s>, scope: LockScope) -> Keyspace<'s> {
     let mut keyspace = Keyspace::new(call.server.shards.lock(scope), call.client.db, call.now_ms);
-    if call.client.flags.contains(ClientFlags::NO_TOUCH) && call.command.spec.name != "touch" {
-        keyspace.set_touch(false);
+    if call.client.flags.intersects(ClientFlags::NO_TOUCH | ClientFlags::REPLAYS) {
+        apply_client_flags(call, &mut keyspace);
     }
     keyspace
+}
+
+/// Lets a view see the keyspace as its client asked to.
+#[cold]
+pub fn apply_client_flags(call: &Call<'_>, keyspace: &mut Keyspace<'_>) {
+    keyspace.set_ignore_expiry(call.client.flags.contains(ClientFlags::REPLAYS));
+    let touches = !call.client.flags.contains(ClientFlags::NO_TOUCH) || call.command.spec.name == "touch";
+    keyspace.set_touch(touches);
 }
 
 #[inline]

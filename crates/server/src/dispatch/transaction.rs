@@ -78,7 +78,7 @@ pub fn exec(call: &mut Call<'_>) -> CommandResult {
         let shard = server.shards.shard_of(&server.shards.key(&watched.key));
         scope = scope.union(LockScope::One(shard));
     }
-    let keyspace = Keyspace::new(server.shards.lock(scope), call.client.db, call.now_ms);
+    let keyspace = run::view(call, scope);
     if watched_key_changed(call.client, &keyspace, server) {
         drop(keyspace);
         discard(server, call.client);

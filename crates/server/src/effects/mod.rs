@@ -5,6 +5,7 @@
 //! stream's order agrees with the order of changes in every shard. With no listener nothing is collected.
 
 mod encode;
+pub mod record;
 
 use std::sync::Arc;
 
@@ -45,6 +46,13 @@ impl EffectHub {
         let mut hub = self.state.lock();
         hub.listeners.push(listener);
         hub.db = None;
+    }
+
+    /// Removes a listener; true when none is left.
+    pub fn forget(&self, listener: &Arc<dyn EffectListener>) -> bool {
+        let mut hub = self.state.lock();
+        hub.listeners.retain(|other| !Arc::ptr_eq(other, listener));
+        hub.listeners.is_empty()
     }
 
     /// Hands a group to the listeners. Called before the locks of the group's command are released.

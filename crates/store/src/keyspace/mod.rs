@@ -177,6 +177,16 @@ impl<'s> Keyspace<'s> {
         entry
     }
 
+    /// The live entry of a key, counted as a read but without setting its access clock: TYPE, TTL and others
+    /// that look at a key without using its value.
+    #[inline]
+    pub fn look(&self, key: &Key<'_>) -> Option<EntryRef<'_>> {
+        let entry = self.peek(key);
+        let counter = if entry.is_some() { &self.lookups.hits } else { &self.lookups.misses };
+        counter.set(counter.get() + 1);
+        entry
+    }
+
     /// The value of a key.
     #[inline]
     pub fn value(&self, key: &Key<'_>) -> Option<Value<'_>> {
@@ -204,7 +214,17 @@ impl<'s> Keyspace<'s> {
 
     /// True when the key exists.
     pub fn exists(&self, key: &Key<'_>) -> bool {
-        self.find(key).is_some()
+        self.look(key).is_some()
+    }
+
+    /// The stored entry of a key, be it expired or not, neither counted nor touched (DEBUG, MEMORY USAGE).
+    pub fn stored(&self, key: &Key<'_>) -> Option<EntryRef<'_>> {
+        self.table(key).find(key)
+    }
+
+    /// Every stored entry of a database, those included whose time is over. Needs all locks.
+    pub fn stored_entries(&self, db: u32) -> impl Iterator<Item = EntryRef<'_>> + '_ {
+        self.tables(db).flat_map(Table::iter)
     }
 
     fn tables(&self, db: u32) -> impl Iterator<Item = &Table> + '_ {
@@ -254,9 +274,10 @@ impl<'s> Keyspace<'s> {
                 inside
             })?;
             let entry = table.random(&mut random)?;
-            if entry.expire_at_ms().is_none_or(|at_ms| at_ms > self.now_ms) {
+            if self.ignore_expiry || entry.expire_at_ms().is_none_or(|at_ms| at_ms > self.now_ms) {
                 return Some(entry.key().to_vec());
             }
+            self.expired.borrow_mut().push((self.db, entry.key().into()));
         }
         self.entries(self.db).next().map(|entry| entry.key().to_vec())
     }

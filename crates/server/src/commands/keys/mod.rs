@@ -1,8 +1,42 @@
 //! Commands on keys of any type.
 
+pub mod copy;
 pub mod del;
+pub mod enumerate;
+pub mod expire;
+pub mod object;
+pub mod rename;
+pub mod scan;
+pub mod ttl;
+pub mod type_of;
+pub mod wait;
 
 use super::CommandSpec;
 
 /// The commands of this group.
-pub const SPECS: &[&CommandSpec] = &[&del::DEL, &del::EXISTS, &del::UNLINK];
+pub const SPECS: &[&CommandSpec] = &[
+    &copy::COPY,
+    &copy::MOVE,
+    &del::DEL,
+    &del::EXISTS,
+    &del::UNLINK,
+    &enumerate::KEYS,
+    &enumerate::RANDOMKEY,
+    &expire::EXPIRE,
+    &expire::EXPIREAT,
+    &expire::PEXPIRE,
+    &expire::PEXPIREAT,
+    &object::OBJECT,
+    &rename::RENAME,
+    &rename::RENAMENX,
+    &scan::SCAN,
+    &ttl::EXPIRETIME,
+    &ttl::PERSIST,
+    &ttl::PEXPIRETIME,
+    &ttl::PTTL,
+    &ttl::TTL,
+    &type_of::TOUCH,
+    &type_of::TYPE,
+    &wait::WAIT,
+    &wait::WAITAOF,
+];

@@ -2,8 +2,11 @@
 
 pub mod command;
 pub mod config;
+pub mod debug;
 pub mod flush;
 pub mod info;
+pub mod memory;
+pub mod swapdb;
 pub mod time;
 
 use super::CommandSpec;
@@ -12,10 +15,13 @@ use super::CommandSpec;
 pub const SPECS: &[&CommandSpec] = &[
     &command::COMMAND,
     &config::CONFIG,
+    &debug::DEBUG,
     &flush::DBSIZE,
     &flush::FLUSHALL,
     &flush::FLUSHDB,
     &info::INFO,
+    &memory::MEMORY,
+    &swapdb::SWAPDB,
     &time::LASTSAVE,
     &time::TIME,
 ];

@@ -1,0 +1,88 @@
+//! COPY, MOVE
+//!
+//! Both may name a second database. A key has the same shard in every database, so the locks that follow
+//! from the keys cover it.
+
+use swytch_store::{Keyspace, KeyspaceMut};
+
+use crate::commands::{
+    Arg, ArgKind, Call, Categories, CommandError, CommandResult, CommandSpec, Flags, Group, Handler,
+    KeyFlags, KeySpec,
+};
+
+pub static COPY: CommandSpec = CommandSpec {
+    name: "copy",
+    summary: "Copies the value of a key, with its expiry, to another key.",
+    since: "6.2.0",
+    group: Group::Generic,
+    complexity: "O(N) worst case for collections, where N is the number of nested items. O(1) for string values.",
+    arity: -3,
+    flags: Flags::WRITE.union(Flags::DENYOOM),
+    categories: Categories::KEYSPACE,
+    key_specs: &[
+        KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS)),
+        KeySpec::one(2, KeyFlags::OW.union(KeyFlags::UPDATE)),
+    ],
+    arguments: &[
+        Arg::key("source"),
+        Arg::new("destination", ArgKind::Key(1)),
+        Arg::integer("destination-db").token("DB").optional(),
+        Arg::flag("replace", "REPLACE").optional(),
+    ],
+    handler: Handler::Write(copy),
+    ..CommandSpec::DEFAULT
+};
+
+pub static MOVE: CommandSpec = CommandSpec {
+    name: "move",
+    summary: "Moves a key to another database, unless it exists there.",
+    since: "1.0.0",
+    group: Group::Generic,
+    arity: 3,
+    flags: Flags::WRITE.union(Flags::FAST),
+    categories: Categories::KEYSPACE,
+    key_specs: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE))],
+    arguments: &[Arg::key("key"), Arg::integer("db")],
+    handler: Handler::Write(move_key),
+    ..CommandSpec::DEFAULT
+};
+
+const SAME_OBJECT: CommandError = CommandError::text("ERR source and destination objects are the same");
+
+fn copy(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    let (from, to) = (call.key(1), call.key(2));
+    let from_db = keyspace.db();
+    let (mut to_db, mut replace) = (from_db, false);
+    let mut arguments = call.args.cursor(3);
+    while arguments.remaining() > 0 {
+        if arguments.word("REPLACE") {
+            replace = true;
+        } else if arguments.word("DB") {
+            to_db = call.db_index(arguments.expect()?)?;
+        } else {
+            return Err(CommandError::Syntax);
+        }
+    }
+    if from_db == to_db && from.bytes == to.bytes {
+        return Err(SAME_OBJECT);
+    }
+    // The source is read and counted as such; only the destination is written.
+    let copied = Keyspace::find(keyspace, &from).is_some() && {
+        keyspace.set_db(to_db);
+        let taken = keyspace.live_entry(&to).is_some();
+        keyspace.set_db(from_db);
+        (replace || !taken) && keyspace.copy(&from, &to, to_db)
+    };
+    call.reply.count(usize::from(copied));
+    Ok(())
+}
+
+fn move_key(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    let to_db = call.db_index(call.args.get(2))?;
+    if to_db == keyspace.db() {
+        return Err(SAME_OBJECT);
+    }
+    let moved = keyspace.move_to(&call.key(1), to_db);
+    call.reply.count(usize::from(moved));
+    Ok(())
+}

@@ -1,0 +1,52 @@
+//! KEYS, RANDOMKEY
+
+use swytch_store::Keyspace;
+
+use crate::commands::{Arg, ArgKind, Call, Categories, CommandResult, CommandSpec, Flags, Group, Handler};
+use crate::glob;
+
+pub static KEYS: CommandSpec = CommandSpec {
+    name: "keys",
+    summary: "Lists all keys that match a pattern.",
+    since: "1.0.0",
+    group: Group::Generic,
+    complexity: "O(N) with N being the number of keys in the database.",
+    arity: 2,
+    flags: Flags::READONLY,
+    categories: Categories::KEYSPACE.union(Categories::DANGEROUS),
+    arguments: &[Arg::new("pattern", ArgKind::Pattern)],
+    tips: &["request_policy:all_shards", "nondeterministic_output_order"],
+    handler: Handler::ReadAll(keys),
+    ..CommandSpec::DEFAULT
+};
+
+pub static RANDOMKEY: CommandSpec = CommandSpec {
+    name: "randomkey",
+    summary: "Picks a random key of the database.",
+    since: "1.0.0",
+    group: Group::Generic,
+    arity: 1,
+    flags: Flags::READONLY,
+    categories: Categories::KEYSPACE,
+    tips: &["request_policy:all_shards", "response_policy:special", "nondeterministic_output"],
+    handler: Handler::ReadAll(random_key),
+    ..CommandSpec::DEFAULT
+};
+
+fn keys(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
+    let pattern = call.args.get(1);
+    let all = pattern == b"*";
+    let found: Vec<&[u8]> = keyspace
+        .entries(keyspace.db())
+        .map(|entry| entry.key())
+        .filter(|key| all || glob::matches(pattern, key, false))
+        .collect();
+    call.reply.array(found.len());
+    found.into_iter().for_each(|key| call.reply.bulk(key));
+    Ok(())
+}
+
+fn random_key(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
+    call.reply.bulk_or_null(keyspace.random_key(crate::random::next_u64).as_deref());
+    Ok(())
+}

@@ -1,0 +1,171 @@
+//! OBJECT ENCODING, FREQ, IDLETIME, REFCOUNT, HELP
+
+use swytch_store::{EntryRef, Keyspace, Value};
+
+use crate::commands::{
+    Arg, Call, Categories, CommandError, CommandResult, CommandSpec, Flags, Group, Handler, KeyFlags,
+    KeySpec, reply_help,
+};
+use crate::config::MaxmemoryPolicy;
+
+pub static OBJECT: CommandSpec = CommandSpec {
+    name: "object",
+    summary: "A container for commands that look into how values are stored.",
+    since: "2.2.3",
+    group: Group::Generic,
+    complexity: "Depends on subcommand.",
+    arity: -2,
+    subcommands: &[&ENCODING, &FREQ, &HELP, &IDLETIME, &REFCOUNT],
+    ..CommandSpec::DEFAULT
+};
+
+const BASE: CommandSpec = CommandSpec {
+    group: Group::Generic,
+    arity: 3,
+    flags: Flags::READONLY,
+    categories: Categories::KEYSPACE,
+    key_specs: &[KeySpec::one(2, KeyFlags::RO)],
+    arguments: &[Arg::key("key")],
+    tips: &["nondeterministic_output"],
+    ..CommandSpec::DEFAULT
+};
+
+static ENCODING: CommandSpec = CommandSpec {
+    name: "encoding",
+    summary: "Tells the encoding of a value.",
+    since: "2.2.3",
+    handler: Handler::Read(encoding),
+    ..BASE
+};
+
+static FREQ: CommandSpec = CommandSpec {
+    name: "freq",
+    summary: "Tells the logarithmic access counter of a key.",
+    since: "4.0.0",
+    handler: Handler::Read(freq),
+    ..BASE
+};
+
+static IDLETIME: CommandSpec = CommandSpec {
+    name: "idletime",
+    summary: "Tells how many seconds ago a key was last used.",
+    since: "2.2.3",
+    handler: Handler::Read(idle_time),
+    ..BASE
+};
+
+static REFCOUNT: CommandSpec = CommandSpec {
+    name: "refcount",
+    summary: "Tells how many references a value has.",
+    since: "2.2.3",
+    handler: Handler::Read(reference_count),
+    ..BASE
+};
+
+static HELP: CommandSpec = CommandSpec {
+    name: "help",
+    summary: "Describes the subcommands.",
+    since: "6.2.0",
+    group: Group::Generic,
+    arity: 2,
+    flags: Flags::LOADING.union(Flags::STALE),
+    categories: Categories::KEYSPACE,
+    handler: Handler::Session(help),
+    ..CommandSpec::DEFAULT
+};
+
+/// Redis shares one object among all uses of an integer below this, and shows it.
+const SHARED_INTEGERS: i64 = 10_000;
+/// The reference count of a shared object in Redis.
+const SHARED_REFERENCES: i64 = i32::MAX as i64;
+/// What the access counter of a new key begins with (Redis: LFU_INIT_VAL).
+const FREQUENCY_INITIAL: u64 = 5;
+
+/// Seconds since the last access; the clock has 24 bits, so it wraps after 194 days.
+pub fn idle_seconds(entry: EntryRef<'_>, now_ms: u64) -> u64 {
+    let now_clock = (now_ms / 1000) as u32 & 0xff_ffff;
+    u64::from(now_clock.wrapping_sub(entry.clock()) & 0xff_ffff)
+}
+
+fn by_frequency(policy: MaxmemoryPolicy) -> bool {
+    matches!(policy, MaxmemoryPolicy::AllkeysLfu | MaxmemoryPolicy::VolatileLfu)
+}
+
+fn by_recency(policy: MaxmemoryPolicy) -> bool {
+    matches!(policy, MaxmemoryPolicy::AllkeysLru | MaxmemoryPolicy::VolatileLru)
+}
+
+fn encoding(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
+    match keyspace.look(&call.key(2)) {
+        Some(entry) => call.reply.bulk(entry.encoding().as_bytes()),
+        None => call.reply.null(),
+    }
+    Ok(())
+}
+
+fn idle_time(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
+    let Some(entry) = keyspace.look(&call.key(2)) else {
+        call.reply.null();
+        return Ok(());
+    };
+    if by_frequency(call.server.config.maxmemory_policy()) {
+        return Err(CommandError::text(
+            "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching \
+             between policies at runtime LRU and LFU data will take some time to adjust.",
+        ));
+    }
+    call.reply.integer(idle_seconds(entry, keyspace.now_ms()) as i64);
+    Ok(())
+}
+
+/// Accesses are not counted, only remembered: the answer is that of a key that decays since its last access.
+fn freq(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
+    let Some(entry) = keyspace.look(&call.key(2)) else {
+        call.reply.null();
+        return Ok(());
+    };
+    let config = &call.server.config;
+    if !by_frequency(config.maxmemory_policy()) {
+        return Err(CommandError::text(
+            "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when \
+             switching between policies at runtime LRU and LFU data will take some time to adjust.",
+        ));
+    }
+    let idle_minutes = idle_seconds(entry, keyspace.now_ms()) / 60;
+    let decay = idle_minutes.checked_div(u64::from(config.lfu_decay_time())).unwrap_or(0);
+    call.reply.integer(FREQUENCY_INITIAL.saturating_sub(decay) as i64);
+    Ok(())
+}
+
+fn reference_count(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
+    let Some(entry) = keyspace.look(&call.key(2)) else {
+        call.reply.null();
+        return Ok(());
+    };
+    let config = &call.server.config;
+    let policy = config.maxmemory_policy();
+    let shares = config.maxmemory() == 0 || !(by_frequency(policy) || by_recency(policy));
+    let count = match entry.value() {
+        Value::Integer(0..SHARED_INTEGERS) if shares => SHARED_REFERENCES,
+        _ => 1,
+    };
+    call.reply.integer(count);
+    Ok(())
+}
+
+fn help(call: &mut Call<'_>) -> CommandResult {
+    reply_help(
+        call,
+        &[
+            "ENCODING <key>",
+            "    Tell how the value of <key> is stored.",
+            "FREQ <key>",
+            "    Tell the access counter of <key>, which grows with the logarithm of its accesses.",
+            "IDLETIME <key>",
+            "    Tell how many seconds ago <key> was last used.",
+            "REFCOUNT <key>",
+            "    Tell how many references the value of <key> has.",
+        ],
+    );
+    Ok(())
+}

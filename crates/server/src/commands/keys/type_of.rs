@@ -1,0 +1,49 @@
+//! TYPE, TOUCH
+
+use swytch_store::Keyspace;
+
+use crate::commands::{
+    Arg, Call, Categories, CommandResult, CommandSpec, Flags, Group, Handler, KeyFlags, KeySpec,
+};
+
+pub static TYPE: CommandSpec = CommandSpec {
+    name: "type",
+    summary: "Tells the type of the value stored at a key.",
+    since: "1.0.0",
+    group: Group::Generic,
+    arity: 2,
+    flags: Flags::READONLY.union(Flags::FAST),
+    categories: Categories::KEYSPACE,
+    key_specs: &[KeySpec::one(1, KeyFlags::RO)],
+    arguments: &[Arg::key("key")],
+    handler: Handler::Read(type_of),
+    ..CommandSpec::DEFAULT
+};
+
+pub static TOUCH: CommandSpec = CommandSpec {
+    name: "touch",
+    summary: "Counts which of the given keys exist and marks them as just used.",
+    since: "3.2.1",
+    group: Group::Generic,
+    complexity: "O(N) where N is the number of keys that will be touched.",
+    arity: -2,
+    flags: Flags::READONLY.union(Flags::FAST),
+    categories: Categories::KEYSPACE,
+    key_specs: &[KeySpec::range(1, -1, 1, KeyFlags::RO)],
+    arguments: &[Arg::key("key").multiple()],
+    tips: &["request_policy:multi_shard", "response_policy:agg_sum"],
+    handler: Handler::Read(touch),
+    ..CommandSpec::DEFAULT
+};
+
+fn type_of(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
+    let name = keyspace.look(&call.key(1)).map_or("none", |entry| entry.data_type().name());
+    call.reply.simple(name);
+    Ok(())
+}
+
+fn touch(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
+    let found = (1..call.args.len()).filter(|index| keyspace.find(&call.key(*index)).is_some()).count();
+    call.reply.count(found);
+    Ok(())
+}

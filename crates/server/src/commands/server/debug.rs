@@ -1,0 +1,528 @@
+//! DEBUG: what tests of clients and servers ask of a server beyond its service.
+//!
+//! Allowed as `enable-debug-command` says. All shards are locked while it runs, so DEBUG SLEEP holds up every
+//! command on data, as it does in Redis. Switches for parts that do not exist here (dictionary resizing, reply
+//! buffer peaks) are accepted and change nothing; what would stop a Redis server by a failed assertion is a panic
+//! here, which its client is told of and the server survives.
+
+use std::time::Duration;
+
+use swytch_resp::{Protocol, Reply};
+use swytch_store::{EntryRef, Event, Expiry, Key, KeyspaceMut, Type, Value};
+
+use crate::commands::keys::object::idle_seconds;
+use crate::commands::{Call, CommandError, CommandResult, CommandSpec, Flags, Group, Handler, reply_help};
+use crate::config::ProtectedAction;
+use crate::digest::Digest;
+use crate::{effects, glob, random};
+
+pub static DEBUG: CommandSpec = CommandSpec {
+    name: "debug",
+    summary: "A container for commands that test servers and clients.",
+    since: "1.0.0",
+    group: Group::Server,
+    complexity: "Depends on subcommand.",
+    arity: -2,
+    flags: Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::LOADING).union(Flags::STALE),
+    handler: Handler::WriteAll(debug),
+    ..CommandSpec::DEFAULT
+};
+
+type Act = fn(&mut Call<'_>, &mut KeyspaceMut<'_, '_>) -> CommandResult;
+
+/// The subcommands: name, fewest and most arguments behind it, what it does.
+const ACTS: &[(&str, usize, usize, Act)] = &[
+    ("AOF-FLUSH-SLEEP", 1, 1, accept),
+    ("ASSERT", 0, usize::MAX, |_, _| panic!("DEBUG ASSERT: an assertion that always fails")),
+    ("CHANGE-REPL-ID", 0, 0, accept),
+    ("CLIENT-EVICTION", 0, 0, |_, _| Err(CommandError::text("ERR maxmemory-clients is disabled."))),
+    ("CRASH-AND-RECOVER", 0, 1, restart),
+    ("DICT-RESIZING", 1, 1, accept),
+    ("DIGEST", 0, 0, digest),
+    ("DIGEST-VALUE", 0, usize::MAX, digest_values),
+    ("DROP-CLUSTER-PACKET-FILTER", 1, 1, accept_integer),
+    ("ERROR", 1, 1, error),
+    ("HELP", 0, 0, help),
+    ("HTSTATS", 1, usize::MAX, table_stats),
+    ("HTSTATS-KEY", 1, usize::MAX, table_stats_of_key),
+    ("JMAP", 0, 0, accept),
+    ("LEAK", 1, 1, leak),
+    ("LISTPACK", 1, 1, |call, keyspace| show(call, keyspace, "listpack", "Listpack")),
+    ("LOADAOF", 0, usize::MAX, reload),
+    ("LOG", 1, 1, log),
+    ("OBJECT", 1, 1, object),
+    ("OOM", 0, usize::MAX, |_, _| panic!("DEBUG OOM: an allocation that cannot succeed")),
+    ("PANIC", 0, usize::MAX, |_, _| panic!("DEBUG PANIC")),
+    ("PAUSE-CRON", 1, 1, accept),
+    ("POPULATE", 1, 3, populate),
+    ("PROTOCOL", 1, 1, protocol),
+    ("QUICKLIST", 1, 2, |call, keyspace| show(call, keyspace, "quicklist", "Quicklist")),
+    ("QUICKLIST-PACKED-THRESHOLD", 1, 1, packed_threshold),
+    ("RECORD-EFFECTS", 1, 1, record_effects),
+    ("RELOAD", 0, usize::MAX, reload),
+    ("REPLAY", 1, 1, replay),
+    ("REPLICATE", 1, usize::MAX, accept),
+    ("REPLYBUFFER", 2, 2, reply_buffer),
+    ("RESTART", 0, 1, restart),
+    ("SDSLEN", 1, 1, string_lengths),
+    ("SEGFAULT", 0, usize::MAX, segfault),
+    ("SET-ACTIVE-EXPIRE", 1, 1, set_active_expire),
+    ("SET-DISABLE-DENY-SCRIPTS", 1, 1, accept),
+    ("SET-SKIP-CHECKSUM-VALIDATION", 1, 1, accept),
+    ("SLEEP", 1, 1, sleep),
+    ("STRINGMATCH-LEN", 2, 2, string_match),
+    ("STRINGMATCH-TEST", 0, 0, string_match_test),
+    ("STRUCTSIZE", 0, 0, struct_sizes),
+    ("ZIPLIST", 1, 1, |call, keyspace| show(call, keyspace, "ziplist", "Ziplist")),
+];
+
+const HELP: &[&str] = &[
+    "ASSERT",
+    "    Fail an assertion; its client is told and the server goes on.",
+    "DIGEST",
+    "    Show a fingerprint of all databases.",
+    "DIGEST-VALUE <key> [<key> ...]",
+    "    Show a fingerprint of the value of each key.",
+    "ERROR <string>",
+    "    Answer the error <string>.",
+    "HTSTATS <dbid> [full]",
+    "    Show statistics of the tables of a database.",
+    "HTSTATS-KEY <key> [full]",
+    "    Show statistics of the table that is the value of <key>.",
+    "LEAK <string>",
+    "    Never free a copy of <string>.",
+    "LISTPACK <key>",
+    "    Check that the value of <key> is a listpack.",
+    "LOG <message>",
+    "    Write <message> to the server's log.",
+    "OBJECT <key>",
+    "    Show how <key> and its value are stored.",
+    "PANIC",
+    "    Panic; its client is told and the server goes on.",
+    "POPULATE <count> [<prefix>] [<size>]",
+    "    Create <count> keys <prefix>:<number>, 'key' being the usual prefix, with values of <size> bytes.",
+    "PROTOCOL <type>",
+    "    Answer a value of <type>: string, integer, double, bignum, null, array, set, map, attrib, push,",
+    "    verbatim, true, false.",
+    "QUICKLIST <key> [<0|1>]",
+    "    Check that the value of <key> is a quicklist.",
+    "RECORD-EFFECTS <path>|STOP",
+    "    Write every change from now on to a new file, as commands; or stop that.",
+    "RELOAD [option ...]",
+    "    Accepted; the data stays as it is.",
+    "REPLAY <ON|OFF>",
+    "    Take the commands of this connection for recorded changes: keys do not expire while they run.",
+    "SDSLEN <key>",
+    "    Show the lengths of <key> and its string value.",
+    "SEGFAULT",
+    "    End the process by a segmentation fault.",
+    "SET-ACTIVE-EXPIRE <0|1>",
+    "    Whether keys expire although nobody asks for them.",
+    "SLEEP <seconds>",
+    "    Hold up every command on data. Decimals allowed.",
+    "STRINGMATCH-LEN <pattern> <string>",
+    "    Tell whether <pattern> matches <string>.",
+    "STRINGMATCH-TEST",
+    "    Match random patterns with random strings.",
+    "STRUCTSIZE",
+    "    Show the sizes of structures.",
+];
+
+fn debug(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    let allowed = match call.server.config.enable_debug_command() {
+        ProtectedAction::Yes => true,
+        ProtectedAction::Local => call.client.shared.is_local(),
+        ProtectedAction::No => false,
+    };
+    if !allowed {
+        return Err(CommandError::text(
+            "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it \
+             from a local connection, otherwise you need to set this option in the configuration file, and then \
+             restart the server.",
+        ));
+    }
+    let name = call.args.get(1);
+    let given = call.args.len() - 2;
+    let act = ACTS.iter().find(|(known, fewest, most, _)| {
+        known.as_bytes().eq_ignore_ascii_case(name) && (*fewest..=*most).contains(&given)
+    });
+    match act {
+        Some((.., act)) => act(call, keyspace),
+        None => Err(wrong_usage(call)),
+    }
+}
+
+fn wrong_usage(call: &Call<'_>) -> CommandError {
+    const SHOWN_BYTES: usize = 128;
+    let name = call.args.get(1);
+    CommandError::owned(format!(
+        "ERR unknown subcommand or wrong number of arguments for '{}'. Try DEBUG HELP.",
+        String::from_utf8_lossy(&name[..name.len().min(SHOWN_BYTES)])
+    ))
+}
+
+fn help(call: &mut Call<'_>, _: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    reply_help(call, HELP);
+    Ok(())
+}
+
+fn accept(call: &mut Call<'_>, _: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    call.reply.ok();
+    Ok(())
+}
+
+fn accept_integer(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    call.args.integer(2)?;
+    accept(call, keyspace)
+}
+
+fn restart(call: &mut Call<'_>, _: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    if call.args.len() == 3 {
+        call.args.integer(2)?;
+    }
+    Err(CommandError::text("ERR failed to restart the server. Check server logs."))
+}
+
+fn segfault(_: &mut Call<'_>, _: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    tracing::error!("DEBUG SEGFAULT: ending the process as a client asked");
+    let sent = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::SEGV);
+    sent.map_err(|error| CommandError::owned(format!("ERR {error}")))
+}
+
+fn digest(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    call.reply.simple(&Digest::of_keyspace(keyspace).to_string());
+    Ok(())
+}
+
+fn digest_values(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    call.reply.array(call.args.len() - 2);
+    for at in 2..call.args.len() {
+        let mut digest = Digest::default();
+        if let Some(entry) = keyspace.stored(&call.key(at)) {
+            digest.mix_value(entry);
+        }
+        call.reply.simple(&digest.to_string());
+    }
+    Ok(())
+}
+
+fn error(call: &mut Call<'_>, _: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    call.reply.error(&String::from_utf8_lossy(call.args.get(2)));
+    Ok(())
+}
+
+fn log(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    tracing::warn!("DEBUG LOG: {}", String::from_utf8_lossy(call.args.get(2)));
+    accept(call, keyspace)
+}
+
+fn leak(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    std::mem::forget(call.args.get(2).to_vec());
+    accept(call, keyspace)
+}
+
+/// Nothing is kept on disk, so there is nothing to load: the data stays, which is what a successful reload looks
+/// like.
+fn reload(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    let of_dump = call.args.get(1).eq_ignore_ascii_case(b"RELOAD");
+    let known = |option: &[u8]| {
+        ["MERGE", "NOFLUSH", "NOSAVE"].iter().any(|word| word.as_bytes().eq_ignore_ascii_case(option))
+    };
+    if of_dump && !call.args.from(2).all(known) {
+        return Err(CommandError::text(
+            "ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.",
+        ));
+    }
+    accept(call, keyspace)
+}
+
+fn set_active_expire(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    let on = leading_integer(call.args.get(2)) != 0;
+    call.server.active_expire.store(on, std::sync::atomic::Ordering::Relaxed);
+    accept(call, keyspace)
+}
+
+/// The number that a text begins with, as C's `atoi` reads it.
+fn leading_integer(text: &[u8]) -> i64 {
+    let text = text.trim_ascii_start();
+    let sign = usize::from(matches!(text.first(), Some(b'-' | b'+')));
+    let digits = text[sign..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let number = std::str::from_utf8(&text[..sign + digits]).unwrap_or_default();
+    number.parse().unwrap_or(0)
+}
+
+/// Longest sleep: a year, so that a slip of the finger does not overflow.
+const SLEEP_SECONDS_MAX: f64 = 366.0 * 86_400.0;
+
+fn sleep(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    let text = std::str::from_utf8(call.args.get(2)).unwrap_or_default();
+    let seconds = text.parse::<f64>().ok().filter(|seconds| seconds.is_finite()).unwrap_or(0.0);
+    std::thread::sleep(Duration::from_secs_f64(seconds.clamp(0.0, SLEEP_SECONDS_MAX)));
+    accept(call, keyspace)
+}
+
+fn packed_threshold(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    let bytes = crate::config::parse_memory(call.args.get(2));
+    if bytes.is_none_or(|bytes| bytes >= 4 << 30) {
+        return Err(CommandError::text(
+            "ERR argument must be a memory value bigger than 1 and smaller than 4gb",
+        ));
+    }
+    accept(call, keyspace)
+}
+
+fn reply_buffer(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    let (switch, value) = (call.args.get(2), call.args.get(3));
+    let is = |word: &str| value.eq_ignore_ascii_case(word.as_bytes());
+    if switch.eq_ignore_ascii_case(b"PEAK-RESET-TIME") {
+        if !is("NEVER") && !is("RESET") {
+            call.args.integer(3)?;
+        }
+    } else if !switch.eq_ignore_ascii_case(b"RESIZING") {
+        return Err(wrong_usage(call));
+    }
+    accept(call, keyspace)
+}
+
+fn record_effects(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    let path = call.args.get(2);
+    let result = if path.eq_ignore_ascii_case(b"STOP") {
+        effects::record::stop(call.server)
+    } else {
+        effects::record::start(call.server, &String::from_utf8_lossy(path))
+    };
+    result.map_err(|error| CommandError::owned(format!("ERR {error}")))?;
+    accept(call, keyspace)
+}
+
+fn replay(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    let on = match call.args.get(2).to_ascii_uppercase().as_slice() {
+        b"ON" => true,
+        b"OFF" => false,
+        _ => return Err(CommandError::Syntax),
+    };
+    call.client.flags.set(crate::clients::ClientFlags::REPLAYS, on);
+    accept(call, keyspace)
+}
+
+fn find<'k>(call: &Call<'_>, keyspace: &'k KeyspaceMut<'_, '_>) -> Result<EntryRef<'k>, CommandError> {
+    keyspace.stored(&call.key(2)).ok_or(CommandError::NoSuchKey)
+}
+
+/// Answers that a structure was shown; what can be said about it is in DEBUG OBJECT.
+fn show(
+    call: &mut Call<'_>,
+    keyspace: &mut KeyspaceMut<'_, '_>,
+    encoding: &str,
+    title: &str,
+) -> CommandResult {
+    if find(call, keyspace)?.encoding() != encoding {
+        return Err(CommandError::owned(format!("ERR Not a {encoding} encoded object.")));
+    }
+    call.reply.simple(&format!("{title} structure printed on stdout"));
+    Ok(())
+}
+
+fn object(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    let entry = find(call, keyspace)?;
+    let mut text = format!(
+        "Value at:{:p} refcount:1 encoding:{} serializedlength:{} lru:{} lru_seconds_idle:{}",
+        entry.key().as_ptr(),
+        entry.encoding(),
+        serialized_bytes(entry),
+        entry.clock(),
+        idle_seconds(entry, keyspace.now_ms())
+    );
+    if let Value::List(list) = entry.value()
+        && entry.encoding() == "quicklist"
+    {
+        let average = list.len() as f64 / list.nodes().max(1) as f64;
+        text.push_str(&format!(
+            " ql_nodes:{} ql_avg_node:{average:.2} ql_listpack_max:{} ql_compressed:0 ql_uncompressed_size:{}",
+            list.nodes(),
+            call.server.config.list_max_listpack_size(),
+            list.memory_bytes()
+        ));
+    }
+    call.reply.simple(&text);
+    Ok(())
+}
+
+/// Bytes of a value in a dump without compression: lengths and contents.
+fn serialized_bytes(entry: EntryRef<'_>) -> usize {
+    let string = |len: usize| {
+        len + match len {
+            0..64 => 1,
+            64..16_384 => 2,
+            _ => 5,
+        }
+    };
+    match entry.value() {
+        Value::Integer(-0x80..=0x7f) => 2,
+        Value::Integer(-0x8000..=0x7fff) => 3,
+        Value::Integer(-0x8000_0000..=0x7fff_ffff) => 5,
+        Value::Integer(number) => string(number.to_string().len()),
+        Value::Bytes(bytes) => string(bytes.len()),
+        Value::List(list) => list.iter().map(|element| string(element.len())).sum(),
+    }
+}
+
+fn string_lengths(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    let entry = find(call, keyspace)?;
+    let Value::Bytes(bytes) = entry.value() else {
+        return Err(CommandError::text("ERR Not an sds encoded string."));
+    };
+    let (key, value, all) = (entry.key().len(), bytes.len(), entry.memory_bytes());
+    call.reply.simple(&format!(
+        "key_sds_len:{key}, key_sds_avail:0, key_zmalloc: {key}, val_sds_len:{value}, val_sds_avail:{}, \
+         val_zmalloc: {}",
+        if entry.encoding() == "raw" { all.saturating_sub(key + value) } else { 0 },
+        all - key
+    ));
+    Ok(())
+}
+
+fn positive(call: &Call<'_>, at: usize) -> Result<usize, CommandError> {
+    let number = call.args.integer(at)?;
+    usize::try_from(number).map_err(|_| CommandError::text("ERR value is out of range, must be positive"))
+}
+
+fn populate(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    let count = positive(call, 2)?;
+    let prefix = call.args.try_get(3).unwrap_or(b"key");
+    let size = if call.args.len() == 5 { positive(call, 4)? } else { 0 };
+    if size > call.server.config.proto_max_bulk_len() {
+        return Err(CommandError::StringTooLong);
+    }
+    for number in 0..count {
+        let mut name = prefix.to_vec();
+        name.extend_from_slice(format!(":{number}").as_bytes());
+        let key: Key<'_> = call.server.shards.key(&name);
+        if keyspace.live_entry(&key).is_some() {
+            continue;
+        }
+        let mut value = format!("value:{number}").into_bytes();
+        if size > 0 {
+            value.resize(size, 0);
+        }
+        keyspace.set(&key, &value, Expiry::Clear, Event::string("set"));
+    }
+    call.reply.ok();
+    Ok(())
+}
+
+fn table_stats(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    let db = u32::try_from(call.args.integer(2)?).ok().filter(|db| *db < keyspace.databases());
+    let db = db.ok_or(CommandError::text("ERR Out of range database"))?;
+    let full = call.args.try_get(3).is_some_and(|word| word.eq_ignore_ascii_case(b"full"));
+    let (keys, expiring) = keyspace.sizes(db);
+    let (bytes, segments) = keyspace.table_shape(db);
+    let mut text = String::new();
+    for (title, elements) in [("Dictionary", keys), ("Expires", expiring)] {
+        text.push_str(&format!("[{title} HT]\nHash table 0 stats (main hash table):\n"));
+        if elements == 0 {
+            text.push_str("No stats available for empty dictionaries\n");
+            continue;
+        }
+        text.push_str(&format!(" table size: {}\n number of elements: {elements}\n", bytes / 8));
+        if full {
+            text.push_str(&format!(" segments: {segments}\n bytes: {bytes}\n"));
+        }
+    }
+    call.reply.verbatim("txt", text.as_bytes());
+    Ok(())
+}
+
+fn table_stats_of_key(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    match find(call, keyspace)?.data_type() {
+        Type::String | Type::List => Err(CommandError::text(
+            "ERR The value stored at the specified key is not represented using an hash table",
+        )),
+    }
+}
+
+fn string_match(call: &mut Call<'_>, _: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    let matches = glob::matches(call.args.get(2), call.args.get(3), false);
+    call.reply.count(usize::from(matches));
+    Ok(())
+}
+
+/// Pairs that STRINGMATCH-TEST tries.
+const MATCH_TESTS: usize = 10_000;
+
+fn string_match_test(call: &mut Call<'_>, _: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    let text = || -> Vec<u8> { (0..random::next_u64() % 32).map(|_| random::next_u64() as u8).collect() };
+    (0..MATCH_TESTS).for_each(|_| {
+        glob::matches(&text(), &text(), false);
+    });
+    call.reply.simple("Apparently Redis did not crash: test passed");
+    Ok(())
+}
+
+fn struct_sizes(call: &mut Call<'_>, _: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    let text = format!(
+        "bits:{} entry:{} list:{} ",
+        usize::BITS,
+        size_of::<EntryRef<'_>>(),
+        size_of::<swytch_store::List>()
+    );
+    call.reply.bulk(text.as_bytes());
+    Ok(())
+}
+
+fn protocol(call: &mut Call<'_>, _: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    let numbers = |reply: &mut Reply<'_>| (0..3).for_each(|number| reply.integer(number));
+    let reply = &mut call.reply;
+    let resp3 = reply.protocol() == Protocol::Resp3;
+    match call.args.get(2).to_ascii_lowercase().as_slice() {
+        b"string" => reply.bulk(b"Hello World"),
+        b"integer" => reply.integer(12345),
+        b"double" => reply.double(3.141),
+        b"bignum" => reply.big_number("1234567999999999999999999999999999999"),
+        b"null" => reply.null(),
+        b"array" => {
+            reply.array(3);
+            numbers(reply);
+        }
+        b"set" => {
+            reply.set(3);
+            numbers(reply);
+        }
+        b"map" => {
+            reply.map(3);
+            for number in 0..3 {
+                reply.integer(number);
+                reply.boolean(number == 1);
+            }
+        }
+        b"attrib" => {
+            if resp3 {
+                reply.raw(b"|1\r\n");
+                reply.bulk(b"key-popularity");
+                reply.array(2);
+                reply.bulk(b"key:123");
+                reply.integer(90);
+            }
+            reply.bulk(b"Some real reply following the attribute");
+        }
+        b"push" => {
+            if !resp3 {
+                return Err(CommandError::text("ERR RESP2 is not supported by this command"));
+            }
+            reply.push(2);
+            reply.bulk(b"server-cpu-usage");
+            reply.integer(42);
+            reply.bulk(b"Some real reply following the push reply");
+        }
+        b"true" => reply.boolean(true),
+        b"false" => reply.boolean(false),
+        b"verbatim" => reply.verbatim("txt", b"This is a verbatim\nstring"),
+        _ => {
+            return Err(CommandError::text(
+                "ERR Wrong protocol type name. Please use one of the following: string|integer|double|bignum|null|\
+                 array|set|map|attrib|push|verbatim|true|false",
+            ));
+        }
+    }
+    Ok(())
+}

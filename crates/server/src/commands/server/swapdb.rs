@@ -1,0 +1,37 @@
+//! SWAPDB
+
+use swytch_store::KeyspaceMut;
+
+use crate::commands::{
+    Arg, Call, Categories, CommandError, CommandResult, CommandSpec, Flags, Group, Handler,
+};
+
+pub static SWAPDB: CommandSpec = CommandSpec {
+    name: "swapdb",
+    summary: "Exchanges two databases: clients of one see the other's data at once.",
+    since: "4.0.0",
+    group: Group::Server,
+    complexity: "O(N) where N is the count of clients watching or blocking on keys from both databases.",
+    arity: 3,
+    flags: Flags::WRITE.union(Flags::FAST),
+    categories: Categories::KEYSPACE.union(Categories::DANGEROUS),
+    arguments: &[Arg::integer("index1"), Arg::integer("index2")],
+    handler: Handler::WriteAll(swap),
+    ..CommandSpec::DEFAULT
+};
+
+fn swap(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    let index = |at: usize, error: CommandError| {
+        call.args.integer(at).ok().and_then(|index| i32::try_from(index).ok()).ok_or(error)
+    };
+    let first = index(1, CommandError::text("ERR invalid first DB index"))?;
+    let second = index(2, CommandError::text("ERR invalid second DB index"))?;
+    let databases = keyspace.databases();
+    let in_range = |index: i32| u32::try_from(index).ok().filter(|index| *index < databases);
+    let (Some(first), Some(second)) = (in_range(first), in_range(second)) else {
+        return Err(CommandError::DbIndexOutOfRange);
+    };
+    keyspace.swap_db(first, second);
+    call.reply.ok();
+    Ok(())
+}
