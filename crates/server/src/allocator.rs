@@ -15,7 +15,6 @@ const FLUSH_BYTES: i64 = 32 * 1024;
 
 static USED: AtomicI64 = AtomicI64::new(0);
 static PEAK: AtomicU64 = AtomicU64::new(0);
-static STARTUP: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
     static BALANCE: Cell<i64> = const { Cell::new(0) };
@@ -34,16 +33,6 @@ pub fn peak_bytes() -> u64 {
 /// Forgets the peak (CONFIG RESETSTAT).
 pub fn reset_peak() {
     PEAK.store(used_bytes(), Ordering::Relaxed);
-}
-
-/// Takes what is in use now for what the server needs without data.
-pub fn mark_startup() {
-    STARTUP.store(used_bytes(), Ordering::Relaxed);
-}
-
-/// Bytes in use when the server had started and held no data.
-pub fn startup_bytes() -> u64 {
-    STARTUP.load(Ordering::Relaxed)
 }
 
 /// Gives memory that this thread has freed back to the system.

@@ -64,7 +64,6 @@ fn try_serve(loaded: Loaded) -> io::Result<()> {
         if threads == 1 { "" } else { "s" },
         std::process::id()
     );
-    crate::allocator::mark_startup();
     listeners.accept(&server)?;
     for worker in workers {
         if worker.join().is_err() {

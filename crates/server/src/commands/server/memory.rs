@@ -117,7 +117,7 @@ fn stats(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
         .collect();
     let keys: usize = databases.iter().map(|(_, keys, _)| keys).sum();
     let tables: u64 = databases.iter().map(|(_, _, bytes)| *bytes as u64).sum();
-    let startup = allocator::startup_bytes();
+    let startup = call.server.startup_bytes;
     let overhead = startup + tables;
     let dataset = used.saturating_sub(overhead);
     let payload = used.saturating_sub(startup);
