@@ -1,4 +1,4 @@
-//! The log: lines for people or JSON for machines, to standard error or a file.
+//! The log: lines for people or JSON for machines, to standard output, as Redis writes it, or to a file.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -39,7 +39,7 @@ pub fn start(config: &Config) -> io::Result<LevelHandle> {
             })?;
             BoxMakeWriter::new(Mutex::new(file))
         }
-        None => BoxMakeWriter::new(io::stderr),
+        None => BoxMakeWriter::new(io::stdout),
     };
     let (level, handle) = reload::Layer::new(filter(config.loglevel()));
     let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(false).with_target(false);

@@ -1,6 +1,6 @@
 //! Start and stop: from a loaded configuration to a serving process, and back.
 
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,8 +9,8 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::commands::CommandTable;
-use crate::config::{Config, Loaded, SetContext};
-use crate::net::{Mail, Worker, listen};
+use crate::config::{Config, Loaded, LogFormat, SetContext};
+use crate::net::{Listeners, Mail, Worker, listen};
 use crate::server::Server;
 use crate::{logging, open_files};
 
@@ -56,14 +56,7 @@ fn try_serve(loaded: Loaded) -> io::Result<()> {
     if listeners.is_empty() {
         tracing::warn!("nothing to listen on: give --port, --unixsocket or both");
     }
-    // Written past the log's level: it is what a user who has just started the server looks for.
-    eprintln!(
-        "swytch {} ready: listening on {} with {threads} thread{}, pid {}",
-        env!("CARGO_PKG_VERSION"),
-        if listeners.is_empty() { "nothing".to_owned() } else { listeners.describe().join(", ") },
-        if threads == 1 { "" } else { "s" },
-        std::process::id()
-    );
+    announce(&server, &listeners);
     listeners.accept(&server)?;
     for worker in workers {
         if worker.join().is_err() {
@@ -72,6 +65,24 @@ fn try_serve(loaded: Loaded) -> io::Result<()> {
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Says on standard output that the server is ready: what a user who has just started it looks for, past the log's
+/// level. Redis's test suite waits for these words.
+fn announce(server: &Server, listeners: &Listeners) {
+    let addresses = if listeners.is_empty() { "nothing".to_owned() } else { listeners.describe().join(", ") };
+    let threads = server.workers.len();
+    let text = format!(
+        "swytch {}: Ready to accept connections on {addresses} with {threads} thread{}, PID: {}",
+        env!("CARGO_PKG_VERSION"),
+        if threads == 1 { "" } else { "s" },
+        std::process::id()
+    );
+    // A reader that has gone away is no reason to end.
+    let _ = match server.config.log_format() {
+        LogFormat::Text => writeln!(io::stdout(), "{text}"),
+        LogFormat::Json => writeln!(io::stdout(), "{{\"level\":\"INFO\",\"message\":{text:?}}}"),
+    };
 }
 
 /// Lowers `maxclients` to what the operating system's limit on open files allows.

@@ -180,7 +180,7 @@ texts! {
     requirepass = "requirepass";
     /// File of the users.
     aclfile = "aclfile";
-    /// File of the log; empty for standard error.
+    /// File of the log; empty for standard output.
     logfile = "logfile";
     /// File of the process id.
     pidfile = "pidfile";

@@ -31,20 +31,20 @@ pub(super) const LIST: &[D] = &[
     D::flag("daemonize", false).immutable().only_default(MANAGER).summary("Run in the background."),
     D::choice("supervised", &[("upstart", 0), ("systemd", 1), ("auto", 2), ("no", 3)], 3)
         .immutable()
-        .only_default("readiness is announced on standard error only")
+        .only_default("readiness is announced on standard output only")
         .summary("Tell a service manager when the server is ready."),
     D::optional_text("pidfile").immutable().no_meaning(MANAGER).summary("File to write the process id to."),
     D::flag("syslog-enabled", false)
         .immutable()
-        .only_default("the log goes to standard error, or to logfile")
+        .only_default("the log goes to standard output, or to logfile")
         .summary("Log to syslog."),
     D::text("syslog-ident", "redis")
         .immutable()
-        .no_meaning("the log goes to standard error, or to logfile")
+        .no_meaning("the log goes to standard output, or to logfile")
         .summary("Name in syslog."),
     D::choice("syslog-facility", SYSLOG_FACILITIES, 16)
         .immutable()
-        .no_meaning("the log goes to standard error, or to logfile")
+        .no_meaning("the log goes to standard output, or to logfile")
         .summary("Facility of syslog."),
     D::flag("always-show-logo", false)
         .immutable()

@@ -157,7 +157,7 @@ pub(super) const LIST: &[D] = &[
         .known(Known::Swytch)
         .summary("Log lines as text or as JSON."),
     observed(D::text("logfile", "").immutable())
-        .summary("File to write the log to; empty for standard error."),
+        .summary("File to write the log to; empty for standard output."),
     observed(D::integer("slowlog-log-slower-than", -1, LONG_MAX, 10_000))
         .summary("Microseconds from which a command is in SLOWLOG; -1 for never."),
     observed(D::unsigned("slowlog-max-len", 0, LONG_MAX, 128)).summary("Entries kept by SLOWLOG."),
