@@ -5,8 +5,9 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::clients::Client;
-use crate::commands::{Arg, Call, CommandError, CommandResult, CommandSpec, Flags, Group, Handler};
+use crate::commands::{
+    Arg, Call, CommandError, CommandResult, CommandSpec, Flags, Group, Handler, reply_help,
+};
 use crate::config::{ApplyError, Config, Directive, SetContext};
 use crate::open_files;
 use crate::server::Server;
@@ -108,7 +109,7 @@ fn set(call: &mut Call<'_>) -> CommandResult {
     }
     let words: Vec<&[u8]> = call.args.from(2).collect();
     let pairs: Vec<(&[u8], &[u8])> = words.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
-    let context = SetContext { local_client: is_local(call.client), loading: false };
+    let context = SetContext { local_client: call.client.shared.is_local(), loading: false };
     let server = call.server;
     server
         .config
@@ -147,7 +148,6 @@ fn rewrite(call: &mut Call<'_>) -> CommandResult {
 
 fn help(call: &mut Call<'_>) -> CommandResult {
     const LINES: &[&str] = &[
-        "CONFIG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
         "GET <pattern> [<pattern> ...]",
         "    Answers the parameters whose names match a pattern, with their values.",
         "SET <parameter> <value> [<parameter> <value> ...]",
@@ -156,22 +156,9 @@ fn help(call: &mut Call<'_>) -> CommandResult {
         "    Resets the statistics that INFO reports.",
         "REWRITE",
         "    Writes the present values to the configuration file.",
-        "HELP",
-        "    Prints this help.",
     ];
-    call.reply.array(LINES.len());
-    for line in LINES {
-        call.reply.simple(line);
-    }
+    reply_help(call, LINES);
     Ok(())
-}
-
-/// Whether the client is on this machine, for `enable-protected-configs local`.
-fn is_local(client: &Client) -> bool {
-    let address = &client.shared.address;
-    let socket_address = address.parse::<std::net::SocketAddr>();
-    // Other than TCP there is only the unix socket.
-    socket_address.map_or(true, |address| address.ip().to_canonical().is_loopback())
 }
 
 /// Makes the running server follow the directives whose values have changed. Most are read where they are used,

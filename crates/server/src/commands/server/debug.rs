@@ -36,6 +36,7 @@ const ACTS: &[(&str, usize, usize, Act)] = &[
     ("ASSERT", 0, usize::MAX, |_, _| panic!("DEBUG ASSERT: an assertion that always fails")),
     ("CHANGE-REPL-ID", 0, 0, accept),
     ("CLIENT-EVICTION", 0, 0, |_, _| Err(CommandError::text("ERR maxmemory-clients is disabled."))),
+    ("CONFIG-REWRITE-FORCE-ALL", 0, 0, rewrite_every_directive),
     ("CRASH-AND-RECOVER", 0, 1, restart),
     ("DICT-RESIZING", 1, 1, accept),
     ("DIGEST", 0, 0, digest),
@@ -79,6 +80,8 @@ const ACTS: &[(&str, usize, usize, Act)] = &[
 const HELP: &[&str] = &[
     "ASSERT",
     "    Fail an assertion; its client is told and the server goes on.",
+    "CONFIG-REWRITE-FORCE-ALL",
+    "    Like CONFIG REWRITE, with every directive.",
     "DIGEST",
     "    Show a fingerprint of all databases.",
     "DIGEST-VALUE <key> [<key> ...]",
@@ -163,6 +166,12 @@ fn wrong_usage(call: &Call<'_>) -> CommandError {
 
 fn help(call: &mut Call<'_>, _: &mut KeyspaceMut<'_, '_>) -> CommandResult {
     reply_help(call, HELP);
+    Ok(())
+}
+
+fn rewrite_every_directive(call: &mut Call<'_>, _: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    call.server.config.rewrite(true, None).map_err(|error| CommandError::owned(error.reply()))?;
+    call.reply.ok();
     Ok(())
 }
 
