@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use swytch_bench::server::{Program, Server};
 
 use super::output::{self, Outcome};
@@ -27,6 +27,11 @@ const EXTERNAL_DIRECTIVES: [&str; 6] =
     ["--enable-debug-command", "yes", "--enable-protected-configs", "yes", "--save", ""];
 /// Seconds without a finished test after which the suite itself gives up.
 const STALL_LIMIT_SECONDS: &str = "120";
+
+/// What our copy of the suite has otherwise: before each block of tests it empties the functions, and a server
+/// without functions has nothing to empty. (File, as it stands, instead.)
+const PREPARATION: (&str, &str, &str) =
+    ("tests/support/server.tcl", "    r function flush\n", "    catch {r function flush}\n");
 
 /// Which side starts the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,6 +75,10 @@ impl Suite {
         for part in ["tests", "runtest", "utils", "redis.conf", "sentinel.conf"] {
             output_of(Command::new("cp").arg("-r").arg(source.join(part)).arg(&directory))?;
         }
+        let (file, stands, instead) = PREPARATION;
+        let text = fs::read_to_string(directory.join(file))?;
+        ensure!(text.contains(stands), "{file} of the suite is not as expected");
+        fs::write(directory.join(file), text.replace(stands, instead))?;
         let call: Vec<String> = std::iter::once(program.path.display().to_string())
             .chain(program.leading_arguments.iter().cloned())
             .map(|word| format!("'{word}'"))
