@@ -3,6 +3,8 @@
 //! `maxmemory` and INFO need that count on every write, and memory can be freed by another thread than
 //! allocated it. Each thread keeps its own balance and hands it to the global counter when it has grown
 //! by [`FLUSH_BYTES`], so the count is exact to that many bytes per thread and costs an addition.
+//!
+//! A global allocator is an unsafe trait to implement; every call is handed on unchanged.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;

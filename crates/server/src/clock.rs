@@ -3,6 +3,8 @@
 //! A pipelined command takes some hundred nanoseconds, and asking the kernel's clock twice would be a
 //! tenth of that. Where the processor has an invariant time-stamp counter it is read instead, once per
 //! command: the end of one is the beginning of the next.
+//!
+//! Reading that counter is an unsafe intrinsic without preconditions.
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

@@ -3,6 +3,8 @@
 //! A key's hash says its shard, whatever its database, so a command's lock set is known before SELECTs
 //! inside a transaction are. Locks are taken in ascending order and held while one command, or one
 //! transaction, runs. Reading the hash table's directory for prefetching needs no lock, see `table`.
+//!
+//! What a lock protects lies in a cell that is reached by unsafe code, since one lock set covers many cells.
 
 use std::cell::UnsafeCell;
 use std::sync::Arc;

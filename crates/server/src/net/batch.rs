@@ -6,6 +6,8 @@
 //!
 //! Source: the idea is group prefetching (Chen et al., "Improving Hash Join Performance through
 //! Prefetching", ICDE 2004).
+//!
+//! Prefetching reads the table without its locks, which is unsafe outside a worker's epoch; a batch runs inside.
 
 use swytch_resp::{ArgRange, Limits, Parsed, Parser, ProtocolError};
 

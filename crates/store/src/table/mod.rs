@@ -13,6 +13,8 @@
 //! such readers pass before freeing them.
 //!
 //! Source: Fagin et al., "Extendible Hashing" (1979); bucket layout after Lu et al., "Dash" (VLDB 2020).
+//!
+//! Segments and directories are raw pointers, and so unsafe, because they outlive the lock for such readers.
 
 mod segment;
 

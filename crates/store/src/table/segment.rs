@@ -10,6 +10,8 @@
 //! Entries that find no room at all and cannot be split apart (16 equal hash bits) go to the stash.
 //!
 //! Slots are atomics because prefetching reads them without the lock; with the lock, Relaxed suffices.
+//!
+//! A segment is one allocation of a length known at run time, so its buckets are reached by unsafe code.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::sync::atomic::{AtomicU64, Ordering};
