@@ -31,8 +31,10 @@ const READ_BYTES_PER_TURN: usize = 4 << 20;
 const TICK_MS: u64 = 100;
 /// Keys that one step of active expiry removes under a shard's lock.
 const EXPIRE_KEYS_PER_STEP: usize = 64;
-/// Share of a tick that active expiry may take (Redis: 25 %).
-const EXPIRE_SHARE: u32 = 4;
+/// Share of a tick that active expiry may take, in percent, and what each step of `active-expire-effort` adds
+/// (Redis: ACTIVE_EXPIRE_CYCLE_SLOW_TIME_PERC).
+const EXPIRE_PERCENT: u64 = 25;
+const EXPIRE_PERCENT_PER_EFFORT: u64 = 2;
 /// How often a fresh output buffer may double before it is written, in bytes.
 const OUTPUT_BYTES_BEFORE_WRITE: usize = 256 * 1024;
 
@@ -570,9 +572,14 @@ impl Worker {
             self.give_up(slot, false);
         }
         if self.now_ms >= self.next_tick_ms {
-            self.next_tick_ms = self.now_ms + TICK_MS;
+            self.next_tick_ms = self.now_ms + self.tick_ms();
             self.on_tick();
         }
+    }
+
+    /// Milliseconds between two looks at expiry and idle clients: as `hz` says, but never rare.
+    fn tick_ms(&self) -> u64 {
+        (1000 / u64::from(self.server.config.hz())).clamp(1, TICK_MS)
     }
 
     fn on_tick(&mut self) {
@@ -593,7 +600,9 @@ impl Worker {
     /// Removes keys whose time is over from this worker's share of the shards, for a bounded time.
     fn expire(&mut self) {
         let started = Ticks::now();
-        let budget = clock::us_to_ticks(TICK_MS * 1000 / u64::from(EXPIRE_SHARE));
+        let effort = u64::from(self.server.config.active_expire_effort()) - 1;
+        let share = EXPIRE_PERCENT + effort * EXPIRE_PERCENT_PER_EFFORT;
+        let budget = clock::us_to_ticks(self.tick_ms() * 1000 * share / 100);
         let workers = self.server.workers.len();
         let shards = self.server.shards.count();
         let mine = shards.div_ceil(workers);

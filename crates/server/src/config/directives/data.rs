@@ -8,6 +8,7 @@ use super::super::rules;
 
 const IN_MEMORY: &str = "the data set is not saved to disk by this build";
 const NO_EVICTION: &str = "writes are refused at maxmemory; nothing is evicted by this build";
+const ALWAYS_LAZY: &str = "everything is freed in the background";
 const NO_TYPE: &str = "this data type is not served by this build";
 const NO_SCRIPTS: &str = "scripts are not served by this build";
 
@@ -50,13 +51,19 @@ pub(super) const LIST: &[D] = &[
         .no_meaning(NO_EVICTION)
         .summary("Minutes after which a key's access counter is halved."),
     memory(D::flag("lazyfree-lazy-eviction", false))
-        .no_meaning(NO_EVICTION)
+        .no_meaning(ALWAYS_LAZY)
         .summary("Free evicted values in the background."),
-    memory(D::flag("lazyfree-lazy-expire", false)).summary("Free expired values in the background."),
+    memory(D::flag("lazyfree-lazy-expire", false))
+        .no_meaning(ALWAYS_LAZY)
+        .summary("Free expired values in the background."),
     memory(D::flag("lazyfree-lazy-server-del", false))
+        .no_meaning(ALWAYS_LAZY)
         .summary("Free values replaced by a command in the background."),
-    memory(D::flag("lazyfree-lazy-user-del", false)).summary("DEL frees like UNLINK."),
+    memory(D::flag("lazyfree-lazy-user-del", false))
+        .no_meaning(ALWAYS_LAZY)
+        .summary("DEL frees like UNLINK."),
     memory(D::flag("lazyfree-lazy-user-flush", false))
+        .no_meaning(ALWAYS_LAZY)
         .summary("FLUSHALL and FLUSHDB free in the background unless told SYNC."),
     keyspace(D::integer("active-expire-effort", 1, 10, 1))
         .summary("How eagerly expired keys are looked for, 1 to 10."),

@@ -99,7 +99,7 @@ pub(super) const LIST: &[D] = &[
         .summary("Working directory: every relative path is relative to it."),
     D::integer("hz", 0, INT_MAX, 10)
         .clamped(1, 500)
-        .summary("Rounds of background work per second, 1 to 500."),
+        .summary("Rounds of background work per second, 10 to 500; less counts as 10."),
     D::choice("oom-score-adj", &[("no", 0), ("yes", 1), ("relative", 1), ("absolute", 2)], 0)
         .summary("Whether to adjust the kernel's out-of-memory score."),
     D::special("oom-score-adj-values", Special::OomScoreValues)
