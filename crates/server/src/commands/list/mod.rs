@@ -1,19 +1,126 @@
 //! Commands on lists.
 
+pub mod blocking;
+pub mod edit;
 pub mod pop;
+pub mod position;
 pub mod push;
 pub mod range;
+pub mod transfer;
 
-use super::CommandSpec;
+use swytch_store::Side;
+
+use super::call::parse_side;
+use super::{Arg, ArgCursor, ArgKind, CommandError, CommandSpec, KeyFlags};
 
 /// The commands of this group.
 pub const SPECS: &[&CommandSpec] = &[
+    &blocking::BLMPOP,
+    &blocking::BLPOP,
+    &blocking::BRPOP,
+    &edit::LINSERT,
+    &edit::LREM,
+    &edit::LSET,
+    &edit::LTRIM,
+    &pop::LMPOP,
     &pop::LPOP,
     &pop::RPOP,
+    &position::LINDEX,
+    &position::LPOS,
     &push::LPUSH,
     &push::LPUSHX,
     &push::RPUSH,
     &push::RPUSHX,
     &range::LLEN,
     &range::LRANGE,
+    &transfer::BLMOVE,
+    &transfer::BRPOPLPUSH,
+    &transfer::LMOVE,
+    &transfer::RPOPLPUSH,
 ];
+
+/// How a command uses a key that it takes elements from.
+const TAKEN_FROM: KeyFlags = KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE);
+/// How a command uses a key that it adds elements to.
+const ADDED_TO: KeyFlags = KeyFlags::RW.union(KeyFlags::INSERT);
+
+const SIDES: &[Arg] = &[Arg::flag("left", "LEFT"), Arg::flag("right", "RIGHT")];
+
+/// The arguments of LMPOP, and of BLMPOP behind its timeout.
+const POP_FROM_SEVERAL: [Arg; 4] = [
+    Arg::integer("numkeys"),
+    Arg::new("key", ArgKind::Key(0)).multiple(),
+    Arg::one_of("where", SIDES),
+    Arg::integer("count").token("COUNT").optional(),
+];
+
+/// What LMPOP and BLMPOP are asked for.
+struct PopFromSeveral {
+    /// Argument positions of the keys.
+    keys: std::ops::Range<usize>,
+    side: Side,
+    /// Most elements to take, at least one.
+    count: usize,
+}
+
+impl PopFromSeveral {
+    /// Reads `numkeys key [key ...] LEFT|RIGHT [COUNT count]`.
+    fn parse(mut cursor: ArgCursor<'_>) -> Result<PopFromSeveral, CommandError> {
+        let numkeys = at_least_one(cursor.expect()?, "ERR numkeys should be greater than 0")?;
+        let first = cursor.position();
+        if numkeys >= cursor.remaining() {
+            return Err(CommandError::Syntax);
+        }
+        (0..numkeys).for_each(|_| {
+            cursor.next();
+        });
+        let keys = first..cursor.position();
+        let side = parse_side(cursor.expect()?)?;
+        let mut count = 1;
+        if cursor.word("COUNT") {
+            count = at_least_one(cursor.expect()?, "ERR count should be greater than 0")?;
+        }
+        cursor.end()?;
+        Ok(PopFromSeveral { keys, side, count })
+    }
+}
+
+fn at_least_one(argument: &[u8], otherwise: &'static str) -> Result<usize, CommandError> {
+    swytch_decimal::parse_i64(argument)
+        .filter(|number| *number > 0)
+        .map(|number| number as usize)
+        .ok_or(CommandError::text(otherwise))
+}
+
+/// An integer of which the negative must be representable too.
+fn invertible(argument: &[u8]) -> Result<i64, CommandError> {
+    match swytch_decimal::parse_i64(argument) {
+        None => Err(CommandError::NotAnInteger),
+        Some(i64::MIN) => Err(CommandError::text(
+            "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
+        )),
+        Some(number) => Ok(number),
+    }
+}
+
+/// The position that an index, from the tail when negative, means in a list of `len` elements.
+fn index_in(index: i64, len: usize) -> Option<usize> {
+    let index = if index < 0 { index.checked_add(len as i64)? } else { index };
+    usize::try_from(index).ok().filter(|index| *index < len)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_counts_from_either_end() {
+        for (index, expected) in
+            [(0, Some(0)), (2, Some(2)), (3, None), (-1, Some(2)), (-3, Some(0)), (-4, None)]
+        {
+            assert_eq!(index_in(index, 3), expected, "{index}");
+        }
+        assert_eq!(index_in(i64::MIN, 3), None);
+        assert_eq!(index_in(0, 0), None);
+    }
+}

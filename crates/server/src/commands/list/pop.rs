@@ -1,9 +1,10 @@
-//! LPOP, RPOP
+//! LPOP, RPOP, LMPOP
 
 use swytch_store::{KeyspaceMut, Side};
 
+use super::{POP_FROM_SEVERAL, PopFromSeveral, TAKEN_FROM};
 use crate::commands::{
-    Arg, Call, Categories, CommandError, CommandResult, CommandSpec, Flags, Group, Handler, KeyFlags, KeySpec,
+    Arg, Call, Categories, CommandError, CommandResult, CommandSpec, Flags, Group, Handler, KeySpec,
 };
 
 const POP: CommandSpec = CommandSpec {
@@ -13,7 +14,7 @@ const POP: CommandSpec = CommandSpec {
     arity: -2,
     flags: Flags::WRITE.union(Flags::FAST),
     categories: Categories::LIST,
-    key_specs: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE))],
+    key_specs: &[KeySpec::one(1, TAKEN_FROM)],
     arguments: &[Arg::key("key"), Arg::integer("count").optional().since("6.2.0")],
     history: &[("6.2.0", "Added the `count` argument.")],
     ..CommandSpec::DEFAULT
@@ -21,18 +22,34 @@ const POP: CommandSpec = CommandSpec {
 
 pub static LPOP: CommandSpec = CommandSpec {
     name: "lpop",
-    summary: "Returns the first elements in a list after removing it. Deletes the list if the last element was popped.",
+    summary: "Takes the first elements of a list; an emptied list is deleted.",
     handler: Handler::Write(|call, keyspace| pop(call, keyspace, Side::Head)),
     ..POP
 };
 
 pub static RPOP: CommandSpec = CommandSpec {
     name: "rpop",
-    summary: "Returns and removes the last elements of a list. Deletes the list if the last element was popped.",
+    summary: "Takes the last elements of a list; an emptied list is deleted.",
     handler: Handler::Write(|call, keyspace| pop(call, keyspace, Side::Tail)),
     ..POP
 };
 
+pub static LMPOP: CommandSpec = CommandSpec {
+    name: "lmpop",
+    summary: "Takes elements from one end of the first list that has any; an emptied list is deleted.",
+    since: "7.0.0",
+    group: Group::List,
+    complexity: "O(N+M) where N is the number of provided keys and M is the number of elements returned.",
+    arity: -4,
+    flags: Flags::WRITE.union(Flags::MOVABLE_KEYS),
+    categories: Categories::LIST,
+    key_specs: &[KeySpec::counted(1, TAKEN_FROM)],
+    arguments: &POP_FROM_SEVERAL,
+    handler: Handler::Write(lmpop),
+    ..CommandSpec::DEFAULT
+};
+
+#[inline]
 fn pop(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>, side: Side) -> CommandResult {
     let key = call.key(1);
     let reply = &mut call.reply;
@@ -57,4 +74,33 @@ fn pop(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>, side: Side) -> C
         _ => return Err(CommandError::WrongArity(call.command.full_name.as_str().into())),
     }
     Ok(())
+}
+
+fn lmpop(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    let wanted = PopFromSeveral::parse(call.args.cursor(1))?;
+    if !pop_from_first(call, keyspace, &wanted)? {
+        call.reply.null_array();
+    }
+    Ok(())
+}
+
+/// Takes from the first of the lists that exists and answers with its key and the elements; false, with
+/// nothing answered, when none exists.
+pub(super) fn pop_from_first(
+    call: &mut Call<'_>,
+    keyspace: &mut KeyspaceMut<'_, '_>,
+    wanted: &PopFromSeveral,
+) -> Result<bool, CommandError> {
+    for at in wanted.keys.clone() {
+        let key = call.key(at);
+        let Some(len) = keyspace.list(&key)?.map(|list| list.len()) else { continue };
+        let count = len.min(wanted.count);
+        let reply = &mut call.reply;
+        reply.array(2);
+        reply.bulk(key.bytes);
+        reply.array(count);
+        keyspace.list_pop(&key, wanted.side, count, |element| reply.bulk(element))?;
+        return Ok(true);
+    }
+    Ok(false)
 }

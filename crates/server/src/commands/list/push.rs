@@ -2,9 +2,8 @@
 
 use swytch_store::{Elements, KeyspaceMut, Side};
 
-use crate::commands::{
-    Arg, Call, Categories, CommandResult, CommandSpec, Flags, Group, Handler, KeyFlags, KeySpec,
-};
+use super::ADDED_TO;
+use crate::commands::{Arg, Call, Categories, CommandResult, CommandSpec, Flags, Group, Handler, KeySpec};
 
 const PUSH: CommandSpec = CommandSpec {
     group: Group::List,
@@ -12,14 +11,14 @@ const PUSH: CommandSpec = CommandSpec {
     arity: -3,
     flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST),
     categories: Categories::LIST,
-    key_specs: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::INSERT))],
+    key_specs: &[KeySpec::one(1, ADDED_TO)],
     arguments: &[Arg::key("key"), Arg::string("element").multiple()],
     ..CommandSpec::DEFAULT
 };
 
 pub static LPUSH: CommandSpec = CommandSpec {
     name: "lpush",
-    summary: "Prepends one or more elements to a list. Creates the key if it doesn't exist.",
+    summary: "Adds elements at the front of a list, which is created if need be.",
     since: "1.0.0",
     history: &[("2.4.0", "Accepts multiple `element` arguments.")],
     handler: Handler::Write(|call, keyspace| push(call, keyspace, Side::Head, true)),
@@ -28,7 +27,7 @@ pub static LPUSH: CommandSpec = CommandSpec {
 
 pub static RPUSH: CommandSpec = CommandSpec {
     name: "rpush",
-    summary: "Appends one or more elements to a list. Creates the key if it doesn't exist.",
+    summary: "Adds elements at the end of a list, which is created if need be.",
     since: "1.0.0",
     history: &[("2.4.0", "Accepts multiple `element` arguments.")],
     handler: Handler::Write(|call, keyspace| push(call, keyspace, Side::Tail, true)),
@@ -37,7 +36,7 @@ pub static RPUSH: CommandSpec = CommandSpec {
 
 pub static LPUSHX: CommandSpec = CommandSpec {
     name: "lpushx",
-    summary: "Prepends one or more elements to a list only when the list exists.",
+    summary: "Adds elements at the front of a list that exists.",
     since: "2.2.0",
     history: &[("4.0.0", "Accepts multiple `element` arguments.")],
     handler: Handler::Write(|call, keyspace| push(call, keyspace, Side::Head, false)),
@@ -46,7 +45,7 @@ pub static LPUSHX: CommandSpec = CommandSpec {
 
 pub static RPUSHX: CommandSpec = CommandSpec {
     name: "rpushx",
-    summary: "Appends an element to a list only when the list exists.",
+    summary: "Adds elements at the end of a list that exists.",
     since: "2.2.0",
     history: &[("4.0.0", "Accepts multiple `element` arguments.")],
     handler: Handler::Write(|call, keyspace| push(call, keyspace, Side::Tail, false)),

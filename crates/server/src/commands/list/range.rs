@@ -22,7 +22,7 @@ pub static LLEN: CommandSpec = CommandSpec {
 
 pub static LRANGE: CommandSpec = CommandSpec {
     name: "lrange",
-    summary: "Returns a range of elements from a list.",
+    summary: "Returns the elements of a list between two indices.",
     since: "1.0.0",
     group: Group::List,
     complexity: "O(S+N) where S is the distance of start offset from HEAD for small lists, from nearest end (HEAD or TAIL) for large lists; and N is the number of elements in the specified range.",

@@ -1,0 +1,104 @@
+//! BLPOP, BRPOP, BLMPOP: pops that wait for an element.
+//!
+//! A handler that finds nothing asks for its client to be parked; `dispatch::park` runs it again, from its
+//! first key on, once one of the keys has become a list.
+
+use swytch_store::{KeyspaceMut, Side};
+
+use super::pop::pop_from_first;
+use super::{POP_FROM_SEVERAL, PopFromSeveral, TAKEN_FROM};
+use crate::commands::{
+    Arg, ArgKind, BlockRequest, Call, Categories, CommandResult, CommandSpec, Flags, Group, Handler, KeySpec,
+    TimeoutReply,
+};
+
+const BLOCKING_POP: CommandSpec = CommandSpec {
+    since: "2.0.0",
+    group: Group::List,
+    complexity: "O(N) where N is the number of provided keys.",
+    arity: -3,
+    flags: Flags::WRITE.union(Flags::BLOCKING),
+    categories: Categories::LIST,
+    key_specs: &[KeySpec::range(1, -2, 1, TAKEN_FROM)],
+    arguments: &[Arg::new("key", ArgKind::Key(0)).multiple(), Arg::double("timeout")],
+    history: &[("6.0.0", "`timeout` is interpreted as a double instead of an integer.")],
+    ..CommandSpec::DEFAULT
+};
+
+pub static BLPOP: CommandSpec = CommandSpec {
+    name: "blpop",
+    summary: "Takes the first element of the first list that has any, waiting for one if need be.",
+    handler: Handler::Write(|call, keyspace| blocking_pop(call, keyspace, Side::Head)),
+    ..BLOCKING_POP
+};
+
+pub static BRPOP: CommandSpec = CommandSpec {
+    name: "brpop",
+    summary: "Takes the last element of the first list that has any, waiting for one if need be.",
+    handler: Handler::Write(|call, keyspace| blocking_pop(call, keyspace, Side::Tail)),
+    ..BLOCKING_POP
+};
+
+pub static BLMPOP: CommandSpec = CommandSpec {
+    name: "blmpop",
+    summary: "Takes elements from one end of the first list that has any, waiting for one if need be.",
+    since: "7.0.0",
+    group: Group::List,
+    complexity: "O(N+M) where N is the number of provided keys and M is the number of elements returned.",
+    arity: -5,
+    flags: Flags::WRITE.union(Flags::BLOCKING).union(Flags::MOVABLE_KEYS),
+    categories: Categories::LIST,
+    key_specs: &[KeySpec::counted(2, TAKEN_FROM)],
+    arguments: &[
+        Arg::double("timeout"),
+        POP_FROM_SEVERAL[0],
+        POP_FROM_SEVERAL[1],
+        POP_FROM_SEVERAL[2],
+        POP_FROM_SEVERAL[3],
+    ],
+    handler: Handler::Write(blmpop),
+    ..CommandSpec::DEFAULT
+};
+
+fn blocking_pop(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>, side: Side) -> CommandResult {
+    let timeout_at = call.args.len() - 1;
+    let deadline_ms = call.deadline(call.args.get(timeout_at))?;
+    for at in 1..timeout_at {
+        let key = call.key(at);
+        let reply = &mut call.reply;
+        let taken = keyspace.list_pop(&key, side, 1, |element| {
+            reply.array(2);
+            reply.bulk(key.bytes);
+            reply.bulk(element);
+        })?;
+        if taken.is_some() {
+            return Ok(());
+        }
+    }
+    if !call.may_block() {
+        call.reply.null_array();
+        return Ok(());
+    }
+    wait_for(call, (1..timeout_at).collect(), deadline_ms);
+    Ok(())
+}
+
+fn blmpop(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    let wanted = PopFromSeveral::parse(call.args.cursor(2))?;
+    let deadline_ms = call.deadline(call.args.get(1))?;
+    if pop_from_first(call, keyspace, &wanted)? {
+        return Ok(());
+    }
+    if !call.may_block() {
+        call.reply.null_array();
+        return Ok(());
+    }
+    wait_for(call, wanted.keys.collect(), deadline_ms);
+    Ok(())
+}
+
+/// Asks for the client to be parked on the keys at these argument positions. Whatever the command answers
+/// when it finds nothing at once, a client that has waited in vain gets a null array.
+pub(super) fn wait_for(call: &mut Call<'_>, keys: Vec<usize>, deadline_ms: Option<u64>) {
+    call.block = Some(BlockRequest { keys, deadline_ms, on_timeout: TimeoutReply::NullArray });
+}
