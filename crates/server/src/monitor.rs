@@ -1,10 +1,11 @@
 //! MONITOR: clients that see every command.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use crate::clients::ClientShared;
+use crate::clients::{Client, ClientFlags, ClientShared};
 use crate::commands::Args;
 use crate::net::Mail;
 use crate::redact;
@@ -33,14 +34,23 @@ impl Server {
 
     /// Shows a command to all monitoring clients.
     #[cold]
-    pub fn show_to_monitors(&self, db: u32, address: &str, args: &Args<'_>) {
-        let line: Arc<[u8]> = monitor_line(db, address, args).into();
+    pub fn show_to_monitors(&self, db: u32, sender: &Client, args: &Args<'_>) {
+        let line: Arc<[u8]> = monitor_line(db, &shown_address(sender), args).into();
         for client in self.monitors.0.read().iter() {
             self.workers[client.worker]
                 .mailbox
                 .send(Mail::Deliver { client: client.id, bytes: Arc::clone(&line) });
         }
     }
+}
+
+/// The sender's address; for the unix socket, its path.
+fn shown_address(sender: &Client) -> Cow<'_, str> {
+    let address = sender.shared.address.as_str();
+    if sender.flags.contains(ClientFlags::UNIX_SOCKET) {
+        return Cow::Owned(format!("unix:{}", address.strip_suffix(":0").unwrap_or(address)));
+    }
+    Cow::Borrowed(address)
 }
 
 /// `+1339518083.107412 [0 127.0.0.1:60866] "keys" "*"`

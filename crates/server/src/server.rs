@@ -11,6 +11,7 @@ use crate::clients::Registry;
 use crate::commands::CommandTable;
 use crate::config::Config;
 use crate::effects::EffectHub;
+use crate::histogram::Snapshot;
 use crate::net::Mailbox;
 use crate::reclaim::{Epoch, Reclaimer};
 use crate::stats::{ErrorStats, WorkerStats};
@@ -202,6 +203,11 @@ impl Server {
     /// Sum of a counter over all workers.
     pub fn total(&self, counter: impl Fn(&WorkerStats) -> u64) -> u64 {
         self.workers.iter().map(|worker| counter(&worker.stats)).sum()
+    }
+
+    /// How long a command took, on all workers.
+    pub fn latency_of(&self, command: &crate::commands::Command) -> Snapshot {
+        Snapshot::of(self.workers.iter().map(|worker| &worker.stats.commands[command.index].latency))
     }
 
     /// Changes since the last save (INFO rdb_changes_since_last_save).

@@ -157,6 +157,12 @@ impl Categories {
         (Categories::TRANSACTION, "transaction"),
         (Categories::SCRIPTING, "scripting"),
     ];
+
+    /// The category with this name, in any case.
+    pub fn named(name: &[u8]) -> Option<Categories> {
+        let found = Categories::NAMES.iter().find(|(_, known)| known.as_bytes().eq_ignore_ascii_case(name));
+        found.map(|(category, _)| *category)
+    }
 }
 
 /// The group of a command in the documentation.

@@ -73,11 +73,6 @@ pub fn execute(
         out.extend_from_slice(b"+QUEUED\r\n");
         return Outcome::Done;
     }
-    if conditions.contains(Conditions::MONITORED)
-        && !command.spec.flags.intersects(Flags::SKIP_MONITOR | Flags::ADMIN)
-    {
-        server.show_to_monitors(client.db, &client.shared.address, &args);
-    }
     client.shared.last_command.store(command.index, Ordering::Relaxed);
     let mut call = Call {
         command,
@@ -92,7 +87,15 @@ pub fn execute(
         ready_key: None,
         block: None,
     };
-    run::run(&mut call, started)
+    let db = call.client.db;
+    let outcome = run::run(&mut call, started);
+    // Afterwards, so that EXEC is shown behind the commands of its transaction.
+    if conditions.contains(Conditions::MONITORED)
+        && !command.spec.flags.intersects(Flags::SKIP_MONITOR | Flags::ADMIN)
+    {
+        server.show_to_monitors(db, client, &args);
+    }
+    outcome
 }
 
 /// The command or subcommand that the arguments name.

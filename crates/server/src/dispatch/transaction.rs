@@ -128,7 +128,7 @@ fn run_queued(call: &mut Call<'_>, keyspace: &mut swytch_store::KeyspaceMut<'_, 
     if call.server.conditions().contains(Conditions::MONITORED)
         && !call.command.spec.flags.intersects(Flags::SKIP_MONITOR | Flags::ADMIN)
     {
-        call.server.show_to_monitors(call.client.db, &call.client.shared.address, &call.args);
+        call.server.show_to_monitors(call.client.db, call.client, &call.args);
     }
     let result = catch_unwind(AssertUnwindSafe(|| run::handle_in_transaction(call, keyspace)));
     let result = result.unwrap_or_else(|_| Err(run::after_panic(call)));

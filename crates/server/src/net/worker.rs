@@ -597,9 +597,18 @@ impl Worker {
         self.close_idle();
     }
 
-    /// Removes keys whose time is over from this worker's share of the shards, for a bounded time.
     fn expire(&mut self) {
         let started = Ticks::now();
+        self.expire_until_due(started);
+        let threshold_ms = self.server.config.latency_monitor_threshold();
+        let took_ms = clock::ticks_to_ns(Ticks::now().since(started)) / 1_000_000;
+        if threshold_ms > 0 && took_ms >= threshold_ms {
+            self.server.latency.add("expire-cycle", self.now_ms / 1000, took_ms);
+        }
+    }
+
+    /// Removes keys whose time is over from this worker's share of the shards, for a bounded time.
+    fn expire_until_due(&mut self, started: Ticks) {
         let effort = u64::from(self.server.config.active_expire_effort()) - 1;
         let share = EXPIRE_PERCENT + effort * EXPIRE_PERCENT_PER_EFFORT;
         let budget = clock::us_to_ticks(self.tick_ms() * 1000 * share / 100);

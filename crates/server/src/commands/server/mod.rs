@@ -1,11 +1,18 @@
 //! Commands about the server and its keyspace as a whole.
 
+pub mod acl;
 pub mod command;
 pub mod config;
 pub mod debug;
 pub mod flush;
 pub mod info;
+pub mod latency;
+pub mod lolwut;
 pub mod memory;
+pub mod monitor;
+pub mod role;
+pub mod shutdown;
+pub mod slowlog;
 pub mod swapdb;
 pub mod time;
 
@@ -13,6 +20,7 @@ use super::CommandSpec;
 
 /// The commands of this group.
 pub const SPECS: &[&CommandSpec] = &[
+    &acl::ACL,
     &command::COMMAND,
     &config::CONFIG,
     &debug::DEBUG,
@@ -22,6 +30,12 @@ pub const SPECS: &[&CommandSpec] = &[
     &info::INFO,
     &memory::MEMORY,
     &swapdb::SWAPDB,
+    &latency::LATENCY,
+    &lolwut::LOLWUT,
+    &monitor::MONITOR,
+    &role::ROLE,
+    &shutdown::SHUTDOWN,
+    &slowlog::SLOWLOG,
     &time::LASTSAVE,
     &time::TIME,
 ];

@@ -41,7 +41,7 @@ fn pause(call: &mut Call<'_>) -> CommandResult {
             }
             writes_only
         }
-        _ => return Err(CommandError::Syntax),
+        _ => return Err(CommandError::subcommand_syntax(call)),
     };
     let timeout_ms = swytch_decimal::parse_i64(call.args.get(2))
         .ok_or(CommandError::text("ERR timeout is not an integer or out of range"))?;

@@ -34,7 +34,7 @@ fn unblock(call: &mut Call<'_>) -> CommandResult {
             }
             error
         }
-        _ => return Err(CommandError::Syntax),
+        _ => return Err(CommandError::subcommand_syntax(call)),
     };
     let id = call.args.integer(2)?;
     let target = u64::try_from(id).ok().and_then(|id| call.server.clients.get(id));

@@ -13,7 +13,7 @@ pub(super) fn list(call: &mut Call<'_>) -> CommandResult {
             // No command comes from a module.
             Vec::new()
         } else if arguments.word("ACLCAT") {
-            let category = category(arguments.expect()?);
+            let category = Categories::named(arguments.expect()?);
             all.filter(|command| category.is_some_and(|wanted| command.spec.categories().contains(wanted)))
                 .collect()
         } else if arguments.word("PATTERN") {
@@ -28,11 +28,4 @@ pub(super) fn list(call: &mut Call<'_>) -> CommandResult {
     call.reply.array(names.len());
     names.iter().for_each(|command| call.reply.bulk(command.full_name.as_bytes()));
     Ok(())
-}
-
-fn category(name: &[u8]) -> Option<Categories> {
-    Categories::NAMES
-        .iter()
-        .find(|(_, known)| known.as_bytes().eq_ignore_ascii_case(name))
-        .map(|(flag, _)| *flag)
 }

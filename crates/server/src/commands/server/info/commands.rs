@@ -3,7 +3,6 @@
 use super::text::{Text, safe};
 use crate::clock::ticks_to_ns;
 use crate::commands::{Call, ShardSteps};
-use crate::histogram::Snapshot;
 use crate::stats::CommandStats;
 
 pub(super) fn commandstats(text: &mut Text, call: &Call<'_>, _: &mut ShardSteps<'_>) {
@@ -44,8 +43,7 @@ pub(super) fn latencystats(text: &mut Text, call: &Call<'_>, _: &mut ShardSteps<
     }
     let percentiles = call.server.config.latency_tracking_info_percentiles();
     for command in call.server.commands.iter_all() {
-        let workers = call.server.workers.iter();
-        let snapshot = Snapshot::of(workers.map(|worker| &worker.stats.commands[command.index].latency));
+        let snapshot = call.server.latency_of(command);
         if snapshot.total() == 0 {
             continue;
         }

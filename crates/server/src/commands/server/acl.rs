@@ -1,0 +1,93 @@
+//! ACL WHOAMI, ACL CAT: what client libraries ask for when they connect.
+//!
+//! There is one user, `default`, who may do everything.
+
+use crate::commands::help::reply_help;
+use crate::commands::{
+    Arg, Call, Categories, Command, CommandError, CommandResult, CommandSpec, Flags, Group, Handler,
+};
+
+const SUB: CommandSpec = CommandSpec {
+    since: "6.0.0",
+    group: Group::Server,
+    arity: 2,
+    flags: Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE),
+    ..CommandSpec::DEFAULT
+};
+
+pub static ACL: CommandSpec = CommandSpec {
+    name: "acl",
+    summary: "Shows users and command categories.",
+    complexity: "Depends on subcommand.",
+    arity: -2,
+    flags: Flags::empty(),
+    subcommands: &[&CAT, &HELP, &WHOAMI],
+    handler: Handler::Container,
+    ..SUB
+};
+
+static CAT: CommandSpec = CommandSpec {
+    name: "cat",
+    summary: "Lists the command categories, or the commands of one.",
+    complexity: "O(1) since the categories and commands are a fixed set.",
+    arity: -2,
+    arguments: &[Arg::string("category").optional()],
+    handler: Handler::Session(cat),
+    ..SUB
+};
+
+static HELP: CommandSpec = CommandSpec {
+    name: "help",
+    summary: "Lists the subcommands of ACL.",
+    flags: Flags::LOADING.union(Flags::STALE),
+    handler: Handler::Session(help),
+    ..SUB
+};
+
+static WHOAMI: CommandSpec = CommandSpec {
+    name: "whoami",
+    summary: "Returns the connection's user.",
+    handler: Handler::Session(whoami),
+    ..SUB
+};
+
+fn whoami(call: &mut Call<'_>) -> CommandResult {
+    call.reply.bulk(call.client.shared.user.lock().as_bytes());
+    Ok(())
+}
+
+fn cat(call: &mut Call<'_>) -> CommandResult {
+    match call.args.len() {
+        2 => {
+            call.reply.array(Categories::NAMES.len());
+            Categories::NAMES.iter().for_each(|(_, name)| call.reply.bulk(name.as_bytes()));
+        }
+        3 => {
+            let name = call.args.get(2);
+            let category = Categories::named(name).ok_or_else(|| {
+                let shown = String::from_utf8_lossy(&name[..name.len().min(128)]).into_owned();
+                CommandError::owned(format!("ERR Unknown category '{shown}'"))
+            })?;
+            let all = call.server.commands.iter_all();
+            let commands: Vec<&Command> =
+                all.filter(|command| command.spec.categories().contains(category)).collect();
+            call.reply.array(commands.len());
+            commands.iter().for_each(|command| call.reply.bulk(command.full_name.as_bytes()));
+        }
+        _ => return Err(CommandError::subcommand_syntax(call)),
+    }
+    Ok(())
+}
+
+fn help(call: &mut Call<'_>) -> CommandResult {
+    reply_help(
+        call,
+        &[
+            "CAT [<category>]",
+            "    Command categories, or the commands of <category>.",
+            "WHOAMI",
+            "    User of this connection.",
+        ],
+    );
+    Ok(())
+}

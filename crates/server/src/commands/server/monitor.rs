@@ -1,0 +1,29 @@
+//! MONITOR
+
+use crate::clients::ClientFlags;
+use crate::commands::{Call, CommandError, CommandResult, CommandSpec, Flags, Group, Handler};
+
+pub static MONITOR: CommandSpec = CommandSpec {
+    name: "monitor",
+    summary: "Shows every command that the server runs from now on.",
+    since: "1.0.0",
+    group: Group::Server,
+    complexity: "",
+    arity: 1,
+    flags: Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::LOADING).union(Flags::STALE),
+    handler: Handler::Session(monitor),
+    ..CommandSpec::DEFAULT
+};
+
+fn monitor(call: &mut Call<'_>) -> CommandResult {
+    if call.in_exec {
+        return Err(CommandError::text("ERR MONITOR isn't allowed for DENY BLOCKING client"));
+    }
+    // A second MONITOR is not answered, as in Redis.
+    if !call.client.flags.contains(ClientFlags::MONITOR) {
+        call.client.flags |= ClientFlags::MONITOR;
+        call.reply.ok();
+        call.server.add_monitor(&call.client.shared);
+    }
+    Ok(())
+}

@@ -1,0 +1,67 @@
+//! SHUTDOWN
+//!
+//! The data is in memory alone: a shutdown that insists on saving it is refused, unless forced.
+
+use crate::commands::{Arg, Call, CommandError, CommandResult, CommandSpec, Flags, Group, Handler};
+
+pub static SHUTDOWN: CommandSpec = CommandSpec {
+    name: "shutdown",
+    summary: "Stops the server.",
+    since: "1.0.0",
+    group: Group::Server,
+    complexity: "O(N) when saving, where N is the total number of keys in all databases when saving data, otherwise O(1)",
+    arity: -1,
+    flags: Flags::ADMIN
+        .union(Flags::NOSCRIPT)
+        .union(Flags::LOADING)
+        .union(Flags::STALE)
+        .union(Flags::NO_MULTI)
+        .union(Flags::ALLOW_BUSY),
+    history: &[("7.0.0", "Added the `NOW`, `FORCE` and `ABORT` modifiers.")],
+    arguments: &[
+        Arg::one_of("save-selector", &[Arg::flag("nosave", "NOSAVE"), Arg::flag("save", "SAVE")]).optional(),
+        Arg::flag("now", "NOW").optional().since("7.0.0"),
+        Arg::flag("force", "FORCE").optional().since("7.0.0"),
+        Arg::flag("abort", "ABORT").optional().since("7.0.0"),
+    ],
+    handler: Handler::Session(shutdown),
+    ..CommandSpec::DEFAULT
+};
+
+fn shutdown(call: &mut Call<'_>) -> CommandResult {
+    let (mut save, mut nosave, mut now, mut force, mut abort) = (false, false, false, false, false);
+    let mut arguments = call.args.cursor(1);
+    while arguments.remaining() > 0 {
+        let known = [
+            ("NOSAVE", &mut nosave),
+            ("SAVE", &mut save),
+            ("NOW", &mut now),
+            ("FORCE", &mut force),
+            ("ABORT", &mut abort),
+        ]
+        .into_iter()
+        .any(|(word, given)| {
+            let is_next = arguments.word(word);
+            *given |= is_next;
+            is_next
+        });
+        if !known {
+            return Err(CommandError::Syntax);
+        }
+    }
+    if (abort && (save || nosave || now || force)) || (save && nosave) {
+        return Err(CommandError::Syntax);
+    }
+    if abort {
+        // A shutdown waits for nothing, so there is never one to be aborted.
+        return Err(CommandError::text("ERR No shutdown in progress."));
+    }
+    if save && !force {
+        tracing::warn!("SHUTDOWN SAVE refused: this build does not save the data to disk");
+        return Err(CommandError::text("ERR Errors trying to SHUTDOWN. Check logs."));
+    }
+    tracing::info!(client = call.client.shared.address, "SHUTDOWN: stopping");
+    call.server.stop();
+    call.close_after_reply();
+    Ok(())
+}

@@ -1,0 +1,117 @@
+//! SLOWLOG: the commands that took longer than `slowlog-log-slower-than`.
+
+use crate::commands::help::reply_help;
+use crate::commands::{Arg, Call, CommandError, CommandResult, CommandSpec, Flags, Group, Handler};
+
+const SUB: CommandSpec = CommandSpec {
+    since: "2.2.12",
+    group: Group::Server,
+    arity: 2,
+    flags: Flags::ADMIN.union(Flags::LOADING).union(Flags::STALE),
+    ..CommandSpec::DEFAULT
+};
+
+pub static SLOWLOG: CommandSpec = CommandSpec {
+    name: "slowlog",
+    summary: "Shows and clears the log of slow commands.",
+    complexity: "Depends on subcommand.",
+    arity: -2,
+    flags: Flags::empty(),
+    subcommands: &[&GET, &HELP, &LEN, &RESET],
+    handler: Handler::Container,
+    ..SUB
+};
+
+static GET: CommandSpec = CommandSpec {
+    name: "get",
+    summary: "Returns the newest entries of the slow log.",
+    complexity: "O(N) where N is the number of entries returned",
+    arity: -2,
+    tips: &["request_policy:all_nodes", "nondeterministic_output"],
+    history: &[("4.0.0", "Added client IP address, port and name to the reply.")],
+    arguments: &[Arg::integer("count").optional()],
+    handler: Handler::Session(get),
+    ..SUB
+};
+
+static LEN: CommandSpec = CommandSpec {
+    name: "len",
+    summary: "Counts the entries of the slow log.",
+    tips: &["request_policy:all_nodes", "response_policy:agg_sum", "nondeterministic_output"],
+    handler: Handler::Session(len),
+    ..SUB
+};
+
+static RESET: CommandSpec = CommandSpec {
+    name: "reset",
+    summary: "Clears the slow log.",
+    complexity: "O(N) where N is the number of entries in the slowlog",
+    tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
+    handler: Handler::Session(reset),
+    ..SUB
+};
+
+static HELP: CommandSpec = CommandSpec {
+    name: "help",
+    summary: "Lists the subcommands of SLOWLOG.",
+    since: "6.2.0",
+    flags: Flags::LOADING.union(Flags::STALE),
+    handler: Handler::Session(help),
+    ..SUB
+};
+
+/// Entries that SLOWLOG GET shows when it is not told how many.
+const COUNT_DEFAULT: usize = 10;
+
+fn get(call: &mut Call<'_>) -> CommandResult {
+    let count = match call.args.len() {
+        2 => COUNT_DEFAULT,
+        3 => match swytch_decimal::parse_i64(call.args.get(2)) {
+            Some(-1) => usize::MAX,
+            Some(count) if count >= 0 => count as usize,
+            _ => return Err(CommandError::text("ERR count should be greater than or equal to -1")),
+        },
+        _ => return Err(CommandError::subcommand_syntax(call)),
+    };
+    let entries = call.server.slowlog.newest(count);
+    let reply = &mut call.reply;
+    reply.array(entries.len());
+    for entry in entries {
+        reply.array(6);
+        reply.integer(entry.id as i64);
+        reply.integer(entry.time_s as i64);
+        reply.integer(entry.duration_us as i64);
+        reply.array(entry.arguments.len());
+        entry.arguments.iter().for_each(|argument| reply.bulk(argument));
+        reply.bulk(entry.address.as_bytes());
+        reply.bulk(&entry.name);
+    }
+    Ok(())
+}
+
+fn len(call: &mut Call<'_>) -> CommandResult {
+    call.reply.count(call.server.slowlog.len());
+    Ok(())
+}
+
+fn reset(call: &mut Call<'_>) -> CommandResult {
+    call.server.slowlog.reset();
+    call.reply.ok();
+    Ok(())
+}
+
+fn help(call: &mut Call<'_>) -> CommandResult {
+    reply_help(
+        call,
+        &[
+            "GET [<count>]",
+            "    The newest <count> entries (default: 10, -1 for all). An entry is made of:",
+            "    id, Unix time, microseconds taken, arguments, client address and client name.",
+            "LEN",
+            "    Number of entries.",
+            "RESET",
+            "    Remove all entries.",
+        ],
+    );
+    Ok(())
+}
