@@ -13,6 +13,7 @@ pub mod table;
 pub mod connection;
 pub mod keys;
 pub mod list;
+pub mod scripting;
 pub mod server;
 pub mod string;
 pub mod transactions;
@@ -30,5 +31,12 @@ pub use table::{Command, CommandTable};
 pub type CommandResult = Result<(), CommandError>;
 
 /// Every command, by group.
-pub const SPECS: &[&[&CommandSpec]] =
-    &[connection::SPECS, keys::SPECS, list::SPECS, server::SPECS, string::SPECS, transactions::SPECS];
+pub const SPECS: &[&[&CommandSpec]] = &[
+    connection::SPECS,
+    keys::SPECS,
+    list::SPECS,
+    scripting::SPECS,
+    server::SPECS,
+    string::SPECS,
+    transactions::SPECS,
+];

@@ -180,6 +180,8 @@ pub enum Group {
     Connection,
     /// Transactions.
     Transactions,
+    /// Scripts and functions.
+    Scripting,
     /// The server.
     Server,
 }
@@ -194,6 +196,7 @@ impl Group {
             Group::List => "list",
             Group::Connection => "connection",
             Group::Transactions => "transactions",
+            Group::Scripting => "scripting",
             Group::Server => "server",
         }
     }

@@ -1,0 +1,108 @@
+//! FUNCTION FLUSH, FUNCTION LIST: of a server that has no functions.
+//!
+//! Tools that bring a server into a known state (test suites, importers) call FLUSH beside FLUSHALL; functions
+//! cannot be loaded, so there are none to remove and none to list.
+
+use crate::commands::{
+    Arg, Call, Categories, CommandError, CommandResult, CommandSpec, Flags, Group, Handler, reply_help,
+};
+
+const SUB: CommandSpec = CommandSpec {
+    since: "7.0.0",
+    group: Group::Scripting,
+    complexity: "O(N) where N is the number of functions",
+    arity: -2,
+    categories: Categories::SCRIPTING,
+    ..CommandSpec::DEFAULT
+};
+
+pub static FUNCTION: CommandSpec = CommandSpec {
+    name: "function",
+    summary: "Lists and removes functions.",
+    complexity: "Depends on subcommand.",
+    categories: Categories::empty(),
+    subcommands: &[&FLUSH, &HELP, &LIST],
+    handler: Handler::Container,
+    ..SUB
+};
+
+static FLUSH: CommandSpec = CommandSpec {
+    name: "flush",
+    summary: "Removes all functions.",
+    complexity: "O(N) where N is the number of functions deleted",
+    flags: Flags::NOSCRIPT.union(Flags::WRITE),
+    tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
+    arguments: &[
+        Arg::one_of("flush-type", &[Arg::flag("async", "ASYNC"), Arg::flag("sync", "SYNC")]).optional()
+    ],
+    handler: Handler::Session(flush),
+    ..SUB
+};
+
+static HELP: CommandSpec = CommandSpec {
+    name: "help",
+    summary: "Lists the subcommands of FUNCTION.",
+    complexity: "O(1)",
+    arity: 2,
+    flags: Flags::LOADING.union(Flags::STALE),
+    handler: Handler::Session(help),
+    ..SUB
+};
+
+static LIST: CommandSpec = CommandSpec {
+    name: "list",
+    summary: "Describes the libraries of functions.",
+    flags: Flags::NOSCRIPT,
+    tips: &["nondeterministic_output_order"],
+    arguments: &[
+        Arg::string("library-name-pattern").token("LIBRARYNAME").optional(),
+        Arg::flag("withcode", "WITHCODE").optional(),
+    ],
+    handler: Handler::Session(list),
+    ..SUB
+};
+
+fn flush(call: &mut Call<'_>) -> CommandResult {
+    let mut arguments = call.args.cursor(2);
+    match arguments.remaining() {
+        0 => {}
+        1 if arguments.word("SYNC") || arguments.word("ASYNC") => {}
+        1 => return Err(CommandError::text("ERR FUNCTION FLUSH only supports SYNC|ASYNC option")),
+        _ => return Err(CommandError::subcommand_syntax(call)),
+    }
+    call.reply.ok();
+    Ok(())
+}
+
+fn list(call: &mut Call<'_>) -> CommandResult {
+    let mut arguments = call.args.cursor(2);
+    let (mut with_code, mut pattern) = (false, None);
+    while arguments.remaining() > 0 {
+        if !with_code && arguments.word("WITHCODE") {
+            with_code = true;
+        } else if pattern.is_none() && arguments.word("LIBRARYNAME") {
+            pattern = arguments.next();
+            if pattern.is_none() {
+                return Err(CommandError::text("ERR library name argument was not given"));
+            }
+        } else {
+            let unknown = String::from_utf8_lossy(arguments.expect()?).into_owned();
+            return Err(CommandError::owned(format!("ERR Unknown argument {unknown}")));
+        }
+    }
+    call.reply.array(0);
+    Ok(())
+}
+
+fn help(call: &mut Call<'_>) -> CommandResult {
+    reply_help(
+        call,
+        &[
+            "FLUSH [ASYNC|SYNC]",
+            "    Remove all functions.",
+            "LIST [LIBRARYNAME <pattern>] [WITHCODE]",
+            "    Describe the libraries of functions.",
+        ],
+    );
+    Ok(())
+}

@@ -1,0 +1,8 @@
+//! Commands about scripts and functions.
+
+pub mod function;
+
+use super::CommandSpec;
+
+/// The commands of this group.
+pub const SPECS: &[&CommandSpec] = &[&function::FUNCTION];
