@@ -87,9 +87,9 @@ mod tests {
             " ||",
             "_||",
             "   ",
-            "171",
-            "m00",
-            " ss",
+            "111",
+            "mm0",
+            "  s",
         ];
         assert_eq!(drawn.lines().collect::<Vec<_>>(), expected);
     }
