@@ -2,8 +2,12 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test file includes this and uses another part")]
 
+pub mod connection;
+pub mod random;
+pub mod replay;
+
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -30,7 +34,7 @@ enum Program {
 }
 
 /// A reply, for comparisons: integers and simple strings are text, maps are arrays.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reply {
     Text(Vec<u8>),
     Error(String),

@@ -48,7 +48,7 @@ fn wait_for_log(call: &mut Call<'_>) -> CommandResult {
     if !(0..=1).contains(&local) {
         return Err(CommandError::text("ERR value is out of range, value must between 0 and 1"));
     }
-    if call.args.integer(2)? < 0 {
+    if !call.args.integer(2).is_ok_and(|replicas| replicas >= 0) {
         return Err(CommandError::text("ERR value is out of range, must be positive"));
     }
     check_timeout(call, 3)?;

@@ -392,8 +392,8 @@ fn string_lengths(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> Co
 }
 
 fn positive(call: &Call<'_>, at: usize) -> Result<usize, CommandError> {
-    let number = call.args.integer(at)?;
-    usize::try_from(number).map_err(|_| CommandError::text("ERR value is out of range, must be positive"))
+    let number = call.args.integer(at).ok().and_then(|number| usize::try_from(number).ok());
+    number.ok_or(CommandError::text("ERR value is out of range, must be positive"))
 }
 
 fn populate(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
