@@ -1,9 +1,12 @@
-//! Numbers in decimal, as Redis reads and writes them: integers, doubles.
+//! Numbers in decimal, as Redis reads and writes them: integers, doubles, extended floats.
 //!
 //! A leaf that both the protocol and the keyspace stand on, so that neither needs the other.
 
 pub mod double;
+pub mod extended;
 pub mod integer;
+mod natural;
 
 pub use double::format_double;
+pub use extended::{EXTENDED_TEXT_MAX, Extended};
 pub use integer::{INTEGER_DIGITS_MAX, format_i64, parse_i64, push_i64};

@@ -18,8 +18,8 @@ pub use effect::{Effect, EffectSink, Elements, Event, EventClass};
 pub use entry::{EntryRef, Type, Value};
 pub use hash::{HashSeed, Key};
 pub use keyspace::{
-    Changes, Expiry, IncrementError, Keyspace, KeyspaceMut, ScanCursor, SetCondition, WrongType,
-    access_clock, clamp_range,
+    Changes, Expiry, GrowError, IncrementError, Keyspace, KeyspaceMut, PIECE_BYTES_MAX, ScanCursor,
+    SetCondition, StringEdit, WrongType, access_clock, clamp_range,
 };
 pub use observe::{Waiter, WaiterState, WatchFlag};
 pub use shard::{LockScope, Locked, Retired, Shards};

@@ -86,12 +86,9 @@ impl<'a> Call<'a> {
         if (0..databases).contains(&index) { Ok(index as u32) } else { Err(CommandError::DbIndexOutOfRange) }
     }
 
-    /// Checks that a string may have `bytes` bytes.
-    pub fn check_string_bytes(&self, bytes: u64) -> Result<(), CommandError> {
-        if self.client.shared.id != 0 && bytes > self.server.config.proto_max_bulk_len() as u64 {
-            return Err(CommandError::StringTooLong);
-        }
-        Ok(())
+    /// The longest string that the command may make; effects of another server know no limit.
+    pub fn string_bytes_max(&self) -> u64 {
+        if self.client.shared.id == 0 { u64::MAX } else { self.server.config.proto_max_bulk_len() as u64 }
     }
 
     /// Parses the timeout of a blocking command, in seconds with a fraction; the deadline in Unix milliseconds,

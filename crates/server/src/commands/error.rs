@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use swytch_store::{IncrementError, WrongType};
+use swytch_store::{GrowError, IncrementError, WrongType};
 
 /// An error reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,6 +101,15 @@ impl From<IncrementError> for CommandError {
             IncrementError::WrongType => CommandError::WrongType,
             IncrementError::NotAnInteger => CommandError::NotAnInteger,
             IncrementError::Overflow => CommandError::Overflow,
+        }
+    }
+}
+
+impl From<GrowError> for CommandError {
+    fn from(error: GrowError) -> Self {
+        match error {
+            GrowError::WrongType => CommandError::WrongType,
+            GrowError::TooLong => CommandError::StringTooLong,
         }
     }
 }

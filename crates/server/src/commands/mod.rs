@@ -10,6 +10,7 @@ pub mod help;
 pub mod spec;
 pub mod table;
 
+pub mod bitmap;
 pub mod connection;
 pub mod keys;
 pub mod list;
@@ -32,6 +33,7 @@ pub type CommandResult = Result<(), CommandError>;
 
 /// Every command, by group.
 pub const SPECS: &[&[&CommandSpec]] = &[
+    bitmap::SPECS,
     connection::SPECS,
     keys::SPECS,
     list::SPECS,

@@ -20,7 +20,7 @@ use crate::{Key, UnixMs};
 
 pub use write::{Changes, Expiry, KeyspaceMut, SetCondition};
 pub use write_list::clamp_range;
-pub use write_string::IncrementError;
+pub use write_string::{GrowError, IncrementError, PIECE_BYTES_MAX, StringEdit};
 
 /// The value has another type than the command works on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

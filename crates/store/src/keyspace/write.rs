@@ -153,6 +153,32 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
         self.signal(db, key);
     }
 
+    /// As [`KeyspaceMut::emit`] for a change that several effects describe: listeners hear one event, and `dirty`
+    /// is what it counts as.
+    pub(super) fn emit_several<'a>(
+        &mut self,
+        key: &Key<'_>,
+        dirty: u64,
+        effects: impl Iterator<Item = Effect<'a>>,
+        event: Event,
+    ) {
+        self.changes.dirty += dirty;
+        if !self.observed {
+            return;
+        }
+        let db = self.base.db;
+        if let Some(sink) = &mut self.sink {
+            effects.for_each(|effect| sink.record(db, &effect));
+            sink.notify(db, event, key.bytes);
+        }
+        self.signal(db, key);
+    }
+
+    /// True when somebody hears of changes.
+    pub(super) fn is_observed(&self) -> bool {
+        self.observed
+    }
+
     /// Raises the flags of a key's watchers and remembers it for parked clients.
     pub(super) fn signal(&mut self, db: u32, key: &Key<'_>) {
         if !self.observed {

@@ -2,9 +2,22 @@
 
 use super::{Expiry, KeyspaceMut, WrongType};
 use crate::effect::{Effect, Event};
-use crate::entry::{Entry, NewValue, Type, Value};
-use crate::types::string::Text;
+use crate::entry::{Entry, NewValue, Value};
+use crate::table::Found;
+use crate::types::string::{Text, grow_zeroed, reserve_amortised};
 use crate::{Key, UnixMs};
+
+/// Longest piece that one [`StringEdit::write`] takes: a 64-bit field that begins inside a byte.
+pub const PIECE_BYTES_MAX: usize = 9;
+
+/// Why a string was not made longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GrowError {
+    /// The value is not a string.
+    WrongType,
+    /// It would be longer than the caller allows.
+    TooLong,
+}
 
 /// Why an increment was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,18 +62,25 @@ impl KeyspaceMut<'_, '_> {
         self.emit(key, Effect::Set { key: key.bytes, value, expire_at_ms }, event);
     }
 
-    /// SET with an expiry option: tells of the expiry too, and a time already past deletes the key instead.
-    pub fn set_or_expire(&mut self, key: &Key<'_>, value: &[u8], expiry: Expiry) {
-        if let Expiry::At(at_ms) = expiry
-            && at_ms <= self.now_ms()
-            && !self.ignores_expiry()
-        {
-            self.delete(key);
-            return;
+    /// Puts a long string at a key, whatever was there, without copying it. The expiry is cleared.
+    pub fn set_owned(&mut self, key: &Key<'_>, value: Vec<u8>, event: Event) {
+        // An effect is told after its change, and by then the value belongs to the entry.
+        let copy = if self.is_observed() { value.clone() } else { Vec::new() };
+        match self.live_place(key) {
+            Some(_) => {
+                let entry = Entry::new(key.bytes, NewValue::Raw(value), None, self.clock());
+                self.put(key, entry);
+            }
+            None => self.insert_new(key, NewValue::Raw(value), None),
         }
-        self.set(key, value, expiry, Event::string("set"));
-        if let Expiry::At(_) = expiry {
-            self.notify(Event::generic("expire"), key.bytes);
+        self.emit(key, Effect::Set { key: key.bytes, value: &copy, expire_at_ms: None }, event);
+    }
+
+    /// Length of the string at a key in bytes, without counting as a read of its value.
+    pub fn string_len(&mut self, key: &Key<'_>) -> Result<Option<usize>, WrongType> {
+        match self.live_entry(key) {
+            None => Ok(None),
+            Some(entry) => Text::of(entry.value()).map(|text| Some(text.len())).ok_or(WrongType),
         }
     }
 
@@ -98,10 +118,19 @@ impl KeyspaceMut<'_, '_> {
         Ok(sum)
     }
 
-    /// Adds bytes to the end of a string and returns its new length. The caller has checked the limit.
-    pub fn append(&mut self, key: &Key<'_>, bytes: &[u8]) -> Result<usize, WrongType> {
+    /// Adds bytes to the end of a string, up to `bytes_max` in all, and returns its new length.
+    pub fn append(&mut self, key: &Key<'_>, bytes: &[u8], bytes_max: u64) -> Result<usize, GrowError> {
         let len = match self.live_place(key) {
-            Some(_) => self.change_raw(key, |string| string.extend_from_slice(bytes))?,
+            Some(found) => self.change_raw(
+                key,
+                found,
+                |old| checked_len(old as u64, bytes.len(), bytes_max),
+                |string, len| {
+                    reserve_amortised(string, len);
+                    string.extend_from_slice(bytes);
+                    len
+                },
+            )?,
             None => {
                 self.insert_new(key, NewValue::String(bytes), None);
                 bytes.len()
@@ -111,54 +140,180 @@ impl KeyspaceMut<'_, '_> {
         Ok(len)
     }
 
-    /// Writes bytes into a string at an offset, zero-filled up to it, and returns its length. The
-    /// caller has checked the limit.
+    /// Writes bytes into a string at an offset, zero-filled up to it, and returns its length, at most `bytes_max`.
     pub fn set_range(
         &mut self,
         key: &Key<'_>,
-        offset: usize,
+        offset: u64,
         bytes: &[u8],
+        bytes_max: u64,
         event: Event,
-    ) -> Result<usize, WrongType> {
-        if self.live_place(key).is_none() {
-            self.insert_new(key, NewValue::Raw(Vec::with_capacity(offset + bytes.len())), None);
-        }
-        let len = self.change_raw(key, |string| {
-            let end = offset + bytes.len();
-            if string.len() < end {
-                string.resize(end, 0);
+    ) -> Result<usize, GrowError> {
+        let end = checked_len(offset, bytes.len(), bytes_max);
+        let len = match self.live_place(key) {
+            Some(found) => self.change_raw(
+                key,
+                found,
+                |old| end.map(|end| end.max(old)),
+                |string, len| {
+                    grow_zeroed(string, len);
+                    string[offset as usize..][..bytes.len()].copy_from_slice(bytes);
+                    len
+                },
+            )?,
+            None => {
+                let len = end?;
+                let mut string = vec![0; len];
+                string[offset as usize..].copy_from_slice(bytes);
+                self.insert_new(key, NewValue::Raw(string), None);
+                len
             }
-            string[offset..end].copy_from_slice(bytes);
-        })?;
-        self.emit(key, Effect::SetRange { key: key.bytes, offset: offset as u64, bytes }, event);
+        };
+        self.emit(key, Effect::SetRange { key: key.bytes, offset, bytes }, event);
         Ok(len)
     }
 
-    /// Runs `change` on the growable form of an existing string and returns its length.
-    fn change_raw(&mut self, key: &Key<'_>, change: impl FnOnce(&mut Vec<u8>)) -> Result<usize, WrongType> {
+    /// Writes pieces into a string that is first made `len_min` bytes long, at least 1, all as one change with one
+    /// event; none when nothing has changed. The caller has checked the limit.
+    pub fn edit_string<R>(
+        &mut self,
+        key: &Key<'_>,
+        len_min: usize,
+        event: Event,
+        edit: impl FnOnce(&mut StringEdit<'_>) -> R,
+    ) -> Result<R, WrongType> {
+        let observed = self.is_observed();
+        let edit = |string: &mut Vec<u8>, grown: bool| {
+            let mut editing = StringEdit { bytes: string, grown, observed, changes: 0, pieces: Vec::new() };
+            let result = edit(&mut editing);
+            editing.note_growth();
+            (result, editing.changes, editing.pieces)
+        };
+        let (result, changes, pieces) = match self.live_place(key) {
+            Some(found) => {
+                let plan = |old: usize| Ok(old.max(len_min));
+                let outcome = self.change_raw(key, found, plan, |string, len| {
+                    let grown = string.len() < len;
+                    grow_zeroed(string, len);
+                    edit(string, grown)
+                });
+                outcome.map_err(|_| WrongType)?
+            }
+            None => {
+                let mut string = vec![0; len_min];
+                let outcome = edit(&mut string, true);
+                self.insert_new(key, NewValue::Raw(string), None);
+                outcome
+            }
+        };
+        if changes > 0 {
+            let effects = pieces.iter().map(|piece| Effect::SetRange {
+                key: key.bytes,
+                offset: piece.offset as u64,
+                bytes: &piece.bytes[..piece.len],
+            });
+            self.emit_several(key, changes, effects, event);
+        }
+        Ok(result)
+    }
+
+    /// Runs `change` on the growable form of an existing string. `plan` says from its length how long it
+    /// will be, or that this must not be.
+    fn change_raw<R>(
+        &mut self,
+        key: &Key<'_>,
+        found: Found,
+        plan: impl FnOnce(usize) -> Result<usize, GrowError>,
+        change: impl FnOnce(&mut Vec<u8>, usize) -> R,
+    ) -> Result<R, GrowError> {
         let clock = self.clock();
-        let found = self.live_place(key).expect("the caller has looked");
         let table = self.table_mut(key);
         let entry = table.entry_at(found);
-        if entry.data_type() != Type::String {
-            return Err(WrongType);
-        }
+        let old_len = Text::of(entry.value()).ok_or(GrowError::WrongType)?.len();
+        let len = plan(old_len)?;
         entry.set_clock(clock);
         if !table.with_entry(found, |entry| entry.raw_mut().is_some()) {
-            table.update(found, |entry| (raw_form(&entry), ()));
+            table.update(found, |entry| (raw_form(&entry, len), ()));
         }
-        Ok(table.with_entry(found, |entry| {
-            let string = entry.raw_mut().expect("was just given this form");
-            change(string);
-            string.len()
-        }))
+        Ok(table.with_entry(found, |entry| change(entry.raw_mut().expect("was just given this form"), len)))
     }
 }
 
-/// The same string in its growable form.
-fn raw_form(entry: &Entry) -> Entry {
+/// A string while [`KeyspaceMut::edit_string`] changes it.
+#[derive(Debug)]
+pub struct StringEdit<'a> {
+    bytes: &'a mut Vec<u8>,
+    /// The string is new or longer than before: then every write changes something.
+    grown: bool,
+    /// Without observers nobody asks for the pieces.
+    observed: bool,
+    changes: u64,
+    pieces: Vec<Piece>,
+}
+
+/// A piece as it was written.
+#[derive(Debug)]
+struct Piece {
+    offset: usize,
+    len: usize,
+    bytes: [u8; PIECE_BYTES_MAX],
+}
+
+impl StringEdit<'_> {
+    /// The string as it is now.
+    #[inline]
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes
+    }
+
+    /// Overwrites at most [`PIECE_BYTES_MAX`] bytes within the string's length.
+    #[inline]
+    pub fn write(&mut self, offset: usize, bytes: &[u8]) {
+        let place = &mut self.bytes[offset..offset + bytes.len()];
+        if place == bytes && !self.grown {
+            return;
+        }
+        place.copy_from_slice(bytes);
+        self.changes += 1;
+        if self.observed {
+            self.note(offset, bytes);
+        }
+    }
+
+    fn note(&mut self, offset: usize, bytes: &[u8]) {
+        let mut piece = Piece { offset, len: bytes.len(), bytes: [0; PIECE_BYTES_MAX] };
+        piece.bytes[..bytes.len()].copy_from_slice(bytes);
+        self.pieces.push(piece);
+    }
+
+    /// A string that has grown beyond every written piece has changed too.
+    fn note_growth(&mut self) {
+        let Some(last) = self.bytes.len().checked_sub(1).filter(|_| self.grown) else { return };
+        self.changes = self.changes.max(1);
+        let covered =
+            self.pieces.iter().any(|piece| (piece.offset..piece.offset + piece.len).contains(&last));
+        if self.observed && !covered {
+            self.note(last, &[self.bytes[last]]);
+        }
+    }
+}
+
+/// The length of `len` bytes and `more`, if it is within a limit.
+fn checked_len(len: u64, more: usize, bytes_max: u64) -> Result<usize, GrowError> {
+    let sum = len.checked_add(more as u64).filter(|sum| *sum <= bytes_max).ok_or(GrowError::TooLong)?;
+    usize::try_from(sum).map_err(|_| GrowError::TooLong)
+}
+
+/// The same string in its growable form, with room for `len` bytes.
+fn raw_form(entry: &Entry, len: usize) -> Entry {
     let entry = entry.as_ref();
-    let bytes = Text::of(entry.value()).map(|text| text.to_vec()).unwrap_or_default();
+    let mut bytes = Vec::new();
+    if let Some(text) = Text::of(entry.value()) {
+        if len > text.len() {
+            reserve_amortised(&mut bytes, len);
+        }
+        bytes.extend_from_slice(&text);
+    }
     let expire_at_ms: Option<UnixMs> = entry.expire_at_ms();
     Entry::new(entry.key(), NewValue::Raw(bytes), expire_at_ms, entry.clock())
 }

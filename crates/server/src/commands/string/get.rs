@@ -1,9 +1,12 @@
-//! GET
+//! GET, GETDEL, GETEX
 
-use swytch_store::{Keyspace, Value};
+use swytch_store::{Keyspace, KeyspaceMut, Value};
 
+use super::options::{OptionsOf, StringOptions};
+use super::set::{Presence, reply_value};
 use crate::commands::{
-    Arg, Call, Categories, CommandError, CommandResult, CommandSpec, Flags, Group, Handler, KeyFlags, KeySpec,
+    Arg, ArgKind, Call, Categories, CommandError, CommandResult, CommandSpec, Flags, Group, Handler,
+    KeyFlags, KeySpec,
 };
 
 pub static GET: CommandSpec = CommandSpec {
@@ -20,12 +23,80 @@ pub static GET: CommandSpec = CommandSpec {
     ..CommandSpec::DEFAULT
 };
 
+pub static GETDEL: CommandSpec = CommandSpec {
+    name: "getdel",
+    summary: "Returns the string value of a key after deleting the key.",
+    since: "6.2.0",
+    group: Group::String,
+    arity: 2,
+    flags: Flags::WRITE.union(Flags::FAST),
+    categories: Categories::STRING,
+    key_specs: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE))],
+    arguments: &[Arg::key("key")],
+    handler: Handler::Write(getdel),
+    ..CommandSpec::DEFAULT
+};
+
+pub static GETEX: CommandSpec = CommandSpec {
+    name: "getex",
+    summary: "Returns the string value of a key after setting its expiration time.",
+    since: "6.2.0",
+    group: Group::String,
+    arity: -2,
+    flags: Flags::WRITE.union(Flags::FAST),
+    categories: Categories::STRING,
+    key_specs: &[KeySpec {
+        notes: "RW and UPDATE because it changes the TTL",
+        ..KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE))
+    }],
+    arguments: &[
+        Arg::key("key"),
+        Arg::one_of(
+            "expiration",
+            &[
+                Arg::integer("seconds").token("EX"),
+                Arg::integer("milliseconds").token("PX"),
+                Arg::new("unix-time-seconds", ArgKind::UnixTime).token("EXAT"),
+                Arg::new("unix-time-milliseconds", ArgKind::UnixTime).token("PXAT"),
+                Arg::flag("persist", "PERSIST"),
+            ],
+        )
+        .optional(),
+    ],
+    handler: Handler::Write(getex),
+    ..CommandSpec::DEFAULT
+};
+
 fn get(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
     match keyspace.value(&call.key(1)) {
         None => call.reply.null(),
         Some(Value::Bytes(bytes)) => call.reply.bulk(bytes),
         Some(Value::Integer(number)) => call.reply.bulk_integer(number),
         Some(_) => return Err(CommandError::WrongType),
+    }
+    Ok(())
+}
+
+fn getdel(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    let key = call.key(1);
+    if reply_value(call, keyspace, &key)? == Presence::Present {
+        keyspace.delete(&key);
+    }
+    Ok(())
+}
+
+fn getex(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    let options = StringOptions::parse(call.args.cursor(2), OptionsOf::GetEx)?;
+    let key = call.key(1);
+    if reply_value(call, keyspace, &key)? == Presence::Absent {
+        return Ok(());
+    }
+    // Only a key that exists has its expiry looked at; an error takes the value back from the reply.
+    match options.deadline(call, "getex")? {
+        Some(at_ms) if at_ms <= call.now_ms && !keyspace.ignores_expiry() => _ = keyspace.delete(&key),
+        Some(at_ms) => _ = keyspace.expire_at(&key, at_ms),
+        None if options.persist => _ = keyspace.persist(&key),
+        None => {}
     }
     Ok(())
 }

@@ -2,7 +2,11 @@
 
 pub mod get;
 pub mod incr;
+pub mod incrbyfloat;
+pub mod lcs;
 pub mod mset;
+pub mod options;
+pub mod range;
 pub mod set;
 
 use super::CommandSpec;
@@ -10,12 +14,25 @@ use super::CommandSpec;
 /// The commands of this group.
 pub const SPECS: &[&CommandSpec] = &[
     &get::GET,
+    &get::GETDEL,
+    &get::GETEX,
     &incr::DECR,
     &incr::DECRBY,
     &incr::INCR,
     &incr::INCRBY,
+    &incrbyfloat::INCRBYFLOAT,
+    &lcs::LCS,
     &mset::MGET,
     &mset::MSET,
     &mset::MSETNX,
+    &range::APPEND,
+    &range::GETRANGE,
+    &range::SETRANGE,
+    &range::STRLEN,
+    &range::SUBSTR,
+    &set::GETSET,
+    &set::PSETEX,
     &set::SET,
+    &set::SETEX,
+    &set::SETNX,
 ];

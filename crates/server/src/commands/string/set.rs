@@ -1,7 +1,8 @@
-//! SET
+//! SET, SETNX, SETEX, PSETEX, GETSET
 
-use swytch_store::{Event, Expiry, KeyspaceMut, SetCondition, Text};
+use swytch_store::{Event, Expiry, Key, KeyspaceMut, SetCondition};
 
+use super::options::{ExpiryUnit, OptionsOf, StringOptions};
 use crate::commands::{
     Arg, ArgKind, Call, Categories, CommandError, CommandResult, CommandSpec, Flags, Group, Handler,
     KeyFlags, KeySpec,
@@ -49,12 +50,61 @@ pub static SET: CommandSpec = CommandSpec {
     ..CommandSpec::DEFAULT
 };
 
-#[derive(Default)]
-struct Options {
-    condition: SetCondition,
-    get: bool,
-    expiry: Option<Expiry>,
-}
+pub static SETNX: CommandSpec = CommandSpec {
+    name: "setnx",
+    summary: "Set the string value of a key only when the key doesn't exist.",
+    since: "1.0.0",
+    group: Group::String,
+    arity: 3,
+    flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST),
+    categories: Categories::STRING,
+    key_specs: &[KeySpec::one(1, KeyFlags::OW.union(KeyFlags::INSERT))],
+    arguments: &[Arg::key("key"), Arg::string("value")],
+    deprecated: Some(("2.6.12", "`SET` with the `NX` argument")),
+    handler: Handler::Write(setnx),
+    ..CommandSpec::DEFAULT
+};
+
+pub static SETEX: CommandSpec = CommandSpec {
+    name: "setex",
+    summary: "Sets the string value and expiration time of a key. Creates the key if it doesn't exist.",
+    since: "2.0.0",
+    group: Group::String,
+    arity: 4,
+    flags: Flags::WRITE.union(Flags::DENYOOM),
+    categories: Categories::STRING,
+    key_specs: &[KeySpec::one(1, KeyFlags::OW.union(KeyFlags::UPDATE))],
+    arguments: &[Arg::key("key"), Arg::integer("seconds"), Arg::string("value")],
+    deprecated: Some(("2.6.12", "`SET` with the `EX` argument")),
+    handler: Handler::Write(|call, keyspace| set_with_expiry(call, keyspace, ExpiryUnit::EX, "setex")),
+    ..CommandSpec::DEFAULT
+};
+
+pub static PSETEX: CommandSpec = CommandSpec {
+    name: "psetex",
+    summary: "Sets both string value and expiration time in milliseconds of a key. The key is created if it doesn't \
+              exist.",
+    since: "2.6.0",
+    arguments: &[Arg::key("key"), Arg::integer("milliseconds"), Arg::string("value")],
+    deprecated: Some(("2.6.12", "`SET` with the `PX` argument")),
+    handler: Handler::Write(|call, keyspace| set_with_expiry(call, keyspace, ExpiryUnit::PX, "psetex")),
+    ..SETEX
+};
+
+pub static GETSET: CommandSpec = CommandSpec {
+    name: "getset",
+    summary: "Returns the previous string value of a key after setting it to a new value.",
+    since: "1.0.0",
+    group: Group::String,
+    arity: 3,
+    flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST),
+    categories: Categories::STRING,
+    key_specs: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE))],
+    arguments: &[Arg::key("key"), Arg::string("value")],
+    deprecated: Some(("6.2.0", "`SET` with the `!GET` argument")),
+    handler: Handler::Write(getset),
+    ..CommandSpec::DEFAULT
+};
 
 fn set(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
     let (key, value) = (call.key(1), call.args.get(2));
@@ -63,28 +113,16 @@ fn set(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult
         call.reply.ok();
         return Ok(());
     }
-    let options = parse(call)?;
-    let exists = if options.get {
-        let old = keyspace.value(&key);
-        match old.map(Text::of) {
-            Some(Some(text)) => call.reply.bulk(&text),
-            Some(None) => return Err(CommandError::WrongType),
-            None => call.reply.null(),
-        }
-        old.is_some()
-    } else if options.condition == SetCondition::Always {
-        false
+    let options = StringOptions::parse(call.args.cursor(3), OptionsOf::Set)?;
+    let expiry = options.set_expiry(options.deadline(call, "set")?);
+    let applies = if options.get {
+        reply_value(call, keyspace, &key)?.is_allowed(options.condition)
     } else {
-        keyspace.peek(&key).is_some()
-    };
-    let applies = match options.condition {
-        SetCondition::Always => true,
-        SetCondition::IfAbsent => !exists,
-        SetCondition::IfPresent => exists,
+        options.condition == SetCondition::Always
+            || Presence::of(keyspace, &key).is_allowed(options.condition)
     };
     if applies {
-        let expiry = options.expiry.unwrap_or(Expiry::Clear);
-        keyspace.set_or_expire(&key, value, expiry);
+        put(keyspace, &key, value, expiry);
     }
     if !options.get {
         if applies { call.reply.ok() } else { call.reply.null() }
@@ -92,56 +130,79 @@ fn set(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult
     Ok(())
 }
 
-fn parse(call: &Call<'_>) -> Result<Options, CommandError> {
-    let mut options = Options::default();
-    let mut arguments = call.args.cursor(3);
-    while arguments.remaining() > 0 {
-        let free = options.expiry.is_none();
-        if options.condition != SetCondition::IfPresent && arguments.word("NX") {
-            options.condition = SetCondition::IfAbsent;
-        } else if options.condition != SetCondition::IfAbsent && arguments.word("XX") {
-            options.condition = SetCondition::IfPresent;
-        } else if arguments.word("GET") {
-            options.get = true;
-        } else if free && arguments.word("KEEPTTL") {
-            options.expiry = Some(Expiry::Keep);
-        } else if let Some(unit) = free.then(|| ExpiryUnit::word(&mut arguments)).flatten() {
-            let at_ms = unit.deadline(arguments.expect()?, call.now_ms, "set")?;
-            options.expiry = Some(Expiry::At(at_ms));
-        } else {
-            return Err(CommandError::Syntax);
-        }
+fn setnx(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    let key = call.key(1);
+    let absent = Presence::of(keyspace, &key) == Presence::Absent;
+    if absent {
+        put(keyspace, &key, call.args.get(2), Expiry::Clear);
     }
-    Ok(options)
+    call.reply.integer(i64::from(absent));
+    Ok(())
 }
 
-/// How an expiry is given: EX, PX, EXAT, PXAT.
+fn set_with_expiry(
+    call: &mut Call<'_>,
+    keyspace: &mut KeyspaceMut<'_, '_>,
+    unit: ExpiryUnit,
+    command: &'static str,
+) -> CommandResult {
+    let at_ms = unit.deadline(call.args.get(2), call.now_ms, command)?;
+    put(keyspace, &call.key(1), call.args.get(3), Expiry::At(at_ms));
+    call.reply.ok();
+    Ok(())
+}
+
+fn getset(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    let key = call.key(1);
+    reply_value(call, keyspace, &key)?;
+    put(keyspace, &key, call.args.get(2), Expiry::Clear);
+    Ok(())
+}
+
+/// Sets, and tells of the expiry too. One already past is stored like any other: the next reader, or the
+/// expiry cycle, removes the key and counts it as expired.
+fn put(keyspace: &mut KeyspaceMut<'_, '_>, key: &Key<'_>, value: &[u8], expiry: Expiry) {
+    keyspace.set(key, value, expiry, Event::string("set"));
+    if let Expiry::At(_) = expiry {
+        keyspace.notify(Event::generic("expire"), key.bytes);
+    }
+}
+
+/// Whether a key exists, of whatever type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ExpiryUnit {
-    /// Seconds instead of milliseconds.
-    pub seconds: bool,
-    /// From now on instead of since 1970.
-    pub relative: bool,
+pub(super) enum Presence {
+    Absent,
+    Present,
 }
 
-impl ExpiryUnit {
-    /// Steps over the option's word, if it is next.
-    pub fn word(arguments: &mut crate::commands::ArgCursor<'_>) -> Option<ExpiryUnit> {
-        [("EX", true, true), ("PX", false, true), ("EXAT", true, false), ("PXAT", false, false)]
-            .into_iter()
-            .find(|(word, ..)| arguments.word(word))
-            .map(|(_, seconds, relative)| ExpiryUnit { seconds, relative })
+impl Presence {
+    fn of(keyspace: &KeyspaceMut<'_, '_>, key: &Key<'_>) -> Presence {
+        if keyspace.peek(key).is_some() { Presence::Present } else { Presence::Absent }
     }
 
-    /// The Unix time in milliseconds that a positive `argument` means.
-    pub fn deadline(self, argument: &[u8], now_ms: u64, command: &'static str) -> Result<u64, CommandError> {
-        let amount = swytch_decimal::parse_i64(argument).ok_or(CommandError::NotAnInteger)?;
-        let invalid = || CommandError::InvalidExpire(command);
-        if amount <= 0 {
-            return Err(invalid());
+    fn is_allowed(self, condition: SetCondition) -> bool {
+        match condition {
+            SetCondition::Always => true,
+            SetCondition::IfAbsent => self == Presence::Absent,
+            SetCondition::IfPresent => self == Presence::Present,
         }
-        let ms = if self.seconds { amount.checked_mul(1000).ok_or_else(invalid)? } else { amount };
-        let at_ms = if self.relative { ms.checked_add(now_ms as i64).ok_or_else(invalid)? } else { ms };
-        Ok(at_ms as u64)
+    }
+}
+
+/// Answers with the string at a key, or null.
+pub(super) fn reply_value(
+    call: &mut Call<'_>,
+    keyspace: &KeyspaceMut<'_, '_>,
+    key: &Key<'_>,
+) -> Result<Presence, CommandError> {
+    match keyspace.string(key)? {
+        Some(text) => {
+            call.reply.bulk(&text);
+            Ok(Presence::Present)
+        }
+        None => {
+            call.reply.null();
+            Ok(Presence::Absent)
+        }
     }
 }

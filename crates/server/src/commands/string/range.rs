@@ -1,0 +1,158 @@
+//! APPEND, SETRANGE, GETRANGE, SUBSTR, STRLEN
+
+use swytch_store::{Event, Keyspace, KeyspaceMut};
+
+use crate::commands::{
+    Arg, Call, Categories, CommandError, CommandResult, CommandSpec, Flags, Group, Handler, KeyFlags, KeySpec,
+};
+
+pub static APPEND: CommandSpec = CommandSpec {
+    name: "append",
+    summary: "Appends a string to the value of a key. Creates the key if it doesn't exist.",
+    since: "2.0.0",
+    group: Group::String,
+    complexity: "O(N) with N being the length of the appended value: memory grows ahead of the string.",
+    arity: 3,
+    flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST),
+    categories: Categories::STRING,
+    key_specs: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::INSERT))],
+    arguments: &[Arg::key("key"), Arg::string("value")],
+    handler: Handler::Write(append),
+    ..CommandSpec::DEFAULT
+};
+
+pub static SETRANGE: CommandSpec = CommandSpec {
+    name: "setrange",
+    summary: "Overwrites a part of a string value with another by an offset. Creates the key if it doesn't exist.",
+    since: "2.2.0",
+    group: Group::String,
+    complexity: "O(M) with M being the length of the value, and of the zeros in front of it if it begins behind the end.",
+    arity: 4,
+    flags: Flags::WRITE.union(Flags::DENYOOM),
+    categories: Categories::STRING,
+    key_specs: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::UPDATE))],
+    arguments: &[Arg::key("key"), Arg::integer("offset"), Arg::string("value")],
+    handler: Handler::Write(setrange),
+    ..CommandSpec::DEFAULT
+};
+
+pub static GETRANGE: CommandSpec = CommandSpec {
+    name: "getrange",
+    summary: "Returns a substring of the string stored at a key.",
+    since: "2.4.0",
+    group: Group::String,
+    complexity: "O(N) where N is the length of the returned string.",
+    arity: 4,
+    flags: Flags::READONLY,
+    categories: Categories::STRING,
+    key_specs: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
+    arguments: &[Arg::key("key"), Arg::integer("start"), Arg::integer("end")],
+    handler: Handler::Read(getrange),
+    ..CommandSpec::DEFAULT
+};
+
+pub static SUBSTR: CommandSpec = CommandSpec {
+    name: "substr",
+    summary: "Returns a substring from a string value.",
+    since: "1.0.0",
+    deprecated: Some(("2.0.0", "`GETRANGE`")),
+    ..GETRANGE
+};
+
+pub static STRLEN: CommandSpec = CommandSpec {
+    name: "strlen",
+    summary: "Returns the length of a string value.",
+    since: "2.2.0",
+    group: Group::String,
+    arity: 2,
+    flags: Flags::READONLY.union(Flags::FAST),
+    categories: Categories::STRING,
+    key_specs: &[KeySpec::one(1, KeyFlags::RO)],
+    arguments: &[Arg::key("key")],
+    handler: Handler::Read(strlen),
+    ..CommandSpec::DEFAULT
+};
+
+fn append(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    let len = keyspace.append(&call.key(1), call.args.get(2), call.string_bytes_max())?;
+    call.reply.count(len);
+    Ok(())
+}
+
+fn setrange(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    let (key, value) = (call.key(1), call.args.get(3));
+    let Ok(offset) = u64::try_from(call.args.integer(2)?) else {
+        return Err(CommandError::text("ERR offset is out of range"));
+    };
+    // Nothing written makes no key and no string longer, wherever the offset is.
+    let len = if value.is_empty() {
+        keyspace.string_len(&key)?.unwrap_or(0)
+    } else {
+        keyspace.set_range(&key, offset, value, call.string_bytes_max(), Event::string("setrange"))?
+    };
+    call.reply.count(len);
+    Ok(())
+}
+
+fn getrange(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
+    let (start, end) = (call.args.integer(2)?, call.args.integer(3)?);
+    match keyspace.string(&call.key(1))? {
+        Some(text) => call.reply.bulk(part(&text, start, end)),
+        None => call.reply.bulk(b""),
+    }
+    Ok(())
+}
+
+fn strlen(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
+    let len = keyspace.string(&call.key(1))?.map_or(0, |text| text.len());
+    call.reply.count(len);
+    Ok(())
+}
+
+/// The bytes from `start` to `end`, both included; negative ones count from the end of the text.
+fn part(text: &[u8], start: i64, end: i64) -> &[u8] {
+    match clamp(text.len() as u64, start, end) {
+        Some((start, end)) => &text[start as usize..=end as usize],
+        None => &[],
+    }
+}
+
+/// The positions from `start` to `end` that lie within `len`, both included; `None` when there are none.
+/// Negative positions count from the end, as in every Redis command with a range.
+pub(crate) fn clamp(len: u64, start: i64, end: i64) -> Option<(u64, u64)> {
+    // Two negative positions in the wrong order mean nothing, even where both would be cut to 0.
+    if len == 0 || (start < 0 && end < 0 && start > end) {
+        return None;
+    }
+    let absolute = |position: i64| match position {
+        0.. => position as u64,
+        _ => len.saturating_sub(position.unsigned_abs()),
+    };
+    let (start, end) = (absolute(start), absolute(end).min(len - 1));
+    (start <= end).then_some((start, end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_are_cut_to_the_text() {
+        for (start, end, expect) in [
+            (0, 3, "This"),
+            (0, -1, "This is"),
+            (-3, -1, " is"),
+            (5, 3, ""),
+            (5, 100, "is"),
+            (-100, 100, "This is"),
+            (-100, -99, "T"),
+            (-99, -100, ""),
+            (7, 9, ""),
+            (i64::MIN, i64::MAX, "This is"),
+            (i64::MAX, i64::MIN, ""),
+        ] {
+            assert_eq!(part(b"This is", start, end), expect.as_bytes(), "{start} {end}");
+        }
+        assert_eq!(part(b"", 0, -1), b"");
+    }
+}
