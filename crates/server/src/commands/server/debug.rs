@@ -486,7 +486,7 @@ fn protocol(call: &mut Call<'_>, _: &mut KeyspaceMut<'_, '_>) -> CommandResult {
     match call.args.get(2).to_ascii_lowercase().as_slice() {
         b"string" => reply.bulk(b"Hello World"),
         b"integer" => reply.integer(12345),
-        b"double" => reply.double(3.141),
+        b"double" => reply.double(3141.0 / 1000.0),
         b"bignum" => reply.big_number("1234567999999999999999999999999999999"),
         b"null" => reply.null(),
         b"array" => {

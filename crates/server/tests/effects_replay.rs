@@ -1,0 +1,256 @@
+//! Every change of the keyspace is an effect: what many clients do at once, with transactions, blocking pops and
+//! keys that expire, is recorded; the recording alone gives another server the same keyspace.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use support::connection::Connection;
+use support::random::Random;
+use support::replay::replay;
+use support::{Reply, Server};
+
+const CLIENTS: usize = 6;
+const COMMANDS_PER_CLIENT: usize = 2500;
+const DATABASES: usize = 3;
+const NAMES: [&str; 2] = ["string", "list"];
+const KEYS_PER_NAME: usize = 6;
+
+/// Every write command, in forms with placeholders: `{s}` a key that often holds a string, `{l}` one that often
+/// holds a list, `{n}` a small number, `{ms}` a time to live that may well end during the test, `{at}` such a
+/// time since 1970, `{t}` a blocking timeout, `{d}` a database, `{e}` one of LEFT and RIGHT.
+const FORMS: &[&str] = &[
+    "SET {s} {n}",
+    "SET {s} value:{n} PX {ms}",
+    "SET {s} {n} KEEPTTL",
+    "SET {s} {n} NX GET",
+    "SET {s} v PXAT {at}",
+    "SETNX {s} {n}",
+    "SETEX {s} 1 {n}",
+    "PSETEX {s} {ms} {n}",
+    "GETSET {s} {n}",
+    "GETDEL {s}",
+    "GETEX {s} PX {ms}",
+    "GETEX {s} PERSIST",
+    "APPEND {s} {n}",
+    "SETRANGE {s} {n} xyz",
+    "INCR {s}",
+    "DECR {s}",
+    "INCRBY {s} {n}",
+    "DECRBY {s} {n}",
+    "INCRBYFLOAT {s} 0.{n}",
+    "MSET {s} {n} {s} b",
+    "MSETNX {s} {n} {s} b",
+    "SETBIT {s} {n} 1",
+    "BITFIELD {s} INCRBY u8 {n} 77 SET i5 0 3",
+    "BITOP XOR {s} {s} {s}",
+    "LPUSH {l} {n} a b",
+    "RPUSH {l} {n} c d",
+    "RPUSH {l} {n} e f g h",
+    "LPUSHX {l} {n}",
+    "RPUSHX {l} {n}",
+    "LPOP {l}",
+    "RPOP {l} {n}",
+    "LSET {l} {n} set",
+    "LINSERT {l} BEFORE a inserted",
+    "LINSERT {l} AFTER c inserted",
+    "LREM {l} -{n} a",
+    "LREM {l} {n} b",
+    "LTRIM {l} {n} -2",
+    "LMOVE {l} {l} {e} {e}",
+    "RPOPLPUSH {l} {l}",
+    "LMPOP 2 {l} {l} {e} COUNT {n}",
+    "BLPOP {l} {l} {t}",
+    "BRPOP {l} {l} {t}",
+    "BLMOVE {l} {l} {e} {e} {t}",
+    "BRPOPLPUSH {l} {l} {t}",
+    "BLMPOP {t} 2 {l} {l} {e} COUNT {n}",
+    "SORT {l} ALPHA STORE {l}",
+    "DEL {s} {l}",
+    "UNLINK {s}",
+    "COPY {s} {s} REPLACE",
+    "COPY {l} {l} DB {d}",
+    "MOVE {s} {d}",
+    "MOVE {l} {d}",
+    "RENAME {s} {s}",
+    "RENAME {l} {l}",
+    "RENAMENX {l} {s}",
+    "EXPIRE {l} 1",
+    "EXPIRE {s} -1",
+    "PEXPIRE {s} {ms}",
+    "PEXPIRE {l} {ms} NX",
+    "EXPIREAT {l} 1",
+    "PEXPIREAT {s} {at} XX",
+    "PERSIST {s}",
+    "PERSIST {l}",
+    "SELECT {d}",
+    "GET {s}",
+    "SCAN 0",
+    "RANDOMKEY",
+];
+
+/// Those that would leave too little if they came as often as the others.
+const RARE_FORMS: &[&str] = &["SWAPDB {d} {d}", "FLUSHDB", "FLUSHALL", "FLUSHDB ASYNC"];
+const RARE_ONCE_IN: usize = 400;
+
+fn fill(form: &str, random: &mut Random) -> Vec<String> {
+    let mut words: Vec<String> = form.split(' ').map(str::to_owned).collect();
+    for word in &mut words {
+        let usual = usize::from(word.contains("{l}"));
+        let name = NAMES[if random.once_in(12) { 1 - usual } else { usual }];
+        let key = format!("{name}:{}", random.below(KEYS_PER_NAME));
+        let now_ms = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+        let at_ms = now_ms.as_millis() as usize + random.below(300);
+        *word = word
+            .replace("{s}", &key)
+            .replace("{l}", &key)
+            .replace("{n}", &random.below(9).to_string())
+            .replace("{ms}", &(1 + random.below(200)).to_string())
+            .replace("{at}", &at_ms.to_string())
+            .replace("{t}", &format!("0.0{}", 1 + random.below(4)))
+            .replace("{d}", &random.below(DATABASES).to_string())
+            .replace("{e}", random.pick(&["LEFT", "RIGHT"]));
+    }
+    words
+}
+
+fn random_command(random: &mut Random) -> Vec<String> {
+    let forms = if random.once_in(RARE_ONCE_IN) { RARE_FORMS } else { FORMS };
+    let form = random.pick(forms);
+    fill(form, random)
+}
+
+/// One client's share: commands on their own, and now and then a transaction.
+fn disturb(port: u16, mut random: Random) {
+    let mut connection = Connection::open(port);
+    let mut left = COMMANDS_PER_CLIENT;
+    while left > 0 {
+        let commands = if random.once_in(8) { 1 + random.below(5) } else { 0 };
+        if commands > 0 {
+            if random.once_in(3) {
+                connection.call(&fill("WATCH {s} {l}", &mut random));
+            }
+            connection.say("MULTI");
+            for _ in 0..commands {
+                connection.call(&random_command(&mut random));
+            }
+            check(&connection.say("EXEC"));
+        } else {
+            check(&connection.call(&random_command(&mut random)));
+        }
+        left = left.saturating_sub(commands.max(1));
+    }
+}
+
+#[track_caller]
+fn check(reply: &Reply) {
+    match reply {
+        Reply::Error(text) => assert!(!text.contains("internal error"), "{text}"),
+        Reply::Array(parts) => parts.iter().for_each(check),
+        _ => {}
+    }
+}
+
+/// The names of all write commands that the server has.
+fn write_commands(server: &mut Server) -> BTreeSet<String> {
+    let Reply::Array(commands) = server.say("COMMAND") else { panic!("COMMAND answers an array") };
+    let written = |command: &Reply| {
+        let Reply::Array(fields) = command else { panic!("{command:?}") };
+        let Reply::Array(flags) = &fields[2] else { panic!("{fields:?}") };
+        let Reply::Text(name) = &fields[0] else { panic!("{fields:?}") };
+        flags.contains(&Reply::text("write")).then(|| String::from_utf8_lossy(name).into_owned())
+    };
+    commands.iter().filter_map(written).collect()
+}
+
+#[test]
+fn the_forms_above_are_of_every_write_command_there_is() {
+    let mut server = Server::swytch("effects-forms", "");
+    let covered: BTreeSet<String> = FORMS
+        .iter()
+        .chain(RARE_FORMS)
+        .map(|form| form.split(' ').next().unwrap_or_default().to_lowercase())
+        .collect();
+    let missing: Vec<String> = write_commands(&mut server).difference(&covered).cloned().collect();
+    assert!(missing.is_empty(), "give a form of {missing:?}, or their effects go unproved");
+}
+
+#[test]
+fn the_recorded_effects_of_many_clients_give_the_same_keyspace() {
+    let file = "enable-debug-command yes\nthreads 4\n";
+    let mut server = Server::swytch("effects", file);
+    let mut random = Random::from_environment();
+    let recording = server.directory.join("effects.resp");
+    let path = recording.to_str().expect("a path in UTF-8").to_owned();
+    // What was there before is part of the stream only if it is made while recording.
+    assert_eq!(server.say(&format!("DEBUG RECORD-EFFECTS {path}")), Reply::text("OK"));
+    std::thread::scope(|scope| {
+        for _ in 0..CLIENTS {
+            let random = random.fork();
+            let port = server.port;
+            scope.spawn(move || disturb(port, random));
+        }
+    });
+    let (digest, expiries) = stop_recording(&mut server);
+    let empty = "0".repeat(40);
+    assert_ne!(digest, empty, "a keyspace with something in it");
+
+    let mut other = Server::swytch("effects-replayed", file);
+    let replayed = replay(Path::new(&path), other.port).expect("the recording can be sent");
+    assert_eq!(replayed.errors, Vec::<String>::new());
+    assert!(replayed.replies > 1000, "{} replies", replayed.replies);
+    assert_eq!(replayed.digest, digest);
+    assert_eq!(all_expiries(&mut other), expiries);
+}
+
+/// Ends the recording and, before anything can change, tells the digest.
+fn stop_recording(server: &mut Server) -> (String, Vec<Reply>) {
+    server.say("MULTI");
+    server.say("DEBUG RECORD-EFFECTS STOP");
+    server.say("DEBUG DIGEST");
+    // From here on, keys that have expired stay too, and their expiries can be asked for.
+    server.say("DEBUG SET-ACTIVE-EXPIRE 0");
+    let Reply::Array(replies) = server.say("EXEC") else { panic!("EXEC answers an array") };
+    let [Reply::Text(stopped), Reply::Text(digest), _] = &replies[..] else { panic!("{replies:?}") };
+    assert_eq!(stopped, b"OK");
+    let digest = String::from_utf8_lossy(digest).into_owned();
+    (digest, all_expiries(server))
+}
+
+/// When each key expires, in every database; those included whose time is over.
+fn all_expiries(server: &mut Server) -> Vec<Reply> {
+    server.say("DEBUG REPLAY ON");
+    let mut expiries = Vec::new();
+    for db in 0..DATABASES {
+        server.say(&format!("SELECT {db}"));
+        for name in NAMES {
+            for number in 0..KEYS_PER_NAME {
+                expiries.push(server.say(&format!("PEXPIRETIME {name}:{number}")));
+            }
+        }
+    }
+    expiries
+}
+
+#[test]
+fn a_recording_is_begun_once_and_ended_once() {
+    let mut server = Server::swytch("effects-switch", "enable-debug-command yes\n");
+    let path = server.directory.join("effects.resp");
+    let start = format!("DEBUG RECORD-EFFECTS {}", path.display());
+    let stop = "DEBUG RECORD-EFFECTS STOP";
+    assert!(matches!(server.say(stop), Reply::Error(_)));
+    assert_eq!(server.say(&start), Reply::text("OK"));
+    assert!(matches!(server.say(&start), Reply::Error(_)));
+    server.say("SET key value EX 100");
+    server.say("GET key");
+    assert_eq!(server.say(stop), Reply::text("OK"));
+    server.say("SET key unrecorded");
+    let recorded = String::from_utf8_lossy(&std::fs::read(&path).expect("it was written")).into_owned();
+    assert!(
+        recorded.starts_with("*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n*5\r\n$3\r\nSET\r\n$3\r\nkey\r\n"),
+        "{recorded:?}"
+    );
+    assert!(!recorded.contains("unrecorded"));
+    assert!(matches!(server.say(&start), Reply::Error(_)), "a file that is there is not overwritten");
+}
