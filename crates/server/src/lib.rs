@@ -27,6 +27,7 @@ pub mod glob;
 pub mod histogram;
 pub mod latency;
 pub mod logging;
+pub mod metrics;
 pub mod monitor;
 pub mod net;
 pub mod open_files;

@@ -12,7 +12,7 @@ use crate::commands::CommandTable;
 use crate::config::{Config, Loaded, LogFormat, SetContext};
 use crate::net::{Listeners, Mail, Worker, listen};
 use crate::server::Server;
-use crate::{logging, open_files};
+use crate::{logging, metrics, open_files};
 
 /// Exit code when the server could not start or failed.
 const FAILURE: u8 = 1;
@@ -56,7 +56,8 @@ fn try_serve(loaded: Loaded) -> io::Result<()> {
     if listeners.is_empty() {
         tracing::warn!("nothing to listen on: give --port, --unixsocket or both");
     }
-    announce(&server, &listeners);
+    let metrics = metrics::start(&server)?;
+    announce(&server, &listeners, &metrics);
     listeners.accept(&server)?;
     for worker in workers {
         if worker.join().is_err() {
@@ -69,11 +70,15 @@ fn try_serve(loaded: Loaded) -> io::Result<()> {
 
 /// Says on standard output that the server is ready: what a user who has just started it looks for, past the log's
 /// level. Redis's test suite waits for these words.
-fn announce(server: &Server, listeners: &Listeners) {
+fn announce(server: &Server, listeners: &Listeners, metrics: &[String]) {
     let addresses = if listeners.is_empty() { "nothing".to_owned() } else { listeners.describe().join(", ") };
+    let metrics = match metrics {
+        [] => String::new(),
+        metrics => format!(", metrics on {}", metrics.join(", ")),
+    };
     let threads = server.workers.len();
     let text = format!(
-        "swytch {}: Ready to accept connections on {addresses} with {threads} thread{}, PID: {}",
+        "swytch {}: Ready to accept connections on {addresses} with {threads} thread{}{metrics}, PID: {}",
         env!("CARGO_PKG_VERSION"),
         if threads == 1 { "" } else { "s" },
         std::process::id()

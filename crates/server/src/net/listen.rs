@@ -78,29 +78,40 @@ pub fn listen(server: &Server) -> io::Result<Listeners> {
 }
 
 fn listen_tcp(config: &Config) -> io::Result<Vec<Listener>> {
+    let opened = match config.port() {
+        0 => Vec::new(),
+        port => open_tcp(&config.bind(), port, config.tcp_backlog())?,
+    };
+    Ok(opened.into_iter().map(|listener| Listener::Tcp(TcpListener::from_std(listener))).collect())
+}
+
+/// Opens non-blocking listeners on addresses as `bind` writes them: `*` and `::*` for every one, `-` before one
+/// that may be missing.
+///
+/// # Errors
+/// When an address cannot be used; the text names it.
+pub fn open_tcp(addresses: &[String], port: u16, backlog: u32) -> io::Result<Vec<StdTcpListener>> {
     let mut listeners = Vec::new();
-    if config.port() != 0 {
-        for address in config.bind() {
-            let (address, optional) = match address.strip_prefix('-') {
-                Some(rest) => (rest.to_owned(), true),
-                None => (address, false),
-            };
-            match bind_tcp(&address, config.port(), config.tcp_backlog()) {
-                Ok(listener) => listeners.push(Listener::Tcp(listener)),
-                Err(error) if optional => {
-                    tracing::debug!(%error, address, "an optional address is not available");
-                }
-                Err(error) => {
-                    let text = format!("cannot listen on {address} port {}: {error}", config.port());
-                    return Err(io::Error::new(error.kind(), text));
-                }
+    for address in addresses {
+        let (address, optional) = match address.strip_prefix('-') {
+            Some(rest) => (rest, true),
+            None => (address.as_str(), false),
+        };
+        match bind_tcp(address, port, backlog) {
+            Ok(listener) => listeners.push(listener),
+            Err(error) if optional => {
+                tracing::debug!(%error, address, "an optional address is not available");
+            }
+            Err(error) => {
+                let text = format!("cannot listen on {address} port {port}: {error}");
+                return Err(io::Error::new(error.kind(), text));
             }
         }
     }
     Ok(listeners)
 }
 
-fn bind_tcp(address: &str, port: u16, backlog: u32) -> io::Result<TcpListener> {
+fn bind_tcp(address: &str, port: u16, backlog: u32) -> io::Result<StdTcpListener> {
     let resolved = match address {
         "*" => SocketAddr::from(([0, 0, 0, 0], port)),
         "::*" => SocketAddr::from(([0u16; 8], port)),
@@ -121,7 +132,7 @@ fn bind_tcp(address: &str, port: u16, backlog: u32) -> io::Result<TcpListener> {
     rustix::net::listen(&socket, backlog as i32)?;
     let listener = StdTcpListener::from(socket);
     listener.set_nonblocking(true)?;
-    Ok(TcpListener::from_std(listener))
+    Ok(listener)
 }
 
 fn bind_unix(path: &PathBuf, mode: u32) -> io::Result<UnixListener> {

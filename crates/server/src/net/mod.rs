@@ -10,6 +10,6 @@ mod mailbox;
 mod worker;
 
 pub use connection::Stream;
-pub use listen::{ListenRequests, Listeners, listen};
+pub use listen::{ListenRequests, Listeners, listen, open_tcp};
 pub use mailbox::{Mail, Mailbox};
 pub use worker::Worker;
