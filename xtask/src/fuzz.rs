@@ -58,16 +58,24 @@ pub(crate) fn run(target: &str, seconds: u64) -> Result<u64> {
         format!("-timeout={INPUT_SECONDS_MAX}"),
         format!("-rss_limit_mb={MEMORY_MEBIBYTES_MAX}"),
         format!("-artifact_prefix={}/", artifacts.display()),
+        // Inputs may grow soon: a short run would else see short ones only.
+        "-len_control=10".to_owned(),
         "-print_final_stats=1".to_owned(),
     ]);
     let output = command.output().with_context(|| format!("running the fuzz target {target}"))?;
     let report = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
-        let lines: Vec<&str> = report.lines().collect();
-        bail!("{target} found something:\n{}", lines[lines.len().saturating_sub(60)..].join("\n"));
+        // A server that runs in the target logs to standard output, libFuzzer and panics go to the other one.
+        let log = String::from_utf8_lossy(&output.stdout);
+        bail!("{target} found something:\n{}\n{}", last_lines(&log, 30), last_lines(&report, 60));
     }
     let executed = report.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units:"));
     executed.and_then(|count| count.trim().parse().ok()).context("libFuzzer reported no statistics")
+}
+
+fn last_lines(text: &str, count: usize) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(count)..].join("\n")
 }
 
 fn build(target: &str) -> Result<PathBuf> {
