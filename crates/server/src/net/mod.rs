@@ -5,6 +5,7 @@
 
 mod batch;
 mod connection;
+mod expiry;
 mod listen;
 mod mailbox;
 mod worker;

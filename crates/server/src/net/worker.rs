@@ -12,15 +12,16 @@ use std::time::Duration;
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
 use swytch_resp::{Limits, Protocol, Reply};
-use swytch_store::{Keyspace, KeyspaceMut, LockScope, Waiter};
+use swytch_store::Waiter;
 
 use super::connection::{Connection, KEPT_BYTES_MAX, READ_BYTES, ReadOutcome, Stream};
+use super::expiry::ExpiryCycle;
 use super::mailbox::{Mail, WAKE};
 use crate::clients::{Client, ClientFlags, ClientShared};
 use crate::clock::{self, Ticks};
 use crate::config::ClientClass;
 use crate::dispatch::execute::count_error;
-use crate::dispatch::{Outcome, execute, park, run, transaction};
+use crate::dispatch::{Outcome, execute, park, transaction};
 use crate::server::{Conditions, Server, WorkerShared};
 
 /// Events taken from the system at a time.
@@ -29,12 +30,6 @@ const EVENTS_MAX: usize = 1024;
 const READ_BYTES_PER_TURN: usize = 4 << 20;
 /// Longest wait without events: the worker looks after expiry and idle clients that often.
 const TICK_MS: u64 = 100;
-/// Keys that one step of active expiry removes under a shard's lock.
-const EXPIRE_KEYS_PER_STEP: usize = 64;
-/// Share of a tick that active expiry may take, in percent, and what each step of `active-expire-effort` adds
-/// (Redis: ACTIVE_EXPIRE_CYCLE_SLOW_TIME_PERC).
-const EXPIRE_PERCENT: u64 = 25;
-const EXPIRE_PERCENT_PER_EFFORT: u64 = 2;
 /// How often a fresh output buffer may double before it is written, in bytes.
 const OUTPUT_BYTES_BEFORE_WRITE: usize = 256 * 1024;
 
@@ -58,8 +53,7 @@ pub struct Worker {
     lent_output: Vec<u8>,
     now_ms: u64,
     next_tick_ms: u64,
-    /// Shard at which the next expiry cycle begins.
-    expiry_shard: usize,
+    expiry: ExpiryCycle,
     stopping: bool,
 }
 
@@ -95,7 +89,7 @@ impl Worker {
             lent_output: Vec::with_capacity(READ_BYTES),
             now_ms,
             next_tick_ms: now_ms,
-            expiry_shard: 0,
+            expiry: ExpiryCycle::default(),
             stopping: false,
         })
     }
@@ -148,7 +142,7 @@ impl Worker {
         if !self.unfinished.is_empty() {
             return Duration::ZERO;
         }
-        let mut until_ms = self.next_tick_ms;
+        let mut until_ms = self.next_tick_ms.min(self.expiry.next_ms());
         if let Some(&(deadline_ms, _)) = self.deadlines.first() {
             until_ms = until_ms.min(deadline_ms);
         }
@@ -575,6 +569,8 @@ impl Worker {
             self.next_tick_ms = self.now_ms + self.tick_ms();
             self.on_tick();
         }
+        let tick_ms = self.tick_ms();
+        self.expiry.run(&self.server, self.index, self.now_ms, tick_ms);
     }
 
     /// Milliseconds between two looks at expiry and idle clients: as `hz` says, but never rare.
@@ -591,56 +587,7 @@ impl Worker {
                 self.server.end_pause_if_over(self.now_ms);
             }
         }
-        if self.server.active_expire.load(Ordering::Relaxed) {
-            self.expire();
-        }
         self.close_idle();
-    }
-
-    fn expire(&mut self) {
-        let started = Ticks::now();
-        self.expire_until_due(started);
-        let threshold_ms = self.server.config.latency_monitor_threshold();
-        let took_ms = clock::ticks_to_ns(Ticks::now().since(started)) / 1_000_000;
-        if threshold_ms > 0 && took_ms >= threshold_ms {
-            self.server.latency.add("expire-cycle", self.now_ms / 1000, took_ms);
-        }
-    }
-
-    /// Removes keys whose time is over from this worker's share of the shards, for a bounded time.
-    fn expire_until_due(&mut self, started: Ticks) {
-        let effort = u64::from(self.server.config.active_expire_effort()) - 1;
-        let share = EXPIRE_PERCENT + effort * EXPIRE_PERCENT_PER_EFFORT;
-        let budget = clock::us_to_ticks(self.tick_ms() * 1000 * share / 100);
-        let workers = self.server.workers.len();
-        let shards = self.server.shards.count();
-        let mine = shards.div_ceil(workers);
-        for _ in 0..mine {
-            let shard = self.expiry_shard * workers + self.index;
-            if shard >= shards {
-                self.expiry_shard = 0;
-                continue;
-            }
-            loop {
-                let server = &self.server;
-                let locked = server.shards.lock(LockScope::One(shard as u16));
-                if !locked.has_due(shard as u16, self.now_ms) {
-                    break;
-                }
-                let keyspace = Keyspace::new(locked, 0, self.now_ms);
-                let act = |keyspace: &mut KeyspaceMut<'_, '_>| {
-                    keyspace.expire_due(shard as u16, EXPIRE_KEYS_PER_STEP)
-                };
-                let more = run::change(server, self.shared(), keyspace, act);
-                if Ticks::now().since(started) > budget {
-                    return;
-                }
-                if !more {
-                    break;
-                }
-            }
-            self.expiry_shard += 1;
-        }
     }
 
     fn close_idle(&mut self) {

@@ -279,7 +279,12 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
     /// is: the caller decides whether that means deletion.
     pub fn expire_at(&mut self, key: &Key<'_>, at_ms: UnixMs) -> bool {
         let Some(found) = self.live_place(key) else { return false };
-        self.table_mut(key).update(found, |entry| (entry.rebuilt(None, Some(at_ms)), ()));
+        let table = self.table_mut(key);
+        if table.entry_at(found).expire_at_ms().is_some() {
+            table.with_entry(found, |entry| entry.as_ref().set_expire_in_place(at_ms));
+        } else {
+            table.update(found, |entry| (entry.rebuilt(None, Some(at_ms)), ()));
+        }
         self.emit(key, Effect::ExpireAt { key: key.bytes, at_ms }, Event::generic("expire"));
         true
     }
@@ -458,7 +463,8 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
             let mut keys = Vec::new();
             let next = table.expired_keys(now_ms, data.expiry_prefix[db as usize], limit, &mut keys);
             data.expiry_prefix[db as usize] = next.unwrap_or(0);
-            more |= next.is_some();
+            // A pass that began within the table leaves what is before its beginning.
+            more |= next.is_some() || table.next_expiry_ms() <= now_ms;
             self.base.db = db;
             for bytes in keys {
                 let key = self.base.key(&bytes);

@@ -406,22 +406,27 @@ impl Table {
         }
     }
 
+    /// The segment that holds `prefix`, where its range begins, and the prefix at which the next one does.
+    fn segment_at(&self, prefix: u32) -> Option<(u32, *mut Segment, Option<u32>)> {
+        if self.directory.is_null() {
+            return None;
+        }
+        // SAFETY: directory and segments are alive.
+        unsafe {
+            let segment = (*self.directory).segment(u64::from(prefix) << (64 - TAG_BITS));
+            let span = 1u32 << (TAG_BITS - (*segment).depth());
+            let start = prefix & !(span - 1);
+            Some((start, segment, (start + span < 1 << TAG_BITS).then_some(start + span)))
+        }
+    }
+
     /// Each segment once, in order of hash prefix, from the one that holds `prefix`.
     fn segments_from(&self, prefix: u32) -> impl Iterator<Item = (u32, *mut Segment)> + '_ {
         let mut next = Some(prefix);
         std::iter::from_fn(move || {
-            let at = next?;
-            if self.directory.is_null() {
-                return None;
-            }
-            // SAFETY: directory and segments are alive.
-            unsafe {
-                let segment = (*self.directory).segment(u64::from(at) << (64 - TAG_BITS));
-                let span = 1u32 << (TAG_BITS - (*segment).depth());
-                let start = at & !(span - 1);
-                next = (start + span < 1 << TAG_BITS).then_some(start + span);
-                Some((start, segment))
-            }
+            let (start, segment, following) = self.segment_at(next?)?;
+            next = following;
+            Some((start, segment))
         })
     }
 
@@ -483,28 +488,28 @@ impl Table {
         limit: usize,
         keys: &mut Vec<Box<[u8]>>,
     ) -> Option<u32> {
-        let mut visited = 0;
-        let mut resume = None;
-        let segments: Vec<(u32, *mut Segment)> =
-            self.segments_from(prefix).take(EXPIRY_SEGMENTS_PER_STEP + 1).collect();
-        for (start, segment) in segments {
-            if keys.len() >= limit || visited == EXPIRY_SEGMENTS_PER_STEP {
-                resume = Some(start);
-                break;
+        let (mut looked_at, mut searched) = (0, 0);
+        let mut next = (!self.directory.is_null()).then_some(prefix);
+        while let Some(at) = next {
+            if keys.len() >= limit || looked_at == SEGMENTS_PER_STEP || searched == SEARCHED_PER_STEP {
+                return Some(at);
             }
-            visited += 1;
+            let Some((_, segment, following)) = self.segment_at(at) else { break };
+            looked_at += 1;
             // SAFETY: the segment is alive.
-            unsafe { (*segment).expired_keys(self.buckets, now_ms, keys) };
+            unsafe {
+                searched += usize::from((*segment).next_expiry_ms() <= now_ms);
+                (*segment).expired_keys(self.buckets, now_ms, keys);
+            }
+            next = following;
         }
-        if resume.is_none() {
-            self.next_expiry_ms = self
-                .segments_from(0)
-                // SAFETY: the segment is alive.
-                .map(|(_, segment)| unsafe { (*segment).next_expiry_ms() })
-                .min()
-                .unwrap_or(UnixMs::MAX);
-        }
-        resume
+        self.next_expiry_ms = self
+            .segments_from(0)
+            // SAFETY: the segment is alive.
+            .map(|(_, segment)| unsafe { (*segment).next_expiry_ms() })
+            .min()
+            .unwrap_or(UnixMs::MAX);
+        None
     }
 
     /// Bytes of directories and segments, without the entries.
@@ -527,8 +532,10 @@ impl Table {
     }
 }
 
-/// Segments that one bounded step of the expiry cycle looks at.
-const EXPIRY_SEGMENTS_PER_STEP: usize = 16;
+/// Segments whose bounds one step of the expiry cycle looks at, and those of them that it searches because a key
+/// in them is due: some hundred entries each.
+const SEGMENTS_PER_STEP: usize = 256;
+const SEARCHED_PER_STEP: usize = 4;
 
 impl Drop for Table {
     fn drop(&mut self) {

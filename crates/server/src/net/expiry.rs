@@ -1,0 +1,94 @@
+//! Active expiry: keys go when their time is over, although nobody asks for them.
+//!
+//! Each worker looks after its share of the shards. It works in slices of a millisecond with pauses between
+//! them, so that however many keys expire in the same moment, a client of this worker waits for one slice at most,
+//! and a shard's lock is held for one step of it. `active-expire-effort` sets the share of time that goes into it.
+
+use std::sync::atomic::Ordering;
+
+use swytch_store::{Keyspace, KeyspaceMut, LockScope};
+
+use crate::clock::{self, Ticks};
+use crate::dispatch::run;
+use crate::server::Server;
+
+/// Longest work at a time, in microseconds.
+const SLICE_US: u64 = 1000;
+/// Keys that one step removes under a shard's lock, but for those that lie together.
+const KEYS_PER_STEP: usize = 64;
+/// Percent of the time that may go into expiry, and what each step of `active-expire-effort` adds
+/// (Redis: ACTIVE_EXPIRE_CYCLE_SLOW_TIME_PERC).
+const SHARE_PERCENT: u64 = 25;
+const SHARE_PERCENT_PER_EFFORT: u64 = 2;
+
+/// Where a worker's expiry has come to.
+#[derive(Debug, Default)]
+pub(super) struct ExpiryCycle {
+    /// Number of the next shard among those of the worker.
+    position: usize,
+    /// When to go on, in Unix milliseconds.
+    next_ms: u64,
+}
+
+impl ExpiryCycle {
+    /// When to call [`ExpiryCycle::run`] next, in Unix milliseconds.
+    pub(super) fn next_ms(&self) -> u64 {
+        self.next_ms
+    }
+
+    /// Removes keys of the worker's shards for one slice. Is nothing left, the next slice is in `tick_ms`.
+    pub(super) fn run(&mut self, server: &Server, worker: usize, now_ms: u64, tick_ms: u64) {
+        if now_ms < self.next_ms {
+            return;
+        }
+        self.next_ms = now_ms + tick_ms;
+        if !server.active_expire.load(Ordering::Relaxed) {
+            return;
+        }
+        let started = Ticks::now();
+        if !self.slice(server, worker, now_ms, started) {
+            let share =
+                SHARE_PERCENT + (server.config.active_expire_effort() as u64 - 1) * SHARE_PERCENT_PER_EFFORT;
+            let pause_ms = (SLICE_US * (100 - share) / share).div_ceil(1000);
+            // The slice itself is not part of `now_ms`.
+            self.next_ms = now_ms + (SLICE_US / 1000 + pause_ms).min(tick_ms);
+        }
+        let threshold_ms = server.config.latency_monitor_threshold();
+        let took_ms = clock::ticks_to_ns(Ticks::now().since(started)) / 1_000_000;
+        if threshold_ms > 0 && took_ms >= threshold_ms {
+            server.latency.add("expire-cycle", now_ms / 1000, took_ms);
+        }
+    }
+
+    /// Goes through all shards of the worker; false when the slice was over before.
+    fn slice(&mut self, server: &Server, worker: usize, now_ms: u64, started: Ticks) -> bool {
+        let budget = clock::us_to_ticks(SLICE_US);
+        let workers = server.workers.len();
+        let shards = server.shards.count();
+        for _ in 0..shards.div_ceil(workers) {
+            let shard = self.position * workers + worker;
+            if shard >= shards {
+                self.position = 0;
+                continue;
+            }
+            loop {
+                let locked = server.shards.lock(LockScope::One(shard as u16));
+                if !locked.has_due(shard as u16, now_ms) {
+                    break;
+                }
+                let keyspace = Keyspace::new(locked, 0, now_ms);
+                let act =
+                    |keyspace: &mut KeyspaceMut<'_, '_>| keyspace.expire_due(shard as u16, KEYS_PER_STEP);
+                let more = run::change(server, &server.workers[worker], keyspace, act);
+                if Ticks::now().since(started) > budget {
+                    return false;
+                }
+                if !more {
+                    break;
+                }
+            }
+            self.position += 1;
+        }
+        true
+    }
+}
