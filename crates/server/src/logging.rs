@@ -1,6 +1,6 @@
 //! The log: lines for people or JSON for machines, to standard output, as Redis writes it, or to a file.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::sync::Mutex;
@@ -26,19 +26,18 @@ pub fn filter(level: LogLevel) -> LevelFilter {
     }
 }
 
-/// Starts logging as configured.
+/// Starts logging as configured. A log file that cannot be opened is a warning on standard output, which then gets
+/// the log: a redis.conf made for another machine, or for another user, still starts the server.
 ///
 /// # Errors
-/// When the log file cannot be opened, or logging was started before.
+/// When logging was started before.
 pub fn start(config: &Config) -> io::Result<LevelHandle> {
-    let writer = match config.logfile().filter(|path| !path.is_empty()) {
-        Some(path) => {
-            let path = config.resolve(std::ffi::OsString::from_vec(path));
-            let file = OpenOptions::new().create(true).append(true).open(&path).map_err(|error| {
-                io::Error::new(error.kind(), format!("cannot open the log file {}: {error}", path.display()))
-            })?;
-            BoxMakeWriter::new(Mutex::new(file))
-        }
+    let (file, warning) = match open_file(config) {
+        Ok(file) => (file, None),
+        Err(warning) => (None, Some(warning)),
+    };
+    let writer = match file {
+        Some(file) => BoxMakeWriter::new(Mutex::new(file)),
         None => BoxMakeWriter::new(io::stdout),
     };
     let (level, handle) = reload::Layer::new(filter(config.loglevel()));
@@ -49,5 +48,16 @@ pub fn start(config: &Config) -> io::Result<LevelHandle> {
         LogFormat::Json => registry.with(layer.json()).try_init(),
     };
     started.map_err(io::Error::other)?;
+    if let Some(warning) = warning {
+        tracing::warn!("{warning}; logging to standard output");
+    }
     Ok(handle)
+}
+
+/// Opens `logfile`, if there is one; the error names it.
+fn open_file(config: &Config) -> Result<Option<File>, String> {
+    let Some(path) = config.logfile().filter(|path| !path.is_empty()) else { return Ok(None) };
+    let path = config.resolve(std::ffi::OsString::from_vec(path));
+    let opened = OpenOptions::new().create(true).append(true).open(&path);
+    opened.map(Some).map_err(|error| format!("cannot open the log file {}: {error}", path.display()))
 }

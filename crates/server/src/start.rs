@@ -1,6 +1,9 @@
 //! Start and stop: from a loaded configuration to a serving process, and back.
 
+use std::ffi::OsString;
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -57,6 +60,7 @@ fn try_serve(loaded: Loaded) -> io::Result<()> {
         tracing::warn!("nothing to listen on: give --port, --unixsocket or both");
     }
     let metrics = metrics::start(&server)?;
+    let _pid_file = PidFile::create(&server.config);
     announce(&server, &listeners, &metrics);
     listeners.accept(&server)?;
     for worker in workers {
@@ -86,8 +90,34 @@ fn announce(server: &Server, listeners: &Listeners, metrics: &[String]) {
     // A reader that has gone away is no reason to end.
     let _ = match server.config.log_format() {
         LogFormat::Text => writeln!(io::stdout(), "{text}"),
-        LogFormat::Json => writeln!(io::stdout(), "{{\"level\":\"INFO\",\"message\":{text:?}}}"),
+        LogFormat::Json => {
+            writeln!(io::stdout(), "{{\"level\":\"INFO\",\"fields\":{{\"message\":{text:?}}}}}")
+        }
     };
+}
+
+/// The file with the process id, for service managers; removed when dropped.
+struct PidFile(PathBuf);
+
+impl PidFile {
+    /// Writes `pidfile`, if there is one. As in Redis, a failure is no reason not to serve.
+    fn create(config: &Config) -> Option<PidFile> {
+        let path = config.resolve(OsString::from_vec(config.pidfile()?));
+        match std::fs::write(&path, format!("{}\n", std::process::id())) {
+            Ok(()) => Some(PidFile(path)),
+            Err(error) => {
+                tracing::warn!(%error, "cannot write the pid file {}", path.display());
+                None
+            }
+        }
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        // Gone already is as good.
+        let _ = std::fs::remove_file(&self.0);
+    }
 }
 
 /// Lowers `maxclients` to what the operating system's limit on open files allows.

@@ -33,7 +33,6 @@ pub(super) const LIST: &[D] = &[
         .immutable()
         .only_default("readiness is announced on standard output only")
         .summary("Tell a service manager when the server is ready."),
-    D::optional_text("pidfile").immutable().no_meaning(MANAGER).summary("File to write the process id to."),
     D::flag("syslog-enabled", false)
         .immutable()
         .only_default("the log goes to standard output, or to logfile")

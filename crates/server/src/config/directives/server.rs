@@ -93,6 +93,7 @@ pub(super) const LIST: &[D] = &[
     D::integer("databases", 1, INT_MAX, 16)
         .immutable()
         .summary("Number of databases SELECT can choose from."),
+    D::optional_text("pidfile").immutable().summary("File to write the process id to."),
     D::special("dir", Special::Directory)
         .protected()
         .denied_while_loading()
