@@ -95,6 +95,15 @@ impl Server {
         self.try_call(words).unwrap_or_else(|error| panic!("{words:?}: {error}"))
     }
 
+    /// Like [`Server::call`], with the reply's very bytes.
+    pub fn call_exact(&mut self, words: &[&[u8]]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.send(words)
+            .and_then(|()| copy_reply(&mut self.connection, &mut bytes))
+            .unwrap_or_else(|error| panic!("{words:?}: {error}"));
+        bytes
+    }
+
     /// Like [`Server::call`], for words separated by spaces.
     pub fn say(&mut self, line: &str) -> Reply {
         let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
@@ -102,14 +111,18 @@ impl Server {
     }
 
     fn try_call(&mut self, words: &[&[u8]]) -> std::io::Result<Reply> {
+        self.send(words)?;
+        read_reply(&mut self.connection)
+    }
+
+    fn send(&mut self, words: &[&[u8]]) -> std::io::Result<()> {
         let mut request = format!("*{}\r\n", words.len()).into_bytes();
         for word in words {
             request.extend(format!("${}\r\n", word.len()).into_bytes());
             request.extend_from_slice(word);
             request.extend(b"\r\n");
         }
-        self.connection.get_mut().write_all(&request)?;
-        read_reply(&mut self.connection)
+        self.connection.get_mut().write_all(&request)
     }
 
     /// CONFIG GET *.
@@ -228,4 +241,26 @@ fn read_reply(input: &mut impl BufRead) -> std::io::Result<Reply> {
         "*" => (0..length()).map(|_| read_reply(input)).collect::<Result<_, _>>().map(Reply::Array),
         other => panic!("unexpected reply type {other:?}"),
     }
+}
+
+/// Appends one reply of either protocol as it comes.
+fn copy_reply(input: &mut impl BufRead, out: &mut Vec<u8>) -> std::io::Result<()> {
+    let start = out.len();
+    if input.read_until(b'\n', out)? == 0 {
+        return Err(std::io::ErrorKind::UnexpectedEof.into());
+    }
+    let line = String::from_utf8_lossy(&out[start..]).into_owned();
+    let (kind, rest) = line.trim_end().split_at(1);
+    let length = rest.parse().unwrap_or(-1_i64);
+    match kind {
+        "$" | "=" | "!" if length >= 0 => {
+            let start = out.len();
+            out.resize(start + length as usize + 2, 0);
+            input.read_exact(&mut out[start..])?;
+        }
+        "*" | "~" | ">" => (0..length).try_for_each(|_| copy_reply(input, out))?,
+        "%" => (0..length * 2).try_for_each(|_| copy_reply(input, out))?,
+        _ => {}
+    }
+    Ok(())
 }

@@ -37,7 +37,7 @@ fn bitcount(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
     };
     let count = keyspace.string(&call.key(1))?.map_or(0, |text| {
         let range = match between {
-            Some((start, end, unit)) => BitRange::between(&text, start, end, unit),
+            Some((start, end, unit)) => BitRange::to_count(&text, start, end, unit),
             None => BitRange::all(&text),
         };
         range.map_or(0, |range| range.count_ones(&text))

@@ -67,7 +67,7 @@ impl Options {
     }
 
     fn find(&self, bytes: &[u8], bit: bool) -> Option<u64> {
-        let range = BitRange::between(bytes, self.start, self.end.unwrap_or(-1), self.unit)?;
+        let range = BitRange::to_search(bytes, self.start, self.end.unwrap_or(-1), self.unit)?;
         let found = range.find(bytes, bit);
         // Without an end the string goes on with zeros.
         let behind = (!bit && self.end.is_none()).then_some(bytes.len() as u64 * 8);

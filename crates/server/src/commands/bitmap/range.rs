@@ -1,7 +1,7 @@
 //! A range of bits within a string, as BITCOUNT and BITPOS name it: in bytes or in bits.
 
 use super::words::{count_ones, find_bit};
-use crate::commands::string::range::clamp;
+use crate::commands::string::range::{clamp, clamp_each};
 use crate::commands::{Arg, ArgCursor, CommandError};
 
 /// BYTE or BIT in the argument tree.
@@ -26,6 +26,14 @@ impl Unit {
         }
         Ok(Unit::Bytes)
     }
+
+    /// A string's length.
+    fn len(self, bytes: &[u8]) -> u64 {
+        match self {
+            Unit::Bytes => bytes.len() as u64,
+            Unit::Bits => bytes.len() as u64 * 8,
+        }
+    }
 }
 
 /// Bits of a string from the first to the last, both included.
@@ -38,18 +46,27 @@ pub(super) struct BitRange {
 impl BitRange {
     /// All of a string; `None` when it is empty.
     pub(super) fn all(bytes: &[u8]) -> Option<BitRange> {
-        Self::between(bytes, 0, -1, Unit::Bytes)
+        Self::new(bytes, Unit::Bytes, clamp(bytes.len() as u64, 0, -1))
     }
 
-    /// The part of a string between two positions; `None` when it is empty.
-    pub(super) fn between(bytes: &[u8], start: i64, end: i64, unit: Unit) -> Option<BitRange> {
-        let len = bytes.len() as u64;
-        match unit {
-            Unit::Bytes => {
-                clamp(len, start, end).map(|(first, last)| BitRange { first: first * 8, last: last * 8 + 7 })
-            }
-            Unit::Bits => clamp(len * 8, start, end).map(|(first, last)| BitRange { first, last }),
-        }
+    /// The part of a string between two positions in which BITCOUNT counts; `None` when it is empty.
+    pub(super) fn to_count(bytes: &[u8], start: i64, end: i64, unit: Unit) -> Option<BitRange> {
+        Self::new(bytes, unit, clamp(unit.len(bytes), start, end))
+    }
+
+    /// The part of a string between two positions in which BITPOS looks, which differs from BITCOUNT's where both
+    /// lie before the beginning.
+    pub(super) fn to_search(bytes: &[u8], start: i64, end: i64, unit: Unit) -> Option<BitRange> {
+        Self::new(bytes, unit, clamp_each(unit.len(bytes), start, end))
+    }
+
+    fn new(bytes: &[u8], unit: Unit, positions: Option<(u64, u64)>) -> Option<BitRange> {
+        let (first, last) = positions?;
+        debug_assert!(last < unit.len(bytes), "positions are cut to the string");
+        Some(match unit {
+            Unit::Bytes => BitRange { first: first * 8, last: last * 8 + 7 },
+            Unit::Bits => BitRange { first, last },
+        })
     }
 
     /// Number of set bits.

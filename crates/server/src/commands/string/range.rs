@@ -121,14 +121,16 @@ fn part(text: &[u8], start: i64, end: i64) -> &[u8] {
 /// Negative positions count from the end, as in every Redis command with a range.
 pub(crate) fn clamp(len: u64, start: i64, end: i64) -> Option<(u64, u64)> {
     // Two negative positions in the wrong order mean nothing, even where both would be cut to 0.
-    if len == 0 || (start < 0 && end < 0 && start > end) {
-        return None;
-    }
+    if start < 0 && end < 0 && start > end { None } else { clamp_each(len, start, end) }
+}
+
+/// [`clamp`] by looking at each position alone: two before the beginning mean position 0 in any order.
+pub(crate) fn clamp_each(len: u64, start: i64, end: i64) -> Option<(u64, u64)> {
     let absolute = |position: i64| match position {
         0.. => position as u64,
         _ => len.saturating_sub(position.unsigned_abs()),
     };
-    let (start, end) = (absolute(start), absolute(end).min(len - 1));
+    let (start, end) = (absolute(start), absolute(end).min(len.checked_sub(1)?));
     (start <= end).then_some((start, end))
 }
 
@@ -154,5 +156,7 @@ mod tests {
             assert_eq!(part(b"This is", start, end), expect.as_bytes(), "{start} {end}");
         }
         assert_eq!(part(b"", 0, -1), b"");
+        assert_eq!(clamp_each(7, -99, -100), Some((0, 0)));
+        assert_eq!(clamp_each(7, -1, -2), None);
     }
 }
