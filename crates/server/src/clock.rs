@@ -6,7 +6,7 @@
 //!
 //! Reading that counter is an unsafe intrinsic without preconditions.
 
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Milliseconds since the Unix epoch.
@@ -53,18 +53,28 @@ pub fn us_to_ticks(us: u64) -> u64 {
     (us as f64 * 1000.0 / ns_per_tick()) as u64
 }
 
-/// Measured once, over two milliseconds, at the first use; call it at start.
+/// Nanoseconds of a tick, as the bits of a double; 0 until measured.
+static NS_PER_TICK: AtomicU64 = AtomicU64::new(0);
+
+/// Measured over two milliseconds at the first use; the server calls it at start.
 #[inline]
 pub fn ns_per_tick() -> f64 {
-    static NS_PER_TICK: OnceLock<f64> = OnceLock::new();
-    *NS_PER_TICK.get_or_init(|| {
-        let (begin, ticks) = (Instant::now(), Ticks::now());
-        while begin.elapsed() < Duration::from_millis(2) {
-            std::hint::spin_loop();
-        }
-        let elapsed = begin.elapsed().as_nanos() as f64;
-        elapsed / (Ticks::now().since(ticks).max(1)) as f64
-    })
+    match NS_PER_TICK.load(Ordering::Relaxed) {
+        0 => measure(),
+        bits => f64::from_bits(bits),
+    }
+}
+
+#[cold]
+fn measure() -> f64 {
+    let (begin, ticks) = (Instant::now(), Ticks::now());
+    while begin.elapsed() < Duration::from_millis(2) {
+        std::hint::spin_loop();
+    }
+    let elapsed_ns = begin.elapsed().as_nanos() as f64;
+    let ns_per_tick = elapsed_ns / (Ticks::now().since(ticks).max(1)) as f64;
+    NS_PER_TICK.store(ns_per_tick.to_bits(), Ordering::Relaxed);
+    ns_per_tick
 }
 
 /// What [`Ticks`] counts, as INFO names it.

@@ -107,9 +107,9 @@ impl std::fmt::Debug for Server {
 }
 
 /// Shards for each worker thread, so that two workers rarely want the same one.
-const SHARDS_PER_THREAD: usize = 64;
+const SHARDS_PER_THREAD: usize = 32;
 /// Fewest and most shards.
-const SHARDS_MIN: usize = 64;
+const SHARDS_MIN: usize = 16;
 const SHARDS_MAX: usize = 1024;
 
 impl Server {

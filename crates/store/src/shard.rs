@@ -124,6 +124,12 @@ impl std::fmt::Debug for Shards {
 }
 
 impl Shards {
+    #[cold]
+    fn acquire_contended(&self, lock: &RawMutex) {
+        self.contended.fetch_add(1, Ordering::Relaxed);
+        lock.lock();
+    }
+
     /// An empty keyspace. `shards` is a power of two, at most [`SHARDS_MAX`].
     pub fn new(shards: usize, databases: usize, seed: HashSeed) -> Self {
         assert!(shards.is_power_of_two() && shards <= SHARDS_MAX, "the shard is a few bits of the hash");
@@ -213,15 +219,22 @@ impl Shards {
             LockScope::Several(shards) => shards.iter().for_each(|shard| self.acquire(*shard)),
             LockScope::All => (0..self.count()).for_each(|shard| self.acquire(shard as u16)),
         }
-        Locked { shards: self, scope }
+        let only = if let LockScope::One(shard) = scope { shard } else { NO_SHARD };
+        Locked { shards: self, scope, only }
+    }
+
+    /// Takes the lock of one shard.
+    #[inline]
+    pub fn lock_one(&self, shard: u16) -> Locked<'_> {
+        self.acquire(shard);
+        Locked { shards: self, scope: LockScope::One(shard), only: shard }
     }
 
     #[inline]
     fn acquire(&self, shard: u16) {
         let lock = &self.shards[usize::from(shard)].lock;
         if !lock.try_lock() {
-            self.contended.fetch_add(1, Ordering::Relaxed);
-            lock.lock();
+            self.acquire_contended(lock);
         }
     }
 }
@@ -231,7 +244,12 @@ impl Shards {
 pub struct Locked<'s> {
     shards: &'s Shards,
     scope: LockScope,
+    /// The shard of [`LockScope::One`], else [`NO_SHARD`]: what nearly every access compares with.
+    only: u16,
 }
+
+/// No shard has this index.
+const NO_SHARD: u16 = u16::MAX;
 
 impl<'s> Locked<'s> {
     /// The keyspace whose locks are held.
@@ -245,10 +263,18 @@ impl<'s> Locked<'s> {
         &self.scope
     }
 
+    /// Reaching a shard without its lock is a bug that must not go unnoticed in production either.
+    #[cold]
+    fn check_covers(&self, shard: u16) {
+        assert!(self.scope.covers(shard), "shard {shard} is not among the locks of this command");
+    }
+
     /// Data of a locked shard.
     #[inline]
     pub(crate) fn data(&self, shard: u16) -> &ShardData {
-        assert!(self.scope.covers(shard), "shard {shard} is not among the locks of this command");
+        if shard != self.only {
+            self.check_covers(shard);
+        }
         // SAFETY: its lock is held by `self`, and `&self` allows no `&mut` at the same time.
         unsafe { &*self.shards.shards[usize::from(shard)].data.get() }
     }
@@ -256,7 +282,9 @@ impl<'s> Locked<'s> {
     /// Data of a locked shard, to change.
     #[inline]
     pub(crate) fn data_mut(&mut self, shard: u16) -> &mut ShardData {
-        assert!(self.scope.covers(shard), "shard {shard} is not among the locks of this command");
+        if shard != self.only {
+            self.check_covers(shard);
+        }
         // SAFETY: its lock is held by `self`, and `&mut self` makes this the only borrow.
         unsafe { &mut *self.shards.shards[usize::from(shard)].data.get() }
     }
@@ -279,6 +307,9 @@ impl<'s> Locked<'s> {
     /// True when somebody observes a key of a locked shard.
     #[inline]
     pub fn is_observed(&self) -> bool {
+        if self.only != NO_SHARD {
+            return self.data(self.only).observed;
+        }
         match &self.scope {
             LockScope::One(only) => self.data(*only).observed,
             LockScope::Nothing => false,
@@ -309,6 +340,12 @@ impl Locked<'_> {
             // SAFETY: `lock` took it and nobody else releases it.
             unsafe { self.shards.shards[usize::from(shard)].lock.unlock() };
         };
+        if self.only != NO_SHARD {
+            release(self.only);
+            self.only = NO_SHARD;
+            self.scope = LockScope::Nothing;
+            return;
+        }
         match &self.scope {
             LockScope::Nothing => return,
             LockScope::One(only) => release(*only),

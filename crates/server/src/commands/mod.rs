@@ -7,6 +7,7 @@ pub mod args;
 pub mod call;
 pub mod error;
 pub mod help;
+mod names;
 pub mod spec;
 pub mod table;
 

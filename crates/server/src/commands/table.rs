@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use super::names::NameTable;
 use super::spec::{BeginSearch, CommandSpec, FindKeys, Flags, Handler};
 use super::{Args, SPECS};
 use crate::config::RenamedCommand;
@@ -156,14 +157,11 @@ impl super::KeySpec {
     }
 }
 
-/// Slots of the name table: a power of two well above the number of commands.
-const NAME_SLOTS: usize = 1024;
-
 /// All commands.
 #[derive(Debug)]
 pub struct CommandTable {
     commands: Vec<&'static Command>,
-    by_name: Box<[Option<Named>; NAME_SLOTS]>,
+    by_name: NameTable,
     /// Commands and subcommands, each at its index; without those that cannot be called.
     by_index: Vec<Option<&'static Command>>,
 }
@@ -215,14 +213,7 @@ impl CommandTable {
 
     /// A table of the commands under these names.
     fn named(named: Vec<Named>) -> CommandTable {
-        let mut by_name: Box<[Option<Named>; NAME_SLOTS]> = Box::new([None; NAME_SLOTS]);
-        for &entry in &named {
-            let mut slot = name_hash(entry.name.as_bytes());
-            while by_name[slot].is_some() {
-                slot = (slot + 1) % NAME_SLOTS;
-            }
-            by_name[slot] = Some(entry);
-        }
+        let by_name = NameTable::new(named.iter().map(|named| (named.name, named.command)));
         let len = SPECS.iter().copied().flatten().map(|spec| 1 + spec.subcommands.len()).sum();
         let commands = named.iter().map(|named| named.command).collect();
         let mut table = CommandTable { commands, by_name, by_index: vec![None; len] };
@@ -267,14 +258,7 @@ impl CommandTable {
     /// The command with this name, in any case.
     #[inline]
     pub fn find(&self, name: &[u8]) -> Option<&'static Command> {
-        let mut slot = name_hash(name);
-        loop {
-            let entry = self.by_name[slot]?;
-            if entry.name.as_bytes().eq_ignore_ascii_case(name) {
-                return Some(entry.command);
-            }
-            slot = (slot + 1) % NAME_SLOTS;
-        }
+        self.by_name.find(name)
     }
 
     /// The command or, with a bar or a second word, subcommand of this name.
@@ -325,25 +309,4 @@ fn single_key(spec: &CommandSpec) -> Option<usize> {
         }
         _ => None,
     }
-}
-
-/// Mixes length, first and last bytes; case does not matter.
-#[inline]
-fn name_hash(name: &[u8]) -> usize {
-    let len = name.len();
-    let lanes = if len >= 8 {
-        let (mut low, mut high) = ([0; 8], [0; 8]);
-        low.copy_from_slice(&name[..8]);
-        high.copy_from_slice(&name[len - 8..]);
-        (u64::from_le_bytes(low), u64::from_le_bytes(high))
-    } else {
-        let mut low = [0; 8];
-        low[..len].copy_from_slice(name);
-        (u64::from_le_bytes(low), 0)
-    };
-    let lower = 0x2020_2020_2020_2020;
-    let mixed = (lanes.0 | lower).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-        ^ (lanes.1 | lower).wrapping_mul(0xc2b2_ae3d_27d4_eb4f).rotate_left(29)
-        ^ len as u64;
-    (mixed >> 40) as usize % NAME_SLOTS
 }

@@ -35,7 +35,8 @@ pub enum Outcome {
     Paused,
 }
 
-/// Runs one request of a client and appends its reply to `out`.
+/// Runs one request of a client and appends its reply to `out`. `clock` is read where the last request ended
+/// and set to where this one did.
 pub fn execute(
     server: &Server,
     worker: &WorkerShared,
@@ -43,7 +44,7 @@ pub fn execute(
     request: &Request<'_>,
     out: &mut Vec<u8>,
     now_ms: u64,
-    started: Ticks,
+    clock: &mut Ticks,
 ) -> Outcome {
     let args = request.args;
     let command = match request.command {
@@ -88,7 +89,7 @@ pub fn execute(
         block: None,
     };
     let db = call.client.db;
-    let outcome = run::run(&mut call, started);
+    let outcome = run::run(&mut call, clock);
     // Afterwards, so that EXEC is shown behind the commands of its transaction.
     if conditions.contains(Conditions::MONITORED)
         && !command.spec.flags.intersects(Flags::SKIP_MONITOR | Flags::ADMIN)

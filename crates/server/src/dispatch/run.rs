@@ -15,7 +15,7 @@ use crate::server::{Conditions, Server, WorkerShared};
 use crate::slowlog;
 
 /// Runs `call`, answers its error if it has one, and counts it.
-pub fn run(call: &mut Call<'_>, started: Ticks) -> Outcome {
+pub fn run(call: &mut Call<'_>, clock: &mut Ticks) -> Outcome {
     let mark = call.reply.mark();
     let result = catch_unwind(AssertUnwindSafe(|| handle(call)));
     let result = result.unwrap_or_else(|_| Err(after_panic(call)));
@@ -24,7 +24,8 @@ pub fn run(call: &mut Call<'_>, started: Ticks) -> Outcome {
         answer_error(call, mark, error);
     }
     let ended = Ticks::now();
-    count(call, ended.since(started), failed);
+    count(call, ended.since(*clock), failed);
+    *clock = ended;
     match call.client.waiter.take() {
         Some(waiter) => {
             let deadline_ms = call.block.take().and_then(|request| request.deadline_ms);
@@ -116,9 +117,14 @@ pub fn scope_of(server: &Server, command: &Command, args: &Args<'_>) -> LockScop
     }
 }
 
-#[inline]
+#[inline(always)]
 pub fn view<'s>(call: &Call<'s>, scope: LockScope) -> Keyspace<'s> {
-    let mut keyspace = Keyspace::new(call.server.shards.lock(scope), call.client.db, call.now_ms);
+    let shards = &call.server.shards;
+    let locked = match scope {
+        LockScope::One(shard) => shards.lock_one(shard),
+        scope => shards.lock(scope),
+    };
+    let mut keyspace = Keyspace::new(locked, call.client.db, call.now_ms);
     if call.client.flags.intersects(ClientFlags::NO_TOUCH | ClientFlags::REPLAYS) {
         apply_client_flags(call, &mut keyspace);
     }
@@ -142,12 +148,14 @@ fn read(
     let keyspace = view(call, scope);
     let result = handler(call, &keyspace);
     count_lookups(call.worker, &keyspace);
-    finish_read(call.server, call.worker, keyspace);
+    if keyspace.met_expired() {
+        finish_read(call.server, call.worker, keyspace);
+    }
     result
 }
 
 /// Removes the expired keys that a reader met, then releases the locks.
-#[inline]
+#[cold]
 pub fn finish_read(server: &Server, worker: &WorkerShared, keyspace: Keyspace<'_>) {
     if keyspace.met_expired() {
         change(server, worker, keyspace, |_| ());
@@ -201,7 +209,26 @@ fn write(
     handler: fn(&mut Call<'_>, &mut KeyspaceMut<'_, '_>) -> CommandResult,
 ) -> CommandResult {
     let (server, worker) = (call.server, call.worker);
-    let keyspace = park::lock_for_writing(view(call, scope), call);
+    let base = view(call, scope);
+    let base = if server.conditions().contains(Conditions::RECORDING) {
+        base
+    } else {
+        // The common case: nobody listens, nobody waits, nothing is left behind.
+        let mut keyspace = KeyspaceMut::new(base, None);
+        if !keyspace.is_observed() {
+            let result = handler(call, &mut keyspace);
+            count_lookups(worker, &keyspace);
+            if call.block.is_none()
+                && let Some(dirty) = keyspace.settled()
+            {
+                worker.stats.dirty.add(dirty);
+                return result;
+            }
+            return settle(call, keyspace, result);
+        }
+        keyspace.into_base()
+    };
+    let keyspace = park::lock_for_writing(base, call);
     change(server, worker, keyspace, |keyspace| {
         let result = handler(call, keyspace);
         count_lookups(call.worker, keyspace);
@@ -210,6 +237,18 @@ fn write(
         }
         result
     })
+}
+
+/// The rare rest of a write that nobody observed: its client parks, or there is memory to free.
+#[cold]
+fn settle(call: &mut Call<'_>, mut keyspace: KeyspaceMut<'_, '_>, result: CommandResult) -> CommandResult {
+    if result.is_ok() && call.block.is_some() {
+        park::park(call, &mut keyspace);
+    }
+    let (keyspace, changes) = keyspace.finish();
+    drop(keyspace);
+    after_changes(call.server, call.worker, changes);
+    result
 }
 
 fn steps(
@@ -228,8 +267,12 @@ fn steps(
 #[inline]
 pub fn count_lookups(worker: &WorkerShared, keyspace: &Keyspace<'_>) {
     let lookups = keyspace.lookups();
-    worker.stats.keyspace_hits.add(lookups.hits.take());
-    worker.stats.keyspace_misses.add(lookups.misses.take());
+    if lookups.hits.get() > 0 {
+        worker.stats.keyspace_hits.add(lookups.hits.take());
+    }
+    if lookups.misses.get() > 0 {
+        worker.stats.keyspace_misses.add(lookups.misses.take());
+    }
 }
 
 #[inline]

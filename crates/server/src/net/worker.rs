@@ -281,6 +281,7 @@ impl Worker {
 
     /// Runs every complete request in the query buffer, until the client has to wait.
     fn run_input(&mut self, connection: &mut Connection, slot: usize) -> Result<(), End> {
+        let mut clock = Ticks::now();
         loop {
             while let Some(request) = connection.batch.peek(&connection.input) {
                 let mark = connection.output.len();
@@ -291,7 +292,7 @@ impl Worker {
                     &request,
                     &mut connection.output,
                     self.now_ms,
-                    Ticks::now(),
+                    &mut clock,
                 );
                 if connection.client.flags.intersects(
                     ClientFlags::REPLY_OFF | ClientFlags::REPLY_SKIP | ClientFlags::REPLY_SKIP_NEXT,
@@ -332,6 +333,7 @@ impl Worker {
             );
             if !connection.batch.is_done() {
                 // An error behind these requests is found again once they have run.
+                clock = Ticks::now();
                 continue;
             }
             if let Err(error) = filled {

@@ -47,6 +47,8 @@ pub struct Keyspace<'s> {
     ignore_expiry: bool,
     lookups: Lookups,
     expired: RefCell<Vec<(u32, Box<[u8]>)>>,
+    /// `expired` is not empty.
+    has_expired: Cell<bool>,
 }
 
 /// The access clock at a time: seconds, modulo 2^24 (Redis: LRU_CLOCK).
@@ -65,6 +67,7 @@ impl<'s> Keyspace<'s> {
             ignore_expiry: false,
             lookups: Lookups::default(),
             expired: RefCell::new(Vec::new()),
+            has_expired: Cell::new(false),
         }
     }
 
@@ -147,6 +150,12 @@ impl<'s> Keyspace<'s> {
         &self.locked.data(self.locked.shards().shard_of(key)).tables[self.db as usize]
     }
 
+    #[cold]
+    fn note_expired(&self, key: &[u8]) {
+        self.expired.borrow_mut().push((self.db, key.into()));
+        self.has_expired.set(true);
+    }
+
     /// The live entry of a key, without counting or touching it.
     #[inline]
     pub fn peek(&self, key: &Key<'_>) -> Option<EntryRef<'_>> {
@@ -155,7 +164,7 @@ impl<'s> Keyspace<'s> {
             && at_ms <= self.now_ms
             && !self.ignore_expiry
         {
-            self.expired.borrow_mut().push((self.db, key.bytes.into()));
+            self.note_expired(key.bytes);
             return None;
         }
         Some(entry)
@@ -305,7 +314,7 @@ impl<'s> Keyspace<'s> {
                 if entry.expire_at_ms().is_none_or(|at_ms| at_ms > self.now_ms) {
                     visit(entry);
                 } else {
-                    self.expired.borrow_mut().push((self.db, entry.key().into()));
+                    self.note_expired(entry.key());
                 }
             });
             *buckets_max -= 1;
@@ -317,7 +326,7 @@ impl<'s> Keyspace<'s> {
     /// True when expired keys were met that [`KeyspaceMut::finish`] should remove.
     #[inline]
     pub fn met_expired(&self) -> bool {
-        !self.expired.borrow().is_empty()
+        self.has_expired.get()
     }
 
     /// What is locked.

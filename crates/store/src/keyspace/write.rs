@@ -92,6 +92,29 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
         (self.base, self.changes)
     }
 
+    /// The number of changes, if nothing else is left to be done: then the view may simply be dropped.
+    #[inline]
+    pub fn settled(&self) -> Option<u64> {
+        let changes = &self.changes;
+        let settled = changes.ready.is_empty()
+            && changes.retired.is_empty()
+            && changes.expired == 0
+            && !self.base.met_expired();
+        settled.then_some(changes.dirty)
+    }
+
+    /// True when somebody observes what is changed.
+    #[inline]
+    pub fn is_observed(&self) -> bool {
+        self.observed
+    }
+
+    /// Gives the read view back; nothing has been changed yet.
+    pub fn into_base(self) -> Keyspace<'s> {
+        debug_assert_eq!(self.changes.dirty, 0);
+        self.base
+    }
+
     /// What happened so far.
     pub fn changes_mut(&mut self) -> &mut Changes {
         &mut self.changes
@@ -110,6 +133,7 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
     #[cold]
     fn remove_met_expired(&mut self) {
         let db = self.base.db;
+        self.base.has_expired.set(false);
         for (expired_db, bytes) in self.base.expired.take() {
             self.base.db = expired_db;
             let key = self.base.key(&bytes);
@@ -172,11 +196,6 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
             sink.notify(db, event, key.bytes);
         }
         self.signal(db, key);
-    }
-
-    /// True when somebody hears of changes.
-    pub(super) fn is_observed(&self) -> bool {
-        self.observed
     }
 
     /// Raises the flags of a key's watchers and remembers it for parked clients.

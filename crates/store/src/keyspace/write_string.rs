@@ -35,30 +35,24 @@ impl KeyspaceMut<'_, '_> {
     #[inline]
     pub fn set(&mut self, key: &Key<'_>, value: &[u8], expiry: Expiry, event: Event) {
         let clock = self.clock();
-        let expire_at_ms = match self.live_place(key) {
+        let found = self.live_place(key);
+        let expire_at_ms = match (expiry, found) {
+            (Expiry::Clear, _) | (Expiry::Keep, None) => None,
+            (Expiry::At(at_ms), _) => Some(at_ms),
+            (Expiry::Keep, Some(found)) => self.table_mut(key).entry_at(found).expire_at_ms(),
+        };
+        match found {
             Some(found) => {
-                let table = self.table_mut(key);
-                let old = table.entry_at(found);
-                old.set_clock(clock);
-                let expire_at_ms = match expiry {
-                    Expiry::Clear => None,
-                    Expiry::Keep => old.expire_at_ms(),
-                    Expiry::At(at_ms) => Some(at_ms),
-                };
-                if !table.with_entry(found, |entry| entry.overwrite(value, expire_at_ms)) {
+                let overwritten = self.table_mut(key).with_entry(found, |entry| {
+                    entry.as_ref().set_clock(clock);
+                    entry.overwrite(value, expire_at_ms)
+                });
+                if !overwritten {
                     self.put(key, Entry::new(key.bytes, NewValue::String(value), expire_at_ms, clock));
                 }
-                expire_at_ms
             }
-            None => {
-                let expire_at_ms = match expiry {
-                    Expiry::At(at_ms) => Some(at_ms),
-                    Expiry::Clear | Expiry::Keep => None,
-                };
-                self.insert_new(key, NewValue::String(value), expire_at_ms);
-                expire_at_ms
-            }
-        };
+            None => self.insert_new(key, NewValue::String(value), expire_at_ms),
+        }
         self.emit(key, Effect::Set { key: key.bytes, value, expire_at_ms }, event);
     }
 

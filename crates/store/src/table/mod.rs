@@ -60,6 +60,8 @@ impl Position {
 /// The directory: `1 << depth` pointers behind a header.
 struct Directory {
     depth: u32,
+    /// Buckets of every segment; here so that prefetching need not wait for a segment's header.
+    buckets: u32,
     segments: Box<[AtomicPtr<Segment>]>,
 }
 
@@ -105,7 +107,7 @@ impl TableHint {
             return;
         }
         // SAFETY: directories outlive every reader; so does the segment until the next quiescent point.
-        unsafe { Segment::prefetch_bucket((*directory).segment(hash), hash) };
+        unsafe { Segment::prefetch_bucket((*directory).segment(hash), (*directory).buckets as usize, hash) };
     }
 
     /// Second step: brings the entry of `hash`, if the tags show one, into the cache.
@@ -119,7 +121,7 @@ impl TableHint {
             return;
         }
         // SAFETY: as above.
-        unsafe { Segment::prefetch_entry((*directory).segment(hash), hash) };
+        unsafe { Segment::prefetch_entry((*directory).segment(hash), (*directory).buckets as usize, hash) };
     }
 }
 
@@ -297,7 +299,8 @@ impl Table {
         debug_assert!(self.find(&Key { bytes: entry.as_ref().key(), hash }).is_none());
         if self.directory.is_null() {
             let first = Segment::allocate(self.buckets, 0);
-            self.publish(Directory { depth: 0, segments: Box::new([AtomicPtr::new(first)]) });
+            let segments = Box::new([AtomicPtr::new(first)]);
+            self.publish(Directory { depth: 0, buckets: self.buckets as u32, segments });
         }
         let expire_at_ms = entry.as_ref().expire_at_ms();
         let mut raw = segment::tagged(hash, entry);
@@ -364,7 +367,7 @@ impl Table {
                     .flat_map(|segment| [AtomicPtr::new(segment), AtomicPtr::new(segment)])
                     .collect();
                 let depth = old.depth + 1;
-                self.publish(Directory { depth, segments: doubled });
+                self.publish(Directory { depth, buckets: self.buckets as u32, segments: doubled });
             }
             let sibling = Segment::allocate(self.buckets, depth + 1);
             (*segment).split_into(self.buckets, &mut *sibling);

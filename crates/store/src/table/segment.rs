@@ -135,11 +135,9 @@ impl Segment {
     /// # Safety
     /// `segment` is alive; only atomics are read.
     #[inline]
-    pub(super) unsafe fn prefetch_bucket(segment: *mut Segment, hash: u64) {
-        // SAFETY: by the contract; the header's `buckets` never changes after allocation. Prefetching is
-        // harmless at any address.
+    pub(super) unsafe fn prefetch_bucket(segment: *mut Segment, buckets: usize, hash: u64) {
+        // SAFETY: by the contract. Prefetching is harmless at any address.
         unsafe {
-            let buckets = std::ptr::addr_of!((*segment).buckets).read() as usize;
             prefetch(segment.add(1).cast::<Bucket>().add(home(hash, buckets)).cast());
         }
     }
@@ -147,17 +145,17 @@ impl Segment {
     /// # Safety
     /// As for [`Segment::prefetch_bucket`].
     #[inline]
-    pub(super) unsafe fn prefetch_entry(segment: *mut Segment, hash: u64) {
+    pub(super) unsafe fn prefetch_entry(segment: *mut Segment, buckets: usize, hash: u64) {
         // SAFETY: as above.
         unsafe {
-            let buckets = std::ptr::addr_of!((*segment).buckets).read() as usize;
             let bucket = &(*segment.add(1).cast::<Bucket>().add(home(hash, buckets))).0;
-            let tag = hash >> TAG_SHIFT;
-            for slot in bucket {
-                let value = slot.load(Ordering::Relaxed);
-                if value >> TAG_SHIFT == tag {
-                    let entry = address(value);
-                    prefetch(entry);
+            let mut candidates = matching(bucket, hash >> TAG_SHIFT);
+            while candidates != 0 {
+                let entry = address(bucket[candidates.trailing_zeros() as usize].load(Ordering::Relaxed));
+                candidates &= candidates - 1;
+                prefetch(entry);
+                // A small entry has at most 64 bytes; it reaches into the next line unless it begins one.
+                if entry as usize & 63 > 8 {
                     prefetch(entry.wrapping_add(56));
                 }
             }
@@ -184,18 +182,20 @@ impl Segment {
         let mut bucket = home(key.hash, buckets);
         for displacement in 0..=DISPLACEMENT_MAX as u64 {
             let slots = self.bucket(bucket);
-            let mut full = true;
-            for (slot, value) in slots.iter().enumerate() {
-                let value = value.load(Ordering::Relaxed);
-                if value >> TAG_SHIFT == tag && value & DISPLACEMENT_MASK == displacement && value != 0 {
+            let mut candidates = matching(slots, tag);
+            while candidates != 0 {
+                let slot = candidates.trailing_zeros() as usize;
+                candidates &= candidates - 1;
+                let value = slots[slot].load(Ordering::Relaxed);
+                if value & DISPLACEMENT_MASK == displacement && value != 0 {
                     // SAFETY: by the contract.
                     if unsafe { EntryRef::from_raw(address(value)) }.key() == key.bytes {
                         return Some(Place::Slot { bucket: bucket as u16, slot: slot as u16 });
                     }
                 }
-                full &= value != 0;
             }
-            if !full {
+            // Only a key that is not here makes it this far: a bucket with room ends the search.
+            if slots.iter().any(|value| value.load(Ordering::Relaxed) == 0) {
                 return None;
             }
             bucket = next(bucket, buckets);
@@ -502,6 +502,41 @@ impl Segment {
 #[inline]
 fn next(bucket: usize, buckets: usize) -> usize {
     if bucket + 1 == buckets { 0 } else { bucket + 1 }
+}
+
+/// One bit for each slot with this tag. An empty slot has tag 0 and may be among them.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+fn matching(slots: &[AtomicU64; SLOTS], tag: u64) -> u32 {
+    use std::arch::x86_64::{
+        __m128i, _mm_castps_si128, _mm_castsi128_ps, _mm_cmpeq_epi32, _mm_load_si128, _mm_movemask_ps,
+        _mm_set1_epi32, _mm_shuffle_ps, _mm_srli_epi32,
+    };
+    let base = slots.as_ptr().cast::<__m128i>();
+    let mut mask = 0;
+    // SAFETY: SSE2 is part of x86-64; the bucket is one aligned cache line. Under the lock nobody writes the
+    // slots; without it, when prefetching, an aligned vector load sees each word old or new, and either is fine.
+    unsafe {
+        let wanted = _mm_set1_epi32(tag as i32);
+        for half in 0..2 {
+            let low = _mm_castsi128_ps(_mm_load_si128(base.add(half * 2)));
+            let high = _mm_castsi128_ps(_mm_load_si128(base.add(half * 2 + 1)));
+            // The upper words of four slots, whose upper sixteen bits are the tags.
+            let upper = _mm_castps_si128(_mm_shuffle_ps::<0b11_01_11_01>(low, high));
+            let equal = _mm_cmpeq_epi32(_mm_srli_epi32::<16>(upper), wanted);
+            mask |= (_mm_movemask_ps(_mm_castsi128_ps(equal)) as u32) << (half * 4);
+        }
+    }
+    mask
+}
+
+/// One bit for each slot with this tag. An empty slot has tag 0 and may be among them.
+#[cfg(not(target_arch = "x86_64"))]
+#[inline]
+fn matching(slots: &[AtomicU64; SLOTS], tag: u64) -> u32 {
+    slots.iter().enumerate().fold(0, |mask, (slot, value)| {
+        mask | u32::from(value.load(Ordering::Relaxed) >> TAG_SHIFT == tag) << slot
+    })
 }
 
 #[inline]

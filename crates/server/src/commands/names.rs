@@ -1,0 +1,119 @@
+//! Finds a command by the name in a request: one probe, no loop over bytes, whatever the case.
+
+use super::Command;
+
+/// Slots: a power of two well above the number of commands.
+const SLOTS: usize = 1024;
+
+/// A name's first and last eight bytes, with upper case folded to lower case, and its length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FoldedName {
+    first: u64,
+    last: u64,
+    len: usize,
+}
+
+impl FoldedName {
+    #[inline]
+    fn of(name: &[u8]) -> FoldedName {
+        /// Setting this bit makes a letter lower case, and no other byte a letter.
+        const LOWER: u64 = 0x2020_2020_2020_2020;
+        let len = name.len();
+        let word = |at: usize| {
+            let mut lane = [0; 8];
+            lane.copy_from_slice(&name[at..at + 8]);
+            u64::from_le_bytes(lane)
+        };
+        let half = |at: usize| {
+            let mut lane = [0; 4];
+            lane.copy_from_slice(&name[at..at + 4]);
+            u64::from(u32::from_le_bytes(lane))
+        };
+        let (first, last) = match len {
+            8.. => (word(0), word(len - 8)),
+            4.. => (half(0), half(len - 4)),
+            1.. => (u64::from(name[0]) | u64::from(name[len / 2]) << 8 | u64::from(name[len - 1]) << 16, 0),
+            0 => (0, 0),
+        };
+        FoldedName { first: first | LOWER, last: last | LOWER, len }
+    }
+
+    #[inline]
+    fn slot(self) -> usize {
+        let mixed = self.first.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            ^ self.last.wrapping_mul(0xc2b2_ae3d_27d4_eb4f).rotate_left(29)
+            ^ self.len as u64;
+        (mixed >> 40) as usize % SLOTS
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    folded: FoldedName,
+    /// The folded form is that of no other sequence of bytes, but for upper case.
+    exact: bool,
+    name: &'static str,
+    command: &'static Command,
+}
+
+/// Commands by the names they are called by.
+#[derive(Debug)]
+pub(super) struct NameTable(Box<[Option<Entry>; SLOTS]>);
+
+impl NameTable {
+    pub(super) fn new(names: impl Iterator<Item = (&'static str, &'static Command)>) -> NameTable {
+        let mut slots: Box<[Option<Entry>; SLOTS]> = Box::new([None; SLOTS]);
+        for (name, command) in names {
+            let folded = FoldedName::of(name.as_bytes());
+            // Up to sixteen bytes the two halves hold all of them, and only letters fold to letters.
+            let exact = name.len() <= 16 && name.bytes().all(|byte| byte.is_ascii_alphabetic());
+            let mut slot = folded.slot();
+            while slots[slot].is_some() {
+                slot = (slot + 1) % SLOTS;
+            }
+            slots[slot] = Some(Entry { folded, exact, name, command });
+        }
+        NameTable(slots)
+    }
+
+    #[inline]
+    pub(super) fn find(&self, name: &[u8]) -> Option<&'static Command> {
+        let folded = FoldedName::of(name);
+        let mut slot = folded.slot();
+        loop {
+            let entry = self.0[slot].as_ref()?;
+            if entry.folded == folded && (entry.exact || entry.name.as_bytes().eq_ignore_ascii_case(name)) {
+                return Some(entry.command);
+            }
+            slot = (slot + 1) % SLOTS;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::commands::CommandTable;
+
+    #[test]
+    fn names_are_found_in_any_case_and_near_misses_are_not() {
+        let table = CommandTable::global();
+        for command in table.iter() {
+            let name = command.spec.name;
+            for spelling in [name.to_owned(), name.to_uppercase()] {
+                let found = table.find(spelling.as_bytes()).map(|command| command.spec.name);
+                assert_eq!(found, Some(name));
+            }
+            for at in 0..name.len() {
+                for byte in [0u8, 0x20, b'@', b'{', 0x80, b'0', 0x10] {
+                    let mut near = name.as_bytes().to_vec();
+                    near[at] = byte;
+                    assert!(
+                        table.find(&near).is_none_or(|found| found.spec.name.as_bytes() == near),
+                        "{near:?}"
+                    );
+                }
+            }
+        }
+        assert!(table.find(b"").is_none());
+    }
+}
