@@ -43,6 +43,8 @@ pub struct WorkerShared {
     pub epoch: Arc<Epoch>,
     /// Connections it has.
     pub connections: AtomicU32,
+    /// When its event loop last came round, in Unix milliseconds.
+    pub turned_ms: AtomicU64,
     /// Parked clients that give up at some time.
     pub deadlines: AtomicU64,
 }
@@ -135,6 +137,7 @@ impl Server {
                     mailbox: Mailbox::new()?,
                     epoch: Arc::default(),
                     connections: AtomicU32::new(0),
+                    turned_ms: AtomicU64::new(clock::unix_ms()),
                     deadlines: AtomicU64::new(0),
                 })
             })

@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use swytch_resp::{Protocol, Reply};
 use swytch_store::{Keyspace, KeyspaceMut, LockScope, Type, Waiter, WaiterState};
@@ -145,7 +146,12 @@ fn serve(server: &Server, worker: &WorkerShared, keyspace: &mut KeyspaceMut<'_, 
             if keyspace.live_entry(&key).is_none_or(|entry| entry.data_type() != Type::List) {
                 break;
             }
-            if !waiter.claim(WaiterState::Served) {
+            // What is given to a client that CLIENT KILL has closed would be lost.
+            let gone = waiter
+                .payload
+                .downcast_ref::<Parked>()
+                .is_some_and(|parked| parked.client.killed.load(Ordering::SeqCst));
+            if gone || !waiter.claim(WaiterState::Served) {
                 continue;
             }
             serve_one(server, worker, keyspace, &waiter, db, &bytes);
@@ -154,6 +160,13 @@ fn serve(server: &Server, worker: &WorkerShared, keyspace: &mut KeyspaceMut<'_, 
         }
     }
     keyspace.refresh_observed();
+}
+
+/// Counts the command that a client is parked with as failed: it was answered an error after all.
+pub fn count_failed(worker: &WorkerShared, waiter: &Waiter) {
+    if let Some(parked) = waiter.payload.downcast_ref::<Parked>() {
+        worker.stats.commands[parked.command.index].failed.add(1);
+    }
 }
 
 /// Runs a parked client's command again, for one key, and sends the reply to the worker that owns it.

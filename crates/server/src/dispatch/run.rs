@@ -157,7 +157,7 @@ fn read(
 /// Removes the expired keys that a reader met, then releases the locks.
 #[cold]
 pub fn finish_read(server: &Server, worker: &WorkerShared, keyspace: Keyspace<'_>) {
-    if keyspace.met_expired() {
+    if keyspace.met_expired() && !server.conditions().contains(Conditions::PAUSED) {
         change(server, worker, keyspace, |_| ());
     }
 }

@@ -22,6 +22,8 @@ use http::{Request, Response};
 
 /// Connections served at the same time; further ones are closed at once.
 const CONNECTIONS_MAX: usize = 16;
+/// A worker turns several times a second; one that has not for this long is stuck in a command.
+const STUCK_MS: u64 = 5000;
 /// Pause after a failure to accept, so that a lack of descriptors does not keep a processor busy.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -111,9 +113,15 @@ fn answer(request: &Request, server: &Server) -> Response {
 }
 
 fn health(server: &Server) -> Response {
+    let now_ms = crate::clock::unix_ms();
+    let stuck = server
+        .workers
+        .iter()
+        .any(|worker| now_ms.saturating_sub(worker.turned_ms.load(Ordering::Relaxed)) > STUCK_MS);
     let (status, word) = match server.stopping.load(Ordering::Acquire) {
-        false => (200, "ok"),
         true => (503, "stopping"),
+        false if stuck => (503, "stuck"),
+        false => (200, "ok"),
     };
     Response::new(status, "application/json", format!("{{\"status\":\"{word}\"}}\n"))
 }

@@ -199,7 +199,7 @@ impl Connection {
         }
     }
 
-    /// Tells other threads what CLIENT LIST shows.
+    /// Tells other threads what CLIENT LIST shows of the buffers; [`Client::publish`] tells the rest.
     pub(super) fn publish(&self) {
         use std::sync::atomic::Ordering::Relaxed;
         let shared = &self.client.shared;
@@ -211,6 +211,5 @@ impl Connection {
         let arguments = self.parser.partial_argument_bytes() + self.batch.argument_bytes();
         shared.argument_bytes.store(arguments as u64, Relaxed);
         shared.output_bytes.store(self.pending_output() as u64, Relaxed);
-        self.client.publish();
     }
 }

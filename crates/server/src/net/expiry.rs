@@ -10,7 +10,7 @@ use swytch_store::{Keyspace, KeyspaceMut, LockScope};
 
 use crate::clock::{self, Ticks};
 use crate::dispatch::run;
-use crate::server::Server;
+use crate::server::{Conditions, Server};
 
 /// Longest work at a time, in microseconds.
 const SLICE_US: u64 = 1000;
@@ -42,7 +42,9 @@ impl ExpiryCycle {
             return;
         }
         self.next_ms = now_ms + tick_ms;
-        if !server.active_expire.load(Ordering::Relaxed) {
+        // While clients are paused nothing changes: keys whose time is over are only invisible.
+        let paused = server.conditions().contains(Conditions::PAUSED);
+        if paused || !server.active_expire.load(Ordering::Relaxed) {
             return;
         }
         let started = Ticks::now();

@@ -33,6 +33,13 @@ const TICK_MS: u64 = 100;
 /// How often a fresh output buffer may double before it is written, in bytes.
 const OUTPUT_BYTES_BEFORE_WRITE: usize = 256 * 1024;
 
+/// Output up to this size is below every sensible limit and not compared with it after each command; Redis
+/// does not count its first 16 kB either.
+const OUTPUT_BYTES_UNLIMITED: usize = 16 * 1024;
+/// Output that a client may leave unread before it has authenticated (Redis:
+/// REPLY_BUFFER_SIZE_UNAUTHENTICATED_CLIENT).
+const UNAUTHENTICATED_OUTPUT_BYTES_MAX: u64 = 1024;
+
 /// A worker thread's state.
 #[derive(Debug)]
 pub struct Worker {
@@ -129,6 +136,7 @@ impl Worker {
             self.shared().deadlines.store(self.deadlines.len() as u64, Ordering::Relaxed);
             self.shared().epoch.leave();
             let stats = &self.shared().stats;
+            self.shared().turned_ms.store(self.now_ms, Ordering::Relaxed);
             stats.turns.add(1);
             stats.turn_ticks.add(Ticks::now().since(turn_began));
         }
@@ -206,17 +214,26 @@ impl Worker {
             self.shared().stats.reads.add(1);
             connection.unread = outcome == ReadOutcome::More;
             if outcome == ReadOutcome::Closed {
+                // A peer that sends, shuts its side and waits gets its replies; a failure changes nothing.
+                let _ = connection.write();
                 break Err(End::Closed);
             }
-            self.check_query_limit(connection)?;
+            if let Err(end) = self.check_query_limit(connection) {
+                break Err(end);
+            }
         };
         self.shared().stats.input_bytes.add(read_total as u64);
         if read_total > 0 {
             let total = &connection.client.shared.input_total;
             total.store(total.load(Ordering::Relaxed) + read_total as u64, Ordering::Relaxed);
         }
+        // First, because whoever has read the reply may look at what it has changed.
+        connection.client.publish();
         if result.is_ok() {
             self.write_out(connection)?;
+        } else if connection.output.capacity() > READ_BYTES {
+            // What is not written is not kept.
+            connection.output = Vec::with_capacity(READ_BYTES);
         }
         self.take_back(connection);
         connection.publish();
@@ -313,6 +330,9 @@ impl Worker {
                 if connection.client.flags.contains(ClientFlags::CLOSE_AFTER_REPLY) {
                     return Ok(());
                 }
+                if connection.output.len() > OUTPUT_BYTES_UNLIMITED {
+                    self.check_hard_output_limit(connection)?;
+                }
                 if connection.output.len() > OUTPUT_BYTES_BEFORE_WRITE {
                     self.write_out(connection)?;
                 }
@@ -384,6 +404,26 @@ impl Worker {
         self.check_output_limit(connection)
     }
 
+    /// A reply over the hard limit closes the connection before anything of it is written, as in Redis.
+    #[cold]
+    fn check_hard_output_limit(&self, connection: &Connection) -> Result<(), End> {
+        let hard_bytes = self.server.config.output_buffer_limit(ClientClass::Normal).hard_bytes;
+        if hard_bytes == 0 || connection.pending_output() as u64 <= hard_bytes {
+            return Ok(());
+        }
+        self.close_for_output(connection)
+    }
+
+    fn close_for_output(&self, connection: &Connection) -> Result<(), End> {
+        tracing::warn!(
+            client = connection.client.id(),
+            pending_bytes = connection.pending_output(),
+            "closing a client that does not read its replies (client-output-buffer-limit)"
+        );
+        self.shared().stats.output_limit_disconnections.add(1);
+        Err(End::Closed)
+    }
+
     fn check_output_limit(&mut self, connection: &mut Connection) -> Result<(), End> {
         let pending = connection.pending_output() as u64;
         let limit = self.server.config.output_buffer_limit(ClientClass::Normal);
@@ -396,14 +436,9 @@ impl Worker {
         if !over_soft {
             connection.over_soft_limit_since_ms = None;
         }
-        if soft_reached || (limit.hard_bytes > 0 && pending > limit.hard_bytes) {
-            tracing::warn!(
-                client = connection.client.id(),
-                pending_bytes = pending,
-                "closing a client that does not read its replies (client-output-buffer-limit)"
-            );
-            self.shared().stats.output_limit_disconnections.add(1);
-            return Err(End::Closed);
+        let unknown = !connection.client.authenticated && pending > UNAUTHENTICATED_OUTPUT_BYTES_MAX;
+        if unknown || soft_reached || (limit.hard_bytes > 0 && pending > limit.hard_bytes) {
+            return self.close_for_output(connection);
         }
         Ok(())
     }
@@ -516,7 +551,8 @@ impl Worker {
         let mut writer = Reply::new(&mut reply, protocol);
         if error {
             let text = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
-            count_error(&self.server, &self.server.workers[self.index], text);
+            count_error(&self.server, self.shared(), text);
+            park::count_failed(self.shared(), &waiter);
             writer.error(text);
         } else {
             park::timeout_reply(&waiter, &mut writer);
