@@ -1,9 +1,10 @@
 //! `cargo xtask conformance`: the Redis 7.0.15 test suite as a judge.
 //!
-//! `suite` runs one file, `output` reads what it prints, `reference` holds what a real Redis gives,
-//! `report` holds what we committed to. This module compares the four.
+//! `suite` runs one file, `output` reads what it prints, `replay` proves that its changes are effects, `reference`
+//! holds what a real Redis gives, `report` holds what we committed to. This module compares them.
 mod output;
 mod reference;
+mod replay;
 mod report;
 mod suite;
 
@@ -243,7 +244,7 @@ fn judge(options: &Options, suite: &Suite) -> Result<Summary> {
             summary.failed += found.len();
             complaints.extend(found.iter().map(|loss| format!("{file} ({}): {loss}", mode.name())));
         } else {
-            summary.failed += not_passed(&best, theirs).len();
+            summary.failed += not_passed(&best, theirs).len() + usize::from(best.unfaithful.is_some());
         }
         missing.entry(file.to_owned()).or_default().extend(not_passed(&best, theirs));
         table.set(file, mode, Figures { ok: best.ok.len(), err: best.failed.len(), ignored: best.ignored });
@@ -321,6 +322,7 @@ fn losses(
         .into_iter()
         .filter(|name| list.reason(file, name).is_none_or(|reason| reason == UNEXPLAINED))
         .collect();
+    found.extend(ours.unfaithful.iter().map(|fault| format!("replayed effects: {fault}")));
     if let Some(committed) = table.get(file, mode)
         && ours.ok.len() < committed.ok
         && found.is_empty()
@@ -348,6 +350,9 @@ fn describe(ours: &Outcome, theirs: Option<&ReferenceRun>) -> String {
     let mut text = format!("{}{of} ok, {} err, {} ignored", ours.ok.len(), ours.failed.len(), ours.ignored);
     if let Some(reason) = &ours.broken_off {
         text.push_str(&format!(", broken off: {reason}"));
+    }
+    if let Some(fault) = &ours.unfaithful {
+        text.push_str(&format!("\n    replayed effects: {fault}"));
     }
     for failed in &ours.failed {
         text.push_str(&format!("\n    err  {}\n           {:.200}", failed.name, failed.detail));

@@ -15,6 +15,8 @@ pub(crate) struct Outcome {
     pub(crate) ignored: usize,
     /// Why the file did not run to its end.
     pub(crate) broken_off: Option<String>,
+    /// How the recorded effects of the run differ from what it did.
+    pub(crate) unfaithful: Option<String>,
 }
 
 /// One failed test.

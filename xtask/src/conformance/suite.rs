@@ -16,6 +16,7 @@ use anyhow::{Context, Result, ensure};
 use swytch_bench::server::{Program, Server};
 
 use super::output::{self, Outcome};
+use super::replay::Recording;
 use crate::workspace::{find_program, output_of, target_directory};
 
 /// Tests with these tags are left out everywhere: the slow ones for time, replication because it is measured apart.
@@ -112,6 +113,10 @@ impl Suite {
             Mode::External => Some(Server::start(&self.program, &EXTERNAL_DIRECTIVES, None)?),
             Mode::Own => None,
         };
+        let recording = match &server {
+            Some(server) if self.program.is_swytch() => Some(Recording::begin(server, &self.directory)?),
+            _ => None,
+        };
         command.args(["--baseport", &base_port().to_string(), "--portcount", "100"]);
         if let Some(server) = &server {
             command.args(["--host", "127.0.0.1", "--port", &server.port().to_string()]);
@@ -125,6 +130,9 @@ impl Suite {
         if let Some(server) = &mut server {
             if !server.is_running() {
                 outcome.broken_off = Some("the server ended during the run".to_owned());
+            } else if let Some(recording) = recording {
+                let proof = recording.prove(server, &self.program, &EXTERNAL_DIRECTIVES);
+                outcome.unfaithful = proof.err().map(|error| format!("{error:#}"));
             }
             log.push_str("\n--- end of the server's log\n");
             log.push_str(&server.log_tail(200));

@@ -5,6 +5,7 @@
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::net::TcpStream;
 use std::path::Path;
+use std::time::Duration;
 
 /// What came of a replay.
 #[derive(Debug, Default)]
@@ -17,6 +18,9 @@ pub struct Replayed {
     pub digest: String,
 }
 
+/// How long one command may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Errors kept.
 const ERRORS_MAX: usize = 20;
 
@@ -26,6 +30,8 @@ const ERRORS_MAX: usize = 20;
 /// When the file cannot be read or the connection fails.
 pub fn replay(file: &Path, port: u16) -> io::Result<Replayed> {
     let stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
     let mut replies = BufReader::new(stream.try_clone()?);
     let mut replayed = Replayed::default();
     let mut requests = BufWriter::new(stream);
