@@ -126,7 +126,7 @@ mod tests {
             ok: ok.iter().map(|&name| name.to_owned()).collect(),
             failed: vec![failed("bad")],
             ignored,
-            broken_off: None,
+            ..Outcome::default()
         };
         let mut reference = Reference::default();
         reference.set("unit/scan", Mode::External, &outcome(&["a", "a"], 3));
