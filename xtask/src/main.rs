@@ -6,6 +6,7 @@ mod arguments;
 mod benchmark;
 mod ci;
 mod clients;
+mod cluster;
 mod conformance;
 mod fuzz;
 mod licences;
@@ -44,6 +45,11 @@ Development commands of swytch.
       --smoke                       a small run that shows that everything works
       --update                      write docs/performance.md and docs/performance.svg
   cargo xtask fuzz TARGET|all [--seconds N]   a fuzz target for so long (default 60)
+  cargo xtask simulate [OPTION...]  whole clusters on virtual time; ends with an error if a promise is broken
+      --seeds N --from S            so many seeds (default 300), from this one (default 0)
+      --seed S                      one seed, with all that was found
+      --minutes M --keep-going      stop after so long; do not stop at the first broken promise
+      --mutants [NAME...]           for each seeded fault the first seed that notices it
   cargo xtask peers                 build Redis 8 and Valkey from Debian's sources
   cargo xtask style                 the rules of STYLE.md
   cargo xtask licences              the licences of all dependencies
@@ -86,6 +92,7 @@ fn dispatch(command: &str, mut arguments: Arguments) -> Result<()> {
             close(clients::run(server)?)
         }
         "conformance" => close(conformance::run(&conformance::Options::from_arguments(arguments)?)?),
+        "simulate" => cluster::simulate(arguments),
         "setup" => arguments.nothing_else().and_then(|()| setup::everything()),
         "help" | "--help" | "-h" => {
             print!("{HELP}");

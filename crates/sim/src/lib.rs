@@ -8,4 +8,5 @@
 //! two runs: a seed replays bit for bit.
 
 pub mod check;
+pub mod cluster;
 pub mod rng;

@@ -227,10 +227,10 @@ impl KeyLog {
         self.stream.join(&mine, &other.stream, theirs);
         join_registers(&mut self.registers, &mine, &other.registers, theirs);
         self.last_stamp = self.last_stamp.max(other.last_stamp);
-        if let Some((stamp, state)) = &other.whole {
-            if self.whole.as_ref().is_none_or(|(own, _)| own < stamp) {
-                self.whole = Some((*stamp, state.clone()));
-            }
+        if let Some((stamp, state)) = &other.whole
+            && self.whole.as_ref().is_none_or(|(own, _)| own < stamp)
+        {
+            self.whole = Some((*stamp, state.clone()));
         }
         self.context.join(theirs);
     }
@@ -250,10 +250,10 @@ impl KeyLog {
             let of_base = base_value.filter(|value| value.kind() == kind);
             // The list needs the positions of the base also where all of them are gone: others hang on them.
             let of_base = if kind == Kind::List { base.map(|object| &object.value) } else { of_base };
-            if let Some(value) = self.render_kind(kind, of_base, &mut losses) {
-                if !value.is_vanished() {
-                    candidates.push((self.created(kind), value));
-                }
+            if let Some(value) = self.render_kind(kind, of_base, &mut losses)
+                && !value.is_vanished()
+            {
+                candidates.push((self.created(kind), value));
             }
         }
         losses.type_clashes = candidates.len().saturating_sub(1) as u64;

@@ -196,13 +196,13 @@ fn serial_executions_pass_and_a_truncated_read_is_caught() {
         // One read loses its tail by more than what is concurrent with it.
         let victim = 50 + rng.below(10) as usize;
         for access in &mut history[victim].accesses {
-            if let Access::Read { seen: Some(seen), .. } = access {
-                if seen.len() > 8 {
-                    seen.truncate(1);
-                    tried += 1;
-                    caught += u32::from(check(&history).is_err());
-                    break;
-                }
+            if let Access::Read { seen: Some(seen), .. } = access
+                && seen.len() > 8
+            {
+                seen.truncate(1);
+                tried += 1;
+                caught += u32::from(check(&history).is_err());
+                break;
             }
         }
     }

@@ -1,0 +1,162 @@
+//! Plays seeds of the cluster simulator and judges them.
+//!
+//! ```text
+//! simulate [--seeds N] [--from S]     N seeds from S (default 300 from 0); ends with 1 if a promise is broken
+//! simulate --seed S [--key K]         one seed, with all that was found; with all that happened to key number K
+//! simulate --mutants [NAME...] [--seeds N]   for each seeded fault the first seed that notices it
+//! simulate ... --minutes M            stop after so long
+//! simulate ... --keep-going           do not stop at the first broken promise
+//! ```
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use swytch_cluster::Mutant;
+use swytch_sim::cluster::{Coverage, Outcome, Profile, run_profile, try_run};
+
+struct Options {
+    seeds: u64,
+    from: u64,
+    one: Option<u64>,
+    key: Option<usize>,
+    mutants: Option<Vec<Mutant>>,
+    limit: Duration,
+    keep_going: bool,
+}
+
+fn main() -> ExitCode {
+    let options = match parse(std::env::args().skip(1)) {
+        Ok(options) => options,
+        Err(message) => {
+            eprintln!("simulate: {message}");
+            return ExitCode::from(2);
+        }
+    };
+    let good = match (&options.one, &options.mutants) {
+        (Some(seed), mutants) => {
+            one(*seed, mutants.as_ref().and_then(|mutants| mutants.first().copied()), options.key)
+        }
+        (None, Some(mutants)) => kill(&options, mutants),
+        (None, None) => campaign(&options),
+    };
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String> {
+    let mut options = Options {
+        seeds: 300,
+        from: 0,
+        one: None,
+        key: None,
+        mutants: None,
+        limit: Duration::MAX,
+        keep_going: false,
+    };
+    while let Some(argument) = arguments.next() {
+        let mut number = || {
+            let text = arguments.next().ok_or(format!("{argument} needs a number"))?;
+            text.parse::<u64>().map_err(|error| format!("{argument} {text}: {error}"))
+        };
+        match argument.as_str() {
+            "--seeds" => options.seeds = number()?,
+            "--from" => options.from = number()?,
+            "--seed" => options.one = Some(number()?),
+            "--key" => options.key = Some(number()? as usize),
+            "--minutes" => options.limit = Duration::from_secs(60 * number()?),
+            "--keep-going" => options.keep_going = true,
+            "--mutants" => options.mutants = Some(Vec::new()),
+            name => {
+                let mutant = Mutant::ALL.into_iter().find(|mutant| format!("{mutant:?}") == name);
+                match (&mut options.mutants, mutant) {
+                    (Some(mutants), Some(mutant)) => mutants.push(mutant),
+                    _ => return Err(format!("unknown argument {name}")),
+                }
+            }
+        }
+    }
+    Ok(options)
+}
+
+fn one(seed: u64, mutant: Option<Mutant>, key: Option<usize>) -> bool {
+    let outcome = match key {
+        Some(_) => run_profile(Profile::of_seed(seed), mutant, key),
+        None => try_run(seed, mutant),
+    };
+    report(&outcome);
+    println!(
+        "seed {seed}: {} operations, {} events, trace {:016x}",
+        outcome.operations, outcome.events, outcome.trace
+    );
+    outcome.violations.is_empty()
+}
+
+fn report(outcome: &Outcome) {
+    for violation in &outcome.violations {
+        println!("seed {}: {violation}", outcome.seed);
+    }
+}
+
+fn campaign(options: &Options) -> bool {
+    let start = Instant::now();
+    let (mut seeds, mut operations, mut events, mut bad) = (0u64, 0u64, 0u64, Vec::new());
+    let mut coverage = Coverage::default();
+    for seed in options.from..options.from.saturating_add(options.seeds) {
+        if start.elapsed() > options.limit {
+            break;
+        }
+        let outcome = try_run(seed, None);
+        report(&outcome);
+        seeds += 1;
+        operations += outcome.operations;
+        events += outcome.events;
+        coverage.add(&outcome.coverage);
+        if !outcome.violations.is_empty() {
+            bad.push(seed);
+            if !options.keep_going {
+                break;
+            }
+        }
+    }
+    println!("seeds {seeds} (from {}), operations {operations}, events {events}", options.from);
+    println!("seconds {:.0}", start.elapsed().as_secs_f64());
+    println!("seeds with a broken promise: {} {:?}", bad.len(), &bad[..bad.len().min(50)]);
+    print_coverage(&coverage);
+    bad.is_empty()
+}
+
+fn print_coverage(coverage: &Coverage) {
+    let line = |name: &str, count: u64| println!("  {name:<20} {count}");
+    println!("messages delivered:");
+    coverage.messages.iter().for_each(|(name, count)| line(name, *count));
+    println!("rules used:");
+    coverage.rules.iter().for_each(|(name, count)| line(name, *count));
+    println!("never seen: {:?}", coverage.missing());
+}
+
+fn kill(options: &Options, chosen: &[Mutant]) -> bool {
+    let all = if chosen.is_empty() { Mutant::ALL.to_vec() } else { chosen.to_vec() };
+    let mut survivors = Vec::new();
+    for mutant in all {
+        let start = Instant::now();
+        let mut killed = None;
+        for seed in options.from..options.from.saturating_add(options.seeds) {
+            if start.elapsed() > options.limit {
+                break;
+            }
+            let outcome = try_run(seed, Some(mutant));
+            if let Some(violation) = outcome.violations.first() {
+                killed = Some((seed, violation.kind));
+                break;
+            }
+        }
+        match killed {
+            Some((seed, kind)) => println!("| {mutant:?} | seed {seed} | {kind} |"),
+            None => {
+                println!("| {mutant:?} | survived | |");
+                survivors.push(mutant);
+            }
+        }
+    }
+    println!("survivors: {survivors:?}");
+    survivors.is_empty()
+}

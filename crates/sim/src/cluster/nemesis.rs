@@ -1,0 +1,246 @@
+//! Faults: cuts of all shapes, crashes (at any moment, and at chosen protocol points), pauses, clock jumps,
+//! departures, evictions, flushes; and the end of all faults.
+
+use std::collections::BTreeMap;
+
+use swytch_cluster::{Input, Message};
+
+use super::coverage;
+use super::world::{Event, World};
+use crate::rng::Rng;
+
+/// Messages around which a crash is most telling.
+const CRASH_POINTS: &[&str] = &[
+    "Prep",
+    "Ack",
+    "Commit",
+    "Decided",
+    "Abort",
+    "Inv",
+    "Val",
+    "Grant",
+    "GrantAck",
+    "Align",
+    "AlignAck",
+    "Create",
+    "SettleOrder",
+    "SettleState",
+    "ForkLog",
+    "ForkMerged",
+    "RegroupState",
+    "Promise",
+    "Propose",
+    "Accept",
+    "Install",
+    "MayDrop",
+    "Dropped",
+    "Join",
+    "Close",
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Fault {
+    Cut,
+    Crash,
+    Pause,
+    ClockJump,
+    Leave,
+    Evict,
+    Flush,
+}
+
+/// The state of all faults.
+pub(super) struct Nemesis {
+    pub(super) rng: Rng,
+    faults: Vec<(Fault, u64)>,
+    /// Directed links that are cut, by the number of the cut.
+    cuts: BTreeMap<u64, Vec<(usize, usize)>>,
+    next_cut: u64,
+    crash_point: &'static str,
+}
+
+impl Nemesis {
+    pub(super) fn new(mut rng: Rng) -> Self {
+        let crash_point = rng.pick(CRASH_POINTS);
+        Self { rng, faults: Vec::new(), cuts: BTreeMap::new(), next_cut: 0, crash_point }
+    }
+
+    /// Schedules the first strike of each kind of fault.
+    pub(super) fn plan(world: &mut World, start_us: u64) {
+        let faults = world.profile.faults;
+        let all = [
+            (Fault::Cut, faults.cut_every_ms),
+            (Fault::Crash, faults.crash_every_ms),
+            (Fault::Pause, faults.pause_every_ms),
+            (Fault::ClockJump, faults.clock_jump_every_ms),
+            (Fault::Leave, faults.leave_every_ms),
+            (Fault::Evict, faults.evict_every_ms),
+            (Fault::Flush, faults.flush_every_ms),
+        ];
+        for (fault, every_ms) in all.into_iter().filter(|(_, every_ms)| *every_ms > 0) {
+            let number = world.nemesis.faults.len();
+            world.nemesis.faults.push((fault, every_ms));
+            let first = world.nemesis.rng.below(every_ms * 1_000);
+            world.at(start_us + first, Event::Nemesis { number });
+        }
+    }
+
+    pub(super) fn is_cut(&self, from: usize, to: usize) -> bool {
+        self.cuts.values().any(|links| links.contains(&(from, to)))
+    }
+
+    pub(super) fn mend(&mut self, cut: u64) {
+        self.cuts.remove(&cut);
+    }
+
+    /// One fault happens, and the next of its kind is scheduled.
+    pub(super) fn strike(world: &mut World, number: usize) {
+        if world.healing {
+            return;
+        }
+        let (fault, every_ms) = world.nemesis.faults[number];
+        world.note(("fault", number));
+        world.tell(|| format!("fault {fault:?}"));
+        match fault {
+            Fault::Cut => Self::cut(world),
+            Fault::Crash => Self::crash(world),
+            Fault::Pause => Self::pause(world),
+            Fault::ClockJump => {
+                let host = world.nemesis.rng.below(world.hosts.len() as u64) as usize;
+                world.hosts[host].wall_offset_ms = world.nemesis.rng.below(120_000) as i64 - 60_000;
+            }
+            Fault::Leave => Self::leave(world),
+            Fault::Evict => {
+                if let Some(host) = Self::some_host(world) {
+                    let keys = world.hosts[host].node.as_ref().map(|node| node.keys()).unwrap_or_default();
+                    if !keys.is_empty() {
+                        let key = world.nemesis.rng.pick(&keys).clone();
+                        world.input(host, Input::Evict(key));
+                    }
+                }
+            }
+            Fault::Flush => world.flush(),
+        }
+        let next = every_ms * 1_000 / 2 + world.nemesis.rng.below(every_ms * 1_000);
+        world.after(next, Event::Nemesis { number });
+    }
+
+    /// All faults end; what is down comes back.
+    pub(super) fn heal(world: &mut World) {
+        world.healing = true;
+        world.nemesis.cuts.clear();
+        for host in 0..world.hosts.len() {
+            world.hosts[host].paused_until_us = 0;
+            if !world.is_up(host) {
+                let delay = world.rng.below(2_000_000);
+                world.after(delay, Event::Restart { host });
+            }
+        }
+    }
+
+    /// Whether the host crashes while it sends this.
+    pub(super) fn crashes_at(world: &mut World, host: usize, message: &Message) -> bool {
+        let permille = world.profile.faults.crash_at_message_permille;
+        permille > 0
+            && !world.healing
+            && coverage::name(message) == world.nemesis.crash_point
+            && world.nemesis.rng.below(1_000) < permille
+            && world.is_up(host)
+            && Self::may_crash(world, host)
+    }
+
+    /// A base of which less than half survives cannot be continued by anyone (nobody could tell whether another half
+    /// goes on somewhere): the design leaves that to the operator, so it does not happen here.
+    fn may_crash(world: &World, host: usize) -> bool {
+        let nodes =
+            world.hosts.iter().enumerate().filter_map(|(index, state)| Some((index, state.node.as_ref()?)));
+        let nodes: Vec<_> = nodes.collect();
+        let bases = nodes.iter().flat_map(|(_, node)| [node.accepted_base(), &node.view().base]);
+        let mut kept = bases.filter(|base| !base.members.is_empty()).all(|base| {
+            let alive = nodes
+                .iter()
+                .filter(|(index, node)| *index != host && base.has(node.config().id, node.incarnation()))
+                .count();
+            alive * 2 >= base.members.len()
+        });
+        kept &= nodes.len() > 1;
+        kept
+    }
+
+    fn some_host(world: &mut World) -> Option<usize> {
+        let up = world.up_hosts();
+        (!up.is_empty()).then(|| *world.nemesis.rng.pick(&up))
+    }
+
+    fn crash(world: &mut World) {
+        if let Some(host) = Self::some_host(world)
+            && Self::may_crash(world, host)
+        {
+            world.crash(host);
+        }
+    }
+
+    fn pause(world: &mut World) {
+        if let Some(host) = Self::some_host(world) {
+            let length = world.nemesis.rng.between(200_000, 15_000_000);
+            world.hosts[host].paused_until_us = world.now_us + length;
+            world.after(length, Event::Resume { host });
+        }
+    }
+
+    fn leave(world: &mut World) {
+        if world.up_hosts().len() > 2
+            && let Some(host) = Self::some_host(world)
+        {
+            world.hosts[host].leaving = true;
+            world.continue_leaving(host);
+        }
+    }
+
+    fn cut(world: &mut World) {
+        let hosts = world.hosts.len();
+        let rng = &mut world.nemesis.rng;
+        let mut order: Vec<usize> = (0..hosts).collect();
+        rng.shuffle(&mut order);
+        let both = |a: usize, b: usize| [(a, b), (b, a)];
+        let links: Vec<(usize, usize)> = match rng.below(6) {
+            // Two sides.
+            0 | 1 => {
+                let split = rng.between(1, hosts as u64 - 1) as usize;
+                let (left, right) = order.split_at(split);
+                left.iter().flat_map(|&a| right.iter().flat_map(move |&b| both(a, b))).collect()
+            }
+            // One host alone.
+            2 => order[1..].iter().flat_map(|&other| both(order[0], other)).collect(),
+            // One direction between two sides.
+            3 => {
+                let split = rng.between(1, hosts as u64 - 1) as usize;
+                let (left, right) = order.split_at(split);
+                left.iter().flat_map(|&a| right.iter().map(move |&b| (a, b))).collect()
+            }
+            // One link: the views must become cliques.
+            4 => both(order[0], order[1]).to_vec(),
+            // Three sides.
+            _ => {
+                let side: Vec<u64> = (0..hosts).map(|_| rng.below(3)).collect();
+                (0..hosts)
+                    .flat_map(|a| (0..hosts).map(move |b| (a, b)))
+                    .filter(|&(a, b)| side[a] != side[b])
+                    .collect()
+            }
+        };
+        let length_ms = match rng.below(if world.profile.faults.long_cuts { 4 } else { 3 }) {
+            // Flapping: shorter than the suspicion, again and again.
+            0 => rng.between(100, 1_800),
+            1 => rng.between(1_800, 9_000),
+            2 => rng.between(9_000, 29_000),
+            // Longer than the expiry, also on a slow clock.
+            _ => rng.between(33_000, 75_000),
+        };
+        world.nemesis.next_cut += 1;
+        let cut = world.nemesis.next_cut;
+        world.tell(|| format!("cut {cut} for {length_ms} ms: {links:?}"));
+        world.nemesis.cuts.insert(cut, links);
+        world.after(length_ms * 1_000, Event::Mend { cut });
+    }
+}

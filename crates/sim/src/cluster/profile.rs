@@ -1,0 +1,168 @@
+//! What one seed plays: the size of the cluster, the network, the faults, the keys.
+
+use swytch_cluster::{Key, Timers};
+
+use crate::rng::Rng;
+
+/// What a key is used for, which decides how it is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum KeyUse {
+    /// A register written and read by operations of class X: linearizable in every situation.
+    DecidedRegister,
+    /// A list in transactions over several keys, class X: strictly serializable in every situation.
+    Transactional,
+    /// Pushes of class W, pops of class X, some of them blocking: exactly once.
+    Queue,
+    /// INCR, class W: no acknowledged increment is lost.
+    Counter,
+    /// A set that only grows, class W: nothing is lost, sessions do not go backwards.
+    GrowingSet,
+    /// SET and GET, class W and reads: linearizable while connected, convergent always.
+    Register,
+    /// A set with a deadline: gone in the end.
+    Expiring,
+}
+
+/// A key of the run.
+#[derive(Clone, Debug)]
+pub struct PlannedKey {
+    /// Its name.
+    pub key: Key,
+    /// Its use.
+    pub used_as: KeyUse,
+}
+
+/// Everything a seed decides before the run starts.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    /// The seed.
+    pub seed: u64,
+    /// Hosts, 2 to 9.
+    pub hosts: usize,
+    /// Hosts that are there from the start; the others join later.
+    pub initial: usize,
+    /// The first view is installed in all initial hosts, or they find each other.
+    pub formed: bool,
+    /// Clients.
+    pub clients: usize,
+    /// Operations after which clients stop.
+    pub operations_max: u64,
+    /// The keys.
+    pub keys: Vec<PlannedKey>,
+    /// Shortest and longest delay of a message, in microseconds.
+    pub delay_us: (u64, u64),
+    /// Messages lost, of 1000.
+    pub loss_permille: u64,
+    /// Messages doubled, of 1000.
+    pub duplicate_permille: u64,
+    /// Messages between two hosts may overtake each other.
+    pub reorder: bool,
+    /// Length of the disturbed part, in milliseconds.
+    pub disturbed_ms: u64,
+    /// Kinds of faults.
+    pub faults: Faults,
+    /// Clock rates differ by up to a factor of 3 (else by a few percent).
+    pub drift: bool,
+    /// Timers of the nodes.
+    pub timers: Timers,
+}
+
+/// Which faults may happen, each with its mean interval in milliseconds (0: never).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Faults {
+    /// Cuts: partitions, one-way cuts, isolated hosts, flapping.
+    pub cut_every_ms: u64,
+    /// Cuts may last longer than the expiry.
+    pub long_cuts: bool,
+    /// Crashes at any moment.
+    pub crash_every_ms: u64,
+    /// Crashes while a message of a chosen kind is sent, in 1000 such messages.
+    pub crash_at_message_permille: u64,
+    /// Hosts that stand still for a while.
+    pub pause_every_ms: u64,
+    /// Wall clocks that jump.
+    pub clock_jump_every_ms: u64,
+    /// Clean departures.
+    pub leave_every_ms: u64,
+    /// Evictions of copies.
+    pub evict_every_ms: u64,
+    /// FLUSHALLs.
+    pub flush_every_ms: u64,
+}
+
+impl Faults {
+    /// Nothing that could change a view.
+    pub fn is_calm(&self) -> bool {
+        let Self { evict_every_ms, flush_every_ms, clock_jump_every_ms, long_cuts, .. } = *self;
+        *self == Self { evict_every_ms, flush_every_ms, clock_jump_every_ms, long_cuts, ..Self::default() }
+    }
+}
+
+impl Profile {
+    /// The profile of a seed.
+    pub fn of_seed(seed: u64) -> Self {
+        let rng = &mut Rng::new(seed);
+        let hosts_max = if rng.chance(1, 3) { 9 } else { 5 };
+        let hosts = rng.between(2, hosts_max) as usize;
+        let initial = if rng.chance(1, 3) { rng.between(1, hosts as u64) as usize } else { hosts };
+        let calm = rng.chance(1, 6);
+        let drift = !calm && rng.chance(1, 2);
+        let mut faults = Faults::default();
+        if !calm {
+            let every = |rng: &mut Rng, low: u64, high: u64| {
+                if rng.chance(1, 2) { rng.between(low, high) } else { 0 }
+            };
+            faults.cut_every_ms = if rng.chance(4, 5) { rng.between(4_000, 40_000) } else { 0 };
+            faults.long_cuts = rng.chance(1, 2);
+            faults.crash_every_ms = every(rng, 10_000, 60_000);
+            faults.crash_at_message_permille = if rng.chance(1, 3) { rng.between(1, 20) } else { 0 };
+            faults.pause_every_ms = if rng.chance(1, 4) { rng.between(8_000, 40_000) } else { 0 };
+            faults.leave_every_ms = if rng.chance(1, 6) { rng.between(30_000, 90_000) } else { 0 };
+        }
+        faults.clock_jump_every_ms = if rng.chance(1, 3) { rng.between(5_000, 30_000) } else { 0 };
+        faults.evict_every_ms = if rng.chance(1, 5) { rng.between(500, 5_000) } else { 0 };
+        faults.flush_every_ms = if rng.chance(1, 12) { rng.between(15_000, 40_000) } else { 0 };
+        let slow = rng.chance(1, 4);
+        Self {
+            seed,
+            hosts,
+            initial,
+            formed: initial == hosts && rng.chance(1, 2),
+            clients: rng.between(3, 12) as usize,
+            operations_max: rng.between(200, 1500),
+            keys: keys(rng),
+            delay_us: (
+                rng.between(50, 1_000),
+                if slow { rng.between(20_000, 150_000) } else { rng.between(1_000, 20_000) },
+            ),
+            loss_permille: if rng.chance(1, 2) {
+                0
+            } else if calm {
+                rng.between(1, 10)
+            } else {
+                rng.between(1, 60)
+            },
+            duplicate_permille: if rng.chance(1, 2) { 0 } else { rng.between(1, 60) },
+            reorder: rng.chance(1, 2),
+            disturbed_ms: if calm { 20_000 } else { rng.between(20_000, 120_000) },
+            faults,
+            drift,
+            timers: Timers::default(),
+        }
+    }
+}
+
+fn keys(rng: &mut Rng) -> Vec<PlannedKey> {
+    use KeyUse::{Counter, DecidedRegister, Expiring, GrowingSet, Queue, Register, Transactional};
+    let mut uses = vec![DecidedRegister, Transactional, Transactional, Queue, Counter, GrowingSet];
+    if rng.chance(1, 2) {
+        uses.extend([DecidedRegister, Transactional, Register, Expiring]);
+    }
+    uses.into_iter()
+        .enumerate()
+        .map(|(index, used_as)| PlannedKey {
+            key: Key::new(format!("{used_as:?}-{index}-{}", rng.below(1 << 20)).as_bytes()),
+            used_as,
+        })
+        .collect()
+}

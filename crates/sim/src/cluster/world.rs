@@ -1,0 +1,640 @@
+//! The event loop: virtual time, hosts with their clocks, the network, and what is observed on the way.
+//!
+//! Invariants: events are handled in the order of (time, number); every random choice comes from generators forked
+//! from the seed in a fixed order; nothing iterates over an unordered container.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{Hash, Hasher};
+
+use swytch_cluster::{
+    Action, Config, Envelope, Evicted, Incarnation, Input, Key, Message, Mutant, Node, NodeId, NodeSet, Time,
+    ViewId,
+};
+
+use super::clients::{Client, Record};
+use super::coverage::{self, Coverage};
+use super::judge::Violation;
+use super::nemesis::Nemesis;
+use super::profile::{KeyUse, Profile};
+use super::values::{Payloads, SimValues};
+use crate::check::convergence::Digest;
+use crate::rng::Rng;
+
+/// The wall clock at the start of every run, in milliseconds since the epoch.
+pub const WALL_START_MS: u64 = 1_700_000_000_000;
+/// Quiet time before faults begin.
+const SETTLE_MS: u64 = 3_000;
+/// Quiet time after the faults, before the last reads.
+const HEAL_MS: u64 = 15_000;
+/// Time for the last answers after the clients have stopped asking: more than any node takes to answer.
+const CLOSE_MS: u64 = 12_000;
+/// The last reads must succeed within this time after that.
+const FINAL_MS: u64 = 200_000;
+/// Interval of the observer.
+const OBSERVE_MS: u64 = 500;
+/// A run with more events than this has lost itself.
+const EVENTS_MAX: u64 = 20_000_000;
+
+/// Something that is going to happen.
+#[derive(Clone, Debug)]
+pub(super) enum Event {
+    Start { host: usize },
+    Tick { host: usize, life: u32 },
+    Deliver(Box<Envelope>),
+    Client { client: usize, turn: u64 },
+    Nemesis { number: usize },
+    Restart { host: usize },
+    Mend { cut: u64 },
+    Resume { host: usize },
+    Observe,
+    Heal,
+    Close,
+    Final,
+    End,
+}
+
+/// A machine: at most one life of a node at a time, and two clocks.
+pub(super) struct Host {
+    pub(super) node: Option<Node<SimValues>>,
+    pub(super) life: u32,
+    /// Speed of the monotonic clock, of 1000.
+    pub(super) rate_permille: u64,
+    pub(super) wall_offset_ms: i64,
+    pub(super) started_us: u64,
+    pub(super) paused_until_us: u64,
+    pub(super) leaving: bool,
+    pub(super) left: bool,
+    view: ViewId,
+}
+
+/// A cluster being played.
+pub struct World {
+    /// What is played.
+    pub profile: Profile,
+    /// What the clients did.
+    pub history: Vec<Record>,
+    /// Events handled.
+    pub events: u64,
+    /// Keys of which every copy was lost in a way the design allows, by index.
+    pub tainted: BTreeSet<usize>,
+    /// Keys of which acknowledged mergeable writes may be gone, by index.
+    pub lenient: BTreeSet<usize>,
+    /// Elements that died with every host that had them.
+    pub excused: BTreeSet<(usize, u64)>,
+    /// Copies given up by eviction: (event, host, key index). A session on that host cannot rely on them any more.
+    pub dropped: Vec<(u64, usize, usize)>,
+    /// Promises seen to be broken while the run was going on.
+    pub observed: Vec<Violation>,
+    /// A view changed after the first quiet time.
+    pub disturbed: bool,
+    /// The last reads, by key index.
+    pub last_reads: BTreeMap<usize, usize>,
+    /// Print everything that concerns this key (by index), and every fault and view.
+    pub watch: Option<usize>,
+    pub(super) hosts: Vec<Host>,
+    pub(super) clients: Vec<Client>,
+    pub(super) nemesis: Nemesis,
+    pub(super) payloads: Payloads,
+    pub(super) now_us: u64,
+    pub(super) rng: Rng,
+    pub(super) workload: Rng,
+    pub(super) healing: bool,
+    pub(super) closing: bool,
+    pub(super) finishing: bool,
+    pub(super) tickets: BTreeMap<u64, usize>,
+    /// Keys created while a host that holds them was out of reach: key index and that host's life.
+    doubts: Vec<(usize, NodeId, Incarnation)>,
+    mutant: Option<Mutant>,
+    queue: BTreeMap<(u64, u64), Event>,
+    next_event: u64,
+    ended: bool,
+    last_delivery: BTreeMap<(usize, usize), u64>,
+    coverage: Coverage,
+    trace: Digest,
+}
+
+impl World {
+    /// A world before its first event.
+    pub fn new(profile: Profile, mutant: Option<Mutant>) -> Self {
+        let mut root = Rng::new(profile.seed ^ 0x5EED);
+        let (rng, workload, faults, mut clocks) = (root.fork(), root.fork(), root.fork(), root.fork());
+        let payloads = Payloads::default();
+        let hosts = (0..profile.hosts)
+            .map(|_| Host {
+                node: None,
+                life: 0,
+                rate_permille: if profile.drift {
+                    clocks.between(578, 1_730)
+                } else {
+                    clocks.between(990, 1_010)
+                },
+                wall_offset_ms: clocks.below(200) as i64 - 100,
+                started_us: 0,
+                paused_until_us: 0,
+                leaving: false,
+                left: false,
+                view: ViewId::default(),
+            })
+            .collect();
+        let mut world = Self {
+            history: Vec::new(),
+            events: 0,
+            tainted: BTreeSet::new(),
+            lenient: BTreeSet::new(),
+            excused: BTreeSet::new(),
+            dropped: Vec::new(),
+            observed: Vec::new(),
+            disturbed: false,
+            last_reads: BTreeMap::new(),
+            watch: None,
+            hosts,
+            clients: (0..profile.clients).map(|index| Client::new(index as u32)).collect(),
+            nemesis: Nemesis::new(faults),
+            payloads,
+            now_us: 0,
+            rng,
+            workload,
+            healing: false,
+            closing: false,
+            finishing: false,
+            tickets: BTreeMap::new(),
+            doubts: Vec::new(),
+            mutant,
+            queue: BTreeMap::new(),
+            next_event: 0,
+            ended: false,
+            last_delivery: BTreeMap::new(),
+            coverage: Coverage::default(),
+            trace: Digest::default(),
+            profile,
+        };
+        world.plan();
+        world
+    }
+
+    fn plan(&mut self) {
+        for host in 0..self.profile.hosts {
+            let at = if host < self.profile.initial {
+                if self.profile.formed { 0 } else { self.rng.below(500_000) }
+            } else {
+                1_000 * self.rng.between(SETTLE_MS, SETTLE_MS + self.profile.disturbed_ms / 2)
+            };
+            self.at(at, Event::Start { host });
+        }
+        for client in 0..self.profile.clients {
+            let at = self.rng.between(200_000, 1_500_000);
+            self.at(at, Event::Client { client, turn: 0 });
+        }
+        Nemesis::plan(self, SETTLE_MS * 1_000);
+        let heal = (SETTLE_MS + self.profile.disturbed_ms) * 1_000;
+        self.at(heal, Event::Heal);
+        let close = heal + HEAL_MS * 1_000;
+        self.at(close, Event::Close);
+        self.at(close + CLOSE_MS * 1_000, Event::Final);
+        self.at(close + (CLOSE_MS + FINAL_MS) * 1_000, Event::End);
+        self.at(OBSERVE_MS * 1_000, Event::Observe);
+    }
+
+    /// Plays to the end.
+    pub fn play(&mut self) {
+        while !self.ended && self.events < EVENTS_MAX && self.observed.len() < 20 {
+            let Some(((at, _), event)) = self.queue.pop_first() else { break };
+            self.now_us = at;
+            self.events += 1;
+            self.note(at);
+            self.handle(event);
+        }
+        if self.events >= EVENTS_MAX {
+            self.violate("too many events", String::new());
+        }
+        for host in 0..self.hosts.len() {
+            self.collect_tally(host);
+        }
+    }
+
+    /// The digest of everything that happened so far.
+    pub fn trace(&self) -> u64 {
+        self.trace.finish()
+    }
+
+    /// What was exercised so far.
+    pub fn coverage(&self) -> Coverage {
+        self.coverage.clone()
+    }
+
+    /// Virtual milliseconds since the start.
+    pub fn now_ms(&self) -> u64 {
+        self.now_us / 1_000
+    }
+
+    pub(super) fn at(&mut self, at_us: u64, event: Event) {
+        self.next_event += 1;
+        self.queue.insert((at_us, self.next_event), event);
+    }
+
+    pub(super) fn after(&mut self, delay_us: u64, event: Event) {
+        self.at(self.now_us + delay_us, event);
+    }
+
+    pub(super) fn violate(&mut self, kind: &'static str, detail: String) {
+        let detail = format!("at {} ms: {detail}", self.now_ms());
+        self.observed.push(Violation { kind, detail });
+    }
+
+    pub(super) fn note(&mut self, what: impl Hash) {
+        what.hash(&mut self.trace);
+    }
+
+    /// Prints a line if a key is being watched.
+    pub(super) fn tell(&self, line: impl FnOnce() -> String) {
+        if self.watch.is_some() {
+            println!("{:>9.3} #{} {}", self.now_us as f64 / 1e6, self.events, line());
+        }
+    }
+
+    /// Prints a line if it is about the key being watched.
+    fn tell_of(&self, host: usize, line: impl FnOnce() -> String) {
+        let Some(index) = self.watch else { return };
+        let line = line();
+        let key = &self.profile.keys[index].key;
+        let mentioned = line.contains(&*String::from_utf8_lossy(key.bytes()));
+        let Some(node) = self.hosts[host].node.as_ref().filter(|_| mentioned) else { return };
+        self.tell(|| {
+            let copy = node.copy_of(key).map(|copy| {
+                format!(
+                    "{:?} stable {:?} of {:?} owns {}",
+                    copy.meta.version, copy.meta.stable, copy.meta.subscribers, copy.owns
+                )
+            });
+            format!(
+                "{line}\n              now {:?} {copy:?}",
+                node.values().object(key).map(|object| &object.value)
+            )
+        });
+    }
+
+    pub(super) fn is_up(&self, host: usize) -> bool {
+        self.hosts[host].node.is_some()
+    }
+
+    pub(super) fn up_hosts(&self) -> Vec<usize> {
+        (0..self.hosts.len()).filter(|&host| self.is_up(host)).collect()
+    }
+
+    pub(super) fn key_index(&self, key: &Key) -> Option<usize> {
+        self.profile.keys.iter().position(|planned| planned.key == *key)
+    }
+
+    fn time_of(&self, host: usize) -> Time {
+        let state = &self.hosts[host];
+        let elapsed_us = self.now_us.saturating_sub(state.started_us);
+        let wall = WALL_START_MS as i64 + (self.now_us / 1_000) as i64 + state.wall_offset_ms;
+        Time { mono_ms: elapsed_us * state.rate_permille / 1_000_000 + 1_000, wall_ms: wall as u64 }
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Start { host } | Event::Restart { host } => self.start(host),
+            Event::Tick { host, life } => self.tick(host, life),
+            Event::Deliver(envelope) => self.deliver(envelope),
+            Event::Client { client, turn } => self.client_turn(client, turn),
+            Event::Nemesis { number } => Nemesis::strike(self, number),
+            Event::Mend { cut } => self.nemesis.mend(cut),
+            Event::Resume { host } => self.note(("resume", host)),
+            Event::Observe => self.observe(),
+            Event::Heal => Nemesis::heal(self),
+            Event::Close => self.closing = true,
+            Event::Final => {
+                self.finishing = true;
+                self.start_last_reads();
+            }
+            Event::End => self.ended = true,
+        }
+    }
+
+    fn start(&mut self, host: usize) {
+        if self.is_up(host) || self.hosts[host].left {
+            return;
+        }
+        let now_us = self.now_us;
+        let state = &mut self.hosts[host];
+        state.life += 1;
+        state.started_us = now_us;
+        state.leaving = false;
+        let life = state.life;
+        let config = Config {
+            incarnation: Incarnation::of_life(life),
+            bootstrap: host == 0 && life == 1,
+            timers: self.profile.timers,
+            mutant: self.mutant,
+            ..Config::new(NodeId(host as u8))
+        };
+        let values = SimValues::new(self.payloads.clone());
+        let formed = self.profile.formed && life == 1 && host < self.profile.initial;
+        let node = if formed {
+            let members: NodeSet = (0..self.profile.initial).map(|member| NodeId(member as u8)).collect();
+            Node::in_view(config, values, members, self.time_of(host))
+        } else {
+            Node::new(config, values)
+        };
+        self.hosts[host].view = node.view().id;
+        self.hosts[host].node = Some(node);
+        self.note(("start", host, life));
+        self.tell(|| format!("host {host} starts life {life}"));
+        for peer in 0..self.hosts.len() {
+            if peer != host {
+                self.input(host, Input::Peer(NodeId(peer as u8)));
+            }
+        }
+        let phase = self.rng.below(50_000);
+        self.after(phase, Event::Tick { host, life });
+    }
+
+    fn tick(&mut self, host: usize, life: u32) {
+        if !self.is_up(host) || self.hosts[host].life != life {
+            return;
+        }
+        let state = &self.hosts[host];
+        if state.paused_until_us > self.now_us {
+            self.at(self.hosts[host].paused_until_us, Event::Tick { host, life });
+            return;
+        }
+        let interval_us = self.profile.timers.tick_ms * 1_000_000 / state.rate_permille;
+        self.input(host, Input::Tick);
+        self.after(interval_us.max(1_000), Event::Tick { host, life });
+    }
+
+    fn deliver(&mut self, envelope: Box<Envelope>) {
+        let to = usize::from(envelope.to.0);
+        if !self.is_up(to) {
+            return;
+        }
+        let paused = self.hosts[to].paused_until_us;
+        if paused > self.now_us {
+            self.at(paused, Event::Deliver(envelope));
+            return;
+        }
+        *self.coverage.messages.entry(coverage::name(&envelope.message)).or_default() += 1;
+        self.note((envelope.from, envelope.to, coverage::name(&envelope.message)));
+        let created = match &envelope.message {
+            Message::Create { key, .. } => Some(key.clone()),
+            _ => None,
+        };
+        let before = created.as_ref().and_then(|key| self.birth(to, key));
+        let line = self.watch.map(|_| {
+            format!("{:?} -> {:?} in {:?}: {:?}", envelope.from, envelope.to, envelope.view, envelope.message)
+        });
+        self.input(to, Input::Message(envelope));
+        if let Some(line) = line {
+            self.tell_of(to, || line);
+        }
+        if let Some(key) = created
+            && self.birth(to, &key) != before
+        {
+            self.observe_creation(to, &key);
+        }
+    }
+
+    fn birth(&self, host: usize, key: &Key) -> Option<swytch_cluster::FlightId> {
+        Some(self.hosts[host].node.as_ref()?.copy_of(key)?.meta.birth)
+    }
+
+    /// Hands an input to a node and does what it asks for.
+    pub(super) fn input(&mut self, host: usize, input: Input) {
+        let time = self.time_of(host);
+        let Some(node) = &mut self.hosts[host].node else { return };
+        let mut actions = Vec::new();
+        node.handle(time, input, &mut actions);
+        for action in actions {
+            match action {
+                Action::Send(envelope) => {
+                    if Nemesis::crashes_at(self, host, &envelope.message) {
+                        // Crashed before or after this message left; the rest of the actions died with the host.
+                        if self.rng.chance(1, 2) {
+                            self.send(host, envelope);
+                        }
+                        self.crash(host);
+                        return;
+                    }
+                    self.send(host, envelope);
+                }
+                Action::Reply { ticket, result } => self.reply(ticket, result),
+                Action::Wake { ticket } => self.wake(ticket),
+                Action::Evict { key, outcome } => self.evicted(host, &key, outcome),
+                Action::View { id, members } => {
+                    self.note((host, id, members));
+                    self.tell(|| format!("host {host} installs {id:?} {members:?}"));
+                    self.hosts[host].view = id;
+                    self.disturbed |= self.now_us > SETTLE_MS * 1_000;
+                    self.resolve_doubts(host);
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, from: usize, envelope: Box<Envelope>) {
+        let to = usize::from(envelope.to.0);
+        if to >= self.hosts.len() || self.nemesis.is_cut(from, to) {
+            return;
+        }
+        let lossy = !self.healing;
+        if lossy && self.rng.below(1_000) < self.profile.loss_permille {
+            return;
+        }
+        let copies = if lossy && self.rng.below(1_000) < self.profile.duplicate_permille { 2 } else { 1 };
+        for _ in 0..copies {
+            let (low, high) = self.profile.delay_us;
+            // Mostly near the lower end, as networks are; now and then far out.
+            let spread = self.rng.below(high - low + 1) * self.rng.below(1_000) / 1_000;
+            let mut at = self.now_us + low + spread;
+            if !self.profile.reorder {
+                let last = self.last_delivery.entry((from, to)).or_default();
+                at = at.max(*last + 1);
+                *last = at;
+            }
+            self.at(at, Event::Deliver(envelope.clone()));
+        }
+    }
+
+    /// Ends a life. What only this host had is gone, and nobody is to blame.
+    pub(super) fn crash(&mut self, host: usize) {
+        self.note(("crash", host));
+        self.tell(|| format!("host {host} crashes"));
+        self.collect_tally(host);
+        let Some(node) = self.hosts[host].node.take() else { return };
+        let stashed = node.unfinished().1 > 0;
+        for index in 0..self.profile.keys.len() {
+            let planned = &self.profile.keys[index];
+            if stashed {
+                self.lenient.insert(index);
+            }
+            let Some(copy) = node.copy_of(&planned.key) else { continue };
+            let Some(object) = node.values().object(&planned.key) else { continue };
+            let others: Vec<_> = self.hosts.iter().filter_map(|other| other.node.as_ref()).collect();
+            let heir = others.iter().any(|other| {
+                copy.meta.subscribers.contains(other.config().id)
+                    && other.copy_of(&planned.key).is_some_and(|theirs| theirs.meta.birth == copy.meta.birth)
+            });
+            let same = others.iter().any(|other| {
+                let version = other.copy_of(&planned.key).map(|theirs| theirs.meta.version);
+                version == Some(copy.meta.version) && other.values().object(&planned.key) == Some(object)
+            });
+            if !heir {
+                self.tainted.insert(index);
+            }
+            if !same {
+                let gone = super::judge::elements(object).into_iter().filter(|element| {
+                    !others.iter().any(|other| {
+                        let theirs = other.values().object(&planned.key);
+                        theirs.is_some_and(|theirs| super::judge::elements(theirs).contains(element))
+                    })
+                });
+                self.excused.extend(gone.map(|element| (index, element)));
+                if planned.used_as == KeyUse::Counter {
+                    self.lenient.insert(index);
+                }
+            }
+        }
+        let restart = self.rng.between(100_000, 12_000_000);
+        self.after(restart, Event::Restart { host });
+        self.disconnect(host);
+    }
+
+    fn collect_tally(&mut self, host: usize) {
+        if let Some(node) = &self.hosts[host].node {
+            self.coverage.add_tally(node.tally());
+        }
+    }
+
+    pub(super) fn leave(&mut self, host: usize) {
+        self.input(host, Input::Leave);
+        // Its last messages are on their way; then the machine is switched off.
+        self.collect_tally(host);
+        self.hosts[host].node = None;
+        self.hosts[host].left = true;
+        self.disconnect(host);
+    }
+
+    fn evicted(&mut self, host: usize, key: &Key, outcome: Evicted) {
+        self.note((host, key.hash64(), outcome));
+        if let Some(index) = self.key_index(key) {
+            if outcome == Evicted::Deleted {
+                self.tainted.insert(index);
+                self.lenient.insert(index);
+            }
+            self.dropped.push((self.events, host, index));
+        }
+        // A refused eviction is tried again by the observer.
+        if outcome != Evicted::Refused {
+            self.continue_leaving(host);
+        }
+    }
+
+    /// A host that leaves gives its copies up first, one after the other.
+    pub(super) fn continue_leaving(&mut self, host: usize) {
+        if !self.hosts[host].leaving {
+            return;
+        }
+        let Some(node) = &self.hosts[host].node else { return };
+        match node.keys().first().cloned() {
+            Some(key) => self.input(host, Input::Evict(key)),
+            None => self.leave(host),
+        }
+    }
+
+    /// A key was created: was that right, and what does it say about an older one?
+    fn observe_creation(&mut self, host: usize, key: &Key) {
+        let Some(index) = self.key_index(key) else { return };
+        let Some(node) = &self.hosts[host].node else { return };
+        let Some(copy) = node.copy_of(key) else { return };
+        let base = node.accepted_base().clone();
+        let mut found = Vec::new();
+        for other in self.hosts.iter().filter_map(|other| other.node.as_ref()) {
+            let holds = other.config().id != node.config().id
+                && other.values().object(key).is_some()
+                && other.copy_of(key).is_some_and(|theirs| theirs.meta.birth != copy.meta.birth);
+            if holds {
+                let (id, life) = (other.config().id, other.incarnation());
+                found.push((id, life, base.has(id, life), copy.meta.doubt.contains(id)));
+            }
+        }
+        for (id, life, in_base, in_doubt) in found {
+            if in_doubt {
+                self.doubts.push((index, id, life));
+            } else if in_base {
+                self.violate(
+                    "created although a member holds it",
+                    format!("{key:?} at host {host}, held by {id:?}"),
+                );
+            } else {
+                self.tainted.insert(index);
+                self.lenient.insert(index);
+            }
+        }
+    }
+
+    /// A holder that could not be asked when a key was created has been dropped from the base: its copy is a fork now.
+    fn resolve_doubts(&mut self, host: usize) {
+        let Some(node) = &self.hosts[host].node else { return };
+        let base = node.view().base.clone();
+        let (tainted, lenient) = (&mut self.tainted, &mut self.lenient);
+        self.doubts.retain(|(index, id, life)| {
+            let kept = base.has(*id, *life);
+            if !kept {
+                tainted.insert(*index);
+                lenient.insert(*index);
+            }
+            kept
+        });
+    }
+
+    /// Looks at the whole cluster at once, as no node can.
+    fn observe(&mut self) {
+        for index in 0..self.profile.keys.len() {
+            let key = self.profile.keys[index].key.clone();
+            let mut owners: BTreeMap<(ViewId, swytch_cluster::FlightId), usize> = BTreeMap::new();
+            let mut found = Vec::new();
+            for (host, state) in self.hosts.iter().enumerate() {
+                let Some(node) = &state.node else { continue };
+                let Some(copy) = node.copy_of(&key) else { continue };
+                if copy.owns
+                    && node.is_serving()
+                    && let Some(other) = owners.insert((node.view().id, copy.meta.birth), host)
+                {
+                    found.push(format!(
+                        "{key:?}: hosts {other} and {host} both own it in {:?}",
+                        node.view().id
+                    ));
+                }
+            }
+            for detail in found {
+                self.violate("two owners in one view", detail);
+            }
+        }
+        for host in self.up_hosts() {
+            let time = self.time_of(host);
+            let Some(node) = &self.hosts[host].node else { continue };
+            let due: Vec<Key> = node
+                .values()
+                .objects()
+                .filter(|(_, object)| object.deadline_ms.is_some_and(|deadline| deadline <= time.wall_ms))
+                .map(|(key, _)| key.clone())
+                .collect();
+            for key in due {
+                self.input(host, Input::Expire(key));
+            }
+            if self.hosts[host].leaving {
+                self.continue_leaving(host);
+            }
+        }
+        if self.finishing && self.is_finished() {
+            self.ended = true;
+        }
+        self.after(OBSERVE_MS * 1_000, Event::Observe);
+    }
+
+    /// All last reads are in and all copies agree.
+    fn is_finished(&self) -> bool {
+        self.last_reads.len() == self.profile.keys.len() && super::judge::diverging(self).is_none()
+    }
+}
