@@ -132,11 +132,12 @@ fn parse_redis(arguments: &[Vec<u8>]) -> Invocation {
     }
     let mut parsed = RedisArguments::default();
     let mut rest = arguments;
-    if let Some((first, tail)) = arguments.split_first() {
-        if !first.starts_with(b"-") && !first.is_empty() {
-            parsed.config_file = Some(PathBuf::from(OsString::from_vec(first.clone())));
-            rest = tail;
-        }
+    if let Some((first, tail)) = arguments.split_first()
+        && !first.starts_with(b"-")
+        && !first.is_empty()
+    {
+        parsed.config_file = Some(PathBuf::from(OsString::from_vec(first.clone())));
+        rest = tail;
     }
     // Whether the last --name has had its first word: until then even "--x" is a word.
     let mut complete = true;

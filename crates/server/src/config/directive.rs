@@ -368,6 +368,20 @@ impl Directive {
         String::from_utf8_lossy(&value::format(self, &value)).into_owned()
     }
 
+    /// Whether `value` is the default.
+    pub(super) fn has_default(&self, value: &value::Value) -> bool {
+        *value == value::default(self, Path::new("/"))
+    }
+
+    /// Why `value` changes nothing, if it does not.
+    pub(super) fn without_meaning(&self, value: &value::Value) -> Option<&'static str> {
+        match self.effect {
+            Effect::NoMeaning(reason) => Some(reason),
+            Effect::OnlyDefault(reason) if !self.has_default(value) => Some(reason),
+            _ => None,
+        }
+    }
+
     /// Whether `name` is this directive's name or alias, in any case.
     pub fn is_called(&self, name: &[u8]) -> bool {
         name.eq_ignore_ascii_case(self.name.as_bytes())

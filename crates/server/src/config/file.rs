@@ -173,23 +173,16 @@ impl Loader {
             let Some(place) = self.mentioned[slot].clone() else {
                 continue;
             };
-            let values = self.config.values();
-            let default = value::default(directive, Path::new("/"));
-            let is_default = values[slot] == default;
-            let reason = match directive.effect {
-                Effect::Refused(reason) if !is_default => {
-                    let text = value::format(directive, &values[slot]);
-                    return Err(ConfigError {
-                        line: format!("{} {}", directive.name, String::from_utf8_lossy(&text)),
-                        message: format!("'{}' is refused: {reason}", directive.name),
-                        place: Some(place),
-                    });
-                }
-                Effect::OnlyDefault(reason) if !is_default => reason,
-                Effect::NoMeaning(reason) => reason,
-                _ => continue,
-            };
-            drop(values);
+            let value = self.config.values()[slot].clone();
+            if let (Effect::Refused(reason), false) = (directive.effect, directive.has_default(&value)) {
+                let text = value::format(directive, &value);
+                return Err(ConfigError {
+                    line: format!("{} {}", directive.name, String::from_utf8_lossy(&text)),
+                    message: format!("'{}' is refused: {reason}", directive.name),
+                    place: Some(place),
+                });
+            }
+            let Some(reason) = directive.without_meaning(&value) else { continue };
             self.warnings.push(Warning { place, name: directive.name.to_owned(), reason: reason.to_owned() });
         }
         Ok(Loaded { config: self.config, warnings: self.warnings, renamed_commands: self.renamed_commands })

@@ -183,6 +183,12 @@ impl Config {
         directives::find(name).is_some_and(|(_, directive)| directive.sensitive)
     }
 
+    /// Why the present value of a directive changes nothing in this server, if it does not.
+    pub fn without_meaning(&self, directive: &Directive) -> Option<&'static str> {
+        let (slot, directive) = directives::find(directive.name.as_bytes())?;
+        directive.without_meaning(&self.values()[slot])
+    }
+
     /// CONFIG SET: checks every pair, changes all directives, and calls `apply` with those whose value
     /// differs from before. When anything fails, nothing is changed; when `apply` fails, it is called
     /// again after the old values are back, so that the server returns to them.

@@ -265,7 +265,7 @@ fn parse_save(words: &[&[u8]], current: &Value, accumulate: bool) -> Result<Valu
         Value::Save(points) if accumulate => points.clone(),
         _ => Vec::new(),
     };
-    if words.len() % 2 != 0 {
+    if !words.len().is_multiple_of(2) {
         return Err(INVALID.to_owned());
     }
     for pair in words.chunks_exact(2) {
@@ -280,7 +280,7 @@ fn parse_save(words: &[&[u8]], current: &Value, accumulate: bool) -> Result<Valu
 }
 
 fn parse_output_limits(words: &[&[u8]], current: &Value) -> Result<Value, Reason> {
-    if words.len() % 4 != 0 {
+    if !words.len().is_multiple_of(4) {
         return Err("Wrong number of arguments in buffer limit configuration.".to_owned());
     }
     let mut limits = match current {

@@ -104,7 +104,7 @@ fn get(call: &mut Call<'_>) -> CommandResult {
 }
 
 fn set(call: &mut Call<'_>) -> CommandResult {
-    if call.args.len() % 2 != 0 {
+    if !call.args.len().is_multiple_of(2) {
         return Err(CommandError::Syntax);
     }
     let words: Vec<&[u8]> = call.args.from(2).collect();
@@ -164,6 +164,11 @@ fn help(call: &mut Call<'_>) -> CommandResult {
 /// Makes the running server follow the directives whose values have changed. Most are read where they are used,
 /// and need nothing here.
 fn apply(server: &Server, config: &Config, changed: &[&'static Directive]) -> Result<(), ApplyError> {
+    for directive in changed {
+        if let Some(reason) = config.without_meaning(directive) {
+            tracing::warn!("CONFIG SET {} has no effect: {reason}", directive.name);
+        }
+    }
     let is_changed = |names: &[&str]| changed.iter().any(|directive| names.contains(&directive.name));
     if is_changed(&["loglevel"]) {
         server.apply_log_level();
