@@ -45,35 +45,40 @@ impl Ticks {
 /// Converts ticks to nanoseconds.
 #[inline]
 pub fn ticks_to_ns(ticks: u64) -> u64 {
-    (ticks as f64 * ns_per_tick()) as u64
+    ((u128::from(ticks) * u128::from(ns_per_tick())) >> FRACTION_BITS) as u64
 }
 
 /// Converts microseconds to ticks, for thresholds.
 pub fn us_to_ticks(us: u64) -> u64 {
-    (us as f64 * 1000.0 / ns_per_tick()) as u64
+    ((u128::from(us) * 1000) << FRACTION_BITS).div_ceil(u128::from(ns_per_tick())) as u64
 }
 
-/// Nanoseconds of a tick, as the bits of a double; 0 until measured.
+/// Bits behind the point of [`ns_per_tick`].
+const FRACTION_BITS: u32 = 32;
+
+/// Nanoseconds of a tick, in fixed point; 0 until measured.
 static NS_PER_TICK: AtomicU64 = AtomicU64::new(0);
 
-/// Measured over two milliseconds at the first use; the server calls it at start.
+/// Nanoseconds of a tick, in fixed point with [`FRACTION_BITS`]. Measured over two milliseconds at the first use; the
+/// server calls it at start.
 #[inline]
-pub fn ns_per_tick() -> f64 {
+pub fn ns_per_tick() -> u64 {
     match NS_PER_TICK.load(Ordering::Relaxed) {
         0 => measure(),
-        bits => f64::from_bits(bits),
+        known => known,
     }
 }
 
 #[cold]
-fn measure() -> f64 {
+fn measure() -> u64 {
     let (begin, ticks) = (Instant::now(), Ticks::now());
     while begin.elapsed() < Duration::from_millis(2) {
         std::hint::spin_loop();
     }
-    let elapsed_ns = begin.elapsed().as_nanos() as f64;
-    let ns_per_tick = elapsed_ns / (Ticks::now().since(ticks).max(1)) as f64;
-    NS_PER_TICK.store(ns_per_tick.to_bits(), Ordering::Relaxed);
+    let elapsed_ns = begin.elapsed().as_nanos();
+    let ns_per_tick =
+        ((elapsed_ns << FRACTION_BITS) / u128::from(Ticks::now().since(ticks).max(1))).max(1) as u64;
+    NS_PER_TICK.store(ns_per_tick, Ordering::Relaxed);
     ns_per_tick
 }
 

@@ -8,7 +8,7 @@ use swytch_store::{Changes, EffectSink, Key, Keyspace, KeyspaceMut, LockScope};
 use super::execute::{Outcome, count_error};
 use super::park;
 use crate::clients::ClientFlags;
-use crate::clock::{Ticks, ticks_to_ns, us_to_ticks};
+use crate::clock::{Ticks, ticks_to_ns};
 use crate::commands::{Args, Call, Command, CommandError, CommandResult, Flags, Handler, ShardSteps};
 use crate::effects::Recorder;
 use crate::server::{Conditions, Server, WorkerShared};
@@ -298,12 +298,13 @@ pub fn count(call: &mut Call<'_>, ticks: u64, failed: bool) {
     }
     stats.commands_processed.add(1);
     let config = &call.server.config;
+    let ns = ticks_to_ns(ticks);
     if config.latency_tracking() {
-        command.latency.add(ticks_to_ns(ticks));
+        command.latency.add(ns);
     }
     let slower_than_us = config.slowlog_log_slower_than();
     if slower_than_us >= 0
-        && ticks >= us_to_ticks(slower_than_us as u64)
+        && ns >= (slower_than_us as u64).saturating_mul(1000)
         && !call.command.is(Flags::SKIP_SLOWLOG)
     {
         log_slow(call, ticks);
