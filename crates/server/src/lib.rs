@@ -37,6 +37,7 @@ pub mod random;
 pub mod rates;
 pub mod reclaim;
 pub mod redact;
+pub mod seeded_bug;
 pub mod server;
 pub mod slowlog;
 pub mod start;

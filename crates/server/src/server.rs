@@ -1,6 +1,6 @@
 //! The state that all threads share.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -99,6 +99,8 @@ pub struct Server {
     log_level: OnceLock<crate::logging::LevelHandle>,
     /// Set once: the server is stopping.
     pub stopping: AtomicBool,
+    /// Clients that wait in a blocking command.
+    pub parked_clients: AtomicUsize,
     conditions: AtomicU32,
 }
 
@@ -170,6 +172,7 @@ impl Server {
             listen_requests: crate::net::ListenRequests::default(),
             log_level: OnceLock::new(),
             stopping: AtomicBool::new(false),
+            parked_clients: AtomicUsize::new(0),
             conditions: AtomicU32::new(0),
         }))
     }

@@ -21,7 +21,7 @@ pub use keyspace::{
     Changes, Expiry, GrowError, IncrementError, Keyspace, KeyspaceMut, PIECE_BYTES_MAX, ScanCursor,
     SetCondition, StringEdit, WrongType, access_clock, clamp_range,
 };
-pub use observe::{Waiter, WaiterState, WatchFlag};
+pub use observe::{Observers, Waiter, WaiterState, WatchFlag};
 pub use shard::{LockScope, Locked, Retired, Shards};
 pub use types::list::{List, Side};
 pub use types::string::Text;

@@ -2,11 +2,17 @@
 //!
 //! Both are kept per shard, under the shard's lock, and only while somebody waits; a shard nobody
 //! observes pays one branch per change.
+//!
+//! Who waits for a key is served in the order of tickets. A ticket is drawn under the locks of all keys its
+//! owner waits for, so for any two who wait for the same key the order of tickets is the order of arrival.
+//! What has become of a waiter is decided by one atomic exchange ([`Waiter::claim`]), by whoever is first and
+//! with or without locks; an entry of a queue whose waiter is already claimed means nothing any more, and
+//! is taken out by the thread that owns the client, or by the first who meets it.
 
 use std::any::Any;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 /// Raised when a watched key changes (WATCH).
 pub type WatchFlag = Arc<AtomicBool>;
@@ -26,16 +32,25 @@ pub enum WaiterState {
 /// A client parked on one or more keys. Whoever moves its state away from `Waiting` answers it.
 pub struct Waiter {
     state: AtomicU8,
-    /// Indices of the shards of every key that serving it may touch, ascending.
-    pub shards: Vec<u16>,
+    ticket: u64,
+    /// Shards of every key that serving it may touch, when that is more than popping from the one shard it
+    /// waits in; empty otherwise.
+    shards: Vec<u16>,
     /// What the server needs to serve it; the store does not look inside.
     pub payload: Box<dyn Any + Send + Sync>,
 }
 
+/// The next waiter's ticket.
+static TICKETS: AtomicU64 = AtomicU64::new(0);
+
 impl Waiter {
-    /// A waiter that has not been served.
-    pub fn new(shards: Vec<u16>, payload: Box<dyn Any + Send + Sync>) -> Self {
-        Waiter { state: AtomicU8::new(WaiterState::Waiting as u8), shards, payload }
+    /// A waiter that has not been served. Made under the locks of all its keys. `shards` are those of every key
+    /// that serving it may touch; they may be left empty if it does nothing but take from a key of a single shard.
+    pub fn new(mut shards: Vec<u16>, payload: Box<dyn Any + Send + Sync>) -> Self {
+        shards.sort_unstable();
+        shards.dedup();
+        let ticket = TICKETS.fetch_add(1, Ordering::Relaxed);
+        Waiter { state: AtomicU8::new(WaiterState::Waiting as u8), ticket, shards, payload }
     }
 
     /// Moves from `Waiting` to `to`; false when somebody else was first.
@@ -53,17 +68,39 @@ impl Waiter {
 
 impl std::fmt::Debug for Waiter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Waiter").field("state", &self.state).field("shards", &self.shards).finish()
+        f.debug_struct("Waiter")
+            .field("state", &self.state)
+            .field("ticket", &self.ticket)
+            .field("shards", &self.shards)
+            .finish_non_exhaustive()
     }
 }
 
 type KeyMap<V> = HashMap<Box<[u8]>, V>;
 
+/// A transaction that watches a key.
+#[derive(Debug)]
+struct Watcher {
+    flag: WatchFlag,
+    /// The key was there when it began to watch. That an absent or expired key goes is no change.
+    was_live: bool,
+}
+
+/// Those who wait for one key, by ticket.
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: BTreeMap<u64, Arc<Waiter>>,
+    /// Those of them that need more than this key's shard.
+    wide: usize,
+}
+
 /// The observers of one shard.
 #[derive(Debug, Default)]
 pub struct Observers {
-    watchers: HashMap<u32, KeyMap<Vec<WatchFlag>>>,
-    waiters: HashMap<u32, KeyMap<VecDeque<Arc<Waiter>>>>,
+    watchers: HashMap<u32, KeyMap<Vec<Watcher>>>,
+    waiters: HashMap<u32, KeyMap<Queue>>,
+    /// Shards that waiters here need, with the number of queue entries that need each.
+    wide: BTreeMap<u16, usize>,
 }
 
 impl Observers {
@@ -73,16 +110,17 @@ impl Observers {
     }
 
     /// Registers `flag` to be raised at the next change of the key.
-    pub fn watch(&mut self, db: u32, key: &[u8], flag: &WatchFlag) {
-        self.watchers.entry(db).or_default().entry(key.into()).or_default().push(Arc::clone(flag));
+    pub fn watch(&mut self, db: u32, key: &[u8], flag: &WatchFlag, was_live: bool) {
+        let watchers = self.watchers.entry(db).or_default().entry(key.into()).or_default();
+        watchers.push(Watcher { flag: Arc::clone(flag), was_live });
     }
 
     /// Takes back [`Observers::watch`].
     pub fn unwatch(&mut self, db: u32, key: &[u8], flag: &WatchFlag) {
         let Some(keys) = self.watchers.get_mut(&db) else { return };
-        if let Some(flags) = keys.get_mut(key) {
-            flags.retain(|other| !Arc::ptr_eq(other, flag));
-            if flags.is_empty() {
+        if let Some(watchers) = keys.get_mut(key) {
+            watchers.retain(|other| !Arc::ptr_eq(&other.flag, flag));
+            if watchers.is_empty() {
                 keys.remove(key);
             }
         }
@@ -91,35 +129,78 @@ impl Observers {
         }
     }
 
-    /// Parks `waiter` behind those that already wait for the key.
+    /// Raises the flags of a key's watchers: its value has changed.
+    pub fn raise(&self, db: u32, key: &[u8]) {
+        self.raise_where(db, key, |_| true);
+    }
+
+    /// Raises the flags of those who watched a key that was there then: it has gone because its time was over.
+    pub fn raise_expired(&self, db: u32, key: &[u8]) {
+        self.raise_where(db, key, |watcher| watcher.was_live);
+    }
+
+    fn raise_where(&self, db: u32, key: &[u8], concerned: impl Fn(&Watcher) -> bool) {
+        if let Some(watchers) = self.watchers.get(&db).and_then(|keys| keys.get(key)) {
+            for watcher in watchers.iter().filter(|watcher| concerned(watcher)) {
+                watcher.flag.store(true, Ordering::Release);
+            }
+        }
+    }
+
+    /// Keys of `db` that transactions watch.
+    pub fn watched_keys(&self, db: u32) -> Vec<Box<[u8]>> {
+        self.watchers.get(&db).map(|keys| keys.keys().cloned().collect()).unwrap_or_default()
+    }
+
+    /// Parks `waiter` behind those that already wait for the key; a key it is already parked on is left as it is.
     pub fn park(&mut self, db: u32, key: &[u8], waiter: &Arc<Waiter>) {
         let queue = self.waiters.entry(db).or_default().entry(key.into()).or_default();
-        if !queue.iter().any(|other| Arc::ptr_eq(other, waiter)) {
-            queue.push_back(Arc::clone(waiter));
+        if queue.waiting.insert(waiter.ticket, Arc::clone(waiter)).is_none() && !waiter.shards.is_empty() {
+            queue.wide += 1;
+            for shard in &waiter.shards {
+                *self.wide.entry(*shard).or_default() += 1;
+            }
         }
     }
 
     /// Takes `waiter` out of the key's queue.
-    pub fn unpark(&mut self, db: u32, key: &[u8], waiter: &Arc<Waiter>) {
-        let Some(keys) = self.waiters.get_mut(&db) else { return };
-        if let Some(queue) = keys.get_mut(key) {
-            queue.retain(|other| !Arc::ptr_eq(other, waiter));
-            if queue.is_empty() {
-                keys.remove(key);
-            }
-        }
-        if keys.is_empty() {
-            self.waiters.remove(&db);
-        }
+    pub fn unpark(&mut self, db: u32, key: &[u8], waiter: &Waiter) {
+        self.take(db, key, |_| Some(waiter.ticket));
     }
 
-    /// The clients parked on a key, first come first; those already claimed are dropped.
-    pub fn parked(&mut self, db: u32, key: &[u8]) -> Vec<Arc<Waiter>> {
-        let Some(queue) = self.waiters.get_mut(&db).and_then(|keys| keys.get_mut(key)) else {
-            return Vec::new();
-        };
-        queue.retain(|waiter| waiter.is_waiting());
-        queue.iter().cloned().collect()
+    /// Takes out the one that has waited longest for the key.
+    pub fn take_first(&mut self, db: u32, key: &[u8]) -> Option<Arc<Waiter>> {
+        self.take(db, key, |queue| queue.waiting.keys().next().copied())
+    }
+
+    fn take(
+        &mut self,
+        db: u32,
+        key: &[u8],
+        which: impl FnOnce(&Queue) -> Option<u64>,
+    ) -> Option<Arc<Waiter>> {
+        let keys = self.waiters.get_mut(&db)?;
+        let queue = keys.get_mut(key)?;
+        let taken = which(queue).and_then(|ticket| queue.waiting.remove(&ticket));
+        if let Some(waiter) = &taken
+            && !waiter.shards.is_empty()
+        {
+            queue.wide -= 1;
+            for shard in &waiter.shards {
+                let count = self.wide.get_mut(shard).expect("parking has counted it");
+                *count -= 1;
+                if *count == 0 {
+                    self.wide.remove(shard);
+                }
+            }
+        }
+        if queue.waiting.is_empty() {
+            keys.remove(key);
+            if keys.is_empty() {
+                self.waiters.remove(&db);
+            }
+        }
+        taken
     }
 
     /// True when a client is parked on the key.
@@ -127,19 +208,15 @@ impl Observers {
         self.waiters.get(&db).is_some_and(|keys| keys.contains_key(key))
     }
 
-    /// Every shard that serving a client parked here may touch.
-    pub fn shards_of_waiters(&self) -> Vec<u16> {
-        let queues = self.waiters.values().flat_map(HashMap::values);
-        queues
-            .flatten()
-            .filter(|waiter| waiter.is_waiting())
-            .flat_map(|waiter| waiter.shards.clone())
-            .collect()
+    /// True when a client parked on the key, in any database, needs more than this shard.
+    pub fn is_awaited_widely(&self, key: &[u8]) -> bool {
+        !self.wide.is_empty()
+            && self.waiters.values().any(|keys| keys.get(key).is_some_and(|queue| queue.wide > 0))
     }
 
-    /// True when any client is parked in this shard.
-    pub fn has_waiters(&self) -> bool {
-        !self.waiters.is_empty()
+    /// Every shard that serving the clients parked here may touch, this one aside.
+    pub fn shards_needed(&self) -> impl Iterator<Item = u16> + '_ {
+        self.wide.keys().copied()
     }
 
     /// Number of keys that clients are parked on, and that transactions watch, in all databases.
@@ -151,18 +228,68 @@ impl Observers {
     pub fn awaited_keys(&self, db: u32) -> Vec<Box<[u8]>> {
         self.waiters.get(&db).map(|keys| keys.keys().cloned().collect()).unwrap_or_default()
     }
+}
 
-    /// Keys of `db` that transactions watch.
-    pub fn watched_keys(&self, db: u32) -> Vec<Box<[u8]>> {
-        self.watchers.get(&db).map(|keys| keys.keys().cloned().collect()).unwrap_or_default()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waiter(shards: &[u16]) -> Arc<Waiter> {
+        Arc::new(Waiter::new(shards.to_vec(), Box::new(())))
     }
 
-    /// Raises the flags of a key's watchers.
-    pub fn raise(&self, db: u32, key: &[u8]) {
-        if let Some(flags) = self.watchers.get(&db).and_then(|keys| keys.get(key)) {
-            for flag in flags {
-                flag.store(true, Ordering::Release);
-            }
+    #[test]
+    fn the_longest_waiting_comes_first_and_parking_twice_counts_once() {
+        let mut observers = Observers::default();
+        let (first, second) = (waiter(&[]), waiter(&[]));
+        for waiter in [&second, &first, &first] {
+            observers.park(0, b"k", waiter);
         }
+        assert!(Arc::ptr_eq(&observers.take_first(0, b"k").expect("two wait"), &first));
+        assert!(Arc::ptr_eq(&observers.take_first(0, b"k").expect("one waits"), &second));
+        assert!(observers.take_first(0, b"k").is_none());
+        assert!(observers.is_empty());
+    }
+
+    #[test]
+    fn the_shards_that_waiters_need_are_known_until_the_last_of_them_leaves() {
+        let mut observers = Observers::default();
+        let (narrow, wide, wider) = (waiter(&[]), waiter(&[3, 1, 3]), waiter(&[3, 7]));
+        observers.park(0, b"narrow", &narrow);
+        assert!(!observers.is_awaited_widely(b"narrow"));
+        observers.park(5, b"k", &wide);
+        observers.park(0, b"k", &wider);
+        observers.park(0, b"other", &wider);
+        assert!(observers.is_awaited_widely(b"k") && !observers.is_awaited_widely(b"narrow"));
+        assert_eq!(observers.shards_needed().collect::<Vec<_>>(), [1, 3, 7]);
+        observers.unpark(5, b"k", &wide);
+        observers.unpark(5, b"k", &wide);
+        observers.unpark(0, b"k", &wider);
+        assert_eq!(observers.shards_needed().collect::<Vec<_>>(), [3, 7]);
+        observers.unpark(0, b"other", &wider);
+        observers.unpark(0, b"narrow", &narrow);
+        assert!(observers.is_empty() && observers.shards_needed().next().is_none());
+    }
+
+    #[test]
+    fn a_waiter_is_claimed_once() {
+        let waiter = waiter(&[]);
+        assert!(waiter.is_waiting() && waiter.claim(WaiterState::Gone));
+        assert!(!waiter.claim(WaiterState::Served) && !waiter.is_waiting());
+    }
+
+    #[test]
+    fn the_end_of_an_expired_key_concerns_only_those_who_saw_it_alive() {
+        let mut observers = Observers::default();
+        let (saw_it, saw_nothing) = (WatchFlag::default(), WatchFlag::default());
+        observers.watch(0, b"k", &saw_it, true);
+        observers.watch(0, b"k", &saw_nothing, false);
+        observers.raise_expired(0, b"k");
+        assert!(saw_it.load(Ordering::Relaxed) && !saw_nothing.load(Ordering::Relaxed));
+        observers.raise(0, b"k");
+        assert!(saw_nothing.load(Ordering::Relaxed));
+        observers.unwatch(0, b"k", &saw_it);
+        observers.unwatch(0, b"k", &saw_nothing);
+        assert!(observers.is_empty());
     }
 }

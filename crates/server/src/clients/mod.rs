@@ -58,8 +58,8 @@ pub struct WatchedKey {
     pub db: u32,
     /// Key.
     pub key: Box<[u8]>,
-    /// It had already expired when WATCH was called: that it is gone at EXEC is no change.
-    pub was_expired: bool,
+    /// It was there when WATCH was called: only then is it a change that its time is over at EXEC.
+    pub was_live: bool,
 }
 
 /// A command queued by MULTI.

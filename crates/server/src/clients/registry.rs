@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
+use swytch_store::Waiter;
 
 /// Texts a client or its commands set about itself.
 #[derive(Clone, Debug, Default)]
@@ -65,6 +66,8 @@ pub struct ClientShared {
     pub commands: AtomicU64,
     /// Set by CLIENT KILL; the worker closes the connection.
     pub killed: AtomicBool,
+    /// What the client is parked as, or was last.
+    pub waiter: Mutex<Option<Arc<Waiter>>>,
     /// Names.
     pub names: Mutex<Names>,
     /// The ACL user.

@@ -25,7 +25,7 @@ pub struct Call<'a> {
     pub now_ms: u64,
     /// Hash of the argument at [`Command::single_key`], if the dispatcher has computed it.
     pub key_hash: Option<u64>,
-    /// The command runs inside EXEC.
+    /// The command runs inside EXEC: locks are held, so its handler takes none.
     pub in_exec: bool,
     /// A parked client's command is run again, because this key may serve it now.
     pub ready_key: Option<&'a [u8]>,
@@ -72,7 +72,7 @@ impl<'a> Call<'a> {
 
     /// True when the client may be parked: not in a transaction, and not when denied.
     pub fn may_block(&self) -> bool {
-        !self.in_exec
+        !self.in_exec && self.ready_key.is_none()
     }
 
     /// Parses a database index.
@@ -97,19 +97,22 @@ impl<'a> Call<'a> {
         let seconds = std::str::from_utf8(argument)
             .ok()
             .and_then(|text| text.parse::<f64>().ok())
-            .filter(|seconds| seconds.is_finite())
+            .filter(|seconds| !seconds.is_nan())
             .ok_or(CommandError::TimeoutNotAFloat)?;
-        if seconds < 0.0 {
-            return Err(CommandError::TimeoutNegative);
-        }
+        // As in Redis a negative time that rounds to nothing waits forever.
         let ms = (seconds * 1000.0).ceil();
         if ms > (i64::MAX as f64) {
             return Err(CommandError::TimeoutOutOfRange);
         }
+        if ms < 0.0 {
+            return Err(CommandError::TimeoutNegative);
+        }
         if ms == 0.0 {
             return Ok(None);
         }
-        let at_ms = (ms as u64).checked_add(self.now_ms).filter(|at_ms| *at_ms <= i64::MAX as u64);
+        // Commands before this one in the batch may have taken their time.
+        let at_ms =
+            (ms as u64).checked_add(crate::clock::unix_ms()).filter(|at_ms| *at_ms <= i64::MAX as u64);
         at_ms.map(Some).ok_or(CommandError::TimeoutOutOfRange)
     }
 

@@ -24,6 +24,9 @@ pub struct Request<'a> {
     pub key_hash: Option<u64>,
 }
 
+/// The answer to a command that may use memory when too much is used.
+pub const OUT_OF_MEMORY: &str = "OOM command not allowed when used memory > 'maxmemory'.";
+
 /// What has become of a request.
 #[derive(Debug)]
 pub enum Outcome {
@@ -157,13 +160,21 @@ fn admit(
     if !client.authenticated && !command.is(Flags::NO_AUTH) {
         return Err("NOAUTH Authentication required.".into());
     }
-    if server.conditions().contains(Conditions::OUT_OF_MEMORY) && command.is(Flags::DENYOOM) {
+    if server.conditions().contains(Conditions::OUT_OF_MEMORY) && may_use_memory(client, command) {
         server.check_memory();
         if server.conditions().contains(Conditions::OUT_OF_MEMORY) {
-            return Err("OOM command not allowed when used memory > 'maxmemory'.".into());
+            return Err(OUT_OF_MEMORY.into());
         }
     }
     Ok(())
+}
+
+/// Whether a command is refused when memory is over its limit: EXEC is when one that it would run is.
+#[cold]
+fn may_use_memory(client: &Client, command: &Command) -> bool {
+    command.is(Flags::DENYOOM)
+        || (command.spec.name == "exec"
+            && client.queue.iter().any(|queued| queued.command.is(Flags::DENYOOM)))
 }
 
 /// The commands that act at once while a transaction is queued.
@@ -188,17 +199,16 @@ fn reject(
     if let Some(command) = command {
         worker.stats.commands[command.index].rejected.add(1);
     }
-    count_error(server, worker, text);
-    // EXEC that cannot run ends the transaction with its own error.
-    if let Some(command) = command
-        && command.spec.name == "exec"
-        && client.in_multi()
-    {
+    // EXEC that cannot run ends the transaction, if there is one, with its own error.
+    if command.is_some_and(|command| command.spec.name == "exec") {
         super::transaction::discard(server, client);
-        let text = format!("EXECABORT Transaction discarded because of: {}", text.trim_start_matches("ERR "));
+        let reason = text.trim_start_matches("ERR ");
+        let text = format!("EXECABORT Transaction discarded because of: {reason}");
+        count_error(server, worker, &text);
         Reply::new(out, client.protocol).error(&text);
         return Outcome::Done;
     }
+    count_error(server, worker, text);
     Reply::new(out, client.protocol).error(text);
     Outcome::Done
 }

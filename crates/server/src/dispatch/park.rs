@@ -3,22 +3,34 @@
 //! A client whose command found nothing is registered as a [`Waiter`] at each of its keys, under the locks
 //! of their shards. A writer that makes a key ready serves the waiters of that key in the order they came,
 //! before it releases its locks: nobody can take an element between a push and the client that was
-//! promised it. Serving may need more shards (BLMOVE's destination): a writer whose shards have
-//! parked clients takes the union of what they need before it runs ([`lock_for_writing`]).
+//! promised it. Serving runs the waiter's command again, from its first key on, and may need more shards
+//! than the writer's own command does (other keys of BLPOP, the destination of BLMOVE and those who wait for
+//! it in turn): a writer to a key that is awaited by such a client locks all of them before it begins
+//! ([`lock_for_writing`]).
+//!
+//! Invariants:
+//! - Whoever wins [`Waiter::claim`] answers the client, exactly once: a writer with the reply, its own worker
+//!   when the time is over, CLIENT UNBLOCK, or nobody when the connection ends.
+//! - A claimed waiter may still stand in queues; it is passed over there, and its worker takes it out.
+//! - The waiter is made and claimed for serving under the lock of the key's shard, so a push either finds it
+//!   or happens before its command looked.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use swytch_resp::{Protocol, Reply};
-use swytch_store::{Keyspace, KeyspaceMut, LockScope, Type, Waiter, WaiterState};
+use swytch_store::{Keyspace, KeyspaceMut, LockScope, Observers, Type, Waiter, WaiterState};
 
 use super::run;
 use crate::clients::{Client, ClientShared};
+use crate::clock::{self, Ticks};
 use crate::commands::call::TimeoutReply;
-use crate::commands::{Call, Command, OwnedArgs};
+use crate::commands::{Args, Call, Command, CommandError, Flags, OwnedArgs};
 use crate::net::Mail;
-use crate::server::{Server, WorkerShared};
+use crate::seeded_bug::{self, Bug};
+use crate::server::{Conditions, Server, WorkerShared};
 
 /// What is kept of a parked client's command.
 #[derive(Debug)]
@@ -39,31 +51,54 @@ pub struct Parked {
     pub on_timeout: TimeoutReply,
 }
 
+impl Parked {
+    fn of(waiter: &Waiter) -> &Parked {
+        waiter.payload.downcast_ref().expect("every waiter of this server is made by `park`")
+    }
+}
+
 /// Most rounds of adding shards before all are locked.
 const WIDENING_ROUNDS_MAX: usize = 3;
 
-/// Widens the locks of a writer so that every client parked in them can be served.
+/// Widens the locks of a writer so that every client parked on its keys can be served.
 #[inline]
 pub fn lock_for_writing<'s>(keyspace: Keyspace<'s>, call: &Call<'s>) -> Keyspace<'s> {
     if !keyspace.locked().is_observed() {
         return keyspace;
     }
-    widen(keyspace, call.server)
+    widen(keyspace, call.server, |keyspace| concerns_wide_waiter(keyspace, call.command, &call.args))
 }
 
-/// Widens the locks until they cover every shard that a client parked in them may need.
+/// True when a client parked on a key of the command needs more than that key's shard.
+pub fn concerns_wide_waiter(keyspace: &Keyspace<'_>, command: &Command, args: &Args<'_>) -> bool {
+    command.key_positions(args).into_iter().any(|at| {
+        let key = keyspace.key(args.get(at));
+        let shard = keyspace.locked().shards().shard_of(&key);
+        keyspace.scope().covers(shard) && keyspace.locked().observers(shard).is_awaited_widely(key.bytes)
+    })
+}
+
+/// While `concerned`, widens the locks until they cover every shard that clients parked in them may need.
 #[cold]
-pub fn widen<'s>(mut keyspace: Keyspace<'s>, server: &'s Server) -> Keyspace<'s> {
+pub fn widen<'s>(
+    mut keyspace: Keyspace<'s>,
+    server: &'s Server,
+    concerned: impl Fn(&Keyspace<'s>) -> bool,
+) -> Keyspace<'s> {
     for round in 0.. {
+        if *keyspace.scope() == LockScope::All || !concerned(&keyspace) {
+            break;
+        }
         let locked = keyspace.locked();
         let needed: Vec<u16> = locked
             .shard_indices()
             .into_iter()
-            .flat_map(|shard| locked.observers(shard).shards_of_waiters())
+            .flat_map(|shard| locked.observers(shard).shards_needed())
             .collect();
         if needed.iter().all(|shard| locked.scope().covers(*shard)) {
             break;
         }
+        // Waiters come and go while the locks are released, so this may take several rounds.
         let scope = if round == WIDENING_ROUNDS_MAX {
             LockScope::All
         } else {
@@ -74,15 +109,19 @@ pub fn widen<'s>(mut keyspace: Keyspace<'s>, server: &'s Server) -> Keyspace<'s>
     keyspace
 }
 
-/// Registers the client of `call` at the keys it asked to wait for.
+/// Registers the client of `call` at the keys it asked to wait for. Its command's locks are held.
 pub fn park(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) {
     let Some(request) = &call.block else { return };
-    let shards = call
-        .command
-        .key_positions(&call.args)
+    let server = call.server;
+    let positions = call.command.key_positions(&call.args);
+    let only_takes = positions.len() == request.keys.len();
+    let mut shards: Vec<u16> = positions
         .into_iter()
-        .map(|at| call.server.shards.shard_of(&call.server.shards.key(call.args.get(at))))
+        .map(|at| server.shards.shard_of(&server.shards.key(call.args.get(at))))
         .collect();
+    if only_takes && shards.iter().all(|shard| *shard == shards[0]) {
+        shards.clear();
+    }
     let parked = Parked {
         client: Arc::clone(&call.client.shared),
         command: call.command,
@@ -95,37 +134,80 @@ pub fn park(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) {
     let waiter = Arc::new(Waiter::new(shards, Box::new(parked)));
     for at in &request.keys {
         let key = call.key(*at);
-        let shard = call.server.shards.shard_of(&key);
+        let shard = server.shards.shard_of(&key);
         keyspace
             .locked_mut()
             .with_observers(shard, |observers| observers.park(call.client.db, key.bytes, &waiter));
     }
+    server.parked_clients.fetch_add(1, Ordering::SeqCst);
+    *call.client.shared.waiter.lock() = Some(Arc::clone(&waiter));
     call.client.waiter = Some(waiter);
 }
 
-/// Takes a waiter out of all queues. Afterwards nobody serves it: the result says whether it was still
-/// waiting, or has been served and its reply is on the way.
-pub fn unpark(server: &Server, waiter: &Arc<Waiter>) -> bool {
-    let Some(parked) = waiter.payload.downcast_ref::<Parked>() else { return false };
-    let mut locked = server.shards.lock(LockScope::of(waiter.shards.clone()));
+/// Ends the wait without serving; false when somebody has served the client, and its reply is on the way.
+pub fn give_up(server: &Server, waiter: &Waiter) -> bool {
+    claim(server, waiter, WaiterState::Gone)
+}
+
+fn claim(server: &Server, waiter: &Waiter, to: WaiterState) -> bool {
+    let won = waiter.claim(to);
+    if won {
+        server.parked_clients.fetch_sub(1, Ordering::SeqCst);
+    }
+    won
+}
+
+/// Takes a waiter that is claimed out of the queues it still stands in. The caller holds no locks.
+pub fn leave_queues(server: &Server, waiter: &Waiter) {
+    debug_assert!(!waiter.is_waiting(), "one that still waits would be forgotten");
+    let parked = Parked::of(waiter);
     for at in &parked.keys {
         let bytes = parked.args.as_args().get(*at);
         let shard = server.shards.shard_of(&server.shards.key(bytes));
-        locked.with_observers(shard, |observers| observers.unpark(parked.db, bytes, waiter));
+        server
+            .shards
+            .lock(LockScope::One(shard))
+            .with_observers(shard, |observers| observers.unpark(parked.db, bytes, waiter));
     }
-    waiter.claim(WaiterState::Gone)
 }
 
-/// Writes what a parked client is answered when its time is over.
-pub fn timeout_reply(waiter: &Waiter, reply: &mut Reply<'_>) {
-    match waiter.payload.downcast_ref::<Parked>().map(|parked| parked.on_timeout) {
-        Some(TimeoutReply::Null) => reply.null(),
-        Some(TimeoutReply::NullArray) | None => reply.null_array(),
+/// CLIENT UNBLOCK: the client waits no longer from this moment on, and its worker answers it; false when it does
+/// not wait. Takes no shard's lock.
+pub fn unblock(server: &Server, client: &ClientShared, error: bool) -> bool {
+    let waiter = client.waiter.lock().clone();
+    let Some(waiter) = waiter.filter(|waiter| give_up(server, waiter)) else { return false };
+    server.workers[client.worker].mailbox.send(Mail::Unblock { client: client.id, waiter, error });
+    true
+}
+
+/// Writes what a parked client is answered when its time is over, and counts its command.
+pub fn answer_in_vain(
+    server: &Server,
+    worker: &WorkerShared,
+    waiter: &Waiter,
+    error: bool,
+    out: &mut Vec<u8>,
+) {
+    let parked = Parked::of(waiter);
+    let mut reply = Reply::new(out, parked.protocol);
+    let stats = &worker.stats.commands[parked.command.index];
+    stats.calls.add(1);
+    worker.stats.commands_processed.add(1);
+    if error {
+        let text = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
+        super::execute::count_error(server, worker, text);
+        stats.failed.add(1);
+        reply.error(text);
+        return;
+    }
+    match parked.on_timeout {
+        TimeoutReply::Null => reply.null(),
+        TimeoutReply::NullArray => reply.null_array(),
     }
 }
 
 /// Serves the clients parked on the keys that the changes so far have made ready. Serving changes the
-/// keyspace too, so it goes on until nothing is ready.
+/// keyspace too, so it goes on until nothing is ready; it ends because each round ends somebody's wait.
 #[inline]
 pub fn serve_ready(server: &Server, worker: &WorkerShared, keyspace: &mut KeyspaceMut<'_, '_>) {
     if !keyspace.changes_mut().ready.is_empty() {
@@ -136,52 +218,55 @@ pub fn serve_ready(server: &Server, worker: &WorkerShared, keyspace: &mut Keyspa
 #[cold]
 fn serve(server: &Server, worker: &WorkerShared, keyspace: &mut KeyspaceMut<'_, '_>) {
     let mut ready: VecDeque<(u32, Box<[u8]>)> = std::mem::take(&mut keyspace.changes_mut().ready).into();
+    // What a transaction pushed may have expired before it ended.
+    keyspace.set_now_ms(clock::unix_ms());
     while let Some((db, bytes)) = ready.pop_front() {
         keyspace.set_db(db);
         let key = server.shards.key(&bytes);
         let shard = server.shards.shard_of(&key);
-        let waiters = keyspace.locked_mut().with_observers(shard, |observers| observers.parked(db, &bytes));
-        for waiter in waiters {
-            // Only a list can serve those who wait for one; a key of another type lets them wait on.
-            if keyspace.live_entry(&key).is_none_or(|entry| entry.data_type() != Type::List) {
-                break;
+        // Only a list can serve those who wait for one; a key of another type lets them wait on.
+        while keyspace.live_entry(&key).is_some_and(|entry| entry.data_type() == Type::List) {
+            let first =
+                keyspace.locked_mut().with_observers(shard, |observers| next_waiter(observers, db, &bytes));
+            let Some(waiter) = first else { break };
+            // A client that was killed is gone for everybody, although its worker has not closed it yet.
+            if Parked::of(&waiter).client.killed.load(Ordering::SeqCst) {
+                give_up(server, &waiter);
+            } else if claim(server, &waiter, WaiterState::Served) {
+                serve_one(server, worker, keyspace, &waiter, &bytes);
+                ready.extend(std::mem::take(&mut keyspace.changes_mut().ready));
             }
-            // What is given to a client that CLIENT KILL has closed would be lost.
-            let gone = waiter
-                .payload
-                .downcast_ref::<Parked>()
-                .is_some_and(|parked| parked.client.killed.load(Ordering::SeqCst));
-            if gone || !waiter.claim(WaiterState::Served) {
-                continue;
-            }
-            serve_one(server, worker, keyspace, &waiter, db, &bytes);
-            keyspace.locked_mut().with_observers(shard, |observers| observers.unpark(db, &bytes, &waiter));
-            ready.extend(std::mem::take(&mut keyspace.changes_mut().ready));
         }
     }
     keyspace.refresh_observed();
 }
 
-/// Counts the command that a client is parked with as failed: it was answered an error after all.
-pub fn count_failed(worker: &WorkerShared, waiter: &Waiter) {
-    if let Some(parked) = waiter.payload.downcast_ref::<Parked>() {
-        worker.stats.commands[parked.command.index].failed.add(1);
+/// Takes out the one that has waited longest.
+#[inline]
+fn next_waiter(observers: &mut Observers, db: u32, key: &[u8]) -> Option<Arc<Waiter>> {
+    let first = observers.take_first(db, key)?;
+    if seeded_bug::is_on(Bug::UnfairQueue)
+        && let Some(second) = observers.take_first(db, key)
+    {
+        observers.park(db, key, &first);
+        return Some(second);
     }
+    Some(first)
 }
 
-/// Runs a parked client's command again, for one key, and sends the reply to the worker that owns it.
+/// Runs a parked client's command again and sends the reply to the worker that owns the client.
 fn serve_one(
     server: &Server,
     worker: &WorkerShared,
     keyspace: &mut KeyspaceMut<'_, '_>,
     waiter: &Arc<Waiter>,
-    db: u32,
     key: &[u8],
 ) {
-    let Some(parked) = waiter.payload.downcast_ref::<Parked>() else { return };
+    let started = Ticks::now();
+    let parked = Parked::of(waiter);
     let mut reply = Vec::new();
     let mut client = Client::new(Arc::clone(&parked.client), true);
-    client.db = db;
+    client.db = parked.db;
     client.protocol = parked.protocol;
     let mut call = Call {
         command: parked.command,
@@ -196,9 +281,18 @@ fn serve_one(
         ready_key: Some(key),
         block: None,
     };
-    if let Err(error) = run::handle_in_transaction(&mut call, keyspace) {
-        run::answer_error(&mut call, 0, &error);
+    let refused =
+        server.conditions().contains(Conditions::OUT_OF_MEMORY) && parked.command.is(Flags::DENYOOM);
+    let result = if refused {
+        Err(CommandError::text(super::execute::OUT_OF_MEMORY))
+    } else {
+        catch_unwind(AssertUnwindSafe(|| run::handle_in_transaction(&mut call, keyspace)))
+            .unwrap_or_else(|_| Err(run::after_panic(&call)))
+    };
+    if let Err(error) = &result {
+        run::answer_error(&mut call, 0, error);
     }
+    run::count(&mut call, Ticks::now().since(started), result.is_err());
     let mail = Mail::Served { client: parked.client.id, waiter: Arc::clone(waiter), reply };
     server.workers[parked.client.worker].mailbox.send(mail);
 }

@@ -3,14 +3,18 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use swytch_resp::Reply;
 use swytch_store::{Changes, EffectSink, Key, Keyspace, KeyspaceMut, LockScope};
 
 use super::execute::{Outcome, count_error};
 use super::park;
 use crate::clients::ClientFlags;
 use crate::clock::{Ticks, ticks_to_ns};
-use crate::commands::{Args, Call, Command, CommandError, CommandResult, Flags, Handler, ShardSteps};
+use crate::commands::{
+    Args, Call, Command, CommandError, CommandResult, Flags, Handler, OwnedArgs, ShardSteps,
+};
 use crate::effects::Recorder;
+use crate::seeded_bug::{self, Bug};
 use crate::server::{Conditions, Server, WorkerShared};
 use crate::slowlog;
 
@@ -23,16 +27,15 @@ pub fn run(call: &mut Call<'_>, clock: &mut Ticks) -> Outcome {
     if let Err(error) = &result {
         answer_error(call, mark, error);
     }
+    if let Some(waiter) = call.client.waiter.take() {
+        // The command is counted when its client is served or gives up.
+        let deadline_ms = call.block.take().and_then(|request| request.deadline_ms);
+        return Outcome::Blocked(waiter, deadline_ms);
+    }
     let ended = Ticks::now();
     count(call, ended.since(*clock), failed);
     *clock = ended;
-    match call.client.waiter.take() {
-        Some(waiter) => {
-            let deadline_ms = call.block.take().and_then(|request| request.deadline_ms);
-            Outcome::Blocked(waiter, deadline_ms)
-        }
-        None => Outcome::Done,
-    }
+    Outcome::Done
 }
 
 /// Replaces what was written of a reply by an error.
@@ -57,6 +60,9 @@ pub fn handle(call: &mut Call<'_>) -> CommandResult {
     match call.command.spec.handler {
         Handler::Session(handler) => handler(call),
         Handler::Read(handler) => {
+            if seeded_bug::is_on(Bug::TornRead) && call.command.spec.name == "mget" {
+                return torn_read(call);
+            }
             let scope = scope_of_keys(call.server, call.command, &call.args, call.key_hash);
             read(call, scope, handler)
         }
@@ -69,6 +75,34 @@ pub fn handle(call: &mut Call<'_>) -> CommandResult {
         Handler::Steps(handler) => steps(call, handler),
         Handler::Container => unreachable!("a container is resolved to a subcommand"),
     }
+}
+
+/// MGET as a row of GETs, each under its own lock: [`Bug::TornRead`].
+#[cold]
+fn torn_read(call: &mut Call<'_>) -> CommandResult {
+    let get = call.server.commands.find(b"get").ok_or(CommandError::Syntax)?;
+    call.reply.array(call.args.len() - 1);
+    for key in call.args.from(1) {
+        let words = OwnedArgs::from_words(&[b"GET", key]);
+        let mut bytes = Vec::new();
+        let mut part = Call {
+            command: get,
+            args: words.as_args(),
+            reply: Reply::new(&mut bytes, call.client.protocol),
+            client: &mut *call.client,
+            server: call.server,
+            worker: call.worker,
+            now_ms: call.now_ms,
+            key_hash: None,
+            in_exec: false,
+            ready_key: None,
+            block: None,
+        };
+        handle(&mut part)?;
+        call.reply.raw(&bytes);
+        std::thread::yield_now();
+    }
+    Ok(())
 }
 
 /// Runs the handler of a queued command under the locks of its transaction.

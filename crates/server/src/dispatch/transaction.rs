@@ -1,32 +1,37 @@
 //! Transactions: the commands queued since MULTI, run under one lock set.
 
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use std::sync::atomic::Ordering;
 
 use swytch_resp::Reply;
 use swytch_store::{Keyspace, LockScope, WatchFlag};
 
 use super::{park, run};
-use crate::clients::{Client, ClientFlags, WatchedKey};
+use crate::clients::{Client, ClientFlags, QueuedCommand, WatchedKey};
 use crate::clock::Ticks;
 use crate::commands::{Call, CommandError, CommandResult, Flags};
+use crate::seeded_bug::{self, Bug};
 use crate::server::{Conditions, Server};
 
 /// Registers a client at keys it watches. The caller holds no locks.
 pub fn watch(server: &Server, client: &mut Client, keys: &[&[u8]], now_ms: u64) {
-    for bytes in keys {
-        let db = client.db;
-        if client.watched.iter().any(|watched| watched.db == db && &*watched.key == *bytes) {
+    let db = client.db;
+    let before: HashSet<Box<[u8]>> =
+        client.watched.iter().filter(|watched| watched.db == db).map(|watched| watched.key.clone()).collect();
+    let mut seen: HashSet<&[u8]> = before.iter().map(|key| &**key).collect();
+    for bytes in keys.iter().copied() {
+        if !seen.insert(bytes) {
             continue;
         }
         let key = server.shards.key(bytes);
         let shard = server.shards.shard_of(&key);
-        let mut locked = server.shards.lock(LockScope::One(shard));
-        locked.with_observers(shard, |observers| observers.watch(db, bytes, &client.watch_flag));
-        // A key that has expired but is still stored counts as absent from the beginning.
-        let was_expired = Keyspace::new(locked, db, now_ms).is_expired(&key);
-        client.watched.push(WatchedKey { db, key: (*bytes).into(), was_expired });
+        let mut keyspace = Keyspace::new(server.shards.lock(LockScope::One(shard)), db, now_ms);
+        let was_live = keyspace.is_live_in(db, &key);
+        keyspace
+            .locked_mut()
+            .with_observers(shard, |observers| observers.watch(db, bytes, &client.watch_flag, was_live));
+        client.watched.push(WatchedKey { db, key: bytes.into(), was_live });
     }
 }
 
@@ -63,35 +68,22 @@ pub fn exec(call: &mut Call<'_>) -> CommandResult {
     let queue = std::mem::take(&mut call.client.queue);
     call.client.flags &= !ClientFlags::MULTI;
     let server = call.server;
-    let writes = queue.iter().any(|queued| queued.command.is(Flags::WRITE));
-    if writes && server.conditions().contains(Conditions::OUT_OF_MEMORY) {
-        let refused = queue.iter().any(|queued| queued.command.is(Flags::DENYOOM));
-        if refused {
-            discard(server, call.client);
-            return Err(CommandError::text("OOM command not allowed when used memory > 'maxmemory'."));
-        }
-    }
-    let mut scope = queue.iter().fold(LockScope::Nothing, |scope, queued| {
-        scope.union(run::scope_of(server, queued.command, &queued.args.as_args()))
-    });
-    for watched in &call.client.watched {
-        let shard = server.shards.shard_of(&server.shards.key(&watched.key));
-        scope = scope.union(LockScope::One(shard));
-    }
-    let keyspace = run::view(call, scope);
+    let keyspace = run::view(call, scope_of_transaction(server, &queue, &call.client.watched));
     if watched_key_changed(call.client, &keyspace, server) {
-        drop(keyspace);
-        discard(server, call.client);
-        call.reply.null_array();
-        return Ok(());
+        return abort(call, keyspace);
     }
-    let keyspace = park::lock_for_writing(keyspace, call);
+    let keyspace = match keyspace.locked().is_observed() {
+        true => park::widen(keyspace, server, |keyspace| {
+            let concerns = |queued: &QueuedCommand| {
+                park::concerns_wide_waiter(keyspace, queued.command, &queued.args.as_args())
+            };
+            queue.iter().any(concerns)
+        }),
+        false => keyspace,
+    };
     // While shards were added the first ones were released: look again.
     if watched_key_changed(call.client, &keyspace, server) {
-        drop(keyspace);
-        discard(server, call.client);
-        call.reply.null_array();
-        return Ok(());
+        return abort(call, keyspace);
     }
     let mut replies = Vec::new();
     let worker = call.worker;
@@ -121,6 +113,29 @@ pub fn exec(call: &mut Call<'_>) -> CommandResult {
     Ok(())
 }
 
+/// What a transaction needs locked: the keys of its commands, and those it watches.
+fn scope_of_transaction(server: &Server, queue: &[QueuedCommand], watched: &[WatchedKey]) -> LockScope {
+    let mut shards = Vec::new();
+    for queued in queue {
+        match run::scope_of(server, queued.command, &queued.args.as_args()) {
+            LockScope::Nothing => {}
+            LockScope::One(shard) => shards.push(shard),
+            LockScope::Several(several) => shards.extend(several),
+            LockScope::All => return LockScope::All,
+        }
+    }
+    shards.extend(watched.iter().map(|watched| server.shards.shard_of(&server.shards.key(&watched.key))));
+    LockScope::of(shards)
+}
+
+/// EXEC of a transaction whose watched keys have changed.
+fn abort(call: &mut Call<'_>, keyspace: Keyspace<'_>) -> CommandResult {
+    drop(keyspace);
+    discard(call.server, call.client);
+    call.reply.null_array();
+    Ok(())
+}
+
 /// One command of a transaction; its error is its reply and the others run all the same.
 fn run_queued(call: &mut Call<'_>, keyspace: &mut swytch_store::KeyspaceMut<'_, '_>) {
     let started = Ticks::now();
@@ -141,8 +156,11 @@ fn run_queued(call: &mut Call<'_>, keyspace: &mut swytch_store::KeyspaceMut<'_, 
 
 /// True when the transaction must not run: a watched key was changed, or has expired since.
 fn watched_key_changed(client: &Client, keyspace: &Keyspace<'_>, server: &Server) -> bool {
+    if seeded_bug::is_on(Bug::BlindExec) {
+        return false;
+    }
     client.watch_flag.load(Ordering::Acquire)
         || client.watched.iter().any(|watched| {
-            !watched.was_expired && keyspace.is_expired_in(watched.db, &server.shards.key(&watched.key))
+            watched.was_live && keyspace.is_expired_in(watched.db, &server.shards.key(&watched.key))
         })
 }

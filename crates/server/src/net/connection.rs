@@ -96,6 +96,8 @@ pub(super) struct Connection {
     pub(super) awaits_writable: bool,
     /// Input may be waiting that was not read, to be fair to others or because the client is parked.
     pub(super) unread: bool,
+    /// The peer has closed its side: what is left is read up to the end, and nobody waits for more.
+    pub(super) hung_up: bool,
     /// A pause holds the client's next request.
     pub(super) paused: bool,
     /// When the client, parked, gives up; in Unix milliseconds.
@@ -118,6 +120,7 @@ impl Connection {
             written: 0,
             awaits_writable: false,
             unread: false,
+            hung_up: false,
             paused: false,
             deadline_ms: None,
             over_soft_limit_since_ms: None,

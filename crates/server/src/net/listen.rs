@@ -337,6 +337,7 @@ fn hand_over(stream: Stream, address: String, local_address: String, server: &Ar
         output_total: AtomicU64::new(0),
         commands: AtomicU64::new(0),
         killed: AtomicBool::new(false),
+        waiter: Mutex::default(),
         names: Mutex::new(Names::default()),
         user: Mutex::new("default".into()),
     });

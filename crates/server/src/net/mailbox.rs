@@ -24,10 +24,12 @@ pub enum Mail {
         /// Its reply.
         reply: Vec<u8>,
     },
-    /// CLIENT UNBLOCK.
+    /// CLIENT UNBLOCK has ended a client's wait.
     Unblock {
         /// Who.
         client: u64,
+        /// As what it was parked.
+        waiter: Arc<Waiter>,
         /// Answer an error instead of a timeout.
         error: bool,
     },

@@ -169,6 +169,11 @@ impl Worker {
             return self.close(slot);
         }
         if event.is_readable() || event.is_read_closed() || event.is_error() {
+            if (event.is_read_closed() || event.is_error())
+                && let Some(connection) = self.connection(slot)
+            {
+                connection.hung_up = true;
+            }
             self.serve(slot);
         }
     }
@@ -201,6 +206,9 @@ impl Worker {
                 break Err(end);
             }
             let waits = connection.client.flags.contains(ClientFlags::BLOCKED) || connection.paused;
+            if waits && connection.hung_up {
+                break self.part_with(connection);
+            }
             if waits || !connection.unread || connection.client.flags.contains(ClientFlags::CLOSE_AFTER_REPLY)
             {
                 break Ok(());
@@ -212,11 +220,10 @@ impl Worker {
             let (outcome, read) = connection.read();
             read_total += read;
             self.shared().stats.reads.add(1);
-            connection.unread = outcome == ReadOutcome::More;
+            // The system tells of the end once, possibly together with the last bytes.
+            connection.unread = outcome == ReadOutcome::More || connection.hung_up;
             if outcome == ReadOutcome::Closed {
-                // A peer that sends, shuts its side and waits gets its replies; a failure changes nothing.
-                let _ = connection.write();
-                break Err(End::Closed);
+                break self.part_with(connection);
             }
             if let Err(end) = self.check_query_limit(connection) {
                 break Err(end);
@@ -240,8 +247,18 @@ impl Worker {
         result
     }
 
+    /// The peer will send nothing more, but may still read: it gets the replies to what it has sent.
+    fn part_with(&mut self, connection: &mut Connection) -> Result<(), End> {
+        // The connection ends in any case.
+        let _ = connection.write();
+        Err(End::Closed)
+    }
+
     /// A connection whose client waits is not read, but a peer that hangs up must be noticed.
     fn notice_hangup(&mut self, connection: &mut Connection) -> Result<(), End> {
+        if connection.hung_up {
+            return Err(End::Closed);
+        }
         let mut byte = [0u8; 1];
         match rustix::net::recv(&connection.stream, &mut byte, rustix::net::RecvFlags::PEEK) {
             Ok((0, _)) => Err(End::Closed),
@@ -311,9 +328,7 @@ impl Worker {
                     self.now_ms,
                     &mut clock,
                 );
-                if connection.client.flags.intersects(
-                    ClientFlags::REPLY_OFF | ClientFlags::REPLY_SKIP | ClientFlags::REPLY_SKIP_NEXT,
-                ) {
+                if connection.client.flags.intersects(SILENT) && !matches!(outcome, Outcome::Blocked(..)) {
                     silence(connection, mark);
                 }
                 if let Outcome::Paused = outcome {
@@ -481,7 +496,7 @@ impl Worker {
         match mail {
             Mail::Connection(stream, shared) => self.adopt(stream, shared),
             Mail::Served { waiter, reply, .. } => self.on_served(slot, &waiter, &reply),
-            Mail::Unblock { error, .. } => self.give_up(slot, error),
+            Mail::Unblock { waiter, error, .. } => self.on_gave_up(slot, &waiter, error),
             Mail::Deliver { bytes, .. } => {
                 let Some(connection) = self.connection(slot) else { return };
                 connection.output.extend_from_slice(&bytes);
@@ -518,19 +533,28 @@ impl Worker {
 
     /// A parked client was served: its reply goes out and its next requests are run.
     fn on_served(&mut self, slot: usize, waiter: &Arc<Waiter>, reply: &[u8]) {
-        park::unpark(&self.server, waiter);
-        let Some(connection) = self.connection(slot) else { return };
-        if connection.client.waiter.as_ref().is_some_and(|mine| Arc::ptr_eq(mine, waiter)) {
+        if self.is_parked_as(slot, waiter) {
+            park::leave_queues(&self.server, waiter);
             self.unblock(slot, reply);
         }
+    }
+
+    /// False for mail that has come too late: the slot has another client, or the client waits for something else.
+    fn is_parked_as(&mut self, slot: usize, waiter: &Arc<Waiter>) -> bool {
+        self.connection(slot)
+            .and_then(|connection| connection.client.waiter.as_ref())
+            .is_some_and(|mine| Arc::ptr_eq(mine, waiter))
     }
 
     fn unblock(&mut self, slot: usize, reply: &[u8]) {
         let Some(connection) = self.connection(slot) else { return };
         connection.client.waiter = None;
+        *connection.client.shared.waiter.lock() = None;
         connection.client.flags &= !ClientFlags::BLOCKED;
-        if !connection.client.flags.contains(ClientFlags::REPLY_OFF) {
-            connection.output.extend_from_slice(reply);
+        let mark = connection.output.len();
+        connection.output.extend_from_slice(reply);
+        if connection.client.flags.intersects(SILENT) {
+            silence(connection, mark);
         }
         if let Some(deadline_ms) = connection.deadline_ms.take() {
             self.deadlines.remove(&(deadline_ms, slot));
@@ -538,26 +562,24 @@ impl Worker {
         self.serve(slot);
     }
 
-    /// A parked client stops waiting: its time is over, or CLIENT UNBLOCK said so.
-    fn give_up(&mut self, slot: usize, error: bool) {
+    /// The time of a parked client is over.
+    fn give_up(&mut self, slot: usize) {
         let Some(connection) = self.connection(slot) else { return };
-        let protocol = connection.client.protocol;
         let Some(waiter) = connection.client.waiter.clone() else { return };
-        if !park::unpark(&self.server, &waiter) {
-            // Somebody serves it at this moment; the reply is in the mail.
-            return;
+        // If somebody was faster, the reply is in the mail.
+        if park::give_up(&self.server, &waiter) {
+            self.on_gave_up(slot, &waiter, false);
         }
-        let mut reply = Vec::new();
-        let mut writer = Reply::new(&mut reply, protocol);
-        if error {
-            let text = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
-            count_error(&self.server, self.shared(), text);
-            park::count_failed(self.shared(), &waiter);
-            writer.error(text);
-        } else {
-            park::timeout_reply(&waiter, &mut writer);
+    }
+
+    /// A parked client has stopped waiting: its time is over, or CLIENT UNBLOCK said so.
+    fn on_gave_up(&mut self, slot: usize, waiter: &Arc<Waiter>, error: bool) {
+        if self.is_parked_as(slot, waiter) {
+            park::leave_queues(&self.server, waiter);
+            let mut reply = Vec::new();
+            park::answer_in_vain(&self.server, self.shared(), waiter, error, &mut reply);
+            self.unblock(slot, &reply);
         }
-        self.unblock(slot, &reply);
     }
 
     fn resume(&mut self) {
@@ -576,7 +598,8 @@ impl Worker {
         self.slots.remove(&id);
         self.free_slots.push(slot);
         if let Some(waiter) = connection.client.waiter.take() {
-            park::unpark(&self.server, &waiter);
+            park::give_up(&self.server, &waiter);
+            park::leave_queues(&self.server, &waiter);
         }
         if let Some(deadline_ms) = connection.deadline_ms.take() {
             self.deadlines.remove(&(deadline_ms, slot));
@@ -601,7 +624,7 @@ impl Worker {
             if let Some(connection) = self.connection(slot) {
                 connection.deadline_ms = None;
             }
-            self.give_up(slot, false);
+            self.give_up(slot);
         }
         if self.now_ms >= self.next_tick_ms {
             self.next_tick_ms = self.now_ms + self.tick_ms();
@@ -651,6 +674,10 @@ impl Worker {
         doomed.into_iter().for_each(|slot| self.close(slot));
     }
 }
+
+/// Replies are taken back while any of these is set.
+const SILENT: ClientFlags =
+    ClientFlags::REPLY_OFF.union(ClientFlags::REPLY_SKIP).union(ClientFlags::REPLY_SKIP_NEXT);
 
 /// Takes back the reply of a command whose client does not want one (CLIENT REPLY).
 #[cold]

@@ -100,6 +100,17 @@ impl<'s> Keyspace<'s> {
         table.find(key).and_then(EntryRef::expire_at_ms).is_some_and(|at_ms| at_ms <= self.now_ms)
     }
 
+    /// True when the key exists in a database and its time is not over; neither counted nor touched.
+    pub fn is_live_in(&self, db: u32, key: &Key<'_>) -> bool {
+        let table = &self.locked.data(self.locked.shards().shard_of(key)).tables[db as usize];
+        table.find(key).is_some_and(|entry| entry.expire_at_ms().is_none_or(|at_ms| at_ms > self.now_ms))
+    }
+
+    /// Moves the view to a later time: what happens after a transaction sees what expired during it.
+    pub fn set_now_ms(&mut self, now_ms: UnixMs) {
+        self.now_ms = self.now_ms.max(now_ms);
+    }
+
     /// Changes the database (SELECT in a transaction, commands that name two databases).
     pub fn set_db(&mut self, db: u32) {
         assert!(
@@ -137,6 +148,11 @@ impl<'s> Keyspace<'s> {
     /// The locks behind this view.
     pub fn locked(&self) -> &Locked<'s> {
         &self.locked
+    }
+
+    /// The locks behind this view, to change who observes keys.
+    pub fn locked_mut(&mut self) -> &mut Locked<'s> {
+        &mut self.locked
     }
 
     /// Hashes a key.

@@ -81,7 +81,7 @@ fn a_watched_key_raises_its_flag_and_others_do_not() {
     let flag = Arc::new(AtomicBool::new(false));
     let key = shards.key(b"watched");
     let mut locked = shards.lock(LockScope::All);
-    locked.with_observers(shards.shard_of(&key), |observers| observers.watch(0, b"watched", &flag));
+    locked.with_observers(shards.shard_of(&key), |observers| observers.watch(0, b"watched", &flag, false));
     drop(locked);
     let set = |name: &[u8], db: u32| {
         let mut base = Keyspace::new(shards.lock(LockScope::All), 0, 0);

@@ -125,11 +125,6 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
         self.observed = self.sink.is_some() || self.base.locked.is_observed();
     }
 
-    /// The locks behind this view, to change observers.
-    pub fn locked_mut(&mut self) -> &mut crate::shard::Locked<'s> {
-        &mut self.base.locked
-    }
-
     #[cold]
     fn remove_met_expired(&mut self) {
         let db = self.base.db;
@@ -205,6 +200,7 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
         }
         let observers = &self.shard_data(key).observers;
         observers.raise(db, key.bytes);
+        // A key that is gone again by the time the waiters are looked at serves none of them.
         if observers.is_awaited(db, key.bytes) {
             self.changes.ready.push((db, key.bytes.into()));
         }
@@ -246,8 +242,15 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
         }
         self.remove_at(key, found);
         self.changes.expired += 1;
-        let expired = Event { class: EventClass::Expired, name: "expired" };
-        self.emit(key, Effect::Delete { key: key.bytes }, expired);
+        self.changes.dirty += 1;
+        if self.observed {
+            let db = self.base.db;
+            if let Some(sink) = &mut self.sink {
+                sink.record(db, &Effect::Delete { key: key.bytes });
+                sink.notify(db, Event { class: EventClass::Expired, name: "expired" }, key.bytes);
+            }
+            self.shard_data(key).observers.raise_expired(db, key.bytes);
+        }
         true
     }
 
@@ -389,14 +392,7 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
         let mut removed = 0;
         for db in databases {
             for shard in 0..self.base.locked.shards().count() as u16 {
-                let data = self.base.locked.data_mut(shard);
-                for key in data.observers.watched_keys(db) {
-                    let hashed = self.base.locked.shards().key(&key);
-                    let data = self.base.locked.data(shard);
-                    if data.tables[db as usize].find(&hashed).is_some() {
-                        data.observers.raise(db, &key);
-                    }
-                }
+                self.signal_gone(shard, db, db);
                 let table = &mut self.base.locked.data_mut(shard).tables[db as usize];
                 if table.is_empty() {
                     continue;
@@ -445,23 +441,29 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
         }
     }
 
-    /// After a swap: keys of `db` that are there now, or were and now lie in `other`, have changed.
+    /// Before a database is emptied (`other` is the same) or after two were exchanged: keys of `db` that live
+    /// in either have changed. One whose time was over has gone without anybody's doing.
+    fn signal_gone(&mut self, shard: u16, db: u32, other: u32) {
+        let observers = &self.base.locked.data(shard).observers;
+        for bytes in observers.watched_keys(db) {
+            let key = self.base.locked.shards().key(&bytes);
+            if self.base.is_live_in(db, &key) || self.base.is_live_in(other, &key) {
+                observers.raise(db, &bytes);
+            } else if self.base.is_expired_in(other, &key) {
+                observers.raise_expired(db, &bytes);
+            }
+        }
+    }
+
+    /// After a swap: keys of `db` that came from, or went to, `other`.
     fn signal_swapped(&mut self, shard: u16, db: u32, other: u32) {
         if !self.base.locked.data(shard).observed {
             return;
         }
-        let observers = &self.base.locked.data(shard).observers;
-        let watched = observers.watched_keys(db);
-        let awaited = observers.awaited_keys(db);
-        for bytes in watched {
+        self.signal_gone(shard, db, other);
+        for bytes in self.base.locked.data(shard).observers.awaited_keys(db) {
             let key = self.base.locked.shards().key(&bytes);
-            let data = self.base.locked.data(shard);
-            if [db, other].iter().any(|db| data.tables[*db as usize].find(&key).is_some()) {
-                data.observers.raise(db, &bytes);
-            }
-        }
-        for bytes in awaited {
-            let key = self.base.locked.shards().key(&bytes);
+            // One that has expired serves nobody, but whoever looks for it removes it.
             if self.base.locked.data(shard).tables[db as usize].find(&key).is_some() {
                 self.changes.ready.push((db, bytes));
             }

@@ -68,6 +68,7 @@ impl KeyspaceMut<'_, '_> {
             }
             None => return Ok(None),
         };
+        self.changes_mut().dirty += elements.len() as u64 - 1;
         self.emit(key, Effect::ListPush { key: key.bytes, side, elements }, push_event(side));
         Ok(Some(len))
     }
@@ -91,6 +92,7 @@ impl KeyspaceMut<'_, '_> {
             taken
         });
         if taken > 0 {
+            self.changes_mut().dirty += taken as u64 - 1;
             self.emit(key, Effect::ListPop { key: key.bytes, side, count: taken as u64 }, pop_event(side));
             self.remove_if_empty(key, found);
         }
@@ -105,8 +107,12 @@ impl KeyspaceMut<'_, '_> {
         from_side: Side,
         to_side: Side,
     ) -> Result<Option<Vec<u8>>, WrongType> {
-        let Some(from_found) = self.list_place(from)? else { return Ok(None) };
+        if self.list_place(from)?.is_none() {
+            return Ok(None);
+        }
+        // Looking at the destination may remove it, expired, and so move the source's slot.
         self.list_place(to)?;
+        let Some(from_found) = self.list_place(from)? else { return Ok(None) };
         let Some(element) = self.change_list(from, from_found, |list| list.pop(from_side)) else {
             return Ok(None);
         };
@@ -119,9 +125,9 @@ impl KeyspaceMut<'_, '_> {
             }
         }
         let db = self.db();
+        self.notify(push_event(to_side), to.bytes);
         let effect = Effect::ListMove { from: from.bytes, to: to.bytes, from_side, to_side };
         self.emit(from, effect, pop_event(from_side));
-        self.notify(push_event(to_side), to.bytes);
         self.signal(db, to);
         // The insertion above may have moved the source's slot.
         if let Some(found) = self.list_place(from)? {
@@ -177,21 +183,31 @@ impl KeyspaceMut<'_, '_> {
         let removed =
             self.change_list(key, found, |list| list.remove_where(from, limit, |other| other == element));
         if removed > 0 {
+            self.changes_mut().dirty += removed as u64 - 1;
             self.emit(key, Effect::ListRemove { key: key.bytes, count, element }, Event::list("lrem"));
             self.remove_if_empty(key, found);
         }
         Ok(removed)
     }
 
-    /// Keeps only the elements between two indices, which may count from the tail (-1 is the last).
+    /// Keeps only the elements between two indices, which may count from the tail (-1 is the last). Trimming
+    /// nothing is an event, and a change to those who watch the key, but has no effect.
     pub fn list_trim(&mut self, key: &Key<'_>, start: i64, stop: i64) -> Result<(), WrongType> {
         let Some(found) = self.list_place(key)? else { return Ok(()) };
-        self.change_list(key, found, |list| {
+        let trimmed = self.change_list(key, found, |list| {
             let kept = clamp_range(start, stop, list.len());
-            let behind = list.len() - kept.end;
+            let (before, behind) = (kept.start, list.len() - kept.end);
             list.drop_from(Side::Tail, behind);
-            list.drop_from(Side::Head, kept.start);
+            list.drop_from(Side::Head, before);
+            before + behind
         });
+        if trimmed == 0 {
+            let db = self.db();
+            self.notify(Event::list("ltrim"), key.bytes);
+            self.signal(db, key);
+            return Ok(());
+        }
+        self.changes_mut().dirty += trimmed as u64 - 1;
         self.emit(key, Effect::ListTrim { key: key.bytes, start, stop }, Event::list("ltrim"));
         self.remove_if_empty(key, found);
         Ok(())

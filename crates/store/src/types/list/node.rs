@@ -137,9 +137,9 @@ impl Node {
             return;
         }
         let mut rest = len;
-        for index in 0..head {
+        for (index, byte) in slot[..head].iter_mut().enumerate() {
             let more = if index + 1 < head { 0x80 } else { 0 };
-            slot[index] = (rest & 0x7f) as u8 | more;
+            *byte = (rest & 0x7f) as u8 | more;
             rest >>= 7;
         }
         slot[head..head + len].copy_from_slice(element);

@@ -28,7 +28,7 @@ fn agrees_with_a_deque() {
         let mut list = List::new();
         let mut model: VecDeque<Vec<u8>> = VecDeque::new();
         for step in 0..1500 {
-            let side = if random(&mut state) % 2 == 0 { Side::Head } else { Side::Tail };
+            let side = if random(&mut state).is_multiple_of(2) { Side::Head } else { Side::Tail };
             let len = model.len();
             match random(&mut state) % 16 {
                 0..=6 => {

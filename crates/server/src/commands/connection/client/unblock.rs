@@ -1,11 +1,8 @@
 //! CLIENT UNBLOCK
 
-use std::sync::atomic::Ordering;
-
 use super::{OTHERS, SUB};
-use crate::clients::ClientFlags;
 use crate::commands::{Arg, Call, CommandError, CommandResult, CommandSpec, Handler};
-use crate::net::Mail;
+use crate::dispatch::park;
 
 pub(super) static UNBLOCK: CommandSpec = CommandSpec {
     name: "unblock",
@@ -38,12 +35,7 @@ fn unblock(call: &mut Call<'_>) -> CommandResult {
     };
     let id = call.args.integer(2)?;
     let target = u64::try_from(id).ok().and_then(|id| call.server.clients.get(id));
-    let blocked = target.filter(|target| {
-        ClientFlags::from_bits_retain(target.flags.load(Ordering::Relaxed)).contains(ClientFlags::BLOCKED)
-    });
-    if let Some(target) = &blocked {
-        call.server.workers[target.worker].mailbox.send(Mail::Unblock { client: target.id, error });
-    }
-    call.reply.integer(i64::from(blocked.is_some()));
+    let unblocked = target.is_some_and(|target| park::unblock(call.server, &target, error));
+    call.reply.integer(i64::from(unblocked));
     Ok(())
 }

@@ -11,12 +11,12 @@ use crate::commands::{Call, ShardSteps};
 pub(super) fn clients(text: &mut Text, call: &Call<'_>, steps: &mut ShardSteps<'_>) {
     let server = call.server;
     let (mut input_max, mut output_max) = (0, 0);
-    let (mut blocked, mut watching) = (0, 0);
+    let (mut blocked, mut watching) = (server.parked_clients.load(Relaxed), 0);
     server.clients.for_each(|client| {
         input_max = input_max.max(client.query_bytes.load(Relaxed) + client.argument_bytes.load(Relaxed));
         output_max = output_max.max(client.output_bytes.load(Relaxed));
         let flags = ClientFlags::from_bits_retain(client.flags.load(Relaxed));
-        blocked += usize::from(flags.intersects(ClientFlags::BLOCKED | ClientFlags::POSTPONED));
+        blocked += usize::from(flags.contains(ClientFlags::POSTPONED));
         watching += usize::from(client.watched.load(Relaxed) > 0);
     });
     let timed: u64 = server.workers.iter().map(|worker| worker.deadlines.load(Relaxed)).sum();
