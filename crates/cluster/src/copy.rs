@@ -13,6 +13,10 @@ use crate::interface::ClientError;
 use crate::message::{Alignment, Part};
 use crate::values::Entry;
 
+/// Epochs whose entries a copy remembers to contain. They outlive the log, because a node that was expired may bring
+/// its fork back twice, or two such nodes the same one.
+const COVERS_MAX: usize = 64;
+
 /// Versions and subscribers of a copy.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Meta {
@@ -54,9 +58,16 @@ impl Meta {
     pub(crate) fn advance(&mut self, dot: Version, stamp: Stamp) {
         if dot.epoch != self.version.epoch {
             self.covers.insert(self.version.epoch, self.version.seq);
+            self.bound_covers();
         }
         self.version = dot;
         self.written = self.written.max(stamp);
+    }
+
+    fn bound_covers(&mut self) {
+        while self.covers.len() > COVERS_MAX {
+            self.covers.pop_first();
+        }
     }
 
     /// Takes over what another copy contains, after its entries were merged in.
@@ -68,6 +79,7 @@ impl Meta {
                 *known = seq.max(*known);
             }
         }
+        self.bound_covers();
     }
 }
 
@@ -97,7 +109,6 @@ impl Log {
         if meta.stable == meta.version {
             self.entries.clear();
             self.overflow = false;
-            meta.covers.clear();
         } else {
             self.entries.retain(|entry| entry.dot.seq > meta.stable.seq);
         }
@@ -290,6 +301,13 @@ pub(crate) struct Aligning {
     pub(crate) all: NodeSet,
     pub(crate) bodies: BTreeMap<NodeId, Alignment>,
     pub(crate) sent_ms: u64,
+}
+
+impl Aligning {
+    /// Whether this is a joiner's first snapshot, which goes by the name of its touch.
+    pub(crate) fn is_join(&self) -> bool {
+        self.round >> 63 == 1
+    }
 }
 
 impl Copy {

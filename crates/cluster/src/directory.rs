@@ -111,7 +111,9 @@ impl<V: Values> Node<V> {
     /// Reports names after a view change: to homes that are new to this node's slots, or everything when asked to.
     pub(crate) fn start_reports(&mut self) {
         let members = self.membership.view.members;
-        self.directory.unreported = members.iter().map(|home| (home, false)).collect();
+        // A home that has not confirmed the last report may not know what did not move either.
+        let behind = std::mem::take(&mut self.directory.unreported);
+        self.directory.unreported = members.iter().map(|home| (home, behind.contains_key(&home))).collect();
         self.send_reports();
     }
 
@@ -223,10 +225,13 @@ impl<V: Values> Node<V> {
             }
             Some(copy) => match copy.owner(view, me) {
                 Some(owner) if owner == me => {
-                    if let Some(owning) = copy.owning_mut(view) {
+                    let Some(owning) = copy.owning_mut(view) else { return };
+                    if owning.rename_join(joiner, nonce) {
+                        self.send_aligns(&key);
+                    } else {
                         owning.join(joiner, nonce, queue_max);
+                        self.work.insert(key);
                     }
-                    self.work.insert(key);
                 }
                 Some(owner) if owner != joiner && owner != from => {
                     self.send(owner, Message::Join { key, joiner, nonce })

@@ -16,7 +16,7 @@ use crate::mutant::Mutant;
 use crate::node::Node;
 use crate::operation::Stage;
 use crate::tally::Rule;
-use crate::values::{Entry, EntryOp, Values};
+use crate::values::{Entry, Values};
 use crate::write::Admission;
 
 impl<V: Values> Node<V> {
@@ -144,8 +144,7 @@ impl<V: Values> Node<V> {
                 effects.entry(key).or_default().push(effect);
             }
         }
-        let origin =
-            (op.node != self.config.id).then(|| EntryOp { id: op, floor, reply: executed.reply.clone() });
+        let origin = Some(self.entry_op(op, floor, &executed.reply));
         let mut parts = Vec::new();
         for (key, effects) in effects {
             let Some(copy) = self.copies.get(key) else { continue };

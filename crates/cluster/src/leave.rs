@@ -95,6 +95,9 @@ impl<V: Values> Node<V> {
 
     pub(crate) fn on_leave_key(&mut self, from: NodeId, key: Key) {
         let view = self.membership.view.id;
+        if !self.owns_or_tells(from, &key) {
+            return;
+        }
         let Some(owning) = self.copy_now(&key).and_then(|copy| copy.owning_mut(view)) else { return };
         let under_way = owning.queue.contains(&Queued::Leave(from))
             || matches!(owning.busy, Some(Busy::Leaving { node, .. }) if node == from);

@@ -13,7 +13,8 @@
 use std::collections::BTreeMap;
 
 use crate::config::Config;
-use crate::ids::{Generation, Incarnation, NodeId, NodeSet, ViewId};
+use crate::ids::{Generation, Incarnation, NodeId, NodeSet, Time, ViewId};
+use crate::interface::Action;
 use crate::key::mix;
 use crate::message::{Base, BaseTag, Message};
 use crate::mutant::Mutant;
@@ -268,6 +269,9 @@ impl<V: Values> Node<V> {
 
     /// Whether this life of a base member may be dropped, as far as this node knows.
     fn absence(&self, node: NodeId, incarnation: Incarnation) -> Absence {
+        if self.membership.over.get(&node).is_some_and(|over| incarnation <= *over) {
+            return Absence::Declared;
+        }
         if self.membership.is_over(node, incarnation) {
             return Absence::Dead;
         }
@@ -341,6 +345,17 @@ impl<V: Values> Node<V> {
         if now >= since + patience + rank * timers.propose_ms && now >= self.membership.next_attempt_ms {
             self.start_attempt(target, false);
         }
+    }
+
+    /// Starts an attempt at a view of `candidates` whatever the failure detector says: for models, which explore
+    /// every choice of it.
+    pub fn propose_view(&mut self, now: Time, candidates: NodeSet, out: &mut Vec<Action>) {
+        self.now = Time { mono_ms: now.mono_ms.max(self.now.mono_ms), ..now };
+        if !self.membership.left && self.membership.accepted.base.tag.generation != Generation(0) {
+            self.start_attempt(candidates, false);
+        }
+        self.settle_down();
+        out.append(&mut self.out);
     }
 
     /// Asks `candidates` (and this node itself) for promises of a new view.
@@ -483,9 +498,6 @@ impl<V: Values> Node<V> {
             let promised = self.membership.promised;
             self.send(from, Message::Refuse { view, promised });
             return;
-        }
-        for (node, life) in dead {
-            self.note_over(*node, *life);
         }
         let now = self.now.mono_ms;
         for (node, incarnation) in plan.base.members.iter().filter(|(node, _)| **node != me.0) {

@@ -358,6 +358,8 @@ pub enum Message {
     Close {
         /// The batch.
         flight: FlightId,
+        /// Held by all subscribers up to here, per key.
+        stable: Vec<(Key, Version)>,
     },
 
     // Writing.
@@ -400,8 +402,6 @@ pub enum Message {
     Commit {
         /// The batch.
         flight: FlightId,
-        /// Held by all subscribers up to here, per key.
-        stable: Vec<(Key, Version)>,
     },
     /// Subscriber -> owner: the decision is taken over.
     Decided {
@@ -435,6 +435,13 @@ pub enum Message {
         op: OpId,
         /// One of its keys is owned there, as far as the sender knows.
         owner: Option<(Key, NodeId)>,
+    },
+    /// Not the owner -> whoever took it for the owner.
+    OwnerIs {
+        /// The key.
+        key: Key,
+        /// The owner, as far as the sender knows.
+        owner: NodeId,
     },
     /// Any subscriber -> owner: I need this token.
     TokenRequest {

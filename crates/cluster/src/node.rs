@@ -234,7 +234,8 @@ impl<V: Values> Node<V> {
 
     /// Client operations, forks and in-doubt batches not finished: all zero in a healthy cluster at rest.
     pub fn unfinished(&self) -> (usize, usize, usize) {
-        (self.operations.len(), self.stash.len(), self.records.len() + self.flights.len())
+        let open = self.records.values().filter(|record| !record.closed).count();
+        (self.operations.len(), self.stash.len(), open + self.flights.len())
     }
 
     /// How often each rule was used.
@@ -323,7 +324,8 @@ impl<V: Values> Node<V> {
         self.operation_tick();
     }
 
-    fn settle_down(&mut self) {
+    /// Does all work that follows from what was done so far.
+    pub(crate) fn settle_down(&mut self) {
         loop {
             if let Some(message) = self.loopback.pop_front() {
                 let (me, life) = (self.config.id, self.membership.incarnation);
@@ -394,26 +396,27 @@ impl<V: Values> Node<V> {
             Message::SettleState { flight, outcome } => self.on_settle_state(from, flight, outcome),
             Message::SettleOrder { flight, commit } => self.on_settle_order(from, flight, commit),
             Message::SettleAck { flight } => self.on_settle_ack(from, flight),
-            Message::Close { flight } => self.on_close(flight),
+            Message::Close { flight, stable } => self.on_close(flight, stable),
             Message::Inv { flight, parts } => self.on_inv(from, flight, parts),
             Message::Prep { flight, participants, parts } => self.on_prep(from, flight, participants, parts),
             Message::Ack { flight } => self.on_ack(from, flight),
             Message::Gone { flight, key } => self.on_gone(from, flight, key),
             Message::Val { flight, stable } => self.on_val(flight, stable),
-            Message::Commit { flight, stable } => self.on_commit(from, flight, stable),
+            Message::Commit { flight } => self.on_commit(from, flight),
             Message::Decided { flight } => self.on_decided(from, flight),
             Message::Abort { flight } => self.on_abort(from, flight),
             Message::Ask { flight } => self.on_ask(from, flight),
             Message::Forward(forwarded) => self.on_forward(from, *forwarded),
             Message::Answered { op, result } => self.on_answered(from, op, result),
             Message::Redirect { op, owner } => self.on_redirect(from, op, owner),
+            Message::OwnerIs { key, owner } => self.on_owner_is(from, &key, owner),
             Message::TokenRequest { key, to } => self.on_token_request(from, key, to),
             Message::Grant { key, tenure, version, stable, subscribers, waiters, answers } => {
                 let token = Token { tenure, version, stable, subscribers, waiters, answers };
                 self.on_grant(from, key, token);
             }
             Message::GrantAck { key, tenure } => self.on_grant_ack(from, key, tenure),
-            Message::WaitFor { key, node, ticket } => self.on_wait_for(key, node, ticket),
+            Message::WaitFor { key, node, ticket } => self.on_wait_for(from, key, node, ticket),
             Message::WaitOver { key, node, ticket } => self.on_wait_over(key, node, ticket),
             Message::Wake { key, ticket } => self.on_wake(&key, ticket),
             Message::LeaveKey { key } => self.on_leave_key(from, key),

@@ -197,6 +197,13 @@ impl<V: Values> Node<V> {
         Alignment::Whole { value: self.values.snapshot(key), log: copy.log.clone(), done: copy.done.clone() }
     }
 
+    /// Replaces the copies of subscribers after a merge outside a regroup.
+    pub(crate) fn align_all(&mut self, key: &Key, to: NodeSet) {
+        let bodies = to.iter().map(|node| (node, self.alignment_for(key, None))).collect();
+        let round = self.next_number();
+        self.start_align(key, round, to, bodies);
+    }
+
     fn start_align(&mut self, key: &Key, round: u64, to: NodeSet, bodies: BTreeMap<NodeId, Alignment>) {
         let aligning = Aligning { round, waiting: to, all: to, bodies, sent_ms: self.now.mono_ms };
         self.set_busy(key, Busy::Align(Box::new(aligning)));

@@ -160,7 +160,7 @@ impl<V: Values> Node<V> {
         }
         settling.done = true;
         for node in settling.participants.iter().collect::<Vec<_>>() {
-            self.send(node, Message::Close { flight });
+            self.send(node, Message::Close { flight, stable: Vec::new() });
         }
         for key in self.keys_settling(flight) {
             self.regroup_step(&key);

@@ -47,6 +47,25 @@ impl<V: Values> Node<V> {
         }
     }
 
+    /// Whether this node owns the key; if not, the sender of something meant for the owner is told who does.
+    pub(crate) fn owns_or_tells(&mut self, from: NodeId, key: &Key) -> bool {
+        let (view, me) = (self.membership.view.id, self.config.id);
+        match self.copy_now(key).and_then(|copy| copy.owner(view, me)) {
+            Some(owner) if owner == me => return true,
+            Some(owner) if owner != from => self.send(from, Message::OwnerIs { key: key.clone(), owner }),
+            _ => {}
+        }
+        false
+    }
+
+    pub(crate) fn on_owner_is(&mut self, from: NodeId, key: &Key, owner: NodeId) {
+        let (view, me) = (self.membership.view.id, self.config.id);
+        // Only who was taken for the owner can say better.
+        if owner != me && self.copy_now(key).and_then(|copy| copy.owner(view, me)) == Some(from) {
+            self.follow(key, owner);
+        }
+    }
+
     /// Gives the token away, when the receiver can hold it.
     pub(crate) fn grant(&mut self, key: &Key, to: NodeId) {
         let members = self.membership.view.members;

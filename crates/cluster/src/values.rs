@@ -70,7 +70,7 @@ pub struct Entry {
     pub stamp: Stamp,
     /// What it does to the key.
     pub effects: Vec<Blob>,
-    /// The client operation it came from, when that was sent on from another node.
+    /// The client operation it came from, if it came from one.
     pub origin: Option<EntryOp>,
     /// Set when the entry is the outcome of a merge (a rebase) and not a client's write.
     pub rebase: bool,
@@ -83,7 +83,7 @@ pub struct EntryOp {
     pub id: OpId,
     /// Every operation of that node below this counter is answered; its record may go.
     pub floor: u64,
-    /// What the client is told.
+    /// What the client is told; empty while no other node can ask.
     pub reply: Blob,
 }
 
@@ -92,10 +92,17 @@ pub struct EntryOp {
 pub struct MergeInput<'a> {
     /// The key.
     pub key: &'a Key,
-    /// What the winner did since the fork.
+    /// What the winner did since the point both histories have in common.
     pub winner: &'a [Entry],
-    /// What the loser did since the fork, without entries and operations the winner has as well.
+    /// What the loser did since that point.
     pub loser: &'a [Entry],
+    /// Per entry of `loser`: the winner contains it already, by an earlier merge or because the same operation was
+    /// also executed there.
+    pub known: &'a [bool],
+    /// The winner's log starts where the key came into being.
+    pub winner_from_birth: bool,
+    /// The loser's log starts where the key came into being.
+    pub loser_from_birth: bool,
     /// The loser's whole value: present unless `shared_base` holds and no log overflowed.
     pub loser_value: Option<&'a Blob>,
     /// Both logs start from the same value (possibly from an absent key).

@@ -2,7 +2,8 @@
 //!
 //! A *base* is the set of node lives that may hold current copies; a *view* is the set of nodes that work together
 //! right now. Bases form one chain: every new base is accepted by a set of nodes that meets every other set able to
-//! make one (all of the old base, a strict majority of it, or at least half when the rest is known to be dead).
+//! make one (all of the old base, a strict majority of it, or at least half when the rest is known to be dead; lives
+//! that were declared over do not count).
 //! Neighbours: `membership` runs these rules over messages; the abstract model in `crates/sim` runs them too.
 
 use std::collections::BTreeMap;
@@ -46,8 +47,11 @@ pub enum Absence {
     Missing,
     /// Silent for longer than the expiry.
     Silent,
-    /// This life is over: it left, was forgotten, or a newer one was seen.
+    /// This life is over: a newer one was seen.
     Dead,
+    /// This life is over and was declared so: it left, or the operator had it forgotten. It no longer counts when
+    /// the base is asked for a majority.
+    Declared,
 }
 
 /// A view worth proposing.
@@ -130,19 +134,19 @@ pub fn may_drop(
     absence: impl Fn(NodeId, Incarnation) -> Absence,
     quorum: Quorum,
 ) -> bool {
-    let worst = base
+    let absences: Vec<Absence> = base
         .members
         .iter()
         .filter(|(node, _)| !present.contains(**node))
         .map(|(node, incarnation)| absence(*node, *incarnation))
-        .min();
+        .collect();
+    let declared = absences.iter().filter(|absence| **absence == Absence::Declared).count();
+    let counted = base.members.len() - declared;
     let twice = 2 * present.len() as usize;
-    match worst {
+    match absences.iter().min() {
         None | Some(Absence::Missing) => false,
-        Some(Absence::Silent) => {
-            twice > base.members.len() || (quorum.half_expires && twice == base.members.len())
-        }
-        Some(Absence::Dead) => twice >= base.members.len(),
+        Some(Absence::Silent) => twice > counted || (quorum.half_expires && twice == counted),
+        Some(Absence::Dead | Absence::Declared) => twice >= counted,
     }
 }
 

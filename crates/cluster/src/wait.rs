@@ -68,9 +68,12 @@ impl<V: Values> Node<V> {
         }
     }
 
-    pub(crate) fn on_wait_for(&mut self, key: Key, node: NodeId, ticket: u64) {
+    pub(crate) fn on_wait_for(&mut self, from: NodeId, key: Key, node: NodeId, ticket: u64) {
         let view = self.membership.view.id;
         let waiters_max = self.config.limits.waiters_max;
+        if !self.owns_or_tells(from, &key) {
+            return;
+        }
         let Some(owning) = self.copy_now(&key).and_then(|copy| copy.owning_mut(view)) else { return };
         if !owning.waiters.contains(&(node, ticket)) && owning.waiters.len() < waiters_max {
             owning.waiters.push_back((node, ticket));

@@ -9,4 +9,5 @@
 
 pub mod check;
 pub mod cluster;
+pub mod model;
 pub mod rng;

@@ -9,7 +9,7 @@
 //!
 //! [`Meta::covers`]: crate::copy::Meta
 
-use crate::copy::{CopyState, PreparedPart, Queued};
+use crate::copy::{CopyState, Log, Meta, PreparedPart, Queued};
 use crate::ids::{NodeId, Stamp, Version};
 use crate::key::Key;
 use crate::message::Message;
@@ -17,7 +17,6 @@ use crate::mutant::Mutant;
 use crate::node::Node;
 use crate::tally::Rule;
 use crate::values::{Entry, MergeInput, Values};
-use crate::write::After;
 
 impl<V: Values> Node<V> {
     /// Merges what another copy has and this one, owned here, lacks. True if there was a fork.
@@ -35,31 +34,36 @@ impl<V: Values> Node<V> {
             self.absorb(key, other);
             return false;
         }
-        let common = if same_birth { copy.meta.stable.seq.min(other.meta.stable.seq) } else { 0 };
-        let known = |entry: &&Entry| {
-            let ran_here =
-                entry.origin.as_ref().is_some_and(|origin| copy.done.replies.contains_key(&origin.id));
-            !contained(entry.dot) && !ran_here
-        };
-        let loser: Vec<Entry> = other.log.entries.iter().filter(known).cloned().collect();
-        let shared = |entry: &&Entry| other.log.entries.iter().any(|theirs| theirs.dot == entry.dot);
-        let winner: Vec<Entry> = copy
-            .log
-            .entries
-            .iter()
-            .filter(|entry| entry.dot.seq > common && !shared(entry))
-            .cloned()
-            .collect();
         // Both logs start from the same value: the stable one of a common birth, or the absence before two births.
+        let common = match (same_birth, in_base) {
+            (true, true) => copy.meta.stable.seq.max(other.meta.stable.seq),
+            (true, false) => other.meta.stable.seq,
+            (false, _) => 0,
+        };
+        let from_birth = |meta: &Meta, log: &Log| meta.stable.seq == 0 && !log.overflow;
+        let winner_from_birth = from_birth(&copy.meta, &copy.log);
+        let loser_from_birth = from_birth(&other.meta, &other.log);
         let shared_base = if same_birth {
             in_base || copy.meta.stable.seq <= other.meta.stable.seq
         } else {
-            copy.meta.stable.seq == 0 && other.meta.stable.seq == 0
+            winner_from_birth && loser_from_birth
         };
+        let (winner, loser) = diverged(&copy.log, &other.log, common);
+        let ran_here = |entry: &Entry| {
+            let op = entry.origin.as_ref().map(|origin| origin.id);
+            op.is_some_and(|op| {
+                copy.done.replies.contains_key(&op)
+                    || winner.iter().any(|ours| ours.origin.as_ref().is_some_and(|ours| ours.id == op))
+            })
+        };
+        let known: Vec<bool> = loser.iter().map(|entry| contained(entry.dot) || ran_here(entry)).collect();
         let input = MergeInput {
             key,
             winner: &winner,
             loser: &loser,
+            known: &known,
+            winner_from_birth,
+            loser_from_birth,
             loser_value: other.value.as_ref().and_then(|whole| whole.snapshot.as_ref()),
             shared_base,
             overflow,
@@ -113,6 +117,9 @@ impl<V: Values> Node<V> {
                     key,
                     winner: &since,
                     loser: &part.entries,
+                    known: &vec![false; part.entries.len()],
+                    winner_from_birth: false,
+                    loser_from_birth: false,
                     loser_value: None,
                     shared_base: true,
                     overflow: false,
@@ -166,6 +173,9 @@ impl<V: Values> Node<V> {
 
     pub(crate) fn on_fork_log(&mut self, from: NodeId, key: Key, fork: Box<CopyState>) {
         let view = self.membership.view.id;
+        if !self.owns_or_tells(from, &key) {
+            return;
+        }
         let queued = self.copy_now(&key).and_then(|copy| copy.owning(view)).map(|owning| {
             let same = |queued: &Queued| matches!(queued, Queued::Fork(node, _) if *node == from);
             owning.queue.iter().any(same)
@@ -175,25 +185,34 @@ impl<V: Values> Node<V> {
         }
     }
 
-    /// Merges a returned node's fork as an ordered write.
+    /// Merges a returned node's fork as an ordered write. It goes out as an alignment, which also tells the subscribers
+    /// what the value contains now.
     pub(crate) fn merge_fork(&mut self, key: &Key, from: NodeId, fork: CopyState) {
-        let Some(copy) = self.copies.get(key) else { return };
-        let prior = copy.meta.version;
-        let version = fork.meta.version;
-        let recipients = copy.meta.subscribers;
-        let merged = self.merge_copy(key, &fork, false);
         let Some(copy) = self.copies.get_mut(key) else { return };
-        copy.meta.lost.remove(from);
-        if !merged {
+        let version = fork.meta.version;
+        if copy.meta.covers_dot(version) {
+            copy.meta.lost.remove(from);
             self.send(from, Message::ForkMerged { key: key.clone(), version });
             return;
         }
-        let entries: Vec<Entry> = copy.log.entries.last().cloned().into_iter().collect();
+        let others = (copy.meta.subscribers & self.membership.view.members).without(self.config.id);
+        self.merge_copy(key, &fork, false);
         self.count(Rule::MergedStash);
-        self.launch_w(key, prior, entries, Vec::new(), recipients, After::Fork(from, version));
+        // The returned node asks again and is then told that its fork is merged.
+        self.align_all(key, others);
     }
 
     pub(crate) fn on_fork_merged(&mut self, key: Key, version: Version) {
         self.stash.remove(&(key, version));
     }
+}
+
+/// Both logs from `common` on, without the entries at their beginning that are the same.
+fn diverged(ours: &Log, theirs: &Log, common: u64) -> (Vec<Entry>, Vec<Entry>) {
+    let after = |log: &Log| -> Vec<Entry> {
+        log.entries.iter().filter(|entry| entry.dot.seq > common).cloned().collect()
+    };
+    let (mut ours, mut theirs) = (after(ours), after(theirs));
+    let same = ours.iter().zip(&theirs).take_while(|(one, other)| one.dot == other.dot).count();
+    (ours.split_off(same), theirs.split_off(same))
 }

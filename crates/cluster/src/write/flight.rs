@@ -120,16 +120,24 @@ impl<V: Values> Node<V> {
                 Message::Prep { flight: id, participants: flight.participants, parts: parts() }
             }
             (_, Phase::Preparing) => Message::Inv { flight: id, parts: parts() },
-            (_, Phase::Committing) => Message::Commit { flight: id, stable: self.stable_versions(flight) },
+            (_, Phase::Committing) => Message::Commit { flight: id },
             (_, Phase::Aborting) => Message::Abort { flight: id },
         })
     }
 
-    fn stable_versions(&self, flight: &Flight<V::Undo>) -> Vec<(Key, Version)> {
-        let parts = flight.parts.iter();
-        parts
-            .filter_map(|part| Some((part.key.clone(), self.stable_version(self.copies.get(&part.key)?))))
-            .collect()
+    /// Notes, per key of the batch, up to where everyone has it.
+    fn settle_all(&mut self, flight: &Flight<V::Undo>) -> Vec<(Key, Version)> {
+        let mut settled = Vec::new();
+        for part in &flight.parts {
+            let Some(stable) = self.copies.get(&part.key).map(|copy| self.stable_version(copy)) else {
+                continue;
+            };
+            if let Some(copy) = self.copies.get_mut(&part.key) {
+                copy.settle_stable(stable);
+            }
+            settled.push((part.key.clone(), stable));
+        }
+        settled
     }
 
     pub(crate) fn on_ack(&mut self, from: NodeId, id: FlightId) {
@@ -173,12 +181,7 @@ impl<V: Values> Node<V> {
     /// A batch of class W is everywhere it can be.
     fn land_w(&mut self, id: FlightId) {
         let Some(flight) = self.flights.remove(&id) else { return };
-        let stable = self.stable_versions(&flight);
-        for (key, stable) in &stable {
-            if let Some(copy) = self.copies.get_mut(key) {
-                copy.settle_stable(*stable);
-            }
-        }
+        let stable = self.settle_all(&flight);
         for node in flight.participants.without(self.config.id).iter() {
             self.send(node, Message::Val { flight: id, stable: stable.clone() });
         }
@@ -188,12 +191,8 @@ impl<V: Values> Node<V> {
         for key in &flight.keys {
             self.release(key);
         }
-        match (flight.after, flight.keys.first()) {
-            (After::Join(joiner, nonce), Some(key)) => self.send_snapshot(key, joiner, nonce),
-            (After::Fork(node, version), Some(key)) => {
-                self.send(node, Message::ForkMerged { key: key.clone(), version });
-            }
-            _ => {}
+        if let (After::Join(joiner, nonce), Some(key)) = (flight.after, flight.keys.first()) {
+            self.send_snapshot(key, joiner, nonce);
         }
     }
 
@@ -209,11 +208,6 @@ impl<V: Values> Node<V> {
         let many = flight.keys.len() > 1;
         for part in parts {
             self.append_all(&part.key, &part.entries);
-            let Some(copy) = self.copies.get(&part.key) else { continue };
-            let stable = self.stable_version(copy);
-            if let Some(copy) = self.copies.get_mut(&part.key) {
-                copy.settle_stable(stable);
-            }
         }
         self.count(if many { Rule::ExecutedMulti } else { Rule::CommittedX });
         for (op, reply) in replies {
@@ -235,6 +229,7 @@ impl<V: Values> Node<V> {
         }
         flight.phase = Phase::Aborting;
         flight.waiting = flight.participants.without(me);
+        self.count(Rule::AbortedX);
         self.send_phase(id);
         if self.config.without(Mutant::AbortWithoutAcks) {
             self.close_flight(id);
@@ -253,16 +248,17 @@ impl<V: Values> Node<V> {
 
     /// Every participant knows the decision.
     fn close_flight(&mut self, id: FlightId) {
-        let Some(flight) = self.flights.remove(&id) else { return };
+        let Some(mut flight) = self.flights.remove(&id) else { return };
         if flight.phase == Phase::Aborting {
-            self.count(Rule::AbortedX);
-            self.take_back(flight.undo);
+            self.take_back(std::mem::take(&mut flight.undo));
             for (op, _) in &flight.replies {
                 self.refuse(*op, ClientError::Aborted);
             }
         }
+        // Only now does everyone have it: a subscriber that was merely prepared could still fork off below it.
+        let stable = self.settle_all(&flight);
         for node in flight.participants.without(self.config.id).iter() {
-            self.send(node, Message::Close { flight: id });
+            self.send(node, Message::Close { flight: id, stable: stable.clone() });
         }
         for key in &flight.keys {
             self.unpin(key);
@@ -282,7 +278,7 @@ impl<V: Values> Node<V> {
         match self.flights.get(&id) {
             None if id.node == self.config.id && id.view == self.membership.view.id => {
                 self.send(from, Message::Val { flight: id, stable: Vec::new() });
-                self.send(from, Message::Close { flight: id });
+                self.send(from, Message::Close { flight: id, stable: Vec::new() });
             }
             Some(flight) if flight.phase != Phase::Preparing => {
                 if let Some(message) = self.phase_message(id, from) {

@@ -59,8 +59,6 @@ pub(crate) enum After {
     Nothing,
     /// The subscribers know the joiner; it gets its snapshot under the name of its touch.
     Join(NodeId, u64),
-    /// The returned node is told that its fork, up to this version, is merged.
-    Fork(NodeId, Version),
 }
 
 /// Whether an X may be executed on a key.
@@ -76,6 +74,18 @@ impl Owning {
     /// Whether the token is being given away.
     pub(crate) fn hands_over(&self) -> bool {
         matches!(self.busy, Some(Busy::Granting { .. }))
+    }
+
+    /// The joiner has given up the touch its snapshot is being sent under: goes on under the new name, or the joiner
+    /// would never take the snapshot and the key would wait for it.
+    pub(crate) fn rename_join(&mut self, joiner: NodeId, nonce: u64) -> bool {
+        match &mut self.busy {
+            Some(Busy::Align(aligning)) if aligning.all == NodeSet::only(joiner) && aligning.is_join() => {
+                aligning.round = nonce;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Queues a subscription, once.
@@ -220,11 +230,7 @@ impl<V: Values> Node<V> {
             undo.extend(executed.undo.into_iter().map(|(_, undo)| (key.clone(), undo)));
             if !executed.effects.is_empty() {
                 let effects = executed.effects.into_iter().map(|(_, effect)| effect).collect();
-                let origin = (op.node != self.config.id).then(|| EntryOp {
-                    id: op,
-                    floor,
-                    reply: executed.reply.clone(),
-                });
+                let origin = Some(self.entry_op(op, floor, &executed.reply));
                 let dot = self.next_dot(prior, entries.len());
                 entries.push(Entry { dot, stamp, effects, origin, rebase: false });
             }
@@ -249,6 +255,14 @@ impl<V: Values> Node<V> {
             }
         }
         true
+    }
+
+    /// The operation as its entries carry it. Also for an own client's operation: it may have been executed on the
+    /// other side of a partition before, and a merge must not count it twice.
+    pub(crate) fn entry_op(&self, op: OpId, floor: u64, reply: &Blob) -> EntryOp {
+        let asked_elsewhere = self.operations.get(&op).is_none_or(|operation| operation.forwarded);
+        let needed = op.node != self.config.id || asked_elsewhere;
+        EntryOp { id: op, floor, reply: if needed { reply.clone() } else { Blob::new(b"") } }
     }
 
     /// The dot of the `index`-th entry after `prior` in the installed view.

@@ -166,7 +166,7 @@ impl<V: Values> Node<V> {
         self.send(from, Message::Ack { flight });
     }
 
-    pub(crate) fn on_commit(&mut self, from: NodeId, flight: FlightId, stable: Vec<(Key, Version)>) {
+    pub(crate) fn on_commit(&mut self, from: NodeId, flight: FlightId) {
         if let Some(record) = self.records.get_mut(&flight) {
             if record.outcome == Outcome::Prepared {
                 record.outcome = Outcome::Committed;
@@ -174,11 +174,6 @@ impl<V: Values> Node<V> {
                     self.apply_part(&part);
                     self.end_prepared(&part.key, flight);
                 }
-            }
-        }
-        for (key, version) in stable {
-            if let Some(copy) = self.copies.get_mut(&key) {
-                copy.settle_stable(version);
             }
         }
         self.send(from, Message::Decided { flight });
@@ -205,7 +200,13 @@ impl<V: Values> Node<V> {
     }
 
     /// Everyone has decided; nobody will ask this node about the batch.
-    pub(crate) fn on_close(&mut self, flight: FlightId) {
+    pub(crate) fn on_close(&mut self, flight: FlightId, stable: Vec<(Key, Version)>) {
+        let decided = self.records.get(&flight).is_some_and(|record| record.outcome == Outcome::Committed);
+        for (key, version) in stable.into_iter().filter(|_| decided) {
+            if let Some(copy) = self.copies.get_mut(&key) {
+                copy.settle_stable(version);
+            }
+        }
         let Some(record) = self.records.get_mut(&flight) else { return };
         match record.outcome {
             // A stray duplicate of a PREP that was taken back long ago.

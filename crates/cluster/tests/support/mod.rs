@@ -107,8 +107,10 @@ impl Values for Words {
         let mut effects: Vec<Blob> = fork
             .loser
             .iter()
-            .flat_map(|entry| entry.effects.iter())
-            .filter(|e| !text(e).starts_with("all"))
+            .zip(fork.known)
+            .filter(|(_, known)| !**known)
+            .flat_map(|(entry, _)| entry.effects.iter())
+            .filter(|effect| !text(effect).starts_with("all"))
             .cloned()
             .collect();
         if !fork.shared_base {

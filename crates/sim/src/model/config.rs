@@ -1,0 +1,165 @@
+//! Scopes: how large a modelled cluster is and what may happen in it.
+
+use swytch_cluster::{Class, Config, Incarnation, Key, Limits, Mutant, NodeId, NodeSet, Timers};
+
+/// What a run explores.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    /// Printed with the results.
+    pub name: &'static str,
+    /// Nodes, at most five.
+    pub nodes: u8,
+    /// Keys that clients use.
+    pub keys: Vec<Key>,
+    /// Keys held by these nodes at the start.
+    pub shared: Vec<(Key, NodeSet)>,
+    /// Classes of operations, in the order of preference of the exhaustive search.
+    pub classes: Vec<Class>,
+    /// Two-key transactions as well.
+    pub transactions: bool,
+    /// Bounds on what may happen.
+    pub operations: u8,
+    /// Attempts at views chosen freely.
+    pub proposals: u8,
+    /// Crashes.
+    pub crashes: u8,
+    /// Restarts.
+    pub restarts: u8,
+    /// Evictions.
+    pub evictions: u8,
+    /// Messages delivered twice.
+    pub duplicates: u8,
+    /// Steps of time.
+    pub advances: u8,
+    /// The seeded fault.
+    pub mutant: Option<Mutant>,
+}
+
+impl Scope {
+    /// The tick of modelled nodes; coarse, because time is a choice of the model.
+    pub const TICK_MS: u64 = 500;
+
+    /// The configuration of a node.
+    pub fn config(&self, id: NodeId, life: u32) -> Config {
+        let timers = Timers {
+            tick_ms: Self::TICK_MS,
+            heartbeat_ms: Self::TICK_MS,
+            suspect_ms: 1_500,
+            retry_ms: 1_000,
+            propose_ms: 2_000,
+            op_ms: 20_000,
+            abort_ms: 6_000,
+            ..Timers::default()
+        };
+        let limits = Limits { token_run: 2, ..Limits::default() };
+        Config { incarnation: Incarnation::of_life(life), timers, limits, ..Config::new(id) }
+    }
+
+    fn base(name: &'static str, nodes: u8, keys: &[&str]) -> Self {
+        let keys: Vec<Key> = keys.iter().map(|name| Key::new(name.as_bytes())).collect();
+        let all: NodeSet = (0..nodes).map(NodeId).collect();
+        Self {
+            name,
+            nodes,
+            shared: keys.iter().map(|key| (key.clone(), all)).collect(),
+            keys,
+            classes: vec![Class::X],
+            transactions: false,
+            operations: 2,
+            proposals: 0,
+            crashes: 0,
+            restarts: 0,
+            evictions: 0,
+            duplicates: 0,
+            advances: 0,
+            mutant: None,
+        }
+    }
+
+    /// Two X on one key of three subscribers, and one free attempt at a view.
+    pub fn decided_once() -> Self {
+        Self { proposals: 1, ..Self::base("X, one free view, 3 nodes", 3, &["k"]) }
+    }
+
+    /// An X and a crash and a free view.
+    pub fn crash() -> Self {
+        Self {
+            proposals: 1,
+            crashes: 1,
+            operations: 1,
+            ..Self::base("X, a crash, a free view, 3 nodes", 3, &["k"])
+        }
+    }
+
+    /// W and X mixed, no view change, a message delivered twice.
+    pub fn mixed() -> Self {
+        Self {
+            classes: vec![Class::W, Class::X],
+            duplicates: 1,
+            ..Self::base("W and X, a duplicate, 3 nodes", 3, &["k"])
+        }
+    }
+
+    /// A key that two nodes touch for the first time while a third evicts it.
+    pub fn touch() -> Self {
+        Self {
+            classes: vec![Class::W],
+            evictions: 2,
+            shared: vec![(Key::new(b"k"), NodeSet::only(NodeId(0)))],
+            ..Self::base("touch, join, leave, 3 nodes", 3, &["k"])
+        }
+    }
+
+    /// Creation by two nodes at once, with a free view.
+    pub fn create() -> Self {
+        Self {
+            classes: vec![Class::W, Class::X],
+            shared: Vec::new(),
+            proposals: 1,
+            ..Self::base("creation, a free view, 2 nodes", 2, &["k"])
+        }
+    }
+
+    /// Transactions over two keys with different subscribers.
+    pub fn transactions() -> Self {
+        let mut scope = Self {
+            transactions: true,
+            operations: 2,
+            ..Self::base("transactions on 2 keys, 3 nodes", 3, &["a", "b"])
+        };
+        scope.shared[1].1 = NodeSet::only(NodeId(1)).with(NodeId(2));
+        scope
+    }
+
+    /// Everything at once, time included, for random walks.
+    pub fn everything(nodes: u8) -> Self {
+        let name = if nodes == 5 { "everything, 5 nodes" } else { "everything, 3 nodes" };
+        Self {
+            classes: vec![Class::W, Class::X, Class::X, Class::Flush],
+            transactions: true,
+            operations: 14,
+            proposals: 2,
+            crashes: 2,
+            restarts: 2,
+            evictions: 3,
+            duplicates: 4,
+            advances: 24,
+            shared: vec![(Key::new(b"a"), (0..nodes).map(NodeId).collect())],
+            ..Self::base(name, nodes, &["a", "b"])
+        }
+    }
+
+    /// Partitions and expiry without crashes or flushes: what the lease and the bases are for.
+    pub fn partitions(nodes: u8) -> Self {
+        let name = if nodes == 5 { "partitions, 5 nodes" } else { "partitions, 3 nodes" };
+        Self {
+            classes: vec![Class::X, Class::X, Class::W],
+            operations: 10,
+            proposals: 2,
+            advances: 24,
+            duplicates: 2,
+            shared: vec![(Key::new(b"a"), NodeSet::only(NodeId(0)))],
+            ..Self::base(name, nodes, &["a"])
+        }
+    }
+}
