@@ -155,6 +155,11 @@ impl<V: Values> Node<V> {
         let mut owners = Vec::new();
         let mut complete = true;
         for key in &keys {
+            if self.has_fork(key) {
+                // This node's clients have written what the owner does not know yet; they must go on seeing it.
+                complete = false;
+                self.park(op, key);
+            }
             match self.copy_now(key).and_then(|copy| copy.owner(view, me)) {
                 Some(owner) => owners.push(owner),
                 None => {

@@ -146,6 +146,13 @@ impl<V: Values> Node<V> {
         self.drop_closed(prepared.flight);
     }
 
+    /// Whether a fork of the key waits here to be merged.
+    pub(crate) fn has_fork(&self, key: &Key) -> bool {
+        let first = (key.clone(), Version::default());
+        !self.stash.is_empty()
+            && self.stash.range(first..).next().is_some_and(|((forked, _), _)| forked == key)
+    }
+
     /// Sends forks from before this node was dropped to the keys' owners.
     pub(crate) fn heal_tick(&mut self) {
         let now = self.now.mono_ms;
@@ -203,7 +210,9 @@ impl<V: Values> Node<V> {
     }
 
     pub(crate) fn on_fork_merged(&mut self, key: Key, version: Version) {
-        self.stash.remove(&(key, version));
+        if self.stash.remove(&(key.clone(), version)).is_some() {
+            self.key_changed(&key);
+        }
     }
 }
 

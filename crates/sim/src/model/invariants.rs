@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use swytch_cluster::{Class, ClientError, Key, NodeId, NodeSet};
+use swytch_cluster::{Class, ClientError, Key, Node, NodeId, NodeSet};
 
+use super::journal::Journal;
 use super::state::{Outcome, State};
 
 /// A broken promise: which, and what shows it.
@@ -111,8 +112,8 @@ fn not_lost(state: &State, tag: usize, outcome: &Outcome) -> Result<(), Violatio
     }
     let mut holder_lives = false;
     for (id, node) in state.running() {
-        holder_lives |= outcome.held.get(&id) == Some(&node.incarnation());
-        let has = outcome.keys.iter().any(|key| node.values().tags(key).contains(&(tag as u8)));
+        holder_lives |= outcome.held.get(&(0, id)) == Some(&node.incarnation());
+        let has = outcome.keys.first().is_some_and(|key| node.values().tags(key).contains(&(tag as u8)));
         let (_, forks, records) = node.unfinished();
         if has || forks > 0 || records > 0 {
             return Ok(());
@@ -243,12 +244,11 @@ fn everything_acknowledged_is_there(state: &State) -> Result<(), Violation> {
         if !good || excused(state, tag, outcome) {
             continue;
         }
-        let holder_lives =
-            state.running().any(|(id, node)| outcome.held.get(&id) == Some(&node.incarnation()));
-        if !holder_lives {
-            continue;
-        }
-        for key in &outcome.keys {
+        for (index, key) in outcome.keys.iter().enumerate() {
+            let held = |id, node: &Node<Journal>| outcome.held.get(&(index, id)) == Some(&node.incarnation());
+            if !state.running().any(|(id, node)| held(id, node)) {
+                continue;
+            }
             for (id, node) in state.running() {
                 let grouped = node.copy_of(key).is_some_and(|copy| copy.owner.is_some());
                 if grouped && !node.values().tags(key).contains(&(tag as u8)) {

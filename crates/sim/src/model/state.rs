@@ -60,8 +60,8 @@ pub(super) struct Outcome {
     pub(super) node: (NodeId, Incarnation),
     /// The answer, once there is one.
     pub(super) answer: Option<Result<Vec<u8>, ClientError>>,
-    /// Nodes (with their lives) whose value has contained it.
-    pub(super) held: BTreeMap<NodeId, Incarnation>,
+    /// Nodes (with their lives) whose value has contained it, per index of a key.
+    pub(super) held: BTreeMap<(usize, NodeId), Incarnation>,
 }
 
 /// A node and its fingerprint.
@@ -420,9 +420,11 @@ impl State {
         for slot in nodes.iter().flatten() {
             let (id, life) = (slot.node.config().id, slot.node.incarnation());
             for (tag, outcome) in outcomes.iter_mut().enumerate() {
-                let key = outcome.keys.first();
-                if key.is_some_and(|key| slot.node.values().tags(key).contains(&(tag as u8))) {
-                    outcome.held.insert(id, life);
+                let Outcome { keys, held, .. } = outcome;
+                for (index, key) in keys.iter().enumerate() {
+                    if slot.node.values().tags(key).contains(&(tag as u8)) {
+                        held.insert((index, id), life);
+                    }
                 }
             }
         }
