@@ -311,3 +311,6 @@ fn raw_form(entry: &Entry, len: usize) -> Entry {
     let expire_at_ms: Option<UnixMs> = entry.expire_at_ms();
     Entry::new(entry.key(), NewValue::Raw(bytes), expire_at_ms, entry.clock())
 }
+
+#[cfg(test)]
+mod tests;
