@@ -4,9 +4,7 @@
 //! 2004): one row of the usual table is a vector with a bit per byte of the second string, and a byte of the
 //! first string takes a few operations per 64 of them. Bit j of row i says whether the length grows between
 //! columns j and j+1, which is all that walking back through the table needs; so a table takes a thirty-second
-//! part of the memory that Redis's takes. Inputs are limited where Redis's are, which bounds the time.
-
-use std::collections::HashMap;
+//! part of the memory that Redis's takes. Inputs are limited where Redis's are, which bounds memory and time.
 
 use swytch_store::Keyspace;
 
@@ -139,9 +137,9 @@ struct Match {
 /// Rows of bits: a cleared bit j of row i says that the first i+1 bytes of one string have a longer common
 /// subsequence with the first j+1 bytes of the other than with its first j.
 struct Table {
-    rows: Vec<u64>,
-    /// Words of a row.
-    width: usize,
+    rows: Bits,
+    /// Bits of a row.
+    columns: usize,
     /// Length of the longest common subsequence.
     len: usize,
 }
@@ -149,35 +147,36 @@ struct Table {
 impl Table {
     /// Fills the table; unless `keep` is set, only its last row.
     fn compute(first: &[u8], second: &[u8], keep: bool) -> Table {
-        let width = second.len().div_ceil(64);
-        let places = Places::of(first, second, width);
-        let mut row = vec![u64::MAX; width];
-        let mut rows = Vec::with_capacity(if keep { first.len() * width } else { 0 });
+        let columns = second.len();
+        let mut table = Table { rows: Bits::default(), columns, len: 0 };
+        if first.is_empty() || second.is_empty() {
+            return table;
+        }
+        if keep {
+            table.rows = Bits::with_capacity(first.len() * columns);
+        }
+        let places = Places::of(first, second);
+        let mut row = vec![u64::MAX; columns.div_ceil(64)];
         for &byte in first {
-            let mut carry = false;
-            for (bits, &places) in row.iter_mut().zip(places.of_byte(byte)) {
-                let matching = *bits & places;
-                let (sum, first_carry) = bits.overflowing_add(matching);
-                let (sum, second_carry) = sum.overflowing_add(u64::from(carry));
-                carry = first_carry || second_carry;
-                *bits = sum | (*bits & !places);
+            let places = places.of_byte(byte);
+            if !places.is_empty() {
+                next_row(&mut row, places);
             }
             if keep {
-                rows.extend_from_slice(&row);
+                table.rows.push(&row, columns);
             }
         }
-        // Bits behind the end of the second string match nothing and stay set but for carries into them.
-        let unused = width * 64 - second.len();
-        if let (Some(last), true) = (row.last_mut(), unused > 0) {
-            *last |= u64::MAX << (64 - unused);
+        // Carries run into the bits behind the end of the second string, which mean nothing.
+        if columns % 64 > 0 {
+            row[columns / 64] |= u64::MAX << (columns % 64);
         }
-        let len = row.iter().map(|bits| bits.count_zeros() as usize).sum();
-        Table { rows, width, len }
+        table.len = row.iter().map(|bits| bits.count_zeros() as usize).sum();
+        table
     }
 
     /// True when the length grows at column `column` of row `row`.
     fn grows(&self, row: usize, column: usize) -> bool {
-        self.rows[row * self.width + column / 64] >> (column % 64) & 1 == 0
+        !self.rows.get(row * self.columns + column)
     }
 
     /// Walks back from the end and shows each pair of matching positions, the last first. Where both directions
@@ -216,26 +215,68 @@ impl Table {
     }
 }
 
-/// For each byte of one string, the bits of its places in the other.
-struct Places {
-    of: HashMap<u8, Vec<u64>>,
-    none: Vec<u64>,
+/// Makes a row of the table from the row before, given where the row's byte is in the other string.
+fn next_row(row: &mut [u64], places: &[u64]) {
+    let mut carry = false;
+    for (bits, &places) in row.iter_mut().zip(places) {
+        let (sum, first_carry) = bits.overflowing_add(*bits & places);
+        let (sum, second_carry) = sum.overflowing_add(u64::from(carry));
+        carry = first_carry || second_carry;
+        *bits = sum | (*bits & !places);
+    }
 }
 
+/// Rows of any number of bits, packed.
+#[derive(Default)]
+struct Bits {
+    words: Vec<u64>,
+    len: usize,
+}
+
+impl Bits {
+    fn with_capacity(bits: usize) -> Bits {
+        Bits { words: vec![0; bits.div_ceil(64)], len: 0 }
+    }
+
+    /// Adds the first `count` bits of a row; the capacity holds them.
+    fn push(&mut self, row: &[u64], count: usize) {
+        for (index, &bits) in row.iter().enumerate() {
+            let used = (count - index * 64).min(64);
+            let bits = bits & (u64::MAX >> (64 - used));
+            let (at, shift) = (self.len / 64, self.len % 64);
+            self.words[at] |= bits << shift;
+            if shift + used > 64 {
+                self.words[at + 1] |= bits >> (64 - shift);
+            }
+            self.len += used;
+        }
+    }
+
+    fn get(&self, at: usize) -> bool {
+        self.words[at / 64] >> (at % 64) & 1 == 1
+    }
+}
+
+/// For each byte of one string, the bits of its places in the other.
+struct Places(Vec<Vec<u64>>);
+
 impl Places {
-    fn of(first: &[u8], second: &[u8], width: usize) -> Places {
-        let mut of: HashMap<u8, Vec<u64>> = HashMap::new();
+    fn of(first: &[u8], second: &[u8]) -> Places {
         let mut wanted = [false; 256];
         // Only bytes that the first string has: then this never takes more than the table does.
         first.iter().for_each(|byte| wanted[usize::from(*byte)] = true);
+        let mut of = vec![Vec::new(); 256];
         for (place, byte) in second.iter().enumerate().filter(|(_, byte)| wanted[usize::from(**byte)]) {
-            of.entry(*byte).or_insert_with(|| vec![0; width])[place / 64] |= 1 << (place % 64);
+            let places = &mut of[usize::from(*byte)];
+            places.resize(second.len().div_ceil(64), 0);
+            places[place / 64] |= 1_u64 << (place % 64);
         }
-        Places { of, none: vec![0; width] }
+        Places(of)
     }
 
+    /// Empty for a byte that the other string has not.
     fn of_byte(&self, byte: u8) -> &[u64] {
-        self.of.get(&byte).unwrap_or(&self.none)
+        &self.0[usize::from(byte)]
     }
 }
 
