@@ -13,7 +13,7 @@ const STAY: usize = 2000;
 /// Scans in full for each COUNT.
 const SCANS: usize = 4;
 /// Steps after which a scan has clearly gone astray.
-const STEPS_MAX: usize = 2_000_000;
+const STEPS_MAX: usize = 200_000;
 
 fn scan_all(connection: &mut Connection, count: usize) -> (Vec<Vec<u8>>, usize) {
     let (mut found, mut cursor, mut steps) = (Vec::new(), b"0".to_vec(), 0);
