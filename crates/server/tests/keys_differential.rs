@@ -201,3 +201,183 @@ fn populated_keyspaces_have_the_digest_they_have_in_redis() {
         assert_eq!(ours.say(line), redis.say(line), "{line}");
     }
 }
+
+/// Options, errors and rare replies, each after the ones before it.
+const FIXED: &[&str] = &[
+    "RPUSH l a b c 5 x",
+    "SET i 5",
+    "SET big aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+    "OBJECT ENCODING i",
+    "OBJECT ENCODING big",
+    "OBJECT ENCODING nokey",
+    "OBJECT REFCOUNT i",
+    "OBJECT REFCOUNT big",
+    "OBJECT REFCOUNT nokey",
+    "OBJECT FREQ i",
+    "OBJECT IDLETIME nokey",
+    "OBJECT foo bar",
+    "OBJECT FREQ",
+    "OBJECT",
+    "TYPE l",
+    "TYPE i",
+    "TYPE nokey",
+    "TOUCH i big nokey",
+    "COPY l l2 DB 3 REPLACE",
+    "COPY l l2 DB",
+    "COPY l l2 NOPE",
+    "MOVE l 0",
+    "MOVE l",
+    "SWAPDB a 1",
+    "SWAPDB 1 b",
+    "SWAPDB 1 400",
+    "SWAPDB -1 1",
+    "SWAPDB 99999999999 1",
+    "SWAPDB 0 3",
+    "DBSIZE",
+    "LRANGE l2 0 -1",
+    "SWAPDB 3 0",
+    "RENAME nokey x",
+    "RENAME nokey nokey",
+    "RENAMENX nokey x",
+    "RENAMENX l l",
+    "RENAME l",
+    "EXPIRE l 100 NX XX",
+    "EXPIRE l 100 GT LT",
+    "EXPIRE l 100 FOO",
+    "EXPIRE l abc NX NX",
+    "EXPIRE l 9223372036854775807",
+    "EXPIRE l 9223372036854775",
+    "EXPIRE l -9223372036854775808",
+    "PEXPIRE l 9223372036854775807",
+    "PEXPIREAT l 9223372036854775807",
+    "PEXPIRETIME l",
+    "EXPIRETIME l",
+    "PERSIST l",
+    "PERSIST l",
+    "PERSIST nokey",
+    "EXPIRE l 100 GT",
+    "EXPIRE l 100 LT",
+    "EXPIRE l 100 XX NX",
+    "TTL nokey",
+    "PTTL l extra",
+    "SCAN 0 COUNT 0",
+    "SCAN 0 COUNT a",
+    "SCAN 0 COUNT 9223372036854775807",
+    "SCAN",
+    "RANDOMKEY x",
+    "KEYS",
+    "WAIT 0 0",
+    "WAIT x 0",
+    "WAIT 0 x",
+    "WAIT 0 -1",
+    "MEMORY USAGE nokey",
+    "MEMORY USAGE i SAMPLES -1",
+    "MEMORY USAGE i SAMPLES x",
+    "MEMORY USAGE i SAMPLES",
+    "MEMORY USAGE i FOO",
+    "MEMORY USAGE",
+    "MEMORY FOO",
+    "DEBUG FOO",
+    "DEBUG SLEEP",
+    "DEBUG OBJECT nokey",
+    "DEBUG SDSLEN nokey",
+    "DEBUG SDSLEN l",
+    "DEBUG LISTPACK i",
+    "DEBUG QUICKLIST i",
+    "DEBUG HTSTATS 99",
+    "DEBUG HTSTATS x",
+    "DEBUG HTSTATS-KEY i",
+    "DEBUG HTSTATS-KEY nokey",
+    "DEBUG ERROR HELLO",
+    "DEBUG ERROR",
+    "DEBUG LOG message",
+    "DEBUG RELOAD FOO",
+    "DEBUG QUICKLIST-PACKED-THRESHOLD 5gb",
+    "DEBUG QUICKLIST-PACKED-THRESHOLD 200b",
+    "DEBUG QUICKLIST-PACKED-THRESHOLD x",
+    "DEBUG REPLYBUFFER RESIZING 0",
+    "DEBUG REPLYBUFFER FOO 0",
+    "DEBUG PAUSE-CRON 0",
+    "DEBUG CHANGE-REPL-ID",
+    "DEBUG STRINGMATCH-TEST",
+    "DEBUG PROTOCOL string",
+    "DEBUG PROTOCOL integer",
+    "DEBUG PROTOCOL double",
+    "DEBUG PROTOCOL bignum",
+    "DEBUG PROTOCOL null",
+    "DEBUG PROTOCOL array",
+    "DEBUG PROTOCOL set",
+    "DEBUG PROTOCOL map",
+    "DEBUG PROTOCOL attrib",
+    "DEBUG PROTOCOL push",
+    "DEBUG PROTOCOL verbatim",
+    "DEBUG PROTOCOL true",
+    "DEBUG PROTOCOL false",
+    "DEBUG PROTOCOL foo",
+    "DEBUG DIGEST-VALUE",
+    "DEBUG DIGEST-VALUE l i big nokey",
+    "DEBUG DIGEST",
+];
+
+#[test]
+fn options_and_errors_are_those_of_redis() {
+    let file = "save \"\"\nenable-debug-command yes\n";
+    let Some(mut redis) = Server::redis("options-redis", file) else { return };
+    let mut ours = Server::swytch("options-swytch", file);
+    for line in FIXED {
+        let (one, other) = (ours.say(line), redis.say(line));
+        let scan = line.starts_with("SCAN 0 COUNT 9");
+        assert!(one == other || scan && same_keys(&one, &other), "{line}: {one:?}, Redis {other:?}");
+    }
+}
+
+/// Whether two whole scans list the same keys, in whatever order.
+fn same_keys(one: &Reply, other: &Reply) -> bool {
+    let sorted = |reply: &Reply| match reply {
+        Reply::Array(parts) => match &parts[..] {
+            [_, Reply::Array(keys)] => {
+                let mut keys = keys.clone();
+                keys.sort();
+                keys
+            }
+            _ => Vec::new(),
+        },
+        _ => Vec::new(),
+    };
+    sorted(one) == sorted(other)
+}
+
+#[test]
+fn debug_is_refused_unless_it_is_enabled() {
+    let refusal = "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can \
+                   run it from a local connection, otherwise you need to set this option in the configuration \
+                   file, and then restart the server.";
+    let refused = Reply::Error(refusal.to_owned());
+    for (setting, expected) in [("no", refused), ("local", Reply::text("OK")), ("yes", Reply::text("OK"))] {
+        let file = format!("enable-debug-command {setting}\n");
+        let mut ours = Server::swytch(&format!("debug-{setting}"), &file);
+        assert_eq!(ours.say("DEBUG SLEEP 0"), expected, "{setting}");
+    }
+}
+
+#[test]
+fn a_panic_is_answered_and_the_server_goes_on() {
+    let mut ours = Server::swytch("panic", "enable-debug-command yes\n");
+    ours.say("SET key v");
+    for line in ["DEBUG PANIC", "DEBUG ASSERT", "DEBUG OOM"] {
+        let reply = ours.say(line);
+        assert!(
+            matches!(&reply, Reply::Error(text) if text.starts_with("ERR internal error")),
+            "{line}: {reply:?}"
+        );
+    }
+    assert_eq!(ours.say("GET key"), Reply::text("v"));
+    ours.say("MULTI");
+    ours.say("APPEND key w");
+    ours.say("DEBUG PANIC");
+    ours.say("APPEND key x");
+    let Reply::Array(replies) = ours.say("EXEC") else { panic!("EXEC answers an array") };
+    assert!(matches!(replies[1], Reply::Error(_)), "{replies:?}");
+    assert_eq!(ours.say("GET key"), Reply::text("vwx"));
+    assert_eq!(ours.say("DBSIZE"), Reply::text("1"), "every shard's lock is free");
+}
