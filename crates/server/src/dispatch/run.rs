@@ -8,6 +8,7 @@ use swytch_store::{Changes, EffectSink, Key, Keyspace, KeyspaceMut, LockScope};
 
 use super::execute::{Outcome, count_error};
 use super::park;
+use super::prefetch::prefetch;
 use crate::clients::ClientFlags;
 use crate::clock::{Ticks, ticks_to_ns};
 use crate::commands::{
@@ -63,11 +64,11 @@ pub fn handle(call: &mut Call<'_>) -> CommandResult {
             if seeded_bug::is_on(Bug::TornRead) && call.command.spec.name == "mget" {
                 return torn_read(call);
             }
-            let scope = scope_of_keys(call.server, call.command, &call.args, call.key_hash);
+            let scope = scope_of_keys(call.server, call.command, &call.args, call.key_hash, call.client.db);
             read(call, scope, handler)
         }
         Handler::Write(handler) => {
-            let scope = scope_of_keys(call.server, call.command, &call.args, call.key_hash);
+            let scope = scope_of_keys(call.server, call.command, &call.args, call.key_hash, call.client.db);
             write(call, scope, handler)
         }
         Handler::ReadAll(handler) => read(call, LockScope::All, handler),
@@ -120,13 +121,14 @@ pub fn handle_in_transaction(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_,
     }
 }
 
-/// The shards of a command's keys.
+/// The shards of a command's keys in database `db`.
 #[inline]
 pub fn scope_of_keys(
     server: &Server,
     command: &Command,
     args: &Args<'_>,
     key_hash: Option<u64>,
+    db: u32,
 ) -> LockScope {
     if let Some(at) = command.single_key {
         let key = match (key_hash, args.try_get(at)) {
@@ -137,16 +139,18 @@ pub fn scope_of_keys(
         return LockScope::One(server.shards.shard_of(&key));
     }
     let positions = command.key_positions(args);
+    let hashes: Vec<u64> = positions.into_iter().map(|at| server.shards.key(args.get(at)).hash).collect();
+    prefetch(server, db, hashes.iter().copied());
     LockScope::of(
-        positions.into_iter().map(|at| server.shards.shard_of(&server.shards.key(args.get(at)))).collect(),
+        hashes.iter().map(|hash| server.shards.shard_of(&Key { bytes: &[], hash: *hash })).collect(),
     )
 }
 
 /// What a command needs locked, whatever its kind.
-pub fn scope_of(server: &Server, command: &Command, args: &Args<'_>) -> LockScope {
+pub fn scope_of(server: &Server, command: &Command, args: &Args<'_>, db: u32) -> LockScope {
     match command.spec.handler {
         Handler::Session(_) | Handler::Container => LockScope::Nothing,
-        Handler::Read(_) | Handler::Write(_) => scope_of_keys(server, command, args, None),
+        Handler::Read(_) | Handler::Write(_) => scope_of_keys(server, command, args, None, db),
         Handler::ReadAll(_) | Handler::WriteAll(_) | Handler::Steps(_) => LockScope::All,
     }
 }

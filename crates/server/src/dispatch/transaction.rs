@@ -68,7 +68,8 @@ pub fn exec(call: &mut Call<'_>) -> CommandResult {
     let queue = std::mem::take(&mut call.client.queue);
     call.client.flags &= !ClientFlags::MULTI;
     let server = call.server;
-    let keyspace = run::view(call, scope_of_transaction(server, &queue, &call.client.watched));
+    let keyspace =
+        run::view(call, scope_of_transaction(server, &queue, &call.client.watched, call.client.db));
     if watched_key_changed(call.client, &keyspace, server) {
         return abort(call, keyspace);
     }
@@ -114,10 +115,15 @@ pub fn exec(call: &mut Call<'_>) -> CommandResult {
 }
 
 /// What a transaction needs locked: the keys of its commands, and those it watches.
-fn scope_of_transaction(server: &Server, queue: &[QueuedCommand], watched: &[WatchedKey]) -> LockScope {
+fn scope_of_transaction(
+    server: &Server,
+    queue: &[QueuedCommand],
+    watched: &[WatchedKey],
+    db: u32,
+) -> LockScope {
     let mut shards = Vec::new();
     for queued in queue {
-        match run::scope_of(server, queued.command, &queued.args.as_args()) {
+        match run::scope_of(server, queued.command, &queued.args.as_args(), db) {
             LockScope::Nothing => {}
             LockScope::One(shard) => shards.push(shard),
             LockScope::Several(several) => shards.extend(several),

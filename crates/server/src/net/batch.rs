@@ -1,18 +1,13 @@
 //! A batch: the requests of one connection that have arrived together.
 //!
-//! All of a batch is parsed first. Then the hash table's buckets of all its keys are prefetched, then the
-//! entries they lead to, and only then do the commands run: with a million keys nearly every command would
-//! otherwise wait two or three times for memory.
-//!
-//! Source: the idea is group prefetching (Chen et al., "Improving Hash Join Performance through
-//! Prefetching", ICDE 2004).
-//!
-//! Prefetching reads the table without its locks, which is unsafe outside a worker's epoch; a batch runs inside.
+//! All of a batch is parsed first, then its keys are prefetched together (`dispatch/prefetch`), and only then do the
+//! commands run.
 
 use swytch_resp::{ArgRange, Limits, Parsed, Parser, ProtocolError};
 
 use crate::commands::{Args, Command};
 use crate::dispatch::Request;
+use crate::dispatch::prefetch::prefetch;
 use crate::server::Server;
 
 /// Most requests of a batch: enough to hide memory latency, few enough to stay in the cache.
@@ -104,21 +99,9 @@ impl Batch {
             }
         };
         if self.requests.len() > 1 {
-            self.prefetch(server, db);
+            prefetch(server, db, self.requests.iter().filter_map(|pending| pending.key_hash));
         }
         result
-    }
-
-    fn prefetch(&self, server: &Server, db: u32) {
-        let hashes = || self.requests.iter().filter_map(|pending| pending.key_hash);
-        for hash in hashes() {
-            // SAFETY: a worker runs batches only between entering and leaving its epoch.
-            unsafe { server.shards.prefetch_bucket(db, hash) };
-        }
-        for hash in hashes() {
-            // SAFETY: as above.
-            unsafe { server.shards.prefetch_entry(db, hash) };
-        }
     }
 
     /// The next request to run; [`Batch::advance`] steps over it.

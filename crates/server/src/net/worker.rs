@@ -168,6 +168,14 @@ impl Worker {
         {
             return self.close(slot);
         }
+        if event.is_read_closed()
+            && self
+                .connection(slot)
+                .is_some_and(|connection| connection.client.flags.contains(ClientFlags::BLOCKED))
+        {
+            // A parked client is not read, so what it may still have sent would hide that it has hung up.
+            return self.close(slot);
+        }
         if event.is_readable() || event.is_read_closed() || event.is_error() {
             if (event.is_read_closed() || event.is_error())
                 && let Some(connection) = self.connection(slot)
