@@ -20,6 +20,9 @@ pub mod server;
 pub mod string;
 pub mod transactions;
 
+#[cfg(test)]
+mod table_tests;
+
 pub use args::{ArgCursor, Args, OwnedArgs};
 pub use call::{BlockRequest, Call, ShardSteps, TimeoutReply};
 pub use error::CommandError;

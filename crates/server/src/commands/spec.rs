@@ -54,6 +54,8 @@ bitflags! {
         const MAY_REPLICATE = 1 << 18;
         /// Its keys are optional.
         const NO_MANDATORY_KEYS = 1 << 19;
+        /// Not meant for applications (COMMAND DOCS: `syscmd`).
+        const SYSTEM = 1 << 20;
     }
 }
 

@@ -8,7 +8,7 @@ pub static ECHO: CommandSpec = CommandSpec {
     since: "1.0.0",
     group: Group::Connection,
     arity: 2,
-    flags: Flags::FAST,
+    flags: Flags::LOADING.union(Flags::STALE).union(Flags::FAST),
     categories: Categories::CONNECTION,
     arguments: &[Arg::string("message")],
     handler: Handler::Session(echo),

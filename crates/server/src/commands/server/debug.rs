@@ -23,7 +23,7 @@ pub static DEBUG: CommandSpec = CommandSpec {
     group: Group::Server,
     complexity: "Depends on subcommand.",
     arity: -2,
-    flags: Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::LOADING).union(Flags::STALE),
+    flags: Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::LOADING).union(Flags::STALE).union(Flags::SYSTEM),
     handler: Handler::WriteAll(debug),
     ..CommandSpec::DEFAULT
 };

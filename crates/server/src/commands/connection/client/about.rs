@@ -43,7 +43,7 @@ pub(super) static SETINFO: CommandSpec = CommandSpec {
     tips: EVERY_NODE,
     arguments: &[Arg::one_of(
         "attr",
-        &[Arg::string("libname").token("lib-name"), Arg::string("libver").token("lib-ver")],
+        &[Arg::string("libname").token("LIB-NAME"), Arg::string("libver").token("LIB-VER")],
     )],
     handler: Handler::Session(setinfo),
     ..SUB

@@ -34,11 +34,11 @@ pub(super) static KILL: CommandSpec = CommandSpec {
                     Arg::one_of(
                         "client-type",
                         &[
-                            Arg::flag("normal", "normal"),
-                            Arg::flag("master", "master").since("3.2.0"),
-                            Arg::flag("slave", "slave"),
-                            Arg::flag("replica", "replica").since("5.0.0"),
-                            Arg::flag("pubsub", "pubsub"),
+                            Arg::flag("normal", "NORMAL"),
+                            Arg::flag("master", "MASTER").since("3.2.0"),
+                            Arg::flag("slave", "SLAVE"),
+                            Arg::flag("replica", "REPLICA").since("5.0.0"),
+                            Arg::flag("pubsub", "PUBSUB"),
                         ],
                     )
                     .token("TYPE")

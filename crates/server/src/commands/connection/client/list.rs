@@ -31,10 +31,10 @@ pub(super) static LIST: CommandSpec = CommandSpec {
         Arg::one_of(
             "client-type",
             &[
-                Arg::flag("normal", "normal"),
-                Arg::flag("master", "master"),
-                Arg::flag("replica", "replica"),
-                Arg::flag("pubsub", "pubsub"),
+                Arg::flag("normal", "NORMAL"),
+                Arg::flag("master", "MASTER"),
+                Arg::flag("replica", "REPLICA"),
+                Arg::flag("pubsub", "PUBSUB"),
             ],
         )
         .token("TYPE")

@@ -2,7 +2,7 @@
 
 use swytch_resp::Reply;
 
-use crate::commands::{Arg, ArgKind, Call, Command, CommandResult};
+use crate::commands::{Arg, ArgKind, Call, Command, CommandResult, Flags};
 
 /// COMMAND DOCS: a map from name to documentation; unknown names are left out.
 pub(super) fn docs(call: &mut Call<'_>) -> CommandResult {
@@ -20,8 +20,14 @@ pub(super) fn docs(call: &mut Call<'_>) -> CommandResult {
 fn named(reply: &mut Reply<'_>, command: &Command) {
     let spec = command.spec;
     reply.bulk(command.full_name.as_bytes());
+    let doc_flags: Vec<&str> =
+        [(spec.deprecated.is_some(), "deprecated"), (command.is(Flags::SYSTEM), "syscmd")]
+            .into_iter()
+            .filter(|(set, _)| *set)
+            .map(|(_, name)| name)
+            .collect();
     let optional = [
-        spec.deprecated.is_some(),
+        !doc_flags.is_empty(),
         spec.deprecated.is_some(),
         spec.deprecated.is_some(),
         !spec.complexity.is_empty(),
@@ -36,10 +42,12 @@ fn named(reply: &mut Reply<'_>, command: &Command) {
     if !spec.complexity.is_empty() {
         pair(reply, "complexity", spec.complexity);
     }
-    if let Some((since, replaced_by)) = spec.deprecated {
+    if !doc_flags.is_empty() {
         reply.bulk(b"doc_flags");
-        reply.set(1);
-        reply.simple("deprecated");
+        reply.set(doc_flags.len());
+        doc_flags.iter().for_each(|flag| reply.simple(flag));
+    }
+    if let Some((since, replaced_by)) = spec.deprecated {
         pair(reply, "deprecated_since", since);
         pair(reply, "replaced_by", replaced_by);
     }

@@ -65,7 +65,7 @@ static HISTOGRAM: CommandSpec = CommandSpec {
     since: "7.0.0",
     complexity: "O(N) where N is the number of commands with latency information being retrieved.",
     arity: -2,
-    arguments: &[Arg::string("COMMAND").optional().multiple()],
+    arguments: &[Arg::string("command").optional().multiple()],
     handler: Handler::Session(histogram),
     ..SUB
 };
