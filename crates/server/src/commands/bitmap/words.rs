@@ -1,4 +1,6 @@
 //! Counting and finding bits many at a time.
+//!
+//! The only `unsafe` is the choice, while running, of a loop compiled for wider vectors than every x86 has.
 
 /// Number of set bits.
 pub(super) fn count_ones(bytes: &[u8]) -> u64 {
