@@ -41,13 +41,16 @@ fn count_ones_portable(bytes: &[u8]) -> u64 {
 
 /// Position of the first bit with a value.
 pub(super) fn find_bit(bytes: &[u8], bit: bool) -> Option<u64> {
-    /// Bytes compared at once; enough for vectors, and the compiler makes them.
-    const BLOCK_BYTES: usize = 64;
-    let uninteresting = if bit { 0x00 } else { 0xFF };
-    let (blocks, _) = bytes.as_chunks::<BLOCK_BYTES>();
-    let skipped =
-        blocks.iter().take_while(|block| **block == [uninteresting; BLOCK_BYTES]).count() * BLOCK_BYTES;
-    let at = skipped + bytes[skipped..].iter().position(|byte| *byte != uninteresting)?;
+    /// Words looked at together, without a branch in between, so that vectors can be used.
+    const BLOCK_WORDS: usize = 16;
+    let boring = if bit { 0 } else { u64::MAX };
+    let (words, _) = bytes.as_chunks::<8>();
+    let (blocks, _) = words.as_chunks::<BLOCK_WORDS>();
+    let is_boring = |block: &&[[u8; 8]; BLOCK_WORDS]| {
+        block.iter().fold(0, |other, word| other | (u64::from_ne_bytes(*word) ^ boring)) == 0
+    };
+    let skipped = blocks.iter().take_while(is_boring).count() * BLOCK_WORDS * 8;
+    let at = skipped + bytes[skipped..].iter().position(|byte| u64::from(*byte) != boring & 0xFF)?;
     let byte = if bit { bytes[at] } else { !bytes[at] };
     Some(at as u64 * 8 + u64::from(byte.leading_zeros()))
 }
