@@ -18,11 +18,13 @@ pub static SELECT: CommandSpec = CommandSpec {
 };
 
 fn select(call: &mut Call<'_>) -> CommandResult {
-    let invalid = |error| match error {
-        CommandError::NotAnInteger => CommandError::text("ERR invalid DB index"),
-        other => other,
-    };
-    call.client.db = call.db_index(call.args.get(1)).map_err(invalid)?;
+    let index = call.args.integer(1)?;
+    if i32::try_from(index).is_err() {
+        return Err(CommandError::text(
+            "ERR value is out of range, value must between -2147483648 and 2147483647",
+        ));
+    }
+    call.client.db = call.db_index(call.args.get(1))?;
     call.reply.ok();
     Ok(())
 }

@@ -1,0 +1,305 @@
+//! Replies of the commands about connections and the server, compared with a real Redis.
+//!
+//! The transcript holds what both must answer alike: errors above all, and replies that do not name the server.
+
+mod support;
+
+use support::{Reply, Server};
+
+/// Commands in order, on one connection. A number in front is the first version of Redis that answers alike.
+const TRANSCRIPT: &str = "
+ping
+ping a
+ping a b
+echo
+echo a
+echo a b
+nosuch
+nosuch a b
+get
+select 3
+select 16
+select -1
+select abc
+select 9999999999
+select 99999999999999999999
+select 0
+hello 1
+hello 4
+hello abc
+hello 2 foo
+hello 2 setname
+hello 2 auth a
+hello 2 auth nobody pw
+hello 2 auth default pw setname
+hello 2 foo auth default pw
+auth
+auth pw
+auth nobody pw
+auth default pw
+auth a b c
+client
+client nosuch
+client id extra
+client getname
+client setname
+client setname a b
+client setname a\x01b
+client setname me
+client getname
+8.0 client setinfo
+8.0 client setinfo lib-foo x
+8.0 client setinfo lib-name a\x01b
+8.0 client setinfo LIB-NAME driver
+8.0 client setinfo lib-ver 1.0
+8.0 client no-touch maybe
+8.0 client no-touch on
+8.0 client no-touch off
+client kill
+client kill 000.123.321.567:0000
+client kill id 0
+client kill id abc
+client kill id -1
+client kill id 99999
+client kill id
+client kill type nosuch
+client kill type master
+client kill type pubsub skipme no
+client kill addr
+client kill skipme maybe
+client kill user nobody
+client kill nosuch value
+client kill id 99999 addr
+8.0 client kill maxage 0
+8.0 client kill maxage abc
+8.0 client kill maxage 100000
+client list type nosuch
+client list type pubsub
+client list type master
+client list id
+client list id abc
+client list id 99999
+client list nosuch
+client pause
+client pause abc
+client pause -1
+client pause 1 nosuch
+client pause 99999999999999999999
+client pause 1 write extra
+client pause 1 write
+client unpause
+client unpause extra
+client unblock
+client unblock abc
+client unblock 1 nosuch
+client unblock 99999
+client unblock 99999 timeout
+client unblock 99999 error
+client unblock 99999 error extra
+client no-evict
+client no-evict maybe
+client no-evict on
+client no-evict off
+client reply maybe
+client reply on
+client getredir
+client trackinginfo
+client caching yes
+client caching maybe
+client help extra
+command nosuch
+command count extra
+8.0 command getkeys get
+command getkeys nosuch a
+command getkeys ping a
+command getkeys get a
+command getkeys get a b
+command getkeys set a
+command getkeys mset a 1 b 2
+command getkeys client id
+command getkeysandflags set a b get
+command getkeysandflags set a b
+command getkeysandflags bitfield k get u8 0
+command getkeysandflags bitfield k incrby u8 0 1
+command getkeysandflags rename a b
+command list nosuch
+command list filterby
+command list filterby nosuch a
+command list filterby module a
+command list filterby aclcat nosuch
+command list filterby pattern zzz*
+command list filterby pattern strlen
+command info nosuch
+command info get|nosuch
+command docs nosuch
+command help extra
+slowlog
+slowlog nosuch
+slowlog reset
+slowlog len
+slowlog get -1
+slowlog get 5
+slowlog get -2
+slowlog get abc
+slowlog get 1 2
+slowlog reset extra
+latency
+latency nosuch
+latency latest
+latency latest extra
+latency history nosuch
+latency history
+latency graph nosuch
+latency graph
+latency reset
+latency reset a b
+latency histogram nosuch
+latency help extra
+role
+role extra
+time extra
+lastsave extra
+monitor extra
+acl whoami
+acl whoami extra
+acl nosuch
+acl cat
+acl cat nosuch
+acl cat a b
+lolwut version abc
+shutdown nosuch
+shutdown save nosave
+shutdown abort now
+shutdown abort
+function nosuch
+function flush
+function flush nosuch
+function flush a b
+function list
+function list nosuch
+function list libraryname
+function list withcode libraryname *
+multi
+client pause 1 nosuch
+monitor
+client setname both
+exec
+client getname
+multi
+shutdown
+exec
+multi
+slowlog nosuch
+exec
+reset
+client getname
+info nosuch
+";
+
+#[test]
+fn replies_are_those_of_redis() {
+    let file = "slowlog-log-slower-than -1\n";
+    let (mut ours, Some(mut redis)) =
+        (Server::swytch("server-diff", file), Server::redis("server-diff-redis", file))
+    else {
+        return;
+    };
+    let version = version(&mut redis);
+    let mut wrong = Vec::new();
+    for line in TRANSCRIPT.lines().filter(|line| !line.is_empty()) {
+        let line = match line.split_once(' ') {
+            Some((from, rest)) if from.starts_with(|first: char| first.is_ascii_digit()) => {
+                if version.as_str() < from {
+                    continue;
+                }
+                rest
+            }
+            _ => line,
+        };
+        let (mine, theirs) = (sorted(ours.say(line)), sorted(redis.say(line)));
+        if mine != theirs {
+            wrong.push(format!("{line}\n    {mine:?}\n    {theirs:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "ours, then those of Redis {version}:\n{}", wrong.join("\n"));
+}
+
+/// INFO's fields of Redis are all there; ours may be more.
+#[test]
+fn info_has_the_fields_of_redis() {
+    let (mut ours, Some(mut redis)) = (Server::swytch("info-diff", ""), Server::redis("info-diff-redis", ""))
+    else {
+        return;
+    };
+    for server in [&mut ours, &mut redis] {
+        server.say("set key value");
+        server.say("get");
+    }
+    let fields = |server: &mut Server, sections: &str| -> Vec<String> {
+        let Reply::Text(text) = server.say(&format!("INFO {sections}")) else {
+            panic!("INFO answers a text")
+        };
+        let text = String::from_utf8(text).expect("INFO is text");
+        text.lines()
+            .map(|line| line.split(':').next().unwrap_or_default().to_owned())
+            .filter(|field| !field.is_empty())
+            .collect()
+    };
+    for sections in [
+        "",
+        "default",
+        "all",
+        "everything",
+        "server",
+        "commandstats errorstats",
+        "nosuch",
+        "Memory CPU",
+        "all cpu",
+    ] {
+        let (mine, theirs) = (fields(&mut ours, sections.trim()), fields(&mut redis, sections.trim()));
+        let missing: Vec<_> = theirs
+            .iter()
+            .filter(|field| !mine.contains(field) && !ABSENT.iter().any(|absent| field.starts_with(absent)))
+            .collect();
+        assert!(missing.is_empty(), "INFO {sections}: {missing:?}");
+        let titles = |fields: &[String]| -> Vec<String> {
+            let titles = fields.iter().filter(|field| field.starts_with('#'));
+            titles.filter(|title| !ABSENT.contains(&title.as_str())).cloned().collect()
+        };
+        let (mine, theirs) = (titles(&mine), titles(&theirs));
+        assert!(theirs.iter().all(|title| mine.contains(title)), "INFO {sections}: {mine:?} {theirs:?}");
+    }
+}
+
+/// Fields of one version of Redis or another that are left out.
+const ABSENT: &[&str] = &[
+    // The sizes of all values would have to be counted at every change.
+    "# Keysizes",
+    "db0_distrib",
+    // A module that comes with Redis 8.
+    "module",
+    // Gone since 7.0.
+    "io_threaded",
+    "used_memory_lua_human",
+    // Redis's own malloc statistics of scripts, and of an event loop with one thread.
+    "allocator_allocated_lua",
+];
+
+fn version(redis: &mut Server) -> String {
+    let Reply::Text(text) = redis.say("INFO server") else { panic!("INFO answers a text") };
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let line = text.lines().find_map(|line| line.strip_prefix("redis_version:")).expect("a version");
+    line.split('.').take(2).collect::<Vec<_>>().join(".")
+}
+
+/// The members of an array in order: COMMAND's flags are sets.
+fn sorted(reply: Reply) -> Reply {
+    match reply {
+        Reply::Array(mut parts) if parts.iter().all(|part| matches!(part, Reply::Text(_))) => {
+            parts.sort();
+            Reply::Array(parts)
+        }
+        Reply::Array(parts) => Reply::Array(parts.into_iter().map(sorted).collect()),
+        other => other,
+    }
+}
