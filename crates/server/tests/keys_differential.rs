@@ -357,6 +357,10 @@ fn debug_is_refused_unless_it_is_enabled() {
         let file = format!("enable-debug-command {setting}\n");
         let mut ours = Server::swytch(&format!("debug-{setting}"), &file);
         assert_eq!(ours.say("DEBUG SLEEP 0"), expected, "{setting}");
+        ours.say("MULTI");
+        let queued = if setting == "no" { expected } else { Reply::text("QUEUED") };
+        assert_eq!(ours.say("DEBUG SLEEP 0"), queued, "{setting}");
+        assert_eq!(matches!(ours.say("EXEC"), Reply::Error(_)), setting == "no", "{setting}");
     }
 }
 

@@ -10,6 +10,7 @@ use swytch_store::Waiter;
 use super::run;
 use crate::clients::{Client, ClientFlags, QueuedCommand};
 use crate::clock::Ticks;
+use crate::commands::server::debug;
 use crate::commands::{Args, Call, Command, CommandError, Flags, Handler};
 use crate::server::{Conditions, Server, WorkerShared};
 
@@ -71,6 +72,11 @@ pub fn execute(
         if command.is(Flags::NO_MULTI) {
             let text = "ERR Command not allowed inside a transaction";
             return reject(server, worker, client, Some(command), text, out);
+        }
+        if command.spec.name == "debug"
+            && let Err(error) = debug::check_allowed(server, client)
+        {
+            return reject(server, worker, client, Some(command), &error.reply(), out);
         }
         client.queued_bytes += args.bytes() as u64;
         client.queue.push(QueuedCommand { command, args: args.to_owned() });

@@ -1,7 +1,7 @@
 //! Runs a command that has passed all checks: takes its locks, gives it its view of the keyspace, and
 //! deals with what it leaves behind.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use swytch_resp::Reply;
 use swytch_store::{Changes, EffectSink, Key, Keyspace, KeyspaceMut, LockScope};
@@ -231,13 +231,14 @@ fn change_recorded<'s, R>(
     let mut recorder = Recorder::default();
     let sink: &mut dyn EffectSink = &mut recorder;
     let mut keyspace = KeyspaceMut::new(keyspace, Some(sink));
-    let result = act(&mut keyspace);
+    // What a handler changed before it panicked is changed: listeners must hear of it all the same.
+    let result = catch_unwind(AssertUnwindSafe(|| act(&mut keyspace)));
     park::serve_ready(server, worker, &mut keyspace);
     let (keyspace, changes) = keyspace.finish();
     server.effects.publish(&mut recorder);
     drop(keyspace);
     after_changes(server, worker, changes);
-    result
+    result.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 #[inline]

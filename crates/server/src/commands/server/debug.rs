@@ -10,10 +10,12 @@ use std::time::Duration;
 use swytch_resp::{Protocol, Reply};
 use swytch_store::{EntryRef, Event, Expiry, Key, KeyspaceMut, Type, Value};
 
+use crate::clients::{Client, ClientFlags};
 use crate::commands::keys::object::idle_seconds;
 use crate::commands::{Call, CommandError, CommandResult, CommandSpec, Flags, Group, Handler, reply_help};
 use crate::config::ProtectedAction;
 use crate::digest::Digest;
+use crate::server::Server;
 use crate::{effects, glob, random};
 
 pub static DEBUG: CommandSpec = CommandSpec {
@@ -131,19 +133,28 @@ const HELP: &[&str] = &[
     "    Show the sizes of structures.",
 ];
 
-fn debug(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
-    let allowed = match call.server.config.enable_debug_command() {
+/// Whether a client may use DEBUG at all. A transaction asks when the command is queued, others when it runs.
+///
+/// # Errors
+/// With Redis's refusal, when `enable-debug-command` does not allow it.
+pub fn check_allowed(server: &Server, client: &Client) -> CommandResult {
+    let allowed = match server.config.enable_debug_command() {
         ProtectedAction::Yes => true,
-        ProtectedAction::Local => call.client.shared.is_local(),
+        ProtectedAction::Local => client.shared.is_local(),
         ProtectedAction::No => false,
     };
-    if !allowed {
-        return Err(CommandError::text(
-            "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it \
-             from a local connection, otherwise you need to set this option in the configuration file, and then \
-             restart the server.",
-        ));
+    if allowed {
+        return Ok(());
     }
+    Err(CommandError::text(
+        "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from \
+         a local connection, otherwise you need to set this option in the configuration file, and then restart the \
+         server.",
+    ))
+}
+
+fn debug(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    check_allowed(call.server, call.client)?;
     let name = call.args.get(1);
     let given = call.args.len() - 2;
     let act = ACTS.iter().find(|(known, fewest, most, _)| {
@@ -310,7 +321,7 @@ fn replay(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandRes
         b"OFF" => false,
         _ => return Err(CommandError::Syntax),
     };
-    call.client.flags.set(crate::clients::ClientFlags::REPLAYS, on);
+    call.client.flags.set(ClientFlags::REPLAYS, on);
     accept(call, keyspace)
 }
 
