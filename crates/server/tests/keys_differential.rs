@@ -299,7 +299,6 @@ const FIXED: &[&str] = &[
     "DEBUG REPLYBUFFER FOO 0",
     "DEBUG PAUSE-CRON 0",
     "DEBUG CHANGE-REPL-ID",
-    "DEBUG STRINGMATCH-TEST",
     "DEBUG PROTOCOL string",
     "DEBUG PROTOCOL integer",
     "DEBUG PROTOCOL double",
