@@ -167,7 +167,7 @@ impl Table {
             }
         }
         // Carries run into the bits behind the end of the second string, which mean nothing.
-        if columns % 64 > 0 {
+        if !columns.is_multiple_of(64) {
             row[columns / 64] |= u64::MAX << (columns % 64);
         }
         table.len = row.iter().map(|bits| bits.count_zeros() as usize).sum();
