@@ -2,7 +2,7 @@
 //!
 //! `server`, `client`, `process` and `load` start servers, speak to them, fill them and read what the kernel says
 //! about them; the conformance and client-library runs in `xtask` stand on them as well. `throughput`, `memory`
-//! and `growth` are the measurements, `report` and `plot` their presentation, and [`compare`] runs them all.
+//! and `growth` are the measurements, `report` and `plot` their presentation, and [`compare()`] runs them all.
 //! Rivals are started as binaries and never linked.
 pub mod client;
 mod compare;

@@ -4,7 +4,8 @@
 //! of the buffer that the parser no longer needs is dropped, as a connection does.
 #![no_main]
 use libfuzzer_sys::fuzz_target;
-use swytch_resp::{ArgRange, Limits, Parsed, Parser, ProtocolError, parse_i64, push_i64};
+use swytch_decimal::{parse_i64, push_i64};
+use swytch_resp::{ArgRange, Limits, Parsed, Parser, ProtocolError};
 
 /// How many of the first bytes are lengths of pieces.
 const PIECE_BYTES: usize = 4;

@@ -199,10 +199,10 @@ impl<V: Values> Node<V> {
     /// Waits until something happens to `key`.
     pub(crate) fn park(&mut self, op: OpId, key: &Key) {
         self.parked.entry(key.clone()).or_default().insert(op);
-        if let Some(operation) = self.operations.get_mut(&op) {
-            if operation.stage == Stage::Routing {
-                operation.stage = Stage::Parked;
-            }
+        if let Some(operation) = self.operations.get_mut(&op)
+            && operation.stage == Stage::Routing
+        {
+            operation.stage = Stage::Parked;
         }
     }
 

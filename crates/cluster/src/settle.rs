@@ -133,16 +133,16 @@ impl<V: Values> Node<V> {
     }
 
     pub(crate) fn on_settle_order(&mut self, from: NodeId, flight: FlightId, commit: bool) {
-        if let Some(record) = self.records.get_mut(&flight) {
-            if record.outcome == Outcome::Prepared {
-                record.outcome = if commit { Outcome::Committed } else { Outcome::Aborted };
-                if commit {
-                    // The parts stay until a regroup brings them into the copies in their place.
-                    self.doubt_resolved(flight);
-                } else {
-                    for part in std::mem::take(&mut record.parts) {
-                        self.end_prepared(&part.key, flight);
-                    }
+        if let Some(record) = self.records.get_mut(&flight)
+            && record.outcome == Outcome::Prepared
+        {
+            record.outcome = if commit { Outcome::Committed } else { Outcome::Aborted };
+            if commit {
+                // The parts stay until a regroup brings them into the copies in their place.
+                self.doubt_resolved(flight);
+            } else {
+                for part in std::mem::take(&mut record.parts) {
+                    self.end_prepared(&part.key, flight);
                 }
             }
         }

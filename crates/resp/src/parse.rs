@@ -160,7 +160,7 @@ impl Parser {
     #[inline]
     pub fn next(
         &mut self,
-        buffer: &mut Vec<u8>,
+        buffer: &mut [u8],
         limits: &Limits,
         arguments: &mut Vec<ArgRange>,
     ) -> Result<Parsed, ProtocolError> {
@@ -312,11 +312,7 @@ impl Parser {
 
     /// An inline request: words divided by spaces, with quotes as in a shell.
     #[cold]
-    fn inline(
-        &mut self,
-        buffer: &mut Vec<u8>,
-        arguments: &mut Vec<ArgRange>,
-    ) -> Result<Parsed, ProtocolError> {
+    fn inline(&mut self, buffer: &mut [u8], arguments: &mut Vec<ArgRange>) -> Result<Parsed, ProtocolError> {
         let from = self.searched.max(self.position);
         let Some(newline) = buffer[from..].iter().position(|&byte| byte == b'\n').map(|at| at + from) else {
             self.searched = buffer.len();

@@ -20,7 +20,7 @@ impl Histogram {
     /// Counts a duration; only the owning worker calls this.
     #[inline]
     pub fn add(&self, ns: u64) {
-        let counts = self.0.get_or_init(|| Box::new([const { Counter::ZERO }; BUCKETS]));
+        let counts = self.0.get_or_init(|| Box::new([const { Counter::zero() }; BUCKETS]));
         counts[bucket(ns)].add(1);
     }
 

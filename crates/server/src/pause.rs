@@ -18,7 +18,7 @@ impl Server {
     /// Begins or prolongs a pause. A pause of all commands is not weakened to one of writes.
     pub fn pause_clients(&self, until_ms: u64, writes_only: bool) {
         let active = self.conditions().contains(Conditions::PAUSED);
-        let writes_only = writes_only && !(active && !self.pause.writes_only.load(Ordering::Relaxed));
+        let writes_only = writes_only && (!active || self.pause.writes_only.load(Ordering::Relaxed));
         let until_ms =
             if active { self.pause.until_ms.load(Ordering::Relaxed).max(until_ms) } else { until_ms };
         self.pause.writes_only.store(writes_only, Ordering::Relaxed);

@@ -14,7 +14,9 @@ pub struct Counter(AtomicU64);
 
 impl Counter {
     /// A counter at zero.
-    pub const ZERO: Counter = Counter(AtomicU64::new(0));
+    pub const fn zero() -> Counter {
+        Counter(AtomicU64::new(0))
+    }
 
     /// Adds; only the owning worker calls this.
     #[inline]

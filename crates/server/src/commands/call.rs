@@ -133,9 +133,12 @@ pub fn parse_side(word: &[u8]) -> Result<Side, CommandError> {
     }
 }
 
+/// Locks the shard of this index and shows it.
+type Visit<'a> = dyn FnMut(u16, &mut dyn FnMut(&Keyspace<'_>)) + 'a;
+
 /// Gives a handler one locked shard after the other. Inside a transaction all are locked already.
 pub struct ShardSteps<'a> {
-    pub(crate) visit: &'a mut dyn FnMut(u16, &mut dyn FnMut(&Keyspace<'_>)),
+    pub(crate) visit: &'a mut Visit<'a>,
 }
 
 impl std::fmt::Debug for ShardSteps<'_> {

@@ -58,7 +58,7 @@ impl Batch {
         &mut self,
         server: &Server,
         parser: &mut Parser,
-        buffer: &mut Vec<u8>,
+        buffer: &mut [u8],
         limits: &Limits,
         db: u32,
     ) -> Result<(), ProtocolError> {

@@ -365,7 +365,7 @@ impl ScanCursor {
     pub fn from_number(number: u64, shards: usize) -> Option<ScanCursor> {
         let shard = number >> SCAN_POSITION_BITS;
         (shard < shards as u64)
-            .then(|| ScanCursor { shard: shard as u16, position: number & ((1 << SCAN_POSITION_BITS) - 1) })
+            .then_some(ScanCursor { shard: shard as u16, position: number & ((1 << SCAN_POSITION_BITS) - 1) })
     }
 
     /// The number a client is given.

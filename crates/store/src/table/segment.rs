@@ -202,8 +202,8 @@ impl Segment {
         }
         self.stash
             .iter()
-            // SAFETY: by the contract.
             .position(|&(value, _)| {
+                // SAFETY: by the contract.
                 value >> TAG_SHIFT == tag && unsafe { EntryRef::from_raw(address(value)) }.key() == key.bytes
             })
             .map(Place::Stash)

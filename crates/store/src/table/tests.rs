@@ -41,7 +41,7 @@ fn check(seed: u64, hash_of: impl Fn(u64) -> u64, keys: u64, steps: usize) {
         let insert = random.next() % 8 < if step < steps / 2 { 6 } else { 2 };
         match (insert, found) {
             (true, None) => {
-                let expire_at_ms = (random.next() % 2 == 0).then(|| random.next() % 1000);
+                let expire_at_ms = random.next().is_multiple_of(2).then(|| random.next() % 1000);
                 add(&mut table, name.as_bytes(), key.hash, expire_at_ms);
                 model.insert(number, expire_at_ms);
             }
