@@ -161,7 +161,9 @@ impl Nemesis {
                 .iter()
                 .filter(|(index, node)| *index != host && base.has(node.config().id, node.incarnation()))
                 .count();
-            alive * 2 >= base.members.len()
+            // Whoever left while it could not be heard is only silent, and half may not drop the silent.
+            let silent = world.hosts.iter().any(|state| state.left || state.leaving);
+            if silent { alive * 2 > base.members.len() } else { alive * 2 >= base.members.len() }
         });
         kept &= nodes.len() > 1;
         kept
@@ -189,11 +191,13 @@ impl Nemesis {
     }
 
     fn leave(world: &mut World) {
-        if world.up_hosts().len() > 2
-            && let Some(host) = Self::some_host(world)
-        {
+        if let Some(host) = Self::some_host(world) {
             world.hosts[host].leaving = true;
-            world.continue_leaving(host);
+            if Self::may_crash(world, host) {
+                world.continue_leaving(host);
+            } else {
+                world.hosts[host].leaving = false;
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use swytch_cluster::merge::{
     Bytes, Dot, Effect, End, Forked, KeyLog, Kind, Object, Origin, Score, Side as ForkSide,
     Stamp as MergeStamp, Value,
 };
-use swytch_cluster::{Blob, Entry, Executed, Key, MergeInput, Stamp, Values, Version};
+use swytch_cluster::{Blob, Entry, Executed, Key, MergeInput, OpId, Stamp, Values, Version};
 
 use crate::check::convergence::digest;
 use crate::check::model::{
@@ -79,6 +79,8 @@ pub struct Rebase {
     base: Option<Object>,
     /// What the loser did.
     log: KeyLog,
+    /// Every write the loser contains.
+    seen: BTreeSet<Stamp>,
 }
 
 /// A key and where it came from.
@@ -88,6 +90,25 @@ pub struct Slot {
     pub object: Option<Object>,
     /// The state before each write, by the write's stamp, oldest first.
     history: VecDeque<(Stamp, Option<Object>)>,
+    /// Every write this value contains, also through merges.
+    seen: BTreeSet<Stamp>,
+}
+
+impl Slot {
+    /// The state before the write of that stamp, or the next one if that changed nothing here.
+    fn before(&self, stamp: Stamp) -> Option<Object> {
+        match self.history.iter().find(|(of, _)| *of >= stamp) {
+            Some((_, before)) => before.clone(),
+            None => self.object.clone(),
+        }
+    }
+
+    /// The state where the writes begin that the other lacks; `None` if the two have no write in common.
+    fn beyond(&self, other: &Self) -> Option<Option<Object>> {
+        let first = self.seen.iter().find(|stamp| !other.seen.contains(*stamp));
+        let Some(first) = first else { return Some(self.object.clone()) };
+        (self.seen.range(..first).count() > 0).then(|| self.before(*first))
+    }
 }
 
 /// The payloads of one simulation.
@@ -159,6 +180,7 @@ impl SimValues {
         let slot = self.slots.entry(key.clone()).or_default();
         if slot.history.back().is_none_or(|(last, _)| *last != stamp) {
             slot.history.push_back((stamp, slot.object.clone()));
+            slot.seen.insert(stamp);
             if slot.history.len() > HISTORY_MAX {
                 slot.history.pop_front();
             }
@@ -214,7 +236,10 @@ impl Values for SimValues {
                 // A replica that is not equal to the owner is found by the digests; here it must not stop the run.
                 let _ = effect.apply(&mut slot.object);
             }
-            Payload::Rebase(rebase) => slot.object = rebase.state.clone(),
+            Payload::Rebase(rebase) => {
+                slot.object = rebase.state.clone();
+                slot.seen.extend(&rebase.seen);
+            }
             other => panic!("an effect was expected: {other:?}"),
         }
     }
@@ -225,6 +250,7 @@ impl Values for SimValues {
         while slot.history.back().is_some_and(|(last, _)| *last >= stamp) {
             slot.history.pop_back();
         }
+        slot.seen.remove(&stamp);
     }
 
     fn snapshot(&self, key: &Key) -> Option<Blob> {
@@ -261,34 +287,53 @@ impl Values for SimValues {
 
     fn merge(&self, fork: &MergeInput<'_>) -> Vec<Blob> {
         let current = self.object(fork.key).cloned();
-        let loser_value = fork.loser_value.map(|blob| match self.payloads.get(blob) {
-            Payload::Slot(slot) => slot.object.clone(),
+        let loser_slot = fork.loser_value.map(|blob| match self.payloads.get(blob) {
+            Payload::Slot(slot) => slot,
             other => panic!("a snapshot was expected: {other:?}"),
         });
+        let loser_value = loser_slot.as_ref().and_then(|slot| slot.object.clone());
+        let mut seen: BTreeSet<Stamp> = fork.loser.iter().map(|entry| entry.stamp).collect();
+        seen.extend(loser_slot.iter().flat_map(|slot| &slot.seen));
         if fork.overflow {
             if fork.loser_stamp <= fork.winner_stamp {
                 return Vec::new();
             }
-            let state = loser_value.flatten();
-            let rebase = Rebase { base: None, log: KeyLog::default(), state };
+            let rebase = Rebase { base: None, log: KeyLog::default(), state: loser_value, seen };
             return vec![self.payloads.put(Payload::Rebase(Rc::new(rebase)))];
         }
+        let operations = |entries: &[Entry]| -> BTreeSet<OpId> {
+            entries.iter().filter_map(|entry| Some(entry.origin.as_ref()?.id)).collect()
+        };
+        // An operation that was executed on both sides counts once: both logs call it by the same dot.
+        let both = &operations(fork.winner) & &operations(fork.loser);
         let (base, mut winner, loser) = if fork.shared_base {
-            // Effects are relative to the state they were made on: both sides start where the loser's log starts.
-            let start = fork.loser.first().map_or(0, |entry| entry.dot.seq);
-            let common = fork.winner.iter().take_while(|entry| entry.dot.seq < start).count();
-            let own = &fork.winner[common..];
-            let base = self.state_before(fork.key, own.iter().map(|entry| entry.stamp).min());
-            let winner = self.replay(&base, own);
-            let loser = self.replay(&base, fork.loser);
+            let base = self.state_before(fork.key, fork.winner.iter().map(|entry| entry.stamp).min());
+            let winner = self.replay(&base, fork.winner, &both);
+            let loser = self.replay(&base, fork.loser, &both);
             (base, winner, loser)
+        } else if let Some(state) = self.meet(fork.key, loser_slot.as_deref()) {
+            let rebase = Rebase { state, base: None, log: KeyLog::default(), seen };
+            return vec![self.payloads.put(Payload::Rebase(Rc::new(rebase)))];
+        } else if fork.winner_from_birth && fork.loser_from_birth {
+            (None, self.replay(&None, fork.winner, &both), self.replay(&None, fork.loser, &both))
+        } else if fork.loser_from_birth {
+            // All that the loser ever did, on top of a value that knows nothing of it.
+            (current.clone(), Forked::new(current), self.replay(&None, fork.loser, &both))
+        } else if fork.winner_from_birth {
+            // The same the other way round.
+            let mut result = Forked::new(loser_value.clone());
+            result.merge(self.replay(&None, fork.winner, &both).log());
+            let loser = rebuild(loser_value.as_ref(), fork.loser_stamp, 1);
+            let (state, log) = (result.state().cloned(), loser.log().clone());
+            let rebase = Rebase { state, base: None, log, seen };
+            return vec![self.payloads.put(Payload::Rebase(Rc::new(rebase)))];
         } else {
             let winner = rebuild(current.as_ref(), fork.winner_stamp, 2);
-            let loser = rebuild(loser_value.flatten().as_ref(), fork.loser_stamp, 1);
+            let loser = rebuild(loser_value.as_ref(), fork.loser_stamp, 1);
             (None, winner, loser)
         };
         winner.merge(loser.log());
-        let rebase = Rebase { state: winner.state().cloned(), base, log: loser.log().clone() };
+        let rebase = Rebase { state: winner.state().cloned(), base, log: loser.log().clone(), seen };
         vec![self.payloads.put(Payload::Rebase(Rc::new(rebase)))]
     }
 
@@ -298,22 +343,29 @@ impl Values for SimValues {
 }
 
 impl SimValues {
-    /// The state before the write of that stamp, or the next one if that changed nothing here.
+    /// Two values of different births of which one contains the other up to its newest writes, because they had been
+    /// merged before: those writes on top of the one that contains more.
+    fn meet(&self, key: &Key, loser: Option<&Slot>) -> Option<Option<Object>> {
+        let (winner, loser) = (self.slots.get(key)?, loser?);
+        if let Some(before) = loser.beyond(winner) {
+            return Some(applied(winner.object.clone(), before.as_ref(), loser.object.as_ref()));
+        }
+        let before = winner.beyond(loser)?;
+        Some(applied(loser.object.clone(), before.as_ref(), winner.object.as_ref()))
+    }
+
     fn state_before(&self, key: &Key, stamp: Option<Stamp>) -> Option<Object> {
         let slot = self.slots.get(key)?;
-        let found = stamp.and_then(|stamp| slot.history.iter().find(|(of, _)| *of >= stamp));
-        match found {
-            Some((_, before)) => before.clone(),
-            None => slot.object.clone(),
-        }
+        stamp.map_or_else(|| slot.object.clone(), |stamp| slot.before(stamp))
     }
 
     /// A side of a fork, from its entries.
-    fn replay(&self, base: &Option<Object>, entries: &[Entry]) -> Forked {
+    fn replay(&self, base: &Option<Object>, entries: &[Entry], both: &BTreeSet<OpId>) -> Forked {
         let mut side = Forked::new(base.clone());
         for entry in entries {
             for (index, effect) in entry.effects.iter().enumerate() {
-                let origin = origin(entry.dot, entry.stamp, index);
+                let operation = entry.origin.as_ref().map(|origin| origin.id).filter(|id| both.contains(id));
+                let origin = origin(entry.dot, operation, entry.stamp, index);
                 match self.payloads.get(effect) {
                     Payload::Effect(effect) => {
                         let _ = side.apply(origin, &effect);
@@ -340,13 +392,15 @@ impl SimValues {
 /// Effects per entry are few; the dots of a log need one number each.
 const EFFECTS_PER_ENTRY: u64 = 1024;
 
-fn origin(dot: Version, stamp: Stamp, index: usize) -> Origin {
-    let side = ForkSide {
-        generation: dot.generation.0,
-        epoch: dot.epoch.counter,
-        hash: u64::from(dot.epoch.proposer),
+fn origin(dot: Version, operation: Option<OpId>, stamp: Stamp, index: usize) -> Origin {
+    let (side, number) = match operation {
+        Some(id) => (ForkSide { generation: 0, epoch: id.counter, hash: u64::from(id.node.0) }, 0),
+        None => {
+            let (epoch, hash) = (dot.epoch.counter, u64::from(dot.epoch.proposer));
+            (ForkSide { generation: dot.generation.0, epoch, hash }, dot.seq)
+        }
     };
-    let sequence = dot.seq * EFFECTS_PER_ENTRY + index as u64 + 1;
+    let sequence = number * EFFECTS_PER_ENTRY + index as u64 + 1;
     let stamp =
         MergeStamp { physical_ms: stamp.wall_ms, logical: stamp.logical, node: u64::from(stamp.node.0) };
     Origin { dot: Dot { side, sequence }, stamp }
@@ -422,6 +476,30 @@ fn difference(from: Option<&Object>, to: Option<&Object>) -> Vec<Effect> {
         effects.push(Effect::ExpireAt(to.deadline_ms));
     }
     effects
+}
+
+/// The change from one state to another, carried over to a third; a list's elements are found by what they are.
+fn applied(mut state: Option<Object>, before: Option<&Object>, after: Option<&Object>) -> Option<Object> {
+    let list = |object: Option<&Object>| match object.map(|object| &object.value) {
+        Some(Value::List(elements)) => Some(elements.clone()),
+        None => Some(Vec::new()),
+        _ => None,
+    };
+    if let (Some(own), Some(old), Some(new)) = (list(state.as_ref()), list(before), list(after)) {
+        if own.is_empty() && old.is_empty() && new.is_empty() {
+            return state;
+        }
+        let kept = own.iter().filter(|element| !old.contains(element) || new.contains(element));
+        let added = new.iter().filter(|element| !old.contains(element) && !own.contains(element));
+        let elements: Vec<Bytes> = kept.chain(added).cloned().collect();
+        let deadline_ms = state.as_ref().and_then(|object| object.deadline_ms);
+        return (!elements.is_empty()).then_some(Object { value: Value::List(elements), deadline_ms });
+    }
+    for effect in difference(before, after) {
+        // What no longer fits has nothing left to act on.
+        let _ = effect.apply(&mut state);
+    }
+    state
 }
 
 fn number(text: &[u8]) -> Option<i64> {

@@ -550,13 +550,17 @@ impl World {
         let base = node.accepted_base().clone();
         let mut found = Vec::new();
         for other in self.hosts.iter().filter_map(|other| other.node.as_ref()) {
-            let holds = other.config().id != node.config().id
-                && other.values().object(key).is_some()
-                && other.copy_of(key).is_some_and(|theirs| theirs.meta.birth != copy.meta.birth);
-            if holds {
-                let (id, life) = (other.config().id, other.incarnation());
-                found.push((id, life, base.has(id, life), copy.meta.doubt.contains(id)));
+            if other.config().id == node.config().id || other.values().object(key).is_none() {
+                continue;
             }
+            let Some(theirs) = other.copy_of(key).filter(|theirs| theirs.meta.birth != copy.meta.birth)
+            else {
+                continue;
+            };
+            let (id, life) = (other.config().id, other.incarnation());
+            // Either side may be the one that knows that it could not ask the other.
+            let in_doubt = copy.meta.doubt.contains(id) || theirs.meta.doubt.contains(node.config().id);
+            found.push((id, life, base.has(id, life), in_doubt));
         }
         for (id, life, in_base, in_doubt) in found {
             if in_doubt {
