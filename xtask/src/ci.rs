@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::conformance::{self, CORE_FILES, Summary};
-use crate::{benchmark, clients, fuzz, licences, setup, style, workspace};
+use crate::{benchmark, clients, cluster, fuzz, licences, setup, style, workspace};
 
 /// Seconds each fuzz target runs.
 const FUZZ_SECONDS: u64 = 60;
@@ -16,7 +16,7 @@ const FUZZ_SECONDS: u64 = 60;
 /// One step: its name and what it runs.
 type Step = (&'static str, fn() -> Result<Summary>);
 
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 12] = [
     ("format", format_check),
     ("style", || style::check().map(whole)),
     ("licences", || licences::check().map(whole)),
@@ -29,6 +29,7 @@ const STEPS: [Step; 11] = [
         conformance::run(&conformance::Options::check(&CORE_FILES, workspace::build_server()?))
     }),
     ("benchmarks run once", || benchmark::smoke().map(|()| ONE)),
+    ("cluster simulation", || cluster::simulate_some().map(|()| ONE)),
     ("fuzzing", fuzzing),
 ];
 
