@@ -34,6 +34,11 @@ impl Connection {
         read_reply(&mut self.0).unwrap_or_else(|error| panic!("receiving: {error}"))
     }
 
+    /// Waits until the server has closed the connection; false when it answers something instead.
+    pub fn is_closed(&mut self) -> bool {
+        read_reply(&mut self.0).is_err()
+    }
+
     /// Sends a command and answers its reply.
     pub fn call<W: AsRef<[u8]>>(&mut self, words: &[W]) -> Reply {
         self.send(words);

@@ -1,0 +1,112 @@
+//! CLIENT between several connections of a running server with two threads, so that most of it crosses threads.
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use support::connection::Connection;
+use support::{Reply, Server};
+
+fn start(name: &str) -> Server {
+    Server::swytch(name, "threads 2\n")
+}
+
+fn id(connection: &mut Connection) -> String {
+    match connection.say("CLIENT ID") {
+        Reply::Text(id) => String::from_utf8(id).expect("digits"),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn list(connection: &mut Connection) -> String {
+    match connection.say("CLIENT LIST") {
+        Reply::Text(text) => String::from_utf8_lossy(&text).into_owned(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Asks again until the list of clients is as wanted.
+fn wait_for(connection: &mut Connection, what: &str, wanted: impl Fn(&str) -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !wanted(&list(connection)) {
+        assert!(Instant::now() < deadline, "{what}:\n{}", list(connection));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_killed_client_is_gone_at_once_and_takes_nothing() {
+    let server = start("kill");
+    let mut killer = Connection::open(server.port);
+    for round in 0..20 {
+        let mut victim = Connection::open(server.port);
+        let victim_id = id(&mut victim);
+        victim.send(&["BLPOP", "queue", "0"]);
+        wait_for(&mut killer, "the victim waits", |list| list.contains("flags=b"));
+        assert_eq!(killer.say(&format!("CLIENT KILL ID {victim_id}")), Reply::text("1"), "round {round}");
+        assert!(!list(&mut killer).contains(&format!("id={victim_id} ")));
+        // What is pushed now belongs to nobody yet.
+        assert_eq!(killer.say("RPUSH queue element"), Reply::text("1"));
+        assert_eq!(killer.say("LPOP queue"), Reply::text("element"), "round {round}");
+        assert!(victim.is_closed());
+    }
+}
+
+#[test]
+fn a_client_kills_itself_after_its_reply() {
+    let server = start("kill-self");
+    let mut client = Connection::open(server.port);
+    let own_id = id(&mut client);
+    assert_eq!(client.say(&format!("CLIENT KILL ID {own_id} SKIPME no")), Reply::text("1"));
+    assert!(client.is_closed());
+}
+
+#[test]
+fn unblocking_ends_a_wait_with_null_or_error() {
+    let server = start("unblock");
+    let (mut waiting, mut other) = (Connection::open(server.port), Connection::open(server.port));
+    let waiting_id = id(&mut waiting);
+    assert_eq!(other.say(&format!("CLIENT UNBLOCK {waiting_id}")), Reply::text("0"));
+    for (how, expected) in [
+        ("TIMEOUT", Reply::Array(Vec::new())),
+        ("ERROR", Reply::Error("UNBLOCKED client unblocked via CLIENT UNBLOCK".to_owned())),
+    ] {
+        waiting.send(&["BLPOP", "nothing", "0"]);
+        wait_for(&mut other, "it waits", |list| list.contains("flags=b"));
+        assert_eq!(other.say(&format!("CLIENT UNBLOCK {waiting_id} {how}")), Reply::text("1"));
+        assert_eq!(waiting.receive(), expected, "{how}");
+    }
+    let Reply::Text(info) = other.say("INFO commandstats") else { panic!("INFO answers a text") };
+    let info = String::from_utf8_lossy(&info).into_owned();
+    let line = info.lines().find(|line| line.starts_with("cmdstat_blpop:")).expect("it was called");
+    assert!(line.starts_with("cmdstat_blpop:calls=2,") && line.ends_with("failed_calls=1"), "{line}");
+}
+
+#[test]
+fn replies_can_be_turned_off_and_skipped() {
+    let server = start("reply");
+    let mut client = Connection::open(server.port);
+    client.send(&["CLIENT", "REPLY", "OFF"]);
+    client.send(&["SET", "a", "1"]);
+    client.send(&["NOSUCH"]);
+    assert_eq!(client.say("CLIENT REPLY ON"), Reply::text("OK"));
+    client.send(&["CLIENT", "REPLY", "SKIP"]);
+    client.send(&["SET", "a", "2"]);
+    assert_eq!(client.say("GET a"), Reply::text("2"));
+}
+
+#[test]
+fn a_pause_of_writes_holds_writes_alone() {
+    let server = start("pause");
+    let (mut writer, mut other) = (Connection::open(server.port), Connection::open(server.port));
+    assert_eq!(other.say("SET a old PX 30"), Reply::text("OK"));
+    assert_eq!(other.say("CLIENT PAUSE 60000 WRITE"), Reply::text("OK"));
+    writer.send(&["SET", "b", "new"]);
+    wait_for(&mut other, "it is held back", |list| list.contains("flags=b"));
+    std::thread::sleep(Duration::from_millis(50));
+    assert_eq!(other.say("GET a"), Reply::Nil, "its time is over");
+    assert_eq!(other.say("GET b"), Reply::Nil);
+    assert_eq!(other.say("CLIENT UNPAUSE"), Reply::text("OK"));
+    assert_eq!(writer.receive(), Reply::text("OK"));
+    assert_eq!(other.say("GET b"), Reply::text("new"));
+}
