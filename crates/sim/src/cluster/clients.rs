@@ -165,7 +165,7 @@ impl World {
         let unique = self.history.len() as u64 + 1;
         let seen = self.clients[client].last_seen;
         if let Some((key, value, watch)) = self.clients[client].watched.take() {
-            let request = vec![(key, Operation::Register(RegisterInput::CompareAndSet(value, unique)))];
+            let request = vec![(key, Operation::WatchedWrite(value, unique))];
             return self.submit(client, Class::X, request, false, vec![(key, watch)]);
         }
         let roll = self.workload.below(100);

@@ -12,7 +12,8 @@ use super::values::{Operation, Reply};
 use super::world::World;
 use crate::check::linearizable::{Limits, Model, Verdict, check};
 use crate::check::model::{
-    Counter, CounterInput, CounterOutput, List, ListInput, ListOutput, Register, Set, SetInput, SetOutput,
+    Counter, CounterInput, CounterOutput, List, ListInput, ListOutput, Register, RegisterInput,
+    RegisterOutput, Set, SetInput, SetOutput,
 };
 use crate::check::queue::{Outcome as PushOutcome, QueueAnomaly, QueueOperation};
 use crate::check::serializable::{Access, Anomaly, Ending as TransactionEnding, Transaction};
@@ -206,8 +207,24 @@ macro_rules! steps {
     )*};
 }
 
+fn register_step(
+    operation: &Operation,
+    reply: Option<&Reply>,
+) -> Option<(RegisterInput, Option<RegisterOutput>)> {
+    let input = match operation {
+        Operation::Register(input) => *input,
+        // The write is one that compares, because of the watch.
+        Operation::WatchedWrite(seen, value) => RegisterInput::CompareAndSet(*seen, *value),
+        _ => return None,
+    };
+    match reply {
+        None => Some((input, None)),
+        Some(Reply::Register(output)) => Some((input, Some(*output))),
+        Some(_) => None,
+    }
+}
+
 steps! {
-    register_step Register crate::check::model::RegisterInput, crate::check::model::RegisterOutput;
     counter_step Counter CounterInput, CounterOutput;
     set_step Set SetInput, SetOutput;
     list_step List ListInput, ListOutput;

@@ -36,6 +36,9 @@ pub enum Operation {
     List(ListInput),
     /// PEXPIREAT.
     ExpireAt(u64),
+    /// SET after a WATCH that saw the first value: whatever is there is overwritten, so that only the watch can make
+    /// it a compare-and-set.
+    WatchedWrite(Option<u64>, u64),
 }
 
 /// Its reply.
@@ -518,7 +521,7 @@ fn element(bytes: &[u8]) -> u64 {
 fn run(operation: &Operation, object: Option<&Object>) -> (Reply, Vec<Effect>) {
     let value = object.map(|object| &object.value);
     let wanted = match operation {
-        Operation::Register(_) | Operation::Counter(_) => Some(Kind::String),
+        Operation::Register(_) | Operation::Counter(_) | Operation::WatchedWrite(..) => Some(Kind::String),
         Operation::Set(_) => Some(Kind::Set),
         Operation::List(_) => Some(Kind::List),
         Operation::ExpireAt(_) => None,
@@ -557,6 +560,9 @@ fn run(operation: &Operation, object: Option<&Object>) -> (Reply, Vec<Effect>) {
             let elements: &[Bytes] = if let Some(Value::List(elements)) = value { elements } else { &[] };
             let (reply, effects) = run_list(input, elements);
             (Reply::List(reply), effects)
+        }
+        Operation::WatchedWrite(_, value) => {
+            (Reply::Register(RegisterOutput::Done(true)), vec![Effect::Set(bytes(*value))])
         }
         Operation::ExpireAt(deadline) => match object {
             Some(_) => (Reply::Done(true), vec![Effect::ExpireAt(Some(*deadline))]),
