@@ -234,17 +234,44 @@ impl List {
     /// returns how many.
     pub fn remove_where(&mut self, from: Side, limit: usize, matches: impl Fn(&[u8]) -> bool) -> usize {
         let mut removed = 0;
+        let mut touched = None;
+        let mut several = false;
         let nodes = self.nodes.len();
         for step in 0..nodes {
             if removed == limit {
                 break;
             }
             let at = if from == Side::Head { step } else { nodes - 1 - step };
-            removed += self.nodes[at].remove_where(from, limit - removed, &matches);
+            let here = self.nodes[at].remove_where(from, limit - removed, &matches);
+            if here > 0 {
+                several |= touched.replace(at).is_some();
+                removed += here;
+            }
         }
-        self.nodes.retain(|node| node.count() > 0);
         self.len -= removed;
+        match touched {
+            None => {}
+            Some(_) if several => self.close_gaps(),
+            Some(at) if self.nodes[at].count() == 0 => {
+                self.nodes.remove(at);
+            }
+            Some(at) => self.nodes[at].give_back_room(),
+        }
         removed
+    }
+
+    /// Drops empty nodes and joins neighbours that have become small, so that memory follows the content.
+    fn close_gaps(&mut self) {
+        let mut kept = VecDeque::with_capacity(self.nodes.len());
+        for mut node in std::mem::take(&mut self.nodes) {
+            if node.count() == 0 || kept.back_mut().is_some_and(|last: &mut Node| last.absorb(&node)) {
+                continue;
+            }
+            node.give_back_room();
+            kept.push_back(node);
+        }
+        kept.shrink_to_fit();
+        self.nodes = kept;
     }
 
     /// Removes `count` elements from one end; nodes at a time where possible.

@@ -281,6 +281,31 @@ impl Node {
         rest
     }
 
+    /// Takes over the elements of the next node if both together are at most half a node; more would soon be
+    /// split again by insertions.
+    pub(super) fn absorb(&mut self, next: &Node) -> bool {
+        let (used, added) = (self.used(), next.used());
+        if used + added > NODE_BYTES_MAX / 2 {
+            return false;
+        }
+        if self.buffer.len() - self.finish() < added {
+            self.relocate((used + added).next_power_of_two().max(self.buffer.len()), Side::Tail);
+        }
+        let finish = self.finish();
+        self.buffer[finish..finish + added].copy_from_slice(&next.buffer[next.start()..next.finish()]);
+        self.finish += added as u32;
+        self.count += next.count;
+        true
+    }
+
+    /// Shrinks a buffer that is mostly empty.
+    pub(super) fn give_back_room(&mut self) {
+        let capacity = self.used().next_power_of_two().max(NODE_BYTES_MIN);
+        if capacity <= self.buffer.len() / 4 {
+            self.relocate(capacity, Side::Tail);
+        }
+    }
+
     /// Removes up to `limit` matching elements, from one end on; returns how many.
     pub(super) fn remove_where(
         &mut self,

@@ -101,3 +101,20 @@ fn a_million_small_elements_cost_two_bytes_each() {
     }
     assert!(list.memory_bytes() < 100_000 * 19, "{}", list.memory_bytes());
 }
+
+/// Memory follows the content when most of a long list is removed.
+#[test]
+fn removal_leaves_no_empty_buffers_behind() {
+    let mut list = List::new();
+    for number in 0..20_000u32 {
+        list.push(Side::Tail, if number % 100 == 0 { b"kept-element" } else { b"gone-element" });
+    }
+    let before = list.memory_bytes();
+    assert_eq!(list.remove_where(Side::Head, usize::MAX, |element| element == b"gone-element"), 19_800);
+    assert_eq!((list.len(), list.iter().count(), list.iter_rev().count()), (200, 200, 200));
+    assert!(list.iter().all(|element| element == b"kept-element"));
+    assert!(list.memory_bytes() < before / 25, "{} of {before} bytes are left", list.memory_bytes());
+    list.push(Side::Head, b"first");
+    list.insert(100, b"middle");
+    assert_eq!((list.get(0), list.get(100)), (Some(&b"first"[..]), Some(&b"middle"[..])));
+}
