@@ -1,4 +1,5 @@
-//! `cargo xtask simulate`: whole clusters of the protocol's core on virtual time, judged by checkers.
+//! `cargo xtask simulate`: whole clusters of the protocol's core on virtual time, judged by checkers;
+//! `cargo xtask model`: the same core, model-checked.
 use anyhow::Result;
 
 use crate::arguments::Arguments;
@@ -34,4 +35,26 @@ pub(crate) fn simulate(mut arguments: Arguments) -> Result<()> {
 /// As [`simulate`].
 pub(crate) fn simulate_some() -> Result<()> {
     simulate(Arguments::new(["--seeds".to_owned(), CI_SEEDS.to_string()]))
+}
+
+/// States per scope when nothing else is asked for: a share that fits a CI run.
+const STATES: &str = "150000";
+
+/// Runs the model with the given words (`search STATES`, `walk SEED STATES`, `hunt STATES`), or a walk and a search.
+///
+/// # Errors
+/// When a run breaks a promise, or a seeded fault survives.
+pub(crate) fn model(arguments: Arguments) -> Result<()> {
+    let words = arguments.words()?;
+    if !words.is_empty() {
+        return run_model(&words);
+    }
+    run_model(&["walk".to_owned(), "1".to_owned(), STATES.to_owned()])?;
+    run_model(&["search".to_owned(), STATES.to_owned()])
+}
+
+fn run_model(words: &[String]) -> Result<()> {
+    let mut command = workspace::cargo();
+    command.args(["run", "--quiet", "--release", "--package", "swytch-sim", "--example", "model", "--"]);
+    workspace::run(command.args(words))
 }

@@ -255,3 +255,36 @@ impl<T: Wire> Wire for Box<T> {
         T::get(reader).map(Self::new)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::mix;
+
+    /// Bytes that look like a message at first are either refused or are the one form of what they decode to.
+    #[test]
+    fn what_is_accepted_has_one_form() {
+        let mut accepted = 0;
+        for seed in 0..200_000_u64 {
+            let mut bytes = vec![WIRE_VERSION, (seed % 3) as u8, 1, 2, 1, 0, (seed % 73) as u8];
+            bytes.extend((0..seed % 40).map(|index| mix(seed << 8 | index) as u8 & 0x83));
+            if let Ok(envelope) = decode(&bytes) {
+                accepted += 1;
+                let mut again = Vec::new();
+                encode(&envelope, &mut again);
+                assert_eq!(again, bytes, "seed {seed}");
+            }
+        }
+        assert!(accepted > 100, "only {accepted} inputs got through: the test says nothing");
+    }
+
+    #[test]
+    fn another_version_and_overlong_integers_are_refused() {
+        assert_eq!(decode(&[2]), Err(WireError::Version(2)));
+        assert_eq!(decode(&[]), Err(WireError::Truncated));
+        let read = |bytes: &[u8]| u64::get(&mut Reader { rest: bytes });
+        assert_eq!(read(&[0x80, 0]), Err(WireError::Invalid));
+        assert_eq!(read(&[0xff; 11]), Err(WireError::Invalid));
+        assert_eq!(read(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]), Ok(u64::MAX));
+    }
+}

@@ -188,6 +188,11 @@ impl Cluster {
                     let mut bytes = Vec::new();
                     wire::encode(&envelope, &mut bytes);
                     assert_eq!(wire::decode(&bytes).as_ref(), Ok(&*envelope));
+                    for length in [0, 1, bytes.len() / 2, bytes.len() - 1] {
+                        assert!(wire::decode(&bytes[..length]).is_err(), "a part of a message is no message");
+                    }
+                    bytes.push(0);
+                    assert_eq!(wire::decode(&bytes), Err(wire::WireError::Trailing));
                     self.wire.push_back(*envelope);
                 }
                 Action::Reply { ticket, result } => {

@@ -1,0 +1,105 @@
+//! What a write costs in the core alone: a key that only this node holds (fast path), and a key shared by two and by
+//! three nodes, with all messages handed over in memory. Prints nanoseconds of CPU per write.
+
+use std::time::Instant;
+
+use swytch_cluster::*;
+
+/// A store that does nothing, so that only the protocol is measured.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Nothing(Blob);
+
+impl Values for Nothing {
+    type Undo = ();
+
+    fn execute(&mut self, _: &Blob, _: &[Key], _: Stamp) -> Executed<()> {
+        Executed { reply: self.0.clone(), effects: vec![(0, self.0.clone())], undo: vec![(0, ())] }
+    }
+
+    fn read(&self, _: &Blob, _: &[Key], _: u64) -> Blob {
+        self.0.clone()
+    }
+
+    fn apply(&mut self, _: &Key, _: &Blob, _: Stamp) {}
+
+    fn undo(&mut self, _: &Key, (): ()) {}
+
+    fn snapshot(&self, _: &Key) -> Option<Blob> {
+        None
+    }
+
+    fn install(&mut self, _: &Key, _: Option<&Blob>) {}
+
+    fn ready(&self, _: &Key) -> bool {
+        false
+    }
+
+    fn expire(&self, _: &Key, _: u64) -> Option<Blob> {
+        None
+    }
+
+    fn delete(&self, _: &Key) -> Option<Blob> {
+        None
+    }
+
+    fn merge(&self, _: &MergeInput<'_>) -> Vec<Blob> {
+        Vec::new()
+    }
+
+    fn digest(&self, _: &Key) -> u64 {
+        0
+    }
+}
+
+const NOW: Time = Time { mono_ms: 100_000, wall_ms: 100_000 };
+
+fn request(class: Class, key: &Key) -> Input {
+    let (command, keys) = (Blob::new(b"x"), vec![key.clone()]);
+    Input::Client(Request { ticket: 1, class, keys, command, watches: Vec::new(), local_read: false })
+}
+
+/// Hands messages over until none is left.
+fn run(nodes: &mut [Node<Nothing>], at: usize, input: Input) {
+    let mut out = Vec::new();
+    nodes[at].handle(NOW, input, &mut out);
+    while let Some(action) = out.pop() {
+        if let Action::Send(envelope) = action {
+            let to = usize::from(envelope.to.0);
+            nodes[to].handle(NOW, Input::Message(envelope), &mut out);
+        }
+    }
+}
+
+fn main() {
+    let writes: u32 = std::env::args().nth(1).and_then(|count| count.parse().ok()).unwrap_or(200_000);
+    for count in 1..=3_u8 {
+        let members: NodeSet = (0..count).map(NodeId).collect();
+        let mut nodes: Vec<Node<Nothing>> = members
+            .iter()
+            .map(|id| Node::in_view(Config::new(id), Nothing(Blob::new(b"x")), members, NOW))
+            .collect();
+        let key = Key::new(b"key");
+        for at in 0..nodes.len() {
+            run(&mut nodes, at, request(Class::Read, &key));
+        }
+        if count == 1 {
+            run(&mut nodes, 0, request(Class::W, &key));
+            let started = Instant::now();
+            let done = (0..writes * 50).filter(|_| nodes[0].write_alone(&key, Class::W).is_some()).count();
+            println!("alone: {:.1} ns per write", started.elapsed().as_nanos() as f64 / done as f64);
+            continue;
+        }
+        for class in [Class::W, Class::X] {
+            let started = Instant::now();
+            for _ in 0..writes {
+                run(&mut nodes, 0, request(class, &key));
+            }
+            let each = started.elapsed().as_nanos() as f64 / f64::from(writes);
+            let others = f64::from(count - 1);
+            println!(
+                "{count} nodes, {class:?}: {each:.0} ns per write, {:.0} ns per subscriber",
+                each / others
+            );
+        }
+    }
+}
