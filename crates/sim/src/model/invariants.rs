@@ -115,7 +115,10 @@ fn not_lost(state: &State, tag: usize, outcome: &Outcome) -> Result<(), Violatio
         holder_lives |= outcome.held.get(&(0, id)) == Some(&node.incarnation());
         let has = outcome.keys.first().is_some_and(|key| node.values().tags(key).contains(&(tag as u8)));
         let (_, forks, records) = node.unfinished();
-        if has || forks > 0 || records > 0 {
+        // A batch settled as committed stays prepared until its key is next regrouped.
+        let prepared =
+            outcome.keys.iter().any(|key| node.copy_of(key).is_some_and(|copy| copy.prepared.is_some()));
+        if has || prepared || forks > 0 || records > 0 {
             return Ok(());
         }
     }
