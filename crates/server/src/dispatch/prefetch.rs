@@ -1,7 +1,7 @@
 //! Brings the entries of several keys into the cache at once: first all their buckets, then what these lead to.
 //!
 //! With a million keys nearly every lookup waits two or three times for memory; asked for together they wait once.
-//! Unsafe, because the hash table is looked at without its locks.
+//! It is an unsafe operation, because the hash table is looked at without its locks.
 //!
 //! Source: the idea is group prefetching (Chen et al., "Improving Hash Join Performance through Prefetching",
 //! ICDE 2004).

@@ -200,13 +200,11 @@ impl Segment {
             }
             bucket = next(bucket, buckets);
         }
-        self.stash
-            .iter()
-            .position(|&(value, _)| {
-                // SAFETY: by the contract.
-                value >> TAG_SHIFT == tag && unsafe { EntryRef::from_raw(address(value)) }.key() == key.bytes
-            })
-            .map(Place::Stash)
+        let is_key = |value: u64| {
+            // SAFETY: by the contract.
+            value >> TAG_SHIFT == tag && unsafe { EntryRef::from_raw(address(value)) }.key() == key.bytes
+        };
+        self.stash.iter().position(|&(value, _)| is_key(value)).map(Place::Stash)
     }
 
     fn value_at(&self, place: Place) -> u64 {
