@@ -19,10 +19,15 @@ pub(crate) fn target_directory() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |given| root().join(given))
 }
 
-/// The cargo that runs us.
+/// The cargo that runs us. What it starts finds the programs that `setup` put into `.tools/bin`.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root());
+    let own = std::env::var_os("PATH").unwrap_or_default();
+    let directories = std::env::split_paths(&own).chain([tools_directory().join("bin")]);
+    if let Ok(path) = std::env::join_paths(directories) {
+        command.env("PATH", path);
+    }
     command
 }
 
