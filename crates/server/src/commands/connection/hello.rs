@@ -2,16 +2,8 @@
 
 use swytch_resp::Protocol;
 
-use crate::commands::{
-    Arg, Call, Categories, CommandError, CommandResult, CommandSpec, Flags, Group, Handler,
-};
-
-const ANY_TIME: Flags = Flags::NOSCRIPT
-    .union(Flags::LOADING)
-    .union(Flags::STALE)
-    .union(Flags::FAST)
-    .union(Flags::NO_AUTH)
-    .union(Flags::ALLOW_BUSY);
+use super::ANY_TIME;
+use crate::commands::{Arg, Call, Categories, CommandError, CommandResult, CommandSpec, Group, Handler};
 
 pub static AUTH: CommandSpec = CommandSpec {
     name: "auth",

@@ -7,7 +7,15 @@ pub mod ping;
 pub mod quit;
 pub mod select;
 
-use super::CommandSpec;
+use super::{CommandSpec, Flags};
+
+/// Commands that a connection may send before it has authenticated and whatever state the server is in.
+const ANY_TIME: Flags = Flags::NOSCRIPT
+    .union(Flags::LOADING)
+    .union(Flags::STALE)
+    .union(Flags::FAST)
+    .union(Flags::NO_AUTH)
+    .union(Flags::ALLOW_BUSY);
 
 /// The commands of this group.
 pub const SPECS: &[&CommandSpec] = &[

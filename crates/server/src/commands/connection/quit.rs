@@ -2,16 +2,10 @@
 
 use swytch_resp::Protocol;
 
+use super::ANY_TIME;
 use crate::clients::ClientFlags;
-use crate::commands::{Call, Categories, CommandResult, CommandSpec, Flags, Group, Handler};
+use crate::commands::{Call, Categories, CommandResult, CommandSpec, Group, Handler};
 use crate::dispatch::transaction;
-
-const ANY_TIME: Flags = Flags::NOSCRIPT
-    .union(Flags::LOADING)
-    .union(Flags::STALE)
-    .union(Flags::FAST)
-    .union(Flags::NO_AUTH)
-    .union(Flags::ALLOW_BUSY);
 
 pub static QUIT: CommandSpec = CommandSpec {
     name: "quit",
