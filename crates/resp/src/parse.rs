@@ -129,11 +129,6 @@ impl Parser {
         self.partial.first().map_or(self.position, |first| first.start as usize)
     }
 
-    /// True when a request has begun and is not complete.
-    pub fn is_mid_request(&self) -> bool {
-        self.missing > 0
-    }
-
     /// Bytes that the argument at hand still lacks, where its length is known.
     pub fn bulk_bytes_missing(&self, buffer_len: usize) -> Option<usize> {
         self.bulk_len.map(|len| (self.position + len + 2).saturating_sub(buffer_len))

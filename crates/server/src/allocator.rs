@@ -32,11 +32,6 @@ pub fn peak_bytes() -> u64 {
     PEAK.load(Ordering::Relaxed).max(used_bytes())
 }
 
-/// Forgets the peak (CONFIG RESETSTAT).
-pub fn reset_peak() {
-    PEAK.store(used_bytes(), Ordering::Relaxed);
-}
-
 /// Gives memory that this thread has freed back to the system.
 pub fn purge() {
     // SAFETY: collecting has no preconditions.

@@ -56,12 +56,4 @@ impl Server {
             self.unpause_clients();
         }
     }
-
-    /// What INFO says about the pause: the reason and the milliseconds left.
-    pub fn pause_left_ms(&self, now_ms: u64) -> Option<(bool, u64)> {
-        let left = self.pause.until_ms.load(Ordering::Relaxed).checked_sub(now_ms)?;
-        self.conditions()
-            .contains(Conditions::PAUSED)
-            .then(|| (self.pause.writes_only.load(Ordering::Relaxed), left))
-    }
 }

@@ -99,12 +99,6 @@ worker_counters! {
     reads,
     /// Writes to sockets.
     writes,
-    /// Commands that waited for a shard's lock.
-    lock_waits,
-    /// Ticks during which shards' locks were held, sampled.
-    lock_hold_ticks,
-    /// Number of those samples.
-    lock_hold_samples,
     /// Clients closed because of their output buffer.
     output_limit_disconnections,
     /// Clients closed because of their query buffer.

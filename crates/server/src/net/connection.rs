@@ -32,6 +32,16 @@ impl AsFd for Stream {
     }
 }
 
+impl Stream {
+    /// The socket as the event loop registers it.
+    fn source(&mut self) -> &mut dyn mio::event::Source {
+        match self {
+            Stream::Tcp(stream) => stream,
+            Stream::Unix(stream) => stream,
+        }
+    }
+}
+
 impl mio::event::Source for Stream {
     fn register(
         &mut self,
@@ -39,10 +49,7 @@ impl mio::event::Source for Stream {
         token: mio::Token,
         interest: mio::Interest,
     ) -> io::Result<()> {
-        match self {
-            Stream::Tcp(stream) => stream.register(registry, token, interest),
-            Stream::Unix(stream) => stream.register(registry, token, interest),
-        }
+        self.source().register(registry, token, interest)
     }
 
     fn reregister(
@@ -51,17 +58,11 @@ impl mio::event::Source for Stream {
         token: mio::Token,
         interest: mio::Interest,
     ) -> io::Result<()> {
-        match self {
-            Stream::Tcp(stream) => stream.reregister(registry, token, interest),
-            Stream::Unix(stream) => stream.reregister(registry, token, interest),
-        }
+        self.source().reregister(registry, token, interest)
     }
 
     fn deregister(&mut self, registry: &mio::Registry) -> io::Result<()> {
-        match self {
-            Stream::Tcp(stream) => stream.deregister(registry),
-            Stream::Unix(stream) => stream.deregister(registry),
-        }
+        self.source().deregister(registry)
     }
 }
 
