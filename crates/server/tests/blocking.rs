@@ -3,7 +3,8 @@
 //!
 //! A line is `NAME> command` (send), `NAME< reply` (read and compare), `NAME: command = reply` (both), `NAME silent`
 //! (nothing arrives for a while), `NAME closes`, `NAME half-closes`, or `blocked N` (wait until so many clients
-//! wait). Connections come to be when they are first named; `$NAME` in a command is the connection's CLIENT ID.
+//! wait), or `after N ms`. `NAME>> one; two` sends several commands at once, so that no time passes between them.
+//! Connections come to be when they are first named; `$NAME` in a command is the connection's CLIENT ID.
 
 mod workload;
 
@@ -48,6 +49,11 @@ impl Stage<'_> {
         if let Some(count) = line.strip_prefix("blocked ") {
             let count = count.parse().expect("a number");
             self.connection("observer").await_blocked(count);
+        } else if let Some(time) = line.strip_prefix("after ").and_then(|rest| rest.strip_suffix(" ms")) {
+            std::thread::sleep(Duration::from_millis(time.parse().expect("a number")));
+        } else if let Some((name, rest)) = line.split_once(">> ").filter(|(name, _)| !name.contains(' ')) {
+            let commands: Vec<Vec<&str>> = rest.split("; ").map(|one| one.split(' ').collect()).collect();
+            self.connection(name).send_all(&commands);
         } else if let Some((name, rest)) = line.split_once("> ").filter(|(name, _)| !name.contains(' ')) {
             self.send(name, rest);
         } else if let Some((name, rest)) = line.split_once("< ").filter(|(name, _)| !name.contains(' ')) {
@@ -242,8 +248,8 @@ fn watched_keys_guard_a_transaction() {
         ("b: SET k 1 PX 1 = OK\nsilent silent\na: WATCH k = OK\nb: SET k 2 = OK", aborts),
         ("b: SELECT 1 = OK\nb: SET k 1 PX 1 = OK\nsilent silent\na: WATCH k = OK\nb: SWAPDB 0 1 = OK", runs),
         // What expires afterwards has changed.
-        ("b: SET k 1 PX 30 = OK\na: WATCH k = OK\nsilent silent", aborts),
-        ("b: SET k 1 PX 30 = OK\na: WATCH k = OK\nsilent silent\nb: EXISTS k = :0", aborts),
+        ("a>> SET k 1 PX 200; WATCH k\na< OK\na< OK\nafter 250 ms", aborts),
+        ("a>> SET k 1 PX 200; WATCH k\na< OK\na< OK\nafter 250 ms\nb: EXISTS k = :0", aborts),
     ];
     let transcripts: Vec<String> =
         cases.iter().map(|(before, outcome)| format!("{before}\n{outcome}\n{runs}")).collect();
@@ -254,14 +260,19 @@ fn watched_keys_guard_a_transaction() {
 
 #[test]
 fn a_timeout_is_kept_to_the_millisecond() {
+    // The machine may be busy with other tests: one attempt of these must be as quick as it should be.
+    const ATTEMPTS: usize = 40;
+    const LATE_MS: u128 = 25;
     let process = Process::swytch(2, &[]);
     let mut connection = process.connect();
     for (timeout, least_ms) in [("0.001", 1), ("0.02", 20), ("0.1", 100), ("0.2501", 251)] {
-        let began = Instant::now();
-        assert_eq!(connection.call(&["BLPOP", "k", timeout]), workload::Reply::NullArray);
-        let took_ms = began.elapsed().as_millis();
-        assert!(took_ms + 1 >= least_ms, "{timeout}: gave up after {took_ms} ms");
-        // Generous: the machine may be busy with other tests.
-        assert!(took_ms < least_ms + 500, "{timeout}: gave up only after {took_ms} ms");
+        let in_time = (0..ATTEMPTS).any(|_| {
+            let began = Instant::now();
+            assert_eq!(connection.call(&["BLPOP", "k", timeout]), workload::Reply::NullArray);
+            let took_ms = began.elapsed().as_millis();
+            assert!(took_ms + 1 >= least_ms, "{timeout}: gave up after {took_ms} ms");
+            took_ms <= least_ms + LATE_MS
+        });
+        assert!(in_time, "{timeout}: always gave up more than {LATE_MS} ms late");
     }
 }

@@ -27,7 +27,7 @@ fn list(connection: &mut Connection) -> String {
 
 /// Asks again until the list of clients is as wanted.
 fn wait_for(connection: &mut Connection, what: &str, wanted: impl Fn(&str) -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while !wanted(&list(connection)) {
         assert!(Instant::now() < deadline, "{what}:\n{}", list(connection));
         std::thread::sleep(Duration::from_millis(5));

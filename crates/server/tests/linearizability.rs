@@ -513,7 +513,7 @@ fn histories_have_concurrency_in_them() {
     let overlaps = AtomicU64::new(0);
     let busy = AtomicU64::new(0);
     at_once(&process, 4, 1, |_, connection, _| {
-        let until = Instant::now() + Duration::from_secs(5);
+        let until = Instant::now() + Duration::from_secs(60);
         while !stop.load(Ordering::Relaxed) && Instant::now() < until {
             if busy.fetch_add(1, Ordering::SeqCst) > 0 && overlaps.fetch_add(1, Ordering::Relaxed) > 100 {
                 stop.store(true, Ordering::Relaxed);

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long a server may take to start, or a reply that must come.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server process, killed when dropped.
 pub struct Process {
@@ -139,11 +139,13 @@ pub struct Connection {
 impl Connection {
     /// Sends a command without reading its reply.
     pub fn send(&mut self, words: &[&str]) {
-        let mut request = format!("*{}\r\n", words.len());
-        for word in words {
-            request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
-        }
-        self.stream.get_mut().write_all(request.as_bytes()).expect("the server reads");
+        self.stream.get_mut().write_all(encode(words).as_bytes()).expect("the server reads");
+    }
+
+    /// Sends commands in one write.
+    pub fn send_all(&mut self, commands: &[Vec<&str>]) {
+        let requests: String = commands.iter().map(|words| encode(words)).collect();
+        self.stream.get_mut().write_all(requests.as_bytes()).expect("the server reads");
     }
 
     /// Reads a reply.
@@ -212,6 +214,14 @@ impl Connection {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
+}
+
+fn encode(words: &[&str]) -> String {
+    let mut request = format!("*{}\r\n", words.len());
+    for word in words {
+        request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+    }
+    request
 }
 
 /// A small generator (splitmix64): the same numbers for the same seed.
