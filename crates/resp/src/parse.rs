@@ -337,45 +337,70 @@ impl Parser {
     }
 }
 
-/// Most bytes of an argument, and most arguments, of a request that [`short_request`] understands; both are
-/// within every limit, before and after authentication.
-const SHORT_BULK_BYTES_MAX: usize = 999;
+/// Most arguments of a request that [`short_request`] understands. Its longest argument, of 999 bytes, and this count
+/// are within every limit, before and after authentication.
 const SHORT_ARGUMENTS_MAX: usize = 9;
 
 /// Reads a request that has arrived whole, has at most nine arguments, each of them below 1000 bytes:
 /// nearly every request. Anything else is left to the general way, which gives the same answer.
 #[inline]
 fn short_request(buffer: &[u8], position: usize, arguments: &mut Vec<ArgRange>) -> Option<usize> {
-    let [b'*', count @ b'1'..=b'9', b'\r', _, rest @ ..] = &buffer[position..] else { return None };
-    let count = usize::from(count - b'0');
-    debug_assert!(count <= SHORT_ARGUMENTS_MAX);
+    let count = digit_line(word_at(buffer, position)?, b'*')?;
+    if !(1..=SHORT_ARGUMENTS_MAX as u32).contains(&count) {
+        return None;
+    }
     let before = arguments.len();
     arguments.reserve(SHORT_ARGUMENTS_MAX);
-    let mut at = buffer.len() - rest.len();
+    let mut at = position + 4;
     for _ in 0..count {
-        let (len, digits) = match &buffer[at..] {
-            [b'$', a @ b'0'..=b'9', b'\r', ..] => (usize::from(a - b'0'), 1),
-            [b'$', a @ b'1'..=b'9', b @ b'0'..=b'9', b'\r', ..] => {
-                (usize::from(a - b'0') * 10 + usize::from(b - b'0'), 2)
-            }
-            [b'$', a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', b'\r', ..] => {
-                (usize::from(a - b'0') * 100 + usize::from(b - b'0') * 10 + usize::from(c - b'0'), 3)
-            }
-            _ => {
-                arguments.truncate(before);
-                return None;
-            }
+        let Some((len, start)) = short_length(buffer, at) else {
+            arguments.truncate(before);
+            return None;
         };
-        debug_assert!(len <= SHORT_BULK_BYTES_MAX);
-        let start = at + digits + 3;
-        at = start + len + 2;
+        at = start + len as usize + 2;
         if at > buffer.len() {
             arguments.truncate(before);
             return None;
         }
-        arguments.push(ArgRange { start: start as u32, len: len as u32 });
+        arguments.push(ArgRange { start: start as u32, len });
     }
     Some(at)
+}
+
+/// The four bytes at `at`, the first in the lowest byte.
+#[inline]
+fn word_at(buffer: &[u8], at: usize) -> Option<u32> {
+    buffer.get(at..)?.first_chunk().map(|bytes| u32::from_le_bytes(*bytes))
+}
+
+/// The digit of a line that is `kind`, one digit, CR, LF.
+#[inline]
+fn digit_line(word: u32, kind: u8) -> Option<u32> {
+    let digit = (word >> 8 & 0xff).wrapping_sub(u32::from(b'0'));
+    (word & 0xffff_00ff == u32::from_le_bytes([kind, 0, b'\r', b'\n']) && digit <= 9).then_some(digit)
+}
+
+/// The number in a line of `$`, one to three digits without a zero in front, CR, LF at `at`; and where the line after
+/// it begins.
+#[inline]
+fn short_length(buffer: &[u8], at: usize) -> Option<(u32, usize)> {
+    let word = word_at(buffer, at)?;
+    if let Some(digit) = digit_line(word, b'$') {
+        return Some((digit, at + 4));
+    }
+    if word & 0xff != u32::from(b'$') {
+        return None;
+    }
+    let digit = |shift: u32| (word >> shift & 0xff).wrapping_sub(u32::from(b'0'));
+    let (first, second, third) = (digit(8), digit(16), digit(24));
+    if !(1..=9).contains(&first) || second > 9 {
+        return None;
+    }
+    match buffer.get(at + 3..)? {
+        [b'\r', b'\n', ..] => Some((first * 10 + second, at + 5)),
+        [_, b'\r', b'\n', ..] if third <= 9 => Some((first * 100 + second * 10 + third, at + 6)),
+        _ => None,
+    }
 }
 
 /// Position of the next CR at or after `from`.

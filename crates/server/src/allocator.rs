@@ -64,33 +64,60 @@ fn publish(bytes: i64) {
     }
 }
 
+/// What every block of mimalloc is aligned to, however it was asked for (MI_MAX_ALIGN_SIZE in `.cargo/config.toml`).
+const ALIGNED_ANYHOW: usize = 8;
+
 /// mimalloc with the count.
 #[derive(Debug)]
 pub struct CountingAllocator;
 
-// SAFETY: every call goes to MiMalloc unchanged; counting has no influence on what is returned.
+// SAFETY: every call goes to mimalloc; counting has no influence on what is returned. Blocks of both ways to allocate
+// are freed and resized alike.
 unsafe impl GlobalAlloc for CountingAllocator {
+    #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as i64);
-        // SAFETY: the caller's contract is MiMalloc's.
-        unsafe { MiMalloc.alloc(layout) }
+        // SAFETY: the caller's contract is mimalloc's. An aligned allocation may take a block of the next size class,
+        // so what needs no care is asked for without.
+        unsafe {
+            if layout.align() <= ALIGNED_ANYHOW {
+                libmimalloc_sys::mi_malloc(layout.size()).cast()
+            } else {
+                MiMalloc.alloc(layout)
+            }
+        }
     }
 
+    #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as i64);
         // SAFETY: as above.
-        unsafe { MiMalloc.alloc_zeroed(layout) }
+        unsafe {
+            if layout.align() <= ALIGNED_ANYHOW {
+                libmimalloc_sys::mi_zalloc(layout.size()).cast()
+            } else {
+                MiMalloc.alloc_zeroed(layout)
+            }
+        }
     }
 
+    #[inline]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         count(-(layout.size() as i64));
         // SAFETY: as above.
-        unsafe { MiMalloc.dealloc(block, layout) }
+        unsafe { libmimalloc_sys::mi_free(block.cast()) };
     }
 
+    #[inline]
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         count(new_size as i64 - layout.size() as i64);
         // SAFETY: as above.
-        unsafe { MiMalloc.realloc(block, layout, new_size) }
+        unsafe {
+            if layout.align() <= ALIGNED_ANYHOW {
+                libmimalloc_sys::mi_realloc(block.cast(), new_size).cast()
+            } else {
+                MiMalloc.realloc(block, layout, new_size)
+            }
+        }
     }
 }

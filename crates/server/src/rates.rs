@@ -72,7 +72,7 @@ impl Server {
     /// Adds a sample of the workers' counters to the rates.
     pub fn sample_rates(&self, now_ms: u64) {
         let totals = [
-            self.total(|stats| stats.commands_processed.get()),
+            self.total(|stats| stats.commands_processed()),
             self.total(|stats| stats.input_bytes.get()),
             self.total(|stats| stats.output_bytes.get()),
             self.total(|stats| stats.turns.get()),

@@ -55,6 +55,11 @@ macro_rules! worker_counters {
                 }
             }
 
+            /// Commands run: each counts once, among the calls of its own kind.
+            pub fn commands_processed(&self) -> u64 {
+                self.commands.iter().map(|command| command.calls.get()).sum()
+            }
+
             /// CONFIG RESETSTAT: everything but the changes, which are counted since the last save.
             pub fn reset(&self) {
                 let dirty = self.dirty.get();
@@ -73,8 +78,6 @@ macro_rules! worker_counters {
 }
 
 worker_counters! {
-    /// Commands run.
-    commands_processed,
     /// Turns of the event loop.
     turns,
     /// Ticks that those turns took, waiting excluded.

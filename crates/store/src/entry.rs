@@ -447,6 +447,22 @@ impl<'a> EntryRef<'a> {
         unsafe { std::slice::from_raw_parts(self.base().add(at), len) }
     }
 
+    /// True when this is the entry of a key.
+    #[inline]
+    pub fn has_key(self, key: &[u8]) -> bool {
+        if usize::from(self.header().key_len) != key.len().min(usize::from(KEY_LEN_LONG)) {
+            return false;
+        }
+        let own = self.key();
+        // Most keys have 8 to 16 bytes: two words compare faster than a call.
+        match (own.first_chunk::<8>(), key.first_chunk::<8>(), own.last_chunk::<8>(), key.last_chunk::<8>()) {
+            (Some(own_first), Some(first), Some(own_last), Some(last)) if key.len() <= 16 => {
+                own.len() == key.len() && own_first == first && own_last == last
+            }
+            _ => own == key,
+        }
+    }
+
     #[inline]
     fn embedded(self) -> &'a [u8] {
         let len = usize::from(self.header().embedded_len);

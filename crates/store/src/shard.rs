@@ -7,6 +7,7 @@
 //! What a lock protects lies in a cell that is reached by unsafe code, since one lock set covers many cells.
 
 use std::cell::UnsafeCell;
+use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,27 +16,64 @@ use parking_lot::lock_api::RawMutex as _;
 
 use crate::entry::Entry;
 use crate::observe::Observers;
-use crate::table::{RetiredSegment, Table, TableHint};
+use crate::table::{PrefetchedBucket, PublishedAt, RetiredSegment, Table, TableHint};
 use crate::{HashSeed, Key};
 
 /// Most shards a keyspace can have: twelve bits of the hash choose one.
 pub const SHARDS_MAX: usize = 4096;
 
+/// The tables of a shard, one for each database. The first, which most servers only use, lies in the shard itself.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Tables {
+    first: Table,
+    others: Box<[Table]>,
+}
+
+impl Tables {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Table> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+
+    /// Exchanges the tables of two databases.
+    pub(crate) fn swap(&mut self, first: u32, second: u32) {
+        let table = std::mem::replace(&mut self[first], Table::new(0));
+        let table = std::mem::replace(&mut self[second], table);
+        self[first] = table;
+    }
+}
+
+impl Index<u32> for Tables {
+    type Output = Table;
+
+    #[inline]
+    fn index(&self, db: u32) -> &Table {
+        if db == 0 { &self.first } else { &self.others[db as usize - 1] }
+    }
+}
+
+impl IndexMut<u32> for Tables {
+    #[inline]
+    fn index_mut(&mut self, db: u32) -> &mut Table {
+        if db == 0 { &mut self.first } else { &mut self.others[db as usize - 1] }
+    }
+}
+
 /// What a shard's lock protects.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct ShardData {
-    pub(crate) tables: Box<[Table]>,
-    pub(crate) observers: Observers,
     /// True while [`Observers`] is not empty: the one thing every write looks at.
     pub(crate) observed: bool,
+    pub(crate) tables: Tables,
+    pub(crate) observers: Observers,
     /// Prefix to go on from in the expiry cycle of each database.
     pub(crate) expiry_prefix: Box<[u32]>,
 }
 
-#[repr(align(64))]
+#[repr(C, align(64))]
 struct Shard {
     lock: RawMutex,
-    hints: Box<[Arc<TableHint>]>,
     data: UnsafeCell<ShardData>,
 }
 
@@ -54,6 +92,9 @@ pub enum Retired {
 /// The sharded keyspace.
 pub struct Shards {
     shards: Box<[Shard]>,
+    /// Where prefetching finds the tables: those of database 0 first, in the order of the shards, so that what
+    /// most servers use lies together.
+    hints: Arc<[TableHint]>,
     mask: u64,
     seed: HashSeed,
     databases: usize,
@@ -133,29 +174,27 @@ impl Shards {
     /// An empty keyspace. `shards` is a power of two, at most [`SHARDS_MAX`].
     pub fn new(shards: usize, databases: usize, seed: HashSeed) -> Self {
         assert!(shards.is_power_of_two() && shards <= SHARDS_MAX, "the shard is a few bits of the hash");
+        let hints: Arc<[TableHint]> = (0..shards * databases).map(|_| TableHint::default()).collect();
         let make = |index: usize| {
-            let hints: Box<[Arc<TableHint>]> = (0..databases).map(|_| Arc::default()).collect();
-            let tables = hints
-                .iter()
-                .map(|hint| {
-                    let mut table = Table::new(index);
-                    table.attach(Arc::clone(hint));
-                    table
-                })
-                .collect();
+            let table = |db: usize| {
+                let mut table = Table::new(index);
+                table.attach(PublishedAt::new(&hints, db * shards + index));
+                table
+            };
+            let tables = Tables { first: table(0), others: (1..databases).map(table).collect() };
             Shard {
                 lock: RawMutex::INIT,
-                hints,
                 data: UnsafeCell::new(ShardData {
+                    observed: false,
                     tables,
                     observers: Observers::default(),
-                    observed: false,
                     expiry_prefix: vec![0; databases].into(),
                 }),
             }
         };
         Shards {
             shards: (0..shards).map(make).collect(),
+            hints,
             mask: shards as u64 - 1,
             seed,
             databases,
@@ -172,7 +211,13 @@ impl Shards {
     /// The shard of a key.
     #[inline]
     pub fn shard_of(&self, key: &Key<'_>) -> u16 {
-        (key.hash & self.mask) as u16
+        self.shard_of_hash(key.hash)
+    }
+
+    /// The shard of the key with this hash.
+    #[inline]
+    pub fn shard_of_hash(&self, hash: u64) -> u16 {
+        (hash & self.mask) as u16
     }
 
     /// Number of shards.
@@ -190,24 +235,15 @@ impl Shards {
         self.contended.load(Ordering::Relaxed)
     }
 
-    /// First step of a prefetch: the bucket of a key.
+    /// First step of a prefetch: the bucket of a key. The result is for [`PrefetchedBucket::prefetch_entry`].
     ///
     /// # Safety
     /// The calling thread is between two quiescent points (see [`Retired`]).
     #[inline]
-    pub unsafe fn prefetch_bucket(&self, db: u32, hash: u64) {
-        // SAFETY: by the contract; the mask keeps the index in range, `db` is a valid database.
-        unsafe { self.shards[(hash & self.mask) as usize].hints[db as usize].prefetch_bucket(hash) };
-    }
-
-    /// Second step of a prefetch: the entry of a key.
-    ///
-    /// # Safety
-    /// As for [`Shards::prefetch_bucket`].
-    #[inline]
-    pub unsafe fn prefetch_entry(&self, db: u32, hash: u64) {
-        // SAFETY: as above.
-        unsafe { self.shards[(hash & self.mask) as usize].hints[db as usize].prefetch_entry(hash) };
+    pub unsafe fn prefetch_bucket(&self, db: u32, hash: u64) -> PrefetchedBucket {
+        let shard = (hash & self.mask) as usize;
+        // SAFETY: by the contract.
+        unsafe { self.hints[db as usize * self.shards.len() + shard].prefetch_bucket(shard, hash) }
     }
 
     /// Takes the locks of a scope, in ascending order.
@@ -219,15 +255,18 @@ impl Shards {
             LockScope::Several(shards) => shards.iter().for_each(|shard| self.acquire(*shard)),
             LockScope::All => (0..self.count()).for_each(|shard| self.acquire(shard as u16)),
         }
-        let only = if let LockScope::One(shard) = scope { shard } else { NO_SHARD };
-        Locked { shards: self, scope, only }
+        match scope {
+            LockScope::One(only) => Locked { shards: self, only, several: None },
+            LockScope::Nothing => Locked { shards: self, only: NO_SHARD, several: None },
+            scope => Locked { shards: self, only: NO_SHARD, several: Some(Box::new(scope)) },
+        }
     }
 
     /// Takes the lock of one shard.
-    #[inline]
+    #[inline(always)]
     pub fn lock_one(&self, shard: u16) -> Locked<'_> {
         self.acquire(shard);
-        Locked { shards: self, scope: LockScope::One(shard), only: shard }
+        Locked { shards: self, only: shard, several: None }
     }
 
     #[inline]
@@ -243,9 +282,10 @@ impl Shards {
 #[derive(Debug)]
 pub struct Locked<'s> {
     shards: &'s Shards,
-    scope: LockScope,
     /// The shard of [`LockScope::One`], else [`NO_SHARD`]: what nearly every access compares with.
     only: u16,
+    /// A scope of more than one shard. Behind a pointer, because a view is made for every command.
+    several: Option<Box<LockScope>>,
 }
 
 /// No shard has this index.
@@ -259,14 +299,24 @@ impl<'s> Locked<'s> {
     }
 
     /// What is locked.
-    pub fn scope(&self) -> &LockScope {
-        &self.scope
+    pub fn scope(&self) -> LockScope {
+        match &self.several {
+            Some(scope) => LockScope::clone(scope),
+            None if self.only == NO_SHARD => LockScope::Nothing,
+            None => LockScope::One(self.only),
+        }
+    }
+
+    /// True when a shard is locked.
+    #[inline]
+    pub fn covers(&self, shard: u16) -> bool {
+        shard == self.only || self.several.as_ref().is_some_and(|scope| scope.covers(shard))
     }
 
     /// Reaching a shard without its lock is a bug that must not go unnoticed in production either.
     #[cold]
     fn check_covers(&self, shard: u16) {
-        assert!(self.scope.covers(shard), "shard {shard} is not among the locks of this command");
+        assert!(self.covers(shard), "shard {shard} is not among the locks of this command");
     }
 
     /// Data of a locked shard.
@@ -296,25 +346,24 @@ impl<'s> Locked<'s> {
 
     /// The locked shards, ascending.
     pub fn shard_indices(&self) -> Vec<u16> {
-        match &self.scope {
+        match self.scope() {
             LockScope::Nothing => Vec::new(),
-            LockScope::One(only) => vec![*only],
-            LockScope::Several(shards) => shards.clone(),
+            LockScope::One(only) => vec![only],
+            LockScope::Several(shards) => shards,
             LockScope::All => (0..self.shards.count() as u16).collect(),
         }
     }
 
     /// True when somebody observes a key of a locked shard.
-    #[inline]
+    #[inline(always)]
     pub fn is_observed(&self) -> bool {
         if self.only != NO_SHARD {
             return self.data(self.only).observed;
         }
-        match &self.scope {
-            LockScope::One(only) => self.data(*only).observed,
-            LockScope::Nothing => false,
-            LockScope::Several(shards) => shards.iter().any(|shard| self.data(*shard).observed),
-            LockScope::All => (0..self.shards.count()).any(|shard| self.data(shard as u16).observed),
+        match self.several.as_deref() {
+            Some(LockScope::Several(shards)) => shards.iter().any(|shard| self.data(*shard).observed),
+            Some(LockScope::All) => (0..self.shards.count()).any(|shard| self.data(shard as u16).observed),
+            _ => false,
         }
     }
 
@@ -343,16 +392,13 @@ impl Locked<'_> {
         if self.only != NO_SHARD {
             release(self.only);
             self.only = NO_SHARD;
-            self.scope = LockScope::Nothing;
             return;
         }
-        match &self.scope {
-            LockScope::Nothing => return,
-            LockScope::One(only) => release(*only),
-            LockScope::Several(shards) => shards.iter().rev().for_each(|shard| release(*shard)),
-            LockScope::All => (0..self.shards.count()).rev().for_each(|shard| release(shard as u16)),
+        match self.several.take().as_deref() {
+            Some(LockScope::Several(shards)) => shards.iter().rev().for_each(|shard| release(*shard)),
+            Some(LockScope::All) => (0..self.shards.count()).rev().for_each(|shard| release(shard as u16)),
+            _ => {}
         }
-        self.scope = LockScope::Nothing;
     }
 }
 

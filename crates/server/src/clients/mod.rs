@@ -118,6 +118,12 @@ impl Client {
         self.shared.id
     }
 
+    /// True when its commands are neither refused for want of a password nor queued.
+    #[inline]
+    pub fn is_plain(&self) -> bool {
+        self.authenticated && !self.in_multi()
+    }
+
     /// True between MULTI and EXEC.
     #[inline]
     pub fn in_multi(&self) -> bool {

@@ -23,7 +23,7 @@ pub struct Call<'a> {
     pub worker: &'a WorkerShared,
     /// Unix milliseconds; the same for all commands of a transaction.
     pub now_ms: u64,
-    /// Hash of the argument at [`Command::single_key`], if the dispatcher has computed it.
+    /// Hash of the argument at [`Command::single_key`], if the batch has computed it.
     pub key_hash: Option<u64>,
     /// The command runs inside EXEC: locks are held, so its handler takes none.
     pub in_exec: bool,
@@ -61,7 +61,7 @@ pub struct BlockRequest {
 
 impl<'a> Call<'a> {
     /// The key at an argument position, hashed.
-    #[inline]
+    #[inline(always)]
     pub fn key(&self, index: usize) -> Key<'a> {
         let bytes = self.args.get(index);
         match self.key_hash {

@@ -452,19 +452,24 @@ impl Arg {
     }
 }
 
+/// A handler that reads.
+pub type ReadHandler = fn(&mut Call<'_>, &Keyspace<'_>) -> CommandResult;
+/// A handler that changes the keyspace.
+pub type WriteHandler = fn(&mut Call<'_>, &mut KeyspaceMut<'_, '_>) -> CommandResult;
+
 /// What runs a command, and what it may touch.
 #[derive(Clone, Copy)]
 pub enum Handler {
     /// No keyspace: connection and server state. Runs without any shard's lock.
     Session(fn(&mut Call<'_>) -> CommandResult),
     /// Reads the keys of the key specs.
-    Read(fn(&mut Call<'_>, &Keyspace<'_>) -> CommandResult),
+    Read(ReadHandler),
     /// Reads and writes the keys of the key specs.
-    Write(fn(&mut Call<'_>, &mut KeyspaceMut<'_, '_>) -> CommandResult),
+    Write(WriteHandler),
     /// Reads any key, with all locks held.
-    ReadAll(fn(&mut Call<'_>, &Keyspace<'_>) -> CommandResult),
+    ReadAll(ReadHandler),
     /// Writes any key, with all locks held.
-    WriteAll(fn(&mut Call<'_>, &mut KeyspaceMut<'_, '_>) -> CommandResult),
+    WriteAll(WriteHandler),
     /// Reads one shard after the other, holding one lock at a time.
     Steps(fn(&mut Call<'_>, &mut super::ShardSteps<'_>) -> CommandResult),
     /// Only a name for its subcommands.

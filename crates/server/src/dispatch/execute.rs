@@ -41,7 +41,30 @@ pub enum Outcome {
 
 /// Runs one request of a client and appends its reply to `out`. `clock` is read where the last request ended
 /// and set to where this one did.
+#[inline(always)]
 pub fn execute(
+    server: &Server,
+    worker: &WorkerShared,
+    client: &mut Client,
+    request: &Request<'_>,
+    out: &mut Vec<u8>,
+    now_ms: u64,
+    clock: &mut Ticks,
+) -> Outcome {
+    if let Some(command) = request.command
+        && command.subcommands.is_empty()
+        && command.accepts_arity(request.args.len())
+        && client.is_plain()
+        && server.conditions().is_empty()
+    {
+        // The common case: nothing can refuse or delay the command, and nobody watches it.
+        return run_now(server, worker, client, command, request, out, now_ms, clock);
+    }
+    execute_checked(server, worker, client, request, out, now_ms, clock)
+}
+
+/// [`execute`] where something may refuse, delay, queue or show the command.
+fn execute_checked(
     server: &Server,
     worker: &WorkerShared,
     client: &mut Client,
@@ -83,10 +106,37 @@ pub fn execute(
         out.extend_from_slice(b"+QUEUED\r\n");
         return Outcome::Done;
     }
+    let db = client.db;
+    let outcome = run_now(server, worker, client, command, request, out, now_ms, clock);
+    // Afterwards, so that EXEC is shown behind the commands of its transaction.
+    if conditions.contains(Conditions::MONITORED)
+        && !command.spec.flags.intersects(Flags::SKIP_MONITOR | Flags::ADMIN)
+    {
+        server.show_to_monitors(db, client, &args);
+    }
+    outcome
+}
+
+/// Runs a command that has passed all checks.
+#[inline(always)]
+#[allow(
+    clippy::too_many_arguments,
+    reason = "one call site each, and a struct of them would be built per command"
+)]
+fn run_now(
+    server: &Server,
+    worker: &WorkerShared,
+    client: &mut Client,
+    command: &'static Command,
+    request: &Request<'_>,
+    out: &mut Vec<u8>,
+    now_ms: u64,
+    clock: &mut Ticks,
+) -> Outcome {
     client.shared.last_command.store(command.index, Ordering::Relaxed);
     let mut call = Call {
         command,
-        args,
+        args: request.args,
         reply: Reply::new(out, client.protocol),
         client,
         server,
@@ -97,15 +147,7 @@ pub fn execute(
         ready_key: None,
         block: None,
     };
-    let db = call.client.db;
-    let outcome = run::run(&mut call, clock);
-    // Afterwards, so that EXEC is shown behind the commands of its transaction.
-    if conditions.contains(Conditions::MONITORED)
-        && !command.spec.flags.intersects(Flags::SKIP_MONITOR | Flags::ADMIN)
-    {
-        server.show_to_monitors(db, client, &args);
-    }
-    outcome
+    run::run(&mut call, clock)
 }
 
 /// The command or subcommand that the arguments name.

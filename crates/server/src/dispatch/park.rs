@@ -74,7 +74,7 @@ pub fn concerns_wide_waiter(keyspace: &Keyspace<'_>, command: &Command, args: &A
     command.key_positions(args).into_iter().any(|at| {
         let key = keyspace.key(args.get(at));
         let shard = keyspace.locked().shards().shard_of(&key);
-        keyspace.scope().covers(shard) && keyspace.locked().observers(shard).is_awaited_widely(key.bytes)
+        keyspace.locked().covers(shard) && keyspace.locked().observers(shard).is_awaited_widely(key.bytes)
     })
 }
 
@@ -86,7 +86,7 @@ pub fn widen<'s>(
     concerned: impl Fn(&Keyspace<'s>) -> bool,
 ) -> Keyspace<'s> {
     for round in 0.. {
-        if *keyspace.scope() == LockScope::All || !concerned(&keyspace) {
+        if keyspace.scope() == LockScope::All || !concerned(&keyspace) {
             break;
         }
         let locked = keyspace.locked();
@@ -95,14 +95,14 @@ pub fn widen<'s>(
             .into_iter()
             .flat_map(|shard| locked.observers(shard).shards_needed())
             .collect();
-        if needed.iter().all(|shard| locked.scope().covers(*shard)) {
+        if needed.iter().all(|shard| locked.covers(*shard)) {
             break;
         }
         // Waiters come and go while the locks are released, so this may take several rounds.
         let scope = if round == WIDENING_ROUNDS_MAX {
             LockScope::All
         } else {
-            locked.scope().clone().union(LockScope::of(needed))
+            locked.scope().union(LockScope::of(needed))
         };
         keyspace = keyspace.relock(&server.shards, scope);
     }
@@ -192,7 +192,6 @@ pub fn answer_in_vain(
     let mut reply = Reply::new(out, parked.protocol);
     let stats = &worker.stats.commands[parked.command.index];
     stats.calls.add(1);
-    worker.stats.commands_processed.add(1);
     if error {
         let text = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
         super::execute::count_error(server, worker, text);
@@ -210,14 +209,14 @@ pub fn answer_in_vain(
 /// keyspace too, so it goes on until nothing is ready; it ends because each round ends somebody's wait.
 #[inline]
 pub fn serve_ready(server: &Server, worker: &WorkerShared, keyspace: &mut KeyspaceMut<'_, '_>) {
-    if !keyspace.changes_mut().ready.is_empty() {
+    if keyspace.changes_mut().has_ready() {
         serve(server, worker, keyspace);
     }
 }
 
 #[cold]
 fn serve(server: &Server, worker: &WorkerShared, keyspace: &mut KeyspaceMut<'_, '_>) {
-    let mut ready: VecDeque<(u32, Box<[u8]>)> = std::mem::take(&mut keyspace.changes_mut().ready).into();
+    let mut ready: VecDeque<(u32, Box<[u8]>)> = keyspace.changes_mut().take_ready().into();
     // What a transaction pushed may have expired before it ended.
     keyspace.set_now_ms(clock::unix_ms());
     while let Some((db, bytes)) = ready.pop_front() {
@@ -234,7 +233,7 @@ fn serve(server: &Server, worker: &WorkerShared, keyspace: &mut KeyspaceMut<'_, 
                 give_up(server, &waiter);
             } else if claim(server, &waiter, WaiterState::Served) {
                 serve_one(server, worker, keyspace, &waiter, &bytes);
-                ready.extend(std::mem::take(&mut keyspace.changes_mut().ready));
+                ready.extend(keyspace.changes_mut().take_ready());
             }
         }
     }

@@ -4,13 +4,14 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use swytch_resp::Reply;
-use swytch_store::{Changes, EffectSink, Key, Keyspace, KeyspaceMut, LockScope};
+use swytch_store::{Changes, EffectSink, Keyspace, KeyspaceMut, LockScope, Locked};
 
 use super::execute::{Outcome, count_error};
 use super::park;
-use super::prefetch::prefetch;
+use super::prefetch;
 use crate::clients::ClientFlags;
 use crate::clock::{Ticks, ticks_to_ns};
+use crate::commands::spec::{ReadHandler, WriteHandler};
 use crate::commands::{
     Args, Call, Command, CommandError, CommandResult, Flags, Handler, OwnedArgs, ShardSteps,
 };
@@ -20,18 +21,25 @@ use crate::server::{Conditions, Server, WorkerShared};
 use crate::slowlog;
 
 /// Runs `call`, answers its error if it has one, and counts it.
+#[inline(always)]
 pub fn run(call: &mut Call<'_>, clock: &mut Ticks) -> Outcome {
     let mark = call.reply.mark();
-    let result = catch_unwind(AssertUnwindSafe(|| handle(call)));
-    let result = result.unwrap_or_else(|_| Err(after_panic(call)));
-    let failed = result.is_err();
-    if let Err(error) = &result {
-        answer_error(call, mark, error);
-    }
-    if let Some(waiter) = call.client.waiter.take() {
+    let failed = match catch_unwind(AssertUnwindSafe(|| handle(call))) {
+        Ok(Ok(())) => false,
+        Ok(Err(error)) => answer_error(call, mark, &error),
+        Err(_) => {
+            let error = after_panic(call);
+            answer_error(call, mark, &error)
+        }
+    };
+    if call.client.waiter.is_some() {
         // The command is counted when its client is served or gives up.
         let deadline_ms = call.block.take().and_then(|request| request.deadline_ms);
-        return Outcome::Blocked(waiter, deadline_ms);
+        return call
+            .client
+            .waiter
+            .take()
+            .map_or(Outcome::Done, |waiter| Outcome::Blocked(waiter, deadline_ms));
     }
     let ended = Ticks::now();
     count(call, ended.since(*clock), failed);
@@ -39,13 +47,14 @@ pub fn run(call: &mut Call<'_>, clock: &mut Ticks) -> Outcome {
     Outcome::Done
 }
 
-/// Replaces what was written of a reply by an error.
+/// Replaces what was written of a reply by an error; true, because the command has failed.
 #[cold]
-pub fn answer_error(call: &mut Call<'_>, mark: usize, error: &CommandError) {
+pub fn answer_error(call: &mut Call<'_>, mark: usize, error: &CommandError) -> bool {
     call.reply.rewind(mark);
     let text = error.reply();
     count_error(call.server, call.worker, &text);
     call.reply.error(&text);
+    true
 }
 
 /// A handler panicked: that is a bug. Its client gets an error; the shards it had locked stay usable, since
@@ -57,22 +66,25 @@ pub fn after_panic(call: &Call<'_>) -> CommandError {
 }
 
 /// Chooses the view for the handler and runs it.
+#[inline]
 pub fn handle(call: &mut Call<'_>) -> CommandResult {
     match call.command.spec.handler {
-        Handler::Session(handler) => handler(call),
         Handler::Read(handler) => {
             if seeded_bug::is_on(Bug::TornRead) && call.command.spec.name == "mget" {
                 return torn_read(call);
             }
-            let scope = scope_of_keys(call.server, call.command, &call.args, call.key_hash, call.client.db);
-            read(call, scope, handler)
+            match call.key_hash {
+                Some(hash) => read(call, view_of_one(call, hash), handler),
+                None => read_in(call, scope_of_call(call), handler),
+            }
         }
-        Handler::Write(handler) => {
-            let scope = scope_of_keys(call.server, call.command, &call.args, call.key_hash, call.client.db);
-            write(call, scope, handler)
-        }
-        Handler::ReadAll(handler) => read(call, LockScope::All, handler),
-        Handler::WriteAll(handler) => write(call, LockScope::All, handler),
+        Handler::Write(handler) => match call.key_hash {
+            Some(hash) => write(call, view_of_one(call, hash), handler),
+            None => write_in(call, scope_of_call(call), handler),
+        },
+        Handler::Session(handler) => handler(call),
+        Handler::ReadAll(handler) => read_in(call, LockScope::All, handler),
+        Handler::WriteAll(handler) => write_in(call, LockScope::All, handler),
         Handler::Steps(handler) => steps(call, handler),
         Handler::Container => unreachable!("a container is resolved to a subcommand"),
     }
@@ -121,69 +133,67 @@ pub fn handle_in_transaction(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_,
     }
 }
 
+fn scope_of_call(call: &Call<'_>) -> LockScope {
+    scope_of_keys(call.server, call.command, &call.args, call.client.db)
+}
+
 /// The shards of a command's keys in database `db`.
-#[inline]
-pub fn scope_of_keys(
-    server: &Server,
-    command: &Command,
-    args: &Args<'_>,
-    key_hash: Option<u64>,
-    db: u32,
-) -> LockScope {
+fn scope_of_keys(server: &Server, command: &Command, args: &Args<'_>, db: u32) -> LockScope {
     if let Some(at) = command.single_key {
-        let key = match (key_hash, args.try_get(at)) {
-            (Some(hash), _) => Key { bytes: &[], hash },
-            (None, Some(bytes)) => server.shards.key(bytes),
-            (None, None) => return LockScope::Nothing,
-        };
-        return LockScope::One(server.shards.shard_of(&key));
+        let key = args.try_get(at).map(|bytes| server.shards.key(bytes));
+        return key.map_or(LockScope::Nothing, |key| LockScope::One(server.shards.shard_of(&key)));
     }
     let positions = command.key_positions(args);
     let hashes: Vec<u64> = positions.into_iter().map(|at| server.shards.key(args.get(at)).hash).collect();
-    prefetch(server, db, hashes.iter().copied());
-    LockScope::of(
-        hashes.iter().map(|hash| server.shards.shard_of(&Key { bytes: &[], hash: *hash })).collect(),
-    )
+    prefetch::keys(server, db, &hashes);
+    LockScope::of(hashes.iter().map(|hash| server.shards.shard_of_hash(*hash)).collect())
 }
 
 /// What a command needs locked, whatever its kind.
 pub fn scope_of(server: &Server, command: &Command, args: &Args<'_>, db: u32) -> LockScope {
     match command.spec.handler {
         Handler::Session(_) | Handler::Container => LockScope::Nothing,
-        Handler::Read(_) | Handler::Write(_) => scope_of_keys(server, command, args, None, db),
+        Handler::Read(_) | Handler::Write(_) => scope_of_keys(server, command, args, db),
         Handler::ReadAll(_) | Handler::WriteAll(_) | Handler::Steps(_) => LockScope::All,
     }
 }
 
-#[inline(always)]
+/// A view with these locks.
 pub fn view<'s>(call: &Call<'s>, scope: LockScope) -> Keyspace<'s> {
+    view_of(call, call.server.shards.lock(scope))
+}
+
+/// The view of a command whose only key has this hash.
+///
+/// Here and in what takes the view over, everything is inlined, so that it is built where it stays: a copy made right
+/// after its parts were written costs more than the rest of a short command's dispatch.
+#[inline(always)]
+fn view_of_one<'s>(call: &Call<'s>, hash: u64) -> Keyspace<'s> {
     let shards = &call.server.shards;
-    let locked = match scope {
-        LockScope::One(shard) => shards.lock_one(shard),
-        scope => shards.lock(scope),
-    };
-    let mut keyspace = Keyspace::new(locked, call.client.db, call.now_ms);
-    if call.client.flags.intersects(ClientFlags::NO_TOUCH | ClientFlags::REPLAYS) {
-        apply_client_flags(call, &mut keyspace);
-    }
-    keyspace
+    view_of(call, shards.lock_one(shards.shard_of_hash(hash)))
 }
 
-/// Lets a view see the keyspace as its client asked to.
-#[cold]
-pub fn apply_client_flags(call: &Call<'_>, keyspace: &mut Keyspace<'_>) {
-    keyspace.set_ignore_expiry(call.client.flags.contains(ClientFlags::REPLAYS));
-    let touches = !call.client.flags.contains(ClientFlags::NO_TOUCH) || call.command.spec.name == "touch";
-    keyspace.set_touch(touches);
+#[inline(always)]
+fn view_of<'s>(call: &Call<'s>, locked: Locked<'s>) -> Keyspace<'s> {
+    let flags = call.client.flags;
+    let touches = !flags.contains(ClientFlags::NO_TOUCH) || call.command.spec.name == "touch";
+    Keyspace::new(locked, call.client.db, call.now_ms)
+        .touching(touches)
+        .ignoring_expiry(flags.contains(ClientFlags::REPLAYS))
 }
 
-#[inline]
-fn read(
-    call: &mut Call<'_>,
-    scope: LockScope,
-    handler: fn(&mut Call<'_>, &Keyspace<'_>) -> CommandResult,
-) -> CommandResult {
-    let keyspace = view(call, scope);
+#[inline(never)]
+fn read_in(call: &mut Call<'_>, scope: LockScope, handler: ReadHandler) -> CommandResult {
+    read(call, view(call, scope), handler)
+}
+
+#[inline(never)]
+fn write_in(call: &mut Call<'_>, scope: LockScope, handler: WriteHandler) -> CommandResult {
+    write(call, view(call, scope), handler)
+}
+
+#[inline(always)]
+fn read<'s>(call: &mut Call<'s>, keyspace: Keyspace<'s>, handler: ReadHandler) -> CommandResult {
     let result = handler(call, &keyspace);
     count_lookups(call.worker, &keyspace);
     if keyspace.met_expired() {
@@ -241,14 +251,9 @@ fn change_recorded<'s, R>(
     result.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
-#[inline]
-fn write(
-    call: &mut Call<'_>,
-    scope: LockScope,
-    handler: fn(&mut Call<'_>, &mut KeyspaceMut<'_, '_>) -> CommandResult,
-) -> CommandResult {
+#[inline(always)]
+fn write<'s>(call: &mut Call<'s>, base: Keyspace<'s>, handler: WriteHandler) -> CommandResult {
     let (server, worker) = (call.server, call.worker);
-    let base = view(call, scope);
     let base = if server.conditions().contains(Conditions::RECORDING) {
         base
     } else {
@@ -315,27 +320,26 @@ pub fn count_lookups(worker: &WorkerShared, keyspace: &Keyspace<'_>) {
 }
 
 #[inline]
-fn after_changes(server: &Server, worker: &WorkerShared, changes: Changes) {
+fn after_changes(server: &Server, worker: &WorkerShared, mut changes: Changes) {
     worker.stats.dirty.add(changes.dirty);
     if changes.expired > 0 {
         worker.stats.expired_keys.add(changes.expired);
     }
-    if !changes.retired.is_empty() {
-        server.reclaimer.retire(changes.retired);
+    let retired = changes.take_retired();
+    if !retired.is_empty() {
+        server.reclaimer.retire(retired);
     }
 }
 
 /// Statistics, SLOWLOG and LATENCY.
 #[inline]
 pub fn count(call: &mut Call<'_>, ticks: u64, failed: bool) {
-    let stats = &call.worker.stats;
-    let command = &stats.commands[call.command.index];
+    let command = &call.worker.stats.commands[call.command.index];
     command.calls.add(1);
     command.ticks.add(ticks);
     if failed {
         command.failed.add(1);
     }
-    stats.commands_processed.add(1);
     let config = &call.server.config;
     let ns = ticks_to_ns(ticks);
     if config.latency_tracking() {

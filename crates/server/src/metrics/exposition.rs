@@ -106,11 +106,7 @@ fn memory(page: &mut Page, server: &Server) {
 
 fn traffic(page: &mut Page, server: &Server) {
     let counters: [(&str, &str, u64); 12] = [
-        (
-            "redis_commands_processed_total",
-            "Commands run.",
-            server.total(|stats| stats.commands_processed.get()),
-        ),
+        ("redis_commands_processed_total", "Commands run.", server.total(|stats| stats.commands_processed())),
         ("redis_net_input_bytes_total", "Bytes read.", server.total(|stats| stats.input_bytes.get())),
         ("redis_net_output_bytes_total", "Bytes written.", server.total(|stats| stats.output_bytes.get())),
         (
@@ -213,7 +209,7 @@ fn threads(page: &mut Page, server: &Server) {
     }
     page.metric("swytch_worker_commands_total", Counter, "Commands run by a worker thread.");
     for (index, worker) in server.workers.iter().enumerate() {
-        let commands = worker.stats.commands_processed.get();
+        let commands = worker.stats.commands_processed();
         page.sample("swytch_worker_commands_total", &[("worker", &index.to_string())], commands);
     }
 }

@@ -1,17 +1,23 @@
 //! A batch: the requests of one connection that have arrived together.
 //!
-//! All of a batch is parsed first, then its keys are prefetched together (`dispatch/prefetch`), and only then do the
-//! commands run.
+//! All of a batch is parsed first, and with each request the bucket of its key is prefetched. While requests run, the
+//! entry of one some places ahead is: close enough not to have more misses under way than a core can, far enough to
+//! have arrived.
+//!
+//! Buckets are looked at without locks, which is an unsafe operation: they hold until the worker's next quiescent
+//! point, so a batch that is left unfinished forgets them.
 
 use swytch_resp::{ArgRange, Limits, Parsed, Parser, ProtocolError};
+use swytch_store::table::PrefetchedBucket;
 
 use crate::commands::{Args, Command};
-use crate::dispatch::Request;
-use crate::dispatch::prefetch::prefetch;
+use crate::dispatch::{Request, prefetch};
 use crate::server::Server;
 
 /// Most requests of a batch: enough to hide memory latency, few enough to stay in the cache.
 const REQUESTS_MAX: usize = 32;
+/// How many requests ahead entries are prefetched.
+const AHEAD: usize = 6;
 
 #[derive(Clone, Copy, Debug)]
 struct Pending {
@@ -19,6 +25,21 @@ struct Pending {
     len: u32,
     command: Option<&'static Command>,
     key_hash: Option<u64>,
+    bucket: PrefetchedBucket,
+}
+
+impl Pending {
+    /// Asks for the entry of its key.
+    ///
+    /// # Safety
+    /// The worker has passed no quiescent point since its bucket was asked for.
+    #[inline]
+    unsafe fn prefetch_entry(&self) {
+        if let Some(hash) = self.key_hash {
+            // SAFETY: by the contract.
+            unsafe { self.bucket.prefetch_entry(hash) };
+        }
+    }
 }
 
 /// Requests parsed and not yet run. Their arguments lie in the connection's query buffer.
@@ -90,6 +111,8 @@ impl Batch {
                         len: ranges.len() as u32,
                         command,
                         key_hash,
+                        bucket: key_hash
+                            .map_or(PrefetchedBucket::NONE, |hash| prefetch::bucket(server, db, hash)),
                     });
                     // A command that changes how requests are read ends the batch.
                     if !limits.authenticated {
@@ -99,7 +122,10 @@ impl Batch {
             }
         };
         if self.requests.len() > 1 {
-            prefetch(server, db, self.requests.iter().filter_map(|pending| pending.key_hash));
+            for pending in self.requests.iter().take(AHEAD) {
+                // SAFETY: the bucket was asked for just now.
+                unsafe { pending.prefetch_entry() };
+            }
         }
         result
     }
@@ -116,9 +142,22 @@ impl Batch {
         })
     }
 
+    /// Steps over the request that has run.
     #[inline]
     pub(super) fn advance(&mut self) {
         self.next += 1;
+        if let Some(pending) = self.requests.get(self.next + AHEAD - 1) {
+            // SAFETY: the batch was filled in this turn of the worker, or has forgotten its buckets.
+            unsafe { pending.prefetch_entry() };
+        }
+    }
+
+    /// To be called before requests are run that an earlier turn of the worker has left.
+    #[inline]
+    pub(super) fn forget_buckets(&mut self) {
+        if !self.is_done() {
+            self.requests.iter_mut().for_each(|pending| pending.bucket = PrefetchedBucket::NONE);
+        }
     }
 
     /// Bytes of arguments of the requests left.

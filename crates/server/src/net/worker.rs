@@ -324,6 +324,7 @@ impl Worker {
     /// Runs every complete request in the query buffer, until the client has to wait.
     fn run_input(&mut self, connection: &mut Connection, slot: usize) -> Result<(), End> {
         let mut clock = Ticks::now();
+        connection.batch.forget_buckets();
         loop {
             while let Some(request) = connection.batch.peek(&connection.input) {
                 let mark = connection.output.len();
@@ -336,6 +337,14 @@ impl Worker {
                     self.now_ms,
                     &mut clock,
                 );
+                let has_output = connection.output.len() > OUTPUT_BYTES_UNLIMITED;
+                if matches!(outcome, Outcome::Done)
+                    && !has_output
+                    && !connection.client.flags.intersects(AFTER_COMMAND)
+                {
+                    connection.batch.advance();
+                    continue;
+                }
                 if connection.client.flags.intersects(SILENT) && !matches!(outcome, Outcome::Blocked(..)) {
                     silence(connection, mark);
                 }
@@ -353,15 +362,15 @@ impl Worker {
                 if connection.client.flags.contains(ClientFlags::CLOSE_AFTER_REPLY) {
                     return Ok(());
                 }
-                if connection.output.len() > OUTPUT_BYTES_UNLIMITED {
+                if has_output {
                     self.check_hard_output_limit(connection)?;
                 }
                 if connection.output.len() > OUTPUT_BYTES_BEFORE_WRITE {
                     self.write_out(connection)?;
                 }
-                if connection.client.shared.killed.load(Ordering::Relaxed) {
-                    return Err(End::Closed);
-                }
+            }
+            if connection.client.shared.killed.load(Ordering::Relaxed) {
+                return Err(End::Closed);
             }
             let limits = Limits {
                 bulk_bytes_max: self.server.config.proto_max_bulk_len() as u64,
@@ -686,6 +695,9 @@ impl Worker {
 /// Replies are taken back while any of these is set.
 const SILENT: ClientFlags =
     ClientFlags::REPLY_OFF.union(ClientFlags::REPLY_SKIP).union(ClientFlags::REPLY_SKIP_NEXT);
+
+/// Something is to be done after a command while any of these is set.
+const AFTER_COMMAND: ClientFlags = SILENT.union(ClientFlags::CLOSE_AFTER_REPLY);
 
 /// Takes back the reply of a command whose client does not want one (CLIENT REPLY).
 #[cold]

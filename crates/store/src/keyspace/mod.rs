@@ -35,6 +35,9 @@ pub struct Lookups {
     pub misses: Cell<u64>,
 }
 
+/// Keys whose time is over, with their databases.
+type MetExpired = Vec<(u32, Box<[u8]>)>;
+
 /// A read-only view under held locks.
 #[derive(Debug)]
 pub struct Keyspace<'s> {
@@ -45,10 +48,11 @@ pub struct Keyspace<'s> {
     touch: bool,
     /// Expired keys are visible while effects of another server are applied: it decides when they go.
     ignore_expiry: bool,
-    lookups: Lookups,
-    expired: RefCell<Vec<(u32, Box<[u8]>)>>,
-    /// `expired` is not empty.
+    /// [`Keyspace::expired`] is not empty.
     has_expired: Cell<bool>,
+    lookups: Lookups,
+    /// Behind a pointer, because a view is made for every command.
+    expired: RefCell<Option<Box<MetExpired>>>,
 }
 
 /// The access clock at a time: seconds, modulo 2^24 (Redis: LRU_CLOCK).
@@ -58,6 +62,7 @@ pub fn access_clock(now_ms: UnixMs) -> u32 {
 
 impl<'s> Keyspace<'s> {
     /// A view of database `db` at time `now_ms`.
+    #[inline(always)]
     pub fn new(locked: Locked<'s>, db: u32, now_ms: UnixMs) -> Self {
         Keyspace {
             locked,
@@ -65,9 +70,9 @@ impl<'s> Keyspace<'s> {
             now_ms,
             touch: true,
             ignore_expiry: false,
-            lookups: Lookups::default(),
-            expired: RefCell::new(Vec::new()),
             has_expired: Cell::new(false),
+            lookups: Lookups::default(),
+            expired: RefCell::new(None),
         }
     }
 
@@ -96,13 +101,13 @@ impl<'s> Keyspace<'s> {
 
     /// [`Keyspace::is_expired`] for another database.
     pub fn is_expired_in(&self, db: u32, key: &Key<'_>) -> bool {
-        let table = &self.locked.data(self.locked.shards().shard_of(key)).tables[db as usize];
+        let table = &self.locked.data(self.locked.shards().shard_of(key)).tables[db];
         table.find(key).and_then(EntryRef::expire_at_ms).is_some_and(|at_ms| at_ms <= self.now_ms)
     }
 
     /// True when the key exists in a database and its time is not over; neither counted nor touched.
     pub fn is_live_in(&self, db: u32, key: &Key<'_>) -> bool {
-        let table = &self.locked.data(self.locked.shards().shard_of(key)).tables[db as usize];
+        let table = &self.locked.data(self.locked.shards().shard_of(key)).tables[db];
         table.find(key).is_some_and(|entry| entry.expire_at_ms().is_none_or(|at_ms| at_ms > self.now_ms))
     }
 
@@ -121,13 +126,15 @@ impl<'s> Keyspace<'s> {
     }
 
     /// Whether accesses set the access clock.
-    pub fn set_touch(&mut self, touch: bool) {
-        self.touch = touch;
+    #[inline(always)]
+    pub fn touching(self, touch: bool) -> Self {
+        Keyspace { touch, ..self }
     }
 
-    /// Makes expired keys visible, for effects that another server decided.
-    pub fn set_ignore_expiry(&mut self, ignore: bool) {
-        self.ignore_expiry = ignore;
+    /// Whether expired keys are visible, for effects that another server decided.
+    #[inline(always)]
+    pub fn ignoring_expiry(self, ignore_expiry: bool) -> Self {
+        Keyspace { ignore_expiry, ..self }
     }
 
     /// Whether expired keys are visible.
@@ -163,12 +170,12 @@ impl<'s> Keyspace<'s> {
 
     #[inline]
     fn table(&self, key: &Key<'_>) -> &Table {
-        &self.locked.data(self.locked.shards().shard_of(key)).tables[self.db as usize]
+        &self.locked.data(self.locked.shards().shard_of(key)).tables[self.db]
     }
 
     #[cold]
     fn note_expired(&self, key: &[u8]) {
-        self.expired.borrow_mut().push((self.db, key.into()));
+        self.expired.borrow_mut().get_or_insert_default().push((self.db, key.into()));
         self.has_expired.set(true);
     }
 
@@ -254,7 +261,7 @@ impl<'s> Keyspace<'s> {
 
     fn tables(&self, db: u32) -> impl Iterator<Item = &Table> + '_ {
         let shards = self.locked.shards().count() as u16;
-        (0..shards).map(move |shard| &self.locked.data(shard).tables[db as usize])
+        (0..shards).map(move |shard| &self.locked.data(shard).tables[db])
     }
 
     /// Keys of a database, and those of them that expire. Needs all locks.
@@ -265,7 +272,7 @@ impl<'s> Keyspace<'s> {
 
     /// Keys of a database in one locked shard, those of them that expire, and bytes of the table.
     pub fn shard_sizes(&self, shard: u16, db: u32) -> (usize, usize, usize) {
-        let table = &self.locked.data(shard).tables[db as usize];
+        let table = &self.locked.data(shard).tables[db];
         (table.len(), table.expiring(), table.overhead_bytes())
     }
 
@@ -302,7 +309,7 @@ impl<'s> Keyspace<'s> {
             if self.ignore_expiry || entry.expire_at_ms().is_none_or(|at_ms| at_ms > self.now_ms) {
                 return Some(entry.key().to_vec());
             }
-            self.expired.borrow_mut().push((self.db, entry.key().into()));
+            self.note_expired(entry.key());
         }
         self.entries(self.db).next().map(|entry| entry.key().to_vec())
     }
@@ -316,7 +323,7 @@ impl<'s> Keyspace<'s> {
         buckets_max: &mut usize,
         mut visit: impl FnMut(EntryRef<'_>),
     ) -> Option<ScanCursor> {
-        let table = &self.locked.data(cursor.shard).tables[self.db as usize];
+        let table = &self.locked.data(cursor.shard).tables[self.db];
         let mut position = Some(cursor.position);
         if table.is_empty() {
             position = None;
@@ -346,7 +353,7 @@ impl<'s> Keyspace<'s> {
     }
 
     /// What is locked.
-    pub fn scope(&self) -> &LockScope {
+    pub fn scope(&self) -> LockScope {
         self.locked.scope()
     }
 }

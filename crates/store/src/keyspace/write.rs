@@ -39,10 +39,38 @@ pub struct Changes {
     pub dirty: u64,
     /// Keys removed because they had expired.
     pub expired: u64,
-    /// Keys that parked clients may now be served from, in the order of the changes.
-    pub ready: Vec<(u32, Box<[u8]>)>,
-    /// Memory to free where it delays nobody.
-    pub retired: Vec<Retired>,
+    /// What most changes do not leave. Behind a pointer, because a view is made for every command.
+    rare: Option<Box<RareChanges>>,
+}
+
+#[derive(Debug, Default)]
+struct RareChanges {
+    ready: Vec<(u32, Box<[u8]>)>,
+    retired: Vec<Retired>,
+}
+
+impl Changes {
+    #[cold]
+    fn rare(&mut self) -> &mut RareChanges {
+        self.rare.get_or_insert_default()
+    }
+
+    /// True when a parked client may be served.
+    #[inline]
+    pub fn has_ready(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| !rare.ready.is_empty())
+    }
+
+    /// Keys, with their databases, that parked clients may now be served from, in the order of the changes; each is
+    /// given once.
+    pub fn take_ready(&mut self) -> Vec<(u32, Box<[u8]>)> {
+        self.rare.as_mut().map(|rare| std::mem::take(&mut rare.ready)).unwrap_or_default()
+    }
+
+    /// Memory to free where it delays nobody; given once.
+    pub fn take_retired(&mut self) -> Vec<Retired> {
+        self.rare.as_mut().map(|rare| std::mem::take(&mut rare.retired)).unwrap_or_default()
+    }
 }
 
 /// A view that reads and changes.
@@ -76,7 +104,7 @@ impl DerefMut for KeyspaceMut<'_, '_> {
 
 impl<'s, 'e> KeyspaceMut<'s, 'e> {
     /// A write view; `sink`, if any, hears of every effect.
-    #[inline]
+    #[inline(always)]
     pub fn new(base: Keyspace<'s>, sink: Option<&'e mut dyn EffectSink>) -> Self {
         let observed = sink.is_some() || base.locked.is_observed();
         KeyspaceMut { base, sink, observed, changes: Changes::default() }
@@ -96,10 +124,7 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
     #[inline]
     pub fn settled(&self) -> Option<u64> {
         let changes = &self.changes;
-        let settled = changes.ready.is_empty()
-            && changes.retired.is_empty()
-            && changes.expired == 0
-            && !self.base.met_expired();
+        let settled = changes.rare.is_none() && changes.expired == 0 && !self.base.met_expired();
         settled.then_some(changes.dirty)
     }
 
@@ -129,7 +154,7 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
     fn remove_met_expired(&mut self) {
         let db = self.base.db;
         self.base.has_expired.set(false);
-        for (expired_db, bytes) in self.base.expired.take() {
+        for (expired_db, bytes) in self.base.expired.take().into_iter().flat_map(|expired| *expired) {
             self.base.db = expired_db;
             let key = self.base.key(&bytes);
             self.remove_if_expired(&key);
@@ -145,7 +170,7 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
 
     #[inline]
     pub(super) fn table_mut(&mut self, key: &Key<'_>) -> &mut Table {
-        let db = self.base.db as usize;
+        let db = self.base.db;
         &mut self.shard_data(key).tables[db]
     }
 
@@ -202,7 +227,7 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
         observers.raise(db, key.bytes);
         // A key that is gone again by the time the waiters are looked at serves none of them.
         if observers.is_awaited(db, key.bytes) {
-            self.changes.ready.push((db, key.bytes.into()));
+            self.changes.rare().ready.push((db, key.bytes.into()));
         }
     }
 
@@ -262,11 +287,11 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
 
     fn retire(&mut self, key: &Key<'_>, entry: Entry) {
         if entry.as_ref().is_costly_to_free() {
-            self.changes.retired.push(Retired::Entry(entry));
+            self.changes.rare().retired.push(Retired::Entry(entry));
         }
         let segments = self.table_mut(key).take_retired();
         if !segments.is_empty() {
-            self.changes.retired.push(Retired::Segments(segments));
+            self.changes.rare().retired.push(Retired::Segments(segments));
         }
     }
 
@@ -393,7 +418,7 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
         for db in databases {
             for shard in 0..self.base.locked.shards().count() as u16 {
                 self.signal_gone(shard, db, db);
-                let table = &mut self.base.locked.data_mut(shard).tables[db as usize];
+                let table = &mut self.base.locked.data_mut(shard).tables[db];
                 if table.is_empty() {
                     continue;
                 }
@@ -404,7 +429,7 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
                     emptied.attach(hint);
                 }
                 let full = std::mem::replace(table, emptied);
-                self.changes.retired.push(Retired::Table(Box::new(full)));
+                self.changes.rare().retired.push(Retired::Table(Box::new(full)));
             }
         }
         self.changes.dirty += removed.max(1);
@@ -423,11 +448,11 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
         if first != second {
             for shard in 0..self.base.locked.shards().count() as u16 {
                 let data = self.base.locked.data_mut(shard);
-                let hints = [first, second].map(|db| data.tables[db as usize].detach());
-                data.tables.swap(first as usize, second as usize);
+                let hints = [first, second].map(|db| data.tables[db].detach());
+                data.tables.swap(first, second);
                 for (db, hint) in [first, second].into_iter().zip(hints) {
                     if let Some(hint) = hint {
-                        data.tables[db as usize].attach(hint);
+                        data.tables[db].attach(hint);
                     }
                 }
                 self.signal_swapped(shard, first, second);
@@ -464,8 +489,8 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
         for bytes in self.base.locked.data(shard).observers.awaited_keys(db) {
             let key = self.base.locked.shards().key(&bytes);
             // One that has expired serves nobody, but whoever looks for it removes it.
-            if self.base.locked.data(shard).tables[db as usize].find(&key).is_some() {
-                self.changes.ready.push((db, bytes));
+            if self.base.locked.data(shard).tables[db].find(&key).is_some() {
+                self.changes.rare().ready.push((db, bytes));
             }
         }
     }
@@ -477,7 +502,7 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
         let mut more = false;
         for db in 0..self.base.databases() {
             let data = self.base.locked.data_mut(shard);
-            let table = &mut data.tables[db as usize];
+            let table = &mut data.tables[db];
             if table.next_expiry_ms() > now_ms {
                 continue;
             }

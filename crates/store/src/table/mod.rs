@@ -18,12 +18,15 @@
 
 mod segment;
 
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::entry::{Entry, EntryRef};
 use crate::{Key, UnixMs};
 use segment::{Place, Segment};
+
+pub use segment::PrefetchedBucket;
 
 /// Hash bits in a slot's tag, and so the deepest a directory can grow.
 pub(crate) const TAG_BITS: u32 = 16;
@@ -57,22 +60,18 @@ impl Position {
     }
 }
 
-/// The directory: `1 << depth` pointers behind a header.
+/// A directory: `1 << depth` pointers to segments. A plain pair of pointer and depth, so that a table holds it without
+/// one more line of memory between itself and the segments.
+#[derive(Clone, Copy)]
 struct Directory {
+    segments: *mut AtomicPtr<Segment>,
     depth: u32,
-    /// Buckets of every segment; here so that prefetching need not wait for a segment's header.
-    buckets: u32,
-    segments: Box<[AtomicPtr<Segment>]>,
 }
 
-/// Where unlocked prefetching finds a table's directory.
-#[derive(Debug, Default)]
-pub struct TableHint(AtomicPtr<Directory>);
-
-// SAFETY: the pointer is only read by `TableHint::slot_line` and `entry`, which touch atomics alone.
-unsafe impl Send for TableHint {}
-// SAFETY: as above.
-unsafe impl Sync for TableHint {}
+/// Directories are aligned so that a depth fits below their address.
+const DIRECTORY_ALIGN: usize = 32;
+const DEPTH_MASK: usize = DIRECTORY_ALIGN - 1;
+const _: () = assert!(TAG_BITS as usize <= DEPTH_MASK);
 
 impl std::fmt::Debug for Directory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -81,48 +80,122 @@ impl std::fmt::Debug for Directory {
 }
 
 impl Directory {
+    /// That of a table without segments.
+    const NONE: Directory = Directory { segments: std::ptr::null_mut(), depth: 0 };
+
+    fn is_none(self) -> bool {
+        self.segments.is_null()
+    }
+
+    fn bytes(self) -> usize {
+        if self.is_none() { 0 } else { Self::layout(self.depth).size() }
+    }
+
+    fn layout(depth: u32) -> Layout {
+        Layout::array::<AtomicPtr<Segment>>(1 << depth)
+            .and_then(|layout| layout.align_to(DIRECTORY_ALIGN))
+            .expect("a depth is at most 16")
+    }
+
+    /// A directory whose pointers are given by their index.
+    fn allocate(depth: u32, segment: impl Fn(usize) -> *mut Segment) -> Directory {
+        let layout = Self::layout(depth);
+        // SAFETY: the layout is not empty and has room for `1 << depth` pointers.
+        unsafe {
+            let segments = alloc(layout).cast::<AtomicPtr<Segment>>();
+            if segments.is_null() {
+                handle_alloc_error(layout);
+            }
+            for index in 0..1 << depth {
+                segments.add(index).write(AtomicPtr::new(segment(index)));
+            }
+            Directory { segments, depth }
+        }
+    }
+
+    /// # Safety
+    /// The directory comes from [`Directory::allocate`] and is used by nobody else.
+    unsafe fn free(self) {
+        // SAFETY: by the contract.
+        unsafe { dealloc(self.segments.cast(), Self::layout(self.depth)) };
+    }
+
+    /// # Safety
+    /// The directory is not none, and is alive for `'a`.
     #[inline]
-    fn index(&self, hash: u64) -> usize {
+    unsafe fn segments<'a>(self) -> &'a [AtomicPtr<Segment>] {
+        // SAFETY: by the contract.
+        unsafe { std::slice::from_raw_parts(self.segments, 1 << self.depth) }
+    }
+
+    #[inline]
+    fn index(self, hash: u64) -> usize {
         // Two shifts, since a shift by 64 (depth 0) is not defined.
         ((hash >> 1) >> (63 - self.depth)) as usize
     }
 
+    /// # Safety
+    /// The directory is not none and alive.
     #[inline]
-    fn segment(&self, hash: u64) -> *mut Segment {
-        // `index` is below `1 << depth`, the length; Relaxed is enough under the lock, and a prefetch may
-        // read either value.
-        self.segments[self.index(hash)].load(Ordering::Relaxed)
+    unsafe fn segment(self, hash: u64) -> *mut Segment {
+        // SAFETY: `index` is below `1 << depth`. Relaxed is enough under the lock, and a prefetch may read either
+        // value.
+        unsafe { (*self.segments.add(self.index(hash))).load(Ordering::Relaxed) }
     }
 }
 
+/// Where unlocked prefetching finds a table's directory: its address, with its depth in the bits that are always 0.
+#[derive(Debug, Default)]
+pub struct TableHint(AtomicPtr<u8>);
+
 impl TableHint {
-    /// First step of a prefetch: brings the bucket of `hash` into the cache.
+    fn store(&self, directory: Directory) {
+        let tagged = directory.segments.cast::<u8>().map_addr(|address| address | directory.depth as usize);
+        self.0.store(tagged, Ordering::Release);
+    }
+
+    /// First step of a prefetch: brings the bucket of `hash`, in a table of this [`variant`](Table::new), into the cache.
     ///
     /// # Safety
     /// The caller is between two quiescent points of its thread (see the module's head).
     #[inline]
-    pub unsafe fn prefetch_bucket(&self, hash: u64) {
-        let directory = self.0.load(Ordering::Acquire);
-        if directory.is_null() {
-            return;
+    pub unsafe fn prefetch_bucket(&self, variant: usize, hash: u64) -> PrefetchedBucket {
+        let tagged = self.0.load(Ordering::Acquire);
+        let directory = Directory {
+            segments: tagged.map_addr(|address| address & !DEPTH_MASK).cast(),
+            depth: (tagged.addr() & DEPTH_MASK) as u32,
+        };
+        if directory.is_none() {
+            return PrefetchedBucket::NONE;
         }
         // SAFETY: directories outlive every reader; so does the segment until the next quiescent point.
-        unsafe { Segment::prefetch_bucket((*directory).segment(hash), (*directory).buckets as usize, hash) };
+        unsafe { Segment::prefetch_bucket(directory.segment(hash), buckets_of(variant), hash) }
+    }
+}
+
+/// The hint at which a table publishes its directory.
+#[derive(Debug)]
+pub struct PublishedAt {
+    hints: Arc<[TableHint]>,
+    index: usize,
+}
+
+impl PublishedAt {
+    /// The hint with this index.
+    pub fn new(hints: &Arc<[TableHint]>, index: usize) -> PublishedAt {
+        assert!(index < hints.len(), "there is a hint for each table");
+        PublishedAt { hints: Arc::clone(hints), index }
     }
 
-    /// Second step: brings the entry of `hash`, if the tags show one, into the cache.
-    ///
-    /// # Safety
-    /// As for [`TableHint::prefetch_bucket`].
-    #[inline]
-    pub unsafe fn prefetch_entry(&self, hash: u64) {
-        let directory = self.0.load(Ordering::Acquire);
-        if directory.is_null() {
-            return;
-        }
-        // SAFETY: as above.
-        unsafe { Segment::prefetch_entry((*directory).segment(hash), (*directory).buckets as usize, hash) };
+    fn store(&self, directory: Directory) {
+        self.hints[self.index].store(directory);
     }
+}
+
+/// Buckets of a segment of tables of this [`variant`](Table::new).
+#[inline]
+fn buckets_of(variant: usize) -> usize {
+    SEGMENT_LINES[variant % SEGMENT_LINES.len()] - 1
 }
 
 /// A slot that holds an entry, found by [`Table::find_place`].
@@ -147,18 +220,21 @@ impl Drop for RetiredSegment {
 }
 
 /// The table of one database in one shard.
+///
+/// What a lookup needs comes first, so that it shares a line of memory with the shard's lock.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Table {
-    directory: *mut Directory,
-    /// Smaller directories that unlocked readers may still hold.
-    outgrown: Vec<*mut Directory>,
+    directory: Directory,
     buckets: usize,
     len: usize,
     expiring: usize,
     /// No key expires before this time; `u64::MAX` when none expires.
     next_expiry_ms: UnixMs,
+    /// Smaller directories that unlocked readers may still hold.
+    outgrown: Vec<Directory>,
     retired: Vec<RetiredSegment>,
-    hint: Option<Arc<TableHint>>,
+    hint: Option<PublishedAt>,
 }
 
 // SAFETY: the table owns its directories, segments and entries; access is under the shard's lock.
@@ -167,17 +243,17 @@ unsafe impl Send for Table {}
 impl Table {
     /// An empty table; it allocates nothing before its first key. `variant` staggers segment sizes.
     pub fn new(variant: usize) -> Self {
-        Table::with_buckets(SEGMENT_LINES[variant % SEGMENT_LINES.len()] - 1)
+        Table::with_buckets(buckets_of(variant))
     }
 
     fn with_buckets(buckets: usize) -> Self {
         Table {
-            directory: std::ptr::null_mut(),
-            outgrown: Vec::new(),
+            directory: Directory::NONE,
             buckets,
             len: 0,
             expiring: 0,
             next_expiry_ms: UnixMs::MAX,
+            outgrown: Vec::new(),
             retired: Vec::new(),
             hint: None,
         }
@@ -189,15 +265,15 @@ impl Table {
     }
 
     /// Publishes the directory, now and whenever it changes, for unlocked prefetching.
-    pub fn attach(&mut self, hint: Arc<TableHint>) {
-        hint.0.store(self.directory, Ordering::Release);
+    pub fn attach(&mut self, hint: PublishedAt) {
+        hint.store(self.directory);
         self.hint = Some(hint);
     }
 
     /// Stops publishing; the hint shows nothing until another table is attached.
-    pub fn detach(&mut self) -> Option<Arc<TableHint>> {
+    pub fn detach(&mut self) -> Option<PublishedAt> {
         let hint = self.hint.take()?;
-        hint.0.store(std::ptr::null_mut(), Ordering::Release);
+        hint.store(Directory::NONE);
         Some(hint)
     }
 
@@ -228,11 +304,11 @@ impl Table {
 
     #[inline]
     fn segment(&self, hash: u64) -> Option<*mut Segment> {
-        if self.directory.is_null() {
+        if self.directory.is_none() {
             return None;
         }
-        // SAFETY: a non-null directory is ours and alive.
-        Some(unsafe { (*self.directory).segment(hash) })
+        // SAFETY: a directory that is not none is ours and alive.
+        Some(unsafe { self.directory.segment(hash) })
     }
 
     /// The entry of a key.
@@ -297,17 +373,16 @@ impl Table {
     /// Adds an entry whose key is not in the table.
     pub fn insert(&mut self, hash: u64, entry: Entry) {
         debug_assert!(self.find(&Key { bytes: entry.as_ref().key(), hash }).is_none());
-        if self.directory.is_null() {
+        if self.directory.is_none() {
             let first = Segment::allocate(self.buckets, 0);
-            let segments = Box::new([AtomicPtr::new(first)]);
-            self.publish(Directory { depth: 0, buckets: self.buckets as u32, segments });
+            self.publish(Directory::allocate(0, |_| first));
         }
         let expire_at_ms = entry.as_ref().expire_at_ms();
         let mut raw = segment::tagged(hash, entry);
         loop {
             // SAFETY: the directory was just made sure of; its segments are alive.
             unsafe {
-                let segment = (*self.directory).segment(hash);
+                let segment = self.directory.segment(hash);
                 match (*segment).insert(self.buckets, hash, raw) {
                     Ok(()) => {
                         self.len += 1;
@@ -340,12 +415,12 @@ impl Table {
     }
 
     fn publish(&mut self, directory: Directory) {
-        if !self.directory.is_null() {
+        if !self.directory.is_none() {
             self.outgrown.push(self.directory);
         }
-        self.directory = Box::into_raw(Box::new(directory));
+        self.directory = directory;
         if let Some(hint) = &self.hint {
-            hint.0.store(self.directory, Ordering::Release);
+            hint.store(directory);
         }
     }
 
@@ -358,23 +433,17 @@ impl Table {
             if depth == TAG_BITS || !(*segment).is_worth_splitting(self.buckets) {
                 return false;
             }
-            if depth == (*self.directory).depth {
-                let old = &*self.directory;
-                let doubled: Box<[AtomicPtr<Segment>]> = old
-                    .segments
-                    .iter()
-                    .map(|segment| segment.load(Ordering::Relaxed))
-                    .flat_map(|segment| [AtomicPtr::new(segment), AtomicPtr::new(segment)])
-                    .collect();
-                let depth = old.depth + 1;
-                self.publish(Directory { depth, buckets: self.buckets as u32, segments: doubled });
+            if depth == self.directory.depth {
+                let old = self.directory.segments();
+                let segment = |index: usize| old[index / 2].load(Ordering::Relaxed);
+                self.publish(Directory::allocate(depth + 1, segment));
             }
             let sibling = Segment::allocate(self.buckets, depth + 1);
             (*segment).split_into(self.buckets, &mut *sibling);
-            let directory = &*self.directory;
+            let directory = self.directory;
             let span = 1usize << (directory.depth - depth);
             let first = directory.index(hash) & !(span - 1);
-            for slot in &directory.segments[first + span / 2..first + span] {
+            for slot in &directory.segments()[first + span / 2..first + span] {
                 slot.store(sibling, Ordering::Relaxed);
             }
         }
@@ -389,12 +458,13 @@ impl Table {
             if depth == 0 {
                 return;
             }
-            let directory = &*self.directory;
+            let directory = self.directory;
             let span = 1usize << (directory.depth - depth);
             let first = directory.index(hash) & !(span - 1);
             let low_first = first & !(2 * span - 1);
-            let low = directory.segments[low_first].load(Ordering::Relaxed);
-            let high = directory.segments[low_first + span].load(Ordering::Relaxed);
+            let segments = directory.segments();
+            let low = segments[low_first].load(Ordering::Relaxed);
+            let high = segments[low_first + span].load(Ordering::Relaxed);
             if (*low).depth() != depth
                 || (*high).depth() != depth
                 || !(*low).has_room_for(self.buckets, &*high)
@@ -402,7 +472,7 @@ impl Table {
                 return;
             }
             (*low).absorb(self.buckets, &mut *high);
-            for slot in &directory.segments[low_first + span..low_first + 2 * span] {
+            for slot in &segments[low_first + span..low_first + 2 * span] {
                 slot.store(low, Ordering::Relaxed);
             }
             self.retired.push(RetiredSegment(high));
@@ -411,12 +481,12 @@ impl Table {
 
     /// The segment that holds `prefix`, where its range begins, and the prefix at which the next one does.
     fn segment_at(&self, prefix: u32) -> Option<(u32, *mut Segment, Option<u32>)> {
-        if self.directory.is_null() {
+        if self.directory.is_none() {
             return None;
         }
         // SAFETY: directory and segments are alive.
         unsafe {
-            let segment = (*self.directory).segment(u64::from(prefix) << (64 - TAG_BITS));
+            let segment = self.directory.segment(u64::from(prefix) << (64 - TAG_BITS));
             let span = 1u32 << (TAG_BITS - (*segment).depth());
             let start = prefix & !(span - 1);
             Some((start, segment, (start + span < 1 << TAG_BITS).then_some(start + span)))
@@ -492,7 +562,7 @@ impl Table {
         keys: &mut Vec<Box<[u8]>>,
     ) -> Option<u32> {
         let (mut looked_at, mut searched) = (0, 0);
-        let mut next = (!self.directory.is_null()).then_some(prefix);
+        let mut next = (!self.directory.is_none()).then_some(prefix);
         while let Some(at) = next {
             if keys.len() >= limit || looked_at == SEGMENTS_PER_STEP || searched == SEARCHED_PER_STEP {
                 return Some(at);
@@ -517,21 +587,14 @@ impl Table {
 
     /// Bytes of directories and segments, without the entries.
     pub fn overhead_bytes(&self) -> usize {
-        if self.directory.is_null() {
-            return 0;
-        }
-        // SAFETY: the directory is alive.
-        let directory = unsafe { &*self.directory }.segments.len() * size_of::<AtomicPtr<Segment>>();
-        directory * 2 + self.segments_from(0).count() * (self.buckets + 1) * 64
+        let directories = std::iter::once(&self.directory).chain(&self.outgrown);
+        directories.map(|directory| directory.bytes()).sum::<usize>()
+            + self.segments_from(0).count() * (self.buckets + 1) * 64
     }
 
     /// Depth of the directory and number of segments (DEBUG HTSTATS).
     pub fn shape(&self) -> (u32, usize) {
-        if self.directory.is_null() {
-            return (0, 0);
-        }
-        // SAFETY: the directory is alive.
-        (unsafe { (*self.directory).depth }, self.segments_from(0).count())
+        (self.directory.depth, self.segments_from(0).count())
     }
 }
 
@@ -551,8 +614,8 @@ impl Drop for Table {
                 Segment::free(segment);
             }
             for directory in self.outgrown.drain(..).chain([self.directory]) {
-                if !directory.is_null() {
-                    drop(Box::from_raw(directory));
+                if !directory.is_none() {
+                    directory.free();
                 }
             }
         }

@@ -42,6 +42,41 @@ pub(super) struct Segment {
     len: u16,
 }
 
+/// A bucket on its way into the cache; what it leads to is asked for by the second step.
+#[derive(Clone, Copy, Debug)]
+pub struct PrefetchedBucket(*const Bucket);
+
+// SAFETY: what the pointer leads to is only reached under the contract of `prefetch_entry`.
+unsafe impl Send for PrefetchedBucket {}
+
+impl PrefetchedBucket {
+    /// No bucket: the table is empty.
+    pub const NONE: PrefetchedBucket = PrefetchedBucket(std::ptr::null());
+
+    /// Second step of a prefetch: the entries of the bucket that the key with this hash may have.
+    ///
+    /// # Safety
+    /// The thread has passed no quiescent point since the first step.
+    #[inline]
+    pub unsafe fn prefetch_entry(self, hash: u64) {
+        if self.0.is_null() {
+            return;
+        }
+        // SAFETY: by the contract the segment, and so the bucket, is alive; only atomics are read.
+        let bucket = unsafe { &(*self.0).0 };
+        let mut candidates = matching(bucket, hash >> TAG_SHIFT);
+        while candidates != 0 {
+            let entry = address(bucket[candidates.trailing_zeros() as usize].load(Ordering::Relaxed));
+            candidates &= candidates - 1;
+            prefetch(entry);
+            // A small entry has at most 64 bytes; it reaches into the next line unless it begins one.
+            if entry as usize & 63 > 8 {
+                prefetch(entry.wrapping_add(56));
+            }
+        }
+    }
+}
+
 /// Where an entry is.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Place {
@@ -133,33 +168,17 @@ impl Segment {
     }
 
     /// # Safety
-    /// `segment` is alive; only atomics are read.
+    /// `segment` is alive; only its address is used.
     #[inline]
-    pub(super) unsafe fn prefetch_bucket(segment: *mut Segment, buckets: usize, hash: u64) {
-        // SAFETY: by the contract. Prefetching is harmless at any address.
-        unsafe {
-            prefetch(segment.add(1).cast::<Bucket>().add(home(hash, buckets)).cast());
-        }
-    }
-
-    /// # Safety
-    /// As for [`Segment::prefetch_bucket`].
-    #[inline]
-    pub(super) unsafe fn prefetch_entry(segment: *mut Segment, buckets: usize, hash: u64) {
-        // SAFETY: as above.
-        unsafe {
-            let bucket = &(*segment.add(1).cast::<Bucket>().add(home(hash, buckets))).0;
-            let mut candidates = matching(bucket, hash >> TAG_SHIFT);
-            while candidates != 0 {
-                let entry = address(bucket[candidates.trailing_zeros() as usize].load(Ordering::Relaxed));
-                candidates &= candidates - 1;
-                prefetch(entry);
-                // A small entry has at most 64 bytes; it reaches into the next line unless it begins one.
-                if entry as usize & 63 > 8 {
-                    prefetch(entry.wrapping_add(56));
-                }
-            }
-        }
+    pub(super) unsafe fn prefetch_bucket(
+        segment: *mut Segment,
+        buckets: usize,
+        hash: u64,
+    ) -> PrefetchedBucket {
+        // SAFETY: by the contract; the home bucket is one of the segment's.
+        let bucket = unsafe { segment.add(1).cast::<Bucket>().add(home(hash, buckets)) };
+        prefetch(bucket.cast());
+        PrefetchedBucket(bucket)
     }
 
     pub(super) fn depth(&self) -> u32 {
@@ -189,7 +208,7 @@ impl Segment {
                 let value = slots[slot].load(Ordering::Relaxed);
                 if value & DISPLACEMENT_MASK == displacement && value != 0 {
                     // SAFETY: by the contract.
-                    if unsafe { EntryRef::from_raw(address(value)) }.key() == key.bytes {
+                    if unsafe { EntryRef::from_raw(address(value)) }.has_key(key.bytes) {
                         return Some(Place::Slot { bucket: bucket as u16, slot: slot as u16 });
                     }
                 }

@@ -30,7 +30,7 @@ pub(super) fn stats(text: &mut Text, call: &Call<'_>, _: &mut ShardSteps<'_>) {
     text.section("Stats");
     text.fields(&[
         ("total_connections_received", &server.clients.accepted.load(Relaxed)),
-        ("total_commands_processed", &server.total(|stats| stats.commands_processed.get())),
+        ("total_commands_processed", &server.total(|stats| stats.commands_processed())),
         ("instantaneous_ops_per_sec", &rate(Metric::Commands)),
         ("total_net_input_bytes", &server.total(|stats| stats.input_bytes.get())),
         ("total_net_output_bytes", &server.total(|stats| stats.output_bytes.get())),
