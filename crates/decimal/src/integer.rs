@@ -54,27 +54,35 @@ pub fn push_i64(out: &mut Vec<u8>, value: i64) {
 /// Writes `value` in decimal into `digits` and returns the part that holds it.
 #[inline]
 pub fn format_i64(digits: &mut [u8; INTEGER_DIGITS_MAX], value: i64) -> &[u8] {
+    let start = write_i64_before(digits, INTEGER_DIGITS_MAX, value);
+    &digits[start..]
+}
+
+/// Writes `value` in decimal so that it ends before `end`, and returns where it begins. There must be room for
+/// [`INTEGER_DIGITS_MAX`] bytes.
+#[inline]
+pub fn write_i64_before(buffer: &mut [u8], end: usize, value: i64) -> usize {
     let mut rest = value.unsigned_abs();
-    let mut at = digits.len();
+    let mut at = end;
     while rest >= 100 {
         let pair = (rest % 100) as usize * 2;
         rest /= 100;
         at -= 2;
-        digits[at..at + 2].copy_from_slice(&PAIRS[pair..pair + 2]);
+        buffer[at..at + 2].copy_from_slice(&PAIRS[pair..pair + 2]);
     }
     if rest >= 10 {
         let pair = rest as usize * 2;
         at -= 2;
-        digits[at..at + 2].copy_from_slice(&PAIRS[pair..pair + 2]);
+        buffer[at..at + 2].copy_from_slice(&PAIRS[pair..pair + 2]);
     } else {
         at -= 1;
-        digits[at] = b'0' + rest as u8;
+        buffer[at] = b'0' + rest as u8;
     }
     if value < 0 {
         at -= 1;
-        digits[at] = b'-';
+        buffer[at] = b'-';
     }
-    &digits[at..]
+    at
 }
 
 #[cfg(test)]

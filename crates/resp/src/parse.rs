@@ -8,6 +8,8 @@
 //! Invariant: the ranges of a request point into the buffer handed to [`Parser::next`] and stay
 //! true as long as the caller only appends to that buffer or tells [`Parser::rebase`] what it
 //! removed from the front.
+//!
+//! One place is unsafe: the arguments of a short request are written into a list's spare room without a check for each.
 
 /// Where one argument lies in the query buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -345,25 +347,23 @@ const SHORT_ARGUMENTS_MAX: usize = 9;
 /// nearly every request. Anything else is left to the general way, which gives the same answer.
 #[inline]
 fn short_request(buffer: &[u8], position: usize, arguments: &mut Vec<ArgRange>) -> Option<usize> {
-    let count = digit_line(word_at(buffer, position)?, b'*')?;
+    let count = digit_line(word_at(buffer, position)?, b'*');
     if !(1..=SHORT_ARGUMENTS_MAX as u32).contains(&count) {
         return None;
     }
-    let before = arguments.len();
     arguments.reserve(SHORT_ARGUMENTS_MAX);
+    let spare = arguments.spare_capacity_mut().first_chunk_mut::<SHORT_ARGUMENTS_MAX>()?;
     let mut at = position + 4;
-    for _ in 0..count {
-        let Some((len, start)) = short_length(buffer, at) else {
-            arguments.truncate(before);
-            return None;
-        };
+    for range in &mut spare[..count as usize] {
+        let (len, start) = short_length(buffer, at)?;
         at = start + len as usize + 2;
         if at > buffer.len() {
-            arguments.truncate(before);
             return None;
         }
-        arguments.push(ArgRange { start: start as u32, len });
+        range.write(ArgRange { start: start as u32, len });
     }
+    // SAFETY: the first `count` elements of the spare capacity were written just now.
+    unsafe { arguments.set_len(arguments.len() + count as usize) };
     Some(at)
 }
 
@@ -373,11 +373,11 @@ fn word_at(buffer: &[u8], at: usize) -> Option<u32> {
     buffer.get(at..)?.first_chunk().map(|bytes| u32::from_le_bytes(*bytes))
 }
 
-/// The digit of a line that is `kind`, one digit, CR, LF.
+/// The digit of a line that is `kind`, one digit, CR, LF; for any other four bytes a number above 9.
 #[inline]
-fn digit_line(word: u32, kind: u8) -> Option<u32> {
-    let digit = (word >> 8 & 0xff).wrapping_sub(u32::from(b'0'));
-    (word & 0xffff_00ff == u32::from_le_bytes([kind, 0, b'\r', b'\n']) && digit <= 9).then_some(digit)
+fn digit_line(word: u32, kind: u8) -> u32 {
+    // What must be equal becomes 0; turned round, it stands above the digit.
+    (word ^ u32::from_le_bytes([kind, b'0', b'\r', b'\n'])).rotate_right(8)
 }
 
 /// The number in a line of `$`, one to three digits without a zero in front, CR, LF at `at`; and where the line after
@@ -385,20 +385,20 @@ fn digit_line(word: u32, kind: u8) -> Option<u32> {
 #[inline]
 fn short_length(buffer: &[u8], at: usize) -> Option<(u32, usize)> {
     let word = word_at(buffer, at)?;
-    if let Some(digit) = digit_line(word, b'$') {
+    let digit = digit_line(word, b'$');
+    if digit <= 9 {
         return Some((digit, at + 4));
     }
-    if word & 0xff != u32::from(b'$') {
-        return None;
-    }
-    let digit = |shift: u32| (word >> shift & 0xff).wrapping_sub(u32::from(b'0'));
-    let (first, second, third) = (digit(8), digit(16), digit(24));
-    if !(1..=9).contains(&first) || second > 9 {
+    let digit = |shift: u32| (word >> shift & 0xff) ^ u32::from(b'0');
+    let (first, second) = (digit(8), digit(16));
+    if word & 0xff != u32::from(b'$') || !(1..=9).contains(&first) || second > 9 {
         return None;
     }
     match buffer.get(at + 3..)? {
         [b'\r', b'\n', ..] => Some((first * 10 + second, at + 5)),
-        [_, b'\r', b'\n', ..] if third <= 9 => Some((first * 100 + second * 10 + third, at + 6)),
+        [third @ b'0'..=b'9', b'\r', b'\n', ..] => {
+            Some((first * 100 + second * 10 + u32::from(third - b'0'), at + 6))
+        }
         _ => None,
     }
 }

@@ -3,7 +3,7 @@
 //! One method per reply type of RESP3; under RESP2 each falls back to what Redis sends there (a map
 //! becomes a flat array, a double a bulk string, ...). Commands never look at the protocol.
 
-use swytch_decimal::{format_double, format_i64};
+use swytch_decimal::{format_double, format_i64, write_i64_before};
 
 /// The protocol a connection has chosen with HELLO.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -216,13 +216,27 @@ impl<'a> Reply<'a> {
             self.raw(&[kind, b'0' + (value / 10) as u8, b'0' + (value % 10) as u8, b'\r', b'\n']);
             return;
         }
-        self.out.push(kind);
-        let mut digits = [0; 20];
-        let text = format_i64(&mut digits, value);
-        self.out.extend_from_slice(text);
-        self.raw(b"\r\n");
+        self.prefixed_long(kind, value);
+    }
+
+    fn prefixed_long(&mut self, kind: u8, value: i64) {
+        // Copied with what lies behind it and cut: a copy of a known length is a few moves.
+        let mut bytes = [0; 2 * LINE_BYTES_MAX];
+        let digits_end = LINE_BYTES_MAX - 2;
+        let start = write_i64_before(&mut bytes, digits_end, value) - 1;
+        bytes[start] = kind;
+        bytes[digits_end] = b'\r';
+        bytes[digits_end + 1] = b'\n';
+        let len = self.out.len() + LINE_BYTES_MAX - start;
+        if let Some(line) = bytes[start..].first_chunk::<LINE_BYTES_MAX>() {
+            self.out.extend_from_slice(line);
+            self.out.truncate(len);
+        }
     }
 }
+
+/// Longest line of a kind, an integer and a line end, rounded up.
+const LINE_BYTES_MAX: usize = 24;
 
 #[cfg(test)]
 mod tests {

@@ -382,18 +382,28 @@ impl<'s> Locked<'s> {
 }
 
 impl Locked<'_> {
+    /// Releases the lock if there is just one; false when there are none or several.
+    #[inline(always)]
+    pub(crate) fn release_one(&mut self) -> bool {
+        if self.only == NO_SHARD {
+            return false;
+        }
+        // SAFETY: `lock` took it and nobody else releases it.
+        unsafe { self.shards.shards[usize::from(self.only)].lock.unlock() };
+        self.only = NO_SHARD;
+        true
+    }
+
     /// Releases all locks; the view covers nothing afterwards.
     #[inline]
     pub(crate) fn release(&mut self) {
-        let release = |shard: u16| {
-            // SAFETY: `lock` took it and nobody else releases it.
-            unsafe { self.shards.shards[usize::from(shard)].lock.unlock() };
-        };
-        if self.only != NO_SHARD {
-            release(self.only);
-            self.only = NO_SHARD;
+        if self.release_one() {
             return;
         }
+        let release = |shard: u16| {
+            // SAFETY: as above.
+            unsafe { self.shards.shards[usize::from(shard)].lock.unlock() };
+        };
         match self.several.take().as_deref() {
             Some(LockScope::Several(shards)) => shards.iter().rev().for_each(|shard| release(*shard)),
             Some(LockScope::All) => (0..self.shards.count()).rev().for_each(|shard| release(shard as u16)),

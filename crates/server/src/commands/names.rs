@@ -5,7 +5,8 @@ use super::Command;
 /// Slots: a power of two well above the number of commands.
 const SLOTS: usize = 1024;
 
-/// A name's first and last eight bytes, with upper case folded to lower case, and its length.
+/// A name's first and last eight bytes, with upper case folded to lower case, and its length. Of a name of up to eight
+/// bytes the first word holds all of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct FoldedName {
     first: u64,
@@ -19,31 +20,28 @@ impl FoldedName {
         /// Setting this bit makes a letter lower case, and no other byte a letter.
         const LOWER: u64 = 0x2020_2020_2020_2020;
         let len = name.len();
-        let word = |at: usize| {
-            let mut lane = [0; 8];
-            lane.copy_from_slice(&name[at..at + 8]);
-            u64::from_le_bytes(lane)
-        };
-        let half = |at: usize| {
-            let mut lane = [0; 4];
-            lane.copy_from_slice(&name[at..at + 4]);
-            u64::from(u32::from_le_bytes(lane))
-        };
-        let (first, last) = match len {
-            8.. => (word(0), word(len - 8)),
-            4.. => (half(0), half(len - 4)),
-            1.. => (u64::from(name[0]) | u64::from(name[len / 2]) << 8 | u64::from(name[len - 1]) << 16, 0),
-            0 => (0, 0),
+        let (first, last) = match (name.first_chunk::<8>(), name.last_chunk::<8>()) {
+            (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
+            _ => match (name.first_chunk::<4>(), name.last_chunk::<4>()) {
+                (Some(first), Some(last)) => {
+                    (u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32, 0)
+                }
+                _ => match *name {
+                    [] => (0, 0),
+                    [only] => (u64::from(only), 0),
+                    [first, .., last] => {
+                        (u64::from(first) | u64::from(name[len / 2]) << 8 | u64::from(last) << 16, 0)
+                    }
+                },
+            },
         };
         FoldedName { first: first | LOWER, last: last | LOWER, len }
     }
 
     #[inline]
     fn slot(self) -> usize {
-        let mixed = self.first.wrapping_mul(0x9e37_79b9_7f4a_7c15)
-            ^ self.last.wrapping_mul(0xc2b2_ae3d_27d4_eb4f).rotate_left(29)
-            ^ self.len as u64;
-        (mixed >> 40) as usize % SLOTS
+        let mixed = self.first ^ self.last.rotate_left(29) ^ self.len as u64;
+        (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize % SLOTS
     }
 }
 

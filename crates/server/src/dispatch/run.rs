@@ -24,14 +24,15 @@ use crate::slowlog;
 #[inline(always)]
 pub fn run(call: &mut Call<'_>, clock: &mut Ticks) -> Outcome {
     let mark = call.reply.mark();
-    let failed = match catch_unwind(AssertUnwindSafe(|| handle(call))) {
-        Ok(Ok(())) => false,
-        Ok(Err(error)) => answer_error(call, mark, &error),
-        Err(_) => {
-            let error = after_panic(call);
-            answer_error(call, mark, &error)
-        }
-    };
+    // The handler's result is looked at where it was written: only a bit of it leaves the closure.
+    let failed = catch_unwind(AssertUnwindSafe(|| match handle(call) {
+        Ok(()) => false,
+        Err(error) => answer_error(call, mark, &error),
+    }));
+    let failed = failed.unwrap_or_else(|_| {
+        let error = after_panic(call);
+        answer_error(call, mark, &error)
+    });
     if call.client.waiter.is_some() {
         // The command is counted when its client is served or gives up.
         let deadline_ms = call.block.take().and_then(|request| request.deadline_ms);
@@ -66,7 +67,7 @@ pub fn after_panic(call: &Call<'_>) -> CommandError {
 }
 
 /// Chooses the view for the handler and runs it.
-#[inline]
+#[inline(always)]
 pub fn handle(call: &mut Call<'_>) -> CommandResult {
     match call.command.spec.handler {
         Handler::Read(handler) => {
@@ -198,6 +199,8 @@ fn read<'s>(call: &mut Call<'s>, keyspace: Keyspace<'s>, handler: ReadHandler) -
     count_lookups(call.worker, &keyspace);
     if keyspace.met_expired() {
         finish_read(call.server, call.worker, keyspace);
+    } else {
+        keyspace.close();
     }
     result
 }
@@ -266,6 +269,7 @@ fn write<'s>(call: &mut Call<'s>, base: Keyspace<'s>, handler: WriteHandler) -> 
                 && let Some(dirty) = keyspace.settled()
             {
                 worker.stats.dirty.add(dirty);
+                keyspace.close();
                 return result;
             }
             return settle(call, keyspace, result);
@@ -308,7 +312,7 @@ fn steps(
     handler(call, &mut ShardSteps { visit: &mut visit })
 }
 
-#[inline]
+#[inline(always)]
 pub fn count_lookups(worker: &WorkerShared, keyspace: &Keyspace<'_>) {
     let lookups = keyspace.lookups();
     if lookups.hits.get() > 0 {
@@ -332,7 +336,7 @@ fn after_changes(server: &Server, worker: &WorkerShared, mut changes: Changes) {
 }
 
 /// Statistics, SLOWLOG and LATENCY.
-#[inline]
+#[inline(always)]
 pub fn count(call: &mut Call<'_>, ticks: u64, failed: bool) {
     let command = &call.worker.stats.commands[call.command.index];
     command.calls.add(1);

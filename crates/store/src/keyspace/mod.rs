@@ -86,6 +86,15 @@ impl<'s> Keyspace<'s> {
         self.db
     }
 
+    /// Releases the locks of a view that leaves nothing behind. Dropping it does the same, with more questions asked.
+    #[inline(always)]
+    pub fn close(mut self) {
+        if !self.has_expired.get() && self.locked.release_one() {
+            // Nothing in it owns memory any more.
+            std::mem::forget(self);
+        }
+    }
+
     /// Releases the locks and takes those of another scope; nothing has been read or changed yet.
     pub fn relock(mut self, shards: &'s crate::Shards, scope: LockScope) -> Self {
         // Give up the old locks before waiting for new ones, or two writers could wait for each other.

@@ -128,6 +128,13 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
         settled.then_some(changes.dirty)
     }
 
+    /// Releases the locks of a [settled](KeyspaceMut::settled) view.
+    #[inline(always)]
+    pub fn close(self) {
+        debug_assert!(self.settled().is_some(), "nothing may be left to be done");
+        self.base.close();
+    }
+
     /// True when somebody observes what is changed.
     #[inline]
     pub fn is_observed(&self) -> bool {

@@ -330,18 +330,18 @@ impl Table {
     #[inline]
     pub fn entry_at(&self, found: Found) -> EntryRef<'_> {
         // SAFETY: `found` was given out by this table and nothing moved since.
-        unsafe { (*found.segment).entry_at(found.place) }
+        unsafe { found.place.entry() }
     }
 
     /// Lets `change` replace or alter the entry at a place. The key must stay the same.
     #[inline]
     pub fn update<R>(&mut self, found: Found, change: impl FnOnce(Entry) -> (Entry, R)) -> R {
-        // SAFETY: as in `entry_at`; `replace` takes the entry out and puts one back.
+        // SAFETY: as in `entry_at`; an entry is taken out and one put back.
         unsafe {
-            let before = (*found.segment).entry_at(found.place).expire_at_ms();
-            let (entry, result) = change((*found.segment).take_at(found.place));
+            let before = found.place.entry().expire_at_ms();
+            let (entry, result) = change(found.place.take());
             let after = entry.as_ref().expire_at_ms();
-            (*found.segment).put_at(found.place, entry);
+            found.place.put(entry);
             self.note_expiry(found.segment, before, after);
             result
         }
@@ -351,7 +351,7 @@ impl Table {
     #[inline]
     pub fn with_entry<R>(&mut self, found: Found, change: impl FnOnce(&mut Entry) -> R) -> R {
         // SAFETY: as in `update`. The entry is only borrowed: it is forgotten again, not dropped.
-        let mut entry = std::mem::ManuallyDrop::new(unsafe { (*found.segment).borrow_at(found.place) });
+        let mut entry = std::mem::ManuallyDrop::new(unsafe { found.place.take() });
         let result = change(&mut entry);
         if let Some(at_ms) = entry.as_ref().expire_at_ms() {
             self.note_expiry(found.segment, Some(at_ms), Some(at_ms));

@@ -14,6 +14,7 @@
 //! A segment is one allocation of a length known at run time, so its buckets are reached by unsafe code.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::TAG_BITS;
@@ -36,7 +37,7 @@ struct Bucket([AtomicU64; SLOTS]);
 #[repr(C, align(64))]
 pub(super) struct Segment {
     next_expiry_ms: UnixMs,
-    stash: Vec<(u64, u16)>,
+    stash: Vec<Stashed>,
     buckets: u32,
     depth: u16,
     len: u16,
@@ -77,11 +78,60 @@ impl PrefetchedBucket {
     }
 }
 
-/// Where an entry is.
+/// Where an entry is: the slot that holds it, in a bucket or in the stash.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Place {
-    Slot { bucket: u16, slot: u16 },
-    Stash(usize),
+pub(super) struct Place(NonNull<AtomicU64>);
+
+impl Place {
+    #[inline]
+    unsafe fn slot<'a>(self) -> &'a AtomicU64 {
+        // SAFETY: by the callers' contracts the slot is alive.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// # Safety
+    /// The place holds a live entry, for as long as the result is used.
+    #[inline]
+    pub(super) unsafe fn entry<'a>(self) -> EntryRef<'a> {
+        // SAFETY: by the contract.
+        unsafe { EntryRef::from_raw(address(self.slot().load(Ordering::Relaxed))) }
+    }
+
+    /// # Safety
+    /// As for [`Place::entry`]; the caller forgets the result, or gives one back with [`Place::put`].
+    #[inline]
+    pub(super) unsafe fn take(self) -> Entry {
+        // SAFETY: by the contract.
+        unsafe { Entry::from_raw(address(self.slot().load(Ordering::Relaxed))) }
+    }
+
+    /// Puts an entry with the same key into a place whose entry was taken.
+    ///
+    /// # Safety
+    /// The slot is alive.
+    pub(super) unsafe fn put(self, entry: Entry) {
+        let expires = if entry.as_ref().expire_at_ms().is_some() { EXPIRES_BIT } else { 0 };
+        // SAFETY: by the contract.
+        let slot = unsafe { self.slot() };
+        let kept = slot.load(Ordering::Relaxed) & !(ADDRESS_MASK | EXPIRES_BIT);
+        slot.store(kept | entry.into_raw() as u64 | expires, Ordering::Relaxed);
+    }
+}
+
+/// An entry that no bucket could take, and its home.
+struct Stashed {
+    slot: AtomicU64,
+    home: u16,
+}
+
+impl Stashed {
+    fn new(value: u64, home: u16) -> Stashed {
+        Stashed { slot: AtomicU64::new(value & !DISPLACEMENT_MASK), home }
+    }
+
+    fn value(&self) -> u64 {
+        self.slot.load(Ordering::Relaxed)
+    }
 }
 
 /// The slot value of an entry, without displacement.
@@ -209,7 +259,7 @@ impl Segment {
                 if value & DISPLACEMENT_MASK == displacement && value != 0 {
                     // SAFETY: by the contract.
                     if unsafe { EntryRef::from_raw(address(value)) }.has_key(key.bytes) {
-                        return Some(Place::Slot { bucket: bucket as u16, slot: slot as u16 });
+                        return Some(Place(NonNull::from(&slots[slot])));
                     }
                 }
             }
@@ -221,48 +271,10 @@ impl Segment {
         }
         let is_key = |value: u64| {
             // SAFETY: by the contract.
-            value >> TAG_SHIFT == tag && unsafe { EntryRef::from_raw(address(value)) }.key() == key.bytes
+            value >> TAG_SHIFT == tag && unsafe { EntryRef::from_raw(address(value)) }.has_key(key.bytes)
         };
-        self.stash.iter().position(|&(value, _)| is_key(value)).map(Place::Stash)
-    }
-
-    fn value_at(&self, place: Place) -> u64 {
-        match place {
-            Place::Slot { bucket, slot } => self.load(usize::from(bucket), usize::from(slot)),
-            Place::Stash(index) => self.stash[index].0,
-        }
-    }
-
-    /// # Safety
-    /// `place` holds a live entry, for as long as the result is used.
-    pub(super) unsafe fn entry_at<'a>(&self, place: Place) -> EntryRef<'a> {
-        // SAFETY: by the contract.
-        unsafe { EntryRef::from_raw(address(self.value_at(place))) }
-    }
-
-    /// # Safety
-    /// As for `entry_at`; the caller forgets the result, or gives one back with `put_at`.
-    pub(super) unsafe fn borrow_at(&self, place: Place) -> Entry {
-        // SAFETY: by the contract.
-        unsafe { Entry::from_raw(address(self.value_at(place))) }
-    }
-
-    /// # Safety
-    /// As for `borrow_at`: the slot must get an entry again through `put_at`.
-    pub(super) unsafe fn take_at(&mut self, place: Place) -> Entry {
-        // SAFETY: by the contract.
-        unsafe { self.borrow_at(place) }
-    }
-
-    /// Puts an entry with the same key into a place whose entry was taken.
-    pub(super) fn put_at(&mut self, place: Place, entry: Entry) {
-        let expires = if entry.as_ref().expire_at_ms().is_some() { EXPIRES_BIT } else { 0 };
-        let kept = self.value_at(place) & !(ADDRESS_MASK | EXPIRES_BIT);
-        let value = kept | entry.into_raw() as u64 | expires;
-        match place {
-            Place::Slot { bucket, slot } => self.store(usize::from(bucket), usize::from(slot), value),
-            Place::Stash(index) => self.stash[index].0 = value,
-        }
+        let stashed = self.stash.iter().find(|stashed| is_key(stashed.value()))?;
+        Some(Place(NonNull::from(&stashed.slot)))
     }
 
     fn free_slot(&self, bucket: usize) -> Option<usize> {
@@ -316,7 +328,7 @@ impl Segment {
 
     /// Keeps a tagged entry that no slot can take.
     pub(super) fn stash(&mut self, buckets: usize, hash: u64, value: u64) {
-        self.stash.push((value & !DISPLACEMENT_MASK, home(hash, buckets) as u16));
+        self.stash.push(Stashed::new(value, home(hash, buckets) as u16));
         self.len += 1;
     }
 
@@ -326,19 +338,19 @@ impl Segment {
     /// `place` holds a live entry.
     pub(super) unsafe fn remove(&mut self, buckets: usize, place: Place) -> Entry {
         // SAFETY: by the contract; the slot is emptied below.
-        let entry = unsafe { self.borrow_at(place) };
+        let entry = unsafe { place.take() };
         self.len -= 1;
-        match place {
-            Place::Stash(index) => {
-                self.stash.swap_remove(index);
+        let address = place.0.addr().get();
+        let index = address.wrapping_sub(self.bucket(0).as_ptr().addr()) / size_of::<AtomicU64>();
+        if index < buckets * SLOTS {
+            let (bucket, slot) = (index / SLOTS, index % SLOTS);
+            let was_full = self.free_slot(bucket).is_none();
+            self.store(bucket, slot, 0);
+            if was_full {
+                self.fill_hole(buckets, bucket, slot);
             }
-            Place::Slot { bucket, slot } => {
-                let was_full = self.free_slot(usize::from(bucket)).is_none();
-                self.store(usize::from(bucket), usize::from(slot), 0);
-                if was_full {
-                    self.fill_hole(buckets, usize::from(bucket), usize::from(slot));
-                }
-            }
+        } else {
+            self.stash.retain(|stashed| std::ptr::from_ref(&stashed.slot).addr() != address);
         }
         entry
     }
@@ -360,10 +372,10 @@ impl Segment {
                 }
             }
             let reaches = |home: usize| (bucket + buckets - home) % buckets <= DISPLACEMENT_MAX;
-            if let Some(index) = self.stash.iter().position(|&(_, home)| reaches(usize::from(home))) {
-                let (value, home) = self.stash.swap_remove(index);
-                let displacement = ((bucket + buckets - usize::from(home)) % buckets) as u64;
-                self.store(bucket, slot, value | displacement);
+            if let Some(index) = self.stash.iter().position(|stashed| reaches(usize::from(stashed.home))) {
+                let stashed = self.stash.swap_remove(index);
+                let displacement = ((bucket + buckets - usize::from(stashed.home)) % buckets) as u64;
+                self.store(bucket, slot, stashed.value() | displacement);
             }
             return;
         }
@@ -382,14 +394,14 @@ impl Segment {
                 }
             }
         }
-        all.append(&mut self.stash);
+        all.extend(self.stash.drain(..).map(|stashed| (stashed.value(), stashed.home)));
         self.len = 0;
         all
     }
 
     fn refill(&mut self, buckets: usize, value: u64, home: u16) {
         if let Err(value) = self.insert_at_home(buckets, usize::from(home), value) {
-            self.stash.push((value & !DISPLACEMENT_MASK, home));
+            self.stash.push(Stashed::new(value, home));
             self.len += 1;
         }
     }
@@ -437,7 +449,7 @@ impl Segment {
         (0..buckets * SLOTS)
             .map(|index| self.load(index / SLOTS, index % SLOTS))
             .filter(|&value| value != 0)
-            .chain(self.stash.iter().map(|&(value, _)| value))
+            .chain(self.stash.iter().map(Stashed::value))
             // SAFETY: by the contract.
             .map(|value| unsafe { EntryRef::from_raw(address(value)) })
     }
@@ -468,10 +480,10 @@ impl Segment {
             }
             at = next(at, buckets);
         }
-        for &(value, home) in &self.stash {
-            if usize::from(home) == bucket {
+        for stashed in &self.stash {
+            if usize::from(stashed.home) == bucket {
                 // SAFETY: by the contract.
-                visit(unsafe { EntryRef::from_raw(address(value)) });
+                visit(unsafe { EntryRef::from_raw(address(stashed.value())) });
             }
         }
     }
@@ -482,7 +494,7 @@ impl Segment {
         let slots = buckets * SLOTS;
         let index = (random % (slots + self.stash.len()) as u64) as usize;
         let value =
-            if index < slots { self.load(index / SLOTS, index % SLOTS) } else { self.stash[index - slots].0 };
+            if index < slots { self.load(index / SLOTS, index % SLOTS) } else { self.stash[index - slots].value() };
         // SAFETY: by the contract.
         (value != 0).then(|| unsafe { EntryRef::from_raw(address(value)) })
     }
@@ -499,7 +511,7 @@ impl Segment {
         let mut next_expiry_ms = UnixMs::MAX;
         let values = (0..buckets * SLOTS)
             .map(|index| self.load(index / SLOTS, index % SLOTS))
-            .chain(self.stash.iter().map(|&(value, _)| value));
+            .chain(self.stash.iter().map(Stashed::value));
         for value in values {
             if value & EXPIRES_BIT == 0 {
                 continue;
