@@ -395,25 +395,30 @@ impl Locked<'_> {
     }
 
     /// Releases all locks; the view covers nothing afterwards.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn release(&mut self) {
-        if self.release_one() {
-            return;
+        self.release_one();
+        if let Some(scope) = self.several.take() {
+            self.release_several(*scope);
         }
-        let release = |shard: u16| {
-            // SAFETY: as above.
-            unsafe { self.shards.shards[usize::from(shard)].lock.unlock() };
+    }
+
+    #[inline(never)]
+    fn release_several(&self, scope: LockScope) {
+        let shards = match scope {
+            LockScope::Several(shards) => shards,
+            LockScope::All => (0..self.shards.count() as u16).collect(),
+            LockScope::Nothing | LockScope::One(_) => return,
         };
-        match self.several.take().as_deref() {
-            Some(LockScope::Several(shards)) => shards.iter().rev().for_each(|shard| release(*shard)),
-            Some(LockScope::All) => (0..self.shards.count()).rev().for_each(|shard| release(shard as u16)),
-            _ => {}
+        for shard in shards.into_iter().rev() {
+            // SAFETY: `lock` took it and nobody else releases it.
+            unsafe { self.shards.shards[usize::from(shard)].lock.unlock() };
         }
     }
 }
 
 impl Drop for Locked<'_> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         self.release();
     }

@@ -27,24 +27,34 @@ pub enum CommandError {
     StringTooLong,
     /// A database that does not exist.
     DbIndexOutOfRange,
-    /// An expiry that makes no sense; with the command's name.
-    InvalidExpire(&'static str),
     /// A blocking command's timeout is not a number.
     TimeoutNotAFloat,
     /// A blocking command's timeout is negative.
     TimeoutNegative,
     /// A blocking command's timeout is too far away.
     TimeoutOutOfRange,
-    /// A wrong number of arguments; with the command's full name.
-    WrongArity(Cow<'static, str>),
-    /// Any other text, with its code.
-    Other(Cow<'static, str>),
+    /// Any other text, with its code. Boxed, so that a result fits in two registers: nearly all are good.
+    Other(Box<Cow<'static, str>>),
 }
+
+// A handler's result is returned for every command.
+const _: () = assert!(size_of::<CommandError>() <= 16);
 
 impl CommandError {
     /// An error with a fixed text.
-    pub const fn text(text: &'static str) -> Self {
-        CommandError::Other(Cow::Borrowed(text))
+    #[cold]
+    pub fn text(text: &'static str) -> Self {
+        CommandError::Other(Box::new(Cow::Borrowed(text)))
+    }
+
+    /// A wrong number of arguments for the command or subcommand with this full name.
+    pub fn wrong_arity(name: &str) -> Self {
+        CommandError::owned(format!("ERR wrong number of arguments for '{name}' command"))
+    }
+
+    /// An expiry that makes no sense.
+    pub fn invalid_expire(command: &str) -> Self {
+        CommandError::owned(format!("ERR invalid expire time in '{command}' command"))
     }
 
     /// The arguments of a subcommand make no sense in a way that only Redis's container notices.
@@ -59,7 +69,7 @@ impl CommandError {
 
     /// An error with a composed text.
     pub fn owned(text: String) -> Self {
-        CommandError::Other(Cow::Owned(text))
+        CommandError::Other(Box::new(Cow::Owned(text)))
     }
 
     /// The text behind the minus sign.
@@ -75,15 +85,9 @@ impl CommandError {
             CommandError::IndexOutOfRange => "ERR index out of range",
             CommandError::StringTooLong => "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
             CommandError::DbIndexOutOfRange => "ERR DB index is out of range",
-            CommandError::InvalidExpire(command) => {
-                return format!("ERR invalid expire time in '{command}' command").into();
-            }
             CommandError::TimeoutNotAFloat => "ERR timeout is not a float or out of range",
             CommandError::TimeoutNegative => "ERR timeout is negative",
             CommandError::TimeoutOutOfRange => "ERR timeout is out of range",
-            CommandError::WrongArity(name) => {
-                return format!("ERR wrong number of arguments for '{name}' command").into();
-            }
             CommandError::Other(text) => text,
         })
     }

@@ -46,20 +46,23 @@ pub fn execute(
     server: &Server,
     worker: &WorkerShared,
     client: &mut Client,
-    request: &Request<'_>,
+    request: Request<'_>,
     out: &mut Vec<u8>,
     now_ms: u64,
     clock: &mut Ticks,
 ) -> Outcome {
-    if let Some(command) = request.command
+    let Request { args, command, key_hash } = request;
+    if let Some(command) = command
         && command.subcommands.is_empty()
-        && command.accepts_arity(request.args.len())
+        && command.accepts_arity(args.len())
         && client.is_plain()
         && server.conditions().is_empty()
     {
         // The common case: nothing can refuse or delay the command, and nobody watches it.
-        return run_now(server, worker, client, command, request, out, now_ms, clock);
+        return run_now(server, worker, client, command, args, key_hash, out, now_ms, clock);
     }
+    // Put together anew, so that in the common case its parts stay in registers.
+    let request = Request { args, command, key_hash };
     execute_checked(server, worker, client, request, out, now_ms, clock)
 }
 
@@ -68,7 +71,7 @@ fn execute_checked(
     server: &Server,
     worker: &WorkerShared,
     client: &mut Client,
-    request: &Request<'_>,
+    request: Request<'_>,
     out: &mut Vec<u8>,
     now_ms: u64,
     clock: &mut Ticks,
@@ -107,7 +110,7 @@ fn execute_checked(
         return Outcome::Done;
     }
     let db = client.db;
-    let outcome = run_now(server, worker, client, command, request, out, now_ms, clock);
+    let outcome = run_now(server, worker, client, command, args, request.key_hash, out, now_ms, clock);
     // Afterwards, so that EXEC is shown behind the commands of its transaction.
     if conditions.contains(Conditions::MONITORED)
         && !command.spec.flags.intersects(Flags::SKIP_MONITOR | Flags::ADMIN)
@@ -128,7 +131,8 @@ fn run_now(
     worker: &WorkerShared,
     client: &mut Client,
     command: &'static Command,
-    request: &Request<'_>,
+    args: Args<'_>,
+    key_hash: Option<u64>,
     out: &mut Vec<u8>,
     now_ms: u64,
     clock: &mut Ticks,
@@ -136,13 +140,13 @@ fn run_now(
     client.shared.last_command.store(command.index, Ordering::Relaxed);
     let mut call = Call {
         command,
-        args: request.args,
+        args,
         reply: Reply::new(out, client.protocol),
         client,
         server,
         worker,
         now_ms,
-        key_hash: request.key_hash,
+        key_hash,
         in_exec: false,
         ready_key: None,
         block: None,
@@ -163,7 +167,7 @@ pub fn lookup(server: &Server, args: &Args<'_>) -> Option<&'static Command> {
 pub fn resolve(server: &Server, args: &Args<'_>) -> Result<&'static Command, CommandError> {
     if let Some(command) = lookup(server, args) {
         return match command.spec.handler {
-            Handler::Container => Err(CommandError::WrongArity(Cow::Borrowed(command.spec.name))),
+            Handler::Container => Err(CommandError::wrong_arity(command.spec.name)),
             _ => Ok(command),
         };
     }
@@ -202,7 +206,7 @@ fn admit(
     args: &Args<'_>,
 ) -> Result<(), Cow<'static, str>> {
     if !command.accepts_arity(args.len()) {
-        let error = CommandError::WrongArity(Cow::Borrowed(&command.full_name));
+        let error = CommandError::wrong_arity(&command.full_name);
         return Err(error.reply().into_owned().into());
     }
     if !client.authenticated && !command.is(Flags::NO_AUTH) {

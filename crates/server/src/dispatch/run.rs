@@ -195,6 +195,7 @@ fn write_in(call: &mut Call<'_>, scope: LockScope, handler: WriteHandler) -> Com
 
 #[inline(always)]
 fn read<'s>(call: &mut Call<'s>, keyspace: Keyspace<'s>, handler: ReadHandler) -> CommandResult {
+    let mut keyspace = keyspace;
     let result = handler(call, &keyspace);
     count_lookups(call.worker, &keyspace);
     if keyspace.met_expired() {
@@ -354,7 +355,7 @@ pub fn count(call: &mut Call<'_>, ticks: u64, failed: bool) {
         && ns >= (slower_than_us as u64).saturating_mul(1000)
         && !call.command.is(Flags::SKIP_SLOWLOG)
     {
-        log_slow(call, ticks);
+        log_slow(call, ns);
     }
     let threshold_ms = config.latency_monitor_threshold();
     if threshold_ms > 0 {
@@ -363,11 +364,11 @@ pub fn count(call: &mut Call<'_>, ticks: u64, failed: bool) {
 }
 
 #[cold]
-fn log_slow(call: &mut Call<'_>, ticks: u64) {
+fn log_slow(call: &Call<'_>, ns: u64) {
     let entry = slowlog::Entry {
         id: 0,
         time_s: call.now_ms / 1000,
-        duration_us: ticks_to_ns(ticks) / 1000,
+        duration_us: ns / 1000,
         arguments: slowlog::shorten(&call.args),
         address: call.client.shared.address.clone(),
         name: call.client.shared.names.lock().name.clone(),

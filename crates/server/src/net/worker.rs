@@ -332,7 +332,7 @@ impl Worker {
                     &self.server,
                     &self.server.workers[self.index],
                     &mut connection.client,
-                    &request,
+                    request,
                     &mut connection.output,
                     self.now_ms,
                     &mut clock,

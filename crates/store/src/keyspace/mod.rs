@@ -86,13 +86,11 @@ impl<'s> Keyspace<'s> {
         self.db
     }
 
-    /// Releases the locks of a view that leaves nothing behind. Dropping it does the same, with more questions asked.
+    /// Releases the lock of a view of one shard; what is left of it is dropped without a question. A view that is not
+    /// closed is released when it is dropped.
     #[inline(always)]
-    pub fn close(mut self) {
-        if !self.has_expired.get() && self.locked.release_one() {
-            // Nothing in it owns memory any more.
-            std::mem::forget(self);
-        }
+    pub fn close(&mut self) {
+        self.locked.release_one();
     }
 
     /// Releases the locks and takes those of another scope; nothing has been read or changed yet.

@@ -128,9 +128,9 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
         settled.then_some(changes.dirty)
     }
 
-    /// Releases the locks of a [settled](KeyspaceMut::settled) view.
+    /// [`Keyspace::close`] for a [settled](KeyspaceMut::settled) view.
     #[inline(always)]
-    pub fn close(self) {
+    pub fn close(&mut self) {
         debug_assert!(self.settled().is_some(), "nothing may be left to be done");
         self.base.close();
     }

@@ -170,7 +170,7 @@ fn parse_overflow(arguments: &mut ArgCursor<'_>) -> Result<Overflow, CommandErro
         .into_iter()
         .find(|(word, _)| arguments.word(word))
         .map(|(_, overflow)| overflow)
-        .ok_or(CommandError::text("ERR Invalid OVERFLOW type specified"))
+        .ok_or_else(|| CommandError::text("ERR Invalid OVERFLOW type specified"))
 }
 
 impl Operation {
@@ -179,7 +179,7 @@ impl Operation {
         arguments: &mut ArgCursor<'a>,
         action: impl FnOnce(&mut ArgCursor<'a>) -> Result<Action, CommandError>,
     ) -> Result<Operation, CommandError> {
-        let field = FieldType::parse(arguments.expect()?).ok_or(CommandError::text(
+        let field = FieldType::parse(arguments.expect()?).ok_or_else(|| CommandError::text(
             "ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is.",
         ))?;
         let offset = bit_offset(call, arguments.expect()?, Some(field.bits))?;

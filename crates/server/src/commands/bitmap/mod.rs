@@ -32,5 +32,5 @@ fn bit_offset(call: &Call<'_>, argument: &[u8], width: Option<u32>) -> Result<u6
         .and_then(|number| number.checked_mul(factor))
         .and_then(|offset| u64::try_from(offset).ok())
         .filter(|offset| offset >> 3 < call.string_bytes_max())
-        .ok_or(CommandError::text("ERR bit offset is not an integer or out of range"))
+        .ok_or_else(|| CommandError::text("ERR bit offset is not an integer or out of range"))
 }

@@ -22,7 +22,7 @@ fn ping(call: &mut Call<'_>) -> CommandResult {
     match call.args.len() {
         1 => call.reply.simple("PONG"),
         2 => call.reply.bulk(call.args.get(1)),
-        _ => return Err(CommandError::WrongArity("ping".into())),
+        _ => return Err(CommandError::wrong_arity("ping")),
     }
     Ok(())
 }

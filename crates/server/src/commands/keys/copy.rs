@@ -47,7 +47,9 @@ pub static MOVE: CommandSpec = CommandSpec {
     ..CommandSpec::DEFAULT
 };
 
-const SAME_OBJECT: CommandError = CommandError::text("ERR source and destination objects are the same");
+fn same_object() -> CommandError {
+    CommandError::text("ERR source and destination objects are the same")
+}
 
 fn copy(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
     let (from, to) = (call.key(1), call.key(2));
@@ -64,7 +66,7 @@ fn copy(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResul
         }
     }
     if from_db == to_db && from.bytes == to.bytes {
-        return Err(SAME_OBJECT);
+        return Err(same_object());
     }
     // The source is read and counted as such; only the destination is written.
     let copied = Keyspace::find(keyspace, &from).is_some() && {
@@ -80,7 +82,7 @@ fn copy(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResul
 fn move_key(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
     let to_db = call.db_index(call.args.get(2))?;
     if to_db == keyspace.db() {
-        return Err(SAME_OBJECT);
+        return Err(same_object());
     }
     let moved = keyspace.move_to(&call.key(1), to_db);
     call.reply.count(usize::from(moved));

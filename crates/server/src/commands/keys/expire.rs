@@ -126,7 +126,7 @@ fn expire(
 ) -> CommandResult {
     let condition = Condition::parse(call)?;
     let amount = call.args.integer(2)?;
-    let invalid = || CommandError::InvalidExpire(name);
+    let invalid = || CommandError::invalid_expire(name);
     let amount_ms = if seconds { amount.checked_mul(1000).ok_or_else(invalid)? } else { amount };
     let base_ms = if relative { call.now_ms as i64 } else { 0 };
     let at_ms = amount_ms.checked_add(base_ms).ok_or_else(invalid)?;

@@ -82,7 +82,7 @@ impl<'a> Options<'a> {
 }
 
 fn scan(call: &mut Call<'_>, steps: &mut ShardSteps<'_>) -> CommandResult {
-    let number = parse_cursor(call.args.get(1)).ok_or(CommandError::text("ERR invalid cursor"))?;
+    let number = parse_cursor(call.args.get(1)).ok_or_else(|| CommandError::text("ERR invalid cursor"))?;
     let options = Options::parse(call)?;
     let mut cursor = ScanCursor::from_number(number, call.server.shards.count());
     let mut wanted = options.count;

@@ -66,7 +66,7 @@ fn wait_for_log(call: &mut Call<'_>) -> CommandResult {
 /// A timeout in milliseconds.
 fn check_timeout(call: &Call<'_>, index: usize) -> CommandResult {
     let timeout_ms = swytch_decimal::parse_i64(call.args.get(index))
-        .ok_or(CommandError::text("ERR timeout is not an integer or out of range"))?;
+        .ok_or_else(|| CommandError::text("ERR timeout is not an integer or out of range"))?;
     if timeout_ms < 0 {
         return Err(CommandError::TimeoutNegative);
     }

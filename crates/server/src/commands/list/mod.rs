@@ -89,7 +89,7 @@ fn at_least_one(argument: &[u8], otherwise: &'static str) -> Result<usize, Comma
     swytch_decimal::parse_i64(argument)
         .filter(|number| *number > 0)
         .map(|number| number as usize)
-        .ok_or(CommandError::text(otherwise))
+        .ok_or_else(|| CommandError::text(otherwise))
 }
 
 /// An integer of which the negative must be representable too.

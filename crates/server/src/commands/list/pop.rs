@@ -62,7 +62,7 @@ fn pop(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>, side: Side) -> C
         3 => {
             let count = swytch_decimal::parse_i64(call.args.get(2))
                 .filter(|count| *count >= 0)
-                .ok_or(CommandError::text("ERR value is out of range, must be positive"))?;
+                .ok_or_else(|| CommandError::text("ERR value is out of range, must be positive"))?;
             let Some(len) = keyspace.list(&key)?.map(|list| list.len()) else {
                 reply.null_array();
                 return Ok(());
@@ -71,7 +71,7 @@ fn pop(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>, side: Side) -> C
             reply.array(count);
             keyspace.list_pop(&key, side, count, |element| reply.bulk(element))?;
         }
-        _ => return Err(CommandError::WrongArity(call.command.full_name.as_str().into())),
+        _ => return Err(CommandError::wrong_arity(&call.command.full_name)),
     }
     Ok(())
 }

@@ -114,7 +114,7 @@ impl Search {
 fn not_negative(argument: &[u8], otherwise: &'static str) -> Result<usize, CommandError> {
     swytch_decimal::parse_i64(argument)
         .and_then(|number| usize::try_from(number).ok())
-        .ok_or(CommandError::text(otherwise))
+        .ok_or_else(|| CommandError::text(otherwise))
 }
 
 fn lpos(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {

@@ -404,7 +404,7 @@ fn string_lengths(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> Co
 
 fn positive(call: &Call<'_>, at: usize) -> Result<usize, CommandError> {
     let number = call.args.integer(at).ok().and_then(|number| usize::try_from(number).ok());
-    number.ok_or(CommandError::text("ERR value is out of range, must be positive"))
+    number.ok_or_else(|| CommandError::text("ERR value is out of range, must be positive"))
 }
 
 fn populate(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
@@ -433,7 +433,7 @@ fn populate(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandR
 
 fn table_stats(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
     let db = u32::try_from(call.args.integer(2)?).ok().filter(|db| *db < keyspace.databases());
-    let db = db.ok_or(CommandError::text("ERR Out of range database"))?;
+    let db = db.ok_or_else(|| CommandError::text("ERR Out of range database"))?;
     let full = call.args.try_get(3).is_some_and(|word| word.eq_ignore_ascii_case(b"full"));
     let (keys, expiring) = keyspace.sizes(db);
     let (bytes, segments) = keyspace.table_shape(db);

@@ -51,7 +51,7 @@ pub static DECRBY: CommandSpec = CommandSpec {
     arguments: &[Arg::key("key"), Arg::integer("decrement")],
     handler: Handler::Write(|call, keyspace| {
         let delta = call.args.integer(2)?;
-        let delta = delta.checked_neg().ok_or(CommandError::text("ERR decrement would overflow"))?;
+        let delta = delta.checked_neg().ok_or_else(|| CommandError::text("ERR decrement would overflow"))?;
         add(call, keyspace, delta)
     }),
     ..COUNTER

@@ -37,7 +37,7 @@ fn incrbyfloat(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> Comma
     let increment = Extended::parse(call.args.get(2)).ok_or(CommandError::NotAFloat)?;
     let sum = (value + increment)
         .format()
-        .ok_or(CommandError::text("ERR increment would produce NaN or Infinity"))?;
+        .ok_or_else(|| CommandError::text("ERR increment would produce NaN or Infinity"))?;
     keyspace.set(&key, sum.as_bytes(), Expiry::Keep, Event::string("incrbyfloat"));
     call.reply.bulk(sum.as_bytes());
     Ok(())

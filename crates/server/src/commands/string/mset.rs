@@ -64,7 +64,7 @@ fn mget(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
 
 fn check_pairs(call: &Call<'_>) -> CommandResult {
     if call.args.len().is_multiple_of(2) {
-        return Err(CommandError::WrongArity(call.command.full_name.as_str().into()));
+        return Err(CommandError::wrong_arity(&call.command.full_name));
     }
     Ok(())
 }

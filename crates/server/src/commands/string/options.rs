@@ -111,7 +111,7 @@ impl ExpiryUnit {
     /// The Unix time in milliseconds that a positive `argument` means.
     pub fn deadline(self, argument: &[u8], now_ms: u64, command: &'static str) -> Result<u64, CommandError> {
         let amount = swytch_decimal::parse_i64(argument).ok_or(CommandError::NotAnInteger)?;
-        let invalid = || CommandError::InvalidExpire(command);
+        let invalid = || CommandError::invalid_expire(command);
         if amount <= 0 {
             return Err(invalid());
         }
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn an_expiry_that_does_not_fit_is_refused() {
-        let invalid = Err(CommandError::InvalidExpire("set"));
+        let invalid = Err(CommandError::invalid_expire("set"));
         for (unit, argument, expect) in [
             (ExpiryUnit::EX, "10", Ok(10_500)),
             (ExpiryUnit::PX, "10", Ok(510)),

@@ -106,11 +106,11 @@ fn parse<'a>(call: &Call<'a>) -> Result<Filter<'a>, CommandError> {
     while arguments.remaining() >= 2 {
         if arguments.word("ID") {
             let id = swytch_decimal::parse_i64(arguments.expect()?).filter(|id| *id >= 1);
-            let id = id.ok_or(CommandError::text("ERR client-id should be greater than 0"))?;
+            let id = id.ok_or_else(|| CommandError::text("ERR client-id should be greater than 0"))?;
             filter.id = Some(id as u64);
         } else if arguments.word("MAXAGE") {
             let age = swytch_decimal::parse_i64(arguments.expect()?)
-                .ok_or(CommandError::text("ERR maxage is not an integer or out of range"))?;
+                .ok_or_else(|| CommandError::text("ERR maxage is not an integer or out of range"))?;
             if age <= 0 {
                 return Err(CommandError::text("ERR maxage should be greater than 0"));
             }

@@ -44,7 +44,7 @@ fn pause(call: &mut Call<'_>) -> CommandResult {
         _ => return Err(CommandError::subcommand_syntax(call)),
     };
     let timeout_ms = swytch_decimal::parse_i64(call.args.get(2))
-        .ok_or(CommandError::text("ERR timeout is not an integer or out of range"))?;
+        .ok_or_else(|| CommandError::text("ERR timeout is not an integer or out of range"))?;
     let timeout_ms = u64::try_from(timeout_ms).map_err(|_| CommandError::TimeoutNegative)?;
     let until_ms = call.now_ms.checked_add(timeout_ms).filter(|until_ms| *until_ms <= i64::MAX as u64);
     let until_ms = until_ms.ok_or(CommandError::TimeoutOutOfRange)?;

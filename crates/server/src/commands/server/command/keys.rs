@@ -27,7 +27,7 @@ pub(super) fn getkeysandflags(call: &mut Call<'_>) -> CommandResult {
 fn keys_of_request(call: &Call<'_>) -> Result<Vec<(usize, KeyFlags)>, CommandError> {
     let request = call.args.tail(2);
     let command =
-        execute::lookup(call.server, &request).ok_or(CommandError::text("ERR Invalid command specified"))?;
+        execute::lookup(call.server, &request).ok_or_else(|| CommandError::text("ERR Invalid command specified"))?;
     let has_keys = command.spec.key_specs.iter().any(|spec| !spec.flags.contains(KeyFlags::NOT_KEY));
     if !has_keys {
         return Err(CommandError::text("ERR The command has no key arguments"));
