@@ -155,6 +155,12 @@ impl LockScope {
     }
 }
 
+impl std::fmt::Debug for Shard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shard").finish_non_exhaustive()
+    }
+}
+
 impl std::fmt::Debug for Shards {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shards")
@@ -255,23 +261,30 @@ impl Shards {
             LockScope::Several(shards) => shards.iter().for_each(|shard| self.acquire(*shard)),
             LockScope::All => (0..self.count()).for_each(|shard| self.acquire(shard as u16)),
         }
+        let one = &self.shards[0];
         match scope {
-            LockScope::One(only) => Locked { shards: self, only, several: None },
-            LockScope::Nothing => Locked { shards: self, only: NO_SHARD, several: None },
-            scope => Locked { shards: self, only: NO_SHARD, several: Some(Box::new(scope)) },
+            LockScope::One(only) => {
+                Locked { shards: self, only, one: &self.shards[usize::from(only)], several: None }
+            }
+            LockScope::Nothing => Locked { shards: self, only: NO_SHARD, one, several: None },
+            scope => Locked { shards: self, only: NO_SHARD, one, several: Some(Box::new(scope)) },
         }
     }
 
     /// Takes the lock of one shard.
     #[inline(always)]
     pub fn lock_one(&self, shard: u16) -> Locked<'_> {
-        self.acquire(shard);
-        Locked { shards: self, only: shard, several: None }
+        let one = &self.shards[usize::from(shard)];
+        self.take(&one.lock);
+        Locked { shards: self, only: shard, one, several: None }
+    }
+
+    fn acquire(&self, shard: u16) {
+        self.take(&self.shards[usize::from(shard)].lock);
     }
 
     #[inline]
-    fn acquire(&self, shard: u16) {
-        let lock = &self.shards[usize::from(shard)].lock;
+    fn take(&self, lock: &RawMutex) {
         if !lock.try_lock() {
             self.acquire_contended(lock);
         }
@@ -284,6 +297,8 @@ pub struct Locked<'s> {
     shards: &'s Shards,
     /// The shard of [`LockScope::One`], else [`NO_SHARD`]: what nearly every access compares with.
     only: u16,
+    /// That shard; another one, of no meaning, where there is none.
+    one: &'s Shard,
     /// A scope of more than one shard. Behind a pointer, because a view is made for every command.
     several: Option<Box<LockScope>>,
 }
@@ -319,24 +334,27 @@ impl<'s> Locked<'s> {
         assert!(self.covers(shard), "shard {shard} is not among the locks of this command");
     }
 
-    /// Data of a locked shard.
-    #[inline]
-    pub(crate) fn data(&self, shard: u16) -> &ShardData {
-        if shard != self.only {
-            self.check_covers(shard);
+    #[inline(always)]
+    fn shard(&self, shard: u16) -> &'s Shard {
+        if shard == self.only {
+            return self.one;
         }
+        self.check_covers(shard);
+        &self.shards.shards[usize::from(shard)]
+    }
+
+    /// Data of a locked shard.
+    #[inline(always)]
+    pub(crate) fn data(&self, shard: u16) -> &ShardData {
         // SAFETY: its lock is held by `self`, and `&self` allows no `&mut` at the same time.
-        unsafe { &*self.shards.shards[usize::from(shard)].data.get() }
+        unsafe { &*self.shard(shard).data.get() }
     }
 
     /// Data of a locked shard, to change.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn data_mut(&mut self, shard: u16) -> &mut ShardData {
-        if shard != self.only {
-            self.check_covers(shard);
-        }
         // SAFETY: its lock is held by `self`, and `&mut self` makes this the only borrow.
-        unsafe { &mut *self.shards.shards[usize::from(shard)].data.get() }
+        unsafe { &mut *self.shard(shard).data.get() }
     }
 
     /// True when a key of a locked shard may have expired by `now_ms`.
@@ -389,7 +407,7 @@ impl Locked<'_> {
             return false;
         }
         // SAFETY: `lock` took it and nobody else releases it.
-        unsafe { self.shards.shards[usize::from(self.only)].lock.unlock() };
+        unsafe { self.one.lock.unlock() };
         self.only = NO_SHARD;
         true
     }

@@ -16,6 +16,9 @@ pub struct Command {
     pub index: usize,
     /// Name in lower case; of a subcommand `container|sub`.
     pub full_name: String,
+    /// Fewest and most arguments, name included, with which it runs without a further question: none at all for a
+    /// container.
+    runs_with: (usize, usize),
     /// Where its only key is, when it has one at a fixed place.
     pub single_key: Option<usize>,
     /// Its subcommands.
@@ -26,10 +29,15 @@ pub struct Command {
 
 impl Command {
     /// True when the number of arguments, name included, is acceptable.
-    #[inline]
     pub fn accepts_arity(&self, len: usize) -> bool {
         let arity = self.spec.arity;
         if arity >= 0 { len == arity as usize } else { len >= arity.unsigned_abs() as usize }
+    }
+
+    /// True when it is no container and accepts so many arguments.
+    #[inline]
+    pub fn runs_with(&self, len: usize) -> bool {
+        self.runs_with.0 <= len && len <= self.runs_with.1
     }
 
     /// True when it has a property.
@@ -228,7 +236,7 @@ impl CommandTable {
         let mut indexes = 0..;
         let mut next_index = || indexes.next().expect("there are fewer commands than numbers");
         for spec in SPECS.iter().copied().flatten().copied() {
-            let subcommands = spec
+            let subcommands: Vec<_> = spec
                 .subcommands
                 .iter()
                 .map(|sub| {
@@ -236,6 +244,7 @@ impl CommandTable {
                         spec: sub,
                         index: next_index(),
                         full_name: format!("{}|{}", spec.name, sub.name),
+                        runs_with: arity_range(sub),
                         single_key: single_key(sub),
                         subcommands: Vec::new(),
                         container: Some(spec.name),
@@ -246,6 +255,7 @@ impl CommandTable {
                 spec,
                 index: next_index(),
                 full_name: spec.name.to_owned(),
+                runs_with: if subcommands.is_empty() { arity_range(spec) } else { (1, 0) },
                 single_key: single_key(spec),
                 subcommands,
                 container: None,
@@ -297,6 +307,11 @@ impl CommandTable {
 
 fn leak(command: Command) -> &'static Command {
     Box::leak(Box::new(command))
+}
+
+fn arity_range(spec: &CommandSpec) -> (usize, usize) {
+    let fewest = spec.arity.unsigned_abs() as usize;
+    (fewest, if spec.arity < 0 { usize::MAX } else { fewest })
 }
 
 fn single_key(spec: &CommandSpec) -> Option<usize> {

@@ -53,8 +53,7 @@ pub fn execute(
 ) -> Outcome {
     let Request { args, command, key_hash } = request;
     if let Some(command) = command
-        && command.subcommands.is_empty()
-        && command.accepts_arity(args.len())
+        && command.runs_with(args.len())
         && client.is_plain()
         && server.conditions().is_empty()
     {

@@ -75,12 +75,12 @@ pub fn handle(call: &mut Call<'_>) -> CommandResult {
                 return torn_read(call);
             }
             match call.key_hash {
-                Some(hash) => read(call, view_of_one(call, hash), handler),
+                Some(hash) => read(call, lock_of(call, hash), handler),
                 None => read_in(call, scope_of_call(call), handler),
             }
         }
         Handler::Write(handler) => match call.key_hash {
-            Some(hash) => write(call, view_of_one(call, hash), handler),
+            Some(hash) => write(call, lock_of(call, hash), handler),
             None => write_in(call, scope_of_call(call), handler),
         },
         Handler::Session(handler) => handler(call),
@@ -164,16 +164,17 @@ pub fn view<'s>(call: &Call<'s>, scope: LockScope) -> Keyspace<'s> {
     view_of(call, call.server.shards.lock(scope))
 }
 
-/// The view of a command whose only key has this hash.
+/// The lock of a command whose only key has this hash.
+#[inline(always)]
+fn lock_of<'s>(call: &Call<'s>, hash: u64) -> Locked<'s> {
+    let shards = &call.server.shards;
+    shards.lock_one(shards.shard_of_hash(hash))
+}
+
+/// A view with these locks, for the call's client.
 ///
 /// Here and in what takes the view over, everything is inlined, so that it is built where it stays: a copy made right
 /// after its parts were written costs more than the rest of a short command's dispatch.
-#[inline(always)]
-fn view_of_one<'s>(call: &Call<'s>, hash: u64) -> Keyspace<'s> {
-    let shards = &call.server.shards;
-    view_of(call, shards.lock_one(shards.shard_of_hash(hash)))
-}
-
 #[inline(always)]
 fn view_of<'s>(call: &Call<'s>, locked: Locked<'s>) -> Keyspace<'s> {
     let flags = call.client.flags;
@@ -185,23 +186,26 @@ fn view_of<'s>(call: &Call<'s>, locked: Locked<'s>) -> Keyspace<'s> {
 
 #[inline(never)]
 fn read_in(call: &mut Call<'_>, scope: LockScope, handler: ReadHandler) -> CommandResult {
-    read(call, view(call, scope), handler)
+    let locked = call.server.shards.lock(scope);
+    read(call, locked, handler)
 }
 
 #[inline(never)]
 fn write_in(call: &mut Call<'_>, scope: LockScope, handler: WriteHandler) -> CommandResult {
-    write(call, view(call, scope), handler)
+    let locked = call.server.shards.lock(scope);
+    write(call, locked, handler)
 }
 
 #[inline(always)]
-fn read<'s>(call: &mut Call<'s>, keyspace: Keyspace<'s>, handler: ReadHandler) -> CommandResult {
-    let mut keyspace = keyspace;
+fn read<'s>(call: &mut Call<'s>, locked: Locked<'s>, handler: ReadHandler) -> CommandResult {
+    let mut keyspace = view_of(call, locked);
     let result = handler(call, &keyspace);
     count_lookups(call.worker, &keyspace);
     if keyspace.met_expired() {
         finish_read(call.server, call.worker, keyspace);
-    } else {
-        keyspace.close();
+    } else if keyspace.close() {
+        // Nothing is left to be dropped.
+        std::mem::forget(keyspace);
     }
     result
 }
@@ -256,28 +260,32 @@ fn change_recorded<'s, R>(
 }
 
 #[inline(always)]
-fn write<'s>(call: &mut Call<'s>, base: Keyspace<'s>, handler: WriteHandler) -> CommandResult {
-    let (server, worker) = (call.server, call.worker);
-    let base = if server.conditions().contains(Conditions::RECORDING) {
-        base
-    } else {
-        // The common case: nobody listens, nobody waits, nothing is left behind.
-        let mut keyspace = KeyspaceMut::new(base, None);
-        if !keyspace.is_observed() {
-            let result = handler(call, &mut keyspace);
-            count_lookups(worker, &keyspace);
-            if call.block.is_none()
-                && let Some(dirty) = keyspace.settled()
-            {
-                worker.stats.dirty.add(dirty);
-                keyspace.close();
-                return result;
-            }
-            return settle(call, keyspace, result);
+fn write<'s>(call: &mut Call<'s>, locked: Locked<'s>, handler: WriteHandler) -> CommandResult {
+    if call.server.conditions().contains(Conditions::RECORDING) || locked.is_observed() {
+        return write_observed(call, locked, handler);
+    }
+    // The common case: nobody listens, nobody waits, nothing is left behind.
+    let mut keyspace = KeyspaceMut::new(view_of(call, locked), None);
+    let result = handler(call, &mut keyspace);
+    count_lookups(call.worker, &keyspace);
+    if call.block.is_none()
+        && let Some(dirty) = keyspace.settled()
+    {
+        call.worker.stats.dirty.add(dirty);
+        if keyspace.close() {
+            // Nothing is left to be dropped.
+            std::mem::forget(keyspace);
         }
-        keyspace.into_base()
-    };
-    let keyspace = park::lock_for_writing(base, call);
+        return result;
+    }
+    settle(call, keyspace, result)
+}
+
+/// A write of which somebody is told.
+#[cold]
+fn write_observed<'s>(call: &mut Call<'s>, locked: Locked<'s>, handler: WriteHandler) -> CommandResult {
+    let (server, worker) = (call.server, call.worker);
+    let keyspace = park::lock_for_writing(view_of(call, locked), call);
     change(server, worker, keyspace, |keyspace| {
         let result = handler(call, keyspace);
         count_lookups(call.worker, keyspace);
@@ -350,11 +358,8 @@ pub fn count(call: &mut Call<'_>, ticks: u64, failed: bool) {
     if config.latency_tracking() {
         command.latency.add(ns);
     }
-    let slower_than_us = config.slowlog_log_slower_than();
-    if slower_than_us >= 0
-        && ns >= (slower_than_us as u64).saturating_mul(1000)
-        && !call.command.is(Flags::SKIP_SLOWLOG)
-    {
+    // A negative threshold, as an unsigned number, is never reached.
+    if ns / 1000 >= config.slowlog_log_slower_than() as u64 && !call.command.is(Flags::SKIP_SLOWLOG) {
         log_slow(call, ns);
     }
     let threshold_ms = config.latency_monitor_threshold();

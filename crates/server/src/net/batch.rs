@@ -74,7 +74,7 @@ impl Batch {
     ///
     /// # Errors
     /// A protocol error behind the requests that were parsed; they are to be run first.
-    #[inline]
+    #[inline(never)]
     pub(super) fn fill(
         &mut self,
         server: &Server,

@@ -323,50 +323,15 @@ impl Worker {
 
     /// Runs every complete request in the query buffer, until the client has to wait.
     fn run_input(&mut self, connection: &mut Connection, slot: usize) -> Result<(), End> {
-        let mut clock = Ticks::now();
         connection.batch.forget_buckets();
         loop {
-            while let Some(request) = connection.batch.peek(&connection.input) {
-                let mark = connection.output.len();
-                let outcome = execute(
-                    &self.server,
-                    &self.server.workers[self.index],
-                    &mut connection.client,
-                    request,
-                    &mut connection.output,
-                    self.now_ms,
-                    &mut clock,
-                );
-                let has_output = connection.output.len() > OUTPUT_BYTES_UNLIMITED;
-                if matches!(outcome, Outcome::Done)
-                    && !has_output
-                    && !connection.client.flags.intersects(AFTER_COMMAND)
-                {
-                    connection.batch.advance();
+            match run_batch(&self.server, self.shared(), connection, self.now_ms) {
+                BatchEnd::Done => {}
+                BatchEnd::Wrote(outcome, mark) => {
+                    if self.after_command(connection, slot, outcome, mark)? {
+                        return Ok(());
+                    }
                     continue;
-                }
-                if connection.client.flags.intersects(SILENT) && !matches!(outcome, Outcome::Blocked(..)) {
-                    silence(connection, mark);
-                }
-                if let Outcome::Paused = outcome {
-                    connection.paused = true;
-                    connection.client.flags |= ClientFlags::POSTPONED;
-                    self.paused.push(slot);
-                    return Ok(());
-                }
-                connection.batch.advance();
-                if let Outcome::Blocked(waiter, deadline_ms) = outcome {
-                    self.block(connection, slot, waiter, deadline_ms);
-                    return Ok(());
-                }
-                if connection.client.flags.contains(ClientFlags::CLOSE_AFTER_REPLY) {
-                    return Ok(());
-                }
-                if has_output {
-                    self.check_hard_output_limit(connection)?;
-                }
-                if connection.output.len() > OUTPUT_BYTES_BEFORE_WRITE {
-                    self.write_out(connection)?;
                 }
             }
             if connection.client.shared.killed.load(Ordering::Relaxed) {
@@ -385,7 +350,6 @@ impl Worker {
             );
             if !connection.batch.is_done() {
                 // An error behind these requests is found again once they have run.
-                clock = Ticks::now();
                 continue;
             }
             if let Err(error) = filled {
@@ -399,6 +363,41 @@ impl Worker {
             connection.compact_input();
             return Ok(());
         }
+    }
+
+    /// What is to be done after a command that has not simply answered; true when no more of the connection's requests
+    /// may run now.
+    fn after_command(
+        &mut self,
+        connection: &mut Connection,
+        slot: usize,
+        outcome: Outcome,
+        mark: usize,
+    ) -> Result<bool, End> {
+        if connection.client.flags.intersects(SILENT) && !matches!(outcome, Outcome::Blocked(..)) {
+            silence(connection, mark);
+        }
+        if let Outcome::Paused = outcome {
+            connection.paused = true;
+            connection.client.flags |= ClientFlags::POSTPONED;
+            self.paused.push(slot);
+            return Ok(true);
+        }
+        connection.batch.advance();
+        if let Outcome::Blocked(waiter, deadline_ms) = outcome {
+            self.block(connection, slot, waiter, deadline_ms);
+            return Ok(true);
+        }
+        if connection.client.flags.contains(ClientFlags::CLOSE_AFTER_REPLY) {
+            return Ok(true);
+        }
+        if connection.output.len() > OUTPUT_BYTES_UNLIMITED {
+            self.check_hard_output_limit(connection)?;
+        }
+        if connection.output.len() > OUTPUT_BYTES_BEFORE_WRITE {
+            self.write_out(connection)?;
+        }
+        Ok(false)
     }
 
     fn block(
@@ -690,6 +689,34 @@ impl Worker {
         }
         doomed.into_iter().for_each(|slot| self.close(slot));
     }
+}
+
+/// Where the running of a batch has stopped.
+enum BatchEnd {
+    /// All its requests have run.
+    Done,
+    /// At a request after which something is to be done; its reply begins at this byte of the output.
+    Wrote(Outcome, usize),
+}
+
+/// Runs a batch's requests as long as each simply answers: the innermost loop of the server, kept small so that what it
+/// needs stays in registers.
+#[inline(never)]
+fn run_batch(server: &Server, worker: &WorkerShared, connection: &mut Connection, now_ms: u64) -> BatchEnd {
+    let mut clock = Ticks::now();
+    while let Some(request) = connection.batch.peek(&connection.input) {
+        let mark = connection.output.len();
+        let (client, output) = (&mut connection.client, &mut connection.output);
+        let outcome = execute(server, worker, client, request, output, now_ms, &mut clock);
+        if !matches!(outcome, Outcome::Done)
+            || connection.output.len() > OUTPUT_BYTES_UNLIMITED
+            || connection.client.flags.intersects(AFTER_COMMAND)
+        {
+            return BatchEnd::Wrote(outcome, mark);
+        }
+        connection.batch.advance();
+    }
+    BatchEnd::Done
 }
 
 /// Replies are taken back while any of these is set.

@@ -86,11 +86,11 @@ impl<'s> Keyspace<'s> {
         self.db
     }
 
-    /// Releases the lock of a view of one shard; what is left of it is dropped without a question. A view that is not
-    /// closed is released when it is dropped.
+    /// Releases the lock of a view of one shard; true when nothing is left to be dropped. A view that is not closed is
+    /// released when it is dropped.
     #[inline(always)]
-    pub fn close(&mut self) {
-        self.locked.release_one();
+    pub fn close(&mut self) -> bool {
+        self.locked.release_one() && !self.has_expired.get()
     }
 
     /// Releases the locks and takes those of another scope; nothing has been read or changed yet.

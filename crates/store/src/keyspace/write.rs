@@ -130,21 +130,15 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
 
     /// [`Keyspace::close`] for a [settled](KeyspaceMut::settled) view.
     #[inline(always)]
-    pub fn close(&mut self) {
+    pub fn close(&mut self) -> bool {
         debug_assert!(self.settled().is_some(), "nothing may be left to be done");
-        self.base.close();
+        self.base.close()
     }
 
     /// True when somebody observes what is changed.
     #[inline]
     pub fn is_observed(&self) -> bool {
         self.observed
-    }
-
-    /// Gives the read view back; nothing has been changed yet.
-    pub fn into_base(self) -> Keyspace<'s> {
-        debug_assert_eq!(self.changes.dirty, 0);
-        self.base
     }
 
     /// What happened so far.
@@ -185,11 +179,13 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
         access_clock(self.base.now_ms)
     }
 
-    /// Tells observers and listeners about one change. Called after it, under the locks.
-    #[inline]
-    pub(super) fn emit(&mut self, key: &Key<'_>, effect: Effect<'_>, event: Event) {
+    /// Tells observers and listeners about one change. Called after it, under the locks. What the change was is put into
+    /// words only if somebody listens.
+    #[inline(always)]
+    pub(super) fn emit<'a>(&mut self, key: &Key<'_>, describe: impl FnOnce() -> (Effect<'a>, Event)) {
         self.changes.dirty += 1;
         if self.observed {
+            let (effect, event) = describe();
             self.emit_observed(key, &effect, event);
         }
     }
@@ -325,7 +321,7 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
     pub fn delete(&mut self, key: &Key<'_>) -> bool {
         let Some(found) = self.live_place(key) else { return false };
         self.remove_at(key, found);
-        self.emit(key, Effect::Delete { key: key.bytes }, Event::generic("del"));
+        self.emit(key, || (Effect::Delete { key: key.bytes }, Event::generic("del")));
         true
     }
 
@@ -339,7 +335,7 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
         } else {
             table.update(found, |entry| (entry.rebuilt(None, Some(at_ms)), ()));
         }
-        self.emit(key, Effect::ExpireAt { key: key.bytes, at_ms }, Event::generic("expire"));
+        self.emit(key, || (Effect::ExpireAt { key: key.bytes, at_ms }, Event::generic("expire")));
         true
     }
 
@@ -351,7 +347,7 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
             return false;
         }
         table.update(found, |entry| (entry.rebuilt(None, None), ()));
-        self.emit(key, Effect::Persist { key: key.bytes }, Event::generic("persist"));
+        self.emit(key, || (Effect::Persist { key: key.bytes }, Event::generic("persist")));
         true
     }
 
@@ -362,7 +358,9 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
         let expire_at_ms = entry.as_ref().expire_at_ms();
         self.put(to, entry.rebuilt(Some(to.bytes), expire_at_ms));
         let db = self.base.db;
-        self.emit(from, Effect::Rename { from: from.bytes, to: to.bytes }, Event::generic("rename_from"));
+        self.emit(from, || {
+            (Effect::Rename { from: from.bytes, to: to.bytes }, Event::generic("rename_from"))
+        });
         self.notify(Event::generic("rename_to"), to.bytes);
         self.signal(db, to);
         true
@@ -383,7 +381,7 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
         self.base.db = to_db;
         self.put(key, entry);
         self.base.db = from_db;
-        self.emit(key, Effect::Move { key: key.bytes, to_db }, Event::generic("move_from"));
+        self.emit(key, || (Effect::Move { key: key.bytes, to_db }, Event::generic("move_from")));
         self.base.db = to_db;
         self.notify(Event::generic("move_to"), key.bytes);
         self.signal(to_db, key);

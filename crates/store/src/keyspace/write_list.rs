@@ -69,7 +69,7 @@ impl KeyspaceMut<'_, '_> {
             None => return Ok(None),
         };
         self.changes_mut().dirty += elements.len() as u64 - 1;
-        self.emit(key, Effect::ListPush { key: key.bytes, side, elements }, push_event(side));
+        self.emit(key, || (Effect::ListPush { key: key.bytes, side, elements }, push_event(side)));
         Ok(Some(len))
     }
 
@@ -93,7 +93,9 @@ impl KeyspaceMut<'_, '_> {
         });
         if taken > 0 {
             self.changes_mut().dirty += taken as u64 - 1;
-            self.emit(key, Effect::ListPop { key: key.bytes, side, count: taken as u64 }, pop_event(side));
+            self.emit(key, || {
+                (Effect::ListPop { key: key.bytes, side, count: taken as u64 }, pop_event(side))
+            });
             self.remove_if_empty(key, found);
         }
         Ok(Some(taken))
@@ -127,7 +129,7 @@ impl KeyspaceMut<'_, '_> {
         let db = self.db();
         self.notify(push_event(to_side), to.bytes);
         let effect = Effect::ListMove { from: from.bytes, to: to.bytes, from_side, to_side };
-        self.emit(from, effect, pop_event(from_side));
+        self.emit(from, || (effect, pop_event(from_side)));
         self.signal(db, to);
         // The insertion above may have moved the source's slot.
         if let Some(found) = self.list_place(from)? {
@@ -148,7 +150,7 @@ impl KeyspaceMut<'_, '_> {
         });
         if done {
             let effect = Effect::ListSet { key: key.bytes, index: index as u64, element };
-            self.emit(key, effect, Event::list("lset"));
+            self.emit(key, || (effect, Event::list("lset")));
         }
         Ok(done)
     }
@@ -170,7 +172,7 @@ impl KeyspaceMut<'_, '_> {
         });
         if len.is_some() {
             let effect = Effect::ListInsert { key: key.bytes, pivot, before, element };
-            self.emit(key, effect, Event::list("linsert"));
+            self.emit(key, || (effect, Event::list("linsert")));
         }
         Ok(Some(len))
     }
@@ -184,7 +186,7 @@ impl KeyspaceMut<'_, '_> {
             self.change_list(key, found, |list| list.remove_where(from, limit, |other| other == element));
         if removed > 0 {
             self.changes_mut().dirty += removed as u64 - 1;
-            self.emit(key, Effect::ListRemove { key: key.bytes, count, element }, Event::list("lrem"));
+            self.emit(key, || (Effect::ListRemove { key: key.bytes, count, element }, Event::list("lrem")));
             self.remove_if_empty(key, found);
         }
         Ok(removed)
@@ -208,7 +210,7 @@ impl KeyspaceMut<'_, '_> {
             return Ok(());
         }
         self.changes_mut().dirty += trimmed as u64 - 1;
-        self.emit(key, Effect::ListTrim { key: key.bytes, start, stop }, Event::list("ltrim"));
+        self.emit(key, || (Effect::ListTrim { key: key.bytes, start, stop }, Event::list("ltrim")));
         self.remove_if_empty(key, found);
         Ok(())
     }

@@ -53,7 +53,7 @@ impl KeyspaceMut<'_, '_> {
             }
             None => self.insert_new(key, NewValue::String(value), expire_at_ms),
         }
-        self.emit(key, Effect::Set { key: key.bytes, value, expire_at_ms }, event);
+        self.emit(key, || (Effect::Set { key: key.bytes, value, expire_at_ms }, event));
     }
 
     /// Puts a long string at a key, whatever was there, without copying it. The expiry is cleared.
@@ -67,7 +67,7 @@ impl KeyspaceMut<'_, '_> {
             }
             None => self.insert_new(key, NewValue::Raw(value), None),
         }
-        self.emit(key, Effect::Set { key: key.bytes, value: &copy, expire_at_ms: None }, event);
+        self.emit(key, || (Effect::Set { key: key.bytes, value: &copy, expire_at_ms: None }, event));
     }
 
     /// Length of the string at a key in bytes, without counting as a read of its value.
@@ -108,7 +108,7 @@ impl KeyspaceMut<'_, '_> {
                 delta
             }
         };
-        self.emit(key, Effect::IncrementBy { key: key.bytes, delta }, Event::string("incrby"));
+        self.emit(key, || (Effect::IncrementBy { key: key.bytes, delta }, Event::string("incrby")));
         Ok(sum)
     }
 
@@ -130,7 +130,7 @@ impl KeyspaceMut<'_, '_> {
                 bytes.len()
             }
         };
-        self.emit(key, Effect::Append { key: key.bytes, bytes }, Event::string("append"));
+        self.emit(key, || (Effect::Append { key: key.bytes, bytes }, Event::string("append")));
         Ok(len)
     }
 
@@ -163,7 +163,7 @@ impl KeyspaceMut<'_, '_> {
                 len
             }
         };
-        self.emit(key, Effect::SetRange { key: key.bytes, offset, bytes }, event);
+        self.emit(key, || (Effect::SetRange { key: key.bytes, offset, bytes }, event));
         Ok(len)
     }
 

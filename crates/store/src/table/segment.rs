@@ -493,8 +493,11 @@ impl Segment {
     pub(super) unsafe fn random_slot<'a>(&self, buckets: usize, random: u64) -> Option<EntryRef<'a>> {
         let slots = buckets * SLOTS;
         let index = (random % (slots + self.stash.len()) as u64) as usize;
-        let value =
-            if index < slots { self.load(index / SLOTS, index % SLOTS) } else { self.stash[index - slots].value() };
+        let value = if index < slots {
+            self.load(index / SLOTS, index % SLOTS)
+        } else {
+            self.stash[index - slots].value()
+        };
         // SAFETY: by the contract.
         (value != 0).then(|| unsafe { EntryRef::from_raw(address(value)) })
     }

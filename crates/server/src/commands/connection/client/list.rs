@@ -105,7 +105,8 @@ fn list(call: &mut Call<'_>) -> CommandResult {
     } else if arguments.remaining() >= 2 && arguments.word("ID") {
         let mut clients = Vec::new();
         while let Some(id) = arguments.next() {
-            let id = swytch_decimal::parse_i64(id).ok_or_else(|| CommandError::text("ERR Invalid client ID"))?;
+            let id =
+                swytch_decimal::parse_i64(id).ok_or_else(|| CommandError::text("ERR Invalid client ID"))?;
             clients.extend(u64::try_from(id).ok().and_then(|id| server.clients.get(id)));
         }
         clients
