@@ -39,12 +39,7 @@ pub struct Meta {
 }
 
 impl Meta {
-    /// Whether the value contains an entry of a copy with the same birth that shares the history up to `stable`.
-    pub fn contains(&self, dot: Version) -> bool {
-        dot.seq <= self.stable.seq || self.covers_dot(dot)
-    }
-
-    /// Whether the value contains an entry, judged by its epoch alone.
+    /// Whether the value contains an entry.
     pub fn covers_dot(&self, dot: Version) -> bool {
         let seq = if dot.epoch == self.version.epoch {
             Some(&self.version.seq)
@@ -83,7 +78,10 @@ impl Meta {
     }
 }
 
-/// Entries after `stable`.
+/// Entries after `stable`: all that led from the state there to the value, each behind everything that it had seen.
+///
+/// Entries that came in by a merge stand directly before the merge, under their own dots. The *main line* is what one
+/// finds going back from the version from each entry to its prior: the states the value itself went through.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Log {
     /// In order.
@@ -96,22 +94,78 @@ impl Log {
     /// Appends, or gives the log up.
     pub(crate) fn push(&mut self, entry: Entry, entries_max: usize) {
         if self.entries.len() >= entries_max {
-            self.overflow = true;
-            self.entries.clear();
+            self.give_up();
         }
         if !self.overflow {
             self.entries.push(entry);
         }
     }
 
-    /// Drops what everyone has.
-    pub(crate) fn trim(&mut self, meta: &mut Meta) {
+    /// The entries cannot stand for what happened any more.
+    pub(crate) fn give_up(&mut self) {
+        self.overflow = true;
+        self.entries.clear();
+    }
+
+    /// Drops what everyone has, and returns it if the log starts at another state now.
+    fn trim(&mut self, meta: &Meta) -> Option<Vec<Entry>> {
         if meta.stable == meta.version {
-            self.entries.clear();
-            self.overflow = false;
-        } else {
-            self.entries.retain(|entry| entry.dot.seq > meta.stable.seq);
+            let restarts = std::mem::take(&mut self.overflow) || !self.entries.is_empty();
+            return restarts.then(|| std::mem::take(&mut self.entries));
         }
+        let last = self.entries.iter().position(|entry| entry.dot == meta.stable)?;
+        Some(self.entries.drain(..=last).collect())
+    }
+
+    /// For each entry whether it is on the main line that ends at `version`.
+    pub(crate) fn main_line(entries: &[Entry], version: Version) -> Vec<bool> {
+        let mut next = version;
+        let mut main: Vec<bool> = entries
+            .iter()
+            .rev()
+            .map(|entry| {
+                let on_line = entry.dot == next;
+                if on_line {
+                    next = entry.prior;
+                }
+                on_line
+            })
+            .collect();
+        main.reverse();
+        main
+    }
+
+    /// The state the log starts from.
+    pub(crate) fn start(&self, meta: &Meta) -> Version {
+        let mut start = meta.version;
+        for entry in self.entries.iter().rev() {
+            if entry.dot == start {
+                start = entry.prior;
+            }
+        }
+        start
+    }
+
+    /// The entries after the state at `version`, if the value went through that state and the log reaches back to it.
+    pub(crate) fn since(&self, meta: &Meta, version: Version) -> Option<&[Entry]> {
+        if version == meta.version {
+            return Some(&[]);
+        }
+        if self.overflow {
+            return None;
+        }
+        let mut next = meta.version;
+        for (index, entry) in self.entries.iter().enumerate().rev() {
+            if entry.dot == next {
+                next = entry.prior;
+                if next == version {
+                    // What a merge took in stands before it.
+                    let start = self.entries[..index].iter().rposition(|earlier| earlier.dot == version);
+                    return Some(&self.entries[start.map_or(0, |start| start + 1)..]);
+                }
+            }
+        }
+        None
     }
 }
 
@@ -362,13 +416,13 @@ impl Copy {
         self.log.push(entry, entries_max);
     }
 
-    /// Notes that all subscribers hold everything up to `stable`.
-    pub(crate) fn settle_stable(&mut self, stable: Version) {
-        if stable.seq > self.meta.stable.seq && self.meta.contains(stable) {
+    /// Notes that all subscribers hold everything up to `stable`, and returns what the log need not keep any more
+    /// if it starts at another state now.
+    pub(crate) fn settle_stable(&mut self, stable: Version) -> Option<Vec<Entry>> {
+        if stable.seq > self.meta.stable.seq && self.log.since(&self.meta, stable).is_some() {
             self.meta.stable = stable;
         }
-        if self.prepared.is_none() {
-            self.log.trim(&mut self.meta);
-        }
+        // A batch in doubt may have to be merged on top of an entry that everyone has.
+        if self.prepared.is_none() { self.log.trim(&self.meta) } else { None }
     }
 }

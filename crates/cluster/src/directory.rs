@@ -35,7 +35,8 @@ pub(crate) struct Directory {
     /// Homes that have not acknowledged this node's report, and whether they want everything.
     unreported: BTreeMap<NodeId, bool>,
     report_sent_ms: u64,
-    /// Keys created or joined here that a home may only know from this view on.
+    /// Nothing of earlier views is known here: only full reports are of use.
+    blank: bool,
     next_round: u64,
 }
 
@@ -64,8 +65,14 @@ impl Directory {
         self.reported = members;
     }
 
+    /// What was learned in the view that ends is known from here on.
+    pub(crate) fn remember(&mut self) {
+        self.blank = false;
+    }
+
+    /// Forgets everything, as the view that is being installed asks.
     pub(crate) fn clear(&mut self) {
-        *self = Self { next_round: self.next_round, ..Self::default() };
+        *self = Self { next_round: self.next_round, blank: true, ..Self::default() };
     }
 
     /// Names known at this home, in order.
@@ -184,6 +191,10 @@ impl<V: Values> Node<V> {
             return;
         }
         self.touches.remove(&key);
+        let mut lost = self.awaited().without(self.config.id);
+        if self.has_fork(&key) {
+            lost.insert(self.config.id);
+        }
         let view = &self.membership.view;
         let version = Version { generation: view.base.tag.generation, epoch: view.id, seq: 0 };
         let birth = FlightId { view: view.id, node: self.config.id, number: 0 };
@@ -194,7 +205,8 @@ impl<V: Values> Node<V> {
             stable: version,
             subscribers: NodeSet::only(self.config.id),
             doubt,
-            lost: NodeSet::EMPTY,
+            // Whoever was expired may have held the key and come back with it.
+            lost,
             covers: BTreeMap::new(),
             written: Default::default(),
         };
@@ -253,7 +265,7 @@ impl<V: Values> Node<V> {
     ) {
         // "Only moved slots" is enough when home and member come from the same view; otherwise one of them has missed
         // a view in which the other's knowledge changed.
-        if !full && previous != self.membership.previous.0 {
+        if !full && (self.directory.blank || previous != self.membership.previous.0) {
             self.send(from, Message::Reported { again: true });
             return;
         }

@@ -16,7 +16,7 @@ use crate::mutant::Mutant;
 use crate::node::Node;
 use crate::operation::Stage;
 use crate::tally::Rule;
-use crate::values::{Entry, Values};
+use crate::values::{Entry, Step, Values};
 use crate::write::Admission;
 
 impl<V: Values> Node<V> {
@@ -150,7 +150,7 @@ impl<V: Values> Node<V> {
             let Some(copy) = self.copies.get(key) else { continue };
             let (prior, subscribers): (_, NodeSet) = (copy.meta.version, copy.meta.subscribers);
             let dot = self.next_dot(prior, 0);
-            let entry = Entry { dot, stamp, effects, origin: origin.clone(), rebase: false };
+            let entry = Entry { dot, prior, stamp, effects, origin: origin.clone(), step: Step::Write };
             parts.push(Part { key: key.clone(), prior, entries: vec![entry], subscribers });
         }
         if parts.is_empty() {

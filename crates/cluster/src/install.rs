@@ -37,6 +37,7 @@ impl<V: Values> Node<V> {
             View { id: accepted.view, members: accepted.members, base: accepted.base.clone() };
         self.membership.installed_ms = self.now.mono_ms;
         self.note_base_change(&old.base, &accepted.base);
+        self.directory.remember();
         if flushed {
             self.flush_all();
         }

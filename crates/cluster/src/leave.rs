@@ -153,7 +153,7 @@ impl<V: Values> Node<V> {
             copy.meta.subscribers.remove(from);
             let subscribers = copy.meta.subscribers;
             self.release(&key);
-            self.order(&key, Vec::new(), false, subscribers, After::Nothing);
+            self.order(&key, Vec::new(), subscribers, After::Nothing);
         } else {
             self.release(&key);
         }
@@ -195,6 +195,6 @@ impl<V: Values> Node<V> {
         self.values.apply(key, &effect, stamp);
         self.count(Rule::ExpiredKey);
         let subscribers = self.copies.get(key).map_or(NodeSet::EMPTY, |copy| copy.meta.subscribers);
-        self.order(key, vec![effect], false, subscribers, After::Nothing);
+        self.order(key, vec![effect], subscribers, After::Nothing);
     }
 }

@@ -44,5 +44,5 @@ pub use message::{Base, BaseTag, Envelope, Message};
 pub use mutant::Mutant;
 pub use node::{CopyInfo, Node};
 pub use tally::{Rule, Tally};
-pub use values::{Entry, EntryOp, Executed, MergeInput, Values};
+pub use values::{Entry, EntryOp, Executed, MergeBy, MergeInput, Step, Values};
 pub use view::View;

@@ -96,8 +96,8 @@ pub struct CopyInfo {
     pub owner: Option<NodeId>,
     /// Whether a read would have to wait.
     pub pending: bool,
-    /// A batch of class X that is prepared here and not decided.
-    pub prepared: Option<FlightId>,
+    /// A batch of class X that is prepared here and not decided, and the last of its entries for this key.
+    pub prepared: Option<(FlightId, Option<Version>)>,
     /// Entries not yet known to be everywhere.
     pub log_len: usize,
 }
@@ -227,7 +227,11 @@ impl<V: Values> Node<V> {
             owns: copy.owning(view).is_some_and(|owning| !owning.hands_over()),
             owner: copy.owner(view, self.config.id),
             pending: self.is_pending(copy),
-            prepared: copy.prepared,
+            prepared: copy.prepared.map(|flight| {
+                let parts = self.records.get(&flight).map_or(&[][..], |record| &record.parts);
+                let part = parts.iter().find(|part| part.key == *key);
+                (flight, part.and_then(|part| part.entries.last()).map(|entry| entry.dot))
+            }),
             log_len: copy.log.entries.len(),
         })
     }
@@ -298,12 +302,21 @@ impl<V: Values> Node<V> {
                 owning.queue.clear();
             }
             copy.view = view.id;
+            let base = view.base.nodes().without(self.config.id);
             for drop in self.drops.iter().filter(|drop| drop.generation > copy.generation) {
+                if !(copy.possible_holders() & drop.nodes).is_empty() {
+                    // It may have taken in others that this copy has never heard of.
+                    copy.meta.lost = copy.meta.lost | base;
+                }
                 copy.meta.lost = copy.meta.lost | (copy.possible_holders() & drop.expired);
                 copy.meta.subscribers = copy.meta.subscribers - drop.nodes;
                 copy.meta.doubt = copy.meta.doubt - drop.nodes;
             }
             copy.generation = view.base.tag.generation;
+            if !copy.meta.doubt.is_empty() {
+                // Whoever was out of sight since may have subscribed at one of those that could not be asked.
+                copy.meta.doubt = copy.meta.doubt | (base - copy.meta.subscribers);
+            }
         }
         Some(copy)
     }

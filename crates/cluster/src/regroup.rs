@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::copy::{Aligning, Busy, Copy, CopyState, Invalid, Meta, PreparedPart, Regroup, Role, Whole};
+use crate::copy::{Aligning, Busy, Copy, CopyState, Invalid, Log, Meta, PreparedPart, Regroup, Role, Whole};
 use crate::ids::{FlightId, NodeId, NodeSet, Version};
 use crate::key::Key;
 use crate::message::{Alignment, Message, Outcome};
@@ -162,13 +162,13 @@ impl<V: Values> Node<V> {
         order.sort_by_key(|node| std::cmp::Reverse((states[*node].meta.version, **node)));
         let mut merged = false;
         for node in order {
-            merged |= self.merge_copy(key, &states[node], true);
+            merged |= self.merge_copy(key, &states[node]);
         }
         self.count(if merged { Rule::MergedFork } else { Rule::Regrouped });
         for commit in commits {
             self.apply_settled(key, &commit);
         }
-        let retired: NodeSet = self.retired.keys().copied().collect();
+        let until = self.now.mono_ms + self.config.timers.retain_ms;
         let Some(copy) = self.copies.get_mut(key) else { return };
         let meta = &mut copy.meta;
         for state in states.values() {
@@ -176,10 +176,18 @@ impl<V: Values> Node<V> {
             meta.doubt = meta.doubt | state.meta.doubt;
             meta.lost = meta.lost | state.meta.lost;
         }
+        let lost = meta.lost;
+        for node in (lost - base).iter() {
+            self.retired.entry(node).or_insert(until);
+        }
+        let retired = self.awaited();
+        let Some(meta) = self.copies.get_mut(key).map(|copy| &mut copy.meta) else { return };
         let known = meta.subscribers | meta.doubt;
         // A member that is here and has no copy is no subscriber; it may have lost the copy when it was expired.
         let without_copy = (known & members) - group;
         meta.lost = meta.lost | (without_copy & retired) | ((known - base) & retired);
+        // Whoever is here and brings no fork back has none.
+        meta.lost = meta.lost - (members - retired);
         meta.subscribers = ((meta.subscribers & base) | group) - (members - group);
         meta.doubt = (meta.doubt & base) - members;
         let bodies =
@@ -275,7 +283,8 @@ impl<V: Values> Node<V> {
         self.see_stamp(meta.written);
         match body {
             Alignment::Tail(entries) => {
-                for entry in &entries {
+                let main = Log::main_line(&entries, meta.version);
+                for (entry, _) in entries.iter().zip(main).filter(|(_, main)| *main) {
                     for effect in &entry.effects {
                         self.values.apply(key, effect, entry.stamp);
                     }
@@ -304,10 +313,7 @@ impl<V: Values> Node<V> {
             return;
         };
         let last = record.parts.iter().find(|part| part.key == *key).and_then(|part| part.entries.last());
-        let contained = last.is_some_and(|last| {
-            // All copies passed the entry's place long ago if the version shows nothing of its epoch any more.
-            copy.meta.covers_dot(last.dot) || copy.meta.stable.seq >= last.dot.seq
-        });
+        let contained = last.is_some_and(|last| copy.meta.covers_dot(last.dot));
         debug_assert!(version >= copy.meta.stable);
         if contained && record.outcome == Outcome::Prepared {
             record.outcome = Outcome::Committed;
@@ -344,9 +350,7 @@ impl<V: Values> Node<V> {
             return;
         };
         let stable = self.stable_version(copy);
-        if let Some(copy) = self.copies.get_mut(key) {
-            copy.settle_stable(stable);
-        }
+        self.settle_stable(key, stable);
         for node in aligning.all.iter() {
             self.send(node, Message::AlignDone { key: key.clone(), round: aligning.round, stable });
         }
@@ -355,10 +359,8 @@ impl<V: Values> Node<V> {
     }
 
     pub(crate) fn on_align_done(&mut self, key: Key, round: u64, stable: Version) {
-        if let Some(copy) =
-            self.copies.get_mut(&key).filter(|copy| copy.invalid == Some(Invalid::Align(round)))
-        {
-            copy.settle_stable(stable);
+        if self.copies.get(&key).is_some_and(|copy| copy.invalid == Some(Invalid::Align(round))) {
+            self.settle_stable(&key, stable);
             self.confirm(&key, Invalid::Align(round));
         }
     }
@@ -382,7 +384,7 @@ impl<V: Values> Node<V> {
         copy.meta.subscribers.insert(joiner);
         copy.meta.doubt.remove(joiner);
         self.count(Rule::JoinedKey);
-        self.order(key, Vec::new(), false, recipients, After::Join(joiner, nonce));
+        self.order(key, Vec::new(), recipients, After::Join(joiner, nonce));
     }
 
     pub(crate) fn send_snapshot(&mut self, key: &Key, joiner: NodeId, nonce: u64) {
@@ -391,20 +393,9 @@ impl<V: Values> Node<V> {
     }
 }
 
-/// The entries a copy lacks, if its log is a prefix of the owner's.
+/// The entries a copy lacks, if the owner's value went through its state.
 fn missing_tail(copy: &Copy, state: &CopyState) -> Option<Vec<Entry>> {
-    if copy.log.overflow || state.log.overflow || copy.meta.birth != state.meta.birth {
-        return None;
-    }
-    let common = copy.meta.stable.seq.max(state.meta.stable.seq);
-    let dots = |entries: &[Entry]| -> Vec<Version> {
-        entries.iter().map(|entry| entry.dot).filter(|dot| dot.seq > common).collect()
-    };
-    let (ours, theirs) = (dots(&copy.log.entries), dots(&state.log.entries));
-    let is_prefix = theirs.len() <= ours.len() && ours[..theirs.len()] == theirs[..];
-    // The owner's log reaches back to the end of the other copy, or both end at the same entry.
-    let reaches = copy.meta.stable.seq <= state.meta.version.seq || copy.meta.version == state.meta.version;
-    let last = theirs.last().copied().unwrap_or(state.meta.version);
-    (is_prefix && reaches)
-        .then(|| copy.log.entries.iter().filter(|entry| entry.dot.seq > last.seq).cloned().collect())
+    let comparable = copy.meta.birth == state.meta.birth && copy.log.overflow == state.log.overflow;
+    let tail = copy.log.since(&copy.meta, state.meta.version).filter(|_| comparable);
+    tail.map(<[Entry]>::to_vec)
 }

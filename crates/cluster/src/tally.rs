@@ -84,6 +84,10 @@ rules! {
     ReadWaited,
     /// A log grew past its bound.
     Overflowed,
+    /// Two creations of a key met of which neither had kept its log from the start.
+    UnitedCreations,
+    /// Two forks of a key could not be merged: the later writer took the whole key.
+    DecidedWhole,
 }
 
 /// Counters per rule. Not part of a node's identity: two nodes that differ only here are equal.

@@ -113,7 +113,6 @@ impl<V: Values> Node<V> {
                 return;
             }
             copy.meta.subscribers = token.subscribers;
-            copy.settle_stable(token.stable);
             copy.invalid = None;
             let doubtful = copy.prepared.is_some();
             copy.role = Role::Owner(Box::new(Owning {
@@ -123,6 +122,7 @@ impl<V: Values> Node<V> {
                 doubtful,
                 ..Owning::default()
             }));
+            self.settle_stable(&key, token.stable);
             self.unconfirmed.remove(&key);
             self.count(Rule::MovedToken);
             self.tell_owned(&key, false);

@@ -43,8 +43,14 @@ pub trait Values {
     /// The effect that deletes the key, when it exists: the eviction of a last copy.
     fn delete(&self, key: &Key) -> Option<Blob>;
 
-    /// Effects that carry a losing fork into the value this store holds (the winner's).
+    /// Effects that carry a fork into the value this store holds.
     fn merge(&self, fork: &MergeInput<'_>) -> Vec<Blob>;
+
+    /// The log of a key does not reach back beyond these entries any more: every holder has them. `rest` of the log
+    /// remains. A store that keeps the state at the start of the log, for merges, moves it on.
+    fn settle(&mut self, key: &Key, settled: &[Entry], rest: &[Entry]) {
+        let _ = (key, settled, rest);
+    }
 
     /// A digest of the value, equal exactly when the values are.
     fn digest(&self, key: &Key) -> u64;
@@ -72,8 +78,23 @@ pub struct Entry {
     pub effects: Vec<Blob>,
     /// The client operation it came from, if it came from one.
     pub origin: Option<EntryOp>,
-    /// Set when the entry is the outcome of a merge (a rebase) and not a client's write.
-    pub rebase: bool,
+    /// The version it was ordered on top of.
+    pub prior: Version,
+    /// What kind of step it is.
+    pub step: Step,
+}
+
+/// Kinds of steps in a key's history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Step {
+    /// A write.
+    Write,
+    /// The outcome of a merge that took in the fork of that version: the effects carry the value at [`Entry::prior`]
+    /// into the merged one.
+    Merge(Version),
+    /// All that another creation of the key consists of up to here, of which nothing but the value is known. The one
+    /// effect is a snapshot; what counts of it is the state where its own log started.
+    Start,
 }
 
 /// The operation behind an entry: what makes a retry idempotent.
@@ -92,25 +113,35 @@ pub struct EntryOp {
 pub struct MergeInput<'a> {
     /// The key.
     pub key: &'a Key,
-    /// What the winner did since the point both histories have in common.
-    pub winner: &'a [Entry],
-    /// What the loser did since that point.
-    pub loser: &'a [Entry],
-    /// Per entry of `loser`: the winner contains it already, by an earlier merge or because the same operation was
-    /// also executed there.
-    pub known: &'a [bool],
-    /// The winner's log starts where the key came into being.
-    pub winner_from_birth: bool,
-    /// The loser's log starts where the key came into being.
-    pub loser_from_birth: bool,
-    /// The loser's whole value: present unless `shared_base` holds and no log overflowed.
-    pub loser_value: Option<&'a Blob>,
-    /// Both logs start from the same value (possibly from an absent key).
-    pub shared_base: bool,
-    /// A log grew past its bound and was dropped: the later writer takes the whole key.
-    pub overflow: bool,
-    /// The winner's last write.
-    pub winner_stamp: Stamp,
-    /// The loser's last write.
-    pub loser_stamp: Stamp,
+    /// How.
+    pub by: MergeBy<'a>,
+}
+
+/// How a fork is merged.
+///
+/// Both logs together are a graph: each entry names the version it was ordered on top of and, if it is a merge, the
+/// version that it took in ([`Step`]). An entry whose [`Entry::prior`] is in neither log was ordered on top of the state where
+/// this store's log starts ([`Values::settle`]), or, if that prior has the seq 0, on top of the absence of the key: it
+/// belongs to another creation of the key and has seen nothing of what this log starts from.
+///
+/// Two entries with one [`EntryOp::id`] are one operation that ran twice and counts once.
+#[derive(Clone, Copy, Debug)]
+pub enum MergeBy<'a> {
+    /// By what both sides did.
+    Logs {
+        /// This store's log.
+        ours: &'a [Entry],
+        /// The version of the value that this store holds.
+        our_version: Version,
+        /// What the fork contains and `ours` and the state it starts from do not; an operation that is also part of
+        /// that state comes without effects.
+        theirs: &'a [Entry],
+        /// The version of the fork.
+        their_version: Version,
+    },
+    /// A log is missing, and the fork has the later write: its value takes the place of this one.
+    Whole {
+        /// The fork's value; `None`: absent.
+        value: Option<&'a Blob>,
+    },
 }

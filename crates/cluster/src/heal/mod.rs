@@ -4,74 +4,56 @@
 //! base is merged while the key is regrouped; a fork of a node that was expired is kept by that node (`stash`), sent
 //! to the owner once the node is back, and merged as an ordered write.
 //!
-//! Invariant: an entry is merged once. What a value contains is known per epoch ([`Meta::covers`]), and an operation
-//! that ran on both sides of a partition under one name counts once.
+//! A copy is the state at which its log starts and the log, a graph of entries under their own dots; what it contains
+//! is known exactly by epochs ([`Meta::covers`]). A merge keeps the entries it takes in, so a copy that is the outcome
+//! of merges meets the next one no differently: what one of them lacks is what its log lacks.
+//!
+//! Invariants: an entry is merged once, and an operation that ran on both sides of a partition under one name counts
+//! once. Of two copies one contains the state at which the other's log starts: a log is trimmed only where every
+//! holder is known to be, and a key created in doubt keeps its log from the start.
 //!
 //! [`Meta::covers`]: crate::copy::Meta
 
-use crate::copy::{CopyState, Log, Meta, PreparedPart, Queued};
-use crate::ids::{NodeId, Stamp, Version};
+use std::collections::BTreeSet;
+
+use crate::copy::{Copy, CopyState, PreparedPart, Queued};
+use crate::ids::{Blob, NodeId, OpId, Stamp, Version};
 use crate::key::Key;
 use crate::message::Message;
 use crate::mutant::Mutant;
 use crate::node::Node;
 use crate::tally::Rule;
-use crate::values::{Entry, MergeInput, Values};
+use crate::values::{Entry, MergeBy, MergeInput, Step, Values};
 
 impl<V: Values> Node<V> {
     /// Merges what another copy has and this one, owned here, lacks. True if there was a fork.
-    ///
-    /// `in_base`: the other copy belongs to a member that never left the base, so everything up to the common stable
-    /// version is shared.
-    pub(crate) fn merge_copy(&mut self, key: &Key, other: &CopyState, in_base: bool) -> bool {
+    pub(crate) fn merge_copy(&mut self, key: &Key, other: &CopyState) -> bool {
         let Some(copy) = self.copies.get(key) else { return false };
-        let same_birth = copy.meta.birth == other.meta.birth;
-        let contained = |dot: Version| {
-            if same_birth && in_base { copy.meta.contains(dot) } else { copy.meta.covers_dot(dot) }
-        };
-        let overflow = copy.log.overflow || other.log.overflow;
-        if contained(other.meta.version) || self.config.without(Mutant::DropForks) {
+        if copy.meta.covers_dot(other.meta.version) || self.config.without(Mutant::DropForks) {
             self.absorb(key, other);
             return false;
         }
-        // Both logs start from the same value: the stable one of a common birth, or the absence before two births.
-        let common = match (same_birth, in_base) {
-            (true, true) => copy.meta.stable.seq.max(other.meta.stable.seq),
-            (true, false) => other.meta.stable.seq,
-            (false, _) => 0,
-        };
-        let from_birth = |meta: &Meta, log: &Log| meta.stable.seq == 0 && !log.overflow;
-        let winner_from_birth = from_birth(&copy.meta, &copy.log);
-        let loser_from_birth = from_birth(&other.meta, &other.log);
-        let shared_base = if same_birth {
-            in_base || copy.meta.stable.seq <= other.meta.stable.seq
+        let (start, their_start) = (copy.log.start(&copy.meta), other.log.start(&other.meta));
+        let value = other.value.as_ref();
+        if copy.log.overflow || other.log.overflow {
+            self.take_whole(key, other);
+        } else if their_start.seq == 0 || copy.meta.covers_dot(their_start) {
+            self.take_in(key, &other.log.entries, other.meta.version, other.meta.written);
+        } else if value.is_some() && (start.seq == 0 || other.meta.covers_dot(start)) {
+            self.change_sides(key, other);
+            return true;
+        } else if let Some(value) = value.filter(|_| copy.meta.birth != other.meta.birth) {
+            let stamp = other.log.entries.first().map_or(other.meta.written, |entry| entry.stamp);
+            let effects = value.snapshot.iter().cloned().collect();
+            let (prior, step) = (Version::default(), Step::Start);
+            let first = Entry { dot: their_start, prior, stamp, effects, origin: None, step };
+            let entries: Vec<Entry> =
+                std::iter::once(first).chain(other.log.entries.iter().cloned()).collect();
+            self.count(Rule::UnitedCreations);
+            self.take_in(key, &entries, other.meta.version, other.meta.written);
         } else {
-            winner_from_birth && loser_from_birth
-        };
-        let (winner, loser) = diverged(&copy.log, &other.log, common);
-        let ran_here = |entry: &Entry| {
-            let op = entry.origin.as_ref().map(|origin| origin.id);
-            op.is_some_and(|op| {
-                copy.done.replies.contains_key(&op)
-                    || winner.iter().any(|ours| ours.origin.as_ref().is_some_and(|ours| ours.id == op))
-            })
-        };
-        let known: Vec<bool> = loser.iter().map(|entry| contained(entry.dot) || ran_here(entry)).collect();
-        let input = MergeInput {
-            key,
-            winner: &winner,
-            loser: &loser,
-            known: &known,
-            winner_from_birth,
-            loser_from_birth,
-            loser_value: other.value.as_ref().and_then(|whole| whole.snapshot.as_ref()),
-            shared_base,
-            overflow,
-            winner_stamp: copy.meta.written,
-            loser_stamp: other.meta.written,
-        };
-        let effects = self.values.merge(&input);
-        self.append_merged(key, effects, other.meta.written);
+            self.take_whole(key, other);
+        }
         self.absorb(key, other);
         true
     }
@@ -84,16 +66,82 @@ impl<V: Values> Node<V> {
         }
     }
 
-    /// Applies the effects of a merge and appends them as one entry.
-    fn append_merged(&mut self, key: &Key, effects: Vec<crate::ids::Blob>, seen: Stamp) {
-        self.see_stamp(seen);
+    /// Merges entries that this copy may lack. It contains the state where their log starts.
+    fn take_in(&mut self, key: &Key, entries: &[Entry], version: Version, written: Stamp) {
+        let Some(copy) = self.copies.get(key) else { return };
+        let theirs = missing(copy, entries);
+        let effects = if theirs.iter().all(|entry| entry.effects.is_empty()) {
+            Vec::new()
+        } else {
+            let (ours, our_version) = (&copy.log.entries[..], copy.meta.version);
+            let by = MergeBy::Logs { ours, our_version, theirs: &theirs, their_version: version };
+            self.values.merge(&MergeInput { key, by })
+        };
+        self.append_merged(key, theirs, effects, version, written);
+    }
+
+    /// The other copy contains the state where this copy's log starts, and not the other way round: this node goes
+    /// over to the other copy and merges what it had itself.
+    fn change_sides(&mut self, key: &Key, other: &CopyState) {
+        let Some(copy) = self.copies.get_mut(key) else { return };
+        let snapshot = other.value.as_ref().and_then(|whole| whole.snapshot.as_ref());
+        self.values.install(key, snapshot);
+        let meta = std::mem::replace(&mut copy.meta, other.meta.clone());
+        let log = std::mem::replace(&mut copy.log, other.log.clone());
+        let done = std::mem::replace(&mut copy.done, other.done.clone());
+        copy.meta.subscribers = copy.meta.subscribers | meta.subscribers;
+        copy.meta.doubt = copy.meta.doubt | meta.doubt;
+        copy.meta.lost = copy.meta.lost | meta.lost;
+        self.take_in(key, &log.entries, meta.version, meta.written);
+        if let Some(copy) = self.copies.get_mut(key) {
+            copy.meta.absorb(&meta);
+            copy.done.absorb(&done);
+        }
+    }
+
+    /// Without the logs the later writer takes the whole key.
+    fn take_whole(&mut self, key: &Key, other: &CopyState) {
+        self.count(Rule::DecidedWhole);
+        let Some(copy) = self.copies.get(key) else { return };
+        let mut effects = Vec::new();
+        if other.meta.written > copy.meta.written && other.value.is_some() {
+            let value = other.value.as_ref().and_then(|whole| whole.snapshot.as_ref());
+            effects = self.values.merge(&MergeInput { key, by: MergeBy::Whole { value } });
+        }
+        self.append_merged(key, Vec::new(), effects, other.meta.version, other.meta.written);
+        if let Some(copy) = self.copies.get_mut(key) {
+            copy.log.give_up();
+        }
+    }
+
+    /// Applies the effects of a merge and appends them as one entry, behind what was taken in.
+    fn append_merged(
+        &mut self,
+        key: &Key,
+        taken: Vec<Entry>,
+        effects: Vec<Blob>,
+        version: Version,
+        written: Stamp,
+    ) {
+        self.see_stamp(written);
         let stamp = self.next_stamp();
         for effect in &effects {
             self.values.apply(key, effect, stamp);
         }
-        let Some(prior) = self.copies.get(key).map(|copy| copy.meta.version) else { return };
-        let entry = Entry { dot: self.next_dot(prior, 0), stamp, effects, origin: None, rebase: true };
-        self.append_all(key, &[entry]);
+        let log_max = self.config.limits.log_max;
+        let Some(copy) = self.copies.get_mut(key) else { return };
+        for entry in taken {
+            copy.done.learn(&entry);
+            copy.log.push(entry, log_max);
+        }
+        let prior = copy.meta.version;
+        // The entries taken in may be of this very view, when the node has changed sides.
+        let last = Version { seq: prior.seq.max(version.seq), ..prior };
+        let dot = self.next_dot(last, 0);
+        self.append_all(
+            key,
+            &[Entry { dot, prior, stamp, effects, origin: None, step: Step::Merge(version) }],
+        );
     }
 
     /// Brings a settled batch into the copy of this node, which regroups the key.
@@ -101,7 +149,7 @@ impl<V: Values> Node<V> {
         let part = &prepared.part;
         let Some(last) = part.entries.last() else { return };
         let Some(copy) = self.copies.get(key) else { return };
-        if !copy.meta.contains(last.dot) {
+        if !copy.meta.covers_dot(last.dot) {
             if copy.meta.version == part.prior {
                 for entry in &part.entries {
                     for effect in &entry.effects {
@@ -110,28 +158,10 @@ impl<V: Values> Node<V> {
                 }
                 self.append_all(key, &part.entries);
             } else {
-                let since: Vec<Entry> =
-                    copy.log.entries.iter().filter(|entry| entry.dot.seq > part.prior.seq).cloned().collect();
-                let stamp = part.entries.iter().map(|entry| entry.stamp).max().unwrap_or_default();
-                let input = MergeInput {
-                    key,
-                    winner: &since,
-                    loser: &part.entries,
-                    known: &vec![false; part.entries.len()],
-                    winner_from_birth: false,
-                    loser_from_birth: false,
-                    loser_value: None,
-                    shared_base: true,
-                    overflow: false,
-                    winner_stamp: copy.meta.written,
-                    loser_stamp: stamp,
-                };
-                let effects = self.values.merge(&input);
-                self.append_merged(key, effects, stamp);
+                self.take_in(key, &part.entries, last.dot, last.stamp);
                 if let Some(copy) = self.copies.get_mut(key) {
                     let covered = copy.meta.covers.entry(last.dot.epoch).or_default();
                     *covered = last.dot.seq.max(*covered);
-                    part.entries.iter().for_each(|entry| copy.done.learn(entry));
                 }
             }
         }
@@ -147,7 +177,7 @@ impl<V: Values> Node<V> {
     }
 
     /// Whether a fork of the key waits here to be merged.
-    pub(crate) fn has_fork(&self, key: &Key) -> bool {
+    pub fn has_fork(&self, key: &Key) -> bool {
         let first = (key.clone(), Version::default());
         !self.stash.is_empty()
             && self.stash.range(first..).next().is_some_and(|((forked, _), _)| forked == key)
@@ -195,6 +225,7 @@ impl<V: Values> Node<V> {
     /// Merges a returned node's fork as an ordered write. It goes out as an alignment, which also tells the subscribers
     /// what the value contains now.
     pub(crate) fn merge_fork(&mut self, key: &Key, from: NodeId, fork: CopyState) {
+        let awaited = self.awaited();
         let Some(copy) = self.copies.get_mut(key) else { return };
         let version = fork.meta.version;
         if copy.meta.covers_dot(version) {
@@ -203,7 +234,10 @@ impl<V: Values> Node<V> {
             return;
         }
         let others = (copy.meta.subscribers & self.membership.view.members).without(self.config.id);
-        self.merge_copy(key, &fork, false);
+        // Whoever else held the fork may bring its own.
+        let holders = (fork.meta.subscribers | fork.meta.doubt | fork.meta.lost).without(self.config.id);
+        copy.meta.lost = copy.meta.lost | (holders & awaited);
+        self.merge_copy(key, &fork);
         self.count(Rule::MergedStash);
         // The returned node asks again and is then told that its fork is merged.
         self.align_all(key, others);
@@ -216,12 +250,17 @@ impl<V: Values> Node<V> {
     }
 }
 
-/// Both logs from `common` on, without the entries at their beginning that are the same.
-fn diverged(ours: &Log, theirs: &Log, common: u64) -> (Vec<Entry>, Vec<Entry>) {
-    let after = |log: &Log| -> Vec<Entry> {
-        log.entries.iter().filter(|entry| entry.dot.seq > common).cloned().collect()
-    };
-    let (mut ours, mut theirs) = (after(ours), after(theirs));
-    let same = ours.iter().zip(&theirs).take_while(|(one, other)| one.dot == other.dot).count();
-    (ours.split_off(same), theirs.split_off(same))
+/// Entries that a copy lacks. Those of operations that are part of the state where its own log starts have no effects
+/// any more.
+fn missing(copy: &Copy, entries: &[Entry]) -> Vec<Entry> {
+    let name = |entry: &Entry| entry.origin.as_ref().map(|origin| origin.id);
+    let logged: BTreeSet<OpId> = copy.log.entries.iter().filter_map(name).collect();
+    let settled = |op: OpId| copy.done.replies.contains_key(&op) && !logged.contains(&op);
+    let lacking = entries.iter().filter(|entry| !copy.meta.covers_dot(entry.dot));
+    lacking
+        .map(|entry| match name(entry) {
+            Some(op) if settled(op) => Entry { effects: Vec::new(), ..entry.clone() },
+            _ => entry.clone(),
+        })
+        .collect()
 }

@@ -235,6 +235,22 @@ impl KeyLog {
         self.context.join(theirs);
     }
 
+    /// The log of a side that started from an absent key, for a base that this side has never seen: what it says about
+    /// its own base does not hold for that one.
+    #[must_use]
+    pub fn unrelated(&self) -> Self {
+        let mut log = self.clone();
+        log.base_gone = false;
+        log.deadline = log.deadline.filter(|(_, deadline)| deadline.is_some());
+        log.string.base_gone = false;
+        log.hash.values_mut().for_each(|cell| cell.base_gone = false);
+        log.set.values_mut().for_each(|cell| cell.base_gone = false);
+        log.sorted_set.values_mut().for_each(|cell| cell.base_gone = false);
+        log.list.forget_base();
+        log.stream.forget_base();
+        log
+    }
+
     /// The key's state: the base with everything in the log.
     pub fn render(&self, base: Option<&Object>) -> (Option<Object>, Losses) {
         let mut losses = Losses::default();

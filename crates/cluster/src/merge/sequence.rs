@@ -118,6 +118,12 @@ impl Sequence {
         self.cut();
     }
 
+    /// Drops what is said about the base.
+    pub(super) fn forget_base(&mut self) {
+        self.base_removed.clear();
+        self.replaced.retain(|place, _| !matches!(place, Place::Base(_)));
+    }
+
     /// True if an inserted element is visible.
     pub(super) fn is_inserted(&self) -> bool {
         self.nodes.values().any(|node| node.element.is_some())

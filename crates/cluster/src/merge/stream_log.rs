@@ -69,6 +69,12 @@ impl StreamLog {
         self.base_removed.insert(id);
     }
 
+    /// Drops what is said about the base.
+    pub(super) fn forget_base(&mut self) {
+        self.base_removed.clear();
+        self.groups.values_mut().for_each(|cell| cell.base_gone = false);
+    }
+
     pub(super) fn create_group(&mut self, origin: Origin, name: Bytes, start: StreamId) {
         self.groups.entry(name).or_default().write(origin, start);
     }

@@ -9,7 +9,7 @@ use crate::ids::{
 use crate::interface::{Class, ClientError, Watch};
 use crate::key::Key;
 use crate::message::{Alignment, Base, BaseTag, Envelope, Forwarded, Held, Message, Outcome, Part};
-use crate::values::{Entry, EntryOp};
+use crate::values::{Entry, EntryOp, Step};
 
 impl Wire for NodeId {
     fn put(&self, out: &mut Vec<u8>) {
@@ -112,7 +112,7 @@ structs! {
     Stamp { wall_ms, logical, node }
     BaseTag { generation, born, cluster }
     Base { tag, flush, members, since }
-    Entry { dot, stamp, effects, origin, rebase }
+    Entry { dot, prior, stamp, effects, origin, step }
     EntryOp { id, floor, reply }
     Part { key, prior, entries, subscribers }
     PreparedPart { flight, participants, part, committed }
@@ -128,6 +128,7 @@ structs! {
 
 enums! {
     Class { 0 Read, 1 W, 2 X, 3 Flush }
+    Step { 0 Write, 1 Merge(version), 2 Start }
     Outcome { 0 Unknown, 1 Prepared, 2 Committed, 3 Aborted }
     ClientError { 0 Unreachable, 1 TryAgain, 2 Aborted, 3 WatchFailed, 4 InDoubt, 5 NotServing }
     Alignment { 0 Tail(entries), 1 Whole { value, log, done } }

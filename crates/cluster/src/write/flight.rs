@@ -132,9 +132,7 @@ impl<V: Values> Node<V> {
             let Some(stable) = self.copies.get(&part.key).map(|copy| self.stable_version(copy)) else {
                 continue;
             };
-            if let Some(copy) = self.copies.get_mut(&part.key) {
-                copy.settle_stable(stable);
-            }
+            self.settle_stable(&part.key, stable);
             settled.push((part.key.clone(), stable));
         }
         settled

@@ -23,7 +23,7 @@ use crate::mutant::Mutant;
 use crate::node::Node;
 use crate::operation::Stage;
 use crate::tally::Rule;
-use crate::values::{Entry, EntryOp, Values};
+use crate::values::{Entry, EntryOp, Step, Values};
 
 /// A batch this node coordinates.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -218,6 +218,7 @@ impl<V: Values> Node<V> {
         let mut undo = Vec::new();
         let Some(copy) = self.copies.get(key) else { return true };
         let prior = copy.meta.version;
+        let mut last = prior;
         for op in batch {
             if self.answered_before(key, op) {
                 continue;
@@ -232,7 +233,8 @@ impl<V: Values> Node<V> {
                 let effects = executed.effects.into_iter().map(|(_, effect)| effect).collect();
                 let origin = Some(self.entry_op(op, floor, &executed.reply));
                 let dot = self.next_dot(prior, entries.len());
-                entries.push(Entry { dot, stamp, effects, origin, rebase: false });
+                entries.push(Entry { dot, prior: last, stamp, effects, origin, step: Step::Write });
+                last = dot;
             }
             replies.push((op, executed.reply));
         }
@@ -322,38 +324,40 @@ impl<V: Values> Node<V> {
         }
     }
 
-    /// Orders one write of the owner's own making (an expiry, a merge, a change of subscribers) whose effects the
-    /// store already has.
-    pub(crate) fn order(
-        &mut self,
-        key: &Key,
-        effects: Vec<Blob>,
-        rebase: bool,
-        recipients: NodeSet,
-        after: After,
-    ) {
+    /// Orders one write of the owner's own making (an expiry, a change of subscribers) whose effects the store already
+    /// has.
+    pub(crate) fn order(&mut self, key: &Key, effects: Vec<Blob>, recipients: NodeSet, after: After) {
         let Some(prior) = self.copies.get(key).map(|copy| copy.meta.version) else { return };
         let stamp = self.next_stamp();
-        let entry = Entry { dot: self.next_dot(prior, 0), stamp, effects, origin: None, rebase };
+        let entry =
+            Entry { dot: self.next_dot(prior, 0), prior, stamp, effects, origin: None, step: Step::Write };
         self.append_all(key, std::slice::from_ref(&entry));
         self.launch_w(key, prior, vec![entry], Vec::new(), recipients, after);
+    }
+
+    /// Expired nodes that may come back with forks.
+    pub(crate) fn awaited(&self) -> NodeSet {
+        let now = self.now.mono_ms;
+        self.retired.iter().filter(|(_, until)| now < **until).map(|(node, _)| *node).collect()
     }
 
     /// Up to where all possible holders are known to hold the key.
     pub(crate) fn stable_version(&self, copy: &Copy) -> Version {
         let view = &self.membership.view;
-        let now = self.now.mono_ms;
-        let awaited = self
-            .retired
-            .iter()
-            .filter(|(_, until)| now < **until)
-            .map(|(node, _)| *node)
-            .collect::<NodeSet>();
+        let awaited = self.awaited();
         let doubtful = copy.owning(view.id).is_some_and(|owning| owning.doubtful);
         let complete = copy.possible_holders().is_subset(view.members)
-            && (copy.meta.lost & awaited).is_empty()
+            && (copy.meta.lost & (awaited | (view.base.nodes() - view.members))).is_empty()
             && !doubtful;
         if complete || self.config.without(Mutant::TrimEarly) { copy.meta.version } else { copy.meta.stable }
+    }
+
+    /// Notes that all subscribers hold the key up to `stable`.
+    pub(crate) fn settle_stable(&mut self, key: &Key, stable: Version) {
+        let Some(copy) = self.copies.get_mut(key) else { return };
+        if let Some(settled) = copy.settle_stable(stable) {
+            self.values.settle(key, &settled, &copy.log.entries);
+        }
     }
 
     /// Counts consecutive operations of one node and sends the token after them.

@@ -89,8 +89,8 @@ impl<V: Values> Node<V> {
     pub(crate) fn on_val(&mut self, flight: FlightId, stable: Vec<(Key, Version)>) {
         let mut keys: Vec<Key> = Vec::new();
         for (key, version) in stable {
-            if let Some(copy) = self.copies.get_mut(&key) {
-                copy.settle_stable(version);
+            if self.copies.contains(&key) {
+                self.settle_stable(&key, version);
                 keys.push(key);
             }
         }
@@ -203,9 +203,7 @@ impl<V: Values> Node<V> {
     pub(crate) fn on_close(&mut self, flight: FlightId, stable: Vec<(Key, Version)>) {
         let decided = self.records.get(&flight).is_some_and(|record| record.outcome == Outcome::Committed);
         for (key, version) in stable.into_iter().filter(|_| decided) {
-            if let Some(copy) = self.copies.get_mut(&key) {
-                copy.settle_stable(version);
-            }
+            self.settle_stable(&key, version);
         }
         let Some(record) = self.records.get_mut(&flight) else { return };
         match record.outcome {

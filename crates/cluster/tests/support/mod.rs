@@ -104,20 +104,18 @@ impl Values for Words {
     }
 
     fn merge(&self, fork: &MergeInput<'_>) -> Vec<Blob> {
-        let mut effects: Vec<Blob> = fork
-            .loser
-            .iter()
-            .zip(fork.known)
-            .filter(|(_, known)| !**known)
-            .flat_map(|(entry, _)| entry.effects.iter())
-            .filter(|effect| !text(effect).starts_with("all"))
-            .cloned()
-            .collect();
-        if !fork.shared_base {
-            let words = fork.loser_value.map(text).unwrap_or_default();
-            effects.extend(words.split_whitespace().map(|word| format!("add {word}").as_str().into()));
+        match fork.by {
+            MergeBy::Logs { theirs, .. } => theirs
+                .iter()
+                .filter(|entry| !matches!(entry.step, Step::Merge(_)))
+                .flat_map(|entry| &entry.effects)
+                .filter(|effect| !text(effect).starts_with("all"))
+                .cloned()
+                .collect(),
+            MergeBy::Whole { value } => {
+                vec![format!("all {}", value.map(text).unwrap_or_default()).as_str().into()]
+            }
         }
-        effects
     }
 
     fn digest(&self, key: &Key) -> u64 {

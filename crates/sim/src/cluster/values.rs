@@ -1,27 +1,23 @@
 //! The store of a simulated node: abstract values with typed commands, behind the core's [`Values`] door.
 //!
 //! Blobs are eight bytes: a number in a table that all nodes of one simulation share, so nothing has to be encoded and
-//! the core still sees only bytes. Each key keeps a short history of its states, because a merge starts from the state
-//! at the fork; a real store keeps the base positions and undo information for that.
+//! the core still sees only bytes. Each key keeps the state where its log starts, and a merge replays the graph of
+//! entries from there; a real store keeps the joined log itself, compacted by cells.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use swytch_cluster::merge::{
-    Bytes, Dot, Effect, End, Forked, KeyLog, Kind, Object, Origin, Score, Side as ForkSide,
-    Stamp as MergeStamp, Value,
+    Bytes, Dot, Effect, End, Forked, Kind, Object, Origin, Side as ForkSide, Stamp as MergeStamp, Value,
 };
-use swytch_cluster::{Blob, Entry, Executed, Key, MergeInput, OpId, Stamp, Values, Version};
+use swytch_cluster::{Blob, Entry, Executed, Key, MergeBy, MergeInput, Stamp, Step, Values, Version};
 
 use crate::check::convergence::digest;
 use crate::check::model::{
     CounterInput, CounterOutput, ListInput, ListOutput, RegisterInput, RegisterOutput, SetInput, SetOutput,
     Side,
 };
-
-/// States a key remembers; a fork older than that is merged as a whole key.
-const HISTORY_MAX: usize = 2048;
 
 /// One request on one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,50 +63,24 @@ pub enum Payload {
     Replies(Vec<Reply>),
     /// A primitive change.
     Effect(Effect),
-    /// The outcome of a merge.
-    Rebase(Rc<Rebase>),
+    /// The outcome of a merge: the key after it.
+    Merged(Rc<Option<Object>>),
     /// A whole key.
     Slot(Rc<Slot>),
 }
 
-/// What a merge hands to all replicas of the winner.
-#[derive(Clone, Debug)]
-pub struct Rebase {
-    /// The key after the merge.
-    state: Option<Object>,
-    /// The state at the fork.
-    base: Option<Object>,
-    /// What the loser did.
-    log: KeyLog,
-    /// Every write the loser contains.
-    seen: BTreeSet<Stamp>,
-}
-
-/// A key and where it came from.
+/// A key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Slot {
     /// The key now.
     pub object: Option<Object>,
-    /// The state before each write, by the write's stamp, oldest first.
-    history: VecDeque<(Stamp, Option<Object>)>,
-    /// Every write this value contains, also through merges.
-    seen: BTreeSet<Stamp>,
+    /// The state where the core's log of it starts, when that is another one.
+    start: Option<Option<Object>>,
 }
 
 impl Slot {
-    /// The state before the write of that stamp, or the next one if that changed nothing here.
-    fn before(&self, stamp: Stamp) -> Option<Object> {
-        match self.history.iter().find(|(of, _)| *of >= stamp) {
-            Some((_, before)) => before.clone(),
-            None => self.object.clone(),
-        }
-    }
-
-    /// The state where the writes begin that the other lacks; `None` if the two have no write in common.
-    fn beyond(&self, other: &Self) -> Option<Option<Object>> {
-        let first = self.seen.iter().find(|stamp| !other.seen.contains(*stamp));
-        let Some(first) = first else { return Some(self.object.clone()) };
-        (self.seen.range(..first).count() > 0).then(|| self.before(*first))
+    fn start(&self) -> &Option<Object> {
+        self.start.as_ref().unwrap_or(&self.object)
     }
 }
 
@@ -160,8 +130,8 @@ pub struct SimValues {
     slots: BTreeMap<Key, Slot>,
 }
 
-/// Takes an execution back: the state before, and the stamp of the execution.
-pub type SimUndo = (Stamp, Option<Object>);
+/// Takes an execution back: the state before.
+pub type SimUndo = Option<Object>;
 
 impl SimValues {
     /// An empty store.
@@ -179,14 +149,11 @@ impl SimValues {
         self.slots.iter().filter_map(|(key, slot)| Some((key, slot.object.as_ref()?)))
     }
 
-    fn remember(&mut self, key: &Key, stamp: Stamp) -> &mut Slot {
+    /// The slot of a key that is about to change.
+    fn changing(&mut self, key: &Key) -> &mut Slot {
         let slot = self.slots.entry(key.clone()).or_default();
-        if slot.history.back().is_none_or(|(last, _)| *last != stamp) {
-            slot.history.push_back((stamp, slot.object.clone()));
-            slot.seen.insert(stamp);
-            if slot.history.len() > HISTORY_MAX {
-                slot.history.pop_front();
-            }
+        if slot.start.is_none() {
+            slot.start = Some(slot.object.clone());
         }
         slot
     }
@@ -195,7 +162,7 @@ impl SimValues {
 impl Values for SimValues {
     type Undo = SimUndo;
 
-    fn execute(&mut self, command: &Blob, keys: &[Key], stamp: Stamp) -> Executed<SimUndo> {
+    fn execute(&mut self, command: &Blob, keys: &[Key], _: Stamp) -> Executed<SimUndo> {
         let Payload::Command(requests) = self.payloads.get(command) else {
             panic!("a command was expected");
         };
@@ -205,9 +172,9 @@ impl Values for SimValues {
             let (reply, effects) = run(operation, self.object(&keys[*index]));
             for effect in effects {
                 let before = self.object(&keys[*index]).cloned();
-                let slot = self.remember(&keys[*index], stamp);
+                let slot = self.changing(&keys[*index]);
                 effect.apply(&mut slot.object).expect("an effect fits the state it was made from");
-                executed.undo.push((*index, (stamp, before)));
+                executed.undo.push((*index, before));
                 executed.effects.push((*index, self.payloads.effect(effect)));
             }
             replies.push(reply);
@@ -231,34 +198,28 @@ impl Values for SimValues {
         self.payloads.put(Payload::Replies(replies))
     }
 
-    fn apply(&mut self, key: &Key, effect: &Blob, stamp: Stamp) {
+    fn apply(&mut self, key: &Key, effect: &Blob, _: Stamp) {
         let payload = self.payloads.get(effect);
-        let slot = self.remember(key, stamp);
+        let slot = self.changing(key);
         match payload {
             Payload::Effect(effect) => {
                 // A replica that is not equal to the owner is found by the digests; here it must not stop the run.
                 let _ = effect.apply(&mut slot.object);
             }
-            Payload::Rebase(rebase) => {
-                slot.object = rebase.state.clone();
-                slot.seen.extend(&rebase.seen);
-            }
+            Payload::Merged(state) => slot.object = (*state).clone(),
             other => panic!("an effect was expected: {other:?}"),
         }
     }
 
-    fn undo(&mut self, key: &Key, (stamp, before): SimUndo) {
-        let slot = self.slots.entry(key.clone()).or_default();
-        slot.object = before;
-        while slot.history.back().is_some_and(|(last, _)| *last >= stamp) {
-            slot.history.pop_back();
-        }
-        slot.seen.remove(&stamp);
+    fn undo(&mut self, key: &Key, before: SimUndo) {
+        self.slots.entry(key.clone()).or_default().object = before;
     }
 
     fn snapshot(&self, key: &Key) -> Option<Blob> {
         let slot = self.slots.get(key)?;
-        slot.object.as_ref()?;
+        if slot.object.is_none() && slot.start.is_none() {
+            return None;
+        }
         Some(self.payloads.put(Payload::Slot(Rc::new(slot.clone()))))
     }
 
@@ -289,55 +250,42 @@ impl Values for SimValues {
     }
 
     fn merge(&self, fork: &MergeInput<'_>) -> Vec<Blob> {
-        let current = self.object(fork.key).cloned();
-        let loser_slot = fork.loser_value.map(|blob| match self.payloads.get(blob) {
-            Payload::Slot(slot) => slot,
-            other => panic!("a snapshot was expected: {other:?}"),
-        });
-        let loser_value = loser_slot.as_ref().and_then(|slot| slot.object.clone());
-        let mut seen: BTreeSet<Stamp> = fork.loser.iter().map(|entry| entry.stamp).collect();
-        seen.extend(loser_slot.iter().flat_map(|slot| &slot.seen));
-        if fork.overflow {
-            if fork.loser_stamp <= fork.winner_stamp {
-                return Vec::new();
+        let untouched = Slot::default();
+        let slot = self.slots.get(fork.key).unwrap_or(&untouched);
+        let state = match fork.by {
+            MergeBy::Whole { value } => value.and_then(|blob| match self.payloads.get(blob) {
+                Payload::Slot(slot) => slot.object.clone(),
+                other => panic!("a snapshot was expected: {other:?}"),
+            }),
+            MergeBy::Logs { ours, our_version, theirs, their_version } => {
+                let entries = ours.iter().chain(theirs);
+                let mut graph = Graph::new(self, slot.start(), entries, &[our_version, their_version]);
+                let own = graph.take(our_version);
+                assert_eq!(
+                    own.forked.state(),
+                    slot.object.as_ref(),
+                    "the log of {:?} does not lead to its value",
+                    fork.key
+                );
+                let theirs = graph.take(their_version);
+                own.join(theirs).forked.state().cloned()
             }
-            let rebase = Rebase { base: None, log: KeyLog::default(), state: loser_value, seen };
-            return vec![self.payloads.put(Payload::Rebase(Rc::new(rebase)))];
+        };
+        vec![self.payloads.put(Payload::Merged(Rc::new(state)))]
+    }
+
+    fn settle(&mut self, key: &Key, settled: &[Entry], rest: &[Entry]) {
+        let Some(slot) = self.slots.get(key) else { return };
+        let start = match settled.last() {
+            Some(last) if !rest.is_empty() => {
+                let mut graph = Graph::new(self, slot.start(), settled.iter(), &[last.dot]);
+                Some(graph.take(last.dot).forked.state().cloned())
+            }
+            _ => None,
+        };
+        if let Some(slot) = self.slots.get_mut(key) {
+            slot.start = start;
         }
-        let operations = |entries: &[Entry]| -> BTreeSet<OpId> {
-            entries.iter().filter_map(|entry| Some(entry.origin.as_ref()?.id)).collect()
-        };
-        // An operation that was executed on both sides counts once: both logs call it by the same dot.
-        let both = &operations(fork.winner) & &operations(fork.loser);
-        let (base, mut winner, loser) = if fork.shared_base {
-            let base = self.state_before(fork.key, fork.winner.iter().map(|entry| entry.stamp).min());
-            let winner = self.replay(&base, fork.winner, &both);
-            let loser = self.replay(&base, fork.loser, &both);
-            (base, winner, loser)
-        } else if let Some(state) = self.meet(fork.key, loser_slot.as_deref()) {
-            let rebase = Rebase { state, base: None, log: KeyLog::default(), seen };
-            return vec![self.payloads.put(Payload::Rebase(Rc::new(rebase)))];
-        } else if fork.winner_from_birth && fork.loser_from_birth {
-            (None, self.replay(&None, fork.winner, &both), self.replay(&None, fork.loser, &both))
-        } else if fork.loser_from_birth {
-            // All that the loser ever did, on top of a value that knows nothing of it.
-            (current.clone(), Forked::new(current), self.replay(&None, fork.loser, &both))
-        } else if fork.winner_from_birth {
-            // The same the other way round.
-            let mut result = Forked::new(loser_value.clone());
-            result.merge(self.replay(&None, fork.winner, &both).log());
-            let loser = rebuild(loser_value.as_ref(), fork.loser_stamp, 1);
-            let (state, log) = (result.state().cloned(), loser.log().clone());
-            let rebase = Rebase { state, base: None, log, seen };
-            return vec![self.payloads.put(Payload::Rebase(Rc::new(rebase)))];
-        } else {
-            let winner = rebuild(current.as_ref(), fork.winner_stamp, 2);
-            let loser = rebuild(loser_value.as_ref(), fork.loser_stamp, 1);
-            (None, winner, loser)
-        };
-        winner.merge(loser.log());
-        let rebase = Rebase { state: winner.state().cloned(), base, log: loser.log().clone(), seen };
-        vec![self.payloads.put(Payload::Rebase(Rc::new(rebase)))]
     }
 
     fn digest(&self, key: &Key) -> u64 {
@@ -345,164 +293,127 @@ impl Values for SimValues {
     }
 }
 
-impl SimValues {
-    /// Two values of different births of which one contains the other up to its newest writes, because they had been
-    /// merged before: those writes on top of the one that contains more.
-    fn meet(&self, key: &Key, loser: Option<&Slot>) -> Option<Option<Object>> {
-        let (winner, loser) = (self.slots.get(key)?, loser?);
-        if let Some(before) = loser.beyond(winner) {
-            return Some(applied(winner.object.clone(), before.as_ref(), loser.object.as_ref()));
+/// The states of a key along the graph of its entries, each kept as long as something follows from it.
+struct Graph<'a> {
+    start: &'a Option<Object>,
+    states: BTreeMap<Version, Lineage>,
+    uses: BTreeMap<Version, usize>,
+}
+
+/// A state in the graph.
+#[derive(Clone)]
+struct Lineage {
+    forked: Forked,
+    /// It goes back to where the log starts, and not to another creation of the key.
+    related: bool,
+}
+
+impl Lineage {
+    fn join(self, other: Self) -> Self {
+        let (mut into, from) = if self.related || !other.related { (self, other) } else { (other, self) };
+        if into.related == from.related {
+            into.forked.merge(from.forked.log());
+        } else {
+            into.forked.merge(&from.forked.log().unrelated());
         }
-        let before = winner.beyond(loser)?;
-        Some(applied(loser.object.clone(), before.as_ref(), winner.object.as_ref()))
+        into
     }
+}
 
-    fn state_before(&self, key: &Key, stamp: Option<Stamp>) -> Option<Object> {
-        let slot = self.slots.get(key)?;
-        stamp.map_or_else(|| slot.object.clone(), |stamp| slot.before(stamp))
-    }
-
-    /// A side of a fork, from its entries.
-    fn replay(&self, base: &Option<Object>, entries: &[Entry], both: &BTreeSet<OpId>) -> Forked {
-        let mut side = Forked::new(base.clone());
+impl<'a> Graph<'a> {
+    /// Plays all entries; `wanted` are the versions that are going to be taken, once each.
+    fn new<'e>(
+        values: &SimValues,
+        start: &'a Option<Object>,
+        entries: impl Iterator<Item = &'e Entry> + Clone,
+        wanted: &[Version],
+    ) -> Self {
+        let mut graph = Self { start, states: BTreeMap::new(), uses: BTreeMap::new() };
+        let parents = entries.clone().flat_map(|entry| match entry.step {
+            Step::Merge(merged) => vec![entry.prior, merged],
+            Step::Write | Step::Start => vec![entry.prior],
+        });
+        for version in parents.chain(wanted.iter().copied()) {
+            *graph.uses.entry(version).or_default() += 1;
+        }
         for entry in entries {
-            for (index, effect) in entry.effects.iter().enumerate() {
-                let operation = entry.origin.as_ref().map(|origin| origin.id).filter(|id| both.contains(id));
-                let origin = origin(entry.dot, operation, entry.stamp, index);
-                match self.payloads.get(effect) {
-                    Payload::Effect(effect) => {
-                        let _ = side.apply(origin, &effect);
-                    }
-                    Payload::Rebase(rebase) if rebase.base == *base => {
-                        side.merge(&rebase.log);
-                    }
-                    Payload::Rebase(rebase) => {
-                        // A merge of a fork with another base: what it changed, as effects of its own.
-                        for (number, effect) in
-                            difference(side.state(), rebase.state.as_ref()).iter().enumerate()
-                        {
-                            let _ = side.apply(origin_of_part(origin, number), effect);
-                        }
-                    }
-                    other => panic!("an effect was expected: {other:?}"),
+            let mut state = graph.take(entry.prior);
+            match entry.step {
+                Step::Merge(merged) => state = state.join(graph.take(merged)),
+                Step::Write | Step::Start => values.replay(&mut state.forked, entry),
+            }
+            graph.states.insert(entry.dot, state);
+        }
+        graph
+    }
+
+    fn take(&mut self, version: Version) -> Lineage {
+        let uses = self.uses.entry(version).or_insert(1);
+        *uses = uses.saturating_sub(1);
+        let known =
+            if *uses == 0 { self.states.remove(&version) } else { self.states.get(&version).cloned() };
+        known.unwrap_or_else(|| {
+            let related = version.seq > 0 || self.start.is_none();
+            Lineage { forked: Forked::new(self.start.clone().filter(|_| related)), related }
+        })
+    }
+}
+
+impl SimValues {
+    fn replay(&self, state: &mut Forked, entry: &Entry) {
+        for (index, effect) in entry.effects.iter().enumerate() {
+            let origin = origin_of(entry, index);
+            match self.payloads.get(effect) {
+                Payload::Effect(effect) => {
+                    let _ = state.apply(origin, &effect);
                 }
+                Payload::Slot(slot) => {
+                    for (index, effect) in slot.start().iter().flat_map(creation).enumerate() {
+                        let _ = state.apply(origin_of(entry, index), &effect);
+                    }
+                }
+                other => panic!("an effect was expected: {other:?}"),
             }
         }
-        side
     }
 }
 
 /// Effects per entry are few; the dots of a log need one number each.
 const EFFECTS_PER_ENTRY: u64 = 1024;
 
-fn origin(dot: Version, operation: Option<OpId>, stamp: Stamp, index: usize) -> Origin {
-    let (side, number) = match operation {
-        Some(id) => (ForkSide { generation: 0, epoch: id.counter, hash: u64::from(id.node.0) }, 0),
+/// The name of an effect. That of an operation is the operation's, so that one which ran on two sides is one.
+fn origin_of(entry: &Entry, index: usize) -> Origin {
+    let dot = entry.dot;
+    let (side, number) = match &entry.origin {
+        Some(origin) => {
+            let hash = u64::from(origin.id.node.0);
+            (ForkSide { generation: 0, epoch: origin.id.counter, hash }, 0)
+        }
         None => {
             let (epoch, hash) = (dot.epoch.counter, u64::from(dot.epoch.proposer));
             (ForkSide { generation: dot.generation.0, epoch, hash }, dot.seq)
         }
     };
     let sequence = number * EFFECTS_PER_ENTRY + index as u64 + 1;
-    let stamp =
-        MergeStamp { physical_ms: stamp.wall_ms, logical: stamp.logical, node: u64::from(stamp.node.0) };
+    let Stamp { wall_ms, logical, node } = entry.stamp;
+    let stamp = MergeStamp { physical_ms: wall_ms, logical, node: u64::from(node.0) };
     Origin { dot: Dot { side, sequence }, stamp }
 }
 
-fn origin_of_part(origin: Origin, part: usize) -> Origin {
-    Origin { dot: Dot { sequence: origin.dot.sequence + part as u64 + 1, ..origin.dot }, ..origin }
-}
-
-/// A value whose history is not shared, as if it had been made by one writer during the fork.
-fn rebuild(object: Option<&Object>, stamp: Stamp, precedence: u64) -> Forked {
-    let mut side = Forked::new(None);
-    let stamp =
-        MergeStamp { physical_ms: stamp.wall_ms, logical: stamp.logical, node: u64::from(stamp.node.0) };
-    for (index, effect) in difference(None, object).iter().enumerate() {
-        let side_of = ForkSide { generation: precedence, ..ForkSide::default() };
-        let dot = Dot { side: side_of, sequence: index as u64 + 1 };
-        let _ = side.apply(Origin { dot, stamp }, effect);
-    }
-    side
-}
-
-/// Effects that lead from one state to another.
-fn difference(from: Option<&Object>, to: Option<&Object>) -> Vec<Effect> {
-    let Some(to) = to else { return from.map(|_| Effect::Delete).into_iter().collect() };
-    let mut effects = Vec::new();
-    let from = from.map(|object| &object.value).filter(|value| value.kind() == to.value.kind());
-    match (&to.value, from) {
-        (Value::Set(to), from) => {
-            let empty = BTreeSet::new();
-            let from = if let Some(Value::Set(from)) = from { from } else { &empty };
-            effects.extend(to.difference(from).cloned().map(Effect::SetAdd));
-            effects.extend(from.difference(to).cloned().map(Effect::SetRemove));
+/// Effects that make a value from nothing.
+fn creation(object: &Object) -> Vec<Effect> {
+    let mut effects: Vec<Effect> = match &object.value {
+        Value::String(text) => vec![Effect::Set(text.clone())],
+        Value::Set(members) => members.iter().cloned().map(Effect::SetAdd).collect(),
+        Value::List(elements) => {
+            elements.iter().map(|element| Effect::ListPush(End::Tail, element.clone())).collect()
         }
-        (Value::List(to), from) => {
-            let from: &[Bytes] = if let Some(Value::List(from)) = from { from } else { &[] };
-            for index in (0..from.len()).rev() {
-                if !to.contains(&from[index]) {
-                    effects.push(Effect::ListRemove(index));
-                }
-            }
-            let mut kept: Vec<&Bytes> = from.iter().filter(|element| to.contains(element)).collect();
-            for (index, element) in to.iter().enumerate() {
-                if kept.get(index) != Some(&element) {
-                    let end = index >= kept.len();
-                    kept.insert(index, element);
-                    effects.push(if end {
-                        Effect::ListPush(End::Tail, element.clone())
-                    } else {
-                        Effect::ListInsert(index, element.clone())
-                    });
-                }
-            }
-        }
-        (Value::String(to), Some(Value::String(from))) => match (number(to), number(from)) {
-            (Some(to), Some(from)) if to != from => effects.push(Effect::Add(to - from)),
-            _ if to != from => effects.push(Effect::Set(to.clone())),
-            _ => {}
-        },
-        (Value::String(to), _) => effects.push(Effect::Set(to.clone())),
-        (Value::Hash(to), _) => {
-            effects.extend(to.iter().map(|(field, value)| Effect::HashSet(field.clone(), value.clone())));
-        }
-        (Value::SortedSet(to), _) => {
-            effects.extend(
-                to.iter()
-                    .map(|(member, score)| Effect::SortedSetPut(member.clone(), Score::new(score.get()))),
-            );
-        }
-        (other, _) => unreachable!("the workloads make no {:?}", other.kind()),
-    }
-    if to.deadline_ms.is_some() {
-        effects.push(Effect::ExpireAt(to.deadline_ms));
+        other => unreachable!("the workloads make no {:?}", other.kind()),
+    };
+    if object.deadline_ms.is_some() {
+        effects.push(Effect::ExpireAt(object.deadline_ms));
     }
     effects
-}
-
-/// The change from one state to another, carried over to a third; a list's elements are found by what they are.
-fn applied(mut state: Option<Object>, before: Option<&Object>, after: Option<&Object>) -> Option<Object> {
-    let list = |object: Option<&Object>| match object.map(|object| &object.value) {
-        Some(Value::List(elements)) => Some(elements.clone()),
-        None => Some(Vec::new()),
-        _ => None,
-    };
-    if let (Some(own), Some(old), Some(new)) = (list(state.as_ref()), list(before), list(after)) {
-        if own.is_empty() && old.is_empty() && new.is_empty() {
-            return state;
-        }
-        let kept = own.iter().filter(|element| !old.contains(element) || new.contains(element));
-        let added = new.iter().filter(|element| !old.contains(element) && !own.contains(element));
-        let elements: Vec<Bytes> = kept.chain(added).cloned().collect();
-        let deadline_ms = state.as_ref().and_then(|object| object.deadline_ms);
-        return (!elements.is_empty()).then_some(Object { value: Value::List(elements), deadline_ms });
-    }
-    for effect in difference(before, after) {
-        // What no longer fits has nothing left to act on.
-        let _ = effect.apply(&mut state);
-    }
-    state
 }
 
 fn number(text: &[u8]) -> Option<i64> {
@@ -644,6 +555,7 @@ mod tests {
         key: Key,
         entries: Vec<Entry>,
         epoch: ViewId,
+        version: Version,
         written: Stamp,
     }
 
@@ -654,14 +566,16 @@ mod tests {
                 key: Key::new(b"key"),
                 entries: Vec::new(),
                 epoch: ViewId { counter: epoch, proposer: 0 },
+                version: Version::default(),
                 written: Stamp::default(),
             }
         }
 
-        fn entry(&mut self, effects: Vec<Blob>, rebase: bool) {
-            let seq = self.entries.len() as u64 + 1;
-            let dot = Version { generation: Generation(1), epoch: self.epoch, seq };
-            self.entries.push(Entry { dot, stamp: self.written, effects, origin: None, rebase });
+        fn entry(&mut self, effects: Vec<Blob>, step: Step) {
+            let prior = self.version;
+            self.version = Version { generation: Generation(1), epoch: self.epoch, seq: prior.seq + 1 };
+            let (dot, stamp) = (self.version, self.written);
+            self.entries.push(Entry { dot, prior, stamp, effects, origin: None, step });
         }
 
         fn tick(&mut self) -> Stamp {
@@ -675,30 +589,32 @@ mod tests {
             let payloads = self.values.payloads.clone();
             let command = payloads.put(Payload::Command(vec![(0, operation)]));
             let executed = self.values.execute(&command, std::slice::from_ref(&self.key), stamp);
-            self.entry(executed.effects.into_iter().map(|(_, effect)| effect).collect(), false);
+            self.entry(executed.effects.into_iter().map(|(_, effect)| effect).collect(), Step::Write);
             payloads.replies(&executed.reply).remove(0)
         }
 
-        fn merge(&mut self, loser: &Replica, shared_base: bool) {
-            let value = loser.values.snapshot(&self.key);
-            let effects = self.values.merge(&MergeInput {
-                key: &self.key,
-                winner: &self.entries,
-                loser: &loser.entries,
-                known: &vec![false; loser.entries.len()],
-                winner_from_birth: false,
-                loser_from_birth: false,
-                loser_value: value.as_ref().filter(|_| !shared_base),
-                shared_base,
-                overflow: false,
-                winner_stamp: self.written,
-                loser_stamp: loser.written,
-            });
+        fn merge(&mut self, other: &Replica) {
+            let known = |entry: &&Entry| self.entries.iter().all(|own| own.dot != entry.dot);
+            let theirs: Vec<Entry> = other.entries.iter().filter(known).cloned().collect();
+            let by = MergeBy::Logs {
+                ours: &self.entries,
+                our_version: self.version,
+                theirs: &theirs,
+                their_version: other.version,
+            };
+            let effects = self.values.merge(&MergeInput { key: &self.key, by });
             let stamp = self.tick();
             for effect in &effects {
                 self.values.apply(&self.key.clone(), effect, stamp);
             }
-            self.entry(effects, true);
+            self.entries.extend(theirs);
+            self.entry(effects, Step::Merge(other.version));
+        }
+
+        /// Everyone has the first `count` entries.
+        fn settle(&mut self, count: usize) {
+            let settled: Vec<Entry> = self.entries.drain(..count).collect();
+            self.values.settle(&self.key.clone(), &settled, &self.entries);
         }
 
         fn counter(&mut self) -> Reply {
@@ -734,21 +650,28 @@ mod tests {
         b.run(add(10));
         c.run(add(100));
         // b reaches both others, and both carry it into the last merge.
-        a.merge(&b, true);
-        c.merge(&b, true);
+        a.merge(&b);
+        c.merge(&b);
         a.run(add(1000));
-        c.merge(&a, true);
+        c.merge(&a);
         assert_eq!(c.counter(), Reply::Counter(CounterOutput(1111)));
     }
 
     #[test]
-    fn values_without_a_shared_base_are_united() {
+    fn another_creation_of_the_key_adds_to_a_settled_start() {
         let payloads = Payloads::default();
-        let (mut a, mut b) = (Replica::new(&payloads, 1), Replica::new(&payloads, 2));
-        a.run(Operation::Set(SetInput::Add(1)));
-        b.run(Operation::Set(SetInput::Add(2)));
-        a.merge(&b, false);
-        let members = a.run(Operation::Set(SetInput::Members));
-        assert_eq!(members, Reply::Set(SetOutput::Members(BTreeSet::from([1, 2]))));
+        let (mut a, mut b, mut c) =
+            (Replica::new(&payloads, 1), Replica::new(&payloads, 2), Replica::new(&payloads, 3));
+        a.run(add(1));
+        a.run(add(10));
+        b.run(add(100));
+        c.merge(&b);
+        a.settle(1);
+        a.merge(&b);
+        a.run(add(1000));
+        a.settle(1);
+        // c has nothing that a lacks, whatever was settled in between.
+        a.merge(&c);
+        assert_eq!(a.counter(), Reply::Counter(CounterOutput(1111)));
     }
 }

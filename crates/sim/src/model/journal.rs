@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use swytch_cluster::{Blob, Executed, Key, MergeInput, Stamp, Values};
+use swytch_cluster::{Blob, Executed, Key, MergeBy, MergeInput, Stamp, Step, Values};
 
 /// First byte of a merge's effect.
 const MERGED: u8 = 0xff;
@@ -82,16 +82,13 @@ impl Values for Journal {
     }
 
     fn merge(&self, fork: &MergeInput<'_>) -> Vec<Blob> {
-        let mut tags: Vec<u8> = fork
-            .loser
-            .iter()
-            .zip(fork.known)
-            .filter(|(_, known)| !**known)
-            .flat_map(|(entry, _)| entry.effects.iter().flat_map(|effect| effect.bytes()).copied())
-            .collect();
-        if !fork.shared_base || fork.overflow {
-            tags = fork.loser_value.map_or(&[][..], Blob::bytes).to_vec();
-        }
+        let tags: Vec<u8> = match fork.by {
+            MergeBy::Logs { theirs, .. } => {
+                let written = theirs.iter().filter(|entry| !matches!(entry.step, Step::Merge(_)));
+                written.flat_map(|entry| entry.effects.iter().flat_map(Blob::bytes)).copied().collect()
+            }
+            MergeBy::Whole { value } => value.map_or(&[][..], Blob::bytes).to_vec(),
+        };
         let mine = self.tags(fork.key);
         let mut effect = vec![MERGED];
         effect.extend(tags.into_iter().filter(|tag| *tag != MERGED && !mine.contains(tag)));
