@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 
 use swytch_cluster::{
-    Action, Config, Envelope, Evicted, Incarnation, Input, Key, Message, Mutant, Node, NodeId, NodeSet, Time,
-    ViewId,
+    Action, Config, Envelope, Evicted, FlightId, Incarnation, Input, Key, Message, Mutant, Node, NodeId,
+    NodeSet, Rule, Time, ViewId,
 };
 
 use super::clients::{Client, Record};
@@ -100,10 +100,15 @@ pub struct World {
     pub(super) workload: Rng,
     pub(super) healing: bool,
     pub(super) closing: bool,
-    pub(super) finishing: bool,
+    /// The last reads come next, when all is healed.
+    finishing: bool,
+    /// The last reads are under way.
+    reading: bool,
     pub(super) tickets: BTreeMap<u64, usize>,
     /// Keys created while a host that holds them was out of reach: key index and that host's life.
     doubts: Vec<(usize, NodeId, Incarnation)>,
+    /// Creations seen so far, by key index.
+    births: BTreeSet<(usize, FlightId)>,
     mutant: Option<Mutant>,
     queue: BTreeMap<(u64, u64), Event>,
     next_event: u64,
@@ -157,8 +162,10 @@ impl World {
             healing: false,
             closing: false,
             finishing: false,
+            reading: false,
             tickets: BTreeMap::new(),
             doubts: Vec::new(),
+            births: BTreeSet::new(),
             mutant,
             queue: BTreeMap::new(),
             next_event: 0,
@@ -304,10 +311,7 @@ impl World {
             Event::Observe => self.observe(),
             Event::Heal => Nemesis::heal(self),
             Event::Close => self.closing = true,
-            Event::Final => {
-                self.finishing = true;
-                self.start_last_reads();
-            }
+            Event::Final => self.finishing = true,
             Event::End => self.ended = true,
         }
     }
@@ -376,27 +380,18 @@ impl World {
         }
         *self.coverage.messages.entry(coverage::name(&envelope.message)).or_default() += 1;
         self.note((envelope.from, envelope.to, coverage::name(&envelope.message)));
-        let created = match &envelope.message {
-            Message::Create { key, .. } => Some(key.clone()),
-            _ => None,
-        };
-        let before = created.as_ref().and_then(|key| self.birth(to, key));
+        let proposal = matches!(envelope.message, Message::Propose { .. } | Message::Promise { .. });
         let line = self.watch.map(|_| {
             format!("{:?} -> {:?} in {:?}: {:?}", envelope.from, envelope.to, envelope.view, envelope.message)
         });
         self.input(to, Input::Message(envelope));
         if let Some(line) = line {
-            self.tell_of(to, || line);
+            if proposal {
+                self.tell(|| line);
+            } else {
+                self.tell_of(to, || line);
+            }
         }
-        if let Some(key) = created
-            && self.birth(to, &key) != before
-        {
-            self.observe_creation(to, &key);
-        }
-    }
-
-    fn birth(&self, host: usize, key: &Key) -> Option<swytch_cluster::FlightId> {
-        Some(self.hosts[host].node.as_ref()?.copy_of(key)?.meta.birth)
     }
 
     /// Hands an input to a node and does what it asks for.
@@ -404,7 +399,11 @@ impl World {
         let time = self.time_of(host);
         let Some(node) = &mut self.hosts[host].node else { return };
         let mut actions = Vec::new();
+        let creations = created(node);
         node.handle(time, input, &mut actions);
+        if created(node) > creations {
+            self.observe_creations(host);
+        }
         for action in actions {
             match action {
                 Action::Send(envelope) => {
@@ -479,7 +478,14 @@ impl World {
                 let version = other.copy_of(&planned.key).map(|theirs| theirs.meta.version);
                 version == Some(copy.meta.version) && other.values().object(&planned.key) == Some(object)
             });
-            if !heir {
+            // A decided batch goes with the last host that holds it; those that joined meanwhile never heard of it.
+            let decides = copy.prepared.and_then(|(flight, dot)| Some((flight, dot?)));
+            let decided = decides.is_none_or(|(flight, dot)| {
+                others.iter().filter_map(|other| other.copy_of(&planned.key)).any(|theirs| {
+                    theirs.meta.covers_dot(dot) || theirs.prepared.is_some_and(|(other, _)| other == flight)
+                })
+            });
+            if !heir || !decided {
                 self.tainted.insert(index);
             }
             if !same {
@@ -538,7 +544,22 @@ impl World {
         let Some(node) = &self.hosts[host].node else { return };
         match node.keys().first().cloned() {
             Some(key) => self.input(host, Input::Evict(key)),
+            // What it did while it was out of the base would go with it.
+            None if node.unfinished().1 > 0 => {}
             None => self.leave(host),
+        }
+    }
+
+    /// Keys were created.
+    fn observe_creations(&mut self, host: usize) {
+        for index in 0..self.profile.keys.len() {
+            let key = self.profile.keys[index].key.clone();
+            let birth = self.hosts[host].node.as_ref().and_then(|node| Some(node.copy_of(&key)?.meta.birth));
+            if let Some(birth) = birth.filter(|birth| usize::from(birth.node.0) == host)
+                && self.births.insert((index, birth))
+            {
+                self.observe_creation(host, &key);
+            }
         }
     }
 
@@ -550,6 +571,11 @@ impl World {
         let base = node.accepted_base().clone();
         let mut found = Vec::new();
         for other in self.hosts.iter().filter_map(|other| other.node.as_ref()) {
+            if other.has_fork(key) {
+                // Held by nodes that were expired and are back.
+                self.tainted.insert(index);
+                self.lenient.insert(index);
+            }
             if other.config().id == node.config().id || other.values().object(key).is_none() {
                 continue;
             }
@@ -596,7 +622,7 @@ impl World {
     fn observe(&mut self) {
         for index in 0..self.profile.keys.len() {
             let key = self.profile.keys[index].key.clone();
-            let mut owners: BTreeMap<(ViewId, swytch_cluster::FlightId), usize> = BTreeMap::new();
+            let mut owners: BTreeMap<(ViewId, FlightId), usize> = BTreeMap::new();
             let mut found = Vec::new();
             for (host, state) in self.hosts.iter().enumerate() {
                 let Some(node) = &state.node else { continue };
@@ -631,14 +657,34 @@ impl World {
                 self.continue_leaving(host);
             }
         }
-        if self.finishing && self.is_finished() {
+        if self.finishing && !self.reading && self.is_healed() {
+            self.reading = true;
+            self.start_last_reads();
+        }
+        if self.reading && self.is_finished() {
             self.ended = true;
         }
         self.after(OBSERVE_MS * 1_000, Event::Observe);
+    }
+
+    /// All hosts are in one view, and nobody has forks to bring back.
+    fn is_healed(&self) -> bool {
+        let mut nodes = self.hosts.iter().filter(|host| !host.left).map(|host| host.node.as_ref());
+        let view = nodes.clone().flatten().next().map(|node| node.view().id);
+        nodes.all(|node| {
+            node.is_some_and(|node| {
+                node.is_serving() && Some(node.view().id) == view && node.unfinished().1 == 0
+            })
+        })
     }
 
     /// All last reads are in and all copies agree.
     fn is_finished(&self) -> bool {
         self.last_reads.len() == self.profile.keys.len() && super::judge::diverging(self).is_none()
     }
+}
+
+/// How many keys the node has created.
+fn created(node: &Node<SimValues>) -> u64 {
+    node.tally().of(Rule::Created) + node.tally().of(Rule::CreatedInDoubt)
 }
