@@ -1,10 +1,12 @@
 //! Configuration of a node: its name, its timers, its bounds.
 
+use std::hash::{Hash, Hasher};
+
 use crate::ids::{Incarnation, NodeId};
 use crate::mutant::Mutant;
 
 /// How one node is set up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
     /// This node.
     pub id: NodeId,
@@ -18,6 +20,13 @@ pub struct Config {
     pub limits: Limits,
     /// The rule to leave out; has no effect without the feature `mutants`.
     pub mutant: Option<Mutant>,
+}
+
+/// By name and life: the settings of a node never change while it lives.
+impl Hash for Config {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.id, self.incarnation).hash(state);
+    }
 }
 
 impl Config {

@@ -5,6 +5,7 @@
 //! idempotent and whoever needs an answer repeats the question.
 
 use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 
 use crate::copy::{CopyState, Done, Log, Meta};
 use crate::ids::{Blob, FlightId, Generation, Incarnation, NodeId, NodeSet, OpId, Version, ViewId};
@@ -39,7 +40,7 @@ pub struct BaseTag {
 }
 
 /// The nodes whose absence matters: nobody else can hold a current copy.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Base {
     /// Which base.
     pub tag: BaseTag,
@@ -49,6 +50,13 @@ pub struct Base {
     pub members: BTreeMap<NodeId, Incarnation>,
     /// The generation that took each member in; differs when a member was dropped and came back.
     pub since: BTreeMap<NodeId, Generation>,
+}
+
+/// By name: a base is made once, by one proposal, and its tag tells which.
+impl Hash for Base {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.tag, self.members.len()).hash(state);
+    }
 }
 
 impl Base {

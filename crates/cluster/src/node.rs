@@ -87,9 +87,9 @@ pub(crate) struct Drop {
 
 /// What an observer may see of a copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CopyInfo {
+pub struct CopyInfo<'a> {
     /// Versions and subscribers.
-    pub meta: crate::copy::Meta,
+    pub meta: &'a crate::copy::Meta,
     /// Whether this node orders the key's writes in the installed view.
     pub owns: bool,
     /// The owner, once the key is regrouped in the installed view.
@@ -188,6 +188,12 @@ impl<V: Values> Node<V> {
         &self.config
     }
 
+    /// Whether this node orders the key's writes in the installed view: `copy_of(key).owns` without the rest.
+    pub fn owns(&self, key: &Key) -> bool {
+        let copy = self.copies.get(key);
+        copy.and_then(|copy| copy.owning(self.membership.view.id)).is_some_and(|owning| !owning.hands_over())
+    }
+
     /// The installed view.
     pub fn view(&self) -> &View {
         &self.membership.view
@@ -219,12 +225,12 @@ impl<V: Values> Node<V> {
     }
 
     /// What is known of a copy.
-    pub fn copy_of(&self, key: &Key) -> Option<CopyInfo> {
+    pub fn copy_of(&self, key: &Key) -> Option<CopyInfo<'_>> {
         let copy = self.copies.get(key)?;
         let view = self.membership.view.id;
         Some(CopyInfo {
-            meta: copy.meta.clone(),
-            owns: copy.owning(view).is_some_and(|owning| !owning.hands_over()),
+            meta: &copy.meta,
+            owns: self.owns(key),
             owner: copy.owner(view, self.config.id),
             pending: self.is_pending(copy),
             prepared: copy.prepared.map(|flight| {

@@ -82,9 +82,8 @@ impl<T: Eq> Eq for Table<T> {}
 
 impl<T: Hash> Hash for Table<T> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        for key in self.keys() {
-            key.hash(state);
-            self.0[&key].hash(state);
-        }
+        let mut entries: Vec<(&Key, &T)> = self.0.iter().collect();
+        entries.sort_unstable_by_key(|(key, _)| *key);
+        entries.hash(state);
     }
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use swytch_cluster::Mutant;
-use swytch_sim::model::{Report, exhaustive_scopes, hunt, replay, search, walk, walk_scopes};
+use swytch_sim::model::{Order, Report, exhaustive_scopes, hunt, replay, search, walk, walk_scopes};
 
 fn number(text: &str) -> Option<u64> {
     text.strip_prefix("0x").map_or_else(|| text.parse().ok(), |hex| u64::from_str_radix(hex, 16).ok())
@@ -27,7 +27,10 @@ fn main() -> ExitCode {
         ["search", states] => {
             for scope in exhaustive_scopes() {
                 let started = Instant::now();
-                good &= show(&search(&scope, number(states).unwrap_or(100_000) as usize), started);
+                good &= show(
+                    &search(&scope, Order::Breadth, number(states).unwrap_or(100_000) as usize),
+                    started,
+                );
             }
         }
         ["walk", seed, states] => {

@@ -2,14 +2,20 @@
 
 use swytch_cluster::{Class, Config, Incarnation, Key, Limits, Mutant, NodeId, NodeSet, Timers};
 
+/// The most nodes of a scope.
+pub(super) const NODES_MAX: usize = 5;
+
+/// The most keys of a scope.
+pub(super) const KEYS_MAX: usize = 2;
+
 /// What a run explores.
 #[derive(Clone, Debug)]
 pub struct Scope {
     /// Printed with the results.
     pub name: &'static str,
-    /// Nodes, at most five.
+    /// Nodes, at most [`NODES_MAX`].
     pub nodes: u8,
-    /// Keys that clients use.
+    /// Keys that clients use, at most [`KEYS_MAX`].
     pub keys: Vec<Key>,
     /// Keys held by these nodes at the start.
     pub shared: Vec<(Key, NodeSet)>,

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use swytch_cluster::{Class, ClientError, Key, Node, NodeId, NodeSet};
 
+use super::config::Scope;
 use super::journal::Journal;
-use super::state::{Outcome, State};
+use super::state::{KeyMask, Outcome, Slot, State, indexes};
 
 /// A broken promise: which, and what shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,105 +21,102 @@ fn broken<T>(promise: &'static str, evidence: String) -> Result<T, Violation> {
     Err(Violation { promise, evidence })
 }
 
-/// Checks a state.
+/// Checks a state in which only the `touched` nodes have acted since the last check.
 ///
 /// # Errors
 /// The first broken promise.
-pub(super) fn check(state: &State, keys: &[Key]) -> Result<(), Violation> {
+pub(super) fn check(state: &State, scope: &Scope, touched: NodeSet) -> Result<(), Violation> {
     if let Some(evidence) = &state.violation {
-        return Err(evidence.clone());
+        return Err((**evidence).clone());
     }
-    for key in keys {
-        one_token(state, key)?;
-        replicas_equal(state, key)?;
+    for (index, key) in scope.keys.iter().enumerate() {
+        for at in touched.iter() {
+            let Some(node) = state.node(at) else { continue };
+            one_token(state, key, at, node)?;
+            replicas_equal(state, key, at, node)?;
+            once_each(key, index, at, state)?;
+        }
     }
-    once_each(state, keys)?;
     for (tag, outcome) in state.outcomes.iter().enumerate() {
         match &outcome.answer {
             Some(Err(error)) if error.is_clean() => never_applied(state, tag, outcome, *error)?,
-            Some(Ok(_)) => not_lost(state, tag, outcome)?,
+            Some(Ok(_)) => not_lost(state, scope, tag, outcome)?,
             _ => {}
         }
     }
     decided_once(state)
 }
 
-fn one_token(state: &State, key: &Key) -> Result<(), Violation> {
-    let mut owners = BTreeMap::new();
-    for (id, node) in state.running() {
-        if node.copy_of(key).is_some_and(|copy| copy.owns) {
-            if let Some(other) = owners.insert(node.view().id, id) {
-                return broken("one token per key and view", format!("{key:?} at {other:?} and {id:?}"));
-            }
-        }
+fn one_token(state: &State, key: &Key, at: NodeId, node: &Node<Journal>) -> Result<(), Violation> {
+    if !node.owns(key) {
+        return Ok(());
     }
-    Ok(())
+    let view = node.view().id;
+    let other = state.running().find(|(id, other)| *id != at && other.view().id == view && other.owns(key));
+    match other {
+        Some((other, _)) => broken("one token per key and view", format!("{key:?} at {other:?} and {at:?}")),
+        None => Ok(()),
+    }
 }
 
-fn replicas_equal(state: &State, key: &Key) -> Result<(), Violation> {
-    let mut known = BTreeMap::new();
-    for (id, node) in state.running() {
-        let Some(copy) = node.copy_of(key) else { continue };
-        let tentative = copy.owns && copy.pending;
-        if tentative {
-            continue;
-        }
-        let tags = node.values().tags(key);
-        let (other, theirs) = *known.entry((copy.meta.birth, copy.meta.version)).or_insert((id, tags));
-        if theirs != tags {
-            let evidence =
-                format!("{key:?} at {:?}: {other:?} {theirs:?}, {id:?} {tags:?}", copy.meta.version);
+fn replicas_equal(state: &State, key: &Key, at: NodeId, node: &Node<Journal>) -> Result<(), Violation> {
+    let Some(copy) = node.copy_of(key).filter(|copy| !(copy.owns && copy.pending)) else { return Ok(()) };
+    for (id, other) in state.running().filter(|(id, _)| *id != at) {
+        let Some(theirs) = other.copy_of(key).filter(|copy| !(copy.owns && copy.pending)) else { continue };
+        let same = (theirs.meta.birth, theirs.meta.version) == (copy.meta.birth, copy.meta.version);
+        if same && node.values().tags(key) != other.values().tags(key) {
+            let (ours, theirs) = (node.values().tags(key), other.values().tags(key));
+            let evidence = format!("{key:?} at {:?}: {at:?} {ours:?}, {id:?} {theirs:?}", copy.meta.version);
             return broken("replicas are equal at equal versions", evidence);
         }
     }
     Ok(())
 }
 
-fn once_each(state: &State, keys: &[Key]) -> Result<(), Violation> {
-    for (id, node) in state.running() {
-        for key in keys {
-            let tags = node.values().tags(key);
-            let mut sorted = tags.to_vec();
-            sorted.sort_unstable();
-            sorted.dedup();
-            if sorted.len() != tags.len() {
-                return broken("an operation is applied once", format!("{key:?} at {id:?}: {tags:?}"));
-            }
-        }
+fn once_each(key: &Key, index: usize, at: NodeId, state: &State) -> Result<(), Violation> {
+    let Some(slot) = &state.nodes[usize::from(at.0)] else { return Ok(()) };
+    let tags = slot.node.values().tags(key);
+    if slot.tags[index].count_ones() as usize == tags.len() {
+        return Ok(());
     }
-    Ok(())
+    broken("an operation is applied once", format!("{key:?} at {at:?}: {tags:?}"))
+}
+
+/// Whether the node's value of one of the keys contains the operation.
+fn contains(slot: &Slot, keys: KeyMask, tag: usize) -> bool {
+    indexes(keys).any(|index| slot.tags[index] >> tag & 1 == 1)
 }
 
 fn never_applied(state: &State, tag: usize, outcome: &Outcome, error: ClientError) -> Result<(), Violation> {
-    for (id, node) in state.running() {
-        if outcome.keys.iter().any(|key| node.values().tags(key).contains(&(tag as u8))) {
-            return broken(
-                "a clean error means never applied",
-                format!("#{tag} {error:?} but held by {id:?}"),
-            );
+    match state.slots().find(|(_, slot)| contains(slot, outcome.keys, tag)) {
+        Some((id, _)) => {
+            broken("a clean error means never applied", format!("#{tag} {error:?} but held by {id:?}"))
         }
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Operations that a crash, a flush or an ordered deletion may have taken away.
 fn excused(state: &State, tag: usize, outcome: &Outcome) -> bool {
-    tag < state.flushes_from || outcome.keys.iter().any(|key| state.deleted.contains(key))
+    tag < state.flushes_from || outcome.keys & state.deleted != 0
 }
 
-fn not_lost(state: &State, tag: usize, outcome: &Outcome) -> Result<(), Violation> {
+fn not_lost(state: &State, scope: &Scope, tag: usize, outcome: &Outcome) -> Result<(), Violation> {
     if !matches!(outcome.class, Class::W | Class::X) || excused(state, tag, outcome) {
+        return Ok(());
+    }
+    let Some(first) = indexes(outcome.keys).next() else { return Ok(()) };
+    if state.slots().any(|(_, slot)| slot.tags[first] >> tag & 1 == 1) {
         return Ok(());
     }
     let mut holder_lives = false;
     for (id, node) in state.running() {
-        holder_lives |= outcome.held.get(&(0, id)) == Some(&node.incarnation());
-        let has = outcome.keys.first().is_some_and(|key| node.values().tags(key).contains(&(tag as u8)));
+        holder_lives |= outcome.held[first][usize::from(id.0)] == node.incarnation();
         let (_, forks, records) = node.unfinished();
         // A batch settled as committed stays prepared until its key is next regrouped.
-        let prepared =
-            outcome.keys.iter().any(|key| node.copy_of(key).is_some_and(|copy| copy.prepared.is_some()));
-        if has || prepared || forks > 0 || records > 0 {
+        let prepared = indexes(outcome.keys)
+            .any(|index| node.copy_of(&scope.keys[index]).is_some_and(|copy| copy.prepared.is_some()));
+        if prepared || forks > 0 || records > 0 {
             return Ok(());
         }
     }
@@ -136,21 +134,19 @@ fn decided_once(state: &State) -> Result<(), Violation> {
     if state.lineage_may_change {
         return Ok(());
     }
-    let committed: Vec<(usize, &Outcome, &Vec<u8>)> = state
-        .outcomes
-        .iter()
-        .enumerate()
-        .filter(|(tag, outcome)| outcome.class == Class::X && !excused(state, *tag, outcome))
-        .filter_map(|(tag, outcome)| match &outcome.answer {
-            Some(Ok(before)) => Some((tag, outcome, before)),
-            _ => None,
-        })
-        .collect();
-    for (index, (tag, one, before)) in committed.iter().enumerate() {
-        for (other_tag, other, other_before) in &committed[..index] {
-            let shares = one.keys.iter().any(|key| other.keys.contains(key));
-            let ordered = before.contains(&(*other_tag as u8)) || other_before.contains(&(*tag as u8));
-            if shares && !ordered {
+    let committed = || {
+        let outcomes = state.outcomes.iter().enumerate();
+        outcomes
+            .filter(|(tag, outcome)| outcome.class == Class::X && !excused(state, *tag, outcome))
+            .filter_map(|(tag, outcome)| match &outcome.answer {
+                Some(Ok(before)) => Some((tag, outcome, before)),
+                _ => None,
+            })
+    };
+    for (tag, one, before) in committed() {
+        for (other_tag, other, other_before) in committed().take_while(|(other_tag, ..)| *other_tag < tag) {
+            let ordered = before.contains(&(other_tag as u8)) || other_before.contains(&(tag as u8));
+            if one.keys & other.keys != 0 && !ordered {
                 return broken("one X commit per lineage and version", format!("#{other_tag} and #{tag}"));
             }
         }
@@ -159,20 +155,22 @@ fn decided_once(state: &State) -> Result<(), Violation> {
 }
 
 /// Checks what an answer claims at the moment it is given: called after the node has acted.
-pub(super) fn check_answer(state: &State, at: NodeId, tag: usize) -> Result<(), Violation> {
+pub(super) fn check_answer(state: &State, scope: &Scope, at: NodeId, tag: usize) -> Result<(), Violation> {
     let Some(outcome) = state.outcomes.get(tag) else { return Ok(()) };
     let Some(node) = state.node(at) else { return Ok(()) };
     if !matches!(outcome.class, Class::W | Class::X) {
         return Ok(());
     }
-    for key in &outcome.keys {
+    let keys = || indexes(outcome.keys).map(|index| &scope.keys[index]);
+    for key in keys() {
         for (id, other) in state.running() {
             if other.view().id != node.view().id {
                 continue;
             }
             let Some(copy) = other.copy_of(key) else { continue };
             let has = other.values().tags(key).contains(&(tag as u8)) || copy.prepared.is_some();
-            if copy.owner.is_some() && !has && tag >= state.flushes_from {
+            // Nobody reads a pending copy; a regroup brings the settled batch in before anybody does.
+            if copy.owner.is_some() && !copy.pending && !has && tag >= state.flushes_from {
                 return broken(
                     "OK means that every subscriber held it",
                     format!("#{tag} {key:?} not at {id:?}"),
@@ -180,7 +178,7 @@ pub(super) fn check_answer(state: &State, at: NodeId, tag: usize) -> Result<(), 
             }
         }
     }
-    let owns_all = outcome.keys.iter().all(|key| node.copy_of(key).is_some_and(|copy| copy.owns));
+    let owns_all = keys().all(|key| node.owns(key));
     if outcome.class == Class::X && owns_all {
         let superseded = state.running().find(|(_, other)| {
             let base = &other.view().base;
@@ -198,9 +196,9 @@ pub(super) fn check_answer(state: &State, at: NodeId, tag: usize) -> Result<(), 
 ///
 /// # Errors
 /// The first broken promise.
-pub(super) fn check_rest(state: &State, keys: &[Key], nodes: u8) -> Result<(), Violation> {
-    check(state, keys)?;
-    let all: NodeSet = (0..nodes).map(NodeId).collect();
+pub(super) fn check_rest(state: &State, scope: &Scope) -> Result<(), Violation> {
+    let all: NodeSet = (0..scope.nodes).map(NodeId).collect();
+    check(state, scope, all)?;
     for (id, node) in state.running() {
         if node.view().members != all || !node.is_serving() {
             let view = node.view();
@@ -215,7 +213,7 @@ pub(super) fn check_rest(state: &State, keys: &[Key], nodes: u8) -> Result<(), V
             return broken("nothing stays unfinished", evidence);
         }
     }
-    for key in keys {
+    for key in &scope.keys {
         let mut first: Option<(NodeId, &[u8])> = None;
         for (id, node) in state.running() {
             if node.copy_of(key).is_none_or(|copy| copy.owner.is_none()) {
@@ -238,23 +236,26 @@ pub(super) fn check_rest(state: &State, keys: &[Key], nodes: u8) -> Result<(), V
             return broken("every operation is answered", format!("#{tag}"));
         }
     }
-    everything_acknowledged_is_there(state)
+    everything_acknowledged_is_there(state, scope)
 }
 
-fn everything_acknowledged_is_there(state: &State) -> Result<(), Violation> {
+fn everything_acknowledged_is_there(state: &State, scope: &Scope) -> Result<(), Violation> {
     for (tag, outcome) in state.outcomes.iter().enumerate() {
         let good = matches!(outcome.answer, Some(Ok(_))) && matches!(outcome.class, Class::W | Class::X);
         if !good || excused(state, tag, outcome) {
             continue;
         }
-        for (index, key) in outcome.keys.iter().enumerate() {
-            let held = |id, node: &Node<Journal>| outcome.held.get(&(index, id)) == Some(&node.incarnation());
+        for index in indexes(outcome.keys) {
+            let held = |id: NodeId, node: &Node<Journal>| {
+                outcome.held[index][usize::from(id.0)] == node.incarnation()
+            };
             if !state.running().any(|(id, node)| held(id, node)) {
                 continue;
             }
-            for (id, node) in state.running() {
-                let grouped = node.copy_of(key).is_some_and(|copy| copy.owner.is_some());
-                if grouped && !node.values().tags(key).contains(&(tag as u8)) {
+            let key = &scope.keys[index];
+            for (id, slot) in state.slots() {
+                let grouped = slot.node.copy_of(key).is_some_and(|copy| copy.owner.is_some());
+                if grouped && slot.tags[index] >> tag & 1 == 0 {
                     return broken(
                         "healing keeps what was acknowledged",
                         format!("#{tag} is not in {key:?} at {id:?}"),

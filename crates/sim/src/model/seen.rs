@@ -89,8 +89,9 @@ impl Hasher for Fingerprint {
     }
 
     fn write_u64(&mut self, value: u64) {
-        let mixed = (self.0 ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        self.0 = mixed ^ (mixed >> 29);
+        // Folded multiplication, as in wyhash (Wang Yi): both halves of the product depend on every input bit.
+        let product = u128::from(self.0 ^ value ^ 0xa076_1d64_78bd_642f) * 0xe703_7ed1_a0b4_28db_u128;
+        self.0 = (product as u64) ^ (product >> 64) as u64;
     }
 
     fn write_usize(&mut self, value: usize) {

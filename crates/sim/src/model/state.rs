@@ -2,8 +2,11 @@
 //!
 //! The nodes are the very code of `swytch_cluster`. The network is a set: a message stays possible to deliver in any
 //! order with any other, may be delivered twice, and one that is never chosen is a lost one.
+//!
+//! States share what they have in common: a step copies only the node it touches, and only that node is looked at
+//! again for the state's fingerprint ([`State::fingerprint`]). The set of messages is known by the sum of its
+//! members' fingerprints.
 
-use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -12,18 +15,19 @@ use swytch_cluster::{
     NodeId, NodeSet, Request, Time,
 };
 
-use super::config::Scope;
+use super::config::{KEYS_MAX, NODES_MAX, Scope};
 use super::invariants::{Violation, check_answer};
 use super::journal::Journal;
-use super::seen::fingerprint;
+use super::links::Links;
+use super::seen::{Fingerprint, fingerprint};
 
 /// A step of the model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Deliver this message; `keep` leaves a copy on its way.
-    Deliver { message: Box<Envelope>, keep: bool },
+    /// Deliver the message at this place of the wire; `keep` leaves a copy on its way.
+    Deliver { index: usize, keep: bool },
     /// A client asks its node for the next operation of the plan.
-    Submit { node: NodeId, class: Class, keys: Vec<Key> },
+    Submit { node: NodeId, class: Class, keys: KeyMask },
     /// A node starts an attempt at a view, whatever it hears.
     Propose { node: NodeId, candidates: NodeSet },
     /// A node stops for good.
@@ -31,22 +35,17 @@ pub(super) enum Step {
     /// It starts again, empty.
     Restart(NodeId),
     /// The store of a node wants a copy's memory back.
-    Evict { node: NodeId, key: Key },
+    Evict { node: NodeId, key: usize },
     /// Time passes under the given links; heartbeats get through, and membership messages too if `views` is set.
-    Advance { ms: u64, sides: Sides, views: bool },
+    Advance { ms: u64, links: Links, views: bool },
 }
 
-/// Who can reach whom: nodes with the same number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Sides(pub(super) [u8; 5]);
+/// Keys of a scope: bit `i` is its `i`-th key.
+pub(super) type KeyMask = u8;
 
-impl Sides {
-    /// Everyone reaches everyone.
-    pub(super) const WHOLE: Self = Self([0; 5]);
-
-    fn joined(self, a: NodeId, b: NodeId) -> bool {
-        self.0[usize::from(a.0)] == self.0[usize::from(b.0)]
-    }
+/// The places of a mask's bits.
+pub(super) fn indexes(mask: KeyMask) -> impl Iterator<Item = usize> {
+    (0..KEYS_MAX).filter(move |index| mask >> index & 1 == 1)
 }
 
 /// What became of an operation.
@@ -55,20 +54,22 @@ pub(super) struct Outcome {
     /// Its class.
     pub(super) class: Class,
     /// Its keys.
-    pub(super) keys: Vec<Key>,
+    pub(super) keys: KeyMask,
     /// Where it was asked for, and in which life of that node.
     pub(super) node: (NodeId, Incarnation),
     /// The answer, once there is one.
     pub(super) answer: Option<Result<Vec<u8>, ClientError>>,
-    /// Nodes (with their lives) whose value has contained it, per index of a key.
-    pub(super) held: BTreeMap<(usize, NodeId), Incarnation>,
+    /// Lives of the nodes whose value has contained it last, by key and node.
+    pub(super) held: [[Incarnation; NODES_MAX]; KEYS_MAX],
 }
 
-/// A node and its fingerprint.
+/// A node and what is derived from it.
 #[derive(Clone)]
 pub(super) struct Slot {
     /// The node.
     pub(super) node: Arc<Node<Journal>>,
+    /// Per key of the scope, the operations its value contains: bit `i` is tag `i`.
+    pub(super) tags: [u64; KEYS_MAX],
     print: u64,
 }
 
@@ -76,25 +77,30 @@ pub(super) struct Slot {
 #[derive(Clone)]
 pub(super) struct State {
     /// Nodes; `None` after a crash.
-    pub(super) nodes: Vec<Option<Slot>>,
-    /// Messages on their way, sorted.
+    pub(super) nodes: [Option<Slot>; NODES_MAX],
+    /// Nodes that have acted since the last [`State::refresh`].
+    touched: NodeSet,
+    /// Messages on their way, sorted by fingerprint.
     pub(super) wire: Vec<(u64, Arc<Envelope>)>,
+    wire_print: u64,
     /// The clock, the same at every node.
     pub(super) now_ms: u64,
     /// Links as of the last advance.
-    pub(super) sides: Sides,
+    pub(super) links: Links,
     /// Operations so far; the index is the tag.
-    pub(super) outcomes: Vec<Outcome>,
+    pub(super) outcomes: Arc<Vec<Outcome>>,
+    /// Fingerprint of the operations; zero when they have changed.
+    outcomes_print: u64,
     /// Budgets spent.
     pub(super) spent: Spent,
     /// Operations below this tag may have been flushed.
     pub(super) flushes_from: usize,
     /// Keys whose last copy was deleted by an eviction.
-    pub(super) deleted: Vec<Key>,
+    pub(super) deleted: KeyMask,
     /// A crash or an expiry may have taken a key's only holders away.
     pub(super) lineage_may_change: bool,
     /// An answer that was not true when it was given.
-    pub(super) violation: Option<Violation>,
+    pub(super) violation: Option<Arc<Violation>>,
 }
 
 /// What a run has used up.
@@ -109,49 +115,41 @@ pub(super) struct Spent {
     pub(super) lives: u8,
 }
 
-impl Hash for State {
-    fn hash<H: Hasher>(&self, hasher: &mut H) {
-        for slot in &self.nodes {
-            hasher.write_u64(slot.as_ref().map_or(0, |slot| slot.print));
-        }
-        for (print, _) in &self.wire {
-            hasher.write_u64(*print);
-        }
-        (self.now_ms, self.sides, self.spent, &self.outcomes).hash(hasher);
-    }
-}
-
 impl State {
     /// The first state: all nodes of `scope` in one view, and each of its keys shared as asked for.
     pub(super) fn new(scope: &Scope) -> Self {
         let members: NodeSet = (0..scope.nodes).map(NodeId).collect();
         let now_ms = 100_000;
         let time = Time { mono_ms: now_ms, wall_ms: now_ms };
-        let nodes = members
-            .iter()
-            .map(|id| {
+        let nodes = std::array::from_fn(|index| {
+            let id = NodeId(index as u8);
+            members.contains(id).then(|| {
                 let config = Config { mutant: scope.mutant, ..scope.config(id, 1) };
-                Some(Slot::new(Node::in_view(config, Journal::default(), members, time)))
+                Slot::new(Node::in_view(config, Journal::default(), members, time))
             })
-            .collect();
+        });
         let mut state = Self {
             nodes,
+            touched: members,
             wire: Vec::new(),
+            wire_print: 0,
             now_ms,
-            sides: Sides::WHOLE,
-            outcomes: Vec::new(),
+            links: Links::WHOLE,
+            outcomes: Arc::default(),
+            outcomes_print: 0,
             spent: Spent::default(),
             flushes_from: 0,
-            deleted: Vec::new(),
+            deleted: 0,
             lineage_may_change: false,
             violation: None,
         };
         for (key, holders) in &scope.shared {
             for node in holders.iter() {
-                state.input(node, Input::Client(read_of(key)));
-                state.deliver_all();
+                state.input(scope, node, Input::Client(read_of(key)));
+                state.deliver_all(scope);
             }
         }
+        state.refresh(scope);
         state
     }
 
@@ -166,38 +164,44 @@ impl State {
 
     /// Running nodes.
     pub(super) fn running(&self) -> impl Iterator<Item = (NodeId, &Node<Journal>)> {
-        self.nodes.iter().flatten().map(|slot| (slot.node.config().id, &*slot.node))
+        self.slots().map(|(id, slot)| (id, &*slot.node))
+    }
+
+    /// Running nodes with what is derived from them; up to date after [`Self::refresh`].
+    pub(super) fn slots(&self) -> impl Iterator<Item = (NodeId, &Slot)> {
+        self.nodes.iter().flatten().map(|slot| (slot.node.config().id, slot))
     }
 
     /// Whether the links as they are let the message through.
     pub(super) fn can_pass(&self, message: &Envelope) -> bool {
-        self.sides.joined(message.from, message.to)
+        self.links.up(message.from, message.to)
     }
 
-    /// Does one step; everything not chosen stays possible.
-    pub(super) fn apply(&mut self, scope: &Scope, step: &Step) {
-        match step {
-            Step::Deliver { message, keep } => self.deliver(message, *keep),
-            Step::Submit { node, class, keys } => self.submit(*node, *class, keys.clone()),
+    /// Does one step; everything not chosen stays possible. Returns the nodes that have acted.
+    pub(super) fn apply(&mut self, scope: &Scope, step: &Step) -> NodeSet {
+        match *step {
+            Step::Deliver { index, keep } => self.deliver(scope, index, keep),
+            Step::Submit { node, class, keys } => self.submit(scope, node, class, keys),
             Step::Propose { node, candidates } => {
                 self.spent.proposals += 1;
                 let time = self.time();
-                self.change(*node, |node, out| node.propose_view(time, *candidates, out));
+                self.change(scope, node, |node, out| node.propose_view(time, candidates, out));
             }
             Step::Crash(node) => {
                 self.spent.crashes += 1;
                 self.lineage_may_change = true;
                 self.nodes[usize::from(node.0)] = None;
-                self.wire.retain(|(_, message)| message.to != *node);
+                self.wire.retain(|(_, message)| message.to != node);
+                self.wire_print = self.wire.iter().fold(0, |sum, (print, _)| sum.wrapping_add(*print));
             }
-            Step::Restart(node) => self.restart(scope, *node),
+            Step::Restart(node) => self.restart(scope, node),
             Step::Evict { node, key } => {
                 self.spent.evictions += 1;
-                self.input(*node, Input::Evict(key.clone()));
+                self.input(scope, node, Input::Evict(scope.keys[key].clone()));
             }
-            Step::Advance { ms, sides, views } => self.advance(*ms, *sides, *views),
+            Step::Advance { ms, links, views } => self.advance(scope, ms, links, views),
         }
-        self.note_holders();
+        self.refresh(scope)
     }
 
     fn restart(&mut self, scope: &Scope, id: NodeId) {
@@ -206,17 +210,17 @@ impl State {
         let config = Config { mutant: scope.mutant, ..scope.config(id, life) };
         self.nodes[usize::from(id.0)] = Some(Slot::new(Node::new(config, Journal::default())));
         for other in (0..scope.nodes).map(NodeId) {
-            self.input(id, Input::Peer(other));
+            self.input(scope, id, Input::Peer(other));
         }
     }
 
-    fn submit(&mut self, node: NodeId, class: Class, keys: Vec<Key>) {
+    fn submit(&mut self, scope: &Scope, node: NodeId, class: Class, keys: KeyMask) {
         let tag = self.outcomes.len() as u64;
         self.spent.operations += 1;
         let request = Request {
             ticket: tag,
             class,
-            keys: keys.clone(),
+            keys: indexes(keys).map(|index| scope.keys[index].clone()).collect(),
             command: Blob::new(&[tag as u8]),
             watches: Vec::new(),
             local_read: false,
@@ -226,214 +230,269 @@ impl State {
             self.flushes_from = usize::MAX;
         }
         let life = self.node(node).map(Node::incarnation).unwrap_or_default();
-        let held = BTreeMap::new();
-        self.outcomes.push(Outcome { class, keys, node: (node, life), answer: None, held });
-        self.input(node, Input::Client(request));
+        let held = Default::default();
+        self.outcomes_mut().push(Outcome { class, keys, node: (node, life), answer: None, held });
+        self.input(scope, node, Input::Client(request));
     }
 
-    fn deliver(&mut self, message: &Envelope, keep: bool) {
-        let found = self.wire.iter().position(|(_, other)| **other == *message);
-        if keep {
+    fn outcomes_mut(&mut self) -> &mut Vec<Outcome> {
+        self.outcomes_print = 0;
+        Arc::make_mut(&mut self.outcomes)
+    }
+
+    fn deliver(&mut self, scope: &Scope, index: usize, keep: bool) {
+        let message = if keep {
             self.spent.duplicates += 1;
-        } else if let Some(index) = found {
-            self.wire.remove(index);
-        }
-        self.input(message.to, Input::Message(Box::new(message.clone())));
+            self.wire[index].1.clone()
+        } else {
+            let (print, message) = self.wire.remove(index);
+            self.wire_print = self.wire_print.wrapping_sub(print);
+            message
+        };
+        self.input(scope, message.to, Input::Message(Box::new(Arc::unwrap_or_clone(message))));
     }
 
     /// Delivers everything in a fixed order: for the way into the first state and for healing at the end.
-    pub(super) fn deliver_all(&mut self) {
+    pub(super) fn deliver_all(&mut self, scope: &Scope) {
         let mut rounds = 0;
         while !self.wire.is_empty() {
             rounds += 1;
             assert!(rounds < 10_000, "messages without end");
+            self.wire_print = 0;
             for (_, message) in std::mem::take(&mut self.wire) {
-                if self.sides.joined(message.from, message.to) {
-                    self.input(message.to, Input::Message(Box::new((*message).clone())));
+                if self.links.up(message.from, message.to) {
+                    let message = Box::new(Arc::unwrap_or_clone(message));
+                    self.input(scope, message.to, Input::Message(message));
                 }
             }
         }
     }
 
-    fn input(&mut self, id: NodeId, input: Input) {
+    fn input(&mut self, scope: &Scope, id: NodeId, input: Input) {
         let time = self.time();
-        self.change(id, |node, out| node.handle(time, input, out));
+        self.change(scope, id, |node, out| node.handle(time, input, out));
     }
 
     /// Runs `change` on a copy of the node and carries its actions out.
-    fn change(&mut self, id: NodeId, change: impl FnOnce(&mut Node<Journal>, &mut Vec<Action>)) {
+    fn change(
+        &mut self,
+        scope: &Scope,
+        id: NodeId,
+        change: impl FnOnce(&mut Node<Journal>, &mut Vec<Action>),
+    ) {
         let Some(Some(slot)) = self.nodes.get_mut(usize::from(id.0)) else { return };
+        self.touched.insert(id);
         let mut out = Vec::new();
         change(Arc::make_mut(&mut slot.node), &mut out);
-        slot.print = fingerprint(&*slot.node);
         for action in out {
-            match action {
-                Action::Send(envelope) => self.post(*envelope),
-                Action::Reply { ticket, result } => {
-                    let Some(outcome) = self.outcomes.get_mut(ticket as usize) else { continue };
-                    let good = result.is_ok();
-                    outcome.answer = Some(result.map(|answer| answer.reply.bytes().to_vec()));
-                    if good && self.violation.is_none() {
-                        self.violation = check_answer(self, id, ticket as usize).err();
-                    }
+            self.carry_out(scope, id, action);
+        }
+    }
+
+    fn carry_out(&mut self, scope: &Scope, id: NodeId, action: Action) {
+        match action {
+            Action::Send(envelope) => self.post(*envelope),
+            Action::Reply { ticket, result } => {
+                let tag = ticket as usize;
+                if tag >= self.outcomes.len() {
+                    return;
                 }
-                Action::Evict { key, outcome: Evicted::Deleted } => self.note_deletion(id, key),
-                Action::Wake { .. } | Action::Evict { .. } | Action::View { .. } => {}
+                let good = result.is_ok();
+                self.outcomes_mut()[tag].answer = Some(result.map(|answer| answer.reply.bytes().to_vec()));
+                if good && self.violation.is_none() {
+                    self.violation = check_answer(self, scope, id, tag).err().map(Arc::new);
+                }
             }
+            Action::Evict { key, outcome: Evicted::Deleted } => self.note_deletion(scope, id, &key),
+            Action::Wake { .. } | Action::Evict { .. } | Action::View { .. } => {}
         }
     }
 
     /// A last copy was deleted: then no member of the same view may hold another.
-    fn note_deletion(&mut self, at: NodeId, key: Key) {
+    fn note_deletion(&mut self, scope: &Scope, at: NodeId, key: &Key) {
         let view = self.node(at).map(|node| node.view().id);
         let other = self.running().find(|(id, node)| {
-            *id != at && Some(node.view().id) == view && !node.values().tags(&key).is_empty()
+            *id != at && Some(node.view().id) == view && !node.values().tags(key).is_empty()
         });
         if let Some((other, _)) = other {
-            self.violation = Some(Violation {
+            self.violation = Some(Arc::new(Violation {
                 promise: "only a last copy is deleted by eviction",
                 evidence: format!("{key:?} at {at:?}, but {other:?} holds it"),
-            });
+            }));
         }
-        self.deleted.push(key);
+        let index = scope.keys.iter().position(|other| other == key);
+        self.deleted |= index.map_or(0, |index| 1 << index);
     }
 
     fn post(&mut self, envelope: Envelope) {
         if matches!(envelope.message, Message::Heartbeat { .. }) || self.node(envelope.to).is_none() {
             return;
         }
-        let entry = (fingerprint(&envelope), Arc::new(envelope));
-        if let Err(index) = self.wire.binary_search(&entry) {
-            self.wire.insert(index, entry);
+        let print = fingerprint(&envelope);
+        if let Err(index) = self.wire.binary_search_by_key(&print, |(print, _)| *print) {
+            self.wire_print = self.wire_print.wrapping_add(print);
+            self.wire.insert(index, (print, Arc::new(envelope)));
         }
     }
 
     /// Lets time pass in steps of the tick. Heartbeats cross all links that are up; nothing else does unless `views`.
-    fn advance(&mut self, ms: u64, sides: Sides, views: bool) {
+    fn advance(&mut self, scope: &Scope, ms: u64, links: Links, views: bool) {
         self.spent.advances += 1;
-        self.sides = sides;
-        self.lineage_may_change |= sides != Sides::WHOLE;
-        let ids: Vec<NodeId> = self.running().map(|(id, _)| id).collect();
+        self.links = links;
+        self.lineage_may_change |= links != Links::WHOLE;
         let until = self.now_ms + ms;
         while self.now_ms < until {
             self.now_ms += Scope::TICK_MS;
-            let time = self.time();
-            for id in &ids {
-                self.tick(*id, time, views);
+            for id in (0..scope.nodes).map(NodeId) {
+                self.tick(scope, id, views);
             }
         }
     }
 
-    fn tick(&mut self, id: NodeId, time: Time, views: bool) {
-        let mut pending = vec![(id, Input::Tick)];
-        while let Some((to, input)) = pending.pop() {
-            let mut passing = Vec::new();
-            self.change_passing(to, time, input, views, &mut passing);
-            pending
-                .extend(passing.into_iter().map(|message| (message.to, Input::Message(Box::new(message)))));
-        }
-    }
-
-    /// Like [`Self::input`], but heartbeats (and membership messages, if `views`) are handed back to be delivered at
+    /// A tick of one node; the heartbeats (and membership messages, if `views`) that follow from it are delivered at
     /// once where a link is up.
-    fn change_passing(
-        &mut self,
-        id: NodeId,
-        time: Time,
-        input: Input,
-        views: bool,
-        passing: &mut Vec<Envelope>,
-    ) {
-        let Some(Some(slot)) = self.nodes.get_mut(usize::from(id.0)) else { return };
+    fn tick(&mut self, scope: &Scope, id: NodeId, views: bool) {
+        let time = self.time();
         let mut out = Vec::new();
-        Arc::make_mut(&mut slot.node).handle(time, input, &mut out);
-        slot.print = fingerprint(&*slot.node);
-        let mut rest = Vec::new();
-        for action in out {
-            match action {
-                Action::Send(envelope) if passes(&envelope.message, views) => {
-                    if self.sides.joined(envelope.from, envelope.to) {
-                        passing.push(*envelope);
+        let mut passing = vec![(id, Input::Tick)];
+        while let Some((to, input)) = passing.pop() {
+            let Some(Some(slot)) = self.nodes.get_mut(usize::from(to.0)) else { continue };
+            self.touched.insert(to);
+            Arc::make_mut(&mut slot.node).handle(time, input, &mut out);
+            for action in out.drain(..) {
+                match action {
+                    Action::Send(envelope) if passes(&envelope.message, views) => {
+                        if self.links.up(envelope.from, envelope.to) {
+                            passing.push((envelope.to, Input::Message(envelope)));
+                        }
                     }
+                    other => self.carry_out(scope, to, other),
                 }
-                other => rest.push(other),
             }
         }
-        // The rest is carried out as usual; nothing in it concerns the node itself.
-        self.change(id, |_, out| out.extend(rest));
     }
 
     /// Heals all links and lets everything come to rest.
     pub(super) fn come_to_rest(&mut self, scope: &Scope) {
-        self.sides = Sides::WHOLE;
+        self.links = Links::WHOLE;
         for id in (0..scope.nodes).map(NodeId) {
             if self.node(id).is_none() {
                 self.restart(scope, id);
             }
         }
-        let keys: Vec<Key> = scope.keys.clone();
         self.rest_for(scope, 60_000);
         self.forget_the_dead(scope);
         for id in (0..scope.nodes).map(NodeId) {
-            for key in &keys {
-                self.input(id, Input::Client(read_of(key)));
+            for key in &scope.keys {
+                self.input(scope, id, Input::Client(read_of(key)));
             }
         }
         self.rest_for(scope, 20_000);
-        self.note_holders();
+        self.refresh(scope);
     }
 
     /// What an operator does when more than half of a base is dead: nothing can be agreed without him then.
     fn forget_the_dead(&mut self, scope: &Scope) {
-        let lives: BTreeMap<NodeId, Incarnation> =
+        let lives: Vec<(NodeId, Incarnation)> =
             self.running().map(|(id, node)| (id, node.incarnation())).collect();
         let dead: Vec<(NodeId, NodeId)> = self
             .running()
             .flat_map(|(id, node)| {
-                let members = node.accepted_base().members.clone();
-                let gone = members.into_iter().filter(|(member, life)| lives.get(member) != Some(life));
-                gone.map(move |(member, _)| (id, member)).collect::<Vec<_>>()
+                let members = node.accepted_base().members.iter();
+                let gone = members.filter(|(member, life)| !lives.contains(&(**member, **life)));
+                gone.map(move |(member, _)| (id, *member)).collect::<Vec<_>>()
             })
             .collect();
         for (id, member) in &dead {
-            self.input(*id, Input::Forget(*member));
+            self.input(scope, *id, Input::Forget(*member));
         }
         if !dead.is_empty() {
             self.rest_for(scope, 60_000);
         }
     }
 
+    /// Lets time pass with all links up, until nothing moves any more or for `ms`.
     fn rest_for(&mut self, scope: &Scope, ms: u64) {
         let until = self.now_ms + ms;
-        while self.now_ms < until {
+        let mut quiet = 0;
+        while self.now_ms < until && quiet < QUIET_TICKS {
             self.now_ms += Scope::TICK_MS;
-            let time = self.time();
             for id in (0..scope.nodes).map(NodeId) {
-                self.tick(id, time, true);
+                self.tick(scope, id, true);
             }
-            self.deliver_all();
+            quiet = if self.wire.is_empty() && self.is_quiet(scope) { quiet + 1 } else { 0 };
+            self.deliver_all(scope);
         }
     }
 
-    fn note_holders(&mut self) {
-        let Self { nodes, outcomes, .. } = self;
-        for slot in nodes.iter().flatten() {
-            let (id, life) = (slot.node.config().id, slot.node.incarnation());
-            for (tag, outcome) in outcomes.iter_mut().enumerate() {
-                let Outcome { keys, held, .. } = outcome;
-                for (index, key) in keys.iter().enumerate() {
-                    if slot.node.values().tags(key).contains(&(tag as u8)) {
-                        held.insert((index, id), life);
+    fn is_quiet(&self, scope: &Scope) -> bool {
+        let all: NodeSet = (0..scope.nodes).map(NodeId).collect();
+        self.running().all(|(_, node)| {
+            node.is_serving() && node.view().members == all && node.unfinished() == (0, 0, 0)
+        })
+    }
+
+    /// Looks at the nodes that have acted: what their values contain and their fingerprints. Returns which.
+    fn refresh(&mut self, scope: &Scope) -> NodeSet {
+        let touched = std::mem::take(&mut self.touched);
+        for id in touched.iter() {
+            let at = usize::from(id.0);
+            let Some(slot) = &mut self.nodes[at] else { continue };
+            slot.print = 0;
+            let life = slot.node.incarnation();
+            for (index, key) in scope.keys.iter().enumerate() {
+                let mask =
+                    slot.node.values().tags(key).iter().fold(0_u64, |mask, tag| mask | 1 << (tag & 63));
+                slot.tags[index] = mask;
+                let missing =
+                    |outcome: &Outcome| outcome.keys >> index & 1 == 1 && outcome.held[index][at] != life;
+                for tag in bits(mask) {
+                    if self.outcomes.get(tag).is_some_and(missing) {
+                        self.outcomes_print = 0;
+                        Arc::make_mut(&mut self.outcomes)[tag].held[index][at] = life;
                     }
                 }
             }
         }
+        touched
     }
+
+    /// What tells this state from others.
+    pub(super) fn fingerprint(&mut self) -> u64 {
+        let mut hasher = Fingerprint::default();
+        for slot in &mut self.nodes {
+            if let Some(slot) = slot {
+                if slot.print == 0 {
+                    slot.print = fingerprint(&*slot.node);
+                }
+                hasher.write_u64(slot.print);
+            } else {
+                hasher.write_u64(0);
+            }
+        }
+        if self.outcomes_print == 0 {
+            self.outcomes_print = fingerprint(&*self.outcomes);
+        }
+        (self.wire_print, self.outcomes_print, self.now_ms, self.links, self.spent).hash(&mut hasher);
+        hasher.finish()
+    }
+}
+
+/// Ticks without anything in progress after which a healed cluster counts as being at rest.
+const QUIET_TICKS: u32 = 4;
+
+/// The places of set bits.
+pub(super) fn bits(mut mask: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let next = (mask != 0).then(|| mask.trailing_zeros() as usize)?;
+        mask &= mask - 1;
+        Some(next)
+    })
 }
 
 impl Slot {
     fn new(node: Node<Journal>) -> Self {
-        Self { print: fingerprint(&node), node: Arc::new(node) }
+        Self { node: Arc::new(node), tags: [0; KEYS_MAX], print: 0 }
     }
 }
 
