@@ -35,6 +35,7 @@ impl<V: Values> Node<V> {
         self.membership.previous = (old.id, old.members);
         self.membership.view =
             View { id: accepted.view, members: accepted.members, base: accepted.base.clone() };
+        self.membership.end_votes(accepted.base.tag.generation);
         self.membership.installed_ms = self.now.mono_ms;
         self.note_base_change(&old.base, &accepted.base);
         self.directory.remember();

@@ -3,8 +3,9 @@
 //! Invariants:
 //! - A node takes part in one view at a time: from its promise of a newer view until an installation it handles no
 //!   data message at all (it is *frozen*).
-//! - The lease holds only while nodes that make up at least half of the accepted base (this node included) have
-//!   echoed a heartbeat this node sent less than `lease_ms` ago, and stand on the very same base. A node that
+//! - The lease holds only while nodes that make up at least half of the installed base (this node included) have
+//!   echoed a heartbeat this node sent less than `lease_ms` ago, and stand on the very same base: they have accepted
+//!   none after it. A node that
 //!   accepts a base without some member has not heard that member for `expiry_ms`. The two sets of nodes meet, so
 //!   the lease of a dropped node is over before the base that drops it exists.
 //!
@@ -16,7 +17,7 @@ use crate::config::Config;
 use crate::ids::{Generation, Incarnation, NodeId, NodeSet, Time, ViewId};
 use crate::interface::Action;
 use crate::key::mix;
-use crate::message::{Base, BaseTag, Message};
+use crate::message::{Base, BaseTag, Message, Vote};
 use crate::mutant::Mutant;
 use crate::node::Node;
 use crate::values::Values;
@@ -67,6 +68,8 @@ pub(crate) struct Membership {
     pub(crate) previous: (ViewId, NodeSet),
     pub(crate) promised: ViewId,
     pub(crate) accepted: Accepted,
+    /// A base after the installed one that this node has accepted.
+    vote: Option<Vote>,
     pub(crate) installed_ms: u64,
     /// Peers with an address.
     pub(crate) known: NodeSet,
@@ -90,6 +93,7 @@ impl Membership {
             previous: Default::default(),
             promised: ViewId::default(),
             accepted: Accepted::default(),
+            vote: None,
             installed_ms: 0,
             known: NodeSet::EMPTY,
             peers: BTreeMap::new(),
@@ -140,6 +144,16 @@ impl Membership {
         self.heartbeat_ms = Some(now_ms);
     }
 
+    /// The base whose leases this node supports.
+    pub(crate) fn stands_on(&self) -> &Base {
+        self.vote.as_ref().map_or(&self.view.base, |vote| &vote.base)
+    }
+
+    /// A base of this generation is installed: votes for it or an earlier one are over.
+    pub(crate) fn end_votes(&mut self, generation: Generation) {
+        self.vote = self.vote.take().filter(|vote| vote.base.tag.generation > generation);
+    }
+
     /// Whether a newer view is promised than the one installed.
     pub(crate) fn frozen(&self) -> bool {
         self.promised != self.view.id || self.left
@@ -159,11 +173,12 @@ impl<V: Values> Node<V> {
             return true;
         }
         let membership = &self.membership;
-        let base = &membership.accepted.base;
+        let base = &membership.view.base;
         if !base.has(self.config.id, membership.incarnation) {
             return false;
         }
         let any_base = self.config.without(Mutant::LeaseAcrossBases);
+        let own = membership.vote.is_none() || any_base;
         let support = base.members.iter().filter(|(node, incarnation)| {
             membership.peers.get(node).is_some_and(|peer| {
                 peer.incarnation == **incarnation
@@ -173,7 +188,7 @@ impl<V: Values> Node<V> {
                         .is_some_and(|sent| self.now.mono_ms < sent + self.config.timers.lease_ms)
             })
         });
-        2 * (1 + support.count()) >= base.members.len()
+        2 * (usize::from(own) + support.count()) >= base.members.len()
     }
 
     pub(crate) fn membership_tick(&mut self) {
@@ -207,7 +222,7 @@ impl<V: Values> Node<V> {
                 sent_ms: now,
                 echo_ms: self.membership.peers.get(&node).and_then(|peer| peer.sent_ms),
                 reach,
-                base: self.membership.accepted.base.tag,
+                base: self.membership.stands_on().tag,
                 promised: self.membership.promised,
             };
             self.send(node, message);
@@ -306,7 +321,8 @@ impl<V: Values> Node<V> {
     fn consider_view(&mut self) {
         let now = self.now.mono_ms;
         let membership = &self.membership;
-        let base = &membership.accepted.base;
+        let installed = &membership.view.base;
+        let base = if installed.tag.generation == Generation(0) { membership.stands_on() } else { installed };
         let me = self.config.id;
         if base.tag.generation == Generation(0) {
             return;
@@ -325,14 +341,15 @@ impl<V: Values> Node<V> {
             lives.iter().filter(|(node, life)| base.has(**node, **life)).map(|(node, _)| *node).collect();
         let missing = base.nodes() - present;
         let (target, changes_base) = if missing.is_empty() {
-            (clique, lives != base.members)
+            (clique, lives != base.members || membership.vote.is_some())
         } else {
             (present, may_drop(base, present, |node, life| self.absence(node, life), self.quorum()))
         };
+        let stands_on = membership.stands_on().tag;
         let outdated = clique
             .without(me)
             .iter()
-            .any(|node| membership.peers.get(&node).is_some_and(|peer| peer.base > base.tag));
+            .any(|node| membership.peers.get(&node).is_some_and(|peer| peer.base > stands_on));
         let settled = target == membership.view.members && !changes_base && !membership.frozen();
         if settled || outdated && !membership.frozen() {
             self.membership.wanted_since_ms = None;
@@ -351,7 +368,7 @@ impl<V: Values> Node<V> {
     /// every choice of it.
     pub fn propose_view(&mut self, now: Time, candidates: NodeSet, out: &mut Vec<Action>) {
         self.now = Time { mono_ms: now.mono_ms.max(self.now.mono_ms), ..now };
-        if !self.membership.left && self.membership.accepted.base.tag.generation != Generation(0) {
+        if !self.membership.left && self.membership.stands_on().tag.generation != Generation(0) {
             self.start_attempt(candidates, false);
         }
         self.settle_down();
@@ -405,13 +422,10 @@ impl<V: Values> Node<V> {
                 self.end_attempt();
             }
         }
-        let accepted = self.membership.accepted.clone();
-        let base = if self.config.without(Mutant::BuildOnInstalledBase) {
-            self.membership.view.base.clone()
-        } else {
-            accepted.base
-        };
-        self.send(from, Message::Promise { view, accepted: accepted.view, base });
+        let base = self.membership.view.base.clone();
+        let forgets = self.config.without(Mutant::BuildOnInstalledBase);
+        let vote = self.membership.vote.clone().filter(|_| !forgets);
+        self.send(from, Message::Promise { view, base, vote });
     }
 
     pub(crate) fn on_promise(
@@ -419,14 +433,14 @@ impl<V: Values> Node<V> {
         from: NodeId,
         incarnation: Incarnation,
         view: ViewId,
-        accepted: ViewId,
         base: Base,
+        vote: Option<Vote>,
     ) {
         let Some(attempt) = &mut self.membership.attempt else { return };
         if attempt.view != view || attempt.proposal.is_some() || !attempt.candidates.contains(from) {
             return;
         }
-        attempt.promises.insert(from, Candidate { incarnation, accepted, base });
+        attempt.promises.insert(from, Candidate { incarnation, base, vote });
         if attempt.promises.len() == attempt.candidates.len() as usize {
             self.propose();
         }
@@ -486,13 +500,17 @@ impl<V: Values> Node<V> {
             return;
         }
         // Dropping a peer ends its lease, so this node must not have supported that lease of late.
-        let heeds = plan.previous.has(me.0, me.1) && accepted.base.has(me.0, me.1);
-        let drops_the_living = heeds
-            && accepted.base.members.iter().any(|(node, life)| {
-                !plan.base.has(*node, *life)
-                    && !dead.contains(&(*node, *life))
-                    && self.absence(*node, *life) == Absence::Missing
-            })
+        let drops_one_of = |base: &Base| {
+            plan.previous.has(me.0, me.1)
+                && base.has(me.0, me.1)
+                && base.members.iter().any(|(node, life)| {
+                    !plan.base.has(*node, *life)
+                        && !dead.contains(&(*node, *life))
+                        && self.absence(*node, *life) == Absence::Missing
+                })
+        };
+        let drops_the_living = (drops_one_of(&self.membership.view.base)
+            || drops_one_of(self.membership.stands_on()))
             && !self.config.without(Mutant::ExpireWithoutSilence);
         if view < self.membership.promised || drops_the_living || !plan.base.has(me.0, me.1) {
             let promised = self.membership.promised;
@@ -518,6 +536,9 @@ impl<V: Values> Node<V> {
             }
         }
         self.membership.promised = view;
+        if plan.base.tag != self.membership.view.base.tag {
+            self.membership.vote = Some(Vote { view, base: plan.base.clone() });
+        }
         self.membership.accepted =
             Accepted { view, members: plan.members, base: plan.base, previous: plan.previous };
         self.send(from, Message::Accept { view });
@@ -561,7 +582,7 @@ impl<V: Values> Node<V> {
 
     /// The operator asserts that the node's present life is over.
     pub(crate) fn forget(&mut self, node: NodeId) {
-        let life = self.membership.accepted.base.members.get(&node).copied();
+        let life = self.membership.stands_on().members.get(&node).copied();
         let Some(life) = life.or_else(|| self.membership.peers.get(&node).map(|peer| peer.incarnation))
         else {
             return;

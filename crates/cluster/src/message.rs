@@ -80,6 +80,15 @@ impl Base {
     }
 }
 
+/// A base that a node has accepted and not installed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Vote {
+    /// The view in which it was accepted last.
+    pub view: ViewId,
+    /// The base.
+    pub base: Base,
+}
+
 /// One key's part of a batch.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Part {
@@ -162,7 +171,7 @@ pub enum Message {
         echo_ms: Option<u64>,
         /// Whom the sender hears.
         reach: NodeSet,
-        /// The base the sender accepted last.
+        /// The base the sender stands on: installed, or accepted later.
         base: BaseTag,
         /// The highest view the sender promised.
         promised: ViewId,
@@ -176,10 +185,10 @@ pub enum Message {
     Promise {
         /// The view promised.
         view: ViewId,
-        /// The view in which `base` was accepted.
-        accepted: ViewId,
-        /// The base accepted last.
+        /// The base of the view installed last.
         base: Base,
+        /// A later base that was accepted and may have been installed elsewhere.
+        vote: Option<Vote>,
     },
     /// Candidate -> proposer: something higher is promised, or the base cannot be accepted.
     Refuse {

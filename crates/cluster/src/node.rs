@@ -199,9 +199,9 @@ impl<V: Values> Node<V> {
         &self.membership.view
     }
 
-    /// The base accepted last; newer than the view's while a view is being formed.
+    /// The base this node stands on: newer than the view's while it is accepted and not known to be installed.
     pub fn accepted_base(&self) -> &Base {
-        &self.membership.accepted.base
+        self.membership.stands_on()
     }
 
     /// Which life of the node this is.
@@ -387,7 +387,7 @@ impl<V: Values> Node<V> {
                 self.on_heartbeat(from, life, (sent_ms, echo_ms), reach, (base, promised));
             }
             Message::Collect { view } => self.on_collect(from, view),
-            Message::Promise { view, accepted, base } => self.on_promise(from, life, view, accepted, base),
+            Message::Promise { view, base, vote } => self.on_promise(from, life, view, base, vote),
             Message::Refuse { view, promised } => self.on_refuse(view, promised),
             Message::Propose { view, members, base, previous, dead } => {
                 self.on_propose(from, view, Plan { members, base, previous }, &dead);

@@ -124,6 +124,10 @@ impl<V: Values> Node<V> {
             }));
             self.settle_stable(&key, token.stable);
             self.unconfirmed.remove(&key);
+            if let Some(sent_ms) = self.evicting.get_mut(&key) {
+                // Both want to drop the key: the one that gave the token can leave before this one passes it on again.
+                *sent_ms = self.now.mono_ms;
+            }
             self.count(Rule::MovedToken);
             self.tell_owned(&key, false);
             self.work.insert(key.clone());

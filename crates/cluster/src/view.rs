@@ -3,13 +3,15 @@
 //! A *base* is the set of node lives that may hold current copies; a *view* is the set of nodes that work together
 //! right now. Bases form one chain: every new base is accepted by a set of nodes that meets every other set able to
 //! make one (all of the old base, a strict majority of it, or at least half when the rest is known to be dead; lives
-//! that were declared over do not count).
+//! that were declared over do not count). A base that was accepted somewhere and is not known to be installed is a
+//! *vote*: it may have been made, so it is made again by such a set, or shown never to have been made; until one of
+//! the two is possible the base before it stays, and whoever gave the vote supports nobody's lease on that one.
 //! Neighbours: `membership` runs these rules over messages; the abstract model in `crates/sim` runs them too.
 
 use std::collections::BTreeMap;
 
 use crate::ids::{Generation, Incarnation, NodeId, NodeSet, ViewId};
-use crate::message::{Base, BaseTag};
+use crate::message::{Base, BaseTag, Vote};
 
 /// An installed view.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -34,10 +36,10 @@ impl View {
 pub struct Candidate {
     /// Which life of it.
     pub incarnation: Incarnation,
-    /// The view in which it accepted `base`.
-    pub accepted: ViewId,
-    /// The base it accepted last; generation 0 for a node that never had one.
+    /// The base of its installed view; generation 0 for a node that never had one.
     pub base: Base,
+    /// A later base it has accepted.
+    pub vote: Option<Vote>,
 }
 
 /// What is known of a member of the base that is not a candidate.
@@ -72,7 +74,8 @@ pub struct Quorum {
     pub half_expires: bool,
 }
 
-/// The view that candidates can form: the highest accepted base, changed if it can be.
+/// The view that candidates can form: the highest installed base, or one that may have been made after it, changed if
+/// it can be.
 ///
 /// A base of which every member is a candidate takes in all candidates. A base with members missing may drop them
 /// when they are silent and a strict majority is present, or when they are dead and at least half is present.
@@ -84,18 +87,80 @@ pub fn plan(
     flush: bool,
     quorum: Quorum,
 ) -> Option<Plan> {
-    let highest = candidates.values().max_by_key(|candidate| {
-        (candidate.base.tag.generation, candidate.accepted, candidate.base.tag.cluster)
-    })?;
-    let previous = highest.base.clone();
-    if previous.tag.generation == Generation(0) {
-        return None;
+    let rank = |base: &Base| (base.tag.generation, base.tag.born, base.tag.cluster);
+    let bases = candidates.values().map(|candidate| &candidate.base);
+    let votes = || candidates.values().filter_map(|candidate| candidate.vote.as_ref());
+    let mut chosen = bases.max_by_key(|base| rank(base))?;
+    if chosen.tag.generation == Generation(0) {
+        // Nobody here has installed anything: then the base that took them in is all they know.
+        chosen = &votes().max_by_key(|vote| vote.view)?.base;
     }
-    let present: NodeSet = candidates
-        .iter()
-        .filter(|(node, candidate)| previous.has(**node, candidate.incarnation))
-        .map(|(node, _)| *node)
-        .collect();
+    let mut later: Vec<&Vote> =
+        votes().filter(|vote| vote.base.tag.generation > chosen.tag.generation).collect();
+    later.sort_by_key(|vote| std::cmp::Reverse(vote.view));
+    let Some(open) = later.iter().find(|vote| !never_made(&vote.base, candidates, &later, &absence)) else {
+        return plan_on(view, chosen, candidates, absence, flush, quorum, !later.is_empty());
+    };
+    let next = plan_on(view, &open.base, candidates, &absence, flush, quorum, false)?;
+    let accepting = present_of(chosen, candidates) & next.members;
+    let drops_candidates = !present_of(chosen, candidates).is_subset(next.base.nodes());
+    if !drops_candidates && decides(chosen, accepting, absence) {
+        return Some(next);
+    }
+    let members = present_of(chosen, candidates);
+    let stay = Plan { members, base: chosen.clone(), previous: chosen.clone() };
+    (!members.is_empty() && !flush).then_some(stay)
+}
+
+/// Candidates that are members of the base in the very same life.
+fn present_of(base: &Base, candidates: &BTreeMap<NodeId, Candidate>) -> NodeSet {
+    let here = candidates.iter().filter(|(node, candidate)| base.has(**node, candidate.incarnation));
+    here.map(|(node, _)| *node).collect()
+}
+
+/// Whether no living node can have installed the base, nor ever will: all its members are here, or dead, and none has
+/// installed it; or one of them had to accept it at its birth and did not.
+fn never_made(
+    base: &Base,
+    candidates: &BTreeMap<NodeId, Candidate>,
+    votes: &[&Vote],
+    absence: impl Fn(NodeId, Incarnation) -> Absence,
+) -> bool {
+    let here = present_of(base, candidates);
+    let born = base.tag.born;
+    let only_at_birth = votes.iter().all(|vote| vote.base.tag != base.tag || vote.view == born);
+    let refused = |node: NodeId| {
+        let vote = candidates.get(&node).and_then(|candidate| candidate.vote.as_ref());
+        vote.is_none_or(|vote| vote.view < born)
+    };
+    let at_hand = |(node, life): (&NodeId, &Incarnation)| {
+        here.contains(*node) || absence(*node, *life) >= Absence::Dead
+    };
+    base.members.iter().all(at_hand) || only_at_birth && here.iter().any(refused)
+}
+
+/// Whether these members meet every other set that could change the base.
+fn decides(base: &Base, accepting: NodeSet, absence: impl Fn(NodeId, Incarnation) -> Absence) -> bool {
+    let absent = base.members.iter().filter(|(node, _)| !accepting.contains(**node));
+    let absences: Vec<Absence> = absent.map(|(node, life)| absence(*node, *life)).collect();
+    let declared = absences.iter().filter(|absence| **absence == Absence::Declared).count();
+    let counted = base.members.len() - declared;
+    let twice = 2 * accepting.len() as usize;
+    twice > counted || twice == counted && absences.iter().all(|absence| *absence >= Absence::Dead)
+}
+
+/// `renew`: makes a new base of the old members when it would not change otherwise, so that votes for others end.
+fn plan_on(
+    view: ViewId,
+    previous: &Base,
+    candidates: &BTreeMap<NodeId, Candidate>,
+    absence: impl Fn(NodeId, Incarnation) -> Absence,
+    flush: bool,
+    quorum: Quorum,
+    renew: bool,
+) -> Option<Plan> {
+    let previous = previous.clone();
+    let present = present_of(&previous, candidates);
     let missing = previous.nodes() - present;
     let lives = |nodes: NodeSet| -> BTreeMap<NodeId, Incarnation> {
         nodes.iter().filter_map(|node| Some((node, candidates.get(&node)?.incarnation))).collect()
@@ -110,7 +175,7 @@ pub fn plan(
         previous.members.clone()
     };
     let mut base = previous.clone();
-    if wanted != previous.members || flush {
+    if wanted != previous.members || flush || renew && missing.is_empty() {
         let generation = Generation(previous.tag.generation.0 + 1);
         let since = |(node, life): (&NodeId, &Incarnation)| {
             let kept = previous.since.get(node).filter(|_| previous.has(*node, *life));
@@ -166,8 +231,7 @@ mod tests {
     }
 
     fn candidates(nodes: &[u8], base: &Base) -> BTreeMap<NodeId, Candidate> {
-        let candidate =
-            Candidate { incarnation: Incarnation(1), accepted: ViewId::default(), base: base.clone() };
+        let candidate = Candidate { incarnation: Incarnation(1), base: base.clone(), vote: None };
         nodes.iter().map(|node| (NodeId(*node), candidate.clone())).collect()
     }
 
@@ -179,10 +243,7 @@ mod tests {
     fn a_whole_base_takes_joiners_in() {
         let old = base(3, &[0, 1]);
         let mut all = candidates(&[0, 1], &old);
-        all.insert(
-            NodeId(2),
-            Candidate { incarnation: Incarnation(9), accepted: ViewId::default(), base: Base::default() },
-        );
+        all.insert(NodeId(2), Candidate { incarnation: Incarnation(9), base: Base::default(), vote: None });
         let plan = plan(ViewId::default(), &all, |_, _| Absence::Missing, false, STRICT).expect("a plan");
         assert_eq!(nodes(&plan), (0b111, 0b111, 4));
     }
@@ -191,10 +252,7 @@ mod tests {
     fn joiners_wait_while_a_member_is_missing() {
         let old = base(3, &[0, 1]);
         let mut all = candidates(&[0], &old);
-        all.insert(
-            NodeId(2),
-            Candidate { incarnation: Incarnation(9), accepted: ViewId::default(), base: Base::default() },
-        );
+        all.insert(NodeId(2), Candidate { incarnation: Incarnation(9), base: Base::default(), vote: None });
         let plan = plan(ViewId::default(), &all, |_, _| Absence::Missing, false, STRICT).expect("a plan");
         assert_eq!(nodes(&plan), (0b001, 0b011, 3));
     }
@@ -213,20 +271,58 @@ mod tests {
         assert_eq!(nodes(&dead), (0b001, 0b001, 2));
     }
 
+    /// A later base of these nodes, born in view 4, and the votes of those that accepted it there.
+    fn with_votes(all: &mut BTreeMap<NodeId, Candidate>, nodes: &[u8], votes: &[u8]) {
+        let born = ViewId { counter: 4, proposer: 1 };
+        let mut later = base(2, nodes);
+        later.tag.born = born;
+        for node in votes {
+            let candidate = all.get_mut(&NodeId(*node)).expect("a candidate");
+            candidate.vote = Some(Vote { view: born, base: later.clone() });
+        }
+    }
+
     #[test]
-    fn the_highest_accepted_base_wins() {
+    fn the_highest_installed_base_wins() {
         let mut all = candidates(&[0, 1], &base(1, &[0, 1, 2]));
-        all.insert(
-            NodeId(2),
-            Candidate {
-                incarnation: Incarnation(1),
-                accepted: ViewId { counter: 4, proposer: 0 },
-                base: base(2, &[1, 2]),
-            },
-        );
+        let candidate = Candidate { incarnation: Incarnation(1), base: base(2, &[1, 2]), vote: None };
+        all.insert(NodeId(2), candidate);
         let plan = plan(ViewId::default(), &all, |_, _| Absence::Missing, false, STRICT).expect("a plan");
         assert_eq!(nodes(&plan), (0b111, 0b111, 3));
         assert_eq!(plan.previous.nodes().0, 0b110, "node 0 is not in it and starts empty");
+    }
+
+    /// After a one-way cut node 1 alone accepts its own base without node 0; the others go on with node 0, may even
+    /// drop node 1, and node 1 must not take its vote for a base.
+    #[test]
+    fn a_vote_of_one_makes_no_base() {
+        let mut all = candidates(&[1], &base(1, &[0, 1, 2]));
+        with_votes(&mut all, &[1, 2], &[1]);
+        let plan = plan(ViewId::default(), &all, |_, _| Absence::Silent, false, STRICT).expect("a plan");
+        assert_eq!(nodes(&plan), (0b010, 0b111, 1));
+    }
+
+    #[test]
+    fn a_vote_that_may_have_won_is_made_a_base_by_a_majority() {
+        let mut all = candidates(&[1, 2], &base(1, &[0, 1, 2, 3]));
+        with_votes(&mut all, &[1, 2, 3], &[1, 2]);
+        let half = plan(ViewId::default(), &all, |_, _| Absence::Silent, false, STRICT).expect("a plan");
+        assert_eq!(nodes(&half), (0b0110, 0b1111, 1), "two of four decide nothing");
+        let mut all = candidates(&[1, 2], &base(1, &[0, 1, 2]));
+        with_votes(&mut all, &[1, 2, 3], &[1, 2]);
+        let most = plan(ViewId::default(), &all, |_, _| Absence::Missing, false, STRICT).expect("a plan");
+        assert_eq!(nodes(&most), (0b0110, 0b1110, 2));
+    }
+
+    #[test]
+    fn a_vote_that_cannot_have_won_is_void() {
+        let mut all = candidates(&[0, 1, 2], &base(1, &[0, 1, 2]));
+        with_votes(&mut all, &[1, 2], &[1]);
+        let whole = plan(ViewId::default(), &all, |_, _| Absence::Missing, false, STRICT).expect("a plan");
+        assert_eq!(nodes(&whole), (0b111, 0b111, 2), "a new base of the old members ends the vote");
+        all.remove(&NodeId(0));
+        let part = plan(ViewId::default(), &all, |_, _| Absence::Missing, false, STRICT).expect("a plan");
+        assert_eq!(nodes(&part), (0b110, 0b111, 1), "node 2 never accepted it");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::ids::{
 };
 use crate::interface::{Class, ClientError, Watch};
 use crate::key::Key;
-use crate::message::{Alignment, Base, BaseTag, Envelope, Forwarded, Held, Message, Outcome, Part};
+use crate::message::{Alignment, Base, BaseTag, Envelope, Forwarded, Held, Message, Outcome, Part, Vote};
 use crate::values::{Entry, EntryOp, Step};
 
 impl Wire for NodeId {
@@ -112,6 +112,7 @@ structs! {
     Stamp { wall_ms, logical, node }
     BaseTag { generation, born, cluster }
     Base { tag, flush, members, since }
+    Vote { view, base }
     Entry { dot, prior, stamp, effects, origin, step }
     EntryOp { id, floor, reply }
     Part { key, prior, entries, subscribers }
@@ -135,7 +136,7 @@ enums! {
     Message {
         0 Heartbeat { sent_ms, echo_ms, reach, base, promised },
         1 Collect { view },
-        2 Promise { view, accepted, base },
+        2 Promise { view, base, vote },
         3 Refuse { view, promised },
         4 Propose { view, members, base, previous, dead },
         5 Accept { view },

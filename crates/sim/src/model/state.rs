@@ -304,6 +304,7 @@ impl State {
                 }
             }
             Action::Evict { key, outcome: Evicted::Deleted } => self.note_deletion(scope, id, &key),
+            Action::Evict { key, outcome: Evicted::Dropped } => self.note_drop(scope, id, &key),
             Action::Wake { .. } | Action::Evict { .. } | Action::View { .. } => {}
         }
     }
@@ -322,6 +323,28 @@ impl State {
         }
         let index = scope.keys.iter().position(|other| other == key);
         self.deleted |= index.map_or(0, |index| 1 << index);
+    }
+
+    /// A copy was dropped: its node no longer counts as a holder, and somebody else has to have what it held.
+    fn note_drop(&mut self, scope: &Scope, at: NodeId, key: &Key) {
+        let Some(index) = scope.keys.iter().position(|other| other == key) else { return };
+        let others = self.running().filter(|(id, _)| *id != at);
+        let kept = others.fold(0, |mask, (_, node)| mask | mask_of(node.values().tags(key)));
+        let may_be_gone = self.spent.crashes > 0 || self.flushes_from > 0 || self.deleted >> index & 1 == 1;
+        let mut lost = None;
+        for (tag, outcome) in self.outcomes_mut().iter_mut().enumerate() {
+            let held = std::mem::take(&mut outcome.held[index][usize::from(at.0)]) != Incarnation::default();
+            let acknowledged = matches!(outcome.answer, Some(Ok(_)));
+            if held && acknowledged && kept >> tag & 1 == 0 && !may_be_gone {
+                lost = Some(tag);
+            }
+        }
+        if let (Some(tag), None) = (lost, &self.violation) {
+            self.violation = Some(Arc::new(Violation {
+                promise: "a dropped copy is not the last",
+                evidence: format!("#{tag} of {key:?} was only at {at:?}"),
+            }));
+        }
     }
 
     fn post(&mut self, envelope: Envelope) {
@@ -441,8 +464,7 @@ impl State {
             slot.print = 0;
             let life = slot.node.incarnation();
             for (index, key) in scope.keys.iter().enumerate() {
-                let mask =
-                    slot.node.values().tags(key).iter().fold(0_u64, |mask, tag| mask | 1 << (tag & 63));
+                let mask = mask_of(slot.node.values().tags(key));
                 slot.tags[index] = mask;
                 let missing =
                     |outcome: &Outcome| outcome.keys >> index & 1 == 1 && outcome.held[index][at] != life;
@@ -480,6 +502,11 @@ impl State {
 
 /// Ticks without anything in progress after which a healed cluster counts as being at rest.
 const QUIET_TICKS: u32 = 4;
+
+/// A bit per operation.
+fn mask_of(tags: &[u8]) -> u64 {
+    tags.iter().fold(0, |mask, tag| mask | 1 << (tag & 63))
+}
 
 /// The places of set bits.
 pub(super) fn bits(mut mask: u64) -> impl Iterator<Item = usize> {
