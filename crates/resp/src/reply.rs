@@ -2,6 +2,8 @@
 //!
 //! One method per reply type of RESP3; under RESP2 each falls back to what Redis sends there (a map
 //! becomes a flat array, a double a bulk string, ...). Commands never look at the protocol.
+//!
+//! One place is unsafe: a short bulk string, which most replies are, is written with one check for room.
 
 use swytch_decimal::{format_double, format_i64, write_i64_before};
 
@@ -96,11 +98,28 @@ impl<'a> Reply<'a> {
     /// A bulk string.
     #[inline]
     pub fn bulk(&mut self, bytes: &[u8]) {
+        let len = bytes.len();
         // One reservation for header, body and line end.
-        self.out.reserve(bytes.len() + 32);
-        self.prefixed(b'$', bytes.len() as i64);
-        self.raw(bytes);
-        self.raw(b"\r\n");
+        self.out.reserve(len + LINE_BYTES_MAX + 2);
+        if len >= 100 {
+            self.prefixed_long(b'$', len as i64);
+            self.raw(bytes);
+            self.raw(b"\r\n");
+            return;
+        }
+        let (tens, ones) = (b'0' + (len / 10) as u8, b'0' + (len % 10) as u8);
+        let header = if len >= 10 { [b'$', tens, ones, b'\r', b'\n'] } else { [b'$', ones, b'\r', b'\n', 0] };
+        let header_len = if len >= 10 { 5 } else { 4 };
+        // SAFETY: the room was reserved; all bytes up to the new length are written.
+        unsafe {
+            let before = self.out.len();
+            let start = self.out.as_mut_ptr().add(before);
+            start.cast::<[u8; 5]>().write(header);
+            let body = start.add(header_len);
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), body, len);
+            body.add(len).cast::<[u8; 2]>().write(*b"\r\n");
+            self.out.set_len(before + header_len + len + 2);
+        }
     }
 
     /// A bulk string that holds an integer.

@@ -448,16 +448,26 @@ impl<'a> EntryRef<'a> {
     }
 
     /// True when this is the entry of a key.
-    #[inline]
+    #[inline(always)]
     pub fn has_key(self, key: &[u8]) -> bool {
-        if usize::from(self.header().key_len) != key.len().min(usize::from(KEY_LEN_LONG)) {
-            return false;
+        let len = usize::from(self.header().key_len);
+        if len != key.len() || len >= usize::from(KEY_LEN_LONG) {
+            return len == usize::from(KEY_LEN_LONG) && key.len() >= len && self.key() == key;
         }
-        let own = self.key();
-        // Most keys have 8 to 16 bytes: two words compare faster than a call.
-        match (own.first_chunk::<8>(), key.first_chunk::<8>(), own.last_chunk::<8>(), key.last_chunk::<8>()) {
-            (Some(own_first), Some(first), Some(own_last), Some(last)) if key.len() <= 16 => {
-                own.len() == key.len() && own_first == first && own_last == last
+        let header = self.header();
+        let at = HEADER_BYTES
+            + if self.expires() { 8 } else { 0 }
+            + if header.kind.has_pointer() { 8 } else { 0 };
+        // SAFETY: a key shorter than 255 bytes lies there, by `Parts::new`.
+        let own = unsafe { std::slice::from_raw_parts(self.base().add(at), len) };
+        // Most keys are short: two words that may overlap compare faster than a call.
+        match (own.first_chunk::<8>(), key.first_chunk::<8>()) {
+            (Some(own_first), Some(first)) if len <= 16 => {
+                own_first == first && own.last_chunk::<8>() == key.last_chunk::<8>()
+            }
+            (None, None) if len >= 4 => {
+                own.first_chunk::<4>() == key.first_chunk::<4>()
+                    && own.last_chunk::<4>() == key.last_chunk::<4>()
             }
             _ => own == key,
         }
@@ -472,7 +482,7 @@ impl<'a> EntryRef<'a> {
     }
 
     /// The value.
-    #[inline]
+    #[inline(always)]
     pub fn value(self) -> Value<'a> {
         match self.header().kind {
             Kind::Embedded => Value::Bytes(self.embedded()),

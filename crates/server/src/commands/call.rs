@@ -60,6 +60,29 @@ pub struct BlockRequest {
 }
 
 impl<'a> Call<'a> {
+    /// A call of a client that is given its request later: one serves a whole batch.
+    pub fn without_request(
+        server: &'a Server,
+        worker: &'a WorkerShared,
+        client: &'a mut Client,
+        out: &'a mut Vec<u8>,
+        now_ms: u64,
+    ) -> Call<'a> {
+        Call {
+            command: server.commands.iter().next().expect("there are commands"),
+            args: Args::new(&[], &[]),
+            reply: Reply::new(out, client.protocol),
+            client,
+            server,
+            worker,
+            now_ms,
+            key_hash: None,
+            in_exec: false,
+            ready_key: None,
+            block: None,
+        }
+    }
+
     /// The key at an argument position, hashed.
     #[inline(always)]
     pub fn key(&self, index: usize) -> Key<'a> {

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use swytch_resp::Reply;
 use swytch_store::Waiter;
 
 use super::run;
@@ -39,118 +38,72 @@ pub enum Outcome {
     Paused,
 }
 
-/// Runs one request of a client and appends its reply to `out`. `clock` is read where the last request ended
-/// and set to where this one did.
+/// Runs one request of the call's client and appends its reply. What the call holds of another request is replaced.
+/// `clock` is read where the last request ended and set to where this one did.
 #[inline(always)]
-pub fn execute(
-    server: &Server,
-    worker: &WorkerShared,
-    client: &mut Client,
-    request: Request<'_>,
-    out: &mut Vec<u8>,
-    now_ms: u64,
-    clock: &mut Ticks,
-) -> Outcome {
-    let Request { args, command, key_hash } = request;
-    if let Some(command) = command
-        && command.runs_with(args.len())
-        && client.is_plain()
-        && server.conditions().is_empty()
+pub fn execute<'a>(call: &mut Call<'a>, request: Request<'a>, clock: &mut Ticks) -> Outcome {
+    call.args = request.args;
+    call.key_hash = request.key_hash;
+    if let Some(command) = request.command
+        && command.runs_with(request.args.len())
+        && call.client.is_plain()
+        && call.server.conditions().is_empty()
     {
         // The common case: nothing can refuse or delay the command, and nobody watches it.
-        return run_now(server, worker, client, command, args, key_hash, out, now_ms, clock);
+        return run_now(call, command, clock);
     }
-    // Put together anew, so that in the common case its parts stay in registers.
-    let request = Request { args, command, key_hash };
-    execute_checked(server, worker, client, request, out, now_ms, clock)
+    execute_checked(call, request.command, clock)
 }
 
 /// [`execute`] where something may refuse, delay, queue or show the command.
-fn execute_checked(
-    server: &Server,
-    worker: &WorkerShared,
-    client: &mut Client,
-    request: Request<'_>,
-    out: &mut Vec<u8>,
-    now_ms: u64,
-    clock: &mut Ticks,
-) -> Outcome {
-    let args = request.args;
-    let command = match request.command {
+#[inline(never)]
+fn execute_checked(call: &mut Call<'_>, command: Option<&'static Command>, clock: &mut Ticks) -> Outcome {
+    let (server, args) = (call.server, call.args);
+    let command = match command {
         Some(command) if command.subcommands.is_empty() => command,
         _ => match resolve(server, &args) {
             Ok(command) => command,
-            Err(error) => {
-                let text = error.reply().into_owned();
-                return reject(server, worker, client, None, &text, out);
-            }
+            Err(error) => return reject(call, None, &error.reply()),
         },
     };
-    if let Err(text) = admit(server, client, command, &args) {
-        return reject(server, worker, client, Some(command), &text, out);
+    if let Err(text) = admit(server, call.client, command, &args) {
+        return reject(call, Some(command), &text);
     }
     let conditions = server.conditions();
-    if conditions.contains(Conditions::PAUSED) && server.is_paused_for(command, client, now_ms) {
+    if conditions.contains(Conditions::PAUSED) && server.is_paused_for(command, call.client, call.now_ms) {
         return Outcome::Paused;
     }
-    if client.in_multi() && !is_transaction_control(command) {
+    if call.client.in_multi() && !is_transaction_control(command) {
         if command.is(Flags::NO_MULTI) {
-            let text = "ERR Command not allowed inside a transaction";
-            return reject(server, worker, client, Some(command), text, out);
+            return reject(call, Some(command), "ERR Command not allowed inside a transaction");
         }
         if command.spec.name == "debug"
-            && let Err(error) = debug::check_allowed(server, client)
+            && let Err(error) = debug::check_allowed(server, call.client)
         {
-            return reject(server, worker, client, Some(command), &error.reply(), out);
+            return reject(call, Some(command), &error.reply());
         }
-        client.queued_bytes += args.bytes() as u64;
-        client.queue.push(QueuedCommand { command, args: args.to_owned() });
-        out.extend_from_slice(b"+QUEUED\r\n");
+        call.client.queued_bytes += args.bytes() as u64;
+        call.client.queue.push(QueuedCommand { command, args: args.to_owned() });
+        call.reply.simple("QUEUED");
         return Outcome::Done;
     }
-    let db = client.db;
-    let outcome = run_now(server, worker, client, command, args, request.key_hash, out, now_ms, clock);
+    let db = call.client.db;
+    let outcome = run_now(call, command, clock);
     // Afterwards, so that EXEC is shown behind the commands of its transaction.
     if conditions.contains(Conditions::MONITORED)
         && !command.spec.flags.intersects(Flags::SKIP_MONITOR | Flags::ADMIN)
     {
-        server.show_to_monitors(db, client, &args);
+        server.show_to_monitors(db, call.client, &args);
     }
     outcome
 }
 
 /// Runs a command that has passed all checks.
 #[inline(always)]
-#[allow(
-    clippy::too_many_arguments,
-    reason = "one call site each, and a struct of them would be built per command"
-)]
-fn run_now(
-    server: &Server,
-    worker: &WorkerShared,
-    client: &mut Client,
-    command: &'static Command,
-    args: Args<'_>,
-    key_hash: Option<u64>,
-    out: &mut Vec<u8>,
-    now_ms: u64,
-    clock: &mut Ticks,
-) -> Outcome {
-    client.shared.last_command.store(command.index, Ordering::Relaxed);
-    let mut call = Call {
-        command,
-        args,
-        reply: Reply::new(out, client.protocol),
-        client,
-        server,
-        worker,
-        now_ms,
-        key_hash,
-        in_exec: false,
-        ready_key: None,
-        block: None,
-    };
-    run::run(&mut call, clock)
+fn run_now(call: &mut Call<'_>, command: &'static Command, clock: &mut Ticks) -> Outcome {
+    call.client.shared.last_command.store(command.index, Ordering::Relaxed);
+    call.command = command;
+    run::run(call, clock)
 }
 
 /// The command or subcommand that the arguments name.
@@ -236,31 +189,23 @@ fn is_transaction_control(command: &Command) -> bool {
 
 /// Answers an error to a request that did not run; a transaction that is being queued is spoilt.
 #[cold]
-fn reject(
-    server: &Server,
-    worker: &WorkerShared,
-    client: &mut Client,
-    command: Option<&'static Command>,
-    text: &str,
-    out: &mut Vec<u8>,
-) -> Outcome {
-    if client.in_multi() {
-        client.flags |= ClientFlags::DIRTY_EXEC;
+fn reject(call: &mut Call<'_>, command: Option<&'static Command>, text: &str) -> Outcome {
+    if call.client.in_multi() {
+        call.client.flags |= ClientFlags::DIRTY_EXEC;
     }
     if let Some(command) = command {
-        worker.stats.commands[command.index].rejected.add(1);
+        call.worker.stats.commands[command.index].rejected.add(1);
     }
     // EXEC that cannot run ends the transaction, if there is one, with its own error.
-    if command.is_some_and(|command| command.spec.name == "exec") {
-        super::transaction::discard(server, client);
+    let text = if command.is_some_and(|command| command.spec.name == "exec") {
+        super::transaction::discard(call.server, call.client);
         let reason = text.trim_start_matches("ERR ");
-        let text = format!("EXECABORT Transaction discarded because of: {reason}");
-        count_error(server, worker, &text);
-        Reply::new(out, client.protocol).error(&text);
-        return Outcome::Done;
-    }
-    count_error(server, worker, text);
-    Reply::new(out, client.protocol).error(text);
+        Cow::Owned(format!("EXECABORT Transaction discarded because of: {reason}"))
+    } else {
+        Cow::Borrowed(text)
+    };
+    count_error(call.server, call.worker, &text);
+    call.reply.error(&text);
     Outcome::Done
 }
 

@@ -130,11 +130,21 @@ impl Batch {
         result
     }
 
-    /// The next request to run; [`Batch::advance`] steps over it.
-    #[inline]
-    pub(super) fn peek<'a>(&'a self, buffer: &'a [u8]) -> Option<Request<'a>> {
-        let pending = self.requests.get(self.next)?;
-        let ranges = &self.ranges[pending.first as usize..(pending.first + pending.len) as usize];
+    /// Position of the next request to run.
+    pub(super) fn next(&self) -> usize {
+        self.next
+    }
+
+    /// Tells the batch that the requests before this position have run.
+    pub(super) fn go_on_at(&mut self, next: usize) {
+        self.next = next;
+    }
+
+    /// The request at a position.
+    #[inline(always)]
+    pub(super) fn request<'a>(&'a self, at: usize, buffer: &'a [u8]) -> Option<Request<'a>> {
+        let pending = self.requests.get(at)?;
+        let ranges = &self.ranges[pending.first as usize..][..pending.len as usize];
         Some(Request {
             args: Args::new(buffer, ranges),
             command: pending.command,
@@ -142,11 +152,10 @@ impl Batch {
         })
     }
 
-    /// Steps over the request that has run.
-    #[inline]
-    pub(super) fn advance(&mut self) {
-        self.next += 1;
-        if let Some(pending) = self.requests.get(self.next + AHEAD - 1) {
+    /// To be called when the request at position `next` is about to run.
+    #[inline(always)]
+    pub(super) fn prefetch_ahead(&self, next: usize) {
+        if let Some(pending) = self.requests.get(next + AHEAD - 1) {
             // SAFETY: the batch was filled in this turn of the worker, or has forgotten its buckets.
             unsafe { pending.prefetch_entry() };
         }

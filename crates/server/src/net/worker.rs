@@ -20,6 +20,7 @@ use super::mailbox::{Mail, WAKE};
 use crate::clients::{Client, ClientFlags, ClientShared};
 use crate::clock::{self, Ticks};
 use crate::config::ClientClass;
+use crate::commands::Call;
 use crate::dispatch::execute::count_error;
 use crate::dispatch::{Outcome, execute, park, transaction};
 use crate::server::{Conditions, Server, WorkerShared};
@@ -383,7 +384,7 @@ impl Worker {
             self.paused.push(slot);
             return Ok(true);
         }
-        connection.batch.advance();
+        connection.batch.go_on_at(connection.batch.next() + 1);
         if let Outcome::Blocked(waiter, deadline_ms) = outcome {
             self.block(connection, slot, waiter, deadline_ms);
             return Ok(true);
@@ -704,19 +705,25 @@ enum BatchEnd {
 #[inline(never)]
 fn run_batch(server: &Server, worker: &WorkerShared, connection: &mut Connection, now_ms: u64) -> BatchEnd {
     let mut clock = Ticks::now();
-    while let Some(request) = connection.batch.peek(&connection.input) {
-        let mark = connection.output.len();
-        let (client, output) = (&mut connection.client, &mut connection.output);
-        let outcome = execute(server, worker, client, request, output, now_ms, &mut clock);
+    let mut next = connection.batch.next();
+    let (batch, input) = (&connection.batch, &connection.input);
+    let (client, output) = (&mut connection.client, &mut connection.output);
+    let mut call = Call::without_request(server, worker, client, output, now_ms);
+    let end = loop {
+        let Some(request) = batch.request(next, input) else { break BatchEnd::Done };
+        let mark = call.reply.mark();
+        let outcome = execute(&mut call, request, &mut clock);
         if !matches!(outcome, Outcome::Done)
-            || connection.output.len() > OUTPUT_BYTES_UNLIMITED
-            || connection.client.flags.intersects(AFTER_COMMAND)
+            || call.reply.mark() > OUTPUT_BYTES_UNLIMITED
+            || call.client.flags.intersects(AFTER_COMMAND)
         {
-            return BatchEnd::Wrote(outcome, mark);
+            break BatchEnd::Wrote(outcome, mark);
         }
-        connection.batch.advance();
-    }
-    BatchEnd::Done
+        next += 1;
+        batch.prefetch_ahead(next);
+    };
+    connection.batch.go_on_at(next);
+    end
 }
 
 /// Replies are taken back while any of these is set.

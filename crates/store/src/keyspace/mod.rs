@@ -187,7 +187,7 @@ impl<'s> Keyspace<'s> {
     }
 
     /// The live entry of a key, without counting or touching it.
-    #[inline]
+    #[inline(always)]
     pub fn peek(&self, key: &Key<'_>) -> Option<EntryRef<'_>> {
         let entry = self.table(key).find(key)?;
         if let Some(at_ms) = entry.expire_at_ms()
@@ -201,7 +201,7 @@ impl<'s> Keyspace<'s> {
     }
 
     /// The live entry of a key, as a read of its value counts it.
-    #[inline]
+    #[inline(always)]
     pub fn find(&self, key: &Key<'_>) -> Option<EntryRef<'_>> {
         let entry = self.peek(key);
         match &entry {

@@ -243,7 +243,7 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
     }
 
     /// The place of a live key; an expired one is removed first.
-    #[inline]
+    #[inline(always)]
     pub(super) fn live_place(&mut self, key: &Key<'_>) -> Option<Found> {
         let now_ms = self.base.now_ms;
         let ignore_expiry = self.base.ignore_expiry;

@@ -243,24 +243,56 @@ impl Segment {
         self.next_expiry_ms = self.next_expiry_ms.min(at_ms);
     }
 
+    /// The place of a key: nearly always it is in its home bucket, at the first slot with its tag.
+    ///
     /// # Safety
     /// The slots hold live entries.
-    #[inline]
+    #[inline(always)]
     pub(super) unsafe fn find(&self, buckets: usize, key: &Key<'_>) -> Option<Place> {
+        let home = home(key.hash, buckets);
+        let slots = self.bucket(home);
+        let candidates = matching(slots, key.hash >> TAG_SHIFT);
+        if candidates != 0 {
+            let slot = &slots[candidates.trailing_zeros() as usize];
+            // SAFETY: by the contract.
+            if unsafe { Self::holds(slot, 0, key) } {
+                return Some(Place(NonNull::from(slot)));
+            }
+        }
+        // SAFETY: by the contract.
+        unsafe { self.search(buckets, home, key) }
+    }
+
+    /// True when a slot of this displacement holds the entry of a key.
+    ///
+    /// # Safety
+    /// The slot is empty or holds a live entry.
+    #[inline(always)]
+    unsafe fn holds(slot: &AtomicU64, displacement: u64, key: &Key<'_>) -> bool {
+        let value = slot.load(Ordering::Relaxed);
+        // SAFETY: by the contract.
+        value & DISPLACEMENT_MASK == displacement
+            && value != 0
+            && unsafe { EntryRef::from_raw(address(value)) }.has_key(key.bytes)
+    }
+
+    /// [`Segment::find`] in every bucket that the key may be in, and in the stash.
+    ///
+    /// # Safety
+    /// As for `find`.
+    #[inline(never)]
+    unsafe fn search(&self, buckets: usize, home: usize, key: &Key<'_>) -> Option<Place> {
         let tag = key.hash >> TAG_SHIFT;
-        let mut bucket = home(key.hash, buckets);
+        let mut bucket = home;
         for displacement in 0..=DISPLACEMENT_MAX as u64 {
             let slots = self.bucket(bucket);
             let mut candidates = matching(slots, tag);
             while candidates != 0 {
-                let slot = candidates.trailing_zeros() as usize;
+                let slot = &slots[candidates.trailing_zeros() as usize];
                 candidates &= candidates - 1;
-                let value = slots[slot].load(Ordering::Relaxed);
-                if value & DISPLACEMENT_MASK == displacement && value != 0 {
-                    // SAFETY: by the contract.
-                    if unsafe { EntryRef::from_raw(address(value)) }.has_key(key.bytes) {
-                        return Some(Place(NonNull::from(&slots[slot])));
-                    }
+                // SAFETY: by the contract.
+                if unsafe { Self::holds(slot, displacement, key) } {
+                    return Some(Place(NonNull::from(slot)));
                 }
             }
             // Only a key that is not here makes it this far: a bucket with room ends the search.
