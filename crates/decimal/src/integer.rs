@@ -58,8 +58,28 @@ pub fn format_i64(digits: &mut [u8; INTEGER_DIGITS_MAX], value: i64) -> &[u8] {
     &digits[start..]
 }
 
+/// Powers of ten that fit in 64 bits.
+const POWERS: [u64; 20] = {
+    let mut powers = [1; 20];
+    let mut at = 1;
+    while at < powers.len() {
+        powers[at] = powers[at - 1] * 10;
+        at += 1;
+    }
+    powers
+};
+
+/// How many bytes `value` takes in decimal, sign included.
+#[inline]
+pub fn decimal_len(value: i64) -> usize {
+    let magnitude = value.unsigned_abs();
+    // 1233 / 4096 is the logarithm of two to the base ten, rounded up: right, or one too high.
+    let log = ((64 - (magnitude | 1).leading_zeros() as usize) * 1233) >> 12;
+    log + usize::from(magnitude >= POWERS[log] || log == 0) + usize::from(value < 0)
+}
+
 /// Writes `value` in decimal so that it ends before `end`, and returns where it begins. There must be room for
-/// [`INTEGER_DIGITS_MAX`] bytes.
+/// [`decimal_len`] bytes.
 #[inline]
 pub fn write_i64_before(buffer: &mut [u8], end: usize, value: i64) -> usize {
     let mut rest = value.unsigned_abs();
@@ -88,6 +108,17 @@ pub fn write_i64_before(buffer: &mut [u8], end: usize, value: i64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_length_is_that_of_the_digits() {
+        let powers = (0..19).map(|exponent| 10_i64.pow(exponent));
+        for value in powers.flat_map(|power| [power - 1, power, power + 1, -power, 1 - power]) {
+            assert_eq!(decimal_len(value), value.to_string().len(), "{value}");
+        }
+        for value in [i64::MAX, i64::MIN, 0] {
+            assert_eq!(decimal_len(value), value.to_string().len(), "{value}");
+        }
+    }
 
     #[test]
     fn only_canonical_integers_parse() {

@@ -9,4 +9,4 @@ mod natural;
 
 pub use double::format_double;
 pub use extended::{EXTENDED_TEXT_MAX, Extended};
-pub use integer::{INTEGER_DIGITS_MAX, format_i64, parse_i64, push_i64, write_i64_before};
+pub use integer::{INTEGER_DIGITS_MAX, decimal_len, format_i64, parse_i64, push_i64, write_i64_before};

@@ -5,7 +5,7 @@
 //!
 //! One place is unsafe: a short bulk string, which most replies are, is written with one check for room.
 
-use swytch_decimal::{format_double, format_i64, write_i64_before};
+use swytch_decimal::{decimal_len, format_double, format_i64, write_i64_before};
 
 /// The protocol a connection has chosen with HELLO.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -239,18 +239,16 @@ impl<'a> Reply<'a> {
     }
 
     fn prefixed_long(&mut self, kind: u8, value: i64) {
-        // Copied with what lies behind it and cut: a copy of a known length is a few moves.
-        let mut bytes = [0; 2 * LINE_BYTES_MAX];
-        let digits_end = LINE_BYTES_MAX - 2;
-        let start = write_i64_before(&mut bytes, digits_end, value) - 1;
-        bytes[start] = kind;
-        bytes[digits_end] = b'\r';
-        bytes[digits_end + 1] = b'\n';
-        let len = self.out.len() + LINE_BYTES_MAX - start;
-        if let Some(line) = bytes[start..].first_chunk::<LINE_BYTES_MAX>() {
-            self.out.extend_from_slice(line);
-            self.out.truncate(len);
-        }
+        // Room for the longest line at once, written in place and cut.
+        let before = self.out.len();
+        self.out.extend_from_slice(&[0; LINE_BYTES_MAX]);
+        let line = &mut self.out[before..][..LINE_BYTES_MAX];
+        line[0] = kind;
+        let end = 1 + decimal_len(value);
+        write_i64_before(line, end, value);
+        line[end] = b'\r';
+        line[end + 1] = b'\n';
+        self.out.truncate(before + end + 2);
     }
 }
 

@@ -63,13 +63,13 @@ pub enum Elements<'a> {
 }
 
 impl<'a> Elements<'a> {
-    /// The elements in order.
-    pub fn iter(&self) -> impl Iterator<Item = &'a [u8]> + '_ {
-        let (one, many): (Option<&'a [u8]>, &'a [&'a [u8]]) = match *self {
-            Elements::One(element) => (Some(element), &[]),
-            Elements::Many(elements) => (None, elements),
-        };
-        one.into_iter().chain(many.iter().copied())
+    /// Hands out the elements in order.
+    #[inline]
+    pub fn for_each(&self, mut act: impl FnMut(&'a [u8])) {
+        match *self {
+            Elements::One(element) => act(element),
+            Elements::Many(elements) => elements.iter().copied().for_each(act),
+        }
     }
 
     /// How many there are.

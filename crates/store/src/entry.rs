@@ -455,9 +455,8 @@ impl<'a> EntryRef<'a> {
             return len == usize::from(KEY_LEN_LONG) && key.len() >= len && self.key() == key;
         }
         let header = self.header();
-        let at = HEADER_BYTES
-            + if self.expires() { 8 } else { 0 }
-            + if header.kind.has_pointer() { 8 } else { 0 };
+        let at =
+            HEADER_BYTES + if self.expires() { 8 } else { 0 } + if header.kind.has_pointer() { 8 } else { 0 };
         // SAFETY: a key shorter than 255 bytes lies there, by `Parts::new`.
         let own = unsafe { std::slice::from_raw_parts(self.base().add(at), len) };
         // Most keys are short: two words that may overlap compare faster than a call.

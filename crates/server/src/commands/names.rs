@@ -74,7 +74,7 @@ impl NameTable {
         NameTable(slots)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn find(&self, name: &[u8]) -> Option<&'static Command> {
         let folded = FoldedName::of(name);
         let mut slot = folded.slot();

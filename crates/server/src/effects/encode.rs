@@ -56,7 +56,7 @@ pub fn encode(effect: &Effect<'_>, out: &mut Vec<u8>) {
             push_header(out, elements.len() + 2);
             push_word(out, if side == swytch_store::Side::Head { b"LPUSH" } else { b"RPUSH" });
             push_word(out, key);
-            elements.iter().for_each(|element| push_word(out, element));
+            elements.for_each(|element| push_word(out, element));
         }
         Effect::ListPop { key, side, count } => {
             let name: &[u8] = if side == swytch_store::Side::Head { b"LPOP" } else { b"RPOP" };

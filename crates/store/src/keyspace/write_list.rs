@@ -56,12 +56,12 @@ impl KeyspaceMut<'_, '_> {
     ) -> Result<Option<usize>, WrongType> {
         let len = match self.list_place(key)? {
             Some(found) => self.change_list(key, found, |list| {
-                elements.iter().for_each(|element| list.push(side, element));
+                elements.for_each(|element| list.push(side, element));
                 list.len()
             }),
             None if create => {
                 let mut list = Box::new(List::new());
-                elements.iter().for_each(|element| list.push(side, element));
+                elements.for_each(|element| list.push(side, element));
                 let len = list.len();
                 self.insert_new(key, NewValue::List(list), None);
                 len

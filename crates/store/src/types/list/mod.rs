@@ -84,15 +84,22 @@ impl List {
             Side::Tail => self.nodes.back_mut(),
         };
         if !end.is_some_and(|node| node.push(side, element)) {
-            let mut node = Node::for_element(element);
-            let fits = node.push(side, element);
-            debug_assert!(fits, "a node is made to hold its first element");
-            match side {
-                Side::Head => self.nodes.push_front(node),
-                Side::Tail => self.nodes.push_back(node),
-            }
+            self.push_node(side, element);
         }
         self.len += 1;
+    }
+
+    #[cold]
+    fn push_node(&mut self, side: Side, element: &[u8]) {
+        // A list that has filled a node is likely to fill another.
+        let mut node =
+            if self.nodes.is_empty() { Node::for_element(element) } else { Node::large_for(element) };
+        let fits = node.push(side, element);
+        debug_assert!(fits, "a node is made to hold its first element");
+        match side {
+            Side::Head => self.nodes.push_front(node),
+            Side::Tail => self.nodes.push_back(node),
+        }
     }
 
     /// The element at one end.

@@ -20,10 +20,12 @@ pub(super) struct Node {
 }
 
 /// Bytes of an encoded length.
+#[inline]
 fn length_bytes(len: usize) -> usize {
     if len < 128 { 1 } else { (usize::BITS - len.leading_zeros()).div_ceil(7) as usize }
 }
 
+#[inline]
 fn encoded_bytes(element: &[u8]) -> usize {
     element.len() + 2 * length_bytes(element.len())
 }
@@ -35,6 +37,11 @@ impl Node {
         let capacity =
             if bytes > NODE_BYTES_MAX { bytes } else { bytes.next_power_of_two().max(NODE_BYTES_MIN) };
         Node::with_capacity(capacity)
+    }
+
+    /// An empty node of the full size, or more if `element` needs it.
+    pub(super) fn large_for(element: &[u8]) -> Node {
+        Node::with_capacity(encoded_bytes(element).max(NODE_BYTES_MAX))
     }
 
     fn with_capacity(capacity: usize) -> Node {
@@ -120,12 +127,19 @@ impl Node {
                 self.finish as usize - bytes
             }
         };
-        self.write(at, element);
         self.count += 1;
+        let len = element.len();
+        match &mut self.buffer[at..][..bytes] {
+            // Nearly always the length takes a byte.
+            [before, inside @ .., after] if len < 128 => {
+                (*before, *after) = (len as u8, len as u8);
+                inside.copy_from_slice(element);
+            }
+            _ => self.write(at, element),
+        }
         true
     }
 
-    #[inline]
     fn write(&mut self, at: usize, element: &[u8]) {
         let len = element.len();
         let head = length_bytes(len);
