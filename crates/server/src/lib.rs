@@ -25,6 +25,7 @@ pub mod effects;
 pub mod escape;
 pub mod glob;
 pub mod histogram;
+pub mod huge_pages;
 pub mod latency;
 pub mod logging;
 pub mod metrics;

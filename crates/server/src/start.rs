@@ -15,7 +15,7 @@ use crate::commands::CommandTable;
 use crate::config::{Config, Loaded, LogFormat, SetContext};
 use crate::net::{Listeners, Mail, Worker, listen};
 use crate::server::Server;
-use crate::{logging, metrics, open_files};
+use crate::{huge_pages, logging, metrics, open_files};
 
 /// Exit code when the server could not start or failed.
 const FAILURE: u8 = 1;
@@ -61,6 +61,7 @@ fn try_serve(loaded: Loaded) -> io::Result<()> {
     }
     let metrics = metrics::start(&server)?;
     let _pid_file = PidFile::create(&server.config);
+    huge_pages::switch_on();
     announce(&server, &listeners, &metrics);
     listeners.accept(&server)?;
     for worker in workers {

@@ -26,6 +26,8 @@ pub(super) const SLOTS: usize = 8;
 /// Buckets an entry may be away from home.
 const DISPLACEMENT_MAX: usize = 3;
 const DISPLACEMENT_MASK: u64 = 0b11;
+/// Buckets away from home in which a free slot is still worth hopping for.
+const SEARCH_MAX: usize = 38;
 const EXPIRES_BIT: u64 = 0b100;
 const ADDRESS_MASK: u64 = 0x0000_ffff_ffff_fff8;
 const TAG_SHIFT: u32 = 64 - TAG_BITS;
@@ -313,40 +315,44 @@ impl Segment {
         (0..SLOTS).find(|&slot| self.load(bucket, slot) == 0)
     }
 
+    /// Puts an entry into the first bucket from its home on that has room. Is that too far away, entries in between make
+    /// place for each other (hopscotch hashing, Herlihy et al., DISC 2008): each hop moves the free slot nearer.
     fn insert_at_home(&mut self, buckets: usize, home: usize, value: u64) -> Result<(), u64> {
-        let mut bucket = home;
-        for displacement in 0..=DISPLACEMENT_MAX as u64 {
+        let (mut bucket, mut distance) = (home, 0);
+        let mut slot = loop {
             if let Some(slot) = self.free_slot(bucket) {
-                self.store(bucket, slot, value & !DISPLACEMENT_MASK | displacement);
-                self.len += 1;
-                return Ok(());
+                break slot;
+            }
+            if distance == SEARCH_MAX {
+                return Err(value);
             }
             bucket = next(bucket, buckets);
+            distance += 1;
+        };
+        while distance > DISPLACEMENT_MAX {
+            let Some((nearer, freed, hop)) = self.hop(buckets, bucket, slot) else {
+                // What has hopped is pulled back over the slot that stays free.
+                self.fill_hole(buckets, bucket, slot);
+                return Err(value);
+            };
+            (bucket, slot, distance) = (nearer, freed, distance - hop);
         }
-        // All four are full: make room in one of them by moving an entry of it further on.
-        let mut bucket = home;
-        for displacement in 0..=DISPLACEMENT_MAX as u64 {
-            if let Some(slot) = self.vacate(buckets, bucket) {
-                self.store(bucket, slot, value & !DISPLACEMENT_MASK | displacement);
-                self.len += 1;
-                return Ok(());
-            }
-            bucket = next(bucket, buckets);
-        }
-        Err(value)
+        self.store(bucket, slot, value & !DISPLACEMENT_MASK | distance as u64);
+        self.len += 1;
+        Ok(())
     }
 
-    /// Frees a slot of a full bucket by moving one of its entries to a later bucket, as far as entries may
-    /// go (hopscotch hashing). The bucket is full again when the caller fills the slot.
-    fn vacate(&mut self, buckets: usize, bucket: usize) -> Option<usize> {
-        for slot in 0..SLOTS {
-            let value = self.load(bucket, slot);
-            let mut to = bucket;
-            for distance in 1..=DISPLACEMENT_MAX as u64 - (value & DISPLACEMENT_MASK) {
-                to = next(to, buckets);
-                if let Some(free) = self.free_slot(to) {
-                    self.store(to, free, value + distance);
-                    return Some(slot);
+    /// Moves an entry from one of the buckets before `bucket` into its free `slot`: from as far away as an entry may go.
+    /// Returns the bucket and slot that have become free and how many buckets nearer they are.
+    fn hop(&mut self, buckets: usize, bucket: usize, slot: usize) -> Option<(usize, usize, usize)> {
+        for hop in (1..=DISPLACEMENT_MAX).rev() {
+            let from = (bucket + buckets - hop) % buckets;
+            for candidate in 0..SLOTS {
+                let value = self.load(from, candidate);
+                if (value & DISPLACEMENT_MASK) as usize + hop <= DISPLACEMENT_MAX {
+                    self.store(bucket, slot, value + hop as u64);
+                    self.store(from, candidate, 0);
+                    return Some((from, candidate, hop));
                 }
             }
         }
