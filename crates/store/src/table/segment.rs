@@ -45,16 +45,20 @@ pub(super) struct Segment {
     len: u16,
 }
 
-/// A bucket on its way into the cache; what it leads to is asked for by the second step.
+/// A key's home bucket, and the next one, on their way into the cache; what they lead to is asked for by the second step.
 #[derive(Clone, Copy, Debug)]
-pub struct PrefetchedBucket(*const Bucket);
+pub struct PrefetchedBucket {
+    home: *const Bucket,
+    /// Another bucket of the segment lies behind it.
+    has_next: bool,
+}
 
 // SAFETY: what the pointer leads to is only reached under the contract of `prefetch_entry`.
 unsafe impl Send for PrefetchedBucket {}
 
 impl PrefetchedBucket {
     /// No bucket: the table is empty.
-    pub const NONE: PrefetchedBucket = PrefetchedBucket(std::ptr::null());
+    pub const NONE: PrefetchedBucket = PrefetchedBucket { home: std::ptr::null(), has_next: false };
 
     /// Second step of a prefetch: the entries of the bucket that the key with this hash may have.
     ///
@@ -62,20 +66,33 @@ impl PrefetchedBucket {
     /// The thread has passed no quiescent point since the first step.
     #[inline]
     pub unsafe fn prefetch_entry(self, hash: u64) {
-        if self.0.is_null() {
+        if self.home.is_null() {
             return;
         }
         // SAFETY: by the contract the segment, and so the bucket, is alive; only atomics are read.
-        let bucket = unsafe { &(*self.0).0 };
-        let mut candidates = matching(bucket, hash >> TAG_SHIFT);
-        while candidates != 0 {
-            let entry = address(bucket[candidates.trailing_zeros() as usize].load(Ordering::Relaxed));
-            candidates &= candidates - 1;
-            prefetch(entry);
-            // A small entry has at most 64 bytes; it reaches into the next line unless it begins one.
-            if entry as usize & 63 > 8 {
-                prefetch(entry.wrapping_add(56));
-            }
+        let bucket = unsafe { &(*self.home).0 };
+        let candidates = matching(bucket, hash >> TAG_SHIFT);
+        if candidates != 0 {
+            return prefetch_candidates(bucket, candidates);
+        }
+        // It may have been displaced into the next bucket.
+        if self.has_next {
+            // SAFETY: as above; the next bucket is in the same segment.
+            let bucket = unsafe { &(*self.home.add(1)).0 };
+            prefetch_candidates(bucket, matching(bucket, hash >> TAG_SHIFT));
+        }
+    }
+}
+
+#[inline(always)]
+fn prefetch_candidates(bucket: &[AtomicU64; SLOTS], mut candidates: u32) {
+    while candidates != 0 {
+        let entry = address(bucket[candidates.trailing_zeros() as usize].load(Ordering::Relaxed));
+        candidates &= candidates - 1;
+        prefetch(entry);
+        // A small entry has at most 64 bytes; it reaches into the next line unless it begins one.
+        if entry as usize & 63 > 8 {
+            prefetch(entry.wrapping_add(56));
         }
     }
 }
@@ -227,10 +244,12 @@ impl Segment {
         buckets: usize,
         hash: u64,
     ) -> PrefetchedBucket {
+        let home = home(hash, buckets);
         // SAFETY: by the contract; the home bucket is one of the segment's.
-        let bucket = unsafe { segment.add(1).cast::<Bucket>().add(home(hash, buckets)) };
+        let bucket = unsafe { segment.add(1).cast::<Bucket>().add(home) };
         prefetch(bucket.cast());
-        PrefetchedBucket(bucket)
+        prefetch(bucket.wrapping_add(1).cast());
+        PrefetchedBucket { home: bucket, has_next: home + 1 < buckets }
     }
 
     pub(super) fn depth(&self) -> u32 {
@@ -254,54 +273,58 @@ impl Segment {
         let home = home(key.hash, buckets);
         let slots = self.bucket(home);
         let candidates = matching(slots, key.hash >> TAG_SHIFT);
-        if candidates != 0 {
-            let slot = &slots[candidates.trailing_zeros() as usize];
-            // SAFETY: by the contract.
-            if unsafe { Self::holds(slot, 0, key) } {
-                return Some(Place(NonNull::from(slot)));
-            }
-        }
         // SAFETY: by the contract.
-        unsafe { self.search(buckets, home, key) }
+        unsafe {
+            if let Some(place) = Self::find_among(slots, candidates, 0, key) {
+                return Some(place);
+            }
+            if has_room(slots) { None } else { self.find_displaced(buckets, home, key) }
+        }
     }
 
-    /// True when a slot of this displacement holds the entry of a key.
+    /// The place of a key among the slots of a bucket that have its tag, for entries displaced so far.
     ///
     /// # Safety
-    /// The slot is empty or holds a live entry.
+    /// The slots are empty or hold live entries.
     #[inline(always)]
-    unsafe fn holds(slot: &AtomicU64, displacement: u64, key: &Key<'_>) -> bool {
-        let value = slot.load(Ordering::Relaxed);
-        // SAFETY: by the contract.
-        value & DISPLACEMENT_MASK == displacement
-            && value != 0
-            && unsafe { EntryRef::from_raw(address(value)) }.has_key(key.bytes)
+    unsafe fn find_among(
+        slots: &[AtomicU64; SLOTS],
+        mut candidates: u32,
+        displacement: u64,
+        key: &Key<'_>,
+    ) -> Option<Place> {
+        while candidates != 0 {
+            let slot = &slots[candidates.trailing_zeros() as usize];
+            candidates &= candidates - 1;
+            let value = slot.load(Ordering::Relaxed);
+            if value & DISPLACEMENT_MASK == displacement && value != 0 {
+                // SAFETY: by the contract.
+                if unsafe { EntryRef::from_raw(address(value)) }.has_key(key.bytes) {
+                    return Some(Place(NonNull::from(slot)));
+                }
+            }
+        }
+        None
     }
 
-    /// [`Segment::find`] in every bucket that the key may be in, and in the stash.
+    /// [`Segment::find`] beyond the home bucket, which is full.
     ///
     /// # Safety
     /// As for `find`.
     #[inline(never)]
-    unsafe fn search(&self, buckets: usize, home: usize, key: &Key<'_>) -> Option<Place> {
+    unsafe fn find_displaced(&self, buckets: usize, home: usize, key: &Key<'_>) -> Option<Place> {
         let tag = key.hash >> TAG_SHIFT;
         let mut bucket = home;
-        for displacement in 0..=DISPLACEMENT_MAX as u64 {
+        for displacement in 1..=DISPLACEMENT_MAX as u64 {
+            bucket = next(bucket, buckets);
             let slots = self.bucket(bucket);
-            let mut candidates = matching(slots, tag);
-            while candidates != 0 {
-                let slot = &slots[candidates.trailing_zeros() as usize];
-                candidates &= candidates - 1;
-                // SAFETY: by the contract.
-                if unsafe { Self::holds(slot, displacement, key) } {
-                    return Some(Place(NonNull::from(slot)));
-                }
+            // SAFETY: by the contract.
+            if let Some(place) = unsafe { Self::find_among(slots, matching(slots, tag), displacement, key) } {
+                return Some(place);
             }
-            // Only a key that is not here makes it this far: a bucket with room ends the search.
-            if slots.iter().any(|value| value.load(Ordering::Relaxed) == 0) {
+            if has_room(slots) {
                 return None;
             }
-            bucket = next(bucket, buckets);
         }
         let is_key = |value: u64| {
             // SAFETY: by the contract.
@@ -567,6 +590,12 @@ impl Segment {
         }
         self.next_expiry_ms = next_expiry_ms;
     }
+}
+
+/// True when one of the slots is empty: no entry was displaced over the bucket.
+#[inline]
+fn has_room(slots: &[AtomicU64; SLOTS]) -> bool {
+    slots.iter().any(|value| value.load(Ordering::Relaxed) == 0)
 }
 
 #[inline]
