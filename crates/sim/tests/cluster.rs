@@ -83,3 +83,54 @@ fn a_key_created_in_doubt_keeps_its_log() {
 fn lineages_that_met_before_are_not_added_twice() {
     scenario(&[1054, 1062]);
 }
+
+/// A key was created in doubt on one side, held on another and forked on a third. A merge left one opaque entry,
+/// relative to the state it was computed from; the third lineage was then added to it a second time, or an old value
+/// came back over a newer one.
+#[test]
+fn a_key_in_three_lineages_is_merged_once() {
+    scenario(&[20032, 20346, 20403, 20508, 20518, 20583, 20601, 20643, 20673, 20695]);
+}
+
+/// The holders of a key were expired together. Every subscriber was there, so they kept no log; the key was created
+/// anew before they came back with their forks.
+#[test]
+fn a_key_created_anew_takes_in_what_expired_holders_settled() {
+    scenario(&[286]);
+}
+
+/// A fork came back with the subscribers of its own time, one of which had left the base meanwhile: the key waited
+/// for it for ever.
+#[test]
+fn a_fork_does_not_bring_old_subscribers_back() {
+    scenario(&[36152]);
+}
+
+/// A home had been expired and started empty; members that came from the same view as it reported moved slots only.
+/// It called a key absent that four members held.
+#[test]
+fn a_home_that_starts_empty_asks_for_full_reports() {
+    scenario(&[721, 20669]);
+}
+
+/// A base of two was proposed, and accepted by its proposer alone. As one half of it, the proposer gave itself a
+/// lease, while the other members agreed on another base.
+#[test]
+fn a_base_that_was_only_proposed_gives_no_lease() {
+    scenario(&[23774]);
+}
+
+/// A change of the base had been accepted by some. Whoever met them had to find out what became of it: completed by
+/// those who would accept it, dropped when it could not have been agreed, or left alone.
+#[test]
+fn a_change_of_the_base_that_stood_still_goes_on() {
+    scenario(&[20236, 20332, 20500, 21044]);
+}
+
+/// The judge had counted on what was never promised: a host left with unmerged forks, the last reads came before a
+/// fork did, a FLUSHALL in doubt came late, a decided batch went with the last host that held it, hosts that had not
+/// heard of their base were to continue it, creations at the home itself went unseen.
+#[test]
+fn the_judge_counts_on_promises_only() {
+    scenario(&[909, 20051, 23174, 23525, 23667, 24644, 31192, 31621]);
+}

@@ -89,9 +89,10 @@ impl<V: Values> Node<V> {
         let meta = std::mem::replace(&mut copy.meta, other.meta.clone());
         let log = std::mem::replace(&mut copy.log, other.log.clone());
         let done = std::mem::replace(&mut copy.done, other.done.clone());
-        copy.meta.subscribers = copy.meta.subscribers | meta.subscribers;
-        copy.meta.doubt = copy.meta.doubt | meta.doubt;
-        copy.meta.lost = copy.meta.lost | meta.lost;
+        // Who holds the key here stays the same; whom the other copy knew belongs to its time.
+        copy.meta.subscribers = meta.subscribers;
+        copy.meta.doubt = meta.doubt;
+        copy.meta.lost = meta.lost;
         self.take_in(key, &log.entries, meta.version, meta.written);
         if let Some(copy) = self.copies.get_mut(key) {
             copy.meta.absorb(&meta);

@@ -6,9 +6,12 @@
 //! simulate --mutants [NAME...] [--seeds N]   for each seeded fault the first seed that notices it
 //! simulate ... --minutes M            stop after so long
 //! simulate ... --keep-going           do not stop at the first broken promise
+//! simulate ... --jobs J               play on so many threads (default 1)
 //! ```
 
 use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use swytch_cluster::Mutant;
@@ -22,6 +25,7 @@ struct Options {
     mutants: Option<Vec<Mutant>>,
     limit: Duration,
     keep_going: bool,
+    jobs: u64,
 }
 
 fn main() -> ExitCode {
@@ -32,6 +36,8 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    // What panics is reported as a broken promise.
+    std::panic::set_hook(Box::new(|_| {}));
     let good = match (&options.one, &options.mutants) {
         (Some(seed), mutants) => {
             one(*seed, mutants.as_ref().and_then(|mutants| mutants.first().copied()), options.key)
@@ -51,6 +57,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String>
         mutants: None,
         limit: Duration::MAX,
         keep_going: false,
+        jobs: 1,
     };
     while let Some(argument) = arguments.next() {
         let mut number = || {
@@ -63,6 +70,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String>
             "--seed" => options.one = Some(number()?),
             "--key" => options.key = Some(number()? as usize),
             "--minutes" => options.limit = Duration::from_secs(60 * number()?),
+            "--jobs" => options.jobs = number()?.max(1),
             "--keep-going" => options.keep_going = true,
             "--mutants" => options.mutants = Some(Vec::new()),
             name => {
@@ -90,6 +98,29 @@ fn one(seed: u64, mutant: Option<Mutant>, key: Option<usize>) -> bool {
     outcome.violations.is_empty()
 }
 
+/// What a campaign has played so far.
+#[derive(Default)]
+struct Sum {
+    seeds: u64,
+    operations: u64,
+    events: u64,
+    bad: Vec<u64>,
+    coverage: Coverage,
+}
+
+impl Sum {
+    fn add(&mut self, outcome: &Outcome) {
+        report(outcome);
+        self.seeds += 1;
+        self.operations += outcome.operations;
+        self.events += outcome.events;
+        self.coverage.add(&outcome.coverage);
+        if !outcome.violations.is_empty() {
+            self.bad.push(outcome.seed);
+        }
+    }
+}
+
 fn report(outcome: &Outcome) {
     for violation in &outcome.violations {
         println!("seed {}: {violation}", outcome.seed);
@@ -98,25 +129,31 @@ fn report(outcome: &Outcome) {
 
 fn campaign(options: &Options) -> bool {
     let start = Instant::now();
-    let (mut seeds, mut operations, mut events, mut bad) = (0u64, 0u64, 0u64, Vec::new());
-    let mut coverage = Coverage::default();
-    for seed in options.from..options.from.saturating_add(options.seeds) {
-        if start.elapsed() > options.limit {
-            break;
+    let next = AtomicU64::new(options.from);
+    let end = options.from.saturating_add(options.seeds);
+    let stop = AtomicBool::new(false);
+    let sum = Mutex::new(Sum::default());
+    std::thread::scope(|scope| {
+        for _ in 0..options.jobs {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) && start.elapsed() <= options.limit {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= end {
+                        break;
+                    }
+                    let outcome = try_run(seed, None);
+                    let good = outcome.violations.is_empty();
+                    sum.lock().expect("nothing panics while it is held").add(&outcome);
+                    if !good && !options.keep_going {
+                        stop.store(true, Ordering::Relaxed);
+                    }
+                }
+            });
         }
-        let outcome = try_run(seed, None);
-        report(&outcome);
-        seeds += 1;
-        operations += outcome.operations;
-        events += outcome.events;
-        coverage.add(&outcome.coverage);
-        if !outcome.violations.is_empty() {
-            bad.push(seed);
-            if !options.keep_going {
-                break;
-            }
-        }
-    }
+    });
+    let mut sum = sum.into_inner().expect("nothing panics while it is held");
+    sum.bad.sort_unstable();
+    let Sum { seeds, operations, events, bad, coverage } = sum;
     println!("seeds {seeds} (from {}), operations {operations}, events {events}", options.from);
     println!("seconds {:.0}", start.elapsed().as_secs_f64());
     println!("seeds with a broken promise: {} {:?}", bad.len(), &bad[..bad.len().min(50)]);

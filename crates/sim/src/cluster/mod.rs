@@ -61,13 +61,10 @@ pub fn run_profile(profile: Profile, mutant: Option<Mutant>, watch: Option<usize
     }
 }
 
-/// Like [`run`], but a panic (a broken assertion of the core) is a violation like any other.
+/// Like [`run`], but a panic (a broken assertion of the core) is a violation like any other. A caller that does not
+/// want to see it printed sets a panic hook.
 pub fn try_run(seed: u64, mutant: Option<Mutant>) -> Outcome {
-    let quiet = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
-    let result = std::panic::catch_unwind(|| run(seed, mutant));
-    std::panic::set_hook(quiet);
-    result.unwrap_or_else(|panic| {
+    std::panic::catch_unwind(|| run(seed, mutant)).unwrap_or_else(|panic| {
         let text = panic
             .downcast_ref::<String>()
             .cloned()

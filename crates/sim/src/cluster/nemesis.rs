@@ -151,7 +151,7 @@ impl Nemesis {
 
     /// A base of which less than half survives cannot be continued by anyone (nobody could tell whether another half
     /// goes on somewhere): the design leaves that to the operator, so it does not happen here.
-    fn may_crash(world: &World, host: usize) -> bool {
+    pub(super) fn may_crash(world: &World, host: usize) -> bool {
         let nodes =
             world.hosts.iter().enumerate().filter_map(|(index, state)| Some((index, state.node.as_ref()?)));
         let nodes: Vec<_> = nodes.collect();

@@ -546,6 +546,7 @@ impl World {
             Some(key) => self.input(host, Input::Evict(key)),
             // What it did while it was out of the base would go with it.
             None if node.unfinished().1 > 0 => {}
+            None if !Nemesis::may_crash(self, host) => {}
             None => self.leave(host),
         }
     }
@@ -584,8 +585,10 @@ impl World {
                 continue;
             };
             let (id, life) = (other.config().id, other.incarnation());
-            // Either side may be the one that knows that it could not ask the other.
-            let in_doubt = copy.meta.doubt.contains(id) || theirs.meta.doubt.contains(node.config().id);
+            // Either side may be the one that knows that it could not ask the other, or those the other has it from.
+            let in_doubt = copy.meta.doubt.contains(id)
+                || theirs.meta.doubt.contains(node.config().id)
+                || !(theirs.meta.subscribers & copy.meta.doubt).is_empty();
             found.push((id, life, base.has(id, life), in_doubt));
         }
         for (id, life, in_base, in_doubt) in found {
