@@ -345,6 +345,9 @@ impl<V: Values> Node<V> {
         } else {
             (present, may_drop(base, present, |node, life| self.absence(node, life), self.quorum()))
         };
+        // Others may have heard later of those that are to go, or a vote may have to wait for those who know of it: a
+        // view for the base alone is not tried again at once.
+        let changes_base = changes_base && now >= membership.installed_ms + 4 * self.config.timers.propose_ms;
         let stands_on = membership.stands_on().tag;
         let outdated = clique
             .without(me)

@@ -100,6 +100,8 @@ pub struct CopyInfo<'a> {
     pub prepared: Option<(FlightId, Option<Version>)>,
     /// Entries not yet known to be everywhere.
     pub log_len: usize,
+    /// The log cannot stand for what happened: a fork would be decided whole.
+    pub overflowed: bool,
 }
 
 impl<V: Values> Node<V> {
@@ -239,6 +241,7 @@ impl<V: Values> Node<V> {
                 (flight, part.and_then(|part| part.entries.last()).map(|entry| entry.dot))
             }),
             log_len: copy.log.entries.len(),
+            overflowed: copy.log.overflow,
         })
     }
 

@@ -90,10 +90,10 @@ pub fn plan(
     let rank = |base: &Base| (base.tag.generation, base.tag.born, base.tag.cluster);
     let bases = candidates.values().map(|candidate| &candidate.base);
     let votes = || candidates.values().filter_map(|candidate| candidate.vote.as_ref());
-    let mut chosen = bases.max_by_key(|base| rank(base))?;
+    let chosen = bases.max_by_key(|base| rank(base))?;
     if chosen.tag.generation == Generation(0) {
-        // Nobody here has installed anything: then the base that took them in is all they know.
-        chosen = &votes().max_by_key(|vote| vote.view)?.base;
+        // Nobody here has installed anything, and the base that was to take them in may never have been made.
+        return None;
     }
     let mut later: Vec<&Vote> =
         votes().filter(|vote| vote.base.tag.generation > chosen.tag.generation).collect();
@@ -119,7 +119,8 @@ fn present_of(base: &Base, candidates: &BTreeMap<NodeId, Candidate>) -> NodeSet 
 }
 
 /// Whether no living node can have installed the base, nor ever will: all its members are here, or dead, and none has
-/// installed it; or one of them had to accept it at its birth and did not.
+/// installed it; or one of them had to accept it at its birth and did not. Or else those who can have installed it are
+/// silent and less than half of it: their lease is over, and who drops them drops them from this base as well.
 fn never_made(
     base: &Base,
     candidates: &BTreeMap<NodeId, Candidate>,
@@ -136,7 +137,14 @@ fn never_made(
     let at_hand = |(node, life): (&NodeId, &Incarnation)| {
         here.contains(*node) || absence(*node, *life) >= Absence::Dead
     };
-    base.members.iter().all(at_hand) || only_at_birth && here.iter().any(refused)
+    let away: Vec<Absence> = base
+        .members
+        .iter()
+        .filter(|member| !at_hand(*member))
+        .map(|(node, life)| absence(*node, *life))
+        .collect();
+    let over = 2 * away.len() < base.members.len() && away.iter().all(|absence| *absence == Absence::Silent);
+    over || only_at_birth && here.iter().any(refused)
 }
 
 /// Whether these members meet every other set that could change the base.

@@ -124,7 +124,7 @@ fn a_base_that_was_only_proposed_gives_no_lease() {
 /// those who would accept it, dropped when it could not have been agreed, or left alone.
 #[test]
 fn a_change_of_the_base_that_stood_still_goes_on() {
-    scenario(&[20236, 20332, 20500, 21044]);
+    scenario(&[20236, 20332, 20500, 21044, 22997]);
 }
 
 /// The judge had counted on what was never promised: a host left with unmerged forks, the last reads came before a
@@ -133,4 +133,17 @@ fn a_change_of_the_base_that_stood_still_goes_on() {
 #[test]
 fn the_judge_counts_on_promises_only() {
     scenario(&[909, 20051, 23174, 23525, 23667, 24644, 31192, 31621]);
+}
+
+/// A host had accepted the base that was to take it in, and nobody else had. On its own it took that base for the one
+/// there was, and the others could not agree with it any more.
+#[test]
+fn a_base_that_was_to_take_a_host_in_is_no_base() {
+    scenario(&[1020]);
+}
+
+/// A batch in doubt was settled when the log it belonged on top of was full and dropped.
+#[test]
+fn a_settled_batch_finds_a_full_log() {
+    scenario(&[232, 1922]);
 }

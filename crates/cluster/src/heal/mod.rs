@@ -159,6 +159,11 @@ impl<V: Values> Node<V> {
                 }
                 self.append_all(key, &part.entries);
             } else {
+                if copy.log.overflow {
+                    // What the batch was ordered on top of is not known any more: it comes after all there is.
+                    self.count(Rule::DecidedWhole);
+                    self.values.settle(key, &[], &[]);
+                }
                 self.take_in(key, &part.entries, last.dot, last.stamp);
                 if let Some(copy) = self.copies.get_mut(key) {
                     let covered = copy.meta.covers.entry(last.dot.epoch).or_default();

@@ -161,7 +161,7 @@ impl Nemesis {
                 .iter()
                 .filter(|(index, node)| *index != host && base.has(node.config().id, node.incarnation()))
                 // Who was taken in without having heard of it yet cannot continue anything.
-                .filter(|(_, node)| node.accepted_base().has(node.config().id, node.incarnation()))
+                .filter(|(_, node)| node.view().base.has(node.config().id, node.incarnation()))
                 .count();
             // Whoever left while it could not be heard is only silent, and half may not drop the silent.
             let silent = world.hosts.iter().any(|state| state.left || state.leaving);

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 
 use swytch_cluster::{
-    Action, Config, Envelope, Evicted, FlightId, Incarnation, Input, Key, Message, Mutant, Node, NodeId,
-    NodeSet, Rule, Time, ViewId,
+    Action, Config, Envelope, Evicted, FlightId, Incarnation, Input, Key, Limits, Message, Mutant, Node,
+    NodeId, NodeSet, Rule, Time, ViewId,
 };
 
 use super::clients::{Client, Record};
@@ -330,6 +330,7 @@ impl World {
             incarnation: Incarnation::of_life(life),
             bootstrap: host == 0 && life == 1,
             timers: self.profile.timers,
+            limits: self.profile.limits,
             mutant: self.mutant,
             ..Config::new(NodeId(host as u8))
         };
@@ -399,10 +400,14 @@ impl World {
         let time = self.time_of(host);
         let Some(node) = &mut self.hosts[host].node else { return };
         let mut actions = Vec::new();
-        let creations = created(node);
+        let (creations, decided_whole) = (created(node), node.tally().of(Rule::DecidedWhole));
         node.handle(time, input, &mut actions);
+        let now_decided_whole = node.tally().of(Rule::DecidedWhole);
         if created(node) > creations {
             self.observe_creations(host);
+        }
+        if now_decided_whole > decided_whole {
+            self.observe_decided_whole(host);
         }
         for action in actions {
             match action {
@@ -548,6 +553,22 @@ impl World {
             None if node.unfinished().1 > 0 => {}
             None if !Nemesis::may_crash(self, host) => {}
             None => self.leave(host),
+        }
+    }
+
+    /// A key was decided by its last writer: what the others wrote is gone, which only an overflow excuses.
+    fn observe_decided_whole(&mut self, host: usize) {
+        let Some(node) = &self.hosts[host].node else { return };
+        let is_over =
+            |index: &usize| node.copy_of(&self.profile.keys[*index].key).is_some_and(|copy| copy.overflowed);
+        let decided: Vec<usize> = (0..self.profile.keys.len()).filter(is_over).collect();
+        self.tainted.extend(&decided);
+        self.lenient.extend(&decided);
+        if self.profile.limits == Limits::default() {
+            self.violate(
+                "a key was decided whole although no log is full",
+                format!("{decided:?} at host {host}"),
+            );
         }
     }
 
