@@ -58,20 +58,25 @@ fn request(class: Class, key: &Key) -> Input {
     Input::Client(Request { ticket: 1, class, keys, command, watches: Vec::new(), local_read: false })
 }
 
-/// Hands messages over until none is left.
-fn run(nodes: &mut [Node<Nothing>], at: usize, input: Input) {
-    let mut out = Vec::new();
-    nodes[at].handle(NOW, input, &mut out);
+/// Clients that write at the same time, in the second figure: what comes while a batch is on its way is the next.
+const TOGETHER: u32 = 16;
+
+/// Gives all inputs to one node, then hands messages over until none is left.
+fn run(nodes: &mut [Node<Nothing>], at: usize, inputs: impl Iterator<Item = Input>, out: &mut Vec<Action>) {
+    for input in inputs {
+        nodes[at].handle(NOW, input, out);
+    }
     while let Some(action) = out.pop() {
         if let Action::Send(envelope) = action {
             let to = usize::from(envelope.to.0);
-            nodes[to].handle(NOW, Input::Message(envelope), &mut out);
+            nodes[to].handle(NOW, Input::Message(envelope), out);
         }
     }
 }
 
 fn main() {
     let writes: u32 = std::env::args().nth(1).and_then(|count| count.parse().ok()).unwrap_or(200_000);
+    let mut out = Vec::new();
     for count in 1..=3_u8 {
         let members: NodeSet = (0..count).map(NodeId).collect();
         let mut nodes: Vec<Node<Nothing>> = members
@@ -80,24 +85,24 @@ fn main() {
             .collect();
         let key = Key::new(b"key");
         for at in 0..nodes.len() {
-            run(&mut nodes, at, request(Class::Read, &key));
+            run(&mut nodes, at, std::iter::once(request(Class::Read, &key)), &mut out);
         }
         if count == 1 {
-            run(&mut nodes, 0, request(Class::W, &key));
+            run(&mut nodes, 0, std::iter::once(request(Class::W, &key)), &mut out);
             let started = Instant::now();
             let done = (0..writes * 50).filter(|_| nodes[0].write_alone(&key, Class::W).is_some()).count();
             println!("alone: {:.1} ns per write", started.elapsed().as_nanos() as f64 / done as f64);
             continue;
         }
-        for class in [Class::W, Class::X] {
+        for (class, together) in [(Class::W, 1), (Class::X, 1), (Class::W, TOGETHER), (Class::X, TOGETHER)] {
             let started = Instant::now();
-            for _ in 0..writes {
-                run(&mut nodes, 0, request(class, &key));
+            for _ in 0..writes / together {
+                run(&mut nodes, 0, (0..together).map(|_| request(class, &key)), &mut out);
             }
             let each = started.elapsed().as_nanos() as f64 / f64::from(writes);
             let others = f64::from(count - 1);
             println!(
-                "{count} nodes, {class:?}: {each:.0} ns per write, {:.0} ns per subscriber",
+                "{count} nodes, {class:?}, {together:2} at once: {each:.0} ns per write, {:.0} ns per subscriber",
                 each / others
             );
         }

@@ -238,7 +238,8 @@ pub struct Blob(Arc<[u8]>);
 impl Blob {
     /// Takes a copy of `bytes`.
     pub fn new(bytes: &[u8]) -> Self {
-        Self(Arc::from(bytes))
+        // The empty one is shared.
+        if bytes.is_empty() { Self(Arc::default()) } else { Self(Arc::from(bytes)) }
     }
 
     /// The bytes.

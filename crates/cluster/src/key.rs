@@ -56,7 +56,7 @@ impl Key {
 
 impl PartialEq for Key {
     fn eq(&self, other: &Self) -> bool {
-        self.hash == other.hash && self.bytes == other.bytes
+        Arc::ptr_eq(&self.bytes, &other.bytes) || self.hash == other.hash && self.bytes == other.bytes
     }
 }
 
@@ -71,7 +71,7 @@ impl PartialOrd for Key {
 /// By bytes: the order in which an EXEC takes its tokens.
 impl Ord for Key {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.bytes.cmp(&other.bytes)
+        if Arc::ptr_eq(&self.bytes, &other.bytes) { Ordering::Equal } else { self.bytes.cmp(&other.bytes) }
     }
 }
 

@@ -40,7 +40,7 @@ pub use copy::{CopyState, Done, Log, Meta, PreparedPart, Whole};
 pub use ids::{Blob, FlightId, Generation, Incarnation, NodeId, NodeSet, OpId, Stamp, Time, Version, ViewId};
 pub use interface::{Action, Answer, Class, ClientError, Evicted, Input, Request, Watch};
 pub use key::{Key, Slot};
-pub use message::{Base, BaseTag, Envelope, Message, Vote};
+pub use message::{Base, BaseTag, Envelope, Message, Token, Vote};
 pub use mutant::Mutant;
 pub use node::{CopyInfo, Node};
 pub use tally::{Rule, Tally};

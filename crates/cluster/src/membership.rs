@@ -425,9 +425,9 @@ impl<V: Values> Node<V> {
                 self.end_attempt();
             }
         }
-        let base = self.membership.view.base.clone();
+        let base = Box::new(self.membership.view.base.clone());
         let forgets = self.config.without(Mutant::BuildOnInstalledBase);
-        let vote = self.membership.vote.clone().filter(|_| !forgets);
+        let vote = self.membership.vote.clone().filter(|_| !forgets).map(Box::new);
         self.send(from, Message::Promise { view, base, vote });
     }
 
@@ -481,8 +481,8 @@ impl<V: Values> Node<V> {
             let message = Message::Propose {
                 view,
                 members: plan.members,
-                base: plan.base.clone(),
-                previous: plan.previous.clone(),
+                base: Box::new(plan.base.clone()),
+                previous: Box::new(plan.previous.clone()),
                 dead: dead.clone(),
             };
             self.send(node, message);

@@ -159,7 +159,25 @@ pub struct Forwarded {
     pub hops: u8,
 }
 
-/// Everything nodes say to each other. The comments name sender -> receiver.
+/// What the owner of a key hands to the next.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Token {
+    /// How often the token moved in this view.
+    pub tenure: u32,
+    /// The version the token is for.
+    pub version: Version,
+    /// Held by all subscribers up to here.
+    pub stable: Version,
+    /// The subscribers.
+    pub subscribers: NodeSet,
+    /// Who is waiting for the key: (node, its ticket).
+    pub waiters: Vec<(NodeId, u64)>,
+    /// Answers given in this view to operations that left no entry.
+    pub answers: BTreeMap<OpId, Result<Blob, ClientError>>,
+}
+
+/// Everything nodes say to each other. What is seldom sent and large is boxed, because every message is moved several
+/// times on its way. The comments name sender -> receiver.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Message {
     // Membership.
@@ -186,9 +204,9 @@ pub enum Message {
         /// The view promised.
         view: ViewId,
         /// The base of the view installed last.
-        base: Base,
+        base: Box<Base>,
         /// A later base that was accepted and may have been installed elsewhere.
-        vote: Option<Vote>,
+        vote: Option<Box<Vote>>,
     },
     /// Candidate -> proposer: something higher is promised, or the base cannot be accepted.
     Refuse {
@@ -204,9 +222,9 @@ pub enum Message {
         /// Its members.
         members: NodeSet,
         /// The new base.
-        base: Base,
+        base: Box<Base>,
         /// The base it builds on: who is not in both starts empty.
-        previous: Base,
+        previous: Box<Base>,
         /// Lives known to be over.
         dead: Vec<(NodeId, Incarnation)>,
     },
@@ -325,9 +343,9 @@ pub enum Message {
         /// Names this alignment.
         round: u64,
         /// The metadata after it.
-        meta: Meta,
+        meta: Box<Meta>,
         /// How to get there.
-        body: Alignment,
+        body: Box<Alignment>,
     },
     /// Subscriber -> owner.
     AlignAck {
@@ -471,18 +489,8 @@ pub enum Message {
     Grant {
         /// The key.
         key: Key,
-        /// How often the token moved in this view.
-        tenure: u32,
-        /// The version the token is for.
-        version: Version,
-        /// Held by all subscribers up to here.
-        stable: Version,
-        /// The subscribers.
-        subscribers: NodeSet,
-        /// Who is waiting for the key: (node, its ticket).
-        waiters: Vec<(NodeId, u64)>,
-        /// Answers given in this view to operations that left no entry.
-        answers: BTreeMap<OpId, Result<Blob, ClientError>>,
+        /// What comes with it.
+        token: Box<Token>,
     },
     /// New owner -> old owner.
     GrantAck {

@@ -19,7 +19,6 @@ use crate::operation::Operation;
 use crate::settle::{Record, Settling};
 use crate::table::Table;
 use crate::tally::{Rule, Tally};
-use crate::token::Token;
 use crate::values::Values;
 use crate::view::{Plan, View};
 use crate::wait::Waiting;
@@ -390,10 +389,12 @@ impl<V: Values> Node<V> {
                 self.on_heartbeat(from, life, (sent_ms, echo_ms), reach, (base, promised));
             }
             Message::Collect { view } => self.on_collect(from, view),
-            Message::Promise { view, base, vote } => self.on_promise(from, life, view, base, vote),
+            Message::Promise { view, base, vote } => {
+                self.on_promise(from, life, view, *base, vote.map(|vote| *vote));
+            }
             Message::Refuse { view, promised } => self.on_refuse(view, promised),
             Message::Propose { view, members, base, previous, dead } => {
-                self.on_propose(from, view, Plan { members, base, previous }, &dead);
+                self.on_propose(from, view, Plan { members, base: *base, previous: *previous }, &dead);
             }
             Message::Accept { view } => self.on_accept(from, view),
             Message::Install { view } => self.on_install(view),
@@ -411,7 +412,7 @@ impl<V: Values> Node<V> {
             Message::Owned { key, gone } => self.on_owned(from, key, gone),
             Message::RegroupAsk { key, birth, whole } => self.on_regroup_ask(from, key, birth, whole),
             Message::RegroupState { key, state } => self.on_regroup_state(from, key, state),
-            Message::Align { key, round, meta, body } => self.on_align(from, key, round, meta, body),
+            Message::Align { key, round, meta, body } => self.on_align(from, key, round, *meta, *body),
             Message::AlignAck { key, round } => self.on_align_ack(from, key, round),
             Message::AlignDone { key, round, stable } => self.on_align_done(key, round, stable),
             Message::SettleAsk { flight } => self.on_settle_ask(from, flight),
@@ -433,10 +434,7 @@ impl<V: Values> Node<V> {
             Message::Redirect { op, owner } => self.on_redirect(from, op, owner),
             Message::OwnerIs { key, owner } => self.on_owner_is(from, &key, owner),
             Message::TokenRequest { key, to } => self.on_token_request(from, key, to),
-            Message::Grant { key, tenure, version, stable, subscribers, waiters, answers } => {
-                let token = Token { tenure, version, stable, subscribers, waiters, answers };
-                self.on_grant(from, key, token);
-            }
+            Message::Grant { key, token } => self.on_grant(from, key, *token),
             Message::GrantAck { key, tenure } => self.on_grant_ack(from, key, tenure),
             Message::WaitFor { key, node, ticket } => self.on_wait_for(from, key, node, ticket),
             Message::WaitOver { key, node, ticket } => self.on_wait_over(key, node, ticket),

@@ -106,7 +106,7 @@ impl<V: Values> Node<V> {
             command: request.command,
             watches: request.watches,
             local_read: request.local_read,
-            floor: 0,
+            floor: self.floor().unwrap_or(op.counter),
             deadline_ms: now + self.config.timers.op_ms,
             since_ms: now,
             stage,
@@ -114,21 +114,13 @@ impl<V: Values> Node<V> {
             exposed: false,
         };
         self.operations.insert(op, operation);
-        let floor = self.floor();
-        if let Some(operation) = self.operations.get_mut(&op) {
-            operation.floor = floor;
-        }
         self.ready.insert(op);
     }
 
     /// The lowest of this node's own operations that is not answered.
-    fn floor(&self) -> u64 {
+    fn floor(&self) -> Option<u64> {
         let mine = OpId { node: self.config.id, counter: 0 };
-        self.operations
-            .range(mine..)
-            .next()
-            .filter(|(op, _)| op.node == mine.node)
-            .map_or(self.next_operation, |(op, _)| op.counter)
+        self.operations.range(mine..).next().filter(|(op, _)| op.node == mine.node).map(|(op, _)| op.counter)
     }
 
     /// Takes the operation as far as it can go now.
@@ -149,9 +141,21 @@ impl<V: Values> Node<V> {
 
     fn route(&mut self, op: OpId) {
         let Some(operation) = self.operations.get(&op) else { return };
-        let (class, keys, single) = (operation.class, operation.all_keys(), operation.is_single());
+        let (class, single) = (operation.class, operation.is_single());
         let view = self.membership.view.id;
         let me = self.config.id;
+        if single && class != Class::Read {
+            let key = operation.keys[0].clone();
+            if !self.has_fork(&key) && self.copies.get(&key).is_some_and(|copy| copy.owning(view).is_some()) {
+                self.set_stage(op, Stage::Queued);
+                if !self.enqueue(&key, Queued::Op(op)) {
+                    self.refuse(op, ClientError::TryAgain);
+                }
+                return;
+            }
+        }
+        let Some(operation) = self.operations.get(&op) else { return };
+        let keys = operation.all_keys();
         let mut owners = Vec::new();
         let mut complete = true;
         for key in &keys {

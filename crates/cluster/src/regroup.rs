@@ -232,8 +232,8 @@ impl<V: Values> Node<V> {
             .waiting
             .iter()
             .filter_map(|node| {
-                let body = aligning.bodies.get(&node)?.clone();
-                let (round, meta) = (aligning.round, copy.meta.clone());
+                let body = Box::new(aligning.bodies.get(&node)?.clone());
+                let (round, meta) = (aligning.round, Box::new(copy.meta.clone()));
                 Some((node, Message::Align { key: key.clone(), round, meta, body }))
             })
             .collect();

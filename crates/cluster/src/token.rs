@@ -4,28 +4,15 @@
 //! exactly the version it names; the count of moves (`tenure`) makes duplicates harmless. The token is granted only
 //! while nothing is in progress, so every reachable subscriber is at that version.
 
-use std::collections::BTreeMap;
-
 use crate::copy::{Busy, Owning, Queued, Role};
-use crate::ids::{Blob, NodeId, NodeSet, OpId, Version};
-use crate::interface::ClientError;
+use crate::ids::NodeId;
 use crate::key::Key;
-use crate::message::Message;
+use crate::message::{Message, Token};
 use crate::mutant::Mutant;
 use crate::node::Node;
 use crate::operation::Stage;
 use crate::tally::Rule;
 use crate::values::Values;
-
-/// What a grant hands over.
-pub(crate) struct Token {
-    pub(crate) tenure: u32,
-    pub(crate) version: Version,
-    pub(crate) stable: Version,
-    pub(crate) subscribers: NodeSet,
-    pub(crate) waiters: Vec<(NodeId, u64)>,
-    pub(crate) answers: BTreeMap<OpId, Result<Blob, ClientError>>,
-}
 
 impl<V: Values> Node<V> {
     pub(crate) fn on_token_request(&mut self, from: NodeId, key: Key, to: NodeId) {
@@ -84,16 +71,15 @@ impl<V: Values> Node<V> {
         let view = self.membership.view.id;
         let Some(copy) = self.copies.get(key) else { return };
         let Some(owning) = copy.owning(view) else { return };
-        let message = Message::Grant {
-            key: key.clone(),
+        let token = Box::new(Token {
             tenure: owning.tenure + 1,
             version: copy.meta.version,
             stable: copy.meta.stable,
             subscribers: copy.meta.subscribers,
             waiters: owning.waiters.iter().copied().collect(),
             answers: owning.answers.clone(),
-        };
-        self.send(to, message);
+        });
+        self.send(to, Message::Grant { key: key.clone(), token });
     }
 
     pub(crate) fn on_grant(&mut self, from: NodeId, key: Key, token: Token) {

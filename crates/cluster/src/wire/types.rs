@@ -8,7 +8,9 @@ use crate::ids::{
 };
 use crate::interface::{Class, ClientError, Watch};
 use crate::key::Key;
-use crate::message::{Alignment, Base, BaseTag, Envelope, Forwarded, Held, Message, Outcome, Part, Vote};
+use crate::message::{
+    Alignment, Base, BaseTag, Envelope, Forwarded, Held, Message, Outcome, Part, Token, Vote,
+};
 use crate::values::{Entry, EntryOp, Step};
 
 impl Wire for NodeId {
@@ -113,6 +115,7 @@ structs! {
     BaseTag { generation, born, cluster }
     Base { tag, flush, members, since }
     Vote { view, base }
+    Token { tenure, version, stable, subscribers, waiters, answers }
     Entry { dot, prior, stamp, effects, origin, step }
     EntryOp { id, floor, reply }
     Part { key, prior, entries, subscribers }
@@ -175,7 +178,7 @@ enums! {
         52 Redirect { op, owner },
         56 OwnerIs { key, owner },
         53 TokenRequest { key, to },
-        54 Grant { key, tenure, version, stable, subscribers, waiters, answers },
+        54 Grant { key, token },
         55 GrantAck { key, tenure },
         60 WaitFor { key, node, ticket },
         61 WaitOver { key, node, ticket },

@@ -100,7 +100,7 @@ impl<V: Values> Node<V> {
         let now = self.now.mono_ms;
         let Some(flight) = self.flights.get_mut(&id) else { return };
         flight.sent_ms = now;
-        for node in flight.waiting.iter().collect::<Vec<_>>() {
+        for node in flight.waiting.iter() {
             if let Some(message) = self.phase_message(id, node) {
                 self.send(node, message);
             }
@@ -201,11 +201,16 @@ impl<V: Values> Node<V> {
         flight.phase = Phase::Committing;
         flight.waiting = flight.participants.without(me);
         flight.undo.clear();
-        let parts = flight.parts.clone();
-        let replies = flight.replies.clone();
+        // From here on nobody needs the entries, only which keys they were for.
+        let entries: Vec<(Key, Vec<Entry>)> = flight
+            .parts
+            .iter_mut()
+            .map(|part| (part.key.clone(), std::mem::take(&mut part.entries)))
+            .collect();
+        let replies = std::mem::take(&mut flight.replies);
         let many = flight.keys.len() > 1;
-        for part in parts {
-            self.append_all(&part.key, &part.entries);
+        for (key, entries) in entries {
+            self.append_owned(&key, entries);
         }
         self.count(if many { Rule::ExecutedMulti } else { Rule::CommittedX });
         for (op, reply) in replies {

@@ -213,14 +213,14 @@ impl<V: Values> Node<V> {
             }
         }
         let batch = self.take_batch(key, first, class);
-        let mut entries = Vec::new();
-        let mut replies = Vec::new();
+        let mut entries = Vec::with_capacity(batch.len());
+        let mut replies = Vec::with_capacity(batch.len());
         let mut undo = Vec::new();
         let Some(copy) = self.copies.get(key) else { return true };
         let prior = copy.meta.version;
         let mut last = prior;
         for op in batch {
-            if self.answered_before(key, op) {
+            if op != first && self.answered_before(key, op) {
                 continue;
             }
             let Some(operation) = self.operations.get(&op) else { continue };
@@ -313,10 +313,15 @@ impl<V: Values> Node<V> {
 
     /// Appends entries whose effects the store already has.
     pub(crate) fn append_all(&mut self, key: &Key, entries: &[Entry]) {
+        self.append_owned(key, entries.to_vec());
+    }
+
+    /// [`Self::append_all`] for entries that nobody else needs.
+    pub(crate) fn append_owned(&mut self, key: &Key, entries: Vec<Entry>) {
         let log_max = self.config.limits.log_max;
         if let Some(copy) = self.copies.get_mut(key) {
             for entry in entries {
-                copy.append(entry.clone(), log_max);
+                copy.append(entry, log_max);
             }
             if copy.log.overflow {
                 self.count(Rule::Overflowed);

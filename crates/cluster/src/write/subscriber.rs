@@ -42,14 +42,14 @@ impl<V: Values> Node<V> {
     }
 
     /// Applies a part that comes next.
-    pub(crate) fn apply_part(&mut self, part: &Part) {
+    pub(crate) fn apply_part(&mut self, part: Part) {
         for entry in &part.entries {
             for effect in &entry.effects {
                 self.values.apply(&part.key, effect, entry.stamp);
             }
             self.see_stamp(entry.stamp);
         }
-        self.append_all(&part.key, &part.entries);
+        self.append_owned(&part.key, part.entries);
         if let Some(copy) = self.copies.get_mut(&part.key) {
             copy.meta.subscribers = part.subscribers;
         }
@@ -65,21 +65,22 @@ impl<V: Values> Node<V> {
     }
 
     pub(crate) fn on_inv(&mut self, from: NodeId, flight: FlightId, parts: Vec<Part>) {
-        for part in &parts {
-            match self.fit(part) {
+        for part in parts {
+            match self.fit(&part) {
                 Fit::Gone => {
-                    self.send(from, Message::Gone { flight, key: part.key.clone() });
+                    self.send(from, Message::Gone { flight, key: part.key });
                     return;
                 }
                 Fit::Not => return,
                 Fit::Old => {}
                 Fit::Next => {
+                    let key = part.key.clone();
                     self.apply_part(part);
-                    self.follow(&part.key, from);
-                    if let Some(copy) = self.copies.get_mut(&part.key) {
+                    self.follow(&key, from);
+                    if let Some(copy) = self.copies.get_mut(&key) {
                         copy.invalid = Some(Invalid::Flight(flight));
                     }
-                    self.unconfirmed.insert(part.key.clone(), (from, self.now.mono_ms));
+                    self.unconfirmed.insert(key, (from, self.now.mono_ms));
                 }
             }
         }
@@ -171,8 +172,9 @@ impl<V: Values> Node<V> {
             if record.outcome == Outcome::Prepared {
                 record.outcome = Outcome::Committed;
                 for part in std::mem::take(&mut record.parts) {
-                    self.apply_part(&part);
-                    self.end_prepared(&part.key, flight);
+                    let key = part.key.clone();
+                    self.apply_part(part);
+                    self.end_prepared(&key, flight);
                 }
             }
         }
