@@ -173,7 +173,8 @@ impl<V: Values> Node<V> {
                 let birth = FlightId { number: 0, view: Default::default(), node: self.config.id };
                 let state = self.state_of(&key, birth, true).map(|state| CopyState {
                     value: Some(Whole { snapshot: self.values.snapshot(&key) }),
-                    prepared: None,
+                    // What was settled as committed and not yet brought into the copy is part of the fork.
+                    prepared: state.prepared.filter(|part| part.committed),
                     ..state
                 });
                 (key, state)

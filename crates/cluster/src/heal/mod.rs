@@ -234,7 +234,11 @@ impl<V: Values> Node<V> {
         let awaited = self.awaited();
         let Some(copy) = self.copies.get_mut(key) else { return };
         let version = fork.meta.version;
-        if copy.meta.covers_dot(version) {
+        let last = |part: &PreparedPart| part.part.entries.last().map(|entry| entry.dot);
+        let settled =
+            fork.prepared.clone().filter(|part| !last(part).is_none_or(|dot| copy.meta.covers_dot(dot)));
+        let contained = copy.meta.covers_dot(version);
+        if contained && settled.is_none() {
             copy.meta.lost.remove(from);
             self.send(from, Message::ForkMerged { key: key.clone(), version });
             return;
@@ -243,7 +247,12 @@ impl<V: Values> Node<V> {
         // Whoever else held the fork may bring its own.
         let holders = (fork.meta.subscribers | fork.meta.doubt | fork.meta.lost).without(self.config.id);
         copy.meta.lost = copy.meta.lost | (holders & awaited);
-        self.merge_copy(key, &fork);
+        if !contained {
+            self.merge_copy(key, &fork);
+        }
+        if let Some(settled) = settled {
+            self.apply_settled(key, &settled);
+        }
         self.count(Rule::MergedStash);
         // The returned node asks again and is then told that its fork is merged.
         self.align_all(key, others);

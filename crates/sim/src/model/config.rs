@@ -155,6 +155,33 @@ impl Scope {
         }
     }
 
+    /// X that time and views cut short between PREP and COMMIT, or while they are taken back.
+    pub fn doubt() -> Self {
+        Self { operations: 6, proposals: 5, advances: 14, ..Self::base("X in doubt, 3 nodes", 3, &["a"]) }
+    }
+
+    /// One holder that the others no longer hear.
+    pub fn expiry() -> Self {
+        Self {
+            operations: 8,
+            proposals: 6,
+            advances: 16,
+            shared: vec![(Key::new(b"a"), NodeSet::only(NodeId(0)))],
+            ..Self::base("expiry, 3 nodes", 3, &["a"])
+        }
+    }
+
+    /// FLUSHALL while a node is away.
+    pub fn flushes() -> Self {
+        Self {
+            classes: vec![Class::W, Class::W, Class::Flush],
+            operations: 8,
+            proposals: 1,
+            advances: 20,
+            ..Self::base("FLUSHALL, 3 nodes", 3, &["a"])
+        }
+    }
+
     /// Partitions and expiry without crashes or flushes: what the lease and the bases are for.
     pub fn partitions(nodes: u8) -> Self {
         let name = if nodes == 5 { "partitions, 5 nodes" } else { "partitions, 3 nodes" };

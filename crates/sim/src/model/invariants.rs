@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use swytch_cluster::{Class, ClientError, Key, Node, NodeId, NodeSet};
 
-use super::config::Scope;
+use super::config::{KEYS_MAX, Scope};
 use super::journal::Journal;
 use super::state::{KeyMask, Outcome, Slot, State, indexes};
 
@@ -40,6 +40,7 @@ pub(super) fn check(state: &State, scope: &Scope, touched: NodeSet) -> Result<()
     for (tag, outcome) in state.outcomes.iter().enumerate() {
         match &outcome.answer {
             Some(Err(error)) if error.is_clean() => never_applied(state, tag, outcome, *error)?,
+            Some(Ok(_)) if outcome.class == Class::Flush => flushed(state, tag, outcome)?,
             Some(Ok(_)) => not_lost(state, scope, tag, outcome)?,
             _ => {}
         }
@@ -99,6 +100,17 @@ fn never_applied(state: &State, tag: usize, outcome: &Outcome, error: ClientErro
 /// Operations that a crash, a flush or an ordered deletion may have taken away.
 fn excused(state: &State, tag: usize, outcome: &Outcome) -> bool {
     tag < state.flushes_from || outcome.keys & state.deleted != 0
+}
+
+/// Nothing that was acknowledged before a FLUSHALL is seen in a base that has been flushed.
+fn flushed(state: &State, tag: usize, outcome: &Outcome) -> Result<(), Violation> {
+    for (id, slot) in state.slots().filter(|(_, slot)| slot.node.view().base.flush >= outcome.flush) {
+        if let Some(index) = (0..KEYS_MAX).find(|index| slot.tags[*index] & outcome.before != 0) {
+            let evidence = format!("#{tag}, but key {index} at {id:?} has {:#b}", slot.tags[index]);
+            return broken("FLUSHALL leaves no earlier key", evidence);
+        }
+    }
+    Ok(())
 }
 
 fn not_lost(state: &State, scope: &Scope, tag: usize, outcome: &Outcome) -> Result<(), Violation> {

@@ -48,7 +48,11 @@ impl Values for Journal {
         let tags = self.0.entry(key.clone()).or_default();
         match effect.bytes() {
             [MERGED, merged @ ..] => {
-                tags.extend(merged.iter().filter(|tag| !tags.contains(tag)).collect::<Vec<_>>())
+                for tag in merged {
+                    if !tags.contains(tag) {
+                        tags.push(*tag);
+                    }
+                }
             }
             plain => tags.extend_from_slice(plain),
         }

@@ -112,7 +112,15 @@ pub fn exhaustive_scopes() -> Vec<Scope> {
 
 /// The scopes of random walks.
 pub fn walk_scopes() -> Vec<Scope> {
-    vec![Scope::partitions(3), Scope::everything(3), Scope::partitions(5), Scope::everything(5)]
+    vec![
+        Scope::partitions(3),
+        Scope::doubt(),
+        Scope::expiry(),
+        Scope::flushes(),
+        Scope::everything(3),
+        Scope::partitions(5),
+        Scope::everything(5),
+    ]
 }
 
 /// Looks for a violation under a seeded fault, in the walks and then in the exhaustive scopes.

@@ -59,6 +59,10 @@ pub(super) struct Outcome {
     pub(super) node: (NodeId, Incarnation),
     /// The answer, once there is one.
     pub(super) answer: Option<Result<Vec<u8>, ClientError>>,
+    /// For a FLUSHALL: the operations that had been acknowledged when it was asked for.
+    pub(super) before: u64,
+    /// For a FLUSHALL that was acknowledged: FLUSHALLs of the base it was acknowledged in.
+    pub(super) flush: u64,
     /// Lives of the nodes whose value has contained it last, by key and node.
     pub(super) held: [[Incarnation; NODES_MAX]; KEYS_MAX],
 }
@@ -231,7 +235,12 @@ impl State {
         }
         let life = self.node(node).map(Node::incarnation).unwrap_or_default();
         let held = Default::default();
-        self.outcomes_mut().push(Outcome { class, keys, node: (node, life), answer: None, held });
+        let good =
+            |(tag, outcome): (usize, &Outcome)| u64::from(matches!(outcome.answer, Some(Ok(_)))) << tag;
+        let before = self.outcomes.iter().enumerate().map(good).fold(0, |mask, bit| mask | bit);
+        let node_life = (node, life);
+        let outcome = Outcome { class, keys, node: node_life, answer: None, before, flush: 0, held };
+        self.outcomes_mut().push(outcome);
         self.input(scope, node, Input::Client(request));
     }
 
@@ -298,6 +307,8 @@ impl State {
                     return;
                 }
                 let good = result.is_ok();
+                let flush = self.node(id).map_or(0, |node| node.view().base.flush);
+                self.outcomes_mut()[tag].flush = flush;
                 self.outcomes_mut()[tag].answer = Some(result.map(|answer| answer.reply.bytes().to_vec()));
                 if good && self.violation.is_none() {
                     self.violation = check_answer(self, scope, id, tag).err().map(Arc::new);
