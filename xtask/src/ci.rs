@@ -16,7 +16,7 @@ const FUZZ_SECONDS: u64 = 60;
 /// One step: its name and what it runs.
 type Step = (&'static str, fn() -> Result<Summary>);
 
-const STEPS: [Step; 12] = [
+const STEPS: [Step; 13] = [
     ("format", format_check),
     ("style", || style::check().map(whole)),
     ("licences", || licences::check().map(whole)),
@@ -30,6 +30,7 @@ const STEPS: [Step; 12] = [
     }),
     ("benchmarks run once", || benchmark::smoke().map(|()| ONE)),
     ("cluster simulation", || cluster::simulate_some().map(|()| ONE)),
+    ("cluster model", || cluster::model_some().map(|()| ONE)),
     ("fuzzing", fuzzing),
 ];
 

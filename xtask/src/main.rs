@@ -45,7 +45,7 @@ Development commands of swytch.
       --smoke                       a small run that shows that everything works
       --update                      write docs/performance.md and docs/performance.svg
   cargo xtask fuzz TARGET|all [--seconds N]   a fuzz target for so long (default 60)
-  cargo xtask model [search STATES|walk SEED STATES|hunt STATES]  the cluster protocol, model-checked
+  cargo xtask model [campaign|search STATES|walk SEED STATES|hunt STATES]  the cluster protocol, model-checked
   cargo xtask simulate [OPTION...]  whole clusters on virtual time; ends with an error if a promise is broken
       --seeds N --from S            so many seeds (default 300), from this one (default 0)
       --seed S                      one seed, with all that was found

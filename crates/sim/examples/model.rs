@@ -1,4 +1,10 @@
-//! Runs the model: `model search STATES`, `model walk SEED STATES`, `model hunt STATES`, `model replay SCOPE SEED`.
+//! Runs the model; all numbers of states are per scope.
+//!
+//! - `model search STATES`: exhaustive scopes, breadth first.
+//! - `model deep STATES`: the same, depth first, for more states than fit in memory.
+//! - `model walk SEED STATES`: random walks.
+//! - `model hunt STATES [FAULT ...]`: looks for seeded faults.
+//! - `model replay SCOPE SEED`: one walk again, in words.
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -24,13 +30,11 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let mut good = true;
     match words[..] {
-        ["search", states] => {
+        [how @ ("search" | "deep"), states] => {
+            let order = if how == "deep" { Order::Depth } else { Order::Breadth };
             for scope in exhaustive_scopes() {
                 let started = Instant::now();
-                good &= show(
-                    &search(&scope, Order::Breadth, number(states).unwrap_or(100_000) as usize),
-                    started,
-                );
+                good &= show(&search(&scope, order, number(states).unwrap_or(100_000) as usize), started);
             }
         }
         ["walk", seed, states] => {
@@ -50,8 +54,9 @@ fn main() -> ExitCode {
                 }
             }
         }
-        ["hunt", states] => {
-            for mutant in Mutant::ALL {
+        ["hunt", states, ref names @ ..] => {
+            let named = |mutant: &Mutant| names.is_empty() || names.contains(&format!("{mutant:?}").as_str());
+            for mutant in Mutant::ALL.into_iter().filter(named) {
                 match hunt(mutant, number(states).unwrap_or(100_000) as usize) {
                     Some((scope, report)) => println!("{mutant:?}: {scope}: {}", report.line()),
                     None => {
