@@ -68,6 +68,28 @@ impl Extended {
         Some(Extended { negative, magnitude })
     }
 
+    /// The number times a thousand, rounded up to an integer: seconds in milliseconds. What does not fit becomes the
+    /// largest or the smallest integer.
+    pub fn thousandfold(&self) -> i128 {
+        let limit = if self.negative { i128::MIN } else { i128::MAX };
+        let Magnitude::Finite { mantissa, exponent } = self.magnitude else { return limit };
+        // Rounded as a product of C's long doubles is, or a tenth would be a little more than a hundred thousandths.
+        let Magnitude::Finite { mantissa, exponent } = rounded(u128::from(mantissa) * 1000, exponent) else {
+            return limit;
+        };
+        let mantissa = i128::from(mantissa);
+        match exponent {
+            64.. => limit,
+            0.. if self.negative => -(mantissa << exponent),
+            0.. => mantissa << exponent,
+            _ => {
+                let shift = exponent.unsigned_abs().min(64);
+                let (whole, lost) = (mantissa >> shift, mantissa & ((1 << shift) - 1));
+                if self.negative { -whole } else { whole + i128::from(lost != 0) }
+            }
+        }
+    }
+
     /// The number in decimal, with at most 17 digits behind the point; `None` unless it is finite.
     pub fn format(&self) -> Option<String> {
         let Magnitude::Finite { mantissa, exponent } = self.magnitude else { return None };

@@ -139,6 +139,8 @@ fn what_is_no_list_any_more_wakes_nobody() {
          p: EXEC = [:1, :1, OK]\na silent\nblocked 1",
         "a> BLPOP k 0\nblocked 1\np: MULTI = OK\np: RPUSH k 1 = QUEUED\np: PEXPIRE k 20 = QUEUED
          p: DEBUG SLEEP 0.05 = QUEUED\np: EXEC = [:1, :1, OK]\na silent\np: EXISTS k = :0\nblocked 1",
+        // Time goes on between the commands of a pipeline.
+        "a>> SET k 1 PX 30; DEBUG SLEEP 0.1; EXISTS k\na< OK\na< OK\na< :0",
         // A transaction is seen as a whole.
         "a> BLPOP k 0\nblocked 1\np: MULTI = OK\np: RPUSH k 1 = QUEUED\np: LPUSH k 0 = QUEUED\np: LREM k 0 1 = QUEUED
          p: EXEC = [:1, :2, :1]\na< [k, 0]",
@@ -155,6 +157,7 @@ fn waiting_ends_by_timeout_or_by_others() {
     check(&[
         "a: BLPOP k 0.01 = null-array\na: BLMOVE k j LEFT LEFT 0.01 = null-array\na: BRPOPLPUSH k j 0.01 = null-array
          a: BLMPOP 0.01 1 k LEFT = null-array",
+        "a: BLPOP k 0x.01 = null-array\na: BLPOP k 0X1P-8 = null-array\na: BLPOP k 0x = -ERR timeout is not a float or out of range",
         "a: BLPOP k -1 = -ERR timeout is negative\na: BLPOP k x = -ERR timeout is not a float or out of range
          a: BLPOP k nan = -ERR timeout is not a float or out of range",
         "a> BLPOP k 0\nblocked 1\np: CLIENT UNBLOCK $a = :1\np: RPUSH k 1 = :1\na< null-array\np: LLEN k = :1
@@ -173,6 +176,14 @@ fn waiting_ends_by_timeout_or_by_others() {
         // A client that is not answered is silent for the late reply as well.
         "a> CLIENT REPLY SKIP\na> BLPOP k 0\na> PING\nblocked 1\np: RPUSH k 1 = :1\na< PONG",
     ]);
+}
+
+/// What a command did before it panicked counts; the bug is not one of those who wait.
+#[test]
+fn a_panic_after_a_push_leaves_nobody_waiting() {
+    let failed = "-ERR internal error: the command failed and the server's log says where";
+    let process = Process::swytch(2, &[]);
+    play(&process, &format!("a> BLPOP k 0\nblocked 1\np: DEBUG PANIC k = {failed}\na< [k, pushed]"));
 }
 
 #[test]

@@ -83,6 +83,39 @@ fn unblocking_ends_a_wait_with_null_or_error() {
 }
 
 #[test]
+fn the_request_that_is_run_is_shown_in_the_query_buffer() {
+    let server = start("query-buffer");
+    let mut client = Connection::open(server.port);
+    let Reply::Text(line) = client.say("CLIENT INFO") else { panic!("CLIENT INFO answers a text") };
+    let line = String::from_utf8_lossy(&line).into_owned();
+    // *2 $6 CLIENT $4 INFO, as in Redis.
+    assert!(line.contains(" qbuf=26 ") && line.contains(" argv-mem=10 "), "{line}");
+}
+
+#[test]
+fn a_monitor_is_shown_the_database_after_the_command() {
+    let server = start("monitor-database");
+    let (mut monitor, mut client) = (Connection::open(server.port), Connection::open(server.port));
+    assert_eq!(monitor.say("MONITOR"), Reply::text("OK"));
+    assert_eq!(client.say("SELECT 3"), Reply::text("OK"));
+    let Reply::Text(line) = monitor.receive() else { panic!("a monitor is sent lines") };
+    let line = String::from_utf8_lossy(&line).into_owned();
+    assert!(line.contains(" [3 127.0.0.1:") && line.ends_with("\"SELECT\" \"3\""), "{line}");
+}
+
+/// A page in somebody's browser can make it send such requests, with a body of the page's choice.
+#[test]
+fn a_web_page_cannot_send_commands() {
+    let server = start("web-page");
+    for line in [["POST", "/", "HTTP/1.1"], ["Host:", "localhost", "x"], ["hOST:", "", ""]] {
+        let (mut browser, mut other) = (Connection::open(server.port), Connection::open(server.port));
+        browser.send(&line);
+        assert!(browser.is_closed(), "{line:?}");
+        assert_eq!(other.say("PING"), Reply::text("PONG"));
+    }
+}
+
+#[test]
 fn replies_can_be_turned_off_and_skipped() {
     let server = start("reply");
     let mut client = Connection::open(server.port);

@@ -224,6 +224,150 @@ fn replies_are_those_of_redis() {
     assert!(wrong.is_empty(), "ours, then those of Redis {version}:\n{}", wrong.join("\n"));
 }
 
+/// Commands whose effects on INFO's counters are compared; `!` in front waits, so that what is to expire does.
+const COUNTED: &str = "
+set a 1
+get a
+get none
+getex none
+getdel none
+exists none a
+type none
+ttl a
+strlen none
+append a 1
+setrange none 0 x
+lpop none
+lpush l 1 2 3
+llen l
+lrange l 0 -1
+lrem l 0 zz
+ltrim l 0 -1
+linsert l before zz 1
+lset l 0 x
+lset none2 0 x
+lpos l x
+lindex l 0
+lmove l l left right
+rpoplpush l l2
+lmpop 1 none2 left
+lmpop 2 none2 l left
+blpop l2 0
+blmpop 0 1 l left
+mget a l none a
+mset a 1 b 2
+msetnx a 1
+copy a c
+copy none2 d
+rename a e
+renamenx e c
+move e 3
+touch e none2 b
+object encoding b
+bitcount b
+setbit bits 7 1
+bitop and dst bits none2
+bitfield bits get u8 0
+bitfield bits set u8 0 1
+lcs b c
+set a 1 nx
+set a 1 nx
+set a 1 get
+setnx a 1
+expire a 100
+persist a
+persist a
+pexpire a -1
+getset b 1
+memory usage b
+scan 0
+keys *
+dbsize
+unlink c none2
+incrbyfloat fl 1.5
+incr l
+set
+nosuch
+config get x
+multi
+set a 1
+incr l
+exec
+flushdb
+set a 1 px 1
+!get a
+set a 1 px 1
+!set a 2
+set a 1 px 1
+!append a 2
+set x 1 px 1
+!exists x
+set x 1 px 1
+!del x
+flushdb
+set x 1 px 1
+!randomkey
+set x 1 px 1
+!rename x y
+set x 1 px 1
+!scan 0
+set x 1 px 1
+!expire x 100
+";
+
+#[test]
+fn commands_count_what_they_count_in_redis() {
+    const FIELDS: [&str; 6] = [
+        "keyspace_hits",
+        "keyspace_misses",
+        "rdb_changes_since_last_save",
+        "expired_keys",
+        "total_error_replies",
+        "total_commands_processed",
+    ];
+    let file = "save \"\"\nenable-debug-command yes\n";
+    let (mut ours, Some(mut redis)) = (Server::swytch("counted", file), Server::redis("counted-redis", file))
+    else {
+        return;
+    };
+    let counters = |server: &mut Server| {
+        let Reply::Text(info) = server.say("INFO") else { panic!("INFO answers a text") };
+        let info = String::from_utf8_lossy(&info).into_owned();
+        let value = |field: &str| {
+            let line = info.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+            line.and_then(|value| value.trim().parse::<i64>().ok()).unwrap_or_else(|| panic!("no {field}"))
+        };
+        FIELDS.map(value)
+    };
+    let mut wrong = Vec::new();
+    for server in [&mut ours, &mut redis] {
+        server.say("DEBUG SET-ACTIVE-EXPIRE 0");
+    }
+    let mut queued = 0;
+    for line in COUNTED.lines().filter(|line| !line.is_empty()) {
+        let command = line.trim_start_matches('!');
+        if command != line {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        // INFO would be queued.
+        queued = if command == "multi" { 3 } else { queued - 1 };
+        let differences = [&mut ours, &mut redis].map(|server| {
+            if queued >= 0 {
+                server.say(command);
+                return [0; FIELDS.len()];
+            }
+            let before = counters(server);
+            server.say(command);
+            let after = counters(server);
+            std::array::from_fn(|at| after[at] - before[at])
+        });
+        if differences[0] != differences[1] {
+            wrong.push(format!("{line}\n    {:?}\n    {:?}", differences[0], differences[1]));
+        }
+    }
+    assert!(wrong.is_empty(), "{FIELDS:?}, ours, then those of Redis:\n{}", wrong.join("\n"));
+}
+
 /// INFO's fields of Redis are all there; ours may be more.
 #[test]
 fn info_has_the_fields_of_redis() {

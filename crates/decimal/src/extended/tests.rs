@@ -107,3 +107,29 @@ fn short_and_long_reading_agree() {
         assert_eq!(short, long_decimal(digits.as_bytes(), exponent), "{digits}e{exponent}");
     }
 }
+
+#[test]
+fn seconds_in_milliseconds_are_rounded_up() {
+    for (text, expect) in [
+        ("0", 0),
+        ("0.1", 100),
+        ("0.001", 1),
+        ("0.0000001", 1),
+        ("-0.0000001", 0),
+        ("-0.1", -100),
+        ("1.0005", 1001),
+        ("0x.01", 4),
+        ("9223372036854775.807", i64::MAX.into()),
+        ("1e30", 1000 * 10_i128.pow(30)),
+        ("-1e30", -1000 * 10_i128.pow(30)),
+        ("1e60", i128::MAX),
+        ("-1e60", i128::MIN),
+        ("inf", i128::MAX),
+        ("-inf", i128::MIN),
+    ] {
+        let number = Extended::parse(text.as_bytes()).expect(text);
+        let distance = number.thousandfold().abs_diff(expect);
+        // Of the largest, 64 bits are exact.
+        assert!(distance <= expect.unsigned_abs() >> 64, "{text}: {}", number.thousandfold());
+    }
+}

@@ -48,6 +48,8 @@ bitflags! {
         const DIRTY_WATCH = 1 << 12;
         /// Its commands are recorded effects: expiry was decided where they were recorded.
         const REPLAYS = 1 << 13;
+        /// Its last command took so long that the worker's time is no longer true.
+        const TOOK_LONG = 1 << 14;
     }
 }
 

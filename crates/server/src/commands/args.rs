@@ -66,6 +66,14 @@ impl<'a> Args<'a> {
         self.ranges.iter().map(|range| range.len as usize).sum()
     }
 
+    /// Bytes of the request that these arguments come from, had it no superfluous ones.
+    pub fn request_bytes(&self) -> usize {
+        let digits = |number: usize| number.max(1).ilog10() as usize + 1;
+        let head = |number: usize| 1 + digits(number) + 2;
+        let argument = |range: &ArgRange| head(range.len as usize) + range.len as usize + 2;
+        head(self.ranges.len()) + self.ranges.iter().map(argument).sum::<usize>()
+    }
+
     /// A copy that outlives the query buffer.
     pub fn to_owned(&self) -> OwnedArgs {
         let mut buffer = Vec::with_capacity(self.bytes());

@@ -1,5 +1,6 @@
 //! One call of a command: its arguments, its reply, and whom it came from.
 
+use swytch_decimal::Extended;
 use swytch_resp::Reply;
 use swytch_store::{Key, Keyspace, Side};
 
@@ -117,26 +118,18 @@ impl<'a> Call<'a> {
     /// Parses the timeout of a blocking command, in seconds with a fraction; the deadline in Unix milliseconds,
     /// or `None` for 0, which waits forever.
     pub fn deadline(&self, argument: &[u8]) -> Result<Option<u64>, CommandError> {
-        let seconds = std::str::from_utf8(argument)
-            .ok()
-            .and_then(|text| text.parse::<f64>().ok())
-            .filter(|seconds| !seconds.is_nan())
-            .ok_or(CommandError::TimeoutNotAFloat)?;
         // As in Redis a negative time that rounds to nothing waits forever.
-        let ms = (seconds * 1000.0).ceil();
-        if ms > (i64::MAX as f64) {
-            return Err(CommandError::TimeoutOutOfRange);
-        }
-        if ms < 0.0 {
+        let ms = Extended::parse(argument).ok_or(CommandError::TimeoutNotAFloat)?.thousandfold();
+        if ms < 0 {
             return Err(CommandError::TimeoutNegative);
         }
-        if ms == 0.0 {
+        if ms == 0 {
             return Ok(None);
         }
         // Commands before this one in the batch may have taken their time.
-        let at_ms =
-            (ms as u64).checked_add(crate::clock::unix_ms()).filter(|at_ms| *at_ms <= i64::MAX as u64);
-        at_ms.map(Some).ok_or(CommandError::TimeoutOutOfRange)
+        let at_ms = ms.saturating_add(i128::from(crate::clock::unix_ms()));
+        let at_ms = i64::try_from(at_ms).map_err(|_| CommandError::TimeoutOutOfRange)?;
+        Ok(Some(at_ms as u64))
     }
 
     /// Closes the connection once the reply is written.

@@ -63,6 +63,7 @@ fn execute_checked(call: &mut Call<'_>, command: Option<&'static Command>, clock
         Some(command) if command.subcommands.is_empty() => command,
         _ => match resolve(server, &args) {
             Ok(command) => command,
+            Err(_) if is_of_a_web_page(&args) => return turn_away(call.client),
             Err(error) => return reject(call, None, &error.reply()),
         },
     };
@@ -87,13 +88,12 @@ fn execute_checked(call: &mut Call<'_>, command: Option<&'static Command>, clock
         call.reply.simple("QUEUED");
         return Outcome::Done;
     }
-    let db = call.client.db;
     let outcome = run_now(call, command, clock);
     // Afterwards, so that EXEC is shown behind the commands of its transaction.
     if conditions.contains(Conditions::MONITORED)
         && !command.spec.flags.intersects(Flags::SKIP_MONITOR | Flags::ADMIN)
     {
-        server.show_to_monitors(db, call.client, &args);
+        server.show_to_monitors(call.client.db, call.client, &args);
     }
     outcome
 }
@@ -130,6 +130,24 @@ pub fn resolve(server: &Server, args: &Args<'_>) -> Result<&'static Command, Com
         String::from_utf8_lossy(&sub[..sub.len().min(128)]),
         container.spec.name.to_uppercase()
     )))
+}
+
+/// Lines of an HTTP request that no client of ours sends, but a browser does that a web page has sent here.
+fn is_of_a_web_page(args: &Args<'_>) -> bool {
+    args.get(0).eq_ignore_ascii_case(b"host:") || args.get(0).eq_ignore_ascii_case(b"post")
+}
+
+/// Closes the connection before a page's author can hide commands in the rest of the request ("cross protocol
+/// scripting").
+#[cold]
+fn turn_away(client: &mut Client) -> Outcome {
+    tracing::warn!(
+        client = client.id(),
+        address = %client.shared.address,
+        "closing a connection that sent POST or Host:, as if a web page were made to send commands"
+    );
+    client.flags |= ClientFlags::CLOSE_AFTER_REPLY;
+    Outcome::Done
 }
 
 /// `ERR unknown command 'FOO', with args beginning with: 'a' 'b' `, bounded as in Redis.

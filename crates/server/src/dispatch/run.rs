@@ -219,7 +219,8 @@ pub fn finish_read(server: &Server, worker: &WorkerShared, keyspace: Keyspace<'_
 }
 
 /// Runs `act` on a write view: with the listeners' recorder if there are any, and with everything that
-/// follows from changes, before the locks are released.
+/// follows from changes, before the locks are released. What a handler changed before it panicked is changed:
+/// listeners hear of it and those who wait are served all the same.
 #[inline]
 pub fn change<'s, R>(
     server: &'s Server,
@@ -231,12 +232,12 @@ pub fn change<'s, R>(
         return change_recorded(server, worker, keyspace, act);
     }
     let mut keyspace = KeyspaceMut::new(keyspace, None);
-    let result = act(&mut keyspace);
+    let result = catch_unwind(AssertUnwindSafe(|| act(&mut keyspace)));
     park::serve_ready(server, worker, &mut keyspace);
     let (keyspace, changes) = keyspace.finish();
     drop(keyspace);
     after_changes(server, worker, changes);
-    result
+    result.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 #[cold]
@@ -249,7 +250,6 @@ fn change_recorded<'s, R>(
     let mut recorder = Recorder::default();
     let sink: &mut dyn EffectSink = &mut recorder;
     let mut keyspace = KeyspaceMut::new(keyspace, Some(sink));
-    // What a handler changed before it panicked is changed: listeners must hear of it all the same.
     let result = catch_unwind(AssertUnwindSafe(|| act(&mut keyspace)));
     park::serve_ready(server, worker, &mut keyspace);
     let (keyspace, changes) = keyspace.finish();
@@ -344,6 +344,9 @@ fn after_changes(server: &Server, worker: &WorkerShared, mut changes: Changes) {
     }
 }
 
+/// A command that takes so many nanoseconds makes its worker look at the clock.
+const LONG_NS: u64 = 1_000_000;
+
 /// Statistics, SLOWLOG and LATENCY.
 #[inline(always)]
 pub fn count(call: &mut Call<'_>, ticks: u64, failed: bool) {
@@ -355,6 +358,9 @@ pub fn count(call: &mut Call<'_>, ticks: u64, failed: bool) {
     }
     let config = &call.server.config;
     let ns = ticks_to_ns(ticks);
+    if ns >= LONG_NS {
+        call.client.flags |= ClientFlags::TOOK_LONG;
+    }
     if config.latency_tracking() {
         command.latency.add(ns);
     }

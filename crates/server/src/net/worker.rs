@@ -375,6 +375,10 @@ impl Worker {
         outcome: Outcome,
         mark: usize,
     ) -> Result<bool, End> {
+        if connection.client.flags.contains(ClientFlags::TOOK_LONG) {
+            connection.client.flags -= ClientFlags::TOOK_LONG;
+            self.now_ms = clock::unix_ms();
+        }
         if connection.client.flags.intersects(SILENT) && !matches!(outcome, Outcome::Blocked(..)) {
             silence(connection, mark);
         }
@@ -731,7 +735,7 @@ const SILENT: ClientFlags =
     ClientFlags::REPLY_OFF.union(ClientFlags::REPLY_SKIP).union(ClientFlags::REPLY_SKIP_NEXT);
 
 /// Something is to be done after a command while any of these is set.
-const AFTER_COMMAND: ClientFlags = SILENT.union(ClientFlags::CLOSE_AFTER_REPLY);
+const AFTER_COMMAND: ClientFlags = SILENT.union(ClientFlags::CLOSE_AFTER_REPLY).union(ClientFlags::TOOK_LONG);
 
 /// Takes back the reply of a command whose client does not want one (CLIENT REPLY).
 #[cold]

@@ -251,6 +251,15 @@ impl<'s> Keyspace<'s> {
         }
     }
 
+    /// The list at a key that is about to be changed: as in Redis neither a hit nor a miss.
+    pub fn list_to_change(&self, key: &Key<'_>) -> Result<Option<&List>, WrongType> {
+        match self.peek(key).map(EntryRef::value) {
+            None => Ok(None),
+            Some(Value::List(list)) => Ok(Some(list)),
+            Some(_) => Err(WrongType),
+        }
+    }
+
     /// True when the key exists.
     pub fn exists(&self, key: &Key<'_>) -> bool {
         self.look(key).is_some()

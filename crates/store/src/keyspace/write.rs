@@ -49,6 +49,13 @@ struct RareChanges {
     retired: Vec<Retired>,
 }
 
+impl Drop for RareChanges {
+    /// What nobody took (a handler panicked) is never freed: other threads may still be looking at it.
+    fn drop(&mut self) {
+        std::mem::forget(std::mem::take(&mut self.retired));
+    }
+}
+
 impl Changes {
     #[cold]
     fn rare(&mut self) -> &mut RareChanges {
@@ -269,8 +276,8 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
             return false;
         }
         self.remove_at(key, found);
+        // As in Redis it is no change that a save would be due for.
         self.changes.expired += 1;
-        self.changes.dirty += 1;
         if self.observed {
             let db = self.base.db;
             if let Some(sink) = &mut self.sink {

@@ -74,7 +74,7 @@ pub static LTRIM: CommandSpec = CommandSpec {
 
 fn lset(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
     let key = call.key(1);
-    let len = keyspace.list(&key)?.ok_or(CommandError::NoSuchKey)?.len();
+    let len = keyspace.list_to_change(&key)?.ok_or(CommandError::NoSuchKey)?.len();
     let index = index_in(call.args.integer(2)?, len).ok_or(CommandError::IndexOutOfRange)?;
     keyspace.list_set(&key, index, call.args.get(3))?;
     call.reply.ok();

@@ -93,7 +93,7 @@ pub(super) fn pop_from_first(
 ) -> Result<bool, CommandError> {
     for at in wanted.keys.clone() {
         let key = call.key(at);
-        let Some(len) = keyspace.list(&key)?.map(|list| list.len()) else { continue };
+        let Some(len) = keyspace.list_to_change(&key)?.map(|list| list.len()) else { continue };
         let count = len.min(wanted.count);
         let reply = &mut call.reply;
         reply.array(2);

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use swytch_resp::{Protocol, Reply};
-use swytch_store::{EntryRef, Event, Expiry, Key, KeyspaceMut, Type, Value};
+use swytch_store::{Elements, EntryRef, Event, Expiry, Key, KeyspaceMut, Side, Type, Value};
 
 use crate::clients::{Client, ClientFlags};
 use crate::commands::keys::object::idle_seconds;
@@ -55,7 +55,7 @@ const ACTS: &[(&str, usize, usize, Act)] = &[
     ("LOG", 1, 1, log),
     ("OBJECT", 1, 1, object),
     ("OOM", 0, usize::MAX, |_, _| panic!("DEBUG OOM: an allocation that cannot succeed")),
-    ("PANIC", 0, usize::MAX, |_, _| panic!("DEBUG PANIC")),
+    ("PANIC", 0, usize::MAX, panic),
     ("PAUSE-CRON", 1, 1, accept),
     ("POPULATE", 1, 3, populate),
     ("PROTOCOL", 1, 1, protocol),
@@ -102,8 +102,8 @@ const HELP: &[&str] = &[
     "    Write <message> to the server's log.",
     "OBJECT <key>",
     "    Show how <key> and its value are stored.",
-    "PANIC",
-    "    Panic; its client is told and the server goes on.",
+    "PANIC [<key>]",
+    "    Panic, after a push to the list at <key>; its client is told and the server goes on.",
     "POPULATE <count> [<prefix>] [<size>]",
     "    Create <count> keys <prefix>:<number>, 'key' being the usual prefix, with values of <size> bytes.",
     "PROTOCOL <type>",
@@ -279,6 +279,13 @@ fn sleep(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResu
     let seconds = text.parse::<f64>().ok().filter(|seconds| seconds.is_finite()).unwrap_or(0.0);
     std::thread::sleep(Duration::from_secs_f64(seconds.clamp(0.0, SLEEP_SECONDS_MAX)));
     accept(call, keyspace)
+}
+
+fn panic(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    if call.args.len() > 2 {
+        keyspace.list_push(&call.key(2), Side::Tail, Elements::One(b"pushed"), true)?;
+    }
+    panic!("DEBUG PANIC")
 }
 
 fn packed_threshold(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {

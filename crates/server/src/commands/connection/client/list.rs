@@ -96,7 +96,7 @@ impl ClientType {
 fn list(call: &mut Call<'_>) -> CommandResult {
     let mut arguments = call.args.cursor(2);
     let server = call.server;
-    call.client.publish();
+    publish(call);
     let clients = if arguments.remaining() == 0 {
         server.clients.snapshot()
     } else if arguments.remaining() == 2 && arguments.word("TYPE") {
@@ -123,12 +123,21 @@ fn list(call: &mut Call<'_>) -> CommandResult {
 }
 
 fn info(call: &mut Call<'_>) -> CommandResult {
-    call.client.publish();
+    publish(call);
     let mut text = Vec::new();
     describe(&mut text, call.server, &call.client.shared, call.now_ms);
     text.push(b'\n');
     call.reply.verbatim("txt", &text);
     Ok(())
+}
+
+/// Shows the connection as it is now, with the request that is being run: as in Redis its bytes are still in the
+/// query buffer.
+fn publish(call: &Call<'_>) {
+    call.client.publish();
+    let (shared, args) = (&call.client.shared, &call.args);
+    shared.query_bytes.store(args.request_bytes() as u64, Relaxed);
+    shared.argument_bytes.store(args.bytes() as u64, Relaxed);
 }
 
 /// Appends a connection's line, without a line end. Sizes are in bytes, ages in seconds.
