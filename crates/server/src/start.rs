@@ -49,6 +49,9 @@ fn try_serve(loaded: Loaded) -> io::Result<()> {
     let server = Server::new(loaded.config, threads)?;
     server.set_level_handle(level);
     let listeners = listen(&server)?;
+    if listeners.is_empty() {
+        return Err(io::Error::other("nothing to listen on: give --port, --unixsocket or both"));
+    }
     stop_on_signals(&server)?;
     let workers = (0..threads)
         .map(|index| {
@@ -56,9 +59,6 @@ fn try_serve(loaded: Loaded) -> io::Result<()> {
             std::thread::Builder::new().name(format!("swytch-{index}")).spawn(move || worker.run())
         })
         .collect::<io::Result<Vec<_>>>()?;
-    if listeners.is_empty() {
-        tracing::warn!("nothing to listen on: give --port, --unixsocket or both");
-    }
     let metrics = metrics::start(&server)?;
     let _pid_file = PidFile::create(&server.config);
     huge_pages::switch_on();
@@ -76,7 +76,7 @@ fn try_serve(loaded: Loaded) -> io::Result<()> {
 /// Says on standard output that the server is ready: what a user who has just started it looks for, past the log's
 /// level. Redis's test suite waits for these words.
 fn announce(server: &Server, listeners: &Listeners, metrics: &[String]) {
-    let addresses = if listeners.is_empty() { "nothing".to_owned() } else { listeners.describe().join(", ") };
+    let addresses = listeners.describe().join(", ");
     let metrics = match metrics {
         [] => String::new(),
         metrics => format!(", metrics on {}", metrics.join(", ")),

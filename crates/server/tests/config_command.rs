@@ -120,6 +120,38 @@ fn protected_and_immutable_directives_and_limits() {
     assert_eq!(local.get("dir"), b"/");
 }
 
+/// Starts a server that must not start; what it says.
+fn refusal(arguments: &[&str]) -> String {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_swytch"))
+        .arg("redis")
+        .args(arguments)
+        .stdin(std::process::Stdio::null())
+        .output()
+        .expect("it runs");
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    text
+}
+
+#[test]
+fn a_server_that_nobody_could_reach_does_not_start() {
+    for arguments in [["--port", "0"], ["--bind", ""]] {
+        let text = refusal(&arguments);
+        assert!(text.contains("nothing to listen on: give --port, --unixsocket or both"), "{text}");
+    }
+}
+
+#[test]
+fn a_file_where_the_socket_should_be_is_kept() {
+    let directory = support::scratch("no-socket");
+    let path = directory.join("data");
+    std::fs::write(&path, "precious").expect("written");
+    let text = refusal(&["--port", "0", "--unixsocket", path.to_str().expect("a path in UTF-8")]);
+    assert!(text.contains("something else is there, and it is kept"), "{text}");
+    assert_eq!(std::fs::read_to_string(&path).ok().as_deref(), Some("precious"));
+    std::fs::remove_dir_all(&directory).expect("removed");
+}
+
 #[test]
 fn a_renamed_command_must_exist_and_its_new_name_be_free() {
     for (line, expected) in [

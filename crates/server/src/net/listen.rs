@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdTcpListener, ToSocketAddrs};
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -136,12 +137,18 @@ fn bind_tcp(address: &str, port: u16, backlog: u32) -> io::Result<StdTcpListener
 }
 
 fn bind_unix(path: &PathBuf, mode: u32) -> io::Result<UnixListener> {
-    // A file left by a server that was killed is in the way; a live server would lose its socket as with Redis.
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(io::Error::new(error.kind(), format!("cannot replace {}: {error}", path.display())));
+    let refused = |error: io::Error| {
+        io::Error::new(error.kind(), format!("cannot replace {} by a socket: {error}", path.display()))
+    };
+    match std::fs::symlink_metadata(path) {
+        // Left by a server that was killed; a live server would lose its socket as with Redis.
+        Ok(found) if found.file_type().is_socket() => std::fs::remove_file(path).map_err(refused)?,
+        Ok(_) => {
+            let kind = io::ErrorKind::AlreadyExists;
+            return Err(refused(io::Error::new(kind, "something else is there, and it is kept")));
         }
-        _ => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(refused(error)),
     }
     let listener = UnixListener::bind(path).map_err(|error| {
         io::Error::new(error.kind(), format!("cannot listen on {}: {error}", path.display()))
