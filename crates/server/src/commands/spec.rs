@@ -545,6 +545,19 @@ impl CommandSpec {
         handler: Handler::Container,
     };
 
+    /// A container, for struct update syntax.
+    pub const CONTAINER: CommandSpec =
+        CommandSpec { complexity: "Depends on subcommand.", arity: -2, ..CommandSpec::DEFAULT };
+
+    /// HELP of a container, for struct update syntax.
+    pub const HELP: CommandSpec = CommandSpec {
+        name: "help",
+        summary: "Lists the subcommands.",
+        arity: 2,
+        flags: Flags::LOADING.union(Flags::STALE),
+        ..CommandSpec::DEFAULT
+    };
+
     /// All ACL categories: those named, and those that follow from flags.
     pub fn categories(&self) -> Categories {
         let mut all = self.categories;

@@ -270,79 +270,65 @@ mod tests {
         }
     }
 
-    #[track_caller]
-    fn check(name: &str, word: &str, expected: &str) {
-        assert_eq!(round(name, &[word]), expected, "{name} {word}");
-    }
-
-    #[test]
-    fn flags() {
-        check("appendonly", "YES", "yes");
-        check("appendonly", "no", "no");
-        check("appendonly", "1", "error: argument must be 'yes' or 'no'");
-    }
-
-    #[test]
-    fn integers_and_their_bounds() {
-        check("port", "7000", "7000");
-        check("port", "65536", "error: argument must be between 0 and 65535 inclusive");
-        check("port", "-1", "error: argument must be between 0 and 65535 inclusive");
-        check("port", "007", "error: argument couldn't be parsed into an integer");
-        check("port", "+7", "error: argument couldn't be parsed into an integer");
-        check("port", "", "error: argument couldn't be parsed into an integer");
-        check("maxclients", "-1", "error: argument must be between 1 and 4294967295 inclusive");
-        check("list-max-listpack-size", "-5", "-5");
-        check("hz", "0", "1");
-        check("hz", "1000", "500");
-        check("slowlog-log-slower-than", "9223372036854775807", "9223372036854775807");
-        check(
+    /// Directive, word, and how the value is written again.
+    const READ: &[(&str, &str, &str)] = &[
+        ("appendonly", "YES", "yes"),
+        ("appendonly", "no", "no"),
+        ("appendonly", "1", "error: argument must be 'yes' or 'no'"),
+        ("port", "7000", "7000"),
+        ("port", "65536", "error: argument must be between 0 and 65535 inclusive"),
+        ("port", "-1", "error: argument must be between 0 and 65535 inclusive"),
+        ("port", "007", "error: argument couldn't be parsed into an integer"),
+        ("port", "+7", "error: argument couldn't be parsed into an integer"),
+        ("port", "", "error: argument couldn't be parsed into an integer"),
+        ("maxclients", "-1", "error: argument must be between 1 and 4294967295 inclusive"),
+        ("list-max-listpack-size", "-5", "-5"),
+        ("hz", "0", "1"),
+        ("hz", "1000", "500"),
+        ("slowlog-log-slower-than", "9223372036854775807", "9223372036854775807"),
+        (
             "slowlog-log-slower-than",
             "9223372036854775808",
             "error: argument couldn't be parsed into an integer",
-        );
-    }
-
-    #[test]
-    fn octal_numbers() {
-        check("unixsocketperm", "700", "700");
-        check("unixsocketperm", "0755", "755");
-        check("unixsocketperm", "1777", "error: argument must be between 0 and 777 inclusive");
-        check("unixsocketperm", "8", "error: argument couldn't be parsed as an octal number");
-    }
-
-    #[test]
-    fn memory_sizes() {
-        check("maxmemory", "4gb", "4294967296");
-        check("maxmemory", "4G", "4000000000");
-        check("maxmemory", "1Kb", "1024");
-        check("maxmemory", "10b", "10");
-        check("maxmemory", "", "0");
-        check("maxmemory", "18446744073709551615", "18446744073709551615");
-        check("maxmemory", "18446744073709551616", "error: argument must be a memory value");
-        check("maxmemory", "99999999999gb", "error: argument must be a memory value");
-        check("maxmemory", "-1", "error: argument must be a memory value");
-        check("maxmemory", "1tb", "error: argument must be a memory value");
-        check(
+        ),
+        ("unixsocketperm", "700", "700"),
+        ("unixsocketperm", "0755", "755"),
+        ("unixsocketperm", "1777", "error: argument must be between 0 and 777 inclusive"),
+        ("unixsocketperm", "8", "error: argument couldn't be parsed as an octal number"),
+        ("maxmemory", "4gb", "4294967296"),
+        ("maxmemory", "4G", "4000000000"),
+        ("maxmemory", "1Kb", "1024"),
+        ("maxmemory", "10b", "10"),
+        ("maxmemory", "", "0"),
+        ("maxmemory", "18446744073709551615", "18446744073709551615"),
+        ("maxmemory", "18446744073709551616", "error: argument must be a memory value"),
+        ("maxmemory", "99999999999gb", "error: argument must be a memory value"),
+        ("maxmemory", "-1", "error: argument must be a memory value"),
+        ("maxmemory", "1tb", "error: argument must be a memory value"),
+        (
             "proto-max-bulk-len",
             "1",
             "error: argument must be between 1048576 and 9223372036854775807 inclusive",
-        );
+        ),
+        ("maxmemory-clients", "5%", "5%"),
+        ("maxmemory-clients", "1mb", "1048576"),
+        ("maxmemory-clients", "200%", "error: percentage argument must be less or equal to 100"),
+        ("maxmemory-clients", "%", "error: argument must be a memory or percent value"),
+        ("maxmemory-clients", "-5%", "error: argument must be a memory or percent value"),
+        ("maxmemory-policy", "AllKeys-LRU", "allkeys-lru"),
+        ("log-format", "xml", "error: argument(s) must be one of the following: text, json"),
+        ("oom-score-adj", "relative", "yes"),
+    ];
+
+    #[test]
+    fn words_are_read_and_written_as_in_redis() {
+        for (name, word, expected) in READ {
+            assert_eq!(round(name, &[word]), *expected, "{name} {word}");
+        }
     }
 
     #[test]
-    fn memory_or_percent() {
-        check("maxmemory-clients", "5%", "5%");
-        check("maxmemory-clients", "1mb", "1048576");
-        check("maxmemory-clients", "200%", "error: percentage argument must be less or equal to 100");
-        check("maxmemory-clients", "%", "error: argument must be a memory or percent value");
-        check("maxmemory-clients", "-5%", "error: argument must be a memory or percent value");
-    }
-
-    #[test]
-    fn choices() {
-        check("maxmemory-policy", "AllKeys-LRU", "allkeys-lru");
-        check("log-format", "xml", "error: argument(s) must be one of the following: text, json");
-        check("oom-score-adj", "relative", "yes");
+    fn choices_of_several_words() {
         assert_eq!(round("shutdown-on-sigint", &["nosave", "force", "now"]), "nosave now force");
         assert_eq!(
             round("shutdown-on-sigint", &["save", "nosave"]),

@@ -8,15 +8,22 @@ use crate::commands::{
     Arg, Call, Categories, CommandResult, CommandSpec, Flags, Group, Handler, KeyFlags, KeySpec,
 };
 
-const REMOVE: CommandSpec = CommandSpec {
+/// A command that does something to each of its keys and answers with a number of keys.
+pub(super) const COUNT_OF_KEYS: CommandSpec = CommandSpec {
     group: Group::Generic,
     arity: -2,
+    flags: Flags::READONLY.union(Flags::FAST),
     categories: Categories::KEYSPACE,
-    key_specs: &[KeySpec::range(1, -1, 1, KeyFlags::RM.union(KeyFlags::DELETE))],
+    key_specs: &[KeySpec::range(1, -1, 1, KeyFlags::RO)],
     arguments: &[Arg::key("key").multiple()],
     tips: &["request_policy:multi_shard", "response_policy:agg_sum"],
-    handler: Handler::Write(del),
     ..CommandSpec::DEFAULT
+};
+
+const REMOVE: CommandSpec = CommandSpec {
+    key_specs: &[KeySpec::range(1, -1, 1, KeyFlags::RM.union(KeyFlags::DELETE))],
+    handler: Handler::Write(del),
+    ..COUNT_OF_KEYS
 };
 
 pub static DEL: CommandSpec = CommandSpec {
@@ -41,17 +48,10 @@ pub static EXISTS: CommandSpec = CommandSpec {
     name: "exists",
     summary: "Determines whether one or more keys exist.",
     since: "1.0.0",
-    group: Group::Generic,
     complexity: "O(N) where N is the number of keys to check.",
-    arity: -2,
-    flags: Flags::READONLY.union(Flags::FAST),
-    categories: Categories::KEYSPACE,
-    key_specs: &[KeySpec::range(1, -1, 1, KeyFlags::RO)],
-    arguments: &[Arg::key("key").multiple()],
-    tips: &["request_policy:multi_shard", "response_policy:agg_sum"],
     history: &[("3.0.3", "Accepts multiple `key` arguments.")],
     handler: Handler::Read(exists),
-    ..CommandSpec::DEFAULT
+    ..COUNT_OF_KEYS
 };
 
 fn del(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {

@@ -12,11 +12,8 @@ pub static OBJECT: CommandSpec = CommandSpec {
     name: "object",
     summary: "A container for commands that look into how values are stored.",
     since: "2.2.3",
-    group: Group::Generic,
-    complexity: "Depends on subcommand.",
-    arity: -2,
     subcommands: &[&ENCODING, &FREQ, &HELP, &IDLETIME, &REFCOUNT],
-    ..CommandSpec::DEFAULT
+    ..CommandSpec::CONTAINER
 };
 
 const BASE: CommandSpec = CommandSpec {
@@ -63,15 +60,10 @@ static REFCOUNT: CommandSpec = CommandSpec {
 };
 
 static HELP: CommandSpec = CommandSpec {
-    name: "help",
-    summary: "Describes the subcommands.",
     since: "6.2.0",
-    group: Group::Generic,
-    arity: 2,
-    flags: Flags::LOADING.union(Flags::STALE),
     categories: Categories::KEYSPACE,
     handler: Handler::Session(help),
-    ..CommandSpec::DEFAULT
+    ..CommandSpec::HELP
 };
 
 /// Redis shares one object among all uses of an integer below this, and shows it.

@@ -2,6 +2,7 @@
 
 use swytch_store::Keyspace;
 
+use super::del::COUNT_OF_KEYS;
 use crate::commands::{
     Arg, Call, Categories, CommandResult, CommandSpec, Flags, Group, Handler, KeyFlags, KeySpec,
 };
@@ -24,16 +25,9 @@ pub static TOUCH: CommandSpec = CommandSpec {
     name: "touch",
     summary: "Counts which of the given keys exist and marks them as just used.",
     since: "3.2.1",
-    group: Group::Generic,
     complexity: "O(N) where N is the number of keys that will be touched.",
-    arity: -2,
-    flags: Flags::READONLY.union(Flags::FAST),
-    categories: Categories::KEYSPACE,
-    key_specs: &[KeySpec::range(1, -1, 1, KeyFlags::RO)],
-    arguments: &[Arg::key("key").multiple()],
-    tips: &["request_policy:multi_shard", "response_policy:agg_sum"],
     handler: Handler::Read(touch),
-    ..CommandSpec::DEFAULT
+    ..COUNT_OF_KEYS
 };
 
 fn type_of(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {

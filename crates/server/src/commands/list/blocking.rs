@@ -5,7 +5,7 @@
 
 use swytch_store::{KeyspaceMut, Side};
 
-use super::pop::pop_from_first;
+use super::pop::{MANY_POP, pop_from_first};
 use super::{POP_FROM_SEVERAL, PopFromSeveral, TAKEN_FROM};
 use crate::commands::{
     Arg, ArgKind, BlockRequest, Call, Categories, CommandResult, CommandSpec, Flags, Group, Handler, KeySpec,
@@ -42,12 +42,8 @@ pub static BRPOP: CommandSpec = CommandSpec {
 pub static BLMPOP: CommandSpec = CommandSpec {
     name: "blmpop",
     summary: "Takes elements from one end of the first list that has any, waiting for one if need be.",
-    since: "7.0.0",
-    group: Group::List,
-    complexity: "O(N+M) where N is the number of provided keys and M is the number of elements returned.",
     arity: -5,
     flags: Flags::WRITE.union(Flags::BLOCKING).union(Flags::MOVABLE_KEYS),
-    categories: Categories::LIST,
     key_specs: &[KeySpec::counted(2, TAKEN_FROM)],
     arguments: &[
         Arg::double("timeout"),
@@ -57,7 +53,7 @@ pub static BLMPOP: CommandSpec = CommandSpec {
         POP_FROM_SEVERAL[3],
     ],
     handler: Handler::Write(blmpop),
-    ..CommandSpec::DEFAULT
+    ..MANY_POP
 };
 
 fn blocking_pop(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>, side: Side) -> CommandResult {

@@ -34,19 +34,24 @@ pub static RPOP: CommandSpec = CommandSpec {
     ..POP
 };
 
-pub static LMPOP: CommandSpec = CommandSpec {
-    name: "lmpop",
-    summary: "Takes elements from one end of the first list that has any; an emptied list is deleted.",
+/// What LMPOP and BLMPOP have in common.
+pub(super) const MANY_POP: CommandSpec = CommandSpec {
     since: "7.0.0",
     group: Group::List,
     complexity: "O(N+M) where N is the number of provided keys and M is the number of elements returned.",
+    categories: Categories::LIST,
+    ..CommandSpec::DEFAULT
+};
+
+pub static LMPOP: CommandSpec = CommandSpec {
+    name: "lmpop",
+    summary: "Takes elements from one end of the first list that has any; an emptied list is deleted.",
     arity: -4,
     flags: Flags::WRITE.union(Flags::MOVABLE_KEYS),
-    categories: Categories::LIST,
     key_specs: &[KeySpec::counted(1, TAKEN_FROM)],
     arguments: &POP_FROM_SEVERAL,
     handler: Handler::Write(lmpop),
-    ..CommandSpec::DEFAULT
+    ..MANY_POP
 };
 
 #[inline]

@@ -19,11 +19,10 @@ const SUB: CommandSpec = CommandSpec {
 pub static FUNCTION: CommandSpec = CommandSpec {
     name: "function",
     summary: "Lists and removes functions.",
-    complexity: "Depends on subcommand.",
-    categories: Categories::empty(),
+    since: "7.0.0",
+    group: Group::Scripting,
     subcommands: &[&FLUSH, &HELP, &LIST],
-    handler: Handler::Container,
-    ..SUB
+    ..CommandSpec::CONTAINER
 };
 
 static FLUSH: CommandSpec = CommandSpec {
@@ -40,13 +39,11 @@ static FLUSH: CommandSpec = CommandSpec {
 };
 
 static HELP: CommandSpec = CommandSpec {
-    name: "help",
-    summary: "Lists the subcommands of FUNCTION.",
-    complexity: "O(1)",
-    arity: 2,
-    flags: Flags::LOADING.union(Flags::STALE),
+    since: "7.0.0",
+    group: Group::Scripting,
+    categories: Categories::SCRIPTING,
     handler: Handler::Session(help),
-    ..SUB
+    ..CommandSpec::HELP
 };
 
 static LIST: CommandSpec = CommandSpec {

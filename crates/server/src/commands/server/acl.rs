@@ -18,12 +18,10 @@ const SUB: CommandSpec = CommandSpec {
 pub static ACL: CommandSpec = CommandSpec {
     name: "acl",
     summary: "Shows users and command categories.",
-    complexity: "Depends on subcommand.",
-    arity: -2,
-    flags: Flags::empty(),
+    since: "6.0.0",
+    group: Group::Server,
     subcommands: &[&CAT, &HELP, &WHOAMI],
-    handler: Handler::Container,
-    ..SUB
+    ..CommandSpec::CONTAINER
 };
 
 static CAT: CommandSpec = CommandSpec {
@@ -37,11 +35,10 @@ static CAT: CommandSpec = CommandSpec {
 };
 
 static HELP: CommandSpec = CommandSpec {
-    name: "help",
-    summary: "Lists the subcommands of ACL.",
-    flags: Flags::LOADING.union(Flags::STALE),
+    since: "6.0.0",
+    group: Group::Server,
     handler: Handler::Session(help),
-    ..SUB
+    ..CommandSpec::HELP
 };
 
 static WHOAMI: CommandSpec = CommandSpec {

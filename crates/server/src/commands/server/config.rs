@@ -18,10 +18,8 @@ pub static CONFIG: CommandSpec = CommandSpec {
     summary: "Holds the commands about the server's configuration.",
     since: "2.0.0",
     group: Group::Server,
-    complexity: "Depends on subcommand.",
-    arity: -2,
     subcommands: &[&GET, &HELP, &RESETSTAT, &REWRITE, &SET],
-    ..CommandSpec::DEFAULT
+    ..CommandSpec::CONTAINER
 };
 
 const FLAGS: Flags = Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::LOADING).union(Flags::STALE);
@@ -82,14 +80,10 @@ static REWRITE: CommandSpec = CommandSpec {
 };
 
 static HELP: CommandSpec = CommandSpec {
-    name: "help",
-    summary: "Returns help about the subcommands.",
     since: "5.0.0",
     group: Group::Server,
-    arity: 2,
-    flags: Flags::LOADING.union(Flags::STALE),
     handler: Handler::Session(help),
-    ..CommandSpec::DEFAULT
+    ..CommandSpec::HELP
 };
 
 fn get(call: &mut Call<'_>) -> CommandResult {

@@ -19,36 +19,36 @@ pub static MEMORY: CommandSpec = CommandSpec {
     summary: "A container for commands about memory.",
     since: "4.0.0",
     group: Group::Server,
-    complexity: "Depends on subcommand.",
-    arity: -2,
     subcommands: &[&DOCTOR, &HELP, &MALLOC_STATS, &PURGE, &STATS, &USAGE],
-    ..CommandSpec::DEFAULT
+    ..CommandSpec::CONTAINER
 };
 
 const BASE: CommandSpec =
     CommandSpec { since: "4.0.0", group: Group::Server, arity: 2, ..CommandSpec::DEFAULT };
 
+const REPORT: &[&str] = &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"];
+const COSTLY: &str = "Depends on how much memory is allocated, could be slow";
+
 static DOCTOR: CommandSpec = CommandSpec {
     name: "doctor",
     summary: "Tells in words what is wrong with the server's memory.",
-    tips: &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
+    tips: REPORT,
     handler: Handler::Session(doctor),
     ..BASE
 };
 
 static HELP: CommandSpec = CommandSpec {
-    name: "help",
-    summary: "Describes the subcommands.",
-    flags: Flags::LOADING.union(Flags::STALE),
+    since: "4.0.0",
+    group: Group::Server,
     handler: Handler::Session(help),
-    ..BASE
+    ..CommandSpec::HELP
 };
 
 static MALLOC_STATS: CommandSpec = CommandSpec {
     name: "malloc-stats",
     summary: "Tells what the allocator counts.",
-    complexity: "Depends on how much memory is allocated, could be slow",
-    tips: &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
+    complexity: COSTLY,
+    tips: REPORT,
     handler: Handler::Session(malloc_stats),
     ..BASE
 };
@@ -56,7 +56,7 @@ static MALLOC_STATS: CommandSpec = CommandSpec {
 static PURGE: CommandSpec = CommandSpec {
     name: "purge",
     summary: "Asks the allocator to give unused memory back.",
-    complexity: "Depends on how much memory is allocated, could be slow",
+    complexity: COSTLY,
     tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
     handler: Handler::Session(purge),
     ..BASE
@@ -65,7 +65,7 @@ static PURGE: CommandSpec = CommandSpec {
 static STATS: CommandSpec = CommandSpec {
     name: "stats",
     summary: "Lists what takes memory.",
-    tips: &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
+    tips: REPORT,
     handler: Handler::ReadAll(stats),
     ..BASE
 };

@@ -14,12 +14,10 @@ const SUB: CommandSpec = CommandSpec {
 pub static SLOWLOG: CommandSpec = CommandSpec {
     name: "slowlog",
     summary: "Shows and clears the log of slow commands.",
-    complexity: "Depends on subcommand.",
-    arity: -2,
-    flags: Flags::empty(),
+    since: "2.2.12",
+    group: Group::Server,
     subcommands: &[&GET, &HELP, &LEN, &RESET],
-    handler: Handler::Container,
-    ..SUB
+    ..CommandSpec::CONTAINER
 };
 
 static GET: CommandSpec = CommandSpec {
@@ -52,12 +50,10 @@ static RESET: CommandSpec = CommandSpec {
 };
 
 static HELP: CommandSpec = CommandSpec {
-    name: "help",
-    summary: "Lists the subcommands of SLOWLOG.",
     since: "6.2.0",
-    flags: Flags::LOADING.union(Flags::STALE),
+    group: Group::Server,
     handler: Handler::Session(help),
-    ..SUB
+    ..CommandSpec::HELP
 };
 
 /// Entries that SLOWLOG GET shows when it is not told how many.

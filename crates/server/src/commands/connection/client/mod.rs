@@ -33,10 +33,8 @@ const SUB: CommandSpec = CommandSpec {
 pub static CLIENT: CommandSpec = CommandSpec {
     name: "client",
     summary: "Inspects and controls client connections.",
-    complexity: "Depends on subcommand.",
-    group: Group::Connection,
     since: "2.4.0",
-    arity: -2,
+    group: Group::Connection,
     subcommands: &[
         &tracking::CACHING,
         &about::GETNAME,
@@ -56,17 +54,15 @@ pub static CLIENT: CommandSpec = CommandSpec {
         &unblock::UNBLOCK,
         &pause::UNPAUSE,
     ],
-    handler: Handler::Container,
-    ..CommandSpec::DEFAULT
+    ..CommandSpec::CONTAINER
 };
 
 static HELP: CommandSpec = CommandSpec {
-    name: "help",
-    summary: "Lists the subcommands of CLIENT.",
     since: "5.0.0",
-    flags: Flags::LOADING.union(Flags::STALE),
+    group: Group::Connection,
+    categories: Categories::CONNECTION,
     handler: Handler::Session(help),
-    ..SUB
+    ..CommandSpec::HELP
 };
 
 fn help(call: &mut Call<'_>) -> CommandResult {

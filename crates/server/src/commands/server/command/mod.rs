@@ -78,12 +78,11 @@ static GETKEYSANDFLAGS: CommandSpec = CommandSpec {
 };
 
 static HELP: CommandSpec = CommandSpec {
-    name: "help",
-    summary: "Lists the subcommands of COMMAND.",
     since: "5.0.0",
-    arity: 2,
+    group: Group::Server,
+    categories: Categories::CONNECTION,
     handler: Handler::Session(help),
-    ..SUB
+    ..CommandSpec::HELP
 };
 
 static INFO: CommandSpec = CommandSpec {

@@ -25,13 +25,10 @@ const SUB: CommandSpec = CommandSpec {
 pub static LATENCY: CommandSpec = CommandSpec {
     name: "latency",
     summary: "Shows what took long, and how long commands take.",
-    complexity: "Depends on subcommand.",
-    arity: -2,
-    flags: Flags::empty(),
-    tips: &[],
+    since: "2.8.13",
+    group: Group::Server,
     subcommands: &[&DOCTOR, &GRAPH, &HELP, &HISTOGRAM, &HISTORY, &LATEST, &RESET],
-    handler: Handler::Container,
-    ..SUB
+    ..CommandSpec::CONTAINER
 };
 
 static DOCTOR: CommandSpec = CommandSpec {
@@ -51,12 +48,10 @@ static GRAPH: CommandSpec = CommandSpec {
 };
 
 static HELP: CommandSpec = CommandSpec {
-    name: "help",
-    summary: "Lists the subcommands of LATENCY.",
-    flags: Flags::LOADING.union(Flags::STALE),
-    tips: &[],
+    since: "2.8.13",
+    group: Group::Server,
     handler: Handler::Session(help),
-    ..SUB
+    ..CommandSpec::HELP
 };
 
 static HISTOGRAM: CommandSpec = CommandSpec {
