@@ -266,11 +266,20 @@ impl Node {
             return false;
         }
         let (from, to) = (from - self.start(), to - self.start());
-        let capacity =
-            if needed <= self.buffer.len() { self.buffer.len() } else { needed.next_power_of_two() };
-        self.relocate(capacity.min(NODE_BYTES_MAX.max(self.buffer.len())), Side::Tail);
-        let used = self.used();
-        self.buffer.copy_within(to..used, from + bytes);
+        // A buffer made for one long element is left with it: full of others it would be too big to be split.
+        if self.buffer.len() > NODE_BYTES_MAX {
+            let mut node = Node::with_capacity(needed.next_power_of_two().max(NODE_BYTES_MIN));
+            let start = self.start();
+            node.buffer[..from].copy_from_slice(&self.buffer[start..start + from]);
+            node.buffer[from + bytes..needed].copy_from_slice(&self.buffer[start + to..self.finish()]);
+            *self = Node { count: self.count, ..node };
+        } else {
+            let capacity =
+                if needed <= self.buffer.len() { self.buffer.len() } else { needed.next_power_of_two() };
+            self.relocate(capacity, Side::Tail);
+            let used = self.used();
+            self.buffer.copy_within(to..used, from + bytes);
+        }
         self.write(from, element);
         self.finish = needed as u32;
         true

@@ -118,3 +118,22 @@ fn removal_leaves_no_empty_buffers_behind() {
     list.insert(100, b"middle");
     assert_eq!((list.get(0), list.get(100)), (Some(&b"first"[..]), Some(&b"middle"[..])));
 }
+
+/// A node made for one long element kept its buffer when that was replaced by a short one, and took more elements than
+/// fit in a node, so that splitting it failed: LINSERT after LSET and pushes was answered with an internal error.
+#[test]
+fn a_long_element_replaced_by_a_short_one_leaves_a_node_of_the_usual_size() {
+    let mut list = List::new();
+    list.push(Side::Tail, &[b'l'; 100_000]);
+    list.set(0, b"short");
+    assert!(list.memory_bytes() < 10_000, "{} bytes for a short element", list.memory_bytes());
+    for number in 0..2000 {
+        list.push(Side::Tail, format!("element {number}").as_bytes());
+    }
+    for _ in 0..300 {
+        list.insert(1, &[b'i'; 50]);
+    }
+    assert_eq!(list.len(), 2301);
+    assert_eq!(list.get(0), Some(&b"short"[..]));
+    assert_eq!(list.get(301), Some(&b"element 0"[..]));
+}
