@@ -3,11 +3,13 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
+use crate::contention::{self, Contention};
 use crate::growth::{self, Growth};
 use crate::memory::{DATA_SETS, Footprint};
 use crate::process;
 use crate::progress;
 use crate::server::{Program, Server};
+use crate::statistics::median;
 use crate::throughput::{Generator, Sample, WORKLOADS};
 
 /// Directives every server gets: no persistence, so that only the commands are measured.
@@ -80,6 +82,8 @@ impl Scale {
 pub struct Options {
     /// Ours first, then the peers.
     pub programs: Vec<Program>,
+    /// What runs [`crate::floor`].
+    pub floor: Program,
     /// The load generator, `redis-benchmark` or a compatible one.
     pub generator: PathBuf,
     /// Which parts to run.
@@ -99,7 +103,11 @@ pub struct Comparison {
     pub(crate) cores: usize,
     pub(crate) scale: Option<Scale>,
     pub(crate) throughput: Vec<Cell>,
+    /// CPU per operation of the floor, in microseconds, for each of [`PIPELINES`].
+    pub(crate) floor_us: Vec<f64>,
     pub(crate) two_threads: Vec<Cell>,
+    /// Of our server alone.
+    pub(crate) contention: Vec<Contention>,
     pub(crate) memory: Vec<MemoryRow>,
     pub(crate) growth: Vec<Growth>,
 }
@@ -142,9 +150,11 @@ pub fn compare(options: &Options) -> Result<Comparison> {
     let [server_core, generator_core] = *cores.first_chunk::<2>().context("two cores are needed")?;
     if options.parts.contains(&Part::Throughput) {
         comparison.throughput = throughput(options, server_core, generator_core)?;
+        comparison.floor_us = floor(options, server_core, generator_core)?;
     }
     if options.parts.contains(&Part::TwoThreads) {
         comparison.two_threads = two_threads(options, &cores)?;
+        comparison.contention = contention(options, &cores)?;
     }
     if options.parts.contains(&Part::Memory) {
         comparison.memory = memory(options)?;
@@ -195,6 +205,22 @@ fn throughput(options: &Options, server_core: usize, generator_core: usize) -> R
     Ok(cells)
 }
 
+fn floor(options: &Options, server_core: usize, generator_core: usize) -> Result<Vec<f64>> {
+    let server = Server::start(&options.floor, &[], Some(&[server_core]))?;
+    let cores = [generator_core];
+    let generator =
+        Generator { path: &options.generator, cores: Some(&cores), threads: 1, keys: options.scale.keys };
+    let get = WORKLOADS.iter().find(|workload| workload.name == "GET").context("a known command")?;
+    let turn = |pipeline| {
+        let operations = get.operations(options.scale.operations_at(pipeline));
+        let samples = (0..2 * options.scale.rounds)
+            .map(|_| Ok(get.turn(&server, &generator, pipeline, operations)?.cpu_us))
+            .collect::<Result<Vec<_>>>()?;
+        Ok(median(&samples))
+    };
+    PIPELINES.into_iter().map(turn).collect()
+}
+
 fn two_threads(options: &Options, cores: &[usize]) -> Result<Vec<Cell>> {
     let pair = &cores[..2];
     let servers = start_all(options, 2, pair)?;
@@ -217,6 +243,21 @@ fn two_threads(options: &Options, cores: &[usize]) -> Result<Vec<Cell>> {
         cells.push(Cell { command: name, pipeline, samples });
     }
     Ok(cells)
+}
+
+fn contention(options: &Options, cores: &[usize]) -> Result<Vec<Contention>> {
+    let Some(ours) = options.programs.iter().find(|program| program.is_swytch()) else {
+        return Ok(Vec::new());
+    };
+    println!("contention: {}", ours.name);
+    let server = Server::start(ours, &directives(ours, 2), Some(&cores[..2]))?;
+    let generator = Generator {
+        path: &options.generator,
+        cores: Some(&cores[..2]),
+        threads: 2,
+        keys: options.scale.keys,
+    };
+    contention::measure(&server, &generator, options.scale.operations_at(16))
 }
 
 fn memory(options: &Options) -> Result<Vec<MemoryRow>> {

@@ -1,11 +1,13 @@
 //! Measuring the server against its peers: real processes, real sockets, the same load in turns.
 //!
 //! `server`, `client`, `process` and `load` start servers, speak to them, fill them and read what the kernel says
-//! about them; the conformance and client-library runs in `xtask` stand on them as well. `throughput`, `memory`
-//! and `growth` are the measurements, `report` and `plot` their presentation, and [`compare()`] runs them all.
+//! about them; the conformance and client-library runs in `xtask` stand on them as well. `throughput`, `memory`,
+//! `contention` and `growth` are the measurements, `floor` what a server cannot get below, `report` and `plot` their presentation, and [`compare()`] runs them all.
 //! Rivals are started as binaries and never linked.
 pub mod client;
 mod compare;
+mod contention;
+pub mod floor;
 mod growth;
 mod load;
 mod memory;

@@ -1,7 +1,7 @@
 //! The comparison as Markdown tables.
 use std::fmt::Write;
 
-use crate::compare::{Cell, Comparison};
+use crate::compare::{Cell, Comparison, PIPELINES};
 use crate::growth::Latency;
 use crate::statistics::{median, median_ratio};
 use crate::throughput::Sample;
@@ -48,6 +48,7 @@ impl Comparison {
                 "\n### One core: CPU per operation\n\nMicroseconds of server CPU per operation, medians.\n\n",
             );
             text.push_str(&self.cells(&self.throughput, |sample| sample.cpu_us, 2, Cell::cpu_ratio, true));
+            text.push_str(&self.floor());
             text.push_str("\n### One core: ops/s\n\nThousands of operations a second, medians.\n\n");
             text.push_str(&self.cells(
                 &self.throughput,
@@ -70,6 +71,9 @@ impl Comparison {
                 false,
             ));
         }
+        if !self.contention.is_empty() {
+            text.push_str(&self.contention_table());
+        }
         if !self.memory.is_empty() {
             text.push_str(&self.memory_table());
         }
@@ -77,6 +81,22 @@ impl Comparison {
             text.push_str(&self.growth_table());
         }
         text
+    }
+
+    /// What a share of the better peer's CPU is to be read against.
+    fn floor(&self) -> String {
+        let figures: Vec<String> = PIPELINES
+            .iter()
+            .zip(&self.floor_us)
+            .map(|(pipeline, us)| format!("{us:.2} at pipeline {pipeline}"))
+            .collect();
+        if figures.is_empty() {
+            return String::new();
+        }
+        format!(
+            "\nThe floor, a loop that reads and answers `+OK` without looking at a request: {}.\n",
+            figures.join(", ")
+        )
     }
 
     fn head(&self) -> String {
@@ -114,6 +134,21 @@ impl Comparison {
                 row.push(asked.map_or_else(String::new, |(_, ratio)| format!("{ratio}")));
             }
             text.push_str(&table_row(&row));
+        }
+        text
+    }
+
+    fn contention_table(&self) -> String {
+        let mut text =
+            "\n### Locks of ours with two threads\n\nHow often a shard's lock was found taken, and how long \
+                        commands took that hold theirs at most as long.\n\n"
+                .to_owned();
+        let head = ["load, pipeline 16", "waits per million commands", "50 %, us", "99 %, us", "99.9 %, us"];
+        text.push_str(&table_head(&head.map(str::to_owned)));
+        for row in &self.contention {
+            let mut line = vec![row.load.to_owned(), format!("{:.0}", row.waits_per_million)];
+            line.extend(row.percentiles_us.iter().cloned());
+            text.push_str(&table_row(&line));
         }
         text
     }

@@ -38,9 +38,18 @@ impl Program {
         Program { name: name.to_owned(), path: path.to_owned(), leading_arguments }
     }
 
+    /// The loop of [`crate::floor`], which `path` runs when it is called with this one argument.
+    pub fn floor(path: &Path, argument: &str) -> Program {
+        Program {
+            name: "floor".to_owned(),
+            path: path.to_owned(),
+            leading_arguments: vec![argument.to_owned()],
+        }
+    }
+
     /// Whether this is our server rather than a peer.
     pub fn is_swytch(&self) -> bool {
-        !self.leading_arguments.is_empty()
+        self.leading_arguments == ["redis"]
     }
 
     /// The version the binary reports, for example `8.0.6`; `unknown` where it reports none.

@@ -32,7 +32,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
     let parts = parts(&arguments.words()?)?;
     let mut programs = vec![Program::new("swytch", &server)];
     programs.extend(peers);
-    let comparison = compare(&Options { programs, generator, parts, commands, scale })?;
+    let comparison = compare(&Options { programs, floor: floor()?, generator, parts, commands, scale })?;
     println!("{}", comparison.to_markdown());
     if update {
         let document = workspace::root().join("docs/performance.md");
@@ -51,6 +51,7 @@ pub(crate) fn smoke() -> Result<()> {
     let redis = Program::new("redis", &setup::redis_server()?);
     let options = Options {
         programs: vec![ours, redis],
+        floor: floor()?,
         generator: benchmark_program()?,
         parts: Part::ALL.to_vec(),
         commands: Vec::new(),
@@ -58,7 +59,7 @@ pub(crate) fn smoke() -> Result<()> {
     };
     let comparison = compare(&options)?;
     let (markdown, svg) = (comparison.to_markdown(), comparison.to_svg());
-    for part in ["SET | 100", "LRANGE 100 | 1 ", "### Two threads", "with TTL", "growing"] {
+    for part in ["SET | 100", "LRANGE 100 | 1 ", "The floor", "### Two threads", "with TTL", "growing"] {
         if !markdown.contains(part) {
             bail!("{part:?} is missing:\n{markdown}");
         }
@@ -67,6 +68,19 @@ pub(crate) fn smoke() -> Result<()> {
         bail!("the plot is cut off");
     }
     Ok(())
+}
+
+/// The command of this program that runs the floor's loop; not for people.
+pub(crate) const FLOOR: &str = "bench-floor";
+
+fn floor() -> Result<Program> {
+    Ok(Program::floor(&std::env::current_exe()?, FLOOR))
+}
+
+/// Runs the floor's loop.
+pub(crate) fn serve_floor(mut arguments: Arguments) -> Result<()> {
+    let port = arguments.number("--port")?.context("--port is missing")?;
+    swytch_bench::floor::serve(u16::try_from(port)?)
 }
 
 /// The peers named with `--peer NAME=PATH`, those built with `--build-peers`, else the machine's Redis.

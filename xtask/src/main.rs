@@ -71,6 +71,7 @@ fn main() -> ExitCode {
 fn dispatch(command: &str, mut arguments: Arguments) -> Result<()> {
     match command {
         "bench" => benchmark::run(arguments),
+        benchmark::FLOOR => benchmark::serve_floor(arguments),
         "ci" => ci::run(&arguments.words()?),
         "style" => {
             arguments.nothing_else().and_then(|()| style::check()).map(|files| println!("{files} files"))

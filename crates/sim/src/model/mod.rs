@@ -2,9 +2,9 @@
 //!
 //! Two searches share one model (`state`), one set of promises (`invariants`) and one table of states seen:
 //!
-//! - [`search`]: exhaustive within a small scope; breadth first, which gives the shortest counterexample, or depth
+//! - [`search()`]: exhaustive within a small scope; breadth first, which gives the shortest counterexample, or depth
 //!   first, which keeps few states in memory.
-//! - [`walk`]: seeded random walks through a large scope; after each walk all links heal and everything must come to
+//! - [`walk()`]: seeded random walks through a large scope; after each walk all links heal and everything must come to
 //!   rest converged. Distinct states are counted.
 //!
 //! Mapping: a node is `swytch_cluster::Node` over values that list the operations applied ([`journal`]); the network
