@@ -1,7 +1,7 @@
 //! Everything nodes say to each other.
 //!
 //! Invariants: a message of the key, directory and heal groups counts only while sender and receiver have installed
-//! the same view and neither has promised a newer one; every message may be lost, doubled or overtaken, so each is
+//! the same view; every message may be lost, doubled or overtaken, so each is
 //! idempotent and whoever needs an answer repeats the question.
 
 use std::collections::BTreeMap;

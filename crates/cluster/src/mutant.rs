@@ -15,8 +15,6 @@ pub enum Mutant {
     ExpireWithoutSilence,
     /// Half of the base, instead of a strict majority, may expire nodes.
     ExpireByHalf,
-    /// A promise does not stop the node's part in the older view.
-    PromiseDoesNotFreeze,
     /// Data messages of another view are taken.
     AcceptOtherViews,
     /// An in-doubt X is settled although a participant is missing.
@@ -65,13 +63,12 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 27] = [
         Self::NoFence,
         Self::XWithoutAllSubscribers,
         Self::BuildOnInstalledBase,
         Self::ExpireWithoutSilence,
         Self::ExpireByHalf,
-        Self::PromiseDoesNotFreeze,
         Self::AcceptOtherViews,
         Self::SettleWithoutParticipants,
         Self::SettleCommitWithoutAll,

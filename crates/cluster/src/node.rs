@@ -350,9 +350,7 @@ impl<V: Values> Node<V> {
         loop {
             if let Some(message) = self.loopback.pop_front() {
                 let (me, life) = (self.config.id, self.membership.incarnation);
-                if is_membership(&message) || !self.membership.frozen() {
-                    self.on_message(me, life, message);
-                }
+                self.on_message(me, life, message);
             } else if let Some(key) = self.work.pop_first() {
                 self.pump(&key);
             } else if let Some(op) = self.ready.pop_first() {
@@ -375,8 +373,7 @@ impl<V: Values> Node<V> {
         let member = self.membership.view.base.has(from, incarnation);
         let same_view = view == self.membership.view.id && member;
         let is_data = !is_membership(&message);
-        let frozen = self.membership.frozen() && !self.config.without(Mutant::PromiseDoesNotFreeze);
-        if is_data && (frozen || !(same_view || self.config.without(Mutant::AcceptOtherViews))) {
+        if is_data && !same_view && !self.config.without(Mutant::AcceptOtherViews) {
             self.count(Rule::RejectedByView);
             return;
         }

@@ -18,7 +18,7 @@ macro_rules! rules {
 }
 
 rules! {
-    /// A data message of another view, or to a frozen node, was dropped.
+    /// A data message of another view was dropped.
     RejectedByView,
     /// A view was installed.
     InstalledView,

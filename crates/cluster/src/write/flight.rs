@@ -1,6 +1,6 @@
 //! The owner's side of a batch: rounds of questions and acknowledgements.
 //!
-//! Invariants: a batch of class X is committed only while no newer view is promised, the lease holds and every
+//! Invariants: a batch of class X is committed only in the view it was begun in, while the lease holds and every
 //! participant holds the PREP; once it is aborting it cannot commit; it is closed (and its keys go on) only after
 //! every participant has taken the decision over, so that whoever is asked later either knows or was never involved.
 
