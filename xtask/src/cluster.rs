@@ -14,8 +14,18 @@ const CI_SEEDS: u64 = 300;
 /// When a seed breaks a promise; the seed was printed.
 pub(crate) fn simulate(mut arguments: Arguments) -> Result<()> {
     let mut command = workspace::cargo();
-    command.args(["run", "--quiet", "--package", "swytch-sim", "--bin", "simulate", "--"]);
-    for name in ["--seeds", "--seed", "--from", "--minutes"] {
+    command.args([
+        "run",
+        "--quiet",
+        "--profile",
+        "campaign",
+        "--package",
+        "swytch-sim",
+        "--bin",
+        "simulate",
+        "--",
+    ]);
+    for name in ["--seeds", "--seed", "--from", "--minutes", "--jobs"] {
         if let Some(value) = arguments.number(name)? {
             command.arg(name).arg(value.to_string());
         }

@@ -85,7 +85,7 @@ pub struct World {
     pub dropped: Vec<(u64, usize, usize)>,
     /// Promises seen to be broken while the run was going on.
     pub observed: Vec<Violation>,
-    /// A view changed after the first quiet time.
+    /// A view changed after the first quiet time, or left a member of the base out.
     pub disturbed: bool,
     /// The last reads, by key index.
     pub last_reads: BTreeMap<usize, usize>,
@@ -429,7 +429,9 @@ impl World {
                     self.note((host, id, members));
                     self.tell(|| format!("host {host} installs {id:?} {members:?}"));
                     self.hosts[host].view = id;
-                    self.disturbed |= self.now_us > SETTLE_MS * 1_000;
+                    let parted =
+                        self.hosts[host].node.as_ref().is_some_and(|node| !node.view().missing().is_empty());
+                    self.disturbed |= parted || self.now_us > SETTLE_MS * 1_000;
                     self.resolve_doubts(host);
                 }
             }
