@@ -103,6 +103,25 @@ fn a_monitor_is_shown_the_database_after_the_command() {
     assert!(line.contains(" [3 127.0.0.1:") && line.ends_with("\"SELECT\" \"3\""), "{line}");
 }
 
+#[test]
+fn a_client_is_listed_with_its_type_and_its_last_command() {
+    let server = start("listed");
+    let (mut monitor, mut queueing) = (Connection::open(server.port), Connection::open(server.port));
+    let mut other = Connection::open(server.port);
+    assert_eq!(monitor.say("MONITOR"), Reply::text("OK"));
+    assert_eq!(queueing.say("MULTI"), Reply::text("OK"));
+    assert_eq!(queueing.say("SET a b"), Reply::text("QUEUED"));
+    wait_for(&mut other, "they are listed", |list| list.contains("flags=O") && list.contains("cmd=set"));
+    assert_eq!(other.say("CLIENT LIST TYPE replica"), Reply::text(""));
+    let Reply::Text(normal) = other.say("CLIENT LIST TYPE normal") else {
+        panic!("CLIENT LIST answers a text")
+    };
+    assert_eq!(String::from_utf8_lossy(&normal).lines().count(), 4, "with the one of `Server`");
+    assert_eq!(other.say("CLIENT KILL TYPE replica"), Reply::text("0"));
+    assert_eq!(other.say("CLIENT KILL TYPE normal"), Reply::text("3"));
+    assert!(monitor.receive() != Reply::text("OK"), "it was shown commands before");
+}
+
 /// A page in somebody's browser can make it send such requests, with a body of the page's choice.
 #[test]
 fn a_web_page_cannot_send_commands() {

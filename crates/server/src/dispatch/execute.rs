@@ -67,6 +67,7 @@ fn execute_checked(call: &mut Call<'_>, command: Option<&'static Command>, clock
             Err(error) => return reject(call, None, &error.reply()),
         },
     };
+    call.client.shared.last_command.store(command.index, Ordering::Relaxed);
     if let Err(text) = admit(server, call.client, command, &args) {
         return reject(call, Some(command), &text);
     }

@@ -86,10 +86,10 @@ impl ClientType {
         )
     }
 
-    /// The type of a connection. A monitoring client counts as a replica, as in Redis.
-    pub fn of(client: &ClientShared) -> ClientType {
-        let flags = ClientFlags::from_bits_retain(client.flags.load(Relaxed));
-        if flags.contains(ClientFlags::MONITOR) { ClientType::Replica } else { ClientType::Normal }
+    /// The type of a connection. A monitoring client is a normal one, as in Redis; there are no replicas and no
+    /// channels.
+    pub fn of(_: &ClientShared) -> ClientType {
+        ClientType::Normal
     }
 }
 
