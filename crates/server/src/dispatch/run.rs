@@ -55,6 +55,8 @@ pub fn answer_error(call: &mut Call<'_>, mark: usize, error: &CommandError) -> b
     let text = error.reply();
     count_error(call.server, call.worker, &text);
     call.reply.error(&text);
+    // A command that has failed waits for nothing, and the call goes on to serve others.
+    call.block = None;
     true
 }
 
