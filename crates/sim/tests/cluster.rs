@@ -130,10 +130,11 @@ fn a_change_of_the_base_that_stood_still_goes_on() {
 /// The judge had counted on what was never promised: a host left with unmerged forks, the last reads came before a
 /// fork did, a FLUSHALL in doubt came late, a decided batch went with the last host that held it, hosts that had not
 /// heard of their base were to continue it, creations at the home itself went unseen, a member that was left out while
-/// the cluster came together was no disturbance.
+/// the cluster came together was no disturbance, a session relied on a copy that was dropped before its write was
+/// answered.
 #[test]
 fn the_judge_counts_on_promises_only() {
-    scenario(&[909, 20051, 23174, 23525, 23667, 24644, 31192, 31621, 201729, 204091]);
+    scenario(&[909, 20051, 23174, 23525, 23667, 24644, 31192, 31621, 201729, 204091, 213850, 218537]);
 }
 
 /// A host had accepted the base that was to take it in, and nobody else had. On its own it took that base for the one

@@ -269,10 +269,13 @@ fn judge_set(world: &World, index: usize, clean: bool, report: Report<'_>) {
     let mut possible = BTreeSet::new();
     let mut steps = Vec::new();
     for (record, operation) in of_key(world, index) {
+        // A write that was answered when the copy had gone already is not on this host any more.
+        let writes = matches!(operation, Operation::Set(SetInput::Add(_)));
+        let until = if writes { record.invoked } else { record.returned };
         let drops = world
             .dropped
             .iter()
-            .filter(|(event, host, key)| *event <= record.returned && *host == record.host && *key == index);
+            .filter(|(event, host, key)| *event <= until && *host == record.host && *key == index);
         let session = u64::from(record.client) << 48 | record.session << 24 | drops.count() as u64;
         let step = |event| SessionStep { session, key: index as u64, event };
         match (operation, &record.ending) {
