@@ -91,9 +91,16 @@ impl<V: Values> Node<V> {
 
     pub(crate) fn on_regroup_state(&mut self, from: NodeId, key: Key, state: Option<Box<CopyState>>) {
         let view = self.membership.view.id;
+        let Some(copy) = self.copies.get(&key) else { return };
+        let lacks_value = state.as_ref().is_some_and(|state| lacks_value(copy, state));
+        let birth = copy.meta.birth;
         let Some(owning) = self.copies.get_mut(&key).and_then(|copy| copy.owning_mut(view)) else { return };
         let Some(Busy::Regroup(regroup)) = &mut owning.busy else { return };
         if !regroup.waiting.contains(from) {
+            return;
+        }
+        if lacks_value {
+            self.send(from, Message::RegroupAsk { key, birth, whole: true });
             return;
         }
         regroup.waiting.remove(from);
@@ -391,6 +398,16 @@ impl<V: Values> Node<V> {
         let body = self.alignment_for(key, None);
         self.start_align(key, nonce, NodeSet::only(joiner), [(joiner, body)].into());
     }
+}
+
+/// Whether the other copy can only be merged with its value in hand: its log starts at a state that this copy never
+/// knew, because its holder believed to be the only one and trimmed it.
+fn lacks_value(copy: &Copy, state: &CopyState) -> bool {
+    let start = state.log.start(&state.meta);
+    state.value.is_none()
+        && start.seq != 0
+        && !copy.meta.covers_dot(start)
+        && !copy.meta.covers_dot(state.meta.version)
 }
 
 /// The entries a copy lacks, if the owner's value went through its state.
