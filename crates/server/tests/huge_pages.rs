@@ -36,7 +36,8 @@ fn the_heap_is_huge_but_for_its_beginning() {
     let mut server = Server::swytch("huge-pages", "threads 1\n");
     // It listens before it looks after its memory, but answers after.
     assert_eq!(server.say("PING"), Reply::text("PONG"));
-    assert_eq!(advised(server.pid(), "nh"), EARLY_BYTES);
+    // The C library may advise the same for the threads' stacks.
+    assert!(advised(server.pid(), "nh") >= EARLY_BYTES);
     assert_eq!(advised(server.pid(), "hg"), ARENA_BYTES - EARLY_BYTES);
     // More than an arena, in pieces that are taken from one.
     let piece = vec![b'x'; 1 << 20];
