@@ -218,12 +218,16 @@ impl<V: Values> Node<V> {
             return;
         }
         let reach = self.reach();
+        // A vote without a base before it may be for one that nobody has any more: others must not wait for it.
+        let installed = self.membership.view.base.tag;
+        let base =
+            if installed.generation == Generation(0) { installed } else { self.membership.stands_on().tag };
         for node in self.membership.known.without(self.config.id).iter() {
             let message = Message::Heartbeat {
                 sent_ms: now,
                 echo_ms: self.membership.peers.get(&node).and_then(|peer| peer.sent_ms),
                 reach,
-                base: self.membership.stands_on().tag,
+                base,
                 promised: self.membership.promised,
             };
             self.send(node, message);
