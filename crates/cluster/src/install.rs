@@ -7,12 +7,12 @@
 use std::collections::BTreeMap;
 
 use crate::copy::{CopyState, Whole};
-use crate::ids::{FlightId, NodeSet, OpId};
+use crate::ids::{FlightId, NodeId, NodeSet, OpId};
 use crate::interface::{Action, Class};
 use crate::message::{Base, Outcome};
 use crate::mutant::Mutant;
 use crate::node::{Drop, Node, Stashed, is_membership};
-use crate::operation::Stage;
+use crate::operation::{Operation, Stage};
 use crate::settle::Record;
 use crate::tally::Rule;
 use crate::values::Values;
@@ -40,6 +40,8 @@ impl<V: Values> Node<V> {
         self.note_base_change(&old.base, &accepted.base);
         self.directory.remember();
         if flushed {
+            let (before, after) = (old.base.nodes() | accepted.previous.nodes(), accepted.base.nodes());
+            self.membership.unflushed = (before | after).without(me);
             self.flush_all();
         }
         if reborn {
@@ -241,17 +243,37 @@ impl<V: Values> Node<V> {
         self.ready.extend(self.operations.keys().copied());
     }
 
-    // FLUSHALL is a change of the base: it needs all of it, and every view from then on stands on it.
+    // FLUSHALL is a change of the base: it needs all of it, and every view from then on stands on it. It is answered
+    // when all members are known to have emptied their stores: one that has accepted it and was cut off before it
+    // learned the outcome, or never heard of it, goes on with W in the old base, and what it acknowledges there goes
+    // with the FLUSHALL.
+
+    /// A message came from a node in this very view: it has installed every FLUSHALL that this view stands on.
+    pub(crate) fn note_flushed(&mut self, node: NodeId) {
+        let unflushed = &mut self.membership.unflushed;
+        if !unflushed.contains(node) {
+            return;
+        }
+        unflushed.remove(node);
+        if unflushed.is_empty() {
+            let is_flush = |operation: &Operation| matches!(operation.stage, Stage::Flushing { .. });
+            let flushes = self.operations.iter().filter(|(_, operation)| is_flush(operation));
+            self.ready.extend(flushes.map(|(op, _)| *op));
+        }
+    }
 
     pub(crate) fn advance_flush(&mut self, op: OpId) {
         let base = &self.membership.view.base;
         let complete = base.nodes() == self.membership.view.members;
         let now_flush = base.flush;
+        let everywhere = self.membership.unflushed.is_empty();
         let Some(operation) = self.operations.get_mut(&op) else { return };
         let Stage::Flushing { target, proposed } = &mut operation.stage else { return };
         let wanted = *target.get_or_insert(now_flush + 1);
         let was_proposed = *proposed;
-        if now_flush >= wanted {
+        if now_flush >= wanted && !everywhere {
+            *proposed = true;
+        } else if now_flush >= wanted {
             self.succeed(op, crate::ids::Blob::new(b""));
         } else if !complete {
             if !was_proposed {

@@ -72,6 +72,8 @@ pub(crate) struct Membership {
     /// A base after the installed one that this node has accepted.
     vote: Option<Vote>,
     pub(crate) installed_ms: u64,
+    /// Members of the base before the last FLUSHALL, and of the one it made, that were not seen in a view with it.
+    pub(crate) unflushed: NodeSet,
     /// Peers with an address.
     pub(crate) known: NodeSet,
     peers: BTreeMap<NodeId, Peer>,
@@ -96,6 +98,7 @@ impl Membership {
             accepted: Accepted::default(),
             vote: None,
             installed_ms: 0,
+            unflushed: NodeSet::EMPTY,
             known: NodeSet::EMPTY,
             peers: BTreeMap::new(),
             over: BTreeMap::new(),

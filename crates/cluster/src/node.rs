@@ -372,6 +372,9 @@ impl<V: Values> Node<V> {
         self.on_install(view);
         let member = self.membership.view.base.has(from, incarnation);
         let same_view = view == self.membership.view.id && member;
+        if same_view {
+            self.note_flushed(from);
+        }
         let is_data = !is_membership(&message);
         if is_data && !same_view && !self.config.without(Mutant::AcceptOtherViews) {
             self.count(Rule::RejectedByView);

@@ -149,3 +149,11 @@ fn a_base_that_was_to_take_a_host_in_is_no_base() {
 fn a_settled_batch_finds_a_full_log() {
     scenario(&[232, 1922]);
 }
+
+/// A member accepted a FLUSHALL and was cut off before it learned that all had. On its own it went on in the old base
+/// and acknowledged writes, while the others told the client that the store was empty; when it returned, what it had
+/// acknowledged after that answer was gone.
+#[test]
+fn a_flush_is_answered_when_all_have_emptied_their_stores() {
+    scenario(&[214971, 219580]);
+}
