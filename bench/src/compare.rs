@@ -10,7 +10,7 @@ use crate::process;
 use crate::progress;
 use crate::server::{Program, Server};
 use crate::statistics::median;
-use crate::throughput::{Generator, Sample, WORKLOADS};
+use crate::throughput::{Generator, Sample, WORKLOADS, Workload};
 
 /// Directives every server gets: no persistence, so that only the commands are measured.
 const DIRECTIVES: [&str; 4] = ["--save", "", "--appendonly", "no"];
@@ -210,7 +210,7 @@ fn floor(options: &Options, server_core: usize, generator_core: usize) -> Result
     let cores = [generator_core];
     let generator =
         Generator { path: &options.generator, cores: Some(&cores), threads: 1, keys: options.scale.keys };
-    let get = WORKLOADS.iter().find(|workload| workload.name == "GET").context("a known command")?;
+    let get = Workload::named("GET")?;
     let turn = |pipeline| {
         let operations = get.operations(options.scale.operations_at(pipeline));
         let samples = (0..2 * options.scale.rounds)
@@ -228,7 +228,7 @@ fn two_threads(options: &Options, cores: &[usize]) -> Result<Vec<Cell>> {
         Generator { path: &options.generator, cores: Some(pair), threads: 2, keys: options.scale.keys };
     let mut cells = Vec::new();
     for (name, pipeline) in TWO_THREAD_CELLS {
-        let workload = WORKLOADS.iter().find(|workload| workload.name == name).context("a known command")?;
+        let workload = Workload::named(name)?;
         println!("two threads: {name} at pipeline {pipeline}");
         for server in &servers {
             workload.prepare(server, options.scale.keys)?;

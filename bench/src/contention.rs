@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 
 use crate::server::Server;
-use crate::throughput::{Generator, WORKLOADS, Workload};
+use crate::throughput::{Generator, Workload};
 
 /// Pipeline depth of these loads.
 const PIPELINE: u32 = 16;
@@ -33,9 +33,7 @@ pub(crate) fn measure(
     operations: u64,
 ) -> Result<Vec<Contention>> {
     let one = |&(load, command): &(&'static str, &str)| {
-        let workload =
-            WORKLOADS.iter().find(|workload| workload.name == command).context("a known command")?;
-        measure_one(server, generator, workload, load, operations)
+        measure_one(server, generator, Workload::named(command)?, load, operations)
     };
     LOADS.iter().map(one).collect()
 }

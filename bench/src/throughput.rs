@@ -43,7 +43,7 @@ enum Preparation {
 }
 
 /// The commands compared, in the order of the table.
-pub(crate) const WORKLOADS: [Workload; 7] = [
+pub(crate) static WORKLOADS: [Workload; 7] = [
     Workload {
         name: "SET",
         command: "SET key:__rand_int__ VALUE",
@@ -91,6 +91,11 @@ pub(crate) struct Generator<'a> {
 }
 
 impl Workload {
+    /// The workload with this name.
+    pub(crate) fn named(name: &str) -> Result<&'static Workload> {
+        WORKLOADS.iter().find(|workload| workload.name == name).with_context(|| format!("no command {name}"))
+    }
+
     /// Operations of one turn, given how many a SET gets.
     pub(crate) fn operations(&self, base: u64) -> u64 {
         (base / self.weight).max(1000)

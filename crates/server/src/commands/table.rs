@@ -30,8 +30,8 @@ pub struct Command {
 impl Command {
     /// True when the number of arguments, name included, is acceptable.
     pub fn accepts_arity(&self, len: usize) -> bool {
-        let arity = self.spec.arity;
-        if arity >= 0 { len == arity as usize } else { len >= arity.unsigned_abs() as usize }
+        let (fewest, most) = arity_range(self.spec);
+        (fewest..=most).contains(&len)
     }
 
     /// True when it is no container and accepts so many arguments.
