@@ -318,9 +318,12 @@ impl<V: Values> Node<V> {
                         return;
                     }
                 }
-                if let Some(holders) = entry.appointed.filter(|_| owner == from) {
-                    self.send(owner, Message::Own { key, holders });
-                } else {
+                let appointed = entry.appointed;
+                if let Some(holders) = appointed {
+                    // The appointment may be lost, and the owner may have no use for the key itself.
+                    self.send(owner, Message::Own { key: key.clone(), holders });
+                }
+                if owner != from || appointed.is_none() {
                     self.send(owner, Message::Join { key, joiner: from, nonce });
                 }
             }

@@ -85,6 +85,8 @@ pub(crate) struct Membership {
     heartbeat_ms: Option<u64>,
     /// The highest view heard of in a refusal.
     highest: ViewId,
+    /// A base that does not have this node: its members, not this node's own attempts, bring it in.
+    outside: BaseTag,
     pub(crate) left: bool,
 }
 
@@ -107,6 +109,7 @@ impl Membership {
             next_attempt_ms: 0,
             heartbeat_ms: None,
             highest: ViewId::default(),
+            outside: BaseTag::default(),
             left: false,
         };
         if config.bootstrap {
@@ -335,7 +338,13 @@ impl<V: Values> Node<V> {
         if base.tag.generation == Generation(0) {
             return;
         }
-        let clique = self.clique();
+        let stands_on = membership.stands_on().tag;
+        let heard = self.clique();
+        let base_of = |node: NodeId| membership.peers.get(&node).map_or(stands_on, |peer| peer.base);
+        // An attempt on top of a base without this node has failed: another one would only disturb its members.
+        let outside = membership.outside > stands_on && membership.frozen();
+        let clique: NodeSet =
+            heard.iter().filter(|node| !outside || base_of(*node) < membership.outside).collect();
         let life = |node: NodeId| {
             if node == me {
                 Some(membership.incarnation)
@@ -356,11 +365,7 @@ impl<V: Values> Node<V> {
         // Others may have heard later of those that are to go, or a vote may have to wait for those who know of it: a
         // view for the base alone is not tried again at once.
         let changes_base = changes_base && now >= membership.installed_ms + 4 * self.config.timers.propose_ms;
-        let stands_on = membership.stands_on().tag;
-        let outdated = clique
-            .without(me)
-            .iter()
-            .any(|node| membership.peers.get(&node).is_some_and(|peer| peer.base > stands_on));
+        let outdated = heard.iter().any(|node| base_of(node) > stands_on);
         let settled = target == membership.view.members && !changes_base && !membership.frozen();
         if settled || outdated && !membership.frozen() {
             self.membership.wanted_since_ms = None;
@@ -469,6 +474,12 @@ impl<V: Values> Node<V> {
         )
         .filter(|plan| plan.members.contains(self.config.id));
         let Some(plan) = plan else {
+            let bases = attempt.promises.values().map(|promise| &promise.base);
+            if let Some(highest) = bases.max_by_key(|base| base.tag)
+                && !highest.has(self.config.id, self.membership.incarnation)
+            {
+                self.membership.outside = highest.tag;
+            }
             self.end_attempt();
             return;
         };

@@ -103,6 +103,30 @@ fn a_majority_goes_on_after_the_expiry_and_the_expired_node_comes_back_with_its_
     cluster.assert_converged();
 }
 
+/// A node that was expired and has promised a view nobody installs tries to bring another one about. It must not
+/// freeze the members of the new base again and again while they cannot take it in.
+#[test]
+fn an_expired_node_does_not_disturb_a_base_that_cannot_take_it_in() {
+    let mut cluster = Cluster::new(4);
+    cluster.partition(&[&[0], &[1, 2, 3]]);
+    cluster.run(40_000);
+    assert_eq!(cluster.node(1).view().base.nodes().len(), 3, "node 0 is expired");
+    cluster.partition(&[&[0, 1, 2], &[3]]);
+    cluster.run(2_000);
+    cluster.attempt(0, &[0, 1, 2]);
+    cluster.run(10_000);
+    let view = cluster.node(1).view().id;
+    cluster.run(10_000);
+    assert_eq!(cluster.node(1).view().id, view, "one attempt, no more");
+    assert_eq!(cluster.add(0, "k", "left"), Ok("OK".into()), "alone it goes on");
+    assert_eq!(cluster.add(1, "k", "right"), Ok("OK".into()));
+    cluster.heal();
+    cluster.run(6_000);
+    assert_eq!(cluster.read(3, "k"), Ok("left right".into()));
+    cluster.run(2_000);
+    cluster.assert_converged();
+}
+
 #[test]
 fn a_crashed_owner_loses_nothing_that_others_hold() {
     let mut cluster = Cluster::new(3);

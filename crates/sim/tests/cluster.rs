@@ -131,10 +131,10 @@ fn a_change_of_the_base_that_stood_still_goes_on() {
 /// fork did, a FLUSHALL in doubt came late, a decided batch went with the last host that held it, hosts that had not
 /// heard of their base were to continue it, creations at the home itself went unseen, a member that was left out while
 /// the cluster came together was no disturbance, a session relied on a copy that was dropped before its write was
-/// answered.
+/// answered, whoever permitted an eviction crashed before it was carried out.
 #[test]
 fn the_judge_counts_on_promises_only() {
-    scenario(&[909, 20051, 23174, 23525, 23667, 24644, 31192, 31621, 201729, 204091, 213850, 218537]);
+    scenario(&[909, 20051, 23174, 23525, 23667, 24644, 31192, 31621, 201729, 204091, 213850, 218537, 314668]);
 }
 
 /// A host had accepted the base that was to take it in, and nobody else had. On its own it took that base for the one
@@ -156,4 +156,11 @@ fn a_settled_batch_finds_a_full_log() {
 #[test]
 fn a_flush_is_answered_when_all_have_emptied_their_stores() {
     scenario(&[214971, 219580]);
+}
+
+/// A home named an owner for a key that another node touched; the message was lost. The owner had no use for the key
+/// itself, and every further touch went to a node that did not know that it was to own it.
+#[test]
+fn an_appointment_that_was_lost_is_repeated() {
+    scenario(&[300013]);
 }

@@ -176,9 +176,20 @@ impl Cluster {
 
     pub fn input(&mut self, node: u8, input: Input) {
         let time = self.time();
+        self.change(node, |node, out| node.handle(time, input, out));
+    }
+
+    /// The node starts an attempt at a view of these nodes, whatever it hears.
+    pub fn attempt(&mut self, node: u8, candidates: &[u8]) {
+        let time = self.time();
+        let candidates = candidates.iter().map(|node| NodeId(*node)).collect();
+        self.change(node, |node, out| node.propose_view(time, candidates, out));
+    }
+
+    fn change(&mut self, node: u8, change: impl FnOnce(&mut Node<Words>, &mut Vec<Action>)) {
         let mut out = Vec::new();
         let Some(target) = self.nodes.get_mut(&NodeId(node)) else { return };
-        target.handle(time, input, &mut out);
+        change(target, &mut out);
         for action in out {
             match action {
                 Action::Send(envelope) => {

@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 use swytch_cluster::Mutant;
 use swytch_sim::cluster::{Coverage, Outcome, Profile, run_profile, try_run};
 
+/// Between two lines about the progress of a campaign.
+const TELL_EVERY: Duration = Duration::from_secs(20);
+
 struct Options {
     seeds: u64,
     from: u64,
@@ -106,9 +109,19 @@ struct Sum {
     events: u64,
     bad: Vec<u64>,
     coverage: Coverage,
+    told: Option<Instant>,
 }
 
 impl Sum {
+    /// Now and then, how far a long campaign has come.
+    fn tell(&mut self, of: u64) {
+        if self.told.get_or_insert_with(Instant::now).elapsed() > TELL_EVERY {
+            self.told = Some(Instant::now());
+            let (seeds, operations, bad) = (self.seeds, self.operations, self.bad.len());
+            eprintln!("{seeds} of {of} seeds, {operations} operations, broken promises in {bad}");
+        }
+    }
+
     fn add(&mut self, outcome: &Outcome) {
         report(outcome);
         self.seeds += 1;
@@ -143,7 +156,10 @@ fn campaign(options: &Options) -> bool {
                     }
                     let outcome = try_run(seed, None);
                     let good = outcome.violations.is_empty();
-                    sum.lock().expect("nothing panics while it is held").add(&outcome);
+                    let mut sum = sum.lock().expect("nothing panics while it is held");
+                    sum.add(&outcome);
+                    sum.tell(options.seeds);
+                    drop(sum);
                     if !good && !options.keep_going {
                         stop.store(true, Ordering::Relaxed);
                     }
@@ -153,7 +169,7 @@ fn campaign(options: &Options) -> bool {
     });
     let mut sum = sum.into_inner().expect("nothing panics while it is held");
     sum.bad.sort_unstable();
-    let Sum { seeds, operations, events, bad, coverage } = sum;
+    let Sum { seeds, operations, events, bad, coverage, told: _ } = sum;
     println!("seeds {seeds} (from {}), operations {operations}, events {events}", options.from);
     println!("seconds {:.0}", start.elapsed().as_secs_f64());
     println!("seeds with a broken promise: {} {:?}", bad.len(), &bad[..bad.len().min(50)]);

@@ -381,6 +381,9 @@ impl World {
         }
         *self.coverage.messages.entry(coverage::name(&envelope.message)).or_default() += 1;
         self.note((envelope.from, envelope.to, coverage::name(&envelope.message)));
+        if let Message::MayDrop { key, .. } = &envelope.message {
+            self.observe_permission(&envelope, key);
+        }
         let proposal = matches!(envelope.message, Message::Propose { .. } | Message::Promise { .. });
         let line = self.watch.map(|_| {
             format!("{:?} -> {:?} in {:?}: {:?}", envelope.from, envelope.to, envelope.view, envelope.message)
@@ -532,14 +535,28 @@ impl World {
         self.note((host, key.hash64(), outcome));
         if let Some(index) = self.key_index(key) {
             if outcome == Evicted::Deleted {
-                self.tainted.insert(index);
-                self.lenient.insert(index);
+                self.forgive(index);
             }
             self.dropped.push((self.events, host, index));
         }
         // A refused eviction is tried again by the observer.
         if outcome != Evicted::Refused {
             self.continue_leaving(host);
+        }
+    }
+
+    /// Nobody is to blame for what this key loses.
+    fn forgive(&mut self, index: usize) {
+        self.tainted.insert(index);
+        self.lenient.insert(index);
+    }
+
+    /// A copy is about to be dropped. If whoever permitted that has crashed since, it is as if the copy had gone before.
+    fn observe_permission(&mut self, permission: &Envelope, key: &Key) {
+        let owner = self.hosts[usize::from(permission.from.0)].node.as_ref();
+        let lives = owner.is_some_and(|owner| owner.incarnation() == permission.incarnation);
+        if let (false, Some(index)) = (lives, self.key_index(key)) {
+            self.forgive(index);
         }
     }
 
@@ -594,12 +611,10 @@ impl World {
         let Some(copy) = node.copy_of(key) else { return };
         let base = node.accepted_base().clone();
         let mut found = Vec::new();
+        // Held by nodes that were expired and are back.
+        let returned =
+            self.hosts.iter().filter_map(|other| other.node.as_ref()).any(|other| other.has_fork(key));
         for other in self.hosts.iter().filter_map(|other| other.node.as_ref()) {
-            if other.has_fork(key) {
-                // Held by nodes that were expired and are back.
-                self.tainted.insert(index);
-                self.lenient.insert(index);
-            }
             if other.config().id == node.config().id || other.values().object(key).is_none() {
                 continue;
             }
@@ -614,6 +629,9 @@ impl World {
                 || !(theirs.meta.subscribers & copy.meta.doubt).is_empty();
             found.push((id, life, base.has(id, life), in_doubt));
         }
+        if returned {
+            self.forgive(index);
+        }
         for (id, life, in_base, in_doubt) in found {
             if in_doubt {
                 self.doubts.push((index, id, life));
@@ -623,8 +641,7 @@ impl World {
                     format!("{key:?} at host {host}, held by {id:?}"),
                 );
             } else {
-                self.tainted.insert(index);
-                self.lenient.insert(index);
+                self.forgive(index);
             }
         }
     }
