@@ -502,6 +502,7 @@ impl<V: Values> Node<V> {
                 members: plan.members,
                 base: Box::new(plan.base.clone()),
                 previous: Box::new(plan.previous.clone()),
+                on_installed: plan.on_installed,
                 dead: dead.clone(),
             };
             self.send(node, message);
@@ -531,8 +532,12 @@ impl<V: Values> Node<V> {
                         && self.absence(*node, *life) == Absence::Missing
                 })
         };
-        let drops_the_living = (drops_one_of(&self.membership.view.base)
-            || drops_one_of(self.membership.stands_on()))
+        // Whom an installed base has left behind has lost its lease by that decision already.
+        let superseded =
+            |base: &Base| plan.on_installed && base.tag.generation < plan.previous.tag.generation;
+        let drops_the_living = [&self.membership.view.base, self.membership.stands_on(), &plan.previous]
+            .into_iter()
+            .any(|base| !superseded(base) && drops_one_of(base))
             && !self.config.without(Mutant::ExpireWithoutSilence);
         if view < self.membership.promised || drops_the_living || !plan.base.has(me.0, me.1) {
             let promised = self.membership.promised;

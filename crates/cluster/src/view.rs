@@ -65,6 +65,8 @@ pub struct Plan {
     pub base: Base,
     /// The base it builds on.
     pub previous: Base,
+    /// Whether a node has installed the base it builds on; otherwise it is a vote that is made anew.
+    pub on_installed: bool,
 }
 
 /// How many of the base must be present for the rest to be dropped.
@@ -105,10 +107,10 @@ pub fn plan(
     let accepting = present_of(chosen, candidates) & next.members;
     let drops_candidates = !present_of(chosen, candidates).is_subset(next.base.nodes());
     if !drops_candidates && decides(chosen, accepting, absence) {
-        return Some(next);
+        return Some(Plan { on_installed: false, ..next });
     }
     let members = present_of(chosen, candidates);
-    let stay = Plan { members, base: chosen.clone(), previous: chosen.clone() };
+    let stay = Plan { members, base: chosen.clone(), previous: chosen.clone(), on_installed: true };
     (!members.is_empty() && !flush).then_some(stay)
 }
 
@@ -197,7 +199,7 @@ fn plan_on(
         };
     }
     let members = if missing.is_empty() { base.nodes() } else { present };
-    (!members.is_empty()).then_some(Plan { members, base, previous })
+    (!members.is_empty()).then_some(Plan { members, base, previous, on_installed: true })
 }
 
 /// Whether those present may drop the rest of the base.

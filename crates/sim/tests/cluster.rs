@@ -131,10 +131,11 @@ fn a_change_of_the_base_that_stood_still_goes_on() {
 /// fork did, a FLUSHALL in doubt came late, a decided batch went with the last host that held it, hosts that had not
 /// heard of their base were to continue it, creations at the home itself went unseen, a member that was left out while
 /// the cluster came together was no disturbance, a session relied on a copy that was dropped before its write was
-/// answered, whoever permitted an eviction crashed before it was carried out.
+/// answered, whoever permitted an eviction crashed before it was carried out, a key without a
+/// value was held elsewhere when it was created.
 #[test]
 fn the_judge_counts_on_promises_only() {
-    scenario(&[909, 20051, 23174, 23525, 23667, 24644, 31192, 31621, 201729, 204091, 213850, 218537, 314668]);
+    scenario(&[909, 20051, 23174, 23525, 23667, 24644, 31192, 31621, 201729, 204091, 213850, 218537, 314668, 503751]);
 }
 
 /// A host had accepted the base that was to take it in, and nobody else had. On its own it took that base for the one
@@ -163,4 +164,11 @@ fn a_flush_is_answered_when_all_have_emptied_their_stores() {
 #[test]
 fn an_appointment_that_was_lost_is_repeated() {
     scenario(&[300013]);
+}
+
+/// Some members had gone on to a base without a node, and with one more that was dead then. A member of both bases
+/// that had heard that node again refused every later base for its sake, and no other could be made.
+#[test]
+fn who_was_left_behind_by_an_installed_base_holds_nobody_up() {
+    scenario(&[504818]);
 }

@@ -615,7 +615,7 @@ impl World {
         let returned =
             self.hosts.iter().filter_map(|other| other.node.as_ref()).any(|other| other.has_fork(key));
         for other in self.hosts.iter().filter_map(|other| other.node.as_ref()) {
-            if other.config().id == node.config().id || other.values().object(key).is_none() {
+            if other.config().id == node.config().id {
                 continue;
             }
             let Some(theirs) = other.copy_of(key).filter(|theirs| theirs.meta.birth != copy.meta.birth)
