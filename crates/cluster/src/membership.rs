@@ -342,7 +342,7 @@ impl<V: Values> Node<V> {
         let heard = self.clique();
         let base_of = |node: NodeId| membership.peers.get(&node).map_or(stands_on, |peer| peer.base);
         // An attempt on top of a base without this node has failed: another one would only disturb its members.
-        let outside = membership.outside > stands_on && membership.frozen();
+        let outside = membership.outside > installed.tag && membership.frozen();
         let clique: NodeSet =
             heard.iter().filter(|node| !outside || base_of(*node) < membership.outside).collect();
         let life = |node: NodeId| {
@@ -478,7 +478,7 @@ impl<V: Values> Node<V> {
             if let Some(highest) = bases.max_by_key(|base| base.tag)
                 && !highest.has(self.config.id, self.membership.incarnation)
             {
-                self.membership.outside = highest.tag;
+                self.membership.outside = highest.tag.max(self.membership.outside);
             }
             self.end_attempt();
             return;
@@ -502,7 +502,7 @@ impl<V: Values> Node<V> {
                 members: plan.members,
                 base: Box::new(plan.base.clone()),
                 previous: Box::new(plan.previous.clone()),
-                on_installed: plan.on_installed,
+                settled: plan.settled.clone(),
                 dead: dead.clone(),
             };
             self.send(node, message);
@@ -532,12 +532,9 @@ impl<V: Values> Node<V> {
                         && self.absence(*node, *life) == Absence::Missing
                 })
         };
-        // Whom an installed base has left behind has lost its lease by that decision already.
-        let superseded =
-            |base: &Base| plan.on_installed && base.tag.generation < plan.previous.tag.generation;
         let drops_the_living = [&self.membership.view.base, self.membership.stands_on(), &plan.previous]
             .into_iter()
-            .any(|base| !superseded(base) && drops_one_of(base))
+            .any(|base| !plan.settled.contains(&base.tag) && drops_one_of(base))
             && !self.config.without(Mutant::ExpireWithoutSilence);
         if view < self.membership.promised || drops_the_living || !plan.base.has(me.0, me.1) {
             let promised = self.membership.promised;

@@ -225,8 +225,8 @@ pub enum Message {
         base: Box<Base>,
         /// The base it builds on: who is not in both starts empty.
         previous: Box<Base>,
-        /// Whether a candidate has installed that one; otherwise it is a vote that is made anew.
-        on_installed: bool,
+        /// Bases that nobody has a lease on any more.
+        settled: Vec<BaseTag>,
         /// Lives known to be over.
         dead: Vec<(NodeId, Incarnation)>,
     },

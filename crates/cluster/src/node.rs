@@ -393,8 +393,8 @@ impl<V: Values> Node<V> {
                 self.on_promise(from, life, view, *base, vote.map(|vote| *vote));
             }
             Message::Refuse { view, promised } => self.on_refuse(view, promised),
-            Message::Propose { view, members, base, previous, on_installed, dead } => {
-                let plan = Plan { members, base: *base, previous: *previous, on_installed };
+            Message::Propose { view, members, base, previous, settled, dead } => {
+                let plan = Plan { members, base: *base, previous: *previous, settled };
                 self.on_propose(from, view, plan, &dead);
             }
             Message::Accept { view } => self.on_accept(from, view),

@@ -65,8 +65,9 @@ pub struct Plan {
     pub base: Base,
     /// The base it builds on.
     pub previous: Base,
-    /// Whether a node has installed the base it builds on; otherwise it is a vote that is made anew.
-    pub on_installed: bool,
+    /// Bases that nobody has a lease on any more, for all the candidates know: an installed one has come after, or
+    /// they were never made.
+    pub settled: Vec<BaseTag>,
 }
 
 /// How many of the base must be present for the rest to be dropped.
@@ -100,17 +101,23 @@ pub fn plan(
     let mut later: Vec<&Vote> =
         votes().filter(|vote| vote.base.tag.generation > chosen.tag.generation).collect();
     later.sort_by_key(|vote| std::cmp::Reverse(vote.view));
-    let Some(open) = later.iter().find(|vote| !never_made(&vote.base, candidates, &later, &absence)) else {
-        return plan_on(view, chosen, candidates, absence, flush, quorum, !later.is_empty());
+    let fate = |vote: &&&Vote| fate_of(&vote.base, candidates, &later, &absence);
+    let never = later.iter().filter(|vote| fate(vote) == Fate::Never).map(|vote| vote.base.tag);
+    let never: Vec<BaseTag> = never.collect();
+    let before = candidates.values().map(|candidate| candidate.base.tag).filter(|tag| *tag < chosen.tag);
+    let settled: Vec<BaseTag> = never.iter().copied().chain(before).collect();
+    let Some(open) = later.iter().find(|vote| fate(vote) == Fate::Open) else {
+        let plan = plan_on(view, chosen, candidates, &absence, flush, quorum, !later.is_empty())?;
+        return Some(Plan { settled, ..plan });
     };
     let next = plan_on(view, &open.base, candidates, &absence, flush, quorum, false)?;
     let accepting = present_of(chosen, candidates) & next.members;
     let drops_candidates = !present_of(chosen, candidates).is_subset(next.base.nodes());
     if !drops_candidates && decides(chosen, accepting, absence) {
-        return Some(Plan { on_installed: false, ..next });
+        return Some(Plan { settled: never, ..next });
     }
     let members = present_of(chosen, candidates);
-    let stay = Plan { members, base: chosen.clone(), previous: chosen.clone(), on_installed: true };
+    let stay = Plan { members, base: chosen.clone(), previous: chosen.clone(), settled };
     (!members.is_empty() && !flush).then_some(stay)
 }
 
@@ -120,15 +127,25 @@ fn present_of(base: &Base, candidates: &BTreeMap<NodeId, Candidate>) -> NodeSet 
     here.map(|(node, _)| *node).collect()
 }
 
-/// Whether no living node can have installed the base, nor ever will: all its members are here, or dead, and none has
-/// installed it; or one of them had to accept it at its birth and did not. Or else those who can have installed it are
-/// silent and less than half of it: their lease is over, and who drops them drops them from this base as well.
-fn never_made(
+/// What can have become of a base that was accepted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// It may have been made.
+    Open,
+    /// Those who can have installed it are silent and less than half of it: their lease is over, and who drops them
+    /// drops them from this base as well.
+    Silent,
+    /// No living node has installed it, nor ever will: all its members are here, or dead, and none has; or one of them
+    /// had to accept it at its birth and did not.
+    Never,
+}
+
+fn fate_of(
     base: &Base,
     candidates: &BTreeMap<NodeId, Candidate>,
     votes: &[&Vote],
     absence: impl Fn(NodeId, Incarnation) -> Absence,
-) -> bool {
+) -> Fate {
     let here = present_of(base, candidates);
     let born = base.tag.born;
     let only_at_birth = votes.iter().all(|vote| vote.base.tag != base.tag || vote.view == born);
@@ -145,8 +162,13 @@ fn never_made(
         .filter(|member| !at_hand(*member))
         .map(|(node, life)| absence(*node, *life))
         .collect();
-    let over = 2 * away.len() < base.members.len() && away.iter().all(|absence| *absence == Absence::Silent);
-    over || only_at_birth && here.iter().any(refused)
+    if away.is_empty() || only_at_birth && here.iter().any(refused) {
+        Fate::Never
+    } else if 2 * away.len() < base.members.len() && away.iter().all(|absence| *absence == Absence::Silent) {
+        Fate::Silent
+    } else {
+        Fate::Open
+    }
 }
 
 /// Whether these members meet every other set that could change the base.
@@ -199,7 +221,7 @@ fn plan_on(
         };
     }
     let members = if missing.is_empty() { base.nodes() } else { present };
-    (!members.is_empty()).then_some(Plan { members, base, previous, on_installed: true })
+    (!members.is_empty()).then_some(Plan { members, base, previous, settled: Vec::new() })
 }
 
 /// Whether those present may drop the rest of the base.

@@ -132,10 +132,14 @@ fn a_change_of_the_base_that_stood_still_goes_on() {
 /// heard of their base were to continue it, creations at the home itself went unseen, a member that was left out while
 /// the cluster came together was no disturbance, a session relied on a copy that was dropped before its write was
 /// answered, whoever permitted an eviction crashed before it was carried out, a key without a
-/// value was held elsewhere when it was created.
+/// value was held elsewhere when it was created, a batch in doubt went with the last host that held it on one of its
+/// keys, an expired host wrote after a FLUSHALL of the others.
 #[test]
 fn the_judge_counts_on_promises_only() {
-    scenario(&[909, 20051, 23174, 23525, 23667, 24644, 31192, 31621, 201729, 204091, 213850, 218537, 314668, 503751]);
+    scenario(&[
+        909, 20051, 23174, 23525, 23667, 24644, 31192, 31621, 201729, 204091, 213850, 218537, 314668, 503751,
+        704130, 704834, 714646, 721801,
+    ]);
 }
 
 /// A host had accepted the base that was to take it in, and nobody else had. On its own it took that base for the one
@@ -171,4 +175,18 @@ fn an_appointment_that_was_lost_is_repeated() {
 #[test]
 fn who_was_left_behind_by_an_installed_base_holds_nobody_up() {
     scenario(&[504818]);
+}
+
+/// Two votes for bases that take different hosts in: one had been shown never to have been made, but the host that had
+/// given it refused the other for the sake of the host that only its own vote had.
+#[test]
+fn a_vote_for_a_base_that_was_never_made_holds_nobody_up() {
+    scenario(&[706433]);
+}
+
+/// A host that was to be taken in, and whose vote could not be completed, tried for ever to bring a view about that did
+/// not contain it, and froze the only member each time.
+#[test]
+fn a_host_outside_the_base_leaves_its_members_alone() {
+    scenario(&[289]);
 }

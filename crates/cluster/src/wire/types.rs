@@ -141,7 +141,7 @@ enums! {
         1 Collect { view },
         2 Promise { view, base, vote },
         3 Refuse { view, promised },
-        4 Propose { view, members, base, previous, on_installed, dead },
+        4 Propose { view, members, base, previous, settled, dead },
         5 Accept { view },
         6 Install { view },
         7 Over { dead },

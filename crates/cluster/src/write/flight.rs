@@ -213,10 +213,11 @@ impl<V: Values> Node<V> {
             self.append_owned(&key, entries);
         }
         self.count(if many { Rule::ExecutedMulti } else { Rule::CommittedX });
+        // Before the answers: who hears that its operation is done is to know that it is decided.
+        self.send_phase(id);
         for (op, reply) in replies {
             self.succeed(op, reply);
         }
-        self.send_phase(id);
         let alone = self.flights.get(&id).is_some_and(|flight| flight.waiting.is_empty());
         if alone || self.config.without(Mutant::CloseEarly) {
             self.close_flight(id);

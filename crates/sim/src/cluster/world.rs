@@ -16,8 +16,9 @@ use super::coverage::{self, Coverage};
 use super::judge::Violation;
 use super::nemesis::Nemesis;
 use super::profile::{KeyUse, Profile};
-use super::values::{Payloads, SimValues};
+use super::values::{Operation, Payloads, SimValues};
 use crate::check::convergence::Digest;
+use crate::check::model::ListInput;
 use crate::rng::Rng;
 
 /// The wall clock at the start of every run, in milliseconds since the epoch.
@@ -478,15 +479,10 @@ impl World {
                 self.lenient.insert(index);
             }
             let Some(copy) = node.copy_of(&planned.key) else { continue };
-            let Some(object) = node.values().object(&planned.key) else { continue };
             let others: Vec<_> = self.hosts.iter().filter_map(|other| other.node.as_ref()).collect();
             let heir = others.iter().any(|other| {
                 copy.meta.subscribers.contains(other.config().id)
                     && other.copy_of(&planned.key).is_some_and(|theirs| theirs.meta.birth == copy.meta.birth)
-            });
-            let same = others.iter().any(|other| {
-                let version = other.copy_of(&planned.key).map(|theirs| theirs.meta.version);
-                version == Some(copy.meta.version) && other.values().object(&planned.key) == Some(object)
             });
             // A decided batch goes with the last host that holds it; those that joined meanwhile never heard of it.
             let decides = copy.prepared.and_then(|(flight, dot)| Some((flight, dot?)));
@@ -495,9 +491,15 @@ impl World {
                     theirs.meta.covers_dot(dot) || theirs.prepared.is_some_and(|(other, _)| other == flight)
                 })
             });
-            if !heir || !decided {
+            let object = node.values().object(&planned.key);
+            if !decided || !heir && object.is_some() {
                 self.tainted.insert(index);
             }
+            let Some(object) = object else { continue };
+            let same = others.iter().any(|other| {
+                let version = other.copy_of(&planned.key).map(|theirs| theirs.meta.version);
+                version == Some(copy.meta.version) && other.values().object(&planned.key) == Some(object)
+            });
             if !same {
                 let gone = super::judge::elements(object).into_iter().filter(|element| {
                     !others.iter().any(|other| {
@@ -505,7 +507,13 @@ impl World {
                         theirs.is_some_and(|theirs| super::judge::elements(theirs).contains(element))
                     })
                 });
-                self.excused.extend(gone.map(|element| (index, element)));
+                let gone: Vec<u64> = gone.collect();
+                // Of a transaction in doubt, the part that nobody else holds is gone.
+                let settled_here = |element: &u64| !self.is_acknowledged(index, *element);
+                if planned.used_as == KeyUse::Transactional && gone.iter().any(settled_here) {
+                    self.tainted.insert(index);
+                }
+                self.excused.extend(gone.iter().map(|element| (index, *element)));
                 if planned.used_as == KeyUse::Counter {
                     self.lenient.insert(index);
                 }
@@ -514,6 +522,24 @@ impl World {
         let restart = self.rng.between(100_000, 12_000_000);
         self.after(restart, Event::Restart { host });
         self.disconnect(host);
+    }
+
+    /// Whether the operation that pushed this number on a list was answered with OK.
+    fn is_acknowledged(&self, index: usize, element: u64) -> bool {
+        let pushes = |(key, operation): &(usize, Operation)| {
+            let pushed =
+                matches!(operation, Operation::List(ListInput::Push(_, values)) if values.contains(&element));
+            *key == index && pushed
+        };
+        self.history.iter().any(|record| record.is_ok() && record.requests.iter().any(pushes))
+    }
+
+    /// Whether this host works on a base that others have left behind for one without it, and flushed.
+    pub(super) fn is_flushed_behind(&self, host: usize) -> bool {
+        let Some(node) = &self.hosts[host].node else { return false };
+        let (id, life, flush) = (node.config().id, node.incarnation(), node.view().base.flush);
+        let others = self.hosts.iter().filter_map(|other| other.node.as_ref());
+        others.map(|other| &other.view().base).any(|base| base.flush > flush && !base.has(id, life))
     }
 
     fn collect_tally(&mut self, host: usize) {
