@@ -8,7 +8,7 @@
 //! the two is possible the base before it stays, and whoever gave the vote supports nobody's lease on that one.
 //! Neighbours: `membership` runs these rules over messages; the abstract model in `crates/sim` runs them too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ids::{Generation, Incarnation, NodeId, NodeSet, ViewId};
 use crate::message::{Base, BaseTag, Vote};
@@ -103,20 +103,24 @@ pub fn plan(
     later.sort_by_key(|vote| std::cmp::Reverse(vote.view));
     let fate = |vote: &&&Vote| fate_of(&vote.base, candidates, &later, &absence);
     let never = later.iter().filter(|vote| fate(vote) == Fate::Never).map(|vote| vote.base.tag);
-    let never: Vec<BaseTag> = never.collect();
-    let before = candidates.values().map(|candidate| candidate.base.tag).filter(|tag| *tag < chosen.tag);
-    let settled: Vec<BaseTag> = never.iter().copied().chain(before).collect();
+    let never: BTreeSet<BaseTag> = never.collect();
+    let bases = candidates.values().map(|candidate| candidate.base.tag);
+    let before = bases.chain(votes().map(|vote| vote.base.tag));
+    let mut settled: BTreeSet<BaseTag> =
+        before.filter(|tag| tag.generation <= chosen.tag.generation && *tag != chosen.tag).collect();
+    settled.extend(&never);
     let Some(open) = later.iter().find(|vote| fate(vote) == Fate::Open) else {
         let plan = plan_on(view, chosen, candidates, &absence, flush, quorum, !later.is_empty())?;
-        return Some(Plan { settled, ..plan });
+        return Some(Plan { settled: settled.into_iter().collect(), ..plan });
     };
     let next = plan_on(view, &open.base, candidates, &absence, flush, quorum, false)?;
     let accepting = present_of(chosen, candidates) & next.members;
     let drops_candidates = !present_of(chosen, candidates).is_subset(next.base.nodes());
     if !drops_candidates && decides(chosen, accepting, absence) {
-        return Some(Plan { settled: never, ..next });
+        return Some(Plan { settled: never.into_iter().collect(), ..next });
     }
     let members = present_of(chosen, candidates);
+    let settled = settled.into_iter().collect();
     let stay = Plan { members, base: chosen.clone(), previous: chosen.clone(), settled };
     (!members.is_empty() && !flush).then_some(stay)
 }
@@ -355,6 +359,21 @@ mod tests {
         all.remove(&NodeId(0));
         let part = plan(ViewId::default(), &all, |_, _| Absence::Missing, false, STRICT).expect("a plan");
         assert_eq!(nodes(&part), (0b110, 0b111, 1), "node 2 never accepted it");
+    }
+
+    /// Who has been away since has a vote, or a base, that an installed one has overtaken: it must not refuse this plan
+    /// for the sake of whom only those have.
+    #[test]
+    fn what_an_installed_base_has_overtaken_is_settled() {
+        let installed = base(3, &[0, 1, 2]);
+        let mut all = candidates(&[0, 1], &installed);
+        let older = base(1, &[0, 1, 2, 3]);
+        let candidate = Candidate { incarnation: Incarnation(1), base: older.clone(), vote: None };
+        all.insert(NodeId(2), candidate);
+        with_votes(&mut all, &[0, 1, 2, 4], &[2]);
+        let vote = all[&NodeId(2)].vote.clone().expect("a vote");
+        let plan = plan(ViewId::default(), &all, |_, _| Absence::Missing, false, STRICT).expect("a plan");
+        assert_eq!(plan.settled, [older.tag, vote.base.tag]);
     }
 
     #[test]

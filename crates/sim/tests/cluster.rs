@@ -174,7 +174,7 @@ fn an_appointment_that_was_lost_is_repeated() {
 /// that had heard that node again refused every later base for its sake, and no other could be made.
 #[test]
 fn who_was_left_behind_by_an_installed_base_holds_nobody_up() {
-    scenario(&[504818]);
+    scenario(&[504818, 805064]);
 }
 
 /// Two votes for bases that take different hosts in: one had been shown never to have been made, but the host that had
