@@ -107,13 +107,13 @@ impl Log {
         self.entries.clear();
     }
 
-    /// Drops what everyone has, and returns it if the log starts at another state now.
-    fn trim(&mut self, meta: &Meta) -> Option<Vec<Entry>> {
-        if meta.stable == meta.version {
+    /// Drops everything up to `until`, and returns it if the log starts at another state now.
+    fn trim(&mut self, meta: &Meta, until: Version) -> Option<Vec<Entry>> {
+        if until == meta.version {
             let restarts = std::mem::take(&mut self.overflow) || !self.entries.is_empty();
             return restarts.then(|| std::mem::take(&mut self.entries));
         }
-        let last = self.entries.iter().position(|entry| entry.dot == meta.stable)?;
+        let last = self.entries.iter().position(|entry| entry.dot == until)?;
         Some(self.entries.drain(..=last).collect())
     }
 
@@ -277,9 +277,17 @@ pub(crate) struct Copy {
     /// The base up to which dropped members were taken out of `meta`.
     pub(crate) generation: Generation,
     /// A batch of class X with a part here that is neither applied nor aborted.
-    pub(crate) prepared: Option<FlightId>,
+    pub(crate) prepared: Option<Prepared>,
     /// Reads wait until this is confirmed to be everywhere.
     pub(crate) invalid: Option<Invalid>,
+}
+
+/// A batch of class X that a copy may have to take in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Prepared {
+    pub(crate) flight: FlightId,
+    /// The version it was ordered on top of: the log reaches back to it as long as the batch is in doubt.
+    pub(crate) prior: Version,
 }
 
 /// Why a copy may not be read.
@@ -380,6 +388,16 @@ impl Copy {
         }
     }
 
+    /// Whether this batch is prepared and not decided here.
+    pub(crate) fn is_prepared_for(&self, flight: FlightId) -> bool {
+        self.prepared.is_some_and(|prepared| prepared.flight == flight)
+    }
+
+    /// Whether a batch of this view is prepared and not decided here.
+    pub(crate) fn is_preparing_in(&self, view: ViewId) -> bool {
+        self.prepared.is_some_and(|prepared| prepared.flight.view == view)
+    }
+
     pub(crate) fn owning(&self, view: ViewId) -> Option<&Owning> {
         match &self.role {
             Role::Owner(owning) if self.view == view => Some(owning),
@@ -423,6 +441,8 @@ impl Copy {
             self.meta.stable = stable;
         }
         // A batch in doubt may have to be merged on top of an entry that everyone has.
-        if self.prepared.is_none() { self.log.trim(&self.meta) } else { None }
+        let prior =
+            self.prepared.map(|prepared| prepared.prior).filter(|prior| prior.seq < self.meta.stable.seq);
+        self.log.trim(&self.meta, prior.unwrap_or(self.meta.stable))
     }
 }

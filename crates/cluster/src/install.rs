@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::copy::{CopyState, Whole};
+use crate::copy::{CopyState, Prepared, Whole};
 use crate::ids::{FlightId, NodeId, NodeSet, OpId};
 use crate::interface::{Action, Class};
 use crate::message::{Base, Outcome};
@@ -83,7 +83,7 @@ impl<V: Values> Node<V> {
         let parts = if phase == Phase::Preparing { flight.parts } else { Vec::new() };
         for part in &parts {
             if let Some(copy) = self.copies.get_mut(&part.key) {
-                copy.prepared = Some(id);
+                copy.prepared = Some(Prepared { flight: id, prior: part.prior });
             }
         }
         for (op, _) in &flight.replies {

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::config::Config;
-use crate::copy::{Copy, CopyState, Role};
+use crate::copy::{Copy, CopyState, Prepared, Role};
 use crate::directory::Directory;
 use crate::ids::{FlightId, Incarnation, NodeId, NodeSet, OpId, Stamp, Time, Version, ViewId};
 use crate::interface::{Action, Input};
@@ -234,7 +234,7 @@ impl<V: Values> Node<V> {
             owns: self.owns(key),
             owner: copy.owner(view, self.config.id),
             pending: self.is_pending(copy),
-            prepared: copy.prepared.map(|flight| {
+            prepared: copy.prepared.map(|Prepared { flight, .. }| {
                 let parts = self.records.get(&flight).map_or(&[][..], |record| &record.parts);
                 let part = parts.iter().find(|part| part.key == *key);
                 (flight, part.and_then(|part| part.entries.last()).map(|entry| entry.dot))

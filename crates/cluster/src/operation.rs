@@ -222,7 +222,7 @@ impl<V: Values> Node<V> {
         let view = self.membership.view.id;
         let busy = copy.owning(view).and_then(|owning| owning.busy.as_ref());
         // A batch left over from an earlier view is in doubt: reads return the last committed state.
-        let prepared = copy.prepared.is_some_and(|flight| flight.view == view);
+        let prepared = copy.is_preparing_in(view);
         copy.invalid.is_some()
             || prepared
             || matches!(busy, Some(Busy::Flight(_) | Busy::Regroup(_) | Busy::Align(_)))

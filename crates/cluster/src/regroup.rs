@@ -10,7 +10,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::copy::{Aligning, Busy, Copy, CopyState, Invalid, Log, Meta, PreparedPart, Regroup, Role, Whole};
+use crate::copy::{
+    Aligning, Busy, Copy, CopyState, Invalid, Log, Meta, Prepared, PreparedPart, Regroup, Role, Whole,
+};
 use crate::ids::{FlightId, NodeId, NodeSet, Version};
 use crate::key::Key;
 use crate::message::{Alignment, Message, Outcome};
@@ -82,7 +84,7 @@ impl<V: Values> Node<V> {
     }
 
     fn prepared_part(&self, key: &Key, copy: &Copy) -> Option<PreparedPart> {
-        let flight = copy.prepared?;
+        let flight = copy.prepared?.flight;
         let record = self.records.get(&flight)?;
         let part = record.parts.iter().find(|part| part.key == *key)?.clone();
         let committed = record.outcome == Outcome::Committed;
@@ -314,7 +316,7 @@ impl<V: Values> Node<V> {
     /// Clears a prepared batch that the aligned copy contains, or that was aborted.
     fn resolve_prepared(&mut self, key: &Key, version: Version) {
         let Some(copy) = self.copies.get_mut(key) else { return };
-        let Some(flight) = copy.prepared else { return };
+        let Some(Prepared { flight, .. }) = copy.prepared else { return };
         let Some(record) = self.records.get_mut(&flight) else {
             copy.prepared = None;
             return;

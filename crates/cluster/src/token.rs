@@ -93,7 +93,7 @@ impl<V: Values> Node<V> {
         };
         if tenure > known {
             let ready = copy.meta.version == token.version
-                && copy.prepared.is_none_or(|flight| flight.view != view)
+                && !copy.is_preparing_in(view)
                 && copy.owning(view).is_none();
             if !ready {
                 return;

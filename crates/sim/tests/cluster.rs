@@ -190,3 +190,10 @@ fn a_vote_for_a_base_that_was_never_made_holds_nobody_up() {
 fn a_host_outside_the_base_leaves_its_members_alone() {
     scenario(&[289]);
 }
+
+/// A participant of a batch in doubt kept a longer log than the others. A merge with another creation of the key, whose
+/// writes had seen nothing of where a log starts, came out otherwise by its log than by theirs.
+#[test]
+fn a_batch_in_doubt_keeps_no_more_of_the_log_than_it_needs() {
+    scenario(&[906769]);
+}

@@ -176,7 +176,7 @@ impl<V: Values> Node<V> {
             record.parts.retain(|other| other.key != *key);
             self.doubt_resolved(prepared.flight);
         }
-        if let Some(copy) = self.copies.get_mut(key).filter(|copy| copy.prepared == Some(prepared.flight)) {
+        if let Some(copy) = self.copies.get_mut(key).filter(|copy| copy.is_prepared_for(prepared.flight)) {
             copy.prepared = None;
         }
         self.drop_closed(prepared.flight);

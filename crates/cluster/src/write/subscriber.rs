@@ -4,7 +4,7 @@
 //! kept aside until a decision comes; whoever has acknowledged a PREP keeps its record until it is told that every
 //! participant has decided.
 
-use crate::copy::{Invalid, Role};
+use crate::copy::{Invalid, Prepared, Role};
 use crate::ids::{FlightId, NodeId, NodeSet, Version};
 use crate::key::Key;
 use crate::message::{Message, Outcome, Part};
@@ -151,7 +151,7 @@ impl<V: Values> Node<V> {
             for part in &fresh {
                 self.follow(&part.key, from);
                 if let Some(copy) = self.copies.get_mut(&part.key) {
-                    copy.prepared = Some(flight);
+                    copy.prepared = Some(Prepared { flight, prior: part.prior });
                 }
             }
             let record = Record {
@@ -195,7 +195,7 @@ impl<V: Values> Node<V> {
 
     /// The batch no longer stands in the way of the key.
     pub(crate) fn end_prepared(&mut self, key: &Key, flight: FlightId) {
-        if let Some(copy) = self.copies.get_mut(key).filter(|copy| copy.prepared == Some(flight)) {
+        if let Some(copy) = self.copies.get_mut(key).filter(|copy| copy.is_prepared_for(flight)) {
             copy.prepared = None;
             self.key_changed(key);
         }
