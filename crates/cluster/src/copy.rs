@@ -92,12 +92,17 @@ pub struct Log {
 
 impl Log {
     /// Appends, or gives the log up.
-    pub(crate) fn push(&mut self, entry: Entry, entries_max: usize) {
-        if self.entries.len() >= entries_max {
+    pub(crate) fn extend(&mut self, mut entries: Vec<Entry>, entries_max: usize) {
+        if self.entries.len() + entries.len() > entries_max {
             self.give_up();
         }
-        if !self.overflow {
-            self.entries.push(entry);
+        if self.overflow {
+            return;
+        }
+        if self.entries.is_empty() {
+            self.entries = entries;
+        } else {
+            self.entries.append(&mut entries);
         }
     }
 
@@ -169,47 +174,66 @@ impl Log {
     }
 }
 
-/// Answered operations of other nodes: what makes their retries idempotent.
+/// Answered operations, by the node they came from: what makes their retries idempotent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Done {
-    /// Per node: every operation below this counter is answered and will not be retried.
-    pub floors: BTreeMap<NodeId, u64>,
-    /// Replies at or above the floor.
-    pub replies: BTreeMap<OpId, Blob>,
+pub struct Done(pub BTreeMap<NodeId, Answered>);
+
+/// Answered operations of one node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Answered {
+    /// Every operation below this counter is answered and will not be retried.
+    pub floor: u64,
+    /// Replies at or above the floor, by counter.
+    pub replies: BTreeMap<u64, Blob>,
+}
+
+impl Answered {
+    /// Forgets what will not be asked for again.
+    fn raise(&mut self, floor: u64) {
+        if floor > self.floor {
+            self.floor = floor;
+            while self.replies.first_key_value().is_some_and(|(counter, _)| *counter < floor) {
+                self.replies.pop_first();
+            }
+        }
+    }
 }
 
 impl Done {
     /// Remembers the operation behind an entry.
     pub(crate) fn learn(&mut self, entry: &Entry) {
         if let Some(origin) = &entry.origin {
-            self.raise(origin.id.node, origin.floor);
-            if !self.is_over(origin.id) {
-                self.replies.insert(origin.id, origin.reply.clone());
+            let answered = self.0.entry(origin.id.node).or_default();
+            answered.raise(origin.floor);
+            if origin.id.counter >= answered.floor {
+                answered.replies.insert(origin.id.counter, origin.reply.clone());
             }
         }
     }
 
     /// Forgets what `node` will not ask for again.
     pub(crate) fn raise(&mut self, node: NodeId, floor: u64) {
-        let known = self.floors.entry(node).or_default();
-        if floor > *known {
-            *known = floor;
-            self.replies.retain(|op, _| op.node != node || op.counter >= floor);
-        }
+        self.0.entry(node).or_default().raise(floor);
+    }
+
+    /// What the operation was answered.
+    pub(crate) fn reply(&self, op: OpId) -> Option<&Blob> {
+        self.0.get(&op.node)?.replies.get(&op.counter)
     }
 
     /// Whether the operation was answered so long ago that only a stray duplicate can ask for it.
     pub(crate) fn is_over(&self, op: OpId) -> bool {
-        self.floors.get(&op.node).is_some_and(|floor| op.counter < *floor)
+        self.0.get(&op.node).is_some_and(|answered| op.counter < answered.floor)
     }
 
     /// Takes over another copy's knowledge.
     pub(crate) fn absorb(&mut self, other: &Self) {
-        for (op, reply) in &other.replies {
-            self.replies.entry(*op).or_insert_with(|| reply.clone());
-        }
-        for (node, floor) in &other.floors {
-            self.raise(*node, *floor);
+        for (node, theirs) in &other.0 {
+            let ours = self.0.entry(*node).or_default();
+            for (counter, reply) in &theirs.replies {
+                ours.replies.entry(*counter).or_insert_with(|| reply.clone());
+            }
+            ours.raise(theirs.floor);
         }
     }
 }
@@ -427,11 +451,13 @@ impl Copy {
         self.meta.subscribers | self.meta.doubt
     }
 
-    /// Adds an entry that the value already contains.
-    pub(crate) fn append(&mut self, entry: Entry, entries_max: usize) {
-        self.meta.advance(entry.dot, entry.stamp);
-        self.done.learn(&entry);
-        self.log.push(entry, entries_max);
+    /// Adds entries that the value already contains.
+    pub(crate) fn append(&mut self, entries: Vec<Entry>, entries_max: usize) {
+        for entry in &entries {
+            self.meta.advance(entry.dot, entry.stamp);
+            self.done.learn(entry);
+        }
+        self.log.extend(entries, entries_max);
     }
 
     /// Notes that all subscribers hold everything up to `stable`, and returns what the log need not keep any more

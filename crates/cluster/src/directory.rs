@@ -197,10 +197,9 @@ impl<V: Values> Node<V> {
         }
         let view = &self.membership.view;
         let version = Version { generation: view.base.tag.generation, epoch: view.id, seq: 0 };
-        let birth = FlightId { view: view.id, node: self.config.id, number: 0 };
-        let number = self.next_number();
+        let birth = FlightId::new(view.id, self.config.id, self.next_number());
         let meta = Meta {
-            birth: FlightId { number, ..birth },
+            birth,
             version,
             stable: version,
             subscribers: NodeSet::only(self.config.id),

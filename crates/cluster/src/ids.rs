@@ -10,6 +10,10 @@ use std::sync::Arc;
 /// The most nodes a cluster can have; a node set is one machine word.
 pub const NODES_MAX: u8 = 64;
 
+/// The highest number that shares its word with a node: counters of views and numbers of batches. At a million a second
+/// that lasts for 2,000 years.
+pub(crate) const COUNTER_MAX: u64 = u64::MAX >> 8;
+
 /// Index of a node in the cluster, below [`NODES_MAX`]. A restarted node keeps it and raises its [`Incarnation`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub u8);
@@ -136,18 +140,31 @@ impl fmt::Debug for NodeSet {
     }
 }
 
-/// Name of a view; ordered, and never used twice because the proposer is part of it.
+/// Name of a view; ordered, and never used twice because the proposer is part of it. One word, like every part of a
+/// name that messages and logs are full of: a counter larger than every one the proposer had seen, above the proposer.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ViewId {
+pub struct ViewId(u64);
+
+impl ViewId {
+    /// The name of the view that `proposer` proposes with `counter`, at most `COUNTER_MAX`.
+    pub fn new(counter: u64, proposer: NodeId) -> Self {
+        Self(counter << 8 | u64::from(proposer.0))
+    }
+
     /// Larger than every counter the proposer had seen.
-    pub counter: u64,
+    pub fn counter(self) -> u64 {
+        self.0 >> 8
+    }
+
     /// Who proposed it.
-    pub proposer: u8,
+    pub fn proposer(self) -> NodeId {
+        NodeId(self.0 as u8)
+    }
 }
 
 impl fmt::Debug for ViewId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "v{}.{}", self.counter, self.proposer)
+        write!(f, "v{}.{}", self.counter(), self.proposer().0)
     }
 }
 
@@ -193,15 +210,30 @@ impl fmt::Debug for OpId {
 pub struct FlightId {
     /// View in which the batch was sent.
     pub view: ViewId,
+    /// The coordinator above a number that rises per coordinator.
+    name: u64,
+}
+
+impl FlightId {
+    /// The batch of that number, at most `COUNTER_MAX`, of the coordinator `node`.
+    pub fn new(view: ViewId, node: NodeId, number: u64) -> Self {
+        Self { view, name: u64::from(node.0) << 56 | number }
+    }
+
     /// The coordinator.
-    pub node: NodeId,
+    pub fn node(self) -> NodeId {
+        NodeId((self.name >> 56) as u8)
+    }
+
     /// Rises per coordinator.
-    pub number: u64,
+    pub fn number(self) -> u64 {
+        self.name & COUNTER_MAX
+    }
 }
 
 impl fmt::Debug for FlightId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "f{}.{}@{:?}", self.node.0, self.number, self.view)
+        write!(f, "f{}.{}@{:?}", self.node().0, self.number(), self.view)
     }
 }
 
@@ -214,6 +246,18 @@ pub struct Stamp {
     pub logical: u32,
     /// The owner that ordered the write.
     pub node: NodeId,
+}
+
+impl Stamp {
+    /// Moves the clock of `node` on to its next reading, when the wall clock stands at `wall_ms`.
+    pub(crate) fn tick(&mut self, wall_ms: u64, node: NodeId) -> Self {
+        *self = if wall_ms > self.wall_ms {
+            Self { wall_ms, logical: 0, node }
+        } else {
+            Self { logical: self.logical + 1, ..*self }
+        };
+        *self
+    }
 }
 
 impl Default for Stamp {
@@ -231,38 +275,38 @@ pub struct Time {
     pub wall_ms: u64,
 }
 
-/// Bytes the core carries but never reads: commands, effects, replies, snapshots.
+/// Bytes the core carries but never reads: commands, effects, replies, snapshots. None where there are no bytes, so
+/// that the many empty replies in logs are nothing to count references of.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Blob(Arc<[u8]>);
+pub struct Blob(Option<Arc<[u8]>>);
 
 impl Blob {
     /// Takes a copy of `bytes`.
     pub fn new(bytes: &[u8]) -> Self {
-        // The empty one is shared.
-        if bytes.is_empty() { Self(Arc::default()) } else { Self(Arc::from(bytes)) }
+        Self((!bytes.is_empty()).then(|| Arc::from(bytes)))
     }
 
     /// The bytes.
     pub fn bytes(&self) -> &[u8] {
-        &self.0
+        self.0.as_deref().unwrap_or_default()
     }
 }
 
 impl From<Vec<u8>> for Blob {
     fn from(bytes: Vec<u8>) -> Self {
-        Self(Arc::from(bytes))
+        Self::new(&bytes)
     }
 }
 
 impl From<&str> for Blob {
     fn from(text: &str) -> Self {
-        Self(Arc::from(text.as_bytes()))
+        Self::new(text.as_bytes())
     }
 }
 
 impl fmt::Debug for Blob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}\"", self.0.escape_ascii())
+        write!(f, "\"{}\"", self.bytes().escape_ascii())
     }
 }
 

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::copy::{CopyState, Prepared, Whole};
-use crate::ids::{FlightId, NodeId, NodeSet, OpId};
+use crate::ids::{FlightId, NodeId, NodeSet, OpId, ViewId};
 use crate::interface::{Action, Class};
 use crate::message::{Base, Outcome};
 use crate::mutant::Mutant;
@@ -57,7 +57,7 @@ impl<V: Values> Node<V> {
 
     /// Turns batches in flight into what they are without their coordinator's view.
     fn cut_short(&mut self) {
-        for (id, flight) in std::mem::take(&mut self.flights) {
+        for (id, flight) in self.flights.take() {
             match (flight.class, flight.phase) {
                 (Class::X, phase) => self.cut_short_x(id, flight, phase),
                 (_, _) => {
@@ -172,7 +172,7 @@ impl<V: Values> Node<V> {
             .keys()
             .into_iter()
             .map(|key| {
-                let birth = FlightId { number: 0, view: Default::default(), node: self.config.id };
+                let birth = FlightId::new(ViewId::default(), self.config.id, 0);
                 let state = self.state_of(&key, birth, true).map(|state| CopyState {
                     value: Some(Whole { snapshot: self.values.snapshot(&key) }),
                     // What was settled as committed and not yet brought into the copy is part of the fork.
@@ -210,7 +210,7 @@ impl<V: Values> Node<V> {
         self.records.retain(|_, record| {
             !(record.closed && record.parts.is_empty()) || record.outcome == Outcome::Unknown
         });
-        debug_assert!(self.records.keys().all(|flight| flight.view < view));
+        debug_assert!(self.records.keys().iter().all(|flight| flight.view < view));
         self.waits.values_mut().for_each(|waiting| waiting.again());
     }
 

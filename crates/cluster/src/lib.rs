@@ -8,6 +8,7 @@
 //! Invariant of the crate: no sockets, no clocks, no threads, no data types, no hash-map order in behaviour. The
 //! same inputs give the same actions, bit for bit. [`Values`] is the only door to the data.
 
+mod agenda;
 pub mod config;
 mod copy;
 mod directory;
@@ -36,7 +37,7 @@ pub mod wire;
 mod write;
 
 pub use config::{Config, Limits, Timers};
-pub use copy::{CopyState, Done, Log, Meta, PreparedPart, Whole};
+pub use copy::{Answered, CopyState, Done, Log, Meta, PreparedPart, Whole};
 pub use ids::{Blob, FlightId, Generation, Incarnation, NodeId, NodeSet, OpId, Stamp, Time, Version, ViewId};
 pub use interface::{Action, Answer, Class, ClientError, Evicted, Input, Request, Watch};
 pub use key::{Key, Slot};

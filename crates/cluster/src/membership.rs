@@ -113,7 +113,7 @@ impl Membership {
             left: false,
         };
         if config.bootstrap {
-            let born = ViewId { counter: 1, proposer: config.id.0 };
+            let born = ViewId::new(1, config.id);
             let members = [(config.id, config.incarnation)].into();
             let cluster = mix((config.incarnation.0 << 8) | u64::from(config.id.0));
             let since = [(config.id, Generation(1))].into();
@@ -394,10 +394,8 @@ impl<V: Values> Node<V> {
     /// Asks `candidates` (and this node itself) for promises of a new view.
     pub(crate) fn start_attempt(&mut self, candidates: NodeSet, flush: bool) {
         let highest = self.membership.peers.values().map(|peer| peer.promised).max().unwrap_or_default();
-        let view = ViewId {
-            counter: highest.max(self.membership.promised).max(self.membership.highest).counter + 1,
-            proposer: self.config.id.0,
-        };
+        let highest = highest.max(self.membership.promised).max(self.membership.highest);
+        let view = ViewId::new(highest.counter() + 1, self.config.id);
         let candidates = candidates.with(self.config.id);
         self.membership.attempt = Some(Attempt {
             view,

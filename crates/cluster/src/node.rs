@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use crate::agenda::Agenda;
 use crate::config::Config;
 use crate::copy::{Copy, CopyState, Prepared, Role};
 use crate::directory::Directory;
@@ -35,17 +36,17 @@ pub struct Node<V: Values> {
     pub(crate) copies: Table<Copy>,
     pub(crate) directory: Directory,
     /// Batches this node coordinates.
-    pub(crate) flights: BTreeMap<FlightId, Flight<V::Undo>>,
+    pub(crate) flights: Table<Flight<V::Undo>, FlightId>,
     /// Batches of class X this node takes part in or has decided.
-    pub(crate) records: BTreeMap<FlightId, Record>,
+    pub(crate) records: Table<Record, FlightId>,
     pub(crate) settling: BTreeMap<FlightId, Settling>,
-    pub(crate) operations: BTreeMap<OpId, Operation>,
+    pub(crate) operations: BTreeMap<OpId, Box<Operation>>,
     /// Operations that wait for something to happen to a key.
     pub(crate) parked: BTreeMap<Key, BTreeSet<OpId>>,
     /// Keys asked for at their home: the touch's name and when it was last sent.
     pub(crate) touches: BTreeMap<Key, (u64, u64)>,
     /// Copies whose last change is not confirmed to be everywhere: whom to ask, and when that was done last.
-    pub(crate) unconfirmed: BTreeMap<Key, (NodeId, u64)>,
+    pub(crate) unconfirmed: Table<(NodeId, u64)>,
     pub(crate) waits: BTreeMap<u64, Waiting>,
     /// Forks kept from the time before this node was dropped from the base.
     pub(crate) stash: BTreeMap<(Key, Version), Stashed>,
@@ -56,8 +57,10 @@ pub struct Node<V: Values> {
     pub(crate) next_number: u64,
     pub(crate) next_operation: u64,
     pub(crate) loopback: VecDeque<Message>,
-    pub(crate) work: BTreeSet<Key>,
-    pub(crate) ready: BTreeSet<OpId>,
+    /// Keys whose queue may move.
+    pub(crate) work: Agenda<Key>,
+    /// Operations that may go on.
+    pub(crate) ready: Agenda<OpId>,
     /// Keys owned here that are busy with something other than a batch.
     pub(crate) busy_keys: BTreeSet<Key>,
     /// Copies the store wants back, and when their leave was last asked for.
@@ -115,13 +118,13 @@ impl<V: Values> Node<V> {
             clock: Stamp { wall_ms: 0, logical: 0, node: config.id },
             copies: Table::default(),
             directory: Directory::default(),
-            flights: BTreeMap::new(),
-            records: BTreeMap::new(),
+            flights: Table::default(),
+            records: Table::default(),
             settling: BTreeMap::new(),
             operations: BTreeMap::new(),
             parked: BTreeMap::new(),
             touches: BTreeMap::new(),
-            unconfirmed: BTreeMap::new(),
+            unconfirmed: Table::default(),
             waits: BTreeMap::new(),
             stash: BTreeMap::new(),
             drops: Vec::new(),
@@ -129,8 +132,8 @@ impl<V: Values> Node<V> {
             next_number: 1,
             next_operation: (life << 32) + 1,
             loopback: VecDeque::new(),
-            work: BTreeSet::new(),
-            ready: BTreeSet::new(),
+            work: Agenda::default(),
+            ready: Agenda::default(),
             busy_keys: BTreeSet::new(),
             evicting: BTreeMap::new(),
             stalled: BTreeSet::new(),
@@ -144,7 +147,7 @@ impl<V: Values> Node<V> {
     pub fn in_view(config: Config, values: V, members: NodeSet, now: Time) -> Self {
         let mut node = Self::new(Config { bootstrap: false, ..config }, values);
         node.now = now;
-        let view = ViewId { counter: 1, proposer: 0 };
+        let view = ViewId::new(1, NodeId(0));
         let tag = crate::message::BaseTag { generation: crate::ids::Generation(1), born: view, cluster: 1 };
         let since = members.iter().map(|member| (member, tag.generation)).collect();
         let members = members.iter().map(|member| (member, config.incarnation)).collect();
@@ -274,6 +277,18 @@ impl<V: Values> Node<V> {
         })));
     }
 
+    /// Queues a message to each of `nodes`, in their order.
+    pub(crate) fn send_all(&mut self, nodes: NodeSet, message: Message) {
+        let mut nodes = nodes.iter().peekable();
+        while let Some(node) = nodes.next() {
+            if nodes.peek().is_none() {
+                self.send(node, message);
+                return;
+            }
+            self.send(node, message.clone());
+        }
+    }
+
     pub(crate) fn next_number(&mut self) -> u64 {
         self.next_number += 1;
         self.next_number
@@ -281,13 +296,7 @@ impl<V: Values> Node<V> {
 
     /// The next reading of the hybrid clock.
     pub(crate) fn next_stamp(&mut self) -> Stamp {
-        let wall = self.now.wall_ms;
-        self.clock = if wall > self.clock.wall_ms {
-            Stamp { wall_ms: wall, logical: 0, node: self.config.id }
-        } else {
-            Stamp { logical: self.clock.logical + 1, ..self.clock }
-        };
-        self.clock
+        self.clock.tick(self.now.wall_ms, self.config.id)
     }
 
     /// Keeps the hybrid clock ahead of every stamp seen.

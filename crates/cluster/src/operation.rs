@@ -12,7 +12,7 @@ use crate::message::{Forwarded, Message, Outcome};
 use crate::mutant::Mutant;
 use crate::node::Node;
 use crate::tally::Rule;
-use crate::values::Values;
+use crate::values::{EntryOp, Values};
 
 /// A forwarded operation is passed on this often before its origin has to look for the owner again.
 const HOPS_MAX: u8 = 8;
@@ -71,6 +71,13 @@ impl Operation {
         keys
     }
 
+    /// The operation as its entries carry it, under the name `op` at node `me`. Also for an own client's operation: it
+    /// may have been executed on the other side of a partition before, and a merge must not count it twice.
+    pub(crate) fn as_entry_op(&self, op: OpId, me: NodeId, reply: &Blob) -> EntryOp {
+        let needed = op.node != me || self.forwarded;
+        EntryOp { id: op, floor: self.floor, reply: if needed { reply.clone() } else { Blob::new(b"") } }
+    }
+
     fn is_single(&self) -> bool {
         self.keys.len() == 1 && self.watches.is_empty()
     }
@@ -113,7 +120,7 @@ impl<V: Values> Node<V> {
             forwarded: false,
             exposed: false,
         };
-        self.operations.insert(op, operation);
+        self.operations.insert(op, Box::new(operation));
         self.ready.insert(op);
     }
 
@@ -317,7 +324,7 @@ impl<V: Values> Node<V> {
             if self.answered_in_view(&keys[0], op) {
                 return;
             }
-            self.operations.insert(op, operation);
+            self.operations.insert(op, Box::new(operation));
             self.ready.insert(op);
             return;
         }

@@ -299,7 +299,7 @@ impl<V: Values> Node<V> {
                     }
                 }
                 if let Some(copy) = self.copies.get_mut(key) {
-                    entries.into_iter().for_each(|entry| copy.append(entry, log_max));
+                    copy.append(entries, log_max);
                     copy.meta = Meta { stable: copy.meta.stable, ..meta };
                 }
             }

@@ -200,16 +200,13 @@ impl<V: Values> Node<V> {
                 self.send(node, message.clone());
             }
         }
-        let lingering: Vec<(FlightId, NodeSet)> = self
-            .records
-            .iter()
-            .filter(|(flight, record)| {
-                flight.view != view && !record.closed && !self.settling.contains_key(flight)
-            })
-            .map(|(flight, record)| (*flight, record.participants))
-            .collect();
-        for (flight, participants) in lingering {
-            self.settle(flight, participants);
+        let lingering = self.records.keys_where(|flight, record| {
+            flight.view != view && !record.closed && !self.settling.contains_key(flight)
+        });
+        for flight in lingering {
+            if let Some(participants) = self.records.get(&flight).map(|record| record.participants) {
+                self.settle(flight, participants);
+            }
         }
     }
 }

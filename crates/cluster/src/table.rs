@@ -1,70 +1,108 @@
-//! A table of keys with constant-time lookup whose order of iteration is the keys' own.
+//! A table with constant-time lookup whose order of iteration is that of its keys.
 //!
-//! Invariant: nothing depends on hash order; whoever walks the table pays for the sort.
+//! Invariant: nothing depends on hash order; whoever walks the table in order pays for the sort.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 use crate::key::Key;
 
-/// Takes the hash a key already carries.
+/// Mixes the few words that a name consists of; a [`Key`] hands over the hash that it carries.
 #[derive(Clone, Copy, Default, Debug)]
-pub(crate) struct KeyHasher(u64);
+pub(crate) struct NameHasher(u64);
 
-impl Hasher for KeyHasher {
+impl Hasher for NameHasher {
     fn finish(&self) -> u64 {
         self.0
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        self.0 = bytes.iter().fold(self.0, |hash, byte| hash.rotate_left(8) ^ u64::from(*byte));
+        bytes.iter().for_each(|byte| self.write_u8(*byte));
     }
 
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
+    fn write_u8(&mut self, value: u8) {
+        self.write_u64(u64::from(value));
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        // Folded multiplication, as in wyhash (Wang Yi).
+        let product = u128::from(self.0 ^ value) * 0xe703_7ed1_a0b4_28db_u128;
+        self.0 = (product as u64) ^ (product >> 64) as u64;
     }
 }
 
-/// Key -> `T`.
+/// `K` -> `T`.
 #[derive(Clone, Debug)]
-pub(crate) struct Table<T>(HashMap<Key, T, BuildHasherDefault<KeyHasher>>);
+pub(crate) struct Table<T, K = Key>(HashMap<K, T, BuildHasherDefault<NameHasher>>);
 
-impl<T> Default for Table<T> {
+impl<T, K> Default for Table<T, K> {
     fn default() -> Self {
         Self(HashMap::default())
     }
 }
 
-impl<T> Table<T> {
-    pub(crate) fn get(&self, key: &Key) -> Option<&T> {
+impl<T, K: Clone + Ord + Hash> Table<T, K> {
+    pub(crate) fn get(&self, key: &K) -> Option<&T> {
         self.0.get(key)
     }
 
-    pub(crate) fn get_mut(&mut self, key: &Key) -> Option<&mut T> {
+    pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut T> {
         self.0.get_mut(key)
     }
 
-    pub(crate) fn insert(&mut self, key: Key, value: T) {
+    pub(crate) fn insert(&mut self, key: K, value: T) {
         self.0.insert(key, value);
     }
 
-    pub(crate) fn remove(&mut self, key: &Key) -> Option<T> {
+    pub(crate) fn remove(&mut self, key: &K) -> Option<T> {
         self.0.remove(key)
     }
 
-    pub(crate) fn contains(&self, key: &Key) -> bool {
+    pub(crate) fn contains(&self, key: &K) -> bool {
         self.0.contains_key(key)
     }
 
-    pub(crate) fn entry_or(&mut self, key: &Key, value: impl FnOnce() -> T) -> &mut T {
+    pub(crate) fn entry_or(&mut self, key: &K, value: impl FnOnce() -> T) -> &mut T {
         self.0.entry(key.clone()).or_insert_with(value)
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Keys in their order.
-    pub(crate) fn keys(&self) -> Vec<Key> {
-        let mut keys: Vec<Key> = self.0.keys().cloned().collect();
-        keys.sort();
+    pub(crate) fn keys(&self) -> Vec<K> {
+        self.keys_where(|_, _| true)
+    }
+
+    /// The keys of some entries, in their order.
+    pub(crate) fn keys_where(&self, mut holds: impl FnMut(&K, &T) -> bool) -> Vec<K> {
+        let found = self.0.iter().filter(|(key, value)| holds(key, value));
+        let mut keys: Vec<K> = found.map(|(key, _)| key.clone()).collect();
+        keys.sort_unstable();
         keys
+    }
+
+    /// Values in no order: for what comes out the same in any.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
+        self.0.values()
+    }
+
+    /// As [`Self::values`].
+    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.0.values_mut()
+    }
+
+    /// Drops entries, asking in no order.
+    pub(crate) fn retain(&mut self, mut holds: impl FnMut(&K, &T) -> bool) {
+        self.0.retain(|key, value| holds(key, value));
+    }
+
+    /// Empties the table; entries come in the order of their keys.
+    pub(crate) fn take(&mut self) -> Vec<(K, T)> {
+        let mut entries: Vec<(K, T)> = self.0.drain().collect();
+        entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        entries
     }
 
     pub(crate) fn clear(&mut self) {
@@ -72,17 +110,17 @@ impl<T> Table<T> {
     }
 }
 
-impl<T: PartialEq> PartialEq for Table<T> {
+impl<T: PartialEq, K: Eq + Hash> PartialEq for Table<T, K> {
     fn eq(&self, other: &Self) -> bool {
         self.0 == other.0
     }
 }
 
-impl<T: Eq> Eq for Table<T> {}
+impl<T: Eq, K: Eq + Hash> Eq for Table<T, K> {}
 
-impl<T: Hash> Hash for Table<T> {
+impl<T: Hash, K: Ord + Hash> Hash for Table<T, K> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let mut entries: Vec<(&Key, &T)> = self.0.iter().collect();
+        let mut entries: Vec<(&K, &T)> = self.0.iter().collect();
         entries.sort_unstable_by_key(|(key, _)| *key);
         entries.hash(state);
     }

@@ -309,7 +309,7 @@ mod tests {
 
     /// A later base of these nodes, born in view 4, and the votes of those that accepted it there.
     fn with_votes(all: &mut BTreeMap<NodeId, Candidate>, nodes: &[u8], votes: &[u8]) {
-        let born = ViewId { counter: 4, proposer: 1 };
+        let born = ViewId::new(4, NodeId(1));
         let mut later = base(2, nodes);
         later.tag.born = born;
         for node in votes {

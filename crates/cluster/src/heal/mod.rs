@@ -131,10 +131,8 @@ impl<V: Values> Node<V> {
         }
         let log_max = self.config.limits.log_max;
         let Some(copy) = self.copies.get_mut(key) else { return };
-        for entry in taken {
-            copy.done.learn(&entry);
-            copy.log.push(entry, log_max);
-        }
+        taken.iter().for_each(|entry| copy.done.learn(entry));
+        copy.log.extend(taken, log_max);
         let prior = copy.meta.version;
         // The entries taken in may be of this very view, when the node has changed sides.
         let last = Version { seq: prior.seq.max(version.seq), ..prior };
@@ -270,7 +268,7 @@ impl<V: Values> Node<V> {
 fn missing(copy: &Copy, entries: &[Entry]) -> Vec<Entry> {
     let name = |entry: &Entry| entry.origin.as_ref().map(|origin| origin.id);
     let logged: BTreeSet<OpId> = copy.log.entries.iter().filter_map(name).collect();
-    let settled = |op: OpId| copy.done.replies.contains_key(&op) && !logged.contains(&op);
+    let settled = |op: OpId| copy.done.reply(op).is_some() && !logged.contains(&op);
     let lacking = entries.iter().filter(|entry| !copy.meta.covers_dot(entry.dot));
     lacking
         .map(|entry| match name(entry) {

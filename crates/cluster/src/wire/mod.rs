@@ -11,7 +11,7 @@ use std::fmt;
 use crate::message::Envelope;
 
 /// First byte of every message.
-pub const WIRE_VERSION: u8 = 1;
+pub const WIRE_VERSION: u8 = 2;
 
 /// The longest message, in bytes. Snapshots of values beyond this are the transport's to split.
 pub const MESSAGE_BYTES_MAX: usize = 1 << 30;
@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn another_version_and_overlong_integers_are_refused() {
-        assert_eq!(decode(&[2]), Err(WireError::Version(2)));
+        assert_eq!(decode(&[1]), Err(WireError::Version(1)));
         assert_eq!(decode(&[]), Err(WireError::Truncated));
         let read = |bytes: &[u8]| u64::get(&mut Reader { rest: bytes });
         assert_eq!(read(&[0x80, 0]), Err(WireError::Invalid));

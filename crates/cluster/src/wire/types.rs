@@ -2,9 +2,10 @@
 //! [`WIRE_VERSION`](super::WIRE_VERSION).
 
 use super::{Reader, Wire, WireError, put_bytes};
-use crate::copy::{CopyState, Done, Log, Meta, PreparedPart, Whole};
+use crate::copy::{Answered, CopyState, Done, Log, Meta, PreparedPart, Whole};
 use crate::ids::{
-    Blob, FlightId, Generation, Incarnation, NODES_MAX, NodeId, NodeSet, OpId, Stamp, Version, ViewId,
+    Blob, COUNTER_MAX, FlightId, Generation, Incarnation, NODES_MAX, NodeId, NodeSet, OpId, Stamp, Version,
+    ViewId,
 };
 use crate::interface::{Class, ClientError, Watch};
 use crate::key::Key;
@@ -24,6 +25,37 @@ impl Wire for NodeId {
             _ => Err(WireError::Invalid),
         }
     }
+}
+
+impl Wire for ViewId {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.counter().put(out);
+        out.push(self.proposer().0);
+    }
+
+    fn get(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+        let counter = get_counter(reader)?;
+        Ok(Self::new(counter, NodeId(u8::get(reader)?)))
+    }
+}
+
+impl Wire for FlightId {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.view.put(out);
+        self.node().put(out);
+        self.number().put(out);
+    }
+
+    fn get(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+        let (view, node) = (ViewId::get(reader)?, NodeId::get(reader)?);
+        Ok(Self::new(view, node, get_counter(reader)?))
+    }
+}
+
+/// A number that shares its word with a node.
+fn get_counter(reader: &mut Reader<'_>) -> Result<u64, WireError> {
+    let counter = u64::get(reader)?;
+    if counter > COUNTER_MAX { Err(WireError::Invalid) } else { Ok(counter) }
 }
 
 impl Wire for Key {
@@ -104,13 +136,11 @@ macro_rules! enums {
     )*};
 }
 
-wrappers!(NodeSet, Incarnation, Generation, Watch);
+wrappers!(NodeSet, Incarnation, Generation, Watch, Done);
 
 structs! {
-    ViewId { counter, proposer }
     Version { generation, epoch, seq }
     OpId { node, counter }
-    FlightId { view, node, number }
     Stamp { wall_ms, logical, node }
     BaseTag { generation, born, cluster }
     Base { tag, flush, members, since }
@@ -122,7 +152,7 @@ structs! {
     PreparedPart { flight, participants, part, committed }
     Meta { birth, version, stable, subscribers, doubt, lost, covers, written }
     Log { entries, overflow }
-    Done { floors, replies }
+    Answered { floor, replies }
     Whole { snapshot }
     Held { version, owner }
     CopyState { meta, log, done, prepared, value }

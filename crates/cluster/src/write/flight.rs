@@ -110,10 +110,9 @@ impl<V: Values> Node<V> {
     /// What the batch's phase asks of `node`.
     fn phase_message(&self, id: FlightId, node: NodeId) -> Option<Message> {
         let flight = self.flights.get(&id)?;
-        let single = flight.parts.len() == 1;
-        let parts = || {
-            let parts = flight.parts.iter();
-            parts.filter(|part| single || part.subscribers.contains(node)).cloned().collect()
+        let parts = || match &flight.parts[..] {
+            [_] => flight.parts.clone(),
+            parts => parts.iter().filter(|part| part.subscribers.contains(node)).cloned().collect(),
         };
         Some(match (flight.class, flight.phase) {
             (Class::X, Phase::Preparing) => {
@@ -125,15 +124,14 @@ impl<V: Values> Node<V> {
         })
     }
 
-    /// Notes, per key of the batch, up to where everyone has it.
-    fn settle_all(&mut self, flight: &Flight<V::Undo>) -> Vec<(Key, Version)> {
-        let mut settled = Vec::new();
-        for part in &flight.parts {
-            let Some(stable) = self.copies.get(&part.key).map(|copy| self.stable_version(copy)) else {
-                continue;
-            };
-            self.settle_stable(&part.key, stable);
-            settled.push((part.key.clone(), stable));
+    /// Notes, per key of a batch, up to where everyone has it.
+    fn settle_all(&mut self, parts: Vec<Part>) -> Vec<(Key, Version)> {
+        let mut settled = Vec::with_capacity(parts.len());
+        for Part { key, .. } in parts {
+            if let Some(stable) = self.copies.get(&key).map(|copy| self.stable_version(copy)) {
+                self.settle_stable(&key, stable);
+                settled.push((key, stable));
+            }
         }
         settled
     }
@@ -179,10 +177,9 @@ impl<V: Values> Node<V> {
     /// A batch of class W is everywhere it can be.
     fn land_w(&mut self, id: FlightId) {
         let Some(flight) = self.flights.remove(&id) else { return };
-        let stable = self.settle_all(&flight);
-        for node in flight.participants.without(self.config.id).iter() {
-            self.send(node, Message::Val { flight: id, stable: stable.clone() });
-        }
+        let stable = self.settle_all(flight.parts);
+        let others = flight.participants.without(self.config.id);
+        self.send_all(others, Message::Val { flight: id, stable });
         for (op, reply) in flight.replies {
             self.succeed(op, reply);
         }
@@ -201,16 +198,15 @@ impl<V: Values> Node<V> {
         flight.phase = Phase::Committing;
         flight.waiting = flight.participants.without(me);
         flight.undo.clear();
-        // From here on nobody needs the entries, only which keys they were for.
-        let entries: Vec<(Key, Vec<Entry>)> = flight
-            .parts
-            .iter_mut()
-            .map(|part| (part.key.clone(), std::mem::take(&mut part.entries)))
-            .collect();
         let replies = std::mem::take(&mut flight.replies);
         let many = flight.keys.len() > 1;
-        for (key, entries) in entries {
-            self.append_owned(&key, entries);
+        // From here on nobody needs the entries, only which keys they were for.
+        let mut parts = std::mem::take(&mut flight.parts);
+        for part in &mut parts {
+            self.append_owned(&part.key, std::mem::take(&mut part.entries));
+        }
+        if let Some(flight) = self.flights.get_mut(&id) {
+            flight.parts = parts;
         }
         self.count(if many { Rule::ExecutedMulti } else { Rule::CommittedX });
         // Before the answers: who hears that its operation is done is to know that it is decided.
@@ -252,20 +248,22 @@ impl<V: Values> Node<V> {
 
     /// Every participant knows the decision.
     fn close_flight(&mut self, id: FlightId) {
-        let Some(mut flight) = self.flights.remove(&id) else { return };
+        let Some(flight) = self.flights.remove(&id) else { return };
         if flight.phase == Phase::Aborting {
-            self.take_back(std::mem::take(&mut flight.undo));
+            self.take_back(flight.undo);
             for (op, _) in &flight.replies {
                 self.refuse(*op, ClientError::Aborted);
             }
         }
         // Only now does everyone have it: a subscriber that was merely prepared could still fork off below it.
-        let stable = self.settle_all(&flight);
-        for node in flight.participants.without(self.config.id).iter() {
-            self.send(node, Message::Close { flight: id, stable: stable.clone() });
-        }
+        let stable = self.settle_all(flight.parts);
+        let others = flight.participants.without(self.config.id);
+        self.send_all(others, Message::Close { flight: id, stable });
         for key in &flight.keys {
-            self.unpin(key);
+            let view = self.membership.view.id;
+            if let Some(owning) = self.copies.get_mut(key).and_then(|copy| copy.owning_mut(view)) {
+                owning.pinned = None;
+            }
             self.release(key);
         }
     }
@@ -280,7 +278,7 @@ impl<V: Values> Node<V> {
     /// A participant has heard nothing since it prepared or applied.
     pub(crate) fn on_ask(&mut self, from: NodeId, id: FlightId) {
         match self.flights.get(&id) {
-            None if id.node == self.config.id && id.view == self.membership.view.id => {
+            None if id.node() == self.config.id && id.view == self.membership.view.id => {
                 self.send(from, Message::Val { flight: id, stable: Vec::new() });
                 self.send(from, Message::Close { flight: id, stable: Vec::new() });
             }
@@ -296,7 +294,7 @@ impl<V: Values> Node<V> {
     pub(crate) fn write_tick(&mut self) {
         let now = self.now.mono_ms;
         let timers = self.config.timers;
-        for id in self.flights.keys().copied().collect::<Vec<_>>() {
+        for id in self.flights.keys() {
             let Some(flight) = self.flights.get(&id) else { continue };
             let (sent, started) = (flight.sent_ms, flight.started_ms);
             if flight.class == Class::X

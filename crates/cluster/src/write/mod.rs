@@ -23,7 +23,7 @@ use crate::mutant::Mutant;
 use crate::node::Node;
 use crate::operation::Stage;
 use crate::tally::Rule;
-use crate::values::{Entry, EntryOp, Step, Values};
+use crate::values::{Entry, Step, Values};
 
 /// A batch this node coordinates.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -217,26 +217,27 @@ impl<V: Values> Node<V> {
         let mut replies = Vec::with_capacity(batch.len());
         let mut undo = Vec::new();
         let Some(copy) = self.copies.get(key) else { return true };
-        let prior = copy.meta.version;
+        let (prior, subscribers) = (copy.meta.version, copy.meta.subscribers);
         let mut last = prior;
         for op in batch {
             if op != first && self.answered_before(key, op) {
                 continue;
             }
             let Some(operation) = self.operations.get(&op) else { continue };
-            let (command, keys, floor) = (operation.command.clone(), operation.keys.clone(), operation.floor);
-            let stamp = self.next_stamp();
-            let executed = self.values.execute(&command, &keys, stamp);
-            self.note_run(key, op.node);
-            undo.extend(executed.undo.into_iter().map(|(_, undo)| (key.clone(), undo)));
+            let stamp = self.clock.tick(self.now.wall_ms, self.config.id);
+            let executed = self.values.execute(&operation.command, &operation.keys, stamp);
+            if class == Class::X {
+                undo.extend(executed.undo.into_iter().map(|(_, undo)| (key.clone(), undo)));
+            }
             if !executed.effects.is_empty() {
                 let effects = executed.effects.into_iter().map(|(_, effect)| effect).collect();
-                let origin = Some(self.entry_op(op, floor, &executed.reply));
+                let origin = Some(operation.as_entry_op(op, self.config.id, &executed.reply));
                 let dot = self.next_dot(prior, entries.len());
                 entries.push(Entry { dot, prior: last, stamp, effects, origin, step: Step::Write });
                 last = dot;
             }
             replies.push((op, executed.reply));
+            self.note_run(key, op.node);
         }
         if entries.is_empty() {
             for (op, reply) in replies {
@@ -246,25 +247,15 @@ impl<V: Values> Node<V> {
         }
         match class {
             Class::X => {
-                let subscribers = self.copies.get(key).map_or(NodeSet::EMPTY, |copy| copy.meta.subscribers);
                 let part = Part { key: key.clone(), prior, entries, subscribers };
                 self.launch_x(vec![key.clone()], vec![part], replies, undo);
             }
             _ => {
-                let recipients = self.copies.get(key).map_or(NodeSet::EMPTY, |copy| copy.meta.subscribers);
                 self.append_all(key, &entries);
-                self.launch_w(key, prior, entries, replies, recipients, After::Nothing);
+                self.launch_w(key, prior, entries, replies, subscribers, After::Nothing);
             }
         }
         true
-    }
-
-    /// The operation as its entries carry it. Also for an own client's operation: it may have been executed on the
-    /// other side of a partition before, and a merge must not count it twice.
-    pub(crate) fn entry_op(&self, op: OpId, floor: u64, reply: &Blob) -> EntryOp {
-        let asked_elsewhere = self.operations.get(&op).is_none_or(|operation| operation.forwarded);
-        let needed = op.node != self.config.id || asked_elsewhere;
-        EntryOp { id: op, floor, reply: if needed { reply.clone() } else { Blob::new(b"") } }
     }
 
     /// The dot of the `index`-th entry after `prior` in the installed view.
@@ -299,7 +290,7 @@ impl<V: Values> Node<V> {
             return true;
         }
         let Some(copy) = self.copies.get(key) else { return false };
-        if let Some(reply) = copy.done.replies.get(&op).cloned() {
+        if let Some(reply) = copy.done.reply(op).cloned() {
             self.count(Rule::Deduped);
             self.succeed(op, reply);
             return true;
@@ -316,17 +307,15 @@ impl<V: Values> Node<V> {
         self.append_owned(key, entries.to_vec());
     }
 
-    /// [`Self::append_all`] for entries that nobody else needs.
-    pub(crate) fn append_owned(&mut self, key: &Key, entries: Vec<Entry>) {
+    /// [`Self::append_all`] for entries that nobody else needs. Returns the copy.
+    pub(crate) fn append_owned(&mut self, key: &Key, entries: Vec<Entry>) -> Option<&mut Copy> {
         let log_max = self.config.limits.log_max;
-        if let Some(copy) = self.copies.get_mut(key) {
-            for entry in entries {
-                copy.append(entry, log_max);
-            }
-            if copy.log.overflow {
-                self.count(Rule::Overflowed);
-            }
+        let copy = self.copies.get_mut(key)?;
+        copy.append(entries, log_max);
+        if copy.log.overflow {
+            self.tally.add(Rule::Overflowed);
         }
+        Some(copy)
     }
 
     /// Orders one write of the owner's own making (an expiry, a change of subscribers) whose effects the store already
@@ -430,7 +419,7 @@ impl<V: Values> Node<V> {
     /// Enters a new flight and returns its name.
     fn take_off(&mut self, flight: Flight<V::Undo>) -> FlightId {
         let number = self.next_number();
-        let id = FlightId { view: self.membership.view.id, node: self.config.id, number };
+        let id = FlightId::new(self.membership.view.id, self.config.id, number);
         for (op, _) in &flight.replies {
             if let Some(operation) = self.operations.get_mut(op) {
                 operation.stage = Stage::Flying { flight: id };

@@ -4,7 +4,7 @@
 //! kept aside until a decision comes; whoever has acknowledged a PREP keeps its record until it is told that every
 //! participant has decided.
 
-use crate::copy::{Invalid, Prepared, Role};
+use crate::copy::{Copy, Invalid, Prepared, Role};
 use crate::ids::{FlightId, NodeId, NodeSet, Version};
 use crate::key::Key;
 use crate::message::{Message, Outcome, Part};
@@ -24,6 +24,15 @@ enum Fit {
     Not,
 }
 
+impl Copy {
+    /// Notes who orders the key.
+    fn follow(&mut self, by: NodeId) {
+        if let Role::Follower { owner, .. } = &mut self.role {
+            *owner = by;
+        }
+    }
+}
+
 impl<V: Values> Node<V> {
     fn fit(&mut self, part: &Part) -> Fit {
         let view = self.membership.view.id;
@@ -41,26 +50,23 @@ impl<V: Values> Node<V> {
         }
     }
 
-    /// Applies a part that comes next.
-    pub(crate) fn apply_part(&mut self, part: Part) {
+    /// Applies a part that comes next, and returns the copy.
+    pub(crate) fn apply_part(&mut self, part: Part) -> Option<&mut Copy> {
         for entry in &part.entries {
             for effect in &entry.effects {
                 self.values.apply(&part.key, effect, entry.stamp);
             }
             self.see_stamp(entry.stamp);
         }
-        self.append_owned(&part.key, part.entries);
-        if let Some(copy) = self.copies.get_mut(&part.key) {
-            copy.meta.subscribers = part.subscribers;
-        }
+        let copy = self.append_owned(&part.key, part.entries)?;
+        copy.meta.subscribers = part.subscribers;
+        Some(copy)
     }
 
     /// Notes who orders the key, as seen from a message only the owner sends.
     pub(crate) fn follow(&mut self, key: &Key, owner: NodeId) {
         if let Some(copy) = self.copies.get_mut(key) {
-            if let Role::Follower { owner: known, .. } = &mut copy.role {
-                *known = owner;
-            }
+            copy.follow(owner);
         }
     }
 
@@ -75,9 +81,8 @@ impl<V: Values> Node<V> {
                 Fit::Old => {}
                 Fit::Next => {
                     let key = part.key.clone();
-                    self.apply_part(part);
-                    self.follow(&key, from);
-                    if let Some(copy) = self.copies.get_mut(&key) {
+                    if let Some(copy) = self.apply_part(part) {
+                        copy.follow(from);
                         copy.invalid = Some(Invalid::Flight(flight));
                     }
                     self.unconfirmed.insert(key, (from, self.now.mono_ms));
@@ -88,22 +93,22 @@ impl<V: Values> Node<V> {
     }
 
     pub(crate) fn on_val(&mut self, flight: FlightId, stable: Vec<(Key, Version)>) {
-        let mut keys: Vec<Key> = Vec::new();
+        let mut known = false;
         for (key, version) in stable {
             if self.copies.contains(&key) {
                 self.settle_stable(&key, version);
-                keys.push(key);
+                self.confirm(&key, Invalid::Flight(flight));
+                known = true;
             }
         }
-        if keys.is_empty() {
+        if !known {
             // The owner's answer to a question: it has forgotten the batch, and with it the keys.
-            let confirmed = |key: &&Key| {
+            let confirmed = |key: &Key| {
                 self.copies.get(key).is_some_and(|copy| copy.invalid == Some(Invalid::Flight(flight)))
             };
-            keys = self.unconfirmed.keys().filter(confirmed).cloned().collect();
-        }
-        for key in keys {
-            self.confirm(&key, Invalid::Flight(flight));
+            for key in self.unconfirmed.keys_where(|key, _| confirmed(key)) {
+                self.confirm(&key, Invalid::Flight(flight));
+            }
         }
     }
 
@@ -131,7 +136,7 @@ impl<V: Values> Node<V> {
             }
             None => {}
         }
-        let mut fresh = Vec::new();
+        let mut fresh = Vec::with_capacity(parts.len());
         for part in parts {
             match self.fit(&part) {
                 Fit::Gone => {
@@ -149,8 +154,8 @@ impl<V: Values> Node<V> {
         }
         if !fresh.is_empty() {
             for part in &fresh {
-                self.follow(&part.key, from);
                 if let Some(copy) = self.copies.get_mut(&part.key) {
+                    copy.follow(from);
                     copy.prepared = Some(Prepared { flight, prior: part.prior });
                 }
             }
@@ -183,7 +188,7 @@ impl<V: Values> Node<V> {
 
     pub(crate) fn on_abort(&mut self, from: NodeId, flight: FlightId) {
         let now = self.now.mono_ms;
-        let record = self.records.entry(flight).or_insert_with(|| Record::aborted(now));
+        let record = self.records.entry_or(&flight, || Record::aborted(now));
         if record.outcome == Outcome::Prepared {
             record.outcome = Outcome::Aborted;
             for part in std::mem::take(&mut record.parts) {
@@ -239,16 +244,10 @@ impl<V: Values> Node<V> {
         let now = self.now.mono_ms;
         let retry = self.config.timers.retry_ms;
         let view = self.membership.view.id;
-        let due: Vec<(Key, NodeId)> = self
-            .unconfirmed
-            .iter_mut()
-            .filter(|(_, (_, sent))| now >= *sent + retry)
-            .map(|(key, (owner, sent))| {
-                *sent = now;
-                (key.clone(), *owner)
-            })
-            .collect();
-        for (key, owner) in due {
+        for key in self.unconfirmed.keys_where(|_, (_, sent)| now >= *sent + retry) {
+            let Some((owner, sent)) = self.unconfirmed.get_mut(&key) else { continue };
+            let owner = *owner;
+            *sent = now;
             match self.copies.get(&key).and_then(|copy| copy.invalid) {
                 Some(Invalid::Flight(flight)) => self.send(owner, Message::Ask { flight }),
                 Some(Invalid::Align(round)) => self.send(owner, Message::AlignAck { key, round }),
@@ -257,17 +256,14 @@ impl<V: Values> Node<V> {
                 }
             }
         }
-        let lingering: Vec<FlightId> = self
+        let lingering = self
             .records
-            .iter_mut()
-            .filter(|(id, record)| id.view == view && !record.closed && now >= record.asked_ms + retry)
-            .map(|(id, record)| {
-                record.asked_ms = now;
-                *id
-            })
-            .collect();
+            .keys_where(|id, record| id.view == view && !record.closed && now >= record.asked_ms + retry);
         for flight in lingering {
-            self.send(flight.node, Message::Ask { flight });
+            if let Some(record) = self.records.get_mut(&flight) {
+                record.asked_ms = now;
+            }
+            self.send(flight.node(), Message::Ask { flight });
         }
     }
 }

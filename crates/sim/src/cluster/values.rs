@@ -390,7 +390,7 @@ fn origin_of(entry: &Entry, index: usize) -> Origin {
             (ForkSide { generation: 0, epoch: origin.id.counter, hash }, 0)
         }
         None => {
-            let (epoch, hash) = (dot.epoch.counter, u64::from(dot.epoch.proposer));
+            let (epoch, hash) = (dot.epoch.counter(), u64::from(dot.epoch.proposer().0));
             (ForkSide { generation: dot.generation.0, epoch, hash }, dot.seq)
         }
     };
@@ -565,7 +565,7 @@ mod tests {
                 values: SimValues::new(payloads.clone()),
                 key: Key::new(b"key"),
                 entries: Vec::new(),
-                epoch: ViewId { counter: epoch, proposer: 0 },
+                epoch: ViewId::new(epoch, NodeId(0)),
                 version: Version::default(),
                 written: Stamp::default(),
             }
@@ -579,7 +579,7 @@ mod tests {
         }
 
         fn tick(&mut self) -> Stamp {
-            let node = NodeId(self.epoch.counter as u8);
+            let node = NodeId(self.epoch.counter() as u8);
             self.written = Stamp { wall_ms: self.written.wall_ms + 10, logical: 0, node };
             self.written
         }

@@ -622,7 +622,7 @@ impl World {
         for index in 0..self.profile.keys.len() {
             let key = self.profile.keys[index].key.clone();
             let birth = self.hosts[host].node.as_ref().and_then(|node| Some(node.copy_of(&key)?.meta.birth));
-            if let Some(birth) = birth.filter(|birth| usize::from(birth.node.0) == host)
+            if let Some(birth) = birth.filter(|birth| usize::from(birth.node().0) == host)
                 && self.births.insert((index, birth))
             {
                 self.observe_creation(host, &key);
