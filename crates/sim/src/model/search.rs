@@ -16,14 +16,19 @@ use super::{Counterexample, Report, describe, portrait};
 pub enum Order {
     /// The one found first: counterexamples are the shortest, the states in memory many.
     Breadth,
-    /// The one found last: a few hundred states in memory.
+    /// The one found last: the states in memory are the siblings along one path, which [`DEPTH_MAX`] bounds.
     Depth,
 }
+
+/// Steps after which a path is not followed any further. Some scopes have endless paths of ever new states (a question
+/// may be asked again under a new number), and every step of a path keeps the siblings that wait in memory.
+const DEPTH_MAX: usize = 200;
 
 /// Steps from the first state; a path shares its beginning with those it came from.
 struct Path {
     step: Step,
     before: Option<Arc<Path>>,
+    length: usize,
 }
 
 /// Explores `scope` up to `states_max` distinct states.
@@ -38,9 +43,14 @@ pub fn search(scope: &Scope, order: Order, states_max: usize) -> Report {
         Order::Breadth => frontier.pop_front(),
         Order::Depth => frontier.pop_back(),
     };
-    report.complete = true;
+    let mut followed_all = true;
     while let Some((state, path)) = next_state(&mut frontier) {
         report.sometimes.look(&state);
+        let length = path.as_ref().map_or(0, |path| path.length) + 1;
+        if length > DEPTH_MAX {
+            followed_all = false;
+            continue;
+        }
         steps.clear();
         choices(scope, &state, &mut steps);
         for step in steps.drain(..) {
@@ -50,20 +60,19 @@ pub fn search(scope: &Scope, order: Order, states_max: usize) -> Report {
             if !seen.insert(next.fingerprint()) {
                 continue;
             }
-            let path = Arc::new(Path { step, before: path.clone() });
+            let path = Arc::new(Path { step, before: path.clone(), length });
             if let Err(violation) = check(&next, scope, touched) {
                 report.violation = Some(retrace(scope, &path, violation));
-                report.complete = false;
                 report.states = seen.len();
                 return report;
             }
             frontier.push_back((next, Some(path)));
         }
         if seen.len() >= states_max {
-            report.complete = frontier.is_empty();
             break;
         }
     }
+    report.complete = followed_all && frontier.is_empty();
     report.states = seen.len();
     report
 }
