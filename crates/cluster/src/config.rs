@@ -100,8 +100,11 @@ pub struct Limits {
     pub queue_max: usize,
     /// Operations in one batch.
     pub batch_max: usize,
-    /// Entries in a key's log; a longer fork falls back to the whole-key last writer.
+    /// Entries in a key's log, after folding about one for each cell touched; a longer fork falls back to the
+    /// whole-key last writer.
     pub log_max: usize,
+    /// A log with fewer entries is not folded while its view lasts.
+    pub fold_min: usize,
     /// Waiting clients per key at its owner.
     pub waiters_max: usize,
     /// Keys per report of a member to a home.
@@ -116,7 +119,8 @@ impl Default for Limits {
             ops_max: 65_536,
             queue_max: 4_096,
             batch_max: 128,
-            log_max: 4_096,
+            log_max: 65_536,
+            fold_min: 64,
             waiters_max: 4_096,
             report_max: 512,
             token_run: 8,

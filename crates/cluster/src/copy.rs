@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use crate::fold::Folding;
 use crate::ids::{Blob, FlightId, Generation, NodeId, NodeSet, OpId, Stamp, Version, ViewId};
 use crate::interface::ClientError;
 use crate::message::{Alignment, Part};
@@ -294,6 +295,7 @@ pub(crate) enum Role {
 pub(crate) struct Copy {
     pub(crate) meta: Meta,
     pub(crate) log: Log,
+    pub(crate) folding: Folding,
     pub(crate) done: Done,
     pub(crate) role: Role,
     /// The view `role` belongs to.
@@ -403,6 +405,7 @@ impl Copy {
         Self {
             meta,
             log: Log::default(),
+            folding: Folding::default(),
             done: Done::default(),
             role: Role::Idle,
             view,
@@ -463,7 +466,9 @@ impl Copy {
     /// Notes that all subscribers hold everything up to `stable`, and returns what the log need not keep any more
     /// if it starts at another state now.
     pub(crate) fn settle_stable(&mut self, stable: Version) -> Option<Vec<Entry>> {
-        if stable.seq > self.meta.stable.seq && self.log.since(&self.meta, stable).is_some() {
+        // News of long ago may name a state in the middle of what was folded since.
+        let reachable = stable.seq > self.meta.stable.seq && stable.seq >= self.folding.from_seq;
+        if reachable && self.log.since(&self.meta, stable).is_some() {
             self.meta.stable = stable;
         }
         // A batch in doubt may have to be merged on top of an entry that everyone has.

@@ -13,6 +13,7 @@ pub mod config;
 mod copy;
 mod directory;
 mod exec;
+mod fold;
 mod heal;
 pub mod ids;
 mod install;

@@ -147,6 +147,8 @@ pub struct Forwarded {
     pub op: OpId,
     /// All operations of that node below this counter are answered.
     pub floor: u64,
+    /// It was sent to an owner in an earlier view as well, and may have been applied there.
+    pub exposed: bool,
     /// Its class.
     pub class: Class,
     /// Its keys.

@@ -59,11 +59,15 @@ pub enum Mutant {
     TrimEarly,
     /// The lease counts peers whose base is another one.
     LeaseAcrossBases,
+    /// Entries are folded that not all subscribers hold.
+    FoldUnvalidated,
+    /// Entries of operations that may run, or may have run, in another view as well are folded.
+    FoldOpenOperations,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::NoFence,
         Self::XWithoutAllSubscribers,
         Self::BuildOnInstalledBase,
@@ -91,5 +95,7 @@ impl Mutant {
         Self::CloseEarly,
         Self::TrimEarly,
         Self::LeaseAcrossBases,
+        Self::FoldUnvalidated,
+        Self::FoldOpenOperations,
     ];
 }

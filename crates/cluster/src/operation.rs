@@ -75,7 +75,8 @@ impl Operation {
     /// may have been executed on the other side of a partition before, and a merge must not count it twice.
     pub(crate) fn as_entry_op(&self, op: OpId, me: NodeId, reply: &Blob) -> EntryOp {
         let needed = op.node != me || self.forwarded;
-        EntryOp { id: op, floor: self.floor, reply: if needed { reply.clone() } else { Blob::new(b"") } }
+        let reply = if needed { reply.clone() } else { Blob::new(b"") };
+        EntryOp { id: op, floor: self.floor, exposed: self.exposed, reply }
     }
 
     fn is_single(&self) -> bool {
@@ -270,6 +271,7 @@ impl<V: Values> Node<V> {
         let forwarded = Forwarded {
             op,
             floor: operation.floor,
+            exposed: operation.exposed,
             class: operation.class,
             keys: operation.keys.clone(),
             command: operation.command.clone(),
@@ -304,7 +306,7 @@ impl<V: Values> Node<V> {
             since_ms: now,
             stage: Stage::Routing,
             forwarded: false,
-            exposed: false,
+            exposed: forwarded.exposed,
         };
         let view = self.membership.view.id;
         let me = self.config.id;

@@ -307,6 +307,7 @@ impl<V: Values> Node<V> {
                 self.values.install(key, value.as_ref());
                 if let Some(copy) = self.copies.get_mut(key) {
                     (copy.meta, copy.log) = (meta, log);
+                    copy.log_replaced();
                     copy.done.absorb(&done);
                 }
             }

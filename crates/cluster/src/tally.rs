@@ -82,6 +82,8 @@ rules! {
     Woke,
     /// A read had to wait for a pending write.
     ReadWaited,
+    /// A log became shorter because entries were folded.
+    Folded,
     /// A log grew past its bound.
     Overflowed,
     /// Two creations of a key met of which neither had kept its log from the start.

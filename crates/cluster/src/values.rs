@@ -6,6 +6,7 @@
 
 use std::fmt::Debug;
 use std::hash::Hash;
+use std::ops::Range;
 
 use crate::ids::{Blob, OpId, Stamp, Version};
 use crate::key::Key;
@@ -50,6 +51,18 @@ pub trait Values {
     /// remains. A store that keeps the state at the start of the log, for merges, moves it on.
     fn settle(&mut self, key: &Key, settled: &[Entry], rest: &[Entry]) {
         let _ = (key, settled, rest);
+    }
+
+    /// Shortens a stretch of a key's log: gives the effects that its entries are to have from now on, entry by entry,
+    /// or `None` to leave them.
+    ///
+    /// `log` is the key's log; `stretch` are plain writes of one view, each on top of the one before, that no copy
+    /// anywhere holds in part, of operations that ran nowhere else. An entry left without effects goes. What remains
+    /// must take every state and every merge, now and later, to where all the entries would take it; it still stands
+    /// under the dots and stamps of its entries.
+    fn fold(&self, key: &Key, log: &[Entry], stretch: Range<usize>) -> Option<Vec<Vec<Blob>>> {
+        let _ = (key, log, stretch);
+        None
     }
 
     /// A digest of the value, equal exactly when the values are.
@@ -104,6 +117,8 @@ pub struct EntryOp {
     pub id: OpId,
     /// Every operation of that node below this counter is answered; its record may go.
     pub floor: u64,
+    /// Its origin had sent it to an owner in an earlier view already: it may have run there as well.
+    pub exposed: bool,
     /// What the client is told; empty while no other node can ask.
     pub reply: Blob,
 }

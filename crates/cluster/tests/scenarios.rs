@@ -55,6 +55,76 @@ fn the_token_follows_the_work() {
     cluster.assert_converged();
 }
 
+/// Ten thousand writes of fifty words, at the owner and forwarded to it, while a subscriber is away.
+#[test]
+fn a_log_in_a_partition_grows_with_the_cells() {
+    let mut cluster = Cluster::new(3);
+    for node in 0..3 {
+        cluster.add(node, "k", "first").expect("add");
+    }
+    cluster.partition(&[&[0, 1], &[2]]);
+    cluster.run(4_000);
+    for round in 0..200 {
+        for word in 0..50 {
+            let node = (round + word) % 2;
+            cluster.submit(node, Class::W, &["k"], &format!("add word{word}"));
+            cluster.submit(2, Class::W, &["k"], &format!("add there{word}"));
+        }
+        cluster.deliver_all();
+    }
+    for node in 0..3 {
+        let entries = cluster.node(node).copy_of(&key("k")).map_or(0, |copy| copy.log_len);
+        assert!((50..=300).contains(&entries), "{entries} entries at {node}");
+        assert!(cluster.node(node).tally().of(Rule::Folded) > 0);
+    }
+    cluster.heal();
+    cluster.run(4_000);
+    let words = (0..50).flat_map(|word| [format!("word{word}"), format!("there{word}")]);
+    let mut words: Vec<String> = words.chain(["first".to_owned()]).collect();
+    words.sort();
+    for node in 0..3 {
+        assert_eq!(cluster.read(node, "k"), Ok(words.join(" ")), "at {node}");
+        assert_eq!(cluster.node(node).tally().of(Rule::DecidedWhole), 0);
+    }
+    cluster.run(2_000);
+    cluster.assert_converged();
+}
+
+/// A forwarded write is everywhere, its answer is lost, its origin drops the copy and asks again behind a cut, where it
+/// creates the key anew: the write runs twice and counts once, whatever was folded meanwhile.
+#[test]
+fn an_operation_that_may_be_asked_for_again_keeps_its_entry() {
+    let mut cluster = Cluster::new(4);
+    // While an expired node may come back a new key keeps its log from the start, and copies of it may be dropped.
+    cluster.partition(&[&[0, 1, 2], &[3]]);
+    cluster.run(40_000);
+    for node in [0, 1] {
+        cluster.add(node, "k", "first").expect("add");
+    }
+    cluster.op(0, Class::W, &["k"], "more 1000").expect("more");
+    assert_eq!(cluster.owners("k"), [NodeId(0)]);
+    let ticket = cluster.submit(1, Class::W, &["k"], "more 1");
+    let lost = |message: &Message| matches!(message, Message::Answered { .. });
+    cluster.deliver_but(lost);
+    for _ in 0..200 {
+        cluster.submit(0, Class::W, &["k"], "more 10");
+        cluster.deliver_but(lost);
+    }
+    assert!(cluster.node(0).tally().of(Rule::Folded) > 0);
+    cluster.input(1, Input::Evict(key("k")));
+    cluster.deliver_but(lost);
+    assert!(cluster.node(1).copy_of(&key("k")).is_none() && !cluster.replies.contains_key(&ticket));
+    cluster.partition(&[&[0, 2], &[1], &[3]]);
+    cluster.run(4_500);
+    assert!(cluster.replies.get(&ticket).is_some_and(Result::is_ok));
+    assert_eq!(cluster.read(1, "k"), Ok("#1".into()));
+    cluster.partition(&[&[0, 1, 2], &[3]]);
+    cluster.run(4_000);
+    for node in 0..3 {
+        assert_eq!(cluster.read(node, "k"), Ok("#3001 first".into()), "at {node}");
+    }
+}
+
 #[test]
 fn writes_go_on_in_a_partition_and_merge() {
     let mut cluster = Cluster::new(3);

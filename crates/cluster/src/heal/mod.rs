@@ -93,6 +93,7 @@ impl<V: Values> Node<V> {
         copy.meta.subscribers = meta.subscribers;
         copy.meta.doubt = meta.doubt;
         copy.meta.lost = meta.lost;
+        copy.log_replaced();
         self.take_in(key, &log.entries, meta.version, meta.written);
         if let Some(copy) = self.copies.get_mut(key) {
             copy.meta.absorb(&meta);

@@ -75,6 +75,11 @@ impl<V: Clone, X: Follow> Cell<V, X> {
         self.entries.iter().max_by_key(|(dot, entry)| (entry.stamp, **dot)).map(|(dot, entry)| (*dot, entry))
     }
 
+    /// What followed the visible value.
+    pub(super) fn follow(&self) -> &X {
+        self.winner().map_or(&self.base_follow, |(_, entry)| &entry.follow)
+    }
+
     /// Where a following effect goes.
     pub(super) fn follow_mut(&mut self) -> &mut X {
         let winner = self.winner().map(|(dot, _)| dot);

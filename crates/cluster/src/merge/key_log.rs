@@ -169,25 +169,36 @@ impl KeyLog {
 
     /// Bits come before increments, increments before appended text; what does not fit is a SET of the result.
     fn record_string(&mut self, origin: Origin, effect: &Effect, base: Option<&Object>, after: &Object) {
-        let mixed = self.string.winner().is_some() && self.string.base_follow.is_live();
-        let follow = self.string.follow_mut();
-        let fits = match effect {
-            Effect::SetBit(..) => !follow.increments.is_live() && !follow.appended.is_live(),
-            Effect::Add(_) => !follow.appended.is_live(),
-            _ => true,
-        };
-        if !fits || mixed {
+        if self.is_set_of_result(effect) {
             if let Value::String(bytes) = &after.value {
                 self.record_set(origin, base, bytes.clone(), after.deadline_ms);
             }
             return;
         }
+        let follow = self.string.follow_mut();
         match effect {
             Effect::SetBit(offset, bit) => follow.set_bit(origin, *offset, *bit),
             Effect::Add(delta) => follow.increments.add(origin.dot, i128::from(*delta)),
             Effect::Append(text) => follow.appended.push(origin, super::effect::End::Tail, text.clone()),
             other => unreachable!("{other:?} is not an effect on a string"),
         }
+    }
+
+    /// Whether an effect on a string comes after one that it would have to come before.
+    pub(super) fn is_set_of_result(&self, effect: &Effect) -> bool {
+        let mixed = self.string.winner().is_some() && self.string.base_follow.is_live();
+        let follow = self.string.follow();
+        match effect {
+            Effect::SetBit(..) => mixed || follow.increments.is_live() || follow.appended.is_live(),
+            Effect::Add(_) => mixed || follow.appended.is_live(),
+            Effect::Append(_) => mixed,
+            _ => false,
+        }
+    }
+
+    /// Whether a SET is visible, so that what follows belongs to it.
+    pub(super) fn has_set(&self) -> bool {
+        self.string.winner().is_some()
     }
 
     fn remove_all(&mut self, base: Option<&Object>) {

@@ -14,6 +14,7 @@
 mod cell;
 mod dot;
 mod effect;
+mod fold;
 mod key_log;
 mod sequence;
 mod stream_log;
@@ -22,6 +23,7 @@ mod value;
 
 pub use dot::{Context, Dot, Origin, Side, Stamp};
 pub use effect::{Effect, EffectError, End, Undo};
+pub use fold::fold;
 pub use key_log::{KeyLog, Losses};
 pub use value::{Bytes, Group, Kind, Object, Score, Stream, StreamId, Value};
 

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod fold;
 mod laws;
 mod table;
 
@@ -72,11 +73,15 @@ impl Replica {
         assert!(clock_ms > self.clock_ms, "a hybrid clock goes forward");
         self.clock_ms = clock_ms;
         self.sequence += 1;
-        let origin = Origin {
+        self.forked.apply(self.last_origin(), effect)
+    }
+
+    /// Of the last effect.
+    fn last_origin(&self) -> Origin {
+        Origin {
             dot: Dot { side: self.side, sequence: self.sequence },
-            stamp: Stamp { physical_ms: clock_ms, logical: 0, node: self.side.hash },
-        };
-        self.forked.apply(origin, effect)
+            stamp: Stamp { physical_ms: self.clock_ms, logical: 0, node: self.side.hash },
+        }
     }
 
     /// Takes in another side's log; what follows is ordered by a new view.

@@ -147,7 +147,7 @@ structs! {
     Vote { view, base }
     Token { tenure, version, stable, subscribers, waiters, answers }
     Entry { dot, prior, stamp, effects, origin, step }
-    EntryOp { id, floor, reply }
+    EntryOp { id, floor, exposed, reply }
     Part { key, prior, entries, subscribers }
     PreparedPart { flight, participants, part, committed }
     Meta { birth, version, stable, subscribers, doubt, lost, covers, written }
@@ -156,7 +156,7 @@ structs! {
     Whole { snapshot }
     Held { version, owner }
     CopyState { meta, log, done, prepared, value }
-    Forwarded { op, floor, class, keys, command, watches, hops }
+    Forwarded { op, floor, exposed, class, keys, command, watches, hops }
     Envelope { from, incarnation, to, view, message }
 }
 

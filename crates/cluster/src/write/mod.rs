@@ -310,12 +310,18 @@ impl<V: Values> Node<V> {
     /// [`Self::append_all`] for entries that nobody else needs. Returns the copy.
     pub(crate) fn append_owned(&mut self, key: &Key, entries: Vec<Entry>) -> Option<&mut Copy> {
         let log_max = self.config.limits.log_max;
+        let view = self.membership.view.id;
+        let is_batch = |entry: &Entry| entry.step == Step::Write && entry.dot.epoch == view;
+        if entries.first().is_some_and(is_batch) {
+            self.fold_below_batch(key, entries.len());
+        }
         let copy = self.copies.get_mut(key)?;
         copy.append(entries, log_max);
         if copy.log.overflow {
             self.tally.add(Rule::Overflowed);
         }
-        Some(copy)
+        self.fold_unvalidated(key);
+        self.copies.get_mut(key)
     }
 
     /// Orders one write of the owner's own making (an expiry, a change of subscribers) whose effects the store already

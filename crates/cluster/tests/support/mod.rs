@@ -1,11 +1,13 @@
 //! A cluster in one process for scenario tests: first-in-first-out links that can be cut, one clock.
 //!
 //! Values are sets of words with three commands: `add w`, `take` (the smallest word: an X), `swap w` (replaces all,
-//! an X that replies with the old words); a read lists the words.
+//! an X that replies with the old words), `more n` (adds to the number that stands among the words as `#number`); a
+//! read lists the words.
 
 #![allow(unreachable_pub, reason = "a test module shared by inclusion")]
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Range;
 
 use swytch_cluster::*;
 
@@ -17,6 +19,10 @@ fn text(blob: &Blob) -> String {
     String::from_utf8(blob.bytes().to_vec()).expect("words are text")
 }
 
+fn id(entry: &Entry) -> Option<OpId> {
+    entry.origin.as_ref().map(|origin| origin.id)
+}
+
 impl Words {
     fn run(&mut self, key: &Key, effect: &str) {
         let words = self.0.entry(key.clone()).or_default();
@@ -26,6 +32,11 @@ impl Words {
             }
             Some(("rem", word)) => {
                 words.remove(word);
+            }
+            Some(("more", more)) => {
+                let number = words.iter().find_map(|word| word.strip_prefix('#')?.parse::<u64>().ok());
+                words.retain(|word| !word.starts_with('#'));
+                words.insert(format!("#{}", number.unwrap_or(0) + more.parse::<u64>().expect("a number")));
             }
             Some(("all", list)) => *words = list.split_whitespace().map(Into::into).collect(),
             _ => words.clear(),
@@ -105,9 +116,10 @@ impl Values for Words {
 
     fn merge(&self, fork: &MergeInput<'_>) -> Vec<Blob> {
         match fork.by {
-            MergeBy::Logs { theirs, .. } => theirs
+            MergeBy::Logs { ours, theirs, .. } => theirs
                 .iter()
                 .filter(|entry| !matches!(entry.step, Step::Merge(_)))
+                .filter(|entry| entry.origin.is_none() || ours.iter().all(|own| id(own) != id(entry)))
                 .flat_map(|entry| &entry.effects)
                 .filter(|effect| !text(effect).starts_with("all"))
                 .cloned()
@@ -116,6 +128,26 @@ impl Values for Words {
                 vec![format!("all {}", value.map(text).unwrap_or_default()).as_str().into()]
             }
         }
+    }
+
+    /// Of each word the last effect stays, and of the number one that adds all.
+    fn fold(&self, _: &Key, log: &[Entry], stretch: Range<usize>) -> Option<Vec<Vec<Blob>>> {
+        let mut effects: Vec<Vec<Blob>> = log[stretch].iter().map(|entry| entry.effects.clone()).collect();
+        let (mut later, mut number) = (BTreeSet::new(), 0);
+        for effect in effects.iter_mut().rev() {
+            effect.retain(|effect| match text(effect).split_once(' ') {
+                Some(("add" | "rem", word)) => later.insert(word.to_owned()),
+                Some(("more", more)) => {
+                    number += more.parse::<u64>().expect("a number");
+                    false
+                }
+                _ => true,
+            });
+        }
+        if number > 0 {
+            effects.last_mut()?.push(format!("more {number}").as_str().into());
+        }
+        Some(effects)
     }
 
     fn digest(&self, key: &Key) -> u64 {
@@ -215,11 +247,16 @@ impl Cluster {
     }
 
     pub fn deliver_all(&mut self) {
+        self.deliver_but(|_| false);
+    }
+
+    /// Delivers everything but the messages that are `lost`.
+    pub fn deliver_but(&mut self, lost: impl Fn(&Message) -> bool) {
         let mut steps = 0;
         while let Some(envelope) = self.wire.pop_front() {
             steps += 1;
             assert!(steps < 200_000, "messages without end: {envelope:?}");
-            if !self.cut.contains(&(envelope.from, envelope.to)) {
+            if !self.cut.contains(&(envelope.from, envelope.to)) && !lost(&envelope.message) {
                 self.input(envelope.to.0, Input::Message(Box::new(envelope)));
             }
         }

@@ -155,9 +155,15 @@ impl Profile {
             faults,
             drift,
             timers: Timers::default(),
-            limits: if seed % NARROW_EVERY == NARROW_AT { narrow() } else { Limits::default() },
+            limits: limits(seed, rng),
         }
     }
+}
+
+/// Bounds; how early logs are folded differs, so that a run folds often, seldom, or only when a view ends.
+fn limits(seed: u64, rng: &mut Rng) -> Limits {
+    let limits = if seed % NARROW_EVERY == NARROW_AT { narrow() } else { Limits::default() };
+    Limits { fold_min: 1 << rng.below(8), ..limits }
 }
 
 /// Bounds that every run meets.
@@ -167,6 +173,7 @@ fn narrow() -> Limits {
         queue_max: 8,
         batch_max: 3,
         log_max: 12,
+        fold_min: 2,
         waiters_max: 2,
         report_max: 2,
         token_run: 3,

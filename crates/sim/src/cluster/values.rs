@@ -6,10 +6,11 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::rc::Rc;
 
 use swytch_cluster::merge::{
-    Bytes, Dot, Effect, End, Forked, Kind, Object, Origin, Side as ForkSide, Stamp as MergeStamp, Value,
+    Bytes, Dot, Effect, End, Forked, Kind, Object, Origin, Side as ForkSide, Stamp as MergeStamp, Value, fold,
 };
 use swytch_cluster::{Blob, Entry, Executed, Key, MergeBy, MergeInput, Stamp, Step, Values, Version};
 
@@ -288,6 +289,28 @@ impl Values for SimValues {
         }
     }
 
+    fn fold(&self, key: &Key, log: &[Entry], stretch: Range<usize>) -> Option<Vec<Vec<Blob>>> {
+        let untouched = Slot::default();
+        let slot = self.slots.get(key).unwrap_or(&untouched);
+        let (earlier, stretch) = (&log[..stretch.start], &log[stretch]);
+        let prior = stretch.first()?.prior;
+        let before = Graph::new(self, slot.start(), earlier.iter(), &[prior]).take(prior);
+        let mut run = Vec::new();
+        let mut of_entry = Vec::new();
+        for (at, entry) in stretch.iter().enumerate() {
+            for (index, effect) in entry.effects.iter().enumerate() {
+                let Payload::Effect(effect) = self.payloads.get(effect) else { return None };
+                run.push((origin_of(entry, index), effect));
+                of_entry.push(at);
+            }
+        }
+        let mut effects = vec![Vec::new(); stretch.len()];
+        for (at, effect) in fold(&before.forked, &run)? {
+            effects[of_entry[at]].push(self.payloads.effect(effect));
+        }
+        Some(effects)
+    }
+
     fn digest(&self, key: &Key) -> u64 {
         digest(&self.object(key))
     }
@@ -378,8 +401,8 @@ impl SimValues {
     }
 }
 
-/// Effects per entry are few; the dots of a log need one number each.
-const EFFECTS_PER_ENTRY: u64 = 1024;
+/// The dots of a log need one number for each effect of an entry; a folded one may have many.
+const EFFECTS_PER_ENTRY: u64 = 1 << 24;
 
 /// The name of an effect. That of an operation is the operation's, so that one which ran on two sides is one.
 fn origin_of(entry: &Entry, index: usize) -> Origin {

@@ -57,7 +57,7 @@ impl Scope {
             abort_ms: 6_000,
             ..Timers::default()
         };
-        let limits = Limits { token_run: 2, ..Limits::default() };
+        let limits = Limits { token_run: 2, fold_min: 2, ..Limits::default() };
         Config { incarnation: Incarnation::of_life(life), timers, limits, ..Config::new(id) }
     }
 

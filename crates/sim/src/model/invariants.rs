@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use swytch_cluster::{Class, ClientError, Key, Node, NodeId, NodeSet};
+use swytch_cluster::{Class, ClientError, Key, Node, NodeId, NodeSet, Rule};
 
 use super::config::{KEYS_MAX, Scope};
 use super::journal::Journal;
@@ -303,6 +303,7 @@ impl Sometimes {
             views.dedup();
             views.len() > 1
         });
+        see("a log was folded", state.running().any(|(_, node)| node.tally().of(Rule::Folded) > 0));
         see("a new base", state.running().any(|(_, node)| node.view().base.tag.generation.0 > 1));
     }
 }

@@ -2,12 +2,14 @@
 //! off the value itself.
 //!
 //! A command is one byte, the operation's tag; its effect appends the tag; the reply is the list before. A merge
-//! appends what the loser did and is not there yet: like the merges by type it is idempotent, because two sides of a
-//! partition may have taken the same third fork in before they meet. A transaction does so on each of its keys.
+//! appends what the loser did, except operations that are there already because they ran on both sides. Folded
+//! operations are one effect, the tags in a row, which is merged as a whole: if the core brought some of them before,
+//! or a folded one ran on both sides, a tag stands there twice. A transaction does so on each of its keys.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
-use swytch_cluster::{Blob, Executed, Key, MergeBy, MergeInput, Stamp, Step, Values};
+use swytch_cluster::{Blob, Entry, Executed, Key, MergeBy, MergeInput, Stamp, Step, Values};
 
 /// First byte of a merge's effect.
 const MERGED: u8 = 0xff;
@@ -47,13 +49,7 @@ impl Values for Journal {
     fn apply(&mut self, key: &Key, effect: &Blob, _: Stamp) {
         let tags = self.0.entry(key.clone()).or_default();
         match effect.bytes() {
-            [MERGED, merged @ ..] => {
-                for tag in merged {
-                    if !tags.contains(tag) {
-                        tags.push(*tag);
-                    }
-                }
-            }
+            [MERGED, merged @ ..] => tags.extend_from_slice(merged),
             plain => tags.extend_from_slice(plain),
         }
     }
@@ -86,17 +82,40 @@ impl Values for Journal {
     }
 
     fn merge(&self, fork: &MergeInput<'_>) -> Vec<Blob> {
-        let tags: Vec<u8> = match fork.by {
-            MergeBy::Logs { theirs, .. } => {
-                let written = theirs.iter().filter(|entry| !matches!(entry.step, Step::Merge(_)));
-                written.flat_map(|entry| entry.effects.iter().flat_map(Blob::bytes)).copied().collect()
+        let mut tags = self.tags(fork.key).to_vec();
+        let known = tags.len();
+        let mut add = |group: &[u8]| {
+            if !group.iter().all(|tag| tags.contains(tag)) {
+                tags.extend_from_slice(group);
             }
-            MergeBy::Whole { value } => value.map_or(&[][..], Blob::bytes).to_vec(),
         };
-        let mine = self.tags(fork.key);
+        match fork.by {
+            MergeBy::Logs { theirs, .. } => {
+                for entry in theirs {
+                    match entry.step {
+                        Step::Write => entry.effects.iter().for_each(|effect| add(effect.bytes())),
+                        Step::Start => {
+                            entry.effects.iter().flat_map(|value| value.bytes().chunks(1)).for_each(&mut add)
+                        }
+                        Step::Merge(_) => {}
+                    }
+                }
+            }
+            MergeBy::Whole { value } => {
+                value.iter().flat_map(|value| value.bytes().chunks(1)).for_each(&mut add)
+            }
+        }
         let mut effect = vec![MERGED];
-        effect.extend(tags.into_iter().filter(|tag| *tag != MERGED && !mine.contains(tag)));
+        effect.extend_from_slice(&tags[known..]);
         vec![effect.into()]
+    }
+
+    fn fold(&self, _: &Key, log: &[Entry], stretch: Range<usize>) -> Option<Vec<Vec<Blob>>> {
+        let effects = log[stretch.clone()].iter().flat_map(|entry| &entry.effects);
+        let tags: Vec<u8> = effects.flat_map(Blob::bytes).copied().collect();
+        let mut folded = vec![Vec::new(); stretch.len()];
+        folded.last_mut()?.push(tags.into());
+        Some(folded)
     }
 
     fn digest(&self, key: &Key) -> u64 {

@@ -4,14 +4,14 @@ use super::*;
 
 /// A write to be, made concrete by the state it meets, so that most of them fit.
 #[derive(Clone, Debug)]
-struct Intent {
+pub(super) struct Intent {
     what: u8,
     which: u8,
     value: u8,
 }
 
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     Write { replica: usize, intent: Intent, pause_ms: u64 },
     Merge { into: usize, from: usize },
 }
@@ -20,7 +20,7 @@ fn intent() -> impl Strategy<Value = Intent> {
     (any::<u8>(), 0..4u8, 0..8u8).prop_map(|(what, which, value)| Intent { what, which, value })
 }
 
-fn step(replicas: usize) -> impl Strategy<Value = Step> {
+pub(super) fn step(replicas: usize) -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => (0..replicas, intent(), 1..60u64)
             .prop_map(|(replica, intent, pause_ms)| Step::Write { replica, intent, pause_ms }),
@@ -28,7 +28,7 @@ fn step(replicas: usize) -> impl Strategy<Value = Step> {
     ]
 }
 
-fn base() -> impl Strategy<Value = Option<Object>> {
+pub(super) fn base() -> impl Strategy<Value = Option<Object>> {
     let value = prop_oneof![
         Just(Value::String(bytes("7"))),
         Just(Value::String(bytes("text"))),
@@ -64,7 +64,7 @@ fn base_stream() -> Stream {
 }
 
 /// Turns an intent into an effect that mostly fits the state.
-fn concrete(intent: &Intent, state: Option<&Object>, unique: u64, node: u64) -> Effect {
+pub(super) fn concrete(intent: &Intent, state: Option<&Object>, unique: u64, node: u64) -> Effect {
     let Intent { what, which, value } = *intent;
     let name = bytes(&which.to_string());
     match what % 40 {
@@ -186,7 +186,7 @@ fn join(a: &KeyLog, b: &KeyLog) -> KeyLog {
 }
 
 /// Executions per law; PROPTEST_CASES asks for more.
-fn cases() -> u32 {
+pub(super) fn cases() -> u32 {
     std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(2000)
 }
 
