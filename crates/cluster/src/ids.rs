@@ -96,6 +96,12 @@ impl NodeSet {
         (self.0 != 0).then(|| NodeId(self.0.trailing_zeros() as u8))
     }
 
+    /// The next member after `node`, in a circle.
+    pub fn after(self, node: NodeId) -> Option<NodeId> {
+        let above = Self(self.0 & !(u64::MAX >> (63 - node.0)));
+        above.first().or(self.first())
+    }
+
     /// Members in ascending order.
     pub fn iter(self) -> impl Iterator<Item = NodeId> {
         let mut rest = self.0;
@@ -319,6 +325,7 @@ mod tests {
         let set: NodeSet = [NodeId(3), NodeId(0), NodeId(63)].into_iter().collect();
         assert_eq!(set.iter().collect::<Vec<_>>(), [NodeId(0), NodeId(3), NodeId(63)]);
         assert_eq!((set.len(), set.first()), (3, Some(NodeId(0))));
+        assert_eq!((set.after(NodeId(0)), set.after(NodeId(63))), (Some(NodeId(3)), Some(NodeId(0))));
         assert!(set.without(NodeId(63)).is_subset(set) && !set.is_subset(set.without(NodeId(63))));
         assert_eq!((set - NodeSet::only(NodeId(3))) & NodeSet::only(NodeId(3)), NodeSet::EMPTY);
     }

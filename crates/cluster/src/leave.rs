@@ -63,7 +63,8 @@ impl<V: Values> Node<V> {
             return;
         };
         let others = copy.possible_holders().without(me);
-        let wanted = others.first().map_or(Queued::Delete, Queued::Grant);
+        // In turn, so that the token comes to whoever wants to keep the key.
+        let wanted = others.after(me).map_or(Queued::Delete, Queued::Grant);
         let can_queue = copy.owning(view).is_some_and(|owning| {
             let leaves = owning.queue.iter().any(|queued| matches!(queued, Queued::Leave(_)));
             !leaves && !owning.queue.contains(&wanted) && !owning.hands_over()

@@ -111,8 +111,9 @@ impl<V: Values> Node<V> {
             self.settle_stable(&key, token.stable);
             self.unconfirmed.remove(&key);
             if let Some(sent_ms) = self.evicting.get_mut(&key) {
-                // Both want to drop the key: the one that gave the token can leave before this one passes it on again.
-                *sent_ms = self.now.mono_ms;
+                // Others want to drop the key as well, or bring a fork: they can reach this owner before it passes
+                // the token on again. It takes them one retry to hear of it and one to ask it.
+                *sent_ms = self.now.mono_ms + self.config.timers.retry_ms;
             }
             self.count(Rule::MovedToken);
             self.tell_owned(&key, false);
