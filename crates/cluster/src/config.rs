@@ -3,6 +3,7 @@
 use std::hash::{Hash, Hasher};
 
 use crate::ids::{Incarnation, NodeId};
+use crate::key::SLOTS;
 use crate::mutant::Mutant;
 
 /// How one node is set up.
@@ -109,6 +110,11 @@ pub struct Limits {
     pub waiters_max: usize,
     /// Keys per report of a member to a home.
     pub report_max: usize,
+    /// Creation leases a node holds, and those a home gives; none at 0. A slot has one, so more than there are slots
+    /// are never used.
+    pub leases_max: usize,
+    /// Names created under leases that one home has not acknowledged; what comes then is created by the home.
+    pub unreported_max: usize,
     /// Consecutive operations from one node after which the token moves there.
     pub token_run: u32,
 }
@@ -123,6 +129,8 @@ impl Default for Limits {
             fold_min: 64,
             waiters_max: 4_096,
             report_max: 512,
+            leases_max: SLOTS as usize,
+            unreported_max: 16_384,
             token_run: 8,
         }
     }

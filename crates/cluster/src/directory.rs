@@ -8,11 +8,13 @@
 //!   view, hence one token.
 //! - Whoever answers "I do not hold it" voids its own pending touch, so a late `Create` cannot make a second owner.
 //!
-//! After a view change members report the names they hold to homes they had not reported to before.
+//! After a view change members report the names they hold to homes they had not reported to before. Neighbour:
+//! `creation`, where a home leaves the unseen keys of a slot to one node.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::copy::{Copy, Meta, Role};
+use crate::creation::GivenLeases;
 use crate::ids::{FlightId, NodeId, NodeSet, Version, ViewId};
 use crate::key::{Key, mix};
 use crate::message::{Held, Message};
@@ -21,6 +23,7 @@ use crate::node::Node;
 use crate::table::Table;
 use crate::tally::Rule;
 use crate::values::Values;
+use crate::view::View;
 
 /// What a home keeps.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -32,12 +35,22 @@ pub(crate) struct Directory {
     reported: NodeSet,
     /// Parts of reports received so far.
     parts: BTreeMap<NodeId, BTreeSet<u32>>,
-    /// Homes that have not acknowledged this node's report, and whether they want everything.
-    unreported: BTreeMap<NodeId, bool>,
+    /// This node's reports that were not acknowledged, by home.
+    unreported: BTreeMap<NodeId, Report>,
     report_sent_ms: u64,
     /// Nothing of earlier views is known here: only full reports are of use.
     blank: bool,
     next_round: u64,
+    /// Slots left to one node.
+    pub(crate) leases: GivenLeases,
+}
+
+/// What this node reports to a home. The names stay the same however often it is sent, because the home counts parts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct Report {
+    /// Everything, not only what is new to the home.
+    full: bool,
+    names: Vec<Key>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -79,6 +92,24 @@ impl Directory {
     fn names(&self) -> Vec<Key> {
         self.entries.keys()
     }
+
+    /// Notes a holder.
+    pub(crate) fn enter(&mut self, key: &Key, holder: NodeId) {
+        self.entries.entry_or(key, DirEntry::default).holders.insert(holder);
+        self.leases.see(key.slot(), NodeSet::only(holder));
+    }
+
+    /// Notes who is likely to own the key, when nothing better is known.
+    pub(crate) fn expect_owner(&mut self, key: &Key, owner: NodeId) {
+        if let Some(entry) = self.entries.get_mut(key).filter(|entry| entry.question.is_none()) {
+            entry.owner.get_or_insert(owner);
+        }
+    }
+
+    /// Whether every holder of the view's base is known.
+    pub(crate) fn is_complete(&self, view: &View) -> bool {
+        view.members.is_subset(self.reported) && view.missing().is_empty()
+    }
 }
 
 impl<V: Values> Node<V> {
@@ -87,16 +118,17 @@ impl<V: Values> Node<V> {
         key.slot().home(self.membership.view.members)
     }
 
-    /// Names of keys this node is home of: what SCAN walks.
+    /// Names of keys this node is home of: what SCAN walks. What a lessee has created is here once it has reported it,
+    /// a tick and a message later.
     pub fn names(&self) -> Vec<Key> {
         self.directory.names()
     }
 
     // The member's side.
 
-    /// Asks the key's home for its owner, unless that is under way.
+    /// Asks the key's home for its owner, unless that is under way or this node may create the key by itself.
     pub(crate) fn touch(&mut self, key: &Key) {
-        if self.touches.contains_key(key) || !self.is_serving() {
+        if self.touches.contains_key(key) || !self.is_serving() || self.create_by_lease(key) {
             return;
         }
         let nonce = self.next_nonce();
@@ -115,46 +147,54 @@ impl<V: Values> Node<V> {
         }
     }
 
-    /// Reports names after a view change: to homes that are new to this node's slots, or everything when asked to.
+    /// Reports names after a view change: to homes that are new to this node's slots, what was created under a lease
+    /// that its home may not have heard of, or everything when asked to.
     pub(crate) fn start_reports(&mut self) {
         let members = self.membership.view.members;
         // A home that has not confirmed the last report may not know what did not move either.
         let behind = std::mem::take(&mut self.directory.unreported);
-        self.directory.unreported = members.iter().map(|home| (home, behind.contains_key(&home))).collect();
+        let new = |home| (home, Report { full: behind.contains_key(&home), names: Vec::new() });
+        let mut reports: BTreeMap<NodeId, Report> = members.iter().map(new).collect();
+        let mut created = self.leases.end();
+        if self.config.without(Mutant::ForgetUnreportedCreations) {
+            created.clear();
+        }
+        let (_, old_members) = self.membership.previous;
+        for key in self.copies.keys() {
+            let Some(home) = key.slot().home(members) else { continue };
+            let Some(report) = reports.get_mut(&home) else { continue };
+            if report.full || key.slot().home(old_members) != Some(home) || created.contains(&key) {
+                report.names.push(key);
+            }
+        }
+        self.directory.unreported = reports;
         self.send_reports();
     }
 
     fn send_reports(&mut self) {
         self.directory.report_sent_ms = self.now.mono_ms;
-        let (previous, old_members) = self.membership.previous;
-        let members = self.membership.view.members;
-        let pending = self.directory.unreported.clone();
-        if pending.is_empty() {
-            return;
-        }
-        let mut names: BTreeMap<NodeId, Vec<Key>> = BTreeMap::new();
-        for key in self.copies.keys() {
-            let Some(home) = key.slot().home(members) else { continue };
-            let moved = key.slot().home(old_members) != Some(home);
-            if pending.get(&home).is_some_and(|full| *full || moved) {
-                names.entry(home).or_default().push(key);
-            }
-        }
+        let (previous, _) = self.membership.previous;
         let chunk = self.config.limits.report_max.max(1);
-        for (home, full) in pending {
-            let keys = names.remove(&home).unwrap_or_default();
-            let parts = keys.len().div_ceil(chunk).max(1) as u32;
+        let mut messages = Vec::new();
+        for (home, Report { full, names }) in &self.directory.unreported {
+            let parts = names.len().div_ceil(chunk).max(1) as u32;
             for part in 0..parts {
-                let keys = keys.iter().skip(part as usize * chunk).take(chunk).cloned().collect();
-                self.send(home, Message::Report { previous, full, part, parts, keys });
+                let keys = names.iter().skip(part as usize * chunk).take(chunk).cloned().collect();
+                messages.push((*home, Message::Report { previous, full: *full, part, parts, keys }));
             }
+        }
+        for (home, message) in messages {
+            self.send(home, message);
         }
     }
 
     pub(crate) fn on_reported(&mut self, from: NodeId, again: bool) {
+        let members = self.membership.view.members;
         match self.directory.unreported.get_mut(&from) {
-            Some(full) if again && !*full => {
-                *full = true;
+            Some(report) if again && !report.full => {
+                let mut names = self.copies.keys();
+                names.retain(|key| key.slot().home(members) == Some(from));
+                *report = Report { full: true, names };
                 self.send_reports();
             }
             Some(_) if !again => {
@@ -186,13 +226,23 @@ impl<V: Values> Node<V> {
         }
     }
 
-    pub(crate) fn on_create(&mut self, key: Key, doubt: NodeSet, nonce: u64) {
+    pub(crate) fn on_create(&mut self, key: Key, doubt: NodeSet, nonce: u64, lease: Option<u64>) {
         if self.touches.get(&key).is_none_or(|(mine, _)| *mine != nonce) || self.copies.contains(&key) {
             return;
         }
         self.touches.remove(&key);
+        if let Some(lease) = lease {
+            self.take_lease(key.slot(), lease);
+        }
+        self.create(&key, doubt);
+        self.tell_owned(&key, false);
+        self.key_changed(&key);
+    }
+
+    /// Brings a key that nobody holds into being, owned by this node.
+    pub(crate) fn create(&mut self, key: &Key, doubt: NodeSet) {
         let mut lost = self.awaited().without(self.config.id);
-        if self.has_fork(&key) {
+        if self.has_fork(key) {
             lost.insert(self.config.id);
         }
         let view = &self.membership.view;
@@ -213,8 +263,6 @@ impl<V: Values> Node<V> {
         copy.role = Role::Owner(Box::default());
         self.copies.insert(key.clone(), copy);
         self.count(if doubt.is_empty() { Rule::Created } else { Rule::CreatedInDoubt });
-        self.tell_owned(&key, false);
-        self.key_changed(&key);
     }
 
     /// Tells the home who owns the key now.
@@ -268,8 +316,8 @@ impl<V: Values> Node<V> {
             self.send(from, Message::Reported { again: true });
             return;
         }
-        for key in keys {
-            self.directory.entries.entry_or(&key, DirEntry::default).holders.insert(from);
+        for key in &keys {
+            self.directory.enter(key, from);
         }
         let seen = self.directory.parts.entry(from).or_default();
         seen.insert(part);
@@ -287,11 +335,13 @@ impl<V: Values> Node<V> {
         directory.asking.clear();
         directory.parts.clear();
         directory.reported = NodeSet::EMPTY;
+        directory.leases = GivenLeases::default();
         for key in directory.names() {
             if key.slot().home(members) != Some(me) {
                 directory.entries.remove(&key);
             } else if let Some(entry) = directory.entries.get_mut(&key) {
                 *entry = DirEntry { holders: entry.holders, ..DirEntry::default() };
+                directory.leases.see(key.slot(), entry.holders & members);
             }
         }
     }
@@ -301,6 +351,10 @@ impl<V: Values> Node<V> {
         if key.slot().home(members) != Some(self.config.id) {
             return;
         }
+        if self.awaits_recall(from, &key, nonce) {
+            return;
+        }
+        self.directory.leases.see(key.slot(), NodeSet::only(from));
         let entry = self.directory.entries.entry_or(&key, DirEntry::default);
         if entry.question.is_some() {
             entry.touchers.insert(from, nonce);
@@ -313,7 +367,8 @@ impl<V: Values> Node<V> {
                     // The answer was lost; a touch with another name has voided it and comes with a new question.
                     if created == nonce {
                         let doubt = self.doubt_of_creation();
-                        self.send(creator, Message::Create { key, doubt, nonce });
+                        let lease = self.lease_for(key.slot(), creator);
+                        self.send(creator, Message::Create { key, doubt, nonce, lease });
                         return;
                     }
                 }
@@ -366,6 +421,7 @@ impl<V: Values> Node<V> {
             Some(held) => {
                 question.found.insert(from, held);
                 entry.holders.insert(from);
+                self.directory.leases.see(key.slot(), NodeSet::only(from));
             }
             None => entry.holders.remove(from),
         }
@@ -406,7 +462,8 @@ impl<V: Values> Node<V> {
             entry.owner = Some(creator);
             entry.created = Some((creator, nonce));
             entry.appointed = None;
-            self.send(creator, Message::Create { key: key.clone(), doubt, nonce });
+            let lease = self.lease_for(key.slot(), creator);
+            self.send(creator, Message::Create { key: key.clone(), doubt, nonce, lease });
         } else {
             let preferred = |node: &NodeId| entry.touchers.contains_key(node);
             let best =

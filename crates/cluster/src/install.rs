@@ -200,6 +200,7 @@ impl<V: Values> Node<V> {
         self.loopback.retain(is_membership);
         self.settling.clear();
         self.touches.clear();
+        self.born.clear();
         self.unconfirmed.clear();
         self.parked.clear();
         self.work.clear();

@@ -11,6 +11,7 @@
 mod agenda;
 pub mod config;
 mod copy;
+mod creation;
 mod directory;
 mod exec;
 mod fold;

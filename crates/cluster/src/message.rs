@@ -10,7 +10,7 @@ use std::hash::{Hash, Hasher};
 use crate::copy::{CopyState, Done, Log, Meta};
 use crate::ids::{Blob, FlightId, Generation, Incarnation, NodeId, NodeSet, OpId, Version, ViewId};
 use crate::interface::{Class, ClientError, Watch};
-use crate::key::Key;
+use crate::key::{Key, Slot};
 use crate::values::Entry;
 
 /// A message and its address.
@@ -298,6 +298,8 @@ pub enum Message {
         doubt: NodeSet,
         /// The touch answered.
         nonce: u64,
+        /// With it comes the creation lease of this number for the key's slot.
+        lease: Option<u64>,
     },
     /// Home -> holder: you own it; bring these together.
     Own {
@@ -321,6 +323,34 @@ pub enum Message {
         key: Key,
         /// Its last copy was deleted.
         gone: bool,
+    },
+    /// Lessee -> home: I created these, in this order.
+    Created {
+        /// How many keys of this home's slots it had created under leases in this view before these.
+        after: u64,
+        /// Names.
+        keys: Vec<Key>,
+    },
+    /// Home -> lessee: I know as many of the names you created.
+    Noted {
+        /// How many, without a gap.
+        known: u64,
+    },
+    /// Home -> lessee: somebody else has touched the slot, create no more.
+    Recall {
+        /// The slot.
+        slot: Slot,
+        /// The lease.
+        lease: u64,
+    },
+    /// Lessee -> home: I create no more.
+    Recalled {
+        /// The slot.
+        slot: Slot,
+        /// The lease.
+        lease: u64,
+        /// How many keys of this home's slots it has created under leases in this view.
+        created: u64,
     },
 
     // Regrouping.

@@ -63,11 +63,19 @@ pub enum Mutant {
     FoldUnvalidated,
     /// Entries of operations that may run, or may have run, in another view as well are folded.
     FoldOpenOperations,
+    /// A node goes on creating keys of a slot after its creation lease was recalled.
+    KeepCreatingAfterRecall,
+    /// A home answers touches of a leased slot while the lease is being recalled.
+    AnswerBeforeRecall,
+    /// A creation lease counts although its recall came before it.
+    HonourRecalledLease,
+    /// What was created under a lease and not acknowledged is left out of the report after a view change.
+    ForgetUnreportedCreations,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 33] = [
         Self::NoFence,
         Self::XWithoutAllSubscribers,
         Self::BuildOnInstalledBase,
@@ -97,5 +105,9 @@ impl Mutant {
         Self::LeaseAcrossBases,
         Self::FoldUnvalidated,
         Self::FoldOpenOperations,
+        Self::KeepCreatingAfterRecall,
+        Self::AnswerBeforeRecall,
+        Self::HonourRecalledLease,
+        Self::ForgetUnreportedCreations,
     ];
 }

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::agenda::Agenda;
 use crate::config::Config;
 use crate::copy::{Copy, CopyState, Prepared, Role};
+use crate::creation::HeldLeases;
 use crate::directory::Directory;
 use crate::ids::{FlightId, Incarnation, NodeId, NodeSet, OpId, Stamp, Time, Version, ViewId};
 use crate::interface::{Action, Input};
@@ -45,6 +46,10 @@ pub struct Node<V: Values> {
     pub(crate) parked: BTreeMap<Key, BTreeSet<OpId>>,
     /// Keys asked for at their home: the touch's name and when it was last sent.
     pub(crate) touches: BTreeMap<Key, (u64, u64)>,
+    /// Slots whose unseen keys this node creates by itself.
+    pub(crate) leases: HeldLeases,
+    /// Keys it has just created so: whoever waits for them is to be told.
+    pub(crate) born: BTreeSet<Key>,
     /// Copies whose last change is not confirmed to be everywhere: whom to ask, and when that was done last.
     pub(crate) unconfirmed: Table<(NodeId, u64)>,
     pub(crate) waits: BTreeMap<u64, Waiting>,
@@ -124,6 +129,8 @@ impl<V: Values> Node<V> {
             operations: BTreeMap::new(),
             parked: BTreeMap::new(),
             touches: BTreeMap::new(),
+            leases: HeldLeases::default(),
+            born: BTreeSet::new(),
             unconfirmed: Table::default(),
             waits: BTreeMap::new(),
             stash: BTreeMap::new(),
@@ -345,6 +352,7 @@ impl<V: Values> Node<V> {
         self.membership_tick();
         if self.is_serving() {
             self.directory_tick();
+            self.creation_tick();
             self.write_tick();
             self.settle_tick();
             self.wait_tick();
@@ -363,6 +371,8 @@ impl<V: Values> Node<V> {
             if let Some(message) = self.loopback.pop_front() {
                 let (me, life) = (self.config.id, self.membership.incarnation);
                 self.on_message(me, life, message);
+            } else if let Some(key) = self.born.pop_first() {
+                self.key_changed(&key);
             } else if let Some(key) = self.work.pop_first() {
                 self.pump(&key);
             } else if let Some(op) = self.ready.pop_first() {
@@ -419,10 +429,14 @@ impl<V: Values> Node<V> {
             Message::Touch { key, nonce } => self.on_touch(from, key, nonce),
             Message::Query { key, round } => self.on_query(from, key, round),
             Message::Holding { key, round, held } => self.on_holding(from, key, round, held),
-            Message::Create { key, doubt, nonce } => self.on_create(key, doubt, nonce),
+            Message::Create { key, doubt, nonce, lease } => self.on_create(key, doubt, nonce, lease),
             Message::Own { key, holders } => self.on_own(key, holders),
             Message::Join { key, joiner, nonce } => self.on_join(from, key, joiner, nonce),
             Message::Owned { key, gone } => self.on_owned(from, key, gone),
+            Message::Created { after, keys } => self.on_created(from, after, keys),
+            Message::Noted { known } => self.on_noted(from, known),
+            Message::Recall { slot, lease } => self.on_recall(from, slot, lease),
+            Message::Recalled { slot, lease, created } => self.on_recalled(from, slot, lease, created),
             Message::RegroupAsk { key, birth, whole } => self.on_regroup_ask(from, key, birth, whole),
             Message::RegroupState { key, state } => self.on_regroup_state(from, key, state),
             Message::Align { key, round, meta, body } => self.on_align(from, key, round, *meta, *body),

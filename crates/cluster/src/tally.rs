@@ -36,6 +36,12 @@ rules! {
     Created,
     /// A key was created while part of the base was missing.
     CreatedInDoubt,
+    /// A slot was leased to one node.
+    Leased,
+    /// A lease was recalled.
+    RecalledLease,
+    /// A key was created under a lease.
+    CreatedByLease,
     /// A subscriber joined a key.
     JoinedKey,
     /// A subscriber left a key.

@@ -363,3 +363,90 @@ fn an_unshared_key_is_written_on_the_fast_path() {
     let node = cluster.nodes.get_mut(&NodeId(0)).expect("node 0");
     assert_eq!(node.write_alone(&key("k"), Class::W), None);
 }
+
+/// Names of keys of one slot whose home is not `node`.
+fn slot_of_another_home(cluster: &Cluster, node: u8) -> impl Fn(u32) -> String + use<> {
+    let elsewhere = |tag: &u32| cluster.node(node).home_of(&key(&format!("{{{tag}}}"))) != Some(NodeId(node));
+    let tag = (0..100).find(elsewhere).expect("every node is home of some slots");
+    move |number| format!("{{{tag}}}{number}")
+}
+
+#[test]
+fn a_new_key_costs_no_round_trip_under_a_creation_lease() {
+    let mut cluster = Cluster::new(3);
+    let name = slot_of_another_home(&cluster, 0);
+    cluster.add(0, &name(0), "first").expect("add");
+    for number in 1..100 {
+        let class = if number % 2 == 0 { Class::W } else { Class::X };
+        let ticket = cluster.submit(0, class, &[&name(number)], "add word");
+        assert!(cluster.replies.contains_key(&ticket), "{class:?} waits for another node");
+        assert!(cluster.wire.is_empty(), "{class:?} sends {:?}", cluster.wire);
+    }
+    assert_eq!(cluster.node(0).tally().of(Rule::CreatedByLease), 99);
+    // The home learns the names in few messages, and whoever comes next finds the keys.
+    cluster.run(200);
+    let home = cluster.node(0).home_of(&key(&name(0))).expect("a home");
+    assert_eq!(cluster.node(home.0).names().len(), 100);
+    assert_eq!(cluster.take(1, &name(50)), Ok("word".into()));
+    let ticket = cluster.submit(0, Class::W, &[&name(100)], "add word");
+    assert!(!cluster.replies.contains_key(&ticket), "the lease was recalled");
+    cluster.run(2_000);
+    cluster.assert_converged();
+}
+
+/// What was created under a lease and not reported when the view changed is known to the home, although the slot has
+/// not moved.
+#[test]
+fn unreported_creations_survive_a_view_change() {
+    let mut cluster = Cluster::new(3);
+    let name = slot_of_another_home(&cluster, 0);
+    let home = cluster.node(0).home_of(&key(&name(0))).expect("a home");
+    let third = (1..3).find(|node| NodeId(*node) != home).expect("three nodes");
+    cluster.add(0, &name(0), "first").expect("add");
+    cluster.submit(0, Class::W, &[&name(1)], "add word");
+    // The report is lost with the view: the third node crashes.
+    cluster.partition(&[&[0], &[home.0, third]]);
+    cluster.run(100);
+    cluster.crash(third);
+    cluster.heal();
+    cluster.run(6_000);
+    assert_eq!(cluster.node(0).home_of(&key(&name(1))), Some(home));
+    assert_eq!(cluster.take(home.0, &name(1)), Ok("word".into()));
+    cluster.run(2_000);
+    cluster.assert_converged();
+}
+
+#[test]
+fn touches_of_a_leased_slot_wait_for_a_lessee_that_is_gone_until_the_view_changes() {
+    let mut cluster = Cluster::new(3);
+    let name = slot_of_another_home(&cluster, 0);
+    let home = cluster.node(0).home_of(&key(&name(0))).expect("a home");
+    cluster.add(0, &name(0), "first").expect("add");
+    cluster.crash(0);
+    assert_eq!(cluster.add(home.0, &name(1), "word"), Ok("OK".into()));
+    assert_eq!(cluster.read(home.0, &name(1)), Ok("word".into()));
+}
+
+#[test]
+fn leases_and_unreported_names_are_bounded() {
+    let mut cluster = Cluster::with(2, |config| {
+        config.limits = Limits { leases_max: 1, unreported_max: 3, report_max: 2, ..config.limits };
+    });
+    let name = slot_of_another_home(&cluster, 0);
+    let other = |number: u32| name(number).replace('{', "other{x");
+    cluster.add(0, &name(0), "first").expect("add");
+    cluster.add(0, &other(0), "first").expect("add");
+    let replies: Vec<bool> = (1..6)
+        .map(|number| {
+            let ticket = cluster.submit(0, Class::W, &[&name(number)], "add word");
+            cluster.replies.contains_key(&ticket)
+        })
+        .collect();
+    assert_eq!(replies, [true, true, true, false, false]);
+    cluster.run(1_000);
+    for number in 0..6 {
+        assert_ne!(cluster.read(1, &name(number)), Ok(String::new()));
+    }
+    cluster.run(2_000);
+    cluster.assert_converged();
+}

@@ -8,7 +8,7 @@ use crate::ids::{
     ViewId,
 };
 use crate::interface::{Class, ClientError, Watch};
-use crate::key::Key;
+use crate::key::{Key, SLOTS, Slot};
 use crate::message::{
     Alignment, Base, BaseTag, Envelope, Forwarded, Held, Message, Outcome, Part, Token, Vote,
 };
@@ -56,6 +56,19 @@ impl Wire for FlightId {
 fn get_counter(reader: &mut Reader<'_>) -> Result<u64, WireError> {
     let counter = u64::get(reader)?;
     if counter > COUNTER_MAX { Err(WireError::Invalid) } else { Ok(counter) }
+}
+
+impl Wire for Slot {
+    fn put(&self, out: &mut Vec<u8>) {
+        u64::from(self.0).put(out);
+    }
+
+    fn get(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+        match u16::try_from(u64::get(reader)?) {
+            Ok(slot) if slot < SLOTS => Ok(Self(slot)),
+            _ => Err(WireError::Invalid),
+        }
+    }
 }
 
 impl Wire for Key {
@@ -180,10 +193,14 @@ enums! {
         12 Touch { key, nonce },
         13 Query { key, round },
         14 Holding { key, round, held },
-        15 Create { key, doubt, nonce },
+        15 Create { key, doubt, nonce, lease },
         16 Own { key, holders },
         17 Join { key, joiner, nonce },
         18 Owned { key, gone },
+        25 Created { after, keys },
+        26 Noted { known },
+        27 Recall { slot, lease },
+        28 Recalled { slot, lease, created },
         20 RegroupAsk { key, birth, whole },
         21 RegroupState { key, state },
         22 Align { key, round, meta, body },

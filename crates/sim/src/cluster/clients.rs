@@ -11,6 +11,8 @@ use crate::check::model::{CounterInput, ListInput, RegisterInput, RegisterOutput
 const ANSWER_US: u64 = 45_000_000;
 /// Clients from this number on make the last reads, one for each key.
 const LAST_READERS: u32 = 1_000;
+/// Where keys share slots, one operation in so many takes any key, the others one of the client's host's slot.
+const LOCAL_OF: u64 = 4;
 
 /// What became of an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,7 +163,7 @@ impl World {
     }
 
     fn ask(&mut self, client: usize) {
-        let index = self.workload.below(self.profile.keys.len() as u64) as usize;
+        let index = self.some_key(client);
         let unique = self.history.len() as u64 + 1;
         let seen = self.clients[client].last_seen;
         if let Some((key, value, watch)) = self.clients[client].watched.take() {
@@ -217,6 +219,16 @@ impl World {
             }
         };
         self.submit(client, class, requests, local, vec![]);
+    }
+
+    fn some_key(&mut self, client: usize) -> usize {
+        let (count, tags) = (self.profile.keys.len(), self.profile.tags);
+        let host = self.clients[client].host.unwrap_or_default();
+        if tags == 0 || self.workload.chance(1, LOCAL_OF) {
+            return self.workload.below(count as u64) as usize;
+        }
+        let local: Vec<usize> = (host % tags..count).step_by(tags).collect();
+        *self.workload.pick(&local)
     }
 
     fn transaction(&mut self, unique: u64) -> Vec<(usize, Operation)> {

@@ -9,6 +9,13 @@ const NARROW_EVERY: u64 = 13;
 /// Which one of them.
 const NARROW_AT: u64 = 11;
 
+/// One seed in so many has more keys, in a few slots, so that a creation lease covers several of them.
+const TAGGED_EVERY: u64 = 3;
+/// Which one of them.
+const TAGGED_AT: u64 = 2;
+/// Slots of such a seed.
+const TAGS: usize = 4;
+
 /// What a key is used for, which decides how it is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum KeyUse {
@@ -54,6 +61,8 @@ pub struct Profile {
     pub operations_max: u64,
     /// The keys.
     pub keys: Vec<PlannedKey>,
+    /// The keys are in so many slots, in turn, and clients mostly use those of their host's; 0: each key has its own.
+    pub tags: usize,
     /// Shortest and longest delay of a message, in microseconds.
     pub delay_us: (u64, u64),
     /// Messages lost, of 1000.
@@ -108,6 +117,17 @@ impl Faults {
 impl Profile {
     /// The profile of a seed.
     pub fn of_seed(seed: u64) -> Self {
+        let tags = if seed % TAGGED_EVERY == TAGGED_AT { TAGS } else { 0 };
+        Self::with_tags(seed, tags)
+    }
+
+    /// The profile of a seed from before there were creation leases.
+    pub fn without_leases(seed: u64) -> Self {
+        let profile = Self::with_tags(seed, 0);
+        Self { limits: Limits { leases_max: 0, ..profile.limits }, ..profile }
+    }
+
+    fn with_tags(seed: u64, tags: usize) -> Self {
         let rng = &mut Rng::new(seed);
         let hosts_max = if rng.chance(1, 3) { 9 } else { 5 };
         let hosts = rng.between(2, hosts_max) as usize;
@@ -137,7 +157,8 @@ impl Profile {
             formed: initial == hosts && rng.chance(1, 2),
             clients: rng.between(3, 12) as usize,
             operations_max: rng.between(200, 1500),
-            keys: keys(rng),
+            keys: keys(rng, tags),
+            tags,
             delay_us: (
                 rng.between(50, 1_000),
                 if slow { rng.between(20_000, 150_000) } else { rng.between(1_000, 20_000) },
@@ -176,21 +197,27 @@ fn narrow() -> Limits {
         fold_min: 2,
         waiters_max: 2,
         report_max: 2,
+        leases_max: 1,
+        unreported_max: 3,
         token_run: 3,
     }
 }
 
-fn keys(rng: &mut Rng) -> Vec<PlannedKey> {
+fn keys(rng: &mut Rng, tags: usize) -> Vec<PlannedKey> {
     use KeyUse::{Counter, DecidedRegister, Expiring, GrowingSet, Queue, Register, Transactional};
     let mut uses = vec![DecidedRegister, Transactional, Transactional, Queue, Counter, GrowingSet];
     if rng.chance(1, 2) {
         uses.extend([DecidedRegister, Transactional, Register, Expiring]);
     }
+    if tags > 0 {
+        uses.extend([DecidedRegister, Queue, Counter, GrowingSet].repeat(2));
+    }
     uses.into_iter()
         .enumerate()
-        .map(|(index, used_as)| PlannedKey {
-            key: Key::new(format!("{used_as:?}-{index}-{}", rng.below(1 << 20)).as_bytes()),
-            used_as,
+        .map(|(index, used_as)| {
+            let tag = index.checked_rem(tags).map(|tag| format!("{{{tag}}}")).unwrap_or_default();
+            let name = format!("{tag}{used_as:?}-{index}-{}", rng.below(1 << 20));
+            PlannedKey { key: Key::new(name.as_bytes()), used_as }
         })
         .collect()
 }

@@ -6,7 +6,7 @@ use swytch_cluster::{Class, Config, Incarnation, Key, Limits, Mutant, NodeId, No
 pub(super) const NODES_MAX: usize = 5;
 
 /// The most keys of a scope.
-pub(super) const KEYS_MAX: usize = 2;
+pub(super) const KEYS_MAX: usize = 3;
 
 /// What a run explores.
 #[derive(Clone, Debug)]
@@ -37,6 +37,8 @@ pub struct Scope {
     pub duplicates: u8,
     /// Steps of time.
     pub advances: u8,
+    /// Names in one report.
+    pub report_max: usize,
     /// The seeded fault.
     pub mutant: Option<Mutant>,
 }
@@ -57,7 +59,8 @@ impl Scope {
             abort_ms: 6_000,
             ..Timers::default()
         };
-        let limits = Limits { token_run: 2, fold_min: 2, ..Limits::default() };
+        let report_max = self.report_max;
+        let limits = Limits { token_run: 2, fold_min: 2, report_max, ..Limits::default() };
         Config { incarnation: Incarnation::of_life(life), timers, limits, ..Config::new(id) }
     }
 
@@ -78,6 +81,7 @@ impl Scope {
             evictions: 0,
             duplicates: 0,
             advances: 0,
+            report_max: Limits::default().report_max,
             mutant: None,
         }
     }
@@ -123,6 +127,27 @@ impl Scope {
             shared: Vec::new(),
             proposals: 1,
             ..Self::base("creation, a free view, 2 nodes", 2, &["k"])
+        }
+    }
+
+    /// Two unseen keys of one slot, which is leased to whoever comes first.
+    pub fn lease() -> Self {
+        Self {
+            classes: vec![Class::W],
+            shared: Vec::new(),
+            operations: 3,
+            ..Self::base("creation lease, 2 nodes", 2, &["{t}a", "{t}b"])
+        }
+    }
+
+    /// A creation lease that a view ends.
+    pub fn lease_and_view() -> Self {
+        Self {
+            classes: vec![Class::W, Class::X],
+            shared: Vec::new(),
+            operations: 3,
+            proposals: 1,
+            ..Self::base("creation lease, a free view, 2 nodes", 2, &["{t}a", "{t}b"])
         }
     }
 
@@ -179,6 +204,34 @@ impl Scope {
             proposals: 1,
             advances: 20,
             ..Self::base("FLUSHALL, 3 nodes", 3, &["a"])
+        }
+    }
+
+    /// Keys of one slot that come and go, so that it is leased again and again.
+    pub fn leases() -> Self {
+        Self {
+            classes: vec![Class::W, Class::W, Class::X],
+            shared: Vec::new(),
+            operations: 12,
+            proposals: 3,
+            evictions: 5,
+            duplicates: 4,
+            advances: 12,
+            report_max: 1,
+            ..Self::base("creation leases, 3 nodes", 3, &["{t}a", "{t}b", "{t}c"])
+        }
+    }
+
+    /// Creation leases that views end, before or after what was created under them is known to the home.
+    pub fn leases_and_views() -> Self {
+        Self {
+            classes: vec![Class::W, Class::X],
+            shared: Vec::new(),
+            operations: 12,
+            proposals: 6,
+            advances: 3,
+            report_max: 1,
+            ..Self::base("creation leases and views, 2 nodes", 2, &["{t}a", "{t}b"])
         }
     }
 

@@ -174,7 +174,8 @@ pub(super) fn check_answer(state: &State, scope: &Scope, at: NodeId, tag: usize)
         return Ok(());
     }
     let keys = || indexes(outcome.keys).map(|index| &scope.keys[index]);
-    for key in keys() {
+    let deleted = state.deleted_tags >> tag & 1 == 1;
+    for key in keys().filter(|_| !deleted) {
         for (id, other) in state.running() {
             if other.view().id != node.view().id {
                 continue;

@@ -101,6 +101,9 @@ pub(super) struct State {
     pub(super) flushes_from: usize,
     /// Keys whose last copy was deleted by an eviction.
     pub(super) deleted: KeyMask,
+    /// Operations that such a copy contained: bit `i` is tag `i`. The answer to one may come after the key was deleted
+    /// and created anew.
+    pub(super) deleted_tags: u64,
     /// A crash or an expiry may have taken a key's only holders away.
     pub(super) lineage_may_change: bool,
     /// An answer that was not true when it was given.
@@ -144,6 +147,7 @@ impl State {
             spent: Spent::default(),
             flushes_from: 0,
             deleted: 0,
+            deleted_tags: 0,
             lineage_may_change: false,
             violation: None,
         };
@@ -333,12 +337,19 @@ impl State {
             }));
         }
         let index = scope.keys.iter().position(|other| other == key);
-        self.deleted |= index.map_or(0, |index| 1 << index);
+        if let (Some(index), Some(slot)) = (index, &self.nodes[usize::from(at.0)]) {
+            self.deleted |= 1 << index;
+            self.deleted_tags |= slot.tags[index];
+        }
     }
 
     /// A copy was dropped: its node no longer counts as a holder, and somebody else has to have what it held.
     fn note_drop(&mut self, scope: &Scope, at: NodeId, key: &Key) {
         let Some(index) = scope.keys.iter().position(|other| other == key) else { return };
+        if self.node(at).is_some_and(|node| node.has_fork(key)) {
+            // What it held when it was expired is in the fork, and the copy that was dropped was a newer one.
+            return;
+        }
         let others = self.running().filter(|(id, _)| *id != at);
         let kept = others.fold(0, |mask, (_, node)| mask | mask_of(node.values().tags(key)));
         let may_be_gone = self.spent.crashes > 0 || self.flushes_from > 0 || self.deleted >> index & 1 == 1;

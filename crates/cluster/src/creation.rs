@@ -1,0 +1,302 @@
+//! The creation lease: a home has one node create the unseen keys of a slot by itself, so that local work pays no
+//! round trip.
+//!
+//! Invariants:
+//! - A slot is leased only while its home knows all holders (every member has reported, none of the base is missing)
+//!   and in this view nobody but the lessee holds or has touched a key of it. So what the lessee does not hold of
+//!   the slot is held by nobody.
+//! - Somebody else's touch waits until the lease is recalled: the lessee creates nothing more, and the home has
+//!   every name created under it. That goes for keys with an owner as well: the lessee could leave such a key to the
+//!   joiner and then take it for an unseen one.
+//! - A lessee numbers what it creates, per home. The home acknowledges up to the first number it lacks, and the
+//!   answer to a recall tells the last: messages may be lost, doubled and reordered as they like.
+//! - A lease has a number of its own; once recalled it does not come back with a grant that the recall overtook.
+//! - A lease dies with the view, and what its home has not acknowledged by then is part of the lessee's report.
+//!
+//! Neighbours: `directory` asks here when a key is touched, at the toucher and at the home, and sends the reports.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::ids::{NodeId, NodeSet};
+use crate::key::{Key, Slot};
+use crate::message::Message;
+use crate::mutant::Mutant;
+use crate::node::Node;
+use crate::tally::Rule;
+use crate::values::Values;
+
+/// What a node knows of the leases it was given in this view.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct HeldLeases {
+    /// The leases by slot.
+    held: BTreeMap<Slot, u64>,
+    /// The newest recalled lease by slot: its grant may still be on its way.
+    recalled: BTreeMap<Slot, u64>,
+    /// By home, names created under leases and not yet acknowledged.
+    unreported: BTreeMap<NodeId, Unreported>,
+}
+
+/// Names in the order of their creation.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct Unreported {
+    /// How many were created and acknowledged before `names`.
+    before: u64,
+    names: VecDeque<Key>,
+    /// How many of `names` were sent.
+    sent: usize,
+    /// When the first of `names` was sent or came to be the first.
+    since_ms: u64,
+}
+
+/// What a home knows of the leases it gave in this view.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct GivenLeases {
+    given: BTreeMap<Slot, Given>,
+    /// Slots whose lease is being recalled.
+    recalling: BTreeSet<Slot>,
+    /// By slot, who holds or has touched a key of it.
+    seen: BTreeMap<Slot, NodeSet>,
+    /// By member, how many of the names it created under leases are known here.
+    known: BTreeMap<NodeId, u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Given {
+    to: NodeId,
+    lease: u64,
+    recall: Option<Recall>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct Recall {
+    /// How many names the lessee has created in all, once it has answered.
+    created: Option<u64>,
+    /// Touches that wait for the end of the recall.
+    touches: BTreeMap<(Key, NodeId), u64>,
+    sent_ms: u64,
+}
+
+impl HeldLeases {
+    /// Ends the view and returns the names that their homes may not know.
+    pub(crate) fn end(&mut self) -> BTreeSet<Key> {
+        std::mem::take(self).unreported.into_values().flat_map(|unreported| unreported.names).collect()
+    }
+
+    fn may_create(&self, slot: Slot, home: NodeId, unreported_max: usize) -> bool {
+        let room =
+            self.unreported.get(&home).is_none_or(|unreported| unreported.names.len() < unreported_max);
+        room && self.held.contains_key(&slot)
+    }
+}
+
+impl GivenLeases {
+    /// A node holds or has touched a key of the slot.
+    pub(crate) fn see(&mut self, slot: Slot, nodes: NodeSet) {
+        let seen = self.seen.entry(slot).or_default();
+        *seen = *seen | nodes;
+    }
+}
+
+impl<V: Values> Node<V> {
+    // The lessee's side.
+
+    /// Creates a key that nobody holds because its slot is leased to this node. False: its home has to be asked.
+    pub(crate) fn create_by_lease(&mut self, key: &Key) -> bool {
+        let Some(home) = self.home_of(key) else { return false };
+        let limits = self.config.limits;
+        if self.copies.contains(key) || !self.leases.may_create(key.slot(), home, limits.unreported_max) {
+            return false;
+        }
+        let now = self.now.mono_ms;
+        let unreported = self.leases.unreported.entry(home).or_default();
+        if unreported.names.is_empty() {
+            unreported.since_ms = now;
+        }
+        unreported.names.push_back(key.clone());
+        let due = unreported.names.len() - unreported.sent >= limits.report_max.max(1);
+        self.create(key, NodeSet::EMPTY);
+        self.count(Rule::CreatedByLease);
+        // Whoever asked for the key is not waiting for it yet.
+        self.born.insert(key.clone());
+        if due {
+            self.send_created(home);
+        }
+        true
+    }
+
+    /// A grant came with the permission to create a key.
+    pub(crate) fn take_lease(&mut self, slot: Slot, lease: u64) {
+        let overtaken = self.leases.recalled.get(&slot).is_some_and(|recalled| lease <= *recalled)
+            && !self.config.without(Mutant::HonourRecalledLease);
+        let room = self.leases.held.len() < self.config.limits.leases_max;
+        if room && !overtaken {
+            self.leases.held.insert(slot, lease);
+        }
+    }
+
+    /// Reports the names that were not sent yet.
+    fn send_created(&mut self, home: NodeId) {
+        let chunk = self.config.limits.report_max.max(1);
+        let Some(unreported) = self.leases.unreported.get_mut(&home) else { return };
+        let mut messages = Vec::new();
+        while unreported.sent < unreported.names.len() {
+            let after = unreported.before + unreported.sent as u64;
+            let keys: Vec<Key> = unreported.names.range(unreported.sent..).take(chunk).cloned().collect();
+            unreported.sent += keys.len();
+            messages.push(Message::Created { after, keys });
+        }
+        for message in messages {
+            self.send(home, message);
+        }
+    }
+
+    pub(crate) fn on_noted(&mut self, from: NodeId, known: u64) {
+        let now = self.now.mono_ms;
+        let Some(unreported) = self.leases.unreported.get_mut(&from) else { return };
+        while unreported.before < known && unreported.names.pop_front().is_some() {
+            unreported.before += 1;
+            unreported.sent = unreported.sent.saturating_sub(1);
+            unreported.since_ms = now;
+        }
+    }
+
+    pub(crate) fn on_recall(&mut self, from: NodeId, slot: Slot, lease: u64) {
+        let recalled = self.leases.recalled.entry(slot).or_default();
+        let again = *recalled >= lease;
+        *recalled = lease.max(*recalled);
+        if self.leases.held.get(&slot).is_some_and(|held| *held <= lease)
+            && !self.config.without(Mutant::KeepCreatingAfterRecall)
+        {
+            self.leases.held.remove(&slot);
+        }
+        let unreported = self.leases.unreported.entry(from).or_default();
+        if again {
+            // The home still waits: what was sent before may be lost.
+            unreported.sent = 0;
+        }
+        let created = unreported.before + unreported.names.len() as u64;
+        self.send_created(from);
+        self.send(from, Message::Recalled { slot, lease, created });
+    }
+
+    // The home's side.
+
+    /// The lease that comes with the permission to create a key of the slot, if one can be given or was.
+    pub(crate) fn lease_for(&mut self, slot: Slot, to: NodeId) -> Option<u64> {
+        let leases = &self.directory.leases;
+        if let Some(given) = leases.given.get(&slot) {
+            return (given.to == to && given.recall.is_none()).then_some(given.lease);
+        }
+        let alone = leases.seen.get(&slot).is_some_and(|seen| *seen == NodeSet::only(to));
+        let room = leases.given.len() < self.config.limits.leases_max;
+        let all_known = self.directory.is_complete(&self.membership.view);
+        if !alone || !room || !all_known {
+            return None;
+        }
+        let lease = self.next_number();
+        self.directory.leases.given.insert(slot, Given { to, lease, recall: None });
+        self.count(Rule::Leased);
+        Some(lease)
+    }
+
+    /// Whether a touch has to wait because the slot is leased to somebody else. The lease is recalled then.
+    pub(crate) fn awaits_recall(&mut self, from: NodeId, key: &Key, nonce: u64) -> bool {
+        let (slot, now) = (key.slot(), self.now.mono_ms);
+        let touches_max = self.config.limits.queue_max;
+        let leases = &mut self.directory.leases;
+        let Some(given) = leases.given.get_mut(&slot).filter(|given| given.to != from) else { return false };
+        let is_new = given.recall.is_none();
+        let recall = given.recall.get_or_insert_with(|| Recall { sent_ms: now, ..Recall::default() });
+        let name = (key.clone(), from);
+        // A touch that finds no room is repeated by its node.
+        if recall.touches.len() < touches_max || recall.touches.contains_key(&name) {
+            recall.touches.insert(name, nonce);
+        }
+        let (to, lease) = (given.to, given.lease);
+        if is_new {
+            leases.recalling.insert(slot);
+            self.send(to, Message::Recall { slot, lease });
+        }
+        !self.config.without(Mutant::AnswerBeforeRecall)
+    }
+
+    pub(crate) fn on_created(&mut self, from: NodeId, after: u64, keys: Vec<Key>) {
+        let until = after.saturating_add(keys.len() as u64);
+        let known = self.directory.leases.known.get(&from).copied().unwrap_or_default();
+        for (number, key) in (after..until).zip(&keys) {
+            self.directory.enter(key, from);
+            if number >= known {
+                self.directory.expect_owner(key, from);
+            }
+        }
+        let known = if after <= known { until.max(known) } else { known };
+        self.directory.leases.known.insert(from, known);
+        self.send(from, Message::Noted { known });
+        self.end_recalls(from);
+    }
+
+    pub(crate) fn on_recalled(&mut self, from: NodeId, slot: Slot, lease: u64, created: u64) {
+        let Some(given) = self.directory.leases.given.get_mut(&slot) else { return };
+        if (given.to, given.lease) != (from, lease) {
+            return;
+        }
+        if let Some(recall) = &mut given.recall {
+            recall.created = Some(created);
+            self.end_recalls(from);
+        }
+    }
+
+    /// Ends the recalls of a lessee that has answered and whose names are all known; the touches go on.
+    fn end_recalls(&mut self, lessee: NodeId) {
+        let leases = &mut self.directory.leases;
+        let known = leases.known.get(&lessee).copied().unwrap_or_default();
+        let is_over = |given: &Given| {
+            let created = given.recall.as_ref().and_then(|recall| recall.created);
+            given.to == lessee && created.is_some_and(|created| created <= known)
+        };
+        let over: Vec<Slot> = leases
+            .recalling
+            .iter()
+            .filter(|slot| leases.given.get(slot).is_some_and(is_over))
+            .copied()
+            .collect();
+        for slot in over {
+            self.directory.leases.recalling.remove(&slot);
+            let given = self.directory.leases.given.remove(&slot);
+            self.count(Rule::RecalledLease);
+            for ((key, node), nonce) in given.and_then(|given| given.recall).unwrap_or_default().touches {
+                self.on_touch(node, key, nonce);
+            }
+        }
+    }
+
+    /// Reports what is new, and repeats what was not answered.
+    pub(crate) fn creation_tick(&mut self) {
+        let (now, retry) = (self.now.mono_ms, self.config.timers.retry_ms);
+        let mut homes = Vec::new();
+        for (home, unreported) in &mut self.leases.unreported {
+            if unreported.sent > 0 && now >= unreported.since_ms + retry {
+                (unreported.sent, unreported.since_ms) = (0, now);
+            }
+            if unreported.sent < unreported.names.len() {
+                homes.push(*home);
+            }
+        }
+        for home in homes {
+            self.send_created(home);
+        }
+        let mut due = Vec::new();
+        let leases = &mut self.directory.leases;
+        for slot in &leases.recalling {
+            let Some(given) = leases.given.get_mut(slot) else { continue };
+            let Some(recall) = &mut given.recall else { continue };
+            if now >= recall.sent_ms + retry {
+                recall.sent_ms = now;
+                due.push((given.to, *slot, given.lease));
+            }
+        }
+        for (to, slot, lease) in due {
+            self.send(to, Message::Recall { slot, lease });
+        }
+    }
+}
