@@ -635,7 +635,7 @@ impl World {
         let Some(index) = self.key_index(key) else { return };
         let Some(node) = &self.hosts[host].node else { return };
         let Some(copy) = node.copy_of(key) else { return };
-        let base = node.accepted_base().clone();
+        let base = node.view().base.clone();
         let mut found = Vec::new();
         // Held by nodes that were expired and are back.
         let returned =
