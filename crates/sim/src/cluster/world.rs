@@ -649,10 +649,13 @@ impl World {
                 continue;
             };
             let (id, life) = (other.config().id, other.incarnation());
-            // Either side may be the one that knows that it could not ask the other, or those the other has it from.
+            // Either side may be the one that knows that it could not ask the other, or those the other has it from. Who
+            // has gone on to another view may have it from somebody that has dropped it since.
+            let moved_on = other.view().id > node.view().id && !copy.meta.doubt.is_empty();
             let in_doubt = copy.meta.doubt.contains(id)
                 || theirs.meta.doubt.contains(node.config().id)
-                || !(theirs.meta.subscribers & copy.meta.doubt).is_empty();
+                || !(theirs.meta.subscribers & copy.meta.doubt).is_empty()
+                || moved_on;
             found.push((id, life, base.has(id, life), in_doubt));
         }
         if returned {
