@@ -355,7 +355,12 @@ impl<V: Values> Node<V> {
             return;
         }
         self.directory.leases.see(key.slot(), NodeSet::only(from));
+        let (me, owned_here) = (self.config.id, self.owns(&key));
         let entry = self.directory.entries.entry_or(&key, DirEntry::default);
+        if owned_here {
+            // Late news of a former owner may say otherwise, and that one would send the joiner back here.
+            (entry.owner, entry.created, entry.appointed) = (Some(me), None, None);
+        }
         if entry.question.is_some() {
             entry.touchers.insert(from, nonce);
             return;

@@ -257,10 +257,15 @@ impl<V: Values> Node<V> {
         }
         unflushed.remove(node);
         if unflushed.is_empty() {
-            let is_flush = |operation: &Operation| matches!(operation.stage, Stage::Flushing { .. });
-            let flushes = self.operations.iter().filter(|(_, operation)| is_flush(operation));
-            self.ready.extend(flushes.map(|(op, _)| *op));
+            let flushes: Vec<OpId> = self.flushes().collect();
+            self.ready.extend(flushes);
         }
+    }
+
+    /// This node's clients' FLUSHALLs that are not answered yet.
+    pub(crate) fn flushes(&self) -> impl Iterator<Item = OpId> {
+        let is_flush = |operation: &Operation| matches!(operation.stage, Stage::Flushing { .. });
+        self.operations.iter().filter(move |(_, operation)| is_flush(operation)).map(|(op, _)| *op)
     }
 
     pub(crate) fn advance_flush(&mut self, op: OpId) {

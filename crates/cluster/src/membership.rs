@@ -343,6 +343,9 @@ impl<V: Values> Node<V> {
         let base_of = |node: NodeId| membership.peers.get(&node).map_or(stands_on, |peer| peer.base);
         // An attempt on top of a base without this node has failed: another one would only disturb its members.
         let outside = membership.outside > installed.tag && membership.frozen();
+        if outside && installed.tag.generation == Generation(0) {
+            return;
+        }
         let clique: NodeSet =
             heard.iter().filter(|node| !outside || base_of(*node) < membership.outside).collect();
         let life = |node: NodeId| {
@@ -463,14 +466,10 @@ impl<V: Values> Node<V> {
     fn propose(&mut self) {
         let Some(attempt) = &self.membership.attempt else { return };
         let view = attempt.view;
-        let plan = plan(
-            view,
-            &attempt.promises,
-            |node, life| self.absence(node, life),
-            attempt.flush,
-            self.quorum(),
-        )
-        .filter(|plan| plan.members.contains(self.config.id));
+        // The client may have been told meanwhile that there will be no FLUSHALL.
+        let flush = attempt.flush && self.flushes().next().is_some();
+        let plan = plan(view, &attempt.promises, |node, life| self.absence(node, life), flush, self.quorum())
+            .filter(|plan| plan.members.contains(self.config.id));
         let Some(plan) = plan else {
             let bases = attempt.promises.values().map(|promise| &promise.base);
             if let Some(highest) = bases.max_by_key(|base| base.tag)

@@ -198,3 +198,9 @@ fn a_host_outside_the_base_leaves_its_members_alone() {
 fn a_batch_in_doubt_keeps_no_more_of_the_log_than_it_needs() {
     scenario(&[906769]);
 }
+
+/// A FLUSHALL found no time and was refused; the attempt at a view that it had begun went on and emptied all stores.
+#[test]
+fn a_flush_that_was_refused_does_not_happen() {
+    scenario(&[1102976, 1120502]);
+}
