@@ -558,7 +558,7 @@ impl<V: Values> Node<V> {
         }
         self.membership.promised = view;
         if plan.base.tag != self.membership.view.base.tag {
-            self.membership.vote = Some(Vote { view, base: plan.base.clone() });
+            self.membership.vote = Some(Vote { view, base: plan.base.clone(), settled: plan.settled });
         }
         self.membership.accepted =
             Accepted { view, members: plan.members, base: plan.base, previous: plan.previous };

@@ -87,6 +87,8 @@ pub struct Vote {
     pub view: ViewId,
     /// The base.
     pub base: Base,
+    /// Bases that nobody has a lease on any more, as the proposal said.
+    pub settled: Vec<BaseTag>,
 }
 
 /// One key's part of a batch.

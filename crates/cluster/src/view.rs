@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::ids::{Generation, Incarnation, NodeId, NodeSet, ViewId};
+use crate::ids::{Generation, Incarnation, NODES_MAX, NodeId, NodeSet, ViewId};
 use crate::message::{Base, BaseTag, Vote};
 
 /// An installed view.
@@ -77,6 +77,9 @@ pub struct Quorum {
     pub half_expires: bool,
 }
 
+/// Bases that were never made are remembered until one is installed, so many of them: nodes have one vote each.
+const NEVER_MAX: usize = NODES_MAX as usize;
+
 /// The view that candidates can form: the highest installed base, or one that may have been made after it, changed if
 /// it can be.
 ///
@@ -101,9 +104,18 @@ pub fn plan(
     let mut later: Vec<&Vote> =
         votes().filter(|vote| vote.base.tag.generation > chosen.tag.generation).collect();
     later.sort_by_key(|vote| std::cmp::Reverse(vote.view));
-    let fate = |vote: &&&Vote| fate_of(&vote.base, candidates, &later, &absence);
-    let never = later.iter().filter(|vote| fate(vote) == Fate::Never).map(|vote| vote.base.tag);
-    let never: BTreeSet<BaseTag> = never.collect();
+    // Later votes hide who had not accepted an earlier base; what was found out then has come along with them.
+    let known: BTreeSet<BaseTag> = votes()
+        .flat_map(|vote| vote.settled.iter().copied())
+        .filter(|tag| tag.generation > chosen.tag.generation)
+        .collect();
+    let fate = |vote: &&&Vote| match known.contains(&vote.base.tag) {
+        true => Fate::Never,
+        false => fate_of(&vote.base, candidates, &later, &absence),
+    };
+    let found = later.iter().filter(|vote| fate(vote) == Fate::Never).map(|vote| vote.base.tag);
+    let never: BTreeSet<BaseTag> = known.iter().copied().chain(found).collect();
+    let never: BTreeSet<BaseTag> = never.into_iter().rev().take(NEVER_MAX).collect();
     let bases = candidates.values().map(|candidate| candidate.base.tag);
     let before = bases.chain(votes().map(|vote| vote.base.tag));
     let mut settled: BTreeSet<BaseTag> =
@@ -314,7 +326,7 @@ mod tests {
         later.tag.born = born;
         for node in votes {
             let candidate = all.get_mut(&NodeId(*node)).expect("a candidate");
-            candidate.vote = Some(Vote { view: born, base: later.clone() });
+            candidate.vote = Some(Vote { view: born, base: later.clone(), settled: Vec::new() });
         }
     }
 
@@ -374,6 +386,24 @@ mod tests {
         let vote = all[&NodeId(2)].vote.clone().expect("a vote");
         let plan = plan(ViewId::default(), &all, |_, _| Absence::Missing, false, STRICT).expect("a plan");
         assert_eq!(plan.settled, [older.tag, vote.base.tag]);
+    }
+
+    /// Node 1 refused the base of view 4 and has voted again since, for another: what was found out before goes with
+    /// its vote.
+    #[test]
+    fn what_was_never_made_stays_known() {
+        let mut all = candidates(&[0, 1, 2], &base(1, &[0, 1, 2]));
+        with_votes(&mut all, &[0, 1, 2, 3], &[0]);
+        let never = all[&NodeId(0)].vote.clone().expect("a vote").base.tag;
+        let again = ViewId::new(6, NodeId(2));
+        let mut other = base(2, &[0, 1, 2, 4]);
+        other.tag.born = ViewId::new(3, NodeId(2));
+        for node in [1, 2] {
+            let vote = Vote { view: again, base: other.clone(), settled: vec![never] };
+            all.get_mut(&NodeId(node)).expect("a candidate").vote = Some(vote);
+        }
+        let plan = plan(ViewId::default(), &all, |_, _| Absence::Missing, false, STRICT).expect("a plan");
+        assert_eq!((plan.previous.tag, plan.settled), (other.tag, vec![never]));
     }
 
     #[test]

@@ -182,7 +182,7 @@ fn who_was_left_behind_by_an_installed_base_holds_nobody_up() {
 /// given it refused the other for the sake of the host that only its own vote had.
 #[test]
 fn a_vote_for_a_base_that_was_never_made_holds_nobody_up() {
-    scenario(&[706433]);
+    scenario(&[706433, 1127729]);
 }
 
 /// A host that was to be taken in, and whose vote could not be completed, tried for ever to bring a view about that did

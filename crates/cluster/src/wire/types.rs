@@ -157,7 +157,7 @@ structs! {
     Stamp { wall_ms, logical, node }
     BaseTag { generation, born, cluster }
     Base { tag, flush, members, since }
-    Vote { view, base }
+    Vote { view, base, settled }
     Token { tenure, version, stable, subscribers, waiters, answers }
     Entry { dot, prior, stamp, effects, origin, step }
     EntryOp { id, floor, exposed, reply }
