@@ -1,8 +1,13 @@
 //! Client operations from their arrival to their answer.
 //!
 //! Invariants: an operation keeps its name through every retry; it is answered exactly once; an error other than
-//! `InDoubt` is given only while nothing can have been applied. An operation that was sent to an owner in an earlier
-//! view may have been applied there, so from then on a refusal says `InDoubt`.
+//! `InDoubt` is given only if nothing was and nothing will be applied. What may stand in the way of that:
+//!
+//! - It was sent to an owner in an earlier view, and may have been applied there: from then on a refusal that does not
+//!   come from its history says `InDoubt` (`end`).
+//! - Other nodes have copies of it in this view. Whoever runs a copy first looks at what was answered with the token
+//!   of its first key, so a node refuses an operation that others know of only with that token in hand, and leaves the
+//!   refusal with it (`refuse`).
 
 use crate::copy::{Busy, Copy, Queued};
 use crate::ids::{Blob, FlightId, NodeId, OpId};
@@ -77,6 +82,16 @@ impl Operation {
         let needed = op.node != me || self.forwarded;
         let reply = if needed { reply.clone() } else { Blob::new(b"") };
         EntryOp { id: op, floor: self.floor, exposed: self.exposed, reply }
+    }
+
+    /// The key whose token goes with the answer.
+    fn first_key(&self) -> Option<Key> {
+        self.keys.iter().chain(self.watches.iter().map(|(key, _)| key)).min().cloned()
+    }
+
+    /// Whether other nodes may have copies of it.
+    fn is_known_elsewhere(&self) -> bool {
+        self.ticket.is_none() || self.forwarded
     }
 
     fn is_single(&self) -> bool {
@@ -315,13 +330,7 @@ impl<V: Values> Node<V> {
             keys.iter().map(|key| self.copy_now(key).and_then(|copy| copy.owner(view, me))).collect();
         if owners.iter().all(|owner| *owner == Some(me)) {
             for key in &keys {
-                if let Some(copy) = self.copies.get_mut(key) {
-                    copy.done.raise(op.node, forwarded.floor);
-                    if let Some(owning) = copy.owning_mut(view) {
-                        let floor = forwarded.floor;
-                        owning.answers.retain(|other, _| other.node != op.node || other.counter >= floor);
-                    }
-                }
+                self.raise_floor(key, op.node, forwarded.floor);
             }
             if self.answered_in_view(&keys[0], op) {
                 return;
@@ -367,7 +376,7 @@ impl<V: Values> Node<V> {
         match result {
             _ if !waits => {}
             Ok(reply) => self.succeed(op, reply),
-            Err(error) => self.refuse(op, error),
+            Err(error) => self.end(op, error),
         }
     }
 
@@ -385,7 +394,7 @@ impl<V: Values> Node<V> {
                 } else {
                     match result {
                         Ok(reply) => self.succeed(op, reply),
-                        Err(error) => self.refuse(op, error),
+                        Err(error) => self.end(op, error),
                     }
                 }
                 true
@@ -394,53 +403,86 @@ impl<V: Values> Node<V> {
         }
     }
 
-    /// Remembers the answer to another node's operation with the token of its first key.
-    fn remember(&mut self, operation: &Operation, op: OpId, result: Result<Blob, ClientError>) {
+    /// Remembers the answer to an operation that other nodes know of with the token of its first key.
+    fn remember(&mut self, key: &Key, op: OpId, floor: u64, result: Result<Blob, ClientError>) {
         let view = self.membership.view.id;
-        let Some(key) = operation.all_keys().into_iter().next() else { return };
-        if let Some(owning) = self.copies.get_mut(&key).and_then(|copy| copy.owning_mut(view)) {
+        if op.node == self.config.id {
+            self.raise_floor(key, op.node, floor);
+        }
+        if let Some(owning) = self.copies.get_mut(key).and_then(|copy| copy.owning_mut(view)) {
             owning.answers.insert(op, result);
+        }
+    }
+
+    /// Forgets what was answered to operations of `node` below `floor`, and takes such no more.
+    fn raise_floor(&mut self, key: &Key, node: NodeId, floor: u64) {
+        let view = self.membership.view.id;
+        let Some(copy) = self.copies.get_mut(key) else { return };
+        copy.done.raise(node, floor);
+        if let Some(owning) = copy.owning_mut(view) {
+            owning.answers.retain(|other, _| other.node != node || other.counter >= floor);
         }
     }
 
     /// Ends an operation well.
     pub(crate) fn succeed(&mut self, op: OpId, reply: Blob) {
-        let Some(operation) = self.operations.remove(&op) else {
-            if op.node != self.config.id {
-                self.send(op.node, Message::Answered { op, result: Ok(reply) });
-            }
-            return;
-        };
-        match operation.ticket {
+        let operation = self.operations.remove(&op);
+        if let Some(operation) = operation.as_ref().filter(|operation| operation.is_known_elsewhere())
+            && let Some(key) = operation.first_key()
+        {
+            self.remember(&key, op, operation.floor, Ok(reply.clone()));
+        }
+        match operation.and_then(|operation| operation.ticket) {
             Some(ticket) => {
                 let answer = Answer { reply, watches: Vec::new() };
                 self.out.push(Action::Reply { ticket, result: Ok(answer) });
             }
-            None => {
-                self.remember(&operation, op, Ok(reply.clone()));
+            None if op.node != self.config.id => {
                 self.send(op.node, Message::Answered { op, result: Ok(reply) });
+            }
+            None => {}
+        }
+    }
+
+    /// Refuses an operation, which this node has not executed in this view or has taken back. Every refusal of this
+    /// node's own goes through here.
+    ///
+    /// If other nodes know of the operation, one of them may have run it already, or get its request later and run it.
+    /// With the token of its first key in hand the first is known and the second ruled out, because the answer goes
+    /// with the token. Without it the client is told that its operation is in doubt, and another node's operation goes
+    /// unanswered: its origin asks again.
+    pub(crate) fn refuse(&mut self, op: OpId, error: ClientError) {
+        let Some(operation) = self.operations.get(&op) else { return };
+        if !operation.is_known_elsewhere() {
+            self.end(op, error);
+            return;
+        }
+        let (own, floor) = (operation.ticket.is_some(), operation.floor);
+        match operation.first_key().filter(|key| self.owns(key)) {
+            Some(key) if self.answered_before(&key, op) => {}
+            Some(key) => {
+                self.remember(&key, op, floor, Err(error));
+                self.end(op, error);
+            }
+            None if own => self.end(op, ClientError::InDoubt),
+            None => {
+                self.operations.remove(&op);
             }
         }
     }
 
-    /// Ends an operation with an error.
-    pub(crate) fn refuse(&mut self, op: OpId, error: ClientError) {
+    /// Ends an operation with an error that holds for all copies of it in this view.
+    fn end(&mut self, op: OpId, error: ClientError) {
         let Some(operation) = self.operations.remove(&op) else { return };
-        match operation.ticket {
-            Some(ticket) => {
-                let knows_nothing_of_before = matches!(
-                    error,
-                    ClientError::Unreachable | ClientError::TryAgain | ClientError::NotServing
-                );
-                let exposed = operation.exposed && knows_nothing_of_before;
-                let error = if exposed { ClientError::InDoubt } else { error };
-                self.out.push(Action::Reply { ticket, result: Err(error) });
-            }
-            None => {
-                self.remember(&operation, op, Err(error));
-                self.send(op.node, Message::Answered { op, result: Err(error) });
-            }
-        }
+        let Some(ticket) = operation.ticket else {
+            self.send(op.node, Message::Answered { op, result: Err(error) });
+            return;
+        };
+        let knows_nothing_of_before =
+            matches!(error, ClientError::Unreachable | ClientError::TryAgain | ClientError::NotServing);
+        let exposed = operation.exposed && knows_nothing_of_before;
+        let error = if exposed { ClientError::InDoubt } else { error };
+        self.out.push(Action::Reply { ticket, result: Err(error) });
     }
 
     /// A W that was applied here when the view changed: the regroup has carried it to everyone reachable.
@@ -465,7 +507,8 @@ impl<V: Values> Node<V> {
         let reply = record.replies.iter().find(|(replied, _)| *replied == op).map(|(_, reply)| reply.clone());
         match (record.outcome, reply) {
             (Outcome::Committed, Some(reply)) => self.succeed(op, reply),
-            (Outcome::Aborted, _) if record.closed => self.refuse(op, ClientError::Aborted),
+            // Its tokens were here when the view ended, so nobody else ran it in that view.
+            (Outcome::Aborted, _) if record.closed => self.end(op, ClientError::Aborted),
             _ => {}
         }
     }
@@ -518,37 +561,25 @@ impl<V: Values> Node<V> {
         }
     }
 
-    /// Refuses for lack of time: clean only if no other node ever got the operation.
-    fn refuse_late(&mut self, op: OpId, error: ClientError) {
-        if let Some(operation) = self.operations.get_mut(&op) {
-            operation.exposed |= operation.forwarded;
-        }
-        self.refuse(op, error);
-    }
-
     /// The operation's time is over.
     fn run_late(&mut self, op: OpId) {
         let Some(operation) = self.operations.get(&op) else { return };
         let keys = operation.all_keys();
-        let stage = operation.stage.clone();
-        match stage {
+        match operation.stage {
             Stage::Acquiring | Stage::Queued => {
                 for key in &keys {
                     self.give_up_pin(key, op);
                 }
-                self.refuse_late(op, ClientError::TryAgain);
+                self.refuse(op, ClientError::TryAgain);
             }
             Stage::Routing | Stage::Parked if self.membership.view.members.is_empty() => {
-                self.refuse_late(op, ClientError::NotServing);
+                self.refuse(op, ClientError::NotServing);
             }
-            Stage::Routing | Stage::Parked => self.refuse_late(op, ClientError::TryAgain),
+            Stage::Routing | Stage::Parked => self.refuse(op, ClientError::TryAgain),
             Stage::Flushing { proposed: false, .. } => self.refuse(op, ClientError::Unreachable),
-            _ => {
-                if let Some(ticket) = operation.ticket {
-                    self.out.push(Action::Reply { ticket, result: Err(ClientError::InDoubt) });
-                }
-                self.operations.remove(&op);
-            }
+            // The end of the batch is to be remembered, for whoever else has a copy of the operation.
+            Stage::Flying { .. } if operation.ticket.is_none() => {}
+            _ => self.end(op, ClientError::InDoubt),
         }
     }
 }
