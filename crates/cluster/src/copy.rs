@@ -353,7 +353,8 @@ pub(crate) enum Queued {
     Grant(NodeId),
     /// Joiner and the name of its touch.
     Join(NodeId, u64),
-    Leave(NodeId),
+    /// Who, and the name of its leave.
+    Leave(NodeId, u64),
     Expire,
     /// The last copy is to be deleted.
     Delete,
@@ -366,7 +367,7 @@ pub(crate) enum Busy {
     Flight(FlightId),
     Regroup(Box<Regroup>),
     Align(Box<Aligning>),
-    Leaving { node: NodeId, sent_ms: u64 },
+    Leaving { node: NodeId, leave: u64, sent_ms: u64 },
     Granting { to: NodeId, sent_ms: u64 },
 }
 

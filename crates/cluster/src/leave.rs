@@ -2,7 +2,9 @@
 //!
 //! Invariants: a copy is dropped only after the owner has said so, and the owner says so to one node at a time and
 //! never to itself, so the last copy cannot go by accident; the last copy is deleted by an ordered write; a copy
-//! whose subscribers are not all reachable stays, because it may hold what they lack.
+//! whose subscribers are not all reachable stays, because it may hold what they lack. A leave has a name, which the
+//! leaving node gives it: what is said of a former leave of the same node moves nobody, and a leave that its node has
+//! called off is never carried out.
 
 use crate::copy::{Busy, Queued};
 use crate::ids::{NodeId, NodeSet, Version};
@@ -15,6 +17,15 @@ use crate::tally::Rule;
 use crate::values::Values;
 use crate::write::After;
 
+/// A copy that the store wants back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Eviction {
+    /// When the last step was taken.
+    pub(crate) sent_ms: u64,
+    /// The name of the leave asked for.
+    leave: u64,
+}
+
 impl<V: Values> Node<V> {
     pub(crate) fn on_evict(&mut self, key: Key) {
         if !self.copies.contains(&key) {
@@ -23,8 +34,18 @@ impl<V: Values> Node<V> {
             self.drop_copy(&key);
             self.evicted(&key, Evicted::Dropped);
         } else {
+            let first = !self.evicting.contains_key(&key);
+            if first {
+                self.name_leave(&key);
+            }
             self.evict_step(&key, true);
         }
+    }
+
+    /// Gives the leave that is to be asked for a name of its own.
+    fn name_leave(&mut self, key: &Key) {
+        let leave = self.next_number();
+        self.evicting.insert(key.clone(), Eviction { sent_ms: self.now.mono_ms, leave });
     }
 
     fn evicted(&mut self, key: &Key, outcome: Evicted) {
@@ -49,7 +70,9 @@ impl<V: Values> Node<V> {
     /// Takes an eviction as far as it can go. An owner hands its token over only some time after the `first` step:
     /// subscribers that want to leave as well can do so meanwhile, instead of passing the token around.
     fn evict_step(&mut self, key: &Key, first: bool) {
-        self.evicting.insert(key.clone(), self.now.mono_ms);
+        let Some(eviction) = self.evicting.get_mut(key) else { return };
+        eviction.sent_ms = self.now.mono_ms;
+        let leave = eviction.leave;
         if !self.is_serving() {
             return;
         }
@@ -66,7 +89,7 @@ impl<V: Values> Node<V> {
         // In turn, so that the token comes to whoever wants to keep the key.
         let wanted = others.after(me).map_or(Queued::Delete, Queued::Grant);
         let can_queue = copy.owning(view).is_some_and(|owning| {
-            let leaves = owning.queue.iter().any(|queued| matches!(queued, Queued::Leave(_)));
+            let leaves = owning.queue.iter().any(|queued| matches!(queued, Queued::Leave(..)));
             !leaves && !owning.queue.contains(&wanted) && !owning.hands_over()
         });
         if !others.is_subset(members) {
@@ -74,7 +97,7 @@ impl<V: Values> Node<V> {
             return;
         }
         if owner != me {
-            self.send(owner, Message::LeaveKey { key: key.clone() });
+            self.send(owner, Message::LeaveKey { key: key.clone(), leave });
         } else if can_queue && (others.is_empty() || !first) {
             self.enqueue(key, wanted);
         }
@@ -86,7 +109,7 @@ impl<V: Values> Node<V> {
         let due: Vec<Key> = self
             .evicting
             .iter()
-            .filter(|(_, sent)| now >= **sent + retry)
+            .filter(|(_, eviction)| now >= eviction.sent_ms + retry)
             .map(|(key, _)| key.clone())
             .collect();
         for key in due {
@@ -94,38 +117,45 @@ impl<V: Values> Node<V> {
         }
     }
 
-    pub(crate) fn on_leave_key(&mut self, from: NodeId, key: Key) {
+    pub(crate) fn on_leave_key(&mut self, from: NodeId, key: Key, leave: u64) {
         let view = self.membership.view.id;
         if !self.owns_or_tells(from, &key) {
             return;
         }
         let Some(owning) = self.copy_now(&key).and_then(|copy| copy.owning_mut(view)) else { return };
-        let under_way = owning.queue.contains(&Queued::Leave(from))
-            || matches!(owning.busy, Some(Busy::Leaving { node, .. }) if node == from);
-        if !under_way {
-            self.enqueue(&key, Queued::Leave(from));
+        let queued = owning.queue.iter_mut().find_map(|queued| match queued {
+            Queued::Leave(node, leave) if *node == from => Some(leave),
+            _ => None,
+        });
+        let under_way = matches!(owning.busy, Some(Busy::Leaving { node, .. }) if node == from);
+        match queued {
+            Some(queued) => *queued = leave,
+            None if under_way => {}
+            None => {
+                self.enqueue(&key, Queued::Leave(from, leave));
+            }
         }
     }
 
     /// Tells a subscriber to drop its copy and waits until it has.
-    pub(crate) fn let_leave(&mut self, key: &Key, node: NodeId) {
+    pub(crate) fn let_leave(&mut self, key: &Key, node: NodeId, leave: u64) {
         let subscribed = self.copies.get(key).is_some_and(|copy| copy.meta.subscribers.contains(node));
         if subscribed && node != self.config.id {
-            self.set_busy(key, Busy::Leaving { node, sent_ms: self.now.mono_ms });
-            self.send_may_drop(key, node);
+            self.set_busy(key, Busy::Leaving { node, leave, sent_ms: self.now.mono_ms });
+            self.send_may_drop(key, node, leave);
         }
     }
 
-    pub(crate) fn send_may_drop(&mut self, key: &Key, node: NodeId) {
+    pub(crate) fn send_may_drop(&mut self, key: &Key, node: NodeId, leave: u64) {
         if let Some(copy) = self.copies.get(key) {
             let version = copy.meta.version;
-            self.send(node, Message::MayDrop { key: key.clone(), version });
+            self.send(node, Message::MayDrop { key: key.clone(), leave, version });
         }
     }
 
-    pub(crate) fn on_may_drop(&mut self, from: NodeId, key: Key, version: Version) {
+    pub(crate) fn on_may_drop(&mut self, from: NodeId, key: Key, leave: u64, version: Version) {
         let view = self.membership.view.id;
-        let wanted = self.evicting.contains_key(&key);
+        let wanted = self.evicting.get(&key).is_some_and(|eviction| eviction.leave == leave);
         let gone = match self.copy_now(&key) {
             None => true,
             Some(copy) => {
@@ -137,16 +167,19 @@ impl<V: Values> Node<V> {
         if gone && self.copies.contains(&key) {
             self.drop_copy(&key);
             self.evicted(&key, Evicted::Dropped);
+        } else if !gone && wanted {
+            // The owner goes on without this leave: a permission that comes late must not be used.
+            self.name_leave(&key);
         }
-        self.send(from, Message::Dropped { key, gone });
+        self.send(from, Message::Dropped { key, leave, gone });
     }
 
-    pub(crate) fn on_dropped(&mut self, from: NodeId, key: Key, gone: bool) {
+    pub(crate) fn on_dropped(&mut self, from: NodeId, key: Key, named: u64, gone: bool) {
         let view = self.membership.view.id;
         let Some(copy) = self.copies.get_mut(&key) else { return };
-        let leaving = copy
-            .owning(view)
-            .is_some_and(|own| matches!(own.busy, Some(Busy::Leaving { node, .. }) if node == from));
+        let leaving = copy.owning(view).is_some_and(|owning| {
+            matches!(owning.busy, Some(Busy::Leaving { node, leave, .. }) if node == from && leave == named)
+        });
         if !leaving {
             return;
         }

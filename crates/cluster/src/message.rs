@@ -566,11 +566,15 @@ pub enum Message {
     LeaveKey {
         /// The key.
         key: Key,
+        /// Names the leave.
+        leave: u64,
     },
     /// Owner -> subscriber: drop it.
     MayDrop {
         /// The key.
         key: Key,
+        /// The leave.
+        leave: u64,
         /// The version the copy must have.
         version: Version,
     },
@@ -578,6 +582,8 @@ pub enum Message {
     Dropped {
         /// The key.
         key: Key,
+        /// The leave.
+        leave: u64,
         /// False: it stays after all.
         gone: bool,
     },

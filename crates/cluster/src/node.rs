@@ -14,6 +14,7 @@ use crate::directory::Directory;
 use crate::ids::{FlightId, Incarnation, NodeId, NodeSet, OpId, Stamp, Time, Version, ViewId};
 use crate::interface::{Action, Input};
 use crate::key::Key;
+use crate::leave::Eviction;
 use crate::membership::Membership;
 use crate::message::{Base, Envelope, Message};
 use crate::mutant::Mutant;
@@ -68,8 +69,8 @@ pub struct Node<V: Values> {
     pub(crate) ready: Agenda<OpId>,
     /// Keys owned here that are busy with something other than a batch.
     pub(crate) busy_keys: BTreeSet<Key>,
-    /// Copies the store wants back, and when their leave was last asked for.
-    pub(crate) evicting: BTreeMap<Key, u64>,
+    /// Copies the store wants back.
+    pub(crate) evicting: BTreeMap<Key, Eviction>,
     /// Keys whose queue waits for the lease.
     pub(crate) stalled: BTreeSet<Key>,
     pub(crate) out: Vec<Action>,
@@ -466,9 +467,9 @@ impl<V: Values> Node<V> {
             Message::WaitFor { key, node, ticket } => self.on_wait_for(from, key, node, ticket),
             Message::WaitOver { key, node, ticket } => self.on_wait_over(key, node, ticket),
             Message::Wake { key, ticket } => self.on_wake(&key, ticket),
-            Message::LeaveKey { key } => self.on_leave_key(from, key),
-            Message::MayDrop { key, version } => self.on_may_drop(from, key, version),
-            Message::Dropped { key, gone } => self.on_dropped(from, key, gone),
+            Message::LeaveKey { key, leave } => self.on_leave_key(from, key, leave),
+            Message::MayDrop { key, leave, version } => self.on_may_drop(from, key, leave, version),
+            Message::Dropped { key, leave, gone } => self.on_dropped(from, key, leave, gone),
             Message::ForkLog { key, fork } => self.on_fork_log(from, key, fork),
             Message::ForkMerged { key, version } => self.on_fork_merged(key, version),
         }

@@ -110,10 +110,10 @@ impl<V: Values> Node<V> {
             }));
             self.settle_stable(&key, token.stable);
             self.unconfirmed.remove(&key);
-            if let Some(sent_ms) = self.evicting.get_mut(&key) {
+            if let Some(eviction) = self.evicting.get_mut(&key) {
                 // Others want to drop the key as well, or bring a fork: they can reach this owner before it passes
                 // the token on again. It takes them one retry to hear of it and one to ask it.
-                *sent_ms = self.now.mono_ms + self.config.timers.retry_ms;
+                eviction.sent_ms = self.now.mono_ms + self.config.timers.retry_ms;
             }
             self.count(Rule::MovedToken);
             self.tell_owned(&key, false);
@@ -155,7 +155,7 @@ impl<V: Values> Node<V> {
             Queued::Join(joiner, nonce) => {
                 self.send(owner, Message::Join { key: key.clone(), joiner, nonce });
             }
-            Queued::Grant(_) | Queued::Leave(_) | Queued::Expire | Queued::Delete | Queued::Fork(..) => {}
+            Queued::Grant(_) | Queued::Leave(..) | Queued::Expire | Queued::Delete | Queued::Fork(..) => {}
         }
     }
 }

@@ -450,6 +450,50 @@ fn an_operation_out_of_time_without_its_first_token_is_in_doubt() {
     assert_eq!(cluster.replies[&ticket], Err(ClientError::InDoubt));
 }
 
+/// A subscriber leaves, comes back and leaves again; what it had said about its first leave arrives once more.
+#[test]
+fn the_end_of_a_former_leave_ends_no_other() {
+    let mut cluster = Cluster::new(2);
+    cluster.add(0, "k", "a").expect("add");
+    cluster.read(1, "k").expect("read");
+    let mut doubled = Vec::new();
+    cluster.input(1, Input::Evict(key("k")));
+    while let Some(envelope) = cluster.wire.pop_front() {
+        if matches!(envelope.message, Message::Dropped { .. } | Message::LeaveKey { .. }) {
+            doubled.push(envelope.clone());
+        }
+        cluster.input(envelope.to.0, Input::Message(Box::new(envelope)));
+    }
+    assert_eq!(cluster.evicted, [(NodeId(1), key("k"), Evicted::Dropped)]);
+    assert!(matches!(doubled[..], [_, Envelope { message: Message::Dropped { .. }, .. }]));
+    cluster.read(1, "k").expect("read");
+    cluster.input(1, Input::Evict(key("k")));
+    cluster.deliver_but(|message| matches!(message, Message::MayDrop { .. }));
+    cluster.wire.push_back(doubled.remove(1));
+    cluster.deliver_but(|message| matches!(message, Message::MayDrop { .. }));
+    assert!(cluster.node(0).copy_of(&key("k")).expect("a copy").meta.subscribers.contains(NodeId(1)));
+    cluster.run(2_000);
+    assert_eq!(cluster.evicted.len(), 2);
+    assert!(!cluster.node(0).copy_of(&key("k")).expect("a copy").meta.subscribers.contains(NodeId(1)));
+
+    // The same with what it had asked: the permission that follows is declined, and must not be used when it comes
+    // again after the owner has gone on.
+    cluster.read(1, "k").expect("read");
+    cluster.wire.push_back(doubled.remove(0));
+    let mut permissions = Vec::new();
+    while let Some(envelope) = cluster.wire.pop_front() {
+        if matches!(envelope.message, Message::MayDrop { .. }) {
+            permissions.push(envelope.clone());
+        }
+        cluster.input(envelope.to.0, Input::Message(Box::new(envelope)));
+    }
+    cluster.input(1, Input::Evict(key("k")));
+    cluster.wire.clear();
+    cluster.wire.push_back(permissions.pop().expect("a permission"));
+    cluster.deliver_all();
+    assert!(cluster.node(1).copy_of(&key("k")).is_some(), "dropped by a leave that had been declined");
+}
+
 /// Names of keys of one slot whose home is not `node`.
 fn slot_of_another_home(cluster: &Cluster, node: u8) -> impl Fn(u32) -> String + use<> {
     let elsewhere = |tag: &u32| cluster.node(node).home_of(&key(&format!("{{{tag}}}"))) != Some(NodeId(node));

@@ -230,9 +230,9 @@ enums! {
         60 WaitFor { key, node, ticket },
         61 WaitOver { key, node, ticket },
         62 Wake { key, ticket },
-        63 LeaveKey { key },
-        64 MayDrop { key, version },
-        65 Dropped { key, gone },
+        63 LeaveKey { key, leave },
+        64 MayDrop { key, leave, version },
+        65 Dropped { key, leave, gone },
         70 ForkLog { key, fork },
         71 ForkMerged { key, version },
     }

@@ -344,7 +344,7 @@ impl<V: Values> Node<V> {
         match owning.busy.clone() {
             Some(Busy::Regroup(_)) => self.send_regroup_asks(key),
             Some(Busy::Align(_)) => self.send_aligns(key),
-            Some(Busy::Leaving { node, .. }) => self.send_may_drop(key, node),
+            Some(Busy::Leaving { node, leave, .. }) => self.send_may_drop(key, node, leave),
             Some(Busy::Granting { to, .. }) => self.send_grant(key, to),
             Some(Busy::Flight(_)) | None => {}
         }

@@ -159,7 +159,7 @@ impl<V: Values> Node<V> {
                 Queued::Pin(op) => self.pin(key, op),
                 Queued::Grant(to) => self.grant(key, to),
                 Queued::Join(joiner, nonce) => self.admit_joiner(key, joiner, nonce),
-                Queued::Leave(node) => self.let_leave(key, node),
+                Queued::Leave(node, leave) => self.let_leave(key, node, leave),
                 Queued::Expire => self.delete_expired(key),
                 Queued::Delete => self.delete_last(key),
                 Queued::Fork(node, fork) => self.merge_fork(key, node, *fork),
