@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use swytch_cluster::{Input, Message};
+use swytch_cluster::{Input, Key, Message};
 
 use super::coverage;
 use super::world::{Event, World};
@@ -49,6 +49,17 @@ enum Fault {
     Flush,
 }
 
+/// The steps of an exile, after which two creations of one key meet that both have trimmed their logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Exile {
+    /// A host is cut off, until it has long been expired.
+    Begin,
+    /// Another one starts anew and has forgotten that the exile may come back.
+    Forget { exile: usize, forgetful: usize },
+    /// All but the exile drop what they hold, and what is asked for is created anew, mostly by the forgetful host.
+    Drop { exile: usize, forgetful: usize },
+}
+
 /// The state of all faults.
 pub(super) struct Nemesis {
     pub(super) rng: Rng,
@@ -83,6 +94,49 @@ impl Nemesis {
             let first = world.nemesis.rng.below(every_ms * 1_000);
             world.at(start_us + first, Event::Nemesis { number });
         }
+        if faults.exile {
+            world.at(start_us + 2_000_000, Event::Exile(Exile::Begin));
+        }
+    }
+
+    /// One step of an exile; the next is scheduled.
+    pub(super) fn exile(world: &mut World, step: Exile) {
+        world.tell(|| format!("{step:?}"));
+        match step {
+            Exile::Begin => {
+                let mut hosts = world.up_hosts();
+                world.nemesis.rng.shuffle(&mut hosts);
+                let [exile, forgetful, ..] = hosts[..] else { return };
+                let links = hosts[1..].iter().flat_map(|&other| [(exile, other), (other, exile)]);
+                Self::cut_links(world, links.collect(), 75_000);
+                world.after(38_000_000, Event::Exile(Exile::Forget { exile, forgetful }));
+                world.after(58_000_000, Event::Exile(Exile::Drop { exile, forgetful }));
+            }
+            Exile::Forget { forgetful, .. } => {
+                if world.is_up(forgetful) && Self::may_crash(world, forgetful) {
+                    world.crash(forgetful);
+                }
+            }
+            Exile::Drop { exile, forgetful } => {
+                for host in world.up_hosts().into_iter().filter(|host| *host != exile) {
+                    if host != forgetful {
+                        world.disconnect(host);
+                    }
+                    let keys = world.hosts[host].node.as_ref().map(|node| node.keys()).unwrap_or_default();
+                    for key in keys {
+                        world.input(host, Input::Evict(key));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The key whose copy is to be dropped after this message.
+    pub(super) fn evicts_at(world: &mut World, message: &Message) -> Option<Key> {
+        let permille = world.profile.faults.evict_at_write_permille;
+        let (Message::Inv { parts, .. } | Message::Prep { parts, .. }) = message else { return None };
+        let strikes = permille > 0 && !world.healing && world.nemesis.rng.below(1_000) < permille;
+        parts.first().filter(|_| strikes).map(|part| part.key.clone())
     }
 
     pub(super) fn is_cut(&self, from: usize, to: usize) -> bool {
@@ -243,6 +297,10 @@ impl Nemesis {
             // Longer than the expiry, also on a slow clock.
             _ => rng.between(33_000, 75_000),
         };
+        Self::cut_links(world, links, length_ms);
+    }
+
+    fn cut_links(world: &mut World, links: Vec<(usize, usize)>, length_ms: u64) {
         world.nemesis.next_cut += 1;
         let cut = world.nemesis.next_cut;
         world.tell(|| format!("cut {cut} for {length_ms} ms: {links:?}"));

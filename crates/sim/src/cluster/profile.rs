@@ -16,6 +16,13 @@ const TAGGED_AT: u64 = 2;
 /// Slots of such a seed.
 const TAGS: usize = 4;
 
+/// One seed in so many sends a host into exile, in a cluster that does not remember it when it comes back.
+const EXILE_EVERY: u64 = 25;
+/// Which one of them.
+const EXILE_AT: u64 = 6;
+/// How long the exile takes with all that belongs to it.
+const EXILE_MS: u64 = 90_000;
+
 /// What a key is used for, which decides how it is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum KeyUse {
@@ -104,13 +111,19 @@ pub struct Faults {
     pub evict_every_ms: u64,
     /// FLUSHALLs.
     pub flush_every_ms: u64,
+    /// Evictions of copies that are just being written to, in 1000 such messages.
+    pub evict_at_write_permille: u64,
+    /// A host is expired, comes back, and finds its keys created anew by hosts that know nothing of it.
+    pub exile: bool,
 }
 
 impl Faults {
     /// Nothing that could change a view.
     pub fn is_calm(&self) -> bool {
+        let evict_at_write_permille = self.evict_at_write_permille;
         let Self { evict_every_ms, flush_every_ms, clock_jump_every_ms, long_cuts, .. } = *self;
-        *self == Self { evict_every_ms, flush_every_ms, clock_jump_every_ms, long_cuts, ..Self::default() }
+        let calm = Self { evict_every_ms, flush_every_ms, clock_jump_every_ms, long_cuts, ..Self::default() };
+        *self == Self { evict_at_write_permille, ..calm }
     }
 }
 
@@ -118,13 +131,32 @@ impl Profile {
     /// The profile of a seed.
     pub fn of_seed(seed: u64) -> Self {
         let tags = if seed % TAGGED_EVERY == TAGGED_AT { TAGS } else { 0 };
-        Self::with_tags(seed, tags)
+        let profile = Self::with_tags(seed, tags);
+        if seed % EXILE_EVERY == EXILE_AT { profile.with_exile() } else { profile }
     }
 
     /// The profile of a seed from before there were creation leases.
     pub fn without_leases(seed: u64) -> Self {
         let profile = Self::with_tags(seed, 0);
         Self { limits: Limits { leases_max: 0, ..profile.limits }, ..profile }
+    }
+
+    /// The same cluster with an exile, and copies that are dropped while they are written to. Nothing else happens, so
+    /// that all goes as planned.
+    fn with_exile(self) -> Self {
+        Self {
+            hosts: 3,
+            initial: 3,
+            delay_us: (self.delay_us.0, self.delay_us.1.max(20_000)),
+            loss_permille: 0,
+            duplicate_permille: 250,
+            reorder: true,
+            disturbed_ms: EXILE_MS,
+            operations_max: 4_000,
+            faults: Faults { exile: true, evict_at_write_permille: 60, ..Faults::default() },
+            drift: false,
+            ..self
+        }
     }
 
     fn with_tags(seed: u64, tags: usize) -> Self {

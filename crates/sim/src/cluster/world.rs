@@ -14,7 +14,7 @@ use swytch_cluster::{
 use super::clients::{Client, Record};
 use super::coverage::{self, Coverage};
 use super::judge::Violation;
-use super::nemesis::Nemesis;
+use super::nemesis::{Exile, Nemesis};
 use super::profile::{KeyUse, Profile};
 use super::values::{Operation, Payloads, SimValues};
 use crate::check::convergence::Digest;
@@ -44,6 +44,7 @@ pub(super) enum Event {
     Deliver(Box<Envelope>),
     Client { client: usize, turn: u64 },
     Nemesis { number: usize },
+    Exile(Exile),
     Restart { host: usize },
     Mend { cut: u64 },
     Resume { host: usize },
@@ -307,6 +308,7 @@ impl World {
             Event::Deliver(envelope) => self.deliver(envelope),
             Event::Client { client, turn } => self.client_turn(client, turn),
             Event::Nemesis { number } => Nemesis::strike(self, number),
+            Event::Exile(step) => Nemesis::exile(self, step),
             Event::Mend { cut } => self.nemesis.mend(cut),
             Event::Resume { host } => self.note(("resume", host)),
             Event::Observe => self.observe(),
@@ -385,6 +387,7 @@ impl World {
         if let Message::MayDrop { key, .. } = &envelope.message {
             self.observe_permission(&envelope, key);
         }
+        let evict = Nemesis::evicts_at(self, &envelope.message);
         let proposal = matches!(envelope.message, Message::Propose { .. } | Message::Promise { .. });
         let line = self.watch.map(|_| {
             format!("{:?} -> {:?} in {:?}: {:?}", envelope.from, envelope.to, envelope.view, envelope.message)
@@ -396,6 +399,9 @@ impl World {
             } else {
                 self.tell_of(to, || line);
             }
+        }
+        if let Some(key) = evict {
+            self.input(to, Input::Evict(key));
         }
     }
 
