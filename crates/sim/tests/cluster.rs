@@ -199,12 +199,12 @@ fn a_batch_in_doubt_keeps_no_more_of_the_log_than_it_needs() {
     scenario(&[906769]);
 }
 
-<<<<<<< HEAD
 /// A FLUSHALL found no time and was refused; the attempt at a view that it had begun went on and emptied all stores.
 #[test]
 fn a_flush_that_was_refused_does_not_happen() {
     scenario(&[1102976, 1120502]);
-=======
+}
+
 /// A host is expired with copies whose logs are trimmed; keys are created anew by one that was restarted since, knows of
 /// nobody who may come back, and trims its logs as well. And a write that was doubled finds its copy dropped.
 #[test]
@@ -216,5 +216,4 @@ fn creations_that_both_trimmed_their_logs_are_united() {
         seen.add(&outcome.coverage);
     }
     assert!(seen.rules["UnitedCreations"] > 0 && seen.messages["Gone"] > 0, "{seen:?}");
->>>>>>> 483d348 (Play exiles, so that every message and rule is seen in the simulator)
 }
