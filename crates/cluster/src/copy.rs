@@ -217,6 +217,11 @@ impl Done {
         self.0.entry(node).or_default().raise(floor);
     }
 
+    /// Per node, below which counter all its operations are answered.
+    pub(crate) fn floors(&self) -> BTreeMap<NodeId, u64> {
+        self.0.iter().map(|(node, answered)| (*node, answered.floor)).collect()
+    }
+
     /// What the operation was answered.
     pub(crate) fn reply(&self, op: OpId) -> Option<&Blob> {
         self.0.get(&op.node)?.replies.get(&op.counter)

@@ -178,6 +178,8 @@ pub struct Token {
     pub waiters: Vec<(NodeId, u64)>,
     /// Answers given in this view to operations that left no entry.
     pub answers: BTreeMap<OpId, Result<Blob, ClientError>>,
+    /// Per node: every operation below this counter is answered, and a request for one is a stray duplicate.
+    pub floors: BTreeMap<NodeId, u64>,
 }
 
 /// Everything nodes say to each other. What is seldom sent and large is boxed, because every message is moved several

@@ -78,6 +78,7 @@ impl<V: Values> Node<V> {
             subscribers: copy.meta.subscribers,
             waiters: owning.waiters.iter().copied().collect(),
             answers: owning.answers.clone(),
+            floors: copy.done.floors(),
         });
         self.send(to, Message::Grant { key: key.clone(), token });
     }
@@ -100,6 +101,9 @@ impl<V: Values> Node<V> {
             }
             copy.meta.subscribers = token.subscribers;
             copy.invalid = None;
+            for (node, floor) in token.floors {
+                copy.done.raise(node, floor);
+            }
             let doubtful = copy.prepared.is_some();
             copy.role = Role::Owner(Box::new(Owning {
                 tenure,
