@@ -12,7 +12,7 @@ use crate::fold::Folding;
 use crate::ids::{Blob, FlightId, Generation, NodeId, NodeSet, OpId, Stamp, Version, ViewId};
 use crate::interface::ClientError;
 use crate::message::{Alignment, Part};
-use crate::values::Entry;
+use crate::values::{Entry, Step};
 
 /// Epochs whose entries a copy remembers to contain. They outlive the log, because a node that was expired may bring
 /// its fork back twice, or two such nodes the same one.
@@ -113,14 +113,28 @@ impl Log {
         self.entries.clear();
     }
 
-    /// Drops everything up to `until`, and returns it if the log starts at another state now.
+    /// Drops everything up to `until`, and returns it if the log starts at another state now. Not while the rest has
+    /// taken something in that had not seen that state: on top of it, it would come out otherwise.
     fn trim(&mut self, meta: &Meta, until: Version) -> Option<Vec<Entry>> {
         if until == meta.version {
             let restarts = std::mem::take(&mut self.overflow) || !self.entries.is_empty();
             return restarts.then(|| std::mem::take(&mut self.entries));
         }
         let last = self.entries.iter().position(|entry| entry.dot == until)?;
+        if !Self::follows(&self.entries[last + 1..], until) {
+            return None;
+        }
         Some(self.entries.drain(..=last).collect())
+    }
+
+    /// Whether these entries, which come after the state at `start` in a log, have all seen it. What a merge took in may
+    /// have forked before, or belong to another creation of the key.
+    pub(crate) fn follows(entries: &[Entry], start: Version) -> bool {
+        if entries.iter().all(|entry| entry.step == Step::Write) {
+            return true;
+        }
+        let dots: BTreeSet<Version> = entries.iter().map(|entry| entry.dot).collect();
+        entries.iter().all(|entry| entry.prior == start || dots.contains(&entry.prior))
     }
 
     /// For each entry whether it is on the main line that ends at `version`.

@@ -529,9 +529,12 @@ impl<V: Values> Node<V> {
                         && self.absence(*node, *life) == Absence::Missing
                 })
         };
-        let drops_the_living = [&self.membership.view.base, self.membership.stands_on(), &plan.previous]
-            .into_iter()
-            .any(|base| !plan.settled.contains(&base.tag) && drops_one_of(base))
+        // A view on the base that is installed here drops nobody, whatever this node has voted for since.
+        let stays = plan.base.tag == self.membership.view.base.tag;
+        let drops_the_living = !stays
+            && [&self.membership.view.base, self.membership.stands_on(), &plan.previous]
+                .into_iter()
+                .any(|base| !plan.settled.contains(&base.tag) && drops_one_of(base))
             && !self.config.without(Mutant::ExpireWithoutSilence);
         if view < self.membership.promised || drops_the_living || !plan.base.has(me.0, me.1) {
             let promised = self.membership.promised;

@@ -413,9 +413,9 @@ fn lacks_value(copy: &Copy, state: &CopyState) -> bool {
         && !copy.meta.covers_dot(state.meta.version)
 }
 
-/// The entries a copy lacks, if the owner's value went through its state.
+/// The entries a copy lacks, if the owner's value went through its state and they have all seen it.
 fn missing_tail(copy: &Copy, state: &CopyState) -> Option<Vec<Entry>> {
     let comparable = copy.meta.birth == state.meta.birth && copy.log.overflow == state.log.overflow;
-    let tail = copy.log.since(&copy.meta, state.meta.version).filter(|_| comparable);
-    tail.map(<[Entry]>::to_vec)
+    let tail = copy.log.since(&copy.meta, state.meta.version).filter(|_| comparable)?;
+    Log::follows(tail, state.meta.version).then(|| tail.to_vec())
 }

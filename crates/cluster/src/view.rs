@@ -93,10 +93,9 @@ pub fn plan(
     flush: bool,
     quorum: Quorum,
 ) -> Option<Plan> {
-    let rank = |base: &Base| (base.tag.generation, base.tag.born, base.tag.cluster);
     let bases = candidates.values().map(|candidate| &candidate.base);
     let votes = || candidates.values().filter_map(|candidate| candidate.vote.as_ref());
-    let chosen = bases.max_by_key(|base| rank(base))?;
+    let chosen = bases.max_by_key(|base| base.tag)?;
     if chosen.tag.generation == Generation(0) {
         // Nobody here has installed anything, and the base that was to take them in may never have been made.
         return None;

@@ -182,7 +182,7 @@ fn who_was_left_behind_by_an_installed_base_holds_nobody_up() {
 /// given it refused the other for the sake of the host that only its own vote had.
 #[test]
 fn a_vote_for_a_base_that_was_never_made_holds_nobody_up() {
-    scenario(&[706433, 1127729]);
+    scenario(&[706433, 1127729, 2028131]);
 }
 
 /// A host that was to be taken in, and whose vote could not be completed, tried for ever to bring a view about that did
@@ -190,6 +190,13 @@ fn a_vote_for_a_base_that_was_never_made_holds_nobody_up() {
 #[test]
 fn a_host_outside_the_base_leaves_its_members_alone() {
     scenario(&[289]);
+}
+
+/// A log was trimmed to a state that an entry behind it, taken in by a merge, had not seen; or a copy whose log started
+/// there was sent such entries. On top of that state they came out otherwise than when they were merged.
+#[test]
+fn what_a_merge_took_in_keeps_its_place_when_logs_are_trimmed() {
+    scenario(&[2026310]);
 }
 
 /// A participant of a batch in doubt kept a longer log than the others. A merge with another creation of the key, whose
