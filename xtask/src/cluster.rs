@@ -47,7 +47,7 @@ pub(crate) fn simulate_some() -> Result<()> {
     simulate(Arguments::new(["--seeds".to_owned(), CI_SEEDS.to_string()]))
 }
 
-/// States per scope in the CI: with seven scopes of walks and six of searches about two million in a minute.
+/// States per scope in the CI: with nine scopes of walks and eight of searches over two million in a minute.
 const CI_STATES: u64 = 150_000;
 
 /// States per scope of the campaign: more than 10^8 in all, about half an hour of one core.
