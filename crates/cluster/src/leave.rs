@@ -34,8 +34,7 @@ impl<V: Values> Node<V> {
             self.drop_copy(&key);
             self.evicted(&key, Evicted::Dropped);
         } else {
-            let first = !self.evicting.contains_key(&key);
-            if first {
+            if !self.evicting.contains_key(&key) {
                 self.name_leave(&key);
             }
             self.evict_step(&key, true);

@@ -108,19 +108,22 @@ pub fn plan(
         .flat_map(|vote| vote.settled.iter().copied())
         .filter(|tag| tag.generation > chosen.tag.generation)
         .collect();
-    let fate = |vote: &&&Vote| match known.contains(&vote.base.tag) {
+    let fate = |vote: &Vote| match known.contains(&vote.base.tag) {
         true => Fate::Never,
         false => fate_of(&vote.base, candidates, &later, &absence),
     };
-    let found = later.iter().filter(|vote| fate(vote) == Fate::Never).map(|vote| vote.base.tag);
-    let never: BTreeSet<BaseTag> = known.iter().copied().chain(found).collect();
-    let never: BTreeSet<BaseTag> = never.into_iter().rev().take(NEVER_MAX).collect();
+    let fates: Vec<(&Vote, Fate)> = later.iter().map(|vote| (*vote, fate(vote))).collect();
+    let found = fates.iter().filter(|(_, fate)| *fate == Fate::Never).map(|(vote, _)| vote.base.tag);
+    let mut never: BTreeSet<BaseTag> = known.iter().copied().chain(found).collect();
+    while never.len() > NEVER_MAX {
+        never.pop_first();
+    }
     let bases = candidates.values().map(|candidate| candidate.base.tag);
     let before = bases.chain(votes().map(|vote| vote.base.tag));
     let mut settled: BTreeSet<BaseTag> =
         before.filter(|tag| tag.generation <= chosen.tag.generation && *tag != chosen.tag).collect();
     settled.extend(&never);
-    let Some(open) = later.iter().find(|vote| fate(vote) == Fate::Open) else {
+    let Some((open, _)) = fates.iter().find(|(_, fate)| *fate == Fate::Open) else {
         let plan = plan_on(view, chosen, candidates, &absence, flush, quorum, !later.is_empty())?;
         return Some(Plan { settled: settled.into_iter().collect(), ..plan });
     };

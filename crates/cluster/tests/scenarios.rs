@@ -494,17 +494,20 @@ fn the_end_of_a_former_leave_ends_no_other() {
     assert!(cluster.node(1).copy_of(&key("k")).is_some(), "dropped by a leave that had been declined");
 }
 
-/// Names of keys of one slot whose home is not `node`.
-fn slot_of_another_home(cluster: &Cluster, node: u8) -> impl Fn(u32) -> String + use<> {
-    let elsewhere = |tag: &u32| cluster.node(node).home_of(&key(&format!("{{{tag}}}"))) != Some(NodeId(node));
-    let tag = (0..100).find(elsewhere).expect("every node is home of some slots");
-    move |number| format!("{{{tag}}}{number}")
+/// A home that is not `node`, and names of keys of one of its slots.
+fn slot_of_another_home(cluster: &Cluster, node: u8) -> (NodeId, impl Fn(u32) -> String + use<>) {
+    let home = |tag: u32| Some((cluster.node(node).home_of(&key(&format!("{{{tag}}}")))?, tag));
+    let (home, tag) = (0..100)
+        .filter_map(home)
+        .find(|(home, _)| *home != NodeId(node))
+        .expect("every node is home of some slots");
+    (home, move |number| format!("{{{tag}}}{number}"))
 }
 
 #[test]
 fn a_new_key_costs_no_round_trip_under_a_creation_lease() {
     let mut cluster = Cluster::new(3);
-    let name = slot_of_another_home(&cluster, 0);
+    let (home, name) = slot_of_another_home(&cluster, 0);
     cluster.add(0, &name(0), "first").expect("add");
     for number in 1..100 {
         let class = if number % 2 == 0 { Class::W } else { Class::X };
@@ -515,7 +518,6 @@ fn a_new_key_costs_no_round_trip_under_a_creation_lease() {
     assert_eq!(cluster.node(0).tally().of(Rule::CreatedByLease), 99);
     // The home learns the names in few messages, and whoever comes next finds the keys.
     cluster.run(200);
-    let home = cluster.node(0).home_of(&key(&name(0))).expect("a home");
     assert_eq!(cluster.node(home.0).names().len(), 100);
     assert_eq!(cluster.take(1, &name(50)), Ok("word".into()));
     let ticket = cluster.submit(0, Class::W, &[&name(100)], "add word");
@@ -529,8 +531,7 @@ fn a_new_key_costs_no_round_trip_under_a_creation_lease() {
 #[test]
 fn unreported_creations_survive_a_view_change() {
     let mut cluster = Cluster::new(3);
-    let name = slot_of_another_home(&cluster, 0);
-    let home = cluster.node(0).home_of(&key(&name(0))).expect("a home");
+    let (home, name) = slot_of_another_home(&cluster, 0);
     let third = (1..3).find(|node| NodeId(*node) != home).expect("three nodes");
     cluster.add(0, &name(0), "first").expect("add");
     cluster.submit(0, Class::W, &[&name(1)], "add word");
@@ -549,8 +550,7 @@ fn unreported_creations_survive_a_view_change() {
 #[test]
 fn touches_of_a_leased_slot_wait_for_a_lessee_that_is_gone_until_the_view_changes() {
     let mut cluster = Cluster::new(3);
-    let name = slot_of_another_home(&cluster, 0);
-    let home = cluster.node(0).home_of(&key(&name(0))).expect("a home");
+    let (home, name) = slot_of_another_home(&cluster, 0);
     cluster.add(0, &name(0), "first").expect("add");
     cluster.crash(0);
     assert_eq!(cluster.add(home.0, &name(1), "word"), Ok("OK".into()));
@@ -562,7 +562,7 @@ fn leases_and_unreported_names_are_bounded() {
     let mut cluster = Cluster::with(2, |config| {
         config.limits = Limits { leases_max: 1, unreported_max: 3, report_max: 2, ..config.limits };
     });
-    let name = slot_of_another_home(&cluster, 0);
+    let (_, name) = slot_of_another_home(&cluster, 0);
     let other = |number: u32| name(number).replace('{', "other{x");
     cluster.add(0, &name(0), "first").expect("add");
     cluster.add(0, &other(0), "first").expect("add");

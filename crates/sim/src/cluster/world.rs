@@ -286,6 +286,11 @@ impl World {
         self.hosts[host].node.is_some()
     }
 
+    /// The nodes of all running hosts.
+    fn nodes(&self) -> impl Iterator<Item = &Node<SimValues>> {
+        self.hosts.iter().filter_map(|host| host.node.as_ref())
+    }
+
     pub(super) fn up_hosts(&self) -> Vec<usize> {
         (0..self.hosts.len()).filter(|&host| self.is_up(host)).collect()
     }
@@ -544,8 +549,7 @@ impl World {
     pub(super) fn is_flushed_behind(&self, host: usize) -> bool {
         let Some(node) = &self.hosts[host].node else { return false };
         let (id, life, flush) = (node.config().id, node.incarnation(), node.view().base.flush);
-        let others = self.hosts.iter().filter_map(|other| other.node.as_ref());
-        others.map(|other| &other.view().base).any(|base| base.flush > flush && !base.has(id, life))
+        self.nodes().map(|other| &other.view().base).any(|base| base.flush > flush && !base.has(id, life))
     }
 
     fn collect_tally(&mut self, host: usize) {
@@ -644,9 +648,8 @@ impl World {
         let base = node.view().base.clone();
         let mut found = Vec::new();
         // Held by nodes that were expired and are back.
-        let returned =
-            self.hosts.iter().filter_map(|other| other.node.as_ref()).any(|other| other.has_fork(key));
-        for other in self.hosts.iter().filter_map(|other| other.node.as_ref()) {
+        let returned = self.nodes().any(|other| other.has_fork(key));
+        for other in self.nodes() {
             if other.config().id == node.config().id {
                 continue;
             }
