@@ -344,6 +344,18 @@ pub(crate) enum Invalid {
     Align(u64),
 }
 
+/// Whether the copies of a key were brought together without a batch that could not be settled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) enum Doubt {
+    /// No.
+    #[default]
+    None,
+    /// Yes: X stops.
+    Open,
+    /// The batch has been settled since: they are brought together once more, with it.
+    Settled,
+}
+
 /// What only the owner of a key keeps.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Owning {
@@ -353,8 +365,8 @@ pub(crate) struct Owning {
     pub(crate) busy: Option<Busy>,
     /// Reserved by an operation on several keys.
     pub(crate) pinned: Option<OpId>,
-    /// A batch in doubt that cannot be settled in this view: X stops.
-    pub(crate) doubtful: bool,
+    /// Whether a batch of an earlier view stands in the way of X.
+    pub(crate) doubt: Doubt,
     /// The last origin and how many operations came from it in a row.
     pub(crate) run: Option<(NodeId, u32)>,
     pub(crate) waiters: VecDeque<(NodeId, u64)>,

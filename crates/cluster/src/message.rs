@@ -180,6 +180,8 @@ pub struct Token {
     pub answers: BTreeMap<OpId, Result<Blob, ClientError>>,
     /// Per node: every operation below this counter is answered, and a request for one is a stray duplicate.
     pub floors: BTreeMap<NodeId, u64>,
+    /// A batch on the key is left in doubt in this view: no X until another view has settled it.
+    pub doubtful: bool,
 }
 
 /// Everything nodes say to each other. What is seldom sent and large is boxed, because every message is moved several

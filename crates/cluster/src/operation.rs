@@ -501,22 +501,24 @@ impl<V: Values> Node<V> {
         self.park(op, &key);
     }
 
-    /// An X that was prepared here when the view changed.
+    /// An X that was prepared here when the view changed. It is answered once the copies here contain it: where the
+    /// decision comes from a former view, copies of this one were brought together without the batch, and lack it.
     fn look_at_doubt(&mut self, op: OpId, flight: FlightId) {
         let Some(record) = self.records.get(&flight) else { return };
         let reply = record.replies.iter().find(|(replied, _)| *replied == op).map(|(_, reply)| reply.clone());
         match (record.outcome, reply) {
-            (Outcome::Committed, Some(reply)) => self.succeed(op, reply),
+            (Outcome::Committed, Some(reply)) if record.parts.is_empty() => self.succeed(op, reply),
             // Its tokens were here when the view ended, so nobody else ran it in that view.
             (Outcome::Aborted, _) if record.closed => self.end(op, ClientError::Aborted),
             _ => {}
         }
     }
 
-    /// What became of operations in a batch that was in doubt.
+    /// More is known of a batch that was in doubt, or a copy has got its part of it.
     pub(crate) fn doubt_resolved(&mut self, flight: FlightId) {
         let Some(record) = self.records.get(&flight) else { return };
         self.ready.extend(record.replies.iter().map(|(op, _)| *op));
+        self.bring_in_settled(flight);
     }
 
     pub(crate) fn operation_tick(&mut self) {

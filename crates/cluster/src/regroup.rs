@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::copy::{
-    Aligning, Busy, Copy, CopyState, Invalid, Log, Meta, Prepared, PreparedPart, Regroup, Role, Whole,
+    Aligning, Busy, Copy, CopyState, Doubt, Invalid, Log, Meta, Prepared, PreparedPart, Regroup, Role, Whole,
 };
 use crate::ids::{FlightId, NodeId, NodeSet, Version};
 use crate::key::Key;
@@ -25,8 +25,6 @@ use crate::write::After;
 
 impl<V: Values> Node<V> {
     pub(crate) fn on_own(&mut self, key: Key, holders: NodeSet) {
-        let me = self.config.id;
-        let now = self.now.mono_ms;
         let Some(copy) = self.copy_now(&key) else {
             self.tell_owned(&key, true);
             return;
@@ -40,17 +38,23 @@ impl<V: Values> Node<V> {
             Role::Idle => {}
         }
         copy.role = Role::Owner(Box::default());
-        let stale = self.config.without(Mutant::LowestSurvives);
-        let waiting = if stale { NodeSet::EMPTY } else { holders.without(me) };
-        let regroup = Regroup { waiting, states: BTreeMap::new(), settling: BTreeSet::new(), sent_ms: now };
-        self.set_busy(&key, Busy::Regroup(Box::new(regroup)));
         self.touches.remove(&key);
-        self.send_regroup_asks(&key);
-        if waiting.is_empty() {
-            self.regroup_step(&key);
-        }
+        self.start_regroup(&key, holders);
         // Writes may queue up from now on.
         self.key_changed(&key);
+    }
+
+    /// Brings the copies of these nodes together, at their owner.
+    pub(crate) fn start_regroup(&mut self, key: &Key, holders: NodeSet) {
+        let stale = self.config.without(Mutant::LowestSurvives);
+        let waiting = if stale { NodeSet::EMPTY } else { holders.without(self.config.id) };
+        let sent_ms = self.now.mono_ms;
+        let regroup = Regroup { waiting, states: BTreeMap::new(), settling: BTreeSet::new(), sent_ms };
+        self.set_busy(key, Busy::Regroup(Box::new(regroup)));
+        self.send_regroup_asks(key);
+        if waiting.is_empty() {
+            self.regroup_step(key);
+        }
     }
 
     pub(crate) fn send_regroup_asks(&mut self, key: &Key) {
@@ -132,7 +136,7 @@ impl<V: Values> Node<V> {
         }
         let mut commits = Vec::new();
         let mut pending = BTreeSet::new();
-        let mut doubtful = false;
+        let mut doubt = Doubt::None;
         for (flight, part) in parts {
             let committed_here =
                 self.records.get(&flight).is_some_and(|record| record.outcome == Outcome::Committed);
@@ -146,18 +150,18 @@ impl<V: Values> Node<V> {
                 Settlement::Pending => {
                     pending.insert(flight);
                 }
-                Settlement::Impossible => doubtful = true,
+                Settlement::Impossible => doubt = Doubt::Open,
             }
         }
         let Some(owning) = self.copies.get_mut(key).and_then(|copy| copy.owning_mut(view)) else { return };
-        owning.doubtful = doubtful;
+        owning.doubt = doubt;
         if !pending.is_empty() {
             if let Some(Busy::Regroup(regroup)) = &mut owning.busy {
                 regroup.settling = pending;
             }
             return;
         }
-        if doubtful {
+        if doubt == Doubt::Open {
             self.count(Rule::LeftInDoubt);
         }
         self.finish_regroup(key, regroup.states, commits);

@@ -1,9 +1,12 @@
 //! Settling batches of class X that a view change left in doubt.
 //!
-//! A batch can have been committed by its coordinator only if every participant held the PREP. So once every
-//! participant that is still in the base is present in one view, they are asked: if anyone has committed, or all
-//! hold the PREP, the outcome is commit; otherwise abort. The outcome is taken over by every participant before
-//! anything is done with it, and then closed.
+//! A batch can have been committed by its coordinator only if every participant held the PREP. So the participants
+//! that are present in a view are asked: if anyone has committed, the outcome is commit. Once every participant that
+//! is still in the base is present, it is also commit if all hold the PREP, and otherwise abort. The outcome is taken
+//! over by everyone present before anything is done with it, and then, if nobody is missing, closed.
+//!
+//! What is decided, or learned from a copy that contains the batch, after the copies of another key were brought
+//! together without it is brought in late: that key is regrouped once more (`Doubt::Settled`).
 //!
 //! Invariant: two nodes that settle the same batch in one view, or in two views, come to the same outcome: a commit
 //! needs all to hold the PREP or one to have committed, and neither can come about after one participant lacked it;
@@ -11,7 +14,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::copy::Busy;
+use crate::copy::{Busy, Doubt, Role};
 use crate::ids::{Blob, FlightId, NodeId, NodeSet, OpId};
 use crate::key::Key;
 use crate::message::{Message, Outcome, Part};
@@ -53,7 +56,11 @@ pub(crate) struct Settling {
     participants: NodeSet,
     waiting: NodeSet,
     states: BTreeMap<NodeId, Outcome>,
+    /// Nobody is missing.
+    complete: bool,
+    /// Commit or abort.
     decided: Option<bool>,
+    /// Everyone has taken it over, or it cannot be decided in this view.
     done: bool,
     sent_ms: u64,
 }
@@ -74,20 +81,21 @@ impl<V: Values> Node<V> {
     pub(crate) fn settle(&mut self, flight: FlightId, participants: NodeSet) -> Settlement {
         if let Some(settling) = self.settling.get(&flight) {
             return match settling.decided {
-                Some(commit) if settling.done => Settlement::Done { commit },
-                _ => Settlement::Pending,
+                _ if !settling.done => Settlement::Pending,
+                Some(commit) => Settlement::Done { commit },
+                None => Settlement::Impossible,
             };
         }
         let view = &self.membership.view;
         let living = participants & view.base.nodes();
-        if !living.is_subset(view.members) && !self.config.without(Mutant::SettleWithoutParticipants) {
-            return Settlement::Impossible;
-        }
+        let complete =
+            living.is_subset(view.members) || self.config.without(Mutant::SettleWithoutParticipants);
         let living = living & view.members;
         let settling = Settling {
             participants: living,
             waiting: living,
             states: BTreeMap::new(),
+            complete,
             decided: None,
             done: false,
             sent_ms: self.now.mono_ms,
@@ -122,6 +130,11 @@ impl<V: Values> Node<V> {
         } else {
             states.all(|state| *state == Outcome::Prepared)
         };
+        if !committed && !settling.complete {
+            settling.done = true;
+            self.regroup_settled(flight);
+            return;
+        }
         let commit = committed || all_hold;
         settling.decided = Some(commit);
         settling.waiting = settling.participants;
@@ -159,11 +172,44 @@ impl<V: Values> Node<V> {
             return;
         }
         settling.done = true;
-        for node in settling.participants.iter().collect::<Vec<_>>() {
+        // Who is missing may still have to be told.
+        let informed = if settling.complete { settling.participants } else { NodeSet::EMPTY };
+        for node in informed.iter() {
             self.send(node, Message::Close { flight, stable: Vec::new() });
         }
+        self.regroup_settled(flight);
+    }
+
+    /// Lets regroups that wait for the settlement go on.
+    fn regroup_settled(&mut self, flight: FlightId) {
         for key in self.keys_settling(flight) {
             self.regroup_step(&key);
+        }
+    }
+
+    /// Has copies that were brought together without the batch, which is committed, brought together once more.
+    pub(crate) fn bring_in_settled(&mut self, flight: FlightId) {
+        let Some(record) = self.records.get(&flight).filter(|record| record.outcome == Outcome::Committed)
+        else {
+            return;
+        };
+        let me = self.config.id;
+        for key in record.parts.iter().map(|part| part.key.clone()).collect::<Vec<_>>() {
+            let Some(copy) = self.copy_now(&key).filter(|copy| copy.is_prepared_for(flight)) else {
+                continue;
+            };
+            match &mut copy.role {
+                Role::Owner(owning) if owning.doubt == Doubt::Open => {
+                    owning.doubt = Doubt::Settled;
+                    self.work.insert(key);
+                }
+                // The owner does not know the batch: this node takes over.
+                Role::Follower { owner, .. } => {
+                    let owner = *owner;
+                    self.send(owner, Message::TokenRequest { key, to: me });
+                }
+                Role::Owner(_) | Role::Idle => {}
+            }
         }
     }
 
@@ -199,6 +245,15 @@ impl<V: Values> Node<V> {
             for node in settling.waiting.iter().collect::<Vec<_>>() {
                 self.send(node, message.clone());
             }
+        }
+        let late = self.records.keys_where(|flight, record| {
+            flight.view != view && !record.parts.is_empty() && now >= record.asked_ms + retry
+        });
+        for flight in late {
+            if let Some(record) = self.records.get_mut(&flight) {
+                record.asked_ms = now;
+            }
+            self.bring_in_settled(flight);
         }
         let lingering = self.records.keys_where(|flight, record| {
             flight.view != view && !record.closed && !self.settling.contains_key(flight)

@@ -80,6 +80,8 @@ rules! {
     SettledAbort,
     /// A regroup had to leave a batch in doubt.
     LeftInDoubt,
+    /// It was settled in the same view after all, and the key regrouped again.
+    SettledLate,
     /// An operation on several keys committed.
     ExecutedMulti,
     /// A watched key had changed.

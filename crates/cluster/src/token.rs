@@ -4,7 +4,7 @@
 //! exactly the version it names; the count of moves (`tenure`) makes duplicates harmless. The token is granted only
 //! while nothing is in progress, so every reachable subscriber is at that version.
 
-use crate::copy::{Busy, Owning, Queued, Role};
+use crate::copy::{Busy, Doubt, Owning, Queued, Role};
 use crate::ids::NodeId;
 use crate::key::Key;
 use crate::message::{Message, Token};
@@ -79,6 +79,7 @@ impl<V: Values> Node<V> {
             waiters: owning.waiters.iter().copied().collect(),
             answers: owning.answers.clone(),
             floors: copy.done.floors(),
+            doubtful: owning.doubt != Doubt::None,
         });
         self.send(to, Message::Grant { key: key.clone(), token });
     }
@@ -104,15 +105,20 @@ impl<V: Values> Node<V> {
             for (node, floor) in token.floors {
                 copy.done.raise(node, floor);
             }
-            let doubtful = copy.prepared.is_some();
+            let doubtful = token.doubtful || copy.prepared.is_some();
+            let doubt = if doubtful { Doubt::Open } else { Doubt::None };
+            let prepared = copy.prepared.map(|prepared| prepared.flight);
             copy.role = Role::Owner(Box::new(Owning {
                 tenure,
                 waiters: token.waiters.into(),
                 answers: token.answers,
-                doubtful,
+                doubt,
                 ..Owning::default()
             }));
             self.settle_stable(&key, token.stable);
+            if let Some(flight) = prepared {
+                self.bring_in_settled(flight);
+            }
             self.unconfirmed.remove(&key);
             if let Some(eviction) = self.evicting.get_mut(&key) {
                 // Others want to drop the key as well, or bring a fork: they can reach this owner before it passes

@@ -216,6 +216,62 @@ fn a_crashed_owner_loses_nothing_that_others_hold() {
     cluster.assert_converged();
 }
 
+/// Node 0 runs a transaction over `a`, which it shares with node 1, and `b`, which it shares with node 2. Everyone has
+/// prepared it, and node 0 has committed it; the COMMIT reaches node 1 if that is wanted, and never node 2.
+fn transaction_half_committed(nodes: u8, others: [u8; 2], reaches_first: bool) -> Cluster {
+    let mut cluster = Cluster::new(nodes);
+    for (name, other) in [("a", others[0]), ("b", others[1])] {
+        cluster.add(0, name, "before").expect("add");
+        cluster.read(other, name).expect("read");
+    }
+    cluster.run(2_000);
+    cluster.submit(0, Class::X, &["a", "b"], "add tx");
+    let acknowledged = |cluster: &Cluster| {
+        let acks = cluster.wire.iter().filter(|envelope| matches!(envelope.message, Message::Ack { .. }));
+        acks.map(|envelope| envelope.from).collect::<NodeSet>().len()
+    };
+    let participants = if others[0] == others[1] { 1 } else { 2 };
+    while acknowledged(&cluster) < participants {
+        let next = cluster.wire.iter().position(|envelope| !matches!(envelope.message, Message::Ack { .. }));
+        let envelope = cluster.wire.remove(next.expect("a message")).expect("it is there");
+        cluster.input(envelope.to.0, Input::Message(Box::new(envelope)));
+    }
+    cluster.cut.insert((NodeId(0), NodeId(others[1])));
+    if !reaches_first {
+        cluster.cut.insert((NodeId(0), NodeId(others[0])));
+    }
+    cluster.deliver_all();
+    cluster
+}
+
+#[test]
+fn one_participant_that_has_committed_is_enough() {
+    let mut cluster = transaction_half_committed(3, [1, 2], true);
+    cluster.crash(0);
+    cluster.run(4_000);
+    for node in [1, 2] {
+        assert_eq!(cluster.read(node, "b"), Ok("before tx".into()), "at {node}");
+        assert_eq!(cluster.read(node, "a"), Ok("before tx".into()), "at {node}");
+    }
+}
+
+/// The outcome is learned from a copy of `a` after `b` had been brought together without it.
+#[test]
+fn a_batch_that_is_settled_late_is_brought_in() {
+    let mut cluster = transaction_half_committed(4, [2, 2], false);
+    cluster.partition(&[&[0, 1, 3], &[2]]);
+    cluster.run(4_000);
+    assert_eq!(cluster.read(3, "a"), Ok("before tx".into()));
+    cluster.crash(0);
+    cluster.crash(1);
+    cluster.heal();
+    cluster.run(4_000);
+    assert_eq!(cluster.read(2, "b"), Ok("before".into()));
+    assert_eq!(cluster.read(2, "a"), Ok("before tx".into()));
+    assert_eq!(cluster.read(2, "b"), Ok("before tx".into()));
+    assert!(cluster.node(2).tally().of(Rule::SettledLate) > 0);
+}
+
 #[test]
 fn a_transaction_over_several_keys_sees_its_watches() {
     let mut cluster = Cluster::new(3);

@@ -2,7 +2,7 @@
 //!
 //! - `model search STATES`: exhaustive scopes, breadth first.
 //! - `model deep STATES`: the same, depth first, for more states than fit in memory.
-//! - `model walk SEED STATES`: random walks.
+//! - `model walk SEED STATES [SCOPE ...]`: random walks.
 //! - `model hunt STATES [FAULT ...]`: looks for seeded faults.
 //! - `model replay SCOPE SEED`: one walk again, in words.
 
@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use swytch_cluster::Mutant;
-use swytch_sim::model::{Order, Report, exhaustive_scopes, hunt, replay, search, walk, walk_scopes};
+use swytch_sim::model::{Order, Report, Scope, exhaustive_scopes, hunt, replay, search, walk, walk_scopes};
 
 fn number(text: &str) -> Option<u64> {
     text.strip_prefix("0x").map_or_else(|| text.parse().ok(), |hex| u64::from_str_radix(hex, 16).ok())
@@ -37,8 +37,9 @@ fn main() -> ExitCode {
                 good &= show(&search(&scope, order, number(states).unwrap_or(100_000) as usize), started);
             }
         }
-        ["walk", seed, states] => {
-            for scope in walk_scopes() {
+        ["walk", seed, states, ref names @ ..] => {
+            let named = |scope: &Scope| names.is_empty() || names.contains(&scope.name);
+            for scope in walk_scopes().into_iter().filter(named) {
                 let started = Instant::now();
                 let report =
                     walk(&scope, number(seed).unwrap_or(1), number(states).unwrap_or(100_000) as usize);

@@ -158,7 +158,7 @@ structs! {
     BaseTag { generation, born, cluster }
     Base { tag, flush, members, since }
     Vote { view, base, settled }
-    Token { tenure, version, stable, subscribers, waiters, answers, floors }
+    Token { tenure, version, stable, subscribers, waiters, answers, floors, doubtful }
     Entry { dot, prior, stamp, effects, origin, step }
     EntryOp { id, floor, exposed, reply }
     Part { key, prior, entries, subscribers }

@@ -14,7 +14,7 @@
 mod flight;
 mod subscriber;
 
-use crate::copy::{Busy, Copy, Owning, Queued, Role};
+use crate::copy::{Busy, Copy, Doubt, Owning, Queued, Role};
 use crate::ids::{Blob, FlightId, NodeId, NodeSet, OpId, Version};
 use crate::interface::{Class, ClientError};
 use crate::key::Key;
@@ -145,6 +145,12 @@ impl<V: Values> Node<V> {
             if owning.busy.is_some() {
                 return;
             }
+            if owning.doubt == Doubt::Settled {
+                self.count(Rule::SettledLate);
+                let members = self.membership.view.members;
+                self.start_regroup(key, members);
+                return;
+            }
             if let Some(op) = owning.pinned {
                 self.ready.insert(op);
                 return;
@@ -174,7 +180,8 @@ impl<V: Values> Node<V> {
         let view = self.membership.view.id;
         let anyway = self.config.without(Mutant::XWithoutAllSubscribers);
         let Some(copy) = self.copy_now(key) else { return Admission::Refused };
-        let doubtful = copy.prepared.is_some() || copy.owning(view).is_none_or(|owning| owning.doubtful);
+        let doubtful =
+            copy.prepared.is_some() || copy.owning(view).is_none_or(|owning| owning.doubt != Doubt::None);
         if doubtful || !(copy.possible_holders().is_subset(members) || anyway) {
             self.count(Rule::RefusedX);
             return Admission::Refused;
@@ -345,7 +352,7 @@ impl<V: Values> Node<V> {
     pub(crate) fn stable_version(&self, copy: &Copy) -> Version {
         let view = &self.membership.view;
         let awaited = self.awaited();
-        let doubtful = copy.owning(view.id).is_some_and(|owning| owning.doubtful);
+        let doubtful = copy.owning(view.id).is_some_and(|owning| owning.doubt != Doubt::None);
         let complete = copy.possible_holders().is_subset(view.members)
             && (copy.meta.lost & (awaited | (view.base.nodes() - view.members))).is_empty()
             && !doubtful;

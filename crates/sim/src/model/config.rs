@@ -185,6 +185,23 @@ impl Scope {
         Self { operations: 6, proposals: 5, advances: 14, ..Self::base("X in doubt, 3 nodes", 3, &["a"]) }
     }
 
+    /// Transactions over two keys that have only one holder in common, which crashes.
+    pub fn transactions_in_doubt() -> Self {
+        let mut scope = Self {
+            transactions: true,
+            operations: 3,
+            proposals: 3,
+            crashes: 1,
+            restarts: 1,
+            duplicates: 2,
+            ..Self::base("transactions in doubt, 3 nodes", 3, &["a", "b"])
+        };
+        for (index, (_, holders)) in scope.shared.iter_mut().enumerate() {
+            *holders = NodeSet::only(NodeId(0)).with(NodeId(index as u8 + 1));
+        }
+        scope
+    }
+
     /// One holder that the others no longer hear.
     pub fn expiry() -> Self {
         Self {

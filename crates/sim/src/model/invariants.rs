@@ -249,7 +249,29 @@ pub(super) fn check_rest(state: &State, scope: &Scope) -> Result<(), Violation> 
             return broken("every operation is answered", format!("#{tag}"));
         }
     }
+    transactions_are_whole(state)?;
     everything_acknowledged_is_there(state, scope)
+}
+
+/// A transaction is on all of its keys or on none, whatever its client was told, unless the last holder of a key has
+/// gone. Holders that were expired count as gone: nobody is while no time passes.
+fn transactions_are_whole(state: &State) -> Result<(), Violation> {
+    if state.spent.advances > 0 {
+        return Ok(());
+    }
+    for (tag, outcome) in state.outcomes.iter().enumerate().filter(|(_, outcome)| outcome.class == Class::X) {
+        let kept = || indexes(outcome.keys).filter(|index| !(state.kept[*index]).is_empty());
+        let has = |index: usize| state.slots().any(|(_, slot)| slot.tags[index] >> tag & 1 == 1);
+        if let (Some(with), Some(without)) =
+            (kept().find(|index| has(*index)), kept().find(|index| !has(*index)))
+        {
+            return broken(
+                "a transaction is whole",
+                format!("#{tag} is in key {with} and not in key {without}"),
+            );
+        }
+    }
+    Ok(())
 }
 
 fn everything_acknowledged_is_there(state: &State, scope: &Scope) -> Result<(), Violation> {

@@ -117,6 +117,7 @@ pub fn walk_scopes() -> Vec<Scope> {
     vec![
         Scope::partitions(3),
         Scope::doubt(),
+        Scope::transactions_in_doubt(),
         Scope::expiry(),
         Scope::flushes(),
         Scope::leases(),

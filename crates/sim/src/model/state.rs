@@ -104,6 +104,8 @@ pub(super) struct State {
     /// Operations that such a copy contained: bit `i` is tag `i`. The answer to one may come after the key was deleted
     /// and created anew.
     pub(super) deleted_tags: u64,
+    /// Per key of the scope, the nodes that have held a copy of it all the time.
+    pub(super) kept: [NodeSet; KEYS_MAX],
     /// A crash or an expiry may have taken a key's only holders away.
     pub(super) lineage_may_change: bool,
     /// An answer that was not true when it was given.
@@ -148,6 +150,7 @@ impl State {
             flushes_from: 0,
             deleted: 0,
             deleted_tags: 0,
+            kept: [NodeSet::EMPTY; KEYS_MAX],
             lineage_may_change: false,
             violation: None,
         };
@@ -156,6 +159,15 @@ impl State {
                 state.input(scope, node, Input::Client(read_of(key)));
                 state.deliver_all(scope);
             }
+        }
+        for (kept, key) in state.kept.iter_mut().zip(&scope.keys) {
+            *kept = scope
+                .shared
+                .iter()
+                .filter(|(shared, _)| shared == key)
+                .map(|(_, holders)| *holders)
+                .next()
+                .unwrap_or_default();
         }
         state.refresh(scope);
         state
@@ -198,6 +210,7 @@ impl State {
             Step::Crash(node) => {
                 self.spent.crashes += 1;
                 self.lineage_may_change = true;
+                self.kept.iter_mut().for_each(|kept| *kept = kept.without(node));
                 self.nodes[usize::from(node.0)] = None;
                 self.wire.retain(|(_, message)| message.to != node);
                 self.wire_print = self.wire.iter().fold(0, |sum, (print, _)| sum.wrapping_add(*print));
@@ -205,6 +218,7 @@ impl State {
             Step::Restart(node) => self.restart(scope, node),
             Step::Evict { node, key } => {
                 self.spent.evictions += 1;
+                self.kept[key] = self.kept[key].without(node);
                 self.input(scope, node, Input::Evict(scope.keys[key].clone()));
             }
             Step::Advance { ms, links, views } => self.advance(scope, ms, links, views),
