@@ -2,10 +2,11 @@
 //!
 //! A command decides, an effect changes. Replaying the effects of a run into an empty keyspace gives
 //! the same keyspace; a log, a following replica, cluster peers, keyspace notifications, WATCH and
-//! parked clients all listen to this one stream. Each primitive can be undone given what it overwrote.
+//! parked clients all listen to this one stream. Each primitive can be undone given what it overwrote ([`Undo`]).
 
 use crate::UnixMs;
 use crate::types::list::Side;
+use crate::undo::Undo;
 
 /// One change. Borrowed: an effect costs nothing when nobody listens.
 #[allow(missing_docs, reason = "the fields say what the commands of the same name take")]
@@ -133,6 +134,17 @@ impl Event {
 pub trait EffectSink {
     /// Takes one effect on database `db`. Called under the locks of every shard it touches.
     fn record(&mut self, db: u32, effect: &Effect<'_>);
+
+    /// Whether [`EffectSink::undo`] is wanted: keeping what is overwritten costs something.
+    fn wants_undo(&self) -> bool {
+        false
+    }
+
+    /// Takes what will take the next effect back on one of its keys. An effect on two keys has two, that of its source
+    /// first; the copied key's, which stays as it is, has its value.
+    fn undo(&mut self, db: u32, key: &[u8], undo: Undo) {
+        let _ = (db, key, undo);
+    }
 
     /// Takes a keyspace event about a key.
     fn notify(&mut self, db: u32, event: Event, key: &[u8]);

@@ -13,6 +13,7 @@ pub mod observe;
 pub mod shard;
 pub mod table;
 pub mod types;
+pub mod undo;
 
 pub use effect::{Effect, EffectSink, Elements, Event, EventClass};
 pub use entry::{EntryRef, Type, Value};
@@ -25,6 +26,7 @@ pub use observe::{Observers, Waiter, WaiterState, WatchFlag};
 pub use shard::{LockScope, Locked, Retired, Shards};
 pub use types::list::{List, Side};
 pub use types::string::Text;
+pub use undo::{OwnedEntry, OwnedValue, Undo};
 
 /// Milliseconds since the Unix epoch.
 pub type UnixMs = u64;

@@ -8,6 +8,7 @@
 mod write;
 mod write_list;
 mod write_string;
+mod write_undo;
 
 use std::cell::{Cell, RefCell};
 

@@ -7,7 +7,7 @@ use crate::effect::{Effect, EffectSink, Event, EventClass};
 use crate::entry::{Entry, EntryRef, NewValue};
 use crate::shard::{Retired, ShardData};
 use crate::table::{Found, Table};
-use crate::{Key, UnixMs};
+use crate::{Key, Undo, UnixMs};
 
 /// What a write does to the key's expiry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,6 +186,21 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
         access_clock(self.base.now_ms)
     }
 
+    /// Shows listeners what is about to change: called before every change, once it is certain to come.
+    #[inline(always)]
+    pub(super) fn foresee<'a>(&mut self, key: &Key<'_>, describe: impl FnOnce() -> Effect<'a>) {
+        if self.observed {
+            self.foresee_observed(key, &describe());
+        }
+    }
+
+    #[cold]
+    fn foresee_observed(&mut self, key: &Key<'_>, effect: &Effect<'_>) {
+        let Some(sink) = self.sink.as_mut().filter(|sink| sink.wants_undo()) else { return };
+        let undo = Undo::of(effect, self.base.stored(key));
+        sink.undo(self.base.db, key.bytes, undo);
+    }
+
     /// Tells observers and listeners about one change. Called after it, under the locks. What the change was is put into
     /// words only if somebody listens.
     #[inline(always)]
@@ -207,13 +222,13 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
         self.signal(db, key);
     }
 
-    /// As [`KeyspaceMut::emit`] for a change that several effects describe: listeners hear one event, and `dirty`
-    /// is what it counts as.
+    /// As [`KeyspaceMut::emit`] for a change that several effects describe, each with what it overwrote: listeners hear
+    /// one event, and `dirty` is what it counts as.
     pub(super) fn emit_several<'a>(
         &mut self,
         key: &Key<'_>,
         dirty: u64,
-        effects: impl Iterator<Item = Effect<'a>>,
+        effects: impl Iterator<Item = (Effect<'a>, Undo)>,
         event: Event,
     ) {
         self.changes.dirty += dirty;
@@ -222,7 +237,12 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
         }
         let db = self.base.db;
         if let Some(sink) = &mut self.sink {
-            effects.for_each(|effect| sink.record(db, &effect));
+            for (effect, undo) in effects {
+                if sink.wants_undo() {
+                    sink.undo(db, key.bytes, undo);
+                }
+                sink.record(db, &effect);
+            }
             sink.notify(db, event, key.bytes);
         }
         self.signal(db, key);
@@ -275,6 +295,7 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
         if table.entry_at(found).expire_at_ms().is_none_or(|at_ms| at_ms > now_ms) {
             return false;
         }
+        self.foresee(key, || Effect::Delete { key: key.bytes });
         self.remove_at(key, found);
         // As in Redis it is no change that a save would be due for.
         self.changes.expired += 1;
@@ -327,6 +348,7 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
     /// Removes a key; false when it did not exist.
     pub fn delete(&mut self, key: &Key<'_>) -> bool {
         let Some(found) = self.live_place(key) else { return false };
+        self.foresee(key, || Effect::Delete { key: key.bytes });
         self.remove_at(key, found);
         self.emit(key, || (Effect::Delete { key: key.bytes }, Event::generic("del")));
         true
@@ -336,6 +358,7 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
     /// is: the caller decides whether that means deletion.
     pub fn expire_at(&mut self, key: &Key<'_>, at_ms: UnixMs) -> bool {
         let Some(found) = self.live_place(key) else { return false };
+        self.foresee(key, || Effect::ExpireAt { key: key.bytes, at_ms });
         let table = self.table_mut(key);
         if table.entry_at(found).expire_at_ms().is_some() {
             table.with_entry(found, |entry| entry.as_ref().set_expire_in_place(at_ms));
@@ -353,7 +376,8 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
         if table.entry_at(found).expire_at_ms().is_none() {
             return false;
         }
-        table.update(found, |entry| (entry.rebuilt(None, None), ()));
+        self.foresee(key, || Effect::Persist { key: key.bytes });
+        self.table_mut(key).update(found, |entry| (entry.rebuilt(None, None), ()));
         self.emit(key, || (Effect::Persist { key: key.bytes }, Event::generic("persist")));
         true
     }
@@ -361,6 +385,9 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
     /// Moves the value of `from`, with its expiry, to `to`; false when `from` does not exist.
     pub fn rename(&mut self, from: &Key<'_>, to: &Key<'_>) -> bool {
         let Some(found) = self.live_place(from) else { return false };
+        for key in [from, to] {
+            self.foresee(key, || Effect::Delete { key: key.bytes });
+        }
         let entry = self.table_mut(from).remove(from.hash, found);
         let expire_at_ms = entry.as_ref().expire_at_ms();
         self.put(to, entry.rebuilt(Some(to.bytes), expire_at_ms));
@@ -384,8 +411,10 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
             return false;
         }
         let Some(found) = self.live_place(key) else { return false };
+        self.foresee(key, || Effect::Delete { key: key.bytes });
         let entry = self.table_mut(key).remove(key.hash, found);
         self.base.db = to_db;
+        self.foresee(key, || Effect::Delete { key: key.bytes });
         self.put(key, entry);
         self.base.db = from_db;
         self.emit(key, || (Effect::Move { key: key.bytes, to_db }, Event::generic("move_from")));
@@ -401,9 +430,11 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
     pub fn copy(&mut self, from: &Key<'_>, to: &Key<'_>, to_db: u32) -> bool {
         let from_db = self.base.db;
         let Some(found) = self.live_place(from) else { return false };
+        self.foresee(from, || Effect::Delete { key: from.bytes });
         let clock = self.clock();
         let copy = Entry::duplicated(self.table_mut(from).entry_at(found), to.bytes, clock);
         self.base.db = to_db;
+        self.foresee(to, || Effect::Delete { key: to.bytes });
         self.put(to, copy);
         self.base.db = from_db;
         self.emit_copy(from, to, to_db);

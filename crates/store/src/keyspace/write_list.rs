@@ -54,19 +54,23 @@ impl KeyspaceMut<'_, '_> {
         elements: Elements<'_>,
         create: bool,
     ) -> Result<Option<usize>, WrongType> {
-        let len = match self.list_place(key)? {
+        let found = self.list_place(key)?;
+        if found.is_none() && !create {
+            return Ok(None);
+        }
+        self.foresee(key, || Effect::ListPush { key: key.bytes, side, elements });
+        let len = match found {
             Some(found) => self.change_list(key, found, |list| {
                 elements.for_each(|element| list.push(side, element));
                 list.len()
             }),
-            None if create => {
+            None => {
                 let mut list = Box::new(List::new());
                 elements.for_each(|element| list.push(side, element));
                 let len = list.len();
                 self.insert_new(key, NewValue::List(list), None);
                 len
             }
-            None => return Ok(None),
         };
         self.changes_mut().dirty += elements.len() as u64 - 1;
         self.emit(key, || (Effect::ListPush { key: key.bytes, side, elements }, push_event(side)));
@@ -84,6 +88,9 @@ impl KeyspaceMut<'_, '_> {
         mut take: impl FnMut(&[u8]),
     ) -> Result<Option<usize>, WrongType> {
         let Some(found) = self.list_place(key)? else { return Ok(None) };
+        if count > 0 {
+            self.foresee(key, || Effect::ListPop { key: key.bytes, side, count: count as u64 });
+        }
         let taken = self.change_list(key, found, |list| {
             let taken = count.min(list.len());
             (0..taken).for_each(|_| {
@@ -115,6 +122,11 @@ impl KeyspaceMut<'_, '_> {
         // Looking at the destination may remove it, expired, and so move the source's slot.
         self.list_place(to)?;
         let Some(from_found) = self.list_place(from)? else { return Ok(None) };
+        self.foresee(from, || Effect::ListPop { key: from.bytes, side: from_side, count: 1 });
+        self.foresee(to, || {
+            let elements = Elements::One(&[]);
+            Effect::ListPush { key: to.bytes, side: to_side, elements }
+        });
         let Some(element) = self.change_list(from, from_found, |list| list.pop(from_side)) else {
             return Ok(None);
         };
@@ -141,18 +153,14 @@ impl KeyspaceMut<'_, '_> {
     /// Replaces the element at `index`; false when there is none.
     pub fn list_set(&mut self, key: &Key<'_>, index: usize, element: &[u8]) -> Result<bool, WrongType> {
         let Some(found) = self.list_place(key)? else { return Ok(false) };
-        let done = self.change_list(key, found, |list| {
-            let inside = index < list.len();
-            if inside {
-                list.set(index, element);
-            }
-            inside
-        });
-        if done {
+        let inside = self.change_list(key, found, |list| index < list.len());
+        if inside {
             let effect = Effect::ListSet { key: key.bytes, index: index as u64, element };
+            self.foresee(key, || effect);
+            self.change_list(key, found, |list| list.set(index, element));
             self.emit(key, || (effect, Event::list("lset")));
         }
-        Ok(done)
+        Ok(inside)
     }
 
     /// Inserts next to the first element equal to `pivot`. The new length; `Some(None)` when no element
@@ -165,16 +173,17 @@ impl KeyspaceMut<'_, '_> {
         element: &[u8],
     ) -> Result<Option<Option<usize>>, WrongType> {
         let Some(found) = self.list_place(key)? else { return Ok(None) };
+        let pivot_at =
+            self.change_list(key, found, |list| list.iter().position(|candidate| candidate == pivot));
+        let Some(pivot_at) = pivot_at else { return Ok(Some(None)) };
+        let effect = Effect::ListInsert { key: key.bytes, pivot, before, element };
+        self.foresee(key, || effect);
         let len = self.change_list(key, found, |list| {
-            let index = list.iter().position(|candidate| candidate == pivot)?;
-            list.insert(index + usize::from(!before), element);
-            Some(list.len())
+            list.insert(pivot_at + usize::from(!before), element);
+            list.len()
         });
-        if len.is_some() {
-            let effect = Effect::ListInsert { key: key.bytes, pivot, before, element };
-            self.emit(key, || (effect, Event::list("linsert")));
-        }
-        Ok(Some(len))
+        self.emit(key, || (effect, Event::list("linsert")));
+        Ok(Some(Some(len)))
     }
 
     /// Removes elements equal to `element`: the first `count`, the last `-count`, or all for 0; returns how many.
@@ -182,6 +191,11 @@ impl KeyspaceMut<'_, '_> {
         let Some(found) = self.list_place(key)? else { return Ok(0) };
         let from = if count < 0 { Side::Tail } else { Side::Head };
         let limit = if count == 0 { usize::MAX } else { count.unsigned_abs() as usize };
+        if self.is_observed()
+            && self.change_list(key, found, |list| list.iter().any(|candidate| candidate == element))
+        {
+            self.foresee(key, || Effect::ListRemove { key: key.bytes, count, element });
+        }
         let removed =
             self.change_list(key, found, |list| list.remove_where(from, limit, |other| other == element));
         if removed > 0 {
@@ -196,21 +210,25 @@ impl KeyspaceMut<'_, '_> {
     /// nothing is an event, and a change to those who watch the key, but has no effect.
     pub fn list_trim(&mut self, key: &Key<'_>, start: i64, stop: i64) -> Result<(), WrongType> {
         let Some(found) = self.list_place(key)? else { return Ok(()) };
-        let trimmed = self.change_list(key, found, |list| {
+        let (before, behind) = self.change_list(key, found, |list| {
             let kept = clamp_range(start, stop, list.len());
-            let (before, behind) = (kept.start, list.len() - kept.end);
-            list.drop_from(Side::Tail, behind);
-            list.drop_from(Side::Head, before);
-            before + behind
+            (kept.start, list.len() - kept.end)
         });
+        let trimmed = before + behind;
         if trimmed == 0 {
             let db = self.db();
             self.notify(Event::list("ltrim"), key.bytes);
             self.signal(db, key);
             return Ok(());
         }
+        let effect = Effect::ListTrim { key: key.bytes, start, stop };
+        self.foresee(key, || effect);
+        self.change_list(key, found, |list| {
+            list.drop_from(Side::Tail, behind);
+            list.drop_from(Side::Head, before);
+        });
         self.changes_mut().dirty += trimmed as u64 - 1;
-        self.emit(key, || (Effect::ListTrim { key: key.bytes, start, stop }, Event::list("ltrim")));
+        self.emit(key, || (effect, Event::list("ltrim")));
         self.remove_if_empty(key, found);
         Ok(())
     }

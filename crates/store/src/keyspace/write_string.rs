@@ -5,7 +5,7 @@ use crate::effect::{Effect, Event};
 use crate::entry::{Entry, NewValue, Value};
 use crate::table::Found;
 use crate::types::string::{Text, grow_zeroed, reserve_amortised};
-use crate::{Key, UnixMs};
+use crate::{Key, Undo, UnixMs};
 
 /// Longest piece that one [`StringEdit::write`] takes: a 64-bit field that begins inside a byte.
 pub const PIECE_BYTES_MAX: usize = 9;
@@ -41,6 +41,7 @@ impl KeyspaceMut<'_, '_> {
             (Expiry::At(at_ms), _) => Some(at_ms),
             (Expiry::Keep, Some(found)) => self.table_mut(key).entry_at(found).expire_at_ms(),
         };
+        self.foresee(key, || Effect::Set { key: key.bytes, value, expire_at_ms });
         match found {
             Some(found) => {
                 let overwritten = self.table_mut(key).with_entry(found, |entry| {
@@ -60,7 +61,9 @@ impl KeyspaceMut<'_, '_> {
     pub fn set_owned(&mut self, key: &Key<'_>, value: Vec<u8>, event: Event) {
         // An effect is told after its change, and by then the value belongs to the entry.
         let copy = if self.is_observed() { value.clone() } else { Vec::new() };
-        match self.live_place(key) {
+        let found = self.live_place(key);
+        self.foresee(key, || Effect::Set { key: key.bytes, value: &copy, expire_at_ms: None });
+        match found {
             Some(_) => {
                 let entry = Entry::new(key.bytes, NewValue::Raw(value), None, self.clock());
                 self.put(key, entry);
@@ -95,6 +98,8 @@ impl KeyspaceMut<'_, '_> {
                     Value::List(_) => return Err(IncrementError::WrongType),
                 };
                 let sum = old.checked_add(delta).ok_or(IncrementError::Overflow)?;
+                self.foresee(key, || Effect::IncrementBy { key: key.bytes, delta });
+                let table = self.table_mut(key);
                 if !table.with_entry(found, |entry| entry.overwrite_integer(sum)) {
                     table.update(found, |entry| {
                         let expire_at_ms = entry.as_ref().expire_at_ms();
@@ -104,6 +109,7 @@ impl KeyspaceMut<'_, '_> {
                 sum
             }
             None => {
+                self.foresee(key, || Effect::IncrementBy { key: key.bytes, delta });
                 self.insert_new(key, NewValue::Integer(delta), None);
                 delta
             }
@@ -118,6 +124,7 @@ impl KeyspaceMut<'_, '_> {
             Some(found) => self.change_raw(
                 key,
                 found,
+                Some(Effect::Append { key: key.bytes, bytes }),
                 |old| checked_len(old as u64, bytes.len(), bytes_max),
                 |string, len| {
                     reserve_amortised(string, len);
@@ -126,6 +133,7 @@ impl KeyspaceMut<'_, '_> {
                 },
             )?,
             None => {
+                self.foresee(key, || Effect::Append { key: key.bytes, bytes });
                 self.insert_new(key, NewValue::String(bytes), None);
                 bytes.len()
             }
@@ -148,6 +156,7 @@ impl KeyspaceMut<'_, '_> {
             Some(found) => self.change_raw(
                 key,
                 found,
+                Some(Effect::SetRange { key: key.bytes, offset, bytes }),
                 |old| end.map(|end| end.max(old)),
                 |string, len| {
                     grow_zeroed(string, len);
@@ -157,6 +166,7 @@ impl KeyspaceMut<'_, '_> {
             )?,
             None => {
                 let len = end?;
+                self.foresee(key, || Effect::SetRange { key: key.bytes, offset, bytes });
                 let mut string = vec![0; len];
                 string[offset as usize..].copy_from_slice(bytes);
                 self.insert_new(key, NewValue::Raw(string), None);
@@ -177,34 +187,43 @@ impl KeyspaceMut<'_, '_> {
         edit: impl FnOnce(&mut StringEdit<'_>) -> R,
     ) -> Result<R, WrongType> {
         let observed = self.is_observed();
-        let edit = |string: &mut Vec<u8>, grown: bool| {
+        let edit = |string: &mut Vec<u8>, len_before: usize| {
+            let grown = len_before < string.len();
             let mut editing = StringEdit { bytes: string, grown, observed, changes: 0, pieces: Vec::new() };
             let result = edit(&mut editing);
             editing.note_growth();
             (result, editing.changes, editing.pieces)
         };
+        let mut len_before = None;
+        let mut expire_at_ms = None;
         let (result, changes, pieces) = match self.live_place(key) {
             Some(found) => {
+                expire_at_ms = self.table_mut(key).entry_at(found).expire_at_ms();
                 let plan = |old: usize| Ok(old.max(len_min));
-                let outcome = self.change_raw(key, found, plan, |string, len| {
-                    let grown = string.len() < len;
+                let outcome = self.change_raw(key, found, None, plan, |string, len| {
+                    let before = *len_before.insert(string.len());
                     grow_zeroed(string, len);
-                    edit(string, grown)
+                    edit(string, before)
                 });
                 outcome.map_err(|_| WrongType)?
             }
             None => {
                 let mut string = vec![0; len_min];
-                let outcome = edit(&mut string, true);
+                let outcome = edit(&mut string, 0);
                 self.insert_new(key, NewValue::Raw(string), None);
                 outcome
             }
         };
         if changes > 0 {
-            let effects = pieces.iter().map(|piece| Effect::SetRange {
-                key: key.bytes,
-                offset: piece.offset as u64,
-                bytes: &piece.bytes[..piece.len],
+            let effects = pieces.iter().map(|piece| {
+                let bytes = &piece.bytes[..piece.len];
+                let effect = Effect::SetRange { key: key.bytes, offset: piece.offset as u64, bytes };
+                let overwritten = &piece.overwritten[..piece.len];
+                // Applied one by one, the first pieces of a string that has grown make it longer.
+                let end = piece.offset + piece.len;
+                let undo = Undo::of_piece(len_before, piece.offset, overwritten, expire_at_ms);
+                len_before = Some(len_before.map_or(end, |len| len.max(end)));
+                (effect, undo)
             });
             self.emit_several(key, changes, effects, event);
         }
@@ -212,11 +231,12 @@ impl KeyspaceMut<'_, '_> {
     }
 
     /// Runs `change` on the growable form of an existing string. `plan` says from its length how long it
-    /// will be, or that this must not be.
+    /// will be, or that this must not be. `effect` is the change, if it is known before.
     fn change_raw<R>(
         &mut self,
         key: &Key<'_>,
         found: Found,
+        effect: Option<Effect<'_>>,
         plan: impl FnOnce(usize) -> Result<usize, GrowError>,
         change: impl FnOnce(&mut Vec<u8>, usize) -> R,
     ) -> Result<R, GrowError> {
@@ -226,6 +246,10 @@ impl KeyspaceMut<'_, '_> {
         let old_len = Text::of(entry.value()).ok_or(GrowError::WrongType)?.len();
         let len = plan(old_len)?;
         entry.set_clock(clock);
+        if let Some(effect) = effect {
+            self.foresee(key, || effect);
+        }
+        let table = self.table_mut(key);
         if !table.with_entry(found, |entry| entry.raw_mut().is_some()) {
             table.update(found, |entry| (raw_form(&entry, len), ()));
         }
@@ -251,6 +275,8 @@ struct Piece {
     offset: usize,
     len: usize,
     bytes: [u8; PIECE_BYTES_MAX],
+    /// What was there before; zeros behind the string's former end.
+    overwritten: [u8; PIECE_BYTES_MAX],
 }
 
 impl StringEdit<'_> {
@@ -263,20 +289,22 @@ impl StringEdit<'_> {
     /// Overwrites at most [`PIECE_BYTES_MAX`] bytes within the string's length.
     #[inline]
     pub fn write(&mut self, offset: usize, bytes: &[u8]) {
-        let place = &mut self.bytes[offset..offset + bytes.len()];
-        if place == bytes && !self.grown {
+        if self.bytes[offset..offset + bytes.len()] == *bytes && !self.grown {
             return;
         }
-        place.copy_from_slice(bytes);
         self.changes += 1;
         if self.observed {
             self.note(offset, bytes);
         }
+        self.bytes[offset..offset + bytes.len()].copy_from_slice(bytes);
     }
 
+    /// Notes a piece that is about to be written.
     fn note(&mut self, offset: usize, bytes: &[u8]) {
-        let mut piece = Piece { offset, len: bytes.len(), bytes: [0; PIECE_BYTES_MAX] };
-        piece.bytes[..bytes.len()].copy_from_slice(bytes);
+        let (len, blank) = (bytes.len(), [0; PIECE_BYTES_MAX]);
+        let mut piece = Piece { offset, len, bytes: blank, overwritten: blank };
+        piece.bytes[..len].copy_from_slice(bytes);
+        piece.overwritten[..len].copy_from_slice(&self.bytes[offset..offset + len]);
         self.pieces.push(piece);
     }
 

@@ -15,7 +15,7 @@ use node::Node;
 pub const NODE_BYTES_MAX: usize = 4096;
 
 /// The two ends of a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Side {
     /// The left end, index 0.
     Head,

@@ -1,0 +1,153 @@
+//! Whatever a command has done to a keyspace can be taken back, step by step.
+
+use super::*;
+use crate::effect::{EffectSink, Event};
+use crate::{Expiry, HashSeed, Keyspace, KeyspaceMut, LockScope, Shards};
+
+/// Listens to effects together with their undos.
+#[derive(Default)]
+struct Journal {
+    undos: Vec<(Vec<u8>, Undo)>,
+    effects: usize,
+}
+
+impl EffectSink for Journal {
+    fn record(&mut self, _: u32, _: &Effect<'_>) {
+        self.effects += 1;
+    }
+
+    fn wants_undo(&self) -> bool {
+        true
+    }
+
+    fn undo(&mut self, _: u32, key: &[u8], undo: Undo) {
+        self.undos.push((key.to_vec(), undo));
+    }
+
+    fn notify(&mut self, _: u32, _: Event, _: &[u8]) {}
+}
+
+const KEYS: [&[u8]; 4] = [b"a", b"b", b"c", b"d"];
+
+fn state(keyspace: &Keyspace<'_>) -> Vec<Option<OwnedEntry>> {
+    KEYS.iter().map(|name| keyspace.stored(&keyspace.key(name)).map(OwnedEntry::of)).collect()
+}
+
+/// Pseudo-random numbers (splitmix64).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ z >> 31) % bound
+    }
+
+    fn element(&mut self) -> Vec<u8> {
+        let length = if self.below(20) == 0 { 5_000 } else { self.below(4) as usize };
+        vec![b'x' + self.below(3) as u8; length]
+    }
+}
+
+/// Does something, by primitives of every kind.
+fn change(keyspace: &mut KeyspaceMut<'_, '_>, random: &mut Random) {
+    let shards = keyspace.locked().shards();
+    let key = shards.key(KEYS[random.below(4) as usize]);
+    let other = shards.key(KEYS[random.below(4) as usize]);
+    let side = [Side::Head, Side::Tail][random.below(2) as usize];
+    let to_side = [Side::Head, Side::Tail][random.below(2) as usize];
+    let (element, second) = (random.element(), random.element());
+    let number = random.below(9) as i64 - 4;
+    let event = Event::string("set");
+    match random.below(22) {
+        0 => {
+            let expiry = [Expiry::Clear, Expiry::Keep, Expiry::At(70)][random.below(3) as usize];
+            keyspace.set(&key, &element, expiry, event);
+        }
+        1 => keyspace.set_owned(&key, element, event),
+        2 => keyspace.set(&key, number.to_string().as_bytes(), Expiry::Keep, event),
+        3 | 4 => _ = keyspace.increment(&key, number),
+        5 => _ = keyspace.append(&key, &element, 100_000),
+        6 => _ = keyspace.set_range(&key, random.below(12), &element, 100_000, event),
+        7 => {
+            let offsets = [random.below(9) as usize, random.below(9) as usize];
+            let _ = keyspace.edit_string(&key, 12, event, |string| {
+                string.write(offsets[0], b"abc");
+                string.write(offsets[1], b"de");
+                string.write(offsets[0], b"f");
+            });
+        }
+        8 => _ = keyspace.delete(&key),
+        9 => _ = keyspace.expire_at(&key, 60 + random.below(30)),
+        10 => _ = keyspace.persist(&key),
+        11 => _ = keyspace.rename(&key, &other),
+        12 => _ = keyspace.copy(&key, &other, 0),
+        13 | 14 => {
+            let elements: [&[u8]; 3] = [&element, &second, b"x"];
+            let elements = crate::Elements::Many(&elements);
+            let _ = keyspace.list_push(&key, side, elements, random.below(4) > 0);
+        }
+        15 => _ = keyspace.list_pop(&key, side, random.below(5) as usize, |_| {}),
+        16 => _ = keyspace.list_move(&key, &other, side, to_side),
+        17 => _ = keyspace.list_set(&key, random.below(8) as usize, &element),
+        18 => _ = keyspace.list_insert(&key, b"x", random.below(2) == 0, &element),
+        19 => _ = keyspace.list_remove(&key, number / 2, b"x"),
+        20 => _ = keyspace.list_trim(&key, number, random.below(9) as i64 - 4),
+        _ => _ = keyspace.remove_if_expired(&key),
+    }
+}
+
+#[test]
+fn undos_in_reverse_order_lead_back() {
+    for seed in 0..2_000 {
+        let mut random = Random(seed);
+        let shards = Shards::new(4, 1, HashSeed::new([1, 2, 3]));
+        let mut journal = Journal::default();
+        let mut states = Vec::new();
+        let view = |now_ms| Keyspace::new(shards.lock(LockScope::All), 0, now_ms);
+        for step in 0..30 {
+            let mut keyspace = KeyspaceMut::new(view(50 + step), Some(&mut journal));
+            states.push(state(&keyspace));
+            change(&mut keyspace, &mut random);
+            keyspace.finish();
+        }
+        let first = states[0].clone();
+        let mut keyspace = KeyspaceMut::new(view(0).ignoring_expiry(true), None);
+        let mut apart = state(&keyspace);
+        for (name, undo) in journal.undos.iter().rev() {
+            let key = shards.key(name);
+            keyspace.undo(&key, undo);
+            let at = KEYS.iter().position(|other| other == name).expect("one of the keys");
+            undo.roll_back(&mut apart[at]);
+            assert_eq!(state(&keyspace), apart, "seed {seed}: in place and apart differ after {undo:?}");
+        }
+        assert_eq!(apart, first, "seed {seed}");
+        assert!(journal.effects > 0 && journal.undos.len() >= journal.effects);
+        keyspace.finish();
+    }
+}
+
+/// What a pop, a push, an append or a write into a string keeps does not grow with the value.
+#[test]
+fn an_undo_is_as_large_as_its_change() {
+    let shards = Shards::new(1, 1, HashSeed::new([1, 2, 3]));
+    let mut journal = Journal::default();
+    let base = Keyspace::new(shards.lock(LockScope::All), 0, 0);
+    let mut keyspace = KeyspaceMut::new(base, Some(&mut journal));
+    let (list, text) = (shards.key(b"a"), shards.key(b"b"));
+    let elements = [b"element".as_slice(); 10_000];
+    keyspace.list_push(&list, Side::Tail, crate::Elements::Many(&elements), true).expect("no other type");
+    keyspace.set_owned(&text, vec![b'x'; 100_000], Event::string("set"));
+    keyspace.list_pop(&list, Side::Head, 2, |_| {}).expect("a list");
+    keyspace.list_set(&list, 5_000, b"other").expect("a list");
+    keyspace.list_insert(&list, b"other", true, b"third").expect("a list");
+    keyspace.list_remove(&list, 1, b"other").expect("a list");
+    keyspace.append(&text, b"more", 1_000_000).expect("a string");
+    keyspace.set_range(&text, 50_000, b"within", 1_000_000, Event::string("setrange")).expect("a string");
+    keyspace.finish();
+    for (_, undo) in &journal.undos {
+        assert!(undo.size_bytes() < 200, "{undo:?}");
+    }
+}
