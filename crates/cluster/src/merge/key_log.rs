@@ -33,6 +33,15 @@ pub struct KeyLog {
     whole: Option<(Stamp, Option<Object>)>,
 }
 
+/// What has to be known of the visible state before an effect.
+#[derive(Clone, Copy)]
+pub(super) struct Before {
+    /// The key was there.
+    pub(super) existed: bool,
+    /// Of a ZINCRBY: so was the member.
+    pub(super) was_member: bool,
+}
+
 /// What a merge had to give up, for INFO. All of it is in the table of docs/cluster-merge.md.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Losses {
@@ -75,13 +84,13 @@ impl KeyLog {
         self.whole = Some((stamp, state));
     }
 
-    /// Logs an effect that took the visible state from `before` to `after`.
+    /// Logs an effect that took the visible state to `after`.
     pub(super) fn record(
         &mut self,
         origin: Origin,
         effect: &Effect,
         base: Option<&Object>,
-        before: Option<&Object>,
+        before: Before,
         after: Option<&Object>,
     ) {
         self.context.observe(origin.dot);
@@ -95,7 +104,7 @@ impl KeyLog {
         if let Effect::Set(bytes) = effect {
             return self.record_set(origin, base, bytes.clone(), None);
         }
-        if before.is_none() {
+        if !before.existed {
             self.creations.insert(origin.dot, (after.value.kind(), origin.stamp));
             self.deadline = Some((origin.stamp, None));
         }
@@ -121,11 +130,10 @@ impl KeyLog {
             Effect::SortedSetAdd(member, delta) => {
                 let cell = self.sorted_set.entry(member.clone()).or_default();
                 // On an absent member ZINCRBY is a ZADD: an increment then follows a value, never nothing.
-                match before.map(|object| &object.value) {
-                    Some(Value::SortedSet(members)) if members.contains_key(member) => {
-                        cell.follow_mut().add(origin.dot, *delta);
-                    }
-                    _ => cell.write(origin, *delta),
+                if before.was_member {
+                    cell.follow_mut().add(origin.dot, *delta);
+                } else {
+                    cell.write(origin, *delta);
                 }
             }
             Effect::SortedSetRemove(member) => self.sorted_set.entry(member.clone()).or_default().remove(),

@@ -9,13 +9,15 @@
 //! Invariants: for one side alone, rendering gives exactly the state that its effects gave (nothing changes at a heal
 //! where nobody else wrote); what is lost is counted in [`Losses`]. The tests at the end state these as laws.
 //!
-//! Neighbours: the protocol's core decides when logs are kept, sent and freed; it does not look inside.
+//! Neighbours: the protocol's core decides when logs are kept, sent and freed; it does not look inside. Stores of values
+//! come in by `lineage`.
 
 mod cell;
 mod dot;
 mod effect;
 mod fold;
 mod key_log;
+mod lineage;
 mod sequence;
 mod stream_log;
 mod string_log;
@@ -25,7 +27,10 @@ pub use dot::{Context, Dot, Origin, Side, Stamp};
 pub use effect::{Effect, EffectError, End, Undo};
 pub use fold::fold;
 pub use key_log::{KeyLog, Losses};
+pub use lineage::{Line, Meaning, Merged, creation, fold_log, merge_logs, state_at};
 pub use value::{Bytes, Group, Kind, Object, Score, Stream, StreamId, Value};
+
+use key_log::Before;
 
 /// Most cells a log may hold before the key is decided whole, by last writer.
 pub const LOG_CELLS_MAX: usize = 65_536;
@@ -55,16 +60,23 @@ impl Forked {
     /// # Errors
     /// If the effect does not fit the state; nothing is then changed.
     pub fn apply(&mut self, origin: Origin, effect: &Effect) -> Result<Undo, EffectError> {
-        let before = self.state.clone();
+        let existed = self.state.is_some();
+        let was_member = match (effect, self.state.as_ref().map(|object| &object.value)) {
+            (Effect::SortedSetAdd(member, _), Some(Value::SortedSet(members))) => {
+                members.contains_key(member)
+            }
+            _ => false,
+        };
         let undo = effect.apply(&mut self.state)?;
         if self.log.is_overflowed() || self.log.size() >= self.cells_max {
             self.log.record_whole(origin.stamp, self.state.clone());
             return Ok(undo);
         }
-        if before.is_none() && self.state.is_none() {
+        if !existed && self.state.is_none() {
             return Ok(undo);
         }
-        self.log.record(origin, effect, self.base.as_ref(), before.as_ref(), self.state.as_ref());
+        let before = Before { existed, was_member };
+        self.log.record(origin, effect, self.base.as_ref(), before, self.state.as_ref());
         Ok(undo)
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Blobs are eight bytes: a number in a table that all nodes of one simulation share, so nothing has to be encoded and
 //! the core still sees only bytes. Each key keeps the state where its log starts, and a merge replays the graph of
-//! entries from there; a real store keeps the joined log itself, compacted by cells.
+//! entries from there.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,9 +10,9 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use swytch_cluster::merge::{
-    Bytes, Dot, Effect, End, Forked, Kind, Object, Origin, Side as ForkSide, Stamp as MergeStamp, Value, fold,
+    Bytes, Effect, End, Kind, Line, Meaning, Object, Value, fold_log, merge_logs, state_at,
 };
-use swytch_cluster::{Blob, Entry, Executed, Key, MergeBy, MergeInput, Stamp, Step, Values, Version};
+use swytch_cluster::{Blob, Entry, Executed, Key, MergeBy, MergeInput, Stamp, Values};
 
 use crate::check::convergence::digest;
 use crate::check::model::{
@@ -259,17 +259,10 @@ impl Values for SimValues {
                 other => panic!("a snapshot was expected: {other:?}"),
             }),
             MergeBy::Logs { ours, our_version, theirs, their_version } => {
-                let entries = ours.iter().chain(theirs);
-                let mut graph = Graph::new(self, slot.start(), entries, &[our_version, their_version]);
-                let own = graph.take(our_version);
-                assert_eq!(
-                    own.forked.state(),
-                    slot.object.as_ref(),
-                    "the log of {:?} does not lead to its value",
-                    fork.key
-                );
-                let theirs = graph.take(their_version);
-                own.join(theirs).forked.state().cloned()
+                let ours = Line { start: slot.start().as_ref(), entries: ours };
+                let merged = merge_logs(self, ours, our_version, theirs, their_version);
+                assert_eq!(merged.ours, slot.object, "the log of {:?} does not lead to its value", fork.key);
+                merged.both
             }
         };
         vec![self.payloads.put(Payload::Merged(Rc::new(state)))]
@@ -279,8 +272,7 @@ impl Values for SimValues {
         let Some(slot) = self.slots.get(key) else { return };
         let start = match settled.last() {
             Some(last) if !rest.is_empty() => {
-                let mut graph = Graph::new(self, slot.start(), settled.iter(), &[last.dot]);
-                Some(graph.take(last.dot).forked.state().cloned())
+                Some(state_at(self, Line { start: slot.start().as_ref(), entries: settled }, last.dot))
             }
             _ => None,
         };
@@ -290,25 +282,8 @@ impl Values for SimValues {
     }
 
     fn fold(&self, key: &Key, log: &[Entry], stretch: Range<usize>) -> Option<Vec<Vec<Blob>>> {
-        let untouched = Slot::default();
-        let slot = self.slots.get(key).unwrap_or(&untouched);
-        let (earlier, stretch) = (&log[..stretch.start], &log[stretch]);
-        let prior = stretch.first()?.prior;
-        let before = Graph::new(self, slot.start(), earlier.iter(), &[prior]).take(prior);
-        let mut run = Vec::new();
-        let mut of_entry = Vec::new();
-        for (at, entry) in stretch.iter().enumerate() {
-            for (index, effect) in entry.effects.iter().enumerate() {
-                let Payload::Effect(effect) = self.payloads.get(effect) else { return None };
-                run.push((origin_of(entry, index), effect));
-                of_entry.push(at);
-            }
-        }
-        let mut effects = vec![Vec::new(); stretch.len()];
-        for (at, effect) in fold(&before.forked, &run)? {
-            effects[of_entry[at]].push(self.payloads.effect(effect));
-        }
-        Some(effects)
+        let start = self.slots.get(key).and_then(|slot| slot.start().as_ref());
+        fold_log(self, Line { start, entries: log }, stretch)
     }
 
     fn digest(&self, key: &Key) -> u64 {
@@ -316,127 +291,24 @@ impl Values for SimValues {
     }
 }
 
-/// The states of a key along the graph of its entries, each kept as long as something follows from it.
-struct Graph<'a> {
-    start: &'a Option<Object>,
-    states: BTreeMap<Version, Lineage>,
-    uses: BTreeMap<Version, usize>,
-}
-
-/// A state in the graph.
-#[derive(Clone)]
-struct Lineage {
-    forked: Forked,
-    /// It goes back to where the log starts, and not to another creation of the key.
-    related: bool,
-}
-
-impl Lineage {
-    fn join(self, other: Self) -> Self {
-        let (mut into, from) = if self.related || !other.related { (self, other) } else { (other, self) };
-        if into.related == from.related {
-            into.forked.merge(from.forked.log());
-        } else {
-            into.forked.merge(&from.forked.log().unrelated());
-        }
-        into
-    }
-}
-
-impl<'a> Graph<'a> {
-    /// Plays all entries; `wanted` are the versions that are going to be taken, once each.
-    fn new<'e>(
-        values: &SimValues,
-        start: &'a Option<Object>,
-        entries: impl Iterator<Item = &'e Entry> + Clone,
-        wanted: &[Version],
-    ) -> Self {
-        let mut graph = Self { start, states: BTreeMap::new(), uses: BTreeMap::new() };
-        let parents = entries.clone().flat_map(|entry| match entry.step {
-            Step::Merge(merged) => vec![entry.prior, merged],
-            Step::Write | Step::Start => vec![entry.prior],
-        });
-        for version in parents.chain(wanted.iter().copied()) {
-            *graph.uses.entry(version).or_default() += 1;
-        }
-        for entry in entries {
-            let mut state = graph.take(entry.prior);
-            match entry.step {
-                Step::Merge(merged) => state = state.join(graph.take(merged)),
-                Step::Write | Step::Start => values.replay(&mut state.forked, entry),
-            }
-            graph.states.insert(entry.dot, state);
-        }
-        graph
-    }
-
-    fn take(&mut self, version: Version) -> Lineage {
-        let uses = self.uses.entry(version).or_insert(1);
-        *uses = uses.saturating_sub(1);
-        let known =
-            if *uses == 0 { self.states.remove(&version) } else { self.states.get(&version).cloned() };
-        known.unwrap_or_else(|| {
-            let related = version.seq > 0 || self.start.is_none();
-            Lineage { forked: Forked::new(self.start.clone().filter(|_| related)), related }
-        })
-    }
-}
-
-impl SimValues {
-    fn replay(&self, state: &mut Forked, entry: &Entry) {
-        for (index, effect) in entry.effects.iter().enumerate() {
-            let origin = origin_of(entry, index);
-            match self.payloads.get(effect) {
-                Payload::Effect(effect) => {
-                    let _ = state.apply(origin, &effect);
-                }
-                Payload::Slot(slot) => {
-                    for (index, effect) in slot.start().iter().flat_map(creation).enumerate() {
-                        let _ = state.apply(origin_of(entry, index), &effect);
-                    }
-                }
-                other => panic!("an effect was expected: {other:?}"),
-            }
+impl Meaning for SimValues {
+    fn effects(&self, blob: &Blob, _: Option<&Object>) -> Vec<Effect> {
+        match self.payloads.get(blob) {
+            Payload::Effect(effect) => vec![effect],
+            other => panic!("an effect was expected: {other:?}"),
         }
     }
-}
 
-/// The dots of a log need one number for each effect of an entry; a folded one may have many.
-const EFFECTS_PER_ENTRY: u64 = 1 << 24;
-
-/// The name of an effect. That of an operation is the operation's, so that one which ran on two sides is one.
-fn origin_of(entry: &Entry, index: usize) -> Origin {
-    let dot = entry.dot;
-    let (side, number) = match &entry.origin {
-        Some(origin) => {
-            let hash = u64::from(origin.id.node.0);
-            (ForkSide { generation: 0, epoch: origin.id.counter, hash }, 0)
+    fn start(&self, snapshot: &Blob) -> Option<Object> {
+        match self.payloads.get(snapshot) {
+            Payload::Slot(slot) => slot.start().clone(),
+            other => panic!("a snapshot was expected: {other:?}"),
         }
-        None => {
-            let (epoch, hash) = (dot.epoch.counter(), u64::from(dot.epoch.proposer().0));
-            (ForkSide { generation: dot.generation.0, epoch, hash }, dot.seq)
-        }
-    };
-    let sequence = number * EFFECTS_PER_ENTRY + index as u64 + 1;
-    let Stamp { wall_ms, logical, node } = entry.stamp;
-    let stamp = MergeStamp { physical_ms: wall_ms, logical, node: u64::from(node.0) };
-    Origin { dot: Dot { side, sequence }, stamp }
-}
-
-/// Effects that make a value from nothing.
-fn creation(object: &Object) -> Vec<Effect> {
-    let mut effects: Vec<Effect> = match &object.value {
-        Value::String(text) => vec![Effect::Set(text.clone())],
-        Value::Set(members) => members.iter().cloned().map(Effect::SetAdd).collect(),
-        Value::List(elements) => {
-            elements.iter().map(|element| Effect::ListPush(End::Tail, element.clone())).collect()
-        }
-        other => unreachable!("the workloads make no {:?}", other.kind()),
-    };
-    if object.deadline_ms.is_some() {
-        effects.push(Effect::ExpireAt(object.deadline_ms));
     }
-    effects
+
+    fn blob(&self, effect: &Effect) -> Blob {
+        self.payloads.put(Payload::Effect(effect.clone()))
+    }
 }
 
 fn number(text: &[u8]) -> Option<i64> {
@@ -570,7 +442,7 @@ fn run_list(input: &ListInput, elements: &[Bytes]) -> (ListOutput, Vec<Effect>) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use swytch_cluster::{Generation, NodeId, ViewId};
+    use swytch_cluster::{Generation, NodeId, Step, Version, ViewId};
 
     /// One replica of one key, with the log a core would keep of it since the fork.
     struct Replica {

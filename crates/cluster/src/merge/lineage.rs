@@ -1,0 +1,237 @@
+//! Merging along the graph of a key's log: from the core's entries to [`KeyLog`](super::KeyLog)s and back.
+//!
+//! The entries of two logs that are to be merged are a graph ([`MergeBy::Logs`](crate::MergeBy)): each names what it
+//! was ordered on top of and, if it is a merge, what it took in. Playing it from the state where the log starts gives
+//! the key at every version, with all that joining needs to know. A state is kept as long as something follows from it.
+//!
+//! Invariants: an effect's name is that of its operation, so one that ran on two sides counts once; a lineage that
+//! began from nothing says nothing about the state where the log starts (`KeyLog::unrelated`).
+//!
+//! Neighbours: stores of values ([`crate::Values`]) say with [`Meaning`] what their blobs stand for, and leave merging,
+//! moving a log's start and folding to the functions here.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use super::dot::{Dot, Origin, Side, Stamp};
+use super::effect::{Effect, End};
+use super::value::{Object, Stream, Value};
+use super::{Forked, fold};
+use crate::ids::{Blob, Version};
+use crate::values::{Entry, Step};
+
+/// What the blobs of a log stand for.
+pub trait Meaning {
+    /// The primitive effects of a write's blob on a key in the given state.
+    fn effects(&self, blob: &Blob, before: Option<&Object>) -> Vec<Effect>;
+
+    /// The state where the log of a snapshot starts.
+    fn start(&self, snapshot: &Blob) -> Option<Object>;
+
+    /// The blob of a primitive effect.
+    fn blob(&self, effect: &Effect) -> Blob;
+}
+
+/// A log: the state it starts from, and its entries.
+#[derive(Clone, Copy, Debug)]
+pub struct Line<'a> {
+    /// The state before the first entry.
+    pub start: Option<&'a Object>,
+    /// In order.
+    pub entries: &'a [Entry],
+}
+
+/// What two logs have in common and what comes of both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Merged {
+    /// The key as this side's log alone leads to it.
+    pub ours: Option<Object>,
+    /// The key with both.
+    pub both: Option<Object>,
+}
+
+/// Merges a fork into the key that `ours` leads to at `our_version`.
+pub fn merge_logs(
+    meaning: &impl Meaning,
+    ours: Line<'_>,
+    our_version: Version,
+    theirs: &[Entry],
+    their_version: Version,
+) -> Merged {
+    let entries = ours.entries.iter().chain(theirs);
+    let mut graph = Graph::new(meaning, ours.start, entries, &[our_version, their_version]);
+    let own = graph.take(our_version);
+    let state = own.forked.state().cloned();
+    Merged { ours: state, both: own.join(graph.take(their_version)).forked.state }
+}
+
+/// The key at a version that the log leads through.
+pub fn state_at(meaning: &impl Meaning, log: Line<'_>, version: Version) -> Option<Object> {
+    Graph::new(meaning, log.start, log.entries.iter(), &[version]).take(version).forked.state
+}
+
+/// Folds a stretch of a log, see [`crate::Values::fold`].
+pub fn fold_log(meaning: &impl Meaning, log: Line<'_>, stretch: Range<usize>) -> Option<Vec<Vec<Blob>>> {
+    let (earlier, stretch) = (&log.entries[..stretch.start], &log.entries[stretch]);
+    let prior = stretch.first()?.prior;
+    let before = Graph::new(meaning, log.start, earlier.iter(), &[prior]).take(prior).forked;
+    let mut now = before.state().cloned();
+    let mut run = Vec::new();
+    let mut of_entry = Vec::new();
+    for (at, entry) in stretch.iter().enumerate() {
+        let mut index = 0;
+        for blob in &entry.effects {
+            for effect in meaning.effects(blob, now.as_ref()) {
+                // What does not fit was an error where it was ordered, too, and changed nothing.
+                let _ = effect.apply(&mut now);
+                run.push((origin_of(entry, index), effect));
+                of_entry.push(at);
+                index += 1;
+            }
+        }
+    }
+    let mut effects = vec![Vec::new(); stretch.len()];
+    for (at, effect) in fold(&before, &run)? {
+        effects[of_entry[at]].push(meaning.blob(&effect));
+    }
+    Some(effects)
+}
+
+/// The states of a key along the graph of its entries, each kept as long as something follows from it.
+struct Graph<'a> {
+    start: Option<&'a Object>,
+    states: BTreeMap<Version, Lineage>,
+    uses: BTreeMap<Version, usize>,
+}
+
+/// A state in the graph.
+#[derive(Clone)]
+struct Lineage {
+    forked: Forked,
+    /// It goes back to where the log starts, and not to another creation of the key.
+    related: bool,
+}
+
+impl Lineage {
+    fn join(self, other: Self) -> Self {
+        let (mut into, from) = if self.related || !other.related { (self, other) } else { (other, self) };
+        if into.related == from.related {
+            into.forked.merge(from.forked.log());
+        } else {
+            into.forked.merge(&from.forked.log().unrelated());
+        }
+        into
+    }
+
+    fn play(&mut self, meaning: &impl Meaning, entry: &Entry) {
+        let mut index = 0;
+        for blob in &entry.effects {
+            let effects = match entry.step {
+                Step::Start => meaning.start(blob).iter().flat_map(creation).collect(),
+                Step::Write | Step::Merge(_) => meaning.effects(blob, self.forked.state()),
+            };
+            for effect in effects {
+                let _ = self.forked.apply(origin_of(entry, index), &effect);
+                index += 1;
+            }
+        }
+    }
+}
+
+impl<'a> Graph<'a> {
+    /// Plays all entries; `wanted` are the versions that are going to be taken, once each.
+    fn new<'e>(
+        meaning: &impl Meaning,
+        start: Option<&'a Object>,
+        entries: impl Iterator<Item = &'e Entry> + Clone,
+        wanted: &[Version],
+    ) -> Self {
+        let mut graph = Self { start, states: BTreeMap::new(), uses: BTreeMap::new() };
+        let parents = entries.clone().flat_map(|entry| match entry.step {
+            Step::Merge(merged) => vec![entry.prior, merged],
+            Step::Write | Step::Start => vec![entry.prior],
+        });
+        for version in parents.chain(wanted.iter().copied()) {
+            *graph.uses.entry(version).or_default() += 1;
+        }
+        for entry in entries {
+            let mut state = graph.take(entry.prior);
+            match entry.step {
+                Step::Merge(merged) => state = state.join(graph.take(merged)),
+                Step::Write | Step::Start => state.play(meaning, entry),
+            }
+            graph.states.insert(entry.dot, state);
+        }
+        graph
+    }
+
+    fn take(&mut self, version: Version) -> Lineage {
+        let uses = self.uses.entry(version).or_insert(1);
+        *uses = uses.saturating_sub(1);
+        let known =
+            if *uses == 0 { self.states.remove(&version) } else { self.states.get(&version).cloned() };
+        known.unwrap_or_else(|| {
+            let related = version.seq > 0 || self.start.is_none();
+            Lineage { forked: Forked::new(self.start.filter(|_| related).cloned()), related }
+        })
+    }
+}
+
+/// The dots of a log need one number for each effect of an entry; a folded one may have many.
+const EFFECTS_PER_ENTRY: u64 = 1 << 24;
+
+/// The name of an effect. That of an operation is the operation's, so that one which ran on two sides is one.
+fn origin_of(entry: &Entry, index: usize) -> Origin {
+    let dot = entry.dot;
+    let (side, number) = match &entry.origin {
+        Some(origin) => {
+            let hash = u64::from(origin.id.node.0);
+            (Side { generation: 0, epoch: origin.id.counter, hash }, 0)
+        }
+        None => {
+            let (epoch, hash) = (dot.epoch.counter(), u64::from(dot.epoch.proposer().0));
+            (Side { generation: dot.generation.0, epoch, hash }, dot.seq)
+        }
+    };
+    let sequence = number * EFFECTS_PER_ENTRY + index as u64 + 1;
+    let crate::Stamp { wall_ms, logical, node } = entry.stamp;
+    let stamp = Stamp { physical_ms: wall_ms, logical, node: u64::from(node.0) };
+    Origin { dot: Dot { side, sequence }, stamp }
+}
+
+/// Effects that make a value from nothing. Of a stream, how many entries there once were is not among them.
+pub fn creation(object: &Object) -> Vec<Effect> {
+    let mut effects: Vec<Effect> = match &object.value {
+        Value::String(text) => vec![Effect::Set(text.clone())],
+        Value::Hash(fields) => {
+            fields.iter().map(|(field, value)| Effect::HashSet(field.clone(), value.clone())).collect()
+        }
+        Value::Set(members) => members.iter().cloned().map(Effect::SetAdd).collect(),
+        Value::SortedSet(members) => {
+            members.iter().map(|(member, score)| Effect::SortedSetPut(member.clone(), *score)).collect()
+        }
+        Value::List(elements) => {
+            elements.iter().map(|element| Effect::ListPush(End::Tail, element.clone())).collect()
+        }
+        Value::Stream(stream) => creation_of_stream(stream),
+        Value::HyperLogLog(registers) => {
+            registers.iter().map(|(register, rank)| Effect::HyperLogLogRaise(*register, *rank)).collect()
+        }
+    };
+    if object.deadline_ms.is_some() {
+        effects.push(Effect::ExpireAt(object.deadline_ms));
+    }
+    effects
+}
+
+fn creation_of_stream(stream: &Stream) -> Vec<Effect> {
+    let entries = stream.entries.iter().map(|(id, fields)| Effect::StreamAdd(*id, fields.clone()));
+    let mut effects: Vec<Effect> = entries.collect();
+    for (name, group) in &stream.groups {
+        effects.push(Effect::GroupCreate(name.clone(), group.last_delivered));
+        let pending = group.pending.iter();
+        effects
+            .extend(pending.map(|(id, consumer)| Effect::GroupDeliver(name.clone(), *id, consumer.clone())));
+    }
+    effects
+}
