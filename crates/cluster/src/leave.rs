@@ -4,7 +4,7 @@
 //! never to itself, so the last copy cannot go by accident; the last copy is deleted by an ordered write; a copy
 //! whose subscribers are not all reachable stays, because it may hold what they lack. A leave has a name, which the
 //! leaving node gives it: what is said of a former leave of the same node moves nobody, and a leave that its node has
-//! called off is never carried out.
+//! called off is never carried out. Duplicates of one leave are told apart by the version at which it was allowed.
 
 use crate::copy::{Busy, Queued};
 use crate::ids::{NodeId, NodeSet, Version};
@@ -170,16 +170,17 @@ impl<V: Values> Node<V> {
             // The owner goes on without this leave: a permission that comes late must not be used.
             self.name_leave(&key);
         }
-        self.send(from, Message::Dropped { key, leave, gone });
+        self.send(from, Message::Dropped { key, leave, version, gone });
     }
 
-    pub(crate) fn on_dropped(&mut self, from: NodeId, key: Key, named: u64, gone: bool) {
+    pub(crate) fn on_dropped(&mut self, from: NodeId, key: Key, named: u64, version: Version, gone: bool) {
         let view = self.membership.view.id;
         let Some(copy) = self.copies.get_mut(&key) else { return };
         let leaving = copy.owning(view).is_some_and(|owning| {
             matches!(owning.busy, Some(Busy::Leaving { node, leave, .. }) if node == from && leave == named)
         });
-        if !leaving {
+        // The node may have left, joined again, and be leaving on a stray duplicate of its wish.
+        if !leaving || copy.meta.version != version {
             return;
         }
         if gone {

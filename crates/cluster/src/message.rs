@@ -588,6 +588,8 @@ pub enum Message {
         key: Key,
         /// The leave.
         leave: u64,
+        /// The owner's version when it allowed the leave.
+        version: Version,
         /// False: it stays after all.
         gone: bool,
     },

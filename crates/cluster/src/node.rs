@@ -469,7 +469,9 @@ impl<V: Values> Node<V> {
             Message::Wake { key, ticket } => self.on_wake(&key, ticket),
             Message::LeaveKey { key, leave } => self.on_leave_key(from, key, leave),
             Message::MayDrop { key, leave, version } => self.on_may_drop(from, key, leave, version),
-            Message::Dropped { key, leave, gone } => self.on_dropped(from, key, leave, gone),
+            Message::Dropped { key, leave, version, gone } => {
+                self.on_dropped(from, key, leave, version, gone);
+            }
             Message::ForkLog { key, fork } => self.on_fork_log(from, key, fork),
             Message::ForkMerged { key, version } => self.on_fork_merged(key, version),
         }

@@ -506,23 +506,44 @@ fn an_operation_out_of_time_without_its_first_token_is_in_doubt() {
     assert_eq!(cluster.replies[&ticket], Err(ClientError::InDoubt));
 }
 
-/// A subscriber leaves, comes back and leaves again; what it had said about its first leave arrives once more.
-#[test]
-fn the_end_of_a_former_leave_ends_no_other() {
+/// Node 1 drops its copy of `k` and subscribes again. Gives what it has said about the leave: LeaveKey and Dropped.
+fn left_and_back() -> (Cluster, Vec<Envelope>) {
     let mut cluster = Cluster::new(2);
     cluster.add(0, "k", "a").expect("add");
     cluster.read(1, "k").expect("read");
-    let mut doubled = Vec::new();
+    let mut said = Vec::new();
     cluster.input(1, Input::Evict(key("k")));
     while let Some(envelope) = cluster.wire.pop_front() {
         if matches!(envelope.message, Message::Dropped { .. } | Message::LeaveKey { .. }) {
-            doubled.push(envelope.clone());
+            said.push(envelope.clone());
         }
         cluster.input(envelope.to.0, Input::Message(Box::new(envelope)));
     }
     assert_eq!(cluster.evicted, [(NodeId(1), key("k"), Evicted::Dropped)]);
-    assert!(matches!(doubled[..], [_, Envelope { message: Message::Dropped { .. }, .. }]));
+    assert!(matches!(said[..], [_, Envelope { message: Message::Dropped { .. }, .. }]));
     cluster.read(1, "k").expect("read");
+    (cluster, said)
+}
+
+/// All that a subscriber had said about a leave arrives once more after it has come back: the owner allows the leave
+/// again, and takes the end of the first one for no end of this.
+#[test]
+fn a_leave_that_was_asked_for_twice_ends_once() {
+    let (mut cluster, said) = left_and_back();
+    for envelope in said {
+        cluster.wire.push_back(envelope);
+        cluster.deliver_but(|message| matches!(message, Message::MayDrop { .. }));
+    }
+    cluster.run(2_000);
+    cluster.add(0, "k", "b").expect("add");
+    assert_eq!(cluster.read(1, "k"), Ok("a b".into()));
+    cluster.assert_converged();
+}
+
+/// A subscriber leaves, comes back and leaves again; what it had said about its first leave arrives once more.
+#[test]
+fn the_end_of_a_former_leave_ends_no_other() {
+    let (mut cluster, mut doubled) = left_and_back();
     cluster.input(1, Input::Evict(key("k")));
     cluster.deliver_but(|message| matches!(message, Message::MayDrop { .. }));
     cluster.wire.push_back(doubled.remove(1));

@@ -59,34 +59,59 @@ pub fn decode(bytes: &[u8]) -> Result<Envelope, WireError> {
     if bytes.len() > MESSAGE_BYTES_MAX {
         return Err(WireError::TooLong);
     }
-    let mut reader = Reader { rest: bytes };
+    let mut reader = Reader::new(bytes);
     match reader.byte()? {
         WIRE_VERSION => {}
         version => return Err(WireError::Version(version)),
     }
     let envelope = Envelope::get(&mut reader)?;
-    if reader.rest.is_empty() { Ok(envelope) } else { Err(WireError::Trailing) }
+    reader.end()?;
+    Ok(envelope)
 }
 
 /// A value with a wire form.
-pub(crate) trait Wire: Sized {
+pub trait Wire: Sized {
+    /// Appends the wire form.
     fn put(&self, out: &mut Vec<u8>);
+
+    /// Reads a value.
+    ///
+    /// # Errors
+    /// If the input does not begin with one.
     fn get(reader: &mut Reader<'_>) -> Result<Self, WireError>;
 }
 
 /// The part of the input not read yet.
-pub(crate) struct Reader<'a> {
+#[derive(Debug)]
+pub struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
+    /// Reads from the beginning.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    /// Ends the reading.
+    ///
+    /// # Errors
+    /// If something is left.
+    pub fn end(self) -> Result<(), WireError> {
+        if self.rest.is_empty() { Ok(()) } else { Err(WireError::Trailing) }
+    }
+
     fn byte(&mut self) -> Result<u8, WireError> {
         let (first, rest) = self.rest.split_first().ok_or(WireError::Truncated)?;
         self.rest = rest;
         Ok(*first)
     }
 
-    fn bytes(&mut self) -> Result<&'a [u8], WireError> {
+    /// Bytes behind their length.
+    ///
+    /// # Errors
+    /// If there are fewer.
+    pub fn bytes(&mut self) -> Result<&'a [u8], WireError> {
         let length = usize::try_from(u64::get(self)?).map_err(|_| WireError::Invalid)?;
         if length > self.rest.len() {
             return Err(WireError::Truncated);
@@ -97,13 +122,17 @@ impl<'a> Reader<'a> {
     }
 
     /// The number of elements that follow. Every element takes at least a byte, so more than are left is a lie.
-    fn count(&mut self) -> Result<usize, WireError> {
+    ///
+    /// # Errors
+    /// If it is one.
+    pub fn count(&mut self) -> Result<usize, WireError> {
         let count = usize::try_from(u64::get(self)?).map_err(|_| WireError::Invalid)?;
         if count > self.rest.len() { Err(WireError::Truncated) } else { Ok(count) }
     }
 }
 
-fn put_bytes(bytes: &[u8], out: &mut Vec<u8>) {
+/// Appends bytes behind their length.
+pub fn put_bytes(bytes: &[u8], out: &mut Vec<u8>) {
     (bytes.len() as u64).put(out);
     out.extend_from_slice(bytes);
 }
@@ -133,6 +162,17 @@ impl Wire for u64 {
             }
         }
         Err(WireError::Invalid)
+    }
+}
+
+/// Zigzag: small numbers of either sign are short.
+impl Wire for i64 {
+    fn put(&self, out: &mut Vec<u8>) {
+        ((self << 1 ^ self >> 63) as u64).put(out);
+    }
+
+    fn get(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+        u64::get(reader).map(|zigzag| (zigzag >> 1) as i64 ^ -((zigzag & 1) as i64))
     }
 }
 
@@ -282,7 +322,7 @@ mod tests {
     fn another_version_and_overlong_integers_are_refused() {
         assert_eq!(decode(&[1]), Err(WireError::Version(1)));
         assert_eq!(decode(&[]), Err(WireError::Truncated));
-        let read = |bytes: &[u8]| u64::get(&mut Reader { rest: bytes });
+        let read = |bytes: &[u8]| u64::get(&mut Reader::new(bytes));
         assert_eq!(read(&[0x80, 0]), Err(WireError::Invalid));
         assert_eq!(read(&[0xff; 11]), Err(WireError::Invalid));
         assert_eq!(read(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]), Ok(u64::MAX));

@@ -232,7 +232,7 @@ enums! {
         62 Wake { key, ticket },
         63 LeaveKey { key, leave },
         64 MayDrop { key, leave, version },
-        65 Dropped { key, leave, gone },
+        65 Dropped { key, leave, version, gone },
         70 ForkLog { key, fork },
         71 ForkMerged { key, version },
     }
