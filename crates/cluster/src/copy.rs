@@ -289,8 +289,23 @@ pub struct PreparedPart {
     pub participants: NodeSet,
     /// This key's part.
     pub part: Part,
+    /// Its effects, entry by entry, in a form that can follow on any later state.
+    pub detached: Vec<Vec<Blob>>,
     /// Already known to be committed.
     pub committed: bool,
+}
+
+impl PreparedPart {
+    /// Where its last entry stands.
+    pub(crate) fn last_dot(&self) -> Option<Version> {
+        self.part.entries.last().map(|entry| entry.dot)
+    }
+
+    /// Its entries with effects that can follow on any later state.
+    pub(crate) fn detached_entries(&self) -> Vec<Entry> {
+        let entries = self.part.entries.iter().zip(&self.detached);
+        entries.map(|(entry, effects)| Entry { effects: effects.clone(), ..entry.clone() }).collect()
+    }
 }
 
 /// What a node is to a key in the view [`Copy::view`].

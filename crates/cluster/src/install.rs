@@ -95,6 +95,7 @@ impl<V: Values> Node<V> {
             outcome,
             participants: flight.participants,
             parts,
+            detached: BTreeMap::new(),
             replies: flight.replies,
             closed: false,
             asked_ms: self.now.mono_ms,

@@ -317,6 +317,7 @@ impl<V: Values> Node<V> {
     /// The copy of `key`, brought into the installed view: roles of an older one are void.
     pub(crate) fn copy_now(&mut self, key: &Key) -> Option<&mut Copy> {
         if self.copies.get(key)?.view != self.membership.view.id {
+            self.detach_prepared(key);
             self.fold_ended_view(key);
         }
         let view = &self.membership.view;

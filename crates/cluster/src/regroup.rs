@@ -87,12 +87,28 @@ impl<V: Values> Node<V> {
         })
     }
 
-    fn prepared_part(&self, key: &Key, copy: &Copy) -> Option<PreparedPart> {
+    pub(crate) fn prepared_part(&self, key: &Key, copy: &Copy) -> Option<PreparedPart> {
         let flight = copy.prepared?.flight;
         let record = self.records.get(&flight)?;
         let part = record.parts.iter().find(|part| part.key == *key)?.clone();
+        let detached = record.detached.get(key).cloned();
+        // If not yet, the copy is in the state that the batch was made for.
+        let detached = detached.unwrap_or_else(|| self.values.detach(key, &part.entries));
         let committed = record.outcome == Outcome::Committed;
-        Some(PreparedPart { flight, participants: record.participants, part, committed })
+        Some(PreparedPart { flight, participants: record.participants, part, detached, committed })
+    }
+
+    /// The view in which the copy was last written is over: the batch that it left in doubt has to do without the state
+    /// that it was made for from now on.
+    pub(crate) fn detach_prepared(&mut self, key: &Key) {
+        let Some(copy) = self.copies.get(key) else { return };
+        if !copy.is_preparing_in(copy.view) {
+            return;
+        }
+        let Some(part) = self.prepared_part(key, copy) else { return };
+        if let Some(record) = self.records.get_mut(&part.flight) {
+            record.detached.insert(key.clone(), part.detached);
+        }
     }
 
     pub(crate) fn on_regroup_state(&mut self, from: NodeId, key: Key, state: Option<Box<CopyState>>) {

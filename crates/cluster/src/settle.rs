@@ -30,6 +30,8 @@ pub(crate) struct Record {
     pub(crate) participants: NodeSet,
     /// Parts for copies here that do not contain them yet.
     pub(crate) parts: Vec<Part>,
+    /// Their effects, entry by entry, for copies that may not remember the state they were made for.
+    pub(crate) detached: BTreeMap<Key, Vec<Vec<Blob>>>,
     /// The coordinator's answers, in case of a commit.
     pub(crate) replies: Vec<(OpId, Blob)>,
     pub(crate) closed: bool,
@@ -43,6 +45,7 @@ impl Record {
             outcome: Outcome::Aborted,
             participants: NodeSet::EMPTY,
             parts: Vec::new(),
+            detached: BTreeMap::new(),
             replies: Vec::new(),
             closed: true,
             asked_ms: now_ms,

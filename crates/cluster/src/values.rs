@@ -65,6 +65,13 @@ pub trait Values {
         None
     }
 
+    /// The effects of a batch in doubt, entry by entry, in a form that can follow on any later state of the key. The key
+    /// is in the state that the batch was made for, which may be forgotten before the batch is settled.
+    fn detach(&self, key: &Key, batch: &[Entry]) -> Vec<Vec<Blob>> {
+        let _ = key;
+        batch.iter().map(|entry| entry.effects.clone()).collect()
+    }
+
     /// A digest of the value, equal exactly when the values are.
     fn digest(&self, key: &Key) -> u64;
 }

@@ -224,3 +224,23 @@ fn creations_that_both_trimmed_their_logs_are_united() {
     }
     assert!(seen.rules["UnitedCreations"] > 0 && seen.messages["Gone"] > 0, "{seen:?}");
 }
+
+/// A node dropped its copy and subscribed again; a duplicate of its wish to leave had the owner take it off the list.
+#[test]
+fn a_leave_ends_no_later_subscription() {
+    scenario(&[4024181, 4033506]);
+}
+
+/// A pop was in doubt while so much was pushed that the log was full. When it was settled, it took the element that
+/// stood in the place of the popped one by then.
+#[test]
+fn a_pop_settled_late_takes_what_it_took() {
+    scenario(&[4037499]);
+}
+
+/// A node subscribed while a batch was in doubt, and who had held the batch from the beginning crashed after it had
+/// been settled: it is gone, as promised.
+#[test]
+fn a_settled_batch_goes_with_those_who_held_it_first() {
+    scenario(&[4021475]);
+}

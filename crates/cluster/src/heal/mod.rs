@@ -101,15 +101,21 @@ impl<V: Values> Node<V> {
         }
     }
 
-    /// Without the logs the later writer takes the whole key.
+    /// Without the logs the later writer takes the whole key. Not with it goes a batch of class X that only the other
+    /// one contains: that would undo what its client was told.
     fn take_whole(&mut self, key: &Key, other: &CopyState) {
         self.count(Rule::DecidedWhole);
         let Some(copy) = self.copies.get(key) else { return };
         let mut effects = Vec::new();
-        if other.meta.written > copy.meta.written && other.value.is_some() {
+        let (prepared, loser) = if other.meta.written > copy.meta.written && other.value.is_some() {
             let value = other.value.as_ref().and_then(|whole| whole.snapshot.as_ref());
             effects = self.values.merge(&MergeInput { key, by: MergeBy::Whole { value } });
-        }
+            (other.prepared.clone(), &copy.meta)
+        } else {
+            (self.prepared_part(key, copy), &other.meta)
+        };
+        let decided = prepared.filter(|part| part.last_dot().is_some_and(|dot| loser.covers_dot(dot)));
+        effects.extend(decided.into_iter().flat_map(|part| part.detached).flatten());
         self.append_merged(key, Vec::new(), effects, other.meta.version, other.meta.written);
         if let Some(copy) = self.copies.get_mut(key) {
             copy.log.give_up();
@@ -162,8 +168,10 @@ impl<V: Values> Node<V> {
                     // What the batch was ordered on top of is not known any more: it comes after all there is.
                     self.count(Rule::DecidedWhole);
                     self.values.settle(key, &[], &[]);
+                    self.take_in(key, &prepared.detached_entries(), last.dot, last.stamp);
+                } else {
+                    self.take_in(key, &part.entries, last.dot, last.stamp);
                 }
-                self.take_in(key, &part.entries, last.dot, last.stamp);
                 if let Some(copy) = self.copies.get_mut(key) {
                     let covered = copy.meta.covers.entry(last.dot.epoch).or_default();
                     *covered = last.dot.seq.max(*covered);
@@ -233,9 +241,8 @@ impl<V: Values> Node<V> {
         let awaited = self.awaited();
         let Some(copy) = self.copies.get_mut(key) else { return };
         let version = fork.meta.version;
-        let last = |part: &PreparedPart| part.part.entries.last().map(|entry| entry.dot);
         let settled =
-            fork.prepared.clone().filter(|part| !last(part).is_none_or(|dot| copy.meta.covers_dot(dot)));
+            fork.prepared.clone().filter(|part| !part.last_dot().is_none_or(|dot| copy.meta.covers_dot(dot)));
         let contained = copy.meta.covers_dot(version);
         if contained && settled.is_none() {
             copy.meta.lost.remove(from);

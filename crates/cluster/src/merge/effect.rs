@@ -53,6 +53,8 @@ pub enum Effect {
     ListInsert(usize, Bytes),
     /// A pop, LREM or LTRIM of the element at this index.
     ListRemove(usize),
+    /// LREM of the first element equal to this one, from this end on; none is no error.
+    ListTake(End, Bytes),
     /// LSET.
     ListSet(usize, Bytes),
     /// XADD with its identifier decided.
@@ -130,9 +132,11 @@ impl Effect {
             Effect::SortedSetPut(..) | Effect::SortedSetAdd(..) | Effect::SortedSetRemove(_) => {
                 Some(Kind::SortedSet)
             }
-            Effect::ListPush(..) | Effect::ListInsert(..) | Effect::ListRemove(_) | Effect::ListSet(..) => {
-                Some(Kind::List)
-            }
+            Effect::ListPush(..)
+            | Effect::ListInsert(..)
+            | Effect::ListRemove(_)
+            | Effect::ListTake(..)
+            | Effect::ListSet(..) => Some(Kind::List),
             Effect::StreamAdd(..)
             | Effect::StreamDelete(_)
             | Effect::GroupCreate(..)
@@ -140,6 +144,39 @@ impl Effect {
             | Effect::GroupDeliver(..)
             | Effect::GroupAcknowledge(..) => Some(Kind::Stream),
             Effect::HyperLogLogRaise(..) => Some(Kind::HyperLogLog),
+        }
+    }
+
+    /// A removal by content as the removal by index that it is on a list in the given state. `None`: it is none, or
+    /// there is nothing to remove.
+    pub(super) fn located(&self, state: Option<&Object>) -> Option<Effect> {
+        match (self, state.map(|object| &object.value)) {
+            (Effect::ListTake(end, element), Some(Value::List(elements))) => {
+                position(elements, *end, element).map(Effect::ListRemove)
+            }
+            _ => None,
+        }
+    }
+
+    /// The effects in a form that can follow on any later state: what it does to a place in a list, it does to the
+    /// element there, wherever that is then. What is put into the middle comes to the nearer end.
+    pub(super) fn detached(self, state: Option<&Object>) -> Vec<Effect> {
+        let nothing = Vec::new();
+        let elements = match state.map(|object| &object.value) {
+            Some(Value::List(elements)) => elements,
+            _ => &nothing,
+        };
+        let nearer = |index: usize| if index <= elements.len() / 2 { End::Head } else { End::Tail };
+        match self {
+            Effect::ListRemove(index) if index < elements.len() => {
+                vec![Effect::ListTake(nearer(index), elements[index].clone())]
+            }
+            Effect::ListInsert(index, element) => vec![Effect::ListPush(nearer(index), element)],
+            Effect::ListSet(index, element) if index < elements.len() => vec![
+                Effect::ListTake(nearer(index), elements[index].clone()),
+                Effect::ListPush(nearer(index), element),
+            ],
+            other => vec![other],
         }
     }
 
@@ -154,6 +191,7 @@ impl Effect {
                 | Effect::SortedSetRemove(_)
                 | Effect::ListInsert(..)
                 | Effect::ListRemove(_)
+                | Effect::ListTake(..)
                 | Effect::ListSet(..)
                 | Effect::StreamDelete(_)
                 | Effect::GroupDestroy(_)
@@ -195,9 +233,10 @@ impl Effect {
                 Ok(Undo::Object(before.map(Box::new)))
             }
             None if self.needs_key() => match self {
-                Effect::HashDelete(_) | Effect::SetRemove(_) | Effect::SortedSetRemove(_) => {
-                    Ok(Undo::Nothing)
-                }
+                Effect::HashDelete(_)
+                | Effect::SetRemove(_)
+                | Effect::SortedSetRemove(_)
+                | Effect::ListTake(..) => Ok(Undo::Nothing),
                 _ => Err(EffectError::OutOfRange),
             },
             None => {
@@ -279,6 +318,10 @@ impl Effect {
 
     fn apply_to_list(&self, elements: &mut Vec<Bytes>) -> Result<Undo, EffectError> {
         let (index, end) = match self {
+            Effect::ListTake(end, element) => match position(elements, *end, element) {
+                Some(index) => (index, elements.len()),
+                None => return Ok(Undo::Nothing),
+            },
             Effect::ListPush(End::Head, _) => (0, elements.len() + 1),
             Effect::ListPush(End::Tail, _) => (elements.len(), elements.len() + 1),
             Effect::ListInsert(index, _) => (*index, elements.len() + 1),
@@ -407,6 +450,14 @@ impl Undo {
             }
             (undo, value) => unreachable!("{undo:?} does not belong to {value:?}"),
         }
+    }
+}
+
+/// Where the first element equal to this one is, from an end on.
+fn position(elements: &[Bytes], end: End, element: &Bytes) -> Option<usize> {
+    match end {
+        End::Head => elements.iter().position(|other| other == element),
+        End::Tail => elements.iter().rposition(|other| other == element),
     }
 }
 

@@ -110,6 +110,7 @@ impl KeyLog {
         }
         match effect {
             Effect::Set(_) | Effect::Delete => unreachable!("recorded above"),
+            Effect::ListTake(..) => unreachable!("located before it is recorded"),
             Effect::ExpireAt(deadline) => self.deadline = Some((origin.stamp, *deadline)),
             Effect::Add(_) | Effect::Append(_) | Effect::SetBit(..) => {
                 self.record_string(origin, effect, base, after);

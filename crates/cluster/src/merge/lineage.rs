@@ -97,6 +97,27 @@ pub fn fold_log(meaning: &impl Meaning, log: Line<'_>, stretch: Range<usize>) ->
     Some(effects)
 }
 
+/// The effects of a batch, entry by entry, that was made for the given state, in a form that can follow on any later
+/// one: see [`crate::Values::detach`].
+pub fn detached(meaning: &impl Meaning, state: Option<&Object>, batch: &[Entry]) -> Vec<Vec<Blob>> {
+    let mut now = state.cloned();
+    let mut of_entries = Vec::with_capacity(batch.len());
+    for entry in batch {
+        let mut blobs = Vec::new();
+        for blob in &entry.effects {
+            for effect in meaning.effects(blob, now.as_ref()) {
+                let free = effect.clone().detached(now.as_ref());
+                // What does not fit was an error where it was ordered, too, and changed nothing.
+                if effect.apply(&mut now).is_ok() {
+                    blobs.extend(free.iter().map(|effect| meaning.blob(effect)));
+                }
+            }
+        }
+        of_entries.push(blobs);
+    }
+    of_entries
+}
+
 /// The states of a key along the graph of its entries, each kept as long as something follows from it.
 struct Graph<'a> {
     start: Option<&'a Object>,
@@ -234,4 +255,61 @@ fn creation_of_stream(stream: &Stream) -> Vec<Effect> {
             .extend(pending.map(|(id, consumer)| Effect::GroupDeliver(name.clone(), *id, consumer.clone())));
     }
     effects
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{Blob, Generation};
+
+    /// Blobs are indices of effects.
+    struct Table(Vec<Effect>, std::cell::RefCell<Vec<Effect>>);
+
+    impl Meaning for Table {
+        fn effects(&self, blob: &Blob, _: Option<&Object>) -> Vec<Effect> {
+            vec![self.0[usize::from(blob.bytes()[0])].clone()]
+        }
+
+        fn start(&self, _: &Blob) -> Option<Object> {
+            None
+        }
+
+        fn blob(&self, effect: &Effect) -> Blob {
+            self.1.borrow_mut().push(effect.clone());
+            Blob::new(&[0])
+        }
+    }
+
+    fn list(elements: &[&str]) -> Option<Object> {
+        let elements = elements.iter().map(|element| element.as_bytes().to_vec()).collect();
+        Some(Object { value: Value::List(elements), deadline_ms: None })
+    }
+
+    #[test]
+    fn a_detached_batch_takes_what_it_took() {
+        let made_for = list(&["a", "b", "c", "d"]);
+        let effects = vec![
+            Effect::ListRemove(0),
+            Effect::ListRemove(2),
+            Effect::ListSet(1, b"C".to_vec()),
+            Effect::ListInsert(1, b"between".to_vec()),
+        ];
+        let table = Table(effects, std::cell::RefCell::default());
+        let dot = Version { generation: Generation(1), ..Version::default() };
+        let entry = |index: u8| Entry {
+            dot,
+            prior: dot,
+            stamp: crate::Stamp::default(),
+            effects: vec![Blob::new(&[index])],
+            origin: None,
+            step: Step::Write,
+        };
+        let batch: Vec<Entry> = (0..4).map(entry).collect();
+        assert_eq!(detached(&table, made_for.as_ref(), &batch).len(), 4);
+        let mut later = list(&["new", "a", "b", "a", "c", "d", "x", "d", "newest"]);
+        for effect in table.1.into_inner() {
+            effect.apply(&mut later).expect("it fits any list");
+        }
+        assert_eq!(later, list(&["between", "C", "new", "b", "a", "d", "x", "newest"]));
+    }
 }

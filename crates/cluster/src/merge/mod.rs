@@ -27,7 +27,7 @@ pub use dot::{Context, Dot, Origin, Side, Stamp};
 pub use effect::{Effect, EffectError, End, Undo};
 pub use fold::fold;
 pub use key_log::{KeyLog, Losses};
-pub use lineage::{Line, Meaning, Merged, creation, fold_log, merge_logs, state_at};
+pub use lineage::{Line, Meaning, Merged, creation, detached, fold_log, merge_logs, state_at};
 pub use value::{Bytes, Group, Kind, Object, Score, Stream, StreamId, Value};
 
 use key_log::Before;
@@ -60,6 +60,8 @@ impl Forked {
     /// # Errors
     /// If the effect does not fit the state; nothing is then changed.
     pub fn apply(&mut self, origin: Origin, effect: &Effect) -> Result<Undo, EffectError> {
+        let located = effect.located(self.state.as_ref());
+        let effect = located.as_ref().unwrap_or(effect);
         let existed = self.state.is_some();
         let was_member = match (effect, self.state.as_ref().map(|object| &object.value)) {
             (Effect::SortedSetAdd(member, _), Some(Value::SortedSet(members))) => {
@@ -72,7 +74,8 @@ impl Forked {
             self.log.record_whole(origin.stamp, self.state.clone());
             return Ok(undo);
         }
-        if !existed && self.state.is_none() {
+        let found_nothing = matches!(effect, Effect::ListTake(..));
+        if !existed && self.state.is_none() || found_nothing {
             return Ok(undo);
         }
         let before = Before { existed, was_member };

@@ -162,7 +162,7 @@ structs! {
     Entry { dot, prior, stamp, effects, origin, step }
     EntryOp { id, floor, exposed, reply }
     Part { key, prior, entries, subscribers }
-    PreparedPart { flight, participants, part, committed }
+    PreparedPart { flight, participants, part, detached, committed }
     Meta { birth, version, stable, subscribers, doubt, lost, covers, written }
     Log { entries, overflow }
     Answered { floor, replies }

@@ -4,6 +4,8 @@
 //! kept aside until a decision comes; whoever has acknowledged a PREP keeps its record until it is told that every
 //! participant has decided.
 
+use std::collections::BTreeMap;
+
 use crate::copy::{Copy, Invalid, Prepared, Role};
 use crate::ids::{FlightId, NodeId, NodeSet, Version};
 use crate::key::Key;
@@ -163,6 +165,7 @@ impl<V: Values> Node<V> {
                 outcome: Outcome::Prepared,
                 participants,
                 parts: fresh,
+                detached: BTreeMap::new(),
                 replies: Vec::new(),
                 closed: false,
                 asked_ms: self.now.mono_ms,

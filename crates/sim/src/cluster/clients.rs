@@ -441,6 +441,10 @@ impl World {
             Err(error) => Ending::Failed(error),
         };
         let flushed_behind = self.is_flushed_behind(self.history[number].host);
+        if matches!(ending, Ending::Ok(_)) {
+            let requests = self.history[number].requests.clone();
+            self.note_promises(&requests);
+        }
         let record = &mut self.history[number];
         record.ending = ending;
         record.returned = returned;

@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use swytch_cluster::merge::{
-    Bytes, Effect, End, Kind, Line, Meaning, Object, Value, fold_log, merge_logs, state_at,
+    Bytes, Effect, End, Kind, Line, Meaning, Object, Value, detached, fold_log, merge_logs, state_at,
 };
 use swytch_cluster::{Blob, Entry, Executed, Key, MergeBy, MergeInput, Stamp, Values};
 
@@ -284,6 +284,10 @@ impl Values for SimValues {
     fn fold(&self, key: &Key, log: &[Entry], stretch: Range<usize>) -> Option<Vec<Vec<Blob>>> {
         let start = self.slots.get(key).and_then(|slot| slot.start().as_ref());
         fold_log(self, Line { start, entries: log }, stretch)
+    }
+
+    fn detach(&self, key: &Key, batch: &[Entry]) -> Vec<Vec<Blob>> {
+        detached(self, self.object(key), batch)
     }
 
     fn digest(&self, key: &Key) -> u64 {

@@ -83,6 +83,9 @@ pub struct World {
     pub lenient: BTreeSet<usize>,
     /// Elements that died with every host that had them.
     pub excused: BTreeSet<(usize, u64)>,
+    /// Who held what an acknowledged transaction has pushed, by key and element, when it was acknowledged. It is promised
+    /// as long as one of them lives.
+    pub(super) promised: BTreeMap<(usize, u64), Vec<(NodeId, Incarnation)>>,
     /// Copies given up by eviction: (event, host, key index). A session on that host cannot rely on them any more.
     pub dropped: Vec<(u64, usize, usize)>,
     /// Promises seen to be broken while the run was going on.
@@ -149,6 +152,7 @@ impl World {
             tainted: BTreeSet::new(),
             lenient: BTreeSet::new(),
             excused: BTreeSet::new(),
+            promised: BTreeMap::new(),
             dropped: Vec::new(),
             observed: Vec::new(),
             disturbed: false,
@@ -519,9 +523,10 @@ impl World {
                     })
                 });
                 let gone: Vec<u64> = gone.collect();
-                // Of a transaction in doubt, the part that nobody else holds is gone.
-                let settled_here = |element: &u64| !self.is_acknowledged(index, *element);
-                if planned.used_as == KeyUse::Transactional && gone.iter().any(settled_here) {
+                // Of a transaction in doubt, the part that nobody else holds is gone; of an acknowledged one, that which
+                // was in doubt when others subscribed, with the last of those who held it from the beginning.
+                let promised = |element: &u64| self.is_promised(index, *element);
+                if planned.used_as == KeyUse::Transactional && !gone.iter().all(promised) {
                     self.tainted.insert(index);
                 }
                 self.excused.extend(gone.iter().map(|element| (index, *element)));
@@ -535,14 +540,33 @@ impl World {
         self.disconnect(host);
     }
 
-    /// Whether the operation that pushed this number on a list was answered with OK.
-    fn is_acknowledged(&self, index: usize, element: u64) -> bool {
-        let pushes = |(key, operation): &(usize, Operation)| {
-            let pushed =
-                matches!(operation, Operation::List(ListInput::Push(_, values)) if values.contains(&element));
-            *key == index && pushed
+    /// An operation was answered with OK: notes who holds what it has pushed.
+    pub(super) fn note_promises(&mut self, requests: &[(usize, Operation)]) {
+        for (index, operation) in requests {
+            let planned = &self.profile.keys[*index];
+            let Operation::List(ListInput::Push(_, values)) = operation else { continue };
+            if planned.used_as != KeyUse::Transactional {
+                continue;
+            }
+            for element in values {
+                let holds = |node: &&Node<SimValues>| {
+                    let has = |object| super::judge::elements(object).contains(element);
+                    node.values().object(&planned.key).is_some_and(has)
+                        || node.copy_of(&planned.key).is_some_and(|copy| copy.prepared.is_some())
+                };
+                let holders = self.nodes().filter(holds);
+                let holders = holders.map(|node| (node.config().id, node.incarnation())).collect();
+                self.promised.insert((*index, *element), holders);
+            }
+        }
+    }
+
+    /// Whether one of those who held an acknowledged element at first still runs.
+    fn is_promised(&self, index: usize, element: u64) -> bool {
+        let runs = |(id, life): &(NodeId, Incarnation)| {
+            self.nodes().any(|node| (node.config().id, node.incarnation()) == (*id, *life))
         };
-        self.history.iter().any(|record| record.is_ok() && record.requests.iter().any(pushes))
+        self.promised.get(&(index, element)).is_some_and(|holders| holders.iter().any(runs))
     }
 
     /// Whether this host works on a base that others have left behind for one without it, and flushed.
