@@ -8,6 +8,9 @@ use crate::workspace;
 /// Seeds that the CI plays: far below three minutes of one core.
 const CI_SEEDS: u64 = 300;
 
+/// Those that it plays again with the keyspace of the server instead of abstract values.
+const CI_SEEDS_REAL: u64 = 100;
+
 /// Runs the simulator, with its assertions, and the given options.
 ///
 /// # Errors
@@ -30,7 +33,7 @@ pub(crate) fn simulate(mut arguments: Arguments) -> Result<()> {
             command.arg(name).arg(value.to_string());
         }
     }
-    for name in ["--keep-going", "--mutants"] {
+    for name in ["--keep-going", "--real-store", "--mutants"] {
         if arguments.flag(name) {
             command.arg(name);
         }
@@ -44,10 +47,12 @@ pub(crate) fn simulate(mut arguments: Arguments) -> Result<()> {
 /// # Errors
 /// As [`simulate`].
 pub(crate) fn simulate_some() -> Result<()> {
-    simulate(Arguments::new(["--seeds".to_owned(), CI_SEEDS.to_string()]))
+    let seeds = |seeds: u64| ["--seeds".to_owned(), seeds.to_string()];
+    simulate(Arguments::new(seeds(CI_SEEDS)))?;
+    simulate(Arguments::new(seeds(CI_SEEDS_REAL).into_iter().chain(["--real-store".to_owned()])))
 }
 
-/// States per scope in the CI: with nine scopes of walks and eight of searches over two million in a minute.
+/// States per scope in the CI: with ten scopes of walks and eight of searches over two million in a minute.
 const CI_STATES: u64 = 150_000;
 
 /// States per scope of the campaign: more than 10^8 in all, about half an hour of one core.

@@ -50,6 +50,7 @@ Development commands of swytch.
       --seeds N --from S            so many seeds (default 300), from this one (default 0)
       --seed S                      one seed, with all that was found
       --minutes M --keep-going      stop after so long; do not stop at the first broken promise
+      --real-store                  nodes with the server's keyspace instead of abstract values
       --mutants [NAME...]           for each seeded fault the first seed that notices it
   cargo xtask peers                 build Redis 8 and Valkey from Debian's sources
   cargo xtask style                 the rules of STYLE.md

@@ -4,6 +4,7 @@
 //! simulate [--seeds N] [--from S]     N seeds from S (default 300 from 0); ends with 1 if a promise is broken
 //! simulate --seed S [--key K]         one seed, with all that was found; with all that happened to key number K
 //! simulate --mutants [NAME...] [--seeds N]   for each seeded fault the first seed that notices it
+//! simulate ... --real-store           nodes with the server's keyspace instead of abstract values
 //! simulate ... --minutes M            stop after so long
 //! simulate ... --keep-going           do not stop at the first broken promise
 //! simulate ... --jobs J               play on so many threads (default 1)
@@ -28,7 +29,15 @@ struct Options {
     mutants: Option<Vec<Mutant>>,
     limit: Duration,
     keep_going: bool,
+    real_store: bool,
     jobs: u64,
+}
+
+impl Options {
+    fn profile(&self, seed: u64) -> Profile {
+        let profile = Profile::of_seed(seed);
+        if self.real_store { profile.on_real_store() } else { profile }
+    }
 }
 
 fn main() -> ExitCode {
@@ -43,7 +52,7 @@ fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|_| {}));
     let good = match (&options.one, &options.mutants) {
         (Some(seed), mutants) => {
-            one(*seed, mutants.as_ref().and_then(|mutants| mutants.first().copied()), options.key)
+            one(&options, *seed, mutants.as_ref().and_then(|mutants| mutants.first().copied()))
         }
         (None, Some(mutants)) => kill(&options, mutants),
         (None, None) => campaign(&options),
@@ -60,6 +69,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String>
         mutants: None,
         limit: Duration::MAX,
         keep_going: false,
+        real_store: false,
         jobs: 1,
     };
     while let Some(argument) = arguments.next() {
@@ -75,6 +85,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String>
             "--minutes" => options.limit = Duration::from_secs(60 * number()?),
             "--jobs" => options.jobs = number()?.max(1),
             "--keep-going" => options.keep_going = true,
+            "--real-store" => options.real_store = true,
             "--mutants" => options.mutants = Some(Vec::new()),
             name => {
                 let mutant = Mutant::ALL.into_iter().find(|mutant| format!("{mutant:?}") == name);
@@ -88,10 +99,10 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String>
     Ok(options)
 }
 
-fn one(seed: u64, mutant: Option<Mutant>, key: Option<usize>) -> bool {
-    let outcome = match key {
-        Some(_) => run_profile(Profile::of_seed(seed), mutant, key),
-        None => try_run(seed, mutant),
+fn one(options: &Options, seed: u64, mutant: Option<Mutant>) -> bool {
+    let outcome = match options.key {
+        Some(_) => run_profile(options.profile(seed), mutant, options.key),
+        None => try_run(options.profile(seed), mutant),
     };
     report(&outcome);
     println!(
@@ -154,7 +165,7 @@ fn campaign(options: &Options) -> bool {
                     if seed >= end {
                         break;
                     }
-                    let outcome = try_run(seed, None);
+                    let outcome = try_run(options.profile(seed), None);
                     let good = outcome.violations.is_empty();
                     let mut sum = sum.lock().expect("nothing panics while it is held");
                     sum.add(&outcome);
@@ -196,7 +207,7 @@ fn kill(options: &Options, chosen: &[Mutant]) -> bool {
             if start.elapsed() > options.limit {
                 break;
             }
-            let outcome = try_run(seed, Some(mutant));
+            let outcome = try_run(options.profile(seed), Some(mutant));
             if let Some(violation) = outcome.violations.first() {
                 killed = Some((seed, violation.kind));
                 break;

@@ -47,6 +47,9 @@ pub fn judge(world: &World) -> Vec<Violation> {
             report("a key cannot be used after all faults are over", describe(world, index));
         }
     }
+    for node in world.nodes().filter(|node| node.values().misfits() > 0) {
+        report("a change does not fit", format!("{:?}: {}", node.config().id, node.values().misfits()));
+    }
     if let Some(detail) = diverging(world) {
         report("replicas differ after all faults are over", detail);
     }

@@ -3,7 +3,7 @@
 //! A run is a function of its seed: the seed picks a [`Profile`] (how many nodes, which faults, which workloads), the
 //! [`World`] plays it, [`judge`] decides. A failure prints its seed; a found bug becomes a named scenario in `tests/`.
 //!
-//! - [`values`]: the store behind the core; - [`world`]: events, hosts, network; - [`nemesis`]: faults;
+//! - [`store`]: the store behind the core, abstract ([`values`]) or real; - [`world`]: events, hosts, network; - [`nemesis`]: faults;
 //! - [`clients`]: workloads and the history; - [`judge`]: the verdict; - [`coverage`]: what was exercised.
 
 pub mod clients;
@@ -11,12 +11,14 @@ pub mod coverage;
 pub mod judge;
 pub mod nemesis;
 pub mod profile;
+pub mod store;
 pub mod values;
 pub mod world;
 
 pub use coverage::Coverage;
 pub use judge::Violation;
 pub use profile::Profile;
+pub use store::StoreKind;
 pub use world::World;
 
 use swytch_cluster::Mutant;
@@ -61,10 +63,11 @@ pub fn run_profile(profile: Profile, mutant: Option<Mutant>, watch: Option<usize
     }
 }
 
-/// Like [`run`], but a panic (a broken assertion of the core) is a violation like any other. A caller that does not
-/// want to see it printed sets a panic hook.
-pub fn try_run(seed: u64, mutant: Option<Mutant>) -> Outcome {
-    std::panic::catch_unwind(|| run(seed, mutant)).unwrap_or_else(|panic| {
+/// Like [`run_profile`], but a panic (a broken assertion of the core) is a violation like any other. A caller that does
+/// not want to see it printed sets a panic hook.
+pub fn try_run(profile: Profile, mutant: Option<Mutant>) -> Outcome {
+    let seed = profile.seed;
+    std::panic::catch_unwind(|| run_profile(profile, mutant, None)).unwrap_or_else(|panic| {
         let text = panic
             .downcast_ref::<String>()
             .cloned()

@@ -2,6 +2,7 @@
 
 use swytch_cluster::{Key, Limits, Timers};
 
+use super::store::StoreKind;
 use crate::rng::Rng;
 
 /// One seed in so many plays with bounds so narrow that they are met.
@@ -66,6 +67,8 @@ pub struct Profile {
     pub clients: usize,
     /// Operations after which clients stop.
     pub operations_max: u64,
+    /// The store of the nodes.
+    pub store: StoreKind,
     /// The keys.
     pub keys: Vec<PlannedKey>,
     /// The keys are in so many slots, in turn, and clients mostly use those of their host's; 0: each key has its own.
@@ -135,6 +138,20 @@ impl Profile {
         if seed % EXILE_EVERY == EXILE_AT { profile.with_exile() } else { profile }
     }
 
+    /// The same on the real store: keys of types that it does not have yet are of others.
+    #[must_use]
+    pub fn on_real_store(mut self) -> Self {
+        self.store = StoreKind::Real;
+        for planned in &mut self.keys {
+            planned.used_as = match planned.used_as {
+                KeyUse::GrowingSet => KeyUse::Counter,
+                KeyUse::Expiring => KeyUse::Register,
+                other => other,
+            };
+        }
+        self
+    }
+
     /// The profile of a seed from before there were creation leases.
     pub fn without_leases(seed: u64) -> Self {
         let profile = Self::with_tags(seed, 0);
@@ -189,6 +206,7 @@ impl Profile {
             formed: initial == hosts && rng.chance(1, 2),
             clients: rng.between(3, 12) as usize,
             operations_max: rng.between(200, 1500),
+            store: StoreKind::Abstract,
             keys: keys(rng, tags),
             tags,
             delay_us: (

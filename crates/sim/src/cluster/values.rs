@@ -1,4 +1,4 @@
-//! The store of a simulated node: abstract values with typed commands, behind the core's [`Values`] door.
+//! Abstract values with typed commands, behind the core's [`Values`] door.
 //!
 //! Blobs are eight bytes: a number in a table that all nodes of one simulation share, so nothing has to be encoded and
 //! the core still sees only bytes. Each key keeps the state where its log starts, and a merge replays the graph of
@@ -143,11 +143,6 @@ impl SimValues {
     /// The state of a key.
     pub fn object(&self, key: &Key) -> Option<&Object> {
         self.slots.get(key)?.object.as_ref()
-    }
-
-    /// Every key with a value.
-    pub fn objects(&self) -> impl Iterator<Item = (&Key, &Object)> {
-        self.slots.iter().filter_map(|(key, slot)| Some((key, slot.object.as_ref()?)))
     }
 
     /// The slot of a key that is about to change.
@@ -315,15 +310,15 @@ impl Meaning for SimValues {
     }
 }
 
-fn number(text: &[u8]) -> Option<i64> {
+pub(super) fn number(text: &[u8]) -> Option<i64> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
-fn bytes(number: u64) -> Bytes {
+pub(super) fn bytes(number: u64) -> Bytes {
     number.to_string().into_bytes()
 }
 
-fn element(bytes: &[u8]) -> u64 {
+pub(super) fn element(bytes: &[u8]) -> u64 {
     std::str::from_utf8(bytes).ok().and_then(|text| text.parse().ok()).unwrap_or(u64::MAX)
 }
 

@@ -16,7 +16,8 @@ use super::coverage::{self, Coverage};
 use super::judge::Violation;
 use super::nemesis::{Exile, Nemesis};
 use super::profile::{KeyUse, Profile};
-use super::values::{Operation, Payloads, SimValues};
+use super::store::Store;
+use super::values::{Operation, Payloads};
 use crate::check::convergence::Digest;
 use crate::check::model::ListInput;
 use crate::rng::Rng;
@@ -57,7 +58,7 @@ pub(super) enum Event {
 
 /// A machine: at most one life of a node at a time, and two clocks.
 pub(super) struct Host {
-    pub(super) node: Option<Node<SimValues>>,
+    pub(super) node: Option<Node<Store>>,
     pub(super) life: u32,
     /// Speed of the monotonic clock, of 1000.
     pub(super) rate_permille: u64,
@@ -281,7 +282,7 @@ impl World {
             });
             format!(
                 "{line}\n              now {:?} {copy:?}",
-                node.values().object(key).map(|object| &object.value)
+                node.values().object(key).map(|object| object.into_owned().value)
             )
         });
     }
@@ -291,7 +292,7 @@ impl World {
     }
 
     /// The nodes of all running hosts.
-    fn nodes(&self) -> impl Iterator<Item = &Node<SimValues>> {
+    pub(super) fn nodes(&self) -> impl Iterator<Item = &Node<Store>> {
         self.hosts.iter().filter_map(|host| host.node.as_ref())
     }
 
@@ -346,7 +347,7 @@ impl World {
             mutant: self.mutant,
             ..Config::new(NodeId(host as u8))
         };
-        let values = SimValues::new(self.payloads.clone());
+        let values = Store::new(self.profile.store, self.payloads.clone());
         let formed = self.profile.formed && life == 1 && host < self.profile.initial;
         let node = if formed {
             let members: NodeSet = (0..self.profile.initial).map(|member| NodeId(member as u8)).collect();
@@ -513,13 +514,14 @@ impl World {
             let Some(object) = object else { continue };
             let same = others.iter().any(|other| {
                 let version = other.copy_of(&planned.key).map(|theirs| theirs.meta.version);
-                version == Some(copy.meta.version) && other.values().object(&planned.key) == Some(object)
+                version == Some(copy.meta.version)
+                    && other.values().object(&planned.key).as_ref() == Some(&object)
             });
             if !same {
-                let gone = super::judge::elements(object).into_iter().filter(|element| {
+                let gone = super::judge::elements(&object).into_iter().filter(|element| {
                     !others.iter().any(|other| {
                         let theirs = other.values().object(&planned.key);
-                        theirs.is_some_and(|theirs| super::judge::elements(theirs).contains(element))
+                        theirs.is_some_and(|theirs| super::judge::elements(&theirs).contains(element))
                     })
                 });
                 let gone: Vec<u64> = gone.collect();
@@ -549,9 +551,9 @@ impl World {
                 continue;
             }
             for element in values {
-                let holds = |node: &&Node<SimValues>| {
-                    let has = |object| super::judge::elements(object).contains(element);
-                    node.values().object(&planned.key).is_some_and(has)
+                let holds = |node: &&Node<Store>| {
+                    let object = node.values().object(&planned.key);
+                    object.is_some_and(|object| super::judge::elements(&object).contains(element))
                         || node.copy_of(&planned.key).is_some_and(|copy| copy.prepared.is_some())
                 };
                 let holders = self.nodes().filter(holds);
@@ -749,12 +751,13 @@ impl World {
         for host in self.up_hosts() {
             let time = self.time_of(host);
             let Some(node) = &self.hosts[host].node else { continue };
-            let due: Vec<Key> = node
-                .values()
-                .objects()
-                .filter(|(_, object)| object.deadline_ms.is_some_and(|deadline| deadline <= time.wall_ms))
-                .map(|(key, _)| key.clone())
-                .collect();
+            let is_due = |key: &&Key| {
+                let deadline_ms = node.values().object(key).and_then(|object| object.deadline_ms);
+                deadline_ms.is_some_and(|deadline_ms| deadline_ms <= time.wall_ms)
+            };
+            let keys = self.profile.keys.iter().map(|planned| &planned.key);
+            let mut due: Vec<Key> = keys.filter(is_due).cloned().collect();
+            due.sort();
             for key in due {
                 self.input(host, Input::Expire(key));
             }
@@ -790,6 +793,6 @@ impl World {
 }
 
 /// How many keys the node has created.
-fn created(node: &Node<SimValues>) -> u64 {
+fn created(node: &Node<Store>) -> u64 {
     node.tally().of(Rule::Created) + node.tally().of(Rule::CreatedInDoubt)
 }

@@ -1,0 +1,278 @@
+//! The store as the cluster's protocol sees it: [`swytch_cluster::Values`] over the real types of [`swytch_store`].
+//!
+//! The store knows nothing of the protocol and the protocol nothing of Redis's types; this crate is where they meet. A
+//! command runs in a [`Host`] under the locks of its keys, its effects become [`Change`]s, and what it overwrote becomes
+//! its undo. Forks are merged by `swytch_cluster::merge`.
+//!
+//! Invariants: a change leads the store and the abstract state of merging to the same value; the state where a key's
+//! log starts can be told as long as the log has entries (`start`); nothing that a peer sends stops the node: bytes
+//! that are no change are left out and counted ([`StoreValues::misfits`]).
+
+mod change;
+mod object;
+mod recorder;
+mod start;
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use swytch_cluster::merge::{Line, detached, fold_log, merge_logs, state_at};
+use swytch_cluster::{Blob, Entry, Executed, Key, MergeBy, MergeInput, Stamp, Values};
+use swytch_store::{
+    Changes as Left, EffectSink, EntryRef, Keyspace, KeyspaceMut, LockScope, OwnedEntry, Shards, Type, Undo,
+    UnixMs,
+};
+
+pub use change::{Change, Misfit, STRING_BYTES_MAX};
+pub use object::Snapshot;
+
+use change::{Changes, whole};
+use object::object_of;
+use recorder::{Recorder, Undos};
+use start::Start;
+
+/// What runs commands, and takes what they leave behind.
+pub trait Host {
+    /// Runs a command that may write to these keys, and gives its reply.
+    fn execute(&mut self, command: &[u8], keys: &[Key], keyspace: &mut KeyspaceMut<'_, '_>) -> Vec<u8>;
+
+    /// Runs a command that changes nothing.
+    fn read(&self, command: &[u8], keys: &[Key], keyspace: &Keyspace<'_>) -> Vec<u8>;
+
+    /// Takes what a change has left: memory to free when no reader can look at it any more.
+    fn left(&mut self, left: Left);
+}
+
+/// The keyspace of one node of a cluster, which has one database.
+#[derive(Debug)]
+pub struct StoreValues<H> {
+    shards: Arc<Shards>,
+    host: H,
+    /// Keys whose log has entries.
+    starts: HashMap<Key, Start>,
+    misfits: u64,
+    /// The latest time seen, for the access clocks of what comes from other nodes.
+    now_ms: UnixMs,
+}
+
+impl<H: Host> StoreValues<H> {
+    /// The values of a keyspace.
+    pub fn new(shards: Arc<Shards>, host: H) -> Self {
+        Self { shards, host, starts: HashMap::new(), misfits: 0, now_ms: 0 }
+    }
+
+    /// How many changes and snapshots could not be used: bytes that are none, or did not fit the key they came to. More
+    /// than none means that a peer runs another version, or a bug.
+    pub fn misfits(&self) -> u64 {
+        self.misfits
+    }
+
+    /// What runs the commands.
+    pub fn host(&self) -> &H {
+        &self.host
+    }
+
+    /// A key now, be it expired or not.
+    pub fn entry(&self, key: &Key) -> Option<OwnedEntry> {
+        self.view(key, |keyspace, key| keyspace.stored(key).map(OwnedEntry::of))
+    }
+
+    fn view<R>(&self, key: &Key, look: impl FnOnce(&Keyspace<'_>, &swytch_store::Key<'_>) -> R) -> R {
+        let key = self.shards.key(key.bytes());
+        let locked = self.shards.lock_one(self.shards.shard_of(&key));
+        look(&Keyspace::new(locked, 0, 0), &key)
+    }
+
+    /// Changes one key without looking at expiries: whoever orders the key has done so.
+    fn change<R>(
+        &mut self,
+        key: &Key,
+        sink: Option<&mut dyn EffectSink>,
+        change: impl FnOnce(&mut KeyspaceMut<'_, '_>, &swytch_store::Key<'_>) -> R,
+    ) -> R {
+        let shards = Arc::clone(&self.shards);
+        let key = shards.key(key.bytes());
+        let locked = shards.lock_one(shards.shard_of(&key));
+        let view = Keyspace::new(locked, 0, self.now_ms).ignoring_expiry(true);
+        let mut keyspace = KeyspaceMut::new(view, sink);
+        let result = change(&mut keyspace, &key);
+        let (view, left) = keyspace.finish();
+        drop(view);
+        self.host.left(left);
+        result
+    }
+
+    /// Notes a change for the start of the key's log.
+    fn note(&mut self, key: &Key, change: &Blob, undos: Vec<Undo>) {
+        let start = match self.starts.get_mut(key) {
+            Some(start) => start,
+            None => self.starts.entry(key.clone()).or_default(),
+        };
+        start.step(change, undos);
+        if !start.is_to_compare() {
+            return;
+        }
+        let memory = |entry: EntryRef<'_>| entry.memory_bytes();
+        let value_bytes = self.view(key, |keyspace, key| keyspace.stored(key).map_or(0, memory));
+        if self.starts.get_mut(key).is_some_and(|start| start.outgrows(value_bytes)) {
+            let state = self.start(key);
+            self.starts.insert(key.clone(), Start::at(state));
+        }
+    }
+
+    /// The state where the log of a key starts.
+    fn start(&self, key: &Key) -> Option<OwnedEntry> {
+        let now = self.entry(key);
+        match self.starts.get(key) {
+            Some(start) => start.state(now),
+            None => now,
+        }
+    }
+
+    fn decode_snapshot(&mut self, blob: Option<&Blob>) -> Snapshot {
+        let nothing = Snapshot { now: None, start: None };
+        let Some(blob) = blob else { return nothing };
+        Snapshot::decode(blob.bytes()).unwrap_or_else(|_| {
+            self.misfits += 1;
+            nothing
+        })
+    }
+}
+
+impl<H: Host> Values for StoreValues<H> {
+    type Undo = Undo;
+
+    fn execute(&mut self, command: &Blob, keys: &[Key], stamp: Stamp) -> Executed<Undo> {
+        self.now_ms = self.now_ms.max(stamp.wall_ms);
+        let mut recorder = Recorder::new(keys);
+        let shards = Arc::clone(&self.shards);
+        let view = Keyspace::new(shards.lock(scope(&shards, keys)), 0, stamp.wall_ms);
+        let mut keyspace = KeyspaceMut::new(view, Some(&mut recorder));
+        let reply = self.host.execute(command.bytes(), keys, &mut keyspace).into();
+        let (view, left) = keyspace.finish();
+        drop(view);
+        self.host.left(left);
+        let mut executed = Executed { reply, effects: Vec::new(), undo: Vec::new() };
+        for recorded in recorder.recorded {
+            let (index, key) = (recorded.index, &keys[recorded.index]);
+            self.note(key, &recorded.change, recorded.undos.clone());
+            executed.undo.extend(recorded.undos.into_iter().map(|undo| (index, undo)));
+            executed.effects.push((index, recorded.change));
+        }
+        executed
+    }
+
+    fn read(&self, command: &Blob, keys: &[Key], wall_ms: UnixMs) -> Blob {
+        let locked = self.shards.lock(scope(&self.shards, keys));
+        self.host.read(command.bytes(), keys, &Keyspace::new(locked, 0, wall_ms)).into()
+    }
+
+    fn apply(&mut self, key: &Key, effect: &Blob, stamp: Stamp) {
+        self.now_ms = self.now_ms.max(stamp.wall_ms);
+        let mut undos = Undos::default();
+        let fits = match Change::decode(effect.bytes()) {
+            Ok(change) => self.change(key, Some(&mut undos), |keyspace, key| change.apply(keyspace, key)),
+            Err(_) => Err(Misfit),
+        };
+        self.misfits += u64::from(fits.is_err());
+        self.note(key, effect, undos.0);
+    }
+
+    fn undo(&mut self, key: &Key, undo: Undo) {
+        self.change(key, None, |keyspace, key| keyspace.undo(key, &undo));
+        if self.starts.get_mut(key).is_some_and(|start| start.step_back(&undo)) {
+            self.starts.remove(key);
+        }
+    }
+
+    fn snapshot(&self, key: &Key) -> Option<Blob> {
+        let now = self.entry(key);
+        let start = self.starts.get(key).map(|start| start.state(now.clone()));
+        (now.is_some() || start.is_some()).then(|| Snapshot { now, start }.blob())
+    }
+
+    fn install(&mut self, key: &Key, snapshot: Option<&Blob>) {
+        let snapshot = self.decode_snapshot(snapshot);
+        self.change(key, None, |keyspace, key| keyspace.restore(key, snapshot.now.as_ref()));
+        match snapshot.start {
+            Some(start) => self.starts.insert(key.clone(), Start::at(start)),
+            None => self.starts.remove(key),
+        };
+    }
+
+    fn ready(&self, key: &Key) -> bool {
+        self.view(key, |keyspace, key| {
+            keyspace.stored(key).is_some_and(|entry| entry.data_type() == Type::List)
+        })
+    }
+
+    fn expire(&self, key: &Key, wall_ms: UnixMs) -> Option<Blob> {
+        let at_ms = self.view(key, |keyspace, key| keyspace.stored(key)?.expire_at_ms())?;
+        (at_ms <= wall_ms).then(|| Change::Delete.blob())
+    }
+
+    fn delete(&self, key: &Key) -> Option<Blob> {
+        let is_there = self.view(key, |keyspace, key| keyspace.stored(key).is_some());
+        is_there.then(|| Change::Delete.blob())
+    }
+
+    fn merge(&self, fork: &MergeInput<'_>) -> Vec<Blob> {
+        match fork.by {
+            MergeBy::Whole { value } => {
+                let snapshot = value.and_then(|blob| Snapshot::decode(blob.bytes()).ok());
+                vec![Change::Whole(snapshot.and_then(|snapshot| snapshot.now)).blob()]
+            }
+            MergeBy::Logs { ours, our_version, theirs, their_version } => {
+                let now = self.entry(fork.key).as_ref().map(object_of);
+                let start = self.start(fork.key).as_ref().map(object_of);
+                let ours = Line { start: start.as_ref(), entries: ours };
+                let merged = merge_logs(&Changes, ours, our_version, theirs, their_version);
+                debug_assert_eq!(merged.ours, now, "the log of {:?} does not lead to its value", fork.key);
+                if merged.both == now { Vec::new() } else { vec![whole(merged.both.as_ref())] }
+            }
+        }
+    }
+
+    fn settle(&mut self, key: &Key, settled: &[Entry], rest: &[Entry]) {
+        let Some(start) = self.starts.get_mut(key) else { return };
+        let Some(last) = settled.last().filter(|_| !rest.is_empty()) else {
+            self.starts.remove(key);
+            return;
+        };
+        if start.advance(changes(settled), changes(rest)) {
+            return;
+        }
+        let from = self.start(key).as_ref().map(object_of);
+        let state = state_at(&Changes, Line { start: from.as_ref(), entries: settled }, last.dot);
+        self.starts.insert(key.clone(), Start::at(state.as_ref().and_then(object::entry_of)));
+    }
+
+    fn fold(&self, key: &Key, log: &[Entry], stretch: Range<usize>) -> Option<Vec<Vec<Blob>>> {
+        let start = self.start(key).as_ref().map(object_of);
+        fold_log(&Changes, Line { start: start.as_ref(), entries: log }, stretch)
+    }
+
+    fn detach(&self, key: &Key, batch: &[Entry]) -> Vec<Vec<Blob>> {
+        detached(&Changes, self.entry(key).as_ref().map(object_of).as_ref(), batch)
+    }
+
+    fn digest(&self, key: &Key) -> u64 {
+        let mut bytes = Vec::new();
+        object::put_entry(self.entry(key).as_ref(), &mut bytes);
+        // FNV-1a.
+        bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+        })
+    }
+}
+
+/// The changes of entries, in order.
+fn changes(entries: &[Entry]) -> impl Iterator<Item = &Blob> {
+    entries.iter().flat_map(|entry| &entry.effects)
+}
+
+/// The locks of a command's keys.
+fn scope(shards: &Shards, keys: &[Key]) -> LockScope {
+    LockScope::of(keys.iter().map(|key| shards.shard_of(&shards.key(key.bytes()))).collect())
+}

@@ -1,0 +1,337 @@
+//! Two replicas of real values: what one executes the other applies, takes back, folds, merges and snapshots.
+
+use std::sync::Arc;
+
+use swytch_cluster::{
+    Blob, Entry, Generation, Key, MergeBy, MergeInput, NodeId, Stamp, Step, Values, Version, ViewId,
+};
+use swytch_store::{
+    Changes, Elements, Event, Expiry, HashSeed, Keyspace, KeyspaceMut, OwnedEntry, OwnedValue, Shards, Side,
+};
+use swytch_values::{Change, Host, Snapshot, StoreValues};
+
+/// Commands are numbers that say what to do at random.
+struct Chaos;
+
+/// Pseudo-random numbers (splitmix64).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ z >> 31
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    fn side(&mut self) -> Side {
+        if self.below(2) == 0 { Side::Head } else { Side::Tail }
+    }
+
+    fn bytes(&mut self) -> Vec<u8> {
+        let length = if self.below(16) == 0 { 90 } else { self.below(4) as usize };
+        vec![b'x' + self.below(3) as u8; length]
+    }
+}
+
+impl Host for Chaos {
+    fn execute(&mut self, command: &[u8], keys: &[Key], keyspace: &mut KeyspaceMut<'_, '_>) -> Vec<u8> {
+        let mut random = Random(u64::from_be_bytes(command.try_into().expect("a number")));
+        let shards = keyspace.locked().shards();
+        let mut name = || keys[random.below(keys.len() as u64) as usize].bytes().to_vec();
+        let (first, second) = (name(), name());
+        let (key, other) = (shards.key(&first), shards.key(&second));
+        let (element, more) = (random.bytes(), random.bytes());
+        let number = random.below(9) as i64 - 4;
+        let event = Event::string("set");
+        match random.below(19) {
+            0 => {
+                let expiry = [Expiry::Clear, Expiry::Keep, Expiry::At(70)][random.below(3) as usize];
+                keyspace.set(&key, &element, expiry, event);
+            }
+            1 => keyspace.set(&key, number.to_string().as_bytes(), Expiry::Keep, event),
+            2 | 3 => _ = keyspace.increment(&key, number),
+            4 => _ = keyspace.append(&key, &element, 100_000),
+            5 => _ = keyspace.set_range(&key, random.below(12), &element, 100_000, event),
+            6 => {
+                let offsets = [random.below(9) as usize, random.below(9) as usize];
+                _ = keyspace.edit_string(&key, 12, event, |string| {
+                    string.write(offsets[0], b"abc");
+                    string.write(offsets[1], b"de");
+                });
+            }
+            7 => _ = keyspace.delete(&key),
+            8 => _ = keyspace.expire_at(&key, 60 + random.below(30)),
+            9 => _ = keyspace.persist(&key),
+            10 if first != second => _ = keyspace.rename(&key, &other),
+            10 | 11 => _ = keyspace.copy(&key, &other, 0),
+            12 | 13 => {
+                let elements: [&[u8]; 3] = [&element, &more, b"x"];
+                _ = keyspace.list_push(&key, random.side(), Elements::Many(&elements), random.below(4) > 0);
+            }
+            14 => _ = keyspace.list_pop(&key, random.side(), random.below(4) as usize, |_| {}),
+            15 => _ = keyspace.list_move(&key, &other, random.side(), random.side()),
+            16 => _ = keyspace.list_set(&key, random.below(6) as usize, &element),
+            17 => _ = keyspace.list_insert(&key, b"x", random.below(2) == 0, &element),
+            _ if random.below(2) == 0 => _ = keyspace.list_remove(&key, number / 2, b"x"),
+            _ => _ = keyspace.list_trim(&key, number, random.below(9) as i64 - 4),
+        }
+        Vec::new()
+    }
+
+    fn read(&self, _: &[u8], _: &[Key], _: &Keyspace<'_>) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn left(&mut self, mut left: Changes) {
+        drop(left.take_retired());
+    }
+}
+
+type Store = StoreValues<Chaos>;
+
+fn store() -> Store {
+    StoreValues::new(Arc::new(Shards::new(2, 1, HashSeed::new([1, 2, 3]))), Chaos)
+}
+
+fn keys() -> Vec<Key> {
+    ["a", "b", "c"].map(|name| Key::new(name.as_bytes())).to_vec()
+}
+
+fn command(number: u64) -> Blob {
+    Blob::new(&number.to_be_bytes())
+}
+
+fn stamp(wall_ms: u64) -> Stamp {
+    Stamp { wall_ms, logical: 0, node: NodeId(0) }
+}
+
+fn state(store: &Store) -> Vec<Option<OwnedEntry>> {
+    keys().iter().map(|key| store.entry(key)).collect()
+}
+
+/// One side's history of one key.
+#[derive(Clone)]
+struct Line {
+    log: Vec<Entry>,
+    version: Version,
+    view: ViewId,
+}
+
+impl Line {
+    fn new(view: u64) -> Self {
+        let view = ViewId::new(view, NodeId(view as u8));
+        Self { log: Vec::new(), version: Version::default(), view }
+    }
+
+    fn write(&mut self, wall_ms: u64, effects: Vec<Blob>, step: Step) {
+        let prior = self.version;
+        self.version = Version { generation: Generation(1), epoch: self.view, seq: prior.seq + 1 };
+        let stamp = Stamp { node: self.view.proposer(), ..stamp(wall_ms) };
+        self.log.push(Entry { dot: self.version, stamp, effects, origin: None, prior, step });
+    }
+
+    fn execute(&mut self, values: &mut Store, key: &Key, number: u64, wall_ms: u64) {
+        let executed = values.execute(&command(number), std::slice::from_ref(key), stamp(wall_ms));
+        let effects = executed.effects.into_iter().map(|(_, effect)| effect).collect();
+        self.write(wall_ms, effects, Step::Write);
+    }
+}
+
+#[test]
+fn what_one_executes_the_other_applies_and_both_take_it_back() {
+    for seed in 0..3_000 {
+        let mut random = Random(seed);
+        let (mut owner, mut follower) = (store(), store());
+        let keys = keys();
+        for step in 0..12 {
+            let before = state(&owner);
+            let number = random.next();
+            let executed = owner.execute(&command(number), &keys, stamp(50 + step));
+            if random.below(4) == 0 {
+                for (index, undo) in executed.undo.into_iter().rev() {
+                    owner.undo(&keys[index], undo);
+                }
+                assert_eq!(state(&owner), before, "seed {seed}: not taken back");
+                continue;
+            }
+            for (index, effect) in &executed.effects {
+                follower.apply(&keys[*index], effect, stamp(50 + step));
+                let change = Change::decode(effect.bytes()).expect("a change");
+                assert_eq!(change.blob(), *effect, "seed {seed}: two forms of one change");
+            }
+            assert_eq!(state(&owner), state(&follower), "seed {seed}, command {number}");
+            for key in &keys {
+                assert_eq!(owner.digest(key), follower.digest(key));
+            }
+        }
+        assert_eq!((owner.misfits(), follower.misfits()), (0, 0), "seed {seed}");
+    }
+}
+
+/// A store keeps the state where a log starts, through writes and settling, whatever it keeps it as; a snapshot carries
+/// it over.
+#[test]
+fn a_log_leads_from_its_start_to_the_value() {
+    for seed in 0..3_000 {
+        let mut random = Random(seed ^ 0x5eed);
+        let key = Key::new(b"a");
+        let mut store = store();
+        let mut line = Line::new(1);
+        for step in 0..40 {
+            line.execute(&mut store, &key, random.next(), step);
+            match random.below(6) {
+                0 | 1 => {
+                    let count = random.below(line.log.len() as u64 + 1) as usize;
+                    let settled: Vec<Entry> = line.log.drain(..count).collect();
+                    if count > 0 {
+                        store.settle(&key, &settled, &line.log);
+                    }
+                }
+                2 => {
+                    let snapshot = store.snapshot(&key);
+                    store = crate::store();
+                    store.install(&key, snapshot.as_ref());
+                }
+                _ => {}
+            }
+            // A merge with nothing new; that the log leads to the value is asserted within.
+            let (ours, our_version, their_version) = (&line.log[..], line.version, line.version);
+            let by = MergeBy::Logs { ours, our_version, theirs: &[], their_version };
+            let effects = store.merge(&MergeInput { key: &key, by });
+            assert_eq!(effects, Vec::<Blob>::new(), "seed {seed}, step {step}");
+        }
+    }
+}
+
+/// Both sides of a fork come to the same value, whoever merges, folded or not.
+#[test]
+fn forks_merge_to_one_value_whoever_merges_and_whatever_was_folded() {
+    for seed in 0..1_500 {
+        let mut random = Random(seed ^ 0xf04c);
+        let key = Key::new(b"a");
+        let mut sides = [(store(), Line::new(2)), (store(), Line::new(3))];
+        for step in 0..16 {
+            let (values, line) = &mut sides[random.below(2) as usize];
+            line.execute(values, &key, random.next(), step);
+        }
+        let merged = |own: &(Store, Line), other: &(Store, Line)| {
+            let by = MergeBy::Logs {
+                ours: &own.1.log,
+                our_version: own.1.version,
+                theirs: &other.1.log,
+                their_version: other.1.version,
+            };
+            let effects = own.0.merge(&MergeInput { key: &key, by });
+            let snapshot = own.0.snapshot(&key);
+            let mut merged = store();
+            merged.install(&key, snapshot.as_ref());
+            effects.iter().for_each(|effect| merged.apply(&key, effect, stamp(99)));
+            merged.entry(&key)
+        };
+        let [first, second] = &sides;
+        if first.1.log.is_empty() || second.1.log.is_empty() {
+            continue;
+        }
+        let one = merged(first, second);
+        assert_eq!(one, merged(second, first), "seed {seed}");
+        let mut folded = (store(), first.1.clone());
+        folded.0.install(&key, first.0.snapshot(&key).as_ref());
+        if let Some(effects) = first.0.fold(&key, &first.1.log, 0..first.1.log.len()) {
+            for (entry, effects) in folded.1.log.iter_mut().zip(effects) {
+                entry.effects = effects;
+            }
+            assert_eq!(one, merged(&folded, second), "seed {seed}: folded");
+            // A copy that has none of it gets there as well.
+            let mut late = store();
+            for entry in &folded.1.log {
+                entry.effects.iter().for_each(|effect| late.apply(&key, effect, entry.stamp));
+            }
+            assert_eq!(late.entry(&key), first.0.entry(&key), "seed {seed}: folded and applied");
+        }
+    }
+}
+
+#[test]
+fn bytes_that_are_no_change_harm_nobody_and_are_counted() {
+    let key = Key::new(b"a");
+    let mut values = store();
+    values.apply(&key, &Change::Append { bytes: b"text" }.blob(), stamp(1));
+    for bytes in [
+        &b""[..],
+        b"\xff",
+        b"\x01",
+        b"\x07\x00\xff\xff\xff\xff\x0f",
+        b"\x02\xff\xff\xff\xff\xff\xff\x7f\x01x",
+    ] {
+        values.apply(&key, &Blob::new(bytes), stamp(2));
+    }
+    // Of another type, or out of range.
+    values.apply(&key, &Change::ListRemoveAt { index: 3 }.blob(), stamp(2));
+    values.apply(&key, &Change::IncrementBy { delta: 1 }.blob(), stamp(2));
+    values.install(&Key::new(b"b"), Some(&Blob::new(b"\x02\x00\x00")));
+    assert_eq!(values.misfits(), 8);
+    let text = OwnedEntry { value: OwnedValue::String(b"text".to_vec()), expire_at_ms: None };
+    assert_eq!(values.entry(&key), Some(text));
+}
+
+#[test]
+fn snapshots_have_one_form() {
+    let list = OwnedValue::List(vec![b"a".to_vec(), Vec::new()]);
+    let entries = [
+        None,
+        Some(OwnedEntry { value: OwnedValue::String(b"12".to_vec()), expire_at_ms: Some(7) }),
+        Some(OwnedEntry { value: list, expire_at_ms: None }),
+    ];
+    for now in &entries {
+        for start in entries.iter().map(|entry| Some(entry.clone())).chain([None]) {
+            let snapshot = Snapshot { now: now.clone(), start };
+            let blob = snapshot.blob();
+            assert_eq!(Snapshot::decode(blob.bytes()), Ok(snapshot));
+            for length in 0..blob.bytes().len() {
+                assert!(Snapshot::decode(&blob.bytes()[..length]).is_err());
+            }
+        }
+    }
+}
+
+#[test]
+fn expiry_and_eviction_are_deletions_that_somebody_orders() {
+    let key = Key::new(b"a");
+    let mut values = store();
+    values.apply(&key, &Change::Set { value: b"v", expire_at_ms: Some(100) }.blob(), stamp(1));
+    assert_eq!(values.expire(&key, 99), None);
+    let deletion = values.expire(&key, 100).expect("its time is over");
+    assert!(values.entry(&key).is_some(), "a replica waits for the owner");
+    values.apply(&key, &deletion, stamp(101));
+    assert_eq!((values.entry(&key), values.delete(&key), values.misfits()), (None, None, 0));
+    assert!(!values.ready(&key));
+    values.apply(&key, &Change::ListPush { side: Side::Tail, elements: vec![b"e"] }.blob(), stamp(102));
+    assert!(values.ready(&key));
+}
+
+/// However long a log becomes, the state where it starts can be told, and what is kept for that does not outgrow the
+/// value by much.
+#[test]
+fn the_start_of_a_long_log_is_kept() {
+    let key = Key::new(b"a");
+    let mut values = store();
+    let push = |side, element: &'static [u8]| Change::ListPush { side, elements: vec![element] }.blob();
+    values.apply(&key, &push(Side::Tail, b"first"), stamp(1));
+    values.settle(&key, &[], &[]);
+    let first = values.entry(&key);
+    for step in 0..2_000 {
+        values.apply(&key, &push(Side::Head, &[b'x'; 100]), stamp(step));
+        values.apply(&key, &push(Side::Tail, &[b'y'; 100]), stamp(step));
+        if step % 3 == 0 {
+            values.apply(&key, &Change::ListPop { side: Side::Head, count: 1 }.blob(), stamp(step));
+        }
+    }
+    let snapshot = values.snapshot(&key).expect("there is a value");
+    assert_eq!(Snapshot::decode(snapshot.bytes()).expect("a snapshot").start, Some(first));
+}
