@@ -54,17 +54,18 @@ impl KeyspaceMut<'_, '_> {
         elements: Elements<'_>,
         create: bool,
     ) -> Result<Option<usize>, WrongType> {
-        let found = self.list_place(key)?;
-        if found.is_none() && !create {
-            return Ok(None);
-        }
-        self.foresee(key, || Effect::ListPush { key: key.bytes, side, elements });
-        let len = match found {
-            Some(found) => self.change_list(key, found, |list| {
-                elements.for_each(|element| list.push(side, element));
-                list.len()
-            }),
+        let describe = || Effect::ListPush { key: key.bytes, side, elements };
+        let len = match self.list_place(key)? {
+            Some(found) => {
+                self.foresee(key, describe);
+                self.change_list(key, found, |list| {
+                    elements.for_each(|element| list.push(side, element));
+                    list.len()
+                })
+            }
+            None if !create => return Ok(None),
             None => {
+                self.foresee(key, describe);
                 let mut list = Box::new(List::new());
                 elements.for_each(|element| list.push(side, element));
                 let len = list.len();
@@ -73,7 +74,7 @@ impl KeyspaceMut<'_, '_> {
             }
         };
         self.changes_mut().dirty += elements.len() as u64 - 1;
-        self.emit(key, || (Effect::ListPush { key: key.bytes, side, elements }, push_event(side)));
+        self.emit(key, || (describe(), push_event(side)));
         Ok(Some(len))
     }
 

@@ -87,19 +87,13 @@ impl KeyspaceMut<'_, '_> {
         let clock = self.clock();
         let sum = match self.live_place(key) {
             Some(found) => {
+                if self.is_observed() {
+                    self.foresee_increment(key, found, delta);
+                }
                 let table = self.table_mut(key);
                 let entry = table.entry_at(found);
                 entry.set_clock(clock);
-                let old = match entry.value() {
-                    Value::Integer(number) => number,
-                    Value::Bytes(bytes) => {
-                        swytch_decimal::parse_i64(bytes).ok_or(IncrementError::NotAnInteger)?
-                    }
-                    Value::List(_) => return Err(IncrementError::WrongType),
-                };
-                let sum = old.checked_add(delta).ok_or(IncrementError::Overflow)?;
-                self.foresee(key, || Effect::IncrementBy { key: key.bytes, delta });
-                let table = self.table_mut(key);
+                let sum = incremented(entry.value(), delta)?;
                 if !table.with_entry(found, |entry| entry.overwrite_integer(sum)) {
                     table.update(found, |entry| {
                         let expire_at_ms = entry.as_ref().expire_at_ms();
@@ -116,6 +110,14 @@ impl KeyspaceMut<'_, '_> {
         };
         self.emit(key, || (Effect::IncrementBy { key: key.bytes, delta }, Event::string("incrby")));
         Ok(sum)
+    }
+
+    /// Shows listeners an increment, unless it is going to fail.
+    #[cold]
+    fn foresee_increment(&mut self, key: &Key<'_>, found: Found, delta: i64) {
+        if incremented(self.table_mut(key).entry_at(found).value(), delta).is_ok() {
+            self.foresee(key, || Effect::IncrementBy { key: key.bytes, delta });
+        }
     }
 
     /// Adds bytes to the end of a string, up to `bytes_max` in all, and returns its new length.
@@ -318,6 +320,17 @@ impl StringEdit<'_> {
             self.note(last, &[self.bytes[last]]);
         }
     }
+}
+
+/// The sum of an integer string and a number.
+#[inline(always)]
+fn incremented(value: Value<'_>, delta: i64) -> Result<i64, IncrementError> {
+    let old = match value {
+        Value::Integer(number) => number,
+        Value::Bytes(bytes) => swytch_decimal::parse_i64(bytes).ok_or(IncrementError::NotAnInteger)?,
+        Value::List(_) => return Err(IncrementError::WrongType),
+    };
+    old.checked_add(delta).ok_or(IncrementError::Overflow)
 }
 
 /// The length of `len` bytes and `more`, if it is within a limit.
