@@ -9,7 +9,7 @@
 //! Wire form: a tag byte, then fields in order, with the primitives of [`swytch_cluster::wire`].
 
 use swytch_cluster::Blob;
-use swytch_cluster::merge::{Effect as Primitive, End, Object, Value, creation};
+use swytch_cluster::merge::{Effect as Primitive, End, Meaning, Object, Value, creation};
 use swytch_cluster::wire::{Reader, Wire, WireError, put_bytes};
 use swytch_store::{
     Effect, Elements, Event, Expiry, Key, KeyspaceMut, OwnedEntry, Side, Text, UnixMs, clamp_range,
@@ -486,9 +486,9 @@ fn rotate(list: &[Vec<u8>], from: Side, to: Side) -> Vec<Primitive> {
 
 /// What changes mean to merging.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Changes;
+pub(crate) struct InMerges;
 
-impl swytch_cluster::merge::Meaning for Changes {
+impl Meaning for InMerges {
     fn effects(&self, blob: &Blob, before: Option<&Object>) -> Vec<Primitive> {
         Change::decode(blob.bytes()).map(|change| change.effects(before)).unwrap_or_default()
     }

@@ -20,14 +20,13 @@ use std::sync::Arc;
 use swytch_cluster::merge::{Line, detached, fold_log, merge_logs, state_at};
 use swytch_cluster::{Blob, Entry, Executed, Key, MergeBy, MergeInput, Stamp, Values};
 use swytch_store::{
-    Changes as Left, EffectSink, EntryRef, Keyspace, KeyspaceMut, LockScope, OwnedEntry, Shards, Type, Undo,
-    UnixMs,
+    Changes, EffectSink, EntryRef, Keyspace, KeyspaceMut, LockScope, OwnedEntry, Shards, Type, Undo, UnixMs,
 };
 
 pub use change::{Change, Misfit, STRING_BYTES_MAX};
 pub use object::Snapshot;
 
-use change::{Changes, whole};
+use change::{InMerges, whole};
 use object::object_of;
 use recorder::{Recorder, Undos};
 use start::Start;
@@ -41,7 +40,7 @@ pub trait Host {
     fn read(&self, command: &[u8], keys: &[Key], keyspace: &Keyspace<'_>) -> Vec<u8>;
 
     /// Takes what a change has left: memory to free when no reader can look at it any more.
-    fn left(&mut self, left: Left);
+    fn left(&mut self, left: Changes);
 }
 
 /// The keyspace of one node of a cluster, which has one database.
@@ -227,7 +226,7 @@ impl<H: Host> Values for StoreValues<H> {
                 let now = self.entry(fork.key).as_ref().map(object_of);
                 let start = self.start(fork.key).as_ref().map(object_of);
                 let ours = Line { start: start.as_ref(), entries: ours };
-                let merged = merge_logs(&Changes, ours, our_version, theirs, their_version);
+                let merged = merge_logs(&InMerges, ours, our_version, theirs, their_version);
                 debug_assert_eq!(merged.ours, now, "the log of {:?} does not lead to its value", fork.key);
                 if merged.both == now { Vec::new() } else { vec![whole(merged.both.as_ref())] }
             }
@@ -244,17 +243,17 @@ impl<H: Host> Values for StoreValues<H> {
             return;
         }
         let from = self.start(key).as_ref().map(object_of);
-        let state = state_at(&Changes, Line { start: from.as_ref(), entries: settled }, last.dot);
+        let state = state_at(&InMerges, Line { start: from.as_ref(), entries: settled }, last.dot);
         self.starts.insert(key.clone(), Start::at(state.as_ref().and_then(object::entry_of)));
     }
 
     fn fold(&self, key: &Key, log: &[Entry], stretch: Range<usize>) -> Option<Vec<Vec<Blob>>> {
         let start = self.start(key).as_ref().map(object_of);
-        fold_log(&Changes, Line { start: start.as_ref(), entries: log }, stretch)
+        fold_log(&InMerges, Line { start: start.as_ref(), entries: log }, stretch)
     }
 
     fn detach(&self, key: &Key, batch: &[Entry]) -> Vec<Vec<Blob>> {
-        detached(&Changes, self.entry(key).as_ref().map(object_of).as_ref(), batch)
+        detached(&InMerges, self.entry(key).as_ref().map(object_of).as_ref(), batch)
     }
 
     fn digest(&self, key: &Key) -> u64 {
