@@ -4,7 +4,7 @@
 //! the same view; every message may be lost, doubled or overtaken, so each is
 //! idempotent and whoever needs an answer repeats the question.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 
 use crate::copy::{CopyState, Done, Log, Meta};
@@ -88,7 +88,7 @@ pub struct Vote {
     /// The base.
     pub base: Base,
     /// Bases that nobody has a lease on any more, as the proposal said.
-    pub settled: Vec<BaseTag>,
+    pub settled: BTreeSet<BaseTag>,
 }
 
 /// One key's part of a batch.
@@ -234,7 +234,7 @@ pub enum Message {
         /// The base it builds on: who is not in both starts empty.
         previous: Box<Base>,
         /// Bases that nobody has a lease on any more.
-        settled: Vec<BaseTag>,
+        settled: BTreeSet<BaseTag>,
         /// Lives known to be over.
         dead: Vec<(NodeId, Incarnation)>,
     },

@@ -67,7 +67,7 @@ pub struct Plan {
     pub previous: Base,
     /// Bases that nobody has a lease on any more, for all the candidates know: an installed one has come after, or
     /// they were never made.
-    pub settled: Vec<BaseTag>,
+    pub settled: BTreeSet<BaseTag>,
 }
 
 /// How many of the base must be present for the rest to be dropped.
@@ -125,16 +125,15 @@ pub fn plan(
     settled.extend(&never);
     let Some((open, _)) = fates.iter().find(|(_, fate)| *fate == Fate::Open) else {
         let plan = plan_on(view, chosen, candidates, &absence, flush, quorum, !later.is_empty())?;
-        return Some(Plan { settled: settled.into_iter().collect(), ..plan });
+        return Some(Plan { settled, ..plan });
     };
     let next = plan_on(view, &open.base, candidates, &absence, flush, quorum, false)?;
     let accepting = present_of(chosen, candidates) & next.members;
     let drops_candidates = !present_of(chosen, candidates).is_subset(next.base.nodes());
     if !drops_candidates && decides(chosen, accepting, absence) {
-        return Some(Plan { settled: never.into_iter().collect(), ..next });
+        return Some(Plan { settled: never, ..next });
     }
     let members = present_of(chosen, candidates);
-    let settled = settled.into_iter().collect();
     let stay = Plan { members, base: chosen.clone(), previous: chosen.clone(), settled };
     (!members.is_empty() && !flush).then_some(stay)
 }
@@ -239,7 +238,7 @@ fn plan_on(
         };
     }
     let members = if missing.is_empty() { base.nodes() } else { present };
-    (!members.is_empty()).then_some(Plan { members, base, previous, settled: Vec::new() })
+    (!members.is_empty()).then_some(Plan { members, base, previous, settled: BTreeSet::new() })
 }
 
 /// Whether those present may drop the rest of the base.
@@ -328,7 +327,7 @@ mod tests {
         later.tag.born = born;
         for node in votes {
             let candidate = all.get_mut(&NodeId(*node)).expect("a candidate");
-            candidate.vote = Some(Vote { view: born, base: later.clone(), settled: Vec::new() });
+            candidate.vote = Some(Vote { view: born, base: later.clone(), settled: BTreeSet::new() });
         }
     }
 
@@ -387,7 +386,7 @@ mod tests {
         with_votes(&mut all, &[0, 1, 2, 4], &[2]);
         let vote = all[&NodeId(2)].vote.clone().expect("a vote");
         let plan = plan(ViewId::default(), &all, |_, _| Absence::Missing, false, STRICT).expect("a plan");
-        assert_eq!(plan.settled, [older.tag, vote.base.tag]);
+        assert_eq!(plan.settled, [older.tag, vote.base.tag].into());
     }
 
     /// Node 1 refused the base of view 4 and has voted again since, for another: what was found out before goes with
@@ -401,11 +400,11 @@ mod tests {
         let mut other = base(2, &[0, 1, 2, 4]);
         other.tag.born = ViewId::new(3, NodeId(2));
         for node in [1, 2] {
-            let vote = Vote { view: again, base: other.clone(), settled: vec![never] };
+            let vote = Vote { view: again, base: other.clone(), settled: [never].into() };
             all.get_mut(&NodeId(node)).expect("a candidate").vote = Some(vote);
         }
         let plan = plan(ViewId::default(), &all, |_, _| Absence::Missing, false, STRICT).expect("a plan");
-        assert_eq!((plan.previous.tag, plan.settled), (other.tag, vec![never]));
+        assert_eq!((plan.previous.tag, plan.settled), (other.tag, [never].into()));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 mod types;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::message::Envelope;
@@ -272,6 +272,25 @@ impl<K: Wire + Ord, T: Wire> Wire for BTreeMap<K, T> {
             map.insert(key, value);
         }
         Ok(map)
+    }
+}
+
+impl<T: Wire + Ord> Wire for BTreeSet<T> {
+    fn put(&self, out: &mut Vec<u8>) {
+        (self.len() as u64).put(out);
+        self.iter().for_each(|element| element.put(out));
+    }
+
+    fn get(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+        let mut set = Self::new();
+        for _ in 0..reader.count()? {
+            let element = T::get(reader)?;
+            if set.last().is_some_and(|last| *last >= element) {
+                return Err(WireError::Invalid);
+            }
+            set.insert(element);
+        }
+        Ok(set)
     }
 }
 
