@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use super::laws::{Step, base, cases, concrete, step};
+use super::laws::{Execution, Happened, Step, base, cases, step};
 use super::*;
 
 /// What a side did, in order.
@@ -17,27 +17,19 @@ enum Event {
 
 /// Runs an execution and gives the history of each side.
 fn histories(base: &Option<Object>, replicas: usize, steps: &[Step]) -> Vec<Vec<Event>> {
-    let mut all: Vec<Replica> = (0..replicas).map(|i| Replica::new(base, i as u64 + 1)).collect();
+    let mut execution = Execution::new(base, replicas);
     let mut events: Vec<Vec<Event>> = vec![Vec::new(); replicas];
-    let mut views = replicas as u64;
-    for (unique, step) in steps.iter().enumerate() {
-        match step {
-            Step::Write { replica, intent, pause_ms } => {
-                let target = &mut all[*replica];
-                let effect = concrete(intent, target.forked.state(), unique as u64, *replica as u64);
-                if target.apply_at(target.clock_ms + pause_ms, &effect).is_ok() {
-                    events[*replica].push(Event::Write(target.last_origin(), effect));
-                }
+    for step in steps {
+        match execution.take(step) {
+            Happened::Wrote { replica, effect } => {
+                events[replica].push(Event::Write(execution.sides[replica].last_origin(), effect));
             }
-            Step::Merge { into, from } if into != from => {
-                events[*from].push(Event::Seen);
-                let seen = Rc::new(events[*from].clone());
-                events[*into].push(Event::Merge(seen));
-                let other = all[*from].clone();
-                views += 1;
-                all[*into].merge(&other, views);
+            Happened::Merged { into, from } => {
+                events[from].push(Event::Seen);
+                let seen = Rc::new(events[from].clone());
+                events[into].push(Event::Merge(seen));
             }
-            Step::Merge { .. } => {}
+            Happened::Nothing => {}
         }
     }
     events

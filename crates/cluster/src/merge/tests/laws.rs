@@ -64,7 +64,7 @@ fn base_stream() -> Stream {
 }
 
 /// Turns an intent into an effect that mostly fits the state.
-pub(super) fn concrete(intent: &Intent, state: Option<&Object>, unique: u64, node: u64) -> Effect {
+fn concrete(intent: &Intent, state: Option<&Object>, unique: u64, node: u64) -> Effect {
     let Intent { what, which, value } = *intent;
     let name = bytes(&which.to_string());
     match what % 40 {
@@ -146,37 +146,68 @@ pub(super) fn concrete(intent: &Intent, state: Option<&Object>, unique: u64, nod
     }
 }
 
-/// Runs an execution; after every step the log of each side must render to the state its effects gave.
-fn run(base: &Option<Object>, replicas: usize, steps: &[Step]) -> Result<Vec<Replica>, TestCaseError> {
-    let mut all: Vec<Replica> = (0..replicas).map(|i| Replica::new(base, i as u64 + 1)).collect();
-    let mut views = replicas as u64;
-    for (unique, step) in steps.iter().enumerate() {
-        match step {
-            Step::Write { replica, intent, pause_ms } => {
-                let target = &mut all[*replica];
-                let effect = concrete(intent, target.forked.state(), unique as u64, *replica as u64);
-                let at = target.clock_ms + pause_ms;
-                let before = target.state();
-                if target.apply_at(at, &effect).is_ok() {
-                    let (rendered, _) = target.forked.log().render(base.as_ref());
-                    prop_assert_eq!(
-                        &rendered,
-                        &target.state(),
-                        "the log is not faithful: {:?} on {:?}",
-                        effect,
-                        before
-                    );
+/// What a step did.
+pub(super) enum Happened {
+    Wrote {
+        replica: usize,
+        effect: Effect,
+    },
+    Merged {
+        into: usize,
+        from: usize,
+    },
+    /// The effect did not fit the state, or a side was to take itself in.
+    Nothing,
+}
+
+/// The sides of an execution, taken through it step by step.
+pub(super) struct Execution {
+    pub(super) sides: Vec<Replica>,
+    steps: u64,
+    views: u64,
+}
+
+impl Execution {
+    pub(super) fn new(base: &Option<Object>, replicas: usize) -> Self {
+        let views = replicas as u64;
+        let sides = (1..=views).map(|precedence| Replica::new(base, precedence)).collect();
+        Self { sides, steps: 0, views }
+    }
+
+    pub(super) fn take(&mut self, step: &Step) -> Happened {
+        let unique = self.steps;
+        self.steps += 1;
+        match *step {
+            Step::Write { replica, ref intent, pause_ms } => {
+                let side = &mut self.sides[replica];
+                let effect = concrete(intent, side.forked.state(), unique, replica as u64);
+                match side.apply_at(side.clock_ms + pause_ms, &effect) {
+                    Ok(_) => Happened::Wrote { replica, effect },
+                    Err(_) => Happened::Nothing,
                 }
             }
             Step::Merge { into, from } if into != from => {
-                let other = all[*from].clone();
-                views += 1;
-                all[*into].merge(&other, views);
+                let other = self.sides[from].clone();
+                self.views += 1;
+                self.sides[into].merge(&other, self.views);
+                Happened::Merged { into, from }
             }
-            Step::Merge { .. } => {}
+            Step::Merge { .. } => Happened::Nothing,
         }
     }
-    Ok(all)
+}
+
+/// Runs an execution; after every step the log of each side must render to the state its effects gave.
+fn run(base: &Option<Object>, replicas: usize, steps: &[Step]) -> Result<Vec<Replica>, TestCaseError> {
+    let mut execution = Execution::new(base, replicas);
+    for step in steps {
+        if let Happened::Wrote { replica, effect } = execution.take(step) {
+            let side = &execution.sides[replica];
+            let (rendered, _) = side.forked.log().render(base.as_ref());
+            prop_assert_eq!(&rendered, &side.state(), "the log is not faithful: {:?}", effect);
+        }
+    }
+    Ok(execution.sides)
 }
 
 fn join(a: &KeyLog, b: &KeyLog) -> KeyLog {
