@@ -478,6 +478,30 @@ fn a_request_that_comes_after_the_refusal_is_not_executed() {
     assert_eq!(cluster.read(2, "k"), Ok("back more1 more2 n0 n1 n2 next".into()));
 }
 
+/// A pop of node 1 finds nothing and leaves no entry, so only the answers that go with the token tell of it. With node 1's
+/// next operation the owner forgets what it had answered, but not below which number all of node 1's are answered. The
+/// pop arrives once more when another node has the token and there is something to take.
+#[test]
+fn a_duplicate_of_what_was_answered_before_the_token_moved_is_not_executed() {
+    let mut cluster = Cluster::new(3);
+    for node in 0..3 {
+        assert_eq!(cluster.read(node, "k"), Ok(String::new()));
+    }
+    cluster.submit(1, Class::X, &["k"], "take");
+    let request = cluster.wire.front().expect("the request").clone();
+    assert!(matches!(request.message, Message::Forward(_)) && request.to == NodeId(0));
+    cluster.deliver_all();
+    assert_eq!(cluster.take(1, "k"), Ok(String::new()));
+    for word in 0..9 {
+        cluster.add(2, "k", &format!("w{word}")).expect("add");
+    }
+    assert_eq!(cluster.owners("k"), [NodeId(2)]);
+    cluster.wire.push_back(Envelope { to: NodeId(2), ..request });
+    cluster.run(2_000);
+    assert_eq!(cluster.read(1, "k"), Ok("w0 w1 w2 w3 w4 w5 w6 w7 w8".into()));
+    cluster.assert_converged();
+}
+
 /// The origin of a transaction has taken it over and waits for a token that does not come, while the node that it had
 /// asked first has the token of the first key: it cannot know what becomes of the transaction there.
 #[test]
