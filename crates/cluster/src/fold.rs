@@ -19,12 +19,12 @@
 
 use std::ops::Range;
 
+use crate::config::Config;
 use crate::copy::{Copy, Done};
-use crate::ids::{Blob, Version};
+use crate::ids::{Blob, Version, ViewId};
 use crate::key::Key;
 use crate::mutant::Mutant;
-use crate::node::Node;
-use crate::tally::Rule;
+use crate::tally::{Rule, Tally};
 use crate::values::{Entry, Step, Values};
 
 /// A log that nears its bound is folded again when it has grown by one part in so many of the bound.
@@ -52,68 +52,65 @@ impl Folding {
     }
 }
 
-impl<V: Values> Node<V> {
-    /// Folds the log, when it is time, before a batch of `more` entries that was ordered in the installed view.
-    pub(crate) fn fold_below_batch(&mut self, key: &Key, more: usize) {
-        let view = self.membership.view.id;
+/// Folds logs with the means of a node. It is handed the copy, so that a write looks its copy up once.
+pub(crate) struct Folder<'a, V> {
+    pub(crate) key: &'a Key,
+    pub(crate) values: &'a V,
+    pub(crate) config: &'a Config,
+    pub(crate) tally: &'a mut Tally,
+}
+
+impl<V: Values> Folder<'_, V> {
+    /// Folds the log, when it is time, before a batch of `more` entries that was ordered in the installed `view`.
+    pub(crate) fn fold_below_batch(&mut self, copy: &mut Copy, view: ViewId, more: usize) {
         let limits = self.config.limits;
-        let Some(copy) = self.copies.get_mut(key) else { return };
         let version = copy.meta.version;
         // What came before this view may be held in part by those who are absent.
         copy.folding.held = (version.epoch == view).then_some(version);
         if copy.folding.is_due(copy.log.entries.len(), more, limits.fold_min, limits.log_max) {
-            self.fold_log(key);
+            self.fold_log(copy);
         }
     }
 
     /// The seeded fault: also what nobody may hold yet.
-    pub(crate) fn fold_unvalidated(&mut self, key: &Key) {
-        if self.config.without(Mutant::FoldUnvalidated)
-            && let Some(copy) = self.copies.get_mut(key)
-        {
+    pub(crate) fn fold_unvalidated(&mut self, copy: &mut Copy) {
+        if self.config.without(Mutant::FoldUnvalidated) {
             copy.folding.held = Some(copy.meta.version);
-            self.fold_log(key);
+            self.fold_log(copy);
         }
     }
 
     /// The view in which the copy was last written is over: folds what it has added. Later would be too late, because
     /// a regroup teaches the copy which operations are over elsewhere.
-    pub(crate) fn fold_ended_view(&mut self, key: &Key) {
-        let Some(copy) = self.copies.get(key) else { return };
+    pub(crate) fn fold_ended_view(&mut self, copy: &mut Copy) {
         if copy.log.entries.len() > copy.folding.kept {
-            self.fold_log(key);
+            self.fold_log(copy);
         }
-        if let Some(copy) = self.copies.get_mut(key) {
-            copy.folding.held = None;
-        }
+        copy.folding.held = None;
     }
 
     /// Folds all that is held of the view it belongs to.
-    fn fold_log(&mut self, key: &Key) {
+    fn fold_log(&mut self, copy: &mut Copy) {
         let open_as_well = self.config.without(Mutant::FoldOpenOperations);
-        let Some(copy) = self.copies.get(key) else { return };
         let Some(held) = copy.folding.held else { return };
-        let log = &copy.log.entries;
+        let log = &mut copy.log.entries;
         let run = run_up_to(log, held);
         let free = |entry: &Entry| open_as_well || is_free(entry, &copy.done);
-        let stretches = stretches(log, run.clone(), free);
-        let folded: Vec<(usize, Vec<Vec<Blob>>)> = stretches
+        let folded: Vec<(usize, Vec<Vec<Blob>>)> = stretches(log, run.clone(), free)
             .into_iter()
-            .filter_map(|stretch| Some((stretch.start, self.values.fold(key, log, stretch)?)))
+            .filter_map(|stretch| Some((stretch.start, self.values.fold(self.key, log, stretch)?)))
             .collect();
-        let gone: Vec<bool> = log.iter().map(free).collect();
-        let Some(copy) = self.copies.get_mut(key) else { return };
-        let before = copy.log.entries.len();
+        let before = log.len();
         for (start, effects) in folded {
-            for (entry, effects) in copy.log.entries[start..].iter_mut().zip(effects) {
+            for (entry, effects) in log[start..].iter_mut().zip(effects) {
                 entry.effects = effects;
             }
         }
-        drop_empty(&mut copy.log.entries, run, |index| gone[index]);
-        copy.folding.kept = copy.log.entries.len();
+        drop_empty(log, run, free);
+        copy.folding.kept = log.len();
         if copy.folding.kept < before {
             copy.folding.from_seq = held.seq;
-            self.count(Rule::Folded);
+            self.tally.add(Rule::Folded);
         }
     }
 }
@@ -166,7 +163,7 @@ fn stretches(log: &[Entry], run: Range<usize>, free: impl Fn(&Entry) -> bool) ->
 }
 
 /// Takes out the entries of `run` that do nothing and may go, except the last one, and closes the chain.
-fn drop_empty(log: &mut Vec<Entry>, run: Range<usize>, gone: impl Fn(usize) -> bool) {
+fn drop_empty(log: &mut Vec<Entry>, run: Range<usize>, free: impl Fn(&Entry) -> bool) {
     let Some(mut prior) = log.get(run.start).map(|entry| entry.prior) else { return };
     let mut index = 0;
     log.retain_mut(|entry| {
@@ -175,7 +172,7 @@ fn drop_empty(log: &mut Vec<Entry>, run: Range<usize>, gone: impl Fn(usize) -> b
         if !run.contains(&at) {
             return true;
         }
-        if entry.effects.is_empty() && at + 1 < run.end && gone(at) {
+        if entry.effects.is_empty() && at + 1 < run.end && free(entry) {
             return false;
         }
         entry.prior = std::mem::replace(&mut prior, entry.dot);

@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::copy::{Copy, CopyState, Prepared, Role};
 use crate::creation::HeldLeases;
 use crate::directory::Directory;
+use crate::fold::Folder;
 use crate::ids::{FlightId, Incarnation, NodeId, NodeSet, OpId, Stamp, Time, Version, ViewId};
 use crate::interface::{Action, Input};
 use crate::key::Key;
@@ -316,13 +317,16 @@ impl<V: Values> Node<V> {
 
     /// The copy of `key`, brought into the installed view: roles of an older one are void.
     pub(crate) fn copy_now(&mut self, key: &Key) -> Option<&mut Copy> {
-        if self.copies.get(key)?.view != self.membership.view.id {
-            self.detach_prepared(key);
-            self.fold_ended_view(key);
-        }
         let view = &self.membership.view;
         let copy = self.copies.get_mut(key)?;
         if copy.view != view.id {
+            if copy.is_preparing_in(copy.view)
+                && let Some(record) = copy.prepared.and_then(|left| self.records.get_mut(&left.flight))
+            {
+                record.detach(key, &self.values);
+            }
+            Folder { key, values: &self.values, config: &self.config, tally: &mut self.tally }
+                .fold_ended_view(copy);
             if !self.config.without(Mutant::TokenSurvivesView) || copy.owning(copy.view).is_none() {
                 copy.role = Role::Idle;
                 copy.invalid = None;

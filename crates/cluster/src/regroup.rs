@@ -98,19 +98,6 @@ impl<V: Values> Node<V> {
         Some(PreparedPart { flight, participants: record.participants, part, detached, committed })
     }
 
-    /// The view in which the copy was last written is over: the batch that it left in doubt has to do without the state
-    /// that it was made for from now on.
-    pub(crate) fn detach_prepared(&mut self, key: &Key) {
-        let Some(copy) = self.copies.get(key) else { return };
-        if !copy.is_preparing_in(copy.view) {
-            return;
-        }
-        let Some(part) = self.prepared_part(key, copy) else { return };
-        if let Some(record) = self.records.get_mut(&part.flight) {
-            record.detached.insert(key.clone(), part.detached);
-        }
-    }
-
     pub(crate) fn on_regroup_state(&mut self, from: NodeId, key: Key, state: Option<Box<CopyState>>) {
         let view = self.membership.view.id;
         let Some(copy) = self.copies.get(&key) else { return };

@@ -39,6 +39,13 @@ pub(crate) struct Record {
 }
 
 impl Record {
+    /// The view of the batch is over: it has to do without the state of the key that it was made for from now on.
+    pub(crate) fn detach(&mut self, key: &Key, values: &impl Values) {
+        if let Some(part) = self.parts.iter().find(|part| part.key == *key) {
+            self.detached.insert(key.clone(), values.detach(key, &part.entries));
+        }
+    }
+
     /// A batch that must not be prepared any more.
     pub(crate) fn aborted(now_ms: u64) -> Self {
         Self {

@@ -15,6 +15,7 @@ mod flight;
 mod subscriber;
 
 use crate::copy::{Busy, Copy, Doubt, Owning, Queued, Role};
+use crate::fold::Folder;
 use crate::ids::{Blob, FlightId, NodeId, NodeSet, OpId, Version};
 use crate::interface::{Class, ClientError};
 use crate::key::Key;
@@ -316,19 +317,19 @@ impl<V: Values> Node<V> {
 
     /// [`Self::append_all`] for entries that nobody else needs. Returns the copy.
     pub(crate) fn append_owned(&mut self, key: &Key, entries: Vec<Entry>) -> Option<&mut Copy> {
-        let log_max = self.config.limits.log_max;
         let view = self.membership.view.id;
+        let copy = self.copies.get_mut(key)?;
+        let mut folder = Folder { key, values: &self.values, config: &self.config, tally: &mut self.tally };
         let is_batch = |entry: &Entry| entry.step == Step::Write && entry.dot.epoch == view;
         if entries.first().is_some_and(is_batch) {
-            self.fold_below_batch(key, entries.len());
+            folder.fold_below_batch(copy, view, entries.len());
         }
-        let copy = self.copies.get_mut(key)?;
-        copy.append(entries, log_max);
+        copy.append(entries, self.config.limits.log_max);
         if copy.log.overflow {
-            self.tally.add(Rule::Overflowed);
+            folder.tally.add(Rule::Overflowed);
         }
-        self.fold_unvalidated(key);
-        self.copies.get_mut(key)
+        folder.fold_unvalidated(copy);
+        Some(copy)
     }
 
     /// Orders one write of the owner's own making (an expiry, a change of subscribers) whose effects the store already
