@@ -115,6 +115,8 @@ pub struct Limits {
     pub leases_max: usize,
     /// Names created under leases that one home has not acknowledged; what comes then is created by the home.
     pub unreported_max: usize,
+    /// Scans that a home has not answered; more are refused with TryAgain.
+    pub scans_max: usize,
     /// Consecutive operations from one node after which the token moves there.
     pub token_run: u32,
 }
@@ -131,6 +133,7 @@ impl Default for Limits {
             report_max: 512,
             leases_max: SLOTS as usize,
             unreported_max: 16_384,
+            scans_max: 256,
             token_run: 8,
         }
     }

@@ -13,9 +13,11 @@
 //! - A lease has a number of its own; once recalled it does not come back with a grant that the recall overtook.
 //! - A lease dies with the view, and what its home has not acknowledged by then is part of the lessee's report.
 //!
-//! Neighbours: `directory` asks here when a key is touched, at the toucher and at the home, and sends the reports.
+//! Neighbours: `directory` asks here when a key is touched, at the toucher and at the home, and sends the reports; `scan`
+//! has leases recalled.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Range;
 
 use crate::ids::{NodeId, NodeSet};
 use crate::key::{Key, Slot};
@@ -68,7 +70,7 @@ struct Given {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-struct Recall {
+pub(crate) struct Recall {
     /// How many names the lessee has created in all, once it has answered.
     created: Option<u64>,
     /// Touches that wait for the end of the recall.
@@ -94,6 +96,11 @@ impl GivenLeases {
     pub(crate) fn see(&mut self, slot: Slot, nodes: NodeSet) {
         let seen = self.seen.entry(slot).or_default();
         *seen = *seen | nodes;
+    }
+
+    /// Those of these slots that are leased.
+    pub(crate) fn leased(&self, slots: &Range<u16>) -> impl Iterator<Item = Slot> {
+        self.given.keys().filter(|slot| slots.contains(&slot.0)).copied()
     }
 }
 
@@ -201,23 +208,30 @@ impl<V: Values> Node<V> {
 
     /// Whether a touch has to wait because the slot is leased to somebody else. The lease is recalled then.
     pub(crate) fn awaits_recall(&mut self, from: NodeId, key: &Key, nonce: u64) -> bool {
-        let (slot, now) = (key.slot(), self.now.mono_ms);
         let touches_max = self.config.limits.queue_max;
-        let leases = &mut self.directory.leases;
-        let Some(given) = leases.given.get_mut(&slot).filter(|given| given.to != from) else { return false };
-        let is_new = given.recall.is_none();
-        let recall = given.recall.get_or_insert_with(|| Recall { sent_ms: now, ..Recall::default() });
+        if self.directory.leases.given.get(&key.slot()).is_none_or(|given| given.to == from) {
+            return false;
+        }
+        let Some(recall) = self.recall(key.slot()) else { return false };
         let name = (key.clone(), from);
         // A touch that finds no room is repeated by its node.
         if recall.touches.len() < touches_max || recall.touches.contains_key(&name) {
             recall.touches.insert(name, nonce);
         }
-        let (to, lease) = (given.to, given.lease);
-        if is_new {
-            leases.recalling.insert(slot);
+        !self.config.without(Mutant::AnswerBeforeRecall)
+    }
+
+    /// Recalls the slot's lease, unless that is under way; `None`: the slot is not leased.
+    pub(crate) fn recall(&mut self, slot: Slot) -> Option<&mut Recall> {
+        let now = self.now.mono_ms;
+        let given = self.directory.leases.given.get_mut(&slot)?;
+        if given.recall.is_none() {
+            given.recall = Some(Recall { sent_ms: now, ..Recall::default() });
+            let (to, lease) = (given.to, given.lease);
+            self.directory.leases.recalling.insert(slot);
             self.send(to, Message::Recall { slot, lease });
         }
-        !self.config.without(Mutant::AnswerBeforeRecall)
+        self.directory.leases.given.get_mut(&slot)?.recall.as_mut()
     }
 
     pub(crate) fn on_created(&mut self, from: NodeId, after: u64, keys: Vec<Key>) {
@@ -267,6 +281,7 @@ impl<V: Values> Node<V> {
             for ((key, node), nonce) in given.and_then(|given| given.recall).unwrap_or_default().touches {
                 self.on_touch(node, key, nonce);
             }
+            self.recalled_for_scans(slot);
         }
     }
 

@@ -12,6 +12,7 @@
 //! `creation`, where a home leaves the unseen keys of a slot to one node.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use crate::copy::{Copy, Meta, Role};
 use crate::creation::GivenLeases;
@@ -88,11 +89,6 @@ impl Directory {
         *self = Self { next_round: self.next_round, blank: true, ..Self::default() };
     }
 
-    /// Names known at this home, in order.
-    fn names(&self) -> Vec<Key> {
-        self.entries.keys()
-    }
-
     /// Notes a holder.
     pub(crate) fn enter(&mut self, key: &Key, holder: NodeId) {
         self.entries.entry_or(key, DirEntry::default).holders.insert(holder);
@@ -106,9 +102,14 @@ impl Directory {
         }
     }
 
+    /// Whether all these members have reported.
+    pub(crate) fn have_reported(&self, members: NodeSet) -> bool {
+        members.is_subset(self.reported)
+    }
+
     /// Whether every holder of the view's base is known.
     pub(crate) fn is_complete(&self, view: &View) -> bool {
-        view.members.is_subset(self.reported) && view.missing().is_empty()
+        self.have_reported(view.members) && view.missing().is_empty()
     }
 }
 
@@ -118,10 +119,11 @@ impl<V: Values> Node<V> {
         key.slot().home(self.membership.view.members)
     }
 
-    /// Names of keys this node is home of: what SCAN walks. What a lessee has created is here once it has reported it,
-    /// a tick and a message later.
-    pub fn names(&self) -> Vec<Key> {
-        self.directory.names()
+    /// Names of keys of the slots that this node is home of, in order; some may be gone. Every key is among them once
+    /// [`Input::Scan`](crate::Input::Scan) was answered. Costs a walk over all names, so it is better asked for many slots
+    /// at a time.
+    pub fn names_in(&self, slots: Range<u16>) -> Vec<Key> {
+        self.directory.entries.keys_where(|key, _| slots.contains(&key.slot().0))
     }
 
     // The member's side.
@@ -324,6 +326,7 @@ impl<V: Values> Node<V> {
         if seen.len() >= parts as usize {
             self.send(from, Message::Reported { again: false });
             self.directory.reported.insert(from);
+            self.begin_scans();
         }
     }
 
@@ -336,7 +339,7 @@ impl<V: Values> Node<V> {
         directory.parts.clear();
         directory.reported = NodeSet::EMPTY;
         directory.leases = GivenLeases::default();
-        for key in directory.names() {
+        for key in directory.entries.keys() {
             if key.slot().home(members) != Some(me) {
                 directory.entries.remove(&key);
             } else if let Some(entry) = directory.entries.get_mut(&key) {
@@ -397,7 +400,7 @@ impl<V: Values> Node<V> {
     fn ask_holders(&mut self, key: &Key) {
         let members = self.membership.view.members;
         let complete =
-            members.is_subset(self.directory.reported) || self.config.without(Mutant::AbsentBeforeReports);
+            self.directory.have_reported(members) || self.config.without(Mutant::AbsentBeforeReports);
         self.directory.next_round += 1;
         let round = self.directory.next_round;
         let now = self.now.mono_ms;

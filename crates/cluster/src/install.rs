@@ -49,6 +49,7 @@ impl<V: Values> Node<V> {
         }
         self.forget_view();
         self.restart_directory();
+        self.restart_scans();
         self.start_reports();
         self.reroute(flushed || reborn);
         let view = &self.membership.view;

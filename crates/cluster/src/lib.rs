@@ -28,6 +28,7 @@ pub mod mutant;
 pub mod node;
 mod operation;
 mod regroup;
+mod scan;
 mod settle;
 mod table;
 pub mod tally;

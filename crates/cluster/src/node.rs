@@ -20,6 +20,7 @@ use crate::membership::Membership;
 use crate::message::{Base, Envelope, Message};
 use crate::mutant::Mutant;
 use crate::operation::Operation;
+use crate::scan::Scan;
 use crate::settle::{Record, Settling};
 use crate::table::Table;
 use crate::tally::{Rule, Tally};
@@ -55,6 +56,8 @@ pub struct Node<V: Values> {
     /// Copies whose last change is not confirmed to be everywhere: whom to ask, and when that was done last.
     pub(crate) unconfirmed: Table<(NodeId, u64)>,
     pub(crate) waits: BTreeMap<u64, Waiting>,
+    /// Scans of slots this node is home of.
+    pub(crate) scans: BTreeMap<u64, Scan>,
     /// Forks kept from the time before this node was dropped from the base.
     pub(crate) stash: BTreeMap<(Key, Version), Stashed>,
     /// What each base change dropped, for copies that have not been looked at since.
@@ -135,6 +138,7 @@ impl<V: Values> Node<V> {
             born: BTreeSet::new(),
             unconfirmed: Table::default(),
             waits: BTreeMap::new(),
+            scans: BTreeMap::new(),
             stash: BTreeMap::new(),
             drops: Vec::new(),
             retired: BTreeMap::new(),
@@ -178,6 +182,7 @@ impl<V: Values> Node<V> {
             Input::CancelWait { ticket } => self.on_cancel_wait(ticket),
             Input::Expire(key) => self.on_expire(key),
             Input::Evict(key) => self.on_evict(key),
+            Input::Scan { ticket, slots } => self.on_scan(ticket, slots),
             Input::Peer(node) => self.membership.known.insert(node),
             Input::Forget(node) => self.forget(node),
             Input::Leave => self.leave(),
@@ -369,6 +374,7 @@ impl<V: Values> Node<V> {
             }
         }
         self.operation_tick();
+        self.scan_tick();
     }
 
     /// Does all work that follows from what was done so far.

@@ -3,6 +3,7 @@
 mod support;
 
 use support::{Cluster, key};
+use swytch_cluster::key::SLOTS;
 use swytch_cluster::*;
 
 #[test]
@@ -619,7 +620,7 @@ fn a_new_key_costs_no_round_trip_under_a_creation_lease() {
     assert_eq!(cluster.node(0).tally().of(Rule::CreatedByLease), 99);
     // The home learns the names in few messages, and whoever comes next finds the keys.
     cluster.run(200);
-    assert_eq!(cluster.node(home.0).names().len(), 100);
+    assert_eq!(cluster.node(home.0).names_in(0..SLOTS).len(), 100);
     assert_eq!(cluster.take(1, &name(50)), Ok("word".into()));
     let ticket = cluster.submit(0, Class::W, &[&name(100)], "add word");
     assert!(!cluster.replies.contains_key(&ticket), "the lease was recalled");
@@ -680,4 +681,109 @@ fn leases_and_unreported_names_are_bounded() {
     }
     cluster.run(2_000);
     cluster.assert_converged();
+}
+
+/// Node 0 has created keys of a slot of `home` under a lease and reported none of them but the first.
+fn unreported_creations(cluster: &mut Cluster) -> (NodeId, impl Fn(u32) -> String + use<>) {
+    let (home, name) = slot_of_another_home(cluster, 0);
+    cluster.add(0, &name(0), "first").expect("add");
+    for number in 1..10 {
+        cluster.submit(0, Class::W, &[&name(number)], "add word");
+    }
+    assert!(cluster.wire.is_empty());
+    (home, name)
+}
+
+#[test]
+fn a_scan_recalls_the_leases_of_its_slots() {
+    let mut cluster = Cluster::new(3);
+    let (home, name) = unreported_creations(&mut cluster);
+    let slot = key(&name(0)).slot().0;
+    let view = cluster.node(0).view().id;
+    // Other slots, and another node, which is not home of this one: nothing to ask for.
+    cluster.input(home.0, Input::Scan { ticket: 1, slots: slot + 1..SLOTS });
+    cluster.input(
+        (0..3).find(|node| *node != home.0).expect("another"),
+        Input::Scan { ticket: 2, slots: 0..SLOTS },
+    );
+    assert_eq!(cluster.scanned, [(1, Ok(view)), (2, Ok(view))]);
+    assert_eq!(cluster.node(home.0).names_in(slot..slot + 1).len(), 1);
+    cluster.input(home.0, Input::Scan { ticket: 3, slots: slot..slot + 1 });
+    assert_eq!(cluster.scanned.len(), 2, "answered before the lessee was");
+    cluster.deliver_all();
+    assert_eq!(cluster.scanned.last(), Some(&(3, Ok(view))));
+    let names: Vec<Key> = (0..10).map(|number| key(&name(number))).collect();
+    assert_eq!(cluster.node(home.0).names_in(slot..slot + 1), names);
+    // The next creation brings the lease back.
+    cluster.add(0, &name(10), "word").expect("add");
+    let ticket = cluster.submit(0, Class::W, &[&name(11)], "add word");
+    assert!(cluster.replies.contains_key(&ticket));
+    cluster.run(2_000);
+    cluster.assert_converged();
+}
+
+/// The home of a slot crashes. The next one knows no name until the members have reported, and says so.
+#[test]
+fn a_scan_waits_for_the_reports_of_a_new_view() {
+    let mut cluster = Cluster::new(3);
+    let (home, name) = unreported_creations(&mut cluster);
+    cluster.run(200);
+    cluster.crash(home.0);
+    let survivors: Vec<u8> = (0..3).filter(|node| NodeId(*node) != home).collect();
+    let old = cluster.node(0).view().id;
+    while survivors.iter().any(|node| cluster.node(*node).view().id == old) {
+        cluster.now += 50;
+        for node in &survivors {
+            cluster.input(*node, Input::Tick);
+        }
+        cluster.deliver_but(|message| matches!(message, Message::Report { .. }));
+    }
+    let next = cluster.node(0).home_of(&key(&name(0))).expect("a home");
+    cluster.input(next.0, Input::Scan { ticket: 1, slots: 0..SLOTS });
+    assert!(cluster.scanned.is_empty());
+    cluster.run(1_000);
+    assert_eq!(cluster.scanned, [(1, Ok(cluster.node(0).view().id))]);
+    assert_eq!(cluster.node(next.0).names_in(0..SLOTS).len(), 10);
+}
+
+/// The lessee is cut off: it will answer no recall, and its names are not held by anybody here. With the next view
+/// the scan goes on without it.
+#[test]
+fn a_scan_goes_on_when_the_view_changes() {
+    let mut cluster = Cluster::new(3);
+    let (home, name) = unreported_creations(&mut cluster);
+    let old = cluster.node(home.0).view().id;
+    let rest: Vec<u8> = (1..3).collect();
+    cluster.partition(&[&[0], &rest]);
+    cluster.input(home.0, Input::Scan { ticket: 1, slots: 0..SLOTS });
+    cluster.run(4_000);
+    let view = cluster.node(home.0).view().id;
+    assert!(view != old);
+    assert_eq!(cluster.scanned, [(1, Ok(view))]);
+    cluster.heal();
+    cluster.run(4_000);
+    cluster.input(home.0, Input::Scan { ticket: 2, slots: 0..SLOTS });
+    cluster.run(100);
+    let names = cluster.node(home.0).names_in(0..SLOTS);
+    assert!((0..10).all(|number| names.contains(&key(&name(number)))), "{names:?}");
+}
+
+#[test]
+fn scans_are_bounded_in_number_and_time() {
+    let mut cluster = Cluster::with(3, |config| config.limits.scans_max = 1);
+    let (home, _) = unreported_creations(&mut cluster);
+    cluster.input(home.0, Input::Scan { ticket: 1, slots: 0..SLOTS });
+    cluster.input(home.0, Input::Scan { ticket: 2, slots: 0..SLOTS });
+    assert_eq!(cluster.scanned, [(2, Err(ClientError::TryAgain))]);
+    for _ in 0..110 {
+        cluster.now += 50;
+        for node in 0..3 {
+            cluster.input(node, Input::Tick);
+        }
+        cluster.deliver_but(|message| matches!(message, Message::Recalled { .. }));
+    }
+    assert_eq!(cluster.scanned.last(), Some(&(1, Err(ClientError::TryAgain))));
+    cluster.nodes.insert(NodeId(3), Node::new(Config::new(NodeId(3)), support::Words::default()));
+    cluster.input(3, Input::Scan { ticket: 3, slots: 0..SLOTS });
+    assert_eq!(cluster.scanned.last(), Some(&(3, Err(ClientError::NotServing))));
 }

@@ -165,6 +165,7 @@ pub struct Cluster {
     pub replies: BTreeMap<u64, Outcome>,
     pub woken: Vec<u64>,
     pub evicted: Vec<(NodeId, Key, Evicted)>,
+    pub scanned: Vec<(u64, Result<ViewId, ClientError>)>,
     ticket: u64,
 }
 
@@ -198,6 +199,7 @@ impl Cluster {
             replies: BTreeMap::new(),
             woken: Vec::new(),
             evicted: Vec::new(),
+            scanned: Vec::new(),
             ticket: 0,
         }
     }
@@ -241,6 +243,7 @@ impl Cluster {
                 }
                 Action::Wake { ticket } => self.woken.push(ticket),
                 Action::Evict { key, outcome } => self.evicted.push((NodeId(node), key, outcome)),
+                Action::Scan { ticket, known } => self.scanned.push((ticket, known)),
                 Action::View { .. } => {}
             }
         }

@@ -249,6 +249,7 @@ fn narrow() -> Limits {
         report_max: 2,
         leases_max: 1,
         unreported_max: 3,
+        scans_max: 1,
         token_run: 3,
     }
 }

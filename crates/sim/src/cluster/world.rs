@@ -16,6 +16,7 @@ use super::coverage::{self, Coverage};
 use super::judge::Violation;
 use super::nemesis::{Exile, Nemesis};
 use super::profile::{KeyUse, Profile};
+use super::scans::Scans;
 use super::store::Store;
 use super::values::{Operation, Payloads};
 use crate::check::convergence::Digest;
@@ -115,6 +116,9 @@ pub struct World {
     doubts: Vec<(usize, NodeId, Incarnation)>,
     /// Creations seen so far, by key index.
     births: BTreeSet<(usize, FlightId)>,
+    /// Looks of the observer.
+    pub(super) looks: u64,
+    pub(super) scans: Scans,
     mutant: Option<Mutant>,
     queue: BTreeMap<(u64, u64), Event>,
     next_event: u64,
@@ -173,6 +177,8 @@ impl World {
             tickets: BTreeMap::new(),
             doubts: Vec::new(),
             births: BTreeSet::new(),
+            looks: 0,
+            scans: Scans::new(),
             mutant,
             queue: BTreeMap::new(),
             next_event: 0,
@@ -445,6 +451,7 @@ impl World {
                 Action::Reply { ticket, result } => self.reply(ticket, result),
                 Action::Wake { ticket } => self.wake(ticket),
                 Action::Evict { key, outcome } => self.evicted(host, &key, outcome),
+                Action::Scan { ticket, known } => self.observe_scan(host, ticket, known),
                 Action::View { id, members } => {
                     self.note((host, id, members));
                     self.tell(|| format!("host {host} installs {id:?} {members:?}"));
@@ -764,7 +771,9 @@ impl World {
             if self.hosts[host].leaving {
                 self.continue_leaving(host);
             }
+            self.scan_now_and_then(host);
         }
+        self.looks += 1;
         if self.finishing && !self.reading && self.is_healed() {
             self.reading = true;
             self.start_last_reads();

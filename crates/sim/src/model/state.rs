@@ -334,7 +334,7 @@ impl State {
             }
             Action::Evict { key, outcome: Evicted::Deleted } => self.note_deletion(scope, id, &key),
             Action::Evict { key, outcome: Evicted::Dropped } => self.note_drop(scope, id, &key),
-            Action::Wake { .. } | Action::Evict { .. } | Action::View { .. } => {}
+            Action::Wake { .. } | Action::Evict { .. } | Action::Scan { .. } | Action::View { .. } => {}
         }
     }
 
