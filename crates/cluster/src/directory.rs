@@ -209,10 +209,8 @@ impl<V: Values> Node<V> {
     pub(crate) fn on_query(&mut self, from: NodeId, key: Key, round: u64) {
         let view = self.membership.view.id;
         let me = self.config.id;
-        let held = self.copy_now(&key).map(|copy| Held {
-            version: copy.meta.version,
-            owner: copy.owner(view, me).map(|owner| if copy.owning(view).is_some() { me } else { owner }),
-        });
+        let held =
+            self.copy_now(&key).map(|copy| Held { version: copy.meta.version, owner: copy.owner(view, me) });
         if held.is_none() {
             self.void_touch(&key);
         }

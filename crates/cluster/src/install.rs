@@ -11,7 +11,7 @@ use crate::ids::{FlightId, NodeId, NodeSet, OpId, ViewId};
 use crate::interface::{Action, Class};
 use crate::message::{Base, Outcome};
 use crate::mutant::Mutant;
-use crate::node::{Drop, Node, Stashed, is_membership};
+use crate::node::{DroppedMembers, Node, Stashed, is_membership};
 use crate::operation::{Operation, Stage};
 use crate::settle::Record;
 use crate::tally::Rule;
@@ -143,7 +143,7 @@ impl<V: Values> Node<V> {
             }
             self.drops.clear();
         }
-        self.drops.push(Drop { generation: new.tag.generation, nodes, expired });
+        self.drops.push(DroppedMembers { generation: new.tag.generation, nodes, expired });
     }
 
     /// FLUSHALL: nothing of before stays.

@@ -61,7 +61,7 @@ pub struct Node<V: Values> {
     /// Forks kept from the time before this node was dropped from the base.
     pub(crate) stash: BTreeMap<(Key, Version), Stashed>,
     /// What each base change dropped, for copies that have not been looked at since.
-    pub(crate) drops: Vec<Drop>,
+    pub(crate) drops: Vec<DroppedMembers>,
     /// Expired nodes whose forks may come back, and until when logs are kept for them.
     pub(crate) retired: BTreeMap<NodeId, u64>,
     pub(crate) next_number: u64,
@@ -90,7 +90,7 @@ pub(crate) struct Stashed {
 
 /// Members one change of the base dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Drop {
+pub(crate) struct DroppedMembers {
     pub(crate) generation: crate::ids::Generation,
     pub(crate) nodes: NodeSet,
     /// Those that were only silent and may come back.
@@ -469,7 +469,7 @@ impl<V: Values> Node<V> {
             Message::Abort { flight } => self.on_abort(from, flight),
             Message::Ask { flight } => self.on_ask(from, flight),
             Message::Forward(forwarded) => self.on_forward(from, *forwarded),
-            Message::Answered { op, result } => self.on_answered(from, op, result),
+            Message::Answered { op, result } => self.on_answered(op, result),
             Message::Redirect { op, owner } => self.on_redirect(from, op, owner),
             Message::OwnerIs { key, owner } => self.on_owner_is(from, &key, owner),
             Message::TokenRequest { key, to } => self.on_token_request(from, key, to),

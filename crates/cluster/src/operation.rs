@@ -368,7 +368,7 @@ impl<V: Values> Node<V> {
         }
     }
 
-    pub(crate) fn on_answered(&mut self, _from: NodeId, op: OpId, result: Result<Blob, ClientError>) {
+    pub(crate) fn on_answered(&mut self, op: OpId, result: Result<Blob, ClientError>) {
         let waits = self.operations.get(&op).is_some_and(|operation| {
             operation.ticket.is_some()
                 && matches!(operation.stage, Stage::Forwarded(_) | Stage::Routing | Stage::Parked)
@@ -533,11 +533,10 @@ impl<V: Values> Node<V> {
             }
             let due = now >= operation.since_ms + retry;
             match operation.stage {
-                Stage::Routing => again.push((*op, None)),
+                Stage::Routing => again.push(*op),
                 Stage::Flying { .. } | Stage::Queued => {}
-                _ if !due => {}
-                Stage::Forwarded(to) => again.push((*op, Some(to))),
-                _ => again.push((*op, None)),
+                _ if due => again.push(*op),
+                _ => {}
             }
             if due {
                 operation.since_ms = now;
@@ -549,17 +548,13 @@ impl<V: Values> Node<V> {
         if !self.is_serving() {
             return;
         }
-        for (op, forwarded) in again {
-            match forwarded {
+        for op in again {
+            let forwarded = |operation: &&mut Box<Operation>| matches!(operation.stage, Stage::Forwarded(_));
+            if let Some(operation) = self.operations.get_mut(&op).filter(forwarded) {
                 // The owner may have changed since.
-                Some(_) => {
-                    self.set_stage(op, Stage::Routing);
-                    self.ready.insert(op);
-                }
-                None => {
-                    self.ready.insert(op);
-                }
+                operation.stage = Stage::Routing;
             }
+            self.ready.insert(op);
         }
     }
 

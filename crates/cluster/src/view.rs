@@ -6,7 +6,7 @@
 //! that were declared over do not count). A base that was accepted somewhere and is not known to be installed is a
 //! *vote*: it may have been made, so it is made again by such a set, or shown never to have been made; until one of
 //! the two is possible the base before it stays, and whoever gave the vote supports nobody's lease on that one.
-//! Neighbours: `membership` runs these rules over messages; the abstract model in `crates/sim` runs them too.
+//! Neighbour: `membership` runs these rules over messages.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -3,8 +3,6 @@
 //! A woken client claims with an ordinary pop, which decides; a wake promises nothing. A wait that is lost with an
 //! owner or a message is registered again by its own node, and the owner wakes at once when the key is ready.
 
-use std::collections::BTreeMap;
-
 use crate::ids::NodeId;
 use crate::interface::Action;
 use crate::key::Key;
@@ -48,7 +46,8 @@ impl<V: Values> Node<V> {
         match self.copy_now(&key).and_then(|copy| copy.owner(view, me)) {
             Some(owner) => self.send(owner, Message::WaitFor { key, node: me, ticket }),
             None => {
-                waiting_again(&mut self.waits, ticket);
+                // With the next tick, when the key may have an owner.
+                self.waits.entry(ticket).and_modify(Waiting::again);
                 self.touch(&key);
             }
         }
@@ -113,13 +112,6 @@ impl<V: Values> Node<V> {
             self.waits.remove(&ticket);
             self.out.push(Action::Wake { ticket });
         }
-    }
-}
-
-/// Has the wait registered with the next tick, when its key may have an owner.
-fn waiting_again(waits: &mut BTreeMap<u64, Waiting>, ticket: u64) {
-    if let Some(waiting) = waits.get_mut(&ticket) {
-        waiting.again();
     }
 }
 

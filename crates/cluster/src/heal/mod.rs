@@ -144,9 +144,9 @@ impl<V: Values> Node<V> {
         // The entries taken in may be of this very view, when the node has changed sides.
         let last = Version { seq: prior.seq.max(version.seq), ..prior };
         let dot = self.next_dot(last, 0);
-        self.append_all(
+        self.append(
             key,
-            &[Entry { dot, prior, stamp, effects, origin: None, step: Step::Merge(version) }],
+            vec![Entry { dot, prior, stamp, effects, origin: None, step: Step::Merge(version) }],
         );
     }
 
@@ -162,7 +162,7 @@ impl<V: Values> Node<V> {
                         self.values.apply(key, effect, entry.stamp);
                     }
                 }
-                self.append_all(key, &part.entries);
+                self.append(key, part.entries.clone());
             } else {
                 if copy.log.overflow {
                     // What the batch was ordered on top of is not known any more: it comes after all there is.

@@ -203,7 +203,7 @@ impl<V: Values> Node<V> {
         // From here on nobody needs the entries, only which keys they were for.
         let mut parts = std::mem::take(&mut flight.parts);
         for part in &mut parts {
-            self.append_owned(&part.key, std::mem::take(&mut part.entries));
+            self.append(&part.key, std::mem::take(&mut part.entries));
         }
         if let Some(flight) = self.flights.get_mut(&id) {
             flight.parts = parts;
@@ -306,23 +306,10 @@ impl<V: Values> Node<V> {
                 self.send_phase(id);
             }
         }
-        for key in self.copies_busy_besides_flights() {
+        for key in self.busy_keys.iter().cloned().collect::<Vec<_>>() {
             self.repeat_busy(&key);
         }
         self.subscriber_tick();
-    }
-
-    /// Keys owned here that wait for something other than a batch.
-    fn copies_busy_besides_flights(&self) -> Vec<Key> {
-        self.busy_keys
-            .iter()
-            .filter(|key| {
-                self.copies.get(key).and_then(|copy| copy.owning(self.membership.view.id)).is_some_and(
-                    |owning| owning.busy.as_ref().is_some_and(|busy| !matches!(busy, Busy::Flight(_))),
-                )
-            })
-            .cloned()
-            .collect()
     }
 
     /// Sends again what a key's join, leave, grant or regroup is waiting for.
@@ -341,7 +328,7 @@ impl<V: Values> Node<V> {
             return;
         }
         *sent_ms = now;
-        match owning.busy.clone() {
+        match owning.busy {
             Some(Busy::Regroup(_)) => self.send_regroup_asks(key),
             Some(Busy::Align(_)) => self.send_aligns(key),
             Some(Busy::Leaving { node, leave, .. }) => self.send_may_drop(key, node, leave),

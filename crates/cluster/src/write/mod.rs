@@ -259,7 +259,7 @@ impl<V: Values> Node<V> {
                 self.launch_x(vec![key.clone()], vec![part], replies, undo);
             }
             _ => {
-                self.append_all(key, &entries);
+                self.append(key, entries.clone());
                 self.launch_w(key, prior, entries, replies, subscribers, After::Nothing);
             }
         }
@@ -310,13 +310,8 @@ impl<V: Values> Node<V> {
         false
     }
 
-    /// Appends entries whose effects the store already has.
-    pub(crate) fn append_all(&mut self, key: &Key, entries: &[Entry]) {
-        self.append_owned(key, entries.to_vec());
-    }
-
-    /// [`Self::append_all`] for entries that nobody else needs. Returns the copy.
-    pub(crate) fn append_owned(&mut self, key: &Key, entries: Vec<Entry>) -> Option<&mut Copy> {
+    /// Appends entries whose effects the store already has. Returns the copy.
+    pub(crate) fn append(&mut self, key: &Key, entries: Vec<Entry>) -> Option<&mut Copy> {
         let view = self.membership.view.id;
         let copy = self.copies.get_mut(key)?;
         let mut folder = Folder { key, values: &self.values, config: &self.config, tally: &mut self.tally };
@@ -339,8 +334,9 @@ impl<V: Values> Node<V> {
         let stamp = self.next_stamp();
         let entry =
             Entry { dot: self.next_dot(prior, 0), prior, stamp, effects, origin: None, step: Step::Write };
-        self.append_all(key, std::slice::from_ref(&entry));
-        self.launch_w(key, prior, vec![entry], Vec::new(), recipients, after);
+        let entries = vec![entry];
+        self.append(key, entries.clone());
+        self.launch_w(key, prior, entries, Vec::new(), recipients, after);
     }
 
     /// Expired nodes that may come back with forks.

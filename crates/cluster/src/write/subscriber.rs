@@ -37,9 +37,8 @@ impl Copy {
 
 impl<V: Values> Node<V> {
     fn fit(&mut self, part: &Part) -> Fit {
-        let view = self.membership.view.id;
         let Some(copy) = self.copy_now(&part.key) else { return Fit::Gone };
-        let follows = matches!(copy.role, Role::Follower { .. }) && copy.view == view;
+        let follows = matches!(copy.role, Role::Follower { .. });
         let Some(last) = part.entries.last() else { return Fit::Not };
         if !follows {
             Fit::Not
@@ -60,7 +59,7 @@ impl<V: Values> Node<V> {
             }
             self.see_stamp(entry.stamp);
         }
-        let copy = self.append_owned(&part.key, part.entries)?;
+        let copy = self.append(&part.key, part.entries)?;
         copy.meta.subscribers = part.subscribers;
         Some(copy)
     }
@@ -224,13 +223,13 @@ impl<V: Values> Node<V> {
                 }
                 self.records.insert(flight, Record::aborted(self.now.mono_ms));
             }
-            // Kept until the view ends: a duplicate of its PREP could still be on the way.
-            Outcome::Aborted if flight.view == self.membership.view.id => record.closed = true,
             _ => record.closed = true,
         }
         self.drop_closed(flight);
     }
 
+    /// Forgets a batch that everyone has decided. One that was aborted is kept until the view ends: a duplicate of its
+    /// PREP could still be on the way.
     pub(crate) fn drop_closed(&mut self, flight: FlightId) {
         let view = self.membership.view.id;
         if self.records.get(&flight).is_some_and(|record| {
