@@ -22,19 +22,17 @@ use crate::write::Admission;
 impl<V: Values> Node<V> {
     /// The operation is at the head of the key's queue: nothing else moves until it is over.
     pub(crate) fn pin(&mut self, key: &Key, op: OpId) {
-        let view = self.membership.view.id;
         let wanted = self.operations.get(&op).is_some_and(|operation| operation.stage == Stage::Acquiring);
         if !wanted {
             return;
         }
-        if let Some(owning) = self.copies.get_mut(key).and_then(|copy| copy.owning_mut(view)) {
+        if let Some(owning) = self.owning_mut(key) {
             owning.pinned = Some(op);
         }
     }
 
     pub(crate) fn unpin(&mut self, key: &Key) {
-        let view = self.membership.view.id;
-        if let Some(owning) = self.copies.get_mut(key).and_then(|copy| copy.owning_mut(view)) {
+        if let Some(owning) = self.owning_mut(key) {
             owning.pinned = None;
         }
         self.work.insert(key.clone());
@@ -42,8 +40,7 @@ impl<V: Values> Node<V> {
 
     /// Lets go of a key the operation had pinned or was queued for.
     pub(crate) fn give_up_pin(&mut self, key: &Key, op: OpId) {
-        let view = self.membership.view.id;
-        let Some(owning) = self.copies.get_mut(key).and_then(|copy| copy.owning_mut(view)) else { return };
+        let Some(owning) = self.owning_mut(key) else { return };
         owning.queue.retain(|queued| *queued != Queued::Pin(op) && *queued != Queued::Op(op));
         if owning.pinned == Some(op) {
             self.unpin(key);
@@ -95,11 +92,9 @@ impl<V: Values> Node<V> {
     }
 
     fn execute_multi(&mut self, op: OpId, keys: &[Key]) {
-        let view = self.membership.view.id;
         for key in keys {
             // A batch, a join or the like that began before the pin has to end first.
-            let busy =
-                self.copies.get(key).and_then(|copy| copy.owning(view)).is_none_or(|own| own.busy.is_some());
+            let busy = self.owning(key).is_none_or(|own| own.busy.is_some());
             if busy {
                 return;
             }

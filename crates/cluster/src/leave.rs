@@ -117,11 +117,10 @@ impl<V: Values> Node<V> {
     }
 
     pub(crate) fn on_leave_key(&mut self, from: NodeId, key: Key, leave: u64) {
-        let view = self.membership.view.id;
         if !self.owns_or_tells(from, &key) {
             return;
         }
-        let Some(owning) = self.copy_now(&key).and_then(|copy| copy.owning_mut(view)) else { return };
+        let Some(owning) = self.owning_mut(&key) else { return };
         let queued = owning.queue.iter_mut().find_map(|queued| match queued {
             Queued::Leave(node, leave) if *node == from => Some(leave),
             _ => None,

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::agenda::Agenda;
 use crate::config::Config;
-use crate::copy::{Copy, CopyState, Prepared, Role};
+use crate::copy::{Copy, CopyState, Owning, Prepared, Role};
 use crate::creation::HeldLeases;
 use crate::directory::Directory;
 use crate::fold::Folder;
@@ -208,8 +208,7 @@ impl<V: Values> Node<V> {
 
     /// Whether this node orders the key's writes in the installed view: `copy_of(key).owns` without the rest.
     pub fn owns(&self, key: &Key) -> bool {
-        let copy = self.copies.get(key);
-        copy.and_then(|copy| copy.owning(self.membership.view.id)).is_some_and(|owning| !owning.hands_over())
+        self.owning(key).is_some_and(|owning| !owning.hands_over())
     }
 
     /// The installed view.
@@ -357,6 +356,22 @@ impl<V: Values> Node<V> {
             }
         }
         Some(copy)
+    }
+
+    /// The owner of `key` in the installed view, once the key is regrouped there.
+    pub(crate) fn owner_of(&mut self, key: &Key) -> Option<NodeId> {
+        let (view, me) = (self.membership.view.id, self.config.id);
+        self.copy_now(key)?.owner(view, me)
+    }
+
+    /// What this node keeps as the owner of `key` in the installed view.
+    pub(crate) fn owning(&self, key: &Key) -> Option<&Owning> {
+        self.copies.get(key)?.owning(self.membership.view.id)
+    }
+
+    /// As [`Self::owning`].
+    pub(crate) fn owning_mut(&mut self, key: &Key) -> Option<&mut Owning> {
+        self.copies.get_mut(key)?.owning_mut(self.membership.view.id)
     }
 
     fn on_tick(&mut self) {

@@ -187,7 +187,7 @@ impl<V: Values> Node<V> {
                 complete = false;
                 self.park(op, key);
             }
-            match self.copy_now(key).and_then(|copy| copy.owner(view, me)) {
+            match self.owner_of(key) {
                 Some(owner) => owners.push(owner),
                 None => {
                     complete = false;
@@ -323,11 +323,9 @@ impl<V: Values> Node<V> {
             forwarded: false,
             exposed: forwarded.exposed,
         };
-        let view = self.membership.view.id;
         let me = self.config.id;
         let keys = operation.all_keys();
-        let owners: Vec<Option<NodeId>> =
-            keys.iter().map(|key| self.copy_now(key).and_then(|copy| copy.owner(view, me))).collect();
+        let owners: Vec<Option<NodeId>> = keys.iter().map(|key| self.owner_of(key)).collect();
         if owners.iter().all(|owner| *owner == Some(me)) {
             for key in &keys {
                 self.raise_floor(key, op.node, forwarded.floor);
@@ -383,8 +381,7 @@ impl<V: Values> Node<V> {
     /// Repeats the answer to an operation that left no entry behind: it changed nothing, or was refused. Without this
     /// memory a second copy of the request, sent because the first answer was slow, would be executed afresh.
     pub(crate) fn answered_in_view(&mut self, key: &Key, op: OpId) -> bool {
-        let view = self.membership.view.id;
-        let answer = self.copies.get(key).and_then(|copy| copy.owning(view)?.answers.get(&op).cloned());
+        let answer = self.owning(key).and_then(|owning| owning.answers.get(&op).cloned());
         match answer.filter(|_| !self.config.without(Mutant::NoDedupe)) {
             Some(result) => {
                 self.count(Rule::Deduped);
@@ -405,11 +402,10 @@ impl<V: Values> Node<V> {
 
     /// Remembers the answer to an operation that other nodes know of with the token of its first key.
     fn remember(&mut self, key: &Key, op: OpId, floor: u64, result: Result<Blob, ClientError>) {
-        let view = self.membership.view.id;
         if op.node == self.config.id {
             self.raise_floor(key, op.node, floor);
         }
-        if let Some(owning) = self.copies.get_mut(key).and_then(|copy| copy.owning_mut(view)) {
+        if let Some(owning) = self.owning_mut(key) {
             owning.answers.insert(op, result);
         }
     }

@@ -99,11 +99,10 @@ impl<V: Values> Node<V> {
     }
 
     pub(crate) fn on_regroup_state(&mut self, from: NodeId, key: Key, state: Option<Box<CopyState>>) {
-        let view = self.membership.view.id;
         let Some(copy) = self.copies.get(&key) else { return };
         let lacks_value = state.as_ref().is_some_and(|state| lacks_value(copy, state));
         let birth = copy.meta.birth;
-        let Some(owning) = self.copies.get_mut(&key).and_then(|copy| copy.owning_mut(view)) else { return };
+        let Some(owning) = self.owning_mut(&key) else { return };
         let Some(Busy::Regroup(regroup)) = &mut owning.busy else { return };
         if !regroup.waiting.contains(from) {
             return;
@@ -156,7 +155,7 @@ impl<V: Values> Node<V> {
                 Settlement::Impossible => doubt = Doubt::Open,
             }
         }
-        let Some(owning) = self.copies.get_mut(key).and_then(|copy| copy.owning_mut(view)) else { return };
+        let Some(owning) = self.owning_mut(key) else { return };
         owning.doubt = doubt;
         if !pending.is_empty() {
             if let Some(Busy::Regroup(regroup)) = &mut owning.busy {

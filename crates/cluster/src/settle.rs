@@ -225,11 +225,10 @@ impl<V: Values> Node<V> {
 
     /// Keys whose regroup waits for the settlement.
     fn keys_settling(&self, flight: FlightId) -> Vec<Key> {
-        let view = self.membership.view.id;
         self.busy_keys
             .iter()
             .filter(|key| {
-                let owning = self.copies.get(key).and_then(|copy| copy.owning(view));
+                let owning = self.owning(key);
                 owning.is_some_and(|owning| {
                     matches!(&owning.busy, Some(Busy::Regroup(regroup)) if regroup.settling.contains(&flight))
                 })

@@ -16,16 +16,15 @@ use crate::values::Values;
 
 impl<V: Values> Node<V> {
     pub(crate) fn on_token_request(&mut self, from: NodeId, key: Key, to: NodeId) {
-        let view = self.membership.view.id;
         let me = self.config.id;
-        let Some(owner) = self.copy_now(&key).and_then(|copy| copy.owner(view, me)) else { return };
+        let Some(owner) = self.owner_of(&key) else { return };
         if owner != me {
             if owner != from && owner != to {
                 self.send(owner, Message::TokenRequest { key, to });
             }
             return;
         }
-        let queued = self.copies.get(&key).and_then(|copy| copy.owning(view)).is_some_and(|owning| {
+        let queued = self.owning(&key).is_some_and(|owning| {
             owning.queue.contains(&Queued::Grant(to))
                 || matches!(owning.busy, Some(Busy::Granting { to: granted, .. }) if granted == to)
         });
@@ -36,8 +35,8 @@ impl<V: Values> Node<V> {
 
     /// Whether this node owns the key; if not, the sender of something meant for the owner is told who does.
     pub(crate) fn owns_or_tells(&mut self, from: NodeId, key: &Key) -> bool {
-        let (view, me) = (self.membership.view.id, self.config.id);
-        match self.copy_now(key).and_then(|copy| copy.owner(view, me)) {
+        let me = self.config.id;
+        match self.owner_of(key) {
             Some(owner) if owner == me => return true,
             Some(owner) if owner != from => self.send(from, Message::OwnerIs { key: key.clone(), owner }),
             _ => {}
@@ -46,9 +45,9 @@ impl<V: Values> Node<V> {
     }
 
     pub(crate) fn on_owner_is(&mut self, from: NodeId, key: &Key, owner: NodeId) {
-        let (view, me) = (self.membership.view.id, self.config.id);
+        let me = self.config.id;
         // Only who was taken for the owner can say better.
-        if owner != me && self.copy_now(key).and_then(|copy| copy.owner(view, me)) == Some(from) {
+        if owner != me && self.owner_of(key) == Some(from) {
             self.follow(key, owner);
         }
     }

@@ -26,24 +26,24 @@ impl<V: Values> Node<V> {
 
     pub(crate) fn on_cancel_wait(&mut self, ticket: u64) {
         let Some(waiting) = self.waits.remove(&ticket) else { return };
-        let (view, me) = (self.membership.view.id, self.config.id);
+        let me = self.config.id;
         if !self.is_serving() {
             return;
         }
-        if let Some(owner) = self.copy_now(&waiting.key).and_then(|copy| copy.owner(view, me)) {
+        if let Some(owner) = self.owner_of(&waiting.key) {
             self.send(owner, Message::WaitOver { key: waiting.key, node: me, ticket });
         }
     }
 
     fn register_wait(&mut self, ticket: u64) {
-        let (view, me, now) = (self.membership.view.id, self.config.id, self.now.mono_ms);
+        let (me, now) = (self.config.id, self.now.mono_ms);
         let Some(waiting) = self.waits.get_mut(&ticket) else { return };
         waiting.sent_ms = Some(now);
         let key = waiting.key.clone();
         if !self.is_serving() {
             return;
         }
-        match self.copy_now(&key).and_then(|copy| copy.owner(view, me)) {
+        match self.owner_of(&key) {
             Some(owner) => self.send(owner, Message::WaitFor { key, node: me, ticket }),
             None => {
                 // With the next tick, when the key may have an owner.
@@ -68,12 +68,11 @@ impl<V: Values> Node<V> {
     }
 
     pub(crate) fn on_wait_for(&mut self, from: NodeId, key: Key, node: NodeId, ticket: u64) {
-        let view = self.membership.view.id;
         let waiters_max = self.config.limits.waiters_max;
         if !self.owns_or_tells(from, &key) {
             return;
         }
-        let Some(owning) = self.copy_now(&key).and_then(|copy| copy.owning_mut(view)) else { return };
+        let Some(owning) = self.owning_mut(&key) else { return };
         if !owning.waiters.contains(&(node, ticket)) && owning.waiters.len() < waiters_max {
             owning.waiters.push_back((node, ticket));
         }
@@ -83,8 +82,7 @@ impl<V: Values> Node<V> {
     }
 
     pub(crate) fn on_wait_over(&mut self, key: Key, node: NodeId, ticket: u64) {
-        let view = self.membership.view.id;
-        if let Some(owning) = self.copy_now(&key).and_then(|copy| copy.owning_mut(view)) {
+        if let Some(owning) = self.owning_mut(&key) {
             owning.waiters.retain(|waiter| *waiter != (node, ticket));
         }
     }

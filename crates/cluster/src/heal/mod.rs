@@ -200,7 +200,6 @@ impl<V: Values> Node<V> {
     pub(crate) fn heal_tick(&mut self) {
         let now = self.now.mono_ms;
         let retry = self.config.timers.retry_ms;
-        let (view, me) = (self.membership.view.id, self.config.id);
         let due: Vec<(Key, Version)> = self
             .stash
             .iter()
@@ -209,7 +208,7 @@ impl<V: Values> Node<V> {
             .collect();
         for name in due {
             let key = name.0.clone();
-            let Some(owner) = self.copy_now(&key).and_then(|copy| copy.owner(view, me)) else {
+            let Some(owner) = self.owner_of(&key) else {
                 self.touch(&key);
                 continue;
             };
@@ -222,11 +221,10 @@ impl<V: Values> Node<V> {
     }
 
     pub(crate) fn on_fork_log(&mut self, from: NodeId, key: Key, fork: Box<CopyState>) {
-        let view = self.membership.view.id;
         if !self.owns_or_tells(from, &key) {
             return;
         }
-        let queued = self.copy_now(&key).and_then(|copy| copy.owning(view)).map(|owning| {
+        let queued = self.owning(&key).map(|owning| {
             let same = |queued: &Queued| matches!(queued, Queued::Fork(node, _) if *node == from);
             owning.queue.iter().any(same)
         });

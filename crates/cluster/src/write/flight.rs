@@ -260,8 +260,7 @@ impl<V: Values> Node<V> {
         let others = flight.participants.without(self.config.id);
         self.send_all(others, Message::Close { flight: id, stable });
         for key in &flight.keys {
-            let view = self.membership.view.id;
-            if let Some(owning) = self.copies.get_mut(key).and_then(|copy| copy.owning_mut(view)) {
+            if let Some(owning) = self.owning_mut(key) {
                 owning.pinned = None;
             }
             self.release(key);
@@ -316,8 +315,7 @@ impl<V: Values> Node<V> {
     fn repeat_busy(&mut self, key: &Key) {
         let now = self.now.mono_ms;
         let retry = self.config.timers.retry_ms;
-        let view = self.membership.view.id;
-        let Some(owning) = self.copies.get_mut(key).and_then(|copy| copy.owning_mut(view)) else { return };
+        let Some(owning) = self.owning_mut(key) else { return };
         let sent_ms = match &mut owning.busy {
             Some(Busy::Regroup(regroup)) => &mut regroup.sent_ms,
             Some(Busy::Align(aligning)) => &mut aligning.sent_ms,

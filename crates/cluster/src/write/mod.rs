@@ -199,7 +199,6 @@ impl<V: Values> Node<V> {
 
     /// Executes the operation and those of its class queued behind it as one batch. False: they have to wait.
     fn run_batch(&mut self, key: &Key, first: OpId) -> bool {
-        let view = self.membership.view.id;
         let Some(class) = self.operations.get(&first).map(|operation| operation.class) else { return true };
         if self.answered_before(key, first) {
             return true;
@@ -212,7 +211,7 @@ impl<V: Values> Node<V> {
                     return true;
                 }
                 Admission::Wait => {
-                    if let Some(owning) = self.copy_now(key).and_then(|copy| copy.owning_mut(view)) {
+                    if let Some(owning) = self.owning_mut(key) {
                         owning.queue.push_front(Queued::Op(first));
                     }
                     self.stalled.insert(key.clone());
@@ -385,16 +384,14 @@ impl<V: Values> Node<V> {
 
     /// Marks a key's queue as waiting for `flight`.
     pub(crate) fn occupy(&mut self, key: &Key, flight: FlightId) {
-        let view = self.membership.view.id;
-        if let Some(owning) = self.copies.get_mut(key).and_then(|copy| copy.owning_mut(view)) {
+        if let Some(owning) = self.owning_mut(key) {
             owning.busy = Some(Busy::Flight(flight));
         }
     }
 
     /// Marks a key's queue as waiting for something other than a batch.
     pub(crate) fn set_busy(&mut self, key: &Key, busy: Busy) {
-        let view = self.membership.view.id;
-        if let Some(owning) = self.copies.get_mut(key).and_then(|copy| copy.owning_mut(view)) {
+        if let Some(owning) = self.owning_mut(key) {
             owning.busy = Some(busy);
             self.busy_keys.insert(key.clone());
         }
@@ -402,9 +399,8 @@ impl<V: Values> Node<V> {
 
     /// Lets the queue of a key move on after what it was busy with.
     pub(crate) fn release(&mut self, key: &Key) {
-        let view = self.membership.view.id;
         self.busy_keys.remove(key);
-        if let Some(owning) = self.copies.get_mut(key).and_then(|copy| copy.owning_mut(view)) {
+        if let Some(owning) = self.owning_mut(key) {
             owning.busy = None;
         }
         self.work.insert(key.clone());
@@ -413,9 +409,8 @@ impl<V: Values> Node<V> {
 
     /// Puts an operation into its key's queue.
     pub(crate) fn enqueue(&mut self, key: &Key, queued: Queued) -> bool {
-        let view = self.membership.view.id;
         let queue_max = self.config.limits.queue_max;
-        let Some(owning) = self.copies.get_mut(key).and_then(|copy| copy.owning_mut(view)) else {
+        let Some(owning) = self.owning_mut(key) else {
             return false;
         };
         if owning.queue.len() >= queue_max {
