@@ -459,13 +459,6 @@ pub enum Message {
         /// The batch.
         flight: FlightId,
     },
-    /// Subscriber -> owner: I hold no copy of this key.
-    Gone {
-        /// The batch.
-        flight: FlightId,
-        /// The key.
-        key: Key,
-    },
     /// Owner -> subscriber: everyone has it, reads may go on.
     Val {
         /// The batch.

@@ -477,7 +477,6 @@ impl<V: Values> Node<V> {
             Message::Inv { flight, parts } => self.on_inv(from, flight, parts),
             Message::Prep { flight, participants, parts } => self.on_prep(from, flight, participants, parts),
             Message::Ack { flight } => self.on_ack(from, flight),
-            Message::Gone { flight, key } => self.on_gone(from, flight, key),
             Message::Val { flight, stable } => self.on_val(flight, stable),
             Message::Commit { flight } => self.on_commit(from, flight),
             Message::Decided { flight } => self.on_decided(from, flight),

@@ -214,7 +214,6 @@ enums! {
         40 Inv { flight, parts },
         41 Prep { flight, participants, parts },
         42 Ack { flight },
-        43 Gone { flight, key },
         44 Val { flight, stable },
         45 Commit { flight },
         46 Decided { flight },

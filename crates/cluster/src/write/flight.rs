@@ -156,24 +156,6 @@ impl<V: Values> Node<V> {
         }
     }
 
-    /// The subscriber has dropped its copy; it will not be asked again.
-    pub(crate) fn on_gone(&mut self, from: NodeId, id: FlightId, key: Key) {
-        let Some(flight) = self.flights.get_mut(&id).filter(|flight| flight.phase == Phase::Preparing) else {
-            return;
-        };
-        if flight.class == Class::X {
-            self.abort_flight(id);
-            return;
-        }
-        for part in flight.parts.iter_mut().filter(|part| part.key == key) {
-            part.subscribers.remove(from);
-        }
-        if let Some(copy) = self.copies.get_mut(&key) {
-            copy.meta.subscribers.remove(from);
-        }
-        self.on_ack(from, id);
-    }
-
     /// A batch of class W is everywhere it can be.
     fn land_w(&mut self, id: FlightId) {
         let Some(flight) = self.flights.remove(&id) else { return };

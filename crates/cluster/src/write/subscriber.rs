@@ -20,9 +20,8 @@ enum Fit {
     Next,
     /// The copy contains it.
     Old,
-    /// There is no copy.
-    Gone,
-    /// It cannot be used now; the owner will repeat it.
+    /// It cannot be used now; the owner will repeat it. Or it is a stray duplicate: a copy is dropped only with its
+    /// owner's permission, which has no batch under way then.
     Not,
 }
 
@@ -37,7 +36,7 @@ impl Copy {
 
 impl<V: Values> Node<V> {
     fn fit(&mut self, part: &Part) -> Fit {
-        let Some(copy) = self.copy_now(&part.key) else { return Fit::Gone };
+        let Some(copy) = self.copy_now(&part.key) else { return Fit::Not };
         let follows = matches!(copy.role, Role::Follower { .. });
         let Some(last) = part.entries.last() else { return Fit::Not };
         if !follows {
@@ -74,10 +73,6 @@ impl<V: Values> Node<V> {
     pub(crate) fn on_inv(&mut self, from: NodeId, flight: FlightId, parts: Vec<Part>) {
         for part in parts {
             match self.fit(&part) {
-                Fit::Gone => {
-                    self.send(from, Message::Gone { flight, key: part.key });
-                    return;
-                }
                 Fit::Not => return,
                 Fit::Old => {}
                 Fit::Next => {
@@ -140,10 +135,6 @@ impl<V: Values> Node<V> {
         let mut fresh = Vec::with_capacity(parts.len());
         for part in parts {
             match self.fit(&part) {
-                Fit::Gone => {
-                    self.send(from, Message::Gone { flight, key: part.key });
-                    return;
-                }
                 Fit::Not => return,
                 Fit::Old => {}
                 Fit::Next => fresh.push(part),
