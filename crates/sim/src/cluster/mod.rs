@@ -3,9 +3,10 @@
 //! A run is a function of its seed: the seed picks a [`Profile`] (how many nodes, which faults, which workloads), the
 //! [`World`] plays it, [`judge`] decides. A failure prints its seed; a found bug becomes a named scenario in `tests/`.
 //!
-//! - [`store`]: the store behind the core, abstract ([`values`]) or real; - [`world`]: events, hosts, network;
-//! - [`nemesis`]: faults; - [`clients`]: workloads and the history; - `scans`: what homes know; - [`judge`]: the
-//! verdict; - [`coverage`]: what was exercised.
+//! - [`store`]: the store behind the core, abstract ([`values`]) or real
+//! - [`world`]: events, hosts, network; [`nemesis`]: faults
+//! - [`clients`]: workloads and the history; `scans`: what homes know
+//! - [`judge`]: the verdict; [`coverage`]: what was exercised
 
 pub mod clients;
 pub mod coverage;
