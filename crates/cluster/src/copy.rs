@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::fold::Folding;
 use crate::ids::{Blob, FlightId, Generation, NodeId, NodeSet, OpId, Stamp, Version, ViewId};
-use crate::interface::ClientError;
+use crate::interface::{ClientError, Watch};
 use crate::message::{Alignment, Part};
 use crate::values::{Entry, Step};
 
@@ -494,6 +494,11 @@ impl Copy {
             Role::Follower { owner, .. } => Some(*owner),
             Role::Owner(_) => Some(me),
         }
+    }
+
+    /// What WATCH remembers of the value as it is.
+    pub(crate) fn watch(&self) -> Watch {
+        Watch { birth: self.meta.birth, version: self.meta.version }
     }
 
     /// Everything of the base that may hold the key.

@@ -124,7 +124,7 @@ impl<V: Values> Node<V> {
         let unchanged = operation
             .watches
             .iter()
-            .all(|(key, watch)| self.copies.get(key).is_some_and(|copy| copy.meta.version == watch.0));
+            .all(|(key, watch)| self.copies.get(key).is_some_and(|copy| copy.watch() == *watch));
         if !unchanged && !self.config.without(Mutant::IgnoreWatches) {
             self.count(Rule::WatchFailed);
             self.end_multi(op, keys, ClientError::WatchFailed);

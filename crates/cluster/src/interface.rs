@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use crate::ids::{Blob, NodeId, NodeSet, Version, ViewId};
+use crate::ids::{Blob, FlightId, NodeId, NodeSet, Version, ViewId};
 use crate::key::Key;
 use crate::message::Envelope;
 
@@ -77,9 +77,14 @@ pub struct Request {
     pub local_read: bool,
 }
 
-/// What WATCH remembers of a key.
+/// What WATCH remembers of a key. Versions of one creation of it differ; another creation counts from the start again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Watch(pub Version);
+pub struct Watch {
+    /// Which creation of the key.
+    pub birth: FlightId,
+    /// The last entry of the value seen.
+    pub version: Version,
+}
 
 /// What a client is told when all went well.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -268,7 +268,7 @@ impl<V: Values> Node<V> {
         let reply = self.values.read(&operation.command, &operation.keys, self.now.wall_ms);
         let watches = operation.keys.iter().filter_map(|key| {
             let copy = self.copies.get(key)?;
-            Some((key.clone(), Watch(copy.meta.version)))
+            Some((key.clone(), copy.watch()))
         });
         let answer = Answer { reply, watches: watches.collect() };
         if let Some(ticket) = operation.ticket {

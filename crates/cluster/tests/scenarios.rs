@@ -294,6 +294,27 @@ fn a_transaction_over_several_keys_sees_its_watches() {
     cluster.assert_converged();
 }
 
+/// The only copy of a watched key is deleted to make room, and the key comes into being anew with as many writes as it
+/// had before.
+#[test]
+fn a_watch_does_not_take_a_new_creation_for_the_old_one() {
+    let mut cluster = Cluster::new(2);
+    cluster.add(0, "k", "old").expect("add");
+    let watch = cluster.submit(0, Class::Read, &["k"], "list");
+    let watches = cluster.replies[&watch].as_ref().expect("read").watches.clone();
+    cluster.input(0, Input::Evict(key("k")));
+    cluster.run(500);
+    assert_eq!(cluster.evicted, [(NodeId(0), key("k"), Evicted::Deleted)]);
+    cluster.add(0, "k", "new").expect("add");
+    let again = cluster.submit(0, Class::Read, &["k"], "list");
+    let version = |watches: &[(Key, Watch)]| watches[0].1.version;
+    assert_eq!(version(&watches), version(&cluster.replies[&again].as_ref().expect("read").watches));
+    let stale = cluster.submit_watching(0, Class::X, &["k"], "swap x", watches);
+    cluster.run(500);
+    assert_eq!(cluster.replies[&stale], Err(ClientError::WatchFailed));
+    assert_eq!(cluster.read(0, "k"), Ok("new".into()));
+}
+
 #[test]
 fn flushall_needs_everyone_and_leaves_nothing() {
     let mut cluster = Cluster::new(3);

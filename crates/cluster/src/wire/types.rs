@@ -149,12 +149,13 @@ macro_rules! enums {
     )*};
 }
 
-wrappers!(NodeSet, Incarnation, Generation, Watch, Done);
+wrappers!(NodeSet, Incarnation, Generation, Done);
 
 structs! {
     Version { generation, epoch, seq }
     OpId { node, counter }
     Stamp { wall_ms, logical, node }
+    Watch { birth, version }
     BaseTag { generation, born, cluster }
     Base { tag, flush, members, since }
     Vote { view, base, settled }
