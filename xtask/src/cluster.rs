@@ -52,10 +52,10 @@ pub(crate) fn simulate_some() -> Result<()> {
     simulate(Arguments::new(seeds(CI_SEEDS_REAL).into_iter().chain(["--real-store".to_owned()])))
 }
 
-/// States per scope in the CI: with ten scopes of walks and eight of searches over two million in a minute.
+/// States per scope in the CI: with fifteen scopes of walks and nine of searches over three million in a minute.
 const CI_STATES: u64 = 150_000;
 
-/// States per scope of the campaign: more than 10^8 in all, about half an hour of one core.
+/// States per scope of the campaign: more than 10^8 in all, three quarters of an hour of one core.
 const CAMPAIGN_STATES: u64 = 9_000_000;
 
 /// Runs the model with the given words (`search STATES`, `deep STATES`, `walk SEED STATES`, `hunt STATES`,

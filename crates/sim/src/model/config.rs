@@ -21,8 +21,10 @@ pub struct Scope {
     pub shared: Vec<(Key, NodeSet)>,
     /// Classes of operations, in the order of preference of the exhaustive search.
     pub classes: Vec<Class>,
-    /// Two-key transactions as well.
+    /// Operations on several keys as well: transactions, and reads.
     pub transactions: bool,
+    /// X that watch what the last read at their node has shown.
+    pub watches: bool,
     /// Bounds on what may happen.
     pub operations: u8,
     /// Attempts at views chosen freely.
@@ -74,6 +76,7 @@ impl Scope {
             keys,
             classes: vec![Class::X],
             transactions: false,
+            watches: false,
             operations: 2,
             proposals: 0,
             crashes: 0,
@@ -117,6 +120,18 @@ impl Scope {
             evictions: 2,
             shared: vec![(Key::new(b"k"), NodeSet::only(NodeId(0)))],
             ..Self::base("touch, join, leave, 3 nodes", 3, &["k"])
+        }
+    }
+
+    /// A watch on a key whose only copy is deleted, and which is then created anew.
+    pub fn watch() -> Self {
+        Self {
+            classes: vec![Class::W, Class::Read, Class::W, Class::X],
+            watches: true,
+            operations: 4,
+            evictions: 1,
+            shared: vec![(Key::new(b"k"), NodeSet::only(NodeId(0)))],
+            ..Self::base("watch, eviction, 2 nodes", 2, &["k"])
         }
     }
 
@@ -166,9 +181,10 @@ impl Scope {
     pub fn everything(nodes: u8) -> Self {
         let name = if nodes == 5 { "everything, 5 nodes" } else { "everything, 3 nodes" };
         Self {
-            classes: vec![Class::W, Class::X, Class::X, Class::Flush],
+            classes: vec![Class::W, Class::X, Class::X, Class::Flush, Class::Read],
             transactions: true,
-            operations: 14,
+            watches: true,
+            operations: 16,
             proposals: 2,
             crashes: 2,
             restarts: 2,
@@ -187,7 +203,7 @@ impl Scope {
 
     /// Transactions over two keys that have only one holder in common, which crashes.
     pub fn transactions_in_doubt() -> Self {
-        let mut scope = Self {
+        let scope = Self {
             transactions: true,
             operations: 3,
             proposals: 3,
@@ -196,10 +212,87 @@ impl Scope {
             duplicates: 2,
             ..Self::base("transactions in doubt, 3 nodes", 3, &["a", "b"])
         };
-        for (index, (_, holders)) in scope.shared.iter_mut().enumerate() {
-            *holders = NodeSet::only(NodeId(0)).with(NodeId(index as u8 + 1));
+        scope.held_by(&[&[0, 1], &[0, 2]])
+    }
+
+    /// Transactions over keys that each two of three nodes hold, with evictions and a restart.
+    pub fn overlapping() -> Self {
+        let scope = Self {
+            classes: vec![Class::X, Class::X, Class::Read],
+            transactions: true,
+            operations: 6,
+            proposals: 3,
+            crashes: 1,
+            restarts: 1,
+            evictions: 1,
+            duplicates: 2,
+            ..Self::base("overlapping keys, 3 nodes", 3, &["a", "b", "c"])
+        };
+        scope.held_by(&[&[0, 1], &[1, 2], &[2, 0]])
+    }
+
+    /// Transactions over keys held by two and three of four nodes, while time passes and nodes are expired.
+    pub fn overlapping_in_time() -> Self {
+        let scope = Self {
+            classes: vec![Class::X, Class::X, Class::W, Class::Read],
+            transactions: true,
+            watches: true,
+            operations: 10,
+            proposals: 3,
+            crashes: 1,
+            restarts: 1,
+            evictions: 2,
+            duplicates: 2,
+            advances: 14,
+            ..Self::base("overlapping keys, time, 4 nodes", 4, &["a", "b", "c"])
+        };
+        scope.held_by(&[&[0, 1, 2], &[1, 2, 3], &[0, 3]])
+    }
+
+    /// The same without time: only views, crashes and evictions.
+    pub fn overlapping_four() -> Self {
+        let scope = Self {
+            classes: vec![Class::X, Class::X, Class::X, Class::Read],
+            operations: 6,
+            proposals: 4,
+            evictions: 2,
+            advances: 0,
+            ..Self::overlapping_in_time()
+        };
+        Self { name: "overlapping keys, 4 nodes", ..scope }
+    }
+
+    /// Reads and watches beside writes of all kinds, of keys that come and go.
+    pub fn reads() -> Self {
+        let scope = Self {
+            classes: vec![Class::Read, Class::Read, Class::W, Class::X],
+            transactions: true,
+            watches: true,
+            operations: 12,
+            proposals: 2,
+            evictions: 3,
+            duplicates: 2,
+            ..Self::base("reads and watches, 3 nodes", 3, &["a", "b"])
+        };
+        scope.held_by(&[&[0, 1], &[1, 2]])
+    }
+
+    /// Reads on the sides of partitions, and of nodes that come back.
+    pub fn reads_in_time() -> Self {
+        Self {
+            name: "reads in partitions, 3 nodes",
+            operations: 14,
+            crashes: 1,
+            restarts: 1,
+            advances: 16,
+            ..Self::reads()
         }
-        scope
+    }
+
+    /// With these holders of each key.
+    fn held_by(self, holders: &[&[u8]]) -> Self {
+        let holders = holders.iter().map(|nodes| nodes.iter().copied().map(NodeId).collect());
+        Self { shared: self.keys.iter().cloned().zip(holders).collect(), ..self }
     }
 
     /// One holder that the others no longer hear.
@@ -227,9 +320,9 @@ impl Scope {
     /// Keys of one slot that come and go, so that it is leased again and again.
     pub fn leases() -> Self {
         Self {
-            classes: vec![Class::W, Class::W, Class::X],
+            classes: vec![Class::W, Class::W, Class::X, Class::Read],
             shared: Vec::new(),
-            operations: 12,
+            operations: 14,
             proposals: 3,
             evictions: 5,
             duplicates: 4,
@@ -242,9 +335,9 @@ impl Scope {
     /// Creation leases that views end, before or after what was created under them is known to the home.
     pub fn leases_and_views() -> Self {
         Self {
-            classes: vec![Class::W, Class::X],
+            classes: vec![Class::W, Class::X, Class::Read],
             shared: Vec::new(),
-            operations: 12,
+            operations: 14,
             proposals: 6,
             advances: 3,
             report_max: 1,

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use swytch_cluster::{Class, ClientError, Key, Node, NodeId, NodeSet, Rule};
 
 use super::config::{KEYS_MAX, Scope};
+use super::history::Outcome;
 use super::journal::Journal;
-use super::state::{KeyMask, Outcome, Slot, State, indexes};
+use super::state::{KeyMask, Slot, State, indexes};
 
 /// A broken promise: which, and what shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,7 +18,7 @@ pub struct Violation {
     pub evidence: String,
 }
 
-fn broken<T>(promise: &'static str, evidence: String) -> Result<T, Violation> {
+pub(super) fn broken<T>(promise: &'static str, evidence: String) -> Result<T, Violation> {
     Err(Violation { promise, evidence })
 }
 
@@ -93,6 +94,10 @@ fn never_applied(state: &State, tag: usize, outcome: &Outcome, error: ClientErro
         Some((id, _)) => {
             broken("a clean error means never applied", format!("#{tag} {error:?} but held by {id:?}"))
         }
+        None if state.known.shows(tag) => broken(
+            "a clean error means never applied",
+            format!("#{tag} {error:?} but an answer has shown it"),
+        ),
         None => Ok(()),
     }
 }
@@ -175,9 +180,10 @@ pub(super) fn check_answer(state: &State, scope: &Scope, at: NodeId, tag: usize)
     }
     let keys = || indexes(outcome.keys).map(|index| &scope.keys[index]);
     let deleted = state.deleted_tags >> tag & 1 == 1;
-    for key in keys().filter(|_| !deleted) {
+    for index in indexes(outcome.keys).filter(|_| !deleted) {
+        let key = &scope.keys[index];
         for (id, other) in state.running() {
-            if other.view().id != node.view().id {
+            if other.view().id != node.view().id || state.holds_another(scope, id, index, tag) {
                 continue;
             }
             let Some(copy) = other.copy_of(key) else { continue };
@@ -253,14 +259,11 @@ pub(super) fn check_rest(state: &State, scope: &Scope) -> Result<(), Violation> 
     everything_acknowledged_is_there(state, scope)
 }
 
-/// A transaction is on all of its keys or on none, whatever its client was told, unless the last holder of a key has
-/// gone. Holders that were expired count as gone: nobody is while no time passes.
+/// A transaction is on all of its keys or on none, whatever its client was told, as long as each key has a holder that
+/// has held it throughout: it has not crashed, dropped its copy, or been outside an installed base.
 fn transactions_are_whole(state: &State) -> Result<(), Violation> {
-    if state.spent.advances > 0 {
-        return Ok(());
-    }
     for (tag, outcome) in state.outcomes.iter().enumerate().filter(|(_, outcome)| outcome.class == Class::X) {
-        let kept = || indexes(outcome.keys).filter(|index| !(state.kept[*index]).is_empty());
+        let kept = || indexes(outcome.keys).filter(|index| !state.kept[*index].is_empty());
         let has = |index: usize| state.slots().any(|(_, slot)| slot.tags[index] >> tag & 1 == 1);
         if let (Some(with), Some(without)) =
             (kept().find(|index| has(*index)), kept().find(|index| !has(*index)))
@@ -326,6 +329,15 @@ impl Sometimes {
             views.dedup();
             views.len() > 1
         });
+        see("a read answered", ok(Class::Read) >= 1);
+        let watched = |good: bool| {
+            answers().any(|(outcome, answer)| {
+                outcome.watched.is_some()
+                    && if good { answer.is_ok() } else { *answer == Err(ClientError::WatchFailed) }
+            })
+        };
+        see("a watch held", watched(true));
+        see("a watch failed", watched(false));
         see("a log was folded", state.running().any(|(_, node)| node.tally().of(Rule::Folded) > 0));
         see("a new base", state.running().any(|(_, node)| node.view().base.tag.generation.0 > 1));
     }

@@ -1,7 +1,8 @@
 //! The model's values: each key is the list of operations that were applied to it, so that every promise can be read
 //! off the value itself.
 //!
-//! A command is one byte, the operation's tag; its effect appends the tag; the reply is the list before. A merge
+//! A command is one byte, the operation's tag; its effect appends the tag; the reply is the list before, of each key in
+//! turn ([`lists`]). A merge
 //! appends what the loser did, except operations that are there already because they ran on both sides. Folded
 //! operations are one effect, the tags in a row, which is merged as a whole: if the core brought some of them before,
 //! or a folded one ran on both sides, a tag stands there twice. A transaction does so on each of its keys.
@@ -13,6 +14,14 @@ use swytch_cluster::{Blob, Entry, Executed, Key, MergeBy, MergeInput, Stamp, Ste
 
 /// First byte of a merge's effect.
 const MERGED: u8 = 0xff;
+
+/// Stands between the lists of two keys in a reply.
+const NEXT_KEY: u8 = 0xfe;
+
+/// The lists of a reply, key by key.
+pub(super) fn lists(reply: &[u8]) -> impl Iterator<Item = &[u8]> {
+    reply.split(|byte| *byte == NEXT_KEY)
+}
 
 /// Lists of tags.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -34,6 +43,9 @@ impl Values for Journal {
         let mut undo = Vec::new();
         for (index, key) in keys.iter().enumerate() {
             let tags = self.0.entry(key.clone()).or_default();
+            if index > 0 {
+                reply.push(NEXT_KEY);
+            }
             reply.extend_from_slice(tags);
             undo.push((index, tags.len()));
             tags.extend_from_slice(command.bytes());
@@ -43,7 +55,7 @@ impl Values for Journal {
     }
 
     fn read(&self, _: &Blob, keys: &[Key], _: u64) -> Blob {
-        keys.iter().flat_map(|key| self.tags(key)).copied().collect::<Vec<_>>().into()
+        keys.iter().map(|key| self.tags(key)).collect::<Vec<_>>().join(&NEXT_KEY).into()
     }
 
     fn apply(&mut self, key: &Key, effect: &Blob, _: Stamp) {

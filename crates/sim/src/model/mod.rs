@@ -1,6 +1,7 @@
 //! The protocol, model-checked: the real core, every order of messages, every choice of views, crashes and times.
 //!
-//! Two searches share one model (`state`), one set of promises (`invariants`) and one table of states seen:
+//! Two searches share one model (`state`) with its history (`history`), one set of promises (`invariants` about states,
+//! `answers` about what clients are shown) and one table of states seen:
 //!
 //! - [`search()`]: exhaustive within a small scope; breadth first, which gives the shortest counterexample, or depth
 //!   first, which keeps few states in memory.
@@ -12,7 +13,9 @@
 //! where views are proposed freely; in walks it passes in large steps under chosen links, each direction of which may
 //! be lost by itself. All nodes share one clock here; drift and jumps are the simulator's part.
 
+mod answers;
 mod config;
+mod history;
 mod invariants;
 mod journal;
 mod links;
@@ -103,6 +106,7 @@ pub fn exhaustive_scopes() -> Vec<Scope> {
     vec![
         Scope::mixed(),
         Scope::touch(),
+        Scope::watch(),
         Scope::create(),
         Scope::lease(),
         Scope::lease_and_view(),
@@ -118,6 +122,11 @@ pub fn walk_scopes() -> Vec<Scope> {
         Scope::partitions(3),
         Scope::doubt(),
         Scope::transactions_in_doubt(),
+        Scope::overlapping(),
+        Scope::overlapping_four(),
+        Scope::overlapping_in_time(),
+        Scope::reads(),
+        Scope::reads_in_time(),
         Scope::expiry(),
         Scope::flushes(),
         Scope::leases(),

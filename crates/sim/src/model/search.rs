@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use swytch_cluster::{NodeId, NodeSet};
+use swytch_cluster::{Class, NodeId, NodeSet};
 
 use super::config::Scope;
 use super::invariants::{Violation, check};
@@ -109,11 +109,12 @@ fn choices(scope: &Scope, state: &State, steps: &mut Vec<Step>) {
     if spent.operations < scope.operations {
         // The classes take turns, so that every order of nodes is tried with every mix of them.
         let class = scope.classes[usize::from(spent.operations) % scope.classes.len()];
+        let watch = scope.watches && class == Class::X;
         for node in all.iter().copied() {
             if scope.transactions {
-                steps.push(Step::Submit { node, class, keys: every_key(scope) });
+                steps.push(Step::Submit { node, class, keys: every_key(scope), watch });
             } else {
-                steps.extend((0..key_count).map(|key| Step::Submit { node, class, keys: 1 << key }));
+                steps.extend((0..key_count).map(|key| Step::Submit { node, class, keys: 1 << key, watch }));
             }
         }
     }

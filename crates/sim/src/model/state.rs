@@ -11,12 +11,14 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use swytch_cluster::{
-    Action, Blob, Class, ClientError, Config, Envelope, Evicted, Incarnation, Input, Key, Message, Node,
-    NodeId, NodeSet, Request, Time,
+    Action, Blob, Class, Config, Envelope, Evicted, Incarnation, Input, Key, Message, Node, NodeId, NodeSet,
+    Request, Time, ViewId,
 };
 
+use super::answers::Known;
 use super::config::{KEYS_MAX, NODES_MAX, Scope};
-use super::invariants::{Violation, check_answer};
+use super::history::Outcome;
+use super::invariants::Violation;
 use super::journal::Journal;
 use super::links::Links;
 use super::seen::{Fingerprint, fingerprint};
@@ -26,8 +28,8 @@ use super::seen::{Fingerprint, fingerprint};
 pub(super) enum Step {
     /// Deliver the message at this place of the wire; `keep` leaves a copy on its way.
     Deliver { index: usize, keep: bool },
-    /// A client asks its node for the next operation of the plan.
-    Submit { node: NodeId, class: Class, keys: KeyMask },
+    /// A client asks its node for the next operation of the plan, `watch`ing what the last read there has shown.
+    Submit { node: NodeId, class: Class, keys: KeyMask, watch: bool },
     /// A node starts an attempt at a view, whatever it hears.
     Propose { node: NodeId, candidates: NodeSet },
     /// A node stops for good.
@@ -48,25 +50,6 @@ pub(super) fn indexes(mask: KeyMask) -> impl Iterator<Item = usize> {
     (0..KEYS_MAX).filter(move |index| mask >> index & 1 == 1)
 }
 
-/// What became of an operation.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Outcome {
-    /// Its class.
-    pub(super) class: Class,
-    /// Its keys.
-    pub(super) keys: KeyMask,
-    /// Where it was asked for, and in which life of that node.
-    pub(super) node: (NodeId, Incarnation),
-    /// The answer, once there is one.
-    pub(super) answer: Option<Result<Vec<u8>, ClientError>>,
-    /// For a FLUSHALL: the operations that had been acknowledged when it was asked for.
-    pub(super) before: u64,
-    /// For a FLUSHALL that was acknowledged: FLUSHALLs of the base it was acknowledged in.
-    pub(super) flush: u64,
-    /// Lives of the nodes whose value has contained it last, by key and node.
-    pub(super) held: [[Incarnation; NODES_MAX]; KEYS_MAX],
-}
-
 /// A node and what is derived from it.
 #[derive(Clone)]
 pub(super) struct Slot {
@@ -82,6 +65,8 @@ pub(super) struct Slot {
 pub(super) struct State {
     /// Nodes; `None` after a crash.
     pub(super) nodes: [Option<Slot>; NODES_MAX],
+    /// The views that the nodes have spoken of last.
+    pub(super) views: [ViewId; NODES_MAX],
     /// Nodes that have acted since the last [`State::refresh`].
     touched: NodeSet,
     /// Messages on their way, sorted by fingerprint.
@@ -95,6 +80,8 @@ pub(super) struct State {
     pub(super) outcomes: Arc<Vec<Outcome>>,
     /// Fingerprint of the operations; zero when they have changed.
     outcomes_print: u64,
+    /// What clients have been told.
+    pub(super) known: Arc<Known>,
     /// Budgets spent.
     pub(super) spent: Spent,
     /// Operations below this tag may have been flushed.
@@ -106,6 +93,8 @@ pub(super) struct State {
     pub(super) deleted_tags: u64,
     /// Per key of the scope, the nodes that have held a copy of it all the time.
     pub(super) kept: [NodeSet; KEYS_MAX],
+    /// Nodes that run since the beginning and were in every base that was installed.
+    pub(super) stayed: NodeSet,
     /// A crash or an expiry may have taken a key's only holders away.
     pub(super) lineage_may_change: bool,
     /// An answer that was not true when it was given.
@@ -138,6 +127,9 @@ impl State {
             })
         });
         let mut state = Self {
+            views: std::array::from_fn(|index| {
+                nodes[index].as_ref().map(|slot: &Slot| slot.node.view().id).unwrap_or_default()
+            }),
             nodes,
             touched: members,
             wire: Vec::new(),
@@ -146,11 +138,13 @@ impl State {
             links: Links::WHOLE,
             outcomes: Arc::default(),
             outcomes_print: 0,
+            known: Arc::default(),
             spent: Spent::default(),
             flushes_from: 0,
             deleted: 0,
             deleted_tags: 0,
             kept: [NodeSet::EMPTY; KEYS_MAX],
+            stayed: members,
             lineage_may_change: false,
             violation: None,
         };
@@ -201,7 +195,7 @@ impl State {
     pub(super) fn apply(&mut self, scope: &Scope, step: &Step) -> NodeSet {
         match *step {
             Step::Deliver { index, keep } => self.deliver(scope, index, keep),
-            Step::Submit { node, class, keys } => self.submit(scope, node, class, keys),
+            Step::Submit { node, class, keys, watch } => self.submit(scope, node, class, keys, watch),
             Step::Propose { node, candidates } => {
                 self.spent.proposals += 1;
                 let time = self.time();
@@ -210,7 +204,7 @@ impl State {
             Step::Crash(node) => {
                 self.spent.crashes += 1;
                 self.lineage_may_change = true;
-                self.kept.iter_mut().for_each(|kept| *kept = kept.without(node));
+                self.note_gone(NodeSet::only(node));
                 self.nodes[usize::from(node.0)] = None;
                 self.wire.retain(|(_, message)| message.to != node);
                 self.wire_print = self.wire.iter().fold(0, |sum, (print, _)| sum.wrapping_add(*print));
@@ -218,7 +212,6 @@ impl State {
             Step::Restart(node) => self.restart(scope, node),
             Step::Evict { node, key } => {
                 self.spent.evictions += 1;
-                self.kept[key] = self.kept[key].without(node);
                 self.input(scope, node, Input::Evict(scope.keys[key].clone()));
             }
             Step::Advance { ms, links, views } => self.advance(scope, ms, links, views),
@@ -229,6 +222,7 @@ impl State {
     fn restart(&mut self, scope: &Scope, id: NodeId) {
         self.spent.lives += 1;
         let life = u32::from(self.spent.lives) + 1;
+        self.views[usize::from(id.0)] = ViewId::default();
         let config = Config { mutant: scope.mutant, ..scope.config(id, life) };
         self.nodes[usize::from(id.0)] = Some(Slot::new(Node::new(config, Journal::default())));
         for other in (0..scope.nodes).map(NodeId) {
@@ -236,33 +230,48 @@ impl State {
         }
     }
 
-    fn submit(&mut self, scope: &Scope, node: NodeId, class: Class, keys: KeyMask) {
+    fn submit(&mut self, scope: &Scope, node: NodeId, class: Class, keys: KeyMask, watch: bool) {
         let tag = self.outcomes.len() as u64;
         self.spent.operations += 1;
+        let life = self.node(node).map(Node::incarnation).unwrap_or_default();
+        let view = self.node(node).map(|node| node.view().id).unwrap_or_default();
+        let watched = self.last_read((node, life)).filter(|_| watch);
+        let watches = watched.map(|read| self.outcomes[usize::from(read)].versions.clone());
         let request = Request {
             ticket: tag,
             class,
             keys: indexes(keys).map(|index| scope.keys[index].clone()).collect(),
             command: Blob::new(&[tag as u8]),
-            watches: Vec::new(),
+            watches: watches.unwrap_or_default(),
             local_read: false,
         };
         if class == Class::Flush {
             // Whether or not it is ever answered, from now on it may happen.
             self.flushes_from = usize::MAX;
+            self.kept = [NodeSet::EMPTY; KEYS_MAX];
         }
-        let life = self.node(node).map(Node::incarnation).unwrap_or_default();
         let held = Default::default();
         let good =
             |(tag, outcome): (usize, &Outcome)| u64::from(matches!(outcome.answer, Some(Ok(_)))) << tag;
         let before = self.outcomes.iter().enumerate().map(good).fold(0, |mask, bit| mask | bit);
-        let node_life = (node, life);
-        let outcome = Outcome { class, keys, node: node_life, answer: None, before, flush: 0, held };
+        let outcome = Outcome {
+            class,
+            keys,
+            node: (node, life),
+            view,
+            known: self.known.clone(),
+            watched,
+            versions: Vec::new(),
+            answer: None,
+            before,
+            flush: 0,
+            held,
+        };
         self.outcomes_mut().push(outcome);
         self.input(scope, node, Input::Client(request));
     }
 
-    fn outcomes_mut(&mut self) -> &mut Vec<Outcome> {
+    pub(super) fn outcomes_mut(&mut self) -> &mut Vec<Outcome> {
         self.outcomes_print = 0;
         Arc::make_mut(&mut self.outcomes)
     }
@@ -319,67 +328,11 @@ impl State {
     fn carry_out(&mut self, scope: &Scope, id: NodeId, action: Action) {
         match action {
             Action::Send(envelope) => self.post(*envelope),
-            Action::Reply { ticket, result } => {
-                let tag = ticket as usize;
-                if tag >= self.outcomes.len() {
-                    return;
-                }
-                let good = result.is_ok();
-                let flush = self.node(id).map_or(0, |node| node.view().base.flush);
-                self.outcomes_mut()[tag].flush = flush;
-                self.outcomes_mut()[tag].answer = Some(result.map(|answer| answer.reply.bytes().to_vec()));
-                if good && self.violation.is_none() {
-                    self.violation = check_answer(self, scope, id, tag).err().map(Arc::new);
-                }
-            }
+            Action::Reply { ticket, result } => self.note_answer(scope, id, ticket as usize, result),
             Action::Evict { key, outcome: Evicted::Deleted } => self.note_deletion(scope, id, &key),
             Action::Evict { key, outcome: Evicted::Dropped } => self.note_drop(scope, id, &key),
-            Action::Wake { .. } | Action::Evict { .. } | Action::Scan { .. } | Action::View { .. } => {}
-        }
-    }
-
-    /// A last copy was deleted: then no member of the same view may hold another.
-    fn note_deletion(&mut self, scope: &Scope, at: NodeId, key: &Key) {
-        let view = self.node(at).map(|node| node.view().id);
-        let other = self.running().find(|(id, node)| {
-            *id != at && Some(node.view().id) == view && !node.values().tags(key).is_empty()
-        });
-        if let Some((other, _)) = other {
-            self.violation = Some(Arc::new(Violation {
-                promise: "only a last copy is deleted by eviction",
-                evidence: format!("{key:?} at {at:?}, but {other:?} holds it"),
-            }));
-        }
-        let index = scope.keys.iter().position(|other| other == key);
-        if let (Some(index), Some(slot)) = (index, &self.nodes[usize::from(at.0)]) {
-            self.deleted |= 1 << index;
-            self.deleted_tags |= slot.tags[index];
-        }
-    }
-
-    /// A copy was dropped: its node no longer counts as a holder, and somebody else has to have what it held.
-    fn note_drop(&mut self, scope: &Scope, at: NodeId, key: &Key) {
-        let Some(index) = scope.keys.iter().position(|other| other == key) else { return };
-        if self.node(at).is_some_and(|node| node.has_fork(key)) {
-            // What it held when it was expired is in the fork, and the copy that was dropped was a newer one.
-            return;
-        }
-        let others = self.running().filter(|(id, _)| *id != at);
-        let kept = others.fold(0, |mask, (_, node)| mask | mask_of(node.values().tags(key)));
-        let may_be_gone = self.spent.crashes > 0 || self.flushes_from > 0 || self.deleted >> index & 1 == 1;
-        let mut lost = None;
-        for (tag, outcome) in self.outcomes_mut().iter_mut().enumerate() {
-            let held = std::mem::take(&mut outcome.held[index][usize::from(at.0)]) != Incarnation::default();
-            let acknowledged = matches!(outcome.answer, Some(Ok(_)));
-            if held && acknowledged && kept >> tag & 1 == 0 && !may_be_gone {
-                lost = Some(tag);
-            }
-        }
-        if let (Some(tag), None) = (lost, &self.violation) {
-            self.violation = Some(Arc::new(Violation {
-                promise: "a dropped copy is not the last",
-                evidence: format!("#{tag} of {key:?} was only at {at:?}"),
-            }));
+            Action::View { id: view, .. } => self.note_view(scope, id, view),
+            Action::Wake { .. } | Action::Evict { .. } | Action::Scan { .. } => {}
         }
     }
 
@@ -400,12 +353,15 @@ impl State {
         self.links = links;
         self.lineage_may_change |= links != Links::WHOLE;
         let until = self.now_ms + ms;
+        let mut touched = NodeSet::EMPTY;
         while self.now_ms < until {
             self.now_ms += Scope::TICK_MS;
             for id in (0..scope.nodes).map(NodeId) {
                 self.tick(scope, id, views);
             }
+            touched = touched | self.refresh(scope);
         }
+        self.touched = touched;
     }
 
     /// A tick of one node; the heartbeats (and membership messages, if `views`) that follow from it are delivered at
@@ -481,6 +437,7 @@ impl State {
             }
             quiet = if self.wire.is_empty() && self.is_quiet(scope) { quiet + 1 } else { 0 };
             self.deliver_all(scope);
+            self.refresh(scope);
         }
     }
 
@@ -504,8 +461,11 @@ impl State {
                 slot.tags[index] = mask;
                 let missing =
                     |outcome: &Outcome| outcome.keys >> index & 1 == 1 && outcome.held[index][at] != life;
+                // What the owner has executed and not decided may be taken back.
+                let open = slot.node.copy_of(key).is_some_and(|copy| copy.owns && copy.pending);
                 for tag in bits(mask) {
-                    if self.outcomes.get(tag).is_some_and(missing) {
+                    let decided = !open || self.known.shows(tag);
+                    if decided && self.outcomes.get(tag).is_some_and(missing) {
                         self.outcomes_print = 0;
                         Arc::make_mut(&mut self.outcomes)[tag].held[index][at] = life;
                     }
@@ -529,7 +489,7 @@ impl State {
             }
         }
         if self.outcomes_print == 0 {
-            self.outcomes_print = fingerprint(&*self.outcomes);
+            self.outcomes_print = fingerprint(&(&*self.outcomes, &*self.known));
         }
         (self.wire_print, self.outcomes_print, self.now_ms, self.links, self.spent).hash(&mut hasher);
         hasher.finish()
@@ -540,7 +500,7 @@ impl State {
 const QUIET_TICKS: u32 = 4;
 
 /// A bit per operation.
-fn mask_of(tags: &[u8]) -> u64 {
+pub(super) fn mask_of(tags: &[u8]) -> u64 {
     tags.iter().fold(0, |mask, tag| mask | 1 << (tag & 63))
 }
 

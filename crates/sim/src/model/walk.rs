@@ -115,8 +115,10 @@ fn random_step(scope: &Scope, state: &State, rng: &mut Rng) -> Option<Step> {
                 if class == Class::Flush && rng.below(4) != 0 {
                     continue;
                 }
-                let pair = scope.transactions && class == Class::X && rng.below(3) == 0;
-                Step::Submit { node, class, keys: some_keys(scope, class, pair, rng) }
+                let may_be_several = scope.transactions && matches!(class, Class::X | Class::Read);
+                let several = may_be_several && rng.below(3) == 0;
+                let watch = scope.watches && class == Class::X && rng.below(2) == 0;
+                Step::Submit { node, class, keys: some_keys(scope, class, several, rng), watch }
             }
             84..=86 if runs && spent.proposals < scope.proposals => {
                 let candidates = NodeSet(rng.below(1 << scope.nodes)).with(node);
@@ -142,10 +144,13 @@ fn random_step(scope: &Scope, state: &State, rng: &mut Rng) -> Option<Step> {
     None
 }
 
-fn some_keys(scope: &Scope, class: Class, pair: bool, rng: &mut Rng) -> KeyMask {
+fn some_keys(scope: &Scope, class: Class, several: bool, rng: &mut Rng) -> KeyMask {
+    let one = |rng: &mut Rng| 1 << rng.below(scope.keys.len() as u64);
     match class {
         Class::Flush => 0,
-        _ if pair => every_key(scope),
-        _ => 1 << rng.below(scope.keys.len() as u64),
+        // Two of them, more often than all.
+        _ if several && scope.keys.len() > 2 => every_key(scope) & !(one(rng) & !one(rng)),
+        _ if several => every_key(scope),
+        _ => one(rng),
     }
 }
