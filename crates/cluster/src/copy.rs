@@ -199,7 +199,16 @@ pub struct Answered {
     /// Every operation below this counter is answered and will not be retried.
     pub floor: u64,
     /// Replies at or above the floor, by counter.
-    pub replies: BTreeMap<u64, Blob>,
+    pub replies: BTreeMap<u64, Reply>,
+}
+
+/// What is remembered of an answered operation.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Reply {
+    /// What the client was told.
+    pub text: Blob,
+    /// How many keys it has changed. Not all of them may be left.
+    pub keys: u32,
 }
 
 impl Answered {
@@ -221,7 +230,8 @@ impl Done {
             let answered = self.0.entry(origin.id.node).or_default();
             answered.raise(origin.floor);
             if origin.id.counter >= answered.floor {
-                answered.replies.insert(origin.id.counter, origin.reply.clone());
+                let reply = Reply { text: origin.reply.clone(), keys: origin.keys };
+                answered.replies.insert(origin.id.counter, reply);
             }
         }
     }
@@ -237,7 +247,7 @@ impl Done {
     }
 
     /// What the operation was answered.
-    pub(crate) fn reply(&self, op: OpId) -> Option<&Blob> {
+    pub(crate) fn reply(&self, op: OpId) -> Option<&Reply> {
         self.0.get(&op.node)?.replies.get(&op.counter)
     }
 

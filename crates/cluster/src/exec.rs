@@ -133,13 +133,13 @@ impl<V: Values> Node<V> {
         let own_keys = operation.keys.clone();
         let stamp = self.clock.tick(self.now.wall_ms, self.config.id);
         let executed = self.values.execute(&operation.command, &own_keys, stamp);
-        let origin = Some(operation.as_entry_op(op, self.config.id, &executed.reply));
         let mut effects: BTreeMap<&Key, Vec<_>> = BTreeMap::new();
         for (index, effect) in executed.effects {
             if let Some(key) = own_keys.get(index) {
                 effects.entry(key).or_default().push(effect);
             }
         }
+        let origin = Some(operation.as_entry_op(op, self.config.id, &executed.reply, effects.len()));
         let mut parts = Vec::new();
         for (key, effects) in effects {
             let Some(copy) = self.copies.get(key) else { continue };

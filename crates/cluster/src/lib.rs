@@ -40,7 +40,7 @@ pub mod wire;
 mod write;
 
 pub use config::{Config, Limits, Timers};
-pub use copy::{Answered, CopyState, Done, Log, Meta, PreparedPart, Whole};
+pub use copy::{Answered, CopyState, Done, Log, Meta, PreparedPart, Reply, Whole};
 pub use ids::{Blob, FlightId, Generation, Incarnation, NodeId, NodeSet, OpId, Stamp, Time, Version, ViewId};
 pub use interface::{Action, Answer, Class, ClientError, Evicted, Input, Request, Watch};
 pub use key::{Key, Slot};

@@ -78,10 +78,10 @@ impl Operation {
 
     /// The operation as its entries carry it, under the name `op` at node `me`. Also for an own client's operation: it
     /// may have been executed on the other side of a partition before, and a merge must not count it twice.
-    pub(crate) fn as_entry_op(&self, op: OpId, me: NodeId, reply: &Blob) -> EntryOp {
+    pub(crate) fn as_entry_op(&self, op: OpId, me: NodeId, reply: &Blob, keys: usize) -> EntryOp {
         let needed = op.node != me || self.forwarded;
         let reply = if needed { reply.clone() } else { Blob::new(b"") };
-        EntryOp { id: op, floor: self.floor, exposed: self.exposed, reply }
+        EntryOp { id: op, floor: self.floor, exposed: self.exposed, reply, keys: keys as u32 }
     }
 
     /// The key whose token goes with the answer.
@@ -468,7 +468,7 @@ impl<V: Values> Node<V> {
     }
 
     /// Ends an operation with an error that holds for all copies of it in this view.
-    fn end(&mut self, op: OpId, error: ClientError) {
+    pub(crate) fn end(&mut self, op: OpId, error: ClientError) {
         let Some(operation) = self.operations.remove(&op) else { return };
         let Some(ticket) = operation.ticket else {
             self.send(op.node, Message::Answered { op, result: Err(error) });

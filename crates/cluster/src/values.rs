@@ -128,6 +128,8 @@ pub struct EntryOp {
     pub exposed: bool,
     /// What the client is told; empty while no other node can ask.
     pub reply: Blob,
+    /// How many keys it has changed.
+    pub keys: u32,
 }
 
 /// A fork to be merged into the value the store holds.

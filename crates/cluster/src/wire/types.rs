@@ -2,7 +2,7 @@
 //! [`WIRE_VERSION`](super::WIRE_VERSION).
 
 use super::{Reader, Wire, WireError, put_bytes};
-use crate::copy::{Answered, CopyState, Done, Log, Meta, PreparedPart, Whole};
+use crate::copy::{Answered, CopyState, Done, Log, Meta, PreparedPart, Reply, Whole};
 use crate::ids::{
     Blob, COUNTER_MAX, FlightId, Generation, Incarnation, NODES_MAX, NodeId, NodeSet, OpId, Stamp, Version,
     ViewId,
@@ -161,12 +161,13 @@ structs! {
     Vote { view, base, settled }
     Token { tenure, version, stable, subscribers, waiters, answers, floors, doubtful }
     Entry { dot, prior, stamp, effects, origin, step }
-    EntryOp { id, floor, exposed, reply }
+    EntryOp { id, floor, exposed, reply, keys }
     Part { key, prior, entries, subscribers }
     PreparedPart { flight, participants, part, detached, committed }
     Meta { birth, version, stable, subscribers, doubt, lost, covers, written }
     Log { entries, overflow }
     Answered { floor, replies }
+    Reply { text, keys }
     Whole { snapshot }
     Held { version, owner }
     CopyState { meta, log, done, prepared, value }

@@ -238,7 +238,7 @@ impl<V: Values> Node<V> {
             }
             if !executed.effects.is_empty() {
                 let effects = executed.effects.into_iter().map(|(_, effect)| effect).collect();
-                let origin = Some(operation.as_entry_op(op, self.config.id, &executed.reply));
+                let origin = Some(operation.as_entry_op(op, self.config.id, &executed.reply, 1));
                 let dot = self.next_dot(prior, entries.len());
                 entries.push(Entry { dot, prior: last, stamp, effects, origin, step: Step::Write });
                 last = dot;
@@ -288,7 +288,8 @@ impl<V: Values> Node<V> {
         batch
     }
 
-    /// Answers a retry of an operation this copy already contains.
+    /// Answers a retry of an operation this copy already contains. If another key has lost its part of it, with the last
+    /// that held it, the operation has been decided and is not there: it is in doubt.
     pub(crate) fn answered_before(&mut self, key: &Key, op: OpId) -> bool {
         if self.config.without(Mutant::NoDedupe) {
             return false;
@@ -299,7 +300,11 @@ impl<V: Values> Node<V> {
         let Some(copy) = self.copies.get(key) else { return false };
         if let Some(reply) = copy.done.reply(op).cloned() {
             self.count(Rule::Deduped);
-            self.succeed(op, reply);
+            if reply.keys <= 1 || self.keys_with(op) >= reply.keys as usize {
+                self.succeed(op, reply.text);
+            } else {
+                self.end(op, ClientError::InDoubt);
+            }
             return true;
         }
         if copy.done.is_over(op) {
@@ -307,6 +312,13 @@ impl<V: Values> Node<V> {
             return true;
         }
         false
+    }
+
+    /// How many of the operation's keys contain it here.
+    fn keys_with(&self, op: OpId) -> usize {
+        let keys = self.operations.get(&op).map(|operation| operation.all_keys()).unwrap_or_default();
+        let contains = |key: &&Key| self.copies.get(key).is_some_and(|copy| copy.done.reply(op).is_some());
+        keys.iter().filter(contains).count()
     }
 
     /// Appends entries whose effects the store already has. Returns the copy.
