@@ -6,11 +6,12 @@
 //! - [`store`]: the store behind the core, abstract ([`values`]) or real
 //! - [`world`]: events, hosts, network; [`nemesis`]: faults
 //! - [`clients`]: workloads and the history; `scans`: what homes know
-//! - [`judge`]: the verdict; [`coverage`]: what was exercised
+//! - [`judge`]: the verdict; `losses`: what is no loss to it; [`coverage`]: what was exercised
 
 pub mod clients;
 pub mod coverage;
 pub mod judge;
+mod losses;
 pub mod nemesis;
 pub mod profile;
 mod scans;

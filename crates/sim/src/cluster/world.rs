@@ -7,20 +7,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 
 use swytch_cluster::{
-    Action, Config, Envelope, Evicted, FlightId, Incarnation, Input, Key, Limits, Message, Mutant, Node,
-    NodeId, NodeSet, Rule, Time, ViewId,
+    Action, Config, Envelope, Evicted, FlightId, Incarnation, Input, Key, Message, Mutant, Node, NodeId,
+    NodeSet, Rule, Time, ViewId,
 };
 
 use super::clients::{Client, Record};
 use super::coverage::{self, Coverage};
 use super::judge::Violation;
 use super::nemesis::{Exile, Nemesis};
-use super::profile::{KeyUse, Profile};
+use super::profile::Profile;
 use super::scans::Scans;
 use super::store::Store;
-use super::values::{Operation, Payloads};
+use super::values::Payloads;
 use crate::check::convergence::Digest;
-use crate::check::model::ListInput;
 use crate::rng::Rng;
 
 /// The wall clock at the start of every run, in milliseconds since the epoch.
@@ -113,9 +112,9 @@ pub struct World {
     reading: bool,
     pub(super) tickets: BTreeMap<u64, usize>,
     /// Keys created while a host that holds them was out of reach: key index and that host's life.
-    doubts: Vec<(usize, NodeId, Incarnation)>,
+    pub(super) doubts: Vec<(usize, NodeId, Incarnation)>,
     /// Creations seen so far, by key index.
-    births: BTreeSet<(usize, FlightId)>,
+    pub(super) births: BTreeSet<(usize, FlightId)>,
     /// Looks of the observer.
     pub(super) looks: u64,
     pub(super) scans: Scans,
@@ -495,94 +494,10 @@ impl World {
         self.tell(|| format!("host {host} crashes"));
         self.collect_tally(host);
         let Some(node) = self.hosts[host].node.take() else { return };
-        let stashed = node.unfinished().1 > 0;
-        for index in 0..self.profile.keys.len() {
-            let planned = &self.profile.keys[index];
-            if stashed {
-                self.lenient.insert(index);
-            }
-            let Some(copy) = node.copy_of(&planned.key) else { continue };
-            let others: Vec<_> = self.hosts.iter().filter_map(|other| other.node.as_ref()).collect();
-            let heir = others.iter().any(|other| {
-                copy.meta.subscribers.contains(other.config().id)
-                    && other.copy_of(&planned.key).is_some_and(|theirs| theirs.meta.birth == copy.meta.birth)
-            });
-            // A decided batch goes with the last host that holds it; those that joined meanwhile never heard of it.
-            let decides = copy.prepared.and_then(|(flight, dot)| Some((flight, dot?)));
-            let decided = decides.is_none_or(|(flight, dot)| {
-                others.iter().filter_map(|other| other.copy_of(&planned.key)).any(|theirs| {
-                    theirs.meta.covers_dot(dot) || theirs.prepared.is_some_and(|(other, _)| other == flight)
-                })
-            });
-            let object = node.values().object(&planned.key);
-            if !decided || !heir && object.is_some() {
-                self.tainted.insert(index);
-            }
-            let Some(object) = object else { continue };
-            let same = others.iter().any(|other| {
-                let version = other.copy_of(&planned.key).map(|theirs| theirs.meta.version);
-                version == Some(copy.meta.version)
-                    && other.values().object(&planned.key).as_ref() == Some(&object)
-            });
-            if !same {
-                let gone = super::judge::elements(&object).into_iter().filter(|element| {
-                    !others.iter().any(|other| {
-                        let theirs = other.values().object(&planned.key);
-                        theirs.is_some_and(|theirs| super::judge::elements(&theirs).contains(element))
-                    })
-                });
-                let gone: Vec<u64> = gone.collect();
-                // Of a transaction in doubt, the part that nobody else holds is gone; of an acknowledged one, that which
-                // was in doubt when others subscribed, with the last of those who held it from the beginning.
-                let promised = |element: &u64| self.is_promised(index, *element);
-                if planned.used_as == KeyUse::Transactional && !gone.iter().all(promised) {
-                    self.tainted.insert(index);
-                }
-                self.excused.extend(gone.iter().map(|element| (index, *element)));
-                if planned.used_as == KeyUse::Counter {
-                    self.lenient.insert(index);
-                }
-            }
-        }
+        self.note_losses(&node);
         let restart = self.rng.between(100_000, 12_000_000);
         self.after(restart, Event::Restart { host });
         self.disconnect(host);
-    }
-
-    /// An operation was answered with OK: notes who holds what it has pushed.
-    pub(super) fn note_promises(&mut self, requests: &[(usize, Operation)]) {
-        for (index, operation) in requests {
-            let planned = &self.profile.keys[*index];
-            let Operation::List(ListInput::Push(_, values)) = operation else { continue };
-            if planned.used_as != KeyUse::Transactional {
-                continue;
-            }
-            for element in values {
-                let holds = |node: &&Node<Store>| {
-                    let object = node.values().object(&planned.key);
-                    object.is_some_and(|object| super::judge::elements(&object).contains(element))
-                        || node.copy_of(&planned.key).is_some_and(|copy| copy.prepared.is_some())
-                };
-                let holders = self.nodes().filter(holds);
-                let holders = holders.map(|node| (node.config().id, node.incarnation())).collect();
-                self.promised.insert((*index, *element), holders);
-            }
-        }
-    }
-
-    /// Whether one of those who held an acknowledged element at first still runs.
-    fn is_promised(&self, index: usize, element: u64) -> bool {
-        let runs = |(id, life): &(NodeId, Incarnation)| {
-            self.nodes().any(|node| (node.config().id, node.incarnation()) == (*id, *life))
-        };
-        self.promised.get(&(index, element)).is_some_and(|holders| holders.iter().any(runs))
-    }
-
-    /// Whether this host works on a base that others have left behind for one without it, and flushed.
-    pub(super) fn is_flushed_behind(&self, host: usize) -> bool {
-        let Some(node) = &self.hosts[host].node else { return false };
-        let (id, life, flush) = (node.config().id, node.incarnation(), node.view().base.flush);
-        self.nodes().map(|other| &other.view().base).any(|base| base.flush > flush && !base.has(id, life))
     }
 
     fn collect_tally(&mut self, host: usize) {
@@ -614,21 +529,6 @@ impl World {
         }
     }
 
-    /// Nobody is to blame for what this key loses.
-    fn forgive(&mut self, index: usize) {
-        self.tainted.insert(index);
-        self.lenient.insert(index);
-    }
-
-    /// A copy is about to be dropped. If whoever permitted that has crashed since, it is as if the copy had gone before.
-    fn observe_permission(&mut self, permission: &Envelope, key: &Key) {
-        let owner = self.hosts[usize::from(permission.from.0)].node.as_ref();
-        let lives = owner.is_some_and(|owner| owner.incarnation() == permission.incarnation);
-        if let (false, Some(index)) = (lives, self.key_index(key)) {
-            self.forgive(index);
-        }
-    }
-
     /// A host that leaves gives its copies up first, one after the other.
     pub(super) fn continue_leaving(&mut self, host: usize) {
         if !self.hosts[host].leaving {
@@ -642,94 +542,6 @@ impl World {
             None if !Nemesis::may_crash(self, host) => {}
             None => self.leave(host),
         }
-    }
-
-    /// A key was decided by its last writer: what the others wrote is gone, which only an overflow excuses.
-    fn observe_decided_whole(&mut self, host: usize) {
-        let Some(node) = &self.hosts[host].node else { return };
-        let is_over =
-            |index: &usize| node.copy_of(&self.profile.keys[*index].key).is_some_and(|copy| copy.overflowed);
-        let decided: Vec<usize> = (0..self.profile.keys.len()).filter(is_over).collect();
-        self.tainted.extend(&decided);
-        self.lenient.extend(&decided);
-        if self.profile.limits == Limits::default() {
-            self.violate(
-                "a key was decided whole although no log is full",
-                format!("{decided:?} at host {host}"),
-            );
-        }
-    }
-
-    /// Keys were created.
-    fn observe_creations(&mut self, host: usize) {
-        for index in 0..self.profile.keys.len() {
-            let key = self.profile.keys[index].key.clone();
-            let birth = self.hosts[host].node.as_ref().and_then(|node| Some(node.copy_of(&key)?.meta.birth));
-            if let Some(birth) = birth.filter(|birth| usize::from(birth.node().0) == host)
-                && self.births.insert((index, birth))
-            {
-                self.observe_creation(host, &key);
-            }
-        }
-    }
-
-    /// A key was created: was that right, and what does it say about an older one?
-    fn observe_creation(&mut self, host: usize, key: &Key) {
-        let Some(index) = self.key_index(key) else { return };
-        let Some(node) = &self.hosts[host].node else { return };
-        let Some(copy) = node.copy_of(key) else { return };
-        let base = node.view().base.clone();
-        let mut found = Vec::new();
-        // Held by nodes that were expired and are back.
-        let returned = self.nodes().any(|other| other.has_fork(key));
-        for other in self.nodes() {
-            if other.config().id == node.config().id {
-                continue;
-            }
-            let Some(theirs) = other.copy_of(key).filter(|theirs| theirs.meta.birth != copy.meta.birth)
-            else {
-                continue;
-            };
-            let (id, life) = (other.config().id, other.incarnation());
-            // Either side may be the one that knows that it could not ask the other, or those the other has it from. Who
-            // has gone on to another view may have it from somebody that has dropped it since.
-            let moved_on = other.view().id > node.view().id && !copy.meta.doubt.is_empty();
-            let in_doubt = copy.meta.doubt.contains(id)
-                || theirs.meta.doubt.contains(node.config().id)
-                || !(theirs.meta.subscribers & copy.meta.doubt).is_empty()
-                || moved_on;
-            found.push((id, life, base.has(id, life), in_doubt));
-        }
-        if returned {
-            self.forgive(index);
-        }
-        for (id, life, in_base, in_doubt) in found {
-            if in_doubt {
-                self.doubts.push((index, id, life));
-            } else if in_base {
-                self.violate(
-                    "created although a member holds it",
-                    format!("{key:?} at host {host}, held by {id:?}"),
-                );
-            } else {
-                self.forgive(index);
-            }
-        }
-    }
-
-    /// A holder that could not be asked when a key was created has been dropped from the base: its copy is a fork now.
-    fn resolve_doubts(&mut self, host: usize) {
-        let Some(node) = &self.hosts[host].node else { return };
-        let base = node.view().base.clone();
-        let (tainted, lenient) = (&mut self.tainted, &mut self.lenient);
-        self.doubts.retain(|(index, id, life)| {
-            let kept = base.has(*id, *life);
-            if !kept {
-                tainted.insert(*index);
-                lenient.insert(*index);
-            }
-            kept
-        });
     }
 
     /// Looks at the whole cluster at once, as no node can.

@@ -1,0 +1,115 @@
+//! Operations whose answers are lost, late or doubled: executed once, and refused only if never executed.
+
+use swytch_cluster::*;
+
+use super::support::Cluster;
+
+/// Three nodes hold `k`, whose token follows every operation and whose queue takes one more. Node 1 has sent `add late`
+/// to node 0; the request is returned, undelivered. Then the token has come to node 1.
+fn operation_left_behind(wait_for_it: bool) -> (Cluster, u64, Envelope) {
+    let mut cluster = Cluster::with(3, |config| {
+        config.limits.queue_max = 1;
+        config.limits.token_run = 1;
+    });
+    for node in [2, 1, 0] {
+        cluster.add(node, "k", &format!("n{node}")).expect("add");
+    }
+    assert_eq!(cluster.owners("k"), [NodeId(0)]);
+    let ticket = cluster.submit(1, Class::W, &["k"], "add late");
+    let request = cluster.wire.pop_front().expect("the request");
+    assert!(matches!(request.message, Message::Forward(_)) && request.to == NodeId(0));
+    if wait_for_it {
+        cluster.wire.push_back(request.clone());
+    } else {
+        cluster.submit(1, Class::W, &["k"], "add next");
+    }
+    cluster.deliver_but(|message| matches!(message, Message::Answered { .. }));
+    assert_eq!(cluster.owners("k"), [NodeId(1)]);
+    assert!(!cluster.replies.contains_key(&ticket));
+    (cluster, ticket, request)
+}
+
+/// Node 1 looks at its operations again while the queue of `k` is full.
+fn retry_with_a_full_queue(cluster: &mut Cluster) {
+    cluster.submit(1, Class::W, &["k"], "add more1");
+    cluster.submit(1, Class::W, &["k"], "add more2");
+    cluster.now += 500;
+    cluster.input(1, Input::Tick);
+    cluster.input(1, Input::Tick);
+}
+
+#[test]
+fn an_operation_that_was_executed_is_not_refused_for_a_full_queue() {
+    let (mut cluster, ticket, _) = operation_left_behind(true);
+    retry_with_a_full_queue(&mut cluster);
+    assert!(cluster.replies[&ticket].is_ok(), "{:?}", cluster.replies[&ticket]);
+    cluster.run(2_000);
+    assert_eq!(cluster.read(2, "k"), Ok("late more1 more2 n0 n1 n2".into()));
+}
+
+/// Its origin owns the key by now and refuses it; the request that it sent to the former owner arrives only when that
+/// node owns the key again.
+#[test]
+fn a_request_that_comes_after_the_refusal_is_not_executed() {
+    let (mut cluster, ticket, request) = operation_left_behind(false);
+    retry_with_a_full_queue(&mut cluster);
+    assert_eq!(cluster.replies[&ticket], Err(ClientError::TryAgain));
+    cluster.deliver_all();
+    cluster.add(0, "k", "back").expect("add");
+    assert_eq!(cluster.owners("k"), [NodeId(0)]);
+    cluster.wire.push_back(request);
+    cluster.run(2_000);
+    assert_eq!(cluster.read(2, "k"), Ok("back more1 more2 n0 n1 n2 next".into()));
+}
+
+/// A pop of node 1 finds nothing and leaves no entry, so only the answers that go with the token tell of it. With node 1's
+/// next operation the owner forgets what it had answered, but not below which number all of node 1's are answered. The
+/// pop arrives once more when another node has the token and there is something to take.
+#[test]
+fn a_duplicate_of_what_was_answered_before_the_token_moved_is_not_executed() {
+    let mut cluster = Cluster::new(3);
+    for node in 0..3 {
+        assert_eq!(cluster.read(node, "k"), Ok(String::new()));
+    }
+    cluster.submit(1, Class::X, &["k"], "take");
+    let request = cluster.wire.front().expect("the request").clone();
+    assert!(matches!(request.message, Message::Forward(_)) && request.to == NodeId(0));
+    cluster.deliver_all();
+    assert_eq!(cluster.take(1, "k"), Ok(String::new()));
+    for word in 0..9 {
+        cluster.add(2, "k", &format!("w{word}")).expect("add");
+    }
+    assert_eq!(cluster.owners("k"), [NodeId(2)]);
+    cluster.wire.push_back(Envelope { to: NodeId(2), ..request });
+    cluster.run(2_000);
+    assert_eq!(cluster.read(1, "k"), Ok("w0 w1 w2 w3 w4 w5 w6 w7 w8".into()));
+    cluster.assert_converged();
+}
+
+/// The origin of a transaction has taken it over and waits for a token that does not come, while the node that it had
+/// asked first has the token of the first key: it cannot know what becomes of the transaction there.
+#[test]
+fn an_operation_out_of_time_without_its_first_token_is_in_doubt() {
+    let mut cluster = Cluster::new(3);
+    for name in ["a", "b"] {
+        for node in 0..3 {
+            cluster.add(node, name, "x").expect("add");
+        }
+    }
+    let ticket = cluster.submit(1, Class::X, &["a", "b"], "swap y");
+    let request = cluster.wire.pop_front().expect("the request");
+    assert!(matches!(request.message, Message::Forward(_)));
+    for word in 0..8 {
+        cluster.op(2, Class::W, &["b"], &format!("add w{word}")).expect("add");
+    }
+    assert_eq!((cluster.owners("a"), cluster.owners("b")), (vec![NodeId(0)], vec![NodeId(2)]));
+    let lost = |message: &Message| matches!(message, Message::TokenRequest { .. });
+    for _ in 0..110 {
+        cluster.now += 50;
+        for node in 0..3 {
+            cluster.input(node, Input::Tick);
+        }
+        cluster.deliver_but(lost);
+    }
+    assert_eq!(cluster.replies[&ticket], Err(ClientError::InDoubt));
+}
