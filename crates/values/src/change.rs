@@ -1,7 +1,7 @@
 //! Changes: the store's effects as the cluster carries them, each on one key.
 //!
-//! A store's [`Effect`](swytch_store::Effect) that names two keys becomes a change on each, in a form that needs nothing of the other
-//! key (RENAME is a whole value at its destination). Besides there are the changes that merging and folding make.
+//! A store's [`Effect`] that names two keys becomes a change on each, in a form that needs nothing of the other key
+//! (RENAME is a whole value at its destination). Besides there are the changes that merging and folding make.
 //!
 //! A change can be applied to a keyspace, and it can be put into the primitives of merging ([`Change::effects`]), given
 //! the state before it. Both lead to the same state.
