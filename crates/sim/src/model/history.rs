@@ -145,15 +145,16 @@ impl State {
     pub(super) fn note_drop(&mut self, scope: &Scope, at: NodeId, key: &Key) {
         let Some(index) = scope.keys.iter().position(|other| other == key) else { return };
         self.kept[index] = self.kept[index].without(at);
-        if self.node(at).is_some_and(|node| node.has_fork(key)) {
-            // What it held when it was expired is in the fork, and the copy that was dropped was a newer one.
-            return;
-        }
+        // What it held when it was expired is in the fork still, and the copy that was dropped was a newer one.
+        let in_fork = self.nodes[usize::from(at.0)].as_ref().map_or(0, |slot| slot.forked[index]);
         let others = self.running().filter(|(id, _)| *id != at);
         let kept = others.fold(0, |mask, (_, node)| mask | mask_of(node.values().tags(key)));
         let may_be_gone = self.spent.crashes > 0 || self.flushes_from > 0 || self.deleted >> index & 1 == 1;
         let mut lost = None;
         for (tag, outcome) in self.outcomes_mut().iter_mut().enumerate() {
+            if in_fork >> tag & 1 == 1 {
+                continue;
+            }
             let held = std::mem::take(&mut outcome.held[index][usize::from(at.0)]) != Incarnation::default();
             let acknowledged = matches!(outcome.answer, Some(Ok(_)));
             if held && acknowledged && kept >> tag & 1 == 0 && !may_be_gone {

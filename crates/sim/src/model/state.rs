@@ -57,6 +57,8 @@ pub(super) struct Slot {
     pub(super) node: Arc<Node<Journal>>,
     /// Per key of the scope, the operations its value contains: bit `i` is tag `i`.
     pub(super) tags: [u64; KEYS_MAX],
+    /// The same of the fork that it keeps of the key; 0 without one.
+    pub(super) forked: [u64; KEYS_MAX],
     print: u64,
 }
 
@@ -458,7 +460,13 @@ impl State {
             let life = slot.node.incarnation();
             for (index, key) in scope.keys.iter().enumerate() {
                 let mask = mask_of(slot.node.values().tags(key));
-                slot.tags[index] = mask;
+                let before = std::mem::replace(&mut slot.tags[index], mask);
+                slot.forked[index] = match slot.node.has_fork(key) {
+                    // It has just become one.
+                    true if slot.forked[index] == 0 => before,
+                    true => slot.forked[index],
+                    false => 0,
+                };
                 let missing =
                     |outcome: &Outcome| outcome.keys >> index & 1 == 1 && outcome.held[index][at] != life;
                 // What the owner has executed and not decided may be taken back.
@@ -515,7 +523,7 @@ pub(super) fn bits(mut mask: u64) -> impl Iterator<Item = usize> {
 
 impl Slot {
     fn new(node: Node<Journal>) -> Self {
-        Self { node: Arc::new(node), tags: [0; KEYS_MAX], print: 0 }
+        Self { node: Arc::new(node), tags: [0; KEYS_MAX], forked: [0; KEYS_MAX], print: 0 }
     }
 }
 
