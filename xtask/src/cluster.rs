@@ -56,7 +56,7 @@ pub(crate) fn simulate_some() -> Result<()> {
 const CI_STATES: u64 = 150_000;
 
 /// States per scope of the campaign: more than 10^8 in all, half an hour of one core.
-const CAMPAIGN_STATES: u64 = 6_000_000;
+const CAMPAIGN_STATES: u64 = 5_000_000;
 
 /// Runs the model with the given words (`search STATES`, `deep STATES`, `walk SEED STATES`, `hunt STATES`,
 /// `replay SCOPE SEED`), its whole campaign (`campaign`), or without words the CI's share.

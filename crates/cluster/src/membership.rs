@@ -341,8 +341,11 @@ impl<V: Values> Node<V> {
         let stands_on = membership.stands_on().tag;
         let heard = self.clique();
         let base_of = |node: NodeId| membership.peers.get(&node).map_or(stands_on, |peer| peer.base);
+        // Others may have heard later of those that are to go, a vote may have to wait for those who know of it, the
+        // members of another base need time among themselves: what has failed is not tried again at once.
+        let patient = now < membership.installed_ms + 4 * self.config.timers.propose_ms;
         // An attempt on top of a base without this node has failed: another one would only disturb its members.
-        let outside = membership.outside > installed.tag && membership.frozen();
+        let outside = membership.outside > installed.tag && (membership.frozen() || patient);
         if outside && installed.tag.generation == Generation(0) {
             return;
         }
@@ -365,9 +368,7 @@ impl<V: Values> Node<V> {
         } else {
             (present, may_drop(base, present, |node, life| self.absence(node, life), self.quorum()))
         };
-        // Others may have heard later of those that are to go, or a vote may have to wait for those who know of it: a
-        // view for the base alone is not tried again at once.
-        let changes_base = changes_base && now >= membership.installed_ms + 4 * self.config.timers.propose_ms;
+        let changes_base = changes_base && !patient;
         let outdated = heard.iter().any(|node| base_of(node) > stands_on);
         let settled = target == membership.view.members && !changes_base && !membership.frozen();
         if settled || outdated && !membership.frozen() {
