@@ -87,6 +87,8 @@ pub(crate) struct Membership {
     highest: ViewId,
     /// A base that does not have this node: its members, not this node's own attempts, bring it in.
     outside: BaseTag,
+    /// When that was last found out.
+    outside_ms: u64,
     pub(crate) left: bool,
 }
 
@@ -110,6 +112,7 @@ impl Membership {
             heartbeat_ms: None,
             highest: ViewId::default(),
             outside: BaseTag::default(),
+            outside_ms: 0,
             left: false,
         };
         if config.bootstrap {
@@ -341,11 +344,12 @@ impl<V: Values> Node<V> {
         let stands_on = membership.stands_on().tag;
         let heard = self.clique();
         let base_of = |node: NodeId| membership.peers.get(&node).map_or(stands_on, |peer| peer.base);
-        // Others may have heard later of those that are to go, a vote may have to wait for those who know of it, the
-        // members of another base need time among themselves: what has failed is not tried again at once.
-        let patient = now < membership.installed_ms + 4 * self.config.timers.propose_ms;
-        // An attempt on top of a base without this node has failed: another one would only disturb its members.
-        let outside = membership.outside > installed.tag && (membership.frozen() || patient);
+        // What has failed, or is likely to, is not tried again at once.
+        let patience_ms = 4 * self.config.timers.propose_ms;
+        // An attempt on top of a base without this node has failed: another one would disturb its members, who need time
+        // among themselves.
+        let gives_time = membership.frozen() || now < membership.outside_ms + patience_ms;
+        let outside = membership.outside > installed.tag && gives_time;
         if outside && installed.tag.generation == Generation(0) {
             return;
         }
@@ -368,7 +372,8 @@ impl<V: Values> Node<V> {
         } else {
             (present, may_drop(base, present, |node, life| self.absence(node, life), self.quorum()))
         };
-        let changes_base = changes_base && !patient;
+        // Others may have heard later of those that are to go, or a vote may have to wait for those who know of it.
+        let changes_base = changes_base && now >= membership.installed_ms + patience_ms;
         let outdated = heard.iter().any(|node| base_of(node) > stands_on);
         let settled = target == membership.view.members && !changes_base && !membership.frozen();
         if settled || outdated && !membership.frozen() {
@@ -477,6 +482,7 @@ impl<V: Values> Node<V> {
                 && !highest.has(self.config.id, self.membership.incarnation)
             {
                 self.membership.outside = highest.tag.max(self.membership.outside);
+                self.membership.outside_ms = self.now.mono_ms;
             }
             self.end_attempt();
             return;
