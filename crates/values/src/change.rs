@@ -15,7 +15,7 @@ use swytch_store::{
     Effect, Elements, Event, Expiry, Key, KeyspaceMut, OwnedEntry, Side, Text, UnixMs, clamp_range,
 };
 
-use crate::object::{Snapshot, entry_of, get_entry, object_of, put_entry};
+use crate::object::{Snapshot, get_entry, object_of, put_entry};
 
 /// The longest string in a cluster: Redis's default limit. What a peer states beyond it is refused.
 pub const STRING_BYTES_MAX: u64 = 512 << 20;
@@ -83,28 +83,28 @@ fn end(side: Side) -> End {
 }
 
 impl<'a> Change<'a> {
-    /// The change that an effect on one key is. `None`: it names two, or none.
-    pub fn of(effect: &Effect<'a>) -> Option<Self> {
+    /// The key of an effect on one key, and the change that it is there. `None`: it names two, or none.
+    pub fn of(effect: &Effect<'a>) -> Option<(&'a [u8], Self)> {
         Some(match *effect {
-            Effect::Set { value, expire_at_ms, .. } => Change::Set { value, expire_at_ms },
-            Effect::SetRange { offset, bytes, .. } => Change::SetRange { offset, bytes },
-            Effect::Append { bytes, .. } => Change::Append { bytes },
-            Effect::IncrementBy { delta, .. } => Change::IncrementBy { delta },
-            Effect::Delete { .. } => Change::Delete,
-            Effect::ExpireAt { at_ms, .. } => Change::ExpireAt { at_ms: Some(at_ms) },
-            Effect::Persist { .. } => Change::ExpireAt { at_ms: None },
-            Effect::ListPush { side, elements, .. } => {
+            Effect::Set { key, value, expire_at_ms } => (key, Change::Set { value, expire_at_ms }),
+            Effect::SetRange { key, offset, bytes } => (key, Change::SetRange { offset, bytes }),
+            Effect::Append { key, bytes } => (key, Change::Append { bytes }),
+            Effect::IncrementBy { key, delta } => (key, Change::IncrementBy { delta }),
+            Effect::Delete { key } => (key, Change::Delete),
+            Effect::ExpireAt { key, at_ms } => (key, Change::ExpireAt { at_ms: Some(at_ms) }),
+            Effect::Persist { key } => (key, Change::ExpireAt { at_ms: None }),
+            Effect::ListPush { key, side, elements } => {
                 let mut several = Vec::with_capacity(elements.len());
                 elements.for_each(|element| several.push(element));
-                Change::ListPush { side, elements: several }
+                (key, Change::ListPush { side, elements: several })
             }
-            Effect::ListPop { side, count, .. } => Change::ListPop { side, count },
-            Effect::ListSet { index, element, .. } => Change::ListSet { index, element },
-            Effect::ListInsert { pivot, before, element, .. } => {
-                Change::ListInsert { pivot, before, element }
+            Effect::ListPop { key, side, count } => (key, Change::ListPop { side, count }),
+            Effect::ListSet { key, index, element } => (key, Change::ListSet { index, element }),
+            Effect::ListInsert { key, pivot, before, element } => {
+                (key, Change::ListInsert { pivot, before, element })
             }
-            Effect::ListRemove { count, element, .. } => Change::ListRemove { count, element },
-            Effect::ListTrim { start, stop, .. } => Change::ListTrim { start, stop },
+            Effect::ListRemove { key, count, element } => (key, Change::ListRemove { count, element }),
+            Effect::ListTrim { key, start, stop } => (key, Change::ListTrim { start, stop }),
             Effect::Rename { .. }
             | Effect::Move { .. }
             | Effect::Copy { .. }
@@ -382,7 +382,7 @@ impl<'a> Change<'a> {
             }
             Change::Whole(entry) => {
                 let deletion = before.map(|_| Primitive::Delete);
-                deletion.into_iter().chain(entry.as_ref().map(object_of).iter().flat_map(creation)).collect()
+                deletion.into_iter().chain(entry.clone().map(object_of).iter().flat_map(creation)).collect()
             }
         }
     }
@@ -495,15 +495,10 @@ impl Meaning for InMerges {
 
     fn start(&self, snapshot: &Blob) -> Option<Object> {
         let snapshot = Snapshot::decode(snapshot.bytes()).ok()?;
-        snapshot.start.unwrap_or(snapshot.now).as_ref().map(object_of)
+        snapshot.start.unwrap_or(snapshot.now).map(object_of)
     }
 
     fn blob(&self, effect: &Primitive) -> Blob {
         Change::of_primitive(effect).expect("what came from changes are changes").blob()
     }
-}
-
-/// The change that puts a merged state in place.
-pub(crate) fn whole(object: Option<&Object>) -> Blob {
-    Change::Whole(object.and_then(entry_of)).blob()
 }

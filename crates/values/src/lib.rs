@@ -17,7 +17,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use swytch_cluster::merge::{Line, detached, fold_log, merge_logs, state_at};
+use swytch_cluster::merge::{Line, Object, detached, fold_log, merge_logs, state_at};
 use swytch_cluster::{Blob, Entry, Executed, Key, MergeBy, MergeInput, Stamp, Values};
 use swytch_store::{
     Changes, EffectSink, EntryRef, Keyspace, KeyspaceMut, LockScope, OwnedEntry, Shards, Type, Undo, UnixMs,
@@ -26,8 +26,8 @@ use swytch_store::{
 pub use change::{Change, Misfit, STRING_BYTES_MAX};
 pub use object::Snapshot;
 
-use change::{InMerges, whole};
-use object::object_of;
+use change::InMerges;
+use object::{entry_of, object_of};
 use recorder::{Recorder, Undos};
 use start::Start;
 
@@ -75,6 +75,11 @@ impl<H: Host> StoreValues<H> {
     /// A key now, be it expired or not.
     pub fn entry(&self, key: &Key) -> Option<OwnedEntry> {
         self.view(key, |keyspace, key| keyspace.stored(key).map(OwnedEntry::of))
+    }
+
+    /// A key now, as merging sees it.
+    pub fn object(&self, key: &Key) -> Option<Object> {
+        self.entry(key).map(object_of)
     }
 
     fn view<R>(&self, key: &Key, look: impl FnOnce(&Keyspace<'_>, &swytch_store::Key<'_>) -> R) -> R {
@@ -223,12 +228,13 @@ impl<H: Host> Values for StoreValues<H> {
                 vec![Change::Whole(snapshot.and_then(|snapshot| snapshot.now)).blob()]
             }
             MergeBy::Logs { ours, our_version, theirs, their_version } => {
-                let now = self.entry(fork.key).as_ref().map(object_of);
-                let start = self.start(fork.key).as_ref().map(object_of);
+                let now = self.object(fork.key);
+                let start = self.start(fork.key).map(object_of);
                 let ours = Line { start: start.as_ref(), entries: ours };
                 let merged = merge_logs(&InMerges, ours, our_version, theirs, their_version);
                 debug_assert_eq!(merged.ours, now, "the log of {:?} does not lead to its value", fork.key);
-                if merged.both == now { Vec::new() } else { vec![whole(merged.both.as_ref())] }
+                let changed = merged.both != now;
+                changed.then(|| Change::Whole(merged.both.and_then(entry_of)).blob()).into_iter().collect()
             }
         }
     }
@@ -242,18 +248,18 @@ impl<H: Host> Values for StoreValues<H> {
         if start.advance(changes(settled), changes(rest)) {
             return;
         }
-        let from = self.start(key).as_ref().map(object_of);
+        let from = self.start(key).map(object_of);
         let state = state_at(&InMerges, Line { start: from.as_ref(), entries: settled }, last.dot);
-        self.starts.insert(key.clone(), Start::at(state.as_ref().and_then(object::entry_of)));
+        self.starts.insert(key.clone(), Start::at(state.and_then(entry_of)));
     }
 
     fn fold(&self, key: &Key, log: &[Entry], stretch: Range<usize>) -> Option<Vec<Vec<Blob>>> {
-        let start = self.start(key).as_ref().map(object_of);
+        let start = self.start(key).map(object_of);
         fold_log(&InMerges, Line { start: start.as_ref(), entries: log }, stretch)
     }
 
     fn detach(&self, key: &Key, batch: &[Entry]) -> Vec<Vec<Blob>> {
-        detached(&InMerges, self.entry(key).as_ref().map(object_of).as_ref(), batch)
+        detached(&InMerges, self.object(key).as_ref(), batch)
     }
 
     fn digest(&self, key: &Key) -> u64 {

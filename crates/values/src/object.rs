@@ -8,19 +8,19 @@ use swytch_cluster::wire::{Reader, Wire, WireError, put_bytes};
 use swytch_store::{OwnedEntry, OwnedValue};
 
 /// A key as merging sees it.
-pub(crate) fn object_of(entry: &OwnedEntry) -> Object {
-    let value = match &entry.value {
-        OwnedValue::String(bytes) => Value::String(bytes.clone()),
-        OwnedValue::List(elements) => Value::List(elements.clone()),
+pub(crate) fn object_of(entry: OwnedEntry) -> Object {
+    let value = match entry.value {
+        OwnedValue::String(bytes) => Value::String(bytes),
+        OwnedValue::List(elements) => Value::List(elements),
     };
     Object { value, deadline_ms: entry.expire_at_ms }
 }
 
 /// A merged key as the store holds it. `None`: it has no such type.
-pub(crate) fn entry_of(object: &Object) -> Option<OwnedEntry> {
-    let value = match &object.value {
-        Value::String(bytes) => OwnedValue::String(bytes.clone()),
-        Value::List(elements) => OwnedValue::List(elements.clone()),
+pub(crate) fn entry_of(object: Object) -> Option<OwnedEntry> {
+    let value = match object.value {
+        Value::String(bytes) => OwnedValue::String(bytes),
+        Value::List(elements) => OwnedValue::List(elements),
         _ => return None,
     };
     Some(OwnedEntry { value, expire_at_ms: object.deadline_ms })

@@ -64,32 +64,12 @@ impl<'k> Recorder<'k> {
     }
 }
 
-/// The key of an effect that has one.
-fn key_of<'a>(effect: &Effect<'a>) -> Option<&'a [u8]> {
-    match *effect {
-        Effect::Set { key, .. }
-        | Effect::SetRange { key, .. }
-        | Effect::Append { key, .. }
-        | Effect::IncrementBy { key, .. }
-        | Effect::Delete { key }
-        | Effect::ExpireAt { key, .. }
-        | Effect::Persist { key }
-        | Effect::ListPush { key, .. }
-        | Effect::ListPop { key, .. }
-        | Effect::ListSet { key, .. }
-        | Effect::ListInsert { key, .. }
-        | Effect::ListRemove { key, .. }
-        | Effect::ListTrim { key, .. } => Some(key),
-        _ => None,
-    }
-}
-
 impl EffectSink for Recorder<'_> {
     fn record(&mut self, _: u32, effect: &Effect<'_>) {
         let foreseen = std::mem::take(&mut self.foreseen);
-        match (key_of(effect), Change::of(effect)) {
-            (Some(key), Some(change)) => self.push(key, &change, foreseen),
-            _ => {
+        match Change::of(effect) {
+            Some((key, change)) => self.push(key, &change, foreseen),
+            None => {
                 let mut foreseen = foreseen.into_iter();
                 let pair = foreseen.next().zip(foreseen.next());
                 let (source, target) = pair.expect("an effect on two keys overwrites something on both");

@@ -8,10 +8,10 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
-use swytch_cluster::merge::{Object, Value};
+use swytch_cluster::merge::Object;
 use swytch_cluster::{Blob, Entry, Executed, Key, MergeInput, Stamp, Values};
 use swytch_store::{
-    Changes, Elements, Event, Expiry, HashSeed, Keyspace, KeyspaceMut, OwnedValue, Shards, Side as StoreSide,
+    Changes, Elements, Event, Expiry, HashSeed, Keyspace, KeyspaceMut, Shards, Side as StoreSide,
 };
 use swytch_values::{Host, StoreValues};
 
@@ -64,13 +64,7 @@ impl Store {
     pub fn object(&self, key: &Key) -> Option<Cow<'_, Object>> {
         match self {
             Self::Abstract(values) => values.object(key).map(Cow::Borrowed),
-            Self::Real(values) => values.entry(key).map(|entry| {
-                let value = match entry.value {
-                    OwnedValue::String(text) => Value::String(text),
-                    OwnedValue::List(elements) => Value::List(elements),
-                };
-                Cow::Owned(Object { value, deadline_ms: entry.expire_at_ms })
-            }),
+            Self::Real(values) => values.object(key).map(Cow::Owned),
         }
     }
 

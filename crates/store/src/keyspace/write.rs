@@ -228,7 +228,7 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
         &mut self,
         key: &Key<'_>,
         dirty: u64,
-        effects: impl Iterator<Item = (Effect<'a>, Undo)>,
+        effects: impl Iterator<Item = (Effect<'a>, impl FnOnce() -> Undo)>,
         event: Event,
     ) {
         self.changes.dirty += dirty;
@@ -239,7 +239,7 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
         if let Some(sink) = &mut self.sink {
             for (effect, undo) in effects {
                 if sink.wants_undo() {
-                    sink.undo(db, key.bytes, undo);
+                    sink.undo(db, key.bytes, undo());
                 }
                 sink.record(db, &effect);
             }

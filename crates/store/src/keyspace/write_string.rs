@@ -223,7 +223,8 @@ impl KeyspaceMut<'_, '_> {
                 let overwritten = &piece.overwritten[..piece.len];
                 // Applied one by one, the first pieces of a string that has grown make it longer.
                 let end = piece.offset + piece.len;
-                let undo = Undo::of_piece(len_before, piece.offset, overwritten, expire_at_ms);
+                let before = len_before;
+                let undo = move || Undo::of_piece(before, piece.offset, overwritten, expire_at_ms);
                 len_before = Some(len_before.map_or(end, |len| len.max(end)));
                 (effect, undo)
             });
