@@ -14,8 +14,8 @@ use crate::workspace::{find_program, output_of, tools_directory};
 /// The Redis release whose test suite is our judge, and the Debian suite that carries it.
 const SUITE_VERSION: &str = "7.0.15";
 const SUITE_RELEASE: &str = "bookworm";
-/// The Debian suite that carries the newest releases of the peers.
-const PEER_RELEASE: &str = "sid";
+/// The Debian suites that carry the newest releases of the peers, by package.
+const PEER_RELEASES: [(&str, &str); 2] = [("redis", "experimental"), ("valkey", "sid")];
 
 /// The Redis server to compare with. Debian's `redis-tools` holds the server's code already (the server is the
 /// same file as `redis-check-rdb` under another name), so nothing is installed that starts a service.
@@ -71,7 +71,9 @@ pub(crate) fn peer_build(package: &str) -> Result<PathBuf> {
     {
         return Ok(built);
     }
-    let unpacked = source_package(package, PEER_RELEASE)?;
+    let (_, release) =
+        PEER_RELEASES.iter().find(|(peer, _)| *peer == package).context("no such peer is built")?;
+    let unpacked = source_package(package, release)?;
     let directory = parent.join(unpacked.file_name().context("a source package unpacks into a folder")?);
     if !directory.exists() {
         fs::rename(&unpacked, &directory)?;
