@@ -22,7 +22,6 @@ pub mod interface;
 pub mod key;
 mod leave;
 mod membership;
-pub mod merge;
 pub mod message;
 pub mod mutant;
 pub mod node;

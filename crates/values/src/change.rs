@@ -9,8 +9,8 @@
 //! Wire form: a tag byte, then fields in order, with the primitives of [`swytch_cluster::wire`].
 
 use swytch_cluster::Blob;
-use swytch_cluster::merge::{Effect as Primitive, End, Meaning, Object, Value, creation};
 use swytch_cluster::wire::{Reader, Wire, WireError, put_bytes};
+use swytch_merge::{Effect as Primitive, End, Meaning, Object, Value, creation};
 use swytch_store::{
     Effect, Elements, Event, Expiry, Key, KeyspaceMut, OwnedEntry, Side, Text, UnixMs, clamp_range,
 };

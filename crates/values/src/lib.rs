@@ -2,7 +2,7 @@
 //!
 //! The store knows nothing of the protocol and the protocol nothing of Redis's types; this crate is where they meet. A
 //! command runs in a [`Host`] under the locks of its keys, its effects become [`Change`]s, and what it overwrote becomes
-//! its undo. Forks are merged by `swytch_cluster::merge`.
+//! its undo. Forks are merged by `swytch_merge`.
 //!
 //! Invariants: a change leads the store and the abstract state of merging to the same value; the state where a key's
 //! log starts can be told as long as the log has entries (`start`); nothing that a peer sends stops the node: bytes
@@ -17,8 +17,8 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use swytch_cluster::merge::{Line, Object, detached, fold_log, merge_logs, state_at};
 use swytch_cluster::{Blob, Entry, Executed, Key, MergeBy, MergeInput, Stamp, Values};
+use swytch_merge::{Line, Object, detached, fold_log, merge_logs, state_at};
 use swytch_store::{
     Changes, EffectSink, EntryRef, Keyspace, KeyspaceMut, LockScope, OwnedEntry, Shards, Type, Undo, UnixMs,
 };

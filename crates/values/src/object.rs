@@ -3,8 +3,8 @@
 //! A [`Snapshot`] is a key together with the state where the core's log of it starts.
 
 use swytch_cluster::Blob;
-use swytch_cluster::merge::{Object, Value};
 use swytch_cluster::wire::{Reader, Wire, WireError, put_bytes};
+use swytch_merge::{Object, Value};
 use swytch_store::{OwnedEntry, OwnedValue};
 
 /// A key as merging sees it.

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use swytch_cluster::merge::{Object, Value};
 use swytch_cluster::{Class, ClientError};
+use swytch_merge::{Object, Value};
 
 use super::clients::{Ending, Record};
 use super::profile::KeyUse;

@@ -8,8 +8,8 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
-use swytch_cluster::merge::Object;
 use swytch_cluster::{Blob, Entry, Executed, Key, MergeInput, Stamp, Values};
+use swytch_merge::Object;
 use swytch_store::{
     Changes, Elements, Event, Expiry, HashSeed, Keyspace, KeyspaceMut, Shards, Side as StoreSide,
 };

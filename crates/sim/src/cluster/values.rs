@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::rc::Rc;
 
-use swytch_cluster::merge::{
+use swytch_cluster::{Blob, Entry, Executed, Key, MergeBy, MergeInput, Stamp, Values};
+use swytch_merge::{
     Bytes, Effect, End, Kind, Line, Meaning, Object, Value, detached, fold_log, merge_logs, state_at,
 };
-use swytch_cluster::{Blob, Entry, Executed, Key, MergeBy, MergeInput, Stamp, Values};
 
 use crate::check::convergence::digest;
 use crate::check::model::{

@@ -6,36 +6,36 @@
 
 use std::collections::BTreeMap;
 
-use super::cell::{Follow, Tally};
-use super::dot::{Context, Dot, Origin, Side, Stamp, survives};
-use super::effect::{parse_integer, set_bit};
-use super::sequence::Sequence;
-use super::value::Bytes;
+use crate::cell::{Follow, Tally};
+use crate::dot::{Context, Dot, Origin, Side, Stamp, survives};
+use crate::effect::{parse_integer, set_bit};
+use crate::sequence::Sequence;
+use crate::value::Bytes;
 
 /// For each bit the latest write of each side that nobody has overwritten knowingly.
 type Bits = BTreeMap<u32, BTreeMap<Side, (u64, Stamp, bool)>>;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
-pub(super) struct StringFollow {
+pub(crate) struct StringFollow {
     bits: Bits,
-    pub(super) increments: Tally<i128>,
-    pub(super) appended: Sequence,
+    pub(crate) increments: Tally<i128>,
+    pub(crate) appended: Sequence,
 }
 
 impl StringFollow {
     /// SETBIT: this write has seen, and so replaces, every other one of that bit.
-    pub(super) fn set_bit(&mut self, origin: Origin, offset: u32, bit: bool) {
+    pub(crate) fn set_bit(&mut self, origin: Origin, offset: u32, bit: bool) {
         let write = (origin.dot.sequence, origin.stamp, bit);
         self.bits.insert(offset, BTreeMap::from([(origin.dot.side, write)]));
     }
 
-    pub(super) fn has_bits(&self) -> bool {
+    pub(crate) fn has_bits(&self) -> bool {
         !self.bits.is_empty()
     }
 
     /// The string with everything that followed. The flag tells that increments were dropped because there was no
     /// number to add them to.
-    pub(super) fn render(&self, value: Option<&Bytes>, text: &mut Bytes) -> bool {
+    pub(crate) fn render(&self, value: Option<&Bytes>, text: &mut Bytes) -> bool {
         let mut number_expected = value.is_none();
         if let Some(value) = value {
             text.extend_from_slice(value);

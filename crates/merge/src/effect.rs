@@ -4,7 +4,7 @@
 //! Applying an effect gives back what it overwrote, and undoing restores the state bit for bit: the in-doubt write of
 //! a token that died and the writes of a loser before a rebase are taken back this way.
 
-use super::value::{Bytes, Group, Kind, Object, Score, Stream, StreamId, Value};
+use crate::value::{Bytes, Group, Kind, Object, Score, Stream, StreamId, Value};
 
 /// One end of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -149,7 +149,7 @@ impl Effect {
 
     /// A removal by content as the removal by index that it is on a list in the given state. `None`: it is none, or
     /// there is nothing to remove.
-    pub(super) fn located(&self, state: Option<&Object>) -> Option<Effect> {
+    pub(crate) fn located(&self, state: Option<&Object>) -> Option<Effect> {
         match (self, state.map(|object| &object.value)) {
             (Effect::ListTake(end, element), Some(Value::List(elements))) => {
                 position(elements, *end, element).map(Effect::ListRemove)
@@ -160,7 +160,7 @@ impl Effect {
 
     /// The effects in a form that can follow on any later state: what it does to a place in a list, it does to the
     /// element there, wherever that is then. What is put into the middle comes to the nearer end.
-    pub(super) fn detached(self, state: Option<&Object>) -> Vec<Effect> {
+    pub(crate) fn detached(self, state: Option<&Object>) -> Vec<Effect> {
         let nothing = Vec::new();
         let elements = match state.map(|object| &object.value) {
             Some(Value::List(elements)) => elements,
@@ -462,13 +462,13 @@ fn position(elements: &[Bytes], end: End, element: &Bytes) -> Option<usize> {
 }
 
 /// Redis's rule for integers: canonical decimal, no leading zeros, plus sign or spaces.
-pub(super) fn parse_integer(text: &[u8]) -> Option<i64> {
+pub(crate) fn parse_integer(text: &[u8]) -> Option<i64> {
     let number: i64 = std::str::from_utf8(text).ok()?.parse().ok()?;
     (number.to_string().as_bytes() == text).then_some(number)
 }
 
 /// Sets a bit, lengthening the string as needed, and returns the old one.
-pub(super) fn set_bit(text: &mut Bytes, offset: u32, bit: bool) -> bool {
+pub(crate) fn set_bit(text: &mut Bytes, offset: u32, bit: bool) -> bool {
     let (byte, mask) = ((offset / 8) as usize, 0x80u8 >> (offset % 8));
     if text.len() <= byte {
         text.resize(byte + 1, 0);

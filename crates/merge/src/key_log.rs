@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::cell::{Cell, Follow, Tally, join_cells};
-use super::dot::{Context, Dot, Origin, Side, Stamp, survives};
-use super::effect::{Effect, parse_integer};
-use super::sequence::Sequence;
-use super::stream_log::StreamLog;
-use super::string_log::StringFollow;
-use super::value::{Bytes, Kind, Object, Score, Value};
+use crate::cell::{Cell, Follow, Tally, join_cells};
+use crate::dot::{Context, Dot, Origin, Side, Stamp, survives};
+use crate::effect::{Effect, parse_integer};
+use crate::sequence::Sequence;
+use crate::stream_log::StreamLog;
+use crate::string_log::StringFollow;
+use crate::value::{Bytes, Kind, Object, Score, Value};
 
 /// For each register the highest rank each side raised it to, as far as nobody has overwritten it knowingly.
 type Registers = BTreeMap<u16, BTreeMap<Side, (u64, u8)>>;
@@ -35,11 +35,11 @@ pub struct KeyLog {
 
 /// What has to be known of the visible state before an effect.
 #[derive(Clone, Copy)]
-pub(super) struct Before {
+pub(crate) struct Before {
     /// The key was there.
-    pub(super) existed: bool,
+    pub(crate) existed: bool,
     /// Of a ZINCRBY: so was the member.
-    pub(super) was_member: bool,
+    pub(crate) was_member: bool,
 }
 
 /// What a merge had to give up, for INFO. All of it is in the table of docs/cluster-merge.md.
@@ -80,12 +80,12 @@ impl KeyLog {
     }
 
     /// From now on the key is decided whole: this is its state after the write of that stamp.
-    pub(super) fn record_whole(&mut self, stamp: Stamp, state: Option<Object>) {
+    pub(crate) fn record_whole(&mut self, stamp: Stamp, state: Option<Object>) {
         self.whole = Some((stamp, state));
     }
 
     /// Logs an effect that took the visible state to `after`.
-    pub(super) fn record(
+    pub(crate) fn record(
         &mut self,
         origin: Origin,
         effect: &Effect,
@@ -188,13 +188,13 @@ impl KeyLog {
         match effect {
             Effect::SetBit(offset, bit) => follow.set_bit(origin, *offset, *bit),
             Effect::Add(delta) => follow.increments.add(origin.dot, i128::from(*delta)),
-            Effect::Append(text) => follow.appended.push(origin, super::effect::End::Tail, text.clone()),
+            Effect::Append(text) => follow.appended.push(origin, crate::effect::End::Tail, text.clone()),
             other => unreachable!("{other:?} is not an effect on a string"),
         }
     }
 
     /// Whether an effect on a string comes after one that it would have to come before.
-    pub(super) fn is_set_of_result(&self, effect: &Effect) -> bool {
+    pub(crate) fn is_set_of_result(&self, effect: &Effect) -> bool {
         let mixed = self.string.winner().is_some() && self.string.base_follow.is_live();
         let follow = self.string.follow();
         match effect {
@@ -206,7 +206,7 @@ impl KeyLog {
     }
 
     /// Whether a SET is visible, so that what follows belongs to it.
-    pub(super) fn has_set(&self) -> bool {
+    pub(crate) fn has_set(&self) -> bool {
         self.string.winner().is_some()
     }
 

@@ -5,12 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::cell::{Cell, Follow, Tally, join_cells};
-use super::dot::{Context, Dot, Origin, Side, Stamp, survives};
-use super::value::{Bytes, Group, Stream, StreamId};
+use crate::cell::{Cell, Follow, Tally, join_cells};
+use crate::dot::{Context, Dot, Origin, Side, Stamp, survives};
+use crate::value::{Bytes, Group, Stream, StreamId};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
-pub(super) struct StreamLog {
+pub(crate) struct StreamLog {
     entries: BTreeMap<Dot, (StreamId, Bytes)>,
     base_removed: BTreeSet<StreamId>,
     /// For each side the highest identifier it gave out; a deletion of the key forgets what it saw.
@@ -21,7 +21,7 @@ pub(super) struct StreamLog {
 
 /// What happened in a group since it was created (or since the fork).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
-pub(super) struct Progress {
+pub(crate) struct Progress {
     last_delivered: StreamId,
     delivered: BTreeSet<StreamId>,
     pending: BTreeMap<StreamId, (Stamp, Bytes)>,
@@ -54,36 +54,36 @@ impl Follow for Progress {
 }
 
 impl StreamLog {
-    pub(super) fn touch(&mut self, origin: Origin, id: StreamId) {
+    pub(crate) fn touch(&mut self, origin: Origin, id: StreamId) {
         self.last_ids.insert(origin.dot.side, (origin.dot.sequence, id));
     }
 
-    pub(super) fn add(&mut self, origin: Origin, id: StreamId, fields: Bytes) {
+    pub(crate) fn add(&mut self, origin: Origin, id: StreamId, fields: Bytes) {
         self.entries.insert(origin.dot, (id, fields));
         self.added.add(origin.dot, 1);
         self.touch(origin, id);
     }
 
-    pub(super) fn delete(&mut self, id: StreamId) {
+    pub(crate) fn delete(&mut self, id: StreamId) {
         self.entries.retain(|_, (of, _)| *of != id);
         self.base_removed.insert(id);
     }
 
     /// Drops what is said about the base.
-    pub(super) fn forget_base(&mut self) {
+    pub(crate) fn forget_base(&mut self) {
         self.base_removed.clear();
         self.groups.values_mut().for_each(|cell| cell.base_gone = false);
     }
 
-    pub(super) fn create_group(&mut self, origin: Origin, name: Bytes, start: StreamId) {
+    pub(crate) fn create_group(&mut self, origin: Origin, name: Bytes, start: StreamId) {
         self.groups.entry(name).or_default().write(origin, start);
     }
 
-    pub(super) fn destroy_group(&mut self, name: &Bytes) {
+    pub(crate) fn destroy_group(&mut self, name: &Bytes) {
         self.groups.entry(name.clone()).or_default().remove();
     }
 
-    pub(super) fn deliver(&mut self, origin: Origin, name: &Bytes, id: StreamId, consumer: Bytes) {
+    pub(crate) fn deliver(&mut self, origin: Origin, name: &Bytes, id: StreamId, consumer: Bytes) {
         let progress = self.groups.entry(name.clone()).or_default().follow_mut();
         progress.last_delivered = progress.last_delivered.max(id);
         progress.delivered.insert(id);
@@ -91,14 +91,14 @@ impl StreamLog {
         progress.pending.insert(id, (origin.stamp, consumer));
     }
 
-    pub(super) fn acknowledge(&mut self, name: &Bytes, id: StreamId) {
+    pub(crate) fn acknowledge(&mut self, name: &Bytes, id: StreamId) {
         let progress = self.groups.entry(name.clone()).or_default().follow_mut();
         progress.acknowledged.insert(id);
         progress.pending.remove(&id);
     }
 
     /// Removes everything seen.
-    pub(super) fn remove_all(&mut self, base: Option<&Stream>) {
+    pub(crate) fn remove_all(&mut self, base: Option<&Stream>) {
         self.entries.clear();
         self.last_ids.clear();
         self.added.cut();
@@ -114,12 +114,12 @@ impl StreamLog {
     }
 
     /// True if the fork left something of its own.
-    pub(super) fn is_written(&self) -> bool {
+    pub(crate) fn is_written(&self) -> bool {
         !self.entries.is_empty() || !self.last_ids.is_empty()
     }
 
     /// The visible stream; the number tells how many entries were hidden by another one of the same identifier.
-    pub(super) fn render(&self, base: Option<&Stream>) -> (Stream, u64) {
+    pub(crate) fn render(&self, base: Option<&Stream>) -> (Stream, u64) {
         let mut stream = Stream::default();
         let mut hidden = 0;
         // In the order of the dots: of two entries with one identifier the higher side's stays.
@@ -174,7 +174,7 @@ impl StreamLog {
         Some(group)
     }
 
-    pub(super) fn join(&mut self, mine: &Context, other: &Self, theirs: &Context) {
+    pub(crate) fn join(&mut self, mine: &Context, other: &Self, theirs: &Context) {
         self.entries.retain(|dot, _| survives(*dot, other.entries.contains_key(dot), theirs));
         for (dot, entry) in &other.entries {
             if !mine.covers(*dot) {
@@ -195,7 +195,7 @@ impl StreamLog {
         join_cells(&mut self.groups, mine, &other.groups, theirs);
     }
 
-    pub(super) fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         self.entries.len()
             + self.base_removed.len()
             + self.last_ids.len()

@@ -5,14 +5,14 @@
 //! someone overwrites the cell, because a removal of the winner must bring the loser back (see docs/cluster-merge.md,
 //! "why losers are kept").
 //!
-//! Invariant: `join` is commutative, associative and idempotent, given the invariants of [`super::dot`].
+//! Invariant: `join` is commutative, associative and idempotent, given the invariants of [`crate::dot`].
 
 use std::collections::BTreeMap;
 
-use super::dot::{Context, Dot, Origin, Side, Stamp, survives};
+use crate::dot::{Context, Dot, Origin, Side, Stamp, survives};
 
 /// What may follow a write without replacing it.
-pub(super) trait Follow: Clone + Default {
+pub(crate) trait Follow: Clone + Default {
     /// Takes in what another log knows.
     fn join(&mut self, mine: &Context, other: &Self, theirs: &Context);
     /// The written value was overwritten: everything seen so far is void; what was not seen survives.
@@ -36,20 +36,20 @@ impl Follow for () {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Entry<V, X> {
-    pub(super) stamp: Stamp,
-    pub(super) value: V,
-    pub(super) follow: X,
+pub(crate) struct Entry<V, X> {
+    pub(crate) stamp: Stamp,
+    pub(crate) value: V,
+    pub(crate) follow: X,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Cell<V, X> {
+pub(crate) struct Cell<V, X> {
     /// Writes nobody has overwritten knowingly.
-    pub(super) entries: BTreeMap<Dot, Entry<V, X>>,
+    pub(crate) entries: BTreeMap<Dot, Entry<V, X>>,
     /// The value from before the fork was overwritten or removed.
-    pub(super) base_gone: bool,
+    pub(crate) base_gone: bool,
     /// What followed the value from before the fork.
-    pub(super) base_follow: X,
+    pub(crate) base_follow: X,
 }
 
 impl<V, X: Default> Default for Cell<V, X> {
@@ -59,29 +59,29 @@ impl<V, X: Default> Default for Cell<V, X> {
 }
 
 impl<V: Clone, X: Follow> Cell<V, X> {
-    pub(super) fn write(&mut self, origin: Origin, value: V) {
+    pub(crate) fn write(&mut self, origin: Origin, value: V) {
         self.remove();
         self.entries.insert(origin.dot, Entry { stamp: origin.stamp, value, follow: X::default() });
     }
 
-    pub(super) fn remove(&mut self) {
+    pub(crate) fn remove(&mut self) {
         self.entries.clear();
         self.base_gone = true;
         self.base_follow.cut();
     }
 
     /// The write that is visible: the latest.
-    pub(super) fn winner(&self) -> Option<(Dot, &Entry<V, X>)> {
+    pub(crate) fn winner(&self) -> Option<(Dot, &Entry<V, X>)> {
         self.entries.iter().max_by_key(|(dot, entry)| (entry.stamp, **dot)).map(|(dot, entry)| (*dot, entry))
     }
 
     /// What followed the visible value.
-    pub(super) fn follow(&self) -> &X {
+    pub(crate) fn follow(&self) -> &X {
         self.winner().map_or(&self.base_follow, |(_, entry)| &entry.follow)
     }
 
     /// Where a following effect goes.
-    pub(super) fn follow_mut(&mut self) -> &mut X {
+    pub(crate) fn follow_mut(&mut self) -> &mut X {
         let winner = self.winner().map(|(dot, _)| dot);
         match winner.and_then(|dot| self.entries.get_mut(&dot)) {
             Some(entry) => &mut entry.follow,
@@ -90,11 +90,11 @@ impl<V: Clone, X: Follow> Cell<V, X> {
     }
 
     /// True if the cell exists, given whether it existed before the fork.
-    pub(super) fn is_present(&self, in_base: bool) -> bool {
+    pub(crate) fn is_present(&self, in_base: bool) -> bool {
         !self.entries.is_empty() || (in_base && !self.base_gone) || self.base_follow.is_live()
     }
 
-    pub(super) fn join(&mut self, mine: &Context, other: &Self, theirs: &Context) {
+    pub(crate) fn join(&mut self, mine: &Context, other: &Self, theirs: &Context) {
         self.entries.retain(|dot, _| survives(*dot, other.entries.contains_key(dot), theirs));
         for (dot, entry) in &other.entries {
             match self.entries.get_mut(dot) {
@@ -109,14 +109,14 @@ impl<V: Clone, X: Follow> Cell<V, X> {
         self.base_follow.join(mine, &other.base_follow, theirs);
     }
 
-    pub(super) fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         1 + self.base_follow.size()
             + self.entries.values().map(|entry| 1 + entry.follow.size()).sum::<usize>()
     }
 }
 
 /// Joins two maps of cells; a cell that one of them lacks is an untouched one.
-pub(super) fn join_cells<K: Ord + Clone, V: Clone, X: Follow>(
+pub(crate) fn join_cells<K: Ord + Clone, V: Clone, X: Follow>(
     own: &mut BTreeMap<K, Cell<V, X>>,
     mine: &Context,
     other: &BTreeMap<K, Cell<V, X>>,
@@ -137,7 +137,7 @@ pub(super) fn join_cells<K: Ord + Clone, V: Clone, X: Follow>(
 
 /// A number that increments add up to: exact for integers (wide enough not to wrap), in the order of the sides for
 /// floating point, so that every replica computes the same bits.
-pub(super) trait Amount: Copy + Default + PartialEq {
+pub(crate) trait Amount: Copy + Default + PartialEq {
     fn plus(self, other: Self) -> Self;
     fn minus(self, other: Self) -> Self;
 }
@@ -151,7 +151,7 @@ impl Amount for i128 {
     }
 }
 
-impl Amount for super::value::Score {
+impl Amount for crate::value::Score {
     fn plus(self, other: Self) -> Self {
         Self::new(self.get() + other.get())
     }
@@ -160,7 +160,7 @@ impl Amount for super::value::Score {
     }
 }
 
-impl Default for super::value::Score {
+impl Default for crate::value::Score {
     fn default() -> Self {
         Self::new(0.0)
     }
@@ -169,7 +169,7 @@ impl Default for super::value::Score {
 /// Increments: for each side its running sum, and how much of that sum was overwritten by someone who had seen it.
 /// However many increments there are, it holds two numbers for each side.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Tally<N> {
+pub(crate) struct Tally<N> {
     runs: BTreeMap<Side, (u64, N)>,
     cuts: BTreeMap<Side, (u64, N)>,
 }
@@ -181,12 +181,12 @@ impl<N> Default for Tally<N> {
 }
 
 impl<N: Amount> Tally<N> {
-    pub(super) fn add(&mut self, dot: Dot, delta: N) {
+    pub(crate) fn add(&mut self, dot: Dot, delta: N) {
         let run = self.runs.entry(dot.side).or_default();
         *run = (dot.sequence, run.1.plus(delta));
     }
 
-    pub(super) fn sum(&self) -> N {
+    pub(crate) fn sum(&self) -> N {
         self.live_runs().fold(N::default(), |total, (run, cut)| total.plus(run.minus(cut)))
     }
 

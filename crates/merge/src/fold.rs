@@ -20,10 +20,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::Forked;
-use super::dot::Origin;
-use super::effect::{Effect, End};
-use super::value::{Bytes, Object, Score, StreamId, Value};
+use crate::Forked;
+use crate::dot::Origin;
+use crate::effect::{Effect, End};
+use crate::value::{Bytes, Object, Score, StreamId, Value};
 
 /// An effect and its place: the index of the effect of the run whose dot and stamp it has.
 type Placed = (usize, Effect);

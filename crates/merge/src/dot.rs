@@ -75,6 +75,6 @@ impl Context {
 }
 
 /// Two logs that are being joined keep a named thing if both have it, or if one has it and the other never saw it.
-pub(super) fn survives(dot: Dot, in_other: bool, other: &Context) -> bool {
+pub(crate) fn survives(dot: Dot, in_other: bool, other: &Context) -> bool {
     in_other || !other.covers(dot)
 }

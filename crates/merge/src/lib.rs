@@ -9,8 +9,8 @@
 //! Invariants: for one side alone, rendering gives exactly the state that its effects gave (nothing changes at a heal
 //! where nobody else wrote); what is lost is counted in [`Losses`]. The tests at the end state these as laws.
 //!
-//! Neighbours: the protocol's core decides when logs are kept, sent and freed; it does not look inside. Stores of values
-//! come in by `lineage`.
+//! Neighbours: the protocol's core, `swytch_cluster`, decides when logs are kept, sent and freed; it knows nothing of this
+//! crate and of no type. Stores of values come in by `lineage`. No IO, no clock, no hash-map order in behaviour.
 
 mod cell;
 mod dot;

@@ -10,14 +10,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::cell::Follow;
-use super::dot::{Context, Dot, Origin, Stamp};
-use super::effect::End;
-use super::value::Bytes;
+use crate::cell::Follow;
+use crate::dot::{Context, Dot, Origin, Stamp};
+use crate::effect::End;
+use crate::value::Bytes;
 
 /// The name of a place to hang an element on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Place {
+pub(crate) enum Place {
     /// Before everything of the base, present or gone.
     Start,
     /// The element at this position of the base.
@@ -43,7 +43,7 @@ struct Node {
 
 /// Inserted and removed elements, relative to a base that the caller supplies.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
-pub(super) struct Sequence {
+pub(crate) struct Sequence {
     nodes: BTreeMap<Dot, Node>,
     base_removed: BTreeSet<u32>,
     /// LSET: the later stamp wins; a removal beats any.
@@ -52,12 +52,12 @@ pub(super) struct Sequence {
 
 impl Sequence {
     /// The visible elements with their names, left to right. `base` is the length of the list before the fork.
-    pub(super) fn places(&self, base: usize) -> Vec<Place> {
+    pub(crate) fn places(&self, base: usize) -> Vec<Place> {
         self.walk(base).into_iter().filter(|place| self.is_visible(*place)).collect()
     }
 
     /// The element at a place.
-    pub(super) fn element<'a>(&'a self, place: Place, base: &'a [Bytes]) -> &'a Bytes {
+    pub(crate) fn element<'a>(&'a self, place: Place, base: &'a [Bytes]) -> &'a Bytes {
         if let Some((_, element)) = self.replaced.get(&place) {
             return element;
         }
@@ -69,18 +69,18 @@ impl Sequence {
     }
 
     /// The visible list.
-    pub(super) fn elements(&self, base: &[Bytes]) -> Vec<Bytes> {
+    pub(crate) fn elements(&self, base: &[Bytes]) -> Vec<Bytes> {
         self.places(base.len()).into_iter().map(|place| self.element(place, base).clone()).collect()
     }
 
-    pub(super) fn push(&mut self, origin: Origin, end: End, element: Bytes) {
+    pub(crate) fn push(&mut self, origin: Origin, end: End, element: Bytes) {
         let outermost = self.outermost(end);
         self.nodes
             .insert(origin.dot, Node { anchor: Anchor { place: outermost, end }, element: Some(element) });
     }
 
     /// LINSERT so that the element gets this visible index.
-    pub(super) fn insert(&mut self, origin: Origin, base: usize, index: usize, element: Bytes) {
+    pub(crate) fn insert(&mut self, origin: Origin, base: usize, index: usize, element: Bytes) {
         let walk = self.walk(base);
         let visible: Vec<usize> = (0..walk.len()).filter(|&at| self.is_visible(walk[at])).collect();
         let Some(&right) = visible.get(index) else { return self.push(origin, End::Tail, element) };
@@ -99,33 +99,33 @@ impl Sequence {
     }
 
     /// Removes what is visible at this index.
-    pub(super) fn remove_at(&mut self, base: usize, index: usize) {
+    pub(crate) fn remove_at(&mut self, base: usize, index: usize) {
         if let Some(place) = self.places(base).get(index) {
             self.remove(*place);
         }
     }
 
     /// LSET at this visible index.
-    pub(super) fn replace_at(&mut self, origin: Origin, base: usize, index: usize, element: Bytes) {
+    pub(crate) fn replace_at(&mut self, origin: Origin, base: usize, index: usize, element: Bytes) {
         if let Some(place) = self.places(base).get(index) {
             self.replaced.insert(*place, (origin.stamp, element));
         }
     }
 
     /// Removes everything of the base and everything inserted so far.
-    pub(super) fn remove_all(&mut self, base: usize) {
+    pub(crate) fn remove_all(&mut self, base: usize) {
         self.base_removed.extend(0..base as u32);
         self.cut();
     }
 
     /// Drops what is said about the base.
-    pub(super) fn forget_base(&mut self) {
+    pub(crate) fn forget_base(&mut self) {
         self.base_removed.clear();
         self.replaced.retain(|place, _| !matches!(place, Place::Base(_)));
     }
 
     /// True if an inserted element is visible.
-    pub(super) fn is_inserted(&self) -> bool {
+    pub(crate) fn is_inserted(&self) -> bool {
         self.nodes.values().any(|node| node.element.is_some())
     }
 

@@ -1,24 +1,24 @@
-//! Merging along the graph of a key's log: from the core's entries to [`KeyLog`](super::KeyLog)s and back.
+//! Merging along the graph of a key's log: from the core's entries to [`KeyLog`](crate::KeyLog)s and back.
 //!
-//! The entries of two logs that are to be merged are a graph ([`MergeBy::Logs`](crate::MergeBy)): each names what it
+//! The entries of two logs that are to be merged are a graph ([`MergeBy::Logs`](swytch_cluster::MergeBy)): each names what it
 //! was ordered on top of and, if it is a merge, what it took in. Playing it from the state where the log starts gives
 //! the key at every version, with all that joining needs to know. A state is kept as long as something follows from it.
 //!
 //! Invariants: an effect's name is that of its operation, so one that ran on two sides counts once; a lineage that
 //! began from nothing says nothing about the state where the log starts (`KeyLog::unrelated`).
 //!
-//! Neighbours: stores of values ([`crate::Values`]) say with [`Meaning`] what their blobs stand for, and leave merging,
+//! Neighbours: stores of values ([`Values`](swytch_cluster::Values)) say with [`Meaning`] what their blobs stand for, and leave merging,
 //! moving a log's start and folding to the functions here.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::dot::{Dot, Origin, Side, Stamp};
-use super::effect::{Effect, End};
-use super::value::{Object, Stream, Value};
-use super::{Forked, fold};
-use crate::ids::{Blob, Version};
-use crate::values::{Entry, Step};
+use swytch_cluster::{Blob, Entry, Step, Version};
+
+use crate::dot::{Dot, Origin, Side, Stamp};
+use crate::effect::{Effect, End};
+use crate::value::{Object, Stream, Value};
+use crate::{Forked, fold};
 
 /// What the blobs of a log stand for.
 pub trait Meaning {
@@ -70,7 +70,7 @@ pub fn state_at(meaning: &impl Meaning, log: Line<'_>, version: Version) -> Opti
     Graph::new(meaning, log.start, log.entries.iter(), &[version]).take(version).forked.state
 }
 
-/// Folds a stretch of a log, see [`crate::Values::fold`].
+/// Folds a stretch of a log, see [`Values::fold`](swytch_cluster::Values::fold).
 pub fn fold_log(meaning: &impl Meaning, log: Line<'_>, stretch: Range<usize>) -> Option<Vec<Vec<Blob>>> {
     let (earlier, stretch) = (&log.entries[..stretch.start], &log.entries[stretch]);
     let prior = stretch.first()?.prior;
@@ -98,7 +98,7 @@ pub fn fold_log(meaning: &impl Meaning, log: Line<'_>, stretch: Range<usize>) ->
 }
 
 /// The effects of a batch, entry by entry, that was made for the given state, in a form that can follow on any later
-/// one: see [`crate::Values::detach`].
+/// one: see [`Values::detach`](swytch_cluster::Values::detach).
 pub fn detached(meaning: &impl Meaning, state: Option<&Object>, batch: &[Entry]) -> Vec<Vec<Blob>> {
     let mut now = state.cloned();
     let mut of_entries = Vec::with_capacity(batch.len());
@@ -215,7 +215,7 @@ fn origin_of(entry: &Entry, index: usize) -> Origin {
         }
     };
     let sequence = number * EFFECTS_PER_ENTRY + index as u64 + 1;
-    let crate::Stamp { wall_ms, logical, node } = entry.stamp;
+    let swytch_cluster::Stamp { wall_ms, logical, node } = entry.stamp;
     let stamp = Stamp { physical_ms: wall_ms, logical, node: u64::from(node.0) };
     Origin { dot: Dot { side, sequence }, stamp }
 }
@@ -259,8 +259,9 @@ fn creation_of_stream(stream: &Stream) -> Vec<Effect> {
 
 #[cfg(test)]
 mod tests {
+    use swytch_cluster::Generation;
+
     use super::*;
-    use crate::ids::{Blob, Generation};
 
     /// Blobs are indices of effects.
     struct Table(Vec<Effect>, std::cell::RefCell<Vec<Effect>>);
@@ -299,7 +300,7 @@ mod tests {
         let entry = |index: u8| Entry {
             dot,
             prior: dot,
-            stamp: crate::Stamp::default(),
+            stamp: swytch_cluster::Stamp::default(),
             effects: vec![Blob::new(&[index])],
             origin: None,
             step: Step::Write,
