@@ -14,7 +14,9 @@
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 use crate::UnixMs;
 use crate::types::list::List;
@@ -27,6 +29,9 @@ pub const EMBSTR_BYTES_MAX: usize = 44;
 /// Values of this many allocations, or bytes of a string, are freed in the background.
 const COSTLY_NODES: usize = 64;
 const COSTLY_STRING_BYTES: usize = 1 << 20;
+
+/// What lies before the bytes of a long string: its sharers' counts and its `Vec`.
+const SHARED_HEADER_BYTES: usize = 2 * size_of::<usize>() + size_of::<Vec<u8>>();
 
 const KEY_LEN_LONG: u8 = 255;
 const FLAG_EXPIRES: u8 = 1;
@@ -49,7 +54,7 @@ enum Kind {
     Integer,
     /// A string inside the entry.
     Embedded,
-    /// A string in its own growable allocation.
+    /// A string in its own growable allocation, which replies may share.
     Raw,
     List,
 }
@@ -84,10 +89,40 @@ impl Type {
 pub enum Value<'a> {
     /// A string that is a canonical 64-bit integer.
     Integer(i64),
-    /// Any other string.
+    /// A string inside its entry.
     Bytes(&'a [u8]),
+    /// A string in an allocation of its own.
+    Raw(RawString<'a>),
     /// A list.
     List(&'a List),
+}
+
+/// A string in an allocation of its own. Who shares it may go on reading without the shard's lock, and a writer then
+/// changes a copy.
+#[derive(Clone, Copy, Debug)]
+pub struct RawString<'a> {
+    /// From [`Arc::into_raw`].
+    bytes: *const Vec<u8>,
+    borrow: PhantomData<&'a Vec<u8>>,
+}
+
+impl RawString<'_> {
+    /// The bytes, to be kept beyond the lock.
+    pub fn share(self) -> Arc<Vec<u8>> {
+        // SAFETY: the pointer came from an Arc, which its entry holds for the time of the borrow.
+        unsafe {
+            Arc::increment_strong_count(self.bytes);
+            Arc::from_raw(self.bytes)
+        }
+    }
+}
+
+impl<'a> RawString<'a> {
+    /// The bytes, for as long as the lock is held.
+    pub fn bytes(self) -> &'a [u8] {
+        // SAFETY: as in `share`; nobody changes the bytes while the entry is borrowed.
+        unsafe { &*self.bytes }
+    }
 }
 
 /// A value as a new entry takes it.
@@ -191,7 +226,11 @@ impl Entry {
     }
 
     fn with_raw(key: &[u8], bytes: Vec<u8>, expires: bool) -> Entry {
-        Self::allocate(Kind::Raw, key, expires, Some(Box::into_raw(Box::new(bytes)) as u64), &[])
+        Self::with_shared(key, Arc::new(bytes), expires)
+    }
+
+    fn with_shared(key: &[u8], bytes: Arc<Vec<u8>>, expires: bool) -> Entry {
+        Self::allocate(Kind::Raw, key, expires, Some(Arc::into_raw(bytes) as u64), &[])
     }
 
     #[inline]
@@ -250,14 +289,18 @@ impl Entry {
         Some(unsafe { &mut *entry.pointer().cast::<List>() })
     }
 
-    /// The growable string inside, when it is one.
+    /// The growable string inside, when it is one and nobody shares it.
     pub fn raw_mut(&mut self) -> Option<&mut Vec<u8>> {
         let entry = self.as_ref();
         if entry.header().kind != Kind::Raw {
             return None;
         }
-        // SAFETY: as in `list_mut`.
-        Some(unsafe { &mut *entry.pointer().cast::<Vec<u8>>() })
+        // SAFETY: the pointer of a Raw entry comes from an Arc, and it is not dropped here.
+        let mut shared =
+            ManuallyDrop::new(unsafe { Arc::from_raw(entry.pointer().cast::<Vec<u8>>().cast_const()) });
+        let bytes: *mut Vec<u8> = Arc::get_mut(&mut shared)?;
+        // SAFETY: nobody else has the Arc, and `&mut self` makes us the entry's only user.
+        Some(unsafe { &mut *bytes })
     }
 
     /// Overwrites the value in place when an entry of the same size holds the new one; the expiry
@@ -336,25 +379,24 @@ impl Entry {
         new
     }
 
-    /// A deep copy under another key, with its expiry.
+    /// A copy under another key, with its expiry. A long string is shared until one of both is written.
     pub fn duplicated(source: EntryRef<'_>, key: &[u8], clock: u32) -> Entry {
-        let value = match source.header().kind {
-            Kind::Integer | Kind::Embedded => {
-                let copy =
-                    Self::allocate(source.header().kind, key, source.expires(), None, source.embedded());
-                if let Some(at_ms) = source.expire_at_ms() {
-                    copy.as_ref().set_expire_in_place(at_ms);
-                }
-                copy.as_ref().set_clock(clock);
-                return copy;
+        let (kind, expires) = (source.header().kind, source.expires());
+        let copy = match source.value() {
+            Value::Integer(_) | Value::Bytes(_) => {
+                Self::allocate(kind, key, expires, None, source.embedded())
             }
-            Kind::Raw | Kind::List => match source.value() {
-                Value::Bytes(bytes) => NewValue::Raw(bytes.to_vec()),
-                Value::List(list) => NewValue::List(Box::new(list.clone())),
-                Value::Integer(number) => NewValue::Integer(number),
-            },
+            Value::Raw(raw) => Self::with_shared(key, raw.share(), expires),
+            Value::List(list) => {
+                let list = Box::into_raw(Box::new(list.clone()));
+                Self::allocate(kind, key, expires, Some(list as u64), &[])
+            }
         };
-        Entry::new(key, value, source.expire_at_ms(), clock)
+        if let Some(at_ms) = source.expire_at_ms() {
+            copy.as_ref().set_expire_in_place(at_ms);
+        }
+        copy.as_ref().set_clock(clock);
+        copy
     }
 
     /// Frees the entry but not the value behind its pointer.
@@ -371,11 +413,11 @@ impl Drop for Entry {
         let entry = self.as_ref();
         let pointer = entry.header().kind.has_pointer().then(|| entry.pointer());
         let layout = entry.parts().layout();
-        // SAFETY: the pointer, if any, came from a Box of the type that the kind names; the shell was
+        // SAFETY: the pointer, if any, came from a Box or Arc of the type that the kind names; the shell was
         // allocated with this layout; `drop` runs once.
         unsafe {
             match (entry.header().kind, pointer) {
-                (Kind::Raw, Some(pointer)) => drop(Box::from_raw(pointer.cast::<Vec<u8>>())),
+                (Kind::Raw, Some(pointer)) => drop(Arc::from_raw(pointer.cast::<Vec<u8>>().cast_const())),
                 (Kind::List, Some(pointer)) => drop(Box::from_raw(pointer.cast::<List>())),
                 _ => {}
             }
@@ -494,9 +536,10 @@ impl<'a> EntryRef<'a> {
                     _ => i64::from_le_bytes(bytes.try_into().expect("an integer has 1, 2, 4 or 8 bytes")),
                 })
             }
+            Kind::Raw => {
+                Value::Raw(RawString { bytes: self.pointer().cast_const().cast(), borrow: PhantomData })
+            }
             // SAFETY: the pointer came from a Box of this type and lives as long as the entry.
-            Kind::Raw => Value::Bytes(unsafe { &*self.pointer().cast::<Vec<u8>>() }),
-            // SAFETY: likewise.
             Kind::List => Value::List(unsafe { &*self.pointer().cast::<List>() }),
         }
     }
@@ -513,13 +556,8 @@ impl<'a> EntryRef<'a> {
     pub fn encoding(self) -> &'static str {
         match self.value() {
             Value::Integer(_) => "int",
-            Value::Bytes(bytes) => {
-                if self.header().kind == Kind::Embedded && bytes.len() <= EMBSTR_BYTES_MAX {
-                    "embstr"
-                } else {
-                    "raw"
-                }
-            }
+            Value::Bytes(bytes) if bytes.len() <= EMBSTR_BYTES_MAX => "embstr",
+            Value::Bytes(_) | Value::Raw(_) => "raw",
             Value::List(list) => list.encoding(),
         }
     }
@@ -565,21 +603,19 @@ impl<'a> EntryRef<'a> {
     /// True when freeing the value takes long enough to delay others.
     pub(crate) fn is_costly_to_free(self) -> bool {
         match self.value() {
-            Value::Integer(_) => false,
-            Value::Bytes(bytes) => bytes.len() >= COSTLY_STRING_BYTES,
+            Value::Integer(_) | Value::Bytes(_) => false,
+            Value::Raw(raw) => raw.bytes().len() >= COSTLY_STRING_BYTES,
             Value::List(list) => list.nodes() >= COSTLY_NODES,
         }
     }
 
     /// Bytes the entry takes, its value included (MEMORY USAGE).
     pub fn memory_bytes(self) -> usize {
-        let outside = match (self.header().kind, self.value()) {
-            (Kind::Raw, Value::Bytes(_)) => {
-                // SAFETY: a Raw entry points to a Vec.
-                size_of::<Vec<u8>>() + unsafe { (*self.pointer().cast::<Vec<u8>>()).capacity() }
-            }
-            (_, Value::List(list)) => list.memory_bytes(),
-            _ => 0,
+        let outside = match self.value() {
+            Value::Integer(_) | Value::Bytes(_) => 0,
+            // SAFETY: as in `RawString::bytes`.
+            Value::Raw(raw) => SHARED_HEADER_BYTES + unsafe { (*raw.bytes).capacity() },
+            Value::List(list) => list.memory_bytes(),
         };
         self.parts().bytes + outside
     }
@@ -593,8 +629,24 @@ mod tests {
         match entry.as_ref().value() {
             Value::Integer(number) => number.to_string().into_bytes(),
             Value::Bytes(bytes) => bytes.to_vec(),
+            Value::Raw(raw) => raw.bytes().to_vec(),
             Value::List(_) => panic!("not a string"),
         }
+    }
+
+    #[test]
+    fn a_shared_string_is_not_changed_under_its_sharers() {
+        let mut entry = Entry::new(b"key", NewValue::Raw(vec![b'a'; 2000]), None, 0);
+        let Value::Raw(raw) = entry.as_ref().value() else { panic!("not in an allocation of its own") };
+        let shared = raw.share();
+        assert!(entry.raw_mut().is_none());
+        let copy = Entry::duplicated(entry.as_ref(), b"copy", 0);
+        drop(entry);
+        assert_eq!(*shared, vec![b'a'; 2000]);
+        drop(shared);
+        let mut copy = copy;
+        copy.raw_mut().expect("nobody shares it any more").push(b'b');
+        assert_eq!(text(&copy).len(), 2001);
     }
 
     #[test]

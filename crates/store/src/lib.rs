@@ -16,7 +16,7 @@ pub mod types;
 pub mod undo;
 
 pub use effect::{Effect, EffectSink, Elements, Event, EventClass};
-pub use entry::{EntryRef, Type, Value};
+pub use entry::{EntryRef, RawString, Type, Value};
 pub use hash::{HashSeed, Key};
 pub use keyspace::{
     Changes, Expiry, GrowError, IncrementError, Keyspace, KeyspaceMut, PIECE_BYTES_MAX, ScanCursor,

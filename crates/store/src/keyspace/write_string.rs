@@ -329,6 +329,7 @@ fn incremented(value: Value<'_>, delta: i64) -> Result<i64, IncrementError> {
     let old = match value {
         Value::Integer(number) => number,
         Value::Bytes(bytes) => swytch_decimal::parse_i64(bytes).ok_or(IncrementError::NotAnInteger)?,
+        Value::Raw(raw) => swytch_decimal::parse_i64(raw.bytes()).ok_or(IncrementError::NotAnInteger)?,
         Value::List(_) => return Err(IncrementError::WrongType),
     };
     old.checked_add(delta).ok_or(IncrementError::Overflow)

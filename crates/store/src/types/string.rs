@@ -2,13 +2,15 @@
 
 use swytch_decimal::{INTEGER_DIGITS_MAX, format_i64};
 
-use crate::Value;
+use crate::{RawString, Value};
 
 /// A string value's bytes, whatever its encoding.
 #[derive(Clone, Copy, Debug)]
 pub enum Text<'a> {
     /// Bytes that lie in the entry.
     Borrowed(&'a [u8]),
+    /// Bytes that can be shared beyond the lock.
+    Raw(RawString<'a>),
     /// The digits of an integer.
     Digits([u8; INTEGER_DIGITS_MAX], u8),
 }
@@ -19,6 +21,7 @@ impl<'a> Text<'a> {
     pub fn of(value: Value<'a>) -> Option<Text<'a>> {
         match value {
             Value::Bytes(bytes) => Some(Text::Borrowed(bytes)),
+            Value::Raw(raw) => Some(Text::Raw(raw)),
             Value::Integer(number) => {
                 let mut digits = [0; INTEGER_DIGITS_MAX];
                 let len = format_i64(&mut digits, number).len();
@@ -37,6 +40,7 @@ impl std::ops::Deref for Text<'_> {
     fn deref(&self) -> &[u8] {
         match self {
             Text::Borrowed(bytes) => bytes,
+            Text::Raw(raw) => raw.bytes(),
             Text::Digits(digits, len) => &digits[..usize::from(*len)],
         }
     }

@@ -390,16 +390,19 @@ fn serialized_bytes(entry: EntryRef<'_>) -> usize {
         Value::Integer(-0x8000_0000..=0x7fff_ffff) => 5,
         Value::Integer(number) => string(number.to_string().len()),
         Value::Bytes(bytes) => string(bytes.len()),
+        Value::Raw(raw) => string(raw.bytes().len()),
         Value::List(list) => list.iter().map(|element| string(element.len())).sum(),
     }
 }
 
 fn string_lengths(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
     let entry = find(call, keyspace)?;
-    let Value::Bytes(bytes) = entry.value() else {
-        return Err(CommandError::text("ERR Not an sds encoded string."));
+    let value = match entry.value() {
+        Value::Bytes(bytes) => bytes.len(),
+        Value::Raw(raw) => raw.bytes().len(),
+        _ => return Err(CommandError::text("ERR Not an sds encoded string.")),
     };
-    let (key, value, all) = (entry.key().len(), bytes.len(), entry.memory_bytes());
+    let (key, all) = (entry.key().len(), entry.memory_bytes());
     call.reply.simple(&format!(
         "key_sds_len:{key}, key_sds_avail:0, key_zmalloc: {key}, val_sds_len:{value}, val_sds_avail:{}, \
          val_zmalloc: {}",

@@ -3,6 +3,7 @@
 use swytch_store::{Keyspace, KeyspaceMut, Value};
 
 use super::options::{OptionsOf, StringOptions};
+use super::reply_raw;
 use super::set::{Presence, reply_value};
 use crate::commands::{
     Arg, ArgKind, Call, Categories, CommandError, CommandResult, CommandSpec, Flags, Group, Handler,
@@ -71,6 +72,7 @@ fn get(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
     match keyspace.value(&call.key(1)) {
         None => call.reply.null(),
         Some(Value::Bytes(bytes)) => call.reply.bulk(bytes),
+        Some(Value::Raw(raw)) => reply_raw(call, raw),
         Some(Value::Integer(number)) => call.reply.bulk_integer(number),
         Some(_) => return Err(CommandError::WrongType),
     }

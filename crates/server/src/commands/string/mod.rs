@@ -9,7 +9,11 @@ pub mod options;
 pub mod range;
 pub mod set;
 
-use super::CommandSpec;
+use std::ops::Range;
+
+use swytch_store::{RawString, Text};
+
+use super::{Call, CommandSpec};
 
 /// The commands of this group.
 pub const SPECS: &[&CommandSpec] = &[
@@ -36,3 +40,13 @@ pub const SPECS: &[&CommandSpec] = &[
     &set::SETEX,
     &set::SETNX,
 ];
+
+/// Answers with a string that has an allocation of its own.
+fn reply_raw(call: &mut Call<'_>, raw: RawString<'_>) {
+    call.reply.bulk(raw.bytes());
+}
+
+/// Answers with a part of a string.
+fn reply_text(call: &mut Call<'_>, text: &Text<'_>, part: Range<usize>) {
+    call.reply.bulk(&text[part]);
+}

@@ -2,6 +2,7 @@
 
 use swytch_store::{Event, Expiry, Keyspace, KeyspaceMut, Value};
 
+use super::reply_raw;
 use crate::commands::{
     Arg, Call, Categories, CommandError, CommandResult, CommandSpec, Flags, Group, Handler, KeyFlags, KeySpec,
 };
@@ -55,6 +56,7 @@ fn mget(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
     for index in 1..call.args.len() {
         match keyspace.value(&call.key(index)) {
             Some(Value::Bytes(bytes)) => call.reply.bulk(bytes),
+            Some(Value::Raw(raw)) => reply_raw(call, raw),
             Some(Value::Integer(number)) => call.reply.bulk_integer(number),
             _ => call.reply.null(),
         }

@@ -1,7 +1,10 @@
 //! APPEND, SETRANGE, GETRANGE, SUBSTR, STRLEN
 
+use std::ops::Range;
+
 use swytch_store::{Event, Keyspace, KeyspaceMut};
 
+use super::reply_text;
 use crate::commands::{
     Arg, Call, Categories, CommandError, CommandResult, CommandSpec, Flags, Group, Handler, KeyFlags, KeySpec,
 };
@@ -97,7 +100,7 @@ fn setrange(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandR
 fn getrange(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
     let (start, end) = (call.args.integer(2)?, call.args.integer(3)?);
     match keyspace.string(&call.key(1))? {
-        Some(text) => call.reply.bulk(part(&text, start, end)),
+        Some(text) => reply_text(call, &text, part(text.len(), start, end)),
         None => call.reply.bulk(b""),
     }
     Ok(())
@@ -110,11 +113,8 @@ fn strlen(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
 }
 
 /// The bytes from `start` to `end`, both included; negative ones count from the end of the text.
-fn part(text: &[u8], start: i64, end: i64) -> &[u8] {
-    match clamp(text.len() as u64, start, end) {
-        Some((start, end)) => &text[start as usize..=end as usize],
-        None => &[],
-    }
+fn part(len: usize, start: i64, end: i64) -> Range<usize> {
+    clamp(len as u64, start, end).map_or(0..0, |(start, end)| start as usize..end as usize + 1)
 }
 
 /// The positions from `start` to `end` that lie within `len`, both included; `None` when there are none.
@@ -153,9 +153,9 @@ mod tests {
             (i64::MIN, i64::MAX, "This is"),
             (i64::MAX, i64::MIN, ""),
         ] {
-            assert_eq!(part(b"This is", start, end), expect.as_bytes(), "{start} {end}");
+            assert_eq!(&"This is"[part(7, start, end)], expect, "{start} {end}");
         }
-        assert_eq!(part(b"", 0, -1), b"");
+        assert_eq!(part(0, 0, -1), 0..0);
         assert_eq!(clamp_each(7, -99, -100), Some((0, 0)));
         assert_eq!(clamp_each(7, -1, -2), None);
     }

@@ -3,6 +3,7 @@
 use swytch_store::{Event, Expiry, Key, KeyspaceMut, SetCondition};
 
 use super::options::{ExpiryUnit, OptionsOf, StringOptions};
+use super::reply_text;
 use crate::commands::{
     Arg, ArgKind, Call, Categories, CommandError, CommandResult, CommandSpec, Flags, Group, Handler,
     KeyFlags, KeySpec,
@@ -197,7 +198,7 @@ pub(super) fn reply_value(
 ) -> Result<Presence, CommandError> {
     match keyspace.string(key)? {
         Some(text) => {
-            call.reply.bulk(&text);
+            reply_text(call, &text, 0..text.len());
             Ok(Presence::Present)
         }
         None => {
