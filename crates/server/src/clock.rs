@@ -1,4 +1,9 @@
-//! Time: Unix milliseconds, and a cheap monotonic counter for measuring commands.
+//! Time: the wall clock, the monotonic clock, and a cheap counter for measuring commands.
+//!
+//! What a user wrote down as a date (a key's expiry) and what is shown to users as one is on the wall clock, which can be
+//! set. Everything else (timeouts, deadlines, rounds of work, idle times, pauses) is on the monotonic clock, as
+//! [`MonotonicMs`], so that setting the clock neither stops nor hurries it; the types keep the two apart. [`JumpWatch`]
+//! notices that the wall clock was set.
 //!
 //! A pipelined command takes some hundred nanoseconds, and asking the kernel's clock twice would be a
 //! tenth of that. Where the processor has an invariant time-stamp counter it is read instead, once per
@@ -6,22 +11,112 @@
 //!
 //! Reading that counter is an unsafe intrinsic without preconditions.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// What DEBUG SHIFT-CLOCK has added to the wall clock, in microseconds.
+static SHIFT_US: AtomicI64 = AtomicI64::new(0);
 
 /// Milliseconds since the Unix epoch.
 pub fn unix_ms() -> u64 {
-    since_epoch().as_millis() as u64
+    unix_us() / 1000
 }
 
 /// Microseconds since the Unix epoch.
 pub fn unix_us() -> u64 {
-    since_epoch().as_micros() as u64
+    // A clock before 1970 is not worth an error on every command.
+    let us = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64;
+    us.saturating_add_signed(SHIFT_US.load(Ordering::Relaxed))
 }
 
-fn since_epoch() -> Duration {
-    // A clock before 1970 is not worth an error on every command.
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+/// Sets this process's wall clock forward or, by a negative number, back, as setting the system's would.
+pub fn shift_wall_clock(by_ms: i64) {
+    SHIFT_US.fetch_add(by_ms.saturating_mul(1000), Ordering::Relaxed);
+}
+
+/// A moment on the monotonic clock, in milliseconds since some moment at the process's start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MonotonicMs(u64);
+
+impl MonotonicMs {
+    /// Later than every moment that comes.
+    pub const NEVER: MonotonicMs = MonotonicMs(u64::MAX);
+
+    /// This moment.
+    pub fn now() -> MonotonicMs {
+        static ORIGIN: OnceLock<Instant> = OnceLock::new();
+        MonotonicMs(ORIGIN.get_or_init(Instant::now).elapsed().as_millis() as u64)
+    }
+
+    /// The moment `ms` milliseconds later.
+    pub const fn after(self, ms: u64) -> MonotonicMs {
+        MonotonicMs(self.0.saturating_add(ms))
+    }
+
+    /// Milliseconds from an earlier moment to this one; 0 when that is still to come.
+    pub const fn since(self, earlier: MonotonicMs) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// A [`MonotonicMs`] that threads share.
+#[derive(Debug, Default)]
+pub struct AtomicMonotonicMs(AtomicU64);
+
+impl AtomicMonotonicMs {
+    /// Holds `moment`.
+    pub const fn new(moment: MonotonicMs) -> AtomicMonotonicMs {
+        AtomicMonotonicMs(AtomicU64::new(moment.0))
+    }
+
+    /// The moment; orders nothing else.
+    #[inline]
+    pub fn get(&self) -> MonotonicMs {
+        MonotonicMs(self.0.load(Ordering::Relaxed))
+    }
+
+    /// Replaces the moment; orders nothing else.
+    #[inline]
+    pub fn set(&self, moment: MonotonicMs) {
+        self.0.store(moment.0, Ordering::Relaxed);
+    }
+}
+
+/// How far the wall clock may drift from the monotonic one between two looks, in milliseconds: far more than a time
+/// daemon lets it run fast or slow, and than a thread waits between reading the one and the other.
+const DRIFT_MS_MAX: u64 = 1000;
+
+/// Notices that the wall clock was set.
+#[derive(Debug)]
+pub struct JumpWatch {
+    wall_ms: u64,
+    monotonic: MonotonicMs,
+}
+
+impl JumpWatch {
+    /// Compares from now on.
+    pub fn new() -> JumpWatch {
+        JumpWatch { wall_ms: unix_ms(), monotonic: MonotonicMs::now() }
+    }
+
+    /// By how much the wall clock was set forward (or back, when negative) since the last look, in milliseconds.
+    pub fn look(&mut self) -> Option<i64> {
+        self.look_at(unix_ms(), MonotonicMs::now())
+    }
+
+    fn look_at(&mut self, wall_ms: u64, monotonic: MonotonicMs) -> Option<i64> {
+        let expected_ms = self.wall_ms.saturating_add(monotonic.since(self.monotonic));
+        let jump_ms = wall_ms as i64 - expected_ms as i64;
+        *self = JumpWatch { wall_ms, monotonic };
+        (jump_ms.unsigned_abs() > DRIFT_MS_MAX).then_some(jump_ms)
+    }
+}
+
+impl Default for JumpWatch {
+    fn default() -> JumpWatch {
+        JumpWatch::new()
+    }
 }
 
 /// A reading of the counter.
@@ -140,6 +235,30 @@ mod counter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn moments_do_not_follow_the_wall_clock() {
+        let (wall_ms, moment) = (unix_ms(), MonotonicMs::now());
+        shift_wall_clock(-3_600_000);
+        assert!(unix_ms() < wall_ms - 3_000_000);
+        let later = MonotonicMs::now();
+        assert!(later >= moment && later.since(moment) < 60_000);
+        shift_wall_clock(3_600_000);
+        assert!(unix_ms() >= wall_ms);
+        assert_eq!(moment.since(moment.after(5)), 0);
+        assert_eq!(moment.after(5).since(moment), 5);
+        assert!(MonotonicMs::NEVER.after(1) > later);
+    }
+
+    #[test]
+    fn only_jumps_are_noticed() {
+        let mut watch = JumpWatch { wall_ms: 1_000_000, monotonic: MonotonicMs(500) };
+        assert_eq!(watch.look_at(1_000_100, MonotonicMs(600)), None);
+        assert_eq!(watch.look_at(1_000_900, MonotonicMs(700)), None, "slewed");
+        assert_eq!(watch.look_at(1_010_000, MonotonicMs(800)), Some(9_000));
+        assert_eq!(watch.look_at(1_010_100, MonotonicMs(900)), None, "known");
+        assert_eq!(watch.look_at(10_200, MonotonicMs(1_000)), Some(-1_000_000));
+    }
 
     #[test]
     fn ticks_measure_time() {
