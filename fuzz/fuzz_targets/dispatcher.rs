@@ -1,7 +1,7 @@
 //! Whatever commands a client sends, each gets one well-formed reply, none is a failure of the server, and the
 //! connection goes on.
 //!
-//! The input is read as decisions along the commands' argument trees (`swytch::commands::spec`), so most of what is
+//! The input is read as decisions along the commands' argument trees (`swytch::command::spec`), so most of what is
 //! sent gets past the checks of arity and syntax; now and then an argument is damaged. The server runs in this
 //! process, with its threads, behind a Unix socket: what is fuzzed is the whole path from the socket and back.
 #![no_main]
@@ -11,7 +11,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use libfuzzer_sys::fuzz_target;
-use swytch::commands::{Arg, ArgKind, Command, CommandTable};
+use swytch::command::{Arg, ArgKind, Command, CommandTable};
 use swytch::config::Loader;
 
 /// Most commands of one input.
@@ -279,7 +279,11 @@ fn commands() -> &'static [&'static Command] {
                 .iter()
                 .any(|out| name == *out || name.strip_prefix(out).is_some_and(|rest| rest.starts_with('|')))
         };
-        CommandTable::global().iter_all().filter(|command| !is_left_out(&command.full_name)).collect()
+        CommandTable::new(swytch::commands::SPECS, &[])
+            .expect("names of one command each")
+            .iter_all()
+            .filter(|command| !is_left_out(&command.full_name))
+            .collect()
     })
 }
 

@@ -3,7 +3,7 @@
 //! The first byte says where the pattern ends and the text begins.
 #![no_main]
 use libfuzzer_sys::fuzz_target;
-use swytch::glob::{has_wildcard, matches};
+use swytch::system::glob::{has_wildcard, matches};
 
 fuzz_target!(|data: &[u8]| {
     let Some((&cut, rest)) = data.split_first() else { return };

@@ -11,11 +11,13 @@ use std::sync::atomic::Ordering;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::commands::CommandTable;
+use crate::command::CommandTable;
+use crate::commands;
 use crate::config::{Config, Loaded, LogFormat, SetContext};
 use crate::net::{Listeners, Mail, Worker, listen};
+use crate::observe::{logging, metrics};
 use crate::server::Server;
-use crate::{huge_pages, logging, metrics, open_files};
+use crate::system::{huge_pages, open_files};
 
 /// Exit code when the server could not start or failed.
 const FAILURE: u8 = 1;
@@ -45,8 +47,8 @@ fn try_serve(loaded: Loaded) -> io::Result<()> {
     if let Err(error) = loaded.config.apply_oom_score() {
         tracing::warn!("oom-score-adj could not be set: {}", error.reason);
     }
-    CommandTable::install_renamed(&loaded.renamed_commands).map_err(io::Error::other)?;
-    let server = Server::new(loaded.config, threads)?;
+    let commands = CommandTable::new(commands::SPECS, &loaded.renamed_commands).map_err(io::Error::other)?;
+    let server = Server::new(loaded.config, threads, commands)?;
     server.set_level_handle(level);
     let listeners = listen(&server)?;
     if listeners.is_empty() {

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use support::random::Random;
 use support::{Reply, Server};
-use swytch::commands::{Arg, ArgKind, CommandTable};
+use swytch::command::{Arg, ArgKind, CommandTable};
 
 /// The differences, one a line: version, command, field, reason.
 const LISTED: &str = include_str!("command_differences.txt");
@@ -28,7 +28,9 @@ fn the_table_is_that_of_redis() {
         return;
     }
     let mut found = BTreeSet::new();
-    for command in CommandTable::global().iter_all() {
+    for command in
+        CommandTable::new(swytch::commands::SPECS, &[]).expect("names of one command each").iter_all()
+    {
         let name = command.full_name.as_str();
         let mut differs = |field: &str| {
             found.insert((name.to_owned(), field.to_owned()));
@@ -68,7 +70,9 @@ fn keys_are_found_as_redis_finds_them() {
     let differing = listed(&version);
     let mut random = Random::from_environment();
     let mut compared = 0;
-    for command in CommandTable::global().iter_all() {
+    for command in
+        CommandTable::new(swytch::commands::SPECS, &[]).expect("names of one command each").iter_all()
+    {
         let name = command.full_name.as_str();
         // Where the declarations differ, the keys do.
         let differs = |field: &str| differing.contains(&(name.to_owned(), field.to_owned()));

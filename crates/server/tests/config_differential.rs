@@ -13,7 +13,7 @@ use std::process::Command;
 
 use support::{Reply, Server, scratch};
 use swytch::config::{Config, DIRECTIVES, Known, Loader, SetContext};
-use swytch::glob;
+use swytch::system::glob;
 
 fn our_set(config: &Config, name: &str, value: &[u8]) -> Option<String> {
     let pair = (name.as_bytes(), value);

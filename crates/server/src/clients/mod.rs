@@ -12,7 +12,7 @@ use bitflags::bitflags;
 use swytch_resp::Protocol;
 use swytch_store::{Waiter, WatchFlag};
 
-use crate::commands::{Command, OwnedArgs};
+use crate::command::{Command, OwnedArgs};
 
 pub use registry::{ClientShared, Names, Registry};
 

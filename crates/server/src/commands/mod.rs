@@ -3,13 +3,7 @@
 //!
 //! [`SPECS`] is the one list of them; a command that is not in it does not exist.
 
-pub mod args;
-pub mod call;
-pub mod error;
-pub mod help;
-mod names;
-pub mod spec;
-pub mod table;
+use crate::command::CommandSpec;
 
 pub mod bitmap;
 pub mod connection;
@@ -19,21 +13,6 @@ pub mod scripting;
 pub mod server;
 pub mod string;
 pub mod transactions;
-
-#[cfg(test)]
-mod table_tests;
-
-pub use args::{ArgCursor, Args, OwnedArgs};
-pub use call::{BlockRequest, Call, ShardSteps, TimeoutReply};
-pub use error::CommandError;
-pub use help::reply_help;
-pub use spec::{
-    Arg, ArgKind, BeginSearch, Categories, CommandSpec, FindKeys, Flags, Group, Handler, KeyFlags, KeySpec,
-};
-pub use table::{Command, CommandTable};
-
-/// What a handler returns: its reply is written, or is this error.
-pub type CommandResult = Result<(), CommandError>;
 
 /// Every command, by group.
 pub const SPECS: &[&[&CommandSpec]] = &[

@@ -11,7 +11,7 @@ use super::directive::{Effect, Special};
 use super::directives::{COUNT, DIRECTIVES, RETIRED, find, nearest};
 use super::special::system_error_text;
 use super::{Config, Kind, value, words};
-use crate::glob;
+use crate::system::glob;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::File;

@@ -33,7 +33,7 @@ pub use special::{CLIENT_CLASSES, ClientClass, OutputBufferLimit, SavePoint, key
 pub use value::memory as parse_memory;
 pub use words::{quote, split as split_words};
 
-use crate::glob;
+use crate::system::glob;
 use directives::COUNT;
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};

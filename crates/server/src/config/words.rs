@@ -20,7 +20,7 @@ pub fn split(line: &[u8]) -> Option<Vec<Vec<u8>>> {
 /// Writes `word` in double quotes so that [`split`] reads it back.
 pub fn quote(word: &[u8]) -> Vec<u8> {
     let mut quoted = Vec::with_capacity(word.len() + 2);
-    crate::escape::push_quoted(&mut quoted, word);
+    crate::system::escape::push_quoted(&mut quoted, word);
     quoted
 }
 

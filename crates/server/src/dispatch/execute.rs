@@ -8,10 +8,10 @@ use swytch_store::Waiter;
 
 use super::run;
 use crate::clients::{Client, ClientFlags, QueuedCommand};
-use crate::clock::Ticks;
+use crate::command::{Args, Call, Command, CommandError, Flags, Handler};
 use crate::commands::server::debug;
-use crate::commands::{Args, Call, Command, CommandError, Flags, Handler};
 use crate::server::{Conditions, Server, WorkerShared};
+use crate::system::clock::Ticks;
 
 /// A request with what is known about it before it runs.
 #[derive(Debug)]

@@ -25,12 +25,12 @@ use swytch_store::{Keyspace, KeyspaceMut, LockScope, Observers, Type, Waiter, Wa
 
 use super::run;
 use crate::clients::{Client, ClientShared};
-use crate::clock::{self, Ticks};
-use crate::commands::call::TimeoutReply;
-use crate::commands::{Args, Call, Command, CommandError, Flags, OwnedArgs};
+use crate::command::call::TimeoutReply;
+use crate::command::{Args, Call, Command, CommandError, Flags, OwnedArgs};
 use crate::net::Mail;
 use crate::seeded_bug::{self, Bug};
 use crate::server::{Conditions, Server, WorkerShared};
+use crate::system::clock::{self, Ticks};
 
 /// What is kept of a parked client's command.
 #[derive(Debug)]

@@ -10,15 +10,15 @@ use super::execute::{Outcome, count_error};
 use super::park;
 use super::prefetch;
 use crate::clients::ClientFlags;
-use crate::clock::{Ticks, ticks_to_ns};
-use crate::commands::spec::{ReadHandler, WriteHandler};
-use crate::commands::{
+use crate::command::spec::{ReadHandler, WriteHandler};
+use crate::command::{
     Args, Call, Command, CommandError, CommandResult, Flags, Handler, OwnedArgs, ShardSteps,
 };
 use crate::effects::Recorder;
+use crate::observe::slowlog;
 use crate::seeded_bug::{self, Bug};
 use crate::server::{Conditions, Server, WorkerShared};
-use crate::slowlog;
+use crate::system::clock::{Ticks, ticks_to_ns};
 
 /// Runs `call`, answers its error if it has one, and counts it.
 #[inline(always)]

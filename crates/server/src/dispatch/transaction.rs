@@ -9,10 +9,10 @@ use swytch_store::{Keyspace, LockScope, WatchFlag};
 
 use super::{park, run};
 use crate::clients::{Client, ClientFlags, QueuedCommand, WatchedKey};
-use crate::clock::Ticks;
-use crate::commands::{Call, CommandError, CommandResult, Flags};
+use crate::command::{Call, CommandError, CommandResult, Flags};
 use crate::seeded_bug::{self, Bug};
 use crate::server::{Conditions, Server};
+use crate::system::clock::Ticks;
 
 /// Registers a client at keys it watches. The caller holds no locks.
 pub fn watch(server: &Server, client: &mut Client, keys: &[&[u8]], now_ms: u64) {

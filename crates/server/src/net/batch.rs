@@ -10,7 +10,7 @@
 use swytch_resp::{ArgRange, Limits, Parsed, Parser, ProtocolError};
 use swytch_store::table::PrefetchedBucket;
 
-use crate::commands::{Args, Command};
+use crate::command::{Args, Command};
 use crate::dispatch::{Request, prefetch};
 use crate::server::Server;
 

@@ -8,9 +8,9 @@ use std::sync::atomic::Ordering;
 
 use swytch_store::{Keyspace, KeyspaceMut, LockScope};
 
-use crate::clock::{self, Ticks};
 use crate::dispatch::run;
 use crate::server::{Conditions, Server};
+use crate::system::clock::{self, Ticks};
 
 /// Longest work at a time, in microseconds.
 const SLICE_US: u64 = 1000;

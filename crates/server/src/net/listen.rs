@@ -18,9 +18,9 @@ use rustix::net::sockopt;
 use super::connection::Stream;
 use super::mailbox::{Mail, WAKE};
 use crate::clients::{ClientShared, Names};
-use crate::clock;
 use crate::config::Config;
 use crate::server::Server;
+use crate::system::clock;
 
 /// A listening socket.
 #[derive(Debug)]

@@ -18,12 +18,12 @@ use super::connection::{Connection, KEPT_BYTES_MAX, READ_BYTES, ReadOutcome, Str
 use super::expiry::ExpiryCycle;
 use super::mailbox::{Mail, WAKE};
 use crate::clients::{Client, ClientFlags, ClientShared};
-use crate::clock::{self, Ticks};
-use crate::commands::Call;
+use crate::command::Call;
 use crate::config::ClientClass;
 use crate::dispatch::execute::count_error;
 use crate::dispatch::{Outcome, execute, park, transaction};
 use crate::server::{Conditions, Server, WorkerShared};
+use crate::system::clock::{self, Ticks};
 
 /// Events taken from the system at a time.
 const EVENTS_MAX: usize = 1024;

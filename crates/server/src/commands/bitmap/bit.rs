@@ -3,9 +3,8 @@
 use swytch_store::{Event, Keyspace, KeyspaceMut};
 
 use super::bit_offset;
-use crate::commands::{
-    Arg, Call, Categories, CommandError, CommandResult, CommandSpec, Flags, Group, Handler, KeyFlags, KeySpec,
-};
+use crate::command::KeySpec;
+use crate::command::prelude::*;
 
 pub static GETBIT: CommandSpec = CommandSpec {
     name: "getbit",

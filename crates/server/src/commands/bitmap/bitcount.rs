@@ -3,9 +3,8 @@
 use swytch_store::Keyspace;
 
 use super::range::{BitRange, UNIT, Unit};
-use crate::commands::{
-    Arg, Call, Categories, CommandError, CommandResult, CommandSpec, Flags, Group, Handler, KeyFlags, KeySpec,
-};
+use crate::command::KeySpec;
+use crate::command::prelude::*;
 
 pub static BITCOUNT: CommandSpec = CommandSpec {
     name: "bitcount",

@@ -6,10 +6,8 @@ use swytch_store::{Event, Keyspace, KeyspaceMut, StringEdit};
 
 use super::bit_offset;
 use super::field::{FIELD_BYTES_MAX, FieldType, Overflow};
-use crate::commands::{
-    Arg, ArgCursor, Call, Categories, CommandError, CommandResult, CommandSpec, Flags, Group, Handler,
-    KeyFlags, KeySpec,
-};
+use crate::command::KeySpec;
+use crate::command::prelude::*;
 
 const GET_BLOCK: Arg =
     Arg::block("get-block", &[Arg::string("encoding"), Arg::integer("offset")]).token("GET");

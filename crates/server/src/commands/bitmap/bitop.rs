@@ -4,9 +4,8 @@ use std::ops::Deref;
 
 use swytch_store::{Event, KeyspaceMut, Text};
 
-use crate::commands::{
-    Arg, Call, Categories, CommandError, CommandResult, CommandSpec, Flags, Group, Handler, KeyFlags, KeySpec,
-};
+use crate::command::KeySpec;
+use crate::command::prelude::*;
 
 pub static BITOP: CommandSpec = CommandSpec {
     name: "bitop",
@@ -32,7 +31,7 @@ pub static BITOP: CommandSpec = CommandSpec {
             ],
         ),
         Arg::key("destkey"),
-        Arg::new("key", crate::commands::ArgKind::Key(1)).multiple(),
+        Arg::new("key", crate::command::ArgKind::Key(1)).multiple(),
     ],
     handler: Handler::Write(bitop),
     ..CommandSpec::DEFAULT

@@ -9,7 +9,7 @@ mod field;
 mod range;
 mod words;
 
-use super::{Call, CommandError, CommandSpec};
+use crate::command::prelude::*;
 
 /// The commands of this group.
 pub const SPECS: &[&CommandSpec] = &[

@@ -1,8 +1,8 @@
 //! A range of bits within a string, as BITCOUNT and BITPOS name it: in bytes or in bits.
 
 use super::words::{count_ones, find_bit};
+use crate::command::prelude::*;
 use crate::commands::string::range::{clamp, clamp_each};
-use crate::commands::{Arg, ArgCursor, CommandError};
 
 /// BYTE or BIT in the argument tree.
 pub(super) const UNIT: Arg =

@@ -1,6 +1,6 @@
 //! ECHO
 
-use crate::commands::{Arg, Call, Categories, CommandResult, CommandSpec, Flags, Group, Handler};
+use crate::command::prelude::*;
 
 pub static ECHO: CommandSpec = CommandSpec {
     name: "echo",

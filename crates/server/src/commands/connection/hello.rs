@@ -3,7 +3,7 @@
 use swytch_resp::Protocol;
 
 use super::ANY_TIME;
-use crate::commands::{Arg, Call, Categories, CommandError, CommandResult, CommandSpec, Group, Handler};
+use crate::command::prelude::*;
 
 pub static AUTH: CommandSpec = CommandSpec {
     name: "auth",

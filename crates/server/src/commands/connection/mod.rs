@@ -7,7 +7,7 @@ pub mod ping;
 pub mod quit;
 pub mod select;
 
-use super::{CommandSpec, Flags};
+use crate::command::prelude::*;
 
 /// Commands that a connection may send before it has authenticated and whatever state the server is in.
 const ANY_TIME: Flags = Flags::NOSCRIPT

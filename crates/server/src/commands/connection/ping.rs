@@ -1,8 +1,6 @@
 //! PING
 
-use crate::commands::{
-    Arg, Call, Categories, CommandError, CommandResult, CommandSpec, Flags, Group, Handler,
-};
+use crate::command::prelude::*;
 
 pub static PING: CommandSpec = CommandSpec {
     name: "ping",

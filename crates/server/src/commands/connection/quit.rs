@@ -4,7 +4,7 @@ use swytch_resp::Protocol;
 
 use super::ANY_TIME;
 use crate::clients::ClientFlags;
-use crate::commands::{Call, Categories, CommandResult, CommandSpec, Group, Handler};
+use crate::command::prelude::*;
 use crate::dispatch::transaction;
 
 pub static QUIT: CommandSpec = CommandSpec {

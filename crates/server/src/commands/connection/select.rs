@@ -1,8 +1,6 @@
 //! SELECT
 
-use crate::commands::{
-    Arg, Call, Categories, CommandError, CommandResult, CommandSpec, Flags, Group, Handler,
-};
+use crate::command::prelude::*;
 
 pub static SELECT: CommandSpec = CommandSpec {
     name: "select",

@@ -5,10 +5,8 @@
 
 use swytch_store::{Keyspace, KeyspaceMut};
 
-use crate::commands::{
-    Arg, ArgKind, Call, Categories, CommandError, CommandResult, CommandSpec, Flags, Group, Handler,
-    KeyFlags, KeySpec,
-};
+use crate::command::KeySpec;
+use crate::command::prelude::*;
 
 pub static COPY: CommandSpec = CommandSpec {
     name: "copy",

@@ -4,9 +4,8 @@
 
 use swytch_store::{Keyspace, KeyspaceMut};
 
-use crate::commands::{
-    Arg, Call, Categories, CommandResult, CommandSpec, Flags, Group, Handler, KeyFlags, KeySpec,
-};
+use crate::command::KeySpec;
+use crate::command::prelude::*;
 
 /// A command that does something to each of its keys and answers with a number of keys.
 pub(super) const COUNT_OF_KEYS: CommandSpec = CommandSpec {

@@ -2,8 +2,8 @@
 
 use swytch_store::Keyspace;
 
-use crate::commands::{Arg, ArgKind, Call, Categories, CommandResult, CommandSpec, Flags, Group, Handler};
-use crate::glob;
+use crate::command::prelude::*;
+use crate::system::glob;
 
 pub static KEYS: CommandSpec = CommandSpec {
     name: "keys",
@@ -47,6 +47,6 @@ fn keys(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
 }
 
 fn random_key(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
-    call.reply.bulk_or_null(keyspace.random_key(crate::random::next_u64).as_deref());
+    call.reply.bulk_or_null(keyspace.random_key(crate::system::random::next_u64).as_deref());
     Ok(())
 }

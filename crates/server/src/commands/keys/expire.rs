@@ -6,10 +6,8 @@
 use bitflags::bitflags;
 use swytch_store::KeyspaceMut;
 
-use crate::commands::{
-    Arg, ArgKind, Call, Categories, CommandError, CommandResult, CommandSpec, Flags, Group, Handler,
-    KeyFlags, KeySpec,
-};
+use crate::command::KeySpec;
+use crate::command::prelude::*;
 
 const CONDITION: Arg = Arg::one_of(
     "condition",

@@ -11,7 +11,7 @@ pub mod ttl;
 pub mod type_of;
 pub mod wait;
 
-use super::CommandSpec;
+use crate::command::CommandSpec;
 
 /// The commands of this group.
 pub const SPECS: &[&CommandSpec] = &[

@@ -2,10 +2,8 @@
 
 use swytch_store::{EntryRef, Keyspace, Value};
 
-use crate::commands::{
-    Arg, Call, Categories, CommandError, CommandResult, CommandSpec, Flags, Group, Handler, KeyFlags,
-    KeySpec, reply_help,
-};
+use crate::command::prelude::*;
+use crate::command::{KeySpec, reply_help};
 use crate::config::MaxmemoryPolicy;
 
 pub static OBJECT: CommandSpec = CommandSpec {

@@ -2,10 +2,8 @@
 
 use swytch_store::KeyspaceMut;
 
-use crate::commands::{
-    Arg, ArgKind, Call, Categories, CommandError, CommandResult, CommandSpec, Flags, Group, Handler,
-    KeyFlags, KeySpec,
-};
+use crate::command::KeySpec;
+use crate::command::prelude::*;
 
 const BASE: CommandSpec = CommandSpec {
     since: "1.0.0",

@@ -6,11 +6,9 @@
 
 use swytch_store::{EntryRef, Keyspace, ScanCursor};
 
-use crate::commands::{
-    Arg, ArgKind, Call, Categories, CommandError, CommandResult, CommandSpec, Flags, Group, Handler,
-    ShardSteps,
-};
-use crate::glob;
+use crate::command::ShardSteps;
+use crate::command::prelude::*;
+use crate::system::glob;
 
 pub static SCAN: CommandSpec = CommandSpec {
     name: "scan",

@@ -2,9 +2,8 @@
 
 use swytch_store::{Keyspace, KeyspaceMut};
 
-use crate::commands::{
-    Arg, Call, Categories, CommandResult, CommandSpec, Flags, Group, Handler, KeyFlags, KeySpec,
-};
+use crate::command::KeySpec;
+use crate::command::prelude::*;
 
 const BASE: CommandSpec = CommandSpec {
     group: Group::Generic,

@@ -3,9 +3,8 @@
 use swytch_store::Keyspace;
 
 use super::del::COUNT_OF_KEYS;
-use crate::commands::{
-    Arg, Call, Categories, CommandResult, CommandSpec, Flags, Group, Handler, KeyFlags, KeySpec,
-};
+use crate::command::KeySpec;
+use crate::command::prelude::*;
 
 pub static TYPE: CommandSpec = CommandSpec {
     name: "type",

@@ -3,9 +3,7 @@
 //! There are no replicas that acknowledge and no log to be synced, so nothing could change while a client
 //! waits: both answer at once.
 
-use crate::commands::{
-    Arg, Call, Categories, CommandError, CommandResult, CommandSpec, Flags, Group, Handler,
-};
+use crate::command::prelude::*;
 
 const BASE: CommandSpec = CommandSpec {
     group: Group::Generic,

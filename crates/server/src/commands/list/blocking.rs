@@ -7,10 +7,8 @@ use swytch_store::{KeyspaceMut, Side};
 
 use super::pop::{MANY_POP, pop_from_first};
 use super::{POP_FROM_SEVERAL, PopFromSeveral, TAKEN_FROM};
-use crate::commands::{
-    Arg, ArgKind, BlockRequest, Call, Categories, CommandResult, CommandSpec, Flags, Group, Handler, KeySpec,
-    TimeoutReply,
-};
+use crate::command::prelude::*;
+use crate::command::{BlockRequest, KeySpec, TimeoutReply};
 
 const BLOCKING_POP: CommandSpec = CommandSpec {
     since: "2.0.0",

@@ -3,9 +3,8 @@
 use swytch_store::KeyspaceMut;
 
 use super::{ADDED_TO, index_in, invertible};
-use crate::commands::{
-    Arg, Call, Categories, CommandError, CommandResult, CommandSpec, Flags, Group, Handler, KeyFlags, KeySpec,
-};
+use crate::command::KeySpec;
+use crate::command::prelude::*;
 
 pub static LSET: CommandSpec = CommandSpec {
     name: "lset",

@@ -10,8 +10,8 @@ pub mod transfer;
 
 use swytch_store::Side;
 
-use super::call::parse_side;
-use super::{Arg, ArgCursor, ArgKind, CommandError, CommandSpec, KeyFlags};
+use crate::command::call::parse_side;
+use crate::command::prelude::*;
 
 /// The commands of this group.
 pub const SPECS: &[&CommandSpec] = &[

@@ -3,9 +3,8 @@
 use swytch_store::{KeyspaceMut, Side};
 
 use super::{POP_FROM_SEVERAL, PopFromSeveral, TAKEN_FROM};
-use crate::commands::{
-    Arg, Call, Categories, CommandError, CommandResult, CommandSpec, Flags, Group, Handler, KeySpec,
-};
+use crate::command::KeySpec;
+use crate::command::prelude::*;
 
 const POP: CommandSpec = CommandSpec {
     since: "1.0.0",

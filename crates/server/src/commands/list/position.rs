@@ -3,10 +3,8 @@
 use swytch_store::Keyspace;
 
 use super::{index_in, invertible};
-use crate::commands::{
-    Arg, Args, Call, Categories, CommandError, CommandResult, CommandSpec, Flags, Group, Handler, KeyFlags,
-    KeySpec,
-};
+use crate::command::KeySpec;
+use crate::command::prelude::*;
 
 pub static LINDEX: CommandSpec = CommandSpec {
     name: "lindex",

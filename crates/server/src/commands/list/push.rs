@@ -3,7 +3,8 @@
 use swytch_store::{Elements, KeyspaceMut, Side};
 
 use super::ADDED_TO;
-use crate::commands::{Arg, Call, Categories, CommandResult, CommandSpec, Flags, Group, Handler, KeySpec};
+use crate::command::KeySpec;
+use crate::command::prelude::*;
 
 const PUSH: CommandSpec = CommandSpec {
     group: Group::List,

@@ -2,9 +2,8 @@
 
 use swytch_store::{Keyspace, clamp_range};
 
-use crate::commands::{
-    Arg, Call, Categories, CommandResult, CommandSpec, Flags, Group, Handler, KeyFlags, KeySpec,
-};
+use crate::command::KeySpec;
+use crate::command::prelude::*;
 
 pub static LLEN: CommandSpec = CommandSpec {
     name: "llen",

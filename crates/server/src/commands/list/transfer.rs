@@ -4,10 +4,9 @@ use swytch_store::{KeyspaceMut, Side};
 
 use super::blocking::wait_for;
 use super::{ADDED_TO, SIDES, TAKEN_FROM};
-use crate::commands::call::parse_side;
-use crate::commands::{
-    Arg, ArgKind, Call, Categories, CommandResult, CommandSpec, Flags, Group, Handler, KeySpec,
-};
+use crate::command::KeySpec;
+use crate::command::call::parse_side;
+use crate::command::prelude::*;
 
 const SOURCE: Arg = Arg::new("source", ArgKind::Key(0));
 const DESTINATION: Arg = Arg::new("destination", ArgKind::Key(1));
@@ -74,7 +73,7 @@ pub static BRPOPLPUSH: CommandSpec = CommandSpec {
     ..TRANSFER
 };
 
-fn sides(call: &Call<'_>) -> Result<(Side, Side), crate::commands::CommandError> {
+fn sides(call: &Call<'_>) -> Result<(Side, Side), crate::command::CommandError> {
     Ok((parse_side(call.args.get(3))?, parse_side(call.args.get(4))?))
 }
 

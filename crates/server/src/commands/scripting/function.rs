@@ -3,9 +3,8 @@
 //! Tools that bring a server into a known state (test suites, importers) call FLUSH beside FLUSHALL; functions
 //! cannot be loaded, so there are none to remove and none to list.
 
-use crate::commands::{
-    Arg, Call, Categories, CommandError, CommandResult, CommandSpec, Flags, Group, Handler, reply_help,
-};
+use crate::command::prelude::*;
+use crate::command::reply_help;
 
 const SUB: CommandSpec = CommandSpec {
     since: "7.0.0",

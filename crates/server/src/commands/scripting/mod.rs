@@ -2,7 +2,7 @@
 
 pub mod function;
 
-use super::CommandSpec;
+use crate::command::CommandSpec;
 
 /// The commands of this group.
 pub const SPECS: &[&CommandSpec] = &[&function::FUNCTION];

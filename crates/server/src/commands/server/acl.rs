@@ -2,10 +2,9 @@
 //!
 //! There is one user, `default`, who may do everything.
 
-use crate::commands::help::reply_help;
-use crate::commands::{
-    Arg, Call, Categories, Command, CommandError, CommandResult, CommandSpec, Flags, Group, Handler,
-};
+use crate::command::Command;
+use crate::command::help::reply_help;
+use crate::command::prelude::*;
 
 const SUB: CommandSpec = CommandSpec {
     since: "6.0.0",

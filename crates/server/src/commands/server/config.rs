@@ -5,12 +5,11 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::commands::{
-    Arg, Call, CommandError, CommandResult, CommandSpec, Flags, Group, Handler, reply_help,
-};
+use crate::command::prelude::*;
+use crate::command::reply_help;
 use crate::config::{ApplyError, Config, Directive, SetContext};
-use crate::open_files;
 use crate::server::Server;
+use crate::system::open_files;
 
 /// CONFIG.
 pub static CONFIG: CommandSpec = CommandSpec {

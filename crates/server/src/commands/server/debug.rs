@@ -11,12 +11,14 @@ use swytch_resp::{Protocol, Reply};
 use swytch_store::{Elements, EntryRef, Event, Expiry, Key, KeyspaceMut, Side, Type, Value};
 
 use crate::clients::{Client, ClientFlags};
+use crate::command::prelude::*;
+use crate::command::reply_help;
 use crate::commands::keys::object::idle_seconds;
-use crate::commands::{Call, CommandError, CommandResult, CommandSpec, Flags, Group, Handler, reply_help};
 use crate::config::ProtectedAction;
-use crate::digest::Digest;
+use crate::effects;
 use crate::server::Server;
-use crate::{effects, glob, random};
+use crate::system::digest::Digest;
+use crate::system::{glob, random};
 
 pub static DEBUG: CommandSpec = CommandSpec {
     name: "debug",

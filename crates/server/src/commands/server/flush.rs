@@ -4,9 +4,7 @@
 
 use swytch_store::{Keyspace, KeyspaceMut};
 
-use crate::commands::{
-    Arg, Call, Categories, CommandError, CommandResult, CommandSpec, Flags, Group, Handler,
-};
+use crate::command::prelude::*;
 
 pub static DBSIZE: CommandSpec = CommandSpec {
     name: "dbsize",

@@ -3,7 +3,7 @@
 //! Rows are generations of an elementary cellular automaton (Wolfram's numbering), grown from a single cell or
 //! from noise; two generations share a line of half blocks.
 
-use crate::commands::{Arg, Call, CommandResult, CommandSpec, Flags, Group, Handler};
+use crate::command::prelude::*;
 
 pub static LOLWUT: CommandSpec = CommandSpec {
     name: "lolwut",

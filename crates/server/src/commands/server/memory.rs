@@ -8,11 +8,9 @@ use std::sync::atomic::Ordering;
 use swytch_store::Keyspace;
 
 use crate::clients::ClientShared;
-use crate::commands::{
-    Arg, Call, Categories, CommandError, CommandResult, CommandSpec, Flags, Group, Handler, KeyFlags,
-    KeySpec, reply_help,
-};
-use crate::{allocator, process};
+use crate::command::prelude::*;
+use crate::command::{KeySpec, reply_help};
+use crate::system::{allocator, process};
 
 pub static MEMORY: CommandSpec = CommandSpec {
     name: "memory",

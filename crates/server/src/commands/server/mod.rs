@@ -16,7 +16,7 @@ pub mod slowlog;
 pub mod swapdb;
 pub mod time;
 
-use super::CommandSpec;
+use crate::command::CommandSpec;
 
 /// The commands of this group.
 pub const SPECS: &[&CommandSpec] = &[

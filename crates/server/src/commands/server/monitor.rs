@@ -1,7 +1,7 @@
 //! MONITOR
 
 use crate::clients::ClientFlags;
-use crate::commands::{Call, CommandError, CommandResult, CommandSpec, Flags, Group, Handler};
+use crate::command::prelude::*;
 
 pub static MONITOR: CommandSpec = CommandSpec {
     name: "monitor",

@@ -1,6 +1,6 @@
 //! ROLE
 
-use crate::commands::{Call, Categories, CommandResult, CommandSpec, Flags, Group, Handler};
+use crate::command::prelude::*;
 
 pub static ROLE: CommandSpec = CommandSpec {
     name: "role",

@@ -2,7 +2,7 @@
 //!
 //! The data is in memory alone: a shutdown that insists on saving it is refused, unless forced.
 
-use crate::commands::{Arg, Call, CommandError, CommandResult, CommandSpec, Flags, Group, Handler};
+use crate::command::prelude::*;
 
 pub static SHUTDOWN: CommandSpec = CommandSpec {
     name: "shutdown",

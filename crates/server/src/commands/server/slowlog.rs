@@ -1,7 +1,7 @@
 //! SLOWLOG: the commands that took longer than `slowlog-log-slower-than`.
 
-use crate::commands::help::reply_help;
-use crate::commands::{Arg, Call, CommandError, CommandResult, CommandSpec, Flags, Group, Handler};
+use crate::command::help::reply_help;
+use crate::command::prelude::*;
 
 const SUB: CommandSpec = CommandSpec {
     since: "2.2.12",

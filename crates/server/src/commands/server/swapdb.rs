@@ -2,9 +2,7 @@
 
 use swytch_store::KeyspaceMut;
 
-use crate::commands::{
-    Arg, Call, Categories, CommandError, CommandResult, CommandSpec, Flags, Group, Handler,
-};
+use crate::command::prelude::*;
 
 pub static SWAPDB: CommandSpec = CommandSpec {
     name: "swapdb",

@@ -2,8 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::clock;
-use crate::commands::{Call, Categories, CommandResult, CommandSpec, Flags, Group, Handler};
+use crate::command::prelude::*;
+use crate::system::clock;
 
 const TELL: CommandSpec = CommandSpec {
     group: Group::Server,

@@ -5,10 +5,8 @@ use swytch_store::{Keyspace, KeyspaceMut, Value};
 use super::options::{OptionsOf, StringOptions};
 use super::reply_raw;
 use super::set::{Presence, reply_value};
-use crate::commands::{
-    Arg, ArgKind, Call, Categories, CommandError, CommandResult, CommandSpec, Flags, Group, Handler,
-    KeyFlags, KeySpec,
-};
+use crate::command::KeySpec;
+use crate::command::prelude::*;
 
 pub static GET: CommandSpec = CommandSpec {
     name: "get",

@@ -6,9 +6,8 @@
 use swytch_decimal::Extended;
 use swytch_store::{Event, Expiry, KeyspaceMut, Text};
 
-use crate::commands::{
-    Arg, Call, Categories, CommandError, CommandResult, CommandSpec, Flags, Group, Handler, KeyFlags, KeySpec,
-};
+use crate::command::KeySpec;
+use crate::command::prelude::*;
 
 pub static INCRBYFLOAT: CommandSpec = CommandSpec {
     name: "incrbyfloat",

@@ -8,10 +8,8 @@
 
 use swytch_store::Keyspace;
 
-use crate::commands::{
-    Arg, ArgCursor, Call, Categories, CommandError, CommandResult, CommandSpec, Flags, Group, Handler,
-    KeyFlags, KeySpec,
-};
+use crate::command::KeySpec;
+use crate::command::prelude::*;
 
 pub static LCS: CommandSpec = CommandSpec {
     name: "lcs",

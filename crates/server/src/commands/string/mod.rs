@@ -13,7 +13,7 @@ use std::ops::Range;
 
 use swytch_store::{RawString, Text};
 
-use super::{Call, CommandSpec};
+use crate::command::{Call, CommandSpec};
 
 /// The commands of this group.
 pub const SPECS: &[&CommandSpec] = &[

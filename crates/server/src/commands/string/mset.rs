@@ -3,9 +3,8 @@
 use swytch_store::{Event, Expiry, Keyspace, KeyspaceMut, Value};
 
 use super::reply_raw;
-use crate::commands::{
-    Arg, Call, Categories, CommandError, CommandResult, CommandSpec, Flags, Group, Handler, KeyFlags, KeySpec,
-};
+use crate::command::KeySpec;
+use crate::command::prelude::*;
 
 pub static MGET: CommandSpec = CommandSpec {
     name: "mget",

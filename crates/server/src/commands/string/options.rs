@@ -5,7 +5,7 @@
 
 use swytch_store::{Expiry, SetCondition};
 
-use crate::commands::{ArgCursor, Call, CommandError};
+use crate::command::prelude::*;
 
 /// Which of the two commands reads its options.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,7 +124,7 @@ impl ExpiryUnit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::OwnedArgs;
+    use crate::command::OwnedArgs;
 
     fn parse(words: &str, of: OptionsOf) -> Result<String, CommandError> {
         let words: Vec<&[u8]> = words.split_whitespace().map(str::as_bytes).collect();

@@ -5,9 +5,8 @@ use std::ops::Range;
 use swytch_store::{Event, Keyspace, KeyspaceMut};
 
 use super::reply_text;
-use crate::commands::{
-    Arg, Call, Categories, CommandError, CommandResult, CommandSpec, Flags, Group, Handler, KeyFlags, KeySpec,
-};
+use crate::command::KeySpec;
+use crate::command::prelude::*;
 
 pub static APPEND: CommandSpec = CommandSpec {
     name: "append",

@@ -4,10 +4,8 @@ use swytch_store::{Event, Expiry, Key, KeyspaceMut, SetCondition};
 
 use super::options::{ExpiryUnit, OptionsOf, StringOptions};
 use super::reply_text;
-use crate::commands::{
-    Arg, ArgKind, Call, Categories, CommandError, CommandResult, CommandSpec, Flags, Group, Handler,
-    KeyFlags, KeySpec,
-};
+use crate::command::KeySpec;
+use crate::command::prelude::*;
 
 pub static SET: CommandSpec = CommandSpec {
     name: "set",

@@ -1,10 +1,8 @@
 //! MULTI, EXEC, DISCARD, WATCH, UNWATCH
 
-use super::{
-    Arg, ArgKind, Call, Categories, CommandError, CommandResult, CommandSpec, Flags, Group, Handler,
-    KeyFlags, KeySpec,
-};
 use crate::clients::ClientFlags;
+use crate::command::KeySpec;
+use crate::command::prelude::*;
 use crate::dispatch::transaction;
 
 /// The commands of this group.

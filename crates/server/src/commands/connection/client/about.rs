@@ -2,7 +2,7 @@
 
 use super::{OTHERS, SUB};
 use crate::clients::ClientFlags;
-use crate::commands::{Arg, Call, CommandError, CommandResult, CommandSpec, Handler};
+use crate::command::prelude::*;
 
 const ON_OFF: &[Arg] = &[Arg::one_of("enabled", &[Arg::flag("on", "ON"), Arg::flag("off", "OFF")])];
 

@@ -3,7 +3,7 @@
 use super::list::ClientType;
 use super::{OTHERS, SUB};
 use crate::clients::ClientShared;
-use crate::commands::{Arg, Call, CommandError, CommandResult, CommandSpec, Handler};
+use crate::command::prelude::*;
 
 pub(super) static KILL: CommandSpec = CommandSpec {
     name: "kill",

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::{OTHERS, SUB};
 use crate::clients::{ClientFlags, ClientShared};
-use crate::commands::{Arg, Call, CommandError, CommandResult, CommandSpec, Handler};
+use crate::command::prelude::*;
 use crate::server::Server;
 
 pub(super) static LIST: CommandSpec = CommandSpec {

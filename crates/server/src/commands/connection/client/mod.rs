@@ -13,8 +13,8 @@ mod unblock;
 pub use about::validate_name;
 pub use list::{ClientType, describe};
 
-use crate::commands::help::reply_help;
-use crate::commands::{Call, Categories, CommandResult, CommandSpec, Flags, Group, Handler};
+use crate::command::help::reply_help;
+use crate::command::prelude::*;
 
 /// Flags of the subcommands that any client may call.
 const OWN: Flags = Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE);

@@ -1,7 +1,7 @@
 //! CLIENT PAUSE, CLIENT UNPAUSE
 
 use super::{OTHERS, SUB};
-use crate::commands::{Arg, Call, CommandError, CommandResult, CommandSpec, Handler};
+use crate::command::prelude::*;
 
 pub(super) static PAUSE: CommandSpec = CommandSpec {
     name: "pause",

@@ -3,7 +3,7 @@
 //! Client-side caching is not served, so no connection ever is, and these answer what Redis answers then.
 
 use super::SUB;
-use crate::commands::{Arg, Call, CommandError, CommandResult, CommandSpec, Handler};
+use crate::command::prelude::*;
 
 pub(super) static CACHING: CommandSpec = CommandSpec {
     name: "caching",

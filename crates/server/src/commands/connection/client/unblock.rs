@@ -1,7 +1,7 @@
 //! CLIENT UNBLOCK
 
 use super::{OTHERS, SUB};
-use crate::commands::{Arg, Call, CommandError, CommandResult, CommandSpec, Handler};
+use crate::command::prelude::*;
 use crate::dispatch::park;
 
 pub(super) static UNBLOCK: CommandSpec = CommandSpec {

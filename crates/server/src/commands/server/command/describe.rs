@@ -2,7 +2,8 @@
 
 use swytch_resp::Reply;
 
-use crate::commands::{BeginSearch, Categories, Command, FindKeys, Flags, KeyFlags, KeySpec};
+use crate::command::prelude::*;
+use crate::command::{BeginSearch, Command, FindKeys, KeySpec};
 
 /// Properties that the dispatcher obeys and COMMAND INFO does not show.
 const HIDDEN: Flags = Flags::MAY_REPLICATE;

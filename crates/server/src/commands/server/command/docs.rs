@@ -2,7 +2,8 @@
 
 use swytch_resp::Reply;
 
-use crate::commands::{Arg, ArgKind, Call, Command, CommandResult, Flags};
+use crate::command::Command;
+use crate::command::prelude::*;
 
 /// COMMAND DOCS: a map from name to documentation; unknown names are left out.
 pub(super) fn docs(call: &mut Call<'_>) -> CommandResult {

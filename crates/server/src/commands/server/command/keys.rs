@@ -1,6 +1,7 @@
 //! COMMAND GETKEYS and GETKEYSANDFLAGS: the keys of a request, found by the key specs.
 
-use crate::commands::{Args, Call, Command, CommandError, CommandResult, Flags, KeyFlags};
+use crate::command::Command;
+use crate::command::prelude::*;
 use crate::dispatch::execute;
 
 pub(super) fn getkeys(call: &mut Call<'_>) -> CommandResult {
@@ -82,7 +83,7 @@ fn only_reads_bits(request: &Args<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::OwnedArgs;
+    use crate::command::OwnedArgs;
 
     #[test]
     fn a_bitfield_of_gets_only_reads() {

@@ -1,7 +1,8 @@
 //! COMMAND LIST, with its filters.
 
-use crate::commands::{Call, Categories, Command, CommandError, CommandResult};
-use crate::glob;
+use crate::command::Command;
+use crate::command::prelude::*;
+use crate::system::glob;
 
 pub(super) fn list(call: &mut Call<'_>) -> CommandResult {
     let all = call.server.commands.iter_all();

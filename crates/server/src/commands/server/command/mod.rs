@@ -8,8 +8,8 @@ mod docs;
 mod keys;
 mod list;
 
-use crate::commands::help::reply_help;
-use crate::commands::{Arg, Call, Categories, CommandResult, CommandSpec, Flags, Group, Handler};
+use crate::command::help::reply_help;
+use crate::command::prelude::*;
 
 const SUB: CommandSpec = CommandSpec {
     group: Group::Server,
@@ -110,7 +110,7 @@ static LIST: CommandSpec = CommandSpec {
         &[
             Arg::string("module-name").token("MODULE"),
             Arg::string("category").token("ACLCAT"),
-            Arg::new("pattern", crate::commands::ArgKind::Pattern).token("PATTERN"),
+            Arg::new("pattern", crate::command::ArgKind::Pattern).token("PATTERN"),
         ],
     )
     .token("FILTERBY")

@@ -6,7 +6,8 @@ use swytch_store::Keyspace;
 
 use super::text::Text;
 use crate::clients::ClientFlags;
-use crate::commands::{Call, ShardSteps};
+use crate::command::ShardSteps;
+use crate::command::prelude::*;
 
 pub(super) fn clients(text: &mut Text, call: &Call<'_>, steps: &mut ShardSteps<'_>) {
     let server = call.server;

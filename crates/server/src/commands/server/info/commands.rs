@@ -1,9 +1,10 @@
 //! Sections Commandstats, Errorstats, Latencystats.
 
 use super::text::{Text, safe};
-use crate::clock::ticks_to_ns;
-use crate::commands::{Call, ShardSteps};
-use crate::stats::CommandStats;
+use crate::command::ShardSteps;
+use crate::command::prelude::*;
+use crate::observe::stats::CommandStats;
+use crate::system::clock::ticks_to_ns;
 
 pub(super) fn commandstats(text: &mut Text, call: &Call<'_>, _: &mut ShardSteps<'_>) {
     text.section("Commandstats");

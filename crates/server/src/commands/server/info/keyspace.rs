@@ -3,7 +3,8 @@
 use swytch_store::Keyspace;
 
 use super::text::Text;
-use crate::commands::{Call, ShardSteps};
+use crate::command::ShardSteps;
+use crate::command::prelude::*;
 
 pub(super) fn keyspace(text: &mut Text, call: &Call<'_>, steps: &mut ShardSteps<'_>) {
     let mut sizes = vec![(0, 0); call.server.shards.databases()];

@@ -5,9 +5,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use swytch_store::Keyspace;
 
 use super::text::Text;
-use crate::allocator;
-use crate::commands::{Call, ShardSteps};
-use crate::process;
+use crate::command::ShardSteps;
+use crate::command::prelude::*;
+use crate::system::allocator;
+use crate::system::process;
 
 pub(super) fn memory(text: &mut Text, call: &Call<'_>, steps: &mut ShardSteps<'_>) {
     let server = call.server;

@@ -14,7 +14,8 @@ mod server;
 mod stats;
 mod text;
 
-use crate::commands::{Arg, Call, Categories, CommandResult, CommandSpec, Flags, Group, Handler, ShardSteps};
+use crate::command::ShardSteps;
+use crate::command::prelude::*;
 use text::Text;
 
 pub static INFO: CommandSpec = CommandSpec {

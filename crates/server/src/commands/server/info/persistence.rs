@@ -4,7 +4,8 @@
 use std::sync::atomic::Ordering;
 
 use super::text::Text;
-use crate::commands::{Call, ShardSteps};
+use crate::command::ShardSteps;
+use crate::command::prelude::*;
 
 pub(super) fn persistence(text: &mut Text, call: &Call<'_>, _: &mut ShardSteps<'_>) {
     text.section("Persistence");

@@ -1,7 +1,8 @@
 //! Section Replication: a primary without replicas.
 
 use super::text::Text;
-use crate::commands::{Call, ShardSteps};
+use crate::command::ShardSteps;
+use crate::command::prelude::*;
 
 /// The id of a history that does not exist.
 const NO_HISTORY: &str = "0000000000000000000000000000000000000000";

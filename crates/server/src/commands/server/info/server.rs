@@ -1,7 +1,8 @@
 //! Sections Server, Modules, Cluster.
 
 use super::text::Text;
-use crate::commands::{Call, ShardSteps};
+use crate::command::ShardSteps;
+use crate::command::prelude::*;
 
 pub(super) fn server(text: &mut Text, call: &Call<'_>, _: &mut ShardSteps<'_>) {
     let server = call.server;
@@ -24,7 +25,7 @@ pub(super) fn server(text: &mut Text, call: &Call<'_>, _: &mut ShardSteps<'_>) {
         ("redis_mode", &"standalone"),
         ("os", &os),
         ("arch_bits", &usize::BITS),
-        ("monotonic_clock", &crate::clock::SOURCE),
+        ("monotonic_clock", &crate::system::clock::SOURCE),
         ("multiplexing_api", &if cfg!(target_os = "linux") { "epoll" } else { "kqueue" }),
         ("atomicvar_api", &"rust-std"),
         ("gcc_version", &"0.0.0"),
@@ -32,7 +33,7 @@ pub(super) fn server(text: &mut Text, call: &Call<'_>, _: &mut ShardSteps<'_>) {
         ("process_supervised", &"no"),
         ("run_id", &server.run_id),
         ("tcp_port", &port),
-        ("server_time_usec", &crate::clock::unix_us()),
+        ("server_time_usec", &crate::system::clock::unix_us()),
         ("uptime_in_seconds", &uptime_s),
         ("uptime_in_days", &(uptime_s / 86_400)),
         ("hz", &config.hz()),

@@ -3,10 +3,11 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::text::Text;
-use crate::clock::ticks_to_ns;
-use crate::commands::{Call, ShardSteps};
-use crate::process;
-use crate::rates::Metric;
+use crate::command::ShardSteps;
+use crate::command::prelude::*;
+use crate::observe::rates::Metric;
+use crate::system::clock::ticks_to_ns;
+use crate::system::process;
 
 pub(super) fn threads(text: &mut Text, call: &Call<'_>, _: &mut ShardSteps<'_>) {
     text.section("Threads");

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use crate::latency::Series;
+use crate::observe::latency::Series;
 use crate::server::Server;
 
 /// Something to do about slow events.

@@ -2,7 +2,7 @@
 //!
 //! The header and the shape follow Redis, whose users read them; four text rows have three levels each.
 
-use crate::latency::Series;
+use crate::observe::latency::Series;
 
 /// Characters of a line; more samples continue below.
 const COLUMNS: usize = 80;

@@ -1,14 +1,15 @@
 //! LATENCY: what took long, and how long commands take.
 //!
-//! Events over `latency-monitor-threshold` are kept as time series (`crate::latency`); every command's durations
+//! Events over `latency-monitor-threshold` are kept as time series (`crate::observe::latency`); every command's durations
 //! are kept as a histogram while `latency-tracking` is on. `graph.rs` draws, `doctor.rs` advises.
 
 mod doctor;
 mod graph;
 
-use crate::commands::help::reply_help;
-use crate::commands::{Arg, Call, Command, CommandError, CommandResult, CommandSpec, Flags, Group, Handler};
-use crate::histogram::Snapshot;
+use crate::command::Command;
+use crate::command::help::reply_help;
+use crate::command::prelude::*;
+use crate::observe::histogram::Snapshot;
 
 const EVERY_NODE: &[&str] =
     &["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"];

@@ -113,7 +113,7 @@ fn answer(request: &Request, server: &Server) -> Response {
 }
 
 fn health(server: &Server) -> Response {
-    let now_ms = crate::clock::unix_ms();
+    let now_ms = crate::system::clock::unix_ms();
     let stuck = server
         .workers
         .iter()

@@ -9,10 +9,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use swytch_store::{Keyspace, LockScope};
 
 use crate::clients::ClientFlags;
-use crate::clock::{self, ticks_to_ns};
+use crate::observe::stats::CommandStats;
 use crate::server::Server;
-use crate::stats::CommandStats;
-use crate::{allocator, process};
+use crate::system::clock::{self, ticks_to_ns};
+use crate::system::{allocator, process};
 
 /// The format's content type.
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -274,7 +274,9 @@ mod tests {
     /// The rules of the format that a scraper checks: one block per name, every sample under its own name.
     #[test]
     fn the_page_of_a_server_is_well_formed() {
-        let server = Server::new(crate::config::Config::new(), 2).expect("a server");
+        let commands = crate::command::CommandTable::new(crate::commands::SPECS, &[])
+            .expect("names of one command each");
+        let server = Server::new(crate::config::Config::new(), 2, commands).expect("a server");
         let page = text(&server);
         let mut seen = std::collections::HashSet::new();
         let mut current = String::new();

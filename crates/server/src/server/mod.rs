@@ -1,5 +1,8 @@
 //! The state that all threads share.
 
+pub mod pause;
+pub mod reclaim;
+
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -8,14 +11,15 @@ use bitflags::bitflags;
 use swytch_store::{HashSeed, Shards};
 
 use crate::clients::Registry;
-use crate::commands::CommandTable;
+use crate::command::CommandTable;
 use crate::config::Config;
 use crate::effects::EffectHub;
-use crate::histogram::Snapshot;
 use crate::net::Mailbox;
-use crate::reclaim::{Epoch, Reclaimer};
-use crate::stats::{ErrorStats, WorkerStats};
-use crate::{clock, latency, monitor, slowlog};
+use crate::observe::histogram::Snapshot;
+use crate::observe::stats::{ErrorStats, WorkerStats};
+use crate::observe::{latency, monitor, slowlog};
+use crate::server::reclaim::{Epoch, Reclaimer};
+use crate::system::clock;
 
 bitflags! {
     /// Conditions of the whole server that every command looks at, in one load.
@@ -70,7 +74,7 @@ pub struct Server {
     /// Errors by code.
     pub errors: ErrorStats,
     /// Recent rates.
-    pub rates: crate::rates::Rates,
+    pub rates: crate::observe::rates::Rates,
     /// SLOWLOG.
     pub slowlog: slowlog::Slowlog,
     /// LATENCY.
@@ -78,7 +82,7 @@ pub struct Server {
     /// MONITOR.
     pub monitors: monitor::Monitors,
     /// CLIENT PAUSE.
-    pub pause: crate::pause::Pause,
+    pub pause: crate::server::pause::Pause,
     /// DEBUG SET-ACTIVE-EXPIRE.
     pub active_expire: AtomicBool,
     /// Commands run before the last CONFIG RESETSTAT do not count; changes since start do.
@@ -96,7 +100,7 @@ pub struct Server {
     /// Changes the log's level.
     /// Orders to the thread that accepts connections.
     pub listen_requests: crate::net::ListenRequests,
-    log_level: OnceLock<crate::logging::LevelHandle>,
+    log_level: OnceLock<crate::observe::logging::LevelHandle>,
     /// Set once: the server is stopping.
     pub stopping: AtomicBool,
     /// Clients that wait in a blocking command.
@@ -121,7 +125,11 @@ impl Server {
     ///
     /// # Errors
     /// When the system gives no random numbers or no wake-up channel for a worker.
-    pub fn new(config: Config, threads: usize) -> std::io::Result<Arc<Server>> {
+    pub fn new(
+        config: Config,
+        threads: usize,
+        commands: &'static CommandTable,
+    ) -> std::io::Result<Arc<Server>> {
         let mut random = [0u8; 24 + 20];
         getrandom::fill(&mut random).map_err(std::io::Error::other)?;
         let lane = |at: usize| {
@@ -131,7 +139,6 @@ impl Server {
         };
         let seed = HashSeed::new([lane(0), lane(8), lane(16)]);
         let run_id = random[24..].iter().map(|byte| format!("{byte:02x}")).collect();
-        let commands = CommandTable::global();
         let workers = (0..threads)
             .map(|_| {
                 Ok(WorkerShared {
@@ -157,16 +164,16 @@ impl Server {
             effects: EffectHub::default(),
             recording: Default::default(),
             errors: ErrorStats::default(),
-            rates: crate::rates::Rates::default(),
+            rates: crate::observe::rates::Rates::default(),
             slowlog: slowlog::Slowlog::default(),
             latency: latency::LatencyMonitor::default(),
             monitors: monitor::Monitors::default(),
-            pause: crate::pause::Pause::default(),
+            pause: crate::server::pause::Pause::default(),
             active_expire: AtomicBool::new(true),
             dirty_at_save: AtomicU64::new(0),
             last_save_s: AtomicU64::new(clock::unix_ms() / 1000),
             run_id,
-            startup_bytes: crate::allocator::used_bytes(),
+            startup_bytes: crate::system::allocator::used_bytes(),
             started: Instant::now(),
             started_ms: clock::unix_ms(),
             listen_requests: crate::net::ListenRequests::default(),
@@ -193,7 +200,7 @@ impl Server {
     }
 
     /// Hands over the means to change the log's level.
-    pub fn set_level_handle(&self, handle: crate::logging::LevelHandle) {
+    pub fn set_level_handle(&self, handle: crate::observe::logging::LevelHandle) {
         // Only the first counts; a process has one log.
         let _ = self.log_level.set(handle);
     }
@@ -202,7 +209,7 @@ impl Server {
     pub fn apply_log_level(&self) {
         if let Some(handle) = self.log_level.get() {
             // Fails only once the log is gone, at exit.
-            let _ = handle.modify(|filter| *filter = crate::logging::filter(self.config.loglevel()));
+            let _ = handle.modify(|filter| *filter = crate::observe::logging::filter(self.config.loglevel()));
         }
     }
 
@@ -212,7 +219,7 @@ impl Server {
     }
 
     /// How long a command took, on all workers.
-    pub fn latency_of(&self, command: &crate::commands::Command) -> Snapshot {
+    pub fn latency_of(&self, command: &crate::command::Command) -> Snapshot {
         Snapshot::of(self.workers.iter().map(|worker| &worker.stats.commands[command.index].latency))
     }
 
@@ -224,7 +231,7 @@ impl Server {
     /// Compares the memory in use with `maxmemory` and sets the condition that refuses writes.
     pub fn check_memory(&self) {
         let limit = self.config.maxmemory();
-        let over = limit > 0 && crate::allocator::used_bytes() > limit;
+        let over = limit > 0 && crate::system::allocator::used_bytes() > limit;
         if over != self.conditions().contains(Conditions::OUT_OF_MEMORY) {
             self.set_conditions(Conditions::OUT_OF_MEMORY, over);
         }

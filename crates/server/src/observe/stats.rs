@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::histogram::Histogram;
+use crate::observe::histogram::Histogram;
 
 /// A counter with one writer.
 #[derive(Debug, Default)]

@@ -1,10 +1,8 @@
 //! The command table: finds a command by its name and knows what the dispatcher needs of it.
 
-use std::sync::OnceLock;
-
+use super::Args;
 use super::names::NameTable;
 use super::spec::{BeginSearch, CommandSpec, FindKeys, Flags, Handler};
-use super::{Args, SPECS};
 use crate::config::RenamedCommand;
 
 /// A command or subcommand, ready to run.
@@ -181,88 +179,26 @@ struct Named {
     command: &'static Command,
 }
 
-/// The table of this process.
-static TABLE: OnceLock<CommandTable> = OnceLock::new();
-
 impl CommandTable {
-    /// The table of this process.
-    pub fn global() -> &'static CommandTable {
-        TABLE.get_or_init(|| CommandTable::named(CommandTable::build()))
-    }
-
-    /// Makes the table of this process one in which commands have other names (`rename-command`); must come
-    /// before the first use of [`CommandTable::global`].
+    /// The table of these declarations, with the names that `rename-command` lines give; it lives as long as the
+    /// process.
     ///
     /// # Errors
     /// Redis's text, with the place of the line, when a command does not exist or a name is taken.
-    pub fn install_renamed(renamed: &[RenamedCommand]) -> Result<(), String> {
-        let mut named = CommandTable::build();
-        for line in renamed {
-            let error = |text: &str| format!("configuration error on {}: {text}", line.place);
-            let at = named
-                .iter()
-                .position(|named| named.name.as_bytes().eq_ignore_ascii_case(&line.from))
-                .ok_or_else(|| error("No such command in rename-command"))?;
-            let Named { command, .. } = named.swap_remove(at);
-            if line.to.is_empty() {
-                continue;
-            }
-            if named.iter().any(|named| named.name.as_bytes().eq_ignore_ascii_case(&line.to)) {
-                return Err(error("Target command name already exists"));
-            }
-            let name = String::from_utf8(line.to.clone()).map_err(|_| error("The name is not UTF-8"))?;
-            named.push(Named { name: name.leak(), command });
-        }
+    pub fn new(
+        groups: &[&[&'static CommandSpec]],
+        renamed: &[RenamedCommand],
+    ) -> Result<&'static CommandTable, String> {
+        let (mut named, len) = named(groups);
+        renamed.iter().try_for_each(|line| rename(&mut named, line))?;
         named.sort_by_key(|named| named.command.index);
-        TABLE
-            .set(CommandTable::named(named))
-            .map_err(|_| "commands were renamed after the first use of the command table".to_owned())
-    }
-
-    /// A table of the commands under these names.
-    fn named(named: Vec<Named>) -> CommandTable {
         let by_name = NameTable::new(named.iter().map(|named| (named.name, named.command)));
-        let len = SPECS.iter().copied().flatten().map(|spec| 1 + spec.subcommands.len()).sum();
         let commands = named.iter().map(|named| named.command).collect();
         let mut table = CommandTable { commands, by_name, by_index: vec![None; len] };
         for command in table.iter_all().collect::<Vec<_>>() {
             table.by_index[command.index] = Some(command);
         }
-        table
-    }
-
-    fn build() -> Vec<Named> {
-        let mut commands = Vec::new();
-        let mut indexes = 0..;
-        let mut next_index = || indexes.next().expect("there are fewer commands than numbers");
-        for spec in SPECS.iter().copied().flatten().copied() {
-            let subcommands: Vec<_> = spec
-                .subcommands
-                .iter()
-                .map(|sub| {
-                    leak(Command {
-                        spec: sub,
-                        index: next_index(),
-                        full_name: format!("{}|{}", spec.name, sub.name),
-                        runs_with: arity_range(sub),
-                        single_key: single_key(sub),
-                        subcommands: Vec::new(),
-                        container: Some(spec.name),
-                    })
-                })
-                .collect();
-            let command = leak(Command {
-                spec,
-                index: next_index(),
-                full_name: spec.name.to_owned(),
-                runs_with: if subcommands.is_empty() { arity_range(spec) } else { (1, 0) },
-                single_key: single_key(spec),
-                subcommands,
-                container: None,
-            });
-            commands.push(Named { name: spec.name, command });
-        }
-        commands
+        Ok(Box::leak(Box::new(table)))
     }
 
     /// The command with this name, in any case.
@@ -305,8 +241,65 @@ impl CommandTable {
     }
 }
 
+/// The commands under their own names, and how many there are with their subcommands.
+fn named(groups: &[&[&'static CommandSpec]]) -> (Vec<Named>, usize) {
+    let mut commands = Vec::new();
+    let mut len = 0;
+    let mut next_index = || {
+        len += 1;
+        len - 1
+    };
+    for spec in groups.iter().copied().flatten().copied() {
+        let subcommands: Vec<_> = spec
+            .subcommands
+            .iter()
+            .map(|sub| {
+                leak(Command {
+                    spec: sub,
+                    index: next_index(),
+                    full_name: format!("{}|{}", spec.name, sub.name),
+                    runs_with: arity_range(sub),
+                    single_key: single_key(sub),
+                    subcommands: Vec::new(),
+                    container: Some(spec.name),
+                })
+            })
+            .collect();
+        let command = leak(Command {
+            spec,
+            index: next_index(),
+            full_name: spec.name.to_owned(),
+            runs_with: if subcommands.is_empty() { arity_range(spec) } else { (1, 0) },
+            single_key: single_key(spec),
+            subcommands,
+            container: None,
+        });
+        commands.push(Named { name: spec.name, command });
+    }
+    (commands, len)
+}
+
 fn leak(command: Command) -> &'static Command {
     Box::leak(Box::new(command))
+}
+
+/// Gives a command another name, or none.
+fn rename(named: &mut Vec<Named>, line: &RenamedCommand) -> Result<(), String> {
+    let error = |text: &str| format!("configuration error on {}: {text}", line.place);
+    let at = named
+        .iter()
+        .position(|named| named.name.as_bytes().eq_ignore_ascii_case(&line.from))
+        .ok_or_else(|| error("No such command in rename-command"))?;
+    let Named { command, .. } = named.swap_remove(at);
+    if line.to.is_empty() {
+        return Ok(());
+    }
+    if named.iter().any(|named| named.name.as_bytes().eq_ignore_ascii_case(&line.to)) {
+        return Err(error("Target command name already exists"));
+    }
+    let name = String::from_utf8(line.to.clone()).map_err(|_| error("The name is not UTF-8"))?;
+    named.push(Named { name: name.leak(), command });
+    Ok(())
 }
 
 fn arity_range(spec: &CommandSpec) -> (usize, usize) {

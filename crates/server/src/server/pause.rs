@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::clients::Client;
-use crate::commands::{Command, Flags};
+use crate::command::{Command, Flags};
 use crate::net::Mail;
 use crate::server::{Conditions, Server};
 

@@ -10,7 +10,7 @@ thread_local! {
 
 fn seed() -> u64 {
     // Without randomness from the system the threads' places in memory and the time must do.
-    getrandom::u64().unwrap_or_else(|_| crate::clock::unix_us() ^ std::ptr::from_ref(&STATE) as u64)
+    getrandom::u64().unwrap_or_else(|_| crate::system::clock::unix_us() ^ std::ptr::from_ref(&STATE) as u64)
 }
 
 /// 64 random bits.

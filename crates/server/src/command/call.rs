@@ -127,7 +127,7 @@ impl<'a> Call<'a> {
             return Ok(None);
         }
         // Commands before this one in the batch may have taken their time.
-        let at_ms = ms.saturating_add(i128::from(crate::clock::unix_ms()));
+        let at_ms = ms.saturating_add(i128::from(crate::system::clock::unix_ms()));
         let at_ms = i64::try_from(at_ms).map_err(|_| CommandError::TimeoutOutOfRange)?;
         Ok(Some(at_ms as u64))
     }

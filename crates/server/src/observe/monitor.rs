@@ -6,9 +6,9 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 
 use crate::clients::{Client, ClientFlags, ClientShared};
-use crate::commands::Args;
+use crate::command::Args;
+use crate::command::redact;
 use crate::net::Mail;
-use crate::redact;
 use crate::server::{Conditions, Server};
 
 /// The monitoring clients.
@@ -55,11 +55,11 @@ fn shown_address(sender: &Client) -> Cow<'_, str> {
 
 /// `+1339518083.107412 [0 127.0.0.1:60866] "keys" "*"`
 fn monitor_line(db: u32, address: &str, args: &Args<'_>) -> Vec<u8> {
-    let now_us = crate::clock::unix_us();
+    let now_us = crate::system::clock::unix_us();
     let mut line = format!("+{}.{:06} [{db} {address}]", now_us / 1_000_000, now_us % 1_000_000).into_bytes();
     for index in 0..args.len() {
         line.push(b' ');
-        crate::escape::push_quoted(&mut line, redact::shown(args, index));
+        crate::system::escape::push_quoted(&mut line, redact::shown(args, index));
     }
     line.extend_from_slice(b"\r\n");
     line

@@ -5,7 +5,7 @@
 
 use std::sync::OnceLock;
 
-use crate::stats::Counter;
+use crate::observe::stats::Counter;
 
 /// Buckets of a power of two.
 const STEPS: u64 = 4;

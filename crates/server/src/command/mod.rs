@@ -1,0 +1,36 @@
+//! What a command is: its declaration, its arguments, its errors, one call of it, and the table that finds it.
+//!
+//! The words that every command is written in. The commands themselves are in `commands/`, and nothing here names one:
+//! the table is given their declarations.
+
+pub mod args;
+pub mod call;
+pub mod error;
+pub mod help;
+mod names;
+pub mod redact;
+pub mod spec;
+pub mod table;
+
+#[cfg(test)]
+mod table_tests;
+
+pub use args::{ArgCursor, Args, OwnedArgs};
+pub use call::{BlockRequest, Call, ShardSteps, TimeoutReply};
+pub use error::CommandError;
+pub use help::reply_help;
+pub use spec::{
+    Arg, ArgKind, BeginSearch, Categories, CommandSpec, FindKeys, Flags, Group, Handler, KeyFlags, KeySpec,
+};
+pub use table::{Command, CommandTable};
+
+/// What a handler returns: its reply is written, or is this error.
+pub type CommandResult = Result<(), CommandError>;
+
+/// What nearly every file of `commands/` needs.
+pub mod prelude {
+    pub use super::{
+        Arg, ArgCursor, ArgKind, Args, Call, Categories, CommandError, CommandResult, CommandSpec, Flags,
+        Group, Handler, KeyFlags,
+    };
+}

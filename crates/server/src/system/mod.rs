@@ -1,0 +1,13 @@
+//! What the machine and the language do not give as it is needed: memory, time, descriptors, patterns, digests.
+//!
+//! The lowest floor: nothing here knows of the server.
+
+pub mod allocator;
+pub mod clock;
+pub mod digest;
+pub mod escape;
+pub mod glob;
+pub mod huge_pages;
+pub mod open_files;
+pub mod process;
+pub mod random;
