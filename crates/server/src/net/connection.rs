@@ -12,6 +12,7 @@ use rustix::buffer::spare_capacity;
 use swytch_resp::Parser;
 
 use super::batch::Batch;
+use super::worker::Waits;
 use crate::clients::Client;
 
 /// A connected socket.
@@ -99,10 +100,8 @@ pub(super) struct Connection {
     pub(super) unread: bool,
     /// The peer has closed its side: what is left is read up to the end, and nobody waits for more.
     pub(super) hung_up: bool,
-    /// A pause holds the client's next request.
-    pub(super) paused: bool,
-    /// When the client, parked, gives up; in Unix milliseconds.
-    pub(super) deadline_ms: Option<u64>,
+    /// What must happen before its next request may run.
+    pub(super) waits: Waits,
     /// Since when the output has been over the soft limit, in Unix milliseconds.
     pub(super) over_soft_limit_since_ms: Option<u64>,
     /// Its last event, in Unix milliseconds.
@@ -122,8 +121,7 @@ impl Connection {
             awaits_writable: false,
             unread: false,
             hung_up: false,
-            paused: false,
-            deadline_ms: None,
+            waits: Waits::default(),
             over_soft_limit_since_ms: None,
             active_ms: now_ms,
         }

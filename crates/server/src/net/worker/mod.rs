@@ -1,0 +1,227 @@
+//! A worker: one thread, one event loop, its own connections.
+//!
+//! A turn of the loop waits for events, serves the connections that have some, reads its mail, and does
+//! what time asks for. What a turn does for one connection is bounded; what is left is done in the next turn.
+//!
+//! - `serve`: a connection's turn, from its bytes to its replies
+//! - `output`: replies on their way out, and their limits
+//! - `parked`: connections that wait before their next request may run
+//! - `tick`: what time asks for (parked clients that give up, expiry, idle clients)
+
+mod output;
+mod parked;
+mod serve;
+mod tick;
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use mio::event::Event;
+use mio::{Events, Interest, Poll, Token};
+
+use self::parked::Parked;
+use super::connection::{Connection, READ_BYTES, Stream};
+use super::expiry::ExpiryCycle;
+use super::mailbox::{Mail, WAKE};
+use crate::clients::{Client, ClientFlags, ClientShared};
+use crate::dispatch::transaction;
+use crate::server::{Server, WorkerShared};
+use crate::system::clock::{self, Ticks};
+
+pub(in crate::net) use self::parked::Waits;
+
+/// Events taken from the system at a time.
+const EVENTS_MAX: usize = 1024;
+
+/// A worker thread's state.
+#[derive(Debug)]
+pub struct Worker {
+    server: Arc<Server>,
+    index: usize,
+    poll: Poll,
+    connections: Vec<Option<Box<Connection>>>,
+    /// Where the connection of a client is in `connections`.
+    slots: HashMap<u64, usize>,
+    free_slots: Vec<usize>,
+    /// Connections that wait.
+    parked: Parked,
+    /// Slots of connections with work left from the last turn.
+    unfinished: Vec<usize>,
+    lent_input: Vec<u8>,
+    lent_output: Vec<u8>,
+    now_ms: u64,
+    next_tick_ms: u64,
+    expiry: ExpiryCycle,
+    stopping: bool,
+}
+
+/// A connection is over: its peer has closed it, or the server has a reason to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct End;
+
+impl Worker {
+    /// The worker with this index of `server`.
+    ///
+    /// # Errors
+    /// When it is already running.
+    pub fn new(server: Arc<Server>, index: usize) -> io::Result<Worker> {
+        let poll = server.workers[index]
+            .mailbox
+            .take_poll()
+            .ok_or_else(|| io::Error::other("this worker is already running"))?;
+        let now_ms = clock::unix_ms();
+        Ok(Worker {
+            server,
+            index,
+            poll,
+            connections: Vec::new(),
+            slots: HashMap::new(),
+            free_slots: Vec::new(),
+            parked: Parked::default(),
+            unfinished: Vec::new(),
+            lent_input: Vec::with_capacity(READ_BYTES),
+            lent_output: Vec::with_capacity(READ_BYTES),
+            now_ms,
+            next_tick_ms: now_ms,
+            expiry: ExpiryCycle::default(),
+            stopping: false,
+        })
+    }
+
+    /// Serves until the server stops.
+    pub fn run(mut self) {
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        while !self.stopping {
+            match self.poll.poll(&mut events, Some(self.timeout())) {
+                Ok(()) => self.turn(&events),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    tracing::error!(%error, "waiting for events failed; this worker stops");
+                    break;
+                }
+            }
+        }
+        for slot in 0..self.connections.len() {
+            self.flush_before_stop(slot);
+            self.close(slot);
+        }
+    }
+
+    /// One round of the loop, between two quiescent points.
+    fn turn(&mut self, events: &Events) {
+        let began = Ticks::now();
+        self.now_ms = clock::unix_ms();
+        self.shared().epoch.enter();
+        for slot in std::mem::take(&mut self.unfinished) {
+            self.serve(slot);
+        }
+        for event in events {
+            self.on_event(event);
+        }
+        if self.shared().mailbox.has_mail() {
+            for mail in self.shared().mailbox.take() {
+                self.on_mail(mail);
+            }
+        }
+        self.on_time();
+        let shared = self.shared();
+        shared.deadlines.store(self.parked.deadlines() as u64, Ordering::Relaxed);
+        shared.epoch.leave();
+        shared.turned_ms.store(self.now_ms, Ordering::Relaxed);
+        shared.stats.turns.add(1);
+        shared.stats.turn_ticks.add(Ticks::now().since(began));
+    }
+
+    fn shared(&self) -> &WorkerShared {
+        &self.server.workers[self.index]
+    }
+
+    fn connection(&mut self, slot: usize) -> Option<&mut Connection> {
+        self.connections.get_mut(slot)?.as_deref_mut()
+    }
+
+    fn on_event(&mut self, event: &Event) {
+        if event.token() == WAKE {
+            return;
+        }
+        let slot = event.token().0;
+        if event.is_writable()
+            && self.connection(slot).is_some_and(|connection| connection.awaits_writable)
+            && self.flush(slot).is_err()
+        {
+            return self.close(slot);
+        }
+        if event.is_read_closed()
+            && self
+                .connection(slot)
+                .is_some_and(|connection| connection.client.flags.contains(ClientFlags::BLOCKED))
+        {
+            // A parked client is not read, so what it may still have sent would hide that it has hung up.
+            return self.close(slot);
+        }
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            if (event.is_read_closed() || event.is_error())
+                && let Some(connection) = self.connection(slot)
+            {
+                connection.hung_up = true;
+            }
+            self.serve(slot);
+        }
+    }
+
+    fn on_mail(&mut self, mail: Mail) {
+        match mail {
+            Mail::Connection(stream, shared) => self.adopt(stream, shared),
+            Mail::Served { client, waiter, reply } => self.on_served(client, &waiter, &reply),
+            Mail::Unblock { client, waiter, error } => self.on_gave_up(client, &waiter, error),
+            Mail::Deliver { client, bytes } => self.deliver(client, &bytes),
+            Mail::Close(client) => {
+                // One that has left by itself is gone already.
+                if let Some(&slot) = self.slots.get(&client) {
+                    self.close(slot);
+                }
+            }
+            Mail::Resume => self.resume(),
+            Mail::Stop => self.stopping = true,
+        }
+    }
+
+    fn adopt(&mut self, mut stream: Stream, shared: Arc<ClientShared>) {
+        let id = shared.id;
+        let slot = self.free_slots.pop().unwrap_or(self.connections.len());
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = self.poll.registry().register(&mut stream, Token(slot), interest) {
+            tracing::warn!(%error, "a new connection could not be registered and is closed");
+            self.server.clients.remove(id);
+            self.shared().connections.fetch_sub(1, Ordering::Relaxed);
+            return;
+        }
+        let authenticated = self.server.config.requirepass().is_none_or(|password| password.is_empty());
+        let mut client = Client::new(shared, authenticated);
+        client.flags.set(ClientFlags::UNIX_SOCKET, matches!(stream, Stream::Unix(_)));
+        if slot == self.connections.len() {
+            self.connections.push(None);
+        }
+        self.connections[slot] = Some(Box::new(Connection::new(stream, client, self.now_ms)));
+        self.slots.insert(id, slot);
+        self.serve(slot);
+    }
+
+    fn close(&mut self, slot: usize) {
+        let Some(mut connection) = self.connections.get_mut(slot).and_then(Option::take) else { return };
+        let id = connection.client.id();
+        self.slots.remove(&id);
+        self.free_slots.push(slot);
+        self.wait_no_more(&mut connection, slot);
+        transaction::discard(&self.server, &mut connection.client);
+        if connection.client.flags.contains(ClientFlags::MONITOR) {
+            self.server.remove_monitor(id);
+        }
+        // Deregistering fails only for a descriptor that is already gone.
+        let _ = self.poll.registry().deregister(&mut connection.stream);
+        self.server.clients.remove(id);
+        self.shared().connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
