@@ -1,92 +1,19 @@
 //! Blocking commands and transactions, as transcripts of several connections: the same words and replies from
 //! swytch and from a real Redis.
-//!
-//! A line is `NAME> command` (send), `NAME< reply` (read and compare), `NAME: command = reply` (both), `NAME silent`
-//! (nothing arrives for a while), `NAME closes`, `NAME half-closes`, or `blocked N` (wait until so many clients
-//! wait), or `after N ms`. `NAME>> one; two` sends several commands at once, so that no time passes between them.
-//! Connections come to be when they are first named; `$NAME` in a command is the connection's CLIENT ID.
 
-mod workload;
+use std::time::Instant;
+use swytch_testkit::transcript::play;
+use swytch_testkit::{Reply, Server, ours};
 
-use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
-
-use workload::{Connection, Process};
-
-/// How long a connection must stay silent to count as waiting.
-const SILENCE: Duration = Duration::from_millis(60);
-
-struct Stage<'a> {
-    process: &'a Process,
-    connections: BTreeMap<String, Connection>,
-    ids: BTreeMap<String, String>,
-}
-
-impl Stage<'_> {
-    fn connection(&mut self, name: &str) -> &mut Connection {
-        if !self.connections.contains_key(name) {
-            let mut connection = self.process.connect();
-            self.ids.insert(format!("${name}"), connection.say("CLIENT ID").to_string()[1..].to_owned());
-            self.connections.insert(name.to_owned(), connection);
-        }
-        self.connections.get_mut(name).expect("it is there now")
-    }
-
-    fn send(&mut self, name: &str, command: &str) {
-        self.connection(name);
-        let ids = self.ids.clone();
-        let words: Vec<&str> =
-            command.split(' ').map(|word| ids.get(word).map_or(word, String::as_str)).collect();
-        self.connection(name).send(&words);
-    }
-
-    fn expect(&mut self, name: &str, reply: &str, line: &str) {
-        let heard = self.connection(name).receive().unwrap_or_else(|error| panic!("{line}: {error}"));
-        assert_eq!(heard.to_string(), reply, "{line} (port {})", self.process.port);
-    }
-
-    fn play(&mut self, line: &str) {
-        if let Some(count) = line.strip_prefix("blocked ") {
-            let count = count.parse().expect("a number");
-            self.connection("observer").await_blocked(count);
-        } else if let Some(time) = line.strip_prefix("after ").and_then(|rest| rest.strip_suffix(" ms")) {
-            std::thread::sleep(Duration::from_millis(time.parse().expect("a number")));
-        } else if let Some((name, rest)) = line.split_once(">> ").filter(|(name, _)| !name.contains(' ')) {
-            let commands: Vec<Vec<&str>> = rest.split("; ").map(|one| one.split(' ').collect()).collect();
-            self.connection(name).send_all(&commands);
-        } else if let Some((name, rest)) = line.split_once("> ").filter(|(name, _)| !name.contains(' ')) {
-            self.send(name, rest);
-        } else if let Some((name, rest)) = line.split_once("< ").filter(|(name, _)| !name.contains(' ')) {
-            self.expect(name, rest, line);
-        } else if let Some(name) = line.strip_suffix(" silent") {
-            assert!(!self.connection(name).hears_within(SILENCE), "{line}");
-        } else if let Some(name) = line.strip_suffix(" half-closes") {
-            self.connection(name).shut_down_sending();
-        } else if let Some(name) = line.strip_suffix(" closes") {
-            self.connections.remove(name);
-        } else {
-            let (name, rest) = line.split_once(": ").unwrap_or_else(|| panic!("what is {line:?}?"));
-            let (command, reply) = rest.split_once(" = ").unwrap_or_else(|| panic!("what is {line:?}?"));
-            self.send(name, command);
-            self.expect(name, reply, line);
-        }
-    }
-}
-
-fn play(process: &Process, transcript: &str) {
-    let mut stage = Stage { process, connections: BTreeMap::new(), ids: BTreeMap::new() };
-    println!("port {}:\n{transcript}\n", process.port);
-    stage.play("observer: FLUSHALL = OK");
-    transcript.lines().map(str::trim).filter(|line| !line.is_empty()).for_each(|line| stage.play(line));
-    stage.connections.retain(|name, _| name == "observer");
-    stage.play("blocked 0");
-}
+const FILE: &str = "threads 4\nenable-debug-command yes\nsave \"\"\n";
+/// The same for a server that knows no threads.
+const REDIS_FILE: &str = "enable-debug-command yes\nsave \"\"\n";
 
 /// Plays transcripts to swytch and to Redis.
 fn check(transcripts: &[&str]) {
-    let processes = [Some(Process::swytch(4, &[])), Process::redis()];
-    for process in processes.iter().flatten() {
-        transcripts.iter().for_each(|transcript| play(process, transcript));
+    let servers = [Some(ours!().start("blocking", FILE)), Server::redis("blocking-redis", REDIS_FILE)];
+    for server in servers.iter().flatten() {
+        transcripts.iter().for_each(|transcript| play(server, transcript));
     }
 }
 
@@ -182,8 +109,8 @@ fn waiting_ends_by_timeout_or_by_others() {
 #[test]
 fn a_panic_after_a_push_leaves_nobody_waiting() {
     let failed = "-ERR internal error: the command failed and the server's log says where";
-    let process = Process::swytch(2, &[]);
-    play(&process, &format!("a> BLPOP k 0\nblocked 1\np: DEBUG PANIC k = {failed}\na< [k, pushed]"));
+    let server = ours!().start("blocking", FILE);
+    play(&server, &format!("a> BLPOP k 0\nblocked 1\np: DEBUG PANIC k = {failed}\na< [k, pushed]"));
 }
 
 #[test]
@@ -274,12 +201,12 @@ fn a_timeout_is_kept_to_the_millisecond() {
     // The machine may be busy with other tests: one attempt of these must be as quick as it should be.
     const ATTEMPTS: usize = 40;
     const LATE_MS: u128 = 25;
-    let process = Process::swytch(2, &[]);
-    let mut connection = process.connect();
+    let server = ours!().start("blocking", FILE);
+    let mut connection = server.connect();
     for (timeout, least_ms) in [("0.001", 1), ("0.02", 20), ("0.1", 100), ("0.2501", 251)] {
         let in_time = (0..ATTEMPTS).any(|_| {
             let began = Instant::now();
-            assert_eq!(connection.call(&["BLPOP", "k", timeout]), workload::Reply::NullArray);
+            assert_eq!(connection.call(&["BLPOP", "k", timeout]), Reply::NullArray);
             let took_ms = began.elapsed().as_millis();
             assert!(took_ms + 1 >= least_ms, "{timeout}: gave up after {took_ms} ms");
             took_ms <= least_ms + LATE_MS

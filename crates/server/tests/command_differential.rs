@@ -3,13 +3,10 @@
 //! Every difference must be in `command_differences.txt`, with its reason; one that is listed and not found
 //! fails as well. With a version of Redis that the list does not name, the test says so and passes.
 
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet};
 
-use support::random::Random;
-use support::{Reply, Server};
 use swytch::command::{Arg, ArgKind, CommandTable};
+use swytch_testkit::{Random, Reply, Server, ours};
 
 /// The differences, one a line: version, command, field, reason.
 const LISTED: &str = include_str!("command_differences.txt");
@@ -18,10 +15,10 @@ const REQUESTS: usize = 60;
 
 #[test]
 fn the_table_is_that_of_redis() {
-    let (mut ours, Some(mut redis)) = (Server::swytch("table", ""), Server::redis("table-redis", "")) else {
+    let (mut ours, Some(mut redis)) = (ours!().start("table", ""), Server::redis("table-redis", "")) else {
         return;
     };
-    let version = version(&mut redis);
+    let version = redis.minor_version();
     let listed = listed(&version);
     if !LISTED.lines().any(|line| line == format!("# Redis {version}")) {
         println!("skipped: the table was not compared with Redis {version}");
@@ -62,11 +59,11 @@ fn the_table_is_that_of_redis() {
 
 #[test]
 fn keys_are_found_as_redis_finds_them() {
-    let (mut ours, Some(mut redis)) = (Server::swytch("getkeys", ""), Server::redis("getkeys-redis", ""))
+    let (mut ours, Some(mut redis)) = (ours!().start("getkeys", ""), Server::redis("getkeys-redis", ""))
     else {
         return;
     };
-    let version = version(&mut redis);
+    let version = redis.minor_version();
     let differing = listed(&version);
     let mut random = Random::from_environment();
     let mut compared = 0;
@@ -98,14 +95,6 @@ fn keys_are_found_as_redis_finds_them() {
         }
     }
     assert!(compared > 1000, "only {compared} replies were compared");
-}
-
-/// `7.0` of `7.0.15`.
-fn version(redis: &mut Server) -> String {
-    let Reply::Text(text) = redis.say("INFO server") else { panic!("INFO answers a text") };
-    let text = String::from_utf8_lossy(&text).into_owned();
-    let line = text.lines().find_map(|line| line.strip_prefix("redis_version:")).expect("a version");
-    line.split('.').take(2).collect::<Vec<_>>().join(".")
 }
 
 /// The differences listed for a version: command and field. `*` in place of the command's name is not allowed:
@@ -160,7 +149,7 @@ fn docs(server: &mut Server, name: &str) -> BTreeMap<String, Reply> {
     let Some(Reply::Array(parts)) = reply.into_iter().nth(1) else { panic!("{name} is documented") };
     let mut fields = BTreeMap::new();
     for pair in parts.chunks_exact(2) {
-        let Reply::Text(field) = &pair[0] else { panic!("a field's name is text") };
+        let Reply::Bulk(field) = &pair[0] else { panic!("a field's name is text") };
         let field = String::from_utf8_lossy(field).into_owned();
         let value = match (field.as_str(), &pair[1]) {
             ("summary" | "complexity" | "subcommands", _) => continue,
@@ -182,7 +171,7 @@ fn docs(server: &mut Server, name: &str) -> BTreeMap<String, Reply> {
 /// An argument tree without `display_text`, which Redis 7.0 does not have.
 fn without_display(reply: &Reply) -> Reply {
     let Reply::Array(parts) = reply else { return reply.clone() };
-    let display = Reply::text("display_text");
+    let display = Reply::bulk("display_text");
     let mut kept = Vec::new();
     let mut rest = parts.iter();
     while let Some(part) = rest.next() {
@@ -196,15 +185,7 @@ fn without_display(reply: &Reply) -> Reply {
 }
 
 fn show(reply: Option<&Reply>) -> String {
-    match reply {
-        None => "nothing".to_owned(),
-        Some(Reply::Text(text)) => String::from_utf8_lossy(text).into_owned(),
-        Some(Reply::Error(text)) => format!("-{text}"),
-        Some(Reply::Nil) => "null".to_owned(),
-        Some(Reply::Array(parts)) => {
-            format!("[{}]", parts.iter().map(|part| show(Some(part))).collect::<Vec<_>>().join(" "))
-        }
-    }
+    reply.map_or_else(|| "nothing".to_owned(), ToString::to_string)
 }
 
 /// Appends a request along an argument tree.

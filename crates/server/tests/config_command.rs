@@ -1,22 +1,20 @@
 //! CONFIG on a running server: what changes take effect, what fails is rolled back, what is rewritten is read again.
 
-mod support;
-
 use std::net::TcpListener;
-use support::{Reply, Server, free_port};
+use swytch_testkit::{Reply, free_port, ours, scratch};
 
 fn ok() -> Reply {
-    Reply::text("OK")
+    Reply::ok()
 }
 
 #[test]
 fn port_and_bind_listen_anew() {
-    let mut server = Server::swytch("listen", "bind 127.0.0.1\n");
+    let mut server = ours!().start("listen", "bind 127.0.0.1\n");
     let old = server.port;
     let new = free_port();
     assert_eq!(server.set("port", new.to_string().as_bytes()), None);
     server.reconnect(new);
-    assert_eq!(server.say("PING"), Reply::text("PONG"));
+    assert_eq!(server.say("PING"), Reply::simple("PONG"));
     std::net::TcpStream::connect(("127.0.0.1", old)).expect_err("the old port is closed");
     assert_eq!(server.set("bind", b"127.0.0.1 -::1"), None);
     assert_eq!(
@@ -34,7 +32,7 @@ fn port_and_bind_listen_anew() {
 /// Redis's "CONFIG SET rollback on apply error": a port in use undoes everything, the kernel's score too.
 #[test]
 fn a_change_that_cannot_be_applied_is_undone() {
-    let mut server = Server::swytch("rollback", "bind 127.0.0.1\nmaxmemory 5mb\n");
+    let mut server = ours!().start("rollback", "bind 127.0.0.1\nmaxmemory 5mb\n");
     let score = format!("/proc/{}/oom_score_adj", server.pid());
     let read_score = || std::fs::read_to_string(&score).ok();
     let before = read_score();
@@ -64,14 +62,14 @@ fn a_change_that_cannot_be_applied_is_undone() {
     }
     assert_eq!(read_score(), before);
     server.reconnect(server.port);
-    assert_eq!(server.say("PING"), Reply::text("PONG"));
+    assert_eq!(server.say("PING"), Reply::simple("PONG"));
 }
 
 #[test]
 fn a_rewritten_file_gives_the_same_server() {
     let port = free_port();
     let file = format!("# mine\nbind 127.0.0.1\nport {port}\nmaxmemory 1mb\nrename-command flushdb badger\n");
-    let mut server = Server::swytch("rewrite", &file);
+    let mut server = ours!().start("rewrite", &file);
     for (name, value) in [
         ("maxmemory", "100mb"),
         ("save", "3600 1 300 100"),
@@ -95,7 +93,7 @@ fn a_rewritten_file_gives_the_same_server() {
 
 #[test]
 fn protected_and_immutable_directives_and_limits() {
-    let mut server = Server::swytch("refused", "bind 127.0.0.1\n");
+    let mut server = ours!().start("refused", "bind 127.0.0.1\n");
     for (name, value, reason) in [
         ("dir", "/", "can't set protected config"),
         ("databases", "16", "can't set immutable config"),
@@ -115,7 +113,7 @@ fn protected_and_immutable_directives_and_limits() {
     );
     assert_eq!(server.say("CONFIG SET maxmemory 1 hz"), Reply::Error("ERR syntax error".to_owned()));
     assert_eq!(server.say("CONFIG RESETSTAT"), ok());
-    let mut local = Server::swytch("local", "bind 127.0.0.1\nenable-protected-configs local\n");
+    let mut local = ours!().start("local", "bind 127.0.0.1\nenable-protected-configs local\n");
     assert_eq!(local.set("dir", b"/"), None);
     assert_eq!(local.get("dir"), b"/");
 }
@@ -143,7 +141,7 @@ fn a_server_that_nobody_could_reach_does_not_start() {
 
 #[test]
 fn a_file_where_the_socket_should_be_is_kept() {
-    let directory = support::scratch("no-socket");
+    let directory = scratch("no-socket");
     let path = directory.join("data");
     std::fs::write(&path, "precious").expect("written");
     let text = refusal(&["--port", "0", "--unixsocket", path.to_str().expect("a path in UTF-8")]);
@@ -158,7 +156,7 @@ fn a_renamed_command_must_exist_and_its_new_name_be_free() {
         ("rename-command nosuch x", "No such command in rename-command"),
         ("rename-command get set", "Target command name already exists"),
     ] {
-        let directory = support::scratch("rename");
+        let directory = scratch("rename");
         let path = directory.join("redis.conf");
         std::fs::write(&path, format!("port 0\n{line}\n")).expect("written");
         let output = std::process::Command::new(env!("CARGO_BIN_EXE_swytch"))

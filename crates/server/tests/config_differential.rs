@@ -4,16 +4,14 @@
 //! The configuration is called directly, Redis through a socket. Without `redis-server` on the path the tests
 //! say so and pass. Differences that are meant are listed below, each with its reason.
 
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::Path;
 use std::process::Command;
 
-use support::{Reply, Server, scratch};
 use swytch::config::{Config, DIRECTIVES, Known, Loader, SetContext};
 use swytch::system::glob;
+use swytch_testkit::{Reply, Server, scratch};
 
 fn our_set(config: &Config, name: &str, value: &[u8]) -> Option<String> {
     let pair = (name.as_bytes(), value);
@@ -287,7 +285,7 @@ fn patterns_match_alike() {
         let theirs: BTreeSet<Vec<u8>> = found
             .into_iter()
             .map(|reply| match reply {
-                Reply::Text(key) => key,
+                Reply::Bulk(key) => key,
                 other => panic!("{other:?}"),
             })
             .collect();
@@ -427,7 +425,7 @@ fn a_rewrite_writes_the_same_lines() {
         assert_eq!(redis.set(name, value.as_bytes()), None);
         assert_eq!(our_set(&config, name, value.as_bytes()), None);
     }
-    assert_eq!(redis.call(&[b"CONFIG", b"REWRITE"]), Reply::Text(b"OK".to_vec()));
+    assert_eq!(redis.call(&[b"CONFIG", b"REWRITE"]), Reply::ok());
     config.rewrite(false, None).expect("rewritten");
     let (theirs, ours) = (read_parts(&path), read_parts(&copy));
     assert_eq!(ours.0, theirs.0, "the part that was there");

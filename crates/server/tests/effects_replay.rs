@@ -1,15 +1,9 @@
 //! Every change of the keyspace is an effect: what many clients do at once, with transactions, blocking pops and
 //! keys that expire, is recorded; the recording alone gives another server the same keyspace.
 
-mod support;
-
 use std::collections::BTreeSet;
 use std::path::Path;
-
-use support::connection::Connection;
-use support::random::Random;
-use support::replay::replay;
-use support::{Reply, Server};
+use swytch_testkit::{Client, Random, Reply, Server, ours, replay::replay};
 
 const CLIENTS: usize = 6;
 const COMMANDS_PER_CLIENT: usize = 2500;
@@ -92,7 +86,7 @@ const FORMS: &[&str] = &[
 
 /// Those that would leave too little if they came as often as the others.
 const RARE_FORMS: &[&str] = &["SWAPDB {d} {d}", "FLUSHDB", "FLUSHALL", "FLUSHDB ASYNC"];
-const RARE_ONCE_IN: usize = 400;
+const RARE_ONCE_IN: u64 = 400;
 
 fn fill(form: &str, random: &mut Random) -> Vec<String> {
     let mut words: Vec<String> = form.split(' ').map(str::to_owned).collect();
@@ -123,7 +117,7 @@ fn random_command(random: &mut Random) -> Vec<String> {
 
 /// One client's share: commands on their own, and now and then a transaction.
 fn disturb(port: u16, mut random: Random) {
-    let mut connection = Connection::open(port);
+    let mut connection = Client::open(port);
     let mut left = COMMANDS_PER_CLIENT;
     while left > 0 {
         let commands = if random.once_in(8) { 1 + random.below(5) } else { 0 };
@@ -158,15 +152,15 @@ fn write_commands(server: &mut Server) -> BTreeSet<String> {
     let written = |command: &Reply| {
         let Reply::Array(fields) = command else { panic!("{command:?}") };
         let Reply::Array(flags) = &fields[2] else { panic!("{fields:?}") };
-        let Reply::Text(name) = &fields[0] else { panic!("{fields:?}") };
-        flags.contains(&Reply::text("write")).then(|| String::from_utf8_lossy(name).into_owned())
+        let Reply::Bulk(name) = &fields[0] else { panic!("{fields:?}") };
+        flags.contains(&Reply::simple("write")).then(|| String::from_utf8_lossy(name).into_owned())
     };
     commands.iter().filter_map(written).collect()
 }
 
 #[test]
 fn the_forms_above_are_of_every_write_command_there_is() {
-    let mut server = Server::swytch("effects-forms", "");
+    let mut server = ours!().start("effects-forms", "");
     let covered: BTreeSet<String> = FORMS
         .iter()
         .chain(RARE_FORMS)
@@ -179,12 +173,12 @@ fn the_forms_above_are_of_every_write_command_there_is() {
 #[test]
 fn the_recorded_effects_of_many_clients_give_the_same_keyspace() {
     let file = "enable-debug-command yes\nthreads 4\n";
-    let mut server = Server::swytch("effects", file);
+    let mut server = ours!().start("effects", file);
     let mut random = Random::from_environment();
     let recording = server.directory.join("effects.resp");
     let path = recording.to_str().expect("a path in UTF-8").to_owned();
     // What was there before is part of the stream only if it is made while recording.
-    assert_eq!(server.say(&format!("DEBUG RECORD-EFFECTS {path}")), Reply::text("OK"));
+    assert_eq!(server.say(&format!("DEBUG RECORD-EFFECTS {path}")), Reply::ok());
     std::thread::scope(|scope| {
         for _ in 0..CLIENTS {
             let random = random.fork();
@@ -196,7 +190,7 @@ fn the_recorded_effects_of_many_clients_give_the_same_keyspace() {
     let empty = "0".repeat(40);
     assert_ne!(digest, empty, "a keyspace with something in it");
 
-    let mut other = Server::swytch("effects-replayed", file);
+    let mut other = ours!().start("effects-replayed", file);
     let replayed = replay(Path::new(&path), other.port).expect("the recording can be sent");
     assert_eq!(replayed.errors, Vec::<String>::new());
     assert!(replayed.replies > 1000, "{} replies", replayed.replies);
@@ -212,9 +206,9 @@ fn stop_recording(server: &mut Server) -> (String, Vec<Reply>) {
     // From here on, keys that have expired stay too, and their expiries can be asked for.
     server.say("DEBUG SET-ACTIVE-EXPIRE 0");
     let Reply::Array(replies) = server.say("EXEC") else { panic!("EXEC answers an array") };
-    let [Reply::Text(stopped), Reply::Text(digest), _] = &replies[..] else { panic!("{replies:?}") };
-    assert_eq!(stopped, b"OK");
-    let digest = String::from_utf8_lossy(digest).into_owned();
+    let [stopped, digest, _] = &replies[..] else { panic!("{replies:?}") };
+    assert_eq!(*stopped, Reply::ok());
+    let digest = digest.text();
     (digest, all_expiries(server))
 }
 
@@ -235,16 +229,16 @@ fn all_expiries(server: &mut Server) -> Vec<Reply> {
 
 #[test]
 fn a_recording_is_begun_once_and_ended_once() {
-    let mut server = Server::swytch("effects-switch", "enable-debug-command yes\n");
+    let mut server = ours!().start("effects-switch", "enable-debug-command yes\n");
     let path = server.directory.join("effects.resp");
     let start = format!("DEBUG RECORD-EFFECTS {}", path.display());
     let stop = "DEBUG RECORD-EFFECTS STOP";
     assert!(matches!(server.say(stop), Reply::Error(_)));
-    assert_eq!(server.say(&start), Reply::text("OK"));
+    assert_eq!(server.say(&start), Reply::ok());
     assert!(matches!(server.say(&start), Reply::Error(_)));
     server.say("SET key value EX 100");
     server.say("GET key");
-    assert_eq!(server.say(stop), Reply::text("OK"));
+    assert_eq!(server.say(stop), Reply::ok());
     server.say("SET key unrecorded");
     let recorded = String::from_utf8_lossy(&std::fs::read(&path).expect("it was written")).into_owned();
     assert!(

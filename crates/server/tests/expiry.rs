@@ -1,31 +1,24 @@
 //! Keys that expire: by themselves, when they are asked for, and at once when their time is already over.
 
-mod support;
-
 use std::time::{Duration, Instant};
-
-use support::connection::Connection;
-use support::{Reply, Server};
+use swytch_testkit::{Client, Reply, ours};
 
 const FILE: &str = "enable-debug-command yes\nthreads 2\n";
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn stat(connection: &mut Connection, name: &str) -> u64 {
-    let Reply::Text(info) = connection.say("INFO stats") else { panic!("INFO answers a text") };
-    let info = String::from_utf8_lossy(&info).into_owned();
-    let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::to_owned);
-    line.and_then(|value| value.trim().parse().ok()).unwrap_or_else(|| panic!("no {name} in {info}"))
+fn stat(connection: &mut Client, name: &str) -> u64 {
+    connection.info_number(name) as u64
 }
 
 /// Sets `key:NUMBER` for each number, to expire at a time since 1970.
-fn set_many(connection: &mut Connection, numbers: std::ops::Range<usize>, due_ms: impl Fn(usize) -> u128) {
+fn set_many(connection: &mut Client, numbers: std::ops::Range<usize>, due_ms: impl Fn(usize) -> u128) {
     for chunk in numbers.collect::<Vec<_>>().chunks(500) {
         for &number in chunk {
             let (key, due_ms) = (format!("key:{number}"), due_ms(number).to_string());
             connection.send(&["SET", &key, "v", "PXAT", &due_ms]);
         }
         for _ in chunk {
-            assert_eq!(connection.receive(), Reply::text("OK"));
+            assert_eq!(connection.reply(), Reply::ok());
         }
     }
 }
@@ -37,8 +30,8 @@ fn now_ms() -> u128 {
 #[test]
 fn keys_go_by_themselves_and_are_counted() {
     const KEYS: usize = 50_000;
-    let server = Server::swytch("expiry-active", FILE);
-    let mut connection = Connection::open(server.port);
+    let server = ours!().start("expiry-active", FILE);
+    let mut connection = Client::open(server.port);
     // Half of them together, half spread over a second; some more that stay.
     let mut fill = |lead_ms: u128| {
         connection.say("FLUSHALL");
@@ -53,7 +46,7 @@ fn keys_go_by_themselves_and_are_counted() {
     let mut leads_ms = [1500, 6000, 24_000, 96_000].into_iter();
     assert!(leads_ms.any(&mut fill), "setting {KEYS} keys takes for ever");
     let begin = Instant::now();
-    while connection.say("DBSIZE") != Reply::text("1000") {
+    while connection.say("DBSIZE") != Reply::Integer(1000) {
         assert!(begin.elapsed() < PATIENCE, "{:?} keys are left", connection.say("DBSIZE"));
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -62,57 +55,57 @@ fn keys_go_by_themselves_and_are_counted() {
 
 #[test]
 fn without_active_expiry_a_key_goes_when_it_is_asked_for() {
-    let server = Server::swytch("expiry-lazy", FILE);
-    let mut connection = Connection::open(server.port);
+    let server = ours!().start("expiry-lazy", FILE);
+    let mut connection = Client::open(server.port);
     connection.say("DEBUG SET-ACTIVE-EXPIRE 0");
     for number in 0..20 {
-        assert_eq!(connection.say(&format!("SET key:{number} v PX 5")), Reply::text("OK"));
+        assert_eq!(connection.say(&format!("SET key:{number} v PX 5")), Reply::ok());
     }
     std::thread::sleep(Duration::from_millis(400));
-    assert_eq!(connection.say("DBSIZE"), Reply::text("20"), "nobody has asked for them");
+    assert_eq!(connection.say("DBSIZE"), Reply::Integer(20), "nobody has asked for them");
     assert_eq!(stat(&mut connection, "expired_keys"), 0);
     // A read, writes of several kinds, commands on several keys and scans all meet expired keys.
-    assert_eq!(connection.say("GET key:0"), Reply::Nil);
-    assert_eq!(connection.say("TTL key:1"), Reply::text("-2"));
-    assert_eq!(connection.say("APPEND key:2 x"), Reply::text("1"));
-    assert_eq!(connection.say("DEL key:3 key:4"), Reply::text("0"));
+    assert_eq!(connection.say("GET key:0"), Reply::Null);
+    assert_eq!(connection.say("TTL key:1"), Reply::Integer(-2));
+    assert_eq!(connection.say("APPEND key:2 x"), Reply::Integer(1));
+    assert_eq!(connection.say("DEL key:3 key:4"), Reply::Integer(0));
     assert_eq!(connection.say("RENAME key:5 other"), Reply::Error("ERR no such key".to_owned()));
-    assert_eq!(connection.say("EXPIRE key:6 100"), Reply::text("0"));
-    assert_eq!(connection.say("COPY key:7 other"), Reply::text("0"));
+    assert_eq!(connection.say("EXPIRE key:6 100"), Reply::Integer(0));
+    assert_eq!(connection.say("COPY key:7 other"), Reply::Integer(0));
     assert_eq!(stat(&mut connection, "expired_keys"), 8);
-    assert_eq!(connection.say("KEYS *"), Reply::Array(vec![Reply::text("key:2")]));
+    assert_eq!(connection.say("KEYS *"), Reply::Array(vec![Reply::bulk("key:2")]));
     let Reply::Array(scanned) = connection.say("SCAN 0 COUNT 100") else { panic!("SCAN answers an array") };
-    assert_eq!(scanned[1], Reply::Array(vec![Reply::text("key:2")]));
-    assert_eq!(connection.say("DBSIZE"), Reply::text("1"));
+    assert_eq!(scanned[1], Reply::Array(vec![Reply::bulk("key:2")]));
+    assert_eq!(connection.say("DBSIZE"), Reply::Integer(1));
     assert_eq!(stat(&mut connection, "expired_keys"), 20);
     connection.say("DEBUG SET-ACTIVE-EXPIRE 1");
 }
 
 #[test]
 fn a_time_already_over_deletes_at_once_and_is_no_expiry() {
-    let mut server = Server::swytch("expiry-past", FILE);
+    let mut server = ours!().start("expiry-past", FILE);
     for line in ["EXPIRE key -1", "PEXPIRE key 0", "EXPIREAT key 1", "PEXPIREAT key -5"] {
         server.say("SET key v");
-        assert_eq!(server.say(line), Reply::text("1"), "{line}");
-        assert_eq!(server.say("EXISTS key"), Reply::text("0"), "{line}");
+        assert_eq!(server.say(line), Reply::Integer(1), "{line}");
+        assert_eq!(server.say("EXISTS key"), Reply::Integer(0), "{line}");
     }
-    assert_eq!(stat(&mut Connection::open(server.port), "expired_keys"), 0);
+    assert_eq!(stat(&mut Client::open(server.port), "expired_keys"), 0);
 }
 
 #[test]
 fn milliseconds_count() {
     const LIFE_MS: u64 = 300;
-    let mut server = Server::swytch("expiry-ms", FILE);
+    let mut server = ours!().start("expiry-ms", FILE);
     let before = Instant::now();
-    assert_eq!(server.say(&format!("SET key v PX {LIFE_MS}")), Reply::text("OK"));
+    assert_eq!(server.say(&format!("SET key v PX {LIFE_MS}")), Reply::ok());
     let after = Instant::now();
     loop {
         let asked_ms = after.elapsed().as_millis() as u64;
-        let Reply::Text(left) = server.say("PTTL key") else { panic!("PTTL answers a number") };
+        let Reply::Integer(left) = server.say("PTTL key") else { panic!("PTTL answers a number") };
         // Both times count from the same moment, which lies between `before` and `after`; the server's clock shows
         // whole milliseconds.
         let answered_ms = before.elapsed().as_millis() as u64 + 1;
-        match String::from_utf8_lossy(&left).parse::<i64>().expect("a number") {
+        match left {
             -2 => {
                 assert!(answered_ms >= LIFE_MS, "gone after {answered_ms} ms");
                 break;

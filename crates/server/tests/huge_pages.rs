@@ -1,9 +1,7 @@
 //! Huge pages: off for the objects of the start, on for the data, also for what the heap grows by.
 #![cfg(target_os = "linux")]
 
-mod support;
-
-use support::{Reply, Server};
+use swytch_testkit::{Reply, ours};
 
 /// Bytes by which the allocator grows (`MI_DEFAULT_ARENA_RESERVE` in `.cargo/config.toml`), and keeps small at first.
 const ARENA_BYTES: usize = 128 << 20;
@@ -33,9 +31,9 @@ fn the_heap_is_huge_but_for_its_beginning() {
     if !std::path::Path::new("/sys/kernel/mm/transparent_hugepage/enabled").exists() {
         return;
     }
-    let mut server = Server::swytch("huge-pages", "threads 1\n");
+    let mut server = ours!().start("huge-pages", "threads 1\n");
     // It listens before it looks after its memory, but answers after.
-    assert_eq!(server.say("PING"), Reply::text("PONG"));
+    assert_eq!(server.say("PING"), Reply::simple("PONG"));
     // The C library may advise the same for the threads' stacks.
     assert!(advised(server.pid(), "nh") >= EARLY_BYTES);
     assert_eq!(advised(server.pid(), "hg"), ARENA_BYTES - EARLY_BYTES);
@@ -43,7 +41,7 @@ fn the_heap_is_huge_but_for_its_beginning() {
     let piece = vec![b'x'; 1 << 20];
     for number in 0..(ARENA_BYTES >> 20) + 16 {
         let key = format!("key:{number}");
-        assert_eq!(server.call(&[b"SET", key.as_bytes(), &piece]), Reply::text("OK"));
+        assert_eq!(server.call(&[b"SET", key.as_bytes(), &piece]), Reply::ok());
     }
     assert!(advised(server.pid(), "hg") >= 2 * ARENA_BYTES - EARLY_BYTES);
 }

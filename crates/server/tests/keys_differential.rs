@@ -1,199 +1,69 @@
 //! Random commands on keys, given to this server and to a real Redis: the same replies and, every so often, the
 //! same DEBUG DIGEST.
 
-mod support;
-
-use std::time::Instant;
-
-use support::random::Random;
-use support::{Reply, Server};
+use swytch_testkit::differential::{self, ENCODING_OF_LISTS, Options};
+use swytch_testkit::{Reply, Server, ours};
 
 const STEPS: usize = 12_000;
-/// Steps between two comparisons of the whole keyspace.
-const STEPS_PER_DIGEST: usize = 40;
 
-/// How two replies are compared.
-#[derive(Clone, Copy, Debug)]
-enum Compare {
-    Exact,
-    /// Times in units of so many milliseconds: they may differ by the time that passes between the two servers.
-    Time(u128),
-    /// The order of an array says nothing.
-    Sorted,
-    /// All keys of a full scan, whatever the steps.
-    Scan,
-    /// A key that exists, or none.
-    Random,
-}
+const FILE: &str = "save \"\"\nenable-debug-command yes\n";
 
-struct Step {
-    words: Vec<String>,
-    compare: Compare,
-}
+/// The others have weights because a flush leaves little to work on. Times in Unix seconds from 9,000,000,000 on never
+/// come while the test runs.
+const GRAMMAR: &str = "
+    key = a|b|c|d|e|f:1|f:2|f[3]|''|long-key-that-does-not-fit-anywhere
+    option = | NX | XX | GT | LT | xx lt | gt XX | NX GT | GT LT | NOPE
+    amount = -1|0|abc|''|9223372036854775807|-9223372036854775808|1.5
+    digit = <number:10>
+    fault = COUNT 0 | COUNT x | COUNT | MATCH | TYPE | NOPE | COUNT -1 | MATCH a COUNT
+    narrow = | MATCH f* | TYPE string | TYPE LIST | COUNT 1 | TYPE nosuch | MATCH *
 
-fn step(line: &str, compare: Compare) -> Step {
-    Step { words: line.split(' ').map(str::to_owned).collect(), compare }
-}
-
-const KEYS: &[&str] =
-    &["a", "b", "c", "d", "e", "f:1", "f:2", "f[3]", "", "long-key-that-does-not-fit-anywhere"];
-const OPTIONS: &[&str] = &["", " NX", " XX", " GT", " LT", " xx lt", " gt XX", " NX GT", " GT LT", " NOPE"];
-
-/// Far enough in the future never to come while the test runs, in Unix seconds.
-const FUTURE_S: u64 = 9_000_000_000;
-
-fn random_step(random: &mut Random) -> Step {
-    let (key, other) = (random.pick(KEYS), random.pick(KEYS));
-    let number = random.below(1000);
-    let exact = |line: String| step(&line, Compare::Exact);
-    match random.below(44) {
-        0..=2 => exact(format!("SET {key} value:{number}")),
-        3 => exact(format!("SET {key} {number}")),
-        4 => exact(format!("SET {key} v PXAT {}", FUTURE_S * 1000 + number as u64)),
-        5 => exact(format!("SET {key} v EX 10000")),
-        6 | 7 => exact(format!("RPUSH {key} {number} x y")),
-        8 => exact(format!("LPUSH {key} {number}")),
-        9 => exact(format!("LPOP {key}")),
-        10 => exact(format!("INCR {key}")),
-        11 => exact(format!("DEL {key} {other}")),
-        12 => exact(format!("UNLINK {key}")),
-        13 => exact(format!("EXISTS {key} {other} {key}")),
-        14 => exact(format!("TYPE {key}")),
-        15 => exact(format!("TOUCH {key} {other}")),
-        16 => exact(format!("RENAME {key} {other}")),
-        17 => exact(format!("RENAMENX {key} {other}")),
-        18 => exact(format!("COPY {key} {other}")),
-        19 => exact(format!("COPY {key} {other} REPLACE DB {}", random.below(5))),
-        20 => exact(format!("COPY {key} {other} DB {}", random.pick(&["x", "16", "-1", "1", "99999999999"]))),
-        21 | 22 => exact(format!("MOVE {key} {}", random.pick(&["0", "1", "2", "3", "99", "x", "-1"]))),
-        23 => exact(format!("SELECT {}", random.below(4))),
-        24 | 25 => {
-            let at = FUTURE_S + number as u64;
-            exact(format!("EXPIREAT {key} {at}{}", random.pick(OPTIONS)))
-        }
-        26 => {
-            let at = FUTURE_S * 1000 + number as u64;
-            exact(format!("PEXPIREAT {key} {at}{}", random.pick(OPTIONS)))
-        }
-        27 => {
-            let amount =
-                random.pick(&["-1", "0", "abc", "", "9223372036854775807", "-9223372036854775808", "1.5"]);
-            exact(format!("{} {key} {amount}", random.pick(&["EXPIRE", "PEXPIRE", "EXPIREAT", "PEXPIREAT"])))
-        }
-        28 => exact(format!("EXPIRE {key} {}", random.pick(&["10000", "50000", "1000000"]))),
-        29 => exact(format!("PEXPIRE {key} 10000000{}", random.pick(&["", " NX", " XX"]))),
-        30 => step(&format!("TTL {key}"), Compare::Time(1000)),
-        31 => step(&format!("PTTL {key}"), Compare::Time(1)),
-        32 => step(&format!("EXPIRETIME {key}"), Compare::Time(1000)),
-        33 => step(&format!("PEXPIRETIME {key}"), Compare::Time(1)),
-        34 => exact(format!("PERSIST {key}")),
-        35 => exact("DBSIZE".to_owned()),
-        36 => {
-            let patterns = ["*", "?", "f:*", "f\\[3\\]", "[a-c]", "[^a]", "*o*g*", "nothing", "f[:[]*"];
-            step(&format!("KEYS {}", random.pick(&patterns)), Compare::Sorted)
-        }
-        37 => {
-            let options =
-                ["", " MATCH f*", " TYPE string", " TYPE LIST", " COUNT 1", " TYPE nosuch", " MATCH *"];
-            step(&format!("SCAN 0{}", random.pick(&options)), Compare::Scan)
-        }
-        38 => {
-            let faults =
-                ["COUNT 0", "COUNT x", "COUNT", "MATCH", "TYPE", "NOPE", "COUNT -1", "MATCH a COUNT"];
-            exact(format!("SCAN 0 {}", random.pick(&faults)))
-        }
-        39 => step("RANDOMKEY", Compare::Random),
-        40 => {
-            let index = |random: &mut Random| random.pick(&["0", "1", "2", "3", "16", "x"]).to_owned();
-            exact(format!("SWAPDB {} {}", index(random), index(random)))
-        }
-        41 => exact(format!("OBJECT {} {key}", random.pick(&["ENCODING", "FREQ", "NOPE"]))),
-        42 => exact(format!("DEBUG DIGEST-VALUE {key} {other}")),
-        _ if random.once_in(20) => {
-            exact(random.pick(&["FLUSHDB", "FLUSHALL ASYNC", "FLUSHDB NOPE"]).to_owned())
-        }
-        _ => exact(format!("{} {key}", random.pick(&["COPY", "RENAME", "EXPIRE", "SCAN x", "WAIT 0 0"]))),
-    }
-}
-
-/// What a step answers, in a form that two servers can be compared by.
-fn answer(server: &mut Server, step: &Step) -> Reply {
-    let words: Vec<&[u8]> = step.words.iter().map(String::as_bytes).collect();
-    let reply = server.call(&words);
-    match (step.compare, reply) {
-        (Compare::Sorted, Reply::Array(mut parts)) => {
-            parts.sort();
-            Reply::Array(parts)
-        }
-        (Compare::Scan, Reply::Array(first)) => {
-            let mut found = Vec::new();
-            let mut parts = first;
-            loop {
-                let [Reply::Text(cursor), Reply::Array(keys)] = &parts[..] else { panic!("{parts:?}") };
-                found.extend(keys.iter().cloned());
-                if cursor == b"0" {
-                    break;
-                }
-                let mut words = words.clone();
-                words[1] = cursor;
-                let Reply::Array(next) = server.call(&words) else { panic!("{words:?}") };
-                parts = next;
-            }
-            found.sort();
-            found.dedup();
-            Reply::Array(found)
-        }
-        // Redis 7.0 knows one encoding of lists, later versions two.
-        (_, Reply::Text(text)) if text == b"listpack" => Reply::text("quicklist"),
-        (Compare::Random, Reply::Text(key)) => server.call(&[b"EXISTS", &key]),
-        (_, reply) => reply,
-    }
-}
-
-/// Whether two replies are the same, when a command reached both servers within `apart_ms`.
-fn agree(compare: Compare, apart_ms: u128, ours: &Reply, theirs: &Reply) -> bool {
-    let number = |reply: &Reply| match reply {
-        Reply::Text(text) => std::str::from_utf8(text).ok()?.parse::<i64>().ok(),
-        _ => None,
-    };
-    match (compare, number(ours), number(theirs)) {
-        (Compare::Time(unit_ms), Some(one), Some(other)) if one >= 0 && other >= 0 => {
-            // Apart when the time was set and again now; rounded on both sides.
-            u128::from(one.abs_diff(other)) <= 2 * apart_ms / unit_ms + 1
-        }
-        _ => ours == theirs,
-    }
-}
+    30 SET <key> value:<number:1000>
+    10 SET <key> <number:1000>
+    10 SET <key> v PXAT 9000000000<digit><digit><digit>
+    10 SET <key> v EX 10000
+    20 RPUSH <key> <number:1000> x y
+    10 LPUSH <key> <number:1000>
+    20 LPOP|INCR|UNLINK|TYPE <key>
+    10 DEL|TOUCH|RENAME|RENAMENX|COPY <key> <key>
+    30 RENAME|RENAMENX|COPY <key> <key>
+    10 EXISTS <key> <key> <key>
+    10 COPY <key> <key> REPLACE DB <number:5>
+    10 COPY <key> <key> DB x|16|-1|1|99999999999
+    20 MOVE <key> 0|1|2|3|99|x|-1
+    10 SELECT <number:4>
+    20 EXPIREAT <key> 9000000<digit><digit><digit> <option>
+    10 PEXPIREAT <key> 9000000000<digit><digit><digit> <option>
+    10 EXPIRE|PEXPIRE|EXPIREAT|PEXPIREAT <key> <amount>
+    10 EXPIRE <key> 10000|50000|1000000
+    10 PEXPIRE <key> 10000000 [ NX|XX ]
+    10 TTL|EXPIRETIME <key> ~seconds
+    10 PTTL|PEXPIRETIME <key> ~milliseconds
+    10 PERSIST <key>
+    10 DBSIZE
+    10 KEYS *|?|f:*|f\\[3\\]|[a-c]|[^a]|*o*g*|nothing|f[:[]* ~sorted
+    10 SCAN 0 <narrow> ~scan
+    10 SCAN 0 <fault>
+    10 RANDOMKEY ~exists
+    10 SWAPDB 0|1|2|3|16|x 0|1|2|3|16|x
+    10 OBJECT ENCODING|FREQ|NOPE <key>
+    10 DEBUG DIGEST-VALUE <key> <key>
+    10 COPY|RENAME|EXPIRE <key>
+    10 SCAN x <key>
+    FLUSHDB|FLUSHALL|FLUSHDB [ ASYNC|NOPE ]
+";
 
 #[test]
 fn random_commands_on_keys_answer_and_leave_what_they_do_in_redis() {
-    let file = "save \"\"\nenable-debug-command yes\n";
-    let Some(mut redis) = Server::redis("keys-redis", file) else { return };
-    let mut ours = Server::swytch("keys-swytch", file);
-    let mut random = Random::from_environment();
-    let mut apart_ms = 0;
-    for count in 0..STEPS {
-        let step = random_step(&mut random);
-        let begin = Instant::now();
-        let (one, other) = (answer(&mut ours, &step), answer(&mut redis, &step));
-        apart_ms = apart_ms.max(begin.elapsed().as_millis() + 1);
-        assert!(
-            agree(step.compare, apart_ms, &one, &other),
-            "step {count} {:?}: {one:?}, Redis {other:?}",
-            step.words
-        );
-        if count % STEPS_PER_DIGEST == 0 {
-            let digest = ours.say("DEBUG DIGEST");
-            assert_eq!(digest, redis.say("DEBUG DIGEST"), "digest after step {count} {:?}", step.words);
-        }
-    }
+    let options = Options { explained: &[ENCODING_OF_LISTS], ..Options::default() };
+    differential::compare(&ours!(), "keys", FILE, GRAMMAR, STEPS, &options);
 }
 
 #[test]
 fn populated_keyspaces_have_the_digest_they_have_in_redis() {
     let file = "save \"\"\nenable-debug-command yes\n";
     let Some(mut redis) = Server::redis("populate-redis", file) else { return };
-    let mut ours = Server::swytch("populate-swytch", file);
+    let mut ours = ours!().start("populate-swytch", file);
     for line in [
         "DEBUG POPULATE 1000",
         "DEBUG POPULATE 300 prefix",
@@ -330,7 +200,7 @@ const FIXED: &[&str] = &[
 fn options_and_errors_are_those_of_redis() {
     let file = "save \"\"\nenable-debug-command yes\n";
     let Some(mut redis) = Server::redis("options-redis", file) else { return };
-    let mut ours = Server::swytch("options-swytch", file);
+    let mut ours = ours!().start("options-swytch", file);
     for line in FIXED {
         let (one, other) = (ours.say(line), redis.say(line));
         let scan = line.starts_with("SCAN 0 COUNT 9");
@@ -360,12 +230,12 @@ fn debug_is_refused_unless_it_is_enabled() {
                    run it from a local connection, otherwise you need to set this option in the configuration \
                    file, and then restart the server.";
     let refused = Reply::Error(refusal.to_owned());
-    for (setting, expected) in [("no", refused), ("local", Reply::text("OK")), ("yes", Reply::text("OK"))] {
+    for (setting, expected) in [("no", refused), ("local", Reply::ok()), ("yes", Reply::ok())] {
         let file = format!("enable-debug-command {setting}\n");
-        let mut ours = Server::swytch(&format!("debug-{setting}"), &file);
+        let mut ours = ours!().start(&format!("debug-{setting}"), &file);
         assert_eq!(ours.say("DEBUG SLEEP 0"), expected, "{setting}");
         ours.say("MULTI");
-        let queued = if setting == "no" { expected } else { Reply::text("QUEUED") };
+        let queued = if setting == "no" { expected } else { Reply::simple("QUEUED") };
         assert_eq!(ours.say("DEBUG SLEEP 0"), queued, "{setting}");
         assert_eq!(matches!(ours.say("EXEC"), Reply::Error(_)), setting == "no", "{setting}");
     }
@@ -373,7 +243,7 @@ fn debug_is_refused_unless_it_is_enabled() {
 
 #[test]
 fn a_panic_is_answered_and_the_server_goes_on() {
-    let mut ours = Server::swytch("panic", "enable-debug-command yes\n");
+    let mut ours = ours!().start("panic", "enable-debug-command yes\n");
     ours.say("SET key v");
     for line in ["DEBUG PANIC", "DEBUG ASSERT", "DEBUG OOM"] {
         let reply = ours.say(line);
@@ -382,13 +252,13 @@ fn a_panic_is_answered_and_the_server_goes_on() {
             "{line}: {reply:?}"
         );
     }
-    assert_eq!(ours.say("GET key"), Reply::text("v"));
+    assert_eq!(ours.say("GET key"), Reply::bulk("v"));
     ours.say("MULTI");
     ours.say("APPEND key w");
     ours.say("DEBUG PANIC");
     ours.say("APPEND key x");
     let Reply::Array(replies) = ours.say("EXEC") else { panic!("EXEC answers an array") };
     assert!(matches!(replies[1], Reply::Error(_)), "{replies:?}");
-    assert_eq!(ours.say("GET key"), Reply::text("vwx"));
-    assert_eq!(ours.say("DBSIZE"), Reply::text("1"), "every shard's lock is free");
+    assert_eq!(ours.say("GET key"), Reply::bulk("vwx"));
+    assert_eq!(ours.say("DBSIZE"), Reply::Integer(1), "every shard's lock is free");
 }

@@ -1,10 +1,8 @@
 //! Every command is atomic and isolated as in Redis, at any thread count: histories of many connections to a real
-//! server process are judged by the checkers of `swytch-sim`. Each checker is also shown to refute a server with
+//! server server are judged by the checkers of `swytch-sim`. Each checker is also shown to refute a server with
 //! a bug made on purpose (`swytch::seeded_bug`).
 //!
-//! Every run draws and prints a seed; `SEED=n` repeats its requests, though not the threads' timing.
-
-mod workload;
+//! Every run draws and prints a seed; `SWYTCH_TEST_SEED=n` repeats its requests, though not the threads' timing.
 
 #[path = "linearizability/keyspace.rs"]
 mod keyspace;
@@ -20,28 +18,38 @@ use swytch_sim::check::model::{
 };
 use swytch_sim::check::queue::{self, Outcome, QueueOperation};
 use swytch_sim::check::{Limits, Recorder, Verdict, check};
-use workload::{Connection, Process, Random, Reply};
+use swytch_testkit::random::{self, Random};
+use swytch_testkit::{Client, Reply, Server, ours};
 
 const CLIENTS: u64 = 8;
 
 /// Numbers of worker threads that are tried.
 const THREADS: [usize; 2] = [2, 5];
 
+/// A configuration with this many threads.
+fn file(threads: usize) -> String {
+    format!("threads {threads}\nenable-debug-command yes\nsave \"\"\n")
+}
+
+fn start(threads: usize) -> Server {
+    ours!().start("linearizability", &file(threads))
+}
+
 /// Runs `act` on so many connections at once.
 fn at_once<T: Send>(
-    process: &Process,
+    server: &Server,
     clients: u64,
     seed: u64,
-    act: impl Fn(u32, &mut Connection, &mut Random) -> T + Sync,
+    act: impl Fn(u32, &mut Client, &mut Random) -> T + Sync,
 ) -> Vec<T> {
     let act = &act;
-    let mut connections: Vec<Connection> = (0..clients).map(|_| process.connect()).collect();
+    let mut connections: Vec<Client> = (0..clients).map(|_| server.connect()).collect();
     std::thread::scope(|scope| {
         let threads: Vec<_> = connections
             .iter_mut()
             .enumerate()
             .map(|(client, connection)| {
-                let mut random = Random(seed.wrapping_add(client as u64));
+                let mut random = Random::new(seed.wrapping_add(client as u64));
                 scope.spawn(move || act(client as u32, connection, &mut random))
             })
             .collect();
@@ -55,18 +63,18 @@ fn side(random: &mut Random) -> (Side, &'static str) {
 
 #[test]
 fn single_keys_are_linearizable() {
-    let seed = Random::seed("single_keys_are_linearizable");
+    let seed = random::seed();
     for threads in THREADS {
-        let process = Process::swytch(threads, &[]);
+        let server = start(threads);
         for round in 0..8 {
-            single_keys(&process, seed ^ round, round);
+            single_keys(&server, seed ^ round, round);
         }
     }
 }
 
-fn single_keys(process: &Process, seed: u64, round: u64) {
+fn single_keys(server: &Server, seed: u64, round: u64) {
     let (registers, counters, lists) = (Recorder::new(), Recorder::new(), Recorder::new());
-    at_once(process, CLIENTS, seed, |client, connection, random| {
+    at_once(server, CLIENTS, seed, |client, connection, random| {
         for step in 0..90 {
             let unique = u64::from(client) * 1000 + step;
             match random.below(3) {
@@ -88,7 +96,7 @@ fn assert_ok(verdict: &Verdict) {
 fn on_register(
     recorder: &Recorder<(u64, RegisterInput), RegisterOutput>,
     client: u32,
-    connection: &mut Connection,
+    connection: &mut Client,
     random: &mut Random,
     round: u64,
     value: u64,
@@ -115,7 +123,7 @@ fn on_register(
 fn on_counter(
     recorder: &Recorder<(u64, CounterInput), CounterOutput>,
     client: u32,
-    connection: &mut Connection,
+    connection: &mut Client,
     random: &mut Random,
     round: u64,
 ) {
@@ -134,7 +142,7 @@ fn on_counter(
 fn on_list(
     recorder: &Recorder<(u64, ListInput), ListOutput>,
     client: u32,
-    connection: &mut Connection,
+    connection: &mut Client,
     random: &mut Random,
     round: u64,
     value: u64,
@@ -179,19 +187,19 @@ fn on_list(
 
 #[test]
 fn commands_on_several_keys_are_atomic() {
-    let seed = Random::seed("commands_on_several_keys_are_atomic");
+    let seed = random::seed();
     for threads in THREADS {
-        let process = Process::swytch(threads, &[]);
+        let server = start(threads);
         for round in 0..40 {
-            assert_ok(&several_keys(&process, seed ^ round, round));
+            assert_ok(&several_keys(&server, seed ^ round, round));
         }
     }
 }
 
 /// One short history of commands on several keys.
-fn several_keys(process: &Process, seed: u64, round: u64) -> Verdict {
+fn several_keys(server: &Server, seed: u64, round: u64) -> Verdict {
     let recorder = Recorder::new();
-    at_once(process, 6, seed, |client, connection, random| {
+    at_once(server, 6, seed, |client, connection, random| {
         for step in 0..18 {
             let value = u64::from(client) * 100 + step;
             let input = several_keys_input(random, value);
@@ -220,7 +228,7 @@ fn several_keys_input(random: &mut Random, value: u64) -> Input {
     }
 }
 
-fn perform(connection: &mut Connection, round: u64, input: &Input) -> Output {
+fn perform(connection: &mut Client, round: u64, input: &Input) -> Output {
     let text = |key: &u8| format!("text-{round}-{key}");
     let list = |key: &u8| format!("many-{round}-{key}");
     let with_values = |name: &str, pairs: &[(u8, u64)]| {
@@ -268,18 +276,18 @@ fn perform(connection: &mut Connection, round: u64, input: &Input) -> Output {
 
 #[test]
 fn optimistic_transactions_lose_no_update() {
-    let seed = Random::seed("optimistic_transactions_lose_no_update");
+    let seed = random::seed();
     for threads in THREADS {
-        let process = Process::swytch(threads, &[]);
-        compare_and_set(&process, seed).unwrap_or_else(|verdict| panic!("{verdict:#?}"));
-        transfers(&process, seed).unwrap_or_else(|error| panic!("{error}"));
+        let server = start(threads);
+        compare_and_set(&server, seed).unwrap_or_else(|verdict| panic!("{verdict:#?}"));
+        transfers(&server, seed).unwrap_or_else(|error| panic!("{error}"));
     }
 }
 
 /// Counters raised by WATCH, GET, MULTI, SET, EXEC: as histories of reads and compare-and-sets.
-fn compare_and_set(process: &Process, seed: u64) -> Result<(), Verdict> {
+fn compare_and_set(server: &Server, seed: u64) -> Result<(), Verdict> {
     let recorder = Recorder::new();
-    at_once(process, CLIENTS, seed, |client, connection, random| {
+    at_once(server, CLIENTS, seed, |client, connection, random| {
         for _ in 0..60 {
             let key = random.below(3);
             let name = format!("optimistic-{key}");
@@ -308,14 +316,14 @@ const ACCOUNTS: u64 = 6;
 const BALANCE: u64 = 1000;
 
 /// Money moves between accounts; whoever looks at all of them at once always finds the same sum.
-fn transfers(process: &Process, seed: u64) -> Result<(), String> {
-    let mut connection = process.connect();
+fn transfers(server: &Server, seed: u64) -> Result<(), String> {
+    let mut connection = server.connect();
     for account in 0..ACCOUNTS {
         connection.call(&["SET", &format!("account-{account}"), &BALANCE.to_string()]);
     }
     let sums: Mutex<Vec<u64>> = Mutex::default();
     let committed = AtomicU64::new(0);
-    at_once(process, CLIENTS, seed, |_, connection, random| {
+    at_once(server, CLIENTS, seed, |_, connection, random| {
         for _ in 0..60 {
             if random.below(4) == 0 {
                 sums.lock().expect("no thread panics with it").push(sum(connection));
@@ -336,7 +344,7 @@ fn transfers(process: &Process, seed: u64) -> Result<(), String> {
     }
 }
 
-fn sum(connection: &mut Connection) -> u64 {
+fn sum(connection: &mut Client) -> u64 {
     connection.call(&["MULTI"]);
     for account in 0..ACCOUNTS {
         connection.call(&["GET", &format!("account-{account}")]);
@@ -344,7 +352,7 @@ fn sum(connection: &mut Connection) -> u64 {
     connection.call(&["EXEC"]).elements().iter().filter_map(Reply::number).sum()
 }
 
-fn transfer(connection: &mut Connection, random: &mut Random) -> bool {
+fn transfer(connection: &mut Client, random: &mut Random) -> bool {
     let from = random.below(ACCOUNTS);
     let to = (from + 1 + random.below(ACCOUNTS - 1)) % ACCOUNTS;
     let (from, to) = (format!("account-{from}"), format!("account-{to}"));
@@ -360,19 +368,19 @@ fn transfer(connection: &mut Connection, random: &mut Random) -> bool {
 
 #[test]
 fn blocking_pops_deliver_every_element_once() {
-    let seed = Random::seed("blocking_pops_deliver_every_element_once");
+    let seed = random::seed();
     for threads in THREADS {
-        exactly_once(&Process::swytch(threads, &[]), seed);
+        exactly_once(&start(threads), seed);
     }
 }
 
 /// Half of the clients push, half pop in every blocking way, over a few lists between which elements also move.
-fn exactly_once(process: &Process, seed: u64) {
+fn exactly_once(server: &Server, seed: u64) {
     const PUSHES: u64 = 400;
     let moment = AtomicU64::new(0);
     let pushing = AtomicU64::new(CLIENTS / 2);
     let now = || moment.fetch_add(1, Ordering::SeqCst);
-    let histories = at_once(process, CLIENTS, seed, |client, connection, random| {
+    let histories = at_once(server, CLIENTS, seed, |client, connection, random| {
         let mut history = Vec::new();
         if u64::from(client) < CLIENTS / 2 {
             for step in 0..PUSHES {
@@ -396,7 +404,7 @@ fn exactly_once(process: &Process, seed: u64) {
     });
     let history: Vec<QueueOperation> = histories.into_iter().flatten().collect();
     let mut remaining = Vec::new();
-    let mut connection = process.connect();
+    let mut connection = server.connect();
     for list in LISTS {
         let reply = connection.call(&["LRANGE", list, "0", "-1"]);
         remaining.extend(reply.elements().iter().filter_map(Reply::number));
@@ -409,7 +417,7 @@ fn exactly_once(process: &Process, seed: u64) {
 
 const LISTS: [&str; 3] = ["queue-a", "queue-b", "queue-c"];
 
-fn push_somehow(connection: &mut Connection, random: &mut Random, element: u64) {
+fn push_somehow(connection: &mut Client, random: &mut Random, element: u64) {
     let list = LISTS[random.below(3) as usize];
     let text = element.to_string();
     match random.below(4) {
@@ -438,7 +446,7 @@ fn push_somehow(connection: &mut Connection, random: &mut Random, element: u64) 
     }
 }
 
-fn pop_somehow(connection: &mut Connection, random: &mut Random) -> Vec<u64> {
+fn pop_somehow(connection: &mut Client, random: &mut Random) -> Vec<u64> {
     let one = LISTS[random.below(3) as usize];
     let reply = match random.below(5) {
         // A moved element is still in a queue: this is no pop.
@@ -463,17 +471,17 @@ fn pop_somehow(connection: &mut Connection, random: &mut Random) -> Vec<u64> {
 #[test]
 fn who_waits_longest_is_served_first() {
     for threads in THREADS {
-        let process = Process::swytch(threads, &[]);
-        arrival_order(&process).unwrap_or_else(|error| panic!("{error}"));
+        let server = start(threads);
+        arrival_order(&server).unwrap_or_else(|error| panic!("{error}"));
     }
 }
 
 /// Clients park one after the other; the elements of one push, and of many, reach them in that order.
-fn arrival_order(process: &Process) -> Result<(), String> {
+fn arrival_order(server: &Server) -> Result<(), String> {
     const WAITERS: usize = 40;
-    let mut pusher = process.connect();
+    let mut pusher = server.connect();
     for at_once in [true, false] {
-        let mut waiters: Vec<Connection> = (0..WAITERS).map(|_| process.connect()).collect();
+        let mut waiters: Vec<Client> = (0..WAITERS).map(|_| server.connect()).collect();
         for (index, waiter) in waiters.iter_mut().enumerate() {
             match index % 3 {
                 0 => waiter.send(&["BLPOP", "line", "0"]),
@@ -508,11 +516,11 @@ fn arrival_order(process: &Process) -> Result<(), String> {
 /// Whether commands from parallel threads and clients really overlap here; without that, nothing is proven.
 #[test]
 fn histories_have_concurrency_in_them() {
-    let process = Process::swytch(4, &[]);
+    let server = start(4);
     let stop = AtomicBool::new(false);
     let overlaps = AtomicU64::new(0);
     let busy = AtomicU64::new(0);
-    at_once(&process, 4, 1, |_, connection, _| {
+    at_once(&server, 4, 1, |_, connection, _| {
         let until = Instant::now() + Duration::from_secs(60);
         while !stop.load(Ordering::Relaxed) && Instant::now() < until {
             if busy.fetch_add(1, Ordering::SeqCst) > 0 && overlaps.fetch_add(1, Ordering::Relaxed) > 100 {
@@ -534,28 +542,28 @@ mod seeded {
     /// Attempts until a bug must have shown itself.
     const ATTEMPTS: u64 = 60;
 
-    fn with(bug: Bug) -> Process {
-        Process::swytch(4, &[(VARIABLE, bug.name())])
+    fn with(bug: Bug) -> Server {
+        ours!().launch("seeded").file(&file(4)).variable(VARIABLE, bug.name()).start()
     }
 
     #[test]
     fn a_torn_read_is_refuted() {
-        let seed = Random::seed("a_torn_read_is_refuted");
-        let process = with(Bug::TornRead);
-        let found = (0..ATTEMPTS).find(|round| several_keys(&process, seed ^ round, *round).is_violation());
+        let seed = random::seed();
+        let server = with(Bug::TornRead);
+        let found = (0..ATTEMPTS).find(|round| several_keys(&server, seed ^ round, *round).is_violation());
         println!("found in attempt {found:?}");
         assert!(found.is_some(), "MGET was torn and nobody noticed");
     }
 
     #[test]
     fn an_exec_that_ignores_watch_is_refuted() {
-        let seed = Random::seed("an_exec_that_ignores_watch_is_refuted");
-        let process = with(Bug::BlindExec);
+        let seed = random::seed();
+        let server = with(Bug::BlindExec);
         let found = (0..ATTEMPTS).find(|round| {
-            compare_and_set(&process, seed ^ round).is_err_and(|verdict| verdict.is_violation())
+            compare_and_set(&server, seed ^ round).is_err_and(|verdict| verdict.is_violation())
         });
         assert!(found.is_some(), "updates were lost and nobody noticed");
-        let found = (0..ATTEMPTS).find(|round| transfers(&process, seed ^ round).is_err());
+        let found = (0..ATTEMPTS).find(|round| transfers(&server, seed ^ round).is_err());
         assert!(found.is_some(), "money was made and nobody noticed");
     }
 

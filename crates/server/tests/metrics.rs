@@ -1,12 +1,9 @@
 //! Metrics and health over HTTP on a running server.
 
-mod support;
-
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
-
-use support::{Reply, Server, free_port};
+use swytch_testkit::{Reply, Server, free_port, ours};
 
 /// Sends `head` and answers everything that comes back.
 fn ask(port: u16, head: &str) -> String {
@@ -21,9 +18,9 @@ fn ask(port: u16, head: &str) -> String {
 
 fn start(name: &str) -> (Server, u16) {
     let port = free_port();
-    let mut server = Server::swytch(name, &format!("bind 127.0.0.1\nmetrics-port {port}\n"));
+    let mut server = ours!().start(name, &format!("bind 127.0.0.1\nmetrics-port {port}\n"));
     // It listens for clients before it listens for scrapers, but answers them after.
-    assert_eq!(server.say("PING"), Reply::text("PONG"));
+    assert_eq!(server.say("PING"), Reply::simple("PONG"));
     (server, port)
 }
 
@@ -82,7 +79,7 @@ fn silent_connections_are_bounded_in_number_and_time() {
     let (mut server, port) = start("silent");
     let connect = || TcpStream::connect(("127.0.0.1", port)).expect("somebody listens");
     let silent: Vec<TcpStream> = (0..40).map(|_| connect()).collect();
-    assert_eq!(server.say("PING"), Reply::text("PONG"));
+    assert_eq!(server.say("PING"), Reply::simple("PONG"));
     let deadline = Instant::now() + Duration::from_secs(60);
     while !ask(port, "GET /health HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 200") {
         assert!(Instant::now() < deadline, "the silent connections stay");

@@ -1,15 +1,22 @@
 //! Thousands of parked clients: timeouts, CLIENT UNBLOCK, CLIENT KILL, hang-ups and writers at once. Nobody is
 //! forgotten, nobody is answered twice, no element is lost.
 
-mod workload;
-
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
-use workload::{Connection, Process, Random, Reply};
+use swytch_testkit::random::{self, Random};
+use swytch_testkit::{Client, PATIENCE, Reply, Server, ours};
 
 const WAITERS: usize = 2000;
 const KEYS: u64 = 40;
+
+/// A configuration with this many threads.
+fn file(threads: usize) -> String {
+    format!("threads {threads}\nenable-debug-command yes\nsave \"\"\n")
+}
+
+fn start(threads: usize) -> Server {
+    ours!().start("parking", &file(threads))
+}
 
 /// What a waiter was told in the end.
 #[derive(Debug, PartialEq)]
@@ -38,7 +45,7 @@ fn fate(reply: std::io::Result<Reply>) -> Fate {
     }
 }
 
-fn park(connection: &mut Connection, random: &mut Random) {
+fn park(connection: &mut Client, random: &mut Random) {
     let key = |random: &mut Random| format!("key-{}", random.below(KEYS));
     let (one, other, third) = (key(random), key(random), key(random));
     // A third waits until it is served, or ended by others.
@@ -56,13 +63,13 @@ fn park(connection: &mut Connection, random: &mut Random) {
 
 #[test]
 fn nobody_is_forgotten() {
-    let seed = Random::seed("nobody_is_forgotten");
-    let process = Process::swytch(4, &[]);
-    let mut random = Random(seed);
-    let mut observer = process.connect();
-    let mut waiters: Vec<(u64, Connection)> = (0..WAITERS)
+    let seed = random::seed();
+    let server = start(4);
+    let mut random = Random::new(seed);
+    let mut observer = server.connect();
+    let mut waiters: Vec<(u64, Client)> = (0..WAITERS)
         .map(|_| {
-            let mut connection = process.connect();
+            let mut connection = server.connect();
             (connection.call(&["CLIENT", "ID"]).number().expect("an id"), connection)
         })
         .collect();
@@ -71,7 +78,7 @@ fn nobody_is_forgotten() {
     let over = AtomicBool::new(false);
     let killed = std::thread::scope(|scope| {
         for thread in 0..2 {
-            let (mut connection, mut random) = (process.connect(), Random(seed ^ (77 + thread)));
+            let (mut connection, mut random) = (server.connect(), Random::new(seed ^ (77 + thread)));
             let (pushed, over) = (&pushed, &over);
             scope.spawn(move || {
                 while !over.load(Ordering::SeqCst) {
@@ -80,7 +87,7 @@ fn nobody_is_forgotten() {
             });
         }
         let killer = {
-            let (mut connection, mut random) = (process.connect(), Random(seed ^ 99));
+            let (mut connection, mut random) = (server.connect(), Random::new(seed ^ 99));
             let (ids, over) = (&ids, &over);
             scope.spawn(move || {
                 let mut killed = BTreeSet::new();
@@ -140,9 +147,9 @@ fn nobody_is_forgotten() {
     assert!(delivered > WAITERS / 10, "hardly anybody was served: {delivered}");
     // What the server kept about those who waited is gone.
     let fields = ["blocked_clients:0", "clients_in_timeout_table:0", "total_blocking_keys:0"];
-    let deadline = std::time::Instant::now() + workload::PATIENCE;
+    let deadline = std::time::Instant::now() + PATIENCE;
     loop {
-        let Reply::Bulk(info) = observer.say("INFO clients") else { panic!("INFO answers a text") };
+        let info = observer.info("clients");
         if fields.iter().all(|field| info.lines().any(|line| line == *field)) {
             break;
         }
@@ -153,7 +160,7 @@ fn nobody_is_forgotten() {
 }
 
 /// One element, by one of the writes that make a list.
-fn push(connection: &mut Connection, random: &mut Random, pushed: &AtomicU64) {
+fn push(connection: &mut Client, random: &mut Random, pushed: &AtomicU64) {
     let element = pushed.fetch_add(1, Ordering::SeqCst).to_string();
     let key = format!("key-{}", random.below(KEYS));
     match random.below(3) {
@@ -181,12 +188,12 @@ fn push(connection: &mut Connection, random: &mut Random, pushed: &AtomicU64) {
 #[test]
 fn circles_of_moves_neither_lock_up_nor_lose() {
     const ROUNDS: usize = 150;
-    let seed = Random::seed("circles_of_moves_neither_lock_up_nor_lose");
-    let process = Process::swytch(4, &[]);
-    let mut observer = process.connect();
+    let seed = random::seed();
+    let server = start(4);
+    let mut observer = server.connect();
     std::thread::scope(|scope| {
         for thread in 0..8 {
-            let (mut connection, mut random) = (process.connect(), Random(seed ^ thread));
+            let (mut connection, mut random) = (server.connect(), Random::new(seed ^ thread));
             scope.spawn(move || {
                 for round in 0..ROUNDS {
                     let from = format!("circle-{}", random.below(6));

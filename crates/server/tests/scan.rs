@@ -1,13 +1,8 @@
 //! SCAN over a connection while other connections change the database.
 
-mod support;
-
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-use support::connection::Connection;
-use support::random::Random;
-use support::{Reply, Server};
+use swytch_testkit::{Client, Random, Reply, ours};
 
 const STAY: usize = 2000;
 /// Scans in full for each COUNT.
@@ -15,16 +10,16 @@ const SCANS: usize = 4;
 /// Steps after which a scan has clearly gone astray.
 const STEPS_MAX: usize = 200_000;
 
-fn scan_all(connection: &mut Connection, count: usize) -> (Vec<Vec<u8>>, usize) {
+fn scan_all(connection: &mut Client, count: usize) -> (Vec<Vec<u8>>, usize) {
     let (mut found, mut cursor, mut steps) = (Vec::new(), b"0".to_vec(), 0);
     loop {
         steps += 1;
         assert!(steps < STEPS_MAX, "COUNT {count}: no end");
-        let reply = connection.call(&[b"SCAN", &cursor[..], b"COUNT", count.to_string().as_bytes()]);
+        let reply = connection.call(&[&b"SCAN"[..], &cursor, b"COUNT", count.to_string().as_bytes()]);
         let Reply::Array(parts) = reply else { panic!("{reply:?}") };
-        let [Reply::Text(next), Reply::Array(keys)] = &parts[..] else { panic!("{parts:?}") };
+        let [Reply::Bulk(next), Reply::Array(keys)] = &parts[..] else { panic!("{parts:?}") };
         found.extend(keys.iter().map(|key| match key {
-            Reply::Text(key) => key.clone(),
+            Reply::Bulk(key) => key.clone(),
             other => panic!("{other:?}"),
         }));
         cursor.clone_from(next);
@@ -36,7 +31,7 @@ fn scan_all(connection: &mut Connection, count: usize) -> (Vec<Vec<u8>>, usize) 
 
 /// Inserts and deletes keys in waves, so that tables grow and shrink, until told to stop.
 fn disturb(port: u16, mut random: Random, stop: &AtomicBool) {
-    let mut connection = Connection::open(port);
+    let mut connection = Client::open(port);
     while !stop.load(Ordering::Relaxed) {
         let (wave, size) = (random.below(4), 2000 + random.below(10_000));
         for command in ["SET", "DEL"] {
@@ -49,7 +44,7 @@ fn disturb(port: u16, mut random: Random, stop: &AtomicBool) {
                     }
                 }
                 for _ in chunk {
-                    assert!(!matches!(connection.receive(), Reply::Error(_)));
+                    assert!(!matches!(connection.reply(), Reply::Error(_)));
                 }
             }
         }
@@ -58,9 +53,9 @@ fn disturb(port: u16, mut random: Random, stop: &AtomicBool) {
 
 #[test]
 fn every_key_that_stays_is_found_while_others_come_and_go() {
-    let server = Server::swytch("scan", "threads 2\n");
+    let server = ours!().start("scan", "threads 2\n");
     let mut random = Random::from_environment();
-    let mut connection = Connection::open(server.port);
+    let mut connection = Client::open(server.port);
     for number in 0..STAY {
         connection.call(&["SET", &format!("stay:{number}"), "v"]);
     }
@@ -91,9 +86,9 @@ fn every_key_that_stays_is_found_while_others_come_and_go() {
 
 #[test]
 fn a_database_smaller_than_the_count_is_returned_by_one_call() {
-    let mut server = Server::swytch("scan-small", "threads 8\n");
+    let mut server = ours!().start("scan-small", "threads 8\n");
     for keys in 0..10 {
-        let (found, steps) = scan_all(&mut Connection::open(server.port), 10);
+        let (found, steps) = scan_all(&mut Client::open(server.port), 10);
         assert_eq!((found.len(), steps), (keys, 1), "{keys} keys");
         server.say(&format!("SET key:{keys} v"));
     }
@@ -101,9 +96,9 @@ fn a_database_smaller_than_the_count_is_returned_by_one_call() {
 
 #[test]
 fn a_quiet_database_is_returned_once_in_about_as_many_calls_as_the_count_asks_for() {
-    let mut server = Server::swytch("scan-quiet", "enable-debug-command yes\n");
+    let mut server = ours!().start("scan-quiet", "enable-debug-command yes\n");
     server.say("DEBUG POPULATE 50000");
-    let (found, steps) = scan_all(&mut Connection::open(server.port), 100);
+    let (found, steps) = scan_all(&mut Client::open(server.port), 100);
     assert_eq!(found.len(), 50_000, "each key exactly once");
     assert_eq!(found.into_iter().collect::<HashSet<_>>().len(), 50_000);
     assert!((100..=600).contains(&steps), "{steps} calls");
@@ -111,7 +106,7 @@ fn a_quiet_database_is_returned_once_in_about_as_many_calls_as_the_count_asks_fo
 
 #[test]
 fn any_number_is_a_cursor() {
-    let mut server = Server::swytch("scan-cursor", "");
+    let mut server = ours!().start("scan-cursor", "");
     server.say("SET key v");
     for cursor in ["1", "18446744073709551615", "9223372036854775808", "123456789", "007"] {
         assert!(matches!(server.say(&format!("SCAN {cursor}")), Reply::Array(_)), "{cursor}");

@@ -2,9 +2,7 @@
 //!
 //! The transcript holds what both must answer alike: errors above all, and replies that do not name the server.
 
-mod support;
-
-use support::{Reply, Server};
+use swytch_testkit::{Reply, Server, ours};
 
 /// Commands in order, on one connection. A number in front is the first version of Redis that answers alike.
 const TRANSCRIPT: &str = "
@@ -200,11 +198,11 @@ info nosuch
 fn replies_are_those_of_redis() {
     let file = "slowlog-log-slower-than -1\n";
     let (mut ours, Some(mut redis)) =
-        (Server::swytch("server-diff", file), Server::redis("server-diff-redis", file))
+        (ours!().start("server-diff", file), Server::redis("server-diff-redis", file))
     else {
         return;
     };
-    let version = version(&mut redis);
+    let version = redis.minor_version();
     let mut wrong = Vec::new();
     for line in TRANSCRIPT.lines().filter(|line| !line.is_empty()) {
         let line = match line.split_once(' ') {
@@ -216,7 +214,7 @@ fn replies_are_those_of_redis() {
             }
             _ => line,
         };
-        let (mine, theirs) = (sorted(ours.say(line)), sorted(redis.say(line)));
+        let (mine, theirs) = (ours.say(line).sorted(), redis.say(line).sorted());
         if mine != theirs {
             wrong.push(format!("{line}\n    {mine:?}\n    {theirs:?}"));
         }
@@ -326,12 +324,12 @@ fn commands_count_what_they_count_in_redis() {
         "total_commands_processed",
     ];
     let file = "save \"\"\nenable-debug-command yes\n";
-    let (mut ours, Some(mut redis)) = (Server::swytch("counted", file), Server::redis("counted-redis", file))
+    let (mut ours, Some(mut redis)) = (ours!().start("counted", file), Server::redis("counted-redis", file))
     else {
         return;
     };
     let counters = |server: &mut Server| {
-        let Reply::Text(info) = server.say("INFO") else { panic!("INFO answers a text") };
+        let Reply::Bulk(info) = server.say("INFO") else { panic!("INFO answers a text") };
         let info = String::from_utf8_lossy(&info).into_owned();
         let value = |field: &str| {
             let line = info.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
@@ -371,7 +369,7 @@ fn commands_count_what_they_count_in_redis() {
 /// INFO's fields of Redis are all there; ours may be more.
 #[test]
 fn info_has_the_fields_of_redis() {
-    let (mut ours, Some(mut redis)) = (Server::swytch("info-diff", ""), Server::redis("info-diff-redis", ""))
+    let (mut ours, Some(mut redis)) = (ours!().start("info-diff", ""), Server::redis("info-diff-redis", ""))
     else {
         return;
     };
@@ -380,7 +378,7 @@ fn info_has_the_fields_of_redis() {
         server.say("get");
     }
     let fields = |server: &mut Server, sections: &str| -> Vec<String> {
-        let Reply::Text(text) = server.say(&format!("INFO {sections}")) else {
+        let Reply::Bulk(text) = server.say(&format!("INFO {sections}")) else {
             panic!("INFO answers a text")
         };
         let text = String::from_utf8(text).expect("INFO is text");
@@ -428,22 +426,3 @@ const ABSENT: &[&str] = &[
     // Redis's own malloc statistics of scripts, and of an event loop with one thread.
     "allocator_allocated_lua",
 ];
-
-fn version(redis: &mut Server) -> String {
-    let Reply::Text(text) = redis.say("INFO server") else { panic!("INFO answers a text") };
-    let text = String::from_utf8_lossy(&text).into_owned();
-    let line = text.lines().find_map(|line| line.strip_prefix("redis_version:")).expect("a version");
-    line.split('.').take(2).collect::<Vec<_>>().join(".")
-}
-
-/// The members of an array in order: COMMAND's flags are sets.
-fn sorted(reply: Reply) -> Reply {
-    match reply {
-        Reply::Array(mut parts) if parts.iter().all(|part| matches!(part, Reply::Text(_))) => {
-            parts.sort();
-            Reply::Array(parts)
-        }
-        Reply::Array(parts) => Reply::Array(parts.into_iter().map(sorted).collect()),
-        other => other,
-    }
-}
