@@ -8,6 +8,7 @@ mod ci;
 mod clients;
 mod cluster;
 mod conformance;
+mod floors;
 mod fuzz;
 mod licences;
 mod setup;
@@ -54,6 +55,7 @@ Development commands of swytch.
       --mutants [NAME...]           for each seeded fault the first seed that notices it
   cargo xtask peers                 build Redis 8 and Valkey from Debian's sources
   cargo xtask style                 the rules of STYLE.md
+  cargo xtask floors                who imports whom in the server: circles, and imports from above
   cargo xtask licences              the licences of all dependencies
 ";
 
@@ -76,6 +78,16 @@ fn dispatch(command: &str, mut arguments: Arguments) -> Result<()> {
         "ci" => ci::run(&arguments.words()?),
         "style" => {
             arguments.nothing_else().and_then(|()| style::check()).map(|files| println!("{files} files"))
+        }
+        "floors" => {
+            arguments.nothing_else()?;
+            let survey = floors::survey()?;
+            for circle in &survey.circles {
+                println!("circle of {}: {}", circle.len(), circle.join(", "));
+            }
+            survey.faults.iter().for_each(|fault| println!("{fault}"));
+            println!("{} modules, {} faults", survey.modules, survey.faults.len());
+            Ok(())
         }
         "licences" => arguments
             .nothing_else()

@@ -14,9 +14,9 @@ use signal_hook::iterator::Signals;
 use crate::command::CommandTable;
 use crate::commands;
 use crate::config::{Config, Loaded, LogFormat, SetContext};
-use crate::net::{Listeners, Mail, Worker, listen};
+use crate::net::{Arrivals, Listeners, Worker, listen};
 use crate::observe::{logging, metrics};
-use crate::server::Server;
+use crate::server::{Mail, Server};
 use crate::system::{huge_pages, open_files};
 
 /// Exit code when the server could not start or failed.
@@ -55,9 +55,10 @@ fn try_serve(loaded: Loaded) -> io::Result<()> {
         return Err(io::Error::other("nothing to listen on: give --port, --unixsocket or both"));
     }
     stop_on_signals(&server)?;
+    let arrivals: Vec<Arc<Arrivals>> = (0..threads).map(|_| Arc::default()).collect();
     let workers = (0..threads)
         .map(|index| {
-            let worker = Worker::new(Arc::clone(&server), index)?;
+            let worker = Worker::new(Arc::clone(&server), index, Arc::clone(&arrivals[index]))?;
             std::thread::Builder::new().name(format!("swytch-{index}")).spawn(move || worker.run())
         })
         .collect::<io::Result<Vec<_>>>()?;
@@ -65,7 +66,7 @@ fn try_serve(loaded: Loaded) -> io::Result<()> {
     let _pid_file = PidFile::create(&server.config);
     huge_pages::switch_on();
     announce(&server, &listeners, &metrics);
-    listeners.accept(&server)?;
+    listeners.accept(&server, &arrivals)?;
     for worker in workers {
         if worker.join().is_err() {
             tracing::error!("a worker had failed");

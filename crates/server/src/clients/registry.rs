@@ -141,6 +141,6 @@ impl crate::server::Server {
     pub fn kill_client(&self, client: &ClientShared) {
         client.killed.store(true, Ordering::SeqCst);
         self.clients.remove(client.id);
-        self.workers[client.worker].mailbox.send(crate::net::Mail::Close(client.id));
+        self.workers[client.worker].mailbox.send(crate::server::Mail::Close(client.id));
     }
 }

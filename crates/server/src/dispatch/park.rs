@@ -27,8 +27,8 @@ use super::run;
 use crate::clients::{Client, ClientShared};
 use crate::command::call::TimeoutReply;
 use crate::command::{Args, Call, Command, CommandError, Flags, OwnedArgs};
-use crate::net::Mail;
 use crate::seeded_bug::{self, Bug};
+use crate::server::Mail;
 use crate::server::{Conditions, Server, WorkerShared};
 use crate::system::clock::{self, Ticks};
 

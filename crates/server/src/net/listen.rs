@@ -5,9 +5,8 @@ use std::net::{SocketAddr, TcpListener as StdTcpListener, ToSocketAddrs};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use mio::net::{TcpListener, TcpStream, UnixListener};
@@ -15,11 +14,11 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use parking_lot::Mutex;
 use rustix::net::sockopt;
 
+use super::arrivals::Arrivals;
 use super::connection::Stream;
-use super::mailbox::{Mail, WAKE};
 use crate::clients::{ClientShared, Names};
 use crate::config::Config;
-use crate::server::Server;
+use crate::server::{Mail, Server, WAKE};
 use crate::system::clock;
 
 /// A listening socket.
@@ -36,32 +35,6 @@ pub struct Listeners {
     unix_path: Option<PathBuf>,
     /// What the TCP listeners were opened for; unknown after a failure.
     opened_for: Option<(u16, Vec<String>)>,
-}
-
-/// How long CONFIG SET waits for the accepting thread to listen on other addresses.
-const LISTEN_ANEW_PATIENCE: Duration = Duration::from_secs(10);
-
-/// Orders to the accepting thread to listen on the addresses configured now.
-#[derive(Debug, Default)]
-pub struct ListenRequests {
-    waiting: Mutex<Vec<SyncSender<io::Result<()>>>>,
-    waker: OnceLock<Waker>,
-}
-
-impl ListenRequests {
-    /// Has the accepting thread listen on the addresses configured now, and waits until it does. When it fails,
-    /// some of the old addresses may be closed: put the old configuration back and call this again.
-    ///
-    /// # Errors
-    /// When an address cannot be used.
-    pub fn listen_anew(&self) -> io::Result<()> {
-        // Before the thread accepts, it has still to read the configuration.
-        let Some(waker) = self.waker.get() else { return Ok(()) };
-        let (sender, answer) = sync_channel(1);
-        self.waiting.lock().push(sender);
-        waker.wake()?;
-        answer.recv_timeout(LISTEN_ANEW_PATIENCE).map_err(io::Error::other)?
-    }
 }
 
 /// Opens what the configuration asks for.
@@ -184,21 +157,20 @@ impl Listeners {
     ///
     /// # Errors
     /// When the system does not let it wait for connections.
-    pub fn accept(mut self, server: &Arc<Server>) -> io::Result<()> {
+    pub fn accept(mut self, server: &Server, arrivals: &[Arc<Arrivals>]) -> io::Result<()> {
         let mut poll = Poll::new()?;
         let mut events = Events::with_capacity(64);
         self.register(&poll)?;
-        // A second accepting thread is not started.
-        let _ = server.listen_requests.waker.set(Waker::new(poll.registry(), WAKE)?);
+        server.listen_requests.wake_by(Waker::new(poll.registry(), WAKE)?);
         while !server.stopping.load(Ordering::Acquire) {
             match poll.poll(&mut events, Some(Duration::from_millis(100))) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
                 _ => {}
             }
             for event in events.iter().filter(|event| event.token() != WAKE) {
-                self.accept_all(event.token().0, server);
+                self.accept_all(event.token().0, server, arrivals);
             }
-            for request in std::mem::take(&mut *server.listen_requests.waiting.lock()) {
+            for request in server.listen_requests.take() {
                 // Who asked may have given up waiting.
                 let _ = request.send(self.listen_anew(&poll, &server.config));
             }
@@ -250,7 +222,7 @@ impl Listeners {
         opened
     }
 
-    fn accept_all(&self, index: usize, server: &Arc<Server>) {
+    fn accept_all(&self, index: usize, server: &Server, arrivals: &[Arc<Arrivals>]) {
         loop {
             let accepted = match &self.listeners[index] {
                 Listener::Tcp(listener) => listener.accept().map(|(stream, peer)| {
@@ -265,7 +237,7 @@ impl Listeners {
                 }),
             };
             match accepted {
-                Ok((stream, peer, local)) => hand_over(stream, peer, local, server),
+                Ok((stream, peer, local)) => hand_over(stream, peer, local, server, arrivals),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
@@ -299,7 +271,13 @@ fn prepare(stream: &TcpStream, server: &Server) {
 }
 
 /// Gives a connection to the worker with the fewest, or refuses it.
-fn hand_over(stream: Stream, address: String, local_address: String, server: &Arc<Server>) {
+fn hand_over(
+    stream: Stream,
+    address: String,
+    local_address: String,
+    server: &Server,
+    arrivals: &[Arc<Arrivals>],
+) {
     use std::os::fd::AsFd;
     server.clients.accepted.fetch_add(1, Ordering::Relaxed);
     if server.clients.connected() >= server.config.maxclients() {
@@ -349,7 +327,8 @@ fn hand_over(stream: Stream, address: String, local_address: String, server: &Ar
         user: Mutex::new("default".into()),
     });
     server.clients.add(&shared);
-    server.workers[worker].mailbox.send(Mail::Connection(stream, shared));
+    arrivals[worker].add(stream, shared);
+    server.workers[worker].mailbox.send(Mail::Arrivals);
 }
 
 const PROTECTED_MODE: &str = "-DENIED swytch is running in protected mode because no password is set for the \

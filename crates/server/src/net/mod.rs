@@ -1,16 +1,16 @@
 //! Sockets: who listens, who owns a connection, and how threads send each other mail.
 //!
 //! The main thread accepts and hands each connection to the worker with the fewest. A worker runs every
-//! command of its connections to completion; nothing crosses threads but [`Mail`].
+//! command of its connections to completion; nothing crosses threads but [`Mail`](crate::server::Mail).
 
+mod arrivals;
 mod batch;
 mod connection;
 mod expiry;
 mod listen;
-mod mailbox;
 mod worker;
 
+pub use arrivals::Arrivals;
 pub use connection::Stream;
-pub use listen::{ListenRequests, Listeners, listen, open_tcp};
-pub use mailbox::{Mail, Mailbox};
+pub use listen::{Listeners, listen, open_tcp};
 pub use worker::Worker;

@@ -8,7 +8,7 @@ use parking_lot::RwLock;
 use crate::clients::{Client, ClientFlags, ClientShared};
 use crate::command::Args;
 use crate::command::redact;
-use crate::net::Mail;
+use crate::server::Mail;
 use crate::server::{Conditions, Server};
 
 /// The monitoring clients.

@@ -1,5 +1,7 @@
 //! The state that all threads share.
 
+pub mod listen_requests;
+pub mod mailbox;
 pub mod pause;
 pub mod reclaim;
 
@@ -14,12 +16,14 @@ use crate::clients::Registry;
 use crate::command::CommandTable;
 use crate::config::Config;
 use crate::effects::EffectHub;
-use crate::net::Mailbox;
 use crate::observe::histogram::Snapshot;
 use crate::observe::stats::{ErrorStats, WorkerStats};
 use crate::observe::{latency, monitor, slowlog};
 use crate::server::reclaim::{Epoch, Reclaimer};
 use crate::system::clock;
+
+pub use listen_requests::ListenRequests;
+pub use mailbox::{Mail, Mailbox, WAKE};
 
 bitflags! {
     /// Conditions of the whole server that every command looks at, in one load.
@@ -99,7 +103,7 @@ pub struct Server {
     pub started_ms: u64,
     /// Changes the log's level.
     /// Orders to the thread that accepts connections.
-    pub listen_requests: crate::net::ListenRequests,
+    pub listen_requests: ListenRequests,
     log_level: OnceLock<crate::observe::logging::LevelHandle>,
     /// Set once: the server is stopping.
     pub stopping: AtomicBool,
@@ -176,7 +180,7 @@ impl Server {
             startup_bytes: crate::system::allocator::used_bytes(),
             started: Instant::now(),
             started_ms: clock::unix_ms(),
-            listen_requests: crate::net::ListenRequests::default(),
+            listen_requests: ListenRequests::default(),
             log_level: OnceLock::new(),
             stopping: AtomicBool::new(false),
             parked_clients: AtomicUsize::new(0),

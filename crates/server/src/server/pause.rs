@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::clients::Client;
 use crate::command::{Command, Flags};
-use crate::net::Mail;
+use crate::server::Mail;
 use crate::server::{Conditions, Server};
 
 /// The pause in force, if any.

@@ -22,12 +22,12 @@ use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
 
 use self::parked::Parked;
+use super::arrivals::Arrivals;
 use super::connection::{Connection, READ_BYTES, Stream};
 use super::expiry::ExpiryCycle;
-use super::mailbox::{Mail, WAKE};
 use crate::clients::{Client, ClientFlags, ClientShared};
 use crate::dispatch::transaction;
-use crate::server::{Server, WorkerShared};
+use crate::server::{Mail, Server, WAKE, WorkerShared};
 use crate::system::clock::{self, Ticks};
 
 pub(in crate::net) use self::parked::Waits;
@@ -41,6 +41,7 @@ pub struct Worker {
     server: Arc<Server>,
     index: usize,
     poll: Poll,
+    arrivals: Arc<Arrivals>,
     connections: Vec<Option<Box<Connection>>>,
     /// Where the connection of a client is in `connections`.
     slots: HashMap<u64, usize>,
@@ -62,11 +63,11 @@ pub struct Worker {
 struct End;
 
 impl Worker {
-    /// The worker with this index of `server`.
+    /// The worker with this index of `server`, to be given connections through `arrivals`.
     ///
     /// # Errors
     /// When it is already running.
-    pub fn new(server: Arc<Server>, index: usize) -> io::Result<Worker> {
+    pub fn new(server: Arc<Server>, index: usize, arrivals: Arc<Arrivals>) -> io::Result<Worker> {
         let poll = server.workers[index]
             .mailbox
             .take_poll()
@@ -76,6 +77,7 @@ impl Worker {
             server,
             index,
             poll,
+            arrivals,
             connections: Vec::new(),
             slots: HashMap::new(),
             free_slots: Vec::new(),
@@ -173,7 +175,11 @@ impl Worker {
 
     fn on_mail(&mut self, mail: Mail) {
         match mail {
-            Mail::Connection(stream, shared) => self.adopt(stream, shared),
+            Mail::Arrivals => {
+                for (stream, shared) in self.arrivals.take() {
+                    self.adopt(stream, shared);
+                }
+            }
             Mail::Served { client, waiter, reply } => self.on_served(client, &waiter, &reply),
             Mail::Unblock { client, waiter, error } => self.on_gave_up(client, &waiter, error),
             Mail::Deliver { client, bytes } => self.deliver(client, &bytes),

@@ -1,4 +1,4 @@
-//! What one thread tells a worker: new connections, replies for its parked clients, orders to close.
+//! What one thread tells a worker: that it has new connections, replies for its parked clients, orders to close.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,14 +7,11 @@ use mio::{Poll, Token, Waker};
 use parking_lot::Mutex;
 use swytch_store::Waiter;
 
-use super::connection::Stream;
-use crate::clients::ClientShared;
-
 /// A message to a worker.
 #[derive(Debug)]
 pub enum Mail {
-    /// A connection to serve.
-    Connection(Stream, Arc<ClientShared>),
+    /// Connections have arrived.
+    Arrivals,
     /// A parked client was served by another client's write.
     Served {
         /// Who.
@@ -49,7 +46,7 @@ pub enum Mail {
 }
 
 /// Token of the wake-up channel in a worker's poll.
-pub(super) const WAKE: Token = Token(usize::MAX);
+pub const WAKE: Token = Token(usize::MAX);
 
 /// A worker's incoming mail.
 #[derive(Debug)]
@@ -77,7 +74,7 @@ impl Mailbox {
     }
 
     /// The worker's poll; only the worker asks, once.
-    pub(super) fn take_poll(&self) -> Option<Poll> {
+    pub(crate) fn take_poll(&self) -> Option<Poll> {
         self.poll.lock().take()
     }
 
@@ -92,12 +89,12 @@ impl Mailbox {
 
     /// True when there is mail.
     #[inline]
-    pub(super) fn has_mail(&self) -> bool {
+    pub(crate) fn has_mail(&self) -> bool {
         self.waiting.load(Ordering::Acquire)
     }
 
     /// Takes all mail.
-    pub(super) fn take(&self) -> Vec<Mail> {
+    pub(crate) fn take(&self) -> Vec<Mail> {
         self.waiting.store(false, Ordering::Release);
         std::mem::take(&mut *self.mail.lock())
     }
