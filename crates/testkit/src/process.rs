@@ -56,6 +56,24 @@ impl Program {
         Some(Program::at("redis", path))
     }
 
+    /// The newest Redis and Valkey, where `cargo xtask peers` has built them.
+    pub fn peers() -> Vec<Program> {
+        let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.tools/peers");
+        let mut found = Vec::new();
+        for name in ["redis", "valkey"] {
+            let releases = std::fs::read_dir(tools.join(name)).into_iter().flatten().flatten();
+            let servers = releases.map(|release| release.path().join("src").join(format!("{name}-server")));
+            let mut servers: Vec<PathBuf> = servers.filter(|server| server.is_file()).collect();
+            // Releases of one name differ in their numbers only.
+            servers.sort();
+            match servers.pop() {
+                Some(server) => found.push(Program::at(name, server)),
+                None => println!("skipped: no {name} was built by `cargo xtask peers`"),
+            }
+        }
+        found
+    }
+
     /// Whether this is our server rather than a peer.
     pub fn is_swytch(&self) -> bool {
         self.leading_arguments.first().is_some_and(|first| first == "redis")

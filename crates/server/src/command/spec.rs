@@ -547,7 +547,7 @@ impl CommandSpec {
 
     /// A container, for struct update syntax.
     pub const CONTAINER: CommandSpec =
-        CommandSpec { complexity: "Depends on subcommand.", arity: -2, ..CommandSpec::DEFAULT };
+        CommandSpec { complexity: "That of the subcommand.", arity: -2, ..CommandSpec::DEFAULT };
 
     /// HELP of a container, for struct update syntax.
     pub const HELP: CommandSpec = CommandSpec {

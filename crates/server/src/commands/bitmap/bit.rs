@@ -8,7 +8,7 @@ use crate::command::prelude::*;
 
 pub static GETBIT: CommandSpec = CommandSpec {
     name: "getbit",
-    summary: "Returns a bit value by offset.",
+    summary: "Tells whether the bit at an offset of a string is set; bits past its end are 0.",
     since: "2.2.0",
     group: Group::Bitmap,
     arity: 3,
@@ -22,7 +22,7 @@ pub static GETBIT: CommandSpec = CommandSpec {
 
 pub static SETBIT: CommandSpec = CommandSpec {
     name: "setbit",
-    summary: "Sets or clears the bit at offset of the string value. Creates the key if it doesn't exist.",
+    summary: "Sets or clears the bit at an offset of a string, which grows with zeros to reach it, and returns the bit it replaced.",
     since: "2.2.0",
     group: Group::Bitmap,
     arity: 4,

@@ -8,7 +8,7 @@ use crate::command::prelude::*;
 
 pub static BITCOUNT: CommandSpec = CommandSpec {
     name: "bitcount",
-    summary: "Counts the number of set bits (population counting) in a string.",
+    summary: "Counts the bits that are set in a string, or in a range of its bytes or bits.",
     since: "2.6.0",
     group: Group::Bitmap,
     complexity: "O(N)",
@@ -20,7 +20,7 @@ pub static BITCOUNT: CommandSpec = CommandSpec {
         Arg::key("key"),
         Arg::block("range", &[Arg::integer("start"), Arg::integer("end"), UNIT]).optional(),
     ],
-    history: &[("7.0.0", "Added the `BYTE|BIT` option.")],
+    history: &[("7.0.0", "BYTE or BIT says what `start` and `end` count.")],
     handler: Handler::Read(bitcount),
     ..CommandSpec::DEFAULT
 };

@@ -14,15 +14,15 @@ const GET_BLOCK: Arg =
 
 pub static BITFIELD: CommandSpec = CommandSpec {
     name: "bitfield",
-    summary: "Performs arbitrary bitfield integer operations on strings.",
+    summary: "Treats a string as an array of integers of any width up to 64 bits, and gets, sets or adds to several of them in one atomic step.",
     since: "3.2.0",
     group: Group::Bitmap,
-    complexity: "O(1) for each subcommand specified",
+    complexity: "O(N) for N operations.",
     arity: -2,
     flags: Flags::WRITE.union(Flags::DENYOOM),
     categories: Categories::BITMAP,
     key_specs: &[KeySpec {
-        notes: "This command allows both access and modification of the key",
+        notes: "reads with GET, writes with SET and INCRBY",
         ..KeySpec::one(
             1,
             KeyFlags::RW.union(KeyFlags::UPDATE).union(KeyFlags::ACCESS).union(KeyFlags::VARIABLE_FLAGS),
@@ -75,10 +75,10 @@ pub static BITFIELD: CommandSpec = CommandSpec {
 
 pub static BITFIELD_RO: CommandSpec = CommandSpec {
     name: "bitfield_ro",
-    summary: "Performs arbitrary read-only bitfield integer operations on strings.",
+    summary: "Gets integers of any width out of a string, like BITFIELD without its writing operations.",
     since: "6.0.0",
     group: Group::Bitmap,
-    complexity: "O(1) for each subcommand specified",
+    complexity: "O(N) for N operations.",
     arity: -2,
     flags: Flags::READONLY.union(Flags::FAST),
     categories: Categories::BITMAP,

@@ -9,7 +9,7 @@ use crate::command::prelude::*;
 
 pub static BITOP: CommandSpec = CommandSpec {
     name: "bitop",
-    summary: "Performs bitwise operations on multiple strings, and stores the result.",
+    summary: "Combines strings bit by bit with AND, OR, XOR, NOT and their relatives, and stores the outcome in a key.",
     since: "2.6.0",
     group: Group::Bitmap,
     complexity: "O(N)",

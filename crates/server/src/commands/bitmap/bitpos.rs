@@ -8,7 +8,7 @@ use crate::command::prelude::*;
 
 pub static BITPOS: CommandSpec = CommandSpec {
     name: "bitpos",
-    summary: "Finds the first set (1) or clear (0) bit in a string.",
+    summary: "Finds the first bit that is set, or the first that is clear, in a string or a range of it.",
     since: "2.8.7",
     group: Group::Bitmap,
     complexity: "O(N)",
@@ -25,7 +25,7 @@ pub static BITPOS: CommandSpec = CommandSpec {
         )
         .optional(),
     ],
-    history: &[("7.0.0", "Added the `BYTE|BIT` option.")],
+    history: &[("7.0.0", "BYTE or BIT says what `start` and `end` count.")],
     handler: Handler::Read(bitpos),
     ..CommandSpec::DEFAULT
 };

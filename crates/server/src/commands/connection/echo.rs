@@ -4,7 +4,7 @@ use crate::command::prelude::*;
 
 pub static ECHO: CommandSpec = CommandSpec {
     name: "echo",
-    summary: "Returns the given string.",
+    summary: "Answers with the text it is given.",
     since: "1.0.0",
     group: Group::Connection,
     arity: 2,

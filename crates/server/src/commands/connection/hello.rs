@@ -7,14 +7,14 @@ use crate::command::prelude::*;
 
 pub static AUTH: CommandSpec = CommandSpec {
     name: "auth",
-    summary: "Authenticates the connection.",
+    summary: "Logs the connection in with a password, as the default user or as a named one.",
     since: "1.0.0",
     group: Group::Connection,
-    complexity: "O(N) where N is the number of passwords defined for the user",
+    complexity: "O(N) for a user with N passwords.",
     arity: -2,
     flags: ANY_TIME,
     categories: Categories::CONNECTION,
-    history: &[("6.0.0", "Added ACL style (username and password).")],
+    history: &[("6.0.0", "A user's name may come before the password.")],
     arguments: &[Arg::string("username").optional().since("6.0.0"), Arg::string("password")],
     handler: Handler::Session(auth),
     ..CommandSpec::DEFAULT
@@ -22,16 +22,13 @@ pub static AUTH: CommandSpec = CommandSpec {
 
 pub static HELLO: CommandSpec = CommandSpec {
     name: "hello",
-    summary: "Handshakes with the Redis server.",
+    summary: "Describes the server and this connection, after choosing the protocol, logging in or naming the connection in the same step.",
     since: "6.0.0",
     group: Group::Connection,
     arity: -1,
     flags: ANY_TIME,
     categories: Categories::CONNECTION,
-    history: &[(
-        "6.2.0",
-        "`protover` made optional; when called without arguments the command reports the current connection's context.",
-    )],
+    history: &[("6.2.0", "Without a protocol version it only describes.")],
     arguments: &[Arg::block(
         "arguments",
         &[

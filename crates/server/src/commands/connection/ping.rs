@@ -4,7 +4,7 @@ use crate::command::prelude::*;
 
 pub static PING: CommandSpec = CommandSpec {
     name: "ping",
-    summary: "Returns the server's liveliness response.",
+    summary: "Answers PONG, or the given text: a sign that the server is alive and reads this connection.",
     since: "1.0.0",
     group: Group::Connection,
     arity: -1,

@@ -9,7 +9,7 @@ use crate::dispatch::transaction;
 
 pub static QUIT: CommandSpec = CommandSpec {
     name: "quit",
-    summary: "Closes the connection.",
+    summary: "Answers OK and ends the connection once that is sent.",
     since: "1.0.0",
     group: Group::Connection,
     arity: -1,
@@ -22,7 +22,7 @@ pub static QUIT: CommandSpec = CommandSpec {
 
 pub static RESET: CommandSpec = CommandSpec {
     name: "reset",
-    summary: "Resets the connection.",
+    summary: "Puts the connection into the state of a new one: database 0, RESP2, no transaction, name, watched keys or monitoring.",
     since: "6.2.0",
     group: Group::Connection,
     arity: 1,

@@ -4,7 +4,7 @@ use crate::command::prelude::*;
 
 pub static SELECT: CommandSpec = CommandSpec {
     name: "select",
-    summary: "Changes the selected database.",
+    summary: "Switches the connection to another numbered database.",
     since: "1.0.0",
     group: Group::Connection,
     arity: 2,

@@ -10,10 +10,10 @@ use crate::command::prelude::*;
 
 pub static COPY: CommandSpec = CommandSpec {
     name: "copy",
-    summary: "Copies the value of a key, with its expiry, to another key.",
+    summary: "Copies a value with its expiry to another key, in this database or another one.",
     since: "6.2.0",
     group: Group::Generic,
-    complexity: "O(N) worst case for collections, where N is the number of nested items. O(1) for string values.",
+    complexity: "O(N) for a value of N elements; O(1) for a string.",
     arity: -3,
     flags: Flags::WRITE.union(Flags::DENYOOM),
     categories: Categories::KEYSPACE,
@@ -33,7 +33,7 @@ pub static COPY: CommandSpec = CommandSpec {
 
 pub static MOVE: CommandSpec = CommandSpec {
     name: "move",
-    summary: "Moves a key to another database, unless it exists there.",
+    summary: "Moves a key to another database, unless that has a key of this name.",
     since: "1.0.0",
     group: Group::Generic,
     arity: 3,

@@ -27,28 +27,28 @@ const REMOVE: CommandSpec = CommandSpec {
 
 pub static DEL: CommandSpec = CommandSpec {
     name: "del",
-    summary: "Deletes one or more keys.",
+    summary: "Deletes keys with their values, and tells how many existed.",
     since: "1.0.0",
-    complexity: "O(N) where N is the number of keys that will be removed. Values are freed in the background.",
+    complexity: "O(N) for N keys; large values are freed in the background.",
     flags: Flags::WRITE,
     ..REMOVE
 };
 
 pub static UNLINK: CommandSpec = CommandSpec {
     name: "unlink",
-    summary: "Asynchronously deletes one or more keys.",
+    summary: "Deletes keys at once, leaves freeing their values to a background thread, and tells how many existed.",
     since: "4.0.0",
-    complexity: "O(1) for each key removed. Values are freed in the background.",
+    complexity: "O(N) for N keys; large values are freed in the background.",
     flags: Flags::WRITE.union(Flags::FAST),
     ..REMOVE
 };
 
 pub static EXISTS: CommandSpec = CommandSpec {
     name: "exists",
-    summary: "Determines whether one or more keys exist.",
+    summary: "Counts how many of the given keys exist; a key that is given twice counts twice.",
     since: "1.0.0",
-    complexity: "O(N) where N is the number of keys to check.",
-    history: &[("3.0.3", "Accepts multiple `key` arguments.")],
+    complexity: "O(N) for N keys.",
+    history: &[("3.0.3", "Takes several keys.")],
     handler: Handler::Read(exists),
     ..COUNT_OF_KEYS
 };

@@ -7,10 +7,10 @@ use crate::system::glob;
 
 pub static KEYS: CommandSpec = CommandSpec {
     name: "keys",
-    summary: "Lists all keys that match a pattern.",
+    summary: "Returns every key that matches a glob pattern; it looks at all keys, so use SCAN where others must not wait.",
     since: "1.0.0",
     group: Group::Generic,
-    complexity: "O(N) with N being the number of keys in the database.",
+    complexity: "O(N) for N keys in the database.",
     arity: 2,
     flags: Flags::READONLY,
     categories: Categories::KEYSPACE.union(Categories::DANGEROUS),
@@ -22,7 +22,7 @@ pub static KEYS: CommandSpec = CommandSpec {
 
 pub static RANDOMKEY: CommandSpec = CommandSpec {
     name: "randomkey",
-    summary: "Picks a random key of the database.",
+    summary: "Returns some key of the database, or null when it is empty.",
     since: "1.0.0",
     group: Group::Generic,
     arity: 1,

@@ -22,13 +22,13 @@ const BASE: CommandSpec = CommandSpec {
     flags: Flags::WRITE.union(Flags::FAST),
     categories: Categories::KEYSPACE,
     key_specs: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::UPDATE))],
-    history: &[("7.0.0", "Added options: `NX`, `XX`, `GT` and `LT`.")],
+    history: &[("7.0.0", "NX, XX, GT and LT set a condition.")],
     ..CommandSpec::DEFAULT
 };
 
 pub static EXPIRE: CommandSpec = CommandSpec {
     name: "expire",
-    summary: "Lets a key expire in a number of seconds.",
+    summary: "Makes a key expire after a number of seconds.",
     since: "1.0.0",
     arguments: &[Arg::key("key"), Arg::integer("seconds"), CONDITION],
     handler: Handler::Write(|call, keyspace| expire(call, keyspace, "expire", true, true)),
@@ -37,7 +37,7 @@ pub static EXPIRE: CommandSpec = CommandSpec {
 
 pub static PEXPIRE: CommandSpec = CommandSpec {
     name: "pexpire",
-    summary: "Lets a key expire in a number of milliseconds.",
+    summary: "Makes a key expire after a number of milliseconds.",
     since: "2.6.0",
     arguments: &[Arg::key("key"), Arg::integer("milliseconds"), CONDITION],
     handler: Handler::Write(|call, keyspace| expire(call, keyspace, "pexpire", false, true)),
@@ -46,7 +46,7 @@ pub static PEXPIRE: CommandSpec = CommandSpec {
 
 pub static EXPIREAT: CommandSpec = CommandSpec {
     name: "expireat",
-    summary: "Lets a key expire at a Unix time in seconds.",
+    summary: "Makes a key expire at a Unix time in seconds.",
     since: "1.2.0",
     arguments: &[Arg::key("key"), Arg::new("unix-time-seconds", ArgKind::UnixTime), CONDITION],
     handler: Handler::Write(|call, keyspace| expire(call, keyspace, "expireat", true, false)),
@@ -55,7 +55,7 @@ pub static EXPIREAT: CommandSpec = CommandSpec {
 
 pub static PEXPIREAT: CommandSpec = CommandSpec {
     name: "pexpireat",
-    summary: "Lets a key expire at a Unix time in milliseconds.",
+    summary: "Makes a key expire at a Unix time in milliseconds.",
     since: "2.6.0",
     arguments: &[Arg::key("key"), Arg::new("unix-time-milliseconds", ArgKind::UnixTime), CONDITION],
     handler: Handler::Write(|call, keyspace| expire(call, keyspace, "pexpireat", false, false)),

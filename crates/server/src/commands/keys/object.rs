@@ -8,7 +8,7 @@ use crate::config::MaxmemoryPolicy;
 
 pub static OBJECT: CommandSpec = CommandSpec {
     name: "object",
-    summary: "A container for commands that look into how values are stored.",
+    summary: "Groups the commands that look at how the value of a key is kept.",
     since: "2.2.3",
     subcommands: &[&ENCODING, &FREQ, &HELP, &IDLETIME, &REFCOUNT],
     ..CommandSpec::CONTAINER
@@ -27,7 +27,7 @@ const BASE: CommandSpec = CommandSpec {
 
 static ENCODING: CommandSpec = CommandSpec {
     name: "encoding",
-    summary: "Tells the encoding of a value.",
+    summary: "Names the internal form of a key's value.",
     since: "2.2.3",
     handler: Handler::Read(encoding),
     ..BASE
@@ -35,7 +35,7 @@ static ENCODING: CommandSpec = CommandSpec {
 
 static FREQ: CommandSpec = CommandSpec {
     name: "freq",
-    summary: "Tells the logarithmic access counter of a key.",
+    summary: "Returns the counter of how often a key is used, which grows logarithmically and decays with time.",
     since: "4.0.0",
     handler: Handler::Read(freq),
     ..BASE
@@ -43,7 +43,7 @@ static FREQ: CommandSpec = CommandSpec {
 
 static IDLETIME: CommandSpec = CommandSpec {
     name: "idletime",
-    summary: "Tells how many seconds ago a key was last used.",
+    summary: "Tells how many seconds have passed since a key was last used.",
     since: "2.2.3",
     handler: Handler::Read(idle_time),
     ..BASE
@@ -51,7 +51,7 @@ static IDLETIME: CommandSpec = CommandSpec {
 
 static REFCOUNT: CommandSpec = CommandSpec {
     name: "refcount",
-    summary: "Tells how many references a value has.",
+    summary: "Tells how many references the value of a key has.",
     since: "2.2.3",
     handler: Handler::Read(reference_count),
     ..BASE

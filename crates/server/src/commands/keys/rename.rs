@@ -18,7 +18,7 @@ const SOURCE: KeySpec = KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).uni
 
 pub static RENAME: CommandSpec = CommandSpec {
     name: "rename",
-    summary: "Gives a key another name, in place of whatever has that name.",
+    summary: "Gives a key another name, replacing the key that has it.",
     flags: Flags::WRITE,
     key_specs: &[SOURCE, KeySpec::one(2, KeyFlags::OW.union(KeyFlags::UPDATE))],
     handler: Handler::Write(|call, keyspace| rename(call, keyspace, false)),
@@ -27,7 +27,7 @@ pub static RENAME: CommandSpec = CommandSpec {
 
 pub static RENAMENX: CommandSpec = CommandSpec {
     name: "renamenx",
-    summary: "Gives a key another name, but only if no key has that name.",
+    summary: "Gives a key another name, but only if no key has it yet.",
     flags: Flags::WRITE.union(Flags::FAST),
     key_specs: &[SOURCE, KeySpec::one(2, KeyFlags::OW.union(KeyFlags::INSERT))],
     history: &[("3.2.0", "Answers 0 instead of an error when both names are the same.")],

@@ -12,10 +12,10 @@ use crate::system::glob;
 
 pub static SCAN: CommandSpec = CommandSpec {
     name: "scan",
-    summary: "Goes through the keys of the database step by step.",
+    summary: "Walks through the keys of the database in steps: each call returns a few keys and the cursor for the next call.",
     since: "2.8.0",
     group: Group::Generic,
-    complexity: "O(1) for every call. O(N) for a complete iteration, N being the number of keys.",
+    complexity: "O(1) for each call, O(N) for a whole walk over N keys.",
     arity: -2,
     flags: Flags::READONLY,
     categories: Categories::KEYSPACE,
@@ -26,7 +26,7 @@ pub static SCAN: CommandSpec = CommandSpec {
         Arg::string("type").token("TYPE").optional().since("6.0.0"),
     ],
     tips: &["nondeterministic_output", "request_policy:special", "response_policy:special"],
-    history: &[("6.0.0", "Added the `TYPE` subcommand.")],
+    history: &[("6.0.0", "TYPE leaves keys of other types out.")],
     handler: Handler::Steps(scan),
     ..CommandSpec::DEFAULT
 };

@@ -17,27 +17,27 @@ const BASE: CommandSpec = CommandSpec {
 
 pub static TTL: CommandSpec = CommandSpec {
     name: "ttl",
-    summary: "Tells how many seconds are left until a key expires.",
+    summary: "Tells in how many seconds a key expires: -1 when it never does, -2 when it is absent.",
     since: "1.0.0",
     tips: &["nondeterministic_output"],
-    history: &[("2.8.0", "Added the -2 reply.")],
+    history: &[("2.8.0", "Answers -2 for a key that is absent.")],
     handler: Handler::Read(|call, keyspace| ttl(call, keyspace, true, true)),
     ..BASE
 };
 
 pub static PTTL: CommandSpec = CommandSpec {
     name: "pttl",
-    summary: "Tells how many milliseconds are left until a key expires.",
+    summary: "Tells in how many milliseconds a key expires: -1 when it never does, -2 when it is absent.",
     since: "2.6.0",
     tips: &["nondeterministic_output"],
-    history: &[("2.8.0", "Added the -2 reply.")],
+    history: &[("2.8.0", "Answers -2 for a key that is absent.")],
     handler: Handler::Read(|call, keyspace| ttl(call, keyspace, false, true)),
     ..BASE
 };
 
 pub static EXPIRETIME: CommandSpec = CommandSpec {
     name: "expiretime",
-    summary: "Tells the Unix time in seconds at which a key expires.",
+    summary: "Tells the Unix time in seconds at which a key expires: -1 when it never does, -2 when it is absent.",
     since: "7.0.0",
     handler: Handler::Read(|call, keyspace| ttl(call, keyspace, true, false)),
     ..BASE
@@ -45,7 +45,7 @@ pub static EXPIRETIME: CommandSpec = CommandSpec {
 
 pub static PEXPIRETIME: CommandSpec = CommandSpec {
     name: "pexpiretime",
-    summary: "Tells the Unix time in milliseconds at which a key expires.",
+    summary: "Tells the Unix time in milliseconds at which a key expires: -1 when it never does, -2 when it is absent.",
     since: "7.0.0",
     handler: Handler::Read(|call, keyspace| ttl(call, keyspace, false, false)),
     ..BASE
@@ -53,7 +53,7 @@ pub static PEXPIRETIME: CommandSpec = CommandSpec {
 
 pub static PERSIST: CommandSpec = CommandSpec {
     name: "persist",
-    summary: "Takes away the expiry of a key.",
+    summary: "Removes the expiry of a key, so that it stays until it is deleted.",
     since: "2.2.0",
     flags: Flags::WRITE.union(Flags::FAST),
     key_specs: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::UPDATE))],

@@ -8,7 +8,7 @@ use crate::command::prelude::*;
 
 pub static TYPE: CommandSpec = CommandSpec {
     name: "type",
-    summary: "Tells the type of the value stored at a key.",
+    summary: "Names the type of the value in a key, or `none` when the key is absent.",
     since: "1.0.0",
     group: Group::Generic,
     arity: 2,
@@ -22,9 +22,9 @@ pub static TYPE: CommandSpec = CommandSpec {
 
 pub static TOUCH: CommandSpec = CommandSpec {
     name: "touch",
-    summary: "Counts which of the given keys exist and marks them as just used.",
+    summary: "Marks keys as just used, and tells how many of them exist.",
     since: "3.2.1",
-    complexity: "O(N) where N is the number of keys that will be touched.",
+    complexity: "O(N) for N keys.",
     handler: Handler::Read(touch),
     ..COUNT_OF_KEYS
 };

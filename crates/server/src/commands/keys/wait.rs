@@ -14,7 +14,7 @@ const BASE: CommandSpec = CommandSpec {
 
 pub static WAIT: CommandSpec = CommandSpec {
     name: "wait",
-    summary: "Waits until a number of replicas have the client's writes.",
+    summary: "Waits until enough replicas have received the writes of this connection, and tells how many have.",
     since: "3.0.0",
     arity: 3,
     arguments: &[Arg::integer("numreplicas"), Arg::integer("timeout")],
@@ -25,7 +25,7 @@ pub static WAIT: CommandSpec = CommandSpec {
 
 pub static WAITAOF: CommandSpec = CommandSpec {
     name: "waitaof",
-    summary: "Waits until the client's writes are synced to the logs of this server and of replicas.",
+    summary: "Waits until the writes of this connection are safely in the append-only logs of this server and of enough replicas.",
     since: "7.2.0",
     arity: 4,
     arguments: &[Arg::integer("numlocal"), Arg::integer("numreplicas"), Arg::integer("timeout")],

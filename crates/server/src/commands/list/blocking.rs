@@ -13,33 +13,33 @@ use crate::command::{BlockRequest, KeySpec, TimeoutReply};
 const BLOCKING_POP: CommandSpec = CommandSpec {
     since: "2.0.0",
     group: Group::List,
-    complexity: "O(N) where N is the number of provided keys.",
+    complexity: "O(N) to look at N keys.",
     arity: -3,
     flags: Flags::WRITE.union(Flags::BLOCKING),
     categories: Categories::LIST,
     key_specs: &[KeySpec::range(1, -2, 1, TAKEN_FROM)],
     arguments: &[Arg::new("key", ArgKind::Key(0)).multiple(), Arg::double("timeout")],
-    history: &[("6.0.0", "`timeout` is interpreted as a double instead of an integer.")],
+    history: &[("6.0.0", "The timeout may have a fraction.")],
     ..CommandSpec::DEFAULT
 };
 
 pub static BLPOP: CommandSpec = CommandSpec {
     name: "blpop",
-    summary: "Takes the first element of the first list that has any, waiting for one if need be.",
+    summary: "Removes and returns the first element of the first list that has one, and waits for an element if none has.",
     handler: Handler::Write(|call, keyspace| blocking_pop(call, keyspace, Side::Head)),
     ..BLOCKING_POP
 };
 
 pub static BRPOP: CommandSpec = CommandSpec {
     name: "brpop",
-    summary: "Takes the last element of the first list that has any, waiting for one if need be.",
+    summary: "Removes and returns the last element of the first list that has one, and waits for an element if none has.",
     handler: Handler::Write(|call, keyspace| blocking_pop(call, keyspace, Side::Tail)),
     ..BLOCKING_POP
 };
 
 pub static BLMPOP: CommandSpec = CommandSpec {
     name: "blmpop",
-    summary: "Takes elements from one end of the first list that has any, waiting for one if need be.",
+    summary: "Does what LMPOP does, and waits for an element when all of the lists are empty.",
     arity: -5,
     flags: Flags::WRITE.union(Flags::BLOCKING).union(Flags::MOVABLE_KEYS),
     key_specs: &[KeySpec::counted(2, TAKEN_FROM)],

@@ -8,10 +8,10 @@ use crate::command::prelude::*;
 
 pub static LSET: CommandSpec = CommandSpec {
     name: "lset",
-    summary: "Replaces the element at an index of a list.",
+    summary: "Replaces the element at a position of a list.",
     since: "1.0.0",
     group: Group::List,
-    complexity: "O(N) where N is the length of the list. Setting either the first or the last element of the list is O(1).",
+    complexity: "O(N) for a position N elements from the nearer end.",
     arity: 4,
     flags: Flags::WRITE.union(Flags::DENYOOM),
     categories: Categories::LIST,
@@ -23,10 +23,10 @@ pub static LSET: CommandSpec = CommandSpec {
 
 pub static LINSERT: CommandSpec = CommandSpec {
     name: "linsert",
-    summary: "Inserts an element before or after another one of a list.",
+    summary: "Inserts an element in front of or behind the first occurrence of another one.",
     since: "2.2.0",
     group: Group::List,
-    complexity: "O(N) where N is the number of elements to traverse before seeing the value pivot. This means that inserting somewhere on the left end on the list (head) can be considered O(1) and inserting somewhere on the right end (tail) is O(N).",
+    complexity: "O(N) for a pivot behind N elements, because the search begins at the front.",
     arity: 5,
     flags: Flags::WRITE.union(Flags::DENYOOM),
     categories: Categories::LIST,
@@ -43,10 +43,10 @@ pub static LINSERT: CommandSpec = CommandSpec {
 
 pub static LREM: CommandSpec = CommandSpec {
     name: "lrem",
-    summary: "Removes elements of a value from a list; an emptied list is deleted.",
+    summary: "Removes elements equal to a value from a list: all of them, or the first or last few.",
     since: "1.0.0",
     group: Group::List,
-    complexity: "O(N+M) where N is the length of the list and M is the number of elements removed.",
+    complexity: "O(N) for a list of N elements.",
     arity: 4,
     flags: Flags::WRITE,
     categories: Categories::LIST,
@@ -58,10 +58,10 @@ pub static LREM: CommandSpec = CommandSpec {
 
 pub static LTRIM: CommandSpec = CommandSpec {
     name: "ltrim",
-    summary: "Keeps only a range of a list; an emptied list is deleted.",
+    summary: "Shortens a list to the elements between two positions; an empty range deletes the list.",
     since: "1.0.0",
     group: Group::List,
-    complexity: "O(N) where N is the number of elements to be removed by the operation.",
+    complexity: "O(N) for N elements removed.",
     arity: 4,
     flags: Flags::WRITE,
     categories: Categories::LIST,

@@ -9,26 +9,26 @@ use crate::command::prelude::*;
 const POP: CommandSpec = CommandSpec {
     since: "1.0.0",
     group: Group::List,
-    complexity: "O(N) where N is the number of elements returned",
+    complexity: "O(N) for N elements returned.",
     arity: -2,
     flags: Flags::WRITE.union(Flags::FAST),
     categories: Categories::LIST,
     key_specs: &[KeySpec::one(1, TAKEN_FROM)],
     arguments: &[Arg::key("key"), Arg::integer("count").optional().since("6.2.0")],
-    history: &[("6.2.0", "Added the `count` argument.")],
+    history: &[("6.2.0", "A count makes the reply an array.")],
     ..CommandSpec::DEFAULT
 };
 
 pub static LPOP: CommandSpec = CommandSpec {
     name: "lpop",
-    summary: "Takes the first elements of a list; an emptied list is deleted.",
+    summary: "Removes elements from the front of a list and returns them; a list left empty is deleted.",
     handler: Handler::Write(|call, keyspace| pop(call, keyspace, Side::Head)),
     ..POP
 };
 
 pub static RPOP: CommandSpec = CommandSpec {
     name: "rpop",
-    summary: "Takes the last elements of a list; an emptied list is deleted.",
+    summary: "Removes elements from the end of a list and returns them; a list left empty is deleted.",
     handler: Handler::Write(|call, keyspace| pop(call, keyspace, Side::Tail)),
     ..POP
 };
@@ -37,14 +37,14 @@ pub static RPOP: CommandSpec = CommandSpec {
 pub(super) const MANY_POP: CommandSpec = CommandSpec {
     since: "7.0.0",
     group: Group::List,
-    complexity: "O(N+M) where N is the number of provided keys and M is the number of elements returned.",
+    complexity: "O(N+M) to look at N keys and return M elements.",
     categories: Categories::LIST,
     ..CommandSpec::DEFAULT
 };
 
 pub static LMPOP: CommandSpec = CommandSpec {
     name: "lmpop",
-    summary: "Takes elements from one end of the first list that has any; an emptied list is deleted.",
+    summary: "Removes elements from one end of the first of several lists that is not empty, and returns them with its key.",
     arity: -4,
     flags: Flags::WRITE.union(Flags::MOVABLE_KEYS),
     key_specs: &[KeySpec::counted(1, TAKEN_FROM)],

@@ -8,10 +8,10 @@ use crate::command::prelude::*;
 
 pub static LINDEX: CommandSpec = CommandSpec {
     name: "lindex",
-    summary: "Returns the element at an index of a list.",
+    summary: "Returns the element at a position of a list; a negative position counts from the end.",
     since: "1.0.0",
     group: Group::List,
-    complexity: "O(N) where N is the number of elements to traverse to get to the element at index. This makes asking for the first or the last element of the list O(1).",
+    complexity: "O(N) for a position N elements from the nearer end.",
     arity: 3,
     flags: Flags::READONLY,
     categories: Categories::LIST,
@@ -23,10 +23,10 @@ pub static LINDEX: CommandSpec = CommandSpec {
 
 pub static LPOS: CommandSpec = CommandSpec {
     name: "lpos",
-    summary: "Returns where in a list an element is.",
+    summary: "Finds the positions at which a value occurs in a list.",
     since: "6.0.6",
     group: Group::List,
-    complexity: "O(N) where N is the number of elements in the list, for the average case. When searching for elements near the head or the tail of the list, or when the MAXLEN option is provided, the command may run in constant time.",
+    complexity: "O(N) for a list of N elements; less when it finds enough matches early, or with MAXLEN.",
     arity: -3,
     flags: Flags::READONLY,
     categories: Categories::LIST,

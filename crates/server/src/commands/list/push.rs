@@ -8,7 +8,7 @@ use crate::command::prelude::*;
 
 const PUSH: CommandSpec = CommandSpec {
     group: Group::List,
-    complexity: "O(1) for each element added, so O(N) to add N elements when the command is called with multiple arguments.",
+    complexity: "O(N) for N new elements.",
     arity: -3,
     flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST),
     categories: Categories::LIST,
@@ -19,36 +19,36 @@ const PUSH: CommandSpec = CommandSpec {
 
 pub static LPUSH: CommandSpec = CommandSpec {
     name: "lpush",
-    summary: "Adds elements at the front of a list, which is created if need be.",
+    summary: "Puts elements at the front of a list, one after the other, and returns its length; an absent list is created.",
     since: "1.0.0",
-    history: &[("2.4.0", "Accepts multiple `element` arguments.")],
+    history: &[("2.4.0", "Takes several elements.")],
     handler: Handler::Write(|call, keyspace| push(call, keyspace, Side::Head, true)),
     ..PUSH
 };
 
 pub static RPUSH: CommandSpec = CommandSpec {
     name: "rpush",
-    summary: "Adds elements at the end of a list, which is created if need be.",
+    summary: "Puts elements at the end of a list and returns its length; an absent list is created.",
     since: "1.0.0",
-    history: &[("2.4.0", "Accepts multiple `element` arguments.")],
+    history: &[("2.4.0", "Takes several elements.")],
     handler: Handler::Write(|call, keyspace| push(call, keyspace, Side::Tail, true)),
     ..PUSH
 };
 
 pub static LPUSHX: CommandSpec = CommandSpec {
     name: "lpushx",
-    summary: "Adds elements at the front of a list that exists.",
+    summary: "Puts elements at the front of a list, but only if the list exists.",
     since: "2.2.0",
-    history: &[("4.0.0", "Accepts multiple `element` arguments.")],
+    history: &[("4.0.0", "Takes several elements.")],
     handler: Handler::Write(|call, keyspace| push(call, keyspace, Side::Head, false)),
     ..PUSH
 };
 
 pub static RPUSHX: CommandSpec = CommandSpec {
     name: "rpushx",
-    summary: "Adds elements at the end of a list that exists.",
+    summary: "Puts elements at the end of a list, but only if the list exists.",
     since: "2.2.0",
-    history: &[("4.0.0", "Accepts multiple `element` arguments.")],
+    history: &[("4.0.0", "Takes several elements.")],
     handler: Handler::Write(|call, keyspace| push(call, keyspace, Side::Tail, false)),
     ..PUSH
 };

@@ -7,7 +7,7 @@ use crate::command::prelude::*;
 
 pub static LLEN: CommandSpec = CommandSpec {
     name: "llen",
-    summary: "Returns the length of a list.",
+    summary: "Counts the elements of a list; an absent key counts as an empty list.",
     since: "1.0.0",
     group: Group::List,
     arity: 2,
@@ -21,10 +21,10 @@ pub static LLEN: CommandSpec = CommandSpec {
 
 pub static LRANGE: CommandSpec = CommandSpec {
     name: "lrange",
-    summary: "Returns the elements of a list between two indices.",
+    summary: "Returns the elements of a list between two positions; negative ones count from the end.",
     since: "1.0.0",
     group: Group::List,
-    complexity: "O(S+N) where S is the distance of start offset from HEAD for small lists, from nearest end (HEAD or TAIL) for large lists; and N is the number of elements in the specified range.",
+    complexity: "O(S+N) for N elements that begin S elements from the nearer end.",
     arity: 4,
     flags: Flags::READONLY,
     categories: Categories::LIST,

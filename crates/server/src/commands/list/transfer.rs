@@ -24,7 +24,7 @@ const TRANSFER: CommandSpec = CommandSpec {
 
 pub static LMOVE: CommandSpec = CommandSpec {
     name: "lmove",
-    summary: "Moves an element from one end of a list to one end of another and returns it.",
+    summary: "Moves an element from either end of a list to either end of another, or of the same, and returns it.",
     since: "6.2.0",
     arity: 5,
     arguments: &[SOURCE, DESTINATION, WHERE_FROM, WHERE_TO],
@@ -48,7 +48,7 @@ pub static RPOPLPUSH: CommandSpec = CommandSpec {
 
 pub static BLMOVE: CommandSpec = CommandSpec {
     name: "blmove",
-    summary: "Moves an element from one list to another and returns it, waiting for one if need be.",
+    summary: "Does what LMOVE does, and waits for an element when the source is empty.",
     since: "6.2.0",
     arity: 6,
     flags: TRANSFER.flags.union(Flags::BLOCKING),
@@ -62,12 +62,12 @@ pub static BLMOVE: CommandSpec = CommandSpec {
 
 pub static BRPOPLPUSH: CommandSpec = CommandSpec {
     name: "brpoplpush",
-    summary: "Moves the last element of a list to the front of another, waiting for one if need be.",
+    summary: "Does what RPOPLPUSH does, and waits for an element when the source is empty.",
     since: "2.2.0",
     arity: 4,
     flags: TRANSFER.flags.union(Flags::BLOCKING),
     arguments: &[SOURCE, DESTINATION, Arg::double("timeout")],
-    history: &[("6.0.0", "`timeout` is interpreted as a double instead of an integer.")],
+    history: &[("6.0.0", "The timeout may have a fraction.")],
     deprecated: Some(("6.2.0", "`BLMOVE` with the `RIGHT` and `LEFT` arguments")),
     handler: Handler::Write(|call, keyspace| transfer_or_wait(call, keyspace, Side::Tail, Side::Head, 3)),
     ..TRANSFER

@@ -9,7 +9,7 @@ use crate::command::reply_help;
 const SUB: CommandSpec = CommandSpec {
     since: "7.0.0",
     group: Group::Scripting,
-    complexity: "O(N) where N is the number of functions",
+    complexity: "O(N) for N functions.",
     arity: -2,
     categories: Categories::SCRIPTING,
     ..CommandSpec::DEFAULT
@@ -17,7 +17,7 @@ const SUB: CommandSpec = CommandSpec {
 
 pub static FUNCTION: CommandSpec = CommandSpec {
     name: "function",
-    summary: "Lists and removes functions.",
+    summary: "Groups the commands about libraries of functions.",
     since: "7.0.0",
     group: Group::Scripting,
     subcommands: &[&FLUSH, &HELP, &LIST],
@@ -26,8 +26,8 @@ pub static FUNCTION: CommandSpec = CommandSpec {
 
 static FLUSH: CommandSpec = CommandSpec {
     name: "flush",
-    summary: "Removes all functions.",
-    complexity: "O(N) where N is the number of functions deleted",
+    summary: "Removes all libraries and their functions.",
+    complexity: "O(N) for N functions removed.",
     flags: Flags::NOSCRIPT.union(Flags::WRITE),
     tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
     arguments: &[
@@ -47,7 +47,7 @@ static HELP: CommandSpec = CommandSpec {
 
 static LIST: CommandSpec = CommandSpec {
     name: "list",
-    summary: "Describes the libraries of functions.",
+    summary: "Describes the loaded libraries and the functions in them.",
     flags: Flags::NOSCRIPT,
     tips: &["nondeterministic_output_order"],
     arguments: &[

@@ -16,7 +16,7 @@ const SUB: CommandSpec = CommandSpec {
 
 pub static ACL: CommandSpec = CommandSpec {
     name: "acl",
-    summary: "Shows users and command categories.",
+    summary: "Groups the commands about users and what they may do.",
     since: "6.0.0",
     group: Group::Server,
     subcommands: &[&CAT, &HELP, &WHOAMI],
@@ -25,8 +25,8 @@ pub static ACL: CommandSpec = CommandSpec {
 
 static CAT: CommandSpec = CommandSpec {
     name: "cat",
-    summary: "Lists the command categories, or the commands of one.",
-    complexity: "O(1) since the categories and commands are a fixed set.",
+    summary: "Lists the categories of commands, or the commands in one of them.",
+    complexity: "O(1), the number of commands being fixed.",
     arity: -2,
     arguments: &[Arg::string("category").optional()],
     handler: Handler::Session(cat),
@@ -42,7 +42,7 @@ static HELP: CommandSpec = CommandSpec {
 
 static WHOAMI: CommandSpec = CommandSpec {
     name: "whoami",
-    summary: "Returns the connection's user.",
+    summary: "Names the user that this connection is logged in as.",
     handler: Handler::Session(whoami),
     ..SUB
 };

@@ -14,7 +14,7 @@ use crate::system::open_files;
 /// CONFIG.
 pub static CONFIG: CommandSpec = CommandSpec {
     name: "config",
-    summary: "Holds the commands about the server's configuration.",
+    summary: "Groups the commands about the server's configuration.",
     since: "2.0.0",
     group: Group::Server,
     subcommands: &[&GET, &HELP, &RESETSTAT, &REWRITE, &SET],
@@ -23,25 +23,25 @@ pub static CONFIG: CommandSpec = CommandSpec {
 
 const FLAGS: Flags = Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::LOADING).union(Flags::STALE);
 const ALL_NODES: &[&str] = &["request_policy:all_nodes", "response_policy:all_succeeded"];
-const COMPLEXITY: &str = "O(N) when N is the number of configuration parameters provided";
+const COMPLEXITY: &str = "O(N) for N directives.";
 
 static GET: CommandSpec = CommandSpec {
     name: "get",
-    summary: "Returns the values of configuration parameters.",
+    summary: "Returns the directives whose names match, with the values that are in force.",
     since: "2.0.0",
     group: Group::Server,
     complexity: COMPLEXITY,
     arity: -3,
     flags: FLAGS,
     arguments: &[Arg::string("parameter").multiple()],
-    history: &[("7.0.0", "Added the ability to pass multiple pattern parameters in one call")],
+    history: &[("7.0.0", "Takes several patterns.")],
     handler: Handler::Session(get),
     ..CommandSpec::DEFAULT
 };
 
 static SET: CommandSpec = CommandSpec {
     name: "set",
-    summary: "Changes configuration parameters, all or none.",
+    summary: "Changes directives of the running server: all that are given, or none if one is refused.",
     since: "2.0.0",
     group: Group::Server,
     complexity: COMPLEXITY,
@@ -49,14 +49,14 @@ static SET: CommandSpec = CommandSpec {
     flags: FLAGS,
     arguments: &[Arg::block("data", &[Arg::string("parameter"), Arg::string("value")]).multiple()],
     tips: ALL_NODES,
-    history: &[("7.0.0", "Added the ability to set multiple parameters in one call.")],
+    history: &[("7.0.0", "Takes several directives, which change together.")],
     handler: Handler::Session(set),
     ..CommandSpec::DEFAULT
 };
 
 static RESETSTAT: CommandSpec = CommandSpec {
     name: "resetstat",
-    summary: "Resets the statistics that INFO reports.",
+    summary: "Sets the counters that INFO shows back to zero.",
     since: "2.0.0",
     group: Group::Server,
     arity: 2,
@@ -68,7 +68,7 @@ static RESETSTAT: CommandSpec = CommandSpec {
 
 static REWRITE: CommandSpec = CommandSpec {
     name: "rewrite",
-    summary: "Writes the present configuration to the configuration file.",
+    summary: "Writes the configuration in force into the file the server was started with.",
     since: "2.8.0",
     group: Group::Server,
     arity: 2,

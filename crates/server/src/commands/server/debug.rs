@@ -22,10 +22,10 @@ use crate::system::{glob, random};
 
 pub static DEBUG: CommandSpec = CommandSpec {
     name: "debug",
-    summary: "A container for commands that test servers and clients.",
+    summary: "Groups the commands that tests use to look inside the server and to provoke events.",
     since: "1.0.0",
     group: Group::Server,
-    complexity: "Depends on subcommand.",
+    complexity: "That of the subcommand.",
     arity: -2,
     flags: Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::LOADING).union(Flags::STALE).union(Flags::SYSTEM),
     handler: Handler::WriteAll(debug),

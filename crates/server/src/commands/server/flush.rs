@@ -8,7 +8,7 @@ use crate::command::prelude::*;
 
 pub static DBSIZE: CommandSpec = CommandSpec {
     name: "dbsize",
-    summary: "Returns the number of keys in the database.",
+    summary: "Counts the keys of the selected database.",
     since: "1.0.0",
     group: Group::Server,
     arity: 1,
@@ -31,26 +31,26 @@ const FLUSH: CommandSpec = CommandSpec {
     )
     .optional()],
     history: &[
-        ("4.0.0", "Added the `ASYNC` flushing mode modifier."),
-        ("6.2.0", "Added the `SYNC` flushing mode modifier."),
+        ("4.0.0", "ASYNC frees memory in the background."),
+        ("6.2.0", "SYNC asks for the opposite of ASYNC by name."),
     ],
     ..CommandSpec::DEFAULT
 };
 
 pub static FLUSHALL: CommandSpec = CommandSpec {
     name: "flushall",
-    summary: "Removes all keys from all databases.",
+    summary: "Deletes the keys of all databases.",
     since: "1.0.0",
-    complexity: "O(1): the keys are freed in the background",
+    complexity: "O(1); the keys are freed in the background.",
     handler: Handler::WriteAll(|call, keyspace| flush(call, keyspace, None)),
     ..FLUSH
 };
 
 pub static FLUSHDB: CommandSpec = CommandSpec {
     name: "flushdb",
-    summary: "Remove all keys from the current database.",
+    summary: "Deletes the keys of the selected database.",
     since: "1.0.0",
-    complexity: "O(1): the keys are freed in the background",
+    complexity: "O(1); the keys are freed in the background.",
     handler: Handler::WriteAll(|call, keyspace| {
         let db = keyspace.db();
         flush(call, keyspace, Some(db))

@@ -7,7 +7,7 @@ use crate::command::prelude::*;
 
 pub static LOLWUT: CommandSpec = CommandSpec {
     name: "lolwut",
-    summary: "Draws a picture and tells the version.",
+    summary: "Draws a picture out of characters and names the version of the server.",
     since: "5.0.0",
     group: Group::Server,
     complexity: "",

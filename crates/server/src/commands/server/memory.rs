@@ -14,7 +14,7 @@ use crate::system::{allocator, process};
 
 pub static MEMORY: CommandSpec = CommandSpec {
     name: "memory",
-    summary: "A container for commands about memory.",
+    summary: "Groups the commands about where memory goes.",
     since: "4.0.0",
     group: Group::Server,
     subcommands: &[&DOCTOR, &HELP, &MALLOC_STATS, &PURGE, &STATS, &USAGE],
@@ -25,11 +25,11 @@ const BASE: CommandSpec =
     CommandSpec { since: "4.0.0", group: Group::Server, arity: 2, ..CommandSpec::DEFAULT };
 
 const REPORT: &[&str] = &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"];
-const COSTLY: &str = "Depends on how much memory is allocated, could be slow";
+const COSTLY: &str = "Grows with the memory in use; may take long.";
 
 static DOCTOR: CommandSpec = CommandSpec {
     name: "doctor",
-    summary: "Tells in words what is wrong with the server's memory.",
+    summary: "Explains in words what is unusual about the server's use of memory.",
     tips: REPORT,
     handler: Handler::Session(doctor),
     ..BASE
@@ -44,7 +44,7 @@ static HELP: CommandSpec = CommandSpec {
 
 static MALLOC_STATS: CommandSpec = CommandSpec {
     name: "malloc-stats",
-    summary: "Tells what the allocator counts.",
+    summary: "Returns the allocator's own statistics as text.",
     complexity: COSTLY,
     tips: REPORT,
     handler: Handler::Session(malloc_stats),
@@ -53,7 +53,7 @@ static MALLOC_STATS: CommandSpec = CommandSpec {
 
 static PURGE: CommandSpec = CommandSpec {
     name: "purge",
-    summary: "Asks the allocator to give unused memory back.",
+    summary: "Makes the allocator return unused memory to the system.",
     complexity: COSTLY,
     tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
     handler: Handler::Session(purge),
@@ -62,7 +62,7 @@ static PURGE: CommandSpec = CommandSpec {
 
 static STATS: CommandSpec = CommandSpec {
     name: "stats",
-    summary: "Lists what takes memory.",
+    summary: "Breaks the server's memory down by what it is used for.",
     tips: REPORT,
     handler: Handler::ReadAll(stats),
     ..BASE
@@ -70,8 +70,8 @@ static STATS: CommandSpec = CommandSpec {
 
 static USAGE: CommandSpec = CommandSpec {
     name: "usage",
-    summary: "Tells how many bytes a key and its value take.",
-    complexity: "O(N) where N is the number of allocations of the value.",
+    summary: "Tells how many bytes a key takes with its value and what surrounds them.",
+    complexity: "O(N) for a value of N allocations.",
     arity: -3,
     flags: Flags::READONLY,
     categories: Categories::empty(),

@@ -5,7 +5,7 @@ use crate::command::prelude::*;
 
 pub static MONITOR: CommandSpec = CommandSpec {
     name: "monitor",
-    summary: "Shows every command that the server runs from now on.",
+    summary: "Shows every command that any client sends, from now on, as it is run.",
     since: "1.0.0",
     group: Group::Server,
     complexity: "",

@@ -4,7 +4,7 @@ use crate::command::prelude::*;
 
 pub static ROLE: CommandSpec = CommandSpec {
     name: "role",
-    summary: "Returns the role in replication.",
+    summary: "Tells whether the server is a primary or a replica, with its replicas or its primary.",
     since: "2.8.12",
     group: Group::Server,
     arity: 1,

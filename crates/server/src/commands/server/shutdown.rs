@@ -6,10 +6,9 @@ use crate::command::prelude::*;
 
 pub static SHUTDOWN: CommandSpec = CommandSpec {
     name: "shutdown",
-    summary: "Stops the server.",
+    summary: "Ends the server process and every connection to it.",
     since: "1.0.0",
     group: Group::Server,
-    complexity: "O(N) when saving, where N is the total number of keys in all databases when saving data, otherwise O(1)",
     arity: -1,
     flags: Flags::ADMIN
         .union(Flags::NOSCRIPT)
@@ -17,7 +16,7 @@ pub static SHUTDOWN: CommandSpec = CommandSpec {
         .union(Flags::STALE)
         .union(Flags::NO_MULTI)
         .union(Flags::ALLOW_BUSY),
-    history: &[("7.0.0", "Added the `NOW`, `FORCE` and `ABORT` modifiers.")],
+    history: &[("7.0.0", "NOW, FORCE and ABORT.")],
     arguments: &[
         Arg::one_of("save-selector", &[Arg::flag("nosave", "NOSAVE"), Arg::flag("save", "SAVE")]).optional(),
         Arg::flag("now", "NOW").optional().since("7.0.0"),

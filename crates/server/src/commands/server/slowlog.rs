@@ -13,7 +13,7 @@ const SUB: CommandSpec = CommandSpec {
 
 pub static SLOWLOG: CommandSpec = CommandSpec {
     name: "slowlog",
-    summary: "Shows and clears the log of slow commands.",
+    summary: "Groups the commands about the log of slow commands.",
     since: "2.2.12",
     group: Group::Server,
     subcommands: &[&GET, &HELP, &LEN, &RESET],
@@ -22,11 +22,11 @@ pub static SLOWLOG: CommandSpec = CommandSpec {
 
 static GET: CommandSpec = CommandSpec {
     name: "get",
-    summary: "Returns the newest entries of the slow log.",
-    complexity: "O(N) where N is the number of entries returned",
+    summary: "Returns the newest entries of the slow log: when, how long, which command, by whom.",
+    complexity: "O(N) for N entries returned.",
     arity: -2,
     tips: &["request_policy:all_nodes", "nondeterministic_output"],
-    history: &[("4.0.0", "Added client IP address, port and name to the reply.")],
+    history: &[("4.0.0", "Entries name the client and its address.")],
     arguments: &[Arg::integer("count").optional()],
     handler: Handler::Session(get),
     ..SUB
@@ -34,7 +34,7 @@ static GET: CommandSpec = CommandSpec {
 
 static LEN: CommandSpec = CommandSpec {
     name: "len",
-    summary: "Counts the entries of the slow log.",
+    summary: "Counts the entries in the slow log.",
     tips: &["request_policy:all_nodes", "response_policy:agg_sum", "nondeterministic_output"],
     handler: Handler::Session(len),
     ..SUB
@@ -42,8 +42,8 @@ static LEN: CommandSpec = CommandSpec {
 
 static RESET: CommandSpec = CommandSpec {
     name: "reset",
-    summary: "Clears the slow log.",
-    complexity: "O(N) where N is the number of entries in the slowlog",
+    summary: "Empties the slow log.",
+    complexity: "O(N) for N entries in the log.",
     tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
     handler: Handler::Session(reset),
     ..SUB

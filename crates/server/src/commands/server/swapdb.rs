@@ -6,10 +6,10 @@ use crate::command::prelude::*;
 
 pub static SWAPDB: CommandSpec = CommandSpec {
     name: "swapdb",
-    summary: "Exchanges two databases: clients of one see the other's data at once.",
+    summary: "Exchanges two databases at once: clients of either see the other's keys.",
     since: "4.0.0",
     group: Group::Server,
-    complexity: "O(N) where N is the count of clients watching or blocking on keys from both databases.",
+    complexity: "O(N) for N clients that watch keys of either database or wait for them.",
     arity: 3,
     flags: Flags::WRITE.union(Flags::FAST),
     categories: Categories::KEYSPACE.union(Categories::DANGEROUS),

@@ -15,7 +15,7 @@ const TELL: CommandSpec = CommandSpec {
 
 pub static TIME: CommandSpec = CommandSpec {
     name: "time",
-    summary: "Returns the server's time.",
+    summary: "Returns the server's clock as Unix seconds and microseconds.",
     since: "2.6.0",
     handler: Handler::Session(time),
     ..TELL
@@ -23,7 +23,7 @@ pub static TIME: CommandSpec = CommandSpec {
 
 pub static LASTSAVE: CommandSpec = CommandSpec {
     name: "lastsave",
-    summary: "Returns when the data was last saved, as a Unix time in seconds.",
+    summary: "Returns the Unix time, in seconds, of the last successful save.",
     since: "1.0.0",
     categories: Categories::ADMIN.union(Categories::DANGEROUS),
     handler: Handler::Session(lastsave),

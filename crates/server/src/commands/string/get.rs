@@ -10,7 +10,7 @@ use crate::command::prelude::*;
 
 pub static GET: CommandSpec = CommandSpec {
     name: "get",
-    summary: "Returns the string value of a key.",
+    summary: "Returns the string in a key, or null when the key is absent.",
     since: "1.0.0",
     group: Group::String,
     arity: 2,
@@ -24,7 +24,7 @@ pub static GET: CommandSpec = CommandSpec {
 
 pub static GETDEL: CommandSpec = CommandSpec {
     name: "getdel",
-    summary: "Returns the string value of a key after deleting the key.",
+    summary: "Returns the string in a key and deletes the key in the same step.",
     since: "6.2.0",
     group: Group::String,
     arity: 2,
@@ -38,14 +38,14 @@ pub static GETDEL: CommandSpec = CommandSpec {
 
 pub static GETEX: CommandSpec = CommandSpec {
     name: "getex",
-    summary: "Returns the string value of a key after setting its expiration time.",
+    summary: "Returns the string in a key and, in the same step, sets or removes the expiry of the key.",
     since: "6.2.0",
     group: Group::String,
     arity: -2,
     flags: Flags::WRITE.union(Flags::FAST),
     categories: Categories::STRING,
     key_specs: &[KeySpec {
-        notes: "RW and UPDATE because it changes the TTL",
+        notes: "the value is read, the expiry may change",
         ..KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE))
     }],
     arguments: &[

@@ -17,7 +17,7 @@ const COUNTER: CommandSpec = CommandSpec {
 
 pub static INCR: CommandSpec = CommandSpec {
     name: "incr",
-    summary: "Increments the integer value of a key by one. Uses 0 as initial value if the key doesn't exist.",
+    summary: "Adds 1 to the integer in a key and returns the sum; an absent key counts as 0.",
     arity: 2,
     handler: Handler::Write(|call, keyspace| add(call, keyspace, 1)),
     ..COUNTER
@@ -25,7 +25,7 @@ pub static INCR: CommandSpec = CommandSpec {
 
 pub static DECR: CommandSpec = CommandSpec {
     name: "decr",
-    summary: "Decrements the integer value of a key by one. Uses 0 as initial value if the key doesn't exist.",
+    summary: "Subtracts 1 from the integer in a key and returns the difference; an absent key counts as 0.",
     arity: 2,
     handler: Handler::Write(|call, keyspace| add(call, keyspace, -1)),
     ..COUNTER
@@ -33,7 +33,7 @@ pub static DECR: CommandSpec = CommandSpec {
 
 pub static INCRBY: CommandSpec = CommandSpec {
     name: "incrby",
-    summary: "Increments the integer value of a key by a number. Uses 0 as initial value if the key doesn't exist.",
+    summary: "Adds a number to the integer in a key and returns the sum; an absent key counts as 0.",
     arity: 3,
     arguments: &[Arg::key("key"), Arg::integer("increment")],
     handler: Handler::Write(|call, keyspace| {
@@ -45,7 +45,7 @@ pub static INCRBY: CommandSpec = CommandSpec {
 
 pub static DECRBY: CommandSpec = CommandSpec {
     name: "decrby",
-    summary: "Decrements a number from the integer value of a key. Uses 0 as initial value if the key doesn't exist.",
+    summary: "Subtracts a number from the integer in a key and returns the difference; an absent key counts as 0.",
     arity: 3,
     arguments: &[Arg::key("key"), Arg::integer("decrement")],
     handler: Handler::Write(|call, keyspace| {

@@ -11,8 +11,7 @@ use crate::command::prelude::*;
 
 pub static INCRBYFLOAT: CommandSpec = CommandSpec {
     name: "incrbyfloat",
-    summary: "Increment the floating point value of a key by a number. Uses 0 as initial value if the key doesn't \
-              exist.",
+    summary: "Adds a decimal number to the one in a key and returns the sum; an absent key counts as 0.",
     since: "2.6.0",
     group: Group::String,
     arity: 3,

@@ -13,10 +13,10 @@ use crate::command::prelude::*;
 
 pub static LCS: CommandSpec = CommandSpec {
     name: "lcs",
-    summary: "Finds the longest common substring.",
+    summary: "Compares two strings and returns their longest common subsequence, its length, or where it matches.",
     since: "7.0.0",
     group: Group::String,
-    complexity: "O(N*M) where N and M are the lengths of s1 and s2, respectively",
+    complexity: "O(N*M) for strings of N and M bytes.",
     arity: -3,
     flags: Flags::READONLY,
     categories: Categories::STRING,

@@ -8,10 +8,10 @@ use crate::command::prelude::*;
 
 pub static MGET: CommandSpec = CommandSpec {
     name: "mget",
-    summary: "Atomically returns the string values of one or more keys.",
+    summary: "Returns the strings in several keys as of one moment; null for each that is absent or holds another type.",
     since: "1.0.0",
     group: Group::String,
-    complexity: "O(N) where N is the number of keys to retrieve.",
+    complexity: "O(N) for N keys.",
     arity: -2,
     flags: Flags::READONLY.union(Flags::FAST),
     categories: Categories::STRING,
@@ -25,7 +25,7 @@ pub static MGET: CommandSpec = CommandSpec {
 const PAIRS: CommandSpec = CommandSpec {
     since: "1.0.1",
     group: Group::String,
-    complexity: "O(N) where N is the number of keys to set.",
+    complexity: "O(N) for N keys.",
     arity: -3,
     flags: Flags::WRITE.union(Flags::DENYOOM),
     categories: Categories::STRING,
@@ -35,7 +35,7 @@ const PAIRS: CommandSpec = CommandSpec {
 
 pub static MSET: CommandSpec = CommandSpec {
     name: "mset",
-    summary: "Atomically creates or modifies the string values of one or more keys.",
+    summary: "Sets several keys to strings in one atomic step, whatever they held.",
     key_specs: &[KeySpec::range(1, -1, 2, KeyFlags::OW.union(KeyFlags::UPDATE))],
     tips: &["request_policy:multi_shard", "response_policy:all_succeeded"],
     handler: Handler::Write(mset),
@@ -44,7 +44,7 @@ pub static MSET: CommandSpec = CommandSpec {
 
 pub static MSETNX: CommandSpec = CommandSpec {
     name: "msetnx",
-    summary: "Atomically modifies the string values of one or more keys only when all keys don't exist.",
+    summary: "Sets several keys to strings, but only if none of them exists; either all are set or none.",
     key_specs: &[KeySpec::range(1, -1, 2, KeyFlags::OW.union(KeyFlags::INSERT))],
     handler: Handler::Write(msetnx),
     ..PAIRS

@@ -10,10 +10,10 @@ use crate::command::prelude::*;
 
 pub static APPEND: CommandSpec = CommandSpec {
     name: "append",
-    summary: "Appends a string to the value of a key. Creates the key if it doesn't exist.",
+    summary: "Adds text to the end of a string, creating it when the key is absent, and returns the new length.",
     since: "2.0.0",
     group: Group::String,
-    complexity: "O(N) with N being the length of the appended value: memory grows ahead of the string.",
+    complexity: "O(N) for N bytes of text; the string's memory grows ahead of it, so what it holds is seldom copied.",
     arity: 3,
     flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST),
     categories: Categories::STRING,
@@ -25,10 +25,10 @@ pub static APPEND: CommandSpec = CommandSpec {
 
 pub static SETRANGE: CommandSpec = CommandSpec {
     name: "setrange",
-    summary: "Overwrites a part of a string value with another by an offset. Creates the key if it doesn't exist.",
+    summary: "Writes over part of a string from an offset on; the string grows with zero bytes to reach the offset.",
     since: "2.2.0",
     group: Group::String,
-    complexity: "O(M) with M being the length of the value, and of the zeros in front of it if it begins behind the end.",
+    complexity: "O(N) for N bytes written, zeros up to the offset included.",
     arity: 4,
     flags: Flags::WRITE.union(Flags::DENYOOM),
     categories: Categories::STRING,
@@ -40,10 +40,10 @@ pub static SETRANGE: CommandSpec = CommandSpec {
 
 pub static GETRANGE: CommandSpec = CommandSpec {
     name: "getrange",
-    summary: "Returns a substring of the string stored at a key.",
+    summary: "Returns the bytes of a string between two positions; negative ones count from its end.",
     since: "2.4.0",
     group: Group::String,
-    complexity: "O(N) where N is the length of the returned string.",
+    complexity: "O(N) for N bytes returned.",
     arity: 4,
     flags: Flags::READONLY,
     categories: Categories::STRING,
@@ -55,7 +55,7 @@ pub static GETRANGE: CommandSpec = CommandSpec {
 
 pub static SUBSTR: CommandSpec = CommandSpec {
     name: "substr",
-    summary: "Returns a substring from a string value.",
+    summary: "Does what GETRANGE does, under its name of before 2.0.",
     since: "1.0.0",
     deprecated: Some(("2.0.0", "`GETRANGE`")),
     ..GETRANGE
@@ -63,7 +63,7 @@ pub static SUBSTR: CommandSpec = CommandSpec {
 
 pub static STRLEN: CommandSpec = CommandSpec {
     name: "strlen",
-    summary: "Returns the length of a string value.",
+    summary: "Tells how many bytes a string has; 0 when the key is absent.",
     since: "2.2.0",
     group: Group::String,
     arity: 2,

@@ -9,14 +9,14 @@ use crate::command::prelude::*;
 
 pub static SET: CommandSpec = CommandSpec {
     name: "set",
-    summary: "Sets the string value of a key, ignoring its type. The key is created if it doesn't exist.",
+    summary: "Sets a key to a string, whatever it held; options make that conditional, give an expiry, or return the old value.",
     since: "1.0.0",
     group: Group::String,
     arity: -3,
     flags: Flags::WRITE.union(Flags::DENYOOM),
     categories: Categories::STRING,
     key_specs: &[KeySpec {
-        notes: "RW and ACCESS due to the optional `GET` argument",
+        notes: "RW and ACCESS with GET only; otherwise it overwrites",
         ..KeySpec::one(
             1,
             KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE).union(KeyFlags::VARIABLE_FLAGS),
@@ -40,10 +40,10 @@ pub static SET: CommandSpec = CommandSpec {
         .optional(),
     ],
     history: &[
-        ("2.6.12", "Added the `EX`, `PX`, `NX` and `XX` options."),
-        ("6.0.0", "Added the `KEEPTTL` option."),
-        ("6.2.0", "Added the `GET`, `EXAT` and `PXAT` option."),
-        ("7.0.0", "Allowed the `NX` and `GET` options to be used together."),
+        ("2.6.12", "Expiry with EX and PX, conditions with NX and XX."),
+        ("6.0.0", "KEEPTTL leaves the expiry as it is."),
+        ("6.2.0", "GET returns the old value; EXAT and PXAT name the time of expiry."),
+        ("7.0.0", "GET goes together with NX."),
     ],
     handler: Handler::Write(set),
     ..CommandSpec::DEFAULT
@@ -51,7 +51,7 @@ pub static SET: CommandSpec = CommandSpec {
 
 pub static SETNX: CommandSpec = CommandSpec {
     name: "setnx",
-    summary: "Set the string value of a key only when the key doesn't exist.",
+    summary: "Sets a key to a string, but only if the key does not exist.",
     since: "1.0.0",
     group: Group::String,
     arity: 3,
@@ -66,7 +66,7 @@ pub static SETNX: CommandSpec = CommandSpec {
 
 pub static SETEX: CommandSpec = CommandSpec {
     name: "setex",
-    summary: "Sets the string value and expiration time of a key. Creates the key if it doesn't exist.",
+    summary: "Sets a key to a string that expires after a number of seconds.",
     since: "2.0.0",
     group: Group::String,
     arity: 4,
@@ -81,8 +81,7 @@ pub static SETEX: CommandSpec = CommandSpec {
 
 pub static PSETEX: CommandSpec = CommandSpec {
     name: "psetex",
-    summary: "Sets both string value and expiration time in milliseconds of a key. The key is created if it doesn't \
-              exist.",
+    summary: "Sets a key to a string that expires after a number of milliseconds.",
     since: "2.6.0",
     arguments: &[Arg::key("key"), Arg::integer("milliseconds"), Arg::string("value")],
     deprecated: Some(("2.6.12", "`SET` with the `PX` argument")),
@@ -92,7 +91,7 @@ pub static PSETEX: CommandSpec = CommandSpec {
 
 pub static GETSET: CommandSpec = CommandSpec {
     name: "getset",
-    summary: "Returns the previous string value of a key after setting it to a new value.",
+    summary: "Sets a key to a string and returns the one it held before.",
     since: "1.0.0",
     group: Group::String,
     arity: 3,

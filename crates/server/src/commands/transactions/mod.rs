@@ -13,7 +13,7 @@ const AT_ANY_TIME: Flags =
 
 pub static MULTI: CommandSpec = CommandSpec {
     name: "multi",
-    summary: "Starts a transaction.",
+    summary: "Begins a transaction: the commands that follow are queued until EXEC or DISCARD.",
     since: "1.2.0",
     group: Group::Transactions,
     arity: 1,
@@ -25,10 +25,10 @@ pub static MULTI: CommandSpec = CommandSpec {
 
 pub static EXEC: CommandSpec = CommandSpec {
     name: "exec",
-    summary: "Executes all commands in a transaction.",
+    summary: "Runs the queued commands as one atomic step and returns their replies, or does nothing if a watched key has changed.",
     since: "1.2.0",
     group: Group::Transactions,
-    complexity: "Depends on commands in the transaction",
+    complexity: "The sum of what the queued commands cost.",
     arity: 1,
     flags: Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE).union(Flags::SKIP_SLOWLOG),
     categories: Categories::TRANSACTION,
@@ -38,10 +38,10 @@ pub static EXEC: CommandSpec = CommandSpec {
 
 pub static DISCARD: CommandSpec = CommandSpec {
     name: "discard",
-    summary: "Discards a transaction.",
+    summary: "Drops the queued commands, ends the transaction and stops watching keys.",
     since: "2.0.0",
     group: Group::Transactions,
-    complexity: "O(N), when N is the number of queued commands",
+    complexity: "O(N) for N queued commands.",
     arity: 1,
     flags: AT_ANY_TIME,
     categories: Categories::TRANSACTION,
@@ -51,10 +51,10 @@ pub static DISCARD: CommandSpec = CommandSpec {
 
 pub static WATCH: CommandSpec = CommandSpec {
     name: "watch",
-    summary: "Monitors changes to keys to determine the execution of a transaction.",
+    summary: "Makes the next EXEC run only if these keys are unchanged by then.",
     since: "2.2.0",
     group: Group::Transactions,
-    complexity: "O(1) for every key.",
+    complexity: "O(N) for N keys.",
     arity: -2,
     flags: AT_ANY_TIME,
     categories: Categories::TRANSACTION,
@@ -66,7 +66,7 @@ pub static WATCH: CommandSpec = CommandSpec {
 
 pub static UNWATCH: CommandSpec = CommandSpec {
     name: "unwatch",
-    summary: "Forgets about watched keys of a transaction.",
+    summary: "Stops watching the keys named by WATCH.",
     since: "2.2.0",
     group: Group::Transactions,
     arity: 1,

@@ -10,7 +10,7 @@ const EVERY_NODE: &[&str] = &["request_policy:all_nodes", "response_policy:all_s
 
 pub(super) static ID: CommandSpec = CommandSpec {
     name: "id",
-    summary: "Returns the connection's unique id.",
+    summary: "Returns the number of this connection, which the server gives to no other one.",
     since: "5.0.0",
     handler: Handler::Session(id),
     ..SUB
@@ -18,7 +18,7 @@ pub(super) static ID: CommandSpec = CommandSpec {
 
 pub(super) static GETNAME: CommandSpec = CommandSpec {
     name: "getname",
-    summary: "Returns the connection's name.",
+    summary: "Returns the name that CLIENT SETNAME gave this connection, or null.",
     since: "2.6.9",
     handler: Handler::Session(getname),
     ..SUB
@@ -26,7 +26,7 @@ pub(super) static GETNAME: CommandSpec = CommandSpec {
 
 pub(super) static SETNAME: CommandSpec = CommandSpec {
     name: "setname",
-    summary: "Names the connection.",
+    summary: "Names this connection, so that CLIENT LIST shows who it is.",
     since: "2.6.9",
     arity: 3,
     tips: EVERY_NODE,
@@ -37,7 +37,7 @@ pub(super) static SETNAME: CommandSpec = CommandSpec {
 
 pub(super) static SETINFO: CommandSpec = CommandSpec {
     name: "setinfo",
-    summary: "Records the name or version of the client's library.",
+    summary: "Tells the server the name or version of the client's library, for CLIENT LIST to show.",
     since: "7.2.0",
     arity: 4,
     tips: EVERY_NODE,
@@ -51,7 +51,7 @@ pub(super) static SETINFO: CommandSpec = CommandSpec {
 
 pub(super) static REPLY: CommandSpec = CommandSpec {
     name: "reply",
-    summary: "Chooses whether commands of the connection are answered.",
+    summary: "Turns replies to this connection off or on, or off for the next command only.",
     since: "3.2.0",
     arity: 3,
     arguments: &[Arg::one_of(
@@ -64,7 +64,7 @@ pub(super) static REPLY: CommandSpec = CommandSpec {
 
 pub(super) static NO_EVICT: CommandSpec = CommandSpec {
     name: "no-evict",
-    summary: "Exempts the connection from client eviction.",
+    summary: "Exempts this connection from being closed when clients use too much memory.",
     since: "7.0.0",
     arity: 3,
     flags: OTHERS,
@@ -75,7 +75,7 @@ pub(super) static NO_EVICT: CommandSpec = CommandSpec {
 
 pub(super) static NO_TOUCH: CommandSpec = CommandSpec {
     name: "no-touch",
-    summary: "Chooses whether commands of the connection count as accesses to their keys.",
+    summary: "Chooses whether commands of this connection count as uses of their keys.",
     since: "7.2.0",
     arity: 3,
     arguments: ON_OFF,

@@ -7,21 +7,18 @@ use crate::command::prelude::*;
 
 pub(super) static KILL: CommandSpec = CommandSpec {
     name: "kill",
-    summary: "Closes open connections.",
+    summary: "Closes the connections that match an address or a set of filters, and tells how many.",
     since: "2.4.0",
-    complexity: "O(N) where N is the number of client connections",
+    complexity: "O(N) for N open connections.",
     arity: -3,
     flags: OTHERS,
     history: &[
-        ("2.8.12", "Added new filter format."),
-        ("2.8.12", "`ID` option."),
-        ("3.2.0", "Added `master` type in for `TYPE` option."),
-        (
-            "5.0.0",
-            "Replaced `slave` `TYPE` with `replica`. `slave` still supported for backward compatibility.",
-        ),
-        ("6.2.0", "`LADDR` option."),
-        ("7.4.0", "`MAXAGE` option."),
+        ("2.8.12", "Filters with names beside the plain address."),
+        ("2.8.12", "The filter ID."),
+        ("3.2.0", "TYPE knows `master`."),
+        ("5.0.0", "TYPE knows `replica`; `slave` means the same."),
+        ("6.2.0", "The filter LADDR."),
+        ("7.4.0", "The filter MAXAGE."),
     ],
     arguments: &[Arg::one_of(
         "filter",

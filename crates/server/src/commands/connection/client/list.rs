@@ -10,22 +10,22 @@ use crate::server::Server;
 
 pub(super) static LIST: CommandSpec = CommandSpec {
     name: "list",
-    summary: "Describes open connections.",
+    summary: "Describes the open connections, or those that match a filter, in one line each.",
     since: "2.4.0",
-    complexity: "O(N) where N is the number of client connections",
+    complexity: "O(N) for N open connections.",
     arity: -2,
     flags: OTHERS,
     tips: &["nondeterministic_output"],
     history: &[
-        ("2.8.12", "Added unique client `id` field."),
-        ("5.0.0", "Added optional `TYPE` filter."),
-        ("6.0.0", "Added `user` field."),
-        ("6.2.0", "Added `argv-mem`, `tot-mem`, `laddr` and `redir` fields and the optional `ID` filter."),
-        ("7.0.0", "Added `resp`, `multi-mem`, `rbs` and `rbp` fields."),
-        ("7.0.3", "Added `ssub` field."),
-        ("7.2.0", "Added `lib-name` and `lib-ver` fields."),
-        ("7.4.0", "Added `watch` field."),
-        ("8.0.0", "Added `io-thread` field."),
+        ("2.8.12", "The field `id`."),
+        ("5.0.0", "The filter TYPE."),
+        ("6.0.0", "The field `user`."),
+        ("6.2.0", "The fields `argv-mem`, `tot-mem`, `laddr` and `redir`; the filter ID."),
+        ("7.0.0", "The fields `resp`, `multi-mem`, `rbs` and `rbp`."),
+        ("7.0.3", "The field `ssub`."),
+        ("7.2.0", "The fields `lib-name` and `lib-ver`."),
+        ("7.4.0", "The field `watch`."),
+        ("8.0.0", "The field `io-thread`."),
     ],
     arguments: &[
         Arg::one_of(
@@ -48,7 +48,7 @@ pub(super) static LIST: CommandSpec = CommandSpec {
 
 pub(super) static INFO: CommandSpec = CommandSpec {
     name: "info",
-    summary: "Describes the connection.",
+    summary: "Describes this connection in one line, as CLIENT LIST does.",
     since: "6.2.0",
     tips: &["nondeterministic_output"],
     handler: Handler::Session(info),

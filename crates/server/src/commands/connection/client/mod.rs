@@ -32,7 +32,7 @@ const SUB: CommandSpec = CommandSpec {
 
 pub static CLIENT: CommandSpec = CommandSpec {
     name: "client",
-    summary: "Inspects and controls client connections.",
+    summary: "Groups the commands that describe, control and close connections.",
     since: "2.4.0",
     group: Group::Connection,
     subcommands: &[

@@ -5,11 +5,11 @@ use crate::command::prelude::*;
 
 pub(super) static PAUSE: CommandSpec = CommandSpec {
     name: "pause",
-    summary: "Holds commands back for a time.",
+    summary: "Makes clients wait for a time before the server runs their commands, all of them or only those that write.",
     since: "3.0.0",
     arity: -3,
     flags: OTHERS,
-    history: &[("6.2.0", "`CLIENT PAUSE WRITE` mode added along with the `mode` option.")],
+    history: &[("6.2.0", "WRITE leaves commands that only read alone.")],
     arguments: &[
         Arg::integer("timeout"),
         Arg::one_of("mode", &[Arg::flag("write", "WRITE"), Arg::flag("all", "ALL")])
@@ -22,9 +22,9 @@ pub(super) static PAUSE: CommandSpec = CommandSpec {
 
 pub(super) static UNPAUSE: CommandSpec = CommandSpec {
     name: "unpause",
-    summary: "Lets commands run again that were held back.",
+    summary: "Ends CLIENT PAUSE: commands that have waited run at once.",
     since: "6.2.0",
-    complexity: "O(N) Where N is the number of paused clients",
+    complexity: "O(N) for N clients that wait.",
     flags: OTHERS,
     handler: Handler::Session(unpause),
     ..SUB

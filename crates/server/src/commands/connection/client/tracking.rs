@@ -7,7 +7,7 @@ use crate::command::prelude::*;
 
 pub(super) static CACHING: CommandSpec = CommandSpec {
     name: "caching",
-    summary: "Chooses whether the keys of the next command are tracked.",
+    summary: "Chooses whether the keys that the next command reads are tracked for client-side caching.",
     since: "6.0.0",
     arity: 3,
     arguments: &[Arg::one_of("mode", &[Arg::flag("yes", "YES"), Arg::flag("no", "NO")])],
@@ -17,7 +17,7 @@ pub(super) static CACHING: CommandSpec = CommandSpec {
 
 pub(super) static GETREDIR: CommandSpec = CommandSpec {
     name: "getredir",
-    summary: "Returns the id of the client that invalidation messages are redirected to.",
+    summary: "Returns the number of the connection that receives this one's invalidation messages.",
     since: "6.0.0",
     handler: Handler::Session(getredir),
     ..SUB
@@ -25,7 +25,7 @@ pub(super) static GETREDIR: CommandSpec = CommandSpec {
 
 pub(super) static TRACKINGINFO: CommandSpec = CommandSpec {
     name: "trackinginfo",
-    summary: "Describes the connection's use of client-side caching.",
+    summary: "Describes how this connection uses client-side caching.",
     since: "6.2.0",
     handler: Handler::Session(trackinginfo),
     ..SUB

@@ -6,9 +6,9 @@ use crate::dispatch::park;
 
 pub(super) static UNBLOCK: CommandSpec = CommandSpec {
     name: "unblock",
-    summary: "Ends the wait of another connection's blocking command.",
+    summary: "Ends the wait of another connection's blocking command, as if its time had run out or with an error.",
     since: "5.0.0",
-    complexity: "O(log N) where N is the number of client connections",
+    complexity: "O(log(N)) for N open connections.",
     arity: -3,
     flags: OTHERS,
     arguments: &[

@@ -24,9 +24,9 @@ const ANY_ORDER: &[&str] = &["nondeterministic_output_order"];
 
 pub static COMMAND: CommandSpec = CommandSpec {
     name: "command",
-    summary: "Describes all commands.",
+    summary: "Describes every command: arity, flags, keys, categories and subcommands.",
     since: "2.8.13",
-    complexity: "O(N) where N is the total number of Redis commands",
+    complexity: "O(N) for N commands in the table.",
     arity: -1,
     tips: ANY_ORDER,
     subcommands: &[&COUNT, &DOCS, &GETKEYS, &GETKEYSANDFLAGS, &HELP, &INFO, &LIST],
@@ -36,7 +36,7 @@ pub static COMMAND: CommandSpec = CommandSpec {
 
 static COUNT: CommandSpec = CommandSpec {
     name: "count",
-    summary: "Counts the commands.",
+    summary: "Counts the commands of this server.",
     since: "2.8.13",
     arity: 2,
     handler: Handler::Session(count),
@@ -45,9 +45,9 @@ static COUNT: CommandSpec = CommandSpec {
 
 static DOCS: CommandSpec = CommandSpec {
     name: "docs",
-    summary: "Documents some or all commands.",
+    summary: "Documents commands: what they do, what they cost, their arguments and history.",
     since: "7.0.0",
-    complexity: "O(N) where N is the number of commands to look up",
+    complexity: "O(N) for N commands described.",
     arity: -2,
     tips: ANY_ORDER,
     arguments: NAMES,
@@ -57,9 +57,9 @@ static DOCS: CommandSpec = CommandSpec {
 
 static GETKEYS: CommandSpec = CommandSpec {
     name: "getkeys",
-    summary: "Picks the keys out of a request.",
+    summary: "Finds the keys among the words of a command, without running it.",
     since: "2.8.13",
-    complexity: "O(N) where N is the number of arguments to the command",
+    complexity: "O(N) for N words of the command.",
     arity: -3,
     arguments: REQUEST,
     handler: Handler::Session(keys::getkeys),
@@ -68,9 +68,9 @@ static GETKEYS: CommandSpec = CommandSpec {
 
 static GETKEYSANDFLAGS: CommandSpec = CommandSpec {
     name: "getkeysandflags",
-    summary: "Picks the keys out of a request, with what is done to them.",
+    summary: "Finds the keys among the words of a command, and what the command would do to each.",
     since: "7.0.0",
-    complexity: "O(N) where N is the number of arguments to the command",
+    complexity: "O(N) for N words of the command.",
     arity: -3,
     arguments: REQUEST,
     handler: Handler::Session(keys::getkeysandflags),
@@ -87,12 +87,12 @@ static HELP: CommandSpec = CommandSpec {
 
 static INFO: CommandSpec = CommandSpec {
     name: "info",
-    summary: "Describes some or all commands.",
+    summary: "Describes the named commands in the form that COMMAND uses.",
     since: "2.8.13",
-    complexity: "O(N) where N is the number of commands to look up",
+    complexity: "O(N) for N commands described.",
     arity: -2,
     tips: ANY_ORDER,
-    history: &[("7.0.0", "Allowed to be called with no argument to get info on all commands.")],
+    history: &[("7.0.0", "Without a name it describes all commands.")],
     arguments: NAMES,
     handler: Handler::Session(info),
     ..SUB
@@ -100,9 +100,9 @@ static INFO: CommandSpec = CommandSpec {
 
 static LIST: CommandSpec = CommandSpec {
     name: "list",
-    summary: "Lists the names of commands.",
+    summary: "Lists the names of commands, all or those of a category, module or pattern.",
     since: "7.0.0",
-    complexity: "O(N) where N is the total number of Redis commands",
+    complexity: "O(N) for N commands in the table.",
     arity: -2,
     tips: ANY_ORDER,
     arguments: &[Arg::one_of(

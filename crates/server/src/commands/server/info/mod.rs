@@ -20,14 +20,14 @@ use text::Text;
 
 pub static INFO: CommandSpec = CommandSpec {
     name: "info",
-    summary: "Returns information and statistics about the server.",
+    summary: "Reports on the server in sections of `field:value` lines: memory, clients, counters, keyspace and more.",
     since: "1.0.0",
     group: Group::Server,
     arity: -1,
     flags: Flags::LOADING.union(Flags::STALE),
     categories: Categories::DANGEROUS,
     tips: &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
-    history: &[("7.0.0", "Added support for taking multiple section arguments.")],
+    history: &[("7.0.0", "Takes several sections.")],
     arguments: &[Arg::string("section").multiple().optional()],
     handler: Handler::Steps(info),
     ..CommandSpec::DEFAULT

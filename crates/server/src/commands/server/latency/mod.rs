@@ -25,7 +25,7 @@ const SUB: CommandSpec = CommandSpec {
 
 pub static LATENCY: CommandSpec = CommandSpec {
     name: "latency",
-    summary: "Shows what took long, and how long commands take.",
+    summary: "Groups the commands about what made clients wait, and how long commands take.",
     since: "2.8.13",
     group: Group::Server,
     subcommands: &[&DOCTOR, &GRAPH, &HELP, &HISTOGRAM, &HISTORY, &LATEST, &RESET],
@@ -34,14 +34,14 @@ pub static LATENCY: CommandSpec = CommandSpec {
 
 static DOCTOR: CommandSpec = CommandSpec {
     name: "doctor",
-    summary: "Returns a readable report on latency events.",
+    summary: "Explains in words which events made clients wait, and what may help.",
     handler: Handler::Session(doctor),
     ..SUB
 };
 
 static GRAPH: CommandSpec = CommandSpec {
     name: "graph",
-    summary: "Draws the latencies of an event.",
+    summary: "Draws the recorded latencies of an event as a chart of characters.",
     arity: 3,
     arguments: &[Arg::string("event")],
     handler: Handler::Session(graph),
@@ -57,9 +57,9 @@ static HELP: CommandSpec = CommandSpec {
 
 static HISTOGRAM: CommandSpec = CommandSpec {
     name: "histogram",
-    summary: "Returns the distribution of the durations of some or all commands.",
+    summary: "Returns how the durations of commands are distributed, for all of them or the named ones.",
     since: "7.0.0",
-    complexity: "O(N) where N is the number of commands with latency information being retrieved.",
+    complexity: "O(N) for N commands reported on.",
     arity: -2,
     arguments: &[Arg::string("command").optional().multiple()],
     handler: Handler::Session(histogram),
@@ -68,7 +68,7 @@ static HISTOGRAM: CommandSpec = CommandSpec {
 
 static HISTORY: CommandSpec = CommandSpec {
     name: "history",
-    summary: "Returns the latencies of an event with their times.",
+    summary: "Returns the recorded latencies of an event, with the time of each.",
     arity: 3,
     arguments: &[Arg::string("event")],
     handler: Handler::Session(history),
@@ -77,14 +77,14 @@ static HISTORY: CommandSpec = CommandSpec {
 
 static LATEST: CommandSpec = CommandSpec {
     name: "latest",
-    summary: "Returns the latest latency of every event.",
+    summary: "Returns the last and the highest latency recorded for each event.",
     handler: Handler::Session(latest),
     ..SUB
 };
 
 static RESET: CommandSpec = CommandSpec {
     name: "reset",
-    summary: "Forgets the latencies of some or all events.",
+    summary: "Forgets the recorded latencies, of all events or of the named ones.",
     arity: -2,
     tips: &["request_policy:all_nodes", "response_policy:agg_sum"],
     arguments: &[Arg::string("event").optional().multiple()],
