@@ -1,30 +1,39 @@
 //! Start and stop: from a loaded configuration to a serving process, and back.
 
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{
+    SIGALRM, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGTERM, SIGUSR1, SIGUSR2, SIGVTALRM, SIGXFSZ,
+};
 use signal_hook::iterator::Signals;
 
+use crate::SWYTCH_VERSION;
 use crate::command::CommandTable;
 use crate::commands;
-use crate::config::{Config, Loaded, LogFormat, SetContext};
+use crate::config::{Config, Loaded, SetContext};
 use crate::net::{Arrivals, Listeners, Worker, listen};
-use crate::observe::{logging, metrics};
+use crate::observe::{logging, metrics, supervision};
 use crate::server::{Mail, Server};
 use crate::system::{huge_pages, open_files};
 
 /// Exit code when the server could not start or failed.
 const FAILURE: u8 = 1;
 
+/// Signals whose usual effect is the end of the process, and with it of the data, although nobody who sends them to a
+/// server means that.
+const HARMLESS: [i32; 7] = [SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO, SIGXFSZ];
+
 /// Runs the server until a signal or SHUTDOWN stops it.
 pub fn serve(loaded: Loaded) -> ExitCode {
-    match try_serve(loaded) {
+    let served = try_serve(loaded);
+    logging::flush();
+    match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("swytch: {error}");
@@ -34,16 +43,18 @@ pub fn serve(loaded: Loaded) -> ExitCode {
 }
 
 fn try_serve(loaded: Loaded) -> io::Result<()> {
+    // From the first moment on: what comes before there is a server to stop is handled as soon as there is.
+    let signals = Signals::new([SIGTERM, SIGINT, SIGHUP].iter().chain(&HARMLESS))?;
     let level = logging::start(&loaded.config)?;
     install_panic_hook();
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    fit_maxclients(&loaded.config);
     let threads = match loaded.config.threads() {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads,
     };
+    fit_maxclients(&loaded.config, threads)?;
     if let Err(error) = loaded.config.apply_oom_score() {
         tracing::warn!("oom-score-adj could not be set: {}", error.reason);
     }
@@ -54,7 +65,7 @@ fn try_serve(loaded: Loaded) -> io::Result<()> {
     if listeners.is_empty() {
         return Err(io::Error::other("nothing to listen on: give --port, --unixsocket or both"));
     }
-    stop_on_signals(&server)?;
+    heed(signals, &server)?;
     let arrivals: Vec<Arc<Arrivals>> = (0..threads).map(|_| Arc::default()).collect();
     let workers = (0..threads)
         .map(|index| {
@@ -65,8 +76,15 @@ fn try_serve(loaded: Loaded) -> io::Result<()> {
     let metrics = metrics::start(&server)?;
     let _pid_file = PidFile::create(&server.config);
     huge_pages::switch_on();
+    if !server.config.save_points().is_empty() {
+        tracing::warn!(
+            "the data set is kept in memory alone and ends with the server; save \"\" says that this is meant"
+        );
+    }
     announce(&server, &listeners, &metrics);
+    supervision::ready(&server.config);
     listeners.accept(&server, &arrivals)?;
+    supervision::stopping(&server.config);
     for worker in workers {
         if worker.join().is_err() {
             tracing::error!("a worker had failed");
@@ -86,18 +104,11 @@ fn announce(server: &Server, listeners: &Listeners, metrics: &[String]) {
     };
     let threads = server.workers.len();
     let text = format!(
-        "swytch {}: Ready to accept connections on {addresses} with {threads} thread{}{metrics}, PID: {}",
-        env!("CARGO_PKG_VERSION"),
+        "swytch {SWYTCH_VERSION}: Ready to accept connections on {addresses} with {threads} thread{}{metrics}, PID: {}",
         if threads == 1 { "" } else { "s" },
         std::process::id()
     );
-    // A reader that has gone away is no reason to end.
-    let _ = match server.config.log_format() {
-        LogFormat::Text => writeln!(io::stdout(), "{text}"),
-        LogFormat::Json => {
-            writeln!(io::stdout(), "{{\"level\":\"INFO\",\"fields\":{{\"message\":{text:?}}}}}")
-        }
-    };
+    logging::announce(server.config.log_format(), &text);
 }
 
 /// The file with the process id, for service managers; removed when dropped.
@@ -125,8 +136,16 @@ impl Drop for PidFile {
 }
 
 /// Lowers `maxclients` to what the operating system's limit on open files allows.
-fn fit_maxclients(config: &Config) {
-    let Err(possible) = open_files::allow_clients(config.maxclients()) else { return };
+fn fit_maxclients(config: &Config, threads: usize) -> io::Result<()> {
+    let metrics = metrics::connections_max(config);
+    let Err(possible) = open_files::allow_clients(config.maxclients(), threads, metrics) else {
+        return Ok(());
+    };
+    if possible == 0 {
+        return Err(io::Error::other(
+            "the system allows too few open files to serve a single client; raise the limit (ulimit -n)",
+        ));
+    }
     tracing::warn!(
         "maxclients is {possible} instead of {}: the system allows no more open files",
         config.maxclients()
@@ -136,20 +155,28 @@ fn fit_maxclients(config: &Config) {
     if let Err(error) = config.set_many(&[pair], SetContext::default(), &mut |_, _| Ok(())) {
         tracing::warn!("{}", error.reply());
     }
+    Ok(())
 }
 
-/// The first SIGTERM or SIGINT stops the server cleanly, the second at once.
-fn stop_on_signals(server: &Arc<Server>) -> io::Result<()> {
-    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+/// The first SIGTERM or SIGINT stops the server cleanly, the second at once. SIGHUP has the log file opened anew. The
+/// others do nothing.
+fn heed(mut signals: Signals, server: &Arc<Server>) -> io::Result<()> {
     let server = Arc::clone(server);
     std::thread::Builder::new().name("swytch-signals".into()).spawn(move || {
         for signal in signals.forever() {
-            if server.stopping.load(Ordering::Acquire) {
-                tracing::warn!("a second signal: stopping at once");
-                std::process::exit(128 + signal);
+            match signal {
+                SIGHUP => logging::reopen(),
+                SIGTERM | SIGINT if server.stopping.load(Ordering::Acquire) => {
+                    tracing::warn!("a second signal: stopping at once");
+                    logging::flush();
+                    std::process::exit(128 + signal);
+                }
+                SIGTERM | SIGINT => {
+                    tracing::info!("received signal {signal}, stopping");
+                    server.stop();
+                }
+                _ => tracing::info!("received signal {signal}, which means nothing here"),
             }
-            tracing::info!("received signal {signal}, stopping");
-            server.stop();
         }
     })?;
     Ok(())
@@ -169,6 +196,6 @@ impl Server {
 fn install_panic_hook() {
     std::panic::set_hook(Box::new(|panic| {
         let backtrace = std::backtrace::Backtrace::force_capture();
-        tracing::error!(%panic, %backtrace, "internal error");
+        logging::limited!(error, "internal errors", %panic, %backtrace, "internal error");
     }));
 }

@@ -72,7 +72,7 @@ fn a_rewritten_file_gives_the_same_server() {
     let mut server = ours!().start("rewrite", &file);
     for (name, value) in [
         ("maxmemory", "100mb"),
-        ("save", "3600 1 300 100"),
+        ("save", ""),
         ("shutdown-on-sigterm", "nosave now"),
         ("requirepass", "s e\"cret"),
         ("client-output-buffer-limit", "pubsub 1mb 2mb 3"),
@@ -167,5 +167,42 @@ fn a_renamed_command_must_exist_and_its_new_name_be_free() {
         assert_eq!(output.status.code(), Some(1), "{text}");
         assert!(text.contains(expected) && text.contains("line 2 of"), "{text}");
         std::fs::remove_dir_all(&directory).expect("removed");
+    }
+}
+
+/// What is not served is an error that says so, never an OK.
+#[test]
+fn what_is_not_served_says_so() {
+    let mut server = ours!().start("not-served", "enable-debug-command yes\nsave \"\"\n");
+    for (name, value) in [
+        ("appendonly", "yes"),
+        ("save", "900 1"),
+        ("tls-port", "1"),
+        ("maxmemory-policy", "allkeys-lru"),
+        ("notify-keyspace-events", "KEA"),
+        ("min-replicas-to-write", "1"),
+    ] {
+        let before = server.get(name);
+        let error = server.set(name, value).expect(name);
+        assert!(error.contains("CONFIG SET failed") && error.contains(name), "{error}");
+        assert_eq!(server.get(name), before, "{name}");
+    }
+    for (name, value) in [("appendonly", "no"), ("save", ""), ("appendfsync", "always"), ("io-threads", "1")]
+    {
+        let error = server.set(name, value);
+        assert!(error.is_none() || name == "io-threads", "{name}: {error:?}");
+    }
+    for line in [
+        "DEBUG RELOAD",
+        "DEBUG RELOAD NOSAVE",
+        "DEBUG LOADAOF",
+        "DEBUG CHANGE-REPL-ID",
+        "DEBUG PAUSE-CRON 1",
+        "DEBUG AOF-FLUSH-SLEEP 1",
+        "DEBUG REPLICATE 1 x",
+        "DEBUG SET-DISABLE-DENY-SCRIPTS 1",
+    ] {
+        let Reply::Error(error) = server.say(line) else { panic!("{line} is no error") };
+        assert!(error.contains("is not served: "), "{line}: {error}");
     }
 }

@@ -1,8 +1,10 @@
 //! Metrics and health over HTTP on a running server.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::net::{IpAddr, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
 use swytch_testkit::{Reply, Server, free_port, ours};
 
 /// Sends `head` and answers everything that comes back.
@@ -73,17 +75,112 @@ fn health_and_what_is_not_served() {
     }
 }
 
-/// Connections that never ask for anything neither hold up commands nor stay.
+fn is_healthy(port: u16) -> bool {
+    ask(port, "GET /health HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 200 ")
+}
+
+/// Connections that never ask for anything hold up neither commands nor other requests, and do not stay.
 #[test]
-fn silent_connections_are_bounded_in_number_and_time() {
-    let (mut server, port) = start("silent");
+fn idle_connections_are_in_nobodys_way() {
+    let (mut server, port) = start("idle");
     let connect = || TcpStream::connect(("127.0.0.1", port)).expect("somebody listens");
-    let silent: Vec<TcpStream> = (0..40).map(|_| connect()).collect();
-    assert_eq!(server.say("PING"), Reply::simple("PONG"));
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !ask(port, "GET /health HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 200") {
-        assert!(Instant::now() < deadline, "the silent connections stay");
-        std::thread::sleep(Duration::from_millis(100));
+    let idle: Vec<TcpStream> = (0..300).map(|_| connect()).collect();
+    for _ in 0..20 {
+        assert!(is_healthy(port));
+        assert!(ask(port, "GET /metrics HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 200 "));
     }
-    drop(silent);
+    assert_eq!(server.say("PING"), Reply::simple("PONG"));
+    for mut stream in idle {
+        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout");
+        let mut answer = Vec::new();
+        // Told that its time is over, or closed to make place for another.
+        assert!(stream.read_to_end(&mut answer).is_ok() || answer.is_empty());
+        assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 408 "));
+    }
+}
+
+/// A probe that is answered late, or not at all, makes an orchestrator restart the server.
+#[test]
+fn slow_clients_do_not_make_the_server_look_ill() {
+    const SLOW: usize = 64;
+    const CHECKS: usize = 100;
+    let (_server, port) = start("slow");
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let slow = scope.spawn(|| {
+            let connect = || TcpStream::connect(("127.0.0.1", port)).expect("somebody listens");
+            let mut streams: Vec<TcpStream> = (0..SLOW).map(|_| connect()).collect();
+            while !done.load(Ordering::Relaxed) {
+                for stream in &mut streams {
+                    if stream.write_all(b"G").is_err() {
+                        *stream = connect();
+                    }
+                }
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        });
+        let healthy = (0..CHECKS).filter(|_| is_healthy(port)).count();
+        done.store(true, Ordering::Relaxed);
+        slow.join().expect("no panic");
+        assert_eq!(healthy, CHECKS);
+    });
+}
+
+/// A command that holds all locks holds up the page of metrics, but not the health check.
+#[test]
+fn a_page_that_waits_does_not_hold_up_the_health_check() {
+    let port = free_port();
+    let file = format!("bind 127.0.0.1\nmetrics-port {port}\nenable-debug-command yes\nthreads 2\n");
+    let mut server = ours!().start("page", &file);
+    assert_eq!(server.say("PING"), Reply::simple("PONG"));
+    std::thread::scope(|scope| {
+        let sleeper = scope.spawn(move || {
+            assert_eq!(server.say("DEBUG SLEEP 3"), Reply::ok());
+            server
+        });
+        let page = scope.spawn(|| ask(port, "GET /metrics HTTP/1.1\r\n\r\n"));
+        let mut checks = 0;
+        while !sleeper.is_finished() {
+            assert!(ask(port, "GET /health HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 "));
+            checks += 1;
+        }
+        assert!(checks > 1, "{checks} checks");
+        assert!(page.join().expect("no panic").starts_with("HTTP/1.1 200 "));
+    });
+}
+
+/// Without a password the metrics are for this host alone, as the commands are.
+#[test]
+fn protected_mode_holds_for_metrics() {
+    let Some(own) = own_address() else {
+        println!("skipped: this machine has no address but the loopback's");
+        return;
+    };
+    let port = free_port();
+    let mut server = ours!().start("protected", &format!("metrics-port {port}\n"));
+    assert_eq!(server.say("PING"), Reply::simple("PONG"));
+    let ask_from_outside = || {
+        let mut stream = TcpStream::connect((own, port)).expect("somebody listens");
+        stream.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").expect("written");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("text");
+        answer
+    };
+    let refused = ask_from_outside();
+    assert!(refused.starts_with("HTTP/1.1 403 ") && !refused.contains("redis_up"), "{refused}");
+    assert!(is_healthy(port), "this host is served");
+    assert_eq!(server.set("protected-mode", b"no"), None);
+    assert!(ask_from_outside().starts_with("HTTP/1.1 200 "));
+    assert_eq!(server.set("protected-mode", b"yes"), None);
+    assert_eq!(server.set("requirepass", b"secret"), None);
+    assert!(ask_from_outside().starts_with("HTTP/1.1 200 "));
+}
+
+/// An address of this machine that is not the loopback's.
+fn own_address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+    // Nothing is sent: this only chooses a route.
+    socket.connect("192.0.2.1:9").ok()?;
+    let address = socket.local_addr().ok()?.ip();
+    (!address.is_loopback() && !address.is_unspecified()).then_some(address)
 }

@@ -1,6 +1,6 @@
 //! The help texts, written from the list of directives.
 
-use crate::config::{DIRECTIVES, Directive, Effect, Group, Kind};
+use crate::config::{DIRECTIVES, Directive, Group, Kind, Standing};
 use std::fmt::Write;
 
 /// Column at which the summaries begin.
@@ -54,17 +54,28 @@ pub(super) fn redis() -> String {
             text.push_str(&entry(directive));
         }
     }
-    text.push_str("\nAccepted so that a redis.conf works, but without a meaning here (one warning each):\n");
-    let names = DIRECTIVES
-        .iter()
-        .filter(|directive| !directive.hidden && !has_meaning(directive))
-        .map(|directive| directive.name);
-    text.push_str(&wrapped(names));
+    let without_meaning = |refused: bool| {
+        let others = DIRECTIVES.iter().filter(|directive| !directive.hidden && !has_meaning(directive));
+        let of_a_kind =
+            others.filter(move |directive| matches!(directive.standing, Standing::Refused { .. }) == refused);
+        wrapped(of_a_kind.map(|directive| directive.name))
+    };
+    text.push_str(
+        "\nAccepted so that a redis.conf works, and without a meaning here (a line in the log each):\n",
+    );
+    text.push_str(&without_meaning(false));
+    text.push_str("\nRefused but at their default, because to ignore them would cost data or safety:\n");
+    text.push_str(&without_meaning(true));
     text
 }
 
 fn has_meaning(directive: &Directive) -> bool {
-    !directive.hidden && directive.effect == Effect::Honoured
+    let means_something = match directive.standing {
+        Standing::Honoured => true,
+        Standing::Harmless(_) => false,
+        Standing::Refused { fine, .. } => !fine.is_empty(),
+    };
+    !directive.hidden && means_something
 }
 
 /// One directive: its option, what it takes, the summary, and the default.

@@ -9,6 +9,7 @@
 
 mod help;
 
+use crate::SWYTCH_VERSION;
 use crate::config::{ConfigError, Loaded, Loader, quote, split_words};
 use std::ffi::OsString;
 use std::fmt;
@@ -90,7 +91,11 @@ pub fn run(
         }
     };
     match arguments.load(&mut io::stdin().lock()) {
-        Ok(loaded) => serve(loaded),
+        Ok(loaded) if loaded.refusals.is_empty() => serve(loaded),
+        Ok(loaded) => {
+            loaded.refusals.iter().for_each(|refusal| eprintln!("swytch: {refusal}"));
+            ExitCode::from(FAILURE)
+        }
         Err(error) => {
             eprintln!("swytch: {error}");
             ExitCode::from(FAILURE)
@@ -121,7 +126,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
 
 /// The version as `swytch version` prints it.
 pub fn version() -> String {
-    format!("swytch {} {} {}", env!("CARGO_PKG_VERSION"), std::env::consts::OS, std::env::consts::ARCH)
+    format!("swytch {} {} {}", SWYTCH_VERSION, std::env::consts::OS, std::env::consts::ARCH)
 }
 
 fn parse_redis(arguments: &[Vec<u8>]) -> Invocation {

@@ -27,7 +27,7 @@ pub struct Directive {
     /// Takes several words; a single word is split at spaces.
     pub several_words: bool,
     /// What the server does with the value.
-    pub effect: Effect,
+    pub standing: Standing,
     /// Who knows the directive.
     pub known: Known,
     /// The heading it stands under in `--help`.
@@ -115,17 +115,22 @@ pub enum Mutability {
     StartOnly,
 }
 
-/// What the server does with a value.
+/// What the server does with a value. There is no fourth way: what is accepted works, or costs nothing to ignore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effect {
+pub enum Standing {
     /// The server behaves as configured.
     Honoured,
-    /// Accepted, stored and answered, but without a meaning here, for the reason given.
-    NoMeaning(&'static str),
-    /// The default is what the server does; any other value is accepted without a meaning.
-    OnlyDefault(&'static str),
-    /// Any value but the default stops the start, because to ignore it would be unsafe.
-    Refused(&'static str),
+    /// Accepted, stored and answered, and changes nothing, for the reason given, which is why nothing is lost. Another
+    /// value than the default is worth a line in the log.
+    Harmless(&'static str),
+    /// To ignore a value would cost data, safety, or what a user waits for. So any that does not ask for what happens
+    /// anyway stops the start, and is an error of CONFIG SET.
+    Refused {
+        /// What is missing.
+        reason: &'static str,
+        /// What asks for what happens, beside the default; as CONFIG GET answers it.
+        fine: &'static [&'static str],
+    },
 }
 
 /// Which servers know a directive.
@@ -218,7 +223,7 @@ impl Directive {
             sensitive: false,
             denied_while_loading: false,
             several_words: false,
-            effect: Effect::Honoured,
+            standing: Standing::Honoured,
             known: Known::Redis7,
             group: Group::General,
             summary: "",
@@ -329,18 +334,21 @@ impl Directive {
         self
     }
 
-    pub(super) const fn no_meaning(mut self, reason: &'static str) -> Directive {
-        self.effect = Effect::NoMeaning(reason);
+    pub(super) const fn harmless(mut self, reason: &'static str) -> Directive {
+        self.standing = Standing::Harmless(reason);
         self
     }
 
-    pub(super) const fn only_default(mut self, reason: &'static str) -> Directive {
-        self.effect = Effect::OnlyDefault(reason);
-        self
+    pub(super) const fn refused(self, reason: &'static str) -> Directive {
+        self.refused_unless(&[], reason)
     }
 
-    pub(super) const fn refused(mut self, reason: &'static str) -> Directive {
-        self.effect = Effect::Refused(reason);
+    pub(super) const fn refused_unless(
+        mut self,
+        fine: &'static [&'static str],
+        reason: &'static str,
+    ) -> Directive {
+        self.standing = Standing::Refused { reason, fine };
         self
     }
 
@@ -373,13 +381,20 @@ impl Directive {
         *value == value::default(self, Path::new("/"))
     }
 
-    /// Why `value` changes nothing, if it does not.
+    /// Why `value` changes nothing, where somebody may have expected it to.
     pub(super) fn without_meaning(&self, value: &value::Value) -> Option<&'static str> {
-        match self.effect {
-            Effect::NoMeaning(reason) => Some(reason),
-            Effect::OnlyDefault(reason) if !self.has_default(value) => Some(reason),
+        match self.standing {
+            Standing::Harmless(reason) if !self.has_default(value) => Some(reason),
             _ => None,
         }
+    }
+
+    /// Why the server does not take `value`, if it does not.
+    pub(super) fn refusal(&self, value: &value::Value) -> Option<&'static str> {
+        let Standing::Refused { reason, fine } = self.standing else { return None };
+        let text = value::format(self, value);
+        let accepted = self.has_default(value) || fine.iter().any(|fine| fine.as_bytes() == text);
+        (!accepted).then_some(reason)
     }
 
     /// Whether `name` is this directive's name or alias, in any case.
@@ -440,6 +455,16 @@ choices! {
         Notice = "notice",
         Warning = "warning",
         Nothing = "nothing",
+    }
+}
+
+choices! {
+    /// Whether a service manager is told when the server is ready.
+    pub enum Supervised {
+        Upstart = "upstart",
+        Systemd = "systemd",
+        Auto = "auto",
+        No = "no",
     }
 }
 

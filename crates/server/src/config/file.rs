@@ -2,12 +2,14 @@
 //!
 //! Every source is lines of words; a later line overrides an earlier one, but for `save`, whose lines add
 //! up. An error names the place, shows the line, and hints at the nearest known name; nothing after it
-//! is read. Directives without a meaning here end in one [`Warning`] each.
+//! is read. Directives without a meaning here end in one [`Warning`] each, and those that are not served and would cost
+//! something to ignore in one refusal each, so that one start shows all of them.
 //!
 //! Bounds: [`FILE_BYTES_MAX`], [`LINE_BYTES_MAX`], [`INCLUDE_DEPTH_MAX`], [`FILES_MAX`].
 //! Neighbours: `words.rs` splits lines; `cli/` turns arguments into lines.
 
-use super::directive::{Effect, Special};
+use super::default_user::{self, Login};
+use super::directive::Special;
 use super::directives::{COUNT, DIRECTIVES, RETIRED, find, nearest};
 use super::special::system_error_text;
 use super::{Config, Kind, value, words};
@@ -105,6 +107,8 @@ pub struct Loaded {
     pub config: Config,
     /// What was accepted without effect, in the order given.
     pub warnings: Vec<Warning>,
+    /// What is well-formed and not served, in the order given: the server does not start with any.
+    pub refusals: Vec<ConfigError>,
     /// `rename-command` lines in the order given.
     pub renamed_commands: Vec<RenamedCommand>,
 }
@@ -117,6 +121,8 @@ pub struct Loader {
     order: Vec<usize>,
     warnings: Vec<Warning>,
     renamed_commands: Vec<RenamedCommand>,
+    /// The `user default` line, and where it stands.
+    default_user: Option<(Login, Place)>,
     /// `save` was given: the defaults are gone, and further lines add up.
     save_given: bool,
     files: usize,
@@ -136,6 +142,7 @@ impl Loader {
             order: Vec::new(),
             warnings: Vec::new(),
             renamed_commands: Vec::new(),
+            default_user: None,
             save_given: false,
             files: 0,
         }
@@ -168,24 +175,41 @@ impl Loader {
 
     /// Ends loading: checks what only the whole can tell.
     pub fn finish(mut self) -> Result<Loaded, ConfigError> {
+        self.apply_default_user()?;
+        let mut refusals = Vec::new();
         for &slot in &self.order {
             let directive = &DIRECTIVES[slot];
             let Some(place) = self.mentioned[slot].clone() else {
                 continue;
             };
             let value = self.config.values()[slot].clone();
-            if let (Effect::Refused(reason), false) = (directive.effect, directive.has_default(&value)) {
+            if let Some(reason) = directive.refusal(&value) {
                 let text = value::format(directive, &value);
-                return Err(ConfigError {
-                    line: format!("{} {}", directive.name, String::from_utf8_lossy(&text)),
-                    message: format!("'{}' is refused: {reason}", directive.name),
-                    place: Some(place),
-                });
+                let line = [directive.name.as_bytes(), b" ", &text].concat();
+                let message = format!("'{}' is refused: {reason}", directive.name);
+                refusals.push(ConfigError { line: shown(&line), message, place: Some(place) });
+                continue;
             }
             let Some(reason) = directive.without_meaning(&value) else { continue };
             self.warnings.push(Warning { place, name: directive.name.to_owned(), reason: reason.to_owned() });
         }
-        Ok(Loaded { config: self.config, warnings: self.warnings, renamed_commands: self.renamed_commands })
+        Ok(Loaded {
+            config: self.config,
+            warnings: self.warnings,
+            refusals,
+            renamed_commands: self.renamed_commands,
+        })
+    }
+
+    /// Brings the `user default` line and `requirepass` together.
+    fn apply_default_user(&mut self) -> Result<(), ConfigError> {
+        let Some((login, place)) = self.default_user.take() else { return Ok(()) };
+        let error =
+            |message: String| ConfigError { line: shown(b"user"), message, place: Some(place.clone()) };
+        let password = default_user::password(&login, self.config.requirepass());
+        let password = password.map_err(|reason| error(reason.to_owned()))?.unwrap_or_default();
+        let (slot, _) = find(b"requirepass").expect("it is declared");
+        self.config.load(slot, &[&password], false).map_err(|reason| error(reason.to_string()))
     }
 
     fn file(&mut self, path: &Path, depth: usize) -> Result<(), FileError> {
@@ -249,16 +273,16 @@ impl Loader {
                 Ok(())
             }
             (b"user", [_, ..]) => {
-                Err(here("'user' is refused: users other than the default one are not served by this build"))
+                let login = default_user::parse(&words).map_err(LineError::Here)?;
+                match self.default_user.replace((login, place.clone())) {
+                    None => Ok(()),
+                    Some(_) => Err(here("'user default' is given twice")),
+                }
             }
-            (b"loadmodule", [module, ..]) => {
-                let reason = format!(
-                    "modules cannot be loaded; the commands of {} are unknown",
-                    String::from_utf8_lossy(module)
-                );
-                self.warn(place, "loadmodule", &reason);
-                Ok(())
-            }
+            (b"loadmodule", [module, ..]) => Err(LineError::Here(format!(
+                "'loadmodule' is refused: modules are not served by this build, and the commands of {} would be missing",
+                String::from_utf8_lossy(module)
+            ))),
             (b"sentinel", _) => Err(here("sentinel directive while not in sentinel mode")),
             (b"include" | b"rename-command" | b"user" | b"loadmodule", _) => {
                 Err(here("wrong number of arguments"))

@@ -7,7 +7,7 @@ use super::special::{ClientClass, OutputBufferLimit, SavePoint};
 use super::value::Value;
 use super::{
     AclPubsubDefault, AppendFsync, Config, LogFormat, LogLevel, MaxmemoryPolicy, ProtectedAction,
-    SanitizeDumpPayload, TlsAuthClients,
+    SanitizeDumpPayload, Supervised, TlsAuthClients,
 };
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -103,6 +103,8 @@ numbers! {
     acllog_max_len: usize = "acllog-max-len";
     /// Least important log lines.
     loglevel: LogLevel = "loglevel";
+    /// Who is told when the server is ready.
+    supervised: Supervised = "supervised";
     /// Form of log lines.
     log_format: LogFormat = "log-format";
     /// Microseconds from which a command is in SLOWLOG; negative for never.
@@ -299,6 +301,7 @@ from_choice!(
     MaxmemoryPolicy,
     ProtectedAction,
     SanitizeDumpPayload,
+    Supervised,
     TlsAuthClients
 );
 
@@ -314,7 +317,7 @@ impl FromNumber for bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::directive::{Effect, Kind};
+    use super::super::directive::{Kind, Standing};
     use super::super::directives::{DIRECTIVES, find};
     use super::*;
 
@@ -342,7 +345,7 @@ mod tests {
         let others = ["bind", "dir", "client-output-buffer-limit", "latency-tracking-info-percentiles"];
         let applied = ["oom-score-adj", "oom-score-adj-values"];
         let numbers: Vec<&str> = NUMBERS.iter().map(|(name, _)| *name).collect();
-        for directive in DIRECTIVES.iter().filter(|directive| directive.effect == Effect::Honoured) {
+        for directive in DIRECTIVES.iter().filter(|directive| directive.standing == Standing::Honoured) {
             let known = [&numbers, TEXTS, &others, &applied];
             assert!(known.iter().any(|names| names.contains(&directive.name)), "{}", directive.name);
         }

@@ -11,6 +11,7 @@
 //! - The process never changes its working directory: `dir` is a value, and [`Config::resolve`] makes
 //!   paths relative to it.
 
+mod default_user;
 mod directive;
 mod directives;
 mod file;
@@ -23,8 +24,8 @@ mod value;
 mod words;
 
 pub use directive::{
-    AclPubsubDefault, AppendFsync, Directive, Effect, Group, Kind, Known, LogFormat, LogLevel,
-    MaxmemoryPolicy, Mutability, ProtectedAction, Rule, SanitizeDumpPayload, TlsAuthClients,
+    AclPubsubDefault, AppendFsync, Directive, Group, Kind, Known, LogFormat, LogLevel, MaxmemoryPolicy,
+    Mutability, ProtectedAction, Rule, SanitizeDumpPayload, Standing, Supervised, TlsAuthClients,
 };
 pub use directives::{DIRECTIVES, FILE_ONLY};
 pub use file::{ConfigError, Loaded, Loader, Place, RenamedCommand, Warning};
@@ -187,6 +188,12 @@ impl Config {
     pub fn without_meaning(&self, directive: &Directive) -> Option<&'static str> {
         let (slot, directive) = directives::find(directive.name.as_bytes())?;
         directive.without_meaning(&self.values()[slot])
+    }
+
+    /// Why the server does not take the present value of a directive, if it does not.
+    pub fn refusal(&self, directive: &Directive) -> Option<&'static str> {
+        let (slot, directive) = directives::find(directive.name.as_bytes())?;
+        directive.refusal(&self.values()[slot])
     }
 
     /// CONFIG SET: checks every pair, changes all directives, and calls `apply` with those whose value

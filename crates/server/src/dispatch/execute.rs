@@ -142,7 +142,9 @@ fn is_of_a_web_page(args: &Args<'_>) -> bool {
 /// scripting").
 #[cold]
 fn turn_away(client: &mut Client) -> Outcome {
-    tracing::warn!(
+    crate::observe::logging::limited!(
+        warn,
+        "web pages' requests",
         client = client.id(),
         address = %client.shared.address,
         "closing a connection that sent POST or Host:, as if a web page were made to send commands"

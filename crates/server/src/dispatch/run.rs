@@ -64,7 +64,12 @@ pub fn answer_error(call: &mut Call<'_>, mark: usize, error: &CommandError) -> b
 /// every primitive of the store leaves them whole, and the panic hook has logged the backtrace.
 #[cold]
 pub fn after_panic(call: &Call<'_>) -> CommandError {
-    tracing::error!(command = call.command.full_name, "a command panicked; its client was answered an error");
+    crate::observe::logging::limited!(
+        error,
+        "failed commands",
+        command = call.command.full_name,
+        "a command panicked; its client was answered an error"
+    );
     CommandError::text("ERR internal error: the command failed and the server's log says where")
 }
 

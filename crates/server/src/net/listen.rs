@@ -1,10 +1,15 @@
 //! Listening sockets and the thread that accepts.
+//!
+//! Invariant: nobody is stranded. The event loop only wakes the thread; whether a listener has connections waiting is
+//! learnt by asking it, each turn and at least every [`TURN`]. So a connection that could not be accepted (no descriptors
+//! left, the peer gone meanwhile) delays the others by that much at most, and needs nobody else to come.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdTcpListener, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, TcpListener as StdTcpListener, ToSocketAddrs};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileTypeExt as _;
-use std::path::PathBuf;
+use std::os::unix::net::UnixListener as StdUnixListener;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -18,6 +23,7 @@ use super::arrivals::Arrivals;
 use super::connection::Stream;
 use crate::clients::{ClientShared, Names};
 use crate::config::Config;
+use crate::observe::logging;
 use crate::server::{Mail, Server, WAKE};
 use crate::system::clock;
 
@@ -37,6 +43,11 @@ pub struct Listeners {
     opened_for: Option<(u16, Vec<String>)>,
 }
 
+/// Longest wait without events.
+const TURN: Duration = Duration::from_millis(100);
+/// Connections accepted from one listener before the others, and orders, have their turn.
+const ACCEPTS_PER_TURN: usize = 256;
+
 /// Opens what the configuration asks for.
 ///
 /// # Errors
@@ -46,7 +57,8 @@ pub fn listen(server: &Server) -> io::Result<Listeners> {
     let mut listeners = listen_tcp(config)?;
     let unix_path = config.unixsocket_path().filter(|path| !path.as_os_str().is_empty());
     if let Some(path) = &unix_path {
-        listeners.push(Listener::Unix(bind_unix(path, config.unixsocketperm())?));
+        let listener = bind_unix(path, config.unixsocketperm(), config.tcp_backlog())?;
+        listeners.push(Listener::Unix(UnixListener::from_std(listener)));
     }
     Ok(Listeners { listeners, unix_path, opened_for: Some((config.port(), config.bind())) })
 }
@@ -109,7 +121,7 @@ fn bind_tcp(address: &str, port: u16, backlog: u32) -> io::Result<StdTcpListener
     Ok(listener)
 }
 
-fn bind_unix(path: &PathBuf, mode: u32) -> io::Result<UnixListener> {
+fn bind_unix(path: &Path, mode: u32, backlog: u32) -> io::Result<StdUnixListener> {
     let refused = |error: io::Error| {
         io::Error::new(error.kind(), format!("cannot replace {} by a socket: {error}", path.display()))
     };
@@ -123,12 +135,25 @@ fn bind_unix(path: &PathBuf, mode: u32) -> io::Result<UnixListener> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(refused(error)),
     }
-    let listener = UnixListener::bind(path).map_err(|error| {
+    listen_unix(path, mode, backlog).map_err(|error| {
         io::Error::new(error.kind(), format!("cannot listen on {}: {error}", path.display()))
-    })?;
+    })
+}
+
+/// The socket has its mode before it listens: whoever connects in between, while the umask alone keeps the door, is
+/// refused by the system.
+fn listen_unix(path: &Path, mode: u32, backlog: u32) -> io::Result<StdUnixListener> {
+    let address = rustix::net::SocketAddrUnix::new(path)?;
+    let socket =
+        rustix::net::socket(rustix::net::AddressFamily::UNIX, rustix::net::SocketType::STREAM, None)?;
+    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
+    rustix::net::bind(&socket, &address)?;
     if mode != 0 {
         rustix::fs::chmod(path, rustix::fs::Mode::from_raw_mode(mode as _))?;
     }
+    rustix::net::listen(&socket, backlog as i32)?;
+    let listener = StdUnixListener::from(socket);
+    listener.set_nonblocking(true)?;
     Ok(listener)
 }
 
@@ -162,14 +187,15 @@ impl Listeners {
         let mut events = Events::with_capacity(64);
         self.register(&poll)?;
         server.listen_requests.wake_by(Waker::new(poll.registry(), WAKE)?);
+        let mut wait = Duration::ZERO;
         while !server.stopping.load(Ordering::Acquire) {
-            match poll.poll(&mut events, Some(Duration::from_millis(100))) {
+            match poll.poll(&mut events, Some(wait)) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
                 _ => {}
             }
-            for event in events.iter().filter(|event| event.token() != WAKE) {
-                self.accept_all(event.token().0, server, arrivals);
-            }
+            let accept = |listener: &&Listener| self.accept_some(listener, server, arrivals);
+            let more = self.listeners.iter().filter(accept).count();
+            wait = if more > 0 { Duration::ZERO } else { TURN };
             for request in server.listen_requests.take() {
                 // Who asked may have given up waiting.
                 let _ = request.send(self.listen_anew(&poll, &server.config));
@@ -222,32 +248,35 @@ impl Listeners {
         opened
     }
 
-    fn accept_all(&self, index: usize, server: &Server, arrivals: &[Arc<Arrivals>]) {
-        loop {
-            let accepted = match &self.listeners[index] {
+    /// Accepts what waits at a listener, up to a bound; true when there may be more.
+    fn accept_some(&self, listener: &Listener, server: &Server, arrivals: &[Arc<Arrivals>]) -> bool {
+        for _ in 0..ACCEPTS_PER_TURN {
+            let accepted = match listener {
                 Listener::Tcp(listener) => listener.accept().map(|(stream, peer)| {
                     let local = stream.local_addr().map(|address| address.to_string()).unwrap_or_default();
                     prepare(&stream, server);
-                    (Stream::Tcp(stream), peer.to_string(), local)
+                    (Stream::Tcp(stream), Some(peer.ip()), peer.to_string(), local)
                 }),
                 Listener::Unix(listener) => listener.accept().map(|(stream, _)| {
                     let path =
                         self.unix_path.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
-                    (Stream::Unix(stream), format!("{path}:0"), format!("{path}:0"))
+                    (Stream::Unix(stream), None, format!("{path}:0"), format!("{path}:0"))
                 }),
             };
             match accepted {
-                Ok((stream, peer, local)) => hand_over(stream, peer, local, server, arrivals),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Ok((stream, peer, address, local)) => {
+                    hand_over(stream, peer, address, local, server, arrivals);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     // Out of descriptors, most likely: let some be closed before trying again.
-                    tracing::warn!(%error, "accepting a connection failed");
-                    std::thread::sleep(Duration::from_millis(10));
-                    return;
+                    logging::limited!(warn, "accept failures", %error, "accepting a connection failed");
+                    return false;
                 }
             }
         }
+        true
     }
 }
 
@@ -270,27 +299,29 @@ fn prepare(stream: &TcpStream, server: &Server) {
     }
 }
 
-/// Gives a connection to the worker with the fewest, or refuses it.
+/// Gives a connection to the worker with the fewest, or refuses it. `peer` is there for TCP.
 fn hand_over(
     stream: Stream,
+    peer: Option<IpAddr>,
     address: String,
     local_address: String,
     server: &Server,
     arrivals: &[Arc<Arrivals>],
 ) {
     use std::os::fd::AsFd;
-    server.clients.accepted.fetch_add(1, Ordering::Relaxed);
     if server.clients.connected() >= server.config.maxclients() {
         server.clients.rejected.fetch_add(1, Ordering::Relaxed);
         // The peer may be gone already.
         let _ = rustix::io::write(&stream, b"-ERR max number of clients reached\r\n");
         return;
     }
-    if is_refused_by_protected_mode(server, &address, &stream) {
+    if peer.is_some_and(|peer| is_refused_by_protected_mode(&server.config, peer)) {
         server.clients.rejected.fetch_add(1, Ordering::Relaxed);
         let _ = rustix::io::write(&stream, PROTECTED_MODE.as_bytes());
         return;
     }
+    // As in Redis, who was refused was not received.
+    server.clients.accepted.fetch_add(1, Ordering::Relaxed);
     let (worker, _) = server
         .workers
         .iter()
@@ -337,15 +368,66 @@ hosts set a password with 'requirepass', or, if the server cannot be reached fro
 off with 'CONFIG SET protected-mode no' from this host.\r\n";
 
 /// Without a password only this host may connect, as in Redis.
-fn is_refused_by_protected_mode(server: &Server, address: &str, stream: &Stream) -> bool {
-    let Stream::Tcp(_) = stream else { return false };
-    if !server.config.protected_mode()
-        || server.config.requirepass().is_some_and(|password| !password.is_empty())
-    {
-        return false;
+pub fn is_refused_by_protected_mode(config: &Config, peer: IpAddr) -> bool {
+    config.protected_mode()
+        && config.requirepass().is_none_or(|password| password.is_empty())
+        && !peer.to_canonical().is_loopback()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::net::UnixStream;
+
+    fn scratch(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("swytch-{name}-{}", std::process::id()));
+        // Left by a process that had the same number.
+        let _ = std::fs::remove_file(&path);
+        path
     }
-    address.parse::<SocketAddr>().is_ok_and(|address| {
-        let ip = address.ip().to_canonical();
-        !ip.is_loopback()
-    })
+
+    /// Whoever tries all the time to connect must not get in while the socket has another mode than the one configured.
+    #[test]
+    fn nobody_connects_to_a_unix_socket_before_it_has_its_mode() {
+        const ROUNDS: usize = 2000;
+        let paths: Vec<PathBuf> = (0..ROUNDS).map(|round| scratch(&format!("mode-{round}"))).collect();
+        let round = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            let intruder = scope.spawn(|| {
+                let mut early = 0;
+                while let Some(path) = paths.get(round.load(Ordering::Relaxed)) {
+                    let is_open = |path| {
+                        std::fs::metadata(path).is_ok_and(|found| found.permissions().mode() & 0o77 != 0)
+                    };
+                    early += usize::from(UnixStream::connect(path).is_ok() && is_open(path));
+                }
+                early
+            });
+            for path in &paths {
+                let _listener = bind_unix(path, 0o700, 16).expect("a socket");
+                round.fetch_add(1, Ordering::Relaxed);
+                std::fs::remove_file(path).expect("there");
+            }
+            assert_eq!(intruder.join().expect("no panic"), 0, "connections too early");
+        });
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn as_many_wait_at_a_unix_socket_as_the_backlog_says() {
+        let path = scratch("backlog");
+        let _listener = bind_unix(&path, 0, 7).expect("a socket");
+        let address = rustix::net::SocketAddrUnix::new(&path).expect("a path");
+        let connect = || {
+            let kind = rustix::net::SocketType::STREAM;
+            let flags = rustix::net::SocketFlags::NONBLOCK;
+            let socket = rustix::net::socket_with(rustix::net::AddressFamily::UNIX, kind, flags, None)?;
+            rustix::net::connect(&socket, &address).map(|()| socket)
+        };
+        let waiting: Vec<_> = std::iter::from_fn(|| connect().ok()).take(100).collect();
+        // Linux lets one more wait.
+        assert_eq!(waiting.len(), 8);
+        std::fs::remove_file(&path).expect("there");
+    }
 }

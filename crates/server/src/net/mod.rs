@@ -12,5 +12,5 @@ mod worker;
 
 pub use arrivals::Arrivals;
 pub use connection::Stream;
-pub use listen::{Listeners, listen, open_tcp};
+pub use listen::{Listeners, is_refused_by_protected_mode, listen, open_tcp};
 pub use worker::Worker;

@@ -8,3 +8,4 @@ pub mod monitor;
 pub mod rates;
 pub mod slowlog;
 pub mod stats;
+pub mod supervision;

@@ -3,15 +3,25 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Files the server has open besides clients: listeners, event loops, the log, files being written
-/// (Redis: `CONFIG_MIN_RESERVED_FDS`), and what each thread has.
-const RESERVED: u64 = 32 + 4 * 64;
+/// (Redis: `CONFIG_MIN_RESERVED_FDS`).
+const RESERVED: u64 = 32;
+/// Worker threads that [`RESERVED`] covers, and what each further one has open: its event loop and its wake-up channel.
+const THREADS_COVERED: usize = 8;
+const FILES_PER_THREAD: u64 = 2;
 
-/// Raises the limit so far that `clients` clients can be connected.
+/// Files that `threads` workers and `metrics` connections to the metrics port take.
+fn reserved(threads: usize, metrics: usize) -> u64 {
+    RESERVED + FILES_PER_THREAD * threads.saturating_sub(THREADS_COVERED) as u64 + metrics as u64
+}
+
+/// Raises the limit so far that `clients` clients can be connected, beside `threads` workers and `metrics` connections
+/// to the metrics port.
 ///
 /// # Errors
 /// The number of clients that are possible, when it is smaller.
-pub fn allow_clients(clients: usize) -> Result<(), usize> {
-    let needed = clients as u64 + RESERVED;
+pub fn allow_clients(clients: usize, threads: usize, metrics: usize) -> Result<(), usize> {
+    let reserved = reserved(threads, metrics);
+    let needed = clients as u64 + reserved;
     let limit = getrlimit(Resource::Nofile);
     let reached = |limit: Option<u64>| limit.is_none_or(|limit| limit >= needed);
     if reached(limit.current) {
@@ -33,7 +43,7 @@ pub fn allow_clients(clients: usize) -> Result<(), usize> {
     // Where even this fails the limit stays as it was, and that is what is answered.
     let _ = setrlimit(Resource::Nofile, most);
     let current = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    Err(current.saturating_sub(RESERVED).max(1) as usize)
+    Err(current.saturating_sub(reserved) as usize)
 }
 
 #[cfg(test)]
@@ -42,9 +52,17 @@ mod tests {
 
     #[test]
     fn what_is_possible_is_answered() {
-        allow_clients(1).expect("every system has so many files");
+        allow_clients(1, 1, 0).expect("every system has so many files");
         // More than any kernel allows (fs.nr_open is at most 2^31).
-        let possible = allow_clients(1 << 40).expect_err("no system has so many");
-        assert!(possible > 0 && allow_clients(possible).is_ok(), "{possible}");
+        let possible = allow_clients(1 << 40, 1, 0).expect_err("no system has so many");
+        assert!(possible > 0 && allow_clients(possible, 1, 0).is_ok(), "{possible}");
+    }
+
+    #[test]
+    fn as_many_are_reserved_as_by_redis_and_more_for_many_threads() {
+        assert_eq!(reserved(1, 0), 32);
+        assert_eq!(reserved(8, 0), 32);
+        assert_eq!(reserved(64, 0), 32 + 2 * 56);
+        assert_eq!(reserved(2, 100), 132);
     }
 }

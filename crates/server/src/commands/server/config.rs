@@ -8,6 +8,8 @@ use std::sync::atomic::Ordering;
 use crate::command::prelude::*;
 use crate::command::reply_help;
 use crate::config::{ApplyError, Config, Directive, SetContext};
+use crate::observe::logging::limited;
+use crate::observe::metrics;
 use crate::server::Server;
 use crate::system::open_files;
 
@@ -125,15 +127,14 @@ fn reset_statistics(call: &mut Call<'_>) -> CommandResult {
 }
 
 fn rewrite(call: &mut Call<'_>) -> CommandResult {
-    // The users are not written: there is only the default one, whose password is `requirepass`.
-    match call.server.config.rewrite(false, None) {
+    match call.server.config.rewrite(false) {
         Ok(()) => {
-            tracing::info!("CONFIG REWRITE executed with success");
+            limited!(info, "rewrites", "CONFIG REWRITE executed with success");
             call.reply.ok();
             Ok(())
         }
         Err(error) => {
-            tracing::warn!(%error, "CONFIG REWRITE failed");
+            limited!(warn, "failed rewrites", %error, "CONFIG REWRITE failed");
             Err(CommandError::owned(error.reply()))
         }
     }
@@ -158,8 +159,11 @@ fn help(call: &mut Call<'_>) -> CommandResult {
 /// and need nothing here.
 fn apply(server: &Server, config: &Config, changed: &[&'static Directive]) -> Result<(), ApplyError> {
     for directive in changed {
+        if let Some(reason) = config.refusal(directive) {
+            return Err(ApplyError { directive: directive.name, reason: reason.to_owned() });
+        }
         if let Some(reason) = config.without_meaning(directive) {
-            tracing::warn!("CONFIG SET {} has no effect: {reason}", directive.name);
+            limited!(warn, "settings", "CONFIG SET {} has no effect: {reason}", directive.name);
         }
     }
     let is_changed = |names: &[&str]| changed.iter().any(|directive| names.contains(&directive.name));
@@ -173,7 +177,8 @@ fn apply(server: &Server, config: &Config, changed: &[&'static Directive]) -> Re
         config.apply_oom_score()?;
     }
     if is_changed(&["maxclients"]) {
-        open_files::allow_clients(config.maxclients()).map_err(|possible| ApplyError {
+        let (threads, metrics) = (server.workers.len(), metrics::connections_max(config));
+        open_files::allow_clients(config.maxclients(), threads, metrics).map_err(|possible| ApplyError {
             directive: "maxclients",
             reason: format!(
                 "The operating system is not able to handle the specified number of clients, try with {possible}"
@@ -182,7 +187,7 @@ fn apply(server: &Server, config: &Config, changed: &[&'static Directive]) -> Re
     }
     if is_changed(&["port", "bind"]) {
         server.listen_requests.listen_anew().map_err(|error| {
-            tracing::warn!(%error, "listening anew failed");
+            limited!(warn, "failures to listen", %error, "listening anew failed");
             if is_changed(&["port"]) {
                 ApplyError {
                     directive: "port",

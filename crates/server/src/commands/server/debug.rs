@@ -1,9 +1,10 @@
 //! DEBUG: what tests of clients and servers ask of a server beyond its service.
 //!
 //! Allowed as `enable-debug-command` says. All shards are locked while it runs, so DEBUG SLEEP holds up every
-//! command on data, as it does in Redis. Switches for parts that do not exist here (dictionary resizing, reply
-//! buffer peaks) are accepted and change nothing; what would stop a Redis server by a failed assertion is a panic
-//! here, which its client is told of and the server survives.
+//! command on data, as it does in Redis. What would act on a part that does not exist here (the disk, replicas, scripts)
+//! is an error that says so. Three switches say when Redis rebuilds its own tables, lists and buffers
+//! ([`tune`]), which no reply depends on, there or here: they are accepted. What would stop a Redis server by a failed
+//! assertion is a panic here, which its client is told of and the server survives.
 
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use crate::config::ProtectedAction;
 use crate::effects;
 use crate::server::Server;
 use crate::system::digest::Digest;
-use crate::system::{glob, random};
+use crate::system::{clock, glob, random};
 
 pub static DEBUG: CommandSpec = CommandSpec {
     name: "debug",
@@ -36,29 +37,29 @@ type Act = fn(&mut Call<'_>, &mut KeyspaceMut<'_, '_>) -> CommandResult;
 
 /// The subcommands: name, fewest and most arguments behind it, what it does.
 const ACTS: &[(&str, usize, usize, Act)] = &[
-    ("AOF-FLUSH-SLEEP", 1, 1, accept),
+    ("AOF-FLUSH-SLEEP", 1, 1, |call, _| Err(not_served(call, NO_DISK))),
     ("ASSERT", 0, usize::MAX, |_, _| panic!("DEBUG ASSERT: an assertion that always fails")),
-    ("CHANGE-REPL-ID", 0, 0, accept),
+    ("CHANGE-REPL-ID", 0, 0, |call, _| Err(not_served(call, NO_REPLICAS))),
     ("CLIENT-EVICTION", 0, 0, |_, _| Err(CommandError::text("ERR maxmemory-clients is disabled."))),
     ("CONFIG-REWRITE-FORCE-ALL", 0, 0, rewrite_every_directive),
     ("CRASH-AND-RECOVER", 0, 1, restart),
-    ("DICT-RESIZING", 1, 1, accept),
+    ("DICT-RESIZING", 1, 1, tune),
     ("DIGEST", 0, 0, digest),
     ("DIGEST-VALUE", 0, usize::MAX, digest_values),
-    ("DROP-CLUSTER-PACKET-FILTER", 1, 1, accept_integer),
+    ("DROP-CLUSTER-PACKET-FILTER", 1, 1, |call, _| Err(not_served(call, NO_CLUSTER))),
     ("ERROR", 1, 1, error),
     ("HELP", 0, 0, help),
     ("HTSTATS", 1, usize::MAX, table_stats),
     ("HTSTATS-KEY", 1, usize::MAX, table_stats_of_key),
-    ("JMAP", 0, 0, accept),
+    ("JMAP", 0, 0, |call, _| Err(not_served(call, "there is no map of it"))),
     ("LEAK", 1, 1, leak),
     ("LISTPACK", 1, 1, |call, keyspace| show(call, keyspace, "listpack", "Listpack")),
-    ("LOADAOF", 0, usize::MAX, reload),
+    ("LOADAOF", 0, usize::MAX, |call, _| Err(not_served(call, NO_DISK))),
     ("LOG", 1, 1, log),
     ("OBJECT", 1, 1, object),
     ("OOM", 0, usize::MAX, |_, _| panic!("DEBUG OOM: an allocation that cannot succeed")),
     ("PANIC", 0, usize::MAX, panic),
-    ("PAUSE-CRON", 1, 1, accept),
+    ("PAUSE-CRON", 1, 1, |call, _| Err(not_served(call, "nothing here depends on one round of work"))),
     ("POPULATE", 1, 3, populate),
     ("PROTOCOL", 1, 1, protocol),
     ("QUICKLIST", 1, 2, |call, keyspace| show(call, keyspace, "quicklist", "Quicklist")),
@@ -66,14 +67,15 @@ const ACTS: &[(&str, usize, usize, Act)] = &[
     ("RECORD-EFFECTS", 1, 1, record_effects),
     ("RELOAD", 0, usize::MAX, reload),
     ("REPLAY", 1, 1, replay),
-    ("REPLICATE", 1, usize::MAX, accept),
+    ("REPLICATE", 1, usize::MAX, |call, _| Err(not_served(call, NO_REPLICAS))),
     ("REPLYBUFFER", 2, 2, reply_buffer),
     ("RESTART", 0, 1, restart),
     ("SDSLEN", 1, 1, string_lengths),
     ("SEGFAULT", 0, usize::MAX, segfault),
     ("SET-ACTIVE-EXPIRE", 1, 1, set_active_expire),
-    ("SET-DISABLE-DENY-SCRIPTS", 1, 1, accept),
-    ("SET-SKIP-CHECKSUM-VALIDATION", 1, 1, accept),
+    ("SHIFT-CLOCK", 1, 1, shift_clock),
+    ("SET-DISABLE-DENY-SCRIPTS", 1, 1, |call, _| Err(not_served(call, NO_SCRIPTS))),
+    ("SET-SKIP-CHECKSUM-VALIDATION", 1, 1, |call, _| Err(not_served(call, NO_DISK))),
     ("SLEEP", 1, 1, sleep),
     ("STRINGMATCH-LEN", 2, 2, string_match),
     ("STRINGMATCH-TEST", 0, 0, string_match_test),
@@ -115,8 +117,6 @@ const HELP: &[&str] = &[
     "    Check that the value of <key> is a quicklist.",
     "RECORD-EFFECTS <path>|STOP",
     "    Write every change from now on to a new file, as commands; or stop that.",
-    "RELOAD [option ...]",
-    "    Accepted; the data stays as it is.",
     "REPLAY <ON|OFF>",
     "    Take the commands of this connection for recorded changes: keys do not expire while they run.",
     "SDSLEN <key>",
@@ -125,6 +125,8 @@ const HELP: &[&str] = &[
     "    End the process by a segmentation fault.",
     "SET-ACTIVE-EXPIRE <0|1>",
     "    Whether keys expire although nobody asks for them.",
+    "SHIFT-CLOCK <milliseconds>",
+    "    Set this server's clock forward, or back by a negative number, as if the system's had been set.",
     "SLEEP <seconds>",
     "    Hold up every command on data. Decimals allowed.",
     "STRINGMATCH-LEN <pattern> <string>",
@@ -183,7 +185,7 @@ fn help(call: &mut Call<'_>, _: &mut KeyspaceMut<'_, '_>) -> CommandResult {
 }
 
 fn rewrite_every_directive(call: &mut Call<'_>, _: &mut KeyspaceMut<'_, '_>) -> CommandResult {
-    call.server.config.rewrite(true, None).map_err(|error| CommandError::owned(error.reply()))?;
+    call.server.config.rewrite(true).map_err(|error| CommandError::owned(error.reply()))?;
     call.reply.ok();
     Ok(())
 }
@@ -193,9 +195,20 @@ fn accept(call: &mut Call<'_>, _: &mut KeyspaceMut<'_, '_>) -> CommandResult {
     Ok(())
 }
 
-fn accept_integer(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
-    call.args.integer(2)?;
+/// When Redis rebuilds something of its own that there is no need to rebuild here; nothing that a client sees depends
+/// on it.
+fn tune(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
     accept(call, keyspace)
+}
+
+const NO_DISK: &str = "the data set is not saved to disk by this build";
+const NO_REPLICAS: &str = "there are no replicas";
+const NO_SCRIPTS: &str = "scripts are not served by this build";
+const NO_CLUSTER: &str = "there is no cluster bus";
+
+fn not_served(call: &Call<'_>, reason: &str) -> CommandError {
+    let name = String::from_utf8_lossy(call.args.get(1)).to_ascii_uppercase();
+    CommandError::owned(format!("ERR DEBUG {name} is not served: {reason}"))
 }
 
 fn restart(call: &mut Call<'_>, _: &mut KeyspaceMut<'_, '_>) -> CommandResult {
@@ -207,6 +220,7 @@ fn restart(call: &mut Call<'_>, _: &mut KeyspaceMut<'_, '_>) -> CommandResult {
 
 fn segfault(_: &mut Call<'_>, _: &mut KeyspaceMut<'_, '_>) -> CommandResult {
     tracing::error!("DEBUG SEGFAULT: ending the process as a client asked");
+    crate::observe::logging::flush();
     let sent = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::SEGV);
     sent.map_err(|error| CommandError::owned(format!("ERR {error}")))
 }
@@ -243,18 +257,22 @@ fn leak(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResul
     accept(call, keyspace)
 }
 
-/// Nothing is kept on disk, so there is nothing to load: the data stays, which is what a successful reload looks
-/// like.
-fn reload(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
-    let of_dump = call.args.get(1).eq_ignore_ascii_case(b"RELOAD");
+fn reload(call: &mut Call<'_>, _: &mut KeyspaceMut<'_, '_>) -> CommandResult {
     let known = |option: &[u8]| {
         ["MERGE", "NOFLUSH", "NOSAVE"].iter().any(|word| word.as_bytes().eq_ignore_ascii_case(option))
     };
-    if of_dump && !call.args.from(2).all(known) {
+    if !call.args.from(2).all(known) {
         return Err(CommandError::text(
             "ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.",
         ));
     }
+    Err(not_served(call, NO_DISK))
+}
+
+fn shift_clock(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    let by_ms = call.args.integer(2)?;
+    tracing::warn!(by_ms, "DEBUG SHIFT-CLOCK: setting this server's clock");
+    clock::shift_wall_clock(by_ms);
     accept(call, keyspace)
 }
 
@@ -297,7 +315,7 @@ fn packed_threshold(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> 
             "ERR argument must be a memory value bigger than 1 and smaller than 4gb",
         ));
     }
-    accept(call, keyspace)
+    tune(call, keyspace)
 }
 
 fn reply_buffer(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
@@ -310,7 +328,7 @@ fn reply_buffer(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> Comm
     } else if !switch.eq_ignore_ascii_case(b"RESIZING") {
         return Err(wrong_usage(call));
     }
-    accept(call, keyspace)
+    tune(call, keyspace)
 }
 
 fn record_effects(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
@@ -338,7 +356,7 @@ fn find<'k>(call: &Call<'_>, keyspace: &'k KeyspaceMut<'_, '_>) -> Result<EntryR
     keyspace.stored(&call.key(2)).ok_or(CommandError::NoSuchKey)
 }
 
-/// Answers that a structure was shown; what can be said about it is in DEBUG OBJECT.
+/// Writes what a value is made of to the log, which is standard output unless configured otherwise.
 fn show(
     call: &mut Call<'_>,
     keyspace: &mut KeyspaceMut<'_, '_>,
@@ -348,6 +366,11 @@ fn show(
     if find(call, keyspace)?.encoding() != encoding {
         return Err(CommandError::owned(format!("ERR Not a {encoding} encoded object.")));
     }
+    let (nodes, bytes) = match find(call, keyspace)?.value() {
+        Value::List(list) => (list.nodes(), list.memory_bytes()),
+        _ => (1, find(call, keyspace)?.memory_bytes()),
+    };
+    tracing::info!(nodes, bytes, "{title} {}", String::from_utf8_lossy(call.args.get(2)));
     call.reply.simple(&format!("{title} structure printed on stdout"));
     Ok(())
 }

@@ -56,7 +56,11 @@ fn shutdown(call: &mut Call<'_>) -> CommandResult {
         return Err(CommandError::text("ERR No shutdown in progress."));
     }
     if save && !force {
-        tracing::warn!("SHUTDOWN SAVE refused: this build does not save the data to disk");
+        crate::observe::logging::limited!(
+            warn,
+            "refused shutdowns",
+            "SHUTDOWN SAVE refused: this build does not save the data to disk"
+        );
         return Err(CommandError::text("ERR Errors trying to SHUTDOWN. Check logs."));
     }
     tracing::info!(client = call.client.shared.address, "SHUTDOWN: stopping");

@@ -29,158 +29,141 @@ const fn encoding_bytes(name: &'static str, default: i64) -> D {
 }
 
 const fn disk(directive: D) -> D {
-    directive.in_group(Group::Persistence).only_default(IN_MEMORY)
+    directive.in_group(Group::Persistence).harmless(IN_MEMORY)
 }
 
 pub(super) const LIST: &[D] = &[
     memory(D::unsigned_memory("maxmemory", 0, u64::MAX as i128, 0))
         .summary("Bytes the data may take; writes are refused beyond; 0 for no limit."),
     memory(D::choice("maxmemory-policy", MaxmemoryPolicy::NAMES, MaxmemoryPolicy::NoEviction as i64))
-        .only_default(NO_EVICTION)
+        .refused(NO_EVICTION)
         .summary("What is evicted at maxmemory: noeviction, allkeys-lru, volatile-ttl, ..."),
     memory(D::integer("maxmemory-samples", 1, 64, 5))
-        .no_meaning(NO_EVICTION)
+        .harmless(NO_EVICTION)
         .summary("Keys looked at to find one to evict."),
     memory(D::integer("maxmemory-eviction-tenacity", 0, 100, 10))
-        .no_meaning(NO_EVICTION)
+        .harmless(NO_EVICTION)
         .summary("How long a command may wait for eviction, 0 to 100."),
     memory(D::integer("lfu-log-factor", 0, INT_MAX, 10))
-        .no_meaning(NO_EVICTION)
+        .harmless(NO_EVICTION)
         .summary("How slowly a key's access counter grows."),
     memory(D::integer("lfu-decay-time", 0, INT_MAX, 1))
-        .no_meaning(NO_EVICTION)
+        .harmless(NO_EVICTION)
         .summary("Minutes after which a key's access counter is halved."),
     memory(D::flag("lazyfree-lazy-eviction", false))
-        .no_meaning(ALWAYS_LAZY)
+        .harmless(ALWAYS_LAZY)
         .summary("Free evicted values in the background."),
     memory(D::flag("lazyfree-lazy-expire", false))
-        .no_meaning(ALWAYS_LAZY)
+        .harmless(ALWAYS_LAZY)
         .summary("Free expired values in the background."),
     memory(D::flag("lazyfree-lazy-server-del", false))
-        .no_meaning(ALWAYS_LAZY)
+        .harmless(ALWAYS_LAZY)
         .summary("Free values replaced by a command in the background."),
-    memory(D::flag("lazyfree-lazy-user-del", false))
-        .no_meaning(ALWAYS_LAZY)
-        .summary("DEL frees like UNLINK."),
+    memory(D::flag("lazyfree-lazy-user-del", false)).harmless(ALWAYS_LAZY).summary("DEL frees like UNLINK."),
     memory(D::flag("lazyfree-lazy-user-flush", false))
-        .no_meaning(ALWAYS_LAZY)
+        .harmless(ALWAYS_LAZY)
         .summary("FLUSHALL and FLUSHDB free in the background unless told SYNC."),
     keyspace(D::integer("active-expire-effort", 1, 10, 1))
         .summary("How eagerly expired keys are looked for, 1 to 10."),
     keyspace(D::text("locale-collate", "").known(Known::Redis8))
-        .no_meaning("SORT ALPHA compares bytes")
+        .harmless("SORT ALPHA compares bytes")
         .summary("Locale in which SORT ALPHA compares."),
     keyspace(D::choice("sanitize-dump-payload", SanitizeDumpPayload::NAMES, SanitizeDumpPayload::No as i64))
-        .no_meaning("every payload is checked before it is used")
+        .harmless("every payload is checked before it is used")
         .summary("Whether RESTORE checks a payload to the last byte."),
     D::integer("list-max-listpack-size", i32::MIN as i128, INT_MAX, -2)
         .in_group(Group::Encodings)
         .alias("list-max-ziplist-size")
+        .harmless("a node of a list has one size, whatever the list holds")
         .summary("Items in a node of a list, or -1 to -5 for 4 kB to 64 kB."),
     D::integer("list-compress-depth", 0, INT_MAX, 0)
         .in_group(Group::Encodings)
-        .only_default("nodes of a list are not compressed")
+        .harmless("nodes of a list are not compressed")
         .summary("Nodes at each end of a list that are not compressed; 0 compresses none."),
     encoding("hash-max-listpack-entries", 512)
         .alias("hash-max-ziplist-entries")
-        .no_meaning(NO_TYPE)
+        .harmless(NO_TYPE)
         .summary("Fields of a hash up to which it is a listpack."),
     encoding_bytes("hash-max-listpack-value", 64)
         .alias("hash-max-ziplist-value")
-        .no_meaning(NO_TYPE)
+        .harmless(NO_TYPE)
         .summary("Bytes of a field or value up to which a hash is a listpack."),
     encoding("set-max-intset-entries", 512)
-        .no_meaning(NO_TYPE)
+        .harmless(NO_TYPE)
         .summary("Members of a set of integers up to which it is an intset."),
     encoding("set-max-listpack-entries", 128)
         .known(Known::Redis8)
-        .no_meaning(NO_TYPE)
+        .harmless(NO_TYPE)
         .summary("Members of a set up to which it is a listpack."),
     encoding("set-max-listpack-value", 64)
         .known(Known::Redis8)
-        .no_meaning(NO_TYPE)
+        .harmless(NO_TYPE)
         .summary("Bytes of a member up to which a set is a listpack."),
     encoding("zset-max-listpack-entries", 128)
         .alias("zset-max-ziplist-entries")
-        .no_meaning(NO_TYPE)
+        .harmless(NO_TYPE)
         .summary("Members of a sorted set up to which it is a listpack."),
     encoding_bytes("zset-max-listpack-value", 64)
         .alias("zset-max-ziplist-value")
-        .no_meaning(NO_TYPE)
+        .harmless(NO_TYPE)
         .summary("Bytes of a member up to which a sorted set is a listpack."),
     encoding_bytes("hll-sparse-max-bytes", 3000)
-        .no_meaning(NO_TYPE)
+        .harmless(NO_TYPE)
         .summary("Bytes of a HyperLogLog up to which it is sparse."),
     encoding_bytes("stream-node-max-bytes", 4096)
-        .no_meaning(NO_TYPE)
+        .harmless(NO_TYPE)
         .summary("Bytes of a node of a stream; 0 for no limit."),
     D::integer("stream-node-max-entries", 0, LONG_MAX, 100)
         .in_group(Group::Encodings)
-        .no_meaning(NO_TYPE)
+        .harmless(NO_TYPE)
         .summary("Entries of a node of a stream; 0 for no limit."),
     D::integer("busy-reply-threshold", 0, LONG_MAX, 5000)
         .in_group(Group::Scripting)
         .alias("lua-time-limit")
-        .no_meaning(NO_SCRIPTS)
+        .harmless(NO_SCRIPTS)
         .summary("Milliseconds after which other clients are told that a script is busy."),
     D::flag("lua-enable-deprecated-api", false)
         .in_group(Group::Scripting)
         .known(Known::Redis8)
         .immutable()
         .hidden()
-        .only_default(NO_SCRIPTS)
+        .harmless(NO_SCRIPTS)
         .summary("Let scripts use what Redis has deprecated."),
     D::special("save", Special::Save)
         .several_words()
         .in_group(Group::Persistence)
-        .no_meaning(IN_MEMORY)
+        .refused_unless(&[""], IN_MEMORY)
         .summary("SECONDS CHANGES pairs: save after so long with so many; \"\" for never."),
     disk(D::text("dbfilename", "dump.rdb").protected())
         .checked(rules::database_file_name)
-        .no_meaning(IN_MEMORY)
         .summary("Name of the snapshot file in dir."),
     disk(D::flag("appendonly", false))
+        .refused(IN_MEMORY)
         .denied_while_loading()
         .summary("Write every change to an append-only log."),
     disk(D::text("appendfilename", "appendonly.aof").immutable())
         .checked(rules::append_file_name)
-        .no_meaning(IN_MEMORY)
         .summary("Base name of the append-only log's files."),
     disk(D::text("appenddirname", "appendonlydir").immutable())
         .checked(rules::append_directory_name)
-        .no_meaning(IN_MEMORY)
         .summary("Directory of the append-only log in dir."),
     disk(D::choice("appendfsync", AppendFsync::NAMES, AppendFsync::Everysec as i64))
-        .no_meaning(IN_MEMORY)
         .summary("When the append-only log is forced to disk: always, everysec, no."),
-    disk(D::flag("rdbcompression", true)).no_meaning(IN_MEMORY).summary("Compress strings in the snapshot."),
+    disk(D::flag("rdbcompression", true)).summary("Compress strings in the snapshot."),
     disk(D::flag("rdbchecksum", true).immutable())
-        .no_meaning(IN_MEMORY)
         .summary("Put a checksum at the snapshot's end and check it when loading."),
-    disk(D::flag("stop-writes-on-bgsave-error", true))
-        .no_meaning(IN_MEMORY)
-        .summary("Refuse writes after a snapshot failed."),
+    disk(D::flag("stop-writes-on-bgsave-error", true)).summary("Refuse writes after a snapshot failed."),
     disk(D::flag("rdb-del-sync-files", false)).summary("Delete snapshots made for a replica."),
-    disk(D::flag("rdb-save-incremental-fsync", true))
-        .no_meaning(IN_MEMORY)
-        .summary("Force a snapshot to disk in steps."),
+    disk(D::flag("rdb-save-incremental-fsync", true)).summary("Force a snapshot to disk in steps."),
     disk(D::flag("no-appendfsync-on-rewrite", false))
         .summary("Do not force the log to disk while a snapshot is written."),
     disk(D::integer("auto-aof-rewrite-percentage", 0, INT_MAX, 100))
-        .no_meaning(IN_MEMORY)
         .summary("Growth of the append-only log that starts a rewrite; 0 for never."),
     disk(D::memory("auto-aof-rewrite-min-size", 0, LONG_MAX, 64 * 1024 * 1024))
-        .no_meaning(IN_MEMORY)
         .summary("Bytes below which the append-only log is not rewritten."),
-    disk(D::flag("aof-rewrite-incremental-fsync", true))
-        .no_meaning(IN_MEMORY)
-        .summary("Force a rewritten log to disk in steps."),
-    disk(D::flag("aof-load-truncated", true))
-        .no_meaning(IN_MEMORY)
-        .summary("Load an append-only log whose end is missing."),
-    disk(D::flag("aof-use-rdb-preamble", true))
-        .no_meaning(IN_MEMORY)
-        .summary("Start a rewritten log with a snapshot."),
+    disk(D::flag("aof-rewrite-incremental-fsync", true)).summary("Force a rewritten log to disk in steps."),
+    disk(D::flag("aof-load-truncated", true)).summary("Load an append-only log whose end is missing."),
+    disk(D::flag("aof-use-rdb-preamble", true)).summary("Start a rewritten log with a snapshot."),
     disk(D::flag("aof-timestamp-enabled", false)).summary("Write timestamps into the append-only log."),
     disk(D::flag("aof-disable-auto-gc", false).hidden()).summary("Keep old files of the append-only log."),
     disk(D::integer("rdb-key-save-delay", i32::MIN as i128, INT_MAX, 0).hidden())

@@ -1,98 +1,99 @@
 //! Directives of Redis's own architecture: replication from a primary, Redis Cluster, its allocator,
 //! its way of becoming a daemon. They are known, checked, stored and answered, so that a redis.conf and
-//! the tools around it keep working; the reason why they do nothing here is given in one warning each.
+//! the tools around it keep working; the reason why they do nothing here is given in one line of the log each. What a
+//! user would lose by that is refused instead.
 
-use super::super::directive::{Directive as D, Group, INT_MAX, Known, LONG_MAX, Special};
+use super::super::directive::{Directive as D, Group, INT_MAX, Known, LONG_MAX, Special, Supervised};
 use super::super::rules;
 
-const NO_PRIMARY: &str = "there is no primary to replicate from";
+const NO_PRIMARY: &str = "this server does not replicate from a primary";
 const NO_CLUSTER: &str = "the leaderless cluster takes the place of Redis Cluster";
 const NO_DEFRAGMENTATION: &str = "memory is not moved after it was allocated";
 const MANAGER: &str = "the service manager does this";
 const NOT_PINNED: &str = "threads are not pinned; give the process its processors from outside";
 
 const fn replication(directive: D) -> D {
-    directive.in_group(Group::Replication).no_meaning(NO_PRIMARY)
+    directive.in_group(Group::Replication).harmless(NO_PRIMARY)
 }
 
 const fn cluster(directive: D) -> D {
-    directive.in_group(Group::Cluster).no_meaning(NO_CLUSTER)
+    directive.in_group(Group::Cluster).harmless(NO_CLUSTER)
 }
 
 const fn pinning(name: &'static str, alias: &'static str) -> D {
-    D::optional_text(name).alias(alias).start_only().only_default(NOT_PINNED)
+    D::optional_text(name).alias(alias).start_only().harmless(NOT_PINNED)
 }
 
 const fn defragmentation(directive: D) -> D {
-    directive.in_group(Group::Memory).no_meaning(NO_DEFRAGMENTATION)
+    directive.in_group(Group::Memory).harmless(NO_DEFRAGMENTATION)
 }
 
 pub(super) const LIST: &[D] = &[
-    D::flag("daemonize", false).immutable().only_default(MANAGER).summary("Run in the background."),
-    D::choice("supervised", &[("upstart", 0), ("systemd", 1), ("auto", 2), ("no", 3)], 3)
+    D::flag("daemonize", false).immutable().harmless(MANAGER).summary("Run in the background."),
+    D::choice("supervised", Supervised::NAMES, Supervised::No as i64)
         .immutable()
-        .only_default("readiness is announced on standard output only")
-        .summary("Tell a service manager when the server is ready."),
+        .refused_unless(&["systemd", "auto"], "upstart is not told of anything")
+        .summary("Tell systemd when the server is ready: no, systemd, or auto where it listens."),
     D::flag("syslog-enabled", false)
         .immutable()
-        .only_default("the log goes to standard output, or to logfile")
+        .harmless("the log goes to standard output, or to logfile")
         .summary("Log to syslog."),
     D::text("syslog-ident", "redis")
         .immutable()
-        .no_meaning("the log goes to standard output, or to logfile")
+        .harmless("the log goes to standard output, or to logfile")
         .summary("Name in syslog."),
     D::choice("syslog-facility", SYSLOG_FACILITIES, 16)
         .immutable()
-        .no_meaning("the log goes to standard output, or to logfile")
+        .harmless("the log goes to standard output, or to logfile")
         .summary("Facility of syslog."),
     D::flag("always-show-logo", false)
         .immutable()
-        .no_meaning("there is no logo")
+        .harmless("there is no logo")
         .summary("Show the logo at the start."),
     D::flag("set-proc-title", true)
         .immutable()
-        .no_meaning("the process keeps its title")
+        .harmless("the process keeps its title")
         .summary("Put the address into the process title."),
     D::text("proc-title-template", "{title} {listen-addr} {server-mode}")
         .checked(rules::process_title_template)
-        .no_meaning("the process keeps its title")
+        .harmless("the process keeps its title")
         .summary("What the process title says."),
     D::flag("crash-log-enabled", true)
-        .no_meaning("a crash is always logged")
+        .harmless("a crash is always logged")
         .summary("Log a report when the server crashes."),
     D::flag("crash-memcheck-enabled", true)
-        .no_meaning("memory is not tested after a crash")
+        .harmless("memory is not tested after a crash")
         .summary("Test the memory when the server crashes."),
     D::flag("use-exit-on-panic", false)
         .hidden()
-        .no_meaning("a failed command never ends the process")
+        .harmless("a failed command never ends the process")
         .summary("For tests: exit instead of abort."),
     D::integer("watchdog-period", 0, INT_MAX, 0)
         .hidden()
-        .only_default("there is no software watchdog")
+        .harmless("there is no software watchdog")
         .summary("Milliseconds after which a stuck event loop is logged."),
     D::text("ignore-warnings", "")
-        .no_meaning("no warning stops the start")
+        .harmless("no warning stops the start")
         .summary("Warnings of the start to leave out."),
     D::flag("disable-thp", true)
         .immutable()
-        .no_meaning("nothing is forked, so huge pages do no harm")
+        .harmless("nothing is forked, so huge pages do no harm")
         .summary("Switch transparent huge pages off for this process."),
     D::flag("dynamic-hz", true)
-        .no_meaning("background work is bounded by time, not by rounds")
+        .harmless("background work is bounded by time, not by rounds")
         .summary("Work more often when there are many clients."),
     D::flag("activerehashing", true)
         .in_group(Group::Keyspace)
-        .no_meaning("tables grow segment by segment")
+        .harmless("tables grow segment by segment")
         .summary("Rehash tables in the background."),
     D::integer("io-threads", 1, 128, 1)
         .immutable()
-        .only_default("every thread reads, runs and writes; see threads")
+        .harmless("every thread reads, runs and writes; see threads")
         .summary("Threads that read and write for the main thread."),
     D::flag("io-threads-do-reads", false)
         .immutable()
         .known(Known::Redis7Only)
-        .no_meaning("every thread reads, runs and writes; see threads")
+        .harmless("every thread reads, runs and writes; see threads")
         .summary("Whether I/O threads read, too."),
     pinning("server-cpulist", "server_cpulist").summary("Processors of the server's threads."),
     pinning("bio-cpulist", "bio_cpulist").summary("Processors of the background threads."),
@@ -100,7 +101,7 @@ pub(super) const LIST: &[D] = &[
     pinning("bgsave-cpulist", "bgsave_cpulist").summary("Processors of the snapshot's writer."),
     defragmentation(D::flag("jemalloc-bg-thread", true)).summary("Let jemalloc purge in the background."),
     defragmentation(D::flag("activedefrag", false))
-        .only_default(NO_DEFRAGMENTATION)
+        .harmless(NO_DEFRAGMENTATION)
         .summary("Defragment memory while serving."),
     defragmentation(D::unsigned_memory("active-defrag-ignore-bytes", 1, LONG_MAX, 100 << 20))
         .summary("Wasted bytes below which nothing is defragmented."),
@@ -175,6 +176,7 @@ pub(super) const LIST: &[D] = &[
         .alias("repl-ping-slave-period")
         .summary("Seconds between PINGs to replicas."),
     replication(D::integer("min-replicas-to-write", 0, INT_MAX, 0))
+        .refused("there are no replicas, so writes cannot depend on them")
         .alias("min-slaves-to-write")
         .summary("Replicas that must be connected for writes to be accepted."),
     replication(D::integer("min-replicas-max-lag", 0, INT_MAX, 10))
@@ -188,7 +190,7 @@ pub(super) const LIST: &[D] = &[
     .summary("What to do when the stream cannot be applied."),
     cluster(D::flag("cluster-enabled", false))
         .immutable()
-        .only_default(NO_CLUSTER)
+        .refused(NO_CLUSTER)
         .summary("Run as a node of a Redis Cluster."),
     cluster(D::text("cluster-config-file", "nodes.conf"))
         .immutable()

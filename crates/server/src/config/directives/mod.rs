@@ -9,6 +9,8 @@ mod inert;
 mod server;
 
 use super::directive::Directive;
+#[cfg(test)]
+use super::value;
 
 const PARTS: [&[Directive]; 3] = [server::LIST, data::LIST, inert::LIST];
 
@@ -132,7 +134,7 @@ fn edit_distance(left: &str, right: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::directive::{Effect, Group};
+    use super::super::directive::{Group, Kind, Standing};
     use super::*;
 
     #[test]
@@ -156,10 +158,74 @@ mod tests {
             assert!(directive.summary.ends_with('.'), "{name}: the summary is a sentence");
             assert!(directive.summary.len() <= 90, "{name}: the summary does not fit a line of --help");
             assert!(Group::ALL.contains(&directive.group));
-            if let Effect::NoMeaning(reason) | Effect::OnlyDefault(reason) | Effect::Refused(reason) =
-                directive.effect
-            {
-                assert!(!reason.is_empty() && !reason.ends_with('.'), "{name}: {reason}");
+            match directive.standing {
+                Standing::Honoured => {}
+                Standing::Harmless(reason) | Standing::Refused { reason, .. } => {
+                    assert!(!reason.is_empty() && !reason.ends_with('.'), "{name}: {reason}");
+                }
+            }
+        }
+    }
+
+    /// What stands in the table as honoured is read by the server somewhere outside the configuration. What only
+    /// CONFIG GET would show again is harmless or refused, each with its reason.
+    #[test]
+    fn honoured_directives_are_read_by_the_server() {
+        let sources = sources_outside_config();
+        for directive in DIRECTIVES.iter().filter(|directive| directive.standing == Standing::Honoured) {
+            let getter = match directive.name {
+                "dir" => "config.resolve(".to_owned(),
+                // Two ways to one effect.
+                "oom-score-adj" | "oom-score-adj-values" => ".apply_oom_score(".to_owned(),
+                "client-output-buffer-limit" => ".output_buffer_limit(".to_owned(),
+                // It is about the configuration itself.
+                "enable-protected-configs" => continue,
+                name => format!(".{}", name.replace('-', "_")),
+            };
+            // A unit may follow the name.
+            let units = ["(", "_seconds(", "_path("];
+            let is_read = units.iter().any(|unit| {
+                let call = if getter.ends_with('(') { getter.clone() } else { format!("{getter}{unit}") };
+                sources.iter().any(|source| source.contains(&call))
+            });
+            assert!(is_read, "{} is honoured, they say, and nobody reads it", directive.name);
+        }
+    }
+
+    fn sources_outside_config() -> Vec<String> {
+        fn collect(folder: &std::path::Path, sources: &mut Vec<String>) {
+            for entry in std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("readable")) {
+                let path = entry.path();
+                if path.is_dir() && !path.ends_with("config") {
+                    collect(&path, sources);
+                } else if path.extension().is_some_and(|extension| extension == "rs") {
+                    sources.push(std::fs::read_to_string(&path).expect("a source file"));
+                }
+            }
+        }
+        let mut sources = Vec::new();
+        collect(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut sources);
+        sources
+    }
+
+    /// Every value that is fine is one the directive can have.
+    #[test]
+    fn fine_values_are_values() {
+        for directive in &DIRECTIVES {
+            let Standing::Refused { fine, .. } = directive.standing else { continue };
+            let default = value::default(directive, std::path::Path::new("/"));
+            assert_eq!(directive.refusal(&default), None, "{}", directive.name);
+            for text in fine {
+                let words: Vec<&[u8]> =
+                    text.split(' ').filter(|word| !word.is_empty()).map(str::as_bytes).collect();
+                let words = if matches!(directive.kind, Kind::Special(_)) && words.is_empty() {
+                    vec![&b""[..]]
+                } else {
+                    words
+                };
+                let value = value::parse(directive, &words, &default, false);
+                let value = value.unwrap_or_else(|error| panic!("{} {text}: {error}", directive.name));
+                assert_eq!(directive.refusal(&value), None, "{} {text}", directive.name);
             }
         }
     }

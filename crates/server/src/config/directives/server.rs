@@ -7,6 +7,7 @@ use super::super::directive::{
 use super::super::rules;
 
 const NO_TLS: &str = "TLS is not served by this build";
+const IN_MEMORY: &str = "the data set is not saved to disk by this build";
 const NO_ACL: &str = "users other than the default one are not served by this build";
 
 const fn network(directive: D) -> D {
@@ -14,7 +15,7 @@ const fn network(directive: D) -> D {
 }
 
 const fn tls(directive: D) -> D {
-    directive.in_group(Group::Tls).no_meaning(NO_TLS)
+    directive.in_group(Group::Tls).refused(NO_TLS)
 }
 
 const fn security(directive: D) -> D {
@@ -45,25 +46,21 @@ pub(super) const LIST: &[D] = &[
     network(D::flag("protected-mode", true)).summary("Refuse remote clients while no password is set."),
     network(D::integer("metrics-port", 0, 65535, 0).start_only().known(Known::Swytch))
         .summary("Port for Prometheus metrics and /health; 0 for none."),
-    network(D::optional_text("bind-source-addr").no_meaning("no connection is opened to another server"))
+    network(D::optional_text("bind-source-addr").harmless("no connection is opened to another server"))
         .summary("Local address of outgoing connections."),
     network(
-        D::unsigned("socket-mark-id", 0, u32::MAX as i128, 0)
-            .immutable()
-            .only_default("sockets are not marked"),
+        D::unsigned("socket-mark-id", 0, u32::MAX as i128, 0).immutable().refused("sockets are not marked"),
     )
     .summary("Mark of the listening sockets, for packet filters."),
     network(
         D::unsigned("max-new-connections-per-cycle", 1, 1000, 10)
             .known(Known::Redis8)
-            .no_meaning("every thread accepts for itself"),
+            .harmless("every thread accepts for itself"),
     )
     .summary("New connections accepted in one turn of the event loop."),
     tls(D::unsigned("max-new-tls-connections-per-cycle", 1, 1000, 1).known(Known::Redis8))
         .summary("New TLS connections accepted in one turn of the event loop."),
-    tls(D::integer("tls-port", 0, 65535, 0))
-        .only_default(NO_TLS)
-        .summary("TCP port for TLS connections; 0 for none."),
+    tls(D::integer("tls-port", 0, 65535, 0)).summary("TCP port for TLS connections; 0 for none."),
     tls(D::optional_text("tls-cert-file")).summary("The server's certificate, PEM."),
     tls(D::optional_text("tls-key-file")).summary("The key of the server's certificate, PEM."),
     tls(D::optional_text("tls-key-file-pass").sensitive()).summary("Passphrase of the key file."),
@@ -107,15 +104,15 @@ pub(super) const LIST: &[D] = &[
         .several_words()
         .summary("The score of a primary; Redis's others have no meaning."),
     D::integer("shutdown-timeout", 0, INT_MAX, 10)
-        .no_meaning("there are no replicas to wait for")
+        .harmless("there are no replicas to wait for")
         .summary("Seconds a shutdown waits for replicas that lag behind."),
     D::choice("shutdown-on-sigint", SHUTDOWN_FLAGS, 0)
         .several_words()
-        .only_default("the data set is not saved to disk by this build")
+        .refused_unless(WITHOUT_SAVING, IN_MEMORY)
         .summary("How SIGINT shuts down: default, or of save, nosave, now, force."),
     D::choice("shutdown-on-sigterm", SHUTDOWN_FLAGS, 0)
         .several_words()
-        .only_default("the data set is not saved to disk by this build")
+        .refused_unless(WITHOUT_SAVING, IN_MEMORY)
         .summary("How SIGTERM shuts down: default, or of save, nosave, now, force."),
     security(D::optional_text("requirepass").sensitive())
         .summary("Password of the default user; empty for none."),
@@ -123,19 +120,19 @@ pub(super) const LIST: &[D] = &[
         .summary("File with the users and what they may do."),
     security(
         D::choice("acl-pubsub-default", AclPubsubDefault::NAMES, AclPubsubDefault::Resetchannels as i64)
-            .no_meaning(NO_ACL),
+            .harmless(NO_ACL),
     )
     .summary("Channels a new user may use."),
-    security(D::unsigned("acllog-max-len", 0, LONG_MAX, 128).no_meaning(NO_ACL))
+    security(D::unsigned("acllog-max-len", 0, LONG_MAX, 128).harmless(NO_ACL))
         .summary("Entries kept by ACL LOG."),
     security(protected_action("enable-protected-configs"))
         .summary("Who may change protected directives with CONFIG SET."),
     security(protected_action("enable-debug-command")).summary("Who may use DEBUG."),
     security(protected_action("enable-module-command"))
-        .only_default("modules cannot be loaded")
+        .harmless("modules cannot be loaded")
         .summary("Who may use MODULE."),
     security(D::flag("hide-user-data-from-log", false).known(Known::Redis8))
-        .no_meaning("the log never holds keys or values")
+        .harmless("the log never holds keys or values")
         .summary("Keep users' data out of the log."),
     clients(D::unsigned("maxclients", 1, u32::MAX as i128, 10_000))
         .summary("Clients connected at the same time."),
@@ -146,10 +143,10 @@ pub(super) const LIST: &[D] = &[
     clients(D::memory("proto-max-bulk-len", 1024 * 1024, LONG_MAX, 512 * 1024 * 1024))
         .summary("Bytes of one argument."),
     clients(D::memory_or_percent("maxmemory-clients", 0))
-        .only_default("clients are bounded one by one, not together")
+        .refused("clients are bounded one by one, not together")
         .summary("Bytes of all clients' buffers, or a percentage of maxmemory; 0 for no limit."),
     clients(D::unsigned("tracking-table-max-keys", 0, LONG_MAX, 1_000_000))
-        .no_meaning("client-side caching is not served by this build")
+        .harmless("client-side caching is not served by this build")
         .summary("Keys remembered for client-side caching."),
     observed(D::choice("loglevel", LogLevel::NAMES, LogLevel::Notice as i64).alias("log-level"))
         .summary("Least important log lines to write."),
@@ -168,13 +165,17 @@ pub(super) const LIST: &[D] = &[
     observed(D::special("latency-tracking-info-percentiles", Special::Percentiles).several_words())
         .summary("Percentiles shown by INFO latencystats."),
     observed(D::special("notify-keyspace-events", Special::KeyspaceEvents))
-        .only_default("keyspace notifications are not served by this build")
+        .refused("keyspace notifications are not served by this build")
         .summary("Classes of keyspace notifications, characters of Ag$lshzxeKEtmdn."),
 ];
 
 const fn protected_action(name: &'static str) -> D {
     D::choice(name, ProtectedAction::NAMES, ProtectedAction::No as i64).immutable()
 }
+
+/// Ways to shut down on a signal that do not save: there is nothing they would wait for or be held up by.
+const WITHOUT_SAVING: &[&str] =
+    &["nosave", "now", "force", "nosave now", "nosave force", "now force", "nosave now force"];
 
 /// Bits of `shutdown-on-sigint` and `shutdown-on-sigterm`.
 const SHUTDOWN_FLAGS: &[(&str, i64)] = &[

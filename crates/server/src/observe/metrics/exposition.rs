@@ -56,6 +56,12 @@ fn instance(page: &mut Page, server: &Server) {
         ],
         1,
     );
+    page.single(
+        "swytch_log_lines_missing_total",
+        Counter,
+        "Log lines that could not be written in time.",
+        crate::observe::logging::missing_lines(),
+    );
     let uptime_s = server.started.elapsed().as_secs();
     page.single("redis_uptime_in_seconds", Gauge, "Seconds since the start.", uptime_s);
     let started_s = server.started_ms as f64 / 1000.0;

@@ -1,15 +1,9 @@
 //! The little of HTTP/1.1 that a scraper and a health check need: one request without a body, one answer, the end.
-
-use std::io::{self, Read, Write};
-use std::net::TcpStream;
-use std::time::{Duration, Instant};
+//!
+//! Only bytes and their meaning; `connection.rs` has the sockets.
 
 /// Most bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 8 * 1024;
-/// Time for the whole request to arrive.
-const READ_TIME: Duration = Duration::from_secs(2);
-/// Time for a part of the answer to be taken.
-const WRITE_TIME: Duration = Duration::from_secs(10);
 
 /// What was asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,72 +14,51 @@ pub(super) struct Request {
     pub(super) path: String,
 }
 
-/// An answer.
-#[derive(Debug, PartialEq, Eq)]
+/// An answer, as the bytes that go over the wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Response {
-    status: u16,
-    content_type: &'static str,
-    body: String,
+    bytes: Vec<u8>,
+    head_bytes: usize,
 }
 
 impl Response {
-    pub(super) fn new(status: u16, content_type: &'static str, body: String) -> Response {
-        Response { status, content_type, body }
-    }
-
-    fn error(status: u16) -> Response {
-        Response::new(status, "text/plain; charset=utf-8", format!("{}\n", reason(status)))
-    }
-
-    /// The bytes that go over the wire, for HEAD without the body.
-    pub(super) fn encode(&self, head_only: bool) -> Vec<u8> {
+    pub(super) fn new(status: u16, content_type: &str, body: &str) -> Response {
         let mut bytes = format!(
-            "HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-            self.status,
-            reason(self.status),
-            self.content_type,
-            self.body.len(),
+            "HTTP/1.1 {status} {}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            reason(status),
+            body.len(),
         )
         .into_bytes();
-        if !head_only {
-            bytes.extend_from_slice(self.body.as_bytes());
-        }
-        bytes
+        let head_bytes = bytes.len();
+        bytes.extend_from_slice(body.as_bytes());
+        Response { bytes, head_bytes }
+    }
+
+    /// An answer that is a line of text.
+    pub(super) fn text(status: u16, line: &str) -> Response {
+        Response::new(status, "text/plain; charset=utf-8", &format!("{line}\n"))
+    }
+
+    pub(super) fn error(status: u16) -> Response {
+        Response::text(status, reason(status))
+    }
+
+    /// The bytes; for HEAD without the body.
+    pub(super) fn bytes(&self, head_only: bool) -> &[u8] {
+        if head_only { &self.bytes[..self.head_bytes] } else { &self.bytes }
     }
 }
 
-/// Reads a request; what cannot be served is an answer already.
-pub(super) fn read(stream: &mut TcpStream) -> Result<Request, Response> {
-    let deadline = Instant::now() + READ_TIME;
-    let mut head = Vec::new();
-    let mut part = [0; 1024];
-    while end_of_head(&head).is_none() {
-        if head.len() > HEAD_BYTES_MAX {
-            return Err(Response::error(431));
-        }
-        let left = deadline.saturating_duration_since(Instant::now());
-        // A zero time-out would mean none.
-        let timed = !left.is_zero() && stream.set_read_timeout(Some(left)).is_ok();
-        match stream.read(&mut part) {
-            Ok(length) if length > 0 && timed => head.extend_from_slice(&part[..length]),
-            _ => return Err(Response::error(408)),
-        }
+/// Understands what has arrived so far, once it is enough; what cannot be served is an answer already.
+pub(super) fn parse(arrived: &[u8]) -> Option<Result<Request, Response>> {
+    if arrived.windows(4).any(|bytes| bytes == b"\r\n\r\n") {
+        Some(parse_head(arrived))
+    } else {
+        (arrived.len() > HEAD_BYTES_MAX).then(|| Err(Response::error(431)))
     }
-    parse(&head)
 }
 
-/// Sends an answer.
-pub(super) fn write(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
-    stream.set_write_timeout(Some(WRITE_TIME))?;
-    stream.write_all(bytes)?;
-    stream.shutdown(std::net::Shutdown::Write)
-}
-
-fn end_of_head(head: &[u8]) -> Option<usize> {
-    head.windows(4).position(|bytes| bytes == b"\r\n\r\n")
-}
-
-fn parse(head: &[u8]) -> Result<Request, Response> {
+fn parse_head(head: &[u8]) -> Result<Request, Response> {
     let line = head.split(|&byte| byte == b'\r').next().unwrap_or_default();
     let words: Vec<&[u8]> = line.split(|&byte| byte == b' ').collect();
     let [method, target, version] = words.as_slice() else {
@@ -107,6 +80,7 @@ fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
         400 => "Bad Request",
+        403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
         408 => "Request Timeout",
@@ -134,17 +108,20 @@ mod tests {
             ("PING\r\n\r\n", Err(400)),
         ];
         for (head, expected) in cases {
-            let parsed = parse(head.as_bytes()).map_err(|response| response.status);
-            assert_eq!(parsed, expected, "{head:?}");
+            let expected = expected.map_err(Response::error);
+            assert_eq!(parse(head.as_bytes()), Some(expected), "{head:?}");
+            assert_eq!(parse(&head.as_bytes()[..head.len() - 1]), None, "{head:?} not yet whole");
         }
+        assert_eq!(parse(&[b'x'; HEAD_BYTES_MAX]), None);
+        assert_eq!(parse(&[b'x'; HEAD_BYTES_MAX + 1]), Some(Err(Response::error(431))));
     }
 
     #[test]
     fn answers_have_a_length_and_head_has_no_body() {
-        let response = Response::new(200, "text/plain", "body".to_owned());
+        let response = Response::new(200, "text/plain", "body");
         let expected = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 4\r\n\
                         Connection: close\r\n\r\n";
-        assert_eq!(response.encode(true), expected.as_bytes());
-        assert_eq!(response.encode(false), format!("{expected}body").into_bytes());
+        assert_eq!(response.bytes(true), expected.as_bytes());
+        assert_eq!(response.bytes(false), format!("{expected}body").into_bytes());
     }
 }

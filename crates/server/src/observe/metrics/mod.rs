@@ -1,31 +1,35 @@
 //! Metrics for Prometheus, and a health check, over HTTP on `metrics-port`.
 //!
 //! `GET /metrics` answers the text of `exposition.rs`, `GET /health` says whether the server serves. `http.rs` is all
-//! of HTTP that this takes: each connection is one small request and one answer.
+//! of HTTP that this takes, `connection.rs` one request and its answer, `serve.rs` the event loop.
 //!
 //! Invariants: metrics never hold up commands: they run on threads of their own, read counters, and lock one shard
-//! at a time for a few loads. A scraper that is slow, or many of them, cannot pile up: their number
-//! ([`CONNECTIONS_MAX`]), the size of their requests and their time are bounded.
+//! at a time for a few loads. Connections are bounded in number ([`CONNECTIONS_MAX`]), bytes and time. Who would be
+//! refused on the command port (`bind`, `protected-mode`) is refused here.
 
+mod connection;
 mod exposition;
 mod http;
+mod serve;
 
 use std::io;
-use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::atomic::Ordering;
 
+use crate::config::Config;
 use crate::net::open_tcp;
 use crate::server::Server;
-use http::{Request, Response};
+use http::Response;
 
-/// Connections served at the same time; further ones are closed at once.
-const CONNECTIONS_MAX: usize = 16;
+/// Connections at the same time.
+const CONNECTIONS_MAX: usize = 128;
 /// A worker turns several times a second; one that has not for this long is stuck in a command.
 const STUCK_MS: u64 = 5000;
-/// Pause after a failure to accept, so that a lack of descriptors does not keep a processor busy.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Connections there may be, and descriptors they take.
+pub fn connections_max(config: &Config) -> usize {
+    if config.metrics_port() == 0 { 0 } else { CONNECTIONS_MAX }
+}
 
 /// Begins to serve metrics, if `metrics-port` asks for it, on the addresses of `bind`, or on all when there are
 /// none (`--bind ""`). Answers the addresses.
@@ -43,73 +47,12 @@ pub fn start(server: &Arc<Server>) -> io::Result<Vec<String>> {
         addresses = vec!["*".to_owned(), "-::*".to_owned()];
     }
     let listeners = open_tcp(&addresses, port, config.tcp_backlog())?;
-    let connections = Arc::new(AtomicUsize::new(0));
-    let mut described = Vec::new();
-    for listener in listeners {
-        described.push(listener.local_addr()?.to_string());
-        listener.set_nonblocking(false)?;
-        let (server, connections) = (Arc::clone(server), Arc::clone(&connections));
-        std::thread::Builder::new()
-            .name("swytch-metrics".into())
-            .spawn(move || accept(&listener, &server, &connections))?;
-    }
+    let described = listeners
+        .iter()
+        .map(|listener| listener.local_addr().map(|address| address.to_string()))
+        .collect::<io::Result<Vec<_>>>()?;
+    serve::Service::start(server, listeners)?;
     Ok(described)
-}
-
-/// Serves until the process ends.
-fn accept(listener: &TcpListener, server: &Arc<Server>, connections: &Arc<AtomicUsize>) {
-    loop {
-        let Ok((stream, _)) = listener.accept() else {
-            std::thread::sleep(ACCEPT_PAUSE);
-            continue;
-        };
-        let place = Place::take(connections);
-        if place.0.load(Ordering::Relaxed) > CONNECTIONS_MAX {
-            continue;
-        }
-        let server = Arc::clone(server);
-        let served = std::thread::Builder::new().name("swytch-metrics".into()).spawn(move || {
-            // The scraper learns of a failure by itself; there is nobody else to tell.
-            let _ = serve(stream, &server);
-            drop(place);
-        });
-        if let Err(error) = served {
-            tracing::warn!(%error, "no thread for a metrics connection");
-        }
-    }
-}
-
-/// One of the connections that are served now; given back when dropped.
-struct Place(Arc<AtomicUsize>);
-
-impl Place {
-    fn take(connections: &Arc<AtomicUsize>) -> Place {
-        connections.fetch_add(1, Ordering::Relaxed);
-        Place(Arc::clone(connections))
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-fn serve(mut stream: TcpStream, server: &Server) -> io::Result<()> {
-    let bytes = match http::read(&mut stream) {
-        Ok(request) => answer(&request, server).encode(request.head_only),
-        Err(response) => response.encode(false),
-    };
-    http::write(&mut stream, &bytes)
-}
-
-fn answer(request: &Request, server: &Server) -> Response {
-    match request.path.as_str() {
-        "/metrics" => Response::new(200, exposition::CONTENT_TYPE, exposition::text(server)),
-        "/health" | "/healthz" => health(server),
-        "/" => Response::new(200, "text/plain; charset=utf-8", "/metrics\n/health\n".to_owned()),
-        _ => Response::new(404, "text/plain; charset=utf-8", "not found\n".to_owned()),
-    }
 }
 
 fn health(server: &Server) -> Response {
@@ -123,5 +66,5 @@ fn health(server: &Server) -> Response {
         false if stuck => (503, "stuck"),
         false => (200, "ok"),
     };
-    Response::new(status, "application/json", format!("{{\"status\":\"{word}\"}}\n"))
+    Response::new(status, "application/json", &format!("{{\"status\":\"{word}\"}}\n"))
 }
