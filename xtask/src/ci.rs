@@ -1,37 +1,41 @@
 //! `cargo xtask ci`: everything that must hold before a change is taken, in the order of what is cheap first.
 //!
 //! A step that fails does not stop the others, so that one run shows all there is to mend. The closing line
-//! counts the single tests where a step has them, and the step itself where not.
+//! counts the single tests where a step has them, and the step itself where not. Steps that leave a core idle run
+//! side by side, each in a process of its own whose output is shown when it has ended.
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
 use crate::conformance::{self, CORE_FILES, Summary};
-use crate::{benchmark, clients, cluster, fuzz, licences, setup, style, workspace};
+use crate::{attack, benchmark, clients, cluster, fuzz, judges, licences, setup, style, workspace};
 
 /// Seconds each fuzz target runs.
-const FUZZ_SECONDS: u64 = 60;
+const FUZZ_SECONDS: u64 = 40;
 
 /// One step: its name and what it runs.
 type Step = (&'static str, fn() -> Result<Summary>);
 
-const STEPS: [Step; 13] = [
-    ("format", format_check),
-    ("style", || style::check().map(whole)),
-    ("licences", || licences::check().map(whole)),
-    ("clippy", clippy),
-    ("unit and integration tests", tests),
-    ("documentation", documentation),
-    ("release build", || workspace::build_server().map(|_| ONE)),
-    ("client libraries", || clients::run(Some(workspace::build_server()?))),
-    ("conformance", || {
+/// The steps, in groups that run side by side.
+const STEPS: [&[Step]; 14] = [
+    &[("format", format_check)],
+    &[("style", || style::check().map(whole))],
+    &[("licences", || licences::check().map(whole))],
+    &[("clippy", clippy)],
+    &[("unit and integration tests", tests)],
+    &[("documentation", documentation)],
+    &[("release build", || workspace::build_server().map(|_| ONE))],
+    &[("conformance", || {
         conformance::run(&conformance::Options::check(&CORE_FILES, workspace::build_server()?))
-    }),
-    ("benchmarks run once", || benchmark::smoke().map(|()| ONE)),
-    ("cluster simulation", || cluster::simulate_some().map(|()| ONE)),
-    ("cluster model", || cluster::model_some().map(|()| ONE)),
-    ("fuzzing", fuzzing),
+    })],
+    &[("benchmarks run once", || benchmark::smoke().map(|()| ONE))],
+    // An attack mostly waits, and the model has one thread.
+    &[("attacks", attack::run_some), ("cluster model", || cluster::model_some().map(|()| ONE))],
+    &[("judges", judges::some)],
+    &[("client libraries", || clients::run(Some(workspace::build_server()?)))],
+    &[("cluster simulation", || cluster::simulate_some().map(|()| ONE))],
+    &[("fuzzing", fuzzing)],
 ];
 
 /// A step without single tests that passed.
@@ -46,27 +50,28 @@ pub(crate) fn run(words: &[String]) -> Result<()> {
     let mut total = Summary::default();
     let mut table = Vec::new();
     let begin = Instant::now();
-    for (name, step) in STEPS {
-        if !words.is_empty() && !words.iter().any(|word| name.contains(word.as_str())) {
-            continue;
+    for group in STEPS {
+        let wanted: Vec<&Step> = group
+            .iter()
+            .filter(|(name, _)| words.is_empty() || words.iter().any(|word| name.contains(word.as_str())))
+            .collect();
+        let ended = match &wanted[..] {
+            [step] => vec![run_here(step)],
+            steps => side_by_side(steps),
+        };
+        for (name, summary, time) in ended {
+            total.passed += summary.passed;
+            total.failed += summary.failed;
+            let state = if summary.failed == 0 { "ok" } else { "FAILED" };
+            let line = format!(
+                "{state:7} {name:30} {:>7} passed {:>4} failed  {}",
+                summary.passed,
+                summary.failed,
+                minutes(time)
+            );
+            println!("== {line}");
+            table.push(line);
         }
-        println!("\n== {name}");
-        let started = Instant::now();
-        let summary = step().unwrap_or_else(|failure| {
-            println!("{failure:#}");
-            Summary { passed: 0, failed: 1 }
-        });
-        total.passed += summary.passed;
-        total.failed += summary.failed;
-        let state = if summary.failed == 0 { "ok" } else { "FAILED" };
-        let line = format!(
-            "{state:7} {name:30} {:>7} passed {:>4} failed  {}",
-            summary.passed,
-            summary.failed,
-            minutes(started.elapsed())
-        );
-        println!("== {line}");
-        table.push(line);
     }
     println!("\n{}\n\n{} in all", table.join("\n"), minutes(begin.elapsed()));
     println!("{} passed, {} failed", total.passed, total.failed);
@@ -74,6 +79,48 @@ pub(crate) fn run(words: &[String]) -> Result<()> {
         bail!("{} failed", total.failed);
     }
     Ok(())
+}
+
+/// What came of a step.
+type Ended = (&'static str, Summary, Duration);
+
+fn run_here((name, step): &Step) -> Ended {
+    println!("\n== {name}");
+    let started = Instant::now();
+    let summary = step().unwrap_or_else(|failure| {
+        println!("{failure:#}");
+        Summary { passed: 0, failed: 1 }
+    });
+    (name, summary, started.elapsed())
+}
+
+/// Each step in a process of its own; what they print comes in the order of the list.
+fn side_by_side(steps: &[&Step]) -> Vec<Ended> {
+    std::thread::scope(|scope| {
+        let running: Vec<_> = steps.iter().map(|(name, _)| scope.spawn(|| run_apart(name))).collect();
+        let end = |handle: std::thread::ScopedJoinHandle<'_, (String, Ended)>| {
+            let (output, ended) = handle.join().expect("the thread only waits");
+            println!("\n== {}\n{output}", ended.0);
+            ended
+        };
+        running.into_iter().map(end).collect()
+    })
+}
+
+fn run_apart(name: &'static str) -> (String, Ended) {
+    let started = Instant::now();
+    let run = || -> Result<String> {
+        let program = std::env::current_exe()?;
+        let output = std::process::Command::new(program).args(["ci", name]).stdin(Stdio::null()).output()?;
+        Ok(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    };
+    let output = run().unwrap_or_else(|failure| format!("{failure:#}"));
+    let closing = output.lines().rev().find(|line| line.contains(" passed, ") && line.ends_with(" failed"));
+    let summary = closing.map_or(Summary { passed: 0, failed: 1 }, |line| Summary {
+        passed: number_before(line, " passed"),
+        failed: number_before(line, " failed"),
+    });
+    (output, (name, summary, started.elapsed()))
 }
 
 fn format_check() -> Result<Summary> {
@@ -115,8 +162,8 @@ fn tests() -> Result<Summary> {
 
 fn fuzzing() -> Result<Summary> {
     let mut summary = Summary::default();
-    for target in fuzz::targets()? {
-        match fuzz::run(&target, FUZZ_SECONDS) {
+    for (target, outcome) in fuzz::run_all(FUZZ_SECONDS)? {
+        match outcome {
             Ok(inputs) => {
                 println!("{target}: {inputs} inputs, no finding");
                 summary.passed += 1;

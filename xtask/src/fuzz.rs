@@ -4,8 +4,9 @@
 //! sanitizers that need a nightly one are left out, since almost all of the code is safe Rust. Findings lie in
 //! `fuzz/artifacts/`, the growing corpus in `fuzz/corpus/`, and the committed starting points in `fuzz/seeds/`.
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 
 use anyhow::{Context, Result, bail};
 
@@ -34,6 +35,34 @@ pub(crate) fn targets() -> Result<Vec<String>> {
     Ok(names)
 }
 
+/// Runs all targets, two at a time where there are two cores, and gives what came of each.
+///
+/// # Errors
+/// When the targets cannot be listed.
+pub(crate) fn run_all(seconds: u64) -> Result<Vec<(String, Result<u64>)>> {
+    let targets = targets()?;
+    // Cargo builds one at a time.
+    let built: Vec<Result<PathBuf>> = targets.iter().map(|target| build(target)).collect();
+    let waiting = Mutex::new(targets.into_iter().zip(built).collect::<Vec<_>>());
+    let ended = Mutex::new(Vec::new());
+    let lanes = std::thread::available_parallelism().map_or(1, usize::from).min(2);
+    std::thread::scope(|scope| {
+        for _ in 0..lanes {
+            scope.spawn(|| {
+                while let Some((target, built)) = pop(&waiting) {
+                    let outcome = built.and_then(|binary| run_built(&target, &binary, seconds));
+                    ended.lock().expect("no thread panics with it").push((target, outcome));
+                }
+            });
+        }
+    });
+    Ok(ended.into_inner().expect("no thread panics with it"))
+}
+
+fn pop<T>(waiting: &Mutex<Vec<T>>) -> Option<T> {
+    waiting.lock().expect("no thread panics with it").pop()
+}
+
 /// Runs one target for so many seconds and gives the number of inputs tried.
 ///
 /// # Errors
@@ -42,7 +71,10 @@ pub(crate) fn run(target: &str, seconds: u64) -> Result<u64> {
     if !targets()?.iter().any(|name| name == target) {
         bail!("no fuzz target {target:?}; there are: {}", targets()?.join(", "));
     }
-    let binary = build(target)?;
+    run_built(target, &build(target)?, seconds)
+}
+
+fn run_built(target: &str, binary: &Path, seconds: u64) -> Result<u64> {
     let fuzz = workspace::root().join("fuzz");
     let (corpus, artifacts) = (fuzz.join("corpus").join(target), fuzz.join("artifacts").join(target));
     fs::create_dir_all(&corpus)?;

@@ -3,6 +3,7 @@
 //! Each command is one module and can be run alone; `ci` runs them all, the same here and elsewhere. Whatever a
 //! command needs beyond the Rust toolchain it gets by itself through `setup`.
 mod arguments;
+mod attack;
 mod benchmark;
 mod ci;
 mod clients;
@@ -10,6 +11,7 @@ mod cluster;
 mod conformance;
 mod floors;
 mod fuzz;
+mod judges;
 mod licences;
 mod setup;
 mod style;
@@ -46,6 +48,16 @@ Development commands of swytch.
       --smoke                       a small run that shows that everything works
       --update                      write docs/performance.md and docs/performance.svg
   cargo xtask fuzz TARGET|all [--seconds N]   a fuzz target for so long (default 60)
+  cargo xtask attack [NAME...]      what once brought servers down, held against ours and a live Redis
+      --server PATH                 this binary instead of a fresh release build
+      --peer NAME=PATH              another Redis; can be given several times
+      --update                      write docs/attacks.md
+  cargo xtask wire                  random bytes in random cuts: the same replies and the same end as Redis
+  cargo xtask commands              random commands from COMMAND DOCS: the same replies and keyspace as Redis
+  cargo xtask chaos                 clients that behave badly: nothing may be left of them
+      --seconds N                   how long (default 600)
+      --threads N                   of chaos, instead of 2 and then 8
+      --server PATH --peer PATH     these binaries
   cargo xtask model [campaign|search STATES|walk SEED STATES|hunt STATES]  the cluster protocol, model-checked
   cargo xtask simulate [OPTION...]  whole clusters on virtual time; ends with an error if a promise is broken
       --seeds N --from S            so many seeds (default 300), from this one (default 0)
@@ -73,7 +85,9 @@ fn main() -> ExitCode {
 
 fn dispatch(command: &str, mut arguments: Arguments) -> Result<()> {
     match command {
+        "attack" => close(attack::run(arguments)?),
         "bench" => benchmark::run(arguments),
+        "chaos" => close(judges::chaos(arguments)?),
         benchmark::FLOOR => benchmark::serve_floor(arguments),
         "ci" => ci::run(&arguments.words()?),
         "style" => {
@@ -106,9 +120,11 @@ fn dispatch(command: &str, mut arguments: Arguments) -> Result<()> {
             arguments.nothing_else()?;
             close(clients::run(server)?)
         }
+        "commands" => close(judges::commands(arguments)?),
         "conformance" => close(conformance::run(&conformance::Options::from_arguments(arguments)?)?),
         "simulate" => cluster::simulate(arguments),
         "model" => cluster::model(arguments),
+        "wire" => close(judges::wire(arguments)?),
         "setup" => arguments.nothing_else().and_then(|()| setup::everything()),
         "help" | "--help" | "-h" => {
             print!("{HELP}");

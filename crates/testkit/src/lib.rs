@@ -4,7 +4,9 @@
 //! It knows servers as programs with a socket, never as code: the same functions judge ours and a real Redis. Only
 //! tests, `xtask`, `bench` and the checkers use it; nothing of the product does. A fault of the server's own parser
 //! cannot hide here, because nothing is shared with it.
+pub mod chaos;
 pub mod client;
+pub mod commands;
 pub mod differential;
 pub mod grammar;
 pub mod process;
@@ -12,6 +14,7 @@ pub mod random;
 pub mod replay;
 pub mod reply;
 pub mod transcript;
+pub mod wire;
 
 pub use client::Client;
 pub use process::{Launch, PATIENCE, Program, Server, free_port, scratch};

@@ -1,14 +1,11 @@
 //! Holds a run of the suite to the promise that every change of the keyspace is an effect: what our server did is
 //! recorded, and the recording alone must give an empty server the same keyspace.
-#[path = "../../../crates/server/tests/support/replay.rs"]
-#[allow(unreachable_pub, reason = "the server's tests include this file too")]
-mod sender;
-
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use swytch_bench::client::Reply;
 use swytch_bench::server::{Program, Server};
+use swytch_testkit::replay::replay;
 
 /// A recording in progress.
 #[derive(Debug)]
@@ -41,7 +38,7 @@ impl Recording {
         let Reply::Array(Some(replies)) = client.call(&["EXEC"])? else { bail!("EXEC answers an array") };
         let [_, digest @ Reply::Simple(_)] = &replies[..] else { bail!("EXEC answered {replies:?}") };
         let other = Server::start(program, directives, None)?;
-        let replayed = sender::replay(&self.file, other.port())?;
+        let replayed = replay(&self.file, other.port())?;
         ensure!(replayed.errors.is_empty(), "the replay was answered {:?}", replayed.errors);
         ensure!(
             replayed.digest == digest.text(),
