@@ -1,8 +1,11 @@
 //! Random commands on bitmaps, given to this server and to a real Redis in both protocols: the same bytes in every
 //! reply, the same counts of changes, hits and misses, and every so often the same DEBUG DIGEST.
 
+#[path = "support/shapes.rs"]
+mod shapes;
+
+use shapes::ours;
 use swytch_testkit::differential::{self, Explained, Options, Step};
-use swytch_testkit::ours;
 
 const STEPS: usize = 5_000;
 
@@ -55,5 +58,5 @@ fn is_counted_alike(step: &Step) -> bool {
 #[test]
 fn random_commands_on_bitmaps_do_what_they_do_in_redis() {
     let options = Options { counted: Some(is_counted_alike), explained: EXPLAINED, ..Options::default() };
-    differential::compare(&ours!(), "bitmaps", FILE, GRAMMAR, STEPS, &options);
+    differential::compare(&ours(), "bitmaps", FILE, GRAMMAR, STEPS, &options);
 }

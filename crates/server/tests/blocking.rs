@@ -1,9 +1,13 @@
 //! Blocking commands and transactions, as transcripts of several connections: the same words and replies from
 //! swytch and from a real Redis.
 
+#[path = "support/shapes.rs"]
+mod shapes;
+
+use shapes::ours;
 use std::time::Instant;
 use swytch_testkit::transcript::play;
-use swytch_testkit::{Reply, Server, ours};
+use swytch_testkit::{Reply, Server};
 
 const FILE: &str = "threads 4\nenable-debug-command yes\nsave \"\"\n";
 /// The same for a server that knows no threads.
@@ -11,7 +15,7 @@ const REDIS_FILE: &str = "enable-debug-command yes\nsave \"\"\n";
 
 /// Plays transcripts to swytch and to Redis.
 fn check(transcripts: &[&str]) {
-    let servers = [Some(ours!().start("blocking", FILE)), Server::redis("blocking-redis", REDIS_FILE)];
+    let servers = [Some(ours().start("blocking", FILE)), Server::redis("blocking-redis", REDIS_FILE)];
     for server in servers.iter().flatten() {
         transcripts.iter().for_each(|transcript| play(server, transcript));
     }
@@ -109,7 +113,7 @@ fn waiting_ends_by_timeout_or_by_others() {
 #[test]
 fn a_panic_after_a_push_leaves_nobody_waiting() {
     let failed = "-ERR internal error: the command failed and the server's log says where";
-    let server = ours!().start("blocking", FILE);
+    let server = ours().start("blocking", FILE);
     play(&server, &format!("a> BLPOP k 0\nblocked 1\np: DEBUG PANIC k = {failed}\na< [k, pushed]"));
 }
 
@@ -201,7 +205,7 @@ fn a_timeout_is_kept_to_the_millisecond() {
     // The machine may be busy with other tests: one attempt of these must be as quick as it should be.
     const ATTEMPTS: usize = 40;
     const LATE_MS: u128 = 25;
-    let server = ours!().start("blocking", FILE);
+    let server = ours().start("blocking", FILE);
     let mut connection = server.connect();
     for (timeout, least_ms) in [("0.001", 1), ("0.02", 20), ("0.1", 100), ("0.2501", 251)] {
         let in_time = (0..ATTEMPTS).any(|_| {

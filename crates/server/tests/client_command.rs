@@ -1,10 +1,14 @@
 //! CLIENT between several connections of a running server with two threads, so that most of it crosses threads.
 
+#[path = "support/shapes.rs"]
+mod shapes;
+
+use shapes::ours;
 use std::time::{Duration, Instant};
-use swytch_testkit::{Client, Reply, Server, ours};
+use swytch_testkit::{Client, Reply, Server};
 
 fn start(name: &str) -> Server {
-    ours!().start(name, "threads 2\n")
+    ours().start(name, "threads 2\n")
 }
 
 fn id(connection: &mut Client) -> String {

@@ -1,7 +1,11 @@
 //! CONFIG on a running server: what changes take effect, what fails is rolled back, what is rewritten is read again.
 
+#[path = "support/shapes.rs"]
+mod shapes;
+
+use shapes::ours;
 use std::net::TcpListener;
-use swytch_testkit::{Reply, free_port, ours, scratch};
+use swytch_testkit::{Reply, free_port, scratch};
 
 fn ok() -> Reply {
     Reply::ok()
@@ -9,7 +13,7 @@ fn ok() -> Reply {
 
 #[test]
 fn port_and_bind_listen_anew() {
-    let mut server = ours!().start("listen", "bind 127.0.0.1\n");
+    let mut server = ours().start("listen", "bind 127.0.0.1\n");
     let old = server.port;
     let new = free_port();
     assert_eq!(server.set("port", new.to_string().as_bytes()), None);
@@ -32,7 +36,7 @@ fn port_and_bind_listen_anew() {
 /// Redis's "CONFIG SET rollback on apply error": a port in use undoes everything, the kernel's score too.
 #[test]
 fn a_change_that_cannot_be_applied_is_undone() {
-    let mut server = ours!().start("rollback", "bind 127.0.0.1\nmaxmemory 5mb\n");
+    let mut server = ours().start("rollback", "bind 127.0.0.1\nmaxmemory 5mb\n");
     let score = format!("/proc/{}/oom_score_adj", server.pid());
     let read_score = || std::fs::read_to_string(&score).ok();
     let before = read_score();
@@ -69,7 +73,7 @@ fn a_change_that_cannot_be_applied_is_undone() {
 fn a_rewritten_file_gives_the_same_server() {
     let port = free_port();
     let file = format!("# mine\nbind 127.0.0.1\nport {port}\nmaxmemory 1mb\nrename-command flushdb badger\n");
-    let mut server = ours!().start("rewrite", &file);
+    let mut server = ours().start("rewrite", &file);
     for (name, value) in [
         ("maxmemory", "100mb"),
         ("save", ""),
@@ -93,7 +97,7 @@ fn a_rewritten_file_gives_the_same_server() {
 
 #[test]
 fn protected_and_immutable_directives_and_limits() {
-    let mut server = ours!().start("refused", "bind 127.0.0.1\n");
+    let mut server = ours().start("refused", "bind 127.0.0.1\n");
     for (name, value, reason) in [
         ("dir", "/", "can't set protected config"),
         ("databases", "16", "can't set immutable config"),
@@ -113,7 +117,7 @@ fn protected_and_immutable_directives_and_limits() {
     );
     assert_eq!(server.say("CONFIG SET maxmemory 1 hz"), Reply::Error("ERR syntax error".to_owned()));
     assert_eq!(server.say("CONFIG RESETSTAT"), ok());
-    let mut local = ours!().start("local", "bind 127.0.0.1\nenable-protected-configs local\n");
+    let mut local = ours().start("local", "bind 127.0.0.1\nenable-protected-configs local\n");
     assert_eq!(local.set("dir", b"/"), None);
     assert_eq!(local.get("dir"), b"/");
 }

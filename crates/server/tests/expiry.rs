@@ -1,7 +1,11 @@
 //! Keys that expire: by themselves, when they are asked for, and at once when their time is already over.
 
+#[path = "support/shapes.rs"]
+mod shapes;
+
+use shapes::ours;
 use std::time::{Duration, Instant};
-use swytch_testkit::{Client, Reply, ours};
+use swytch_testkit::{Client, Reply};
 
 const FILE: &str = "enable-debug-command yes\nthreads 2\n";
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -30,7 +34,7 @@ fn now_ms() -> u128 {
 #[test]
 fn keys_go_by_themselves_and_are_counted() {
     const KEYS: usize = 50_000;
-    let server = ours!().start("expiry-active", FILE);
+    let server = ours().start("expiry-active", FILE);
     let mut connection = Client::open(server.port);
     // Half of them together, half spread over a second; some more that stay.
     let mut fill = |lead_ms: u128| {
@@ -55,7 +59,7 @@ fn keys_go_by_themselves_and_are_counted() {
 
 #[test]
 fn without_active_expiry_a_key_goes_when_it_is_asked_for() {
-    let server = ours!().start("expiry-lazy", FILE);
+    let server = ours().start("expiry-lazy", FILE);
     let mut connection = Client::open(server.port);
     connection.say("DEBUG SET-ACTIVE-EXPIRE 0");
     for number in 0..20 {
@@ -83,7 +87,7 @@ fn without_active_expiry_a_key_goes_when_it_is_asked_for() {
 
 #[test]
 fn a_time_already_over_deletes_at_once_and_is_no_expiry() {
-    let mut server = ours!().start("expiry-past", FILE);
+    let mut server = ours().start("expiry-past", FILE);
     for line in ["EXPIRE key -1", "PEXPIRE key 0", "EXPIREAT key 1", "PEXPIREAT key -5"] {
         server.say("SET key v");
         assert_eq!(server.say(line), Reply::Integer(1), "{line}");
@@ -95,7 +99,7 @@ fn a_time_already_over_deletes_at_once_and_is_no_expiry() {
 #[test]
 fn milliseconds_count() {
     const LIFE_MS: u64 = 300;
-    let mut server = ours!().start("expiry-ms", FILE);
+    let mut server = ours().start("expiry-ms", FILE);
     let before = Instant::now();
     assert_eq!(server.say(&format!("SET key v PX {LIFE_MS}")), Reply::ok());
     let after = Instant::now();

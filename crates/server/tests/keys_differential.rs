@@ -1,8 +1,12 @@
 //! Random commands on keys, given to this server and to a real Redis: the same replies and, every so often, the
 //! same DEBUG DIGEST.
 
+#[path = "support/shapes.rs"]
+mod shapes;
+
+use shapes::ours;
 use swytch_testkit::differential::{self, ENCODING_OF_LISTS, Options};
-use swytch_testkit::{Reply, Server, ours};
+use swytch_testkit::{Reply, Server};
 
 const STEPS: usize = 12_000;
 
@@ -56,14 +60,14 @@ const GRAMMAR: &str = "
 #[test]
 fn random_commands_on_keys_answer_and_leave_what_they_do_in_redis() {
     let options = Options { explained: &[ENCODING_OF_LISTS], ..Options::default() };
-    differential::compare(&ours!(), "keys", FILE, GRAMMAR, STEPS, &options);
+    differential::compare(&ours(), "keys", FILE, GRAMMAR, STEPS, &options);
 }
 
 #[test]
 fn populated_keyspaces_have_the_digest_they_have_in_redis() {
     let file = "save \"\"\nenable-debug-command yes\n";
     let Some(mut redis) = Server::redis("populate-redis", file) else { return };
-    let mut ours = ours!().start("populate-swytch", file);
+    let mut ours = ours().start("populate-swytch", file);
     for line in [
         "DEBUG POPULATE 1000",
         "DEBUG POPULATE 300 prefix",
@@ -198,7 +202,7 @@ const FIXED: &[&str] = &[
 fn options_and_errors_are_those_of_redis() {
     let file = "save \"\"\nenable-debug-command yes\n";
     let Some(mut redis) = Server::redis("options-redis", file) else { return };
-    let mut ours = ours!().start("options-swytch", file);
+    let mut ours = ours().start("options-swytch", file);
     for line in FIXED {
         let (one, other) = (ours.say(line), redis.say(line));
         let scan = line.starts_with("SCAN 0 COUNT 9");
@@ -230,7 +234,7 @@ fn debug_is_refused_unless_it_is_enabled() {
     let refused = Reply::Error(refusal.to_owned());
     for (setting, expected) in [("no", refused), ("local", Reply::ok()), ("yes", Reply::ok())] {
         let file = format!("enable-debug-command {setting}\n");
-        let mut ours = ours!().start(&format!("debug-{setting}"), &file);
+        let mut ours = ours().start(&format!("debug-{setting}"), &file);
         assert_eq!(ours.say("DEBUG SLEEP 0"), expected, "{setting}");
         ours.say("MULTI");
         let queued = if setting == "no" { expected } else { Reply::simple("QUEUED") };
@@ -241,7 +245,7 @@ fn debug_is_refused_unless_it_is_enabled() {
 
 #[test]
 fn a_panic_is_answered_and_the_server_goes_on() {
-    let mut ours = ours!().start("panic", "enable-debug-command yes\n");
+    let mut ours = ours().start("panic", "enable-debug-command yes\n");
     ours.say("SET key v");
     for line in ["DEBUG PANIC", "DEBUG ASSERT", "DEBUG OOM"] {
         let reply = ours.say(line);

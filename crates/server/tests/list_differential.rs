@@ -2,8 +2,11 @@
 //! often, the same DEBUG DIGEST. Elements are short, long and numbers, and lists grow past the limits where Redis
 //! changes how it stores them.
 
+#[path = "support/shapes.rs"]
+mod shapes;
+
+use shapes::ours;
 use swytch_testkit::differential::{self, Options};
-use swytch_testkit::ours;
 
 const STEPS: usize = 8_000;
 
@@ -48,5 +51,5 @@ const GRAMMAR: &str = "
 
 #[test]
 fn random_commands_on_lists_answer_and_leave_what_they_do_in_redis() {
-    differential::compare(&ours!(), "lists", FILE, GRAMMAR, STEPS, &Options::default());
+    differential::compare(&ours(), "lists", FILE, GRAMMAR, STEPS, &Options::default());
 }

@@ -1,10 +1,14 @@
 //! Thousands of parked clients: timeouts, CLIENT UNBLOCK, CLIENT KILL, hang-ups and writers at once. Nobody is
 //! forgotten, nobody is answered twice, no element is lost.
 
+#[path = "support/shapes.rs"]
+mod shapes;
+
+use shapes::ours;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use swytch_testkit::random::{self, Random};
-use swytch_testkit::{Client, PATIENCE, Reply, Server, ours};
+use swytch_testkit::{Client, PATIENCE, Reply, Server};
 
 const WAITERS: usize = 2000;
 const KEYS: u64 = 40;
@@ -15,7 +19,7 @@ fn file(threads: usize) -> String {
 }
 
 fn start(threads: usize) -> Server {
-    ours!().start("parking", &file(threads))
+    ours().start("parking", &file(threads))
 }
 
 /// What a waiter was told in the end.

@@ -1,8 +1,12 @@
 //! SCAN over a connection while other connections change the database.
 
+#[path = "support/shapes.rs"]
+mod shapes;
+
+use shapes::ours;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use swytch_testkit::{Client, Random, Reply, ours};
+use swytch_testkit::{Client, Random, Reply};
 
 const STAY: usize = 2000;
 /// Scans in full for each COUNT.
@@ -53,7 +57,7 @@ fn disturb(port: u16, mut random: Random, stop: &AtomicBool) {
 
 #[test]
 fn every_key_that_stays_is_found_while_others_come_and_go() {
-    let server = ours!().start("scan", "threads 2\n");
+    let server = ours().start("scan", "threads 2\n");
     let mut random = Random::from_environment();
     let mut connection = Client::open(server.port);
     for number in 0..STAY {
@@ -86,7 +90,7 @@ fn every_key_that_stays_is_found_while_others_come_and_go() {
 
 #[test]
 fn a_database_smaller_than_the_count_is_returned_by_one_call() {
-    let mut server = ours!().start("scan-small", "threads 8\n");
+    let mut server = ours().start("scan-small", "threads 8\n");
     for keys in 0..10 {
         let (found, steps) = scan_all(&mut Client::open(server.port), 10);
         assert_eq!((found.len(), steps), (keys, 1), "{keys} keys");
@@ -96,7 +100,7 @@ fn a_database_smaller_than_the_count_is_returned_by_one_call() {
 
 #[test]
 fn a_quiet_database_is_returned_once_in_about_as_many_calls_as_the_count_asks_for() {
-    let mut server = ours!().start("scan-quiet", "enable-debug-command yes\n");
+    let mut server = ours().start("scan-quiet", "enable-debug-command yes\n");
     server.say("DEBUG POPULATE 50000");
     let (found, steps) = scan_all(&mut Client::open(server.port), 100);
     assert_eq!(found.len(), 50_000, "each key exactly once");
@@ -106,7 +110,7 @@ fn a_quiet_database_is_returned_once_in_about_as_many_calls_as_the_count_asks_fo
 
 #[test]
 fn any_number_is_a_cursor() {
-    let mut server = ours!().start("scan-cursor", "");
+    let mut server = ours().start("scan-cursor", "");
     server.say("SET key v");
     for cursor in ["1", "18446744073709551615", "9223372036854775808", "123456789", "007"] {
         assert!(matches!(server.say(&format!("SCAN {cursor}")), Reply::Array(_)), "{cursor}");

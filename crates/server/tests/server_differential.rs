@@ -2,7 +2,11 @@
 //!
 //! The transcript holds what both must answer alike: errors above all, and replies that do not name the server.
 
-use swytch_testkit::{Reply, Server, ours};
+#[path = "support/shapes.rs"]
+mod shapes;
+
+use shapes::ours;
+use swytch_testkit::{Reply, Server};
 
 /// Commands in order, on one connection. A number in front is the first version of Redis that answers alike.
 const TRANSCRIPT: &str = "
@@ -198,7 +202,7 @@ info nosuch
 fn replies_are_those_of_redis() {
     let file = "slowlog-log-slower-than -1\n";
     let (mut ours, Some(mut redis)) =
-        (ours!().start("server-diff", file), Server::redis("server-diff-redis", file))
+        (ours().start("server-diff", file), Server::redis("server-diff-redis", file))
     else {
         return;
     };
@@ -324,7 +328,7 @@ fn commands_count_what_they_count_in_redis() {
         "total_commands_processed",
     ];
     let file = "save \"\"\nenable-debug-command yes\n";
-    let (mut ours, Some(mut redis)) = (ours!().start("counted", file), Server::redis("counted-redis", file))
+    let (mut ours, Some(mut redis)) = (ours().start("counted", file), Server::redis("counted-redis", file))
     else {
         return;
     };
@@ -369,7 +373,7 @@ fn commands_count_what_they_count_in_redis() {
 /// INFO's fields of Redis are all there; ours may be more.
 #[test]
 fn info_has_the_fields_of_redis() {
-    let (mut ours, Some(mut redis)) = (ours!().start("info-diff", ""), Server::redis("info-diff-redis", ""))
+    let (mut ours, Some(mut redis)) = (ours().start("info-diff", ""), Server::redis("info-diff-redis", ""))
     else {
         return;
     };

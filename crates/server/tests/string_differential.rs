@@ -1,8 +1,12 @@
 //! Random commands on strings, given to this server and to a real Redis in both protocols: the same bytes in every
 //! reply, the same counts of changes, hits and misses, and every so often the same DEBUG DIGEST.
 
+#[path = "support/shapes.rs"]
+mod shapes;
+
+use shapes::ours;
+use swytch_testkit::Server;
 use swytch_testkit::differential::{self, ENCODING_OF_LISTS, Explained, Options};
-use swytch_testkit::{Server, ours};
 
 const STEPS: usize = 6_000;
 
@@ -59,13 +63,13 @@ const EXPLAINED: &[Explained] = &[
 #[test]
 fn random_commands_on_strings_do_what_they_do_in_redis() {
     let options = Options { counted: Some(|_| true), explained: EXPLAINED, ..Options::default() };
-    differential::compare(&ours!(), "strings", FILE, GRAMMAR, STEPS, &options);
+    differential::compare(&ours(), "strings", FILE, GRAMMAR, STEPS, &options);
 }
 
 #[test]
 fn a_set_with_a_time_in_the_past_leaves_nothing_to_read() {
     let Some(mut redis) = Server::redis("past-redis", FILE) else { return };
-    let mut ours = ours!().start("past-swytch", FILE);
+    let mut ours = ours().start("past-swytch", FILE);
     for line in [
         "SET a v",
         "SET a w PXAT 1",
@@ -89,7 +93,7 @@ fn a_set_with_a_time_in_the_past_leaves_nothing_to_read() {
 #[test]
 fn the_longest_strings_are_those_of_redis() {
     let Some(mut redis) = Server::redis("long-redis", FILE) else { return };
-    let mut ours = ours!().start("long-swytch", FILE);
+    let mut ours = ours().start("long-swytch", FILE);
     for line in [
         "SETBIT a 4294967295 1",
         "STRLEN a",

@@ -3,7 +3,7 @@
 //! What ends in a panic says what was sent, because that is all a test wants; the functions that answer `Result` are
 //! for programs that go on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
@@ -11,9 +11,23 @@ use std::time::{Duration, Instant};
 use crate::process::PATIENCE;
 use crate::reply::Reply;
 
+/// Says what is wrong with a reply to a command in a protocol, 2 or 3.
+pub type Judge = fn(&[Vec<u8>], u8, &Reply) -> Result<(), String>;
+
 /// A connection.
 #[derive(Debug)]
-pub struct Client(BufReader<Recorder>);
+pub struct Client(BufReader<Recorder>, Option<Judged>);
+
+/// What a judge must know of a connection. It is given up where replies no longer follow requests one by one.
+#[derive(Debug)]
+struct Judged {
+    judge: Judge,
+    protocol: u8,
+    /// Requests without a reply so far.
+    waiting: VecDeque<Vec<Vec<u8>>>,
+    /// Requests that EXEC will answer.
+    queued: Vec<Vec<Vec<u8>>>,
+}
 
 impl Client {
     /// Connects to a port of this machine, once.
@@ -25,7 +39,13 @@ impl Client {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Client(BufReader::new(Recorder { stream, kept: None })))
+        Ok(Client(BufReader::new(Recorder { stream, kept: None }), None))
+    }
+
+    /// Has every reply judged from now on; one that is wrong is a panic.
+    pub fn judged_by(&mut self, judge: Option<Judge>) {
+        self.1 =
+            judge.map(|judge| Judged { judge, protocol: 2, waiting: VecDeque::new(), queued: Vec::new() });
     }
 
     /// Like [`Client::connect`], for tests.
@@ -40,30 +60,60 @@ impl Client {
     /// Sends a command without waiting for its reply.
     #[track_caller]
     pub fn send<W: AsRef<[u8]>>(&mut self, words: &[W]) {
-        self.send_raw(&encode(words)).unwrap_or_else(|error| panic!("sending {}: {error}", shown(words)));
+        self.write(std::slice::from_ref(&words))
+            .unwrap_or_else(|error| panic!("sending {}: {error}", shown(words)));
     }
 
     /// Sends commands in one write.
     #[track_caller]
     pub fn send_all<W: AsRef<[u8]>>(&mut self, commands: &[Vec<W>]) {
-        let requests: Vec<u8> = commands.iter().flat_map(|words| encode(words)).collect();
-        self.send_raw(&requests).unwrap_or_else(|error| panic!("sending: {error}"));
+        self.write(commands).unwrap_or_else(|error| panic!("sending: {error}"));
     }
 
-    /// Sends bytes as they are.
+    /// Sends bytes as they are. What is answered from here on is not judged.
     ///
     /// # Errors
     /// Those of the socket.
     pub fn send_raw(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.1 = None;
         self.0.get_mut().stream.write_all(bytes)
+    }
+
+    fn write<W: AsRef<[u8]>>(&mut self, commands: &[impl AsRef<[W]>]) -> io::Result<()> {
+        for words in commands {
+            let Some(judged) = &mut self.1 else { break };
+            let words: Vec<Vec<u8>> = words.as_ref().iter().map(|word| word.as_ref().to_vec()).collect();
+            if answers_once(&words) {
+                judged.waiting.push_back(words);
+            } else {
+                self.1 = None;
+            }
+        }
+        let requests: Vec<u8> = commands.iter().flat_map(|words| encode(words.as_ref())).collect();
+        self.0.get_mut().stream.write_all(&requests)
     }
 
     /// The next reply.
     ///
     /// # Errors
     /// When the connection ends, or the reply does not come within [`PATIENCE`].
+    #[track_caller]
     pub fn receive(&mut self) -> io::Result<Reply> {
-        Reply::read(&mut self.0)
+        let reply = Reply::read(&mut self.0)?;
+        self.judge(&reply);
+        Ok(reply)
+    }
+
+    #[track_caller]
+    fn judge(&mut self, reply: &Reply) {
+        let Some(judged) = &mut self.1 else { return };
+        if matches!(reply, Reply::Push(_)) {
+            return;
+        }
+        match judged.waiting.pop_front() {
+            Some(words) => judged.take(&words, reply),
+            None => self.1 = None,
+        }
     }
 
     /// The next reply, for tests.
@@ -79,12 +129,13 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::receive`].
+    #[track_caller]
     pub fn receive_exact(&mut self) -> io::Result<Vec<u8>> {
         let ahead = self.0.buffer().to_vec();
         self.0.get_mut().kept = Some(ahead);
         let read = Reply::read(&mut self.0);
         let mut bytes = self.0.get_mut().kept.take().unwrap_or_default();
-        read?;
+        self.judge(&read?);
         bytes.truncate(bytes.len() - self.0.buffer().len());
         Ok(bytes)
     }
@@ -135,7 +186,7 @@ impl Client {
     /// # Errors
     /// Those of the connection, and the server's.
     pub fn ask<W: AsRef<[u8]>>(&mut self, words: &[W]) -> io::Result<Reply> {
-        self.send_raw(&encode(words))?;
+        self.write(std::slice::from_ref(&words))?;
         match self.receive()? {
             Reply::Error(text) => Err(io::Error::other(format!("{} answered: {text}", shown(words)))),
             reply => Ok(reply),
@@ -256,6 +307,44 @@ impl Client {
         let blocked = |client: &mut Client| client.info_number("blocked_clients");
         self.until(&format!("{wanted} clients wait"), blocked, |found| *found == wanted as i64);
     }
+}
+
+impl Judged {
+    #[track_caller]
+    fn take(&mut self, words: &[Vec<u8>], reply: &Reply) {
+        let is = |name: &str| words.first().is_some_and(|word| word.eq_ignore_ascii_case(name.as_bytes()));
+        if reply.is_error() {
+            return;
+        }
+        if *reply == Reply::simple("QUEUED") {
+            self.queued.push(words.to_vec());
+            return;
+        }
+        match words.get(1).map(Vec::as_slice) {
+            Some(b"2") if is("HELLO") => self.protocol = 2,
+            Some(b"3") if is("HELLO") => self.protocol = 3,
+            _ if is("RESET") => self.protocol = 2,
+            _ => {}
+        }
+        if is("EXEC") || is("DISCARD") || is("RESET") {
+            let queued = std::mem::take(&mut self.queued);
+            if let (true, Reply::Array(replies)) = (is("EXEC"), reply) {
+                queued.iter().zip(replies).for_each(|(words, reply)| self.take(words, reply));
+            }
+        }
+        if let Err(wrong) = (self.judge)(words, self.protocol, reply) {
+            panic!("{} answered {reply}: {wrong}", shown(words));
+        }
+    }
+}
+
+/// Whether a request has one reply and leaves it so for those behind it.
+fn answers_once(words: &[Vec<u8>]) -> bool {
+    let is =
+        |at: usize, name: &str| words.get(at).is_some_and(|word| word.eq_ignore_ascii_case(name.as_bytes()));
+    let silences = is(0, "CLIENT") && is(1, "REPLY");
+    let subscribes = words.first().is_some_and(|word| word.to_ascii_lowercase().ends_with(b"subscribe"));
+    !words.is_empty() && !silences && !subscribes && !is(0, "MONITOR")
 }
 
 /// A request in RESP form.

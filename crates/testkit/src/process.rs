@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::client::{Client, field_of};
+use crate::client::{Client, Judge, field_of};
 use crate::reply::Reply;
 
 /// How long a server may take to start, or to answer.
@@ -34,6 +34,8 @@ pub struct Program {
     pub path: PathBuf,
     /// Arguments before all others: `redis` for swytch, none for the peers.
     pub leading_arguments: Vec<String>,
+    /// Judges every reply that a [`Server`]'s own connections receive.
+    pub judge: Option<Judge>,
 }
 
 impl Program {
@@ -42,7 +44,7 @@ impl Program {
         let path = path.as_ref().to_owned();
         let is_swytch = path.file_name().is_some_and(|file| file.to_string_lossy().starts_with("swytch"));
         let leading_arguments = if is_swytch { vec!["redis".to_owned()] } else { Vec::new() };
-        Program { name: name.to_owned(), path, leading_arguments }
+        Program { name: name.to_owned(), path, leading_arguments, judge: None }
     }
 
     /// The `redis-server` on the path, or the one that `SWYTCH_TEST_REDIS` names; `None`, with the reason printed,
@@ -54,6 +56,11 @@ impl Program {
             return None;
         }
         Some(Program::at("redis", path))
+    }
+
+    /// The same with every reply judged.
+    pub fn judged(self, judge: Judge) -> Program {
+        Program { judge: Some(judge), ..self }
     }
 
     /// The newest Redis and Valkey, where `cargo xtask peers` has built them.
@@ -201,7 +208,8 @@ impl Launch {
             if let Ok(Some(status)) = child.try_wait() {
                 break format!("ended with {status}");
             }
-            if let Some(client) = answered(port, child.id()) {
+            if let Some(mut client) = answered(port, child.id()) {
+                client.judged_by(self.program.judge);
                 return Ok(client);
             }
             if Instant::now() > deadline {
@@ -264,7 +272,9 @@ impl Server {
     /// A further connection.
     #[track_caller]
     pub fn connect(&self) -> Client {
-        Client::open(self.port)
+        let mut client = Client::open(self.port);
+        client.judged_by(self.program().judge);
+        client
     }
 
     /// Ends the process and starts another one with the file as it is now; the port must be in it.
@@ -281,7 +291,7 @@ impl Server {
     #[track_caller]
     pub fn reconnect(&mut self, port: u16) {
         self.port = port;
-        self.client = Client::open(port);
+        self.client = self.connect();
     }
 
     /// The configuration file.

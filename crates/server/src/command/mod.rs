@@ -9,6 +9,7 @@ pub mod error;
 pub mod help;
 mod names;
 pub mod redact;
+pub mod reply_shape;
 pub mod spec;
 pub mod table;
 
@@ -19,6 +20,7 @@ pub use args::{ArgCursor, Args, OwnedArgs};
 pub use call::{BlockRequest, Call, ShardSteps, TimeoutReply};
 pub use error::CommandError;
 pub use help::reply_help;
+pub use reply_shape::ReplyShape;
 pub use spec::{
     Arg, ArgKind, BeginSearch, Categories, CommandSpec, FindKeys, Flags, Group, Handler, KeyFlags, KeySpec,
 };
@@ -31,6 +33,6 @@ pub type CommandResult = Result<(), CommandError>;
 pub mod prelude {
     pub use super::{
         Arg, ArgCursor, ArgKind, Args, Call, Categories, CommandError, CommandResult, CommandSpec, Flags,
-        Group, Handler, KeyFlags,
+        Group, Handler, KeyFlags, ReplyShape,
     };
 }

@@ -8,7 +8,7 @@
 use bitflags::bitflags;
 use swytch_store::{Keyspace, KeyspaceMut};
 
-use super::{Call, CommandResult};
+use super::{Call, CommandResult, ReplyShape};
 
 bitflags! {
     /// Properties that COMMAND INFO shows and the dispatcher obeys.
@@ -521,6 +521,10 @@ pub struct CommandSpec {
     pub deprecated: Option<(&'static str, &'static str)>,
     /// Subcommands of a container.
     pub subcommands: &'static [&'static CommandSpec],
+    /// The shape of its reply.
+    pub reply: ReplyShape,
+    /// Where it knowingly answers or does something else than Redis 8, in a sentence for `docs/commands.md`.
+    pub differs: &'static str,
     /// What runs it.
     pub handler: Handler,
 }
@@ -542,6 +546,8 @@ impl CommandSpec {
         history: &[],
         deprecated: None,
         subcommands: &[],
+        reply: ReplyShape::Never,
+        differs: "",
         handler: Handler::Container,
     };
 
@@ -555,6 +561,7 @@ impl CommandSpec {
         summary: "Lists the subcommands.",
         arity: 2,
         flags: Flags::LOADING.union(Flags::STALE),
+        reply: ReplyShape::List(&ReplyShape::Line),
         ..CommandSpec::DEFAULT
     };
 

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{Arg, ArgKind, Categories, Command, CommandTable, FindKeys, Flags, Handler, KeyFlags};
+use super::{
+    Arg, ArgKind, Categories, Command, CommandTable, FindKeys, Flags, Handler, KeyFlags, ReplyShape,
+};
 
 fn all() -> impl Iterator<Item = &'static Command> {
     CommandTable::new(crate::commands::SPECS, &[]).expect("names of one command each").iter_all()
@@ -39,6 +41,15 @@ fn every_command_is_found_by_its_name_and_index() {
         assert_eq!(by_index, Some(&command.full_name));
     }
     assert!(table.find(b"nosuchcommand").is_none() && table.find_full(b"get|nosuchsub").is_none());
+}
+
+/// SHUTDOWN ends the connection instead of answering.
+#[test]
+fn every_reply_has_a_shape() {
+    for command in all().filter(|command| command.full_name != "shutdown") {
+        let runs = !matches!(command.spec.handler, Handler::Container);
+        assert_eq!(command.spec.reply != ReplyShape::Never, runs, "{}", command.full_name);
+    }
 }
 
 /// Fewest words that an argument list takes; optional ones may be left out.

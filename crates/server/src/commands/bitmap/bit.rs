@@ -16,6 +16,7 @@ pub static GETBIT: CommandSpec = CommandSpec {
     categories: Categories::BITMAP,
     key_specs: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
     arguments: &[Arg::key("key"), Arg::integer("offset")],
+    reply: ReplyShape::Flag,
     handler: Handler::Read(getbit),
     ..CommandSpec::DEFAULT
 };
@@ -30,6 +31,7 @@ pub static SETBIT: CommandSpec = CommandSpec {
     categories: Categories::BITMAP,
     key_specs: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE))],
     arguments: &[Arg::key("key"), Arg::integer("offset"), Arg::integer("value")],
+    reply: ReplyShape::Flag,
     handler: Handler::Write(setbit),
     ..CommandSpec::DEFAULT
 };

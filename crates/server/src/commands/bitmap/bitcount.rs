@@ -21,6 +21,7 @@ pub static BITCOUNT: CommandSpec = CommandSpec {
         Arg::block("range", &[Arg::integer("start"), Arg::integer("end"), UNIT]).optional(),
     ],
     history: &[("7.0.0", "BYTE or BIT says what `start` and `end` count.")],
+    reply: ReplyShape::Count,
     handler: Handler::Read(bitcount),
     ..CommandSpec::DEFAULT
 };

@@ -69,6 +69,7 @@ pub static BITFIELD: CommandSpec = CommandSpec {
         .multiple()
         .optional(),
     ],
+    reply: ReplyShape::List(&ReplyShape::OneOf(&[ReplyShape::Integer, ReplyShape::Null])),
     handler: Handler::Write(bitfield),
     ..CommandSpec::DEFAULT
 };
@@ -84,6 +85,7 @@ pub static BITFIELD_RO: CommandSpec = CommandSpec {
     categories: Categories::BITMAP,
     key_specs: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
     arguments: &[Arg::key("key"), GET_BLOCK.optional().multiple_token()],
+    reply: ReplyShape::List(&ReplyShape::Integer),
     handler: Handler::Read(bitfield_ro),
     ..CommandSpec::DEFAULT
 };

@@ -33,6 +33,7 @@ pub static BITOP: CommandSpec = CommandSpec {
         Arg::key("destkey"),
         Arg::new("key", crate::command::ArgKind::Key(1)).multiple(),
     ],
+    reply: ReplyShape::Count,
     handler: Handler::Write(bitop),
     ..CommandSpec::DEFAULT
 };

@@ -26,6 +26,7 @@ pub static BITPOS: CommandSpec = CommandSpec {
         .optional(),
     ],
     history: &[("7.0.0", "BYTE or BIT says what `start` and `end` count.")],
+    reply: ReplyShape::Integer,
     handler: Handler::Read(bitpos),
     ..CommandSpec::DEFAULT
 };

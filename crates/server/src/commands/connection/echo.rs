@@ -11,6 +11,7 @@ pub static ECHO: CommandSpec = CommandSpec {
     flags: Flags::LOADING.union(Flags::STALE).union(Flags::FAST),
     categories: Categories::CONNECTION,
     arguments: &[Arg::string("message")],
+    reply: ReplyShape::Text,
     handler: Handler::Session(echo),
     ..CommandSpec::DEFAULT
 };

@@ -16,6 +16,8 @@ pub static AUTH: CommandSpec = CommandSpec {
     categories: Categories::CONNECTION,
     history: &[("6.0.0", "A user's name may come before the password.")],
     arguments: &[Arg::string("username").optional().since("6.0.0"), Arg::string("password")],
+    reply: ReplyShape::OK,
+    differs: "Users other than `default` do not exist yet.",
     handler: Handler::Session(auth),
     ..CommandSpec::DEFAULT
 };
@@ -38,6 +40,8 @@ pub static HELLO: CommandSpec = CommandSpec {
         ],
     )
     .optional()],
+    reply: ReplyShape::Map(&ReplyShape::Text, &ReplyShape::Any),
+    differs: "Users other than `default` do not exist yet.",
     handler: Handler::Session(hello),
     ..CommandSpec::DEFAULT
 };

@@ -12,6 +12,7 @@ pub static PING: CommandSpec = CommandSpec {
     categories: Categories::CONNECTION,
     arguments: &[Arg::string("message").optional()],
     tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
+    reply: ReplyShape::OneOf(&[ReplyShape::Word(&["PONG"]), ReplyShape::Text]),
     handler: Handler::Session(ping),
     ..CommandSpec::DEFAULT
 };

@@ -16,6 +16,7 @@ pub static QUIT: CommandSpec = CommandSpec {
     flags: ANY_TIME,
     categories: Categories::CONNECTION,
     deprecated: Some(("7.2.0", "just closing the connection")),
+    reply: ReplyShape::OK,
     handler: Handler::Session(quit),
     ..CommandSpec::DEFAULT
 };
@@ -28,6 +29,7 @@ pub static RESET: CommandSpec = CommandSpec {
     arity: 1,
     flags: ANY_TIME,
     categories: Categories::CONNECTION,
+    reply: ReplyShape::Word(&["RESET"]),
     handler: Handler::Session(reset),
     ..CommandSpec::DEFAULT
 };

@@ -16,6 +16,7 @@ pub(super) const COUNT_OF_KEYS: CommandSpec = CommandSpec {
     key_specs: &[KeySpec::range(1, -1, 1, KeyFlags::RO)],
     arguments: &[Arg::key("key").multiple()],
     tips: &["request_policy:multi_shard", "response_policy:agg_sum"],
+    reply: ReplyShape::Count,
     ..CommandSpec::DEFAULT
 };
 

@@ -16,6 +16,7 @@ pub static KEYS: CommandSpec = CommandSpec {
     categories: Categories::KEYSPACE.union(Categories::DANGEROUS),
     arguments: &[Arg::new("pattern", ArgKind::Pattern)],
     tips: &["request_policy:all_shards", "nondeterministic_output_order"],
+    reply: ReplyShape::TEXTS,
     handler: Handler::ReadAll(keys),
     ..CommandSpec::DEFAULT
 };
@@ -29,6 +30,7 @@ pub static RANDOMKEY: CommandSpec = CommandSpec {
     flags: Flags::READONLY,
     categories: Categories::KEYSPACE,
     tips: &["request_policy:all_shards", "response_policy:special", "nondeterministic_output"],
+    reply: ReplyShape::TEXT_OR_NULL,
     handler: Handler::ReadAll(random_key),
     ..CommandSpec::DEFAULT
 };

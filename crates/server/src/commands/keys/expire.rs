@@ -23,6 +23,7 @@ const BASE: CommandSpec = CommandSpec {
     categories: Categories::KEYSPACE,
     key_specs: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::UPDATE))],
     history: &[("7.0.0", "NX, XX, GT and LT set a condition.")],
+    reply: ReplyShape::Flag,
     ..CommandSpec::DEFAULT
 };
 

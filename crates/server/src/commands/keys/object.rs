@@ -29,6 +29,7 @@ static ENCODING: CommandSpec = CommandSpec {
     name: "encoding",
     summary: "Names the internal form of a key's value.",
     since: "2.2.3",
+    reply: ReplyShape::TEXT_OR_NULL,
     handler: Handler::Read(encoding),
     ..BASE
 };
@@ -37,6 +38,7 @@ static FREQ: CommandSpec = CommandSpec {
     name: "freq",
     summary: "Returns the counter of how often a key is used, which grows logarithmically and decays with time.",
     since: "4.0.0",
+    reply: ReplyShape::OneOf(&[ReplyShape::Count, ReplyShape::Null]),
     handler: Handler::Read(freq),
     ..BASE
 };
@@ -45,6 +47,7 @@ static IDLETIME: CommandSpec = CommandSpec {
     name: "idletime",
     summary: "Tells how many seconds have passed since a key was last used.",
     since: "2.2.3",
+    reply: ReplyShape::OneOf(&[ReplyShape::Count, ReplyShape::Null]),
     handler: Handler::Read(idle_time),
     ..BASE
 };
@@ -53,6 +56,7 @@ static REFCOUNT: CommandSpec = CommandSpec {
     name: "refcount",
     summary: "Tells how many references the value of a key has.",
     since: "2.2.3",
+    reply: ReplyShape::OneOf(&[ReplyShape::Count, ReplyShape::Null]),
     handler: Handler::Read(reference_count),
     ..BASE
 };

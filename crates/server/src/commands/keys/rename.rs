@@ -21,6 +21,7 @@ pub static RENAME: CommandSpec = CommandSpec {
     summary: "Gives a key another name, replacing the key that has it.",
     flags: Flags::WRITE,
     key_specs: &[SOURCE, KeySpec::one(2, KeyFlags::OW.union(KeyFlags::UPDATE))],
+    reply: ReplyShape::OK,
     handler: Handler::Write(|call, keyspace| rename(call, keyspace, false)),
     ..BASE
 };
@@ -31,6 +32,7 @@ pub static RENAMENX: CommandSpec = CommandSpec {
     flags: Flags::WRITE.union(Flags::FAST),
     key_specs: &[SOURCE, KeySpec::one(2, KeyFlags::OW.union(KeyFlags::INSERT))],
     history: &[("3.2.0", "Answers 0 instead of an error when both names are the same.")],
+    reply: ReplyShape::Flag,
     handler: Handler::Write(|call, keyspace| rename(call, keyspace, true)),
     ..BASE
 };

@@ -27,6 +27,7 @@ pub static SCAN: CommandSpec = CommandSpec {
     ],
     tips: &["nondeterministic_output", "request_policy:special", "response_policy:special"],
     history: &[("6.0.0", "TYPE leaves keys of other types out.")],
+    reply: ReplyShape::Tuple(&[ReplyShape::Text, ReplyShape::TEXTS]),
     handler: Handler::Steps(scan),
     ..CommandSpec::DEFAULT
 };

@@ -12,6 +12,7 @@ const BASE: CommandSpec = CommandSpec {
     categories: Categories::KEYSPACE,
     key_specs: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
     arguments: &[Arg::key("key")],
+    reply: ReplyShape::Integer,
     ..CommandSpec::DEFAULT
 };
 
@@ -57,6 +58,7 @@ pub static PERSIST: CommandSpec = CommandSpec {
     since: "2.2.0",
     flags: Flags::WRITE.union(Flags::FAST),
     key_specs: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::UPDATE))],
+    reply: ReplyShape::Flag,
     handler: Handler::Write(persist),
     ..BASE
 };

@@ -16,6 +16,7 @@ pub static TYPE: CommandSpec = CommandSpec {
     categories: Categories::KEYSPACE,
     key_specs: &[KeySpec::one(1, KeyFlags::RO)],
     arguments: &[Arg::key("key")],
+    reply: ReplyShape::Word(&["none", "string", "list", "hash", "set", "zset", "stream"]),
     handler: Handler::Read(type_of),
     ..CommandSpec::DEFAULT
 };
@@ -25,6 +26,7 @@ pub static TOUCH: CommandSpec = CommandSpec {
     summary: "Marks keys as just used, and tells how many of them exist.",
     since: "3.2.1",
     complexity: "O(N) for N keys.",
+    reply: ReplyShape::Count,
     handler: Handler::Read(touch),
     ..COUNT_OF_KEYS
 };

@@ -19,6 +19,8 @@ pub static WAIT: CommandSpec = CommandSpec {
     arity: 3,
     arguments: &[Arg::integer("numreplicas"), Arg::integer("timeout")],
     tips: &["request_policy:all_shards", "response_policy:agg_min"],
+    reply: ReplyShape::Count,
+    differs: "There are no replicas to wait for: it answers 0 at once.",
     handler: Handler::Session(wait),
     ..BASE
 };
@@ -30,6 +32,8 @@ pub static WAITAOF: CommandSpec = CommandSpec {
     arity: 4,
     arguments: &[Arg::integer("numlocal"), Arg::integer("numreplicas"), Arg::integer("timeout")],
     tips: &["request_policy:all_shards", "response_policy:agg_min"],
+    reply: ReplyShape::Tuple(&[ReplyShape::Count, ReplyShape::Count]),
+    differs: "There is no append-only log yet: waiting for this server's is an error.",
     handler: Handler::Session(wait_for_log),
     ..BASE
 };

@@ -20,6 +20,10 @@ const BLOCKING_POP: CommandSpec = CommandSpec {
     key_specs: &[KeySpec::range(1, -2, 1, TAKEN_FROM)],
     arguments: &[Arg::new("key", ArgKind::Key(0)).multiple(), Arg::double("timeout")],
     history: &[("6.0.0", "The timeout may have a fraction.")],
+    reply: ReplyShape::OneOf(&[
+        ReplyShape::Tuple(&[ReplyShape::Text, ReplyShape::Text]),
+        ReplyShape::NullArray,
+    ]),
     ..CommandSpec::DEFAULT
 };
 

@@ -17,6 +17,7 @@ pub static LSET: CommandSpec = CommandSpec {
     categories: Categories::LIST,
     key_specs: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::UPDATE))],
     arguments: &[Arg::key("key"), Arg::integer("index"), Arg::string("element")],
+    reply: ReplyShape::OK,
     handler: Handler::Write(lset),
     ..CommandSpec::DEFAULT
 };
@@ -37,6 +38,7 @@ pub static LINSERT: CommandSpec = CommandSpec {
         Arg::string("pivot"),
         Arg::string("element"),
     ],
+    reply: ReplyShape::Integer,
     handler: Handler::Write(linsert),
     ..CommandSpec::DEFAULT
 };
@@ -52,6 +54,7 @@ pub static LREM: CommandSpec = CommandSpec {
     categories: Categories::LIST,
     key_specs: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::DELETE))],
     arguments: &[Arg::key("key"), Arg::integer("count"), Arg::string("element")],
+    reply: ReplyShape::Count,
     handler: Handler::Write(lrem),
     ..CommandSpec::DEFAULT
 };
@@ -67,6 +70,7 @@ pub static LTRIM: CommandSpec = CommandSpec {
     categories: Categories::LIST,
     key_specs: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::DELETE))],
     arguments: &[Arg::key("key"), Arg::integer("start"), Arg::integer("stop")],
+    reply: ReplyShape::OK,
     handler: Handler::Write(ltrim),
     ..CommandSpec::DEFAULT
 };

@@ -16,6 +16,7 @@ const POP: CommandSpec = CommandSpec {
     key_specs: &[KeySpec::one(1, TAKEN_FROM)],
     arguments: &[Arg::key("key"), Arg::integer("count").optional().since("6.2.0")],
     history: &[("6.2.0", "A count makes the reply an array.")],
+    reply: ReplyShape::OneOf(&[ReplyShape::Text, ReplyShape::Null, ReplyShape::TEXTS, ReplyShape::NullArray]),
     ..CommandSpec::DEFAULT
 };
 
@@ -39,6 +40,10 @@ pub(super) const MANY_POP: CommandSpec = CommandSpec {
     group: Group::List,
     complexity: "O(N+M) to look at N keys and return M elements.",
     categories: Categories::LIST,
+    reply: ReplyShape::OneOf(&[
+        ReplyShape::Tuple(&[ReplyShape::Text, ReplyShape::TEXTS]),
+        ReplyShape::NullArray,
+    ]),
     ..CommandSpec::DEFAULT
 };
 

@@ -17,6 +17,7 @@ pub static LINDEX: CommandSpec = CommandSpec {
     categories: Categories::LIST,
     key_specs: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
     arguments: &[Arg::key("key"), Arg::integer("index")],
+    reply: ReplyShape::TEXT_OR_NULL,
     handler: Handler::Read(lindex),
     ..CommandSpec::DEFAULT
 };
@@ -38,6 +39,7 @@ pub static LPOS: CommandSpec = CommandSpec {
         Arg::integer("num-matches").token("COUNT").optional(),
         Arg::integer("len").token("MAXLEN").optional(),
     ],
+    reply: ReplyShape::OneOf(&[ReplyShape::Count, ReplyShape::Null, ReplyShape::List(&ReplyShape::Count)]),
     handler: Handler::Read(lpos),
     ..CommandSpec::DEFAULT
 };

@@ -14,6 +14,7 @@ const PUSH: CommandSpec = CommandSpec {
     categories: Categories::LIST,
     key_specs: &[KeySpec::one(1, ADDED_TO)],
     arguments: &[Arg::key("key"), Arg::string("element").multiple()],
+    reply: ReplyShape::Count,
     ..CommandSpec::DEFAULT
 };
 

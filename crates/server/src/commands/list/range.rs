@@ -15,6 +15,7 @@ pub static LLEN: CommandSpec = CommandSpec {
     categories: Categories::LIST,
     key_specs: &[KeySpec::one(1, KeyFlags::RO)],
     arguments: &[Arg::key("key")],
+    reply: ReplyShape::Count,
     handler: Handler::Read(llen),
     ..CommandSpec::DEFAULT
 };
@@ -30,6 +31,7 @@ pub static LRANGE: CommandSpec = CommandSpec {
     categories: Categories::LIST,
     key_specs: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
     arguments: &[Arg::key("key"), Arg::integer("start"), Arg::integer("stop")],
+    reply: ReplyShape::TEXTS,
     handler: Handler::Read(lrange),
     ..CommandSpec::DEFAULT
 };

@@ -19,6 +19,7 @@ const TRANSFER: CommandSpec = CommandSpec {
     flags: Flags::WRITE.union(Flags::DENYOOM),
     categories: Categories::LIST,
     key_specs: &[KeySpec::one(1, TAKEN_FROM), KeySpec::one(2, ADDED_TO)],
+    reply: ReplyShape::TEXT_OR_NULL,
     ..CommandSpec::DEFAULT
 };
 
@@ -53,6 +54,7 @@ pub static BLMOVE: CommandSpec = CommandSpec {
     arity: 6,
     flags: TRANSFER.flags.union(Flags::BLOCKING),
     arguments: &[SOURCE, DESTINATION, WHERE_FROM, WHERE_TO, Arg::double("timeout")],
+    reply: ReplyShape::OneOf(&[ReplyShape::Text, ReplyShape::Null, ReplyShape::NullArray]),
     handler: Handler::Write(|call, keyspace| {
         let (from_side, to_side) = sides(call)?;
         transfer_or_wait(call, keyspace, from_side, to_side, 5)
@@ -69,6 +71,7 @@ pub static BRPOPLPUSH: CommandSpec = CommandSpec {
     arguments: &[SOURCE, DESTINATION, Arg::double("timeout")],
     history: &[("6.0.0", "The timeout may have a fraction.")],
     deprecated: Some(("6.2.0", "`BLMOVE` with the `RIGHT` and `LEFT` arguments")),
+    reply: ReplyShape::OneOf(&[ReplyShape::Text, ReplyShape::Null, ReplyShape::NullArray]),
     handler: Handler::Write(|call, keyspace| transfer_or_wait(call, keyspace, Side::Tail, Side::Head, 3)),
     ..TRANSFER
 };

@@ -33,6 +33,8 @@ static FLUSH: CommandSpec = CommandSpec {
     arguments: &[
         Arg::one_of("flush-type", &[Arg::flag("async", "ASYNC"), Arg::flag("sync", "SYNC")]).optional()
     ],
+    reply: ReplyShape::OK,
+    differs: "There are no functions yet to remove.",
     handler: Handler::Session(flush),
     ..SUB
 };
@@ -54,6 +56,8 @@ static LIST: CommandSpec = CommandSpec {
         Arg::string("library-name-pattern").token("LIBRARYNAME").optional(),
         Arg::flag("withcode", "WITHCODE").optional(),
     ],
+    reply: ReplyShape::List(&ReplyShape::Any),
+    differs: "There are no functions yet: the list is empty.",
     handler: Handler::Session(list),
     ..SUB
 };

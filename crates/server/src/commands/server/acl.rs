@@ -29,6 +29,7 @@ static CAT: CommandSpec = CommandSpec {
     complexity: "O(1), the number of commands being fixed.",
     arity: -2,
     arguments: &[Arg::string("category").optional()],
+    reply: ReplyShape::TEXTS,
     handler: Handler::Session(cat),
     ..SUB
 };
@@ -43,6 +44,7 @@ static HELP: CommandSpec = CommandSpec {
 static WHOAMI: CommandSpec = CommandSpec {
     name: "whoami",
     summary: "Names the user that this connection is logged in as.",
+    reply: ReplyShape::Text,
     handler: Handler::Session(whoami),
     ..SUB
 };

@@ -37,6 +37,7 @@ static GET: CommandSpec = CommandSpec {
     flags: FLAGS,
     arguments: &[Arg::string("parameter").multiple()],
     history: &[("7.0.0", "Takes several patterns.")],
+    reply: ReplyShape::Map(&ReplyShape::Text, &ReplyShape::Text),
     handler: Handler::Session(get),
     ..CommandSpec::DEFAULT
 };
@@ -52,6 +53,7 @@ static SET: CommandSpec = CommandSpec {
     arguments: &[Arg::block("data", &[Arg::string("parameter"), Arg::string("value")]).multiple()],
     tips: ALL_NODES,
     history: &[("7.0.0", "Takes several directives, which change together.")],
+    reply: ReplyShape::OK,
     handler: Handler::Session(set),
     ..CommandSpec::DEFAULT
 };
@@ -64,6 +66,7 @@ static RESETSTAT: CommandSpec = CommandSpec {
     arity: 2,
     flags: FLAGS,
     tips: ALL_NODES,
+    reply: ReplyShape::OK,
     handler: Handler::Session(reset_statistics),
     ..CommandSpec::DEFAULT
 };
@@ -76,6 +79,7 @@ static REWRITE: CommandSpec = CommandSpec {
     arity: 2,
     flags: FLAGS,
     tips: ALL_NODES,
+    reply: ReplyShape::OK,
     handler: Handler::Session(rewrite),
     ..CommandSpec::DEFAULT
 };

@@ -29,6 +29,8 @@ pub static DEBUG: CommandSpec = CommandSpec {
     complexity: "That of the subcommand.",
     arity: -2,
     flags: Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::LOADING).union(Flags::STALE).union(Flags::SYSTEM),
+    reply: ReplyShape::Any,
+    differs: "The subcommands that DEBUG HELP lists; some are of this server alone.",
     handler: Handler::WriteAll(debug),
     ..CommandSpec::DEFAULT
 };

@@ -15,6 +15,7 @@ pub static DBSIZE: CommandSpec = CommandSpec {
     flags: Flags::READONLY.union(Flags::FAST),
     categories: Categories::KEYSPACE,
     tips: &["request_policy:all_shards", "response_policy:agg_sum"],
+    reply: ReplyShape::Count,
     handler: Handler::ReadAll(dbsize),
     ..CommandSpec::DEFAULT
 };
@@ -34,6 +35,7 @@ const FLUSH: CommandSpec = CommandSpec {
         ("4.0.0", "ASYNC frees memory in the background."),
         ("6.2.0", "SYNC asks for the opposite of ASYNC by name."),
     ],
+    reply: ReplyShape::OK,
     ..CommandSpec::DEFAULT
 };
 

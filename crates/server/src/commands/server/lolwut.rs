@@ -14,6 +14,8 @@ pub static LOLWUT: CommandSpec = CommandSpec {
     arity: -1,
     flags: Flags::READONLY.union(Flags::FAST),
     arguments: &[Arg::integer("version").token("VERSION").optional()],
+    reply: ReplyShape::Report,
+    differs: "The picture is another one.",
     handler: Handler::Session(lolwut),
     ..CommandSpec::DEFAULT
 };

@@ -31,6 +31,8 @@ static DOCTOR: CommandSpec = CommandSpec {
     name: "doctor",
     summary: "Explains in words what is unusual about the server's use of memory.",
     tips: REPORT,
+    reply: ReplyShape::Report,
+    differs: "Advice is about this server's memory, in its own words.",
     handler: Handler::Session(doctor),
     ..BASE
 };
@@ -47,6 +49,8 @@ static MALLOC_STATS: CommandSpec = CommandSpec {
     summary: "Returns the allocator's own statistics as text.",
     complexity: COSTLY,
     tips: REPORT,
+    reply: ReplyShape::Report,
+    differs: "The allocator is mimalloc.",
     handler: Handler::Session(malloc_stats),
     ..BASE
 };
@@ -56,6 +60,7 @@ static PURGE: CommandSpec = CommandSpec {
     summary: "Makes the allocator return unused memory to the system.",
     complexity: COSTLY,
     tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
+    reply: ReplyShape::OK,
     handler: Handler::Session(purge),
     ..BASE
 };
@@ -64,6 +69,8 @@ static STATS: CommandSpec = CommandSpec {
     name: "stats",
     summary: "Breaks the server's memory down by what it is used for.",
     tips: REPORT,
+    reply: ReplyShape::Map(&ReplyShape::Text, &ReplyShape::Any),
+    differs: "Fields about jemalloc are 0, and sizes are those of this server's structures.",
     handler: Handler::ReadAll(stats),
     ..BASE
 };
@@ -77,6 +84,8 @@ static USAGE: CommandSpec = CommandSpec {
     categories: Categories::empty(),
     key_specs: &[KeySpec::one(2, KeyFlags::RO)],
     arguments: &[Arg::key("key"), Arg::integer("count").token("SAMPLES").optional()],
+    reply: ReplyShape::OneOf(&[ReplyShape::Count, ReplyShape::Null]),
+    differs: "Exact: SAMPLES is accepted and nothing is estimated.",
     handler: Handler::Read(usage),
     ..BASE
 };

@@ -11,6 +11,7 @@ pub static MONITOR: CommandSpec = CommandSpec {
     complexity: "",
     arity: 1,
     flags: Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::LOADING).union(Flags::STALE),
+    reply: ReplyShape::OK,
     handler: Handler::Session(monitor),
     ..CommandSpec::DEFAULT
 };

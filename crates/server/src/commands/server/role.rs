@@ -10,6 +10,8 @@ pub static ROLE: CommandSpec = CommandSpec {
     arity: 1,
     flags: Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE).union(Flags::FAST),
     categories: Categories::ADMIN.union(Categories::DANGEROUS),
+    reply: ReplyShape::List(&ReplyShape::Any),
+    differs: "Always `master` without replicas.",
     handler: Handler::Session(role),
     ..CommandSpec::DEFAULT
 };

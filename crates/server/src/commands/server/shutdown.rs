@@ -23,6 +23,7 @@ pub static SHUTDOWN: CommandSpec = CommandSpec {
         Arg::flag("force", "FORCE").optional().since("7.0.0"),
         Arg::flag("abort", "ABORT").optional().since("7.0.0"),
     ],
+    differs: "SAVE is refused unless FORCE is given too, because nothing is saved yet.",
     handler: Handler::Session(shutdown),
     ..CommandSpec::DEFAULT
 };

@@ -28,6 +28,14 @@ static GET: CommandSpec = CommandSpec {
     tips: &["request_policy:all_nodes", "nondeterministic_output"],
     history: &[("4.0.0", "Entries name the client and its address.")],
     arguments: &[Arg::integer("count").optional()],
+    reply: ReplyShape::List(&ReplyShape::Tuple(&[
+        ReplyShape::Count,
+        ReplyShape::Count,
+        ReplyShape::Count,
+        ReplyShape::TEXTS,
+        ReplyShape::Text,
+        ReplyShape::Text,
+    ])),
     handler: Handler::Session(get),
     ..SUB
 };
@@ -36,6 +44,7 @@ static LEN: CommandSpec = CommandSpec {
     name: "len",
     summary: "Counts the entries in the slow log.",
     tips: &["request_policy:all_nodes", "response_policy:agg_sum", "nondeterministic_output"],
+    reply: ReplyShape::Count,
     handler: Handler::Session(len),
     ..SUB
 };
@@ -45,6 +54,7 @@ static RESET: CommandSpec = CommandSpec {
     summary: "Empties the slow log.",
     complexity: "O(N) for N entries in the log.",
     tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
+    reply: ReplyShape::OK,
     handler: Handler::Session(reset),
     ..SUB
 };

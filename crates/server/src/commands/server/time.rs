@@ -17,6 +17,7 @@ pub static TIME: CommandSpec = CommandSpec {
     name: "time",
     summary: "Returns the server's clock as Unix seconds and microseconds.",
     since: "2.6.0",
+    reply: ReplyShape::Tuple(&[ReplyShape::Text, ReplyShape::Text]),
     handler: Handler::Session(time),
     ..TELL
 };
@@ -26,6 +27,8 @@ pub static LASTSAVE: CommandSpec = CommandSpec {
     summary: "Returns the Unix time, in seconds, of the last successful save.",
     since: "1.0.0",
     categories: Categories::ADMIN.union(Categories::DANGEROUS),
+    reply: ReplyShape::Count,
+    differs: "Nothing is saved yet: the time is that of the start.",
     handler: Handler::Session(lastsave),
     ..TELL
 };

@@ -18,6 +18,7 @@ pub static GET: CommandSpec = CommandSpec {
     categories: Categories::STRING,
     key_specs: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
     arguments: &[Arg::key("key")],
+    reply: ReplyShape::TEXT_OR_NULL,
     handler: Handler::Read(get),
     ..CommandSpec::DEFAULT
 };
@@ -32,6 +33,7 @@ pub static GETDEL: CommandSpec = CommandSpec {
     categories: Categories::STRING,
     key_specs: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE))],
     arguments: &[Arg::key("key")],
+    reply: ReplyShape::TEXT_OR_NULL,
     handler: Handler::Write(getdel),
     ..CommandSpec::DEFAULT
 };
@@ -62,6 +64,7 @@ pub static GETEX: CommandSpec = CommandSpec {
         )
         .optional(),
     ],
+    reply: ReplyShape::TEXT_OR_NULL,
     handler: Handler::Write(getex),
     ..CommandSpec::DEFAULT
 };

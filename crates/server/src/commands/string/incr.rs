@@ -12,6 +12,7 @@ const COUNTER: CommandSpec = CommandSpec {
     categories: Categories::STRING,
     key_specs: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE))],
     arguments: &[Arg::key("key")],
+    reply: ReplyShape::Integer,
     ..CommandSpec::DEFAULT
 };
 

@@ -19,6 +19,7 @@ pub static INCRBYFLOAT: CommandSpec = CommandSpec {
     categories: Categories::STRING,
     key_specs: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE))],
     arguments: &[Arg::key("key"), Arg::double("increment")],
+    reply: ReplyShape::Text,
     handler: Handler::Write(incrbyfloat),
     ..CommandSpec::DEFAULT
 };

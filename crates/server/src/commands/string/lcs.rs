@@ -29,6 +29,11 @@ pub static LCS: CommandSpec = CommandSpec {
         Arg::integer("min-match-len").token("MINMATCHLEN").optional(),
         Arg::flag("withmatchlen", "WITHMATCHLEN").optional(),
     ],
+    reply: ReplyShape::OneOf(&[
+        ReplyShape::Text,
+        ReplyShape::Count,
+        ReplyShape::Map(&ReplyShape::Text, &ReplyShape::Any),
+    ]),
     handler: Handler::Read(lcs),
     ..CommandSpec::DEFAULT
 };

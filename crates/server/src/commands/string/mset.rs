@@ -18,6 +18,7 @@ pub static MGET: CommandSpec = CommandSpec {
     key_specs: &[KeySpec::range(1, -1, 1, KeyFlags::RO.union(KeyFlags::ACCESS))],
     arguments: &[Arg::key("key").multiple()],
     tips: &["request_policy:multi_shard"],
+    reply: ReplyShape::List(&ReplyShape::TEXT_OR_NULL),
     handler: Handler::Read(mget),
     ..CommandSpec::DEFAULT
 };
@@ -38,6 +39,7 @@ pub static MSET: CommandSpec = CommandSpec {
     summary: "Sets several keys to strings in one atomic step, whatever they held.",
     key_specs: &[KeySpec::range(1, -1, 2, KeyFlags::OW.union(KeyFlags::UPDATE))],
     tips: &["request_policy:multi_shard", "response_policy:all_succeeded"],
+    reply: ReplyShape::OK,
     handler: Handler::Write(mset),
     ..PAIRS
 };
@@ -46,6 +48,7 @@ pub static MSETNX: CommandSpec = CommandSpec {
     name: "msetnx",
     summary: "Sets several keys to strings, but only if none of them exists; either all are set or none.",
     key_specs: &[KeySpec::range(1, -1, 2, KeyFlags::OW.union(KeyFlags::INSERT))],
+    reply: ReplyShape::Flag,
     handler: Handler::Write(msetnx),
     ..PAIRS
 };

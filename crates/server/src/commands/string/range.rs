@@ -19,6 +19,7 @@ pub static APPEND: CommandSpec = CommandSpec {
     categories: Categories::STRING,
     key_specs: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::INSERT))],
     arguments: &[Arg::key("key"), Arg::string("value")],
+    reply: ReplyShape::Count,
     handler: Handler::Write(append),
     ..CommandSpec::DEFAULT
 };
@@ -34,6 +35,7 @@ pub static SETRANGE: CommandSpec = CommandSpec {
     categories: Categories::STRING,
     key_specs: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::UPDATE))],
     arguments: &[Arg::key("key"), Arg::integer("offset"), Arg::string("value")],
+    reply: ReplyShape::Count,
     handler: Handler::Write(setrange),
     ..CommandSpec::DEFAULT
 };
@@ -49,6 +51,7 @@ pub static GETRANGE: CommandSpec = CommandSpec {
     categories: Categories::STRING,
     key_specs: &[KeySpec::one(1, KeyFlags::RO.union(KeyFlags::ACCESS))],
     arguments: &[Arg::key("key"), Arg::integer("start"), Arg::integer("end")],
+    reply: ReplyShape::Text,
     handler: Handler::Read(getrange),
     ..CommandSpec::DEFAULT
 };
@@ -71,6 +74,7 @@ pub static STRLEN: CommandSpec = CommandSpec {
     categories: Categories::STRING,
     key_specs: &[KeySpec::one(1, KeyFlags::RO)],
     arguments: &[Arg::key("key")],
+    reply: ReplyShape::Count,
     handler: Handler::Read(strlen),
     ..CommandSpec::DEFAULT
 };

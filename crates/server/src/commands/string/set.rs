@@ -45,6 +45,7 @@ pub static SET: CommandSpec = CommandSpec {
         ("6.2.0", "GET returns the old value; EXAT and PXAT name the time of expiry."),
         ("7.0.0", "GET goes together with NX."),
     ],
+    reply: ReplyShape::OneOf(&[ReplyShape::OK, ReplyShape::Text, ReplyShape::Null]),
     handler: Handler::Write(set),
     ..CommandSpec::DEFAULT
 };
@@ -60,6 +61,7 @@ pub static SETNX: CommandSpec = CommandSpec {
     key_specs: &[KeySpec::one(1, KeyFlags::OW.union(KeyFlags::INSERT))],
     arguments: &[Arg::key("key"), Arg::string("value")],
     deprecated: Some(("2.6.12", "`SET` with the `NX` argument")),
+    reply: ReplyShape::Flag,
     handler: Handler::Write(setnx),
     ..CommandSpec::DEFAULT
 };
@@ -75,6 +77,7 @@ pub static SETEX: CommandSpec = CommandSpec {
     key_specs: &[KeySpec::one(1, KeyFlags::OW.union(KeyFlags::UPDATE))],
     arguments: &[Arg::key("key"), Arg::integer("seconds"), Arg::string("value")],
     deprecated: Some(("2.6.12", "`SET` with the `EX` argument")),
+    reply: ReplyShape::OK,
     handler: Handler::Write(|call, keyspace| set_with_expiry(call, keyspace, ExpiryUnit::EX, "setex")),
     ..CommandSpec::DEFAULT
 };
@@ -100,6 +103,7 @@ pub static GETSET: CommandSpec = CommandSpec {
     key_specs: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE))],
     arguments: &[Arg::key("key"), Arg::string("value")],
     deprecated: Some(("6.2.0", "`SET` with the `!GET` argument")),
+    reply: ReplyShape::TEXT_OR_NULL,
     handler: Handler::Write(getset),
     ..CommandSpec::DEFAULT
 };

@@ -19,6 +19,7 @@ pub static MULTI: CommandSpec = CommandSpec {
     arity: 1,
     flags: AT_ANY_TIME,
     categories: Categories::TRANSACTION,
+    reply: ReplyShape::OK,
     handler: Handler::Session(multi),
     ..CommandSpec::DEFAULT
 };
@@ -32,6 +33,7 @@ pub static EXEC: CommandSpec = CommandSpec {
     arity: 1,
     flags: Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE).union(Flags::SKIP_SLOWLOG),
     categories: Categories::TRANSACTION,
+    reply: ReplyShape::OneOf(&[ReplyShape::List(&ReplyShape::Any), ReplyShape::NullArray]),
     handler: Handler::Session(transaction::exec),
     ..CommandSpec::DEFAULT
 };
@@ -45,6 +47,7 @@ pub static DISCARD: CommandSpec = CommandSpec {
     arity: 1,
     flags: AT_ANY_TIME,
     categories: Categories::TRANSACTION,
+    reply: ReplyShape::OK,
     handler: Handler::Session(discard),
     ..CommandSpec::DEFAULT
 };
@@ -60,6 +63,7 @@ pub static WATCH: CommandSpec = CommandSpec {
     categories: Categories::TRANSACTION,
     key_specs: &[KeySpec::range(1, -1, 1, KeyFlags::RO)],
     arguments: &[Arg::new("key", ArgKind::Key(0)).multiple()],
+    reply: ReplyShape::OK,
     handler: Handler::Session(watch),
     ..CommandSpec::DEFAULT
 };
@@ -72,6 +76,7 @@ pub static UNWATCH: CommandSpec = CommandSpec {
     arity: 1,
     flags: AT_ANY_TIME,
     categories: Categories::TRANSACTION,
+    reply: ReplyShape::OK,
     handler: Handler::Session(unwatch),
     ..CommandSpec::DEFAULT
 };

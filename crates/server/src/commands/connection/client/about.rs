@@ -12,6 +12,7 @@ pub(super) static ID: CommandSpec = CommandSpec {
     name: "id",
     summary: "Returns the number of this connection, which the server gives to no other one.",
     since: "5.0.0",
+    reply: ReplyShape::Count,
     handler: Handler::Session(id),
     ..SUB
 };
@@ -20,6 +21,7 @@ pub(super) static GETNAME: CommandSpec = CommandSpec {
     name: "getname",
     summary: "Returns the name that CLIENT SETNAME gave this connection, or null.",
     since: "2.6.9",
+    reply: ReplyShape::TEXT_OR_NULL,
     handler: Handler::Session(getname),
     ..SUB
 };
@@ -31,6 +33,7 @@ pub(super) static SETNAME: CommandSpec = CommandSpec {
     arity: 3,
     tips: EVERY_NODE,
     arguments: &[Arg::string("connection-name")],
+    reply: ReplyShape::OK,
     handler: Handler::Session(setname),
     ..SUB
 };
@@ -45,6 +48,7 @@ pub(super) static SETINFO: CommandSpec = CommandSpec {
         "attr",
         &[Arg::string("libname").token("LIB-NAME"), Arg::string("libver").token("LIB-VER")],
     )],
+    reply: ReplyShape::OK,
     handler: Handler::Session(setinfo),
     ..SUB
 };
@@ -58,6 +62,7 @@ pub(super) static REPLY: CommandSpec = CommandSpec {
         "action",
         &[Arg::flag("on", "ON"), Arg::flag("off", "OFF"), Arg::flag("skip", "SKIP")],
     )],
+    reply: ReplyShape::OK,
     handler: Handler::Session(reply),
     ..SUB
 };
@@ -69,6 +74,8 @@ pub(super) static NO_EVICT: CommandSpec = CommandSpec {
     arity: 3,
     flags: OTHERS,
     arguments: ON_OFF,
+    reply: ReplyShape::OK,
+    differs: "Clients are never evicted, so it changes nothing but the flag in CLIENT LIST.",
     handler: Handler::Session(|call| switch(call, ClientFlags::NO_EVICT)),
     ..SUB
 };
@@ -79,6 +86,7 @@ pub(super) static NO_TOUCH: CommandSpec = CommandSpec {
     since: "7.2.0",
     arity: 3,
     arguments: ON_OFF,
+    reply: ReplyShape::OK,
     handler: Handler::Session(|call| switch(call, ClientFlags::NO_TOUCH)),
     ..SUB
 };

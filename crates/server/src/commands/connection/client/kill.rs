@@ -53,6 +53,7 @@ pub(super) static KILL: CommandSpec = CommandSpec {
             .multiple(),
         ],
     )],
+    reply: ReplyShape::OneOf(&[ReplyShape::OK, ReplyShape::Count]),
     handler: Handler::Session(kill),
     ..SUB
 };

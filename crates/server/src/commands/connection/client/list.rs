@@ -42,6 +42,7 @@ pub(super) static LIST: CommandSpec = CommandSpec {
         .since("5.0.0"),
         Arg::integer("client-id").token("ID").optional().multiple().since("6.2.0"),
     ],
+    reply: ReplyShape::Report,
     handler: Handler::Session(list),
     ..SUB
 };
@@ -51,6 +52,7 @@ pub(super) static INFO: CommandSpec = CommandSpec {
     summary: "Describes this connection in one line, as CLIENT LIST does.",
     since: "6.2.0",
     tips: &["nondeterministic_output"],
+    reply: ReplyShape::Report,
     handler: Handler::Session(info),
     ..SUB
 };

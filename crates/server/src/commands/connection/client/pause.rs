@@ -16,6 +16,7 @@ pub(super) static PAUSE: CommandSpec = CommandSpec {
             .optional()
             .since("6.2.0"),
     ],
+    reply: ReplyShape::OK,
     handler: Handler::Session(pause),
     ..SUB
 };
@@ -26,6 +27,7 @@ pub(super) static UNPAUSE: CommandSpec = CommandSpec {
     since: "6.2.0",
     complexity: "O(N) for N clients that wait.",
     flags: OTHERS,
+    reply: ReplyShape::OK,
     handler: Handler::Session(unpause),
     ..SUB
 };

@@ -11,6 +11,8 @@ pub(super) static CACHING: CommandSpec = CommandSpec {
     since: "6.0.0",
     arity: 3,
     arguments: &[Arg::one_of("mode", &[Arg::flag("yes", "YES"), Arg::flag("no", "NO")])],
+    reply: ReplyShape::OK,
+    differs: "Tracking cannot be turned on yet, so it is always the error that Redis gives then.",
     handler: Handler::Session(caching),
     ..SUB
 };
@@ -19,6 +21,8 @@ pub(super) static GETREDIR: CommandSpec = CommandSpec {
     name: "getredir",
     summary: "Returns the number of the connection that receives this one's invalidation messages.",
     since: "6.0.0",
+    reply: ReplyShape::Integer,
+    differs: "Tracking cannot be turned on yet: the answer is -1.",
     handler: Handler::Session(getredir),
     ..SUB
 };
@@ -27,6 +31,8 @@ pub(super) static TRACKINGINFO: CommandSpec = CommandSpec {
     name: "trackinginfo",
     summary: "Describes how this connection uses client-side caching.",
     since: "6.2.0",
+    reply: ReplyShape::Map(&ReplyShape::Text, &ReplyShape::Any),
+    differs: "Tracking cannot be turned on yet.",
     handler: Handler::Session(trackinginfo),
     ..SUB
 };

@@ -16,6 +16,7 @@ pub(super) static UNBLOCK: CommandSpec = CommandSpec {
         Arg::one_of("unblock-type", &[Arg::flag("timeout", "TIMEOUT"), Arg::flag("error", "ERROR")])
             .optional(),
     ],
+    reply: ReplyShape::Flag,
     handler: Handler::Session(unblock),
     ..SUB
 };

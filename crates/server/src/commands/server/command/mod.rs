@@ -22,6 +22,24 @@ const NAMES: &[Arg] = &[Arg::string("command-name").optional().multiple()];
 const REQUEST: &[Arg] = &[Arg::string("command"), Arg::string("arg").optional().multiple()];
 const ANY_ORDER: &[&str] = &["nondeterministic_output_order"];
 
+/// What COMMAND and COMMAND INFO say of each command, null for one that does not exist.
+const ENTRIES: ReplyShape = ReplyShape::List(&ReplyShape::OneOf(&[
+    ReplyShape::Null,
+    ReplyShape::Tuple(&[
+        ReplyShape::Text,
+        ReplyShape::Integer,
+        ReplyShape::Set(&ReplyShape::Line),
+        ReplyShape::Integer,
+        ReplyShape::Integer,
+        ReplyShape::Integer,
+        ReplyShape::Set(&ReplyShape::Line),
+        ReplyShape::Set(&ReplyShape::Text),
+        ReplyShape::Set(&ReplyShape::Any),
+        // Subcommands: entries again.
+        ReplyShape::Any,
+    ]),
+]));
+
 pub static COMMAND: CommandSpec = CommandSpec {
     name: "command",
     summary: "Describes every command: arity, flags, keys, categories and subcommands.",
@@ -30,6 +48,7 @@ pub static COMMAND: CommandSpec = CommandSpec {
     arity: -1,
     tips: ANY_ORDER,
     subcommands: &[&COUNT, &DOCS, &GETKEYS, &GETKEYSANDFLAGS, &HELP, &INFO, &LIST],
+    reply: ENTRIES,
     handler: Handler::Session(info),
     ..SUB
 };
@@ -39,6 +58,7 @@ static COUNT: CommandSpec = CommandSpec {
     summary: "Counts the commands of this server.",
     since: "2.8.13",
     arity: 2,
+    reply: ReplyShape::Count,
     handler: Handler::Session(count),
     ..SUB
 };
@@ -51,6 +71,8 @@ static DOCS: CommandSpec = CommandSpec {
     arity: -2,
     tips: ANY_ORDER,
     arguments: NAMES,
+    reply: ReplyShape::Map(&ReplyShape::Text, &ReplyShape::Map(&ReplyShape::Text, &ReplyShape::Any)),
+    differs: "Summaries, costs and histories are this server's own words.",
     handler: Handler::Session(docs::docs),
     ..SUB
 };
@@ -62,6 +84,7 @@ static GETKEYS: CommandSpec = CommandSpec {
     complexity: "O(N) for N words of the command.",
     arity: -3,
     arguments: REQUEST,
+    reply: ReplyShape::TEXTS,
     handler: Handler::Session(keys::getkeys),
     ..SUB
 };
@@ -73,6 +96,7 @@ static GETKEYSANDFLAGS: CommandSpec = CommandSpec {
     complexity: "O(N) for N words of the command.",
     arity: -3,
     arguments: REQUEST,
+    reply: ReplyShape::List(&ReplyShape::Tuple(&[ReplyShape::Text, ReplyShape::Set(&ReplyShape::Line)])),
     handler: Handler::Session(keys::getkeysandflags),
     ..SUB
 };
@@ -94,6 +118,7 @@ static INFO: CommandSpec = CommandSpec {
     tips: ANY_ORDER,
     history: &[("7.0.0", "Without a name it describes all commands.")],
     arguments: NAMES,
+    reply: ENTRIES,
     handler: Handler::Session(info),
     ..SUB
 };
@@ -115,6 +140,7 @@ static LIST: CommandSpec = CommandSpec {
     )
     .token("FILTERBY")
     .optional()],
+    reply: ReplyShape::TEXTS,
     handler: Handler::Session(list::list),
     ..SUB
 };

@@ -29,6 +29,8 @@ pub static INFO: CommandSpec = CommandSpec {
     tips: &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
     history: &[("7.0.0", "Takes several sections.")],
     arguments: &[Arg::string("section").multiple().optional()],
+    reply: ReplyShape::Report,
+    differs: "Fields of parts that do not exist yet are absent or 0; sizes are those of this server's structures.",
     handler: Handler::Steps(info),
     ..CommandSpec::DEFAULT
 };

@@ -35,6 +35,8 @@ pub static LATENCY: CommandSpec = CommandSpec {
 static DOCTOR: CommandSpec = CommandSpec {
     name: "doctor",
     summary: "Explains in words which events made clients wait, and what may help.",
+    reply: ReplyShape::Report,
+    differs: "Advice is about this server, in its own words.",
     handler: Handler::Session(doctor),
     ..SUB
 };
@@ -44,6 +46,7 @@ static GRAPH: CommandSpec = CommandSpec {
     summary: "Draws the recorded latencies of an event as a chart of characters.",
     arity: 3,
     arguments: &[Arg::string("event")],
+    reply: ReplyShape::Report,
     handler: Handler::Session(graph),
     ..SUB
 };
@@ -62,6 +65,7 @@ static HISTOGRAM: CommandSpec = CommandSpec {
     complexity: "O(N) for N commands reported on.",
     arity: -2,
     arguments: &[Arg::string("command").optional().multiple()],
+    reply: ReplyShape::Map(&ReplyShape::Text, &ReplyShape::Map(&ReplyShape::Text, &ReplyShape::Any)),
     handler: Handler::Session(histogram),
     ..SUB
 };
@@ -71,6 +75,7 @@ static HISTORY: CommandSpec = CommandSpec {
     summary: "Returns the recorded latencies of an event, with the time of each.",
     arity: 3,
     arguments: &[Arg::string("event")],
+    reply: ReplyShape::List(&ReplyShape::Tuple(&[ReplyShape::Count, ReplyShape::Count])),
     handler: Handler::Session(history),
     ..SUB
 };
@@ -78,6 +83,12 @@ static HISTORY: CommandSpec = CommandSpec {
 static LATEST: CommandSpec = CommandSpec {
     name: "latest",
     summary: "Returns the last and the highest latency recorded for each event.",
+    reply: ReplyShape::List(&ReplyShape::Tuple(&[
+        ReplyShape::Text,
+        ReplyShape::Count,
+        ReplyShape::Count,
+        ReplyShape::Count,
+    ])),
     handler: Handler::Session(latest),
     ..SUB
 };
@@ -88,6 +99,7 @@ static RESET: CommandSpec = CommandSpec {
     arity: -2,
     tips: &["request_policy:all_nodes", "response_policy:agg_sum"],
     arguments: &[Arg::string("event").optional().multiple()],
+    reply: ReplyShape::Count,
     handler: Handler::Session(reset),
     ..SUB
 };

@@ -1,0 +1,109 @@
+//! Reply shapes: the check of them can fail, and each command's first replies pass it in both protocols.
+
+#[path = "support/shapes.rs"]
+mod shapes;
+
+use shapes::{fits, ours};
+use swytch::command::ReplyShape;
+use swytch_testkit::Reply;
+
+#[test]
+fn a_reply_of_another_shape_is_noticed() {
+    let null_or_texts = ReplyShape::OneOf(&[ReplyShape::NullArray, ReplyShape::TEXTS]);
+    let pairs = ReplyShape::Map(&ReplyShape::Text, &ReplyShape::Count);
+    let (text, one) = (Reply::bulk("a"), Reply::Integer(1));
+    for (shape, protocol, reply, expected) in [
+        (ReplyShape::OK, 2, Reply::ok(), true),
+        (ReplyShape::OK, 2, Reply::bulk("OK"), false),
+        (ReplyShape::OK, 2, Reply::simple("PONG"), false),
+        (ReplyShape::Flag, 2, Reply::Integer(2), false),
+        (ReplyShape::Count, 3, Reply::Integer(-1), false),
+        (ReplyShape::Never, 2, Reply::ok(), false),
+        (null_or_texts, 2, Reply::NullArray, true),
+        (null_or_texts, 2, Reply::Null, false),
+        (null_or_texts, 3, Reply::Null, true),
+        (null_or_texts, 2, Reply::Array(vec![text.clone(), text.clone()]), true),
+        (null_or_texts, 2, Reply::Array(vec![text.clone(), one.clone()]), false),
+        (ReplyShape::Tuple(&[ReplyShape::Text]), 2, Reply::Array(vec![]), false),
+        (pairs, 2, Reply::Array(vec![text.clone(), one.clone()]), true),
+        (pairs, 3, Reply::Array(vec![text.clone(), one.clone()]), false),
+        (pairs, 3, Reply::Map(vec![text.clone(), one.clone()]), true),
+        (pairs, 3, Reply::Map(vec![one, text.clone()]), false),
+        (ReplyShape::Report, 3, text.clone(), false),
+        (ReplyShape::Set(&ReplyShape::Text), 3, Reply::Array(vec![text]), false),
+    ] {
+        assert_eq!(fits(&shape, protocol, &reply), expected, "{shape:?} {reply} in RESP{protocol}");
+    }
+}
+
+/// Requests whose replies have many parts, or differ between the protocols; the rest are in the transcripts.
+const REQUESTS: &str = "\
+RPUSH list a b c
+LMPOP 2 none list LEFT
+BLMPOP 1 1 list RIGHT COUNT 2
+LPOP none
+LPOP none 2
+SET text abcd GET
+MGET text none
+LCS text text
+LCS text text IDX WITHMATCHLEN
+BITFIELD text GET u8 0 OVERFLOW FAIL INCRBY u2 0 9
+BITFIELD_RO text GET u8 0
+SCAN 0
+TYPE text
+OBJECT ENCODING text
+OBJECT HELP
+MEMORY USAGE text
+MEMORY USAGE none
+MEMORY STATS
+MEMORY DOCTOR
+MEMORY MALLOC-STATS
+INFO
+CLIENT LIST
+CLIENT INFO
+CLIENT GETNAME
+CLIENT TRACKINGINFO
+COMMAND
+COMMAND DOCS
+COMMAND INFO get nonsense client|list
+COMMAND GETKEYS MSET a 1 b 2
+COMMAND GETKEYSANDFLAGS MSET a 1 b 2
+COMMAND LIST
+CONFIG GET max*
+CONFIG SET slowlog-log-slower-than 0
+CONFIG SET latency-monitor-threshold 1
+DEBUG SLEEP 0.01
+SLOWLOG GET
+LATENCY LATEST
+LATENCY HISTORY command
+LATENCY HISTOGRAM set
+LATENCY GRAPH command
+LATENCY DOCTOR
+LATENCY RESET
+ACL CAT
+ACL CAT string
+ACL WHOAMI
+ROLE
+TIME
+LASTSAVE
+WAIT 0 1
+FUNCTION LIST
+LOLWUT
+WATCH text
+MULTI
+GET text
+LRANGE list 0 -1
+EXEC
+RESET";
+
+#[test]
+fn replies_have_their_shapes_in_both_protocols() {
+    let mut server = ours().start("shapes", "enable-debug-command yes");
+    for protocol in [2, 3] {
+        server.say(&format!("HELLO {protocol}"));
+        for request in REQUESTS.lines() {
+            let reply = server.say(request);
+            assert!(!reply.is_error(), "{request}: {reply}");
+        }
+    }
+}
