@@ -19,7 +19,7 @@ pub(crate) const PIPELINES: [u32; 3] = [1, 16, 100];
 /// The commands and depths of the two-thread part.
 const TWO_THREAD_CELLS: [(&str, u32); 4] = [("SET", 1), ("GET", 1), ("SET", 16), ("GET", 16)];
 
-/// A part of the comparison that can be asked for alone.
+/// A part of the comparison that can run alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// CPU per operation and ops/s on one core.
@@ -126,6 +126,7 @@ pub(crate) struct Cell {
 pub(crate) struct MemoryRow {
     pub(crate) name: &'static str,
     pub(crate) short_name: &'static str,
+    pub(crate) floor_bytes: u32,
     pub(crate) footprints: Vec<Footprint>,
 }
 
@@ -267,7 +268,12 @@ fn memory(options: &Options) -> Result<Vec<MemoryRow>> {
         let measure =
             |program: &Program| data_set.measure(program, &directives(program, 1), options.scale.keys);
         let footprints = options.programs.iter().map(measure).collect::<Result<_>>()?;
-        rows.push(MemoryRow { name: data_set.name, short_name: data_set.short_name, footprints });
+        rows.push(MemoryRow {
+            name: data_set.name,
+            short_name: data_set.short_name,
+            floor_bytes: data_set.floor_bytes,
+            footprints,
+        });
     }
     Ok(rows)
 }

@@ -15,7 +15,7 @@ pub(crate) struct Contention {
     pub(crate) load: &'static str,
     /// How often a shard's lock was found taken, per million commands.
     pub(crate) waits_per_million: f64,
-    /// Microseconds that so many per cent of the commands did not exceed, as INFO has them: 50, 99, 99.9.
+    /// Microseconds that these shares of the commands did not exceed, as INFO has them: 50, 99, 99.9.
     pub(crate) percentiles_us: Vec<String>,
 }
 

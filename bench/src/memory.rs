@@ -22,6 +22,8 @@ pub(crate) struct DataSet {
     pub(crate) name: &'static str,
     /// The name in plots.
     pub(crate) short_name: &'static str,
+    /// Bytes of key, value and expiry of one item, with nothing around them: what no server can go below.
+    pub(crate) floor_bytes: u32,
     kind: Kind,
 }
 
@@ -35,14 +37,25 @@ enum Kind {
 
 /// The rows: keys of 12 bytes, values as named.
 pub(crate) const DATA_SETS: [DataSet; 4] = [
-    DataSet { name: "strings, 12 B key + 32 B value", short_name: "strings", kind: Kind::Strings },
-    DataSet { name: "strings, 12 B key + integer value", short_name: "integers", kind: Kind::Integers },
+    DataSet {
+        name: "strings, 12 B key + 32 B value",
+        short_name: "strings",
+        floor_bytes: 12 + 32,
+        kind: Kind::Strings,
+    },
+    DataSet {
+        name: "strings, 12 B key + integer value",
+        short_name: "integers",
+        floor_bytes: 12 + 8,
+        kind: Kind::Integers,
+    },
     DataSet {
         name: "strings, 12 B key + 32 B value, with TTL",
         short_name: "strings with TTL",
+        floor_bytes: 12 + 32 + 8,
         kind: Kind::Expiring,
     },
-    DataSet { name: "one list of 16 B elements", short_name: "one list", kind: Kind::List },
+    DataSet { name: "one list of 16 B elements", short_name: "one list", floor_bytes: 16, kind: Kind::List },
 ];
 
 /// What one process came to.

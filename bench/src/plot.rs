@@ -1,13 +1,12 @@
 //! The comparison as one SVG: a panel of bars per pipeline depth, and one for memory.
 //!
 //! Bars are relative to the better peer of their group, so that cheap and costly commands can stand side by side;
-//! the numbers above them are the absolute figures, and a line across shows what is asked for.
+//! the numbers above them are the absolute figures, and a line across is the physical floor.
 //!
 //! Drawn by hand: a few rectangles and texts need no library, and the file stays small and diffable.
 use std::fmt::Write;
 
 use crate::compare::{Comparison, PIPELINES};
-use crate::report::{BYTES_ASKED, CPU_RATIO_ASKED};
 
 const WIDTH: f64 = 960.0;
 const PANEL_HEIGHT: f64 = 190.0;
@@ -31,8 +30,8 @@ struct Group {
     name: String,
     /// The absolute figures, ours first.
     figures: Vec<f64>,
-    /// The absolute figure asked for.
-    asked: Option<f64>,
+    /// What no server can go below, where it was measured.
+    floor: Option<f64>,
 }
 
 impl Group {
@@ -63,7 +62,7 @@ impl Comparison {
             LEFT,
             20.0,
             "start",
-            &format!("Less is better; 1 is the better peer, green is asked for. {}", self.processor),
+            &format!("Less is better; 1 is the better peer, the line is the floor. {}", self.processor),
         );
         let mut x = LEFT;
         for (program, colour) in self.programs.iter().zip(COLOURS) {
@@ -80,14 +79,12 @@ impl Comparison {
     fn panels(&self) -> Vec<Panel> {
         let mut panels = Vec::new();
         for pipeline in PIPELINES {
-            let asked = CPU_RATIO_ASKED.iter().find(|(depth, _)| *depth == pipeline).map(|(_, ratio)| *ratio);
             let cells = self.throughput.iter().filter(|cell| cell.pipeline == pipeline);
             let groups: Vec<_> = cells
-                .map(|cell| {
-                    let figures = cell.medians(|sample| sample.cpu_us);
-                    let mut group = Group { name: cell.command.to_owned(), figures, asked: None };
-                    group.asked = asked.map(|ratio| ratio * group.best_peer());
-                    group
+                .map(|cell| Group {
+                    name: cell.command.to_owned(),
+                    figures: cell.medians(|sample| sample.cpu_us),
+                    floor: self.floor_us(pipeline),
                 })
                 .collect();
             if !groups.is_empty() {
@@ -98,12 +95,12 @@ impl Comparison {
             }
         }
         if !self.memory.is_empty() {
-            let rows = self.memory.iter().zip(BYTES_ASKED);
+            let rows = self.memory.iter();
             let groups = rows
-                .map(|(row, asked)| Group {
+                .map(|row| Group {
                     name: row.short_name.to_owned(),
                     figures: row.footprints.iter().map(|one| one.bytes_per_item).collect(),
-                    asked: asked.map(f64::from),
+                    floor: Some(f64::from(row.floor_bytes)),
                 })
                 .collect();
             panels.push(Panel { title: "Resident bytes per item".to_owned(), groups });
@@ -139,8 +136,8 @@ impl Panel {
                 );
                 svg.push_str(&label);
             }
-            if let Some(asked) = group.asked {
-                rectangle(svg, first - 4.0, y(asked / best), bar_width * bars + 8.0, 1.5, "#15803d");
+            if let Some(floor) = group.floor {
+                rectangle(svg, first - 4.0, y(floor / best), bar_width * bars + 8.0, 1.5, "#15803d");
             }
             text(svg, left + group_width / 2.0, bottom + 16.0, "middle", &group.name);
         }

@@ -6,11 +6,6 @@ use crate::growth::Latency;
 use crate::statistics::{median, median_ratio};
 use crate::throughput::Sample;
 
-/// CPU per operation asked for, as a share of the better peer's, by pipeline depth.
-pub(crate) const CPU_RATIO_ASKED: [(u32, f64); 3] = [(1, 0.85), (16, 0.6), (100, 0.35)];
-/// Bytes per item asked for, in the order of the memory table; none where nothing is asked.
-pub(crate) const BYTES_ASKED: [Option<u32>; 4] = [Some(75), Some(45), Some(90), None];
-
 impl Cell {
     /// The medians of a figure, one per program.
     pub(crate) fn medians(&self, figure: impl Fn(&Sample) -> f64) -> Vec<f64> {
@@ -20,6 +15,13 @@ impl Cell {
     /// Our CPU per operation over that of the better peer; none without a peer.
     pub(crate) fn cpu_ratio(&self) -> Option<f64> {
         self.ratios(|sample| sample.cpu_us).reduce(f64::max)
+    }
+
+    /// The CPU that we and the better peer add to the floor, per operation; none without a peer.
+    pub(crate) fn above_floor_us(&self, floor_us: f64) -> Option<[f64; 2]> {
+        let medians = self.medians(|sample| sample.cpu_us);
+        let peer = medians.iter().skip(1).copied().reduce(f64::min)?;
+        Some([medians[0] - floor_us, peer - floor_us])
     }
 
     /// Our operations a second over those of the better peer; none without a peer.
@@ -83,6 +85,11 @@ impl Comparison {
         text
     }
 
+    /// The floor at a pipeline depth, where it was measured.
+    pub(crate) fn floor_us(&self, pipeline: u32) -> Option<f64> {
+        PIPELINES.iter().zip(&self.floor_us).find(|(depth, _)| **depth == pipeline).map(|(_, us)| *us)
+    }
+
     /// What a share of the better peer's CPU is to be read against.
     fn floor(&self) -> String {
         let figures: Vec<String> = PIPELINES
@@ -94,7 +101,8 @@ impl Comparison {
             return String::new();
         }
         format!(
-            "\nThe floor, a loop that reads and answers `+OK` without looking at a request: {}.\n",
+            "\nThe floor, a loop that reads and answers `+OK` without looking at a request: {}. *above the floor* is what \
+             we and\nthe better peer add to it.\n",
             figures.join(", ")
         )
     }
@@ -116,22 +124,22 @@ impl Comparison {
         figure: impl Fn(&Sample) -> f64,
         decimals: usize,
         ratio: impl Fn(&Cell) -> Option<f64>,
-        with_asked: bool,
+        with_floor: bool,
     ) -> String {
         let mut head = vec!["command".to_owned(), "pipeline".to_owned()];
         head.extend(self.programs.iter().cloned());
         head.push("ratio".to_owned());
-        if with_asked {
-            head.push("asked".to_owned());
+        if with_floor {
+            head.push("above the floor".to_owned());
         }
         let mut text = table_head(&head);
         for cell in cells {
             let mut row = vec![cell.command.to_owned(), cell.pipeline.to_string()];
             row.extend(cell.medians(&figure).iter().map(|value| format!("{value:.decimals$}")));
             row.push(ratio(cell).map_or_else(String::new, |ratio| format!("{ratio:.2}")));
-            if with_asked {
-                let asked = CPU_RATIO_ASKED.iter().find(|(pipeline, _)| *pipeline == cell.pipeline);
-                row.push(asked.map_or_else(String::new, |(_, ratio)| format!("{ratio}")));
+            if with_floor {
+                let above = self.floor_us(cell.pipeline).and_then(|floor_us| cell.above_floor_us(floor_us));
+                row.push(above.map_or_else(String::new, |[ours, peer]| format!("{ours:.2} / {peer:.2}")));
             }
             text.push_str(&table_row(&row));
         }
@@ -157,19 +165,20 @@ impl Comparison {
         let items = self.scale.map_or_else(String::new, |scale| thousands(scale.keys));
         let mut text = format!(
             "\n### Memory\n\nResident bytes of the whole process divided by the items ({items}), a fresh process per \
-             row and nothing\nsubtracted; the last row is the process before its first item, in MB.\n\n"
+             row and nothing\nsubtracted; *floor* is key, value and expiry with nothing around them; the last row is the process before its \
+             first\nitem, in MB.\n\n"
         );
         let mut head = vec!["data".to_owned()];
         head.extend(self.programs.iter().cloned());
-        head.extend(["ratio".to_owned(), "asked".to_owned()]);
+        head.extend(["ratio".to_owned(), "floor".to_owned()]);
         text.push_str(&table_head(&head));
-        for (row, asked) in self.memory.iter().zip(BYTES_ASKED) {
+        for row in &self.memory {
             let bytes: Vec<f64> = row.footprints.iter().map(|footprint| footprint.bytes_per_item).collect();
             let mut line = vec![row.name.to_owned()];
             line.extend(bytes.iter().map(|bytes| format!("{bytes:.1}")));
             let best = bytes.iter().skip(1).copied().reduce(f64::min);
             line.push(best.map_or_else(String::new, |best| format!("{:.2}", bytes[0] / best)));
-            line.push(asked.map_or_else(String::new, |bytes| bytes.to_string()));
+            line.push(row.floor_bytes.to_string());
             text.push_str(&table_row(&line));
         }
         if let Some(row) = self.memory.first() {
@@ -257,14 +266,15 @@ mod tests {
         let comparison = Comparison {
             programs: vec!["swytch 0.1.0".to_owned(), "redis 8.0.6".to_owned()],
             throughput: vec![cell(&[&[0.5], &[1.0]])],
+            floor_us: vec![5.0, 0.4, 0.1],
             ..Comparison::default()
         };
         let text = comparison.to_markdown();
         assert!(
-            text.contains("| command | pipeline | swytch 0.1.0 | redis 8.0.6 | ratio | asked |"),
+            text.contains("| command | pipeline | swytch 0.1.0 | redis 8.0.6 | ratio | above the floor |"),
             "{text}"
         );
-        assert!(text.contains("| GET | 16 | 0.50 | 1.00 | 0.50 | 0.6 |"), "{text}");
+        assert!(text.contains("| GET | 16 | 0.50 | 1.00 | 0.50 | 0.10 / 0.60 |"), "{text}");
         assert!(text.contains("| GET | 16 | 2000 | 1000 | 2.00 |"), "{text}");
     }
 

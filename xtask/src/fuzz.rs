@@ -63,7 +63,7 @@ fn pop<T>(waiting: &Mutex<Vec<T>>) -> Option<T> {
     waiting.lock().expect("no thread panics with it").pop()
 }
 
-/// Runs one target for so many seconds and gives the number of inputs tried.
+/// Runs one target for this many seconds and gives the number of inputs tried.
 ///
 /// # Errors
 /// When the target finds something; the error carries the end of libFuzzer's report and the way to repeat it.

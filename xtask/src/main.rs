@@ -60,7 +60,7 @@ Development commands of swytch.
       --server PATH --peer PATH     these binaries
   cargo xtask model [campaign|search STATES|walk SEED STATES|hunt STATES]  the cluster protocol, model-checked
   cargo xtask simulate [OPTION...]  whole clusters on virtual time; ends with an error if a promise is broken
-      --seeds N --from S            so many seeds (default 300), from this one (default 0)
+      --seeds N --from S            this many seeds (default 300), from this one (default 0)
       --seed S                      one seed, with all that was found
       --minutes M --keep-going      stop after so long; do not stop at the first broken promise
       --real-store                  nodes with the server's keyspace instead of abstract values

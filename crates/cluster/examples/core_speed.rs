@@ -63,7 +63,7 @@ fn request(class: Class, key: &Key) -> Input {
 /// Clients that write at the same time, in the second figure: what comes while a batch is on its way is the next.
 const TOGETHER: u32 = 16;
 
-/// The writes are divided into so many rounds.
+/// The writes are divided into this many rounds.
 const ROUNDS: u32 = 200;
 
 /// Gives all inputs to one node, then hands messages over until none is left.

@@ -212,7 +212,7 @@ pub struct Reply {
 }
 
 impl Answered {
-    /// Forgets what will not be asked for again.
+    /// Forgets what will not be requested again.
     fn raise(&mut self, floor: u64) {
         if floor > self.floor {
             self.floor = floor;

@@ -13,7 +13,7 @@
 //!   entry, for what comes next is ordered on top of it.
 //! - An operation that may run, or may have run, under another view as well keeps an entry of its own, because a merge
 //!   knows by its name that it counts once: one that its origin sent to an owner in an earlier view already
-//!   ([`EntryOp::exposed`](crate::EntryOp)), and one that may still be asked for again.
+//!   ([`EntryOp::exposed`](crate::EntryOp)), and one that may still be requested again.
 //!
 //! Neighbours: `write` and `node` say when, `copy` holds the log, `heal` merges logs and never sees a difference.
 
@@ -27,7 +27,7 @@ use crate::mutant::Mutant;
 use crate::tally::{Rule, Tally};
 use crate::values::{Entry, Step, Values};
 
-/// A log that nears its bound is folded again when it has grown by one part in so many of the bound.
+/// A log that nears its bound is folded again when it has grown by one part in this many of the bound.
 const LAST_STEPS: usize = 8;
 
 /// What a copy knows about its log besides the entries.

@@ -22,7 +22,7 @@ use crate::write::After;
 pub(crate) struct Eviction {
     /// When the last step was taken.
     pub(crate) sent_ms: u64,
-    /// The name of the leave asked for.
+    /// The name of the leave that was requested.
     leave: u64,
 }
 

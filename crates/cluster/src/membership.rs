@@ -3,7 +3,7 @@
 //! Invariants:
 //! - A node takes part in one view at a time, the one it has installed. From its promise of a newer view until an
 //!   installation it is *frozen*: it begins nothing new in the old one, since that would only be cut short; what is
-//!   under way may end, for all that a promise tells is bases, and copies are asked for after the installation.
+//!   under way may end, for all that a promise tells is bases, and copies are requested after the installation.
 //! - The lease holds only while nodes that make up at least half of the installed base (this node included) have
 //!   echoed a heartbeat this node sent less than `lease_ms` ago, and stand on the very same base: they have accepted
 //!   none after it. A node that

@@ -47,7 +47,7 @@ pub struct Node<V: Values> {
     pub(crate) operations: BTreeMap<OpId, Box<Operation>>,
     /// Operations that wait for something to happen to a key.
     pub(crate) parked: BTreeMap<Key, BTreeSet<OpId>>,
-    /// Keys asked for at their home: the touch's name and when it was last sent.
+    /// Keys requested at their home: the touch's name and when it was last sent.
     pub(crate) touches: BTreeMap<Key, (u64, u64)>,
     /// Slots whose unseen keys this node creates by itself.
     pub(crate) leases: HeldLeases,

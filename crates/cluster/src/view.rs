@@ -77,7 +77,7 @@ pub struct Quorum {
     pub half_expires: bool,
 }
 
-/// Bases that were never made are remembered until one is installed, so many of them: nodes have one vote each.
+/// Bases that were never made are remembered until one is installed, at most this many: nodes have one vote each.
 const NEVER_MAX: usize = NODES_MAX as usize;
 
 /// The view that candidates can form: the highest installed base, or one that may have been made after it, changed if

@@ -177,7 +177,7 @@ fn a_renamed_command_must_exist_and_its_new_name_be_free() {
 /// What is not served is an error that says so, never an OK.
 #[test]
 fn what_is_not_served_says_so() {
-    let mut server = ours!().start("not-served", "enable-debug-command yes\nsave \"\"\n");
+    let mut server = ours().start("not-served", "enable-debug-command yes\nsave \"\"\n");
     for (name, value) in [
         ("appendonly", "yes"),
         ("save", "900 1"),

@@ -203,7 +203,7 @@ fn stop_recording(server: &mut Server) -> (String, Vec<Reply>) {
     server.say("MULTI");
     server.say("DEBUG RECORD-EFFECTS STOP");
     server.say("DEBUG DIGEST");
-    // From here on, keys that have expired stay too, and their expiries can be asked for.
+    // From here on, keys that have expired stay too, and their expiries can be read.
     server.say("DEBUG SET-ACTIVE-EXPIRE 0");
     let Reply::Array(replies) = server.say("EXEC") else { panic!("EXEC answers an array") };
     let [stopped, digest, _] = &replies[..] else { panic!("{replies:?}") };

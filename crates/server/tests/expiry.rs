@@ -1,4 +1,4 @@
-//! Keys that expire: by themselves, when they are asked for, and at once when their time is already over.
+//! Keys that expire: by themselves, when somebody reads them, and at once when their time is already over.
 
 #[path = "support/shapes.rs"]
 mod shapes;

@@ -35,7 +35,7 @@ fn start(threads: usize) -> Server {
     ours!().start("linearizability", &file(threads))
 }
 
-/// Runs `act` on so many connections at once.
+/// Runs `act` on this many connections at once.
 fn at_once<T: Send>(
     server: &Server,
     clients: u64,

@@ -60,7 +60,7 @@ pub(crate) enum Overwritten {
     Expiry,
     /// Bytes of a string, from an offset on, that was this long.
     Bytes { len: usize, offset: usize, bytes: Vec<u8> },
-    /// Nothing: so many elements came to one end.
+    /// Nothing: this many elements came to one end.
     Pushed(Side, usize),
     /// Elements, the first taken first, of one end.
     Popped(Side, Vec<Vec<u8>>),

@@ -1,6 +1,6 @@
 //! Where the log of a key starts: the state that a merge replays its entries from.
 //!
-//! Nearly always a log is a batch that is on its way to the subscribers, and its start is asked for by nobody. So what
+//! Nearly always a log is a batch that is on its way to the subscribers, and nobody wants its start. So what
 //! is kept at first are the changes since, each with its undo, and the state is worked out when it is wanted. Only when
 //! the undos have grown as large as the value itself, in a partition, is the state kept instead.
 
@@ -52,7 +52,7 @@ impl Start {
         matches!(self.kept, Kept::Steps { bytes, .. } if bytes >= self.compare_at)
     }
 
-    /// Whether the undos take more than a value of so many bytes. If not, they are compared again when they have doubled.
+    /// Whether the undos take more than a value of this many bytes. If not, they are compared again when they have doubled.
     pub(crate) fn outgrows(&mut self, value_bytes: usize) -> bool {
         let Kept::Steps { bytes, .. } = self.kept else { return false };
         self.compare_at = bytes.saturating_mul(2);

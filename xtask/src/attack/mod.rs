@@ -189,7 +189,7 @@ fn under(program: &Program, path: &str, arguments: &[&str]) -> Program {
     let mut leading: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
     leading.push(program.path.display().to_string());
     leading.extend(program.leading_arguments.iter().cloned());
-    Program { name: program.name.clone(), path: path.into(), leading_arguments: leading }
+    Program { path: path.into(), leading_arguments: leading, ..program.clone() }
 }
 
 /// One where something must not be, none where it is not.

@@ -35,7 +35,7 @@ impl<'a> Args<'a> {
         self.ranges[index].of(self.buffer)
     }
 
-    /// An argument, if there are so many.
+    /// An argument, if there are that many.
     pub fn try_get(&self, index: usize) -> Option<&'a [u8]> {
         self.ranges.get(index).map(|range| range.of(self.buffer))
     }

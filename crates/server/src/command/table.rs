@@ -32,7 +32,7 @@ impl Command {
         (fewest..=most).contains(&len)
     }
 
-    /// True when it is no container and accepts so many arguments.
+    /// True when it is no container and accepts this many arguments.
     #[inline]
     pub fn runs_with(&self, len: usize) -> bool {
         self.runs_with.0 <= len && len <= self.runs_with.1

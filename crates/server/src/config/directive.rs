@@ -18,7 +18,7 @@ pub struct Directive {
     pub kind: Kind,
     /// Whether CONFIG SET may change it.
     pub mutability: Mutability,
-    /// Left out when CONFIG GET is asked for a pattern; only its exact name finds it.
+    /// CONFIG GET leaves it out of what a pattern matches; only its exact name finds it.
     pub hidden: bool,
     /// The value is a secret: never shown in SLOWLOG, MONITOR, logs or error messages.
     pub sensitive: bool,

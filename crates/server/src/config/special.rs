@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// `save SECONDS CHANGES`: save when so many changes are older than so many seconds.
+/// `save SECONDS CHANGES`: save when this many changes are older than this many seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SavePoint {
     /// Seconds since the last save, at least 1.

@@ -2,7 +2,7 @@
 //!
 //! - `execute`: everything between a request's arguments and its handler, in Redis's order of checks
 //! - `run`: lock sets, views, effects, statistics
-//! - `prefetch`: the entries of several keys, asked for together
+//! - `prefetch`: the entries of several keys, fetched together
 //! - `park`: clients parked on keys and how a writer serves them
 //! - `transaction`: queued commands under one lock set
 

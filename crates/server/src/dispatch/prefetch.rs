@@ -1,7 +1,7 @@
 //! Brings the entries of several keys into the cache before they are looked up: first all their buckets, then what
 //! these lead to. The requests of a batch do the second step a few requests ahead, see `net/batch`.
 //!
-//! With a million keys nearly every lookup waits two or three times for memory; asked for together they wait once.
+//! With a million keys nearly every lookup waits two or three times for memory; prefetched together they wait once.
 //! It is an unsafe operation, because the hash table is looked at without its locks.
 //!
 //! Source: the idea is group prefetching (Chen et al., "Improving Hash Join Performance through Prefetching",

@@ -351,7 +351,7 @@ fn after_changes(server: &Server, worker: &WorkerShared, mut changes: Changes) {
     }
 }
 
-/// A command that takes so many nanoseconds makes its worker look at the clock.
+/// A command that takes this many nanoseconds makes its worker look at the clock.
 const LONG_NS: u64 = 1_000_000;
 
 /// Statistics, SLOWLOG and LATENCY.

@@ -32,7 +32,7 @@ impl Pending {
     /// Asks for the entry of its key.
     ///
     /// # Safety
-    /// The worker has passed no quiescent point since its bucket was asked for.
+    /// The worker has passed no quiescent point since its bucket was prefetched.
     #[inline]
     unsafe fn prefetch_entry(&self) {
         if let Some(hash) = self.key_hash {
@@ -123,7 +123,7 @@ impl Batch {
         };
         if self.requests.len() > 1 {
             for pending in self.requests.iter().take(AHEAD) {
-                // SAFETY: the bucket was asked for just now.
+                // SAFETY: the bucket was prefetched just now.
                 unsafe { pending.prefetch_entry() };
             }
         }

@@ -36,7 +36,7 @@ impl ExpiryCycle {
         self.next_ms
     }
 
-    /// Removes keys of the worker's shards for one slice. Is nothing left, the next slice is in `tick_ms`.
+    /// Removes keys of the worker's shards for one slice. If nothing is left, the next slice is in `tick_ms`.
     pub(super) fn run(&mut self, server: &Server, worker: usize, now_ms: u64, tick_ms: u64) {
         if now_ms < self.next_ms {
             return;

@@ -22,7 +22,7 @@ thread_local! {
     static BALANCE: Cell<i64> = const { Cell::new(0) };
 }
 
-/// Bytes allocated and not freed, as asked for by the program.
+/// Bytes allocated and not freed, as the program requested them.
 pub fn used_bytes() -> u64 {
     USED.load(Ordering::Relaxed).max(0) as u64
 }
@@ -64,7 +64,7 @@ fn publish(bytes: i64) {
     }
 }
 
-/// What every block of mimalloc is aligned to, however it was asked for (MI_MAX_ALIGN_SIZE in `.cargo/config.toml`).
+/// What every block of mimalloc is aligned to, however it was requested (MI_MAX_ALIGN_SIZE in `.cargo/config.toml`).
 const ALIGNED_ANYHOW: usize = 8;
 
 /// mimalloc with the count.
@@ -78,7 +78,7 @@ unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as i64);
         // SAFETY: the caller's contract is mimalloc's. An aligned allocation may take a block of the next size class,
-        // so what needs no care is asked for without.
+        // so what needs no alignment is requested without one.
         unsafe {
             if layout.align() <= ALIGNED_ANYHOW {
                 libmimalloc_sys::mi_malloc(layout.size()).cast()

@@ -31,7 +31,7 @@ mod linux {
 
     /// Switches huge pages on for the heap as it is and as it will grow. Where the system knows none, nothing happens.
     pub fn switch_on() {
-        // SAFETY: options are read and set without preconditions. Is it on already, the build left it so.
+        // SAFETY: options are read and set without preconditions. If it is on already, the build left it so.
         unsafe {
             if libmimalloc_sys::mi_option_get(ALLOW_THP) != 0 {
                 return;

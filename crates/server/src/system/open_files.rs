@@ -52,9 +52,9 @@ mod tests {
 
     #[test]
     fn what_is_possible_is_answered() {
-        allow_clients(1, 1, 0).expect("every system has so many files");
+        allow_clients(1, 1, 0).expect("every system has that many files");
         // More than any kernel allows (fs.nr_open is at most 2^31).
-        let possible = allow_clients(1 << 40, 1, 0).expect_err("no system has so many");
+        let possible = allow_clients(1 << 40, 1, 0).expect_err("no system has that many");
         assert!(possible > 0 && allow_clients(possible, 1, 0).is_ok(), "{possible}");
     }
 

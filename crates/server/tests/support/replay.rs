@@ -55,7 +55,7 @@ pub fn replay(file: &Path, port: u16) -> io::Result<Replayed> {
     Ok(replayed)
 }
 
-/// The error that is asked for behind the last command, to know its reply.
+/// The error that is provoked behind the last command, to know its reply.
 const END: &str = "END-OF-REPLAY";
 
 /// Reads one reply and everything in it; answers its first line.

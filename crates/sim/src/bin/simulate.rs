@@ -7,7 +7,7 @@
 //! simulate ... --real-store           nodes with the server's keyspace instead of abstract values
 //! simulate ... --minutes M            stop after so long
 //! simulate ... --keep-going           do not stop at the first broken promise
-//! simulate ... --jobs J               play on so many threads (default 1)
+//! simulate ... --jobs J               play on this many threads (default 1)
 //! ```
 
 use std::process::ExitCode;

@@ -11,7 +11,7 @@ use crate::check::model::{CounterInput, ListInput, RegisterInput, RegisterOutput
 const ANSWER_US: u64 = 45_000_000;
 /// Clients from this number on make the last reads, one for each key.
 const LAST_READERS: u32 = 1_000;
-/// Where keys share slots, one operation in so many takes any key, the others one of the client's host's slot.
+/// Where keys share slots, one operation in this many takes any key, the others one of the client's host's slot.
 const LOCAL_OF: u64 = 4;
 
 /// What became of an operation.

@@ -5,19 +5,19 @@ use swytch_cluster::{Key, Limits, Timers};
 use super::store::StoreKind;
 use crate::rng::Rng;
 
-/// One seed in so many plays with bounds so narrow that they are met.
+/// One seed in this many plays with bounds so narrow that they are met.
 const NARROW_EVERY: u64 = 13;
 /// Which one of them.
 const NARROW_AT: u64 = 11;
 
-/// One seed in so many has more keys, in a few slots, so that a creation lease covers several of them.
+/// One seed in this many has more keys, in a few slots, so that a creation lease covers several of them.
 const TAGGED_EVERY: u64 = 3;
 /// Which one of them.
 const TAGGED_AT: u64 = 2;
 /// Slots of such a seed.
 const TAGS: usize = 4;
 
-/// One seed in so many sends a host into exile, in a cluster that does not remember it when it comes back.
+/// One seed in this many sends a host into exile, in a cluster that does not remember it when it comes back.
 const EXILE_EVERY: u64 = 25;
 /// Which one of them.
 const EXILE_AT: u64 = 6;
@@ -71,7 +71,7 @@ pub struct Profile {
     pub store: StoreKind,
     /// The keys.
     pub keys: Vec<PlannedKey>,
-    /// The keys are in so many slots, in turn, and clients mostly use those of their host's; 0: each key has its own.
+    /// The keys are in this many slots, in turn, and clients mostly use those of their host's; 0: each key has its own.
     pub tags: usize,
     /// Shortest and longest delay of a message, in microseconds.
     pub delay_us: (u64, u64),

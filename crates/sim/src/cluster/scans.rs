@@ -10,7 +10,7 @@ use swytch_cluster::{ClientError, FlightId, Input, ViewId};
 
 use super::world::World;
 
-/// Each host scans its slots with every so many looks of the observer.
+/// Each host scans its slots once in this many looks of the observer.
 const SCAN_EVERY: u64 = 16;
 
 /// A copy that was there when a scan was asked for.

@@ -45,7 +45,7 @@ pub(super) struct Segment {
     len: u16,
 }
 
-/// A key's home bucket, and the next one, on their way into the cache; what they lead to is asked for by the second step.
+/// A key's home bucket, and the next one, on their way into the cache; what they lead to is prefetched by the second step.
 #[derive(Clone, Copy, Debug)]
 pub struct PrefetchedBucket {
     home: *const Bucket,
@@ -338,7 +338,7 @@ impl Segment {
         (0..SLOTS).find(|&slot| self.load(bucket, slot) == 0)
     }
 
-    /// Puts an entry into the first bucket from its home on that has room. Is that too far away, entries in between make
+    /// Puts an entry into the first bucket from its home on that has room. If that is too far away, entries in between make
     /// place for each other (hopscotch hashing, Herlihy et al., DISC 2008): each hop moves the free slot nearer.
     fn insert_at_home(&mut self, buckets: usize, home: usize, value: u64) -> Result<(), u64> {
         let (mut bucket, mut distance) = (home, 0);

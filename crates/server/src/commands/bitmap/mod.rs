@@ -22,7 +22,7 @@ pub const SPECS: &[&CommandSpec] = &[
     &bitpos::BITPOS,
 ];
 
-/// Parses a bit's position. With `width`, the form `#5` means the fifth field of so many bits.
+/// Parses a bit's position. With `width`, the form `#5` means the fifth field of that many bits.
 fn bit_offset(call: &Call<'_>, argument: &[u8], width: Option<u32>) -> Result<u64, CommandError> {
     let (number, factor) = match (argument, width) {
         ([b'#', number @ ..], Some(width)) => (number, i64::from(width)),

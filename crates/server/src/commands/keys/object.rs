@@ -39,6 +39,7 @@ static FREQ: CommandSpec = CommandSpec {
     summary: "Returns the counter of how often a key is used, which grows logarithmically and decays with time.",
     since: "4.0.0",
     reply: ReplyShape::OneOf(&[ReplyShape::Count, ReplyShape::Null]),
+    differs: "No LFU policy can be set yet, so it is always the error that Redis gives without one.",
     handler: Handler::Read(freq),
     ..BASE
 };

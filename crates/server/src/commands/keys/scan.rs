@@ -34,7 +34,7 @@ pub static SCAN: CommandSpec = CommandSpec {
 
 const COUNT_DEFAULT: usize = 10;
 
-/// Buckets one call may look at for each entry it was asked for. A segment has fewer buckets than this, so a
+/// Buckets one call may look at for each entry that COUNT wants. A segment has fewer buckets than this, so a
 /// database with fewer keys than COUNT, each perhaps in a shard of its own, is returned whole by one call.
 const BUCKETS_PER_COUNT: usize = 64;
 

@@ -54,7 +54,7 @@ const POP_FROM_SEVERAL: [Arg; 4] = [
     Arg::integer("count").token("COUNT").optional(),
 ];
 
-/// What LMPOP and BLMPOP are asked for.
+/// What LMPOP and BLMPOP are to take.
 struct PopFromSeveral {
     /// Argument positions of the keys.
     keys: std::ops::Range<usize>,

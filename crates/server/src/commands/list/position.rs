@@ -53,7 +53,7 @@ fn lindex(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
     Ok(())
 }
 
-/// What LPOS is asked for.
+/// What LPOS is to find.
 #[derive(Debug, PartialEq)]
 struct Search {
     /// Skip matches before this one, counted from 1.

@@ -70,7 +70,7 @@ static STATS: CommandSpec = CommandSpec {
     summary: "Breaks the server's memory down by what it is used for.",
     tips: REPORT,
     reply: ReplyShape::Map(&ReplyShape::Text, &ReplyShape::Any),
-    differs: "Fields about jemalloc are 0, and sizes are those of this server's structures.",
+    differs: "Sizes are those of this server's structures and of its allocator, mimalloc.",
     handler: Handler::ReadAll(stats),
     ..BASE
 };

@@ -133,7 +133,7 @@ pub(super) const LIST: &[D] = &[
         .several_words()
         .in_group(Group::Persistence)
         .refused_unless(&[""], IN_MEMORY)
-        .summary("SECONDS CHANGES pairs: save after so long with so many; \"\" for never."),
+        .summary("SECONDS CHANGES pairs: save when this many changes are this old; \"\" for never."),
     disk(D::text("dbfilename", "dump.rdb").protected())
         .checked(rules::database_file_name)
         .summary("Name of the snapshot file in dir."),

@@ -5,7 +5,7 @@
 /// Most bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 8 * 1024;
 
-/// What was asked for.
+/// What a request wants.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Request {
     /// HEAD: everything but the body.

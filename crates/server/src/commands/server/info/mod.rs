@@ -30,7 +30,7 @@ pub static INFO: CommandSpec = CommandSpec {
     history: &[("7.0.0", "Takes several sections.")],
     arguments: &[Arg::string("section").multiple().optional()],
     reply: ReplyShape::Report,
-    differs: "Fields of parts that do not exist yet are absent or 0; sizes are those of this server's structures.",
+    differs: "Fields of parts that do not exist yet are 0; `swytch_version`, `threads`, `shards` and `shard_lock_waits` are its own.",
     handler: Handler::Steps(info),
     ..CommandSpec::DEFAULT
 };
