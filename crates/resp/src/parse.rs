@@ -9,6 +9,10 @@
 //! true as long as the caller only appends to that buffer or tells [`Parser::rebase`] what it
 //! removed from the front.
 //!
+//! Invariant: the parser never steps over what it refuses. Whoever asks again is told the same error, or, when the
+//! limits were changed in between, is given the request; and where an error lies depends on the bytes alone, not on how
+//! they were cut.
+//!
 //! One place is unsafe: the arguments of a short request are written into a list's spare room without a check for each.
 
 /// Where one argument lies in the query buffer.
@@ -116,6 +120,8 @@ pub struct Parser {
     searched: usize,
     /// Arguments of the request at hand that are already complete.
     partial: Vec<ArgRange>,
+    /// Bytes of the arguments in `partial`.
+    partial_bytes: usize,
     /// Bytes of inline arguments that had escapes and so could not be borrowed in place.
     unescaped: Vec<u8>,
 }
@@ -138,7 +144,18 @@ impl Parser {
 
     /// Arguments of the request at hand that have arrived (`CLIENT LIST` shows their bytes).
     pub fn partial_argument_bytes(&self) -> usize {
-        self.partial.iter().map(|range| range.len as usize).sum()
+        self.partial_bytes
+    }
+
+    /// Bytes that the parser's own lists hold.
+    pub fn held_bytes(&self) -> usize {
+        self.partial.capacity() * size_of::<ArgRange>() + self.unescaped.capacity()
+    }
+
+    /// Gives back what the lists hold beyond what they need.
+    pub fn shrink(&mut self) {
+        self.partial.shrink_to_fit();
+        self.unescaped = Vec::new();
     }
 
     /// Tells the parser that the caller removed `removed` bytes from the front of the buffer.
@@ -171,6 +188,7 @@ impl Parser {
             if first != b'*' {
                 return self.inline(buffer, arguments);
             }
+            let line = self.position;
             let Some(count) = self.length_line(
                 buffer,
                 ProtocolError::MultibulkLineTooLong,
@@ -180,10 +198,10 @@ impl Parser {
                 return Ok(Parsed::Incomplete);
             };
             if count > ARGUMENTS_MAX {
-                return Err(ProtocolError::InvalidMultibulkLength);
+                return Err(self.refuse(line, ProtocolError::InvalidMultibulkLength));
             }
             if count > UNAUTHENTICATED_ARGUMENTS_MAX && !limits.authenticated {
-                return Err(ProtocolError::UnauthenticatedMultibulkLength);
+                return Err(self.refuse(line, ProtocolError::UnauthenticatedMultibulkLength));
             }
             if count <= 0 {
                 return Ok(Parsed::Request);
@@ -192,20 +210,42 @@ impl Parser {
         }
         if self.partial.is_empty() {
             let before = arguments.len();
-            if self.bulks(buffer, limits, arguments)? {
+            let whole = self.bulks(buffer, limits, arguments);
+            if let Ok(true) = whole {
                 return Ok(Parsed::Request);
             }
-            self.partial.extend(arguments.drain(before..));
+            self.keep(arguments, before);
+            whole?;
         } else {
             let mut partial = std::mem::take(&mut self.partial);
+            let before = partial.len();
             let whole = self.bulks(buffer, limits, &mut partial);
-            self.partial = partial;
-            if whole? {
-                arguments.append(&mut self.partial);
+            if let Ok(true) = whole {
+                // The list is given away with what it held: the next request may be a small one.
+                arguments.append(&mut partial);
+                self.partial_bytes = 0;
                 return Ok(Parsed::Request);
             }
+            self.partial_bytes += bytes_of(&partial[before..]);
+            self.partial = partial;
+            whole?;
         }
         Ok(Parsed::Incomplete)
+    }
+
+    /// Keeps the arguments from `before` on for when the rest has arrived.
+    #[cold]
+    fn keep(&mut self, arguments: &mut Vec<ArgRange>, before: usize) {
+        self.partial_bytes = bytes_of(&arguments[before..]);
+        self.partial.extend(arguments.drain(before..));
+    }
+
+    /// Steps back to the line that is refused.
+    #[cold]
+    fn refuse(&mut self, line: usize, error: ProtocolError) -> ProtocolError {
+        self.position = line;
+        self.searched = line;
+        error
     }
 
     /// Reads the missing arguments; true when the last one is complete.
@@ -225,14 +265,16 @@ impl Parser {
                         Some(b'$') => {}
                         Some(&other) => {
                             // Redis complains about the byte only once the line is there.
-                            if find_newline(buffer, self.position).is_none()
-                                && buffer.len() - self.position <= INLINE_BYTES_MAX
-                            {
-                                return Ok(false);
-                            }
-                            return Err(ProtocolError::ExpectedBulk(other));
+                            let line = &buffer[self.position..];
+                            let end = line.iter().take(INLINE_BYTES_MAX + 1).position(|byte| *byte == b'\r');
+                            return match end {
+                                Some(end) if end + 1 < line.len() => Err(ProtocolError::ExpectedBulk(other)),
+                                None if line.len() > INLINE_BYTES_MAX => Err(ProtocolError::BulkLineTooLong),
+                                _ => Ok(false),
+                            };
                         }
                     }
+                    let line = self.position;
                     let Some(len) = self.length_line(
                         buffer,
                         ProtocolError::BulkLineTooLong,
@@ -242,10 +284,10 @@ impl Parser {
                         return Ok(false);
                     };
                     if len < 0 || len as u64 > limits.bulk_bytes_max {
-                        return Err(ProtocolError::InvalidBulkLength);
+                        return Err(self.refuse(line, ProtocolError::InvalidBulkLength));
                     }
                     if len > UNAUTHENTICATED_BULK_BYTES_MAX && !limits.authenticated {
-                        return Err(ProtocolError::UnauthenticatedBulkLength);
+                        return Err(self.refuse(line, ProtocolError::UnauthenticatedBulkLength));
                     }
                     self.bulk_len = Some(len as usize);
                     len as usize
@@ -297,6 +339,9 @@ impl Parser {
             }
             return Ok(None);
         };
+        if end - self.position > INLINE_BYTES_MAX {
+            return Err(too_long);
+        }
         // The byte behind CR is taken to be LF; wait for it.
         if end + 1 >= buffer.len() {
             return Ok(None);
@@ -318,6 +363,9 @@ impl Parser {
             }
             return Ok(Parsed::Incomplete);
         };
+        if newline - self.position > INLINE_BYTES_MAX {
+            return Err(ProtocolError::InlineTooLong);
+        }
         let line_start = self.position;
         let line_end =
             if newline > line_start && buffer[newline - 1] == b'\r' { newline - 1 } else { newline };
@@ -403,13 +451,17 @@ fn short_length(buffer: &[u8], at: usize) -> Option<(u32, usize)> {
     }
 }
 
+fn bytes_of(ranges: &[ArgRange]) -> usize {
+    ranges.iter().map(|range| range.len as usize).sum()
+}
+
 /// Position of the next CR at or after `from`.
 fn find_newline(buffer: &[u8], from: usize) -> Option<usize> {
     buffer[from..].iter().position(|&byte| byte == b'\r').map(|at| at + from)
 }
 
 /// Splits a line as Redis's `sdssplitargs` does: double quotes with escapes, single quotes with
-/// `\'`, and nothing but a space may follow a closing quote.
+/// `\'`, and nothing but a space may follow a closing quote. A NUL is a byte like others, where Redis waits for ever.
 pub fn split_words(line: &[u8], bytes: &mut Vec<u8>, lengths: &mut Vec<usize>) -> Result<(), ProtocolError> {
     let mut at = 0;
     loop {
@@ -427,7 +479,7 @@ pub fn split_words(line: &[u8], bytes: &mut Vec<u8>, lengths: &mut Vec<usize>) -
 
 /// Appends one word that begins at `at` and returns the position behind it.
 fn match_word(line: &[u8], mut at: usize, bytes: &mut Vec<u8>) -> Result<usize, ProtocolError> {
-    while at < line.len() && !is_space(line[at]) && line[at] != 0 {
+    while at < line.len() && !is_space(line[at]) {
         match line[at] {
             quote @ (b'"' | b'\'') => {
                 at = match_quoted(line, at + 1, quote, bytes)?;
@@ -441,8 +493,7 @@ fn match_word(line: &[u8], mut at: usize, bytes: &mut Vec<u8>) -> Result<usize, 
             }
         }
     }
-    // A NUL ends the line, as it does for the C string that Redis splits.
-    Ok(if at < line.len() && line[at] == 0 { line.len() } else { at })
+    Ok(at)
 }
 
 /// Appends what stands up to the closing `quote` and returns the position behind it.
@@ -562,6 +613,61 @@ mod tests {
         let mut endless = vec![b'1'; INLINE_BYTES_MAX + 10];
         endless[0] = b'*';
         assert_eq!(check(&endless, 4096).1, Some(ProtocolError::MultibulkLineTooLong));
+    }
+
+    #[test]
+    fn an_error_is_found_again_at_the_same_place() {
+        let broken: [&[u8]; 5] = [
+            b"*2147483648\r\n*1\r\n$4\r\nPING\r\n",
+            b"*2\r\n$3\r\nGET\r\n$99999999999\r\n*1\r\n$4\r\nPING\r\n",
+            b"*2\r\n$3\r\nGET\r\n:1\r\n*1\r\n$4\r\nPING\r\n",
+            b"*x\r\n*1\r\n$4\r\nPING\r\n",
+            b"a \"b\r\n*1\r\n$4\r\nPING\r\n",
+        ];
+        for input in broken {
+            let (mut parser, mut buffer, mut arguments) = (Parser::default(), input.to_vec(), Vec::new());
+            let first = parser.next(&mut buffer, &LIMITS, &mut arguments);
+            assert!(first.is_err(), "{}", String::from_utf8_lossy(input));
+            buffer.extend_from_slice(b"PING\r\n");
+            assert_eq!(parser.next(&mut buffer, &LIMITS, &mut arguments), first);
+            assert_eq!(arguments, [], "{}", String::from_utf8_lossy(input));
+        }
+    }
+
+    #[test]
+    fn what_larger_limits_allow_is_read_after_all() {
+        let (mut parser, mut arguments) = (Parser::default(), Vec::new());
+        let long = "x".repeat(2000);
+        let mut buffer = format!("*2\r\n$1\r\na\r\n$2000\r\n{long}\r\n").into_bytes();
+        let small = Limits { bulk_bytes_max: 1000, ..LIMITS };
+        let refused = parser.next(&mut buffer, &small, &mut arguments);
+        assert_eq!(refused, Err(ProtocolError::InvalidBulkLength));
+        assert_eq!(parser.next(&mut buffer, &LIMITS, &mut arguments), Ok(Parsed::Request));
+        let found: Vec<&[u8]> = arguments.iter().map(|range| range.of(&buffer)).collect();
+        assert_eq!(found, [b"a".as_slice(), long.as_bytes()]);
+    }
+
+    #[test]
+    fn lines_are_too_long_wherever_they_are_cut() {
+        for (start, error) in [
+            ("", ProtocolError::InlineTooLong),
+            ("*", ProtocolError::MultibulkLineTooLong),
+            ("*1\r\n$", ProtocolError::BulkLineTooLong),
+            ("*1\r\n:", ProtocolError::BulkLineTooLong),
+        ] {
+            let mut input = start.as_bytes().to_vec();
+            input.resize(input.len() + INLINE_BYTES_MAX + 1, b'1');
+            input.extend_from_slice(b"\r\n");
+            for step in [1000, input.len() - 2, input.len()] {
+                assert_eq!(check(&input, step).1.as_ref(), Some(&error), "{start:?} in steps of {step}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_nul_byte_is_a_part_of_its_word() {
+        let expect = vec![vec![b"SET".to_vec(), b"k".to_vec(), b"a\0b".to_vec()]];
+        assert_eq!(check(b"SET k a\0b\r\n", 100), (expect, None));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::commands;
 use crate::config::{Config, Loaded, SetContext};
 use crate::net::{Arrivals, Listeners, Worker, listen};
 use crate::observe::{logging, metrics, supervision};
-use crate::server::{Mail, Server};
+use crate::server::{Mail, Server, housekeeping};
 use crate::system::{huge_pages, open_files};
 
 /// Exit code when the server could not start or failed.
@@ -73,6 +73,7 @@ fn try_serve(loaded: Loaded) -> io::Result<()> {
             std::thread::Builder::new().name(format!("swytch-{index}")).spawn(move || worker.run())
         })
         .collect::<io::Result<Vec<_>>>()?;
+    housekeeping::start(&server)?;
     let metrics = metrics::start(&server)?;
     let _pid_file = PidFile::create(&server.config);
     huge_pages::switch_on();

@@ -88,7 +88,7 @@ pub struct Client {
     pub flags: ClientFlags,
     /// Commands queued since MULTI.
     pub queue: Vec<QueuedCommand>,
-    /// Bytes of the arguments in `queue`.
+    /// Bytes that the commands in `queue` take.
     pub queued_bytes: u64,
     /// Keys watched.
     pub watched: Vec<WatchedKey>,
@@ -124,6 +124,12 @@ impl Client {
     #[inline]
     pub fn is_plain(&self) -> bool {
         self.authenticated && !self.in_multi()
+    }
+
+    /// Queues a command for EXEC.
+    pub fn enqueue(&mut self, command: &'static Command, args: OwnedArgs) {
+        self.queued_bytes += (size_of::<QueuedCommand>() + args.held_bytes()) as u64;
+        self.queue.push(QueuedCommand { command, args });
     }
 
     /// True between MULTI and EXEC.

@@ -56,6 +56,8 @@ pub struct ClientShared {
     pub query_capacity: AtomicU64,
     /// Bytes of arguments of a command that has not fully arrived, or is queued or parked.
     pub argument_bytes: AtomicU64,
+    /// Bytes held beside the buffers: where arguments lie, and what a parked command keeps.
+    pub held_bytes: AtomicU64,
     /// Bytes of replies not yet written.
     pub output_bytes: AtomicU64,
     /// Bytes read in all.
@@ -75,6 +77,12 @@ pub struct ClientShared {
 }
 
 impl ClientShared {
+    /// Bytes of memory that the client takes: itself, its buffers, what it has queued or is parked with.
+    pub fn memory_bytes(&self) -> u64 {
+        let parts = [&self.query_capacity, &self.held_bytes, &self.queued_bytes, &self.output_bytes];
+        size_of::<Self>() as u64 + parts.iter().map(|bytes| bytes.load(Ordering::Relaxed)).sum::<u64>()
+    }
+
     /// True when it connected from this machine: through the unix socket or the loopback interface.
     pub fn is_local(&self) -> bool {
         match self.address.parse::<SocketAddr>() {

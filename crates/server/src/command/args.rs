@@ -103,6 +103,11 @@ impl OwnedArgs {
         Args::new(&self.buffer, &self.ranges)
     }
 
+    /// Bytes of memory that they take, without this struct itself.
+    pub fn held_bytes(&self) -> usize {
+        self.buffer.len() + size_of_val(&*self.ranges)
+    }
+
     /// From separate words.
     pub fn from_words(words: &[&[u8]]) -> OwnedArgs {
         let mut buffer = Vec::new();

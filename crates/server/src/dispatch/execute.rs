@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use swytch_store::Waiter;
 
 use super::run;
-use crate::clients::{Client, ClientFlags, QueuedCommand};
+use crate::clients::{Client, ClientFlags};
 use crate::command::{Args, Call, Command, CommandError, Flags, Handler};
 use crate::commands::server::debug;
 use crate::server::{Conditions, Server, WorkerShared};
@@ -84,8 +84,7 @@ fn execute_checked(call: &mut Call<'_>, command: Option<&'static Command>, clock
         {
             return reject(call, Some(command), &error.reply());
         }
-        call.client.queued_bytes += args.bytes() as u64;
-        call.client.queue.push(QueuedCommand { command, args: args.to_owned() });
+        call.client.enqueue(command, args.to_owned());
         call.reply.simple("QUEUED");
         return Outcome::Done;
     }

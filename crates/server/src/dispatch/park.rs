@@ -144,6 +144,15 @@ pub fn park(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) {
     call.client.waiter = Some(waiter);
 }
 
+/// Bytes kept of the command of a parked client.
+pub fn held_bytes(waiter: &Waiter) -> usize {
+    let parked = Parked::of(waiter);
+    let args = parked.args.as_args();
+    // The keys stand in the queues as well.
+    let keys: usize = parked.keys.iter().map(|at| args.get(*at).len()).sum();
+    size_of::<Parked>() + parked.args.held_bytes() + keys
+}
+
 /// Ends the wait without serving; false when somebody has served the client, and its reply is on the way.
 pub fn give_up(server: &Server, waiter: &Waiter) -> bool {
     claim(server, waiter, WaiterState::Gone)

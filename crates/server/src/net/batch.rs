@@ -10,7 +10,7 @@
 use swytch_resp::{ArgRange, Limits, Parsed, Parser, ProtocolError};
 use swytch_store::table::PrefetchedBucket;
 
-use crate::command::{Args, Command};
+use crate::command::{Args, Command, Flags};
 use crate::dispatch::{Request, prefetch};
 use crate::server::Server;
 
@@ -73,7 +73,8 @@ impl Batch {
     /// Parses what has arrived, up to a batch, and prefetches its keys in database `db`.
     ///
     /// # Errors
-    /// A protocol error behind the requests that were parsed; they are to be run first.
+    /// A protocol error behind the requests that were parsed. They are to be run first; filling again finds it again,
+    /// unless they have changed the limits.
     #[inline(never)]
     pub(super) fn fill(
         &mut self,
@@ -114,8 +115,10 @@ impl Batch {
                         bucket: key_hash
                             .map_or(PrefetchedBucket::NONE, |hash| prefetch::bucket(server, db, hash)),
                     });
-                    // A command that changes how requests are read ends the batch.
-                    if !limits.authenticated {
+                    // A command that may change how requests are read, or whether any more are, ends the batch.
+                    let changes_reading =
+                        |command: &Command| command.spec.flags.intersects(Flags::ADMIN | Flags::NO_AUTH);
+                    if key_hash.is_none() && command.is_none_or(changes_reading) {
                         break Ok(());
                     }
                 }
@@ -166,6 +169,18 @@ impl Batch {
     pub(super) fn forget_buckets(&mut self) {
         if !self.is_done() {
             self.requests.iter_mut().for_each(|pending| pending.bucket = PrefetchedBucket::NONE);
+        }
+    }
+
+    /// Bytes that the batch's own lists hold.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.ranges.capacity() * size_of::<ArgRange>() + self.requests.capacity() * size_of::<Pending>()
+    }
+
+    /// Gives back what the lists hold beyond what they need.
+    pub(super) fn shrink(&mut self) {
+        if self.is_done() {
+            *self = Batch::default();
         }
     }
 

@@ -14,6 +14,7 @@ use swytch_resp::Parser;
 use super::batch::Batch;
 use super::worker::Waits;
 use crate::clients::Client;
+use crate::system::clock::MonotonicMs;
 
 /// A connected socket.
 #[derive(Debug)]
@@ -102,14 +103,20 @@ pub(super) struct Connection {
     pub(super) hung_up: bool,
     /// What must happen before its next request may run.
     pub(super) waits: Waits,
-    /// Since when the output has been over the soft limit, in Unix milliseconds.
-    pub(super) over_soft_limit_since_ms: Option<u64>,
-    /// Its last event, in Unix milliseconds.
-    pub(super) active_ms: u64,
+    /// Since when the output has been over the soft limit.
+    pub(super) over_soft_limit_since: Option<MonotonicMs>,
+    /// Its last event.
+    pub(super) active: MonotonicMs,
+    /// It stands in the worker's queue of those with more to do.
+    pub(super) is_queued: bool,
+    /// Its last share of a turn took so long that it waits behind others.
+    pub(super) is_slow: bool,
+    /// It keeps no more room than it needs since its last event.
+    pub(super) is_shrunk: bool,
 }
 
 impl Connection {
-    pub(super) fn new(stream: Stream, client: Client, now_ms: u64) -> Connection {
+    pub(super) fn new(stream: Stream, client: Client, now: MonotonicMs) -> Connection {
         Connection {
             stream,
             client,
@@ -119,11 +126,14 @@ impl Connection {
             output: Vec::new(),
             written: 0,
             awaits_writable: false,
-            unread: false,
+            unread: true,
             hung_up: false,
             waits: Waits::default(),
-            over_soft_limit_since_ms: None,
-            active_ms: now_ms,
+            over_soft_limit_since: None,
+            active: now,
+            is_queued: false,
+            is_slow: false,
+            is_shrunk: true,
         }
     }
 
@@ -194,24 +204,50 @@ impl Connection {
         if keep == self.input.len() {
             self.input.clear();
             self.parser.rebase(keep);
-        } else if keep > 0 && (keep >= READ_BYTES || keep * 2 >= self.input.len()) {
+        } else if keep * 2 >= self.input.len() {
+            // At least half: what is moved over all is less than what has arrived.
             self.input.drain(..keep);
             self.parser.rebase(keep);
             self.batch.rebase(keep);
         }
     }
 
+    /// Bytes received of which nothing is known yet.
+    pub(super) fn unparsed_bytes(&self) -> usize {
+        self.input.len() - self.parser.position().min(self.input.len())
+    }
+
+    /// Gives back what the connection keeps and does not need: its last requests may have been large ones.
+    pub(super) fn shrink(&mut self) {
+        self.compact_input();
+        self.input.shrink_to_fit();
+        self.output.shrink_to_fit();
+        self.parser.shrink();
+        self.batch.shrink();
+        self.client.queue.shrink_to_fit();
+        self.is_shrunk = true;
+        self.publish();
+    }
+
+    /// Drops everything that was received and has not run.
+    pub(super) fn forget_requests(&mut self) {
+        self.parser = Parser::default();
+        self.batch = Batch::default();
+        self.input.clear();
+    }
+
     /// Tells other threads what CLIENT LIST shows of the buffers; [`Client::publish`] tells the rest.
     pub(super) fn publish(&self) {
         use std::sync::atomic::Ordering::Relaxed;
         let shared = &self.client.shared;
-        shared.active_ms.store(self.active_ms, Relaxed);
         shared
             .query_bytes
             .store((self.input.len() - self.parser.keep_from().min(self.input.len())) as u64, Relaxed);
         shared.query_capacity.store(self.input.capacity() as u64, Relaxed);
         let arguments = self.parser.partial_argument_bytes() + self.batch.argument_bytes();
         shared.argument_bytes.store(arguments as u64, Relaxed);
+        let held = self.parser.held_bytes() + self.batch.held_bytes() + self.waits.held_bytes();
+        shared.held_bytes.store(held as u64, Relaxed);
         shared.output_bytes.store(self.pending_output() as u64, Relaxed);
     }
 }

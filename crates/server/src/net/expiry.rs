@@ -10,7 +10,7 @@ use swytch_store::{Keyspace, KeyspaceMut, LockScope};
 
 use crate::dispatch::run;
 use crate::server::{Conditions, Server};
-use crate::system::clock::{self, Ticks};
+use crate::system::clock::{self, MonotonicMs, Ticks};
 
 /// Longest work at a time, in microseconds.
 const SLICE_US: u64 = 1000;
@@ -26,22 +26,30 @@ const SHARE_PERCENT_PER_EFFORT: u64 = 2;
 pub(super) struct ExpiryCycle {
     /// Number of the next shard among those of the worker.
     position: usize,
-    /// When to go on, in Unix milliseconds.
-    next_ms: u64,
+    /// When to go on.
+    next: MonotonicMs,
 }
 
 impl ExpiryCycle {
-    /// When to call [`ExpiryCycle::run`] next, in Unix milliseconds.
-    pub(super) fn next_ms(&self) -> u64 {
-        self.next_ms
+    /// When to call [`ExpiryCycle::run`] next.
+    pub(super) fn next(&self) -> MonotonicMs {
+        self.next
     }
 
-    /// Removes keys of the worker's shards for one slice. If nothing is left, the next slice is in `tick_ms`.
-    pub(super) fn run(&mut self, server: &Server, worker: usize, now_ms: u64, tick_ms: u64) {
-        if now_ms < self.next_ms {
+    /// Removes keys of the worker's shards, whose time is over by the wall clock, for one slice. If nothing is left, the
+    /// next slice is in `tick_ms`.
+    pub(super) fn run(
+        &mut self,
+        server: &Server,
+        worker: usize,
+        now: MonotonicMs,
+        now_ms: u64,
+        tick_ms: u64,
+    ) {
+        if now < self.next {
             return;
         }
-        self.next_ms = now_ms + tick_ms;
+        self.next = now.after(tick_ms);
         // While clients are paused nothing changes: keys whose time is over are only invisible.
         let paused = server.conditions().contains(Conditions::PAUSED);
         if paused || !server.active_expire.load(Ordering::Relaxed) {
@@ -52,8 +60,8 @@ impl ExpiryCycle {
             let share =
                 SHARE_PERCENT + (server.config.active_expire_effort() as u64 - 1) * SHARE_PERCENT_PER_EFFORT;
             let pause_ms = (SLICE_US * (100 - share) / share).div_ceil(1000);
-            // The slice itself is not part of `now_ms`.
-            self.next_ms = now_ms + (SLICE_US / 1000 + pause_ms).min(tick_ms);
+            // The slice itself is not part of `now`.
+            self.next = now.after((SLICE_US / 1000 + pause_ms).min(tick_ms));
         }
         let threshold_ms = server.config.latency_monitor_threshold();
         let took_ms = clock::ticks_to_ns(Ticks::now().since(started)) / 1_000_000;

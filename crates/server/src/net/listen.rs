@@ -348,6 +348,7 @@ fn hand_over(
         query_bytes: AtomicU64::new(0),
         query_capacity: AtomicU64::new(0),
         argument_bytes: AtomicU64::new(0),
+        held_bytes: AtomicU64::new(0),
         output_bytes: AtomicU64::new(0),
         input_total: AtomicU64::new(0),
         output_total: AtomicU64::new(0),

@@ -1,5 +1,6 @@
 //! The state that all threads share.
 
+pub mod housekeeping;
 pub mod listen_requests;
 pub mod mailbox;
 pub mod pause;

@@ -1,14 +1,16 @@
 //! Freeing memory where it delays nobody: flushed tables, big values, merged segments.
 //!
-//! Workers prefetch from the hash tables without locks, so what they may look at is freed only after every
-//! worker has passed a quiescent point: the moment between two batches of commands. A worker's
-//! [`Epoch`] is odd while it works and even while it waits for events.
+//! Workers prefetch from the hash tables without locks, so what they may look at (tables and their segments) is freed
+//! only after every worker has passed a quiescent point: the moment between two turns. A worker's [`Epoch`] is odd
+//! while it works and even while it waits for events. Values are only ever read under a lock: they are freed at once,
+//! whatever the workers do.
 //!
 //! Source: quiescent-state-based reclamation, McKenney & Slingwine (1998).
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use swytch_store::Retired;
@@ -31,15 +33,14 @@ impl Epoch {
         self.0.store(self.0.load(Ordering::Relaxed) + 1, Ordering::Release);
     }
 
-    /// Waits until the worker has been quiescent once.
-    fn wait(&self) {
-        let seen = self.0.load(Ordering::Acquire);
-        if seen.is_multiple_of(2) {
-            return;
-        }
-        while self.0.load(Ordering::Acquire) == seen {
-            std::thread::sleep(Duration::from_millis(1));
-        }
+    /// The worker's place now.
+    fn place(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// True when the worker has been quiescent since it was at `place`.
+    fn has_passed(&self, place: u64) -> bool {
+        place.is_multiple_of(2) || self.place() != place
     }
 }
 
@@ -83,15 +84,50 @@ impl Reclaimer {
     }
 }
 
+/// How long to wait before looking again whether the workers have passed.
+const PATIENCE: Duration = Duration::from_millis(1);
+
+/// What may still be looked at by a worker that has not passed the place it was at.
+struct Held {
+    places: Vec<u64>,
+    objects: Vec<Retired>,
+}
+
 fn run(incoming: &Receiver<Vec<Retired>>, epochs: &[Arc<Epoch>], pending: &AtomicU64, freed: &AtomicU64) {
-    while let Ok(mut retired) = incoming.recv() {
-        retired.extend(incoming.try_iter().flatten());
-        fence(Ordering::SeqCst);
-        epochs.iter().for_each(|epoch| epoch.wait());
-        for object in retired {
-            drop(object);
-            pending.fetch_sub(1, Ordering::Relaxed);
-            freed.fetch_add(1, Ordering::Relaxed);
+    let free = |object: Retired| {
+        drop(object);
+        pending.fetch_sub(1, Ordering::Relaxed);
+        freed.fetch_add(1, Ordering::Relaxed);
+    };
+    let mut held: VecDeque<Held> = VecDeque::new();
+    loop {
+        let arrived = match held.is_empty() {
+            true => incoming.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            false => incoming.recv_timeout(PATIENCE),
+        };
+        match arrived {
+            Ok(retired) => {
+                let retired = retired.into_iter().chain(incoming.try_iter().flatten());
+                let (values, objects): (Vec<Retired>, _) =
+                    retired.partition(|object| matches!(object, Retired::Entry(_)));
+                if !objects.is_empty() {
+                    fence(Ordering::SeqCst);
+                    held.push_back(Held {
+                        places: epochs.iter().map(|epoch| epoch.place()).collect(),
+                        objects,
+                    });
+                }
+                values.into_iter().for_each(free);
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        while let Some(first) = held.pop_front() {
+            if !epochs.iter().zip(&first.places).all(|(epoch, place)| epoch.has_passed(*place)) {
+                held.push_front(first);
+                break;
+            }
+            first.objects.into_iter().for_each(free);
         }
     }
 }

@@ -3,11 +3,8 @@
 //! The figures are those of this server: what its allocator has given out, and what entries and tables take.
 //! Sums that exist in Redis alone (a replication backlog, script caches) are zero.
 
-use std::sync::atomic::Ordering;
-
 use swytch_store::Keyspace;
 
-use crate::clients::ClientShared;
 use crate::command::prelude::*;
 use crate::command::{KeySpec, reply_help};
 use crate::system::{allocator, process};
@@ -137,7 +134,7 @@ fn stats(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
     for absent in ["replication.backlog", "replica.fullsync.buffer", "clients.slaves"] {
         fields.integer(absent, 0);
     }
-    let buffers = call.server.clients.snapshot().iter().map(|client| buffer_bytes(client)).sum();
+    let buffers = call.server.clients.snapshot().iter().map(|client| client.memory_bytes()).sum();
     fields.integer("clients.normal", buffers);
     for absent in ["cluster.links", "aof.buffer", "lua.caches", "functions.caches", "script.VMs"] {
         fields.integer(absent, 0);
@@ -174,14 +171,6 @@ fn stats(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
     fields.integer("fragmentation.bytes", slack);
     fields.end();
     Ok(())
-}
-
-/// Bytes of a client's buffers.
-fn buffer_bytes(client: &ClientShared) -> u64 {
-    [&client.query_capacity, &client.argument_bytes, &client.output_bytes]
-        .into_iter()
-        .map(|bytes| bytes.load(Ordering::Relaxed))
-        .sum()
 }
 
 /// Writes a map and checks that it has as many fields as was said.

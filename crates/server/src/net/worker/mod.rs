@@ -1,7 +1,9 @@
 //! A worker: one thread, one event loop, its own connections.
 //!
 //! A turn of the loop waits for events, serves the connections that have some, reads its mail, and does
-//! what time asks for. What a turn does for one connection is bounded; what is left is done in the next turn.
+//! what time asks for. A connection's share of a turn is bounded in bytes and in time. One that has not come to its end
+//! waits in a queue, behind those that ask for little: the queue is served for a bounded time between two looks at
+//! events.
 //!
 //! - `serve`: a connection's turn, from its bytes to its replies
 //! - `output`: replies on their way out, and their limits
@@ -13,7 +15,7 @@ mod parked;
 mod serve;
 mod tick;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -28,12 +30,27 @@ use super::expiry::ExpiryCycle;
 use crate::clients::{Client, ClientFlags, ClientShared};
 use crate::dispatch::transaction;
 use crate::server::{Mail, Server, WAKE, WorkerShared};
-use crate::system::clock::{self, Ticks};
+use crate::system::clock::{self, MonotonicMs, Ticks};
 
 pub(in crate::net) use self::parked::Waits;
 
 /// Events taken from the system at a time.
 const EVENTS_MAX: usize = 1024;
+
+/// Longest time that goes into requests of one connection before others have their turn, but for a single command.
+const SHARE_US: u64 = 500;
+/// A connection whose last share took longer than this waits behind the others.
+const SLOW_US: u64 = 100;
+/// Longest time that goes into connections that wait in the queue before there is a look at events, but for one share.
+const QUEUE_US: u64 = 1000;
+
+/// Shares of time, in ticks.
+#[derive(Debug)]
+struct Share {
+    ticks: u64,
+    slow_ticks: u64,
+    queue_ticks: u64,
+}
 
 /// A worker thread's state.
 #[derive(Debug)]
@@ -48,12 +65,16 @@ pub struct Worker {
     free_slots: Vec<usize>,
     /// Connections that wait.
     parked: Parked,
-    /// Slots of connections with work left from the last turn.
-    unfinished: Vec<usize>,
+    /// Slots of connections that have more to do than their share of a turn, each once ([`Connection::is_queued`]).
+    unfinished: VecDeque<usize>,
+    share: Share,
     lent_input: Vec<u8>,
     lent_output: Vec<u8>,
+    /// The turn's time, in Unix milliseconds: what commands go by.
     now_ms: u64,
-    next_tick_ms: u64,
+    /// The turn's time: what timers go by.
+    now: MonotonicMs,
+    next_tick: MonotonicMs,
     expiry: ExpiryCycle,
     stopping: bool,
 }
@@ -72,7 +93,7 @@ impl Worker {
             .mailbox
             .take_poll()
             .ok_or_else(|| io::Error::other("this worker is already running"))?;
-        let now_ms = clock::unix_ms();
+        let now = MonotonicMs::now();
         Ok(Worker {
             server,
             index,
@@ -82,11 +103,17 @@ impl Worker {
             slots: HashMap::new(),
             free_slots: Vec::new(),
             parked: Parked::default(),
-            unfinished: Vec::new(),
+            unfinished: VecDeque::new(),
+            share: Share {
+                ticks: clock::us_to_ticks(SHARE_US),
+                slow_ticks: clock::us_to_ticks(SLOW_US),
+                queue_ticks: clock::us_to_ticks(QUEUE_US),
+            },
             lent_input: Vec::with_capacity(READ_BYTES),
             lent_output: Vec::with_capacity(READ_BYTES),
-            now_ms,
-            next_tick_ms: now_ms,
+            now_ms: clock::unix_ms(),
+            now,
+            next_tick: now,
             expiry: ExpiryCycle::default(),
             stopping: false,
         })
@@ -114,11 +141,8 @@ impl Worker {
     /// One round of the loop, between two quiescent points.
     fn turn(&mut self, events: &Events) {
         let began = Ticks::now();
-        self.now_ms = clock::unix_ms();
+        self.read_clocks();
         self.shared().epoch.enter();
-        for slot in std::mem::take(&mut self.unfinished) {
-            self.serve(slot);
-        }
         for event in events {
             self.on_event(event);
         }
@@ -127,6 +151,7 @@ impl Worker {
                 self.on_mail(mail);
             }
         }
+        self.go_on();
         self.on_time();
         let shared = self.shared();
         shared.deadlines.store(self.parked.deadlines() as u64, Ordering::Relaxed);
@@ -134,6 +159,26 @@ impl Worker {
         shared.turned_ms.store(self.now_ms, Ordering::Relaxed);
         shared.stats.turns.add(1);
         shared.stats.turn_ticks.add(Ticks::now().since(began));
+    }
+
+    /// Goes on with connections that have more to do, each once at most.
+    fn go_on(&mut self) {
+        let began = Ticks::now();
+        for _ in 0..self.unfinished.len() {
+            let Some(slot) = self.unfinished.pop_front() else { return };
+            if let Some(connection) = self.connection(slot) {
+                connection.is_queued = false;
+            }
+            self.serve(slot);
+            if Ticks::now().since(began) > self.share.queue_ticks {
+                return;
+            }
+        }
+    }
+
+    fn read_clocks(&mut self) {
+        self.now_ms = clock::unix_ms();
+        self.now = MonotonicMs::now();
     }
 
     fn shared(&self) -> &WorkerShared {
@@ -155,21 +200,17 @@ impl Worker {
         {
             return self.close(slot);
         }
-        if event.is_read_closed()
-            && self
-                .connection(slot)
-                .is_some_and(|connection| connection.client.flags.contains(ClientFlags::BLOCKED))
-        {
-            // A parked client is not read, so what it may still have sent would hide that it has hung up.
-            return self.close(slot);
+        if !(event.is_readable() || event.is_read_closed() || event.is_error()) {
+            return;
         }
-        if event.is_readable() || event.is_read_closed() || event.is_error() {
-            if (event.is_read_closed() || event.is_error())
-                && let Some(connection) = self.connection(slot)
-            {
-                connection.hung_up = true;
-            }
+        let Some(connection) = self.connections.get_mut(slot).and_then(Option::as_deref_mut) else { return };
+        connection.unread = true;
+        connection.hung_up |= event.is_read_closed() || event.is_error();
+        if !connection.is_slow && !connection.is_queued {
             self.serve(slot);
+        } else if !connection.is_queued {
+            connection.is_queued = true;
+            self.unfinished.push_back(slot);
         }
     }
 
@@ -210,7 +251,7 @@ impl Worker {
         if slot == self.connections.len() {
             self.connections.push(None);
         }
-        self.connections[slot] = Some(Box::new(Connection::new(stream, client, self.now_ms)));
+        self.connections[slot] = Some(Box::new(Connection::new(stream, client, self.now)));
         self.slots.insert(id, slot);
         self.serve(slot);
     }
@@ -220,6 +261,9 @@ impl Worker {
         let id = connection.client.id();
         self.slots.remove(&id);
         self.free_slots.push(slot);
+        if connection.is_queued {
+            self.unfinished.retain(|queued| *queued != slot);
+        }
         self.wait_no_more(&mut connection, slot);
         transaction::discard(&self.server, &mut connection.client);
         if connection.client.flags.contains(ClientFlags::MONITOR) {

@@ -38,7 +38,7 @@ impl Worker {
             total.store(total.load(Ordering::Relaxed) + written as u64, Ordering::Relaxed);
         }
         if connection.pending_output() == 0 {
-            connection.over_soft_limit_since_ms = None;
+            connection.over_soft_limit_since = None;
             if connection.client.flags.contains(ClientFlags::CLOSE_AFTER_REPLY) {
                 return Err(End);
             }
@@ -51,10 +51,10 @@ impl Worker {
         let pending = connection.pending_output() as u64;
         let limit = self.server.config.output_buffer_limit(ClientClass::Normal);
         let over_soft = limit.soft_bytes > 0 && pending > limit.soft_bytes;
-        let now_ms = self.now_ms;
-        let since_ms = over_soft.then(|| connection.over_soft_limit_since_ms.unwrap_or(now_ms));
-        connection.over_soft_limit_since_ms = since_ms;
-        let soft_reached = since_ms.is_some_and(|since_ms| now_ms - since_ms >= limit.soft_seconds * 1000);
+        let now = self.now;
+        let since = over_soft.then(|| connection.over_soft_limit_since.unwrap_or(now));
+        connection.over_soft_limit_since = since;
+        let soft_reached = since.is_some_and(|since| now.since(since) >= limit.soft_seconds * 1000);
         let unknown = !connection.client.authenticated && pending > UNAUTHENTICATED_OUTPUT_BYTES_MAX;
         if unknown || soft_reached || (limit.hard_bytes > 0 && pending > limit.hard_bytes) {
             return self.close_for_output(connection);

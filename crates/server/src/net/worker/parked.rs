@@ -13,6 +13,7 @@ use super::output::{SILENT, silence};
 use crate::clients::ClientFlags;
 use crate::dispatch::park;
 use crate::net::connection::Connection;
+use crate::system::clock::MonotonicMs;
 
 /// What must happen before a connection's next request may run.
 #[derive(Debug, Default)]
@@ -24,11 +25,13 @@ pub(in crate::net) enum Waits {
     Parked {
         /// As what its client is known to those who may serve it.
         waiter: Arc<Waiter>,
-        /// When it gives up, in Unix milliseconds.
-        deadline_ms: Option<u64>,
+        /// When it gives up.
+        deadline: Option<MonotonicMs>,
     },
     /// A pause is to end; it holds the next request.
     Paused,
+    /// The connection itself: it ends once the peer has its replies, and nothing it still sends is looked at.
+    ForTheEnd,
 }
 
 impl Waits {
@@ -37,10 +40,18 @@ impl Waits {
         matches!(self, Waits::ForNothing)
     }
 
-    fn deadline_ms(&self) -> Option<u64> {
+    /// Bytes kept for the wait.
+    pub(in crate::net) fn held_bytes(&self) -> usize {
         match self {
-            Waits::Parked { deadline_ms, .. } => *deadline_ms,
-            Waits::ForNothing | Waits::Paused => None,
+            Waits::Parked { waiter, .. } => park::held_bytes(waiter),
+            Waits::ForNothing | Waits::Paused | Waits::ForTheEnd => 0,
+        }
+    }
+
+    fn deadline(&self) -> Option<MonotonicMs> {
+        match self {
+            Waits::Parked { deadline, .. } => *deadline,
+            Waits::ForNothing | Waits::Paused | Waits::ForTheEnd => None,
         }
     }
 }
@@ -48,8 +59,8 @@ impl Waits {
 /// The waiting connections of a worker, by their slots.
 #[derive(Debug, Default)]
 pub(super) struct Parked {
-    /// When those that give up at some time do, in Unix milliseconds.
-    deadlines: BTreeSet<(u64, usize)>,
+    /// When those that give up at some time do.
+    deadlines: BTreeSet<(MonotonicMs, usize)>,
     /// Those held by a pause.
     paused: BTreeSet<usize>,
 }
@@ -59,15 +70,15 @@ impl Parked {
     fn set(&mut self, connection: &mut Connection, slot: usize, waits: Waits) -> Waits {
         let before = std::mem::replace(&mut connection.waits, waits);
         let now = &connection.waits;
-        if let Some(deadline_ms) = before.deadline_ms() {
-            self.deadlines.remove(&(deadline_ms, slot));
+        if let Some(deadline) = before.deadline() {
+            self.deadlines.remove(&(deadline, slot));
         }
-        if let Some(deadline_ms) = now.deadline_ms() {
-            self.deadlines.insert((deadline_ms, slot));
+        if let Some(deadline) = now.deadline() {
+            self.deadlines.insert((deadline, slot));
         }
         match now {
             Waits::Paused => self.paused.insert(slot),
-            Waits::ForNothing | Waits::Parked { .. } => self.paused.remove(&slot),
+            Waits::ForNothing | Waits::Parked { .. } | Waits::ForTheEnd => self.paused.remove(&slot),
         };
         let client = &mut connection.client;
         client.flags.set(ClientFlags::POSTPONED, matches!(now, Waits::Paused));
@@ -83,14 +94,14 @@ impl Parked {
         self.deadlines.len()
     }
 
-    /// When the first one gives up, in Unix milliseconds.
-    pub(super) fn next_deadline_ms(&self) -> Option<u64> {
-        self.deadlines.first().map(|(deadline_ms, _)| *deadline_ms)
+    /// When the first one gives up.
+    pub(super) fn next_deadline(&self) -> Option<MonotonicMs> {
+        self.deadlines.first().map(|(deadline, _)| *deadline)
     }
 
     /// The next one whose time is over.
-    pub(super) fn pop_due(&mut self, now_ms: u64) -> Option<usize> {
-        if self.next_deadline_ms()? > now_ms {
+    pub(super) fn pop_due(&mut self, now: MonotonicMs) -> Option<usize> {
+        if self.next_deadline()? > now {
             return None;
         }
         self.deadlines.pop_first().map(|(_, slot)| slot)
@@ -98,7 +109,7 @@ impl Parked {
 }
 
 impl Worker {
-    /// A blocking command has found nothing.
+    /// A blocking command has found nothing. Its deadline is in Unix milliseconds.
     pub(super) fn park(
         &mut self,
         connection: &mut Connection,
@@ -106,13 +117,21 @@ impl Worker {
         waiter: Arc<Waiter>,
         deadline_ms: Option<u64>,
     ) {
-        self.parked.set(connection, slot, Waits::Parked { waiter, deadline_ms });
+        let deadline = deadline_ms.map(|at_ms| self.now.after(at_ms.saturating_sub(self.now_ms)));
+        self.parked.set(connection, slot, Waits::Parked { waiter, deadline });
         connection.compact_input();
     }
 
     /// The next request must wait for the end of a pause.
     pub(super) fn pause(&mut self, connection: &mut Connection, slot: usize) {
         self.parked.set(connection, slot, Waits::Paused);
+    }
+
+    /// Nothing behind the last request is to run: the peer said QUIT, or has broken the protocol.
+    pub(super) fn end_after_replies(&mut self, connection: &mut Connection, slot: usize) {
+        connection.client.flags |= ClientFlags::CLOSE_AFTER_REPLY;
+        connection.forget_requests();
+        self.parked.set(connection, slot, Waits::ForTheEnd);
     }
 
     /// The connection ends, whatever it waits for.

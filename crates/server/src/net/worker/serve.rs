@@ -5,52 +5,69 @@ use std::sync::atomic::Ordering;
 use swytch_resp::{Limits, Protocol, Reply};
 
 use super::output::{OUTPUT_BYTES_UNLIMITED, SILENT, silence};
-use super::{End, Worker};
+use super::{End, Waits, Worker};
 use crate::clients::ClientFlags;
 use crate::command::Call;
 use crate::dispatch::execute::count_error;
 use crate::dispatch::{Outcome, execute};
 use crate::net::connection::{Connection, KEPT_BYTES_MAX, READ_BYTES, ReadOutcome};
 use crate::server::{Server, WorkerShared};
-use crate::system::clock::{self, Ticks};
+use crate::system::clock::Ticks;
 
-/// Bytes read from one connection before others have their turn.
-const READ_BYTES_PER_TURN: usize = 4 << 20;
+/// Bytes read from one connection before others have their turn. A long argument is read in larger pieces.
+const READ_BYTES_PER_TURN: usize = READ_BYTES;
+/// Unparsed input that a client may have before it has authenticated (Redis: 1 MB).
+const UNAUTHENTICATED_INPUT_BYTES_MAX: usize = 1 << 20;
+/// Longest request: places in it are numbers of 32 bits.
+const REQUEST_BYTES_MAX: usize = u32::MAX as usize;
 
 impl Worker {
-    /// Reads, runs and answers what a connection has to say.
+    /// Gives a connection its share of a turn.
     pub(super) fn serve(&mut self, slot: usize) {
         let Some(mut connection) = self.connections.get_mut(slot).and_then(Option::take) else { return };
-        let end = self.serve_connection(&mut connection, slot);
+        let began = Ticks::now();
+        let end = self.serve_connection(&mut connection, slot, began);
+        connection.is_slow = Ticks::now().since(began) > self.share.slow_ticks;
         self.connections[slot] = Some(connection);
         if end.is_err() {
             self.close(slot);
         }
     }
 
-    fn serve_connection(&mut self, connection: &mut Connection, slot: usize) -> Result<(), End> {
-        connection.unread = true;
-        connection.active_ms = self.now_ms;
-        if !connection.waits.for_nothing() {
-            return self.notice_hangup(connection);
+    /// Reads, runs and answers what a connection has to say, until nothing is left or its share is used up.
+    fn serve_connection(
+        &mut self,
+        connection: &mut Connection,
+        slot: usize,
+        began: Ticks,
+    ) -> Result<(), End> {
+        connection.active = self.now;
+        connection.is_shrunk = false;
+        connection.client.shared.active_ms.store(self.now_ms, Ordering::Relaxed);
+        if let Waits::ForTheEnd = connection.waits {
+            return if connection.hung_up { Err(End) } else { Ok(()) };
         }
         self.lend(connection);
         let mut read_total = 0;
         let result = loop {
             // What was parsed or read before comes first.
-            if let Err(end) = self.run_input(connection, slot) {
+            match self.run_input(connection, slot, began) {
+                Err(end) => break Err(end),
+                Ok(Ran::ItsShare) => {
+                    self.go_on_later(connection, slot);
+                    break Ok(());
+                }
+                Ok(Ran::All) => {}
+            }
+            if let Err(end) = self.check_query_limit(connection) {
                 break Err(end);
             }
-            let waits = !connection.waits.for_nothing();
-            if waits && connection.hung_up {
-                break self.part_with(connection);
-            }
-            if waits || !connection.unread || connection.client.flags.contains(ClientFlags::CLOSE_AFTER_REPLY)
-            {
+            // A client that waits is read on: else nobody would notice that it has hung up.
+            if !connection.unread || matches!(connection.waits, Waits::ForTheEnd) {
                 break Ok(());
             }
             if read_total >= READ_BYTES_PER_TURN {
-                self.unfinished.push(slot);
+                self.go_on_later(connection, slot);
                 break Ok(());
             }
             let (outcome, read) = connection.read();
@@ -61,9 +78,6 @@ impl Worker {
             if outcome == ReadOutcome::Closed {
                 break self.part_with(connection);
             }
-            if let Err(end) = self.check_query_limit(connection) {
-                break Err(end);
-            }
         };
         self.shared().stats.input_bytes.add(read_total as u64);
         if read_total > 0 {
@@ -72,15 +86,18 @@ impl Worker {
         }
         // First, because whoever has read the reply may look at what it has changed.
         connection.client.publish();
-        if result.is_ok() {
-            self.write_out(connection)?;
-        } else if connection.output.capacity() > READ_BYTES {
-            // What is not written is not kept.
-            connection.output = Vec::with_capacity(READ_BYTES);
-        }
+        let result = result.and_then(|()| self.write_out(connection));
         self.take_back(connection);
         connection.publish();
         result
+    }
+
+    /// A connection has more to do than its share of a turn allows.
+    pub(super) fn go_on_later(&mut self, connection: &mut Connection, slot: usize) {
+        if !connection.is_queued {
+            connection.is_queued = true;
+            self.unfinished.push_back(slot);
+        }
     }
 
     /// The peer will send nothing more, but may still read: it gets the replies to what it has sent.
@@ -88,23 +105,6 @@ impl Worker {
         // The connection ends in any case.
         let _ = connection.write();
         Err(End)
-    }
-
-    /// A connection whose client waits is not read, but a peer that hangs up must be noticed.
-    fn notice_hangup(&mut self, connection: &mut Connection) -> Result<(), End> {
-        if connection.hung_up {
-            return Err(End);
-        }
-        let mut byte = [0u8; 1];
-        match rustix::net::recv(&connection.stream, &mut byte, rustix::net::RecvFlags::PEEK) {
-            Ok((0, _)) => Err(End),
-            Ok(_) => Ok(()),
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {
-                connection.unread = false;
-                Ok(())
-            }
-            Err(_) => Err(End),
-        }
     }
 
     /// Gives an idle connection the worker's buffers.
@@ -117,48 +117,46 @@ impl Worker {
         }
     }
 
-    /// Takes the worker's buffers back; what is left in them moves to buffers of the connection.
+    /// Takes the worker's buffers back; what is left in them moves to buffers of the connection. One that has nothing
+    /// left keeps no buffer, whatever made it grow.
     fn take_back(&mut self, connection: &mut Connection) {
-        if self.lent_input.capacity() < READ_BYTES {
-            let kept = connection.input.as_slice().to_vec();
-            self.lent_input = std::mem::replace(&mut connection.input, kept);
-            self.lent_input.clear();
-        }
-        if self.lent_output.capacity() < READ_BYTES {
-            let kept = connection.output.as_slice().to_vec();
-            self.lent_output = std::mem::replace(&mut connection.output, kept);
-            self.lent_output.clear();
-        }
-        for buffer in [&mut self.lent_input, &mut self.lent_output] {
-            if buffer.capacity() > KEPT_BYTES_MAX {
-                *buffer = Vec::with_capacity(READ_BYTES);
-            }
-        }
+        take_back(&mut self.lent_input, &mut connection.input);
+        take_back(&mut self.lent_output, &mut connection.output);
     }
 
-    fn check_query_limit(&mut self, connection: &Connection) -> Result<(), End> {
-        let limit = self.server.config.client_query_buffer_limit().min(u32::MAX as usize);
-        if connection.input.len() <= limit {
+    /// Bounds what has arrived and is not yet parsed, together with the commands that MULTI queues: they too have not
+    /// run. Arguments of a request that is still arriving do not count, as in Redis.
+    fn check_query_limit(&mut self, connection: &mut Connection) -> Result<(), End> {
+        let client = &connection.client;
+        let waiting = connection.unparsed_bytes() + client.queued_bytes as usize;
+        let limit = match client.authenticated {
+            true => self.server.config.client_query_buffer_limit(),
+            false => self.server.config.client_query_buffer_limit().min(UNAUTHENTICATED_INPUT_BYTES_MAX),
+        };
+        if waiting <= limit && connection.input.len() <= REQUEST_BYTES_MAX {
             return Ok(());
         }
         tracing::warn!(
-            client = connection.client.id(),
+            client = client.id(),
+            waiting_bytes = waiting,
             "closing a client that exceeds client-query-buffer-limit"
         );
         self.shared().stats.query_limit_disconnections.add(1);
-        Err(End)
+        self.part_with(connection)
     }
 
-    /// Runs every complete request in the query buffer, until the client has to wait.
-    fn run_input(&mut self, connection: &mut Connection, slot: usize) -> Result<(), End> {
+    /// Runs every complete request in the query buffer, until the client has to wait or its share is used up.
+    fn run_input(&mut self, connection: &mut Connection, slot: usize, began: Ticks) -> Result<Ran, End> {
         connection.batch.forget_buckets();
-        loop {
+        while connection.waits.for_nothing() {
+            if Ticks::now().since(began) > self.share.ticks {
+                connection.compact_input();
+                return Ok(Ran::ItsShare);
+            }
             match run_batch(&self.server, self.shared(), connection, self.now_ms) {
                 BatchEnd::Done => {}
                 BatchEnd::Wrote(outcome, mark) => {
-                    if self.after_command(connection, slot, outcome, mark)? {
-                        return Ok(());
-                    }
+                    self.after_command(connection, slot, outcome, mark)?;
                     continue;
                 }
             }
@@ -183,47 +181,66 @@ impl Worker {
             if let Err(error) = filled {
                 count_error(&self.server, self.shared(), &error.to_string());
                 Reply::new(&mut connection.output, Protocol::Resp2).error(&format!("ERR {error}"));
-                connection.client.flags |= ClientFlags::CLOSE_AFTER_REPLY;
-                connection.input.clear();
-                connection.parser = Default::default();
-                return Ok(());
+                self.end_after_replies(connection, slot);
+                break;
             }
             connection.compact_input();
-            return Ok(());
+            break;
         }
+        Ok(Ran::All)
     }
 
-    /// What is to be done after a command that has not simply answered; true when no more of the connection's requests
-    /// may run now.
+    /// What is to be done after a command that has not simply answered.
     fn after_command(
         &mut self,
         connection: &mut Connection,
         slot: usize,
         outcome: Outcome,
         mark: usize,
-    ) -> Result<bool, End> {
+    ) -> Result<(), End> {
         if connection.client.flags.contains(ClientFlags::TOOK_LONG) {
             connection.client.flags -= ClientFlags::TOOK_LONG;
-            self.now_ms = clock::unix_ms();
+            self.read_clocks();
         }
         if connection.client.flags.intersects(SILENT) && !matches!(outcome, Outcome::Blocked(..)) {
             silence(connection, mark);
         }
         if let Outcome::Paused = outcome {
             self.pause(connection, slot);
-            return Ok(true);
+            return Ok(());
         }
         connection.batch.go_on_at(connection.batch.next() + 1);
         if let Outcome::Blocked(waiter, deadline_ms) = outcome {
             self.park(connection, slot, waiter, deadline_ms);
-            return Ok(true);
+            return Ok(());
         }
         if connection.client.flags.contains(ClientFlags::CLOSE_AFTER_REPLY) {
-            return Ok(true);
+            self.end_after_replies(connection, slot);
+            return Ok(());
         }
-        self.relieve_output(connection)?;
-        Ok(false)
+        self.relieve_output(connection)
     }
+}
+
+fn take_back(lent: &mut Vec<u8>, buffer: &mut Vec<u8>) {
+    if lent.capacity() < READ_BYTES {
+        let kept = buffer.as_slice().to_vec();
+        *lent = std::mem::replace(buffer, kept);
+        lent.clear();
+        if !(READ_BYTES..=KEPT_BYTES_MAX).contains(&lent.capacity()) {
+            *lent = Vec::with_capacity(READ_BYTES);
+        }
+    } else if buffer.is_empty() {
+        *buffer = Vec::new();
+    }
+}
+
+/// How far [`Worker::run_input`] has come.
+enum Ran {
+    /// To the end of what has arrived, or to a request after which others must wait.
+    All,
+    /// To the end of the connection's share of the turn.
+    ItsShare,
 }
 
 /// Where the running of a batch has stopped.

@@ -1,16 +1,16 @@
-//! What time asks of a worker: parked clients that give up, expiry, idle clients, and for the first worker what is to
-//! be looked after once in the server.
+//! What time asks of a worker: parked clients that give up, expiry, idle clients.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Worker;
 use crate::clients::ClientFlags;
-use crate::server::Conditions;
-use crate::system::clock;
+use crate::system::clock::MonotonicMs;
 
 /// Longest wait without events: the worker looks after expiry and idle clients that often.
 const TICK_MS: u64 = 100;
+/// A connection that has been idle for so long keeps no room that it does not need (Redis: two seconds as well).
+const IDLE_MS: u64 = 2000;
 
 impl Worker {
     /// How long to wait for events.
@@ -18,23 +18,22 @@ impl Worker {
         if !self.unfinished.is_empty() {
             return Duration::ZERO;
         }
-        let until_ms = self.next_tick_ms.min(self.expiry.next_ms());
-        let until_ms =
-            self.parked.next_deadline_ms().map_or(until_ms, |deadline_ms| deadline_ms.min(until_ms));
-        Duration::from_millis(until_ms.saturating_sub(clock::unix_ms()).min(TICK_MS))
+        let until = self.next_tick.min(self.expiry.next());
+        let until = self.parked.next_deadline().map_or(until, |deadline| deadline.min(until));
+        Duration::from_millis(until.since(MonotonicMs::now()).min(TICK_MS))
     }
 
     /// What time asks for.
     pub(super) fn on_time(&mut self) {
-        while let Some(slot) = self.parked.pop_due(self.now_ms) {
+        while let Some(slot) = self.parked.pop_due(self.now) {
             self.give_up(slot);
         }
-        if self.now_ms >= self.next_tick_ms {
-            self.next_tick_ms = self.now_ms + self.tick_ms();
-            self.on_tick();
-        }
         let tick_ms = self.tick_ms();
-        self.expiry.run(&self.server, self.index, self.now_ms, tick_ms);
+        if self.now >= self.next_tick {
+            self.next_tick = self.now.after(tick_ms);
+            self.look_after_connections();
+        }
+        self.expiry.run(&self.server, self.index, self.now, self.now_ms, tick_ms);
     }
 
     /// Milliseconds between two looks at expiry and idle clients: as `hz` says, but never rare.
@@ -42,31 +41,23 @@ impl Worker {
         (1000 / u64::from(self.server.config.hz())).clamp(1, TICK_MS)
     }
 
-    fn on_tick(&mut self) {
-        if self.index == 0 {
-            self.server.check_memory();
-            self.server.sample_rates(self.now_ms);
-            let conditions = self.server.conditions();
-            if conditions.contains(Conditions::PAUSED) {
-                self.server.end_pause_if_over(self.now_ms);
-            }
-        }
-        self.close_idle();
-    }
-
-    fn close_idle(&mut self) {
+    /// Closes what was killed or has been idle for too long, takes back what idle connections keep, and applies the soft
+    /// limits of output.
+    fn look_after_connections(&mut self) {
         let timeout_ms = self.server.config.timeout_seconds() * 1000;
-        let mut doomed = Vec::new();
-        let mut over = Vec::new();
-        for (slot, connection) in self.connections.iter().enumerate() {
+        let (mut doomed, mut over) = (Vec::new(), Vec::new());
+        for (slot, connection) in self.connections.iter_mut().enumerate() {
             let Some(connection) = connection else { continue };
             let killed = connection.client.shared.killed.load(Ordering::Relaxed);
             let waits = connection.client.flags.intersects(ClientFlags::BLOCKED | ClientFlags::MONITOR);
-            let idle_ms = self.now_ms.saturating_sub(connection.active_ms);
+            let idle_ms = self.now.since(connection.active);
             if killed || (timeout_ms > 0 && !waits && idle_ms > timeout_ms) {
                 doomed.push(slot);
-            } else if connection.over_soft_limit_since_ms.is_some() {
+            } else if connection.over_soft_limit_since.is_some() {
                 over.push(slot);
+            }
+            if idle_ms >= IDLE_MS && !connection.is_shrunk {
+                connection.shrink();
             }
         }
         for slot in over {

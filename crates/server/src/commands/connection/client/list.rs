@@ -152,7 +152,7 @@ pub fn describe(out: &mut Vec<u8>, server: &Server, client: &ClientShared, now_m
     let arguments = client.argument_bytes.load(Relaxed);
     let queued_bytes = client.queued_bytes.load(Relaxed);
     let output = client.output_bytes.load(Relaxed);
-    let total = (size_of::<ClientShared>() as u64) + query + query_free + arguments + queued_bytes + output;
+    let total = client.memory_bytes();
     let command = server.commands.by_index(client.last_command.load(Relaxed));
     let seconds_since = |at_ms: u64| now_ms.saturating_sub(at_ms) / 1000;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

@@ -1,7 +1,5 @@
 //! Section Memory.
 
-use std::sync::atomic::Ordering::Relaxed;
-
 use swytch_store::Keyspace;
 
 use super::text::Text;
@@ -16,12 +14,7 @@ pub(super) fn memory(text: &mut Text, call: &Call<'_>, steps: &mut ShardSteps<'_
     let peak = allocator::peak_bytes();
     let resident = process::resident_bytes();
     let mut client_bytes = 0;
-    server.clients.for_each(|client| {
-        client_bytes += client.query_capacity.load(Relaxed)
-            + client.argument_bytes.load(Relaxed)
-            + client.output_bytes.load(Relaxed)
-            + size_of_val(&**client) as u64;
-    });
+    server.clients.for_each(|client| client_bytes += client.memory_bytes());
     let overhead = (server.startup_bytes + client_bytes + table_bytes(call, steps)).min(used);
     let dataset = used - overhead;
     let net = used.saturating_sub(server.startup_bytes);

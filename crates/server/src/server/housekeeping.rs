@@ -1,0 +1,40 @@
+//! What must be looked after however busy the workers are: the memory limit, rates, the end of a pause. It has a thread
+//! of its own, which takes no lock of the keyspace.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::{Conditions, Server};
+use crate::system::clock;
+
+/// Between two looks, in milliseconds.
+const ROUND_MS: u64 = 100;
+/// Between two looks at the memory in use where it has a limit: what fast writers may take beyond it grows with this.
+const MEMORY_ROUND_MS: u64 = 10;
+
+/// Starts the thread. It ends with the server.
+///
+/// # Errors
+/// When the system gives no thread.
+pub fn start(server: &Arc<Server>) -> std::io::Result<()> {
+    let server = Arc::clone(server);
+    std::thread::Builder::new().name("swytch-housekeeping".into()).spawn(move || run(&server)).map(drop)
+}
+
+fn run(server: &Server) {
+    while !server.stopping.load(Ordering::Acquire) {
+        let now_ms = clock::unix_ms();
+        server.sample_rates(now_ms);
+        if server.conditions().contains(Conditions::PAUSED) {
+            server.end_pause_if_over(now_ms);
+        }
+        let mut slept_ms = 0;
+        while slept_ms < ROUND_MS {
+            server.check_memory();
+            let nap_ms = if server.config.maxmemory() > 0 { MEMORY_ROUND_MS } else { ROUND_MS };
+            std::thread::sleep(Duration::from_millis(nap_ms));
+            slept_ms += nap_ms;
+        }
+    }
+}
