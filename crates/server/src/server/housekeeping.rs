@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{Conditions, Server};
-use crate::system::clock;
+use crate::system::clock::{self, JumpWatch};
 
 /// Between two looks, in milliseconds.
 const ROUND_MS: u64 = 100;
@@ -23,7 +23,11 @@ pub fn start(server: &Arc<Server>) -> std::io::Result<()> {
 }
 
 fn run(server: &Server) {
+    let mut watch = JumpWatch::new();
     while !server.stopping.load(Ordering::Acquire) {
+        if let Some(by_ms) = watch.look() {
+            tracing::warn!(by_ms, "the system's clock was set; keys expire by it");
+        }
         let now_ms = clock::unix_ms();
         server.sample_rates(now_ms);
         if server.conditions().contains(Conditions::PAUSED) {

@@ -4,11 +4,16 @@
 //! allocated it. Each thread keeps its own balance and hands it to the global counter when it has grown
 //! by [`FLUSH_BYTES`], so the count is exact to that many bytes per thread and costs an addition.
 //!
+//! What is freed goes back to the system when the thread that allocated it collects its heap, and only then: blocks that
+//! another thread has freed lie in that heap until it looks. So each worker calls [`give_back`] at its ticks, and collects
+//! when the memory in use has fallen.
+//!
 //! A global allocator is an unsafe trait to implement; every call is handed on unchanged.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use mimalloc::MiMalloc;
 
@@ -32,10 +37,64 @@ pub fn peak_bytes() -> u64 {
     PEAK.load(Ordering::Relaxed).max(used_bytes())
 }
 
-/// Gives memory that this thread has freed back to the system.
+/// Gives memory that is not used back to the system: what this thread has allocated now, and what others have when they
+/// call [`give_back`] next.
 pub fn purge() {
+    PURGES.fetch_add(1, Ordering::Relaxed);
+    collect();
+}
+
+/// Gives what this thread has allocated and somebody has freed back to the system, if that is much; looks at a counter
+/// otherwise.
+pub fn give_back() {
+    TIDE.with(|tide| {
+        let mut now = tide.get();
+        if now.has_fallen(used_bytes()) || now.purges != PURGES.load(Ordering::Relaxed) {
+            let began = Instant::now();
+            if now.rests_until.is_none_or(|until| began >= until) {
+                now.purges = PURGES.load(Ordering::Relaxed);
+                now.high_bytes = used_bytes();
+                collect();
+                now.rests_until = Some(Instant::now() + REST.max(began.elapsed() * REST_FACTOR));
+            }
+        }
+        tide.set(now);
+    });
+}
+
+fn collect() {
     // SAFETY: collecting has no preconditions.
     unsafe { libmimalloc_sys::mi_collect(true) };
+}
+
+/// Times that [`purge`] was called.
+static PURGES: AtomicU64 = AtomicU64::new(0);
+
+/// How far the memory in use must fall before a thread collects: so many bytes, and this part of what it was.
+const FALL_BYTES_MIN: u64 = 2 << 20;
+const FALL_PART: u64 = 16;
+/// Pause between two collections of a thread, and how often longer than the last one it is at least: a heap of many
+/// gigabytes takes time to look through.
+const REST: Duration = Duration::from_millis(500);
+const REST_FACTOR: u32 = 50;
+
+thread_local! {
+    static TIDE: Cell<Tide> = const { Cell::new(Tide { high_bytes: 0, purges: 0, rests_until: None }) };
+}
+
+/// What a thread knows of the memory in use since it has collected.
+#[derive(Clone, Copy, Debug)]
+struct Tide {
+    high_bytes: u64,
+    purges: u64,
+    rests_until: Option<Instant>,
+}
+
+impl Tide {
+    fn has_fallen(&mut self, used_bytes: u64) -> bool {
+        self.high_bytes = self.high_bytes.max(used_bytes);
+        self.high_bytes - used_bytes >= FALL_BYTES_MIN.max(self.high_bytes / FALL_PART)
+    }
 }
 
 #[inline]
@@ -119,5 +178,20 @@ unsafe impl GlobalAlloc for CountingAllocator {
                 MiMalloc.realloc(block, layout, new_size)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fall_counts_from_the_highest_and_must_be_a_good_part() {
+        const MIB: u64 = 1 << 20;
+        let mut tide = Tide { high_bytes: 0, purges: 0, rests_until: None };
+        assert!(!tide.has_fallen(0) && !tide.has_fallen(160 * MIB));
+        assert!(!tide.has_fallen(151 * MIB) && tide.has_fallen(150 * MIB));
+        tide.high_bytes = 10 * MIB;
+        assert!(!tide.has_fallen(9 * MIB) && tide.has_fallen(8 * MIB));
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Worker;
 use crate::clients::ClientFlags;
+use crate::system::allocator;
 use crate::system::clock::MonotonicMs;
 
 /// Longest wait without events: the worker looks after expiry and idle clients that often.
@@ -32,6 +33,7 @@ impl Worker {
         if self.now >= self.next_tick {
             self.next_tick = self.now.after(tick_ms);
             self.look_after_connections();
+            allocator::give_back();
         }
         self.expiry.run(&self.server, self.index, self.now, self.now_ms, tick_ms);
     }

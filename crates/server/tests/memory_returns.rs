@@ -1,0 +1,52 @@
+//! Freed memory goes back to the system without a command.
+#![cfg(target_os = "linux")]
+
+use std::time::{Duration, Instant};
+
+use swytch_testkit::{PATIENCE, Reply, Server, ours};
+
+fn resident_bytes(server: &Server) -> usize {
+    let statm = std::fs::read_to_string(format!("/proc/{}/statm", server.pid())).expect("a running process");
+    let pages = statm.split(' ').nth(1).expect("a second field").parse::<usize>().expect("a number");
+    pages * rustix::param::page_size()
+}
+
+/// Data of two workers, removed in three ways: each time the resident memory is near that of the start soon after.
+#[test]
+fn what_is_freed_goes_back_to_the_system() {
+    const FILLED_BYTES: usize = 100 << 20;
+    const LEFT_BYTES: usize = 20 << 20;
+    let mut server = ours!().start("memory-returns", "threads 2\nenable-debug-command yes\n");
+    let mut other = server.connect();
+    let start = resident_bytes(&server);
+    for how in ["FLUSHALL", "DEL", "expiry"] {
+        assert_eq!(server.say("DEBUG POPULATE 50000 a 1000"), Reply::ok());
+        assert_eq!(other.say("DEBUG POPULATE 50000 b 1000"), Reply::ok());
+        assert!(resident_bytes(&server) > start + FILLED_BYTES, "{how}");
+        match how {
+            "FLUSHALL" => assert_eq!(server.say("FLUSHALL"), Reply::ok()),
+            _ => {
+                let words: &[&str] = if how == "DEL" { &["DEL"] } else { &["PEXPIRE", "1"] };
+                for number in 0..50_000 {
+                    for prefix in ["a", "b"] {
+                        let key = format!("{prefix}:{number}");
+                        let mut request = vec![words[0], &key];
+                        request.extend(&words[1..]);
+                        other.send(&request);
+                    }
+                    (0..2).for_each(|_| assert!(!other.reply().is_error()));
+                }
+            }
+        }
+        let deadline = Instant::now() + PATIENCE;
+        while resident_bytes(&server) > start + LEFT_BYTES {
+            let resident = resident_bytes(&server) >> 20;
+            assert!(
+                Instant::now() < deadline,
+                "{how}: {resident} MiB are resident, {} at the start",
+                start >> 20
+            );
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
