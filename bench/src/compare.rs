@@ -1,9 +1,11 @@
 //! The whole comparison: which servers, which parts, how large, and in which order.
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use crate::contention::{self, Contention};
+use crate::fairness::{self, Crowd, Waiting};
 use crate::growth::{self, Growth};
 use crate::memory::{DATA_SETS, Footprint};
 use crate::process;
@@ -30,11 +32,14 @@ pub enum Part {
     Memory,
     /// Latency while growing.
     Growth,
+    /// What others wait beside clients that send without end, and how a crowd is served.
+    Fairness,
 }
 
 impl Part {
     /// All of them, in the order of the report.
-    pub const ALL: [Part; 4] = [Part::Throughput, Part::TwoThreads, Part::Memory, Part::Growth];
+    pub const ALL: [Part; 5] =
+        [Part::Throughput, Part::TwoThreads, Part::Memory, Part::Growth, Part::Fairness];
 
     /// The word on the command line.
     pub fn name(self) -> &'static str {
@@ -43,6 +48,7 @@ impl Part {
             Part::TwoThreads => "threads",
             Part::Memory => "memory",
             Part::Growth => "growth",
+            Part::Fairness => "fairness",
         }
     }
 }
@@ -58,14 +64,27 @@ pub struct Scale {
     pub operations: u64,
     /// Keys of the growth part.
     pub growth_keys: u64,
+    /// How long each turn of the fairness part takes.
+    pub fairness_time: Duration,
 }
 
 impl Scale {
     /// The figures of the report.
-    pub const FULL: Scale =
-        Scale { rounds: 3, keys: 1_000_000, operations: 200_000, growth_keys: 10_000_000 };
+    pub const FULL: Scale = Scale {
+        rounds: 3,
+        keys: 1_000_000,
+        operations: 200_000,
+        growth_keys: 10_000_000,
+        fairness_time: Duration::from_secs(4),
+    };
     /// A run that only shows that everything works.
-    pub const SMOKE: Scale = Scale { rounds: 1, keys: 1000, operations: 2000, growth_keys: 20_000 };
+    pub const SMOKE: Scale = Scale {
+        rounds: 1,
+        keys: 1000,
+        operations: 2000,
+        growth_keys: 20_000,
+        fairness_time: Duration::from_millis(300),
+    };
 
     /// Operations of a turn, so that every depth runs for about as long.
     fn operations_at(&self, pipeline: u32) -> u64 {
@@ -110,6 +129,8 @@ pub struct Comparison {
     pub(crate) contention: Vec<Contention>,
     pub(crate) memory: Vec<MemoryRow>,
     pub(crate) growth: Vec<Growth>,
+    pub(crate) waiting: Vec<Waiting>,
+    pub(crate) crowd: Vec<Crowd>,
 }
 
 /// One command at one pipeline depth.
@@ -159,6 +180,9 @@ pub fn compare(options: &Options) -> Result<Comparison> {
     }
     if options.parts.contains(&Part::Memory) {
         comparison.memory = memory(options)?;
+    }
+    if options.parts.contains(&Part::Fairness) {
+        (comparison.waiting, comparison.crowd) = fairness(options, &cores)?;
     }
     if options.parts.contains(&Part::Growth) {
         for program in &options.programs {
@@ -276,6 +300,16 @@ fn memory(options: &Options) -> Result<Vec<MemoryRow>> {
         });
     }
     Ok(rows)
+}
+
+/// Others are measured on one server thread, with the load on the other core; the crowd has both cores with it.
+fn fairness(options: &Options, cores: &[usize]) -> Result<(Vec<Waiting>, Vec<Crowd>)> {
+    let time = options.scale.fairness_time;
+    let waiting = fairness::waiting(&start_all(options, 1, &cores[..1])?, time)?;
+    // A fifth of the keys, because values are thirty times as long as elsewhere.
+    let keys = options.scale.keys.div_ceil(5);
+    let crowd = fairness::crowd(&start_all(options, 2, &cores[..2])?, keys, options.scale.rounds, time)?;
+    Ok((waiting, crowd))
 }
 
 fn start_all(options: &Options, threads: u32, cores: &[usize]) -> Result<Vec<Server>> {

@@ -2,12 +2,14 @@
 //!
 //! `server`, `client`, `process` and `load` start servers, speak to them, fill them and read what the kernel says
 //! about them; the conformance and client-library runs in `xtask` stand on them as well. `throughput`, `memory`,
-//! `contention` and `growth` are the measurements, `floor` what a server cannot get below, `report` and `plot` their presentation, and [`compare()`] runs them all.
+//! `contention`, `fairness` (with `generator`) and `growth` are the measurements, `floor` what a server cannot get below, `report` and `plot` their presentation, and [`compare()`] runs them all.
 //! Rivals are started as binaries and never linked.
 pub mod client;
 mod compare;
 mod contention;
+mod fairness;
 pub mod floor;
+mod generator;
 mod growth;
 mod load;
 mod memory;

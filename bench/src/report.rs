@@ -82,6 +82,12 @@ impl Comparison {
         if !self.growth.is_empty() {
             text.push_str(&self.growth_table());
         }
+        if !self.waiting.is_empty() {
+            text.push_str(&self.waiting_table());
+        }
+        if !self.crowd.is_empty() {
+            text.push_str(&self.crowd_table());
+        }
         text
     }
 
@@ -204,6 +210,55 @@ impl Comparison {
             for (load, latency) in [("growing", &growth.growing), ("steady", &growth.steady)] {
                 text.push_str(&latency_row(program, load, latency));
             }
+        }
+        text
+    }
+}
+
+impl Comparison {
+    fn waiting_table(&self) -> String {
+        let mut text =
+            "\n### Others beside clients that send without end\n\nPING on four other connections, server \
+                        with one thread: median, 99.9 % and worst, in milliseconds.\n\n"
+                .to_owned();
+        let mut head = vec!["sent without end".to_owned(), "by clients".to_owned()];
+        head.extend(self.programs.iter().cloned());
+        text.push_str(&table_head(&head));
+        for row in &self.waiting {
+            let mut line = vec![row.command.to_owned(), row.clients.to_string()];
+            let shown = |[median, tail, worst]: &[f64; 3]| format!("{median:.2} / {tail:.1} / {worst:.1}");
+            line.extend(row.figures_ms.iter().map(shown));
+            text.push_str(&table_row(&line));
+        }
+        text
+    }
+
+    fn crowd_table(&self) -> String {
+        let mut text = "\n### 2,000 clients without a pipeline\n\nValues of 1 KB, ours with `--threads 2`, the peers \
+                        with `--io-threads 2`, the generator on the same two\ncores: thousands of operations a \
+                        second, and 99 % of the round trips in milliseconds; medians.\n\n"
+            .to_owned();
+        let mut head = vec!["command".to_owned()];
+        head.extend(self.programs.iter().cloned());
+        head.extend(["ratio of ops/s".to_owned(), "ratio of 99 %".to_owned()]);
+        text.push_str(&table_head(&head));
+        for row in &self.crowd {
+            let column = |pick: fn(&(f64, f64)) -> f64| -> Vec<Vec<f64>> {
+                row.turns.iter().map(|turns| turns.iter().map(pick).collect()).collect()
+            };
+            let (operations, tails) = (column(|turn| turn.0), column(|turn| turn.1));
+            let mut line = vec![row.command.to_owned()];
+            line.extend(operations.iter().zip(&tails).map(|(operations, tails)| {
+                format!("{:.0} / {:.1}", median(operations) / 1e3, median(tails))
+            }));
+            let ratios = |columns: &[Vec<f64>]| -> Vec<f64> {
+                columns[1..].iter().map(|theirs| median_ratio(&columns[0], theirs)).collect()
+            };
+            let of_operations = ratios(&operations).into_iter().reduce(f64::min);
+            let of_tails = ratios(&tails).into_iter().reduce(f64::max);
+            let shown = |ratio: Option<f64>| ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}"));
+            line.extend([shown(of_operations), shown(of_tails)]);
+            text.push_str(&table_row(&line));
         }
         text
     }

@@ -59,7 +59,16 @@ pub(crate) fn smoke() -> Result<()> {
     };
     let comparison = compare(&options)?;
     let (markdown, svg) = (comparison.to_markdown(), comparison.to_svg());
-    for part in ["SET | 100", "LRANGE 100 | 1 ", "The floor", "### Two threads", "with TTL", "growing"] {
+    for part in [
+        "SET | 100",
+        "LRANGE 100 | 1 ",
+        "The floor",
+        "### Two threads",
+        "with TTL",
+        "growing",
+        "without end",
+        "2,000 clients",
+    ] {
         if !markdown.contains(part) {
             bail!("{part:?} is missing:\n{markdown}");
         }

@@ -170,7 +170,12 @@ fn shown(figure: &io::Result<f64>) -> String {
         Ok(figure) if figure.fract() == 0.0 => format!("{figure:.0}"),
         Ok(figure) if *figure < 10.0 => format!("{figure:.2}"),
         Ok(figure) => format!("{figure:.0}"),
-        Err(error) => error.to_string().lines().next().unwrap_or_default().to_owned(),
+        Err(error) => {
+            const SHOWN_MAX: usize = 60;
+            let text = error.to_string();
+            let from = text.find(" answered: ").map_or(0, |at| at + 1);
+            text[from..].lines().next().unwrap_or_default().chars().take(SHOWN_MAX).collect()
+        }
     }
 }
 
