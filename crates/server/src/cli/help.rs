@@ -17,6 +17,7 @@ pub(super) fn overview() -> String {
          Usage:\n  \
            swytch redis [CONFIG-FILE] [--DIRECTIVE VALUE ...]   run the server\n  \
            swytch redis --help                                  list the directives\n  \
+           swytch check-rdb FILE                                check an RDB file and say what is in it\n  \
            swytch version                                       say the version\n  \
            swytch help                                          say this\n\n\
          Examples:\n  \

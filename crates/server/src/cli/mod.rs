@@ -1,4 +1,5 @@
-//! The command line: `swytch redis [CONFIG-FILE] [--directive value ...]`, `swytch version`, `swytch help`.
+//! The command line: `swytch redis [CONFIG-FILE] [--directive value ...]`, `swytch check-rdb FILE`, `swytch version`,
+//! `swytch help`.
 //!
 //! After `redis` the arguments follow redis-server's own rules (the loop over `argv` in the `main` of Redis's
 //! `src/server.c`): each `--name` starts a line of configuration, the arguments after it are its words.
@@ -7,6 +8,7 @@
 //!
 //! Neighbours: `config::Loader` reads the lines; `help.rs` writes the help from the list of directives.
 
+mod check_rdb;
 mod help;
 
 use crate::SWYTCH_VERSION;
@@ -18,6 +20,8 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+pub use check_rdb::CheckRdb;
+
 /// Exit code when the configuration is wrong or the server failed.
 const FAILURE: u8 = 1;
 /// Exit code when the command line was not understood.
@@ -28,6 +32,10 @@ const USAGE: u8 = 2;
 pub enum Invocation {
     /// Run the server.
     Redis(RedisArguments),
+    /// Look into an RDB file.
+    CheckRdb(CheckRdb),
+    /// Say what `swytch check-rdb` takes.
+    CheckRdbHelp,
     /// Say the version.
     Version,
     /// Say what `swytch` can do.
@@ -82,6 +90,8 @@ pub fn run(
 ) -> ExitCode {
     let arguments = match parse(arguments.into_iter().skip(1)) {
         Ok(Invocation::Redis(arguments)) => arguments,
+        Ok(Invocation::CheckRdb(wanted)) => return check_rdb::run(&wanted),
+        Ok(Invocation::CheckRdbHelp) => return print(check_rdb::USAGE),
         Ok(Invocation::Version) => return print(&format!("{}\n", version())),
         Ok(Invocation::Help) => return print(&help::overview()),
         Ok(Invocation::RedisHelp) => return print(&help::redis()),
@@ -112,6 +122,8 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
     let rest: Vec<Vec<u8>> = arguments.collect();
     match command.as_slice() {
         b"redis" => Ok(parse_redis(&rest)),
+        b"check-rdb" => parse_check_rdb(rest),
+        b"help" if rest.first().is_some_and(|topic| topic == b"check-rdb") => Ok(Invocation::CheckRdbHelp),
         b"help" if rest.first().is_some_and(|topic| topic == b"redis") => Ok(Invocation::RedisHelp),
         b"help" | b"--help" | b"-h" => Ok(Invocation::Help),
         b"version" | b"--version" | b"-v" | b"-V" => Ok(Invocation::Version),
@@ -127,6 +139,11 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
 /// The version as `swytch version` prints it.
 pub fn version() -> String {
     format!("swytch {} {} {}", SWYTCH_VERSION, std::env::consts::OS, std::env::consts::ARCH)
+}
+
+fn parse_check_rdb(arguments: Vec<Vec<u8>>) -> Result<Invocation, UsageError> {
+    let arguments = arguments.into_iter().map(OsString::from_vec).collect();
+    Ok(check_rdb::parse(arguments)?.map_or(Invocation::CheckRdbHelp, Invocation::CheckRdb))
 }
 
 fn parse_redis(arguments: &[Vec<u8>]) -> Invocation {

@@ -1,0 +1,173 @@
+//! A whole file: its head, what it says of itself, its keys, and the checksum at its end.
+
+use std::io::Read;
+
+use crate::input::Input;
+use crate::object::{self, Kind, Part, Shape};
+use crate::{Fault, FaultKind, Writer};
+
+/// Versions that are read: Redis's newest, and Valkey's.
+const REDIS_VERSION_MAX: u32 = 13;
+const VALKEY_VERSION_MAX: u32 = 80;
+/// The first version with a checksum at its end.
+const CHECKSUM_VERSION_MIN: u32 = 5;
+
+/// What stands before a key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeyFacts {
+    /// When it expires, in Unix milliseconds.
+    pub expires_ms: Option<u64>,
+    /// For how long nobody had used it, in seconds.
+    pub idle_s: Option<u64>,
+    /// How often it was used, as Redis's LFU counts.
+    pub frequency: Option<u8>,
+}
+
+/// Who is told what a file holds, in the file's order. An error ends the reading and becomes the fault's text.
+pub trait Sink {
+    /// The file's version and dialect.
+    fn head(&mut self, _version: u32, _writer: Writer) {}
+
+    /// Something that the writer says of itself: `redis-ver`, `ctime`, `used-mem`.
+    fn remark(&mut self, _name: &[u8], _value: &[u8]) {}
+
+    /// The keys that follow are of this database.
+    ///
+    /// # Errors
+    /// If there is no such database.
+    fn database(&mut self, _index: u64) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// About how many keys the database has, and how many of them expire.
+    fn sizes(&mut self, _keys: u64, _expiring: u64) {}
+
+    /// The code of a library of functions.
+    ///
+    /// # Errors
+    /// If it cannot be taken.
+    fn function(&mut self, _code: &[u8]) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// A key; the parts of its value follow, then [`Sink::end`].
+    ///
+    /// # Errors
+    /// If it cannot be taken.
+    fn begin(&mut self, key: &[u8], facts: KeyFacts, kind: Kind, shape: Shape) -> Result<(), String>;
+
+    /// A part of the key's value.
+    ///
+    /// # Errors
+    /// If it cannot be taken.
+    fn part(&mut self, part: Part<'_>) -> Result<(), String>;
+
+    /// The key's value is whole; key, value and what stood before them have taken this many bytes of the file.
+    ///
+    /// # Errors
+    /// If it cannot be taken.
+    fn end(&mut self, bytes: u64) -> Result<(), String>;
+}
+
+/// Reads a file and tells `sink` what is in it. What follows the end of the file is left in `source`.
+///
+/// # Errors
+/// At the first thing that is wrong; what was told before is true.
+pub fn read_file<R: Read>(source: R, sink: &mut dyn Sink) -> Result<(), Fault> {
+    let input = &mut Input::new(source);
+    let (version, writer) = read_head(input)?;
+    sink.head(version, writer);
+    let (mut name, mut text) = (Vec::new(), Vec::new());
+    let mut facts = KeyFacts::default();
+    // Where the key that comes began, if something stands before it.
+    let mut began = None;
+    loop {
+        let at = input.offset();
+        let refused = |why| Fault { offset: at, kind: FaultKind::Refused(why) };
+        match (input.byte()?, writer) {
+            (255, _) => break,
+            (254, _) => sink.database(input.length()?).map_err(refused)?,
+            (253, _) => {
+                let seconds = i64::from(i32::from_le_bytes(input.bytes()?));
+                facts.expires_ms = Some(seconds.saturating_mul(1000).max(0) as u64);
+            }
+            (252, _) => facts.expires_ms = Some(input.time_ms()?.max(0) as u64),
+            (251, _) => {
+                let (keys, expiring) = (input.length()?, input.length()?);
+                sink.sizes(keys, expiring);
+            }
+            (250, _) => {
+                input.string(&mut name)?;
+                input.string(&mut text)?;
+                sink.remark(&name, &text);
+            }
+            (249, _) => facts.frequency = Some(input.byte()?),
+            (248, _) => facts.idle_s = Some(input.length()?),
+            (247, _) => {
+                // A module's own, outside of keys: its number, then items.
+                input.length()?;
+                object::skip_module(input)?;
+            }
+            (245, _) => {
+                input.string(&mut text)?;
+                sink.function(&text).map_err(refused)?;
+            }
+            // How many keys a slot has: slot, keys, expiring.
+            (244, _) => drop([input.length()?, input.length()?, input.length()?]),
+            (243, Writer::Redis) => {
+                // What modules keep of the key that follows.
+                for _ in 0..input.length()? {
+                    input.bytes::<4>()?;
+                    object::skip_module(input)?;
+                }
+            }
+            (243, Writer::Valkey) => {
+                // Slots that are being imported: a name, then ranges.
+                input.string(&mut text)?;
+                for _ in 0..input.length()? {
+                    let _range = [input.length()?, input.length()?];
+                }
+            }
+            (number, _) => {
+                let unknown = || Fault { offset: at, kind: FaultKind::Type(number) };
+                let (kind, shape) = object::meaning(number, writer).ok_or_else(unknown)?;
+                input.string(&mut name)?;
+                sink.begin(&name, std::mem::take(&mut facts), kind, shape).map_err(refused)?;
+                object::read(input, kind, shape, &mut |part| sink.part(part))?;
+                sink.end(input.offset() - began.unwrap_or(at)).map_err(refused)?;
+            }
+        }
+        began = (facts != KeyFacts::default()).then_some(began.unwrap_or(at));
+    }
+    if version < CHECKSUM_VERSION_MIN {
+        return Ok(());
+    }
+    let computed = input.checksum();
+    let stated = u64::from_le_bytes(input.bytes()?);
+    // Zero says that the writer was told to compute none.
+    if stated != 0 && stated != computed {
+        return Err(input.fault(FaultKind::Checksum { stated, computed }));
+    }
+    Ok(())
+}
+
+fn read_head<R: Read>(input: &mut Input<R>) -> Result<(u32, Writer), Fault> {
+    let no_rdb = |offset| Fault { offset, kind: FaultKind::NoRdb };
+    let head = input.bytes::<9>().map_err(|fault| match fault.kind {
+        FaultKind::Truncated => no_rdb(0),
+        _ => fault,
+    })?;
+    let (digits, writer, newest) = match &head {
+        [b'R', b'E', b'D', b'I', b'S', digits @ ..] => (&digits[..], Writer::Redis, REDIS_VERSION_MAX),
+        [b'V', b'A', b'L', b'K', b'E', b'Y', digits @ ..] => {
+            (&digits[..], Writer::Valkey, VALKEY_VERSION_MAX)
+        }
+        _ => return Err(no_rdb(0)),
+    };
+    let version = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
+    let version: u32 = version.ok_or_else(|| no_rdb(5))?;
+    if version == 0 || version > newest || Writer::of_version(version) != writer {
+        return Err(input.fault(FaultKind::Version(version)));
+    }
+    Ok((version, writer))
+}
