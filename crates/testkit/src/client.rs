@@ -439,6 +439,42 @@ mod tests {
         assert_eq!(told(b"+a\r\n").receive_all(PATIENCE), (b"+a\r\n".to_vec(), true));
     }
 
+    /// A judge of one text.
+    fn only_ok(_: &[Vec<u8>], _: u8, reply: &Reply) -> Result<(), String> {
+        if *reply == Reply::ok() { Ok(()) } else { Err("no OK".to_owned()) }
+    }
+
+    /// A judged connection that has sent these lines.
+    fn judged(lines: &[&str], replies: &'static [u8]) -> Client {
+        let mut client = told(replies);
+        client.judged_by(Some(only_ok));
+        let words = |line: &&str| line.split(' ').map(|word| word.as_bytes().to_vec()).collect();
+        client.1.as_mut().expect("it is judged").waiting = lines.iter().map(words).collect();
+        client
+    }
+
+    #[test]
+    fn errors_and_pushes_are_not_judged() {
+        let mut client = judged(&["GET k", "SET k v"], b"-ERR x\r\n>1\r\n:1\r\n+OK\r\n:1\r\n");
+        // The last reply belongs to no request: from there on nothing can be judged.
+        (0..4).for_each(|_| drop(client.reply()));
+    }
+
+    #[test]
+    #[should_panic(expected = "INCR k answered :2: no OK")]
+    fn each_reply_is_judged_by_its_own_request() {
+        let mut client = judged(&["SET k 1", "INCR k"], b"+OK\r\n:2\r\n");
+        (0..2).for_each(|_| drop(client.reply()));
+    }
+
+    #[test]
+    #[should_panic(expected = "INCR k answered :2: no OK")]
+    fn replies_within_exec_are_judged() {
+        let replies = b"+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n+OK\r\n:2\r\n";
+        let mut client = judged(&["MULTI", "SET k 1", "INCR k", "EXEC"], replies);
+        (0..4).for_each(|_| drop(client.reply()));
+    }
+
     #[test]
     fn requests_are_arrays_of_bulk_strings() {
         assert_eq!(encode(&["GET", "k"]), b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n");
