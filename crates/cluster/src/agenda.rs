@@ -32,6 +32,10 @@ impl<T: Ord> Agenda<T> {
         Some(first)
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(crate) fn clear(&mut self) {
         self.0.clear();
     }

@@ -6,6 +6,9 @@ use crate::ids::{Incarnation, NodeId};
 use crate::key::SLOTS;
 use crate::mutant::Mutant;
 
+/// The most partitions a node can have: their number is one byte.
+pub const PARTS_MAX: u16 = 256;
+
 /// How one node is set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -13,6 +16,8 @@ pub struct Config {
     pub id: NodeId,
     /// Which life of it; larger than in every earlier life.
     pub incarnation: Incarnation,
+    /// Partitions of the keys: a power of two, at most [`PARTS_MAX`], the same at all nodes.
+    pub parts: u16,
     /// Starts a cluster of its own. Without it the node waits until a view takes it in.
     pub bootstrap: bool,
     /// Timers.
@@ -36,6 +41,7 @@ impl Config {
         Self {
             id,
             incarnation: Incarnation::of_life(1),
+            parts: 1,
             bootstrap: false,
             timers: Timers::default(),
             limits: Limits::default(),

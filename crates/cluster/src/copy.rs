@@ -12,6 +12,7 @@ use crate::fold::Folding;
 use crate::ids::{Blob, FlightId, Generation, NodeId, NodeSet, OpId, Stamp, Version, ViewId};
 use crate::interface::{ClientError, Watch};
 use crate::message::{Alignment, Part};
+use crate::participants::Participants;
 use crate::values::{Entry, Step};
 
 /// Epochs whose entries a copy remembers to contain. They outlive the log, because a node that was expired may bring
@@ -189,14 +190,14 @@ impl Log {
     }
 }
 
-/// Answered operations, by the node they came from: what makes their retries idempotent.
+/// Answered operations, by the node and the partition they came from: what makes their retries idempotent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Done(pub BTreeMap<NodeId, Answered>);
+pub struct Done(pub BTreeMap<(NodeId, u8), Answered>);
 
-/// Answered operations of one node.
+/// Answered operations of one partition of a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Answered {
-    /// Every operation below this counter is answered and will not be retried.
+    /// Every operation below this counter is answered and will not be retried; 0 as long as nothing is known.
     pub floor: u64,
     /// Replies at or above the floor, by counter.
     pub replies: BTreeMap<u64, Reply>,
@@ -227,7 +228,7 @@ impl Done {
     /// Remembers the operation behind an entry.
     pub(crate) fn learn(&mut self, entry: &Entry) {
         if let Some(origin) = &entry.origin {
-            let answered = self.0.entry(origin.id.node).or_default();
+            let answered = self.0.entry((origin.id.node, origin.id.part())).or_default();
             answered.raise(origin.floor);
             if origin.id.counter >= answered.floor {
                 let reply = Reply { text: origin.reply.clone(), keys: origin.keys };
@@ -236,30 +237,30 @@ impl Done {
         }
     }
 
-    /// Forgets what `node` will not ask for again.
-    pub(crate) fn raise(&mut self, node: NodeId, floor: u64) {
-        self.0.entry(node).or_default().raise(floor);
+    /// Forgets what will not be requested again: operations of the same node and partition before this one.
+    pub(crate) fn raise(&mut self, floor: OpId) {
+        self.0.entry((floor.node, floor.part())).or_default().raise(floor.counter);
     }
 
-    /// Per node, below which counter all its operations are answered.
-    pub(crate) fn floors(&self) -> BTreeMap<NodeId, u64> {
-        self.0.iter().map(|(node, answered)| (*node, answered.floor)).collect()
+    /// Operations before which all of the same node and partition are answered.
+    pub(crate) fn floors(&self) -> Vec<OpId> {
+        self.0.iter().map(|((node, _), answered)| OpId { node: *node, counter: answered.floor }).collect()
     }
 
     /// What the operation was answered.
     pub(crate) fn reply(&self, op: OpId) -> Option<&Reply> {
-        self.0.get(&op.node)?.replies.get(&op.counter)
+        self.0.get(&(op.node, op.part()))?.replies.get(&op.counter)
     }
 
     /// Whether the operation was answered so long ago that only a stray duplicate can ask for it.
     pub(crate) fn is_over(&self, op: OpId) -> bool {
-        self.0.get(&op.node).is_some_and(|answered| op.counter < answered.floor)
+        self.0.get(&(op.node, op.part())).is_some_and(|answered| op.counter < answered.floor)
     }
 
     /// Takes over another copy's knowledge.
     pub(crate) fn absorb(&mut self, other: &Self) {
-        for (node, theirs) in &other.0 {
-            let ours = self.0.entry(*node).or_default();
+        for (origin, theirs) in &other.0 {
+            let ours = self.0.entry(*origin).or_default();
             for (counter, reply) in &theirs.replies {
                 ours.replies.entry(*counter).or_insert_with(|| reply.clone());
             }
@@ -296,7 +297,7 @@ pub struct PreparedPart {
     /// The batch.
     pub flight: FlightId,
     /// Its participants.
-    pub participants: NodeSet,
+    pub participants: Participants,
     /// This key's part.
     pub part: Part,
     /// Its effects, entry by entry, in a form that can follow on any later state.
@@ -480,6 +481,15 @@ impl Copy {
     /// Whether a batch of this view is prepared and not decided here.
     pub(crate) fn is_preparing_in(&self, view: ViewId) -> bool {
         self.prepared.is_some_and(|prepared| prepared.flight.view == view)
+    }
+
+    /// Whether a read of the copy would return what not every subscriber has yet, or miss what others may have.
+    pub(crate) fn is_pending(&self, view: ViewId) -> bool {
+        let busy = self.owning(view).and_then(|owning| owning.busy.as_ref());
+        // A batch left over from an earlier view is in doubt: reads return the last committed state.
+        self.invalid.is_some()
+            || self.is_preparing_in(view)
+            || matches!(busy, Some(Busy::Flight(_) | Busy::Regroup(_) | Busy::Align(_)))
     }
 
     pub(crate) fn owning(&self, view: ViewId) -> Option<&Owning> {

@@ -23,8 +23,8 @@ use crate::ids::{NodeId, NodeSet};
 use crate::key::{Key, Slot};
 use crate::message::Message;
 use crate::mutant::Mutant;
-use crate::node::Node;
 use crate::tally::Rule;
+use crate::turn::Turn;
 use crate::values::Values;
 
 /// What a node knows of the leases it was given in this view.
@@ -104,18 +104,20 @@ impl GivenLeases {
     }
 }
 
-impl<V: Values> Node<V> {
+impl<V: Values> Turn<'_, V> {
     // The lessee's side.
 
     /// Creates a key that nobody holds because its slot is leased to this node. False: its home has to be asked.
     pub(crate) fn create_by_lease(&mut self, key: &Key) -> bool {
         let Some(home) = self.home_of(key) else { return false };
         let limits = self.config.limits;
-        if self.copies.contains(key) || !self.leases.may_create(key.slot(), home, limits.unreported_max) {
+        if self.part.copies.contains(key)
+            || !self.part.leases.may_create(key.slot(), home, limits.unreported_max)
+        {
             return false;
         }
         let now = self.now.mono_ms;
-        let unreported = self.leases.unreported.entry(home).or_default();
+        let unreported = self.part.leases.unreported.entry(home).or_default();
         if unreported.names.is_empty() {
             unreported.since_ms = now;
         }
@@ -124,7 +126,7 @@ impl<V: Values> Node<V> {
         self.create(key, NodeSet::EMPTY);
         self.count(Rule::CreatedByLease);
         // Whoever asked for the key is not waiting for it yet.
-        self.born.insert(key.clone());
+        self.part.born.insert(key.clone());
         if due {
             self.send_created(home);
         }
@@ -133,18 +135,18 @@ impl<V: Values> Node<V> {
 
     /// A grant came with the permission to create a key.
     pub(crate) fn take_lease(&mut self, slot: Slot, lease: u64) {
-        let overtaken = self.leases.recalled.get(&slot).is_some_and(|recalled| lease <= *recalled)
+        let overtaken = self.part.leases.recalled.get(&slot).is_some_and(|recalled| lease <= *recalled)
             && !self.config.without(Mutant::HonourRecalledLease);
-        let room = self.leases.held.len() < self.config.limits.leases_max;
+        let room = self.part.leases.held.len() < self.config.limits.leases_max;
         if room && !overtaken {
-            self.leases.held.insert(slot, lease);
+            self.part.leases.held.insert(slot, lease);
         }
     }
 
     /// Reports the names that were not sent yet.
     fn send_created(&mut self, home: NodeId) {
         let chunk = self.config.limits.report_max.max(1);
-        let Some(unreported) = self.leases.unreported.get_mut(&home) else { return };
+        let Some(unreported) = self.part.leases.unreported.get_mut(&home) else { return };
         let mut messages = Vec::new();
         while unreported.sent < unreported.names.len() {
             let after = unreported.before + unreported.sent as u64;
@@ -159,7 +161,7 @@ impl<V: Values> Node<V> {
 
     pub(crate) fn on_noted(&mut self, from: NodeId, known: u64) {
         let now = self.now.mono_ms;
-        let Some(unreported) = self.leases.unreported.get_mut(&from) else { return };
+        let Some(unreported) = self.part.leases.unreported.get_mut(&from) else { return };
         while unreported.before < known && unreported.names.pop_front().is_some() {
             unreported.before += 1;
             unreported.sent = unreported.sent.saturating_sub(1);
@@ -168,15 +170,15 @@ impl<V: Values> Node<V> {
     }
 
     pub(crate) fn on_recall(&mut self, from: NodeId, slot: Slot, lease: u64) {
-        let recalled = self.leases.recalled.entry(slot).or_default();
+        let recalled = self.part.leases.recalled.entry(slot).or_default();
         let again = *recalled >= lease;
         *recalled = lease.max(*recalled);
-        if self.leases.held.get(&slot).is_some_and(|held| *held <= lease)
+        if self.part.leases.held.get(&slot).is_some_and(|held| *held <= lease)
             && !self.config.without(Mutant::KeepCreatingAfterRecall)
         {
-            self.leases.held.remove(&slot);
+            self.part.leases.held.remove(&slot);
         }
-        let unreported = self.leases.unreported.entry(from).or_default();
+        let unreported = self.part.leases.unreported.entry(from).or_default();
         if again {
             // The home still waits: what was sent before may be lost.
             unreported.sent = 0;
@@ -190,18 +192,18 @@ impl<V: Values> Node<V> {
 
     /// The lease that comes with the permission to create a key of the slot, if one can be given or was.
     pub(crate) fn lease_for(&mut self, slot: Slot, to: NodeId) -> Option<u64> {
-        let leases = &self.directory.leases;
+        let leases = &self.part.directory.leases;
         if let Some(given) = leases.given.get(&slot) {
             return (given.to == to && given.recall.is_none()).then_some(given.lease);
         }
         let alone = leases.seen.get(&slot).is_some_and(|seen| *seen == NodeSet::only(to));
         let room = leases.given.len() < self.config.limits.leases_max;
-        let all_known = self.directory.is_complete(&self.membership.view);
+        let all_known = self.part.directory.is_complete(&self.installed.view);
         if !alone || !room || !all_known {
             return None;
         }
         let lease = self.next_number();
-        self.directory.leases.given.insert(slot, Given { to, lease, recall: None });
+        self.part.directory.leases.given.insert(slot, Given { to, lease, recall: None });
         self.count(Rule::Leased);
         Some(lease)
     }
@@ -209,7 +211,7 @@ impl<V: Values> Node<V> {
     /// Whether a touch has to wait because the slot is leased to somebody else. The lease is recalled then.
     pub(crate) fn awaits_recall(&mut self, from: NodeId, key: &Key, nonce: u64) -> bool {
         let touches_max = self.config.limits.queue_max;
-        if self.directory.leases.given.get(&key.slot()).is_none_or(|given| given.to == from) {
+        if self.part.directory.leases.given.get(&key.slot()).is_none_or(|given| given.to == from) {
             return false;
         }
         let Some(recall) = self.recall(key.slot()) else { return false };
@@ -224,33 +226,33 @@ impl<V: Values> Node<V> {
     /// Recalls the slot's lease, unless that is under way; `None`: the slot is not leased.
     pub(crate) fn recall(&mut self, slot: Slot) -> Option<&mut Recall> {
         let now = self.now.mono_ms;
-        let given = self.directory.leases.given.get_mut(&slot)?;
+        let given = self.part.directory.leases.given.get_mut(&slot)?;
         if given.recall.is_none() {
             given.recall = Some(Recall { sent_ms: now, ..Recall::default() });
             let (to, lease) = (given.to, given.lease);
-            self.directory.leases.recalling.insert(slot);
+            self.part.directory.leases.recalling.insert(slot);
             self.send(to, Message::Recall { slot, lease });
         }
-        self.directory.leases.given.get_mut(&slot)?.recall.as_mut()
+        self.part.directory.leases.given.get_mut(&slot)?.recall.as_mut()
     }
 
     pub(crate) fn on_created(&mut self, from: NodeId, after: u64, keys: Vec<Key>) {
         let until = after.saturating_add(keys.len() as u64);
-        let known = self.directory.leases.known.get(&from).copied().unwrap_or_default();
+        let known = self.part.directory.leases.known.get(&from).copied().unwrap_or_default();
         for (number, key) in (after..until).zip(&keys) {
-            self.directory.enter(key, from);
+            self.part.directory.enter(key, from);
             if number >= known {
-                self.directory.expect_owner(key, from);
+                self.part.directory.expect_owner(key, from);
             }
         }
         let known = if after <= known { until.max(known) } else { known };
-        self.directory.leases.known.insert(from, known);
+        self.part.directory.leases.known.insert(from, known);
         self.send(from, Message::Noted { known });
         self.end_recalls(from);
     }
 
     pub(crate) fn on_recalled(&mut self, from: NodeId, slot: Slot, lease: u64, created: u64) {
-        let Some(given) = self.directory.leases.given.get_mut(&slot) else { return };
+        let Some(given) = self.part.directory.leases.given.get_mut(&slot) else { return };
         if (given.to, given.lease) != (from, lease) {
             return;
         }
@@ -262,7 +264,7 @@ impl<V: Values> Node<V> {
 
     /// Ends the recalls of a lessee that has answered and whose names are all known; the touches go on.
     fn end_recalls(&mut self, lessee: NodeId) {
-        let leases = &mut self.directory.leases;
+        let leases = &mut self.part.directory.leases;
         let known = leases.known.get(&lessee).copied().unwrap_or_default();
         let is_over = |given: &Given| {
             let created = given.recall.as_ref().and_then(|recall| recall.created);
@@ -275,8 +277,8 @@ impl<V: Values> Node<V> {
             .copied()
             .collect();
         for slot in over {
-            self.directory.leases.recalling.remove(&slot);
-            let given = self.directory.leases.given.remove(&slot);
+            self.part.directory.leases.recalling.remove(&slot);
+            let given = self.part.directory.leases.given.remove(&slot);
             self.count(Rule::RecalledLease);
             for ((key, node), nonce) in given.and_then(|given| given.recall).unwrap_or_default().touches {
                 self.on_touch(node, key, nonce);
@@ -289,7 +291,7 @@ impl<V: Values> Node<V> {
     pub(crate) fn creation_tick(&mut self) {
         let (now, retry) = (self.now.mono_ms, self.config.timers.retry_ms);
         let mut homes = Vec::new();
-        for (home, unreported) in &mut self.leases.unreported {
+        for (home, unreported) in &mut self.part.leases.unreported {
             if unreported.sent > 0 && now >= unreported.since_ms + retry {
                 (unreported.sent, unreported.since_ms) = (0, now);
             }
@@ -301,7 +303,7 @@ impl<V: Values> Node<V> {
             self.send_created(home);
         }
         let mut due = Vec::new();
-        let leases = &mut self.directory.leases;
+        let leases = &mut self.part.directory.leases;
         for slot in &leases.recalling {
             let Some(given) = leases.given.get_mut(slot) else { continue };
             let Some(recall) = &mut given.recall else { continue };

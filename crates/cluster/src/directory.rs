@@ -20,9 +20,9 @@ use crate::ids::{FlightId, NodeId, NodeSet, Version, ViewId};
 use crate::key::{Key, mix};
 use crate::message::{Held, Message};
 use crate::mutant::Mutant;
-use crate::node::Node;
 use crate::table::Table;
 use crate::tally::Rule;
+use crate::turn::Turn;
 use crate::values::Values;
 use crate::view::View;
 
@@ -102,6 +102,11 @@ impl Directory {
         }
     }
 
+    /// Names of keys of these slots, in order; some may be gone.
+    pub(crate) fn names_in(&self, slots: &Range<u16>) -> Vec<Key> {
+        self.entries.keys_where(|key, _| slots.contains(&key.slot().0))
+    }
+
     /// Whether all these members have reported.
     pub(crate) fn have_reported(&self, members: NodeSet) -> bool {
         members.is_subset(self.reported)
@@ -113,28 +118,21 @@ impl Directory {
     }
 }
 
-impl<V: Values> Node<V> {
+impl<V: Values> Turn<'_, V> {
     /// The home of a key in the installed view.
-    pub fn home_of(&self, key: &Key) -> Option<NodeId> {
-        key.slot().home(self.membership.view.members)
-    }
-
-    /// Names of keys of the slots that this node is home of, in order; some may be gone. Every key is among them once
-    /// [`Input::Scan`](crate::Input::Scan) was answered. Costs a walk over all names, so it is better asked for many slots
-    /// at a time.
-    pub fn names_in(&self, slots: Range<u16>) -> Vec<Key> {
-        self.directory.entries.keys_where(|key, _| slots.contains(&key.slot().0))
+    pub(crate) fn home_of(&self, key: &Key) -> Option<NodeId> {
+        key.slot().home(self.installed.view.members)
     }
 
     // The member's side.
 
     /// Asks the key's home for its owner, unless that is under way or this node may create the key by itself.
     pub(crate) fn touch(&mut self, key: &Key) {
-        if self.touches.contains_key(key) || !self.is_serving() || self.create_by_lease(key) {
+        if self.part.touches.contains_key(key) || !self.is_serving() || self.create_by_lease(key) {
             return;
         }
         let nonce = self.next_nonce();
-        self.touches.insert(key.clone(), (nonce, self.now.mono_ms));
+        self.part.touches.insert(key.clone(), (nonce, self.now.mono_ms));
         self.send_touch(key, nonce);
     }
 
@@ -152,33 +150,33 @@ impl<V: Values> Node<V> {
     /// Reports names after a view change: to homes that are new to this node's slots, what was created under a lease
     /// that its home may not have heard of, or everything when asked to.
     pub(crate) fn start_reports(&mut self) {
-        let members = self.membership.view.members;
+        let members = self.installed.view.members;
         // A home that has not confirmed the last report may not know what did not move either.
-        let behind = std::mem::take(&mut self.directory.unreported);
+        let behind = std::mem::take(&mut self.part.directory.unreported);
         let new = |home| (home, Report { full: behind.contains_key(&home), names: Vec::new() });
         let mut reports: BTreeMap<NodeId, Report> = members.iter().map(new).collect();
-        let mut created = self.leases.end();
+        let mut created = self.part.leases.end();
         if self.config.without(Mutant::ForgetUnreportedCreations) {
             created.clear();
         }
-        let (_, old_members) = self.membership.previous;
-        for key in self.copies.keys() {
+        let (_, old_members) = self.part.previous;
+        for key in self.part.copies.keys() {
             let Some(home) = key.slot().home(members) else { continue };
             let Some(report) = reports.get_mut(&home) else { continue };
             if report.full || key.slot().home(old_members) != Some(home) || created.contains(&key) {
                 report.names.push(key);
             }
         }
-        self.directory.unreported = reports;
+        self.part.directory.unreported = reports;
         self.send_reports();
     }
 
     fn send_reports(&mut self) {
-        self.directory.report_sent_ms = self.now.mono_ms;
-        let (previous, _) = self.membership.previous;
+        self.part.directory.report_sent_ms = self.now.mono_ms;
+        let (previous, _) = self.part.previous;
         let chunk = self.config.limits.report_max.max(1);
         let mut messages = Vec::new();
-        for (home, Report { full, names }) in &self.directory.unreported {
+        for (home, Report { full, names }) in &self.part.directory.unreported {
             let parts = names.len().div_ceil(chunk).max(1) as u32;
             for part in 0..parts {
                 let keys = names.iter().skip(part as usize * chunk).take(chunk).cloned().collect();
@@ -191,23 +189,23 @@ impl<V: Values> Node<V> {
     }
 
     pub(crate) fn on_reported(&mut self, from: NodeId, again: bool) {
-        let members = self.membership.view.members;
-        match self.directory.unreported.get_mut(&from) {
+        let members = self.installed.view.members;
+        match self.part.directory.unreported.get_mut(&from) {
             Some(report) if again && !report.full => {
-                let mut names = self.copies.keys();
+                let mut names = self.part.copies.keys();
                 names.retain(|key| key.slot().home(members) == Some(from));
                 *report = Report { full: true, names };
                 self.send_reports();
             }
             Some(_) if !again => {
-                self.directory.unreported.remove(&from);
+                self.part.directory.unreported.remove(&from);
             }
             _ => {}
         }
     }
 
     pub(crate) fn on_query(&mut self, from: NodeId, key: Key, round: u64) {
-        let view = self.membership.view.id;
+        let view = self.installed.view.id;
         let me = self.config.id;
         let held =
             self.copy_now(&key).map(|copy| Held { version: copy.meta.version, owner: copy.owner(view, me) });
@@ -219,18 +217,20 @@ impl<V: Values> Node<V> {
 
     /// Having said that it holds nothing, this node must not be made an owner by an answer to an earlier touch.
     fn void_touch(&mut self, key: &Key) {
-        if self.touches.contains_key(key) {
+        if self.part.touches.contains_key(key) {
             let nonce = self.next_nonce();
-            self.touches.insert(key.clone(), (nonce, self.now.mono_ms));
+            self.part.touches.insert(key.clone(), (nonce, self.now.mono_ms));
             self.send_touch(key, nonce);
         }
     }
 
     pub(crate) fn on_create(&mut self, key: Key, doubt: NodeSet, nonce: u64, lease: Option<u64>) {
-        if self.touches.get(&key).is_none_or(|(mine, _)| *mine != nonce) || self.copies.contains(&key) {
+        if self.part.touches.get(&key).is_none_or(|(mine, _)| *mine != nonce)
+            || self.part.copies.contains(&key)
+        {
             return;
         }
-        self.touches.remove(&key);
+        self.part.touches.remove(&key);
         if let Some(lease) = lease {
             self.take_lease(key.slot(), lease);
         }
@@ -245,7 +245,7 @@ impl<V: Values> Node<V> {
         if self.has_fork(key) {
             lost.insert(self.config.id);
         }
-        let view = &self.membership.view;
+        let view = &self.installed.view;
         let version = Version { generation: view.base.tag.generation, epoch: view.id, seq: 0 };
         let birth = FlightId::new(view.id, self.config.id, self.next_number());
         let meta = Meta {
@@ -259,9 +259,9 @@ impl<V: Values> Node<V> {
             covers: BTreeMap::new(),
             written: Default::default(),
         };
-        let mut copy = Copy::new(meta, self.membership.view.id);
+        let mut copy = Copy::new(meta, self.installed.view.id);
         copy.role = Role::Owner(Box::default());
-        self.copies.insert(key.clone(), copy);
+        self.part.copies.insert(key.clone(), copy);
         self.count(if doubt.is_empty() { Rule::Created } else { Rule::CreatedInDoubt });
     }
 
@@ -274,7 +274,7 @@ impl<V: Values> Node<V> {
 
     /// A join that reached a node which is not the owner goes on to the one it believes to be.
     pub(crate) fn on_join(&mut self, from: NodeId, key: Key, joiner: NodeId, nonce: u64) {
-        let view = self.membership.view.id;
+        let view = self.installed.view.id;
         let me = self.config.id;
         let queue_max = self.config.limits.queue_max;
         match self.copy_now(&key) {
@@ -289,7 +289,7 @@ impl<V: Values> Node<V> {
                         self.send_aligns(&key);
                     } else {
                         owning.join(joiner, nonce, queue_max);
-                        self.work.insert(key);
+                        self.part.work.insert(key);
                     }
                 }
                 Some(owner) if owner != joiner && owner != from => {
@@ -312,27 +312,27 @@ impl<V: Values> Node<V> {
     ) {
         // "Only moved slots" is enough when home and member come from the same view; otherwise one of them has missed
         // a view in which the other's knowledge changed.
-        if !full && (self.directory.blank || previous != self.membership.previous.0) {
+        if !full && (self.part.directory.blank || previous != self.part.previous.0) {
             self.send(from, Message::Reported { again: true });
             return;
         }
         for key in &keys {
-            self.directory.enter(key, from);
+            self.part.directory.enter(key, from);
         }
-        let seen = self.directory.parts.entry(from).or_default();
+        let seen = self.part.directory.parts.entry(from).or_default();
         seen.insert(part);
         if seen.len() >= parts as usize {
             self.send(from, Message::Reported { again: false });
-            self.directory.reported.insert(from);
+            self.part.directory.reported.insert(from);
             self.begin_scans();
         }
     }
 
     /// Forgets who owns what: tokens die with the view.
     pub(crate) fn restart_directory(&mut self) {
-        let members = self.membership.view.members;
+        let members = self.installed.view.members;
         let me = self.config.id;
-        let directory = &mut self.directory;
+        let directory = &mut self.part.directory;
         directory.asking.clear();
         directory.parts.clear();
         directory.reported = NodeSet::EMPTY;
@@ -348,16 +348,16 @@ impl<V: Values> Node<V> {
     }
 
     pub(crate) fn on_touch(&mut self, from: NodeId, key: Key, nonce: u64) {
-        let members = self.membership.view.members;
+        let members = self.installed.view.members;
         if key.slot().home(members) != Some(self.config.id) {
             return;
         }
         if self.awaits_recall(from, &key, nonce) {
             return;
         }
-        self.directory.leases.see(key.slot(), NodeSet::only(from));
+        self.part.directory.leases.see(key.slot(), NodeSet::only(from));
         let (me, owned_here) = (self.config.id, self.owns(&key));
-        let entry = self.directory.entries.entry_or(&key, DirEntry::default);
+        let entry = self.part.directory.entries.entry_or(&key, DirEntry::default);
         if owned_here {
             // Late news of a former owner may say otherwise, and that one would send the joiner back here.
             (entry.owner, entry.created, entry.appointed) = (Some(me), None, None);
@@ -396,16 +396,16 @@ impl<V: Values> Node<V> {
 
     /// Asks everyone who may hold the key.
     fn ask_holders(&mut self, key: &Key) {
-        let members = self.membership.view.members;
+        let members = self.installed.view.members;
         let complete =
-            self.directory.have_reported(members) || self.config.without(Mutant::AbsentBeforeReports);
-        self.directory.next_round += 1;
-        let round = self.directory.next_round;
+            self.part.directory.have_reported(members) || self.config.without(Mutant::AbsentBeforeReports);
+        self.part.directory.next_round += 1;
+        let round = self.part.directory.next_round;
         let now = self.now.mono_ms;
-        let Some(entry) = self.directory.entries.get_mut(key) else { return };
+        let Some(entry) = self.part.directory.entries.get_mut(key) else { return };
         let asked = if complete { entry.holders & members } else { members };
         entry.question = Some(Question { round, waiting: asked, found: BTreeMap::new(), sent_ms: now });
-        self.directory.asking.insert(key.clone());
+        self.part.directory.asking.insert(key.clone());
         for node in asked.iter() {
             self.send(node, Message::Query { key: key.clone(), round });
         }
@@ -415,7 +415,7 @@ impl<V: Values> Node<V> {
     }
 
     pub(crate) fn on_holding(&mut self, from: NodeId, key: Key, round: u64, held: Option<Held>) {
-        let Some(entry) = self.directory.entries.get_mut(&key) else { return };
+        let Some(entry) = self.part.directory.entries.get_mut(&key) else { return };
         let Some(question) = entry.question.as_mut().filter(|question| question.round == round) else {
             return;
         };
@@ -427,7 +427,7 @@ impl<V: Values> Node<V> {
             Some(held) => {
                 question.found.insert(from, held);
                 entry.holders.insert(from);
-                self.directory.leases.see(key.slot(), NodeSet::only(from));
+                self.part.directory.leases.see(key.slot(), NodeSet::only(from));
             }
             None => entry.holders.remove(from),
         }
@@ -440,7 +440,7 @@ impl<V: Values> Node<V> {
         if self.config.without(Mutant::CreateWithoutDoubt) {
             NodeSet::EMPTY
         } else {
-            self.membership.view.missing()
+            self.installed.view.missing()
         }
     }
 
@@ -448,7 +448,7 @@ impl<V: Values> Node<V> {
     fn conclude(&mut self, key: &Key) {
         let doubt = self.doubt_of_creation();
         let lowest = self.config.without(Mutant::LowestSurvives);
-        let Some(entry) = self.directory.entries.get_mut(key) else { return };
+        let Some(entry) = self.part.directory.entries.get_mut(key) else { return };
         let Some(question) = entry.question.take() else { return };
         let owned = question.found.iter().find(|(node, held)| held.owner == Some(**node));
         if let Some((owner, _)) = owned {
@@ -461,7 +461,7 @@ impl<V: Values> Node<V> {
             return;
         } else if question.found.is_empty() {
             let Some((creator, nonce)) = entry.touchers.pop_first() else {
-                self.directory.asking.remove(key);
+                self.part.directory.asking.remove(key);
                 return;
             };
             entry.holders.insert(creator);
@@ -484,12 +484,12 @@ impl<V: Values> Node<V> {
             entry.touchers.retain(|node, _| !holders.contains(*node));
             self.send(owner, Message::Own { key: key.clone(), holders });
         }
-        self.directory.asking.remove(key);
-        let Some(entry) = self.directory.entries.get_mut(key) else { return };
+        self.part.directory.asking.remove(key);
+        let Some(entry) = self.part.directory.entries.get_mut(key) else { return };
         let joiners = std::mem::take(&mut entry.touchers);
         let Some(owner) = entry.owner else { return };
         for (joiner, nonce) in joiners {
-            if let Some(entry) = self.directory.entries.get_mut(key) {
+            if let Some(entry) = self.part.directory.entries.get_mut(key) {
                 entry.holders.insert(joiner);
             }
             self.send(owner, Message::Join { key: key.clone(), joiner, nonce });
@@ -497,7 +497,7 @@ impl<V: Values> Node<V> {
     }
 
     pub(crate) fn on_owned(&mut self, from: NodeId, key: Key, gone: bool) {
-        let Some(entry) = self.directory.entries.get_mut(&key) else { return };
+        let Some(entry) = self.part.directory.entries.get_mut(&key) else { return };
         if !gone {
             entry.holders.insert(from);
             entry.owner = Some(from);
@@ -513,8 +513,9 @@ impl<V: Values> Node<V> {
     pub(crate) fn directory_tick(&mut self) {
         let now = self.now.mono_ms;
         let retry = self.config.timers.retry_ms;
-        let view = self.membership.view.id;
+        let view = self.installed.view.id;
         let due: Vec<(Key, u64)> = self
+            .part
             .touches
             .iter_mut()
             .filter(|(_, (_, sent))| now >= *sent + retry)
@@ -526,19 +527,19 @@ impl<V: Values> Node<V> {
         for (key, nonce) in due {
             let me = self.config.id;
             if self.copy_now(&key).is_some_and(|copy| copy.owner(view, me).is_some()) {
-                self.touches.remove(&key);
+                self.part.touches.remove(&key);
             } else {
                 self.send_touch(&key, nonce);
             }
         }
-        if now >= self.directory.report_sent_ms + retry {
+        if now >= self.part.directory.report_sent_ms + retry {
             self.send_reports();
         }
-        for key in self.directory.asking.clone() {
+        for key in self.part.directory.asking.clone() {
             let Some(question) =
-                self.directory.entries.get_mut(&key).and_then(|entry| entry.question.as_mut())
+                self.part.directory.entries.get_mut(&key).and_then(|entry| entry.question.as_mut())
             else {
-                self.directory.asking.remove(&key);
+                self.part.directory.asking.remove(&key);
                 continue;
             };
             if now < question.sent_ms + retry {

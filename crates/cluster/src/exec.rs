@@ -8,34 +8,50 @@
 use std::collections::BTreeMap;
 
 use crate::copy::Queued;
-use crate::ids::{NodeSet, OpId};
+use crate::ids::{NodeSet, OpId, Stamp};
 use crate::interface::ClientError;
 use crate::key::Key;
 use crate::message::{Message, Part};
 use crate::mutant::Mutant;
-use crate::node::Node;
 use crate::operation::Stage;
 use crate::tally::Rule;
+use crate::turn::{Mail, Turn};
 use crate::values::{Entry, Step, Values};
 use crate::write::Admission;
 
-impl<V: Values> Node<V> {
+impl<V: Values> Turn<'_, V> {
     /// The operation is at the head of the key's queue: nothing else moves until it is over.
     pub(crate) fn pin(&mut self, key: &Key, op: OpId) {
-        let wanted = self.operations.get(&op).is_some_and(|operation| operation.stage == Stage::Acquiring);
-        if !wanted {
+        if op.part() == self.part.id && !self.is_acquiring(op) {
             return;
         }
         if let Some(owning) = self.owning_mut(key) {
             owning.pinned = Some(op);
         }
+        if op.part() != self.part.id {
+            self.out.mail.push_back(Mail::Pinned(op, key.clone()));
+        }
+    }
+
+    fn is_acquiring(&self, op: OpId) -> bool {
+        self.part.operations.get(&op).is_some_and(|operation| operation.stage == Stage::Acquiring)
+    }
+
+    /// A key of another partition was pinned for an operation of the partition in focus, which may be over.
+    pub(crate) fn on_pinned(&mut self, op: OpId, key: &Key) {
+        let wanted = self.is_acquiring(op);
+        self.focus_on(key);
+        if !wanted && self.owning(key).is_some_and(|owning| owning.pinned == Some(op)) {
+            self.unpin(key);
+        }
+        self.focus(op.part());
     }
 
     pub(crate) fn unpin(&mut self, key: &Key) {
         if let Some(owning) = self.owning_mut(key) {
             owning.pinned = None;
         }
-        self.work.insert(key.clone());
+        self.part.work.insert(key.clone());
     }
 
     /// Lets go of a key the operation had pinned or was queued for.
@@ -49,64 +65,81 @@ impl<V: Values> Node<V> {
 
     /// Takes the next token, or runs the operation when it has them all.
     pub(crate) fn acquire(&mut self, op: OpId) {
-        let Some(operation) = self.operations.get(&op) else { return };
+        let Some(operation) = self.part.operations.get(&op) else { return };
         let keys = operation.all_keys();
-        let view = self.membership.view.id;
-        let me = self.config.id;
         for key in &keys {
-            let Some(copy) = self.copy_now(key) else {
-                self.touch(key);
-                self.park(op, key);
+            self.focus_on(key);
+            if !self.acquire_one(op, key, &keys) {
+                self.focus(op.part());
                 return;
-            };
-            match copy.owner(view, me) {
-                Some(owner) if owner == me => {}
-                Some(owner) => {
-                    self.send(owner, Message::TokenRequest { key: key.clone(), to: me });
-                    self.park(op, key);
-                    return;
-                }
-                None => {
-                    self.touch(key);
-                    self.park(op, key);
-                    return;
-                }
             }
-            let Some(owning) = copy.owning_mut(view) else { return };
-            if owning.pinned == Some(op) {
-                continue;
-            }
-            if !owning.queue.contains(&Queued::Pin(op)) && !self.enqueue(key, Queued::Pin(op)) {
-                self.end_multi(op, &keys, ClientError::TryAgain);
-            }
-            return;
         }
+        self.focus(op.part());
         self.execute_multi(op, &keys);
     }
 
+    /// Whether the key, in whose partition the turn is, is pinned for the operation. If not, that is under way.
+    fn acquire_one(&mut self, op: OpId, key: &Key, keys: &[Key]) -> bool {
+        let (view, me) = (self.installed.view.id, self.config.id);
+        match self.owner_of(key) {
+            Some(owner) if owner == me => {}
+            Some(owner) => {
+                self.send(owner, Message::TokenRequest { key: key.clone(), to: me });
+                self.park(op, key);
+                return false;
+            }
+            None => {
+                self.touch(key);
+                self.park(op, key);
+                return false;
+            }
+        }
+        let Some(owning) = self.part.copies.get_mut(key).and_then(|copy| copy.owning_mut(view)) else {
+            return false;
+        };
+        if owning.pinned == Some(op) {
+            return true;
+        }
+        if !owning.queue.contains(&Queued::Pin(op)) && !self.enqueue(key, Queued::Pin(op)) {
+            self.end_multi(op, keys, ClientError::TryAgain);
+        }
+        false
+    }
+
     fn end_multi(&mut self, op: OpId, keys: &[Key], error: ClientError) {
+        self.focus(op.part());
         self.refuse(op, error);
+        self.give_up_pins(op, keys);
+    }
+
+    /// Lets go of all keys of an operation.
+    pub(crate) fn give_up_pins(&mut self, op: OpId, keys: &[Key]) {
         for key in keys {
+            self.focus_on(key);
             self.give_up_pin(key, op);
         }
+        self.focus(op.part());
     }
 
     fn execute_multi(&mut self, op: OpId, keys: &[Key]) {
         for key in keys {
+            self.focus_on(key);
             // A batch, a join or the like that began before the pin has to end first.
-            let busy = self.owning(key).is_none_or(|own| own.busy.is_some());
-            if busy {
+            if self.owning(key).is_none_or(|own| own.busy.is_some()) {
+                self.focus(op.part());
                 return;
             }
         }
         for key in keys {
+            self.focus_on(key);
             if self.answered_before(key, op) {
-                keys.iter().for_each(|key| self.give_up_pin(key, op));
+                self.give_up_pins(op, keys);
                 return;
             }
         }
         let mut wait = false;
         for key in keys {
+            self.focus_on(key);
             match self.admits_x(key) {
                 Admission::Granted => {}
                 Admission::Wait => wait = true,
@@ -116,22 +149,36 @@ impl<V: Values> Node<V> {
                 }
             }
         }
+        self.focus(op.part());
         if wait {
-            self.stalled.extend(keys.first().cloned());
+            self.part.stalled.extend(keys.first().cloned());
             return;
         }
-        let Some(operation) = self.operations.get(&op) else { return };
-        let unchanged = operation
-            .watches
-            .iter()
-            .all(|(key, watch)| self.copies.get(key).is_some_and(|copy| copy.watch() == *watch));
-        if !unchanged && !self.config.without(Mutant::IgnoreWatches) {
+        if !self.watches_hold(op) && !self.config.without(Mutant::IgnoreWatches) {
             self.count(Rule::WatchFailed);
             self.end_multi(op, keys, ClientError::WatchFailed);
             return;
         }
+        self.run_multi(op, keys);
+    }
+
+    /// Whether no watched key has changed.
+    fn watches_hold(&mut self, op: OpId) -> bool {
+        let operation = self.part.operations.get(&op);
+        let watches = operation.map(|operation| operation.watches.clone()).unwrap_or_default();
+        let unchanged = watches.iter().all(|(key, watch)| {
+            self.focus_on(key);
+            self.part.copies.get(key).is_some_and(|copy| copy.watch() == *watch)
+        });
+        self.focus(op.part());
+        unchanged
+    }
+
+    fn run_multi(&mut self, op: OpId, keys: &[Key]) {
+        let stamp = self.stamp_of(keys);
+        self.focus(op.part());
+        let Some(operation) = self.part.operations.get(&op) else { return };
         let own_keys = operation.keys.clone();
-        let stamp = self.clock.tick(self.now.wall_ms, self.config.id);
         let executed = self.values.execute(&operation.command, &own_keys, stamp);
         let mut effects: BTreeMap<&Key, Vec<_>> = BTreeMap::new();
         for (index, effect) in executed.effects {
@@ -142,15 +189,17 @@ impl<V: Values> Node<V> {
         let origin = Some(operation.as_entry_op(op, self.config.id, &executed.reply, effects.len()));
         let mut parts = Vec::new();
         for (key, effects) in effects {
-            let Some(copy) = self.copies.get(key) else { continue };
+            self.focus_on(key);
+            let Some(copy) = self.part.copies.get(key) else { continue };
             let (prior, subscribers): (_, NodeSet) = (copy.meta.version, copy.meta.subscribers);
             let dot = self.next_dot(prior, 0);
             let entry = Entry { dot, prior, stamp, effects, origin: origin.clone(), step: Step::Write };
             parts.push(Part { key: key.clone(), prior, entries: vec![entry], subscribers });
         }
+        self.focus(op.part());
         if parts.is_empty() {
             self.succeed(op, executed.reply);
-            keys.iter().for_each(|key| self.give_up_pin(key, op));
+            self.give_up_pins(op, keys);
             return;
         }
         let undo = executed
@@ -159,8 +208,26 @@ impl<V: Values> Node<V> {
             .filter_map(|(index, undo)| Some((own_keys.get(index)?.clone(), undo)))
             .collect();
         for key in keys {
+            self.focus_on(key);
             self.note_run(key, op.node);
         }
+        self.focus(op.part());
         self.launch_x(keys.to_vec(), parts, vec![(op, executed.reply)], undo);
+    }
+
+    /// A reading of the clock that is ahead of what any of the keys' partitions has seen, and that all of them see.
+    fn stamp_of(&mut self, keys: &[Key]) -> Stamp {
+        let mut newest = Stamp::default();
+        for key in keys {
+            self.focus_on(key);
+            newest = newest.max(self.part.clock);
+        }
+        self.see_stamp(newest);
+        let stamp = self.next_stamp();
+        for key in keys {
+            self.focus_on(key);
+            self.see_stamp(stamp);
+        }
+        stamp
     }
 }

@@ -201,8 +201,15 @@ impl fmt::Debug for Version {
 pub struct OpId {
     /// The node the client is connected to.
     pub node: NodeId,
-    /// Rises within and across that node's incarnations.
+    /// Rises within and across that node's incarnations, above the partition of the operation's first key.
     pub counter: u64,
+}
+
+impl OpId {
+    /// The partition of the operation's first key.
+    pub fn part(self) -> u8 {
+        self.counter as u8
+    }
 }
 
 impl fmt::Debug for OpId {
@@ -216,7 +223,7 @@ impl fmt::Debug for OpId {
 pub struct FlightId {
     /// View in which the batch was sent.
     pub view: ViewId,
-    /// The coordinator above a number that rises per coordinator.
+    /// The coordinator above a number that rises per coordinator and ends in the coordinating partition.
     name: u64,
 }
 
@@ -231,9 +238,14 @@ impl FlightId {
         NodeId((self.name >> 56) as u8)
     }
 
-    /// Rises per coordinator.
+    /// Rises per coordinator and partition.
     pub fn number(self) -> u64 {
         self.name & COUNTER_MAX
+    }
+
+    /// The partition that coordinates it: the lowest byte of its number.
+    pub fn part(self) -> u8 {
+        self.name as u8
     }
 }
 

@@ -48,6 +48,11 @@ impl Key {
         self.slot
     }
 
+    /// The partition, one of `parts`, which is a power of two.
+    pub fn part(&self, parts: u16) -> u8 {
+        (self.slot.0 & (parts - 1)) as u8
+    }
+
     /// A 64-bit hash of the bytes, the same on every node.
     pub fn hash64(&self) -> u64 {
         self.hash

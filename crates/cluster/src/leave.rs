@@ -12,8 +12,8 @@ use crate::interface::{Action, Evicted};
 use crate::key::Key;
 use crate::message::Message;
 use crate::mutant::Mutant;
-use crate::node::Node;
 use crate::tally::Rule;
+use crate::turn::Turn;
 use crate::values::Values;
 use crate::write::After;
 
@@ -26,15 +26,15 @@ pub(crate) struct Eviction {
     leave: u64,
 }
 
-impl<V: Values> Node<V> {
+impl<V: Values> Turn<'_, V> {
     pub(crate) fn on_evict(&mut self, key: Key) {
-        if !self.copies.contains(&key) {
+        if !self.part.copies.contains(&key) {
             self.evicted(&key, Evicted::NotHeld);
         } else if self.config.without(Mutant::DropWithoutLeave) {
             self.drop_copy(&key);
             self.evicted(&key, Evicted::Dropped);
         } else {
-            if !self.evicting.contains_key(&key) {
+            if !self.part.evicting.contains_key(&key) {
                 self.name_leave(&key);
             }
             self.evict_step(&key, true);
@@ -44,38 +44,38 @@ impl<V: Values> Node<V> {
     /// Gives the leave that is to be asked for a name of its own.
     fn name_leave(&mut self, key: &Key) {
         let leave = self.next_number();
-        self.evicting.insert(key.clone(), Eviction { sent_ms: self.now.mono_ms, leave });
+        self.part.evicting.insert(key.clone(), Eviction { sent_ms: self.now.mono_ms, leave });
     }
 
     fn evicted(&mut self, key: &Key, outcome: Evicted) {
-        self.evicting.remove(key);
+        self.part.evicting.remove(key);
         match outcome {
             Evicted::Dropped => self.count(Rule::LeftKey),
             Evicted::Deleted => self.count(Rule::DeletedLast),
             Evicted::Refused => self.count(Rule::RefusedEviction),
             Evicted::NotHeld => {}
         }
-        self.out.push(Action::Evict { key: key.clone(), outcome });
+        self.out.actions.push(Action::Evict { key: key.clone(), outcome });
     }
 
     fn drop_copy(&mut self, key: &Key) {
-        self.copies.remove(key);
+        self.part.copies.remove(key);
         self.values.install(key, None);
-        self.unconfirmed.remove(key);
-        self.busy_keys.remove(key);
+        self.part.unconfirmed.remove(key);
+        self.part.busy_keys.remove(key);
         self.key_changed(key);
     }
 
     /// Takes an eviction as far as it can go. An owner hands its token over only some time after the `first` step:
     /// subscribers that want to leave as well can do so meanwhile, instead of passing the token around.
     fn evict_step(&mut self, key: &Key, first: bool) {
-        let Some(eviction) = self.evicting.get_mut(key) else { return };
+        let Some(eviction) = self.part.evicting.get_mut(key) else { return };
         eviction.sent_ms = self.now.mono_ms;
         let leave = eviction.leave;
         if !self.is_serving() {
             return;
         }
-        let (view, members, me) = (self.membership.view.id, self.membership.view.members, self.config.id);
+        let (view, members, me) = (self.installed.view.id, self.installed.view.members, self.config.id);
         let Some(copy) = self.copy_now(key) else {
             self.evicted(key, Evicted::NotHeld);
             return;
@@ -106,6 +106,7 @@ impl<V: Values> Node<V> {
         let now = self.now.mono_ms;
         let retry = self.config.timers.retry_ms;
         let due: Vec<Key> = self
+            .part
             .evicting
             .iter()
             .filter(|(_, eviction)| now >= eviction.sent_ms + retry)
@@ -137,7 +138,7 @@ impl<V: Values> Node<V> {
 
     /// Tells a subscriber to drop its copy and waits until it has.
     pub(crate) fn let_leave(&mut self, key: &Key, node: NodeId, leave: u64) {
-        let subscribed = self.copies.get(key).is_some_and(|copy| copy.meta.subscribers.contains(node));
+        let subscribed = self.part.copies.get(key).is_some_and(|copy| copy.meta.subscribers.contains(node));
         if subscribed && node != self.config.id {
             self.set_busy(key, Busy::Leaving { node, leave, sent_ms: self.now.mono_ms });
             self.send_may_drop(key, node, leave);
@@ -145,15 +146,15 @@ impl<V: Values> Node<V> {
     }
 
     pub(crate) fn send_may_drop(&mut self, key: &Key, node: NodeId, leave: u64) {
-        if let Some(copy) = self.copies.get(key) {
+        if let Some(copy) = self.part.copies.get(key) {
             let version = copy.meta.version;
             self.send(node, Message::MayDrop { key: key.clone(), leave, version });
         }
     }
 
     pub(crate) fn on_may_drop(&mut self, from: NodeId, key: Key, leave: u64, version: Version) {
-        let view = self.membership.view.id;
-        let wanted = self.evicting.get(&key).is_some_and(|eviction| eviction.leave == leave);
+        let view = self.installed.view.id;
+        let wanted = self.part.evicting.get(&key).is_some_and(|eviction| eviction.leave == leave);
         let gone = match self.copy_now(&key) {
             None => true,
             Some(copy) => {
@@ -162,7 +163,7 @@ impl<V: Values> Node<V> {
                 idle && wanted
             }
         };
-        if gone && self.copies.contains(&key) {
+        if gone && self.part.copies.contains(&key) {
             self.drop_copy(&key);
             self.evicted(&key, Evicted::Dropped);
         } else if !gone && wanted {
@@ -173,8 +174,8 @@ impl<V: Values> Node<V> {
     }
 
     pub(crate) fn on_dropped(&mut self, from: NodeId, key: Key, named: u64, version: Version, gone: bool) {
-        let view = self.membership.view.id;
-        let Some(copy) = self.copies.get_mut(&key) else { return };
+        let view = self.installed.view.id;
+        let Some(copy) = self.part.copies.get_mut(&key) else { return };
         let leaving = copy.owning(view).is_some_and(|owning| {
             matches!(owning.busy, Some(Busy::Leaving { node, leave, .. }) if node == from && leave == named)
         });
@@ -194,9 +195,9 @@ impl<V: Values> Node<V> {
 
     /// Deletes the key when this node is still its only holder.
     pub(crate) fn delete_last(&mut self, key: &Key) {
-        let Some(copy) = self.copies.get(key) else { return };
+        let Some(copy) = self.part.copies.get(key) else { return };
         let last = copy.possible_holders() == NodeSet::only(self.config.id) && copy.prepared.is_none();
-        if !last || !self.evicting.contains_key(key) {
+        if !last || !self.part.evicting.contains_key(key) {
             return;
         }
         if let Some(effect) = self.values.delete(key) {
@@ -210,7 +211,7 @@ impl<V: Values> Node<V> {
 
     /// The store found the key past its deadline. Only the owner deletes; replicas follow.
     pub(crate) fn on_expire(&mut self, key: Key) {
-        let (view, me) = (self.membership.view.id, self.config.id);
+        let (view, me) = (self.installed.view.id, self.config.id);
         let Some(copy) = self.copy_now(&key) else { return };
         match copy.owning(view) {
             Some(owning) if owning.queue.contains(&Queued::Expire) => {}
@@ -227,7 +228,7 @@ impl<V: Values> Node<V> {
         let stamp = self.next_stamp();
         self.values.apply(key, &effect, stamp);
         self.count(Rule::ExpiredKey);
-        let subscribers = self.copies.get(key).map_or(NodeSet::EMPTY, |copy| copy.meta.subscribers);
+        let subscribers = self.part.copies.get(key).map_or(NodeSet::EMPTY, |copy| copy.meta.subscribers);
         self.order(key, vec![effect], subscribers, After::Nothing);
     }
 }

@@ -11,6 +11,7 @@ use crate::copy::{CopyState, Done, Log, Meta};
 use crate::ids::{Blob, FlightId, Generation, Incarnation, NodeId, NodeSet, OpId, Version, ViewId};
 use crate::interface::{Class, ClientError, Watch};
 use crate::key::{Key, Slot};
+use crate::participants::Participants;
 use crate::values::Entry;
 
 /// A message and its address.
@@ -24,6 +25,10 @@ pub struct Envelope {
     pub to: NodeId,
     /// The view the sender has installed.
     pub view: ViewId,
+    /// The receiving partition; 0 for what is about membership.
+    pub part: u8,
+    /// The sending partition; another one only where a batch takes part in several.
+    pub from_part: u8,
     /// What it says.
     pub message: Message,
 }
@@ -178,8 +183,8 @@ pub struct Token {
     pub waiters: Vec<(NodeId, u64)>,
     /// Answers given in this view to operations that left no entry.
     pub answers: BTreeMap<OpId, Result<Blob, ClientError>>,
-    /// Per node: every operation below this counter is answered, and a request for one is a stray duplicate.
-    pub floors: BTreeMap<NodeId, u64>,
+    /// Per node and partition, an operation before which all are answered: a request for one is a stray duplicate.
+    pub floors: Vec<OpId>,
     /// A batch on the key is left in doubt in this view: no X until another view has settled it.
     pub doubtful: bool,
 }
@@ -450,7 +455,7 @@ pub enum Message {
         /// The batch.
         flight: FlightId,
         /// All its participants.
-        participants: NodeSet,
+        participants: Participants,
         /// Its parts at this subscriber.
         parts: Vec<Part>,
     },
@@ -602,4 +607,21 @@ pub enum Message {
         /// The fork's last version.
         version: Version,
     },
+}
+
+impl Message {
+    /// Whether it counts whatever view the sender is in, and is for no partition.
+    pub fn is_membership(&self) -> bool {
+        matches!(
+            self,
+            Self::Heartbeat { .. }
+                | Self::Collect { .. }
+                | Self::Promise { .. }
+                | Self::Refuse { .. }
+                | Self::Propose { .. }
+                | Self::Accept { .. }
+                | Self::Install { .. }
+                | Self::Over { .. }
+        )
+    }
 }

@@ -71,11 +71,19 @@ pub enum Mutant {
     HonourRecalledLease,
     /// What was created under a lease and not acknowledged is left out of the report after a view change.
     ForgetUnreportedCreations,
+    /// One partition of a node acknowledges a batch for all of them.
+    AckForAllPartitions,
+    /// A partition that learns that a batch is committed does not tell its siblings.
+    KeepOutcomeFromSiblings,
+    /// A batch that is closed is forgotten though an operation here waits for its outcome.
+    ForgetAwaitedBatch,
+    /// A view change leaves what was executed in the coordinator's other partitions as it is.
+    GuestsStayExecuted,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 37] = [
         Self::NoFence,
         Self::XWithoutAllSubscribers,
         Self::BuildOnInstalledBase,
@@ -109,5 +117,9 @@ impl Mutant {
         Self::AnswerBeforeRecall,
         Self::HonourRecalledLease,
         Self::ForgetUnreportedCreations,
+        Self::AckForAllPartitions,
+        Self::KeepOutcomeFromSiblings,
+        Self::ForgetAwaitedBatch,
+        Self::GuestsStayExecuted,
     ];
 }

@@ -1,100 +1,34 @@
-//! The node: its state, the one entry point, and the dispatch of messages.
+//! The node: its membership and its partitions as one state machine with one entry point.
 //!
-//! Work that follows from an input (messages to itself, keys whose queue may move, operations that may go on) is
-//! kept in lists and done before [`Node::handle`] returns, so no rule calls another deeply and the order is fixed.
-//! Neighbours: every other module adds its rules to [`Node`] in an `impl` block of its own.
+//! A server holds its partitions apart, each under the lock of the shard that has its values; [`Node`] is their sum, for
+//! the model, the simulator and tests. It hands each input to who it is for, gives every turn just the partitions that
+//! its scope names, and does all work that follows before [`Node::handle`] returns.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeSet;
+use std::ops::Range;
 
-use crate::agenda::Agenda;
-use crate::config::Config;
-use crate::copy::{Copy, CopyState, Owning, Prepared, Role};
-use crate::creation::HeldLeases;
-use crate::directory::Directory;
-use crate::fold::Folder;
-use crate::ids::{FlightId, Incarnation, NodeId, NodeSet, OpId, Stamp, Time, Version, ViewId};
-use crate::interface::{Action, Input};
+use crate::config::{Config, PARTS_MAX};
+use crate::copy::Prepared;
+use crate::ids::{FlightId, Generation, Incarnation, NodeId, NodeSet, OpId, Time, Version, ViewId};
+use crate::interface::{Action, Class, Input};
 use crate::key::Key;
-use crate::leave::Eviction;
-use crate::membership::Membership;
-use crate::message::{Base, Envelope, Message};
-use crate::mutant::Mutant;
-use crate::operation::Operation;
-use crate::scan::Scan;
-use crate::settle::{Record, Settling};
-use crate::table::Table;
-use crate::tally::{Rule, Tally};
+use crate::members::Members;
+use crate::message::{Base, BaseTag, Message};
+use crate::part::Part;
+use crate::tally::Tally;
+use crate::turn::{Mail, Outbox, Turn};
 use crate::values::Values;
-use crate::view::{Plan, View};
-use crate::wait::Waiting;
-use crate::write::Flight;
+use crate::view::View;
 
 /// One node of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Node<V: Values> {
-    pub(crate) config: Config,
-    pub(crate) values: V,
-    pub(crate) now: Time,
-    pub(crate) clock: Stamp,
-    pub(crate) membership: Membership,
-    pub(crate) copies: Table<Copy>,
-    pub(crate) directory: Directory,
-    /// Batches this node coordinates.
-    pub(crate) flights: Table<Flight<V::Undo>, FlightId>,
-    /// Batches of class X this node takes part in or has decided.
-    pub(crate) records: Table<Record, FlightId>,
-    pub(crate) settling: BTreeMap<FlightId, Settling>,
-    pub(crate) operations: BTreeMap<OpId, Box<Operation>>,
-    /// Operations that wait for something to happen to a key.
-    pub(crate) parked: BTreeMap<Key, BTreeSet<OpId>>,
-    /// Keys requested at their home: the touch's name and when it was last sent.
-    pub(crate) touches: BTreeMap<Key, (u64, u64)>,
-    /// Slots whose unseen keys this node creates by itself.
-    pub(crate) leases: HeldLeases,
-    /// Keys it has just created so: whoever waits for them is to be told.
-    pub(crate) born: BTreeSet<Key>,
-    /// Copies whose last change is not confirmed to be everywhere: whom to ask, and when that was done last.
-    pub(crate) unconfirmed: Table<(NodeId, u64)>,
-    pub(crate) waits: BTreeMap<u64, Waiting>,
-    /// Scans of slots this node is home of.
-    pub(crate) scans: BTreeMap<u64, Scan>,
-    /// Forks kept from the time before this node was dropped from the base.
-    pub(crate) stash: BTreeMap<(Key, Version), Stashed>,
-    /// What each base change dropped, for copies that have not been looked at since.
-    pub(crate) drops: Vec<DroppedMembers>,
-    /// Expired nodes whose forks may come back, and until when logs are kept for them.
-    pub(crate) retired: BTreeMap<NodeId, u64>,
-    pub(crate) next_number: u64,
-    pub(crate) next_operation: u64,
-    pub(crate) loopback: VecDeque<Message>,
-    /// Keys whose queue may move.
-    pub(crate) work: Agenda<Key>,
-    /// Operations that may go on.
-    pub(crate) ready: Agenda<OpId>,
-    /// Keys owned here that are busy with something other than a batch.
-    pub(crate) busy_keys: BTreeSet<Key>,
-    /// Copies the store wants back.
-    pub(crate) evicting: BTreeMap<Key, Eviction>,
-    /// Keys whose queue waits for the lease.
-    pub(crate) stalled: BTreeSet<Key>,
-    pub(crate) out: Vec<Action>,
-    pub(crate) tally: Tally,
-}
-
-/// A fork to be merged once this node is back.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Stashed {
-    pub(crate) state: CopyState,
-    pub(crate) sent_ms: Option<u64>,
-}
-
-/// Members one change of the base dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct DroppedMembers {
-    pub(crate) generation: crate::ids::Generation,
-    pub(crate) nodes: NodeSet,
-    /// Those that were only silent and may come back.
-    pub(crate) expired: NodeSet,
+    values: V,
+    members: Members,
+    parts: Vec<Part<V::Undo>>,
+    out: Outbox,
+    /// Scans of several partitions: how many have not answered.
+    scans: Vec<(u64, usize)>,
 }
 
 /// What an observer may see of a copy.
@@ -116,79 +50,281 @@ pub struct CopyInfo<'a> {
     pub overflowed: bool,
 }
 
+/// Which partitions a turn needs: that of the operation or message, and those of further keys.
+type Scope = BTreeSet<u8>;
+
 impl<V: Values> Node<V> {
     /// A node that has just started, with an empty store.
+    ///
+    /// # Panics
+    /// If the number of partitions is no power of two or too large.
     pub fn new(config: Config, values: V) -> Self {
-        let life = config.incarnation.0 >> 16;
-        Self {
-            membership: Membership::new(&config),
-            config,
-            values,
-            now: Time::default(),
-            clock: Stamp { wall_ms: 0, logical: 0, node: config.id },
-            copies: Table::default(),
-            directory: Directory::default(),
-            flights: Table::default(),
-            records: Table::default(),
-            settling: BTreeMap::new(),
-            operations: BTreeMap::new(),
-            parked: BTreeMap::new(),
-            touches: BTreeMap::new(),
-            leases: HeldLeases::default(),
-            born: BTreeSet::new(),
-            unconfirmed: Table::default(),
-            waits: BTreeMap::new(),
-            scans: BTreeMap::new(),
-            stash: BTreeMap::new(),
-            drops: Vec::new(),
-            retired: BTreeMap::new(),
-            next_number: 1,
-            next_operation: (life << 32) + 1,
-            loopback: VecDeque::new(),
-            work: Agenda::default(),
-            ready: Agenda::default(),
-            busy_keys: BTreeSet::new(),
-            evicting: BTreeMap::new(),
-            stalled: BTreeSet::new(),
-            out: Vec::new(),
-            tally: Tally::default(),
-        }
+        assert!(config.parts.is_power_of_two() && config.parts <= PARTS_MAX, "{} partitions", config.parts);
+        let parts = (0..config.parts).map(|id| Part::new(&config, id as u8)).collect();
+        let members = Members::new(&config);
+        let mut node = Self { values, members, parts, out: Outbox::default(), scans: Vec::new() };
+        node.enter_all(true);
+        node.settle_down();
+        node.out.actions.clear();
+        node
     }
 
     /// A node that starts in an installed first view of `members`, all in the life `config.incarnation`: for tests,
     /// models and benches that do not care how a cluster comes together.
     pub fn in_view(config: Config, values: V, members: NodeSet, now: Time) -> Self {
         let mut node = Self::new(Config { bootstrap: false, ..config }, values);
-        node.now = now;
         let view = ViewId::new(1, NodeId(0));
-        let tag = crate::message::BaseTag { generation: crate::ids::Generation(1), born: view, cluster: 1 };
+        let tag = BaseTag { generation: Generation(1), born: view, cluster: 1 };
         let since = members.iter().map(|member| (member, tag.generation)).collect();
-        let members = members.iter().map(|member| (member, config.incarnation)).collect();
-        node.membership.adopt(view, Base { tag, flush: 0, members, since });
-        node.membership.adopt_peers(config.id, now.mono_ms);
-        node.membership.installed_ms = now.mono_ms;
-        node.directory.start_complete(node.membership.view.members);
+        let lives = members.iter().map(|member| (member, config.incarnation)).collect();
+        node.members.now = now;
+        node.members.adopt(view, Base { tag, flush: 0, members: lives, since }, now.mono_ms);
+        node.members.adopt_peers(config.id, now.mono_ms);
+        node.enter_all(true);
         node
     }
 
     /// Takes one input at `now` and appends what is to be done to `out`.
     pub fn handle(&mut self, now: Time, input: Input, out: &mut Vec<Action>) {
-        self.now = Time { mono_ms: now.mono_ms.max(self.now.mono_ms), ..now };
+        self.set_now(now);
         match input {
-            Input::Tick => self.on_tick(),
-            Input::Message(envelope) => self.on_envelope(*envelope),
-            Input::Client(request) => self.on_client(request),
-            Input::Wait { ticket, key } => self.on_wait(ticket, key),
-            Input::CancelWait { ticket } => self.on_cancel_wait(ticket),
-            Input::Expire(key) => self.on_expire(key),
-            Input::Evict(key) => self.on_evict(key),
-            Input::Scan { ticket, slots } => self.on_scan(ticket, slots),
-            Input::Peer(node) => self.membership.known.insert(node),
-            Input::Forget(node) => self.forget(node),
-            Input::Leave => self.leave(),
+            Input::Tick => {
+                self.members.tick();
+                self.gather();
+                for id in 0..self.parts.len() {
+                    self.turn_of(id as u8, |turn| turn.tick());
+                }
+            }
+            Input::Message(envelope) => {
+                let envelope = self.members.take(*envelope);
+                self.gather();
+                if let Some(envelope) =
+                    envelope.filter(|envelope| usize::from(envelope.part) < self.parts.len())
+                {
+                    let scope = self.scope_of(envelope.part, &envelope.message);
+                    let (from, from_part, message) = (envelope.from, envelope.from_part, envelope.message);
+                    match scope {
+                        None => self.turn_of(envelope.part, |turn| turn.on_message(from, from_part, message)),
+                        Some(scope) => {
+                            let focus = envelope.part;
+                            self.turn(focus, &scope, |turn| turn.on_message(from, from_part, message));
+                        }
+                    }
+                }
+            }
+            Input::Client(request) if request.class == Class::Flush => {
+                self.members.flush(request.ticket);
+                self.members.settle_down();
+            }
+            Input::Client(request) => {
+                let keys = request.keys.iter().chain(request.watches.iter().map(|(key, _)| key));
+                let part = keys.min().map_or(0, |key| key.part(self.parts()));
+                self.turn_of(part, |turn| turn.on_client(request));
+            }
+            Input::Wait { ticket, key } => self.turn_at(&key.clone(), |turn| turn.on_wait(ticket, key)),
+            Input::CancelWait { ticket } => {
+                for id in 0..self.parts.len() {
+                    self.turn_of(id as u8, |turn| turn.on_cancel_wait(ticket));
+                }
+            }
+            Input::Expire(key) => self.turn_at(&key.clone(), |turn| turn.on_expire(key)),
+            Input::Evict(key) => self.turn_at(&key.clone(), |turn| turn.on_evict(key)),
+            Input::Scan { ticket, slots } => {
+                self.scans.push((ticket, self.parts.len()));
+                for id in 0..self.parts.len() {
+                    self.turn_of(id as u8, |turn| turn.on_scan(ticket, slots.clone()));
+                }
+            }
+            Input::Peer(node) => self.members.meet(node),
+            Input::Forget(node) => self.members.forget(node),
+            Input::Leave => self.members.leave(),
         }
+        self.finish(out);
+    }
+
+    /// Starts an attempt at a view of `candidates` whatever the failure detector says: for models, which explore
+    /// every choice of it.
+    pub fn propose_view(&mut self, now: Time, candidates: NodeSet, out: &mut Vec<Action>) {
+        self.set_now(now);
+        self.members.propose_view(candidates);
+        self.finish(out);
+    }
+
+    fn set_now(&mut self, now: Time) {
+        let mono_ms = now.mono_ms.max(self.members.now.mono_ms);
+        self.members.now = Time { mono_ms, ..now };
+    }
+
+    fn finish(&mut self, out: &mut Vec<Action>) {
+        self.gather();
         self.settle_down();
-        out.append(&mut self.out);
+        self.answer_scans();
+        out.append(&mut self.out.actions);
+    }
+
+    /// Takes over what membership wants done, and has partitions enter a view that it has installed.
+    fn gather(&mut self) {
+        self.members.settle_down();
+        self.enter_all(false);
+        self.out.actions.append(&mut self.members.out);
+    }
+
+    fn enter_all(&mut self, at_start: bool) {
+        let view = self.members.installed.view.id;
+        if self.parts.iter().any(|part| part.view != view) {
+            if at_start {
+                let base = &self.members.installed.view.base;
+                let members = self.members.installed.view.members;
+                for part in &mut self.parts {
+                    part.start_in(view, members, base);
+                }
+                return;
+            }
+            for id in 0..self.parts.len() {
+                self.turn_of(id as u8, |_| {});
+            }
+        }
+    }
+
+    /// Does all work that follows from what was done so far.
+    fn settle_down(&mut self) {
+        loop {
+            if let Some(mail) = self.out.mail.pop_front() {
+                self.deliver(mail);
+            } else if let Some(id) = self.parts.iter().position(Part::has_work) {
+                self.turn_of(id as u8, |turn| turn.step());
+            } else if let Some(op) = self.parts.iter_mut().find_map(|part| part.ready.pop_first()) {
+                match self.scope_of_operation(op) {
+                    None => self.turn_of(op.part(), |turn| turn.advance(op)),
+                    Some(scope) => self.turn(op.part(), &scope, |turn| turn.advance(op)),
+                }
+            } else {
+                break;
+            }
+        }
+    }
+
+    fn deliver(&mut self, mail: Mail) {
+        let (part, scope) = match &mail {
+            Mail::Message { part, message, .. } => (*part, self.scope_of(*part, message)),
+            Mail::Ready(op) => (op.part(), None),
+            Mail::Learned(part, _) => (*part, None),
+            Mail::Late(op) => (op.part(), self.scope_of_operation(*op)),
+            Mail::Pinned(op, key) => (op.part(), self.scope_of_keys(op.part(), std::iter::once(key))),
+            Mail::Decide(flight) | Mail::Close(flight) => {
+                let part = flight.part();
+                let flight = self.parts[usize::from(part)].flights.get(flight);
+                (part, flight.and_then(|flight| self.scope_of_keys(part, flight.keys.iter())))
+            }
+        };
+        match scope {
+            None => self.turn_of(part, |turn| turn.on_mail(mail)),
+            Some(scope) => self.turn(part, &scope, |turn| turn.on_mail(mail)),
+        }
+    }
+
+    /// The partitions that a message needs; `None`: just the one that it is for.
+    fn scope_of(&self, part: u8, message: &Message) -> Option<Scope> {
+        match message {
+            Message::Forward(operation) => {
+                let keys = operation.keys.iter().chain(operation.watches.iter().map(|(key, _)| key));
+                self.scope_of_keys(part, keys)
+            }
+            Message::Redirect { owner: Some((key, _)), .. } => self.scope_of_keys(part, std::iter::once(key)),
+            _ => None,
+        }
+    }
+
+    fn scope_of_operation(&self, op: OpId) -> Option<Scope> {
+        let operation = self.parts.get(usize::from(op.part()))?.operations.get(&op)?;
+        let keys = operation.keys.iter().chain(operation.watches.iter().map(|(key, _)| key));
+        self.scope_of_keys(op.part(), keys)
+    }
+
+    fn scope_of_keys<'a>(&self, part: u8, keys: impl Iterator<Item = &'a Key>) -> Option<Scope> {
+        let mut scope: Option<Scope> = None;
+        for other in keys.map(|key| key.part(self.parts())).filter(|other| *other != part) {
+            scope.get_or_insert_default().insert(other);
+        }
+        scope
+    }
+
+    fn parts(&self) -> u16 {
+        self.parts.len() as u16
+    }
+
+    fn turn_at(&mut self, key: &Key, act: impl FnOnce(&mut Turn<'_, V>)) {
+        self.turn_of(key.part(self.parts()), act);
+    }
+
+    /// A turn of one partition.
+    fn turn_of(&mut self, id: u8, act: impl FnOnce(&mut Turn<'_, V>)) {
+        let members = &self.members;
+        let Some(part) = self.parts.get_mut(usize::from(id)) else { return };
+        let mut turn = Turn {
+            part,
+            others: Vec::new(),
+            values: &mut self.values,
+            installed: &members.installed,
+            fence: members.fence(),
+            life: members.incarnation,
+            config: &members.config,
+            now: members.now,
+            out: &mut self.out,
+        };
+        turn.enter();
+        act(&mut turn);
+    }
+
+    /// A turn of the partition `focus` and those of the scope.
+    fn turn(&mut self, focus: u8, scope: &Scope, act: impl FnOnce(&mut Turn<'_, V>)) {
+        let members = &self.members;
+        let mut held = self.parts.iter_mut().filter(|part| part.id == focus || scope.contains(&part.id));
+        let Some(part) = held.next() else { return };
+        let mut turn = Turn {
+            part,
+            others: held.collect(),
+            values: &mut self.values,
+            installed: &members.installed,
+            fence: members.fence(),
+            life: members.incarnation,
+            config: &members.config,
+            now: members.now,
+            out: &mut self.out,
+        };
+        for id in scope.iter().copied().chain([focus]) {
+            turn.focus(id);
+            turn.enter();
+        }
+        act(&mut turn);
+    }
+
+    /// A scan is over when every partition has said that it knows its keys.
+    fn answer_scans(&mut self) {
+        let scans = &mut self.scans;
+        self.out.actions.retain(|action| {
+            let Action::Scan { ticket, known } = action else { return true };
+            let Some(at) = scans.iter().position(|(scan, _)| scan == ticket) else { return false };
+            scans[at].1 -= 1;
+            let over = known.is_err() || scans[at].1 == 0;
+            if over {
+                scans.remove(at);
+            }
+            over
+        });
+    }
+
+    /// The fast path: counts a write on a key that only this node holds and that nothing is waiting for. The caller
+    /// then executes the command itself and answers; nobody else needs to know. `None`: go through
+    /// [`Input::Client`].
+    #[inline]
+    pub fn write_alone(&mut self, key: &Key, class: Class) -> Option<Version> {
+        let fence = self.members.fence();
+        if !fence.serving || class == Class::X && self.members.now.mono_ms >= fence.lease_until_ms {
+            return None;
+        }
+        let (id, view) = (key.part(self.parts()), self.members.installed.view.id);
+        self.parts[usize::from(id)].write_alone(key, view)
     }
 
     /// The store.
@@ -203,317 +339,107 @@ impl<V: Values> Node<V> {
 
     /// The configuration.
     pub fn config(&self) -> &Config {
-        &self.config
+        &self.members.config
     }
 
     /// Whether this node orders the key's writes in the installed view: `copy_of(key).owns` without the rest.
     pub fn owns(&self, key: &Key) -> bool {
-        self.owning(key).is_some_and(|owning| !owning.hands_over())
+        let owning = self.part_of(key).owning(key, self.view().id);
+        owning.is_some_and(|owning| !owning.hands_over())
     }
 
     /// The installed view.
     pub fn view(&self) -> &View {
-        &self.membership.view
+        &self.members.installed.view
     }
 
     /// The base this node stands on: newer than the view's while it is accepted and not known to be installed.
     pub fn accepted_base(&self) -> &Base {
-        self.membership.stands_on()
+        self.members.stands_on()
     }
 
     /// Which life of the node this is.
     pub fn incarnation(&self) -> Incarnation {
-        self.membership.incarnation
+        self.members.incarnation
     }
 
     /// Whether data messages are handled: a view is installed and no newer one is promised.
     pub fn is_serving(&self) -> bool {
-        self.membership.view.id != ViewId::default() && !self.membership.frozen()
+        self.members.fence().serving
     }
 
     /// Whether X is allowed at present as far as the lease goes.
     pub fn has_lease(&self) -> bool {
-        self.lease_holds()
+        self.members.now.mono_ms < self.members.fence().lease_until_ms
+    }
+
+    fn part_of(&self, key: &Key) -> &Part<V::Undo> {
+        &self.parts[usize::from(key.part(self.parts()))]
     }
 
     /// Keys held here, in order.
     pub fn keys(&self) -> Vec<Key> {
-        self.copies.keys()
+        let mut keys: Vec<Key> = self.parts.iter().flat_map(|part| part.copies.keys()).collect();
+        keys.sort_unstable();
+        keys
     }
 
     /// What is known of a copy.
     pub fn copy_of(&self, key: &Key) -> Option<CopyInfo<'_>> {
-        let copy = self.copies.get(key)?;
-        let view = self.membership.view.id;
+        let part = self.part_of(key);
+        let copy = part.copies.get(key)?;
+        let view = self.view().id;
         Some(CopyInfo {
             meta: &copy.meta,
             owns: self.owns(key),
-            owner: copy.owner(view, self.config.id),
-            pending: self.is_pending(copy),
+            owner: copy.owner(view, self.config().id),
+            pending: copy.is_pending(view),
             prepared: copy.prepared.map(|Prepared { flight, .. }| {
-                let parts = self.records.get(&flight).map_or(&[][..], |record| &record.parts);
-                let part = parts.iter().find(|part| part.key == *key);
-                (flight, part.and_then(|part| part.entries.last()).map(|entry| entry.dot))
+                let parts = part.records.get(&flight).map_or(&[][..], |record| &record.parts);
+                let own = parts.iter().find(|part| part.key == *key);
+                (flight, own.and_then(|part| part.entries.last()).map(|entry| entry.dot))
             }),
             log_len: copy.log.entries.len(),
             overflowed: copy.log.overflow,
         })
     }
 
+    /// Whether a fork of the key waits here to be merged.
+    pub fn has_fork(&self, key: &Key) -> bool {
+        self.part_of(key).has_fork(key)
+    }
+
+    /// The home of a key in the installed view.
+    pub fn home_of(&self, key: &Key) -> Option<NodeId> {
+        key.slot().home(self.view().members)
+    }
+
+    /// Names of keys of the slots that this node is home of, in order; some may be gone. Every key is among them once
+    /// [`Input::Scan`](crate::Input::Scan) was answered. Costs a walk over all names, so it is better done for many slots
+    /// at a time.
+    pub fn names_in(&self, slots: Range<u16>) -> Vec<Key> {
+        let mut names: Vec<Key> =
+            self.parts.iter().flat_map(|part| part.directory.names_in(&slots)).collect();
+        names.sort_unstable();
+        names
+    }
+
     /// Client operations, forks and in-doubt batches not finished: all zero in a healthy cluster at rest.
     pub fn unfinished(&self) -> (usize, usize, usize) {
-        let open = self.records.values().filter(|record| !record.closed).count();
-        (self.operations.len(), self.stash.len(), open + self.flights.len())
+        self.parts.iter().fold((self.members.flushes.len(), 0, 0), |(operations, forks, batches), part| {
+            let open = part.records.values().filter(|record| !record.closed).count();
+            (
+                operations + part.operations.len(),
+                forks + part.stash.len(),
+                batches + open + part.flights.len() + part.guests.len(),
+            )
+        })
     }
 
     /// How often each rule was used.
-    pub fn tally(&self) -> &Tally {
-        &self.tally
+    pub fn tally(&self) -> Tally {
+        let mut tally = self.out.tally.clone();
+        tally.add_all(&self.members.tally);
+        tally
     }
-
-    pub(crate) fn count(&mut self, rule: Rule) {
-        self.tally.add(rule);
-    }
-
-    /// Queues a message; one to this node itself is handled before `handle` returns.
-    pub(crate) fn send(&mut self, to: NodeId, message: Message) {
-        if to == self.config.id {
-            self.loopback.push_back(message);
-            return;
-        }
-        self.out.push(Action::Send(Box::new(Envelope {
-            from: self.config.id,
-            incarnation: self.membership.incarnation,
-            to,
-            view: self.membership.view.id,
-            message,
-        })));
-    }
-
-    /// Queues a message to each of `nodes`, in their order.
-    pub(crate) fn send_all(&mut self, nodes: NodeSet, message: Message) {
-        let mut nodes = nodes.iter().peekable();
-        while let Some(node) = nodes.next() {
-            if nodes.peek().is_none() {
-                self.send(node, message);
-                return;
-            }
-            self.send(node, message.clone());
-        }
-    }
-
-    pub(crate) fn next_number(&mut self) -> u64 {
-        self.next_number += 1;
-        self.next_number
-    }
-
-    /// The next reading of the hybrid clock.
-    pub(crate) fn next_stamp(&mut self) -> Stamp {
-        self.clock.tick(self.now.wall_ms, self.config.id)
-    }
-
-    /// Keeps the hybrid clock ahead of every stamp seen.
-    pub(crate) fn see_stamp(&mut self, stamp: Stamp) {
-        if (stamp.wall_ms, stamp.logical) > (self.clock.wall_ms, self.clock.logical) {
-            self.clock = Stamp { node: self.config.id, ..stamp };
-        }
-    }
-
-    /// The copy of `key`, brought into the installed view: roles of an older one are void.
-    pub(crate) fn copy_now(&mut self, key: &Key) -> Option<&mut Copy> {
-        let view = &self.membership.view;
-        let copy = self.copies.get_mut(key)?;
-        if copy.view != view.id {
-            if copy.is_preparing_in(copy.view)
-                && let Some(record) = copy.prepared.and_then(|left| self.records.get_mut(&left.flight))
-            {
-                record.detach(key, &self.values);
-            }
-            Folder { key, values: &self.values, config: &self.config, tally: &mut self.tally }
-                .fold_ended_view(copy);
-            if !self.config.without(Mutant::TokenSurvivesView) || copy.owning(copy.view).is_none() {
-                copy.role = Role::Idle;
-                copy.invalid = None;
-            } else if let Role::Owner(owning) = &mut copy.role {
-                owning.busy = None;
-                owning.queue.clear();
-            }
-            copy.view = view.id;
-            let base = view.base.nodes().without(self.config.id);
-            for drop in self.drops.iter().filter(|drop| drop.generation > copy.generation) {
-                if !(copy.possible_holders() & drop.nodes).is_empty() {
-                    // It may have taken in others that this copy has never heard of.
-                    copy.meta.lost = copy.meta.lost | base;
-                }
-                copy.meta.lost = copy.meta.lost | (copy.possible_holders() & drop.expired);
-                copy.meta.subscribers = copy.meta.subscribers - drop.nodes;
-                copy.meta.doubt = copy.meta.doubt - drop.nodes;
-            }
-            copy.generation = view.base.tag.generation;
-            if !copy.meta.doubt.is_empty() {
-                // Whoever was out of sight since may have subscribed at one of those that could not be asked.
-                copy.meta.doubt = copy.meta.doubt | (base - copy.meta.subscribers);
-            }
-        }
-        Some(copy)
-    }
-
-    /// The owner of `key` in the installed view, once the key is regrouped there.
-    pub(crate) fn owner_of(&mut self, key: &Key) -> Option<NodeId> {
-        let (view, me) = (self.membership.view.id, self.config.id);
-        self.copy_now(key)?.owner(view, me)
-    }
-
-    /// What this node keeps as the owner of `key` in the installed view.
-    pub(crate) fn owning(&self, key: &Key) -> Option<&Owning> {
-        self.copies.get(key)?.owning(self.membership.view.id)
-    }
-
-    /// As [`Self::owning`].
-    pub(crate) fn owning_mut(&mut self, key: &Key) -> Option<&mut Owning> {
-        self.copies.get_mut(key)?.owning_mut(self.membership.view.id)
-    }
-
-    fn on_tick(&mut self) {
-        self.membership_tick();
-        if self.is_serving() {
-            self.directory_tick();
-            self.creation_tick();
-            self.write_tick();
-            self.settle_tick();
-            self.wait_tick();
-            self.heal_tick();
-            self.leave_tick();
-            for key in std::mem::take(&mut self.stalled) {
-                self.work.insert(key);
-            }
-        }
-        self.operation_tick();
-        self.scan_tick();
-    }
-
-    /// Does all work that follows from what was done so far.
-    pub(crate) fn settle_down(&mut self) {
-        loop {
-            if let Some(message) = self.loopback.pop_front() {
-                let (me, life) = (self.config.id, self.membership.incarnation);
-                self.on_message(me, life, message);
-            } else if let Some(key) = self.born.pop_first() {
-                self.key_changed(&key);
-            } else if let Some(key) = self.work.pop_first() {
-                self.pump(&key);
-            } else if let Some(op) = self.ready.pop_first() {
-                self.advance(op);
-            } else {
-                break;
-            }
-        }
-    }
-
-    fn on_envelope(&mut self, envelope: Envelope) {
-        let Envelope { from, incarnation, to, view, message } = envelope;
-        if to != self.config.id || from == self.config.id || self.membership.left {
-            return;
-        }
-        if self.membership.is_over(from, incarnation) && !matches!(message, Message::Heartbeat { .. }) {
-            return;
-        }
-        self.on_install(view);
-        let member = self.membership.view.base.has(from, incarnation);
-        let same_view = view == self.membership.view.id && member;
-        if same_view {
-            self.note_flushed(from);
-        }
-        let is_data = !is_membership(&message);
-        if is_data && !same_view && !self.config.without(Mutant::AcceptOtherViews) {
-            self.count(Rule::RejectedByView);
-            return;
-        }
-        self.on_message(from, incarnation, message);
-    }
-
-    fn on_message(&mut self, from: NodeId, life: Incarnation, message: Message) {
-        match message {
-            Message::Heartbeat { sent_ms, echo_ms, reach, base, promised } => {
-                self.on_heartbeat(from, life, (sent_ms, echo_ms), reach, (base, promised));
-            }
-            Message::Collect { view } => self.on_collect(from, view),
-            Message::Promise { view, base, vote } => {
-                self.on_promise(from, life, view, *base, vote.map(|vote| *vote));
-            }
-            Message::Refuse { view, promised } => self.on_refuse(view, promised),
-            Message::Propose { view, members, base, previous, settled, dead } => {
-                let plan = Plan { members, base: *base, previous: *previous, settled };
-                self.on_propose(from, view, plan, &dead);
-            }
-            Message::Accept { view } => self.on_accept(from, view),
-            Message::Install { view } => self.on_install(view),
-            Message::Over { dead } => dead.iter().for_each(|(node, life)| self.note_over(*node, *life)),
-            Message::Report { previous, full, part, parts, keys } => {
-                self.on_report(from, previous, full, (part, parts), keys);
-            }
-            Message::Reported { again } => self.on_reported(from, again),
-            Message::Touch { key, nonce } => self.on_touch(from, key, nonce),
-            Message::Query { key, round } => self.on_query(from, key, round),
-            Message::Holding { key, round, held } => self.on_holding(from, key, round, held),
-            Message::Create { key, doubt, nonce, lease } => self.on_create(key, doubt, nonce, lease),
-            Message::Own { key, holders } => self.on_own(key, holders),
-            Message::Join { key, joiner, nonce } => self.on_join(from, key, joiner, nonce),
-            Message::Owned { key, gone } => self.on_owned(from, key, gone),
-            Message::Created { after, keys } => self.on_created(from, after, keys),
-            Message::Noted { known } => self.on_noted(from, known),
-            Message::Recall { slot, lease } => self.on_recall(from, slot, lease),
-            Message::Recalled { slot, lease, created } => self.on_recalled(from, slot, lease, created),
-            Message::RegroupAsk { key, birth, whole } => self.on_regroup_ask(from, key, birth, whole),
-            Message::RegroupState { key, state } => self.on_regroup_state(from, key, state),
-            Message::Align { key, round, meta, body } => self.on_align(from, key, round, *meta, *body),
-            Message::AlignAck { key, round } => self.on_align_ack(from, key, round),
-            Message::AlignDone { key, round, stable } => self.on_align_done(key, round, stable),
-            Message::SettleAsk { flight } => self.on_settle_ask(from, flight),
-            Message::SettleState { flight, outcome } => self.on_settle_state(from, flight, outcome),
-            Message::SettleOrder { flight, commit } => self.on_settle_order(from, flight, commit),
-            Message::SettleAck { flight } => self.on_settle_ack(from, flight),
-            Message::Close { flight, stable } => self.on_close(flight, stable),
-            Message::Inv { flight, parts } => self.on_inv(from, flight, parts),
-            Message::Prep { flight, participants, parts } => self.on_prep(from, flight, participants, parts),
-            Message::Ack { flight } => self.on_ack(from, flight),
-            Message::Val { flight, stable } => self.on_val(flight, stable),
-            Message::Commit { flight } => self.on_commit(from, flight),
-            Message::Decided { flight } => self.on_decided(from, flight),
-            Message::Abort { flight } => self.on_abort(from, flight),
-            Message::Ask { flight } => self.on_ask(from, flight),
-            Message::Forward(forwarded) => self.on_forward(from, *forwarded),
-            Message::Answered { op, result } => self.on_answered(op, result),
-            Message::Redirect { op, owner } => self.on_redirect(from, op, owner),
-            Message::OwnerIs { key, owner } => self.on_owner_is(from, &key, owner),
-            Message::TokenRequest { key, to } => self.on_token_request(from, key, to),
-            Message::Grant { key, token } => self.on_grant(from, key, *token),
-            Message::GrantAck { key, tenure } => self.on_grant_ack(from, key, tenure),
-            Message::WaitFor { key, node, ticket } => self.on_wait_for(from, key, node, ticket),
-            Message::WaitOver { key, node, ticket } => self.on_wait_over(key, node, ticket),
-            Message::Wake { key, ticket } => self.on_wake(&key, ticket),
-            Message::LeaveKey { key, leave } => self.on_leave_key(from, key, leave),
-            Message::MayDrop { key, leave, version } => self.on_may_drop(from, key, leave, version),
-            Message::Dropped { key, leave, version, gone } => {
-                self.on_dropped(from, key, leave, version, gone);
-            }
-            Message::ForkLog { key, fork } => self.on_fork_log(from, key, fork),
-            Message::ForkMerged { key, version } => self.on_fork_merged(key, version),
-        }
-    }
-}
-
-/// Messages that count whatever view the sender is in.
-pub(crate) fn is_membership(message: &Message) -> bool {
-    matches!(
-        message,
-        Message::Heartbeat { .. }
-            | Message::Collect { .. }
-            | Message::Promise { .. }
-            | Message::Refuse { .. }
-            | Message::Propose { .. }
-            | Message::Accept { .. }
-            | Message::Install { .. }
-            | Message::Over { .. }
-    )
 }

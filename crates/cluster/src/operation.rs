@@ -9,14 +9,14 @@
 //!   of its first key, so a node refuses an operation that others know of only with that token in hand, and leaves the
 //!   refusal with it (`refuse`).
 
-use crate::copy::{Busy, Copy, Queued};
+use crate::copy::Queued;
 use crate::ids::{Blob, FlightId, NodeId, OpId};
 use crate::interface::{Action, Answer, Class, ClientError, Request, Watch};
 use crate::key::Key;
 use crate::message::{Forwarded, Message, Outcome};
 use crate::mutant::Mutant;
-use crate::node::Node;
 use crate::tally::Rule;
+use crate::turn::{Mail, Turn};
 use crate::values::{EntryOp, Values};
 
 /// A forwarded operation is passed on this often before its origin has to look for the owner again.
@@ -62,8 +62,6 @@ pub(crate) enum Stage {
     Applied { reply: Blob },
     /// Class X, prepared here when the view changed: to be settled.
     Doubt { flight: FlightId },
-    /// FLUSHALL: waiting for the view that carries it out.
-    Flushing { target: Option<u64>, proposed: bool },
 }
 
 impl Operation {
@@ -84,7 +82,7 @@ impl Operation {
         EntryOp { id: op, floor: self.floor, exposed: self.exposed, reply, keys: keys as u32 }
     }
 
-    /// The key whose token goes with the answer.
+    /// The key whose token goes with the answer, and whose partition the operation is in.
     fn first_key(&self) -> Option<Key> {
         self.keys.iter().chain(self.watches.iter().map(|(key, _)| key)).min().cloned()
     }
@@ -99,25 +97,22 @@ impl Operation {
     }
 }
 
-impl<V: Values> Node<V> {
+impl<V: Values> Turn<'_, V> {
     pub(crate) fn on_client(&mut self, request: Request) {
         let ticket = request.ticket;
-        let mut reply = |result| self.out.push(Action::Reply { ticket, result });
-        if self.membership.left || request.keys.is_empty() && request.class != Class::Flush {
+        let mut reply = |result| self.out.actions.push(Action::Reply { ticket, result });
+        if self.fence.left || request.keys.is_empty() {
             reply(Err(ClientError::NotServing));
             return;
         }
-        if self.operations.len() >= self.config.limits.ops_max {
+        if self.part.operations.len() >= self.config.limits.ops_max {
             reply(Err(ClientError::TryAgain));
             return;
         }
-        let op = OpId { node: self.config.id, counter: self.next_operation };
-        self.next_operation += 1;
+        let counter = self.part.next_operation << 8 | u64::from(self.part.id);
+        let op = OpId { node: self.config.id, counter };
+        self.part.next_operation += 1;
         let now = self.now.mono_ms;
-        let stage = match request.class {
-            Class::Flush => Stage::Flushing { target: None, proposed: false },
-            _ => Stage::Routing,
-        };
         let operation = Operation {
             ticket: Some(ticket),
             // Whatever writes with several keys in hand is decided once.
@@ -132,23 +127,28 @@ impl<V: Values> Node<V> {
             floor: self.floor().unwrap_or(op.counter),
             deadline_ms: now + self.config.timers.op_ms,
             since_ms: now,
-            stage,
+            stage: Stage::Routing,
             forwarded: false,
             exposed: false,
         };
-        self.operations.insert(op, Box::new(operation));
-        self.ready.insert(op);
+        self.part.operations.insert(op, Box::new(operation));
+        self.part.ready.insert(op);
     }
 
     /// The lowest of this node's own operations that is not answered.
     fn floor(&self) -> Option<u64> {
         let mine = OpId { node: self.config.id, counter: 0 };
-        self.operations.range(mine..).next().filter(|(op, _)| op.node == mine.node).map(|(op, _)| op.counter)
+        self.part
+            .operations
+            .range(mine..)
+            .next()
+            .filter(|(op, _)| op.node == mine.node)
+            .map(|(op, _)| op.counter)
     }
 
     /// Takes the operation as far as it can go now.
     pub(crate) fn advance(&mut self, op: OpId) {
-        let Some(operation) = self.operations.get(&op) else { return };
+        let Some(operation) = self.part.operations.get(&op) else { return };
         if !self.is_serving() {
             return;
         }
@@ -157,19 +157,20 @@ impl<V: Values> Node<V> {
             Stage::Acquiring => self.acquire(op),
             Stage::Applied { reply } => self.confirm_applied(op, reply),
             Stage::Doubt { flight } => self.look_at_doubt(op, flight),
-            Stage::Flushing { .. } => self.advance_flush(op),
             Stage::Forwarded(_) | Stage::Queued | Stage::Flying { .. } => {}
         }
     }
 
     fn route(&mut self, op: OpId) {
-        let Some(operation) = self.operations.get(&op) else { return };
+        let Some(operation) = self.part.operations.get(&op) else { return };
         let (class, single) = (operation.class, operation.is_single());
-        let view = self.membership.view.id;
+        let view = self.installed.view.id;
         let me = self.config.id;
         if single && class != Class::Read {
             let key = operation.keys[0].clone();
-            if !self.has_fork(&key) && self.copies.get(&key).is_some_and(|copy| copy.owning(view).is_some()) {
+            if !self.has_fork(&key)
+                && self.part.copies.get(&key).is_some_and(|copy| copy.owning(view).is_some())
+            {
                 self.set_stage(op, Stage::Queued);
                 if !self.enqueue(&key, Queued::Op(op)) {
                     self.refuse(op, ClientError::TryAgain);
@@ -177,11 +178,12 @@ impl<V: Values> Node<V> {
                 return;
             }
         }
-        let Some(operation) = self.operations.get(&op) else { return };
+        let Some(operation) = self.part.operations.get(&op) else { return };
         let keys = operation.all_keys();
         let mut owners = Vec::new();
         let mut complete = true;
         for key in &keys {
+            self.focus_on(key);
             if self.has_fork(key) {
                 // This node's clients have written what the owner does not know yet; they must go on seeing it.
                 complete = false;
@@ -196,6 +198,7 @@ impl<V: Values> Node<V> {
                 }
             }
         }
+        self.focus(op.part());
         if !complete {
             return;
         }
@@ -218,15 +221,17 @@ impl<V: Values> Node<V> {
     }
 
     fn set_stage(&mut self, op: OpId, stage: Stage) {
-        if let Some(operation) = self.operations.get_mut(&op) {
+        if let Some(operation) = self.part.operations.get_mut(&op) {
             operation.stage = stage;
         }
     }
 
     /// Waits until something happens to `key`.
     pub(crate) fn park(&mut self, op: OpId, key: &Key) {
-        self.parked.entry(key.clone()).or_default().insert(op);
-        if let Some(operation) = self.operations.get_mut(&op)
+        self.focus_on(key);
+        self.part.parked.entry(key.clone()).or_default().insert(op);
+        self.focus(op.part());
+        if let Some(operation) = self.part.operations.get_mut(&op)
             && operation.stage == Stage::Routing
         {
             operation.stage = Stage::Parked;
@@ -235,51 +240,50 @@ impl<V: Values> Node<V> {
 
     /// Something happened to `key`: whoever waits for it looks again.
     pub(crate) fn key_changed(&mut self, key: &Key) {
-        if let Some(ops) = self.parked.remove(key) {
-            self.ready.extend(ops);
+        for op in self.part.parked.remove(key).into_iter().flatten() {
+            self.make_ready(op);
         }
-    }
-
-    /// Whether a read of the copy would return what not every subscriber has yet, or miss what others may have.
-    pub(crate) fn is_pending(&self, copy: &Copy) -> bool {
-        let view = self.membership.view.id;
-        let busy = copy.owning(view).and_then(|owning| owning.busy.as_ref());
-        // A batch left over from an earlier view is in doubt: reads return the last committed state.
-        let prepared = copy.is_preparing_in(view);
-        copy.invalid.is_some()
-            || prepared
-            || matches!(busy, Some(Busy::Flight(_) | Busy::Regroup(_) | Busy::Align(_)))
     }
 
     fn try_read(&mut self, op: OpId, keys: &[Key]) {
-        let Some(operation) = self.operations.get(&op) else { return };
-        let pending = keys.iter().find(|key| {
-            self.copies.get(key).is_none_or(|copy| {
-                let local = operation.local_read && copy.prepared.is_none();
-                self.is_pending(copy) && !local
-            })
-        });
-        if let Some(key) = pending.filter(|_| !self.config.without(Mutant::ReadPending)) {
-            let key = key.clone();
-            self.count(Rule::ReadWaited);
-            self.park(op, &key);
+        let Some(local_read) = self.part.operations.get(&op).map(|operation| operation.local_read) else {
             return;
+        };
+        for key in keys {
+            self.focus_on(key);
+            let pending = self.part.copies.get(key).is_none_or(|copy| {
+                let local = local_read && copy.prepared.is_none();
+                copy.is_pending(self.installed.view.id) && !local
+            });
+            if pending && !self.config.without(Mutant::ReadPending) {
+                self.count(Rule::ReadWaited);
+                self.park(op, key);
+                return;
+            }
         }
+        self.focus(op.part());
+        let Some(operation) = self.part.operations.remove(&op) else { return };
         let reply = self.values.read(&operation.command, &operation.keys, self.now.wall_ms);
-        let watches = operation.keys.iter().filter_map(|key| {
-            let copy = self.copies.get(key)?;
-            Some((key.clone(), copy.watch()))
-        });
-        let answer = Answer { reply, watches: watches.collect() };
-        if let Some(ticket) = operation.ticket {
-            self.out.push(Action::Reply { ticket, result: Ok(answer) });
+        let mut watches = Vec::with_capacity(operation.keys.len());
+        for key in &operation.keys {
+            self.focus_on(key);
+            watches.extend(self.part.copies.get(key).map(|copy| (key.clone(), copy.watch())));
         }
-        self.operations.remove(&op);
+        self.focus(op.part());
+        if let Some(ticket) = operation.ticket {
+            self.out.actions.push(Action::Reply { ticket, result: Ok(Answer { reply, watches }) });
+        }
+    }
+
+    /// Whether the turn holds the partitions of all of the operation's keys.
+    fn holds_all_of(&self, op: OpId) -> bool {
+        let keys = self.part.operations.get(&op).map(|operation| operation.all_keys()).unwrap_or_default();
+        keys.iter().all(|key| self.holds(key.part(self.config.parts)))
     }
 
     fn forward(&mut self, op: OpId, to: NodeId) {
         let now = self.now.mono_ms;
-        let Some(operation) = self.operations.get_mut(&op) else { return };
+        let Some(operation) = self.part.operations.get_mut(&op) else { return };
         operation.stage = Stage::Forwarded(to);
         operation.since_ms = now;
         operation.forwarded = true;
@@ -294,7 +298,7 @@ impl<V: Values> Node<V> {
             hops: 0,
         };
         if operation.ticket.is_none() {
-            self.operations.remove(&op);
+            self.part.operations.remove(&op);
         }
         self.send(to, Message::Forward(Box::new(forwarded)));
     }
@@ -302,7 +306,7 @@ impl<V: Values> Node<V> {
     pub(crate) fn on_forward(&mut self, from: NodeId, forwarded: Forwarded) {
         let op = forwarded.op;
         if op.node == self.config.id
-            || self.operations.contains_key(&op)
+            || self.part.operations.contains_key(&op)
             || forwarded.keys.is_empty()
             || matches!(forwarded.class, Class::Read | Class::Flush)
         {
@@ -325,18 +329,25 @@ impl<V: Values> Node<V> {
         };
         let me = self.config.id;
         let keys = operation.all_keys();
-        let owners: Vec<Option<NodeId>> = keys.iter().map(|key| self.owner_of(key)).collect();
+        let owner_of = |key: &Key| {
+            self.focus_on(key);
+            self.owner_of(key)
+        };
+        let owners: Vec<Option<NodeId>> = keys.iter().map(owner_of).collect();
         if owners.iter().all(|owner| *owner == Some(me)) {
             for key in &keys {
-                self.raise_floor(key, op.node, forwarded.floor);
+                self.focus_on(key);
+                self.raise_floor(key, OpId { counter: forwarded.floor, ..op });
             }
+            self.focus(op.part());
             if self.answered_in_view(&keys[0], op) {
                 return;
             }
-            self.operations.insert(op, Box::new(operation));
-            self.ready.insert(op);
+            self.part.operations.insert(op, Box::new(operation));
+            self.part.ready.insert(op);
             return;
         }
+        self.focus(op.part());
         let elsewhere = owners.first().copied().flatten().filter(|owner| {
             *owner != me
                 && *owner != from
@@ -357,9 +368,11 @@ impl<V: Values> Node<V> {
 
     pub(crate) fn on_redirect(&mut self, from: NodeId, op: OpId, owner: Option<(Key, NodeId)>) {
         if let Some((key, owner)) = owner.filter(|(_, owner)| *owner != self.config.id) {
+            self.focus_on(&key);
             self.follow(&key, owner);
         }
-        let Some(operation) = self.operations.get_mut(&op) else { return };
+        self.focus(op.part());
+        let Some(operation) = self.part.operations.get_mut(&op) else { return };
         if operation.ticket.is_some() && operation.stage == Stage::Forwarded(from) {
             // Looked at again with the next tick: two nodes that point at each other must not spin.
             operation.stage = Stage::Routing;
@@ -367,7 +380,7 @@ impl<V: Values> Node<V> {
     }
 
     pub(crate) fn on_answered(&mut self, op: OpId, result: Result<Blob, ClientError>) {
-        let waits = self.operations.get(&op).is_some_and(|operation| {
+        let waits = self.part.operations.get(&op).is_some_and(|operation| {
             operation.ticket.is_some()
                 && matches!(operation.stage, Stage::Forwarded(_) | Stage::Routing | Stage::Parked)
         });
@@ -385,8 +398,8 @@ impl<V: Values> Node<V> {
         match answer.filter(|_| !self.config.without(Mutant::NoDedupe)) {
             Some(result) => {
                 self.count(Rule::Deduped);
-                if self.operations.get(&op).is_none_or(|operation| operation.ticket.is_none()) {
-                    self.operations.remove(&op);
+                if self.part.operations.get(&op).is_none_or(|operation| operation.ticket.is_none()) {
+                    self.part.operations.remove(&op);
                     self.send(op.node, Message::Answered { op, result });
                 } else {
                     match result {
@@ -403,26 +416,27 @@ impl<V: Values> Node<V> {
     /// Remembers the answer to an operation that other nodes know of with the token of its first key.
     fn remember(&mut self, key: &Key, op: OpId, floor: u64, result: Result<Blob, ClientError>) {
         if op.node == self.config.id {
-            self.raise_floor(key, op.node, floor);
+            self.raise_floor(key, OpId { counter: floor, ..op });
         }
         if let Some(owning) = self.owning_mut(key) {
             owning.answers.insert(op, result);
         }
     }
 
-    /// Forgets what was answered to operations of `node` below `floor`, and takes such no more.
-    fn raise_floor(&mut self, key: &Key, node: NodeId, floor: u64) {
-        let view = self.membership.view.id;
-        let Some(copy) = self.copies.get_mut(key) else { return };
-        copy.done.raise(node, floor);
+    /// Forgets what was answered to operations of the same node and partition before `floor`, and takes such no more.
+    fn raise_floor(&mut self, key: &Key, floor: OpId) {
+        let view = self.installed.view.id;
+        let Some(copy) = self.part.copies.get_mut(key) else { return };
+        copy.done.raise(floor);
         if let Some(owning) = copy.owning_mut(view) {
-            owning.answers.retain(|other, _| other.node != node || other.counter >= floor);
+            let same = |other: &OpId| (other.node, other.part()) == (floor.node, floor.part());
+            owning.answers.retain(|other, _| !same(other) || other.counter >= floor.counter);
         }
     }
 
     /// Ends an operation well.
     pub(crate) fn succeed(&mut self, op: OpId, reply: Blob) {
-        let operation = self.operations.remove(&op);
+        let operation = self.part.operations.remove(&op);
         if let Some(operation) = operation.as_ref().filter(|operation| operation.is_known_elsewhere())
             && let Some(key) = operation.first_key()
         {
@@ -431,7 +445,7 @@ impl<V: Values> Node<V> {
         match operation.and_then(|operation| operation.ticket) {
             Some(ticket) => {
                 let answer = Answer { reply, watches: Vec::new() };
-                self.out.push(Action::Reply { ticket, result: Ok(answer) });
+                self.out.actions.push(Action::Reply { ticket, result: Ok(answer) });
             }
             None if op.node != self.config.id => {
                 self.send(op.node, Message::Answered { op, result: Ok(reply) });
@@ -448,7 +462,7 @@ impl<V: Values> Node<V> {
     /// with the token. Without it the client is told that its operation is in doubt, and another node's operation goes
     /// unanswered: its origin asks again.
     pub(crate) fn refuse(&mut self, op: OpId, error: ClientError) {
-        let Some(operation) = self.operations.get(&op) else { return };
+        let Some(operation) = self.part.operations.get(&op) else { return };
         if !operation.is_known_elsewhere() {
             self.end(op, error);
             return;
@@ -462,14 +476,14 @@ impl<V: Values> Node<V> {
             }
             None if own => self.end(op, ClientError::InDoubt),
             None => {
-                self.operations.remove(&op);
+                self.part.operations.remove(&op);
             }
         }
     }
 
     /// Ends an operation with an error that holds for all copies of it in this view.
     pub(crate) fn end(&mut self, op: OpId, error: ClientError) {
-        let Some(operation) = self.operations.remove(&op) else { return };
+        let Some(operation) = self.part.operations.remove(&op) else { return };
         let Some(ticket) = operation.ticket else {
             self.send(op.node, Message::Answered { op, result: Err(error) });
             return;
@@ -478,18 +492,20 @@ impl<V: Values> Node<V> {
             matches!(error, ClientError::Unreachable | ClientError::TryAgain | ClientError::NotServing);
         let exposed = operation.exposed && knows_nothing_of_before;
         let error = if exposed { ClientError::InDoubt } else { error };
-        self.out.push(Action::Reply { ticket, result: Err(error) });
+        self.out.actions.push(Action::Reply { ticket, result: Err(error) });
     }
 
     /// A W that was applied here when the view changed: the regroup has carried it to everyone reachable.
     fn confirm_applied(&mut self, op: OpId, reply: Blob) {
-        let Some(key) = self.operations.get(&op).and_then(|operation| operation.keys.first().cloned()) else {
+        let Some(key) = self.part.operations.get(&op).and_then(|operation| operation.keys.first().cloned())
+        else {
             return;
         };
-        let view = self.membership.view.id;
+        let view = self.installed.view.id;
         let me = self.config.id;
         let grouped = self.copy_now(&key).is_some_and(|copy| copy.owner(view, me).is_some());
-        if grouped && self.copies.get(&key).is_some_and(|copy| !self.is_pending(copy)) {
+        if grouped && self.part.copies.get(&key).is_some_and(|copy| !copy.is_pending(self.installed.view.id))
+        {
             self.succeed(op, reply);
             return;
         }
@@ -500,20 +516,38 @@ impl<V: Values> Node<V> {
     /// An X that was prepared here when the view changed. It is answered once the copies here contain it: where the
     /// decision comes from a former view, copies of this one were brought together without the batch, and lack it.
     fn look_at_doubt(&mut self, op: OpId, flight: FlightId) {
-        let Some(record) = self.records.get(&flight) else { return };
+        let Some(operation) = self.part.operations.get(&op) else { return };
+        let mut contained = true;
+        for key in operation.all_keys() {
+            self.focus_on(&key);
+            // Once it is closed, nothing of it is missing.
+            let record = self.part.records.get(&flight).filter(|record| !record.parts.is_empty());
+            if let Some(record) = record {
+                contained = false;
+                // A regroup brings it in, which nobody else may have a reason to ask for.
+                if record.outcome == Outcome::Committed && self.owner_of(&key).is_none() {
+                    self.touch(&key);
+                }
+            }
+        }
+        self.focus(op.part());
+        let Some(record) = self.part.records.get(&flight) else { return };
         let reply = record.replies.iter().find(|(replied, _)| *replied == op).map(|(_, reply)| reply.clone());
         match (record.outcome, reply) {
-            (Outcome::Committed, Some(reply)) if record.parts.is_empty() => self.succeed(op, reply),
+            (Outcome::Committed, Some(reply)) if contained => self.succeed(op, reply),
             // Its tokens were here when the view ended, so nobody else ran it in that view.
             (Outcome::Aborted, _) if record.closed => self.end(op, ClientError::Aborted),
-            _ => {}
+            _ => return,
         }
+        self.drop_closed(flight);
     }
 
     /// More is known of a batch that was in doubt, or a copy has got its part of it.
     pub(crate) fn doubt_resolved(&mut self, flight: FlightId) {
-        let Some(record) = self.records.get(&flight) else { return };
-        self.ready.extend(record.replies.iter().map(|(op, _)| *op));
+        let Some(record) = self.part.records.get(&flight) else { return };
+        for op in record.replies.iter().map(|(op, _)| *op).collect::<Vec<_>>() {
+            self.make_ready(op);
+        }
         self.bring_in_settled(flight);
     }
 
@@ -522,7 +556,7 @@ impl<V: Values> Node<V> {
         let retry = self.config.timers.retry_ms;
         let mut late = Vec::new();
         let mut again = Vec::new();
-        for (op, operation) in &mut self.operations {
+        for (op, operation) in &mut self.part.operations {
             if now >= operation.deadline_ms {
                 late.push(*op);
                 continue;
@@ -539,39 +573,48 @@ impl<V: Values> Node<V> {
             }
         }
         for op in late {
-            self.run_late(op);
+            if self.holds_all_of(op) {
+                self.run_late(op);
+            } else {
+                self.out.mail.push_back(Mail::Late(op));
+            }
         }
         if !self.is_serving() {
             return;
         }
         for op in again {
             let forwarded = |operation: &&mut Box<Operation>| matches!(operation.stage, Stage::Forwarded(_));
-            if let Some(operation) = self.operations.get_mut(&op).filter(forwarded) {
+            if let Some(operation) = self.part.operations.get_mut(&op).filter(forwarded) {
                 // The owner may have changed since.
                 operation.stage = Stage::Routing;
             }
-            self.ready.insert(op);
+            self.part.ready.insert(op);
         }
     }
 
     /// The operation's time is over.
-    fn run_late(&mut self, op: OpId) {
-        let Some(operation) = self.operations.get(&op) else { return };
+    pub(crate) fn run_late(&mut self, op: OpId) {
+        let Some(operation) = self.part.operations.get(&op) else { return };
         let keys = operation.all_keys();
         match operation.stage {
             Stage::Acquiring | Stage::Queued => {
-                for key in &keys {
-                    self.give_up_pin(key, op);
-                }
+                self.give_up_pins(op, &keys);
                 self.refuse(op, ClientError::TryAgain);
             }
-            Stage::Routing | Stage::Parked if self.membership.view.members.is_empty() => {
+            Stage::Routing | Stage::Parked if self.installed.view.members.is_empty() => {
                 self.refuse(op, ClientError::NotServing);
             }
-            Stage::Routing | Stage::Parked => self.refuse(op, ClientError::TryAgain),
-            Stage::Flushing { proposed: false, .. } => self.refuse(op, ClientError::Unreachable),
+            Stage::Routing | Stage::Parked => {
+                // It may have lost the token of one key while another was pinned for it.
+                self.give_up_pins(op, &keys);
+                self.refuse(op, ClientError::TryAgain);
+            }
             // The end of the batch is to be remembered, for whoever else has a copy of the operation.
             Stage::Flying { .. } if operation.ticket.is_none() => {}
+            Stage::Doubt { flight } => {
+                self.end(op, ClientError::InDoubt);
+                self.drop_closed(flight);
+            }
             _ => self.end(op, ClientError::InDoubt),
         }
     }

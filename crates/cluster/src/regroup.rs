@@ -17,13 +17,13 @@ use crate::ids::{FlightId, NodeId, NodeSet, Version};
 use crate::key::Key;
 use crate::message::{Alignment, Message, Outcome};
 use crate::mutant::Mutant;
-use crate::node::Node;
 use crate::settle::Settlement;
 use crate::tally::Rule;
+use crate::turn::Turn;
 use crate::values::{Entry, Values};
 use crate::write::After;
 
-impl<V: Values> Node<V> {
+impl<V: Values> Turn<'_, V> {
     pub(crate) fn on_own(&mut self, key: Key, holders: NodeSet) {
         let Some(copy) = self.copy_now(&key) else {
             self.tell_owned(&key, true);
@@ -38,7 +38,7 @@ impl<V: Values> Node<V> {
             Role::Idle => {}
         }
         copy.role = Role::Owner(Box::default());
-        self.touches.remove(&key);
+        self.part.touches.remove(&key);
         self.start_regroup(&key, holders);
         // Writes may queue up from now on.
         self.key_changed(&key);
@@ -58,8 +58,8 @@ impl<V: Values> Node<V> {
     }
 
     pub(crate) fn send_regroup_asks(&mut self, key: &Key) {
-        let view = self.membership.view.id;
-        let Some(copy) = self.copies.get(key) else { return };
+        let view = self.installed.view.id;
+        let Some(copy) = self.part.copies.get(key) else { return };
         let Some(Busy::Regroup(regroup)) = copy.owning(view).and_then(|owning| owning.busy.as_ref()) else {
             return;
         };
@@ -76,7 +76,7 @@ impl<V: Values> Node<V> {
 
     /// The state of a copy as a regrouping owner needs it.
     pub(crate) fn state_of(&self, key: &Key, birth: FlightId, whole: bool) -> Option<CopyState> {
-        let copy = self.copies.get(key)?;
+        let copy = self.part.copies.get(key)?;
         let whole = whole || copy.log.overflow || copy.meta.birth != birth;
         Some(CopyState {
             meta: copy.meta.clone(),
@@ -89,17 +89,17 @@ impl<V: Values> Node<V> {
 
     pub(crate) fn prepared_part(&self, key: &Key, copy: &Copy) -> Option<PreparedPart> {
         let flight = copy.prepared?.flight;
-        let record = self.records.get(&flight)?;
+        let record = self.part.records.get(&flight)?;
         let part = record.parts.iter().find(|part| part.key == *key)?.clone();
         let detached = record.detached.get(key).cloned();
         // If not yet, the copy is in the state that the batch was made for.
         let detached = detached.unwrap_or_else(|| self.values.detach(key, &part.entries));
         let committed = record.outcome == Outcome::Committed;
-        Some(PreparedPart { flight, participants: record.participants, part, detached, committed })
+        Some(PreparedPart { flight, participants: record.participants.clone(), part, detached, committed })
     }
 
     pub(crate) fn on_regroup_state(&mut self, from: NodeId, key: Key, state: Option<Box<CopyState>>) {
-        let Some(copy) = self.copies.get(&key) else { return };
+        let Some(copy) = self.part.copies.get(&key) else { return };
         let lacks_value = state.as_ref().is_some_and(|state| lacks_value(copy, state));
         let birth = copy.meta.birth;
         let Some(owning) = self.owning_mut(&key) else { return };
@@ -122,8 +122,8 @@ impl<V: Values> Node<V> {
 
     /// All states are in: settles what is in doubt, then brings the copies together.
     pub(crate) fn regroup_step(&mut self, key: &Key) {
-        let view = self.membership.view.id;
-        let Some(copy) = self.copies.get(key) else { return };
+        let view = self.installed.view.id;
+        let Some(copy) = self.part.copies.get(key) else { return };
         let own = self.prepared_part(key, copy);
         let Some(Busy::Regroup(regroup)) = copy.owning(view).and_then(|owning| owning.busy.clone()) else {
             return;
@@ -141,12 +141,12 @@ impl<V: Values> Node<V> {
         let mut doubt = Doubt::None;
         for (flight, part) in parts {
             let committed_here =
-                self.records.get(&flight).is_some_and(|record| record.outcome == Outcome::Committed);
+                self.part.records.get(&flight).is_some_and(|record| record.outcome == Outcome::Committed);
             if part.committed || committed_here {
                 commits.push(part);
                 continue;
             }
-            match self.settle(flight, part.participants) {
+            match self.settle(flight, part.participants.clone()) {
                 Settlement::Done { commit: true } => commits.push(part),
                 Settlement::Done { commit: false } => {}
                 Settlement::Pending => {
@@ -171,7 +171,7 @@ impl<V: Values> Node<V> {
 
     fn finish_regroup(&mut self, key: &Key, states: BTreeMap<NodeId, CopyState>, commits: Vec<PreparedPart>) {
         let me = self.config.id;
-        let (members, base) = (self.membership.view.members, self.membership.view.base.nodes());
+        let (members, base) = (self.installed.view.members, self.installed.view.base.nodes());
         let group: NodeSet = states.keys().copied().collect::<NodeSet>().with(me);
         let mut order: Vec<&NodeId> = states.keys().collect();
         order.sort_by_key(|node| std::cmp::Reverse((states[*node].meta.version, **node)));
@@ -184,7 +184,7 @@ impl<V: Values> Node<V> {
             self.apply_settled(key, &commit);
         }
         let until = self.now.mono_ms + self.config.timers.retain_ms;
-        let Some(copy) = self.copies.get_mut(key) else { return };
+        let Some(copy) = self.part.copies.get_mut(key) else { return };
         let meta = &mut copy.meta;
         for state in states.values() {
             meta.subscribers = meta.subscribers | state.meta.subscribers;
@@ -193,10 +193,10 @@ impl<V: Values> Node<V> {
         }
         let lost = meta.lost;
         for node in (lost - base).iter() {
-            self.retired.entry(node).or_insert(until);
+            self.part.retired.entry(node).or_insert(until);
         }
         let retired = self.awaited();
-        let Some(meta) = self.copies.get_mut(key).map(|copy| &mut copy.meta) else { return };
+        let Some(meta) = self.part.copies.get_mut(key).map(|copy| &mut copy.meta) else { return };
         let known = meta.subscribers | meta.doubt;
         // A member that is here and has no copy is no subscriber; it may have lost the copy when it was expired.
         let without_copy = (known & members) - group;
@@ -213,7 +213,7 @@ impl<V: Values> Node<V> {
 
     /// What brings a copy in the given state up to this node's.
     fn alignment_for(&self, key: &Key, state: Option<&CopyState>) -> Alignment {
-        let Some(copy) = self.copies.get(key) else { return Alignment::Tail(Vec::new()) };
+        let Some(copy) = self.part.copies.get(key) else { return Alignment::Tail(Vec::new()) };
         if let Some(tail) = state.and_then(|state| missing_tail(copy, state)) {
             return Alignment::Tail(tail);
         }
@@ -238,8 +238,8 @@ impl<V: Values> Node<V> {
     }
 
     pub(crate) fn send_aligns(&mut self, key: &Key) {
-        let view = self.membership.view.id;
-        let Some(copy) = self.copies.get(key) else { return };
+        let view = self.installed.view.id;
+        let Some(copy) = self.part.copies.get(key) else { return };
         let Some(Busy::Align(aligning)) = copy.owning(view).and_then(|owning| owning.busy.as_ref()) else {
             return;
         };
@@ -258,9 +258,9 @@ impl<V: Values> Node<V> {
     }
 
     pub(crate) fn on_align(&mut self, from: NodeId, key: Key, round: u64, meta: Meta, body: Alignment) {
-        let touched = self.touches.get(&key).map(|(nonce, _)| *nonce);
-        let view = self.membership.view.id;
-        let generation = self.membership.view.base.tag.generation;
+        let touched = self.part.touches.get(&key).map(|(nonce, _)| *nonce);
+        let view = self.installed.view.id;
+        let generation = self.installed.view.base.tag.generation;
         let version = meta.version;
         match self.copy_now(&key) {
             None if touched != Some(round) => return,
@@ -269,26 +269,26 @@ impl<V: Values> Node<V> {
             None => {
                 let mut copy = Copy::new(meta.clone(), view);
                 copy.generation = generation;
-                self.copies.insert(key.clone(), copy);
+                self.part.copies.insert(key.clone(), copy);
             }
             Some(copy) => match copy.role {
                 Role::Owner(_) => return,
                 Role::Follower { .. } if copy.meta.version.seq >= version.seq => {
-                    self.touches.remove(&key);
+                    self.part.touches.remove(&key);
                     self.send(from, Message::AlignAck { key, round });
                     return;
                 }
                 _ => {}
             },
         }
-        self.touches.remove(&key);
+        self.part.touches.remove(&key);
         self.take_alignment(&key, meta, body);
         self.resolve_prepared(&key, version);
-        if let Some(copy) = self.copies.get_mut(&key) {
+        if let Some(copy) = self.part.copies.get_mut(&key) {
             copy.role = Role::Follower { owner: from, tenure: 0 };
             copy.invalid = Some(Invalid::Align(round));
         }
-        self.unconfirmed.insert(key.clone(), (from, self.now.mono_ms));
+        self.part.unconfirmed.insert(key.clone(), (from, self.now.mono_ms));
         self.key_changed(&key);
         self.send(from, Message::AlignAck { key, round });
     }
@@ -304,14 +304,14 @@ impl<V: Values> Node<V> {
                         self.values.apply(key, effect, entry.stamp);
                     }
                 }
-                if let Some(copy) = self.copies.get_mut(key) {
+                if let Some(copy) = self.part.copies.get_mut(key) {
                     copy.append(entries, log_max);
                     copy.meta = Meta { stable: copy.meta.stable, ..meta };
                 }
             }
             Alignment::Whole { value, log, done } => {
                 self.values.install(key, value.as_ref());
-                if let Some(copy) = self.copies.get_mut(key) {
+                if let Some(copy) = self.part.copies.get_mut(key) {
                     (copy.meta, copy.log) = (meta, log);
                     copy.log_replaced();
                     copy.done.absorb(&done);
@@ -322,29 +322,33 @@ impl<V: Values> Node<V> {
 
     /// Clears a prepared batch that the aligned copy contains, or that was aborted.
     fn resolve_prepared(&mut self, key: &Key, version: Version) {
-        let Some(copy) = self.copies.get_mut(key) else { return };
+        let Some(copy) = self.part.copies.get_mut(key) else { return };
         let Some(Prepared { flight, .. }) = copy.prepared else { return };
-        let Some(record) = self.records.get_mut(&flight) else {
+        let Some(record) = self.part.records.get_mut(&flight) else {
             copy.prepared = None;
             return;
         };
         let last = record.parts.iter().find(|part| part.key == *key).and_then(|part| part.entries.last());
         let contained = last.is_some_and(|last| copy.meta.covers_dot(last.dot));
         debug_assert!(version >= copy.meta.stable);
-        if contained && record.outcome == Outcome::Prepared {
+        let learned = contained && record.outcome == Outcome::Prepared;
+        if learned {
             record.outcome = Outcome::Committed;
         }
         if contained || record.outcome == Outcome::Aborted {
             record.parts.retain(|part| part.key != *key);
             copy.prepared = None;
+            if learned {
+                self.tell_learned(flight);
+            }
             self.doubt_resolved(flight);
             self.drop_closed(flight);
         }
     }
 
     pub(crate) fn on_align_ack(&mut self, from: NodeId, key: Key, round: u64) {
-        let view = self.membership.view.id;
-        let Some(copy) = self.copies.get_mut(&key) else { return };
+        let view = self.installed.view.id;
+        let Some(copy) = self.part.copies.get_mut(&key) else { return };
         let stable = copy.meta.stable;
         let busy = copy.owning_mut(view).and_then(|owning| owning.busy.as_mut());
         match busy {
@@ -360,8 +364,8 @@ impl<V: Values> Node<V> {
 
     /// Everyone is at the owner's version.
     fn end_align(&mut self, key: &Key) {
-        let view = self.membership.view.id;
-        let Some(copy) = self.copies.get(key) else { return };
+        let view = self.installed.view.id;
+        let Some(copy) = self.part.copies.get(key) else { return };
         let Some(Busy::Align(aligning)) = copy.owning(view).and_then(|owning| owning.busy.clone()) else {
             return;
         };
@@ -375,7 +379,7 @@ impl<V: Values> Node<V> {
     }
 
     pub(crate) fn on_align_done(&mut self, key: Key, round: u64, stable: Version) {
-        if self.copies.get(&key).is_some_and(|copy| copy.invalid == Some(Invalid::Align(round))) {
+        if self.part.copies.get(&key).is_some_and(|copy| copy.invalid == Some(Invalid::Align(round))) {
             self.settle_stable(&key, stable);
             self.confirm(&key, Invalid::Align(round));
         }
@@ -383,8 +387,8 @@ impl<V: Values> Node<V> {
 
     /// Orders a join: first the subscribers learn of the joiner, then it gets the value.
     pub(crate) fn admit_joiner(&mut self, key: &Key, joiner: NodeId, nonce: u64) {
-        let members = self.membership.view.members;
-        let Some(copy) = self.copies.get_mut(key) else { return };
+        let members = self.installed.view.members;
+        let Some(copy) = self.part.copies.get_mut(key) else { return };
         if !members.contains(joiner) || joiner == self.config.id {
             return;
         }

@@ -19,8 +19,8 @@ use crate::ids::ViewId;
 use crate::interface::{Action, ClientError};
 use crate::key::Slot;
 use crate::mutant::Mutant;
-use crate::node::Node;
 use crate::tally::Rule;
+use crate::turn::Turn;
 use crate::values::Values;
 
 /// A scan that waits.
@@ -32,29 +32,30 @@ pub(crate) struct Scan {
     recalling: Option<BTreeSet<Slot>>,
 }
 
-impl<V: Values> Node<V> {
+impl<V: Values> Turn<'_, V> {
+    /// A client's SCAN wants to know every key of these slots.
     pub(crate) fn on_scan(&mut self, ticket: u64, slots: Range<u16>) {
-        if self.membership.left || self.membership.view.id == ViewId::default() {
+        if self.fence.left || self.installed.view.id == ViewId::default() {
             self.end_scan(ticket, Err(ClientError::NotServing));
-        } else if self.scans.len() >= self.config.limits.scans_max {
+        } else if self.part.scans.len() >= self.config.limits.scans_max {
             self.end_scan(ticket, Err(ClientError::TryAgain));
         } else {
             let deadline_ms = self.now.mono_ms + self.config.timers.op_ms;
-            self.scans.insert(ticket, Scan { slots, deadline_ms, recalling: None });
+            self.part.scans.insert(ticket, Scan { slots, deadline_ms, recalling: None });
             self.begin_scans();
         }
     }
 
     /// Recalls the leases of slots to be scanned, once all members have reported.
     pub(crate) fn begin_scans(&mut self) {
-        let ready = self.is_serving() && self.directory.have_reported(self.membership.view.members);
-        if !ready || self.scans.is_empty() {
+        let ready = self.is_serving() && self.part.directory.have_reported(self.installed.view.members);
+        if !ready || self.part.scans.is_empty() {
             return;
         }
         let waits = !self.config.without(Mutant::AnswerBeforeRecall);
         let mut leased = BTreeSet::new();
-        for scan in self.scans.values_mut().filter(|scan| scan.recalling.is_none()) {
-            let of_scan: BTreeSet<Slot> = self.directory.leases.leased(&scan.slots).collect();
+        for scan in self.part.scans.values_mut().filter(|scan| scan.recalling.is_none()) {
+            let of_scan: BTreeSet<Slot> = self.part.directory.leases.leased(&scan.slots).collect();
             leased.extend(&of_scan);
             scan.recalling = Some(if waits { of_scan } else { BTreeSet::new() });
         }
@@ -66,7 +67,7 @@ impl<V: Values> Node<V> {
 
     /// The recall of this slot's lease is over.
     pub(crate) fn recalled_for_scans(&mut self, slot: Slot) {
-        for recalling in self.scans.values_mut().filter_map(|scan| scan.recalling.as_mut()) {
+        for recalling in self.part.scans.values_mut().filter_map(|scan| scan.recalling.as_mut()) {
             recalling.remove(&slot);
         }
         self.end_scans();
@@ -76,26 +77,27 @@ impl<V: Values> Node<V> {
     fn end_scans(&mut self) {
         let is_over = |scan: &Scan| scan.recalling.as_ref().is_some_and(BTreeSet::is_empty);
         let over: Vec<u64> =
-            self.scans.iter().filter(|(_, scan)| is_over(scan)).map(|(ticket, _)| *ticket).collect();
+            self.part.scans.iter().filter(|(_, scan)| is_over(scan)).map(|(ticket, _)| *ticket).collect();
         for ticket in over {
             self.count(Rule::Scanned);
-            self.end_scan(ticket, Ok(self.membership.view.id));
+            self.end_scan(ticket, Ok(self.installed.view.id));
         }
     }
 
     fn end_scan(&mut self, ticket: u64, known: Result<ViewId, ClientError>) {
-        self.scans.remove(&ticket);
-        self.out.push(Action::Scan { ticket, known });
+        self.part.scans.remove(&ticket);
+        self.out.actions.push(Action::Scan { ticket, known });
     }
 
     /// The view has changed: leases and reports are others.
     pub(crate) fn restart_scans(&mut self) {
-        self.scans.values_mut().for_each(|scan| scan.recalling = None);
+        self.part.scans.values_mut().for_each(|scan| scan.recalling = None);
     }
 
     pub(crate) fn scan_tick(&mut self) {
         let now = self.now.mono_ms;
         let late: Vec<u64> = self
+            .part
             .scans
             .iter()
             .filter(|(_, scan)| now >= scan.deadline_ms)

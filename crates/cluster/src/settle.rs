@@ -15,19 +15,20 @@
 use std::collections::BTreeMap;
 
 use crate::copy::{Busy, Doubt, Role};
-use crate::ids::{Blob, FlightId, NodeId, NodeSet, OpId};
+use crate::ids::{Blob, FlightId, NodeId, OpId};
 use crate::key::Key;
 use crate::message::{Message, Outcome, Part};
 use crate::mutant::Mutant;
-use crate::node::Node;
+use crate::participants::Participants;
 use crate::tally::Rule;
+use crate::turn::{Mail, Turn};
 use crate::values::Values;
 
 /// What a participant keeps of a batch until everyone has decided.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Record {
     pub(crate) outcome: Outcome,
-    pub(crate) participants: NodeSet,
+    pub(crate) participants: Participants,
     /// Parts for copies here that do not contain them yet.
     pub(crate) parts: Vec<Part>,
     /// Their effects, entry by entry, for copies that may not remember the state they were made for.
@@ -50,7 +51,7 @@ impl Record {
     pub(crate) fn aborted(now_ms: u64) -> Self {
         Self {
             outcome: Outcome::Aborted,
-            participants: NodeSet::EMPTY,
+            participants: Participants::default(),
             parts: Vec::new(),
             detached: BTreeMap::new(),
             replies: Vec::new(),
@@ -63,9 +64,9 @@ impl Record {
 /// A settlement this node conducts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Settling {
-    participants: NodeSet,
-    waiting: NodeSet,
-    states: BTreeMap<NodeId, Outcome>,
+    participants: Participants,
+    waiting: Participants,
+    states: BTreeMap<(NodeId, u8), Outcome>,
     /// Nobody is missing.
     complete: bool,
     /// Commit or abort.
@@ -86,45 +87,46 @@ pub(crate) enum Settlement {
     Done { commit: bool },
 }
 
-impl<V: Values> Node<V> {
+impl<V: Values> Turn<'_, V> {
     /// Conducts, or looks up, the settlement of a batch of an earlier view.
-    pub(crate) fn settle(&mut self, flight: FlightId, participants: NodeSet) -> Settlement {
-        if let Some(settling) = self.settling.get(&flight) {
+    pub(crate) fn settle(&mut self, flight: FlightId, participants: Participants) -> Settlement {
+        if let Some(settling) = self.part.settling.get(&flight) {
             return match settling.decided {
                 _ if !settling.done => Settlement::Pending,
                 Some(commit) => Settlement::Done { commit },
                 None => Settlement::Impossible,
             };
         }
-        let view = &self.membership.view;
-        let living = participants & view.base.nodes();
-        let complete =
-            living.is_subset(view.members) || self.config.without(Mutant::SettleWithoutParticipants);
-        let living = living & view.members;
+        let view = &self.installed.view;
+        let (members, mut living) = (view.members, participants);
+        living.keep_nodes(view.base.nodes());
+        let all_here = living.all_nodes().is_subset(members);
+        let complete = all_here || self.config.without(Mutant::SettleWithoutParticipants);
+        living.keep_nodes(members);
         let settling = Settling {
-            participants: living,
-            waiting: living,
+            participants: living.clone(),
+            waiting: living.clone(),
             states: BTreeMap::new(),
             complete,
             decided: None,
             done: false,
             sent_ms: self.now.mono_ms,
         };
-        self.settling.insert(flight, settling);
-        for node in living.iter() {
-            self.send(node, Message::SettleAsk { flight });
+        self.part.settling.insert(flight, settling);
+        for (node, part) in living.each() {
+            self.send_to(node, part, Message::SettleAsk { flight });
         }
         Settlement::Pending
     }
 
-    pub(crate) fn on_settle_ask(&mut self, from: NodeId, flight: FlightId) {
-        let outcome = self.records.get(&flight).map_or(Outcome::Unknown, |record| record.outcome);
-        self.send(from, Message::SettleState { flight, outcome });
+    pub(crate) fn on_settle_ask(&mut self, (node, part): (NodeId, u8), flight: FlightId) {
+        let outcome = self.part.records.get(&flight).map_or(Outcome::Unknown, |record| record.outcome);
+        self.send_to(node, part, Message::SettleState { flight, outcome });
     }
 
-    pub(crate) fn on_settle_state(&mut self, from: NodeId, flight: FlightId, outcome: Outcome) {
+    pub(crate) fn on_settle_state(&mut self, from: (NodeId, u8), flight: FlightId, outcome: Outcome) {
         let lenient = self.config.without(Mutant::SettleCommitWithoutAll);
-        let Some(settling) = self.settling.get_mut(&flight) else { return };
+        let Some(settling) = self.part.settling.get_mut(&flight) else { return };
         if settling.decided.is_some() || !settling.waiting.contains(from) {
             return;
         }
@@ -147,21 +149,22 @@ impl<V: Values> Node<V> {
         }
         let commit = committed || all_hold;
         settling.decided = Some(commit);
-        settling.waiting = settling.participants;
-        let participants = settling.participants;
+        let participants = settling.participants.clone();
+        settling.waiting = participants.clone();
         self.count(if commit { Rule::SettledCommit } else { Rule::SettledAbort });
-        for node in participants.iter() {
-            self.send(node, Message::SettleOrder { flight, commit });
+        for (node, part) in participants.each() {
+            self.send_to(node, part, Message::SettleOrder { flight, commit });
         }
     }
 
-    pub(crate) fn on_settle_order(&mut self, from: NodeId, flight: FlightId, commit: bool) {
-        if let Some(record) = self.records.get_mut(&flight)
+    pub(crate) fn on_settle_order(&mut self, (node, part): (NodeId, u8), flight: FlightId, commit: bool) {
+        if let Some(record) = self.part.records.get_mut(&flight)
             && record.outcome == Outcome::Prepared
         {
             record.outcome = if commit { Outcome::Committed } else { Outcome::Aborted };
             if commit {
                 // The parts stay until a regroup brings them into the copies in their place.
+                self.tell_learned(flight);
                 self.doubt_resolved(flight);
             } else {
                 for part in std::mem::take(&mut record.parts) {
@@ -169,11 +172,33 @@ impl<V: Values> Node<V> {
                 }
             }
         }
-        self.send(from, Message::SettleAck { flight });
+        self.send_to(node, part, Message::SettleAck { flight });
     }
 
-    pub(crate) fn on_settle_ack(&mut self, from: NodeId, flight: FlightId) {
-        let Some(settling) = self.settling.get_mut(&flight) else { return };
+    /// A batch is committed: the other partitions of this node that take part in it need not wait to be told.
+    pub(crate) fn tell_learned(&mut self, flight: FlightId) {
+        let Some(record) = self.part.records.get(&flight) else { return };
+        if self.config.without(Mutant::KeepOutcomeFromSiblings) {
+            return;
+        }
+        for (part, nodes) in record.participants.iter() {
+            if part != self.part.id && nodes.contains(self.config.id) {
+                self.out.mail.push_back(Mail::Learned(part, flight));
+            }
+        }
+    }
+
+    pub(crate) fn on_learned(&mut self, flight: FlightId) {
+        if let Some(record) = self.part.records.get_mut(&flight)
+            && record.outcome == Outcome::Prepared
+        {
+            record.outcome = Outcome::Committed;
+            self.doubt_resolved(flight);
+        }
+    }
+
+    pub(crate) fn on_settle_ack(&mut self, from: (NodeId, u8), flight: FlightId) {
+        let Some(settling) = self.part.settling.get_mut(&flight) else { return };
         if settling.decided.is_none() || settling.done {
             return;
         }
@@ -183,9 +208,10 @@ impl<V: Values> Node<V> {
         }
         settling.done = true;
         // Who is missing may still have to be told.
-        let informed = if settling.complete { settling.participants } else { NodeSet::EMPTY };
-        for node in informed.iter() {
-            self.send(node, Message::Close { flight, stable: Vec::new() });
+        let informed =
+            if settling.complete { settling.participants.clone() } else { Participants::default() };
+        for (node, part) in informed.each() {
+            self.send_to(node, part, Message::Close { flight, stable: Vec::new() });
         }
         self.regroup_settled(flight);
     }
@@ -199,7 +225,8 @@ impl<V: Values> Node<V> {
 
     /// Has copies that were brought together without the batch, which is committed, brought together once more.
     pub(crate) fn bring_in_settled(&mut self, flight: FlightId) {
-        let Some(record) = self.records.get(&flight).filter(|record| record.outcome == Outcome::Committed)
+        let Some(record) =
+            self.part.records.get(&flight).filter(|record| record.outcome == Outcome::Committed)
         else {
             return;
         };
@@ -211,7 +238,7 @@ impl<V: Values> Node<V> {
             match &mut copy.role {
                 Role::Owner(owning) if owning.doubt == Doubt::Open => {
                     owning.doubt = Doubt::Settled;
-                    self.work.insert(key);
+                    self.part.work.insert(key);
                 }
                 // The owner does not know the batch: this node takes over.
                 Role::Follower { owner, .. } => {
@@ -225,7 +252,8 @@ impl<V: Values> Node<V> {
 
     /// Keys whose regroup waits for the settlement.
     fn keys_settling(&self, flight: FlightId) -> Vec<Key> {
-        self.busy_keys
+        self.part
+            .busy_keys
             .iter()
             .filter(|key| {
                 let owning = self.owning(key);
@@ -240,9 +268,9 @@ impl<V: Values> Node<V> {
     pub(crate) fn settle_tick(&mut self) {
         let now = self.now.mono_ms;
         let retry = self.config.timers.retry_ms;
-        let view = self.membership.view.id;
-        for flight in self.settling.keys().copied().collect::<Vec<_>>() {
-            let Some(settling) = self.settling.get_mut(&flight) else { continue };
+        let view = self.installed.view.id;
+        for flight in self.part.settling.keys().copied().collect::<Vec<_>>() {
+            let Some(settling) = self.part.settling.get_mut(&flight) else { continue };
             if settling.done || now < settling.sent_ms + retry {
                 continue;
             }
@@ -251,24 +279,26 @@ impl<V: Values> Node<V> {
                 None => Message::SettleAsk { flight },
                 Some(commit) => Message::SettleOrder { flight, commit },
             };
-            for node in settling.waiting.iter().collect::<Vec<_>>() {
-                self.send(node, message.clone());
+            for (node, part) in settling.waiting.each().collect::<Vec<_>>() {
+                self.send_to(node, part, message.clone());
             }
         }
-        let late = self.records.keys_where(|flight, record| {
+        let late = self.part.records.keys_where(|flight, record| {
             flight.view != view && !record.parts.is_empty() && now >= record.asked_ms + retry
         });
         for flight in late {
-            if let Some(record) = self.records.get_mut(&flight) {
+            if let Some(record) = self.part.records.get_mut(&flight) {
                 record.asked_ms = now;
             }
             self.bring_in_settled(flight);
         }
-        let lingering = self.records.keys_where(|flight, record| {
-            flight.view != view && !record.closed && !self.settling.contains_key(flight)
+        let lingering = self.part.records.keys_where(|flight, record| {
+            flight.view != view && !record.closed && !self.part.settling.contains_key(flight)
         });
         for flight in lingering {
-            if let Some(participants) = self.records.get(&flight).map(|record| record.participants) {
+            if let Some(participants) =
+                self.part.records.get(&flight).map(|record| record.participants.clone())
+            {
                 self.settle(flight, participants);
             }
         }

@@ -93,11 +93,6 @@ impl<T, K: Clone + Ord + Hash> Table<T, K> {
         self.0.values_mut()
     }
 
-    /// Drops entries, asking in no order.
-    pub(crate) fn retain(&mut self, mut holds: impl FnMut(&K, &T) -> bool) {
-        self.0.retain(|key, value| holds(key, value));
-    }
-
     /// Empties the table; entries come in the order of their keys.
     pub(crate) fn take(&mut self) -> Vec<(K, T)> {
         let mut entries: Vec<(K, T)> = self.0.drain().collect();

@@ -118,6 +118,10 @@ impl Tally {
         self.0[rule as usize]
     }
 
+    pub(crate) fn add_all(&mut self, other: &Self) {
+        self.0.iter_mut().zip(&other.0).for_each(|(count, more)| *count += more);
+    }
+
     pub(crate) fn add(&mut self, rule: Rule) {
         self.0[rule as usize] += 1;
     }

@@ -9,12 +9,12 @@ use crate::ids::NodeId;
 use crate::key::Key;
 use crate::message::{Message, Token};
 use crate::mutant::Mutant;
-use crate::node::Node;
 use crate::operation::Stage;
 use crate::tally::Rule;
+use crate::turn::Turn;
 use crate::values::Values;
 
-impl<V: Values> Node<V> {
+impl<V: Values> Turn<'_, V> {
     pub(crate) fn on_token_request(&mut self, from: NodeId, key: Key, to: NodeId) {
         let me = self.config.id;
         let Some(owner) = self.owner_of(&key) else { return };
@@ -54,8 +54,9 @@ impl<V: Values> Node<V> {
 
     /// Gives the token away, when the receiver can hold it.
     pub(crate) fn grant(&mut self, key: &Key, to: NodeId) {
-        let members = self.membership.view.members;
-        let can_own = self.copies.get(key).is_some_and(|copy| (copy.meta.subscribers & members).contains(to));
+        let members = self.installed.view.members;
+        let can_own =
+            self.part.copies.get(key).is_some_and(|copy| (copy.meta.subscribers & members).contains(to));
         if !can_own || to == self.config.id {
             return;
         }
@@ -67,8 +68,8 @@ impl<V: Values> Node<V> {
     }
 
     pub(crate) fn send_grant(&mut self, key: &Key, to: NodeId) {
-        let view = self.membership.view.id;
-        let Some(copy) = self.copies.get(key) else { return };
+        let view = self.installed.view.id;
+        let Some(copy) = self.part.copies.get(key) else { return };
         let Some(owning) = copy.owning(view) else { return };
         let token = Box::new(Token {
             tenure: owning.tenure + 1,
@@ -84,7 +85,7 @@ impl<V: Values> Node<V> {
     }
 
     pub(crate) fn on_grant(&mut self, from: NodeId, key: Key, token: Token) {
-        let view = self.membership.view.id;
+        let view = self.installed.view.id;
         let tenure = token.tenure;
         let Some(copy) = self.copy_now(&key) else { return };
         let known = match &copy.role {
@@ -101,9 +102,7 @@ impl<V: Values> Node<V> {
             }
             copy.meta.subscribers = token.subscribers;
             copy.invalid = None;
-            for (node, floor) in token.floors {
-                copy.done.raise(node, floor);
-            }
+            token.floors.into_iter().for_each(|floor| copy.done.raise(floor));
             let doubtful = token.doubtful || copy.prepared.is_some();
             let doubt = if doubtful { Doubt::Open } else { Doubt::None };
             let prepared = copy.prepared.map(|prepared| prepared.flight);
@@ -118,30 +117,30 @@ impl<V: Values> Node<V> {
             if let Some(flight) = prepared {
                 self.bring_in_settled(flight);
             }
-            self.unconfirmed.remove(&key);
-            if let Some(eviction) = self.evicting.get_mut(&key) {
+            self.part.unconfirmed.remove(&key);
+            if let Some(eviction) = self.part.evicting.get_mut(&key) {
                 // Others want to drop the key as well, or bring a fork: they can reach this owner before it passes
                 // the token on again. It takes them one retry to hear of it and one to ask it.
                 eviction.sent_ms = self.now.mono_ms + self.config.timers.retry_ms;
             }
             self.count(Rule::MovedToken);
             self.tell_owned(&key, false);
-            self.work.insert(key.clone());
+            self.part.work.insert(key.clone());
             self.key_changed(&key);
         }
         self.send(from, Message::GrantAck { key, tenure });
     }
 
     pub(crate) fn on_grant_ack(&mut self, from: NodeId, key: Key, tenure: u32) {
-        let view = self.membership.view.id;
-        let Some(copy) = self.copies.get_mut(&key) else { return };
+        let view = self.installed.view.id;
+        let Some(copy) = self.part.copies.get_mut(&key) else { return };
         let given =
             copy.owning(view).is_some_and(|owning| owning.hands_over_to(from) && owning.tenure + 1 == tenure);
         if !given {
             return;
         }
         let old = std::mem::replace(&mut copy.role, Role::Follower { owner: from, tenure });
-        self.busy_keys.remove(&key);
+        self.part.busy_keys.remove(&key);
         let Role::Owner(owning) = old else { return };
         for queued in owning.queue {
             self.send_after_token(&key, from, queued);
@@ -153,9 +152,9 @@ impl<V: Values> Node<V> {
     fn send_after_token(&mut self, key: &Key, owner: NodeId, queued: Queued) {
         match queued {
             Queued::Op(op) | Queued::Pin(op) => {
-                if let Some(operation) = self.operations.get_mut(&op) {
+                if let Some(operation) = self.part.operations.get_mut(&op) {
                     operation.stage = Stage::Routing;
-                    self.ready.insert(op);
+                    self.part.ready.insert(op);
                 }
             }
             Queued::Grant(to) if to != owner => {

@@ -7,8 +7,8 @@ use crate::ids::NodeId;
 use crate::interface::Action;
 use crate::key::Key;
 use crate::message::Message;
-use crate::node::Node;
 use crate::tally::Rule;
+use crate::turn::Turn;
 use crate::values::Values;
 
 /// A client of this node that blocks on a key.
@@ -18,14 +18,14 @@ pub(crate) struct Waiting {
     sent_ms: Option<u64>,
 }
 
-impl<V: Values> Node<V> {
+impl<V: Values> Turn<'_, V> {
     pub(crate) fn on_wait(&mut self, ticket: u64, key: Key) {
-        self.waits.insert(ticket, Waiting { key, sent_ms: None });
+        self.part.waits.insert(ticket, Waiting { key, sent_ms: None });
         self.register_wait(ticket);
     }
 
     pub(crate) fn on_cancel_wait(&mut self, ticket: u64) {
-        let Some(waiting) = self.waits.remove(&ticket) else { return };
+        let Some(waiting) = self.part.waits.remove(&ticket) else { return };
         let me = self.config.id;
         if !self.is_serving() {
             return;
@@ -37,7 +37,7 @@ impl<V: Values> Node<V> {
 
     fn register_wait(&mut self, ticket: u64) {
         let (me, now) = (self.config.id, self.now.mono_ms);
-        let Some(waiting) = self.waits.get_mut(&ticket) else { return };
+        let Some(waiting) = self.part.waits.get_mut(&ticket) else { return };
         waiting.sent_ms = Some(now);
         let key = waiting.key.clone();
         if !self.is_serving() {
@@ -47,7 +47,7 @@ impl<V: Values> Node<V> {
             Some(owner) => self.send(owner, Message::WaitFor { key, node: me, ticket }),
             None => {
                 // With the next tick, when the key may have an owner.
-                self.waits.entry(ticket).and_modify(Waiting::again);
+                self.part.waits.entry(ticket).and_modify(Waiting::again);
                 self.touch(&key);
             }
         }
@@ -57,6 +57,7 @@ impl<V: Values> Node<V> {
         let now = self.now.mono_ms;
         let retry = self.config.timers.retry_ms;
         let due: Vec<u64> = self
+            .part
             .waits
             .iter()
             .filter(|(_, waiting)| waiting.sent_ms.is_none_or(|sent| now >= sent + retry))
@@ -78,7 +79,7 @@ impl<V: Values> Node<V> {
         }
         // A waiter that comes back found the key ready or missed its wake: either way it may look again.
         owning.woken_seq = None;
-        self.work.insert(key);
+        self.part.work.insert(key);
     }
 
     pub(crate) fn on_wait_over(&mut self, key: Key, node: NodeId, ticket: u64) {
@@ -89,11 +90,11 @@ impl<V: Values> Node<V> {
 
     /// Wakes the first waiter when the key is ready and nobody was woken for this version yet.
     pub(crate) fn wake_next(&mut self, key: &Key) {
-        let view = self.membership.view.id;
+        let view = self.installed.view.id;
         if !self.values.ready(key) {
             return;
         }
-        let Some(copy) = self.copies.get_mut(key) else { return };
+        let Some(copy) = self.part.copies.get_mut(key) else { return };
         let seq = copy.meta.version.seq;
         let Some(owning) = copy.owning_mut(view) else { return };
         if owning.woken_seq == Some(seq) || owning.busy.is_some() {
@@ -106,9 +107,9 @@ impl<V: Values> Node<V> {
     }
 
     pub(crate) fn on_wake(&mut self, key: &Key, ticket: u64) {
-        if self.waits.get(&ticket).is_some_and(|waiting| waiting.key == *key) {
-            self.waits.remove(&ticket);
-            self.out.push(Action::Wake { ticket });
+        if self.part.waits.get(&ticket).is_some_and(|waiting| waiting.key == *key) {
+            self.part.waits.remove(&ticket);
+            self.out.actions.push(Action::Wake { ticket });
         }
     }
 }

@@ -23,6 +23,11 @@ impl Rng {
         Self { state: [next(), next(), next(), next()] }
     }
 
+    /// The stream of a name among those of a seed: it is the same whatever else draws numbers for that seed.
+    pub fn named(seed: u64, name: &str) -> Self {
+        Self::new(name.bytes().fold(seed, |mixed, byte| Self::new(mixed ^ u64::from(byte)).next_u64()))
+    }
+
     /// An independent generator, so that one part of a simulation can draw more numbers without shifting another's.
     pub fn fork(&mut self) -> Self {
         Self::new(self.next_u64())

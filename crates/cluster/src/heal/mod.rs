@@ -21,14 +21,14 @@ use crate::ids::{Blob, NodeId, OpId, Stamp, Version};
 use crate::key::Key;
 use crate::message::Message;
 use crate::mutant::Mutant;
-use crate::node::Node;
 use crate::tally::Rule;
+use crate::turn::Turn;
 use crate::values::{Entry, MergeBy, MergeInput, Step, Values};
 
-impl<V: Values> Node<V> {
+impl<V: Values> Turn<'_, V> {
     /// Merges what another copy has and this one, owned here, lacks. True if there was a fork.
     pub(crate) fn merge_copy(&mut self, key: &Key, other: &CopyState) -> bool {
-        let Some(copy) = self.copies.get(key) else { return false };
+        let Some(copy) = self.part.copies.get(key) else { return false };
         if copy.meta.covers_dot(other.meta.version) || self.config.without(Mutant::DropForks) {
             self.absorb(key, other);
             return false;
@@ -60,7 +60,7 @@ impl<V: Values> Node<V> {
 
     /// Takes over what the other copy contained and which operations it had answered.
     fn absorb(&mut self, key: &Key, other: &CopyState) {
-        if let Some(copy) = self.copies.get_mut(key) {
+        if let Some(copy) = self.part.copies.get_mut(key) {
             copy.meta.absorb(&other.meta);
             copy.done.absorb(&other.done);
         }
@@ -68,7 +68,7 @@ impl<V: Values> Node<V> {
 
     /// Merges entries that this copy may lack. It contains the state where their log starts.
     fn take_in(&mut self, key: &Key, entries: &[Entry], version: Version, written: Stamp) {
-        let Some(copy) = self.copies.get(key) else { return };
+        let Some(copy) = self.part.copies.get(key) else { return };
         let theirs = missing(copy, entries);
         let effects = if theirs.iter().all(|entry| entry.effects.is_empty()) {
             Vec::new()
@@ -83,7 +83,7 @@ impl<V: Values> Node<V> {
     /// The other copy contains the state where this copy's log starts, and not the other way round: this node goes
     /// over to the other copy and merges what it had itself.
     fn change_sides(&mut self, key: &Key, other: &CopyState) {
-        let Some(copy) = self.copies.get_mut(key) else { return };
+        let Some(copy) = self.part.copies.get_mut(key) else { return };
         let snapshot = other.value.as_ref().and_then(|whole| whole.snapshot.as_ref());
         self.values.install(key, snapshot);
         let meta = std::mem::replace(&mut copy.meta, other.meta.clone());
@@ -95,7 +95,7 @@ impl<V: Values> Node<V> {
         copy.meta.lost = meta.lost;
         copy.log_replaced();
         self.take_in(key, &log.entries, meta.version, meta.written);
-        if let Some(copy) = self.copies.get_mut(key) {
+        if let Some(copy) = self.part.copies.get_mut(key) {
             copy.meta.absorb(&meta);
             copy.done.absorb(&done);
         }
@@ -105,7 +105,7 @@ impl<V: Values> Node<V> {
     /// one contains: that would undo what its client was told.
     fn take_whole(&mut self, key: &Key, other: &CopyState) {
         self.count(Rule::DecidedWhole);
-        let Some(copy) = self.copies.get(key) else { return };
+        let Some(copy) = self.part.copies.get(key) else { return };
         let mut effects = Vec::new();
         let (prepared, loser) = if other.meta.written > copy.meta.written && other.value.is_some() {
             let value = other.value.as_ref().and_then(|whole| whole.snapshot.as_ref());
@@ -117,7 +117,7 @@ impl<V: Values> Node<V> {
         let decided = prepared.filter(|part| part.last_dot().is_some_and(|dot| loser.covers_dot(dot)));
         effects.extend(decided.into_iter().flat_map(|part| part.detached).flatten());
         self.append_merged(key, Vec::new(), effects, other.meta.version, other.meta.written);
-        if let Some(copy) = self.copies.get_mut(key) {
+        if let Some(copy) = self.part.copies.get_mut(key) {
             copy.log.give_up();
         }
     }
@@ -137,7 +137,7 @@ impl<V: Values> Node<V> {
             self.values.apply(key, effect, stamp);
         }
         let log_max = self.config.limits.log_max;
-        let Some(copy) = self.copies.get_mut(key) else { return };
+        let Some(copy) = self.part.copies.get_mut(key) else { return };
         taken.iter().for_each(|entry| copy.done.learn(entry));
         copy.log.extend(taken, log_max);
         let prior = copy.meta.version;
@@ -154,7 +154,7 @@ impl<V: Values> Node<V> {
     pub(crate) fn apply_settled(&mut self, key: &Key, prepared: &PreparedPart) {
         let part = &prepared.part;
         let Some(last) = part.entries.last() else { return };
-        let Some(copy) = self.copies.get(key) else { return };
+        let Some(copy) = self.part.copies.get(key) else { return };
         if !copy.meta.covers_dot(last.dot) {
             if copy.meta.version == part.prior {
                 for entry in &part.entries {
@@ -172,28 +172,23 @@ impl<V: Values> Node<V> {
                 } else {
                     self.take_in(key, &part.entries, last.dot, last.stamp);
                 }
-                if let Some(copy) = self.copies.get_mut(key) {
+                if let Some(copy) = self.part.copies.get_mut(key) {
                     let covered = copy.meta.covers.entry(last.dot.epoch).or_default();
                     *covered = last.dot.seq.max(*covered);
                 }
             }
         }
-        if let Some(record) = self.records.get_mut(&prepared.flight) {
+        if let Some(record) = self.part.records.get_mut(&prepared.flight) {
             record.outcome = crate::message::Outcome::Committed;
             record.parts.retain(|other| other.key != *key);
+            self.tell_learned(prepared.flight);
             self.doubt_resolved(prepared.flight);
         }
-        if let Some(copy) = self.copies.get_mut(key).filter(|copy| copy.is_prepared_for(prepared.flight)) {
+        if let Some(copy) = self.part.copies.get_mut(key).filter(|copy| copy.is_prepared_for(prepared.flight))
+        {
             copy.prepared = None;
         }
         self.drop_closed(prepared.flight);
-    }
-
-    /// Whether a fork of the key waits here to be merged.
-    pub fn has_fork(&self, key: &Key) -> bool {
-        let first = (key.clone(), Version::default());
-        !self.stash.is_empty()
-            && self.stash.range(first..).next().is_some_and(|((forked, _), _)| forked == key)
     }
 
     /// Sends forks from before this node was dropped to the keys' owners.
@@ -201,6 +196,7 @@ impl<V: Values> Node<V> {
         let now = self.now.mono_ms;
         let retry = self.config.timers.retry_ms;
         let due: Vec<(Key, Version)> = self
+            .part
             .stash
             .iter()
             .filter(|(_, stashed)| stashed.sent_ms.is_none_or(|sent| now >= sent + retry))
@@ -212,7 +208,7 @@ impl<V: Values> Node<V> {
                 self.touch(&key);
                 continue;
             };
-            if let Some(stashed) = self.stash.get_mut(&name) {
+            if let Some(stashed) = self.part.stash.get_mut(&name) {
                 stashed.sent_ms = Some(now);
                 let fork = Box::new(stashed.state.clone());
                 self.send(owner, Message::ForkLog { key, fork });
@@ -237,7 +233,7 @@ impl<V: Values> Node<V> {
     /// what the value contains now.
     pub(crate) fn merge_fork(&mut self, key: &Key, from: NodeId, fork: CopyState) {
         let awaited = self.awaited();
-        let Some(copy) = self.copies.get_mut(key) else { return };
+        let Some(copy) = self.part.copies.get_mut(key) else { return };
         let version = fork.meta.version;
         let settled =
             fork.prepared.clone().filter(|part| !part.last_dot().is_none_or(|dot| copy.meta.covers_dot(dot)));
@@ -247,7 +243,7 @@ impl<V: Values> Node<V> {
             self.send(from, Message::ForkMerged { key: key.clone(), version });
             return;
         }
-        let others = (copy.meta.subscribers & self.membership.view.members).without(self.config.id);
+        let others = (copy.meta.subscribers & self.installed.view.members).without(self.config.id);
         // Whoever else held the fork may bring its own.
         let holders = (fork.meta.subscribers | fork.meta.doubt | fork.meta.lost).without(self.config.id);
         copy.meta.lost = copy.meta.lost | (holders & awaited);
@@ -263,7 +259,7 @@ impl<V: Values> Node<V> {
     }
 
     pub(crate) fn on_fork_merged(&mut self, key: Key, version: Version) {
-        if self.stash.remove(&(key.clone(), version)).is_some() {
+        if self.part.stash.remove(&(key.clone(), version)).is_some() {
             self.key_changed(&key);
         }
     }

@@ -11,7 +11,7 @@ use std::fmt;
 use crate::message::Envelope;
 
 /// First byte of every message.
-pub const WIRE_VERSION: u8 = 3;
+pub const WIRE_VERSION: u8 = 4;
 
 /// The longest message, in bytes. Snapshots of values beyond this are the transport's to split.
 pub const MESSAGE_BYTES_MAX: usize = 1 << 30;
@@ -325,7 +325,7 @@ mod tests {
     fn what_is_accepted_has_one_form() {
         let mut accepted = 0;
         for seed in 0..200_000_u64 {
-            let mut bytes = vec![WIRE_VERSION, (seed % 3) as u8, 1, 2, 1, 0, (seed % 73) as u8];
+            let mut bytes = vec![WIRE_VERSION, (seed % 3) as u8, 1, 2, 1, 0, 0, 0, (seed % 73) as u8];
             bytes.extend((0..seed % 40).map(|index| mix(seed << 8 | index) as u8 & 0x83));
             if let Ok(envelope) = decode(&bytes) {
                 accepted += 1;

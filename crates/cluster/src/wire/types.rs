@@ -12,6 +12,7 @@ use crate::key::{Key, SLOTS, Slot};
 use crate::message::{
     Alignment, Base, BaseTag, Envelope, Forwarded, Held, Message, Outcome, Part, Token, Vote,
 };
+use crate::participants::Participants;
 use crate::values::{Entry, EntryOp, Step};
 
 impl Wire for NodeId {
@@ -159,6 +160,7 @@ structs! {
     BaseTag { generation, born, cluster }
     Base { tag, flush, members, since }
     Vote { view, base, settled }
+    Participants { part, nodes, rest }
     Token { tenure, version, stable, subscribers, waiters, answers, floors, doubtful }
     Entry { dot, prior, stamp, effects, origin, step }
     EntryOp { id, floor, exposed, reply, keys }
@@ -172,7 +174,7 @@ structs! {
     Held { version, owner }
     CopyState { meta, log, done, prepared, value }
     Forwarded { op, floor, exposed, class, keys, command, watches, hops }
-    Envelope { from, incarnation, to, view, message }
+    Envelope { from, incarnation, to, view, part, from_part, message }
 }
 
 enums! {

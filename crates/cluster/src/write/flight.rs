@@ -4,18 +4,22 @@
 //! participant holds the PREP; once it is aborting it cannot commit; it is closed (and its keys go on) only after
 //! every participant has taken the decision over, so that whoever is asked later either knows or was never involved.
 
-use super::{After, Flight, Phase};
+use std::collections::BTreeMap;
+
+use super::{After, Flight, Guest, Phase};
 use crate::copy::Busy;
 use crate::ids::{Blob, FlightId, NodeId, NodeSet, OpId, Version};
 use crate::interface::{Class, ClientError};
 use crate::key::Key;
-use crate::message::{Message, Part};
+use crate::message::{Message, Outcome, Part};
 use crate::mutant::Mutant;
-use crate::node::Node;
+use crate::participants::Participants;
+use crate::settle::Record;
 use crate::tally::Rule;
+use crate::turn::{Mail, Turn};
 use crate::values::{Entry, Values};
 
-impl<V: Values> Node<V> {
+impl<V: Values> Turn<'_, V> {
     /// Sends applied entries to `recipients` (of whom those in the view count).
     pub(crate) fn launch_w(
         &mut self,
@@ -27,15 +31,15 @@ impl<V: Values> Node<V> {
         after: After,
     ) {
         let me = self.config.id;
-        let others = (recipients & self.membership.view.members).without(me);
-        let subscribers = self.copies.get(key).map_or(NodeSet::EMPTY, |copy| copy.meta.subscribers);
+        let others = (recipients & self.installed.view.members).without(me);
+        let subscribers = self.part.copies.get(key).map_or(NodeSet::EMPTY, |copy| copy.meta.subscribers);
         let now = self.now.mono_ms;
         let flight = Flight {
             class: Class::W,
             keys: vec![key.clone()],
             parts: vec![Part { key: key.clone(), prior, entries, subscribers }],
-            participants: others.with(me),
-            waiting: others,
+            participants: Participants::of(self.part.id, others.with(me)),
+            waiting: Participants::of(self.part.id, others),
             phase: Phase::Preparing,
             replies,
             undo: Vec::new(),
@@ -51,7 +55,7 @@ impl<V: Values> Node<V> {
         self.count(Rule::SentW);
         self.send_phase(id);
         if self.config.without(Mutant::AnswerWithoutAcks) {
-            let replies = self.flights.get_mut(&id).map(|flight| std::mem::take(&mut flight.replies));
+            let replies = self.part.flights.get_mut(&id).map(|flight| std::mem::take(&mut flight.replies));
             for (op, reply) in replies.into_iter().flatten() {
                 self.succeed(op, reply);
             }
@@ -67,18 +71,28 @@ impl<V: Values> Node<V> {
         undo: Vec<(Key, V::Undo)>,
     ) {
         let me = self.config.id;
+        let lead = keys.first().map_or(self.part.id, |key| key.part(self.config.parts));
         let counted = if self.config.without(Mutant::PrepareFirstKeyOnly) { &parts[..1] } else { &parts[..] };
-        let mut participants = counted.iter().fold(NodeSet::only(me), |all, part| all | part.subscribers);
-        if self.config.without(Mutant::XWithoutAllSubscribers) {
-            participants = participants & self.membership.view.members;
+        let mut participants = Participants::of(lead, NodeSet::only(me));
+        for part in counted {
+            participants.add(part.key.part(self.config.parts), part.subscribers.with(me));
         }
+        if self.config.without(Mutant::XWithoutAllSubscribers) {
+            participants.keep_nodes(self.installed.view.members);
+        }
+        let mut waiting = participants.clone();
+        waiting.remove_nodes(NodeSet::only(me));
+        let alone = waiting.is_empty();
         let now = self.now.mono_ms;
+        self.focus(lead);
+        let (undo, undo_of_guests): (Vec<_>, Vec<_>) =
+            undo.into_iter().partition(|(key, _)| key.part(self.config.parts) == lead);
         let flight = Flight {
             class: Class::X,
             keys,
             parts,
             participants,
-            waiting: participants.without(me),
+            waiting,
             phase: Phase::Preparing,
             replies,
             undo,
@@ -87,7 +101,8 @@ impl<V: Values> Node<V> {
             after: After::Nothing,
         };
         let id = self.take_off(flight);
-        if participants == NodeSet::only(me) {
+        self.leave_guests(id, undo_of_guests);
+        if alone {
             self.commit_flight(id);
         } else {
             self.count(Rule::PreparedX);
@@ -95,28 +110,61 @@ impl<V: Values> Node<V> {
         }
     }
 
+    /// Leaves with the other partitions of this node what is theirs of a batch that begins.
+    fn leave_guests(&mut self, id: FlightId, mut undo: Vec<(Key, V::Undo)>) {
+        let Some(flight) = self.part.flights.get(&id).filter(|flight| !flight.participants.rest.is_empty())
+        else {
+            return;
+        };
+        let (parts_max, me) = (self.config.parts, self.config.id);
+        let (participants, replies) = (flight.participants.clone(), flight.replies.clone());
+        let parts = flight.parts.clone();
+        for (part, _) in participants.rest.iter().filter(|(_, nodes)| nodes.contains(me)) {
+            let parts = parts.iter().filter(|other| other.key.part(parts_max) == *part).cloned().collect();
+            let (own, rest) = undo.into_iter().partition(|(key, _)| key.part(parts_max) == *part);
+            undo = rest;
+            let (participants, replies) = (participants.clone(), replies.clone());
+            self.focus(*part);
+            self.part.guests.insert(id, Guest { participants, parts, undo: own, replies });
+        }
+        self.focus(id.part());
+    }
+
     /// Sends what the batch's phase asks of those who have not answered.
     pub(crate) fn send_phase(&mut self, id: FlightId) {
         let now = self.now.mono_ms;
-        let Some(flight) = self.flights.get_mut(&id) else { return };
+        let Some(flight) = self.part.flights.get_mut(&id) else { return };
         flight.sent_ms = now;
-        for node in flight.waiting.iter() {
-            if let Some(message) = self.phase_message(id, node) {
-                self.send(node, message);
+        if flight.waiting.rest.is_empty() {
+            let (part, nodes) = (flight.waiting.part, flight.waiting.nodes);
+            for node in nodes.iter() {
+                self.send_phase_to(id, (node, part));
             }
+            return;
+        }
+        for to in flight.waiting.each().collect::<Vec<_>>() {
+            self.send_phase_to(id, to);
         }
     }
 
-    /// What the batch's phase asks of `node`.
-    fn phase_message(&self, id: FlightId, node: NodeId) -> Option<Message> {
-        let flight = self.flights.get(&id)?;
+    fn send_phase_to(&mut self, id: FlightId, to: (NodeId, u8)) {
+        if let Some(message) = self.phase_message(id, to) {
+            self.send_to(to.0, to.1, message);
+        }
+    }
+
+    /// What the batch's phase asks of a partition of a node.
+    fn phase_message(&self, id: FlightId, (node, part): (NodeId, u8)) -> Option<Message> {
+        let flight = self.part.flights.get(&id)?;
+        let is_theirs =
+            |other: &&Part| other.subscribers.contains(node) && other.key.part(self.config.parts) == part;
         let parts = || match &flight.parts[..] {
             [_] => flight.parts.clone(),
-            parts => parts.iter().filter(|part| part.subscribers.contains(node)).cloned().collect(),
+            parts => parts.iter().filter(is_theirs).cloned().collect(),
         };
         Some(match (flight.class, flight.phase) {
             (Class::X, Phase::Preparing) => {
-                Message::Prep { flight: id, participants: flight.participants, parts: parts() }
+                Message::Prep { flight: id, participants: flight.participants.clone(), parts: parts() }
             }
             (_, Phase::Preparing) => Message::Inv { flight: id, parts: parts() },
             (_, Phase::Committing) => Message::Commit { flight: id },
@@ -128,7 +176,8 @@ impl<V: Values> Node<V> {
     fn settle_all(&mut self, parts: Vec<Part>) -> Vec<(Key, Version)> {
         let mut settled = Vec::with_capacity(parts.len());
         for Part { key, .. } in parts {
-            if let Some(stable) = self.copies.get(&key).map(|copy| self.stable_version(copy)) {
+            self.focus_on(&key);
+            if let Some(stable) = self.part.copies.get(&key).map(|copy| self.stable_version(copy)) {
                 self.settle_stable(&key, stable);
                 settled.push((key, stable));
             }
@@ -136,20 +185,37 @@ impl<V: Values> Node<V> {
         settled
     }
 
-    pub(crate) fn on_ack(&mut self, from: NodeId, id: FlightId) {
+    pub(crate) fn on_ack(&mut self, from: (NodeId, u8), id: FlightId) {
         let first_is_enough = self.config.without(Mutant::CommitOnFirstAck);
-        let Some(flight) = self.flights.get_mut(&id) else { return };
+        let for_all = self.config.without(Mutant::AckForAllPartitions);
+        let Some(flight) = self.part.flights.get_mut(&id) else { return };
         if flight.phase != Phase::Preparing {
             return;
         }
         flight.waiting.remove(from);
+        if for_all {
+            flight.waiting.remove_nodes(NodeSet::only(from.0));
+        }
         let class = flight.class;
         if !(flight.waiting.is_empty() || first_is_enough && class == Class::X) {
             return;
         }
         if class != Class::X {
             self.land_w(id);
-        } else if self.lease_holds() {
+        } else if flight.participants.rest.is_empty() {
+            self.decide(id);
+        } else {
+            self.out.mail.push_back(Mail::Decide(id));
+        }
+    }
+
+    /// Every participant holds the PREP.
+    pub(crate) fn decide(&mut self, id: FlightId) {
+        let preparing = |flight: &Flight<V::Undo>| flight.phase == Phase::Preparing;
+        if !self.part.flights.get(&id).is_some_and(preparing) {
+            return;
+        }
+        if self.lease_holds() {
             self.commit_flight(id);
         } else {
             self.abort_flight(id);
@@ -158,9 +224,9 @@ impl<V: Values> Node<V> {
 
     /// A batch of class W is everywhere it can be.
     fn land_w(&mut self, id: FlightId) {
-        let Some(flight) = self.flights.remove(&id) else { return };
+        let Some(flight) = self.part.flights.remove(&id) else { return };
         let stable = self.settle_all(flight.parts);
-        let others = flight.participants.without(self.config.id);
+        let others = flight.participants.nodes.without(self.config.id);
         self.send_all(others, Message::Val { flight: id, stable });
         for (op, reply) in flight.replies {
             self.succeed(op, reply);
@@ -176,18 +242,22 @@ impl<V: Values> Node<V> {
     /// The commit point: every participant holds the PREP.
     fn commit_flight(&mut self, id: FlightId) {
         let me = self.config.id;
-        let Some(flight) = self.flights.get_mut(&id) else { return };
+        let Some(flight) = self.part.flights.get_mut(&id) else { return };
         flight.phase = Phase::Committing;
-        flight.waiting = flight.participants.without(me);
+        flight.waiting = flight.participants.clone();
+        flight.waiting.remove_nodes(NodeSet::only(me));
         flight.undo.clear();
         let replies = std::mem::take(&mut flight.replies);
         let many = flight.keys.len() > 1;
         // From here on nobody needs the entries, only which keys they were for.
         let mut parts = std::mem::take(&mut flight.parts);
         for part in &mut parts {
+            self.focus_on(&part.key);
             self.append(&part.key, std::mem::take(&mut part.entries));
+            self.commit_guest(id);
         }
-        if let Some(flight) = self.flights.get_mut(&id) {
+        self.focus(id.part());
+        if let Some(flight) = self.part.flights.get_mut(&id) {
             flight.parts = parts;
         }
         self.count(if many { Rule::ExecutedMulti } else { Rule::CommittedX });
@@ -196,56 +266,113 @@ impl<V: Values> Node<V> {
         for (op, reply) in replies {
             self.succeed(op, reply);
         }
-        let alone = self.flights.get(&id).is_some_and(|flight| flight.waiting.is_empty());
+        let alone = self.part.flights.get(&id).is_some_and(|flight| flight.waiting.is_empty());
         if alone || self.config.without(Mutant::CloseEarly) {
             self.close_flight(id);
         }
     }
 
+    /// The partition in focus takes the decision over for its part of another partition's batch, if it has one.
+    fn commit_guest(&mut self, id: FlightId) {
+        let Some(Guest { participants, replies, .. }) = self.part.guests.remove(&id) else { return };
+        let record = Record {
+            outcome: Outcome::Committed,
+            participants,
+            parts: Vec::new(),
+            detached: BTreeMap::new(),
+            replies,
+            closed: false,
+            asked_ms: self.now.mono_ms,
+        };
+        self.part.records.insert(id, record);
+    }
+
     /// Gives a batch of class X up. From here on it cannot commit.
     pub(crate) fn abort_flight(&mut self, id: FlightId) {
         let me = self.config.id;
-        let Some(flight) = self.flights.get_mut(&id) else { return };
+        let Some(flight) = self.part.flights.get_mut(&id) else { return };
         if flight.class != Class::X || flight.phase != Phase::Preparing {
             return;
         }
         flight.phase = Phase::Aborting;
-        flight.waiting = flight.participants.without(me);
+        flight.waiting = flight.participants.clone();
+        flight.waiting.remove_nodes(NodeSet::only(me));
         self.count(Rule::AbortedX);
         self.send_phase(id);
         if self.config.without(Mutant::AbortWithoutAcks) {
-            self.close_flight(id);
+            self.end_flight(id);
         }
     }
 
-    pub(crate) fn on_decided(&mut self, from: NodeId, id: FlightId) {
-        let Some(flight) = self.flights.get_mut(&id).filter(|flight| flight.phase != Phase::Preparing) else {
+    pub(crate) fn on_decided(&mut self, from: (NodeId, u8), id: FlightId) {
+        let Some(flight) = self.part.flights.get_mut(&id).filter(|flight| flight.phase != Phase::Preparing)
+        else {
             return;
         };
         flight.waiting.remove(from);
         if flight.waiting.is_empty() {
+            self.end_flight(id);
+        }
+    }
+
+    /// Closes a batch, at once or when all partitions that it needs are held.
+    fn end_flight(&mut self, id: FlightId) {
+        let Some(flight) = self.part.flights.get(&id) else { return };
+        if flight.keys.iter().all(|key| key.part(self.config.parts) == self.part.id) {
             self.close_flight(id);
+        } else {
+            self.out.mail.push_back(Mail::Close(id));
         }
     }
 
     /// Every participant knows the decision.
-    fn close_flight(&mut self, id: FlightId) {
-        let Some(flight) = self.flights.remove(&id) else { return };
-        if flight.phase == Phase::Aborting {
-            self.take_back(flight.undo);
+    pub(crate) fn close_flight(&mut self, id: FlightId) {
+        let Some(flight) = self.part.flights.remove(&id) else { return };
+        let aborted = flight.phase == Phase::Aborting;
+        let mut undo = flight.undo;
+        for (part, _) in flight.participants.iter() {
+            if self.holds(part) {
+                self.focus(part);
+                undo.extend(self.part.guests.remove(&id).map(|guest| guest.undo).unwrap_or_default());
+                if part != id.part() {
+                    self.part.records.remove(&id);
+                }
+            }
+        }
+        self.focus(id.part());
+        if aborted {
+            self.take_back(undo);
             for (op, _) in &flight.replies {
                 self.refuse(*op, ClientError::Aborted);
             }
         }
         // Only now does everyone have it: a subscriber that was merely prepared could still fork off below it.
         let stable = self.settle_all(flight.parts);
-        let others = flight.participants.without(self.config.id);
-        self.send_all(others, Message::Close { flight: id, stable });
+        self.focus(id.part());
+        if flight.participants.rest.is_empty() {
+            let others = flight.participants.nodes.without(self.config.id);
+            self.send_all(others, Message::Close { flight: id, stable });
+        } else {
+            self.send_closes(id, &flight.participants, &stable);
+        }
         for key in &flight.keys {
+            self.focus_on(key);
             if let Some(owning) = self.owning_mut(key) {
                 owning.pinned = None;
             }
             self.release(key);
+        }
+        self.focus(id.part());
+    }
+
+    /// Tells each partition that took part that the batch is over, and what that says of its keys.
+    fn send_closes(&mut self, id: FlightId, participants: &Participants, stable: &[(Key, Version)]) {
+        for (part, nodes) in participants.iter() {
+            let of_part = |(key, _): &&(Key, Version)| key.part(self.config.parts) == part;
+            let stable: Vec<(Key, Version)> = stable.iter().filter(of_part).cloned().collect();
+            for node in nodes.without(self.config.id).iter() {
+                self.send_to(node, part, Message::Close { flight: id, stable: stable.clone() });
+            }
         }
     }
 
@@ -257,17 +384,13 @@ impl<V: Values> Node<V> {
     }
 
     /// A participant has heard nothing since it prepared or applied.
-    pub(crate) fn on_ask(&mut self, from: NodeId, id: FlightId) {
-        match self.flights.get(&id) {
-            None if id.node() == self.config.id && id.view == self.membership.view.id => {
-                self.send(from, Message::Val { flight: id, stable: Vec::new() });
-                self.send(from, Message::Close { flight: id, stable: Vec::new() });
+    pub(crate) fn on_ask(&mut self, from: (NodeId, u8), id: FlightId) {
+        match self.part.flights.get(&id) {
+            None if id.node() == self.config.id && id.view == self.installed.view.id => {
+                self.send_to(from.0, from.1, Message::Val { flight: id, stable: Vec::new() });
+                self.send_to(from.0, from.1, Message::Close { flight: id, stable: Vec::new() });
             }
-            Some(flight) if flight.phase != Phase::Preparing => {
-                if let Some(message) = self.phase_message(id, from) {
-                    self.send(from, message);
-                }
-            }
+            Some(flight) if flight.phase != Phase::Preparing => self.send_phase_to(id, from),
             _ => {}
         }
     }
@@ -275,8 +398,8 @@ impl<V: Values> Node<V> {
     pub(crate) fn write_tick(&mut self) {
         let now = self.now.mono_ms;
         let timers = self.config.timers;
-        for id in self.flights.keys() {
-            let Some(flight) = self.flights.get(&id) else { continue };
+        for id in self.part.flights.keys() {
+            let Some(flight) = self.part.flights.get(&id) else { continue };
             let (sent, started) = (flight.sent_ms, flight.started_ms);
             if flight.class == Class::X
                 && flight.phase == Phase::Preparing
@@ -287,7 +410,7 @@ impl<V: Values> Node<V> {
                 self.send_phase(id);
             }
         }
-        for key in self.busy_keys.iter().cloned().collect::<Vec<_>>() {
+        for key in self.part.busy_keys.iter().cloned().collect::<Vec<_>>() {
             self.repeat_busy(&key);
         }
         self.subscriber_tick();

@@ -16,14 +16,16 @@ mod subscriber;
 
 use crate::copy::{Busy, Copy, Doubt, Owning, Queued, Role};
 use crate::fold::Folder;
-use crate::ids::{Blob, FlightId, NodeId, NodeSet, OpId, Version};
+use crate::ids::{Blob, FlightId, NodeId, NodeSet, OpId, Version, ViewId};
 use crate::interface::{Class, ClientError};
 use crate::key::Key;
 use crate::message::Part;
 use crate::mutant::Mutant;
-use crate::node::Node;
 use crate::operation::Stage;
+use crate::part::Part as PartOf;
+use crate::participants::Participants;
 use crate::tally::Rule;
+use crate::turn::Turn;
 use crate::values::{Entry, Step, Values};
 
 /// A batch this node coordinates.
@@ -35,15 +37,26 @@ pub(crate) struct Flight<U> {
     pub(crate) keys: Vec<Key>,
     pub(crate) parts: Vec<Part>,
     /// Everyone who gets a part, this node included.
-    pub(crate) participants: NodeSet,
+    pub(crate) participants: Participants,
     /// Who has not answered in this phase.
-    pub(crate) waiting: NodeSet,
+    pub(crate) waiting: Participants,
     pub(crate) phase: Phase,
     pub(crate) replies: Vec<(OpId, Blob)>,
     pub(crate) undo: Vec<(Key, U)>,
     pub(crate) started_ms: u64,
     pub(crate) sent_ms: u64,
     pub(crate) after: After,
+}
+
+/// One partition's part of a batch that another partition of the same node coordinates. Its values have the batch
+/// executed; nobody reads them, because its keys are busy.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Guest<U> {
+    pub(crate) participants: Participants,
+    pub(crate) parts: Vec<Part>,
+    pub(crate) undo: Vec<(Key, U)>,
+    /// The coordinator's answers, in case of a commit.
+    pub(crate) replies: Vec<(OpId, Blob)>,
 }
 
 /// How far a batch is.
@@ -104,16 +117,11 @@ impl Owning {
     }
 }
 
-impl<V: Values> Node<V> {
-    /// The fast path: counts a write on a key that only this node holds and that nothing is waiting for. The caller
-    /// then executes the command itself and answers; nobody else needs to know. `None`: go through
-    /// [`Input::Client`](crate::Input::Client).
+impl<U> PartOf<U> {
+    /// Counts a write on a key that only this node holds and that nothing is waiting for.
     #[inline]
-    pub fn write_alone(&mut self, key: &Key, class: Class) -> Option<Version> {
-        if self.membership.frozen() || class == Class::X && !self.lease_holds() {
-            return None;
-        }
-        let view = self.membership.view.id;
+    pub(crate) fn write_alone(&mut self, key: &Key, view: ViewId) -> Option<Version> {
+        let me = self.clock.node;
         let copy = self.copies.get_mut(key)?;
         let Role::Owner(owning) = &copy.role else { return None };
         let idle = owning.busy.is_none()
@@ -123,7 +131,7 @@ impl<V: Values> Node<V> {
         let meta = &mut copy.meta;
         let alone = copy.view == view
             && meta.version.epoch == view
-            && meta.subscribers == NodeSet::only(self.config.id)
+            && meta.subscribers == NodeSet::only(me)
             && (meta.doubt | meta.lost).is_empty()
             && copy.prepared.is_none();
         if !alone || !idle {
@@ -133,13 +141,15 @@ impl<V: Values> Node<V> {
         meta.stable = meta.version;
         Some(meta.version)
     }
+}
 
+impl<V: Values> Turn<'_, V> {
     /// Lets a key's queue move as far as it can.
     pub(crate) fn pump(&mut self, key: &Key) {
         if !self.is_serving() {
             return;
         }
-        let view = self.membership.view.id;
+        let view = self.installed.view.id;
         loop {
             let Some(copy) = self.copy_now(key) else { return };
             let Some(owning) = copy.owning_mut(view) else { return };
@@ -148,12 +158,12 @@ impl<V: Values> Node<V> {
             }
             if owning.doubt == Doubt::Settled {
                 self.count(Rule::SettledLate);
-                let members = self.membership.view.members;
+                let members = self.installed.view.members;
                 self.start_regroup(key, members);
                 return;
             }
             if let Some(op) = owning.pinned {
-                self.ready.insert(op);
+                self.make_ready(op);
                 return;
             }
             let Some(next) = owning.queue.pop_front() else { break };
@@ -177,8 +187,8 @@ impl<V: Values> Node<V> {
 
     /// Whether X may be executed on `key`, which this node owns.
     pub(crate) fn admits_x(&mut self, key: &Key) -> Admission {
-        let members = self.membership.view.members;
-        let view = self.membership.view.id;
+        let members = self.installed.view.members;
+        let view = self.installed.view.id;
         let anyway = self.config.without(Mutant::XWithoutAllSubscribers);
         let Some(copy) = self.copy_now(key) else { return Admission::Refused };
         let doubtful =
@@ -190,7 +200,7 @@ impl<V: Values> Node<V> {
         if self.lease_holds() {
             return Admission::Granted;
         }
-        if self.now.mono_ms < self.membership.installed_ms + self.config.timers.suspect_ms {
+        if self.now.mono_ms < self.installed.at_ms + self.config.timers.suspect_ms {
             return Admission::Wait;
         }
         self.count(Rule::Fenced);
@@ -199,7 +209,9 @@ impl<V: Values> Node<V> {
 
     /// Executes the operation and those of its class queued behind it as one batch. False: they have to wait.
     fn run_batch(&mut self, key: &Key, first: OpId) -> bool {
-        let Some(class) = self.operations.get(&first).map(|operation| operation.class) else { return true };
+        let Some(class) = self.part.operations.get(&first).map(|operation| operation.class) else {
+            return true;
+        };
         if self.answered_before(key, first) {
             return true;
         }
@@ -214,7 +226,7 @@ impl<V: Values> Node<V> {
                     if let Some(owning) = self.owning_mut(key) {
                         owning.queue.push_front(Queued::Op(first));
                     }
-                    self.stalled.insert(key.clone());
+                    self.part.stalled.insert(key.clone());
                     return false;
                 }
             }
@@ -223,15 +235,15 @@ impl<V: Values> Node<V> {
         let mut entries = Vec::with_capacity(batch.len());
         let mut replies = Vec::with_capacity(batch.len());
         let mut undo = Vec::new();
-        let Some(copy) = self.copies.get(key) else { return true };
+        let Some(copy) = self.part.copies.get(key) else { return true };
         let (prior, subscribers) = (copy.meta.version, copy.meta.subscribers);
         let mut last = prior;
         for op in batch {
             if op != first && self.answered_before(key, op) {
                 continue;
             }
-            let Some(operation) = self.operations.get(&op) else { continue };
-            let stamp = self.clock.tick(self.now.wall_ms, self.config.id);
+            let Some(operation) = self.part.operations.get(&op) else { continue };
+            let stamp = self.part.clock.tick(self.now.wall_ms, self.config.id);
             let executed = self.values.execute(&operation.command, &operation.keys, stamp);
             if class == Class::X {
                 undo.extend(executed.undo.into_iter().map(|(_, undo)| (key.clone(), undo)));
@@ -267,19 +279,21 @@ impl<V: Values> Node<V> {
 
     /// The dot of the `index`-th entry after `prior` in the installed view.
     pub(crate) fn next_dot(&self, prior: Version, index: usize) -> Version {
-        let view = &self.membership.view;
+        let view = &self.installed.view;
         Version { generation: view.base.tag.generation, epoch: view.id, seq: prior.seq + 1 + index as u64 }
     }
 
     /// `first` and the operations of the same class directly behind it.
     fn take_batch(&mut self, key: &Key, first: OpId, class: Class) -> Vec<OpId> {
-        let view = self.membership.view.id;
+        let view = self.installed.view.id;
         let batch_max = self.config.limits.batch_max.max(1);
         let mut batch = vec![first];
         while batch.len() < batch_max {
-            let Some(owning) = self.copies.get_mut(key).and_then(|copy| copy.owning_mut(view)) else { break };
+            let Some(owning) = self.part.copies.get_mut(key).and_then(|copy| copy.owning_mut(view)) else {
+                break;
+            };
             let Some(Queued::Op(next)) = owning.queue.front().cloned() else { break };
-            if self.operations.get(&next).is_some_and(|operation| operation.class != class) {
+            if self.part.operations.get(&next).is_some_and(|operation| operation.class != class) {
                 break;
             }
             owning.queue.pop_front();
@@ -297,9 +311,11 @@ impl<V: Values> Node<V> {
         if self.answered_in_view(key, op) {
             return true;
         }
-        let Some(copy) = self.copies.get(key) else { return false };
-        if let Some(reply) = copy.done.reply(op).cloned() {
+        let Some(copy) = self.part.copies.get(key) else { return false };
+        let (reply, over) = (copy.done.reply(op).cloned(), copy.done.is_over(op));
+        if let Some(reply) = reply {
             self.count(Rule::Deduped);
+            self.focus(op.part());
             if reply.keys <= 1 || self.keys_with(op) >= reply.keys as usize {
                 self.succeed(op, reply.text);
             } else {
@@ -307,25 +323,32 @@ impl<V: Values> Node<V> {
             }
             return true;
         }
-        if copy.done.is_over(op) {
-            self.operations.remove(&op);
-            return true;
+        if over {
+            self.focus(op.part());
+            self.part.operations.remove(&op);
         }
-        false
+        over
     }
 
     /// How many of the operation's keys contain it here.
-    fn keys_with(&self, op: OpId) -> usize {
-        let keys = self.operations.get(&op).map(|operation| operation.all_keys()).unwrap_or_default();
-        let contains = |key: &&Key| self.copies.get(key).is_some_and(|copy| copy.done.reply(op).is_some());
-        keys.iter().filter(contains).count()
+    fn keys_with(&mut self, op: OpId) -> usize {
+        let keys = self.part.operations.get(&op).map(|operation| operation.all_keys()).unwrap_or_default();
+        let mut count = 0;
+        for key in &keys {
+            self.focus_on(key);
+            let contains = self.part.copies.get(key).is_some_and(|copy| copy.done.reply(op).is_some());
+            count += usize::from(contains);
+        }
+        self.focus(op.part());
+        count
     }
 
     /// Appends entries whose effects the store already has. Returns the copy.
     pub(crate) fn append(&mut self, key: &Key, entries: Vec<Entry>) -> Option<&mut Copy> {
-        let view = self.membership.view.id;
-        let copy = self.copies.get_mut(key)?;
-        let mut folder = Folder { key, values: &self.values, config: &self.config, tally: &mut self.tally };
+        let view = self.installed.view.id;
+        let copy = self.part.copies.get_mut(key)?;
+        let mut folder =
+            Folder { key, values: &*self.values, config: self.config, tally: &mut self.out.tally };
         let is_batch = |entry: &Entry| entry.step == Step::Write && entry.dot.epoch == view;
         if entries.first().is_some_and(is_batch) {
             folder.fold_below_batch(copy, view, entries.len());
@@ -341,7 +364,7 @@ impl<V: Values> Node<V> {
     /// Orders one write of the owner's own making (an expiry, a change of subscribers) whose effects the store already
     /// has.
     pub(crate) fn order(&mut self, key: &Key, effects: Vec<Blob>, recipients: NodeSet, after: After) {
-        let Some(prior) = self.copies.get(key).map(|copy| copy.meta.version) else { return };
+        let Some(prior) = self.part.copies.get(key).map(|copy| copy.meta.version) else { return };
         let stamp = self.next_stamp();
         let entry =
             Entry { dot: self.next_dot(prior, 0), prior, stamp, effects, origin: None, step: Step::Write };
@@ -353,12 +376,13 @@ impl<V: Values> Node<V> {
     /// Expired nodes that may come back with forks.
     pub(crate) fn awaited(&self) -> NodeSet {
         let now = self.now.mono_ms;
-        self.retired.iter().filter(|(_, until)| now < **until).map(|(node, _)| *node).collect()
+        let retired = self.installed.retired.iter().chain(&self.part.retired);
+        retired.filter(|(_, until)| now < **until).map(|(node, _)| *node).collect()
     }
 
     /// Up to where all possible holders are known to hold the key.
     pub(crate) fn stable_version(&self, copy: &Copy) -> Version {
-        let view = &self.membership.view;
+        let view = &self.installed.view;
         let awaited = self.awaited();
         let doubtful = copy.owning(view.id).is_some_and(|owning| owning.doubt != Doubt::None);
         let complete = copy.possible_holders().is_subset(view.members)
@@ -369,7 +393,7 @@ impl<V: Values> Node<V> {
 
     /// Notes that all subscribers hold the key up to `stable`.
     pub(crate) fn settle_stable(&mut self, key: &Key, stable: Version) {
-        let Some(copy) = self.copies.get_mut(key) else { return };
+        let Some(copy) = self.part.copies.get_mut(key) else { return };
         if let Some(settled) = copy.settle_stable(stable) {
             self.values.settle(key, &settled, &copy.log.entries);
         }
@@ -377,10 +401,10 @@ impl<V: Values> Node<V> {
 
     /// Counts consecutive operations of one node and sends the token after them.
     pub(crate) fn note_run(&mut self, key: &Key, origin: NodeId) {
-        let view = self.membership.view.id;
-        let (me, members) = (self.config.id, self.membership.view.members);
+        let view = self.installed.view.id;
+        let (me, members) = (self.config.id, self.installed.view.members);
         let run_max = self.config.limits.token_run;
-        let Some(copy) = self.copies.get_mut(key) else { return };
+        let Some(copy) = self.part.copies.get_mut(key) else { return };
         let can_own = copy.meta.subscribers.contains(origin) && members.contains(origin) && origin != me;
         let Some(owning) = copy.owning_mut(view) else { return };
         let run = match owning.run {
@@ -405,17 +429,17 @@ impl<V: Values> Node<V> {
     pub(crate) fn set_busy(&mut self, key: &Key, busy: Busy) {
         if let Some(owning) = self.owning_mut(key) {
             owning.busy = Some(busy);
-            self.busy_keys.insert(key.clone());
+            self.part.busy_keys.insert(key.clone());
         }
     }
 
     /// Lets the queue of a key move on after what it was busy with.
     pub(crate) fn release(&mut self, key: &Key) {
-        self.busy_keys.remove(key);
+        self.part.busy_keys.remove(key);
         if let Some(owning) = self.owning_mut(key) {
             owning.busy = None;
         }
-        self.work.insert(key.clone());
+        self.part.work.insert(key.clone());
         self.key_changed(key);
     }
 
@@ -429,23 +453,25 @@ impl<V: Values> Node<V> {
             return false;
         }
         owning.queue.push_back(queued);
-        self.work.insert(key.clone());
+        self.part.work.insert(key.clone());
         true
     }
 
     /// Enters a new flight and returns its name.
     fn take_off(&mut self, flight: Flight<V::Undo>) -> FlightId {
         let number = self.next_number();
-        let id = FlightId::new(self.membership.view.id, self.config.id, number);
+        let id = FlightId::new(self.installed.view.id, self.config.id, number);
         for (op, _) in &flight.replies {
-            if let Some(operation) = self.operations.get_mut(op) {
+            if let Some(operation) = self.part.operations.get_mut(op) {
                 operation.stage = Stage::Flying { flight: id };
             }
         }
         for key in &flight.keys {
+            self.focus_on(key);
             self.occupy(key, id);
         }
-        self.flights.insert(id, flight);
+        self.focus(id.part());
+        self.part.flights.insert(id, flight);
         id
     }
 }

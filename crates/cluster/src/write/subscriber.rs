@@ -7,11 +7,13 @@
 use std::collections::BTreeMap;
 
 use crate::copy::{Copy, Invalid, Prepared, Role};
-use crate::ids::{FlightId, NodeId, NodeSet, Version};
+use crate::ids::{FlightId, NodeId, Version};
 use crate::key::Key;
 use crate::message::{Message, Outcome, Part};
-use crate::node::Node;
+use crate::mutant::Mutant;
+use crate::participants::Participants;
 use crate::settle::Record;
+use crate::turn::Turn;
 use crate::values::Values;
 
 /// How a part of a batch relates to the copy here.
@@ -34,7 +36,7 @@ impl Copy {
     }
 }
 
-impl<V: Values> Node<V> {
+impl<V: Values> Turn<'_, V> {
     fn fit(&mut self, part: &Part) -> Fit {
         let Some(copy) = self.copy_now(&part.key) else { return Fit::Not };
         let follows = matches!(copy.role, Role::Follower { .. });
@@ -65,7 +67,7 @@ impl<V: Values> Node<V> {
 
     /// Notes who orders the key, as seen from a message only the owner sends.
     pub(crate) fn follow(&mut self, key: &Key, owner: NodeId) {
-        if let Some(copy) = self.copies.get_mut(key) {
+        if let Some(copy) = self.part.copies.get_mut(key) {
             copy.follow(owner);
         }
     }
@@ -81,17 +83,17 @@ impl<V: Values> Node<V> {
                         copy.follow(from);
                         copy.invalid = Some(Invalid::Flight(flight));
                     }
-                    self.unconfirmed.insert(key, (from, self.now.mono_ms));
+                    self.part.unconfirmed.insert(key, (from, self.now.mono_ms));
                 }
             }
         }
-        self.send(from, Message::Ack { flight });
+        self.send_to(from, flight.part(), Message::Ack { flight });
     }
 
     pub(crate) fn on_val(&mut self, flight: FlightId, stable: Vec<(Key, Version)>) {
         let mut known = false;
         for (key, version) in stable {
-            if self.copies.contains(&key) {
+            if self.part.copies.contains(&key) {
                 self.settle_stable(&key, version);
                 self.confirm(&key, Invalid::Flight(flight));
                 known = true;
@@ -100,9 +102,9 @@ impl<V: Values> Node<V> {
         if !known {
             // The owner's answer to a question: it has forgotten the batch, and with it the keys.
             let confirmed = |key: &Key| {
-                self.copies.get(key).is_some_and(|copy| copy.invalid == Some(Invalid::Flight(flight)))
+                self.part.copies.get(key).is_some_and(|copy| copy.invalid == Some(Invalid::Flight(flight)))
             };
-            for key in self.unconfirmed.keys_where(|key, _| confirmed(key)) {
+            for key in self.part.unconfirmed.keys_where(|key, _| confirmed(key)) {
                 self.confirm(&key, Invalid::Flight(flight));
             }
         }
@@ -110,9 +112,9 @@ impl<V: Values> Node<V> {
 
     /// Makes a copy readable again, if it is `reason` that stood in the way.
     pub(crate) fn confirm(&mut self, key: &Key, reason: Invalid) {
-        if let Some(copy) = self.copies.get_mut(key).filter(|copy| copy.invalid == Some(reason)) {
+        if let Some(copy) = self.part.copies.get_mut(key).filter(|copy| copy.invalid == Some(reason)) {
             copy.invalid = None;
-            self.unconfirmed.remove(key);
+            self.part.unconfirmed.remove(key);
             self.key_changed(key);
         }
     }
@@ -121,13 +123,13 @@ impl<V: Values> Node<V> {
         &mut self,
         from: NodeId,
         flight: FlightId,
-        participants: NodeSet,
+        participants: Participants,
         parts: Vec<Part>,
     ) {
-        match self.records.get(&flight).map(|record| record.outcome) {
+        match self.part.records.get(&flight).map(|record| record.outcome) {
             Some(Outcome::Aborted) => return,
             Some(_) => {
-                self.send(from, Message::Ack { flight });
+                self.send_to(from, flight.part(), Message::Ack { flight });
                 return;
             }
             None => {}
@@ -140,13 +142,14 @@ impl<V: Values> Node<V> {
                 Fit::Next => fresh.push(part),
             }
         }
-        let blocked = |part: &Part| self.copies.get(&part.key).is_some_and(|copy| copy.prepared.is_some());
+        let blocked =
+            |part: &Part| self.part.copies.get(&part.key).is_some_and(|copy| copy.prepared.is_some());
         if fresh.iter().any(blocked) {
             return;
         }
         if !fresh.is_empty() {
             for part in &fresh {
-                if let Some(copy) = self.copies.get_mut(&part.key) {
+                if let Some(copy) = self.part.copies.get_mut(&part.key) {
                     copy.follow(from);
                     copy.prepared = Some(Prepared { flight, prior: part.prior });
                 }
@@ -160,13 +163,13 @@ impl<V: Values> Node<V> {
                 closed: false,
                 asked_ms: self.now.mono_ms,
             };
-            self.records.insert(flight, record);
+            self.part.records.insert(flight, record);
         }
-        self.send(from, Message::Ack { flight });
+        self.send_to(from, flight.part(), Message::Ack { flight });
     }
 
     pub(crate) fn on_commit(&mut self, from: NodeId, flight: FlightId) {
-        if let Some(record) = self.records.get_mut(&flight) {
+        if let Some(record) = self.part.records.get_mut(&flight) {
             if record.outcome == Outcome::Prepared {
                 record.outcome = Outcome::Committed;
                 for part in std::mem::take(&mut record.parts) {
@@ -176,24 +179,24 @@ impl<V: Values> Node<V> {
                 }
             }
         }
-        self.send(from, Message::Decided { flight });
+        self.send_to(from, flight.part(), Message::Decided { flight });
     }
 
     pub(crate) fn on_abort(&mut self, from: NodeId, flight: FlightId) {
         let now = self.now.mono_ms;
-        let record = self.records.entry_or(&flight, || Record::aborted(now));
+        let record = self.part.records.entry_or(&flight, || Record::aborted(now));
         if record.outcome == Outcome::Prepared {
             record.outcome = Outcome::Aborted;
             for part in std::mem::take(&mut record.parts) {
                 self.end_prepared(&part.key, flight);
             }
         }
-        self.send(from, Message::Decided { flight });
+        self.send_to(from, flight.part(), Message::Decided { flight });
     }
 
     /// The batch no longer stands in the way of the key.
     pub(crate) fn end_prepared(&mut self, key: &Key, flight: FlightId) {
-        if let Some(copy) = self.copies.get_mut(key).filter(|copy| copy.is_prepared_for(flight)) {
+        if let Some(copy) = self.part.copies.get_mut(key).filter(|copy| copy.is_prepared_for(flight)) {
             copy.prepared = None;
             self.key_changed(key);
         }
@@ -201,34 +204,38 @@ impl<V: Values> Node<V> {
 
     /// Everyone has decided; nobody will ask this node about the batch.
     pub(crate) fn on_close(&mut self, flight: FlightId, stable: Vec<(Key, Version)>) {
-        let decided = self.records.get(&flight).is_some_and(|record| record.outcome == Outcome::Committed);
+        let decided =
+            self.part.records.get(&flight).is_some_and(|record| record.outcome == Outcome::Committed);
         for (key, version) in stable.into_iter().filter(|_| decided) {
             self.settle_stable(&key, version);
         }
-        let Some(record) = self.records.get_mut(&flight) else { return };
+        let Some(record) = self.part.records.get_mut(&flight) else { return };
         match record.outcome {
             // A stray duplicate of a PREP that was taken back long ago.
-            Outcome::Prepared if flight.view == self.membership.view.id => {
+            Outcome::Prepared if flight.view == self.installed.view.id => {
                 for part in std::mem::take(&mut record.parts) {
                     self.end_prepared(&part.key, flight);
                 }
-                self.records.insert(flight, Record::aborted(self.now.mono_ms));
+                self.part.records.insert(flight, Record::aborted(self.now.mono_ms));
             }
             _ => record.closed = true,
         }
         self.drop_closed(flight);
     }
 
-    /// Forgets a batch that everyone has decided. One that was aborted is kept until the view ends: a duplicate of its
-    /// PREP could still be on the way.
+    /// Forgets a batch that everyone has decided and that no operation here waits for. One that was aborted is kept until
+    /// the view ends: a duplicate of its PREP could still be on the way.
     pub(crate) fn drop_closed(&mut self, flight: FlightId) {
-        let view = self.membership.view.id;
-        if self.records.get(&flight).is_some_and(|record| {
+        let view = self.installed.view.id;
+        if self.part.is_awaited(flight) && !self.config.without(Mutant::ForgetAwaitedBatch) {
+            return;
+        }
+        if self.part.records.get(&flight).is_some_and(|record| {
             record.closed
                 && record.parts.is_empty()
                 && (record.outcome == Outcome::Committed || flight.view != view)
         }) {
-            self.records.remove(&flight);
+            self.part.records.remove(&flight);
         }
     }
 
@@ -236,27 +243,28 @@ impl<V: Values> Node<V> {
     pub(crate) fn subscriber_tick(&mut self) {
         let now = self.now.mono_ms;
         let retry = self.config.timers.retry_ms;
-        let view = self.membership.view.id;
-        for key in self.unconfirmed.keys_where(|_, (_, sent)| now >= *sent + retry) {
-            let Some((owner, sent)) = self.unconfirmed.get_mut(&key) else { continue };
+        let view = self.installed.view.id;
+        for key in self.part.unconfirmed.keys_where(|_, (_, sent)| now >= *sent + retry) {
+            let Some((owner, sent)) = self.part.unconfirmed.get_mut(&key) else { continue };
             let owner = *owner;
             *sent = now;
-            match self.copies.get(&key).and_then(|copy| copy.invalid) {
-                Some(Invalid::Flight(flight)) => self.send(owner, Message::Ask { flight }),
+            match self.part.copies.get(&key).and_then(|copy| copy.invalid) {
+                Some(Invalid::Flight(flight)) => self.send_to(owner, flight.part(), Message::Ask { flight }),
                 Some(Invalid::Align(round)) => self.send(owner, Message::AlignAck { key, round }),
                 None => {
-                    self.unconfirmed.remove(&key);
+                    self.part.unconfirmed.remove(&key);
                 }
             }
         }
         let lingering = self
+            .part
             .records
             .keys_where(|id, record| id.view == view && !record.closed && now >= record.asked_ms + retry);
         for flight in lingering {
-            if let Some(record) = self.records.get_mut(&flight) {
+            if let Some(record) = self.part.records.get_mut(&flight) {
                 record.asked_ms = now;
             }
-            self.send(flight.node(), Message::Ask { flight });
+            self.send_to(flight.node(), flight.part(), Message::Ask { flight });
         }
     }
 }

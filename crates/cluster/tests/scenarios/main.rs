@@ -1,8 +1,11 @@
-//! The protocol's situations one by one, on whole clusters with a clock of their own.
+//! The protocol's situations one by one, on whole clusters with a clock of their own. `table` plays them all again: with
+//! several partitions, and with each seeded fault.
 
 mod operations;
+mod partitions;
 mod slots;
 mod support;
+mod table;
 mod transactions;
 
 use support::{Cluster, key};
@@ -322,7 +325,7 @@ fn a_key_created_in_a_partition_takes_no_x_until_everyone_was_asked() {
 fn a_cluster_comes_together_from_nothing() {
     let mut cluster = Cluster::empty();
     for node in 0..3 {
-        let config = Config { bootstrap: node == 0, ..Config::new(NodeId(node)) };
+        let config = Config { bootstrap: node == 0, ..support::config(node) };
         cluster.nodes.insert(NodeId(node), Node::new(config, support::Words::default()));
         cluster.input(node, Input::Peer(NodeId(0)));
     }

@@ -39,7 +39,7 @@ fn retry_with_a_full_queue(cluster: &mut Cluster) {
 }
 
 #[test]
-fn an_operation_that_was_executed_is_not_refused_for_a_full_queue() {
+pub(crate) fn an_operation_that_was_executed_is_not_refused_for_a_full_queue() {
     let (mut cluster, ticket, _) = operation_left_behind(true);
     retry_with_a_full_queue(&mut cluster);
     assert!(cluster.replies[&ticket].is_ok(), "{:?}", cluster.replies[&ticket]);
@@ -50,7 +50,7 @@ fn an_operation_that_was_executed_is_not_refused_for_a_full_queue() {
 /// Its origin owns the key by now and refuses it; the request that it sent to the former owner arrives only when that
 /// node owns the key again.
 #[test]
-fn a_request_that_comes_after_the_refusal_is_not_executed() {
+pub(crate) fn a_request_that_comes_after_the_refusal_is_not_executed() {
     let (mut cluster, ticket, request) = operation_left_behind(false);
     retry_with_a_full_queue(&mut cluster);
     assert_eq!(cluster.replies[&ticket], Err(ClientError::TryAgain));
@@ -66,7 +66,7 @@ fn a_request_that_comes_after_the_refusal_is_not_executed() {
 /// next operation the owner forgets what it had answered, but not below which number all of node 1's are answered. The
 /// pop arrives once more when another node has the token and there is something to take.
 #[test]
-fn a_duplicate_of_what_was_answered_before_the_token_moved_is_not_executed() {
+pub(crate) fn a_duplicate_of_what_was_answered_before_the_token_moved_is_not_executed() {
     let mut cluster = Cluster::new(3);
     for node in 0..3 {
         assert_eq!(cluster.read(node, "k"), Ok(String::new()));
@@ -89,7 +89,7 @@ fn a_duplicate_of_what_was_answered_before_the_token_moved_is_not_executed() {
 /// The origin of a transaction has taken it over and waits for a token that does not come, while the node that it had
 /// asked first has the token of the first key: it cannot know what becomes of the transaction there.
 #[test]
-fn an_operation_out_of_time_without_its_first_token_is_in_doubt() {
+pub(crate) fn an_operation_out_of_time_without_its_first_token_is_in_doubt() {
     let mut cluster = Cluster::new(3);
     for name in ["a", "b"] {
         for node in 0..3 {

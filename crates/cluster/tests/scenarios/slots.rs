@@ -3,7 +3,7 @@
 use swytch_cluster::key::SLOTS;
 use swytch_cluster::*;
 
-use super::support::{Cluster, Words, key};
+use super::support::{Cluster, Words, config, key};
 
 /// A home that is not `node`, and names of keys of one of its slots.
 fn slot_of_another_home(cluster: &Cluster, node: u8) -> (NodeId, impl Fn(u32) -> String + use<>) {
@@ -16,7 +16,7 @@ fn slot_of_another_home(cluster: &Cluster, node: u8) -> (NodeId, impl Fn(u32) ->
 }
 
 #[test]
-fn a_new_key_costs_no_round_trip_under_a_creation_lease() {
+pub(crate) fn a_new_key_costs_no_round_trip_under_a_creation_lease() {
     let mut cluster = Cluster::new(3);
     let (home, name) = slot_of_another_home(&cluster, 0);
     cluster.add(0, &name(0), "first").expect("add");
@@ -40,7 +40,7 @@ fn a_new_key_costs_no_round_trip_under_a_creation_lease() {
 /// What was created under a lease and not reported when the view changed is known to the home, although the slot has
 /// not moved.
 #[test]
-fn unreported_creations_survive_a_view_change() {
+pub(crate) fn unreported_creations_survive_a_view_change() {
     let mut cluster = Cluster::new(3);
     let (home, name) = slot_of_another_home(&cluster, 0);
     let third = (1..3).find(|node| NodeId(*node) != home).expect("three nodes");
@@ -59,7 +59,7 @@ fn unreported_creations_survive_a_view_change() {
 }
 
 #[test]
-fn touches_of_a_leased_slot_wait_for_a_lessee_that_is_gone_until_the_view_changes() {
+pub(crate) fn touches_of_a_leased_slot_wait_for_a_lessee_that_is_gone_until_the_view_changes() {
     let mut cluster = Cluster::new(3);
     let (home, name) = slot_of_another_home(&cluster, 0);
     cluster.add(0, &name(0), "first").expect("add");
@@ -69,7 +69,7 @@ fn touches_of_a_leased_slot_wait_for_a_lessee_that_is_gone_until_the_view_change
 }
 
 #[test]
-fn leases_and_unreported_names_are_bounded() {
+pub(crate) fn leases_and_unreported_names_are_bounded() {
     let mut cluster = Cluster::with(2, |config| {
         config.limits = Limits { leases_max: 1, unreported_max: 3, report_max: 2, ..config.limits };
     });
@@ -104,7 +104,7 @@ fn unreported_creations(cluster: &mut Cluster) -> (NodeId, impl Fn(u32) -> Strin
 }
 
 #[test]
-fn a_scan_recalls_the_leases_of_its_slots() {
+pub(crate) fn a_scan_recalls_the_leases_of_its_slots() {
     let mut cluster = Cluster::new(3);
     let (home, name) = unreported_creations(&mut cluster);
     let slot = key(&name(0)).slot().0;
@@ -133,7 +133,7 @@ fn a_scan_recalls_the_leases_of_its_slots() {
 
 /// The home of a slot crashes. The next one knows no name until the members have reported, and says so.
 #[test]
-fn a_scan_waits_for_the_reports_of_a_new_view() {
+pub(crate) fn a_scan_waits_for_the_reports_of_a_new_view() {
     let mut cluster = Cluster::new(3);
     let (home, name) = unreported_creations(&mut cluster);
     cluster.run(200);
@@ -158,7 +158,7 @@ fn a_scan_waits_for_the_reports_of_a_new_view() {
 /// The lessee is cut off: it will answer no recall, and its names are not held by anybody here. With the next view
 /// the scan goes on without it.
 #[test]
-fn a_scan_goes_on_when_the_view_changes() {
+pub(crate) fn a_scan_goes_on_when_the_view_changes() {
     let mut cluster = Cluster::new(3);
     let (home, name) = unreported_creations(&mut cluster);
     let old = cluster.node(home.0).view().id;
@@ -178,7 +178,7 @@ fn a_scan_goes_on_when_the_view_changes() {
 }
 
 #[test]
-fn scans_are_bounded_in_number_and_time() {
+pub(crate) fn scans_are_bounded_in_number_and_time() {
     let mut cluster = Cluster::with(3, |config| config.limits.scans_max = 1);
     let (home, _) = unreported_creations(&mut cluster);
     cluster.input(home.0, Input::Scan { ticket: 1, slots: 0..SLOTS });
@@ -192,7 +192,7 @@ fn scans_are_bounded_in_number_and_time() {
         cluster.deliver_but(|message| matches!(message, Message::Recalled { .. }));
     }
     assert_eq!(cluster.scanned.last(), Some(&(1, Err(ClientError::TryAgain))));
-    cluster.nodes.insert(NodeId(3), Node::new(Config::new(NodeId(3)), Words::default()));
+    cluster.nodes.insert(NodeId(3), Node::new(config(3), Words::default()));
     cluster.input(3, Input::Scan { ticket: 3, slots: 0..SLOTS });
     assert_eq!(cluster.scanned.last(), Some(&(3, Err(ClientError::NotServing))));
 }

@@ -6,6 +6,7 @@
 
 #![allow(unreachable_pub, reason = "a test module shared by inclusion")]
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 
@@ -169,6 +170,32 @@ pub struct Cluster {
     ticket: u64,
 }
 
+/// What the nodes of a scenario are set up with, besides what the scenario itself wants.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Setup {
+    /// The partitions of each node; a scenario that is about several says so itself.
+    pub parts: Option<u16>,
+    pub mutant: Option<Mutant>,
+}
+
+thread_local! {
+    static SETUP: Cell<Setup> = const { Cell::new(Setup { parts: None, mutant: None }) };
+}
+
+/// Plays a scenario with this setup.
+pub fn with_setup<T>(setup: Setup, scenario: impl FnOnce() -> T) -> T {
+    SETUP.set(setup);
+    let played = scenario();
+    SETUP.set(Setup::default());
+    played
+}
+
+/// The configuration of a node.
+pub fn config(node: u8) -> Config {
+    let setup = SETUP.get();
+    Config { parts: setup.parts.unwrap_or(1), mutant: setup.mutant, ..Config::new(NodeId(node)) }
+}
+
 pub fn key(name: &str) -> Key {
     Key::new(name.as_bytes())
 }
@@ -182,7 +209,7 @@ impl Cluster {
         let members: NodeSet = (0..count).map(NodeId).collect();
         let mut cluster = Self::empty();
         for node in members.iter() {
-            let mut config = Config::new(node);
+            let mut config = config(node.0);
             adjust(&mut config);
             let now = cluster.time();
             cluster.nodes.insert(node, Node::in_view(config, Words::default(), members, now));
@@ -350,7 +377,7 @@ impl Cluster {
     }
 
     pub fn restart(&mut self, node: u8, life: u32) {
-        let config = Config { incarnation: Incarnation::of_life(life), ..Config::new(NodeId(node)) };
+        let config = Config { incarnation: Incarnation::of_life(life), ..config(node) };
         self.nodes.insert(NodeId(node), Node::new(config, Words::default()));
         for other in self.nodes.keys().copied().collect::<Vec<_>>() {
             self.input(node, Input::Peer(other));

@@ -14,14 +14,9 @@ fn transaction_half_committed(nodes: u8, others: [u8; 2], reaches_first: bool) -
     }
     cluster.run(2_000);
     cluster.submit(0, Class::X, &["a", "b"], "add tx");
-    let acknowledged = |cluster: &Cluster| {
-        let acks = cluster.wire.iter().filter(|envelope| matches!(envelope.message, Message::Ack { .. }));
-        acks.map(|envelope| envelope.from).collect::<NodeSet>().len()
-    };
-    let participants = if others[0] == others[1] { 1 } else { 2 };
-    while acknowledged(&cluster) < participants {
-        let next = cluster.wire.iter().position(|envelope| !matches!(envelope.message, Message::Ack { .. }));
-        let envelope = cluster.wire.remove(next.expect("a message")).expect("it is there");
+    let other = |envelope: &Envelope| !matches!(envelope.message, Message::Ack { .. });
+    while let Some(next) = cluster.wire.iter().position(other) {
+        let envelope = cluster.wire.remove(next).expect("it is there");
         cluster.input(envelope.to.0, Input::Message(Box::new(envelope)));
     }
     cluster.cut.insert((NodeId(0), NodeId(others[1])));
@@ -33,7 +28,7 @@ fn transaction_half_committed(nodes: u8, others: [u8; 2], reaches_first: bool) -
 }
 
 #[test]
-fn one_participant_that_has_committed_is_enough() {
+pub(crate) fn one_participant_that_has_committed_is_enough() {
     let mut cluster = transaction_half_committed(3, [1, 2], true);
     cluster.crash(0);
     cluster.run(4_000);
@@ -46,7 +41,7 @@ fn one_participant_that_has_committed_is_enough() {
 /// A transaction is settled as committed, but one of its keys went with its only holder: who asks again is told that it
 /// is in doubt.
 #[test]
-fn a_transaction_that_has_lost_a_key_is_not_answered_with_ok() {
+pub(crate) fn a_transaction_that_has_lost_a_key_is_not_answered_with_ok() {
     let mut cluster = Cluster::with(3, |config| config.timers.op_ms = 60_000);
     for name in ["a", "c"] {
         cluster.add(0, name, "before").expect("add");
@@ -72,7 +67,7 @@ fn a_transaction_that_has_lost_a_key_is_not_answered_with_ok() {
 
 /// The outcome is learned from a copy of `a` after `b` had been brought together without it.
 #[test]
-fn a_batch_that_is_settled_late_is_brought_in() {
+pub(crate) fn a_batch_that_is_settled_late_is_brought_in() {
     let mut cluster = transaction_half_committed(4, [2, 2], false);
     cluster.partition(&[&[0, 1, 3], &[2]]);
     cluster.run(4_000);
@@ -88,7 +83,7 @@ fn a_batch_that_is_settled_late_is_brought_in() {
 }
 
 #[test]
-fn a_transaction_over_several_keys_sees_its_watches() {
+pub(crate) fn a_transaction_over_several_keys_sees_its_watches() {
     let mut cluster = Cluster::new(3);
     cluster.add(0, "a", "1").expect("add");
     cluster.add(1, "b", "2").expect("add");
@@ -111,7 +106,7 @@ fn a_transaction_over_several_keys_sees_its_watches() {
 /// The only copy of a watched key is deleted to make room, and the key comes into being anew with as many writes as it
 /// had before.
 #[test]
-fn a_watch_does_not_take_a_new_creation_for_the_old_one() {
+pub(crate) fn a_watch_does_not_take_a_new_creation_for_the_old_one() {
     let mut cluster = Cluster::new(2);
     cluster.add(0, "k", "old").expect("add");
     let watch = cluster.submit(0, Class::Read, &["k"], "list");

@@ -69,6 +69,8 @@ pub struct Profile {
     pub operations_max: u64,
     /// The store of the nodes.
     pub store: StoreKind,
+    /// Partitions of each node.
+    pub parts: u16,
     /// The keys.
     pub keys: Vec<PlannedKey>,
     /// The keys are in this many slots, in turn, and clients mostly use those of their host's; 0: each key has its own.
@@ -134,7 +136,7 @@ impl Profile {
     /// The profile of a seed.
     pub fn of_seed(seed: u64) -> Self {
         let tags = if seed % TAGGED_EVERY == TAGGED_AT { TAGS } else { 0 };
-        let profile = Self::with_tags(seed, tags);
+        let profile = Self { parts: parts(seed), ..Self::with_tags(seed, tags) };
         if seed % EXILE_EVERY == EXILE_AT { profile.with_exile() } else { profile }
     }
 
@@ -207,6 +209,7 @@ impl Profile {
             clients: rng.between(3, 12) as usize,
             operations_max: rng.between(200, 1500),
             store: StoreKind::Abstract,
+            parts: 1,
             keys: keys(rng, tags),
             tags,
             delay_us: (
@@ -229,6 +232,11 @@ impl Profile {
             limits: limits(seed, rng),
         }
     }
+}
+
+/// Partitions, from a stream of their own so that a seed plays the same with any number of them otherwise.
+fn parts(seed: u64) -> u16 {
+    [1, 1, 2, 4][Rng::named(seed, "partitions").below(4) as usize]
 }
 
 /// Bounds; how early logs are folded differs, so that a run folds often, seldom, or only when a view ends.

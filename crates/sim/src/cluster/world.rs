@@ -346,6 +346,7 @@ impl World {
         let life = state.life;
         let config = Config {
             incarnation: Incarnation::of_life(life),
+            parts: self.profile.parts,
             bootstrap: host == 0 && life == 1,
             timers: self.profile.timers,
             limits: self.profile.limits,
@@ -502,7 +503,7 @@ impl World {
 
     fn collect_tally(&mut self, host: usize) {
         if let Some(node) = &self.hosts[host].node {
-            self.coverage.add_tally(node.tally());
+            self.coverage.add_tally(&node.tally());
         }
     }
 

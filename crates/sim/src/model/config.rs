@@ -15,6 +15,8 @@ pub struct Scope {
     pub name: &'static str,
     /// Nodes, at most [`NODES_MAX`].
     pub nodes: u8,
+    /// Partitions of each node.
+    pub parts: u16,
     /// Keys that clients use, at most [`KEYS_MAX`].
     pub keys: Vec<Key>,
     /// Keys held by these nodes at the start.
@@ -63,7 +65,19 @@ impl Scope {
         };
         let report_max = self.report_max;
         let limits = Limits { token_run: 2, fold_min: 2, report_max, ..Limits::default() };
-        Config { incarnation: Incarnation::of_life(life), timers, limits, ..Config::new(id) }
+        Config {
+            incarnation: Incarnation::of_life(life),
+            parts: self.parts,
+            timers,
+            limits,
+            ..Config::new(id)
+        }
+    }
+
+    /// The same with nodes of several partitions. The keys `a`, `b` and `c` are in two of 2 and in three of 4.
+    #[must_use]
+    pub fn in_parts(self, parts: u16, name: &'static str) -> Self {
+        Self { parts, name, ..self }
     }
 
     fn base(name: &'static str, nodes: u8, keys: &[&str]) -> Self {
@@ -72,6 +86,7 @@ impl Scope {
         Self {
             name,
             nodes,
+            parts: 1,
             shared: keys.iter().map(|key| (key.clone(), all)).collect(),
             keys,
             classes: vec![Class::X],

@@ -111,6 +111,7 @@ pub fn exhaustive_scopes() -> Vec<Scope> {
         Scope::lease(),
         Scope::lease_and_view(),
         Scope::transactions(),
+        Scope::transactions().in_parts(2, "transactions on 2 keys, 2 partitions"),
         Scope::crash(),
         Scope::decided_once(),
     ]
@@ -134,6 +135,10 @@ pub fn walk_scopes() -> Vec<Scope> {
         Scope::everything(3),
         Scope::partitions(5),
         Scope::everything(5),
+        Scope::transactions_in_doubt().in_parts(2, "transactions in doubt, 2 partitions"),
+        Scope::overlapping().in_parts(4, "overlapping keys, 4 partitions"),
+        Scope::reads_in_time().in_parts(2, "reads in partitions, 2 partitions"),
+        Scope::everything(3).in_parts(4, "everything, 4 partitions"),
     ]
 }
 

@@ -10,18 +10,24 @@
 //!   accepts a base without some member has not heard that member for `expiry_ms`. The two sets of nodes meet, so
 //!   the lease of a dropped node is over before the base that drops it exists.
 //!
-//! Neighbours: `view` has the rules, `install` does what a new view means for keys and operations.
+//! There is one `Members` in a node; the partitions of its keys see it through [`Installed`] and [`Fence`] only, and act
+//! on a new view when they next do anything.
+//!
+//! Neighbours: `view` has the rules, `installed` what partitions are shown, `flush` makes FLUSHALL a change of the base,
+//! `enter` does what a new view means for keys and operations.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use crate::config::Config;
+use crate::flush::Flushing;
 use crate::ids::{Generation, Incarnation, NodeId, NodeSet, Time, ViewId};
+use crate::installed::{Fence, Installed};
 use crate::interface::Action;
 use crate::key::mix;
-use crate::message::{Base, BaseTag, Message, Vote};
+use crate::message::{Base, BaseTag, Envelope, Message, Vote};
 use crate::mutant::Mutant;
-use crate::node::Node;
-use crate::values::Values;
+use crate::tally::{Rule, Tally};
 use crate::view::{Absence, Candidate, Plan, Quorum, View, may_drop, plan};
 
 /// What a node knows of another.
@@ -62,16 +68,16 @@ struct Attempt {
 
 /// Everything a node knows about who is there.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Membership {
+pub(crate) struct Members {
+    pub(crate) config: Config,
+    pub(crate) now: Time,
     pub(crate) incarnation: Incarnation,
-    pub(crate) view: View,
-    /// The view installed before `view`, and its members.
-    pub(crate) previous: (ViewId, NodeSet),
+    /// What partitions are shown of the installed view.
+    pub(crate) installed: Arc<Installed>,
     pub(crate) promised: ViewId,
     pub(crate) accepted: Accepted,
     /// A base after the installed one that this node has accepted.
     vote: Option<Vote>,
-    pub(crate) installed_ms: u64,
     /// Members of the base before the last FLUSHALL, and of the one it made, that were not seen in a view with it.
     pub(crate) unflushed: NodeSet,
     /// Peers with an address.
@@ -90,18 +96,25 @@ pub(crate) struct Membership {
     /// When that was last found out.
     outside_ms: u64,
     pub(crate) left: bool,
+    /// FLUSHALLs of this node's clients, by number.
+    pub(crate) flushes: BTreeMap<u64, Flushing>,
+    pub(crate) next_flush: u64,
+    pub(crate) fence: Fence,
+    loopback: VecDeque<Message>,
+    pub(crate) out: Vec<Action>,
+    pub(crate) tally: Tally,
 }
 
-impl Membership {
+impl Members {
     pub(crate) fn new(config: &Config) -> Self {
         let mut membership = Self {
+            config: *config,
+            now: Time::default(),
             incarnation: config.incarnation,
-            view: View::default(),
-            previous: Default::default(),
+            installed: Arc::default(),
             promised: ViewId::default(),
             accepted: Accepted::default(),
             vote: None,
-            installed_ms: 0,
             unflushed: NodeSet::EMPTY,
             known: NodeSet::EMPTY,
             peers: BTreeMap::new(),
@@ -114,6 +127,12 @@ impl Membership {
             outside: BaseTag::default(),
             outside_ms: 0,
             left: false,
+            flushes: BTreeMap::new(),
+            next_flush: 0,
+            fence: Fence::default(),
+            loopback: VecDeque::new(),
+            out: Vec::new(),
+            tally: Tally::default(),
         };
         if config.bootstrap {
             let born = ViewId::new(1, config.id);
@@ -122,18 +141,23 @@ impl Membership {
             let since = [(config.id, Generation(1))].into();
             let tag = BaseTag { generation: Generation(1), born, cluster };
             let base = Base { tag, flush: 0, members, since };
-            membership.adopt(born, base);
+            membership.adopt(born, base, 0);
         }
         membership
     }
 
     /// Starts out as if this view had been installed.
-    pub(crate) fn adopt(&mut self, view: ViewId, base: Base) {
+    pub(crate) fn adopt(&mut self, view: ViewId, base: Base, now_ms: u64) {
         let members = base.nodes();
         self.promised = view;
         self.accepted = Accepted { view, members, base: base.clone(), previous: base.clone() };
-        self.view = View { id: view, members, base };
+        self.installed = Arc::new(Installed {
+            view: View { id: view, members, base },
+            at_ms: now_ms,
+            ..Installed::default()
+        });
         self.known = self.known | members;
+        self.refresh_fence();
     }
 
     /// Starts out as if every peer's heartbeat had just been exchanged.
@@ -152,11 +176,12 @@ impl Membership {
             self.peers.insert(*node, peer);
         }
         self.heartbeat_ms = Some(now_ms);
+        self.refresh_fence();
     }
 
     /// The base whose leases this node supports.
     pub(crate) fn stands_on(&self) -> &Base {
-        self.vote.as_ref().map_or(&self.view.base, |vote| &vote.base)
+        self.vote.as_ref().map_or(&self.installed.view.base, |vote| &vote.base)
     }
 
     /// A base of this generation is installed: votes for it or an earlier one are over.
@@ -166,7 +191,7 @@ impl Membership {
 
     /// Whether a newer view is promised than the one installed.
     pub(crate) fn frozen(&self) -> bool {
-        self.promised != self.view.id || self.left
+        self.promised != self.installed.view.id || self.left
     }
 
     /// Whether this life of the node is known to be over.
@@ -176,38 +201,117 @@ impl Membership {
     }
 }
 
-impl<V: Values> Node<V> {
-    /// Whether X may go on: half of the base has confirmed recently enough that it still counts on this node.
-    pub(crate) fn lease_holds(&self) -> bool {
-        if self.config.without(Mutant::NoFence) {
-            return true;
+impl Members {
+    /// Takes one input; returns the message when it is for a partition, and may be handled in the installed view.
+    pub(crate) fn take(&mut self, envelope: Envelope) -> Option<Envelope> {
+        let Envelope { from, incarnation, to, view, .. } = envelope;
+        if to != self.config.id || from == self.config.id || self.left {
+            return None;
         }
-        let membership = &self.membership;
-        let base = &membership.view.base;
-        if !base.has(self.config.id, membership.incarnation) {
-            return false;
+        if self.is_over(from, incarnation) && !matches!(envelope.message, Message::Heartbeat { .. }) {
+            return None;
         }
-        let any_base = self.config.without(Mutant::LeaseAcrossBases);
-        let own = membership.vote.is_none() || any_base;
-        let support = base.members.iter().filter(|(node, incarnation)| {
-            membership.peers.get(node).is_some_and(|peer| {
-                peer.incarnation == **incarnation
-                    && (peer.base == base.tag || any_base)
-                    && peer
-                        .echoed_ms
-                        .is_some_and(|sent| self.now.mono_ms < sent + self.config.timers.lease_ms)
-            })
-        });
-        2 * (usize::from(own) + support.count()) >= base.members.len()
+        self.on_install(view);
+        let installed = &self.installed.view;
+        let same_view = view == installed.id && installed.base.has(from, incarnation);
+        if same_view {
+            self.note_flushed(from);
+        }
+        if !envelope.message.is_membership() {
+            if same_view || self.config.without(Mutant::AcceptOtherViews) {
+                return Some(envelope);
+            }
+            self.tally.add(Rule::RejectedByView);
+            return None;
+        }
+        self.on_message(from, incarnation, envelope.message);
+        self.settle_down();
+        None
     }
 
-    pub(crate) fn membership_tick(&mut self) {
+    fn on_message(&mut self, from: NodeId, life: Incarnation, message: Message) {
+        match message {
+            Message::Heartbeat { sent_ms, echo_ms, reach, base, promised } => {
+                self.on_heartbeat(from, life, (sent_ms, echo_ms), reach, (base, promised));
+            }
+            Message::Collect { view } => self.on_collect(from, view),
+            Message::Promise { view, base, vote } => {
+                self.on_promise(from, life, view, *base, vote.map(|vote| *vote));
+            }
+            Message::Refuse { view, promised } => self.on_refuse(view, promised),
+            Message::Propose { view, members, base, previous, settled, dead } => {
+                let plan = Plan { members, base: *base, previous: *previous, settled };
+                self.on_propose(from, view, plan, &dead);
+            }
+            Message::Accept { view } => self.on_accept(from, view),
+            Message::Install { view } => self.on_install(view),
+            Message::Over { dead } => dead.iter().for_each(|(node, life)| self.note_over(*node, *life)),
+            _ => {}
+        }
+    }
+
+    /// Does what follows from what was done so far.
+    pub(crate) fn settle_down(&mut self) {
+        while let Some(message) = self.loopback.pop_front() {
+            self.on_message(self.config.id, self.incarnation, message);
+        }
+        self.refresh_fence();
+    }
+
+    fn send(&mut self, to: NodeId, message: Message) {
+        if to == self.config.id {
+            self.loopback.push_back(message);
+            return;
+        }
+        let (from, view) = (self.config.id, self.installed.view.id);
+        let envelope =
+            Envelope { from, incarnation: self.incarnation, to, view, part: 0, from_part: 0, message };
+        self.out.push(Action::Send(Box::new(envelope)));
+    }
+
+    /// Shows partitions a new view.
+    pub(crate) fn publish(&mut self, installed: Installed) {
+        let (id, members) = (installed.view.id, installed.view.members);
+        self.installed = Arc::new(installed);
+        self.refresh_fence();
+        self.out.push(Action::View { id, members });
+    }
+
+    /// Whether this node counts for its own lease.
+    pub(crate) fn supports_itself(&self) -> bool {
+        self.vote.is_none() || self.config.without(Mutant::LeaseAcrossBases)
+    }
+
+    /// When the heartbeats were sent that members of the base on the very same base have echoed last.
+    pub(crate) fn supporting_echoes(&self) -> Vec<u64> {
+        let base = &self.installed.view.base;
+        let any_base = self.config.without(Mutant::LeaseAcrossBases);
+        let echo = |(node, life): (&NodeId, &Incarnation)| {
+            let peer = self.peers.get(node)?;
+            let supports = peer.incarnation == *life && (peer.base == base.tag || any_base);
+            peer.echoed_ms.filter(|_| supports)
+        };
+        base.members.iter().filter_map(echo).collect()
+    }
+
+    pub(crate) fn tick(&mut self) {
+        self.membership_tick();
+        self.flush_tick();
+        self.settle_down();
+    }
+
+    /// An address became known.
+    pub(crate) fn meet(&mut self, node: NodeId) {
+        self.known.insert(node);
+    }
+
+    fn membership_tick(&mut self) {
         let now = self.now.mono_ms;
         let timers = self.config.timers;
-        if self.membership.heartbeat_ms.is_none_or(|last| now >= last + timers.heartbeat_ms) {
+        if self.heartbeat_ms.is_none_or(|last| now >= last + timers.heartbeat_ms) {
             self.send_heartbeats();
         }
-        if let Some(attempt) = &self.membership.attempt {
+        if let Some(attempt) = &self.attempt {
             if now >= attempt.started_ms + timers.propose_ms {
                 self.end_attempt();
             } else if attempt.proposal.is_none() && now >= attempt.started_ms + timers.propose_ms / 2 {
@@ -215,29 +319,28 @@ impl<V: Values> Node<V> {
                 self.propose();
             }
         }
-        if self.membership.attempt.is_none() && !self.membership.left {
+        if self.attempt.is_none() && !self.left {
             self.consider_view();
         }
     }
 
     pub(crate) fn send_heartbeats(&mut self) {
         let now = self.now.mono_ms;
-        self.membership.heartbeat_ms = Some(now);
-        if self.membership.left {
+        self.heartbeat_ms = Some(now);
+        if self.left {
             return;
         }
         let reach = self.reach();
         // A vote without a base before it may be for one that nobody has any more: others must not wait for it.
-        let installed = self.membership.view.base.tag;
-        let base =
-            if installed.generation == Generation(0) { installed } else { self.membership.stands_on().tag };
-        for node in self.membership.known.without(self.config.id).iter() {
+        let installed = self.installed.view.base.tag;
+        let base = if installed.generation == Generation(0) { installed } else { self.stands_on().tag };
+        for node in self.known.without(self.config.id).iter() {
             let message = Message::Heartbeat {
                 sent_ms: now,
-                echo_ms: self.membership.peers.get(&node).and_then(|peer| peer.sent_ms),
+                echo_ms: self.peers.get(&node).and_then(|peer| peer.sent_ms),
                 reach,
                 base,
-                promised: self.membership.promised,
+                promised: self.promised,
             };
             self.send(node, message);
         }
@@ -246,13 +349,12 @@ impl<V: Values> Node<V> {
     /// This node and everyone it hears.
     fn reach(&self) -> NodeSet {
         let recent = |peer: &&Peer| self.now.mono_ms <= peer.heard_ms + self.config.timers.suspect_ms;
-        self.membership
-            .peers
+        self.peers
             .iter()
             .filter(|(node, peer)| {
                 peer.sent_ms.is_some()
                     && recent(peer)
-                    && self.membership.over.get(node).is_none_or(|over| peer.incarnation > *over)
+                    && self.over.get(node).is_none_or(|over| peer.incarnation > *over)
             })
             .fold(NodeSet::only(self.config.id), |reach, (node, _)| reach.with(*node))
     }
@@ -275,7 +377,7 @@ impl<V: Values> Node<V> {
             base,
             promised: ViewId::default(),
         };
-        let peer = self.membership.peers.entry(from).or_insert_with(|| fresh.clone());
+        let peer = self.peers.entry(from).or_insert_with(|| fresh.clone());
         if incarnation < peer.incarnation {
             return;
         }
@@ -293,18 +395,18 @@ impl<V: Values> Node<V> {
         peer.base = base;
         peer.promised = promised;
         // Addresses travel with the heartbeats: whom a peer hears, this node tries as well.
-        self.membership.known = (self.membership.known | reach).with(from);
+        self.known = (self.known | reach).with(from);
     }
 
     /// Whether this life of a base member may be dropped, as far as this node knows.
     fn absence(&self, node: NodeId, incarnation: Incarnation) -> Absence {
-        if self.membership.over.get(&node).is_some_and(|over| incarnation <= *over) {
+        if self.over.get(&node).is_some_and(|over| incarnation <= *over) {
             return Absence::Declared;
         }
-        if self.membership.is_over(node, incarnation) {
+        if self.is_over(node, incarnation) {
             return Absence::Dead;
         }
-        let silent = self.membership.peers.get(&node).is_some_and(|peer| {
+        let silent = self.peers.get(&node).is_some_and(|peer| {
             peer.incarnation == incarnation && self.now.mono_ms > peer.heard_ms + self.config.timers.expiry_ms
         });
         if silent { Absence::Silent } else { Absence::Missing }
@@ -319,11 +421,12 @@ impl<V: Values> Node<V> {
         let me = self.config.id;
         let mut clique = NodeSet::only(me);
         for node in self.reach().without(me).iter() {
-            let Some(peer) = self.membership.peers.get(&node) else { continue };
+            let Some(peer) = self.peers.get(&node) else { continue };
             let hears_all = clique.is_subset(peer.reach);
-            let heard_by_all = clique.without(me).iter().all(|other| {
-                self.membership.peers.get(&other).is_some_and(|other| other.reach.contains(node))
-            });
+            let heard_by_all = clique
+                .without(me)
+                .iter()
+                .all(|other| self.peers.get(&other).is_some_and(|other| other.reach.contains(node)));
             if hears_all && heard_by_all {
                 clique.insert(node);
             }
@@ -334,8 +437,8 @@ impl<V: Values> Node<V> {
     /// Starts an attempt when the installed view is not the one this node could be in.
     fn consider_view(&mut self) {
         let now = self.now.mono_ms;
-        let membership = &self.membership;
-        let installed = &membership.view.base;
+        let membership = &*self;
+        let installed = &membership.installed.view.base;
         let base = if installed.tag.generation == Generation(0) { membership.stands_on() } else { installed };
         let me = self.config.id;
         if base.tag.generation == Generation(0) {
@@ -373,40 +476,37 @@ impl<V: Values> Node<V> {
             (present, may_drop(base, present, |node, life| self.absence(node, life), self.quorum()))
         };
         // Others may have heard later of those that are to go, or a vote may have to wait for those who know of it.
-        let changes_base = changes_base && now >= membership.installed_ms + patience_ms;
+        let changes_base = changes_base && now >= membership.installed.at_ms + patience_ms;
         let outdated = heard.iter().any(|node| base_of(node) > stands_on);
-        let settled = target == membership.view.members && !changes_base && !membership.frozen();
+        let settled = target == membership.installed.view.members && !changes_base && !membership.frozen();
         if settled || outdated && !membership.frozen() {
-            self.membership.wanted_since_ms = None;
+            self.wanted_since_ms = None;
             return;
         }
-        let since = *self.membership.wanted_since_ms.get_or_insert(now);
+        let since = *self.wanted_since_ms.get_or_insert(now);
         let timers = self.config.timers;
         let rank = target.iter().take_while(|node| *node != me).count() as u64;
-        let patience = if self.membership.frozen() { timers.propose_ms } else { timers.heartbeat_ms };
-        if now >= since + patience + rank * timers.propose_ms && now >= self.membership.next_attempt_ms {
+        let patience = if self.frozen() { timers.propose_ms } else { timers.heartbeat_ms };
+        if now >= since + patience + rank * timers.propose_ms && now >= self.next_attempt_ms {
             self.start_attempt(target, false);
         }
     }
 
-    /// Starts an attempt at a view of `candidates` whatever the failure detector says: for models, which explore
-    /// every choice of it.
-    pub fn propose_view(&mut self, now: Time, candidates: NodeSet, out: &mut Vec<Action>) {
-        self.now = Time { mono_ms: now.mono_ms.max(self.now.mono_ms), ..now };
-        if !self.membership.left && self.membership.stands_on().tag.generation != Generation(0) {
+    /// Starts an attempt at a view of `candidates` whatever the failure detector says.
+    pub(crate) fn propose_view(&mut self, candidates: NodeSet) {
+        if !self.left && self.stands_on().tag.generation != Generation(0) {
             self.start_attempt(candidates, false);
         }
         self.settle_down();
-        out.append(&mut self.out);
     }
 
     /// Asks `candidates` (and this node itself) for promises of a new view.
     pub(crate) fn start_attempt(&mut self, candidates: NodeSet, flush: bool) {
-        let highest = self.membership.peers.values().map(|peer| peer.promised).max().unwrap_or_default();
-        let highest = highest.max(self.membership.promised).max(self.membership.highest);
+        let highest = self.peers.values().map(|peer| peer.promised).max().unwrap_or_default();
+        let highest = highest.max(self.promised).max(self.highest);
         let view = ViewId::new(highest.counter() + 1, self.config.id);
         let candidates = candidates.with(self.config.id);
-        self.membership.attempt = Some(Attempt {
+        self.attempt = Some(Attempt {
             view,
             started_ms: self.now.mono_ms,
             flush,
@@ -422,32 +522,32 @@ impl<V: Values> Node<V> {
 
     /// Whether an attempt of this node's own is under way.
     pub(crate) fn is_proposing(&self) -> bool {
-        self.membership.attempt.is_some()
+        self.attempt.is_some()
     }
 
     fn end_attempt(&mut self) {
-        self.membership.attempt = None;
+        self.attempt = None;
         let jitter = mix(self.now.mono_ms ^ (u64::from(self.config.id.0) << 48));
         let pause = jitter % self.config.timers.propose_ms.max(1);
-        self.membership.next_attempt_ms = self.now.mono_ms + pause;
+        self.next_attempt_ms = self.now.mono_ms + pause;
     }
 
     pub(crate) fn on_collect(&mut self, from: NodeId, view: ViewId) {
-        if self.membership.left || view < self.membership.promised || self.membership.accepted.view >= view {
-            let promised = self.membership.promised;
+        if self.left || view < self.promised || self.accepted.view >= view {
+            let promised = self.promised;
             self.send(from, Message::Refuse { view, promised });
             return;
         }
-        if view > self.membership.promised {
-            self.membership.promised = view;
-            self.membership.wanted_since_ms = None;
-            if self.membership.attempt.as_ref().is_some_and(|attempt| attempt.view < view) {
+        if view > self.promised {
+            self.promised = view;
+            self.wanted_since_ms = None;
+            if self.attempt.as_ref().is_some_and(|attempt| attempt.view < view) {
                 self.end_attempt();
             }
         }
-        let base = Box::new(self.membership.view.base.clone());
+        let base = Box::new(self.installed.view.base.clone());
         let forgets = self.config.without(Mutant::BuildOnInstalledBase);
-        let vote = self.membership.vote.clone().filter(|_| !forgets).map(Box::new);
+        let vote = self.vote.clone().filter(|_| !forgets).map(Box::new);
         self.send(from, Message::Promise { view, base, vote });
     }
 
@@ -459,7 +559,7 @@ impl<V: Values> Node<V> {
         base: Base,
         vote: Option<Vote>,
     ) {
-        let Some(attempt) = &mut self.membership.attempt else { return };
+        let Some(attempt) = &mut self.attempt else { return };
         if attempt.view != view || attempt.proposal.is_some() || !attempt.candidates.contains(from) {
             return;
         }
@@ -470,19 +570,19 @@ impl<V: Values> Node<V> {
     }
 
     fn propose(&mut self) {
-        let Some(attempt) = &self.membership.attempt else { return };
+        let Some(attempt) = &self.attempt else { return };
         let view = attempt.view;
         // The client may have been told meanwhile that there will be no FLUSHALL.
-        let flush = attempt.flush && self.flushes().next().is_some();
+        let flush = attempt.flush && !self.flushes.is_empty();
         let plan = plan(view, &attempt.promises, |node, life| self.absence(node, life), flush, self.quorum())
             .filter(|plan| plan.members.contains(self.config.id));
         let Some(plan) = plan else {
             let bases = attempt.promises.values().map(|promise| &promise.base);
             if let Some(highest) = bases.max_by_key(|base| base.tag)
-                && !highest.has(self.config.id, self.membership.incarnation)
+                && !highest.has(self.config.id, self.incarnation)
             {
-                self.membership.outside = highest.tag.max(self.membership.outside);
-                self.membership.outside_ms = self.now.mono_ms;
+                self.outside = highest.tag.max(self.outside);
+                self.outside_ms = self.now.mono_ms;
             }
             self.end_attempt();
             return;
@@ -491,10 +591,10 @@ impl<V: Values> Node<V> {
             .previous
             .members
             .iter()
-            .filter(|(node, life)| self.membership.is_over(**node, **life))
+            .filter(|(node, life)| self.is_over(**node, **life))
             .map(|(node, life)| (*node, *life))
             .collect::<Vec<_>>();
-        if let Some(attempt) = &mut self.membership.attempt {
+        if let Some(attempt) = &mut self.attempt {
             attempt.proposal = Some(plan.clone());
         }
         if plan.base.flush > plan.previous.flush {
@@ -520,8 +620,8 @@ impl<V: Values> Node<V> {
         plan: Plan,
         dead: &[(NodeId, Incarnation)],
     ) {
-        let me = (self.config.id, self.membership.incarnation);
-        let accepted = &self.membership.accepted;
+        let me = (self.config.id, self.incarnation);
+        let accepted = &self.accepted;
         if accepted.view == view {
             self.send(from, Message::Accept { view });
             return;
@@ -537,21 +637,21 @@ impl<V: Values> Node<V> {
                 })
         };
         // A view on the base that is installed here drops nobody, whatever this node has voted for since.
-        let stays = plan.base.tag == self.membership.view.base.tag;
+        let stays = plan.base.tag == self.installed.view.base.tag;
         let drops_the_living = !stays
-            && [&self.membership.view.base, self.membership.stands_on(), &plan.previous]
+            && [&self.installed.view.base, self.stands_on(), &plan.previous]
                 .into_iter()
                 .any(|base| !plan.settled.contains(&base.tag) && drops_one_of(base))
             && !self.config.without(Mutant::ExpireWithoutSilence);
-        if view < self.membership.promised || drops_the_living || !plan.base.has(me.0, me.1) {
-            let promised = self.membership.promised;
+        if view < self.promised || drops_the_living || !plan.base.has(me.0, me.1) {
+            let promised = self.promised;
             self.send(from, Message::Refuse { view, promised });
             return;
         }
         let now = self.now.mono_ms;
         for (node, incarnation) in plan.base.members.iter().filter(|(node, _)| **node != me.0) {
-            self.membership.known.insert(*node);
-            let peer = self.membership.peers.entry(*node).or_insert(Peer {
+            self.known.insert(*node);
+            let peer = self.peers.entry(*node).or_insert(Peer {
                 incarnation: *incarnation,
                 heard_ms: now,
                 sent_ms: None,
@@ -566,22 +666,21 @@ impl<V: Values> Node<V> {
                 (peer.sent_ms, peer.echoed_ms) = (None, None);
             }
         }
-        self.membership.promised = view;
-        if plan.base.tag != self.membership.view.base.tag {
-            self.membership.vote = Some(Vote { view, base: plan.base.clone(), settled: plan.settled });
+        self.promised = view;
+        if plan.base.tag != self.installed.view.base.tag {
+            self.vote = Some(Vote { view, base: plan.base.clone(), settled: plan.settled });
         }
-        self.membership.accepted =
-            Accepted { view, members: plan.members, base: plan.base, previous: plan.previous };
+        self.accepted = Accepted { view, members: plan.members, base: plan.base, previous: plan.previous };
         self.send(from, Message::Accept { view });
     }
 
     pub(crate) fn on_accept(&mut self, from: NodeId, view: ViewId) {
-        let Some(attempt) = &mut self.membership.attempt else { return };
+        let Some(attempt) = &mut self.attempt else { return };
         let Some(plan) = attempt.proposal.as_ref().filter(|_| attempt.view == view) else { return };
         attempt.accepts.insert(from);
         if plan.members.is_subset(attempt.accepts) {
             let members = plan.members;
-            self.membership.attempt = None;
+            self.attempt = None;
             for node in members.iter() {
                 self.send(node, Message::Install { view });
             }
@@ -589,33 +688,36 @@ impl<V: Values> Node<V> {
     }
 
     pub(crate) fn on_refuse(&mut self, view: ViewId, promised: ViewId) {
-        if self.membership.attempt.as_ref().is_some_and(|attempt| attempt.view == view) {
-            self.membership.highest = self.membership.highest.max(promised);
+        if self.attempt.as_ref().is_some_and(|attempt| attempt.view == view) {
+            self.highest = self.highest.max(promised);
             self.end_attempt();
         }
     }
 
     /// Everyone accepted `view`; also learned from any message of a node that has installed it.
     pub(crate) fn on_install(&mut self, view: ViewId) {
-        let membership = &self.membership;
-        if membership.accepted.view == view && membership.promised == view && membership.view.id < view {
+        let membership = &*self;
+        if membership.accepted.view == view
+            && membership.promised == view
+            && membership.installed.view.id < view
+        {
             self.install_view();
+            self.advance_flushes();
             self.send_heartbeats();
         }
     }
 
     pub(crate) fn note_over(&mut self, node: NodeId, incarnation: Incarnation) {
         if node != self.config.id {
-            let over = self.membership.over.entry(node).or_default();
+            let over = self.over.entry(node).or_default();
             *over = incarnation.max(*over);
         }
     }
 
     /// The operator asserts that the node's present life is over.
     pub(crate) fn forget(&mut self, node: NodeId) {
-        let life = self.membership.stands_on().members.get(&node).copied();
-        let Some(life) = life.or_else(|| self.membership.peers.get(&node).map(|peer| peer.incarnation))
-        else {
+        let life = self.stands_on().members.get(&node).copied();
+        let Some(life) = life.or_else(|| self.peers.get(&node).map(|peer| peer.incarnation)) else {
             return;
         };
         self.note_over(node, life);
@@ -624,12 +726,12 @@ impl<V: Values> Node<V> {
 
     /// Ends this node's part in the cluster for good.
     pub(crate) fn leave(&mut self) {
-        self.membership.left = true;
-        self.tell_over(vec![(self.config.id, self.membership.incarnation)]);
+        self.left = true;
+        self.tell_over(vec![(self.config.id, self.incarnation)]);
     }
 
     fn tell_over(&mut self, dead: Vec<(NodeId, Incarnation)>) {
-        for node in self.membership.known.without(self.config.id).iter() {
+        for node in self.known.without(self.config.id).iter() {
             self.send(node, Message::Over { dead: dead.clone() });
         }
     }

@@ -1,0 +1,228 @@
+//! What a new view means for the keys, batches and operations of a partition.
+//!
+//! A partition enters the installed view when it is next used, however many views it has skipped: that is as if it were a
+//! slower node. Tokens, touches, questions and queues die with the old view. Batches of class W stay in the log, batches
+//! of class X become prepared records to be settled, whoever coordinated them. Operations of this node's own clients go on
+//! under their old names. Where the node was outside the base in between, the partition starts empty and keeps what it
+//! had as forks.
+
+use std::collections::BTreeMap;
+
+use crate::copy::{CopyState, Prepared, Whole};
+use crate::ids::{FlightId, OpId, ViewId};
+use crate::interface::{Action, Class, ClientError, Evicted};
+use crate::message::{Outcome, Part};
+use crate::mutant::Mutant;
+use crate::operation::Stage;
+use crate::part::Stashed;
+use crate::settle::Record;
+use crate::turn::Turn;
+use crate::values::Values;
+use crate::write::{Flight, Guest, Phase};
+
+impl<V: Values> Turn<'_, V> {
+    /// Enters the installed view, if the partition in focus has not.
+    pub(crate) fn enter(&mut self) {
+        let installed = self.installed;
+        let (view, base) = (&installed.view, &installed.view.base);
+        if self.part.view == view.id {
+            return;
+        }
+        self.cut_short();
+        let (old_flush, old_generation) = (self.part.flush, self.part.generation);
+        let reborn = installed.rebirths > self.part.rebirths;
+        let flushed = base.flush > old_flush;
+        self.part.previous = (self.part.view, self.part.members);
+        (self.part.view, self.part.members) = (view.id, view.members);
+        (self.part.generation, self.part.flush) = (base.tag.generation, base.flush);
+        self.part.rebirths = installed.rebirths;
+        let (dropped, _) = installed.dropped_since(old_generation);
+        for record in self.part.records.values_mut() {
+            record.participants.remove_nodes(dropped);
+        }
+        self.part.directory.remember();
+        if flushed {
+            self.flush_all();
+        }
+        if reborn {
+            self.be_reborn(old_flush == base.flush);
+        }
+        self.forget_view();
+        self.restart_directory();
+        self.restart_scans();
+        self.start_reports();
+        self.reroute(flushed || reborn);
+    }
+
+    /// Turns batches in flight into what they are without their coordinator's view.
+    fn cut_short(&mut self) {
+        for (id, flight) in self.part.flights.take() {
+            match (flight.class, flight.phase) {
+                (Class::X, phase) => self.cut_short_x(id, flight, phase),
+                (_, _) => {
+                    for (op, reply) in flight.replies {
+                        if let Some(operation) = self.part.operations.get_mut(&op) {
+                            operation.stage = Stage::Applied { reply };
+                        }
+                    }
+                }
+            }
+        }
+        for (id, guest) in self.part.guests.take() {
+            self.cut_short_guest(id, guest);
+        }
+    }
+
+    fn cut_short_x(&mut self, id: FlightId, flight: Flight<V::Undo>, phase: Phase) {
+        let outcome = match phase {
+            Phase::Preparing => Outcome::Prepared,
+            Phase::Committing => Outcome::Committed,
+            Phase::Aborting => Outcome::Aborted,
+        };
+        if phase != Phase::Committing {
+            self.take_back(flight.undo);
+        }
+        let mut parts = if phase == Phase::Preparing { flight.parts } else { Vec::new() };
+        parts.retain(|part| part.key.part(self.config.parts) == self.part.id);
+        self.prepare_copies(id, &parts);
+        for (op, _) in &flight.replies {
+            if let Some(operation) = self.part.operations.get_mut(op) {
+                operation.stage = Stage::Doubt { flight: id };
+            }
+        }
+        let record = Record {
+            outcome,
+            participants: flight.participants,
+            parts,
+            detached: BTreeMap::new(),
+            replies: flight.replies,
+            closed: false,
+            asked_ms: self.now.mono_ms,
+        };
+        self.part.records.insert(id, record);
+    }
+
+    /// What another partition of this node coordinates is prepared here, as at any other participant.
+    fn cut_short_guest(&mut self, id: FlightId, guest: Guest<V::Undo>) {
+        let Guest { participants, parts, undo, replies } = guest;
+        if !self.config.without(Mutant::GuestsStayExecuted) {
+            self.take_back(undo);
+        }
+        self.prepare_copies(id, &parts);
+        let record = Record {
+            outcome: Outcome::Prepared,
+            participants,
+            parts,
+            detached: BTreeMap::new(),
+            replies,
+            closed: false,
+            asked_ms: self.now.mono_ms,
+        };
+        self.part.records.insert(id, record);
+    }
+
+    fn prepare_copies(&mut self, flight: FlightId, parts: &[Part]) {
+        for part in parts {
+            if let Some(copy) = self.part.copies.get_mut(&part.key) {
+                copy.prepared = Some(Prepared { flight, prior: part.prior });
+            }
+        }
+    }
+
+    /// FLUSHALL: nothing of before stays.
+    fn flush_all(&mut self) {
+        for key in self.part.copies.keys() {
+            self.values.install(&key, None);
+        }
+        self.part.copies.clear();
+        self.part.records.clear();
+        self.part.directory.clear();
+        if !self.config.without(Mutant::FlushKeepsStragglers) {
+            self.part.stash.clear();
+        }
+        let keys: Vec<_> = self.part.evicting.keys().cloned().collect();
+        for key in keys {
+            self.part.evicting.remove(&key);
+            self.out.actions.push(Action::Evict { key, outcome: Evicted::NotHeld });
+        }
+    }
+
+    /// This node was not in every base since its last one: what it holds is a fork.
+    fn be_reborn(&mut self, same_flush: bool) {
+        let keeps = same_flush || self.config.without(Mutant::FlushKeepsStragglers);
+        let states: BTreeMap<_, Option<CopyState>> = self
+            .part
+            .copies
+            .keys()
+            .into_iter()
+            .map(|key| {
+                let birth = FlightId::new(ViewId::default(), self.config.id, 0);
+                let state = self.state_of(&key, birth, true).map(|state| CopyState {
+                    value: Some(Whole { snapshot: self.values.snapshot(&key) }),
+                    // What was settled as committed and not yet brought into the copy is part of the fork.
+                    prepared: state.prepared.filter(|part| part.committed),
+                    ..state
+                });
+                (key, state)
+            })
+            .collect();
+        for (key, state) in states {
+            self.values.install(&key, None);
+            if let Some(state) = state.filter(|_| keeps) {
+                // A node dropped twice in a row has two forks of a key; the newer does not contain the older.
+                self.part.stash.insert((key, state.meta.version), Stashed { state, sent_ms: None });
+            }
+        }
+        self.part.copies.clear();
+        self.part.records.clear();
+        self.part.directory.clear();
+    }
+
+    /// Everything that lived in the old view only.
+    fn forget_view(&mut self) {
+        self.part.settling.clear();
+        self.part.touches.clear();
+        self.part.born.clear();
+        self.part.unconfirmed.clear();
+        self.part.parked.clear();
+        self.part.work.clear();
+        self.part.stalled.clear();
+        self.part.busy_keys.clear();
+        self.part.ready.clear();
+        for flight in self.part.records.keys() {
+            let over = self.part.records.get(&flight).is_some_and(|record| {
+                record.closed && record.parts.is_empty() && record.outcome != Outcome::Unknown
+            });
+            if over && !self.part.is_awaited(flight) {
+                self.part.records.remove(&flight);
+            }
+        }
+        self.part.waits.values_mut().for_each(|waiting| waiting.again());
+    }
+
+    /// Starts this node's own operations afresh. `lost_history`: what retries are recognised by is gone.
+    fn reroute(&mut self, lost_history: bool) {
+        let me = self.config.id;
+        self.part.operations.retain(|op, _| op.node == me);
+        let mut doubtful: Vec<OpId> = Vec::new();
+        for (op, operation) in &mut self.part.operations {
+            match &operation.stage {
+                Stage::Forwarded(_) => operation.exposed = true,
+                Stage::Doubt { .. } if lost_history => doubtful.push(*op),
+                Stage::Applied { .. } | Stage::Doubt { .. } => continue,
+                _ => operation.exposed |= operation.forwarded,
+            }
+            if lost_history && operation.exposed {
+                doubtful.push(*op);
+            }
+            operation.stage = Stage::Routing;
+        }
+        for op in doubtful {
+            if let Some(ticket) = self.part.operations.remove(&op).and_then(|operation| operation.ticket) {
+                let result = Err(ClientError::InDoubt);
+                self.out.actions.push(Action::Reply { ticket, result });
+            }
+        }
+        self.part.ready.extend(self.part.operations.keys().copied());
+    }
+}

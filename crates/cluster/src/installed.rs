@@ -1,0 +1,146 @@
+//! What the partitions of a node are shown of its membership: the installed view, and what may be done in it now.
+//!
+//! Invariants: [`Installed`] does not change once it is published; a partition that meets a newer one than it has entered
+//! enters it before it does anything else (`enter`), however many it has skipped. Everything in it is therefore either
+//! about the view itself or adds up: how often the node was reborn, and by which generation each member was dropped last.
+
+use std::collections::BTreeMap;
+
+use crate::ids::{Generation, NodeId, NodeSet};
+use crate::members::Members;
+use crate::message::Base;
+use crate::mutant::Mutant;
+use crate::tally::Rule;
+use crate::view::View;
+
+/// An installed view and what partitions need to know to enter it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Installed {
+    /// The view.
+    pub(crate) view: View,
+    /// When it was installed.
+    pub(crate) at_ms: u64,
+    /// How often the node was outside the base and had to start empty.
+    pub(crate) rebirths: u64,
+    /// By node, when it was dropped from the base since the last rebirth.
+    pub(crate) drops: BTreeMap<NodeId, Dropped>,
+    /// Expired nodes whose forks may come back, and until when logs are kept for them.
+    pub(crate) retired: BTreeMap<NodeId, u64>,
+}
+
+/// The last generations that dropped a node. Earlier ones do not matter: a copy that has not been looked at since knows
+/// nothing of what the node has done in between.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Dropped {
+    last: Generation,
+    /// When it was only silent, and may come back.
+    expired: Option<Generation>,
+}
+
+impl Installed {
+    /// Nodes that generations after this one have dropped, and those of them that were only silent.
+    pub(crate) fn dropped_since(&self, generation: Generation) -> (NodeSet, NodeSet) {
+        let since = |dropped: Option<Generation>| dropped.is_some_and(|dropped| dropped > generation);
+        let nodes = |of: fn(&Dropped) -> Option<Generation>| {
+            self.drops.iter().filter(|(_, dropped)| since(of(dropped))).map(|(node, _)| *node).collect()
+        };
+        (nodes(|dropped| Some(dropped.last)), nodes(|dropped| dropped.expired))
+    }
+}
+
+/// What may be done at present in the installed view.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Fence {
+    /// A view is installed and no newer one is promised.
+    pub(crate) serving: bool,
+    /// This node has left for good.
+    pub(crate) left: bool,
+    /// X is allowed as long as the monotonic clock stands below this.
+    pub(crate) lease_until_ms: u64,
+}
+
+impl Members {
+    /// Installs the accepted proposal.
+    pub(crate) fn install_view(&mut self) {
+        let (accepted, old) = (self.accepted.clone(), &self.installed);
+        let (old_base, now) = (old.view.base.clone(), self.now.mono_ms);
+        let mut next = Installed {
+            view: View { id: accepted.view, members: accepted.members, base: accepted.base },
+            at_ms: now,
+            ..Installed::clone(old)
+        };
+        let base = next.view.base.clone();
+        self.tally.add(Rule::InstalledView);
+        self.end_votes(base.tag.generation);
+        next.retired.retain(|_, until| now < *until);
+        self.note_base_change(&old_base, &base, &mut next);
+        if base.flush > old_base.flush {
+            let (before, after) = (old_base.nodes() | accepted.previous.nodes(), base.nodes());
+            self.unflushed = (before | after).without(self.config.id);
+            self.tally.add(Rule::Flushed);
+        }
+        if !old_base.kept_from(&base).contains(self.config.id) {
+            self.tally.add(Rule::Reborn);
+            next.rebirths += 1;
+            next.drops.clear();
+        }
+        self.publish(next);
+    }
+
+    fn note_base_change(&mut self, old: &Base, new: &Base, next: &mut Installed) {
+        if old.tag == new.tag {
+            return;
+        }
+        let nodes = old.nodes() - new.kept_from(old);
+        let alive = |node: &NodeId| !self.is_over(*node, old.members.get(node).copied().unwrap_or_default());
+        let expired: NodeSet = nodes.iter().filter(alive).collect();
+        for (rule, happened) in [
+            (Rule::Joined, !(new.nodes() - old.nodes()).is_empty()),
+            (Rule::Expired, !expired.is_empty()),
+            (Rule::DroppedDead, !(nodes - expired).is_empty()),
+        ] {
+            if happened {
+                self.tally.add(rule);
+            }
+        }
+        let generation = new.tag.generation;
+        for node in nodes.iter() {
+            let dropped = next.drops.entry(node).or_default();
+            dropped.last = generation;
+            if expired.contains(node) {
+                dropped.expired = Some(generation);
+                next.retired.insert(node, self.now.mono_ms + self.config.timers.retain_ms);
+            }
+        }
+    }
+
+    /// What partitions may do at present.
+    pub(crate) fn fence(&self) -> Fence {
+        self.fence
+    }
+
+    /// Works out anew what partitions may do, after anything that it depends on.
+    pub(crate) fn refresh_fence(&mut self) {
+        let serving = self.installed.view.id != Default::default() && !self.frozen();
+        self.fence = Fence { serving, left: self.left, lease_until_ms: self.lease_until_ms() };
+    }
+
+    /// Until when half of the base is known to count on this node still.
+    fn lease_until_ms(&self) -> u64 {
+        if self.config.without(Mutant::NoFence) {
+            return u64::MAX;
+        }
+        let base = &self.installed.view.base;
+        if !base.has(self.config.id, self.incarnation) {
+            return 0;
+        }
+        let mut echoes = self.supporting_echoes();
+        let wanted = base.members.len().div_ceil(2);
+        let Some(others) = wanted.checked_sub(usize::from(self.supports_itself())).filter(|count| *count > 0)
+        else {
+            return u64::MAX;
+        };
+        echoes.sort_unstable_by_key(|sent_ms| std::cmp::Reverse(*sent_ms));
+        echoes.get(others - 1).map_or(0, |sent_ms| sent_ms + self.config.timers.lease_ms)
+    }
+}

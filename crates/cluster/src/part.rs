@@ -1,0 +1,177 @@
+//! A partition: everything a node keeps of the keys of some slots.
+//!
+//! The slots are divided among 2^n partitions by their lowest bits, in the same way at all nodes, so a partition talks to
+//! the partition of the same number elsewhere. It knows no other partition of its node; what concerns several (an
+//! operation on several keys) is done by a [`Turn`](crate::turn::Turn) that holds all of them.
+//!
+//! Invariant: a partition may be used by whoever holds it alone, wherever the others are: each has its own clock, numbers
+//! and floors, and enters a view when it is next used.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::agenda::Agenda;
+use crate::config::Config;
+use crate::copy::{Copy, CopyState, Owning};
+use crate::creation::HeldLeases;
+use crate::directory::Directory;
+use crate::ids::{FlightId, Generation, NodeId, NodeSet, OpId, Stamp, Version, ViewId};
+use crate::key::Key;
+use crate::leave::Eviction;
+use crate::message::Base;
+use crate::operation::{Operation, Stage};
+use crate::scan::Scan;
+use crate::settle::{Record, Settling};
+use crate::table::Table;
+use crate::wait::Waiting;
+use crate::write::{Flight, Guest};
+
+/// A partition of a node, with undos of the type `U`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Part<U> {
+    /// Its number.
+    pub(crate) id: u8,
+    /// The view it has entered.
+    pub(crate) view: ViewId,
+    /// The members of that view.
+    pub(crate) members: NodeSet,
+    /// The view it had entered before, and its members.
+    pub(crate) previous: (ViewId, NodeSet),
+    /// The base of the view it has entered: its number, its FLUSHALLs, and rebirths of the node so far.
+    pub(crate) generation: Generation,
+    pub(crate) flush: u64,
+    pub(crate) rebirths: u64,
+    pub(crate) clock: Stamp,
+    pub(crate) copies: Table<Copy>,
+    pub(crate) directory: Directory,
+    /// Batches this partition coordinates.
+    pub(crate) flights: Table<Flight<U>, FlightId>,
+    /// Its parts of batches that another partition of this node coordinates, as long as they are not decided.
+    pub(crate) guests: Table<Guest<U>, FlightId>,
+    /// Records of batches of class X this partition takes part in or has decided.
+    pub(crate) records: Table<Record, FlightId>,
+    pub(crate) settling: BTreeMap<FlightId, Settling>,
+    pub(crate) operations: BTreeMap<OpId, Box<Operation>>,
+    /// Operations that wait for something to happen to a key.
+    pub(crate) parked: BTreeMap<Key, BTreeSet<OpId>>,
+    /// Keys requested at their home: the touch's name and when it was last sent.
+    pub(crate) touches: BTreeMap<Key, (u64, u64)>,
+    /// Slots whose unseen keys this node creates by itself.
+    pub(crate) leases: HeldLeases,
+    /// Keys it has just created so: whoever waits for them is to be told.
+    pub(crate) born: BTreeSet<Key>,
+    /// Copies whose last change is not confirmed to be everywhere: whom to ask, and when that was done last.
+    pub(crate) unconfirmed: Table<(NodeId, u64)>,
+    pub(crate) waits: BTreeMap<u64, Waiting>,
+    /// Scans of slots this node is home of.
+    pub(crate) scans: BTreeMap<u64, Scan>,
+    /// Forks kept from the time before this node was dropped from the base.
+    pub(crate) stash: BTreeMap<(Key, Version), Stashed>,
+    /// Nodes that were expired as far as copies tell, and until when logs are kept for them.
+    pub(crate) retired: BTreeMap<NodeId, u64>,
+    pub(crate) next_number: u64,
+    pub(crate) next_operation: u64,
+    /// Keys whose queue may move.
+    pub(crate) work: Agenda<Key>,
+    /// Operations that may go on.
+    pub(crate) ready: Agenda<OpId>,
+    /// Keys owned here that are busy with something other than a batch.
+    pub(crate) busy_keys: BTreeSet<Key>,
+    /// Copies the store wants back.
+    pub(crate) evicting: BTreeMap<Key, Eviction>,
+    /// Keys whose queue waits for the lease.
+    pub(crate) stalled: BTreeSet<Key>,
+}
+
+/// A fork to be merged once this node is back.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Stashed {
+    pub(crate) state: CopyState,
+    pub(crate) sent_ms: Option<u64>,
+}
+
+impl<U> Part<U> {
+    /// A partition without keys, outside all views.
+    pub(crate) fn new(config: &Config, id: u8) -> Self {
+        let life = config.incarnation.0 >> 16;
+        Self {
+            id,
+            view: ViewId::default(),
+            members: NodeSet::EMPTY,
+            previous: Default::default(),
+            generation: Generation::default(),
+            flush: 0,
+            rebirths: 0,
+            clock: Stamp { node: config.id, ..Stamp::default() },
+            copies: Table::default(),
+            directory: Directory::default(),
+            flights: Table::default(),
+            guests: Table::default(),
+            records: Table::default(),
+            settling: BTreeMap::new(),
+            operations: BTreeMap::new(),
+            parked: BTreeMap::new(),
+            touches: BTreeMap::new(),
+            leases: HeldLeases::default(),
+            born: BTreeSet::new(),
+            unconfirmed: Table::default(),
+            waits: BTreeMap::new(),
+            scans: BTreeMap::new(),
+            stash: BTreeMap::new(),
+            retired: BTreeMap::new(),
+            next_number: 1,
+            next_operation: (life << 32) + 1,
+            work: Agenda::default(),
+            ready: Agenda::default(),
+            busy_keys: BTreeSet::new(),
+            evicting: BTreeMap::new(),
+            stalled: BTreeSet::new(),
+        }
+    }
+
+    /// What this node keeps as the owner of `key` in the view.
+    pub(crate) fn owning(&self, key: &Key, view: ViewId) -> Option<&Owning> {
+        self.copies.get(key)?.owning(view)
+    }
+
+    /// Begins in a first view, with nothing to bring into it.
+    pub(crate) fn start_in(&mut self, view: ViewId, members: NodeSet, base: &Base) {
+        (self.view, self.members) = (view, members);
+        (self.generation, self.flush) = (base.tag.generation, base.flush);
+        self.directory.start_complete(members);
+    }
+
+    /// Whether something is left to be done that needs no other partition.
+    pub(crate) fn has_work(&self) -> bool {
+        !self.born.is_empty() || !self.work.is_empty()
+    }
+
+    /// Whether a fork of the key waits here to be merged.
+    pub(crate) fn has_fork(&self, key: &Key) -> bool {
+        let first = (key.clone(), Version::default());
+        !self.stash.is_empty()
+            && self.stash.range(first..).next().is_some_and(|((forked, _), _)| forked == key)
+    }
+
+    /// Whether an operation of this node's own clients waits to hear what became of the batch.
+    pub(crate) fn is_awaited(&self, flight: FlightId) -> bool {
+        let waits = |op: &OpId| {
+            let operation = self.operations.get(op);
+            operation.is_some_and(|operation| operation.stage == Stage::Doubt { flight })
+        };
+        let record = self.records.get(&flight);
+        record.is_some_and(|record| record.replies.iter().any(|(op, _)| waits(op)))
+    }
+
+    /// A number that no other of this partition's or of another partition's equals.
+    pub(crate) fn next_number(&mut self) -> u64 {
+        self.next_number += 1;
+        self.next_number << 8 | u64::from(self.id)
+    }
+
+    /// Keeps the hybrid clock ahead of every stamp seen.
+    pub(crate) fn see_stamp(&mut self, stamp: Stamp) {
+        if (stamp.wall_ms, stamp.logical) > (self.clock.wall_ms, self.clock.logical) {
+            self.clock = Stamp { node: self.clock.node, ..stamp };
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! All scenarios again: with several partitions at each node, and with each seeded fault.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use swytch_cluster::Mutant;
+
+use super::support::{Setup, with_setup};
+use super::{operations, partitions, slots, transactions};
+
+/// A scenario by its name.
+type Scenario = (&'static str, fn());
+
+macro_rules! table {
+    ($($module:ident { $($name:ident)* })*) => {
+        const SCENARIOS: &[Scenario] = &[$($((stringify!($name), $module::$name as fn()),)*)*];
+    };
+}
+
+table! {
+    super {
+        a_write_reaches_every_subscriber_before_its_answer
+        a_pop_happens_once
+        the_token_follows_the_work
+        a_log_in_a_partition_grows_with_the_cells
+        an_operation_that_may_be_asked_for_again_keeps_its_entry
+        writes_go_on_in_a_partition_and_merge
+        a_majority_goes_on_after_the_expiry_and_the_expired_node_comes_back_with_its_fork
+        an_expired_node_does_not_disturb_a_base_that_cannot_take_it_in
+        a_crashed_owner_loses_nothing_that_others_hold
+        flushall_needs_everyone_and_leaves_nothing
+        evictions_hand_over_and_only_the_last_deletes
+        waiters_are_woken_in_order
+        only_the_owner_expires
+        a_key_created_in_a_partition_takes_no_x_until_everyone_was_asked
+        a_cluster_comes_together_from_nothing
+        an_unshared_key_is_written_on_the_fast_path
+        a_leave_that_was_asked_for_twice_ends_once
+        the_end_of_a_former_leave_ends_no_other
+    }
+    operations {
+        an_operation_that_was_executed_is_not_refused_for_a_full_queue
+        a_request_that_comes_after_the_refusal_is_not_executed
+        a_duplicate_of_what_was_answered_before_the_token_moved_is_not_executed
+        an_operation_out_of_time_without_its_first_token_is_in_doubt
+    }
+    partitions {
+        each_partition_of_a_subscriber_prepares_its_part
+        a_read_of_several_partitions_sees_a_transaction_on_all_of_them
+        what_is_aborted_is_taken_back_in_all_partitions
+        partitions_settle_a_batch_alike
+        one_partition_that_has_committed_is_enough
+        a_node_may_have_256_partitions
+    }
+    slots {
+        a_new_key_costs_no_round_trip_under_a_creation_lease
+        unreported_creations_survive_a_view_change
+        touches_of_a_leased_slot_wait_for_a_lessee_that_is_gone_until_the_view_changes
+        leases_and_unreported_names_are_bounded
+        a_scan_recalls_the_leases_of_its_slots
+        a_scan_waits_for_the_reports_of_a_new_view
+        a_scan_goes_on_when_the_view_changes
+        scans_are_bounded_in_number_and_time
+    }
+    transactions {
+        one_participant_that_has_committed_is_enough
+        a_transaction_that_has_lost_a_key_is_not_answered_with_ok
+        a_batch_that_is_settled_late_is_brought_in
+        a_transaction_over_several_keys_sees_its_watches
+        a_watch_does_not_take_a_new_creation_for_the_old_one
+    }
+}
+
+/// The sources, to count what the table has to have.
+const SOURCES: [&str; 5] = [
+    include_str!("main.rs"),
+    include_str!("operations.rs"),
+    include_str!("partitions.rs"),
+    include_str!("slots.rs"),
+    include_str!("transactions.rs"),
+];
+
+#[test]
+fn the_table_has_every_scenario() {
+    let tests = |source: &&str| source.matches("#[test]\n").count();
+    assert_eq!(SOURCES.iter().map(tests).sum::<usize>(), SCENARIOS.len());
+}
+
+#[test]
+fn all_hold_with_several_partitions() {
+    for parts in [2, 4] {
+        for (name, scenario) in SCENARIOS {
+            let setup = Setup { parts: Some(parts), mutant: None };
+            let played = catch_unwind(AssertUnwindSafe(|| with_setup(setup, scenario)));
+            assert!(played.is_ok(), "{name} with {parts} partitions");
+        }
+    }
+}
+
+/// Faults that no scenario shows: they need more luck with the order of messages than a scenario is given, and fall in
+/// the model or the simulator (`docs/cluster-protocol.md`, `docs/cluster-campaign.md`).
+const LEFT_TO_SEARCHES: &[Mutant] = &[
+    Mutant::BuildOnInstalledBase,
+    Mutant::ExpireWithoutSilence,
+    Mutant::ExpireByHalf,
+    Mutant::AcceptOtherViews,
+    Mutant::AbortWithoutAcks,
+    Mutant::AnswerWithoutAcks,
+    Mutant::AbsentBeforeReports,
+    Mutant::FlushKeepsStragglers,
+    Mutant::LeaseAcrossBases,
+    Mutant::FoldUnvalidated,
+    Mutant::HonourRecalledLease,
+    Mutant::ForgetUnreportedCreations,
+];
+
+/// A rule that is left out is noticed by a scenario, or stands in the list of those that are left to searches.
+#[test]
+fn a_rule_that_is_left_out_is_noticed() {
+    let this = std::thread::current().id();
+    let default = std::panic::take_hook();
+    // What is meant to fail is not to be printed.
+    std::panic::set_hook(Box::new(move |panic| {
+        if std::thread::current().id() != this {
+            default(panic);
+        }
+    }));
+    let mut wrong = Vec::new();
+    for mutant in Mutant::ALL {
+        // Two rules are about partitions of one node.
+        let noticed = [None, Some(2)].into_iter().find_map(|parts| {
+            let setup = Setup { parts, mutant: Some(mutant) };
+            let fails = |(_, scenario): &&Scenario| {
+                catch_unwind(AssertUnwindSafe(|| with_setup(setup, scenario))).is_err()
+            };
+            SCENARIOS.iter().find(fails).map(|(name, _)| *name)
+        });
+        println!("{mutant:?}: {}", noticed.unwrap_or("-"));
+        if noticed.is_some() == LEFT_TO_SEARCHES.contains(&mutant) {
+            wrong.push((mutant, noticed));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:?}");
+}
