@@ -28,13 +28,14 @@ struct Rule {
     faults: fn(&Source<'_>) -> Vec<String>,
 }
 
-const RULES: [Rule; 6] = [
+const RULES: [Rule; 7] = [
     Rule { name: "header", faults: header },
     Rule { name: "length", faults: length },
     Rule { name: "unfinished", faults: unfinished },
     Rule { name: "unsafe", faults: unsafe_code },
     Rule { name: "allow", faults: allow },
     Rule { name: "place", faults: place },
+    Rule { name: "special-case", faults: special_case },
 ];
 
 /// Checks every file under version control and gives the number of files.
@@ -139,6 +140,28 @@ fn place(source: &Source<'_>) -> Vec<String> {
     lines_with(source, |line| marks.iter().any(|mark| line.contains(mark)))
 }
 
+/// What is special about a command or a data type is said where it is declared.
+fn special_case(source: &Source<'_>) -> Vec<String> {
+    let server = source.path.strip_prefix("crates/server/src/").filter(|path| !path.starts_with("commands/"));
+    let Some(path) = server.filter(|_| is_rust(source)) else { return Vec::new() };
+    let knows_no_type =
+        ["dispatch/", "net/", "clients/", "server/"].iter().any(|room| path.starts_with(room));
+    let compared = ["spec.name == \"", "spec.name != \"", "full_name == \"", "full_name != \""];
+    let types = ["String", "List", "Set", "Hash", "SortedSet", "Stream"];
+    lines_with(source, |line| {
+        let names = compared.iter().any(|mark| line.contains(mark))
+            || (line.contains("matches!(") && line.contains("spec.name"));
+        let knows = |of: &str| {
+            types.iter().any(|name| {
+                line.split(&format!(" {of}::{name}"))
+                    .nth(1)
+                    .is_some_and(|rest| !rest.starts_with(char::is_alphabetic))
+            })
+        };
+        names || (knows_no_type && (knows("Type") || knows("Value")))
+    })
+}
+
 fn is_rust(source: &Source<'_>) -> bool {
     source.path.ends_with(".rs")
 }
@@ -204,6 +227,12 @@ mod tests {
 
         assert_eq!(faults(allow, "a.rs", "#[allow(dead_code)]\n"), 1);
         assert_eq!(faults(allow, "a.rs", "#[allow(dead_code, reason = \"for the model\")]\n"), 0);
+
+        let dispatcher = "crates/server/src/dispatch/run.rs";
+        assert_eq!(faults(special_case, dispatcher, concat!("if spec.na", "me == \"exec\" {\n")), 1);
+        assert_eq!(faults(special_case, dispatcher, "entry.data_type() == Type::List\n"), 1);
+        assert_eq!(faults(special_case, dispatcher, "entry.data_type() == waiter.kind\n"), 0);
+        assert_eq!(faults(special_case, "crates/server/src/commands/list/pop.rs", "kind: Type::List\n"), 0);
 
         assert_eq!(faults(place, "a.md", concat!("see /ho", "me/me/file\n")), 1);
         assert_eq!(faults(place, "a.md", "see src/file\n"), 0);

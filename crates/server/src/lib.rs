@@ -22,7 +22,6 @@ pub mod dispatch;
 pub mod effects;
 pub mod net;
 pub mod observe;
-pub mod seeded_bug;
 pub mod server;
 pub mod start;
 pub mod system;

@@ -1,6 +1,6 @@
 //! Every command is atomic and isolated as in Redis, at any thread count: histories of many connections to a real
-//! server server are judged by the checkers of `swytch-sim`. Each checker is also shown to refute a server with
-//! a bug made on purpose (`swytch::seeded_bug`).
+//! server process are judged by the checkers of `swytch-sim`. That each checker notices what it is there for is shown by
+//! `cargo xtask mutants`.
 //!
 //! Every run draws and prints a seed; `SWYTCH_TEST_SEED=n` repeats its requests, though not the threads' timing.
 
@@ -531,45 +531,4 @@ fn histories_have_concurrency_in_them() {
         }
     });
     assert!(overlaps.load(Ordering::Relaxed) > 100);
-}
-
-/// The checkers find bugs made on purpose; only debug builds have them.
-#[cfg(debug_assertions)]
-mod seeded {
-    use super::*;
-    use swytch::seeded_bug::{Bug, VARIABLE};
-
-    /// Attempts until a bug must have shown itself.
-    const ATTEMPTS: u64 = 60;
-
-    fn with(bug: Bug) -> Server {
-        ours!().launch("seeded").file(&file(4)).variable(VARIABLE, bug.name()).start()
-    }
-
-    #[test]
-    fn a_torn_read_is_refuted() {
-        let seed = random::seed();
-        let server = with(Bug::TornRead);
-        let found = (0..ATTEMPTS).find(|round| several_keys(&server, seed ^ round, *round).is_violation());
-        println!("found in attempt {found:?}");
-        assert!(found.is_some(), "MGET was torn and nobody noticed");
-    }
-
-    #[test]
-    fn an_exec_that_ignores_watch_is_refuted() {
-        let seed = random::seed();
-        let server = with(Bug::BlindExec);
-        let found = (0..ATTEMPTS).find(|round| {
-            compare_and_set(&server, seed ^ round).is_err_and(|verdict| verdict.is_violation())
-        });
-        assert!(found.is_some(), "updates were lost and nobody noticed");
-        let found = (0..ATTEMPTS).find(|round| transfers(&server, seed ^ round).is_err());
-        assert!(found.is_some(), "money was made and nobody noticed");
-    }
-
-    #[test]
-    fn an_unfair_queue_is_refuted() {
-        let error = arrival_order(&with(Bug::UnfairQueue)).expect_err("the second is served first");
-        assert!(error.starts_with("waiter 0 was given"), "{error}");
-    }
 }

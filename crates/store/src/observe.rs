@@ -86,6 +86,11 @@ struct Watcher {
     was_live: bool,
 }
 
+/// Where a flag is: no two that are kept have the same address.
+fn address(flag: &WatchFlag) -> usize {
+    Arc::as_ptr(flag).addr()
+}
+
 /// Those who wait for one key, by ticket.
 #[derive(Debug, Default)]
 struct Queue {
@@ -97,7 +102,8 @@ struct Queue {
 /// The observers of one shard.
 #[derive(Debug, Default)]
 pub struct Observers {
-    watchers: HashMap<u32, KeyMap<Vec<Watcher>>>,
+    /// By the address of their flag, so that one of many who watch a key leaves as fast as one of few.
+    watchers: HashMap<u32, KeyMap<HashMap<usize, Watcher>>>,
     waiters: HashMap<u32, KeyMap<Queue>>,
     /// Shards that waiters here need, with the number of queue entries that need each.
     wide: BTreeMap<u16, usize>,
@@ -112,14 +118,14 @@ impl Observers {
     /// Registers `flag` to be raised at the next change of the key.
     pub fn watch(&mut self, db: u32, key: &[u8], flag: &WatchFlag, was_live: bool) {
         let watchers = self.watchers.entry(db).or_default().entry(key.into()).or_default();
-        watchers.push(Watcher { flag: Arc::clone(flag), was_live });
+        watchers.insert(address(flag), Watcher { flag: Arc::clone(flag), was_live });
     }
 
     /// Takes back [`Observers::watch`].
     pub fn unwatch(&mut self, db: u32, key: &[u8], flag: &WatchFlag) {
         let Some(keys) = self.watchers.get_mut(&db) else { return };
         if let Some(watchers) = keys.get_mut(key) {
-            watchers.retain(|other| !Arc::ptr_eq(&other.flag, flag));
+            watchers.remove(&address(flag));
             if watchers.is_empty() {
                 keys.remove(key);
             }
@@ -141,7 +147,7 @@ impl Observers {
 
     fn raise_where(&self, db: u32, key: &[u8], concerned: impl Fn(&Watcher) -> bool) {
         if let Some(watchers) = self.watchers.get(&db).and_then(|keys| keys.get(key)) {
-            for watcher in watchers.iter().filter(|watcher| concerned(watcher)) {
+            for watcher in watchers.values().filter(|watcher| concerned(watcher)) {
                 watcher.flag.store(true, Ordering::Release);
             }
         }
@@ -168,9 +174,16 @@ impl Observers {
         self.take(db, key, |_| Some(waiter.ticket));
     }
 
-    /// Takes out the one that has waited longest for the key.
-    pub fn take_first(&mut self, db: u32, key: &[u8]) -> Option<Arc<Waiter>> {
-        self.take(db, key, |queue| queue.waiting.keys().next().copied())
+    /// Takes out the one that has waited longest for the key among those that are `wanted`.
+    pub fn take_first(
+        &mut self,
+        db: u32,
+        key: &[u8],
+        wanted: impl Fn(&Waiter) -> bool,
+    ) -> Option<Arc<Waiter>> {
+        self.take(db, key, |queue| {
+            queue.waiting.iter().find(|(_, waiter)| wanted(waiter)).map(|(ticket, _)| *ticket)
+        })
     }
 
     fn take(
@@ -245,9 +258,9 @@ mod tests {
         for waiter in [&second, &first, &first] {
             observers.park(0, b"k", waiter);
         }
-        assert!(Arc::ptr_eq(&observers.take_first(0, b"k").expect("two wait"), &first));
-        assert!(Arc::ptr_eq(&observers.take_first(0, b"k").expect("one waits"), &second));
-        assert!(observers.take_first(0, b"k").is_none());
+        assert!(Arc::ptr_eq(&observers.take_first(0, b"k", |_| true).expect("two wait"), &first));
+        assert!(Arc::ptr_eq(&observers.take_first(0, b"k", |_| true).expect("one waits"), &second));
+        assert!(observers.take_first(0, b"k", |_| true).is_none());
         assert!(observers.is_empty());
     }
 

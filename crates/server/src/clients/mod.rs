@@ -4,17 +4,19 @@
 //! CLIENT KILL and their kin reach from any thread, through the [`Registry`].
 
 mod registry;
+mod watched;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bitflags::bitflags;
 use swytch_resp::Protocol;
-use swytch_store::{Waiter, WatchFlag};
+use swytch_store::WatchFlag;
 
 use crate::command::{Command, OwnedArgs};
 
 pub use registry::{ClientShared, Names, Registry};
+pub use watched::WatchedKeys;
 
 bitflags! {
     /// State of a connection that commands set.
@@ -50,18 +52,15 @@ bitflags! {
         const REPLAYS = 1 << 13;
         /// Its last command took so long that the worker's time is no longer true.
         const TOOK_LONG = 1 << 14;
+        /// Its command has changed conditions: whoever holds locks must be done before it is answered.
+        const CHANGED_CONDITIONS = 1 << 15;
     }
 }
 
-/// A key that a client watches.
-#[derive(Clone, Debug)]
-pub struct WatchedKey {
-    /// Database.
-    pub db: u32,
-    /// Key.
-    pub key: Box<[u8]>,
-    /// It was there when WATCH was called: only then is it a change that its time is over at EXEC.
-    pub was_live: bool,
+impl ClientFlags {
+    /// What holds for a client's command whoever runs it.
+    const OF_DEPUTIES: ClientFlags =
+        ClientFlags::NO_TOUCH.union(ClientFlags::UNIX_SOCKET).union(ClientFlags::REPLAYS);
 }
 
 /// A command queued by MULTI.
@@ -91,11 +90,9 @@ pub struct Client {
     /// Bytes that the commands in `queue` take.
     pub queued_bytes: u64,
     /// Keys watched.
-    pub watched: Vec<WatchedKey>,
+    pub watched: WatchedKeys,
     /// Raised when a watched key changes.
     pub watch_flag: WatchFlag,
-    /// What the client is parked as.
-    pub waiter: Option<Arc<Waiter>>,
 }
 
 impl Client {
@@ -109,9 +106,19 @@ impl Client {
             flags: ClientFlags::empty(),
             queue: Vec::new(),
             queued_bytes: 0,
-            watched: Vec::new(),
+            watched: WatchedKeys::default(),
             watch_flag: WatchFlag::default(),
-            waiter: None,
+        }
+    }
+
+    /// What stands for this client while its own worker has it: the same user with the same rights in the same database.
+    /// The command of a parked client is run on its behalf by the thread that serves it.
+    pub fn deputy(&self) -> Client {
+        Client {
+            db: self.db,
+            protocol: self.protocol,
+            flags: self.flags & ClientFlags::OF_DEPUTIES,
+            ..Client::new(Arc::clone(&self.shared), self.authenticated)
         }
     }
 

@@ -66,7 +66,7 @@ pub struct ClientShared {
     pub output_total: AtomicU64,
     /// Commands run.
     pub commands: AtomicU64,
-    /// Set by CLIENT KILL; the worker closes the connection.
+    /// Set by CLIENT KILL, and once the connection is closed.
     pub killed: AtomicBool,
     /// What the client is parked as, or was last.
     pub waiter: Mutex<Option<Arc<Waiter>>>,
@@ -96,6 +96,8 @@ impl ClientShared {
 #[derive(Debug, Default)]
 pub struct Registry {
     clients: Mutex<BTreeMap<u64, Arc<ClientShared>>>,
+    /// Clients that were killed and whose connections are not closed yet.
+    dying: Mutex<usize>,
     next_id: AtomicU64,
     connected: AtomicUsize,
     /// Connections accepted since start.
@@ -142,13 +144,26 @@ impl Registry {
     pub fn get(&self, id: u64) -> Option<Arc<ClientShared>> {
         self.clients.lock().get(&id).cloned()
     }
-}
 
-impl crate::server::Server {
-    /// CLIENT KILL: the client is gone for everybody at once; its worker closes the connection.
-    pub fn kill_client(&self, client: &ClientShared) {
-        client.killed.store(true, Ordering::SeqCst);
-        self.clients.remove(client.id);
-        self.workers[client.worker].mailbox.send(crate::server::Mail::Close(client.id));
+    /// A client is gone for everybody at once, although its worker has not closed the connection yet: `dying` is told
+    /// whether there are such clients, under a lock that keeps what it does in order.
+    pub fn kill(&self, client: &ClientShared, dying: impl FnOnce(bool)) {
+        self.remove(client.id);
+        let mut count = self.dying.lock();
+        if !client.killed.swap(true, Ordering::SeqCst) {
+            *count += 1;
+            dying(true);
+        }
+    }
+
+    /// The connection of a client is closed.
+    pub fn close(&self, client: &ClientShared, dying: impl FnOnce(bool)) {
+        self.remove(client.id);
+        let mut count = self.dying.lock();
+        // Whoever is the first to set the flag decides whether it was killed.
+        if client.killed.swap(true, Ordering::SeqCst) {
+            *count -= 1;
+            dying(*count > 0);
+        }
     }
 }

@@ -1,10 +1,12 @@
 //! One call of a command: its arguments, its reply, and whom it came from.
 
+use std::sync::Arc;
+
 use swytch_decimal::Extended;
 use swytch_resp::Reply;
-use swytch_store::{Key, Keyspace, Side};
+use swytch_store::{Key, Keyspace, Side, Type, Waiter};
 
-use super::{Args, Command, CommandError};
+use super::{Args, Command, CommandError, Origin};
 use crate::clients::{Client, ClientFlags};
 use crate::server::{Server, WorkerShared};
 
@@ -26,12 +28,23 @@ pub struct Call<'a> {
     pub now_ms: u64,
     /// Hash of the argument at [`Command::single_key`], if the batch has computed it.
     pub key_hash: Option<u64>,
-    /// The command runs inside EXEC: locks are held, so its handler takes none.
-    pub in_exec: bool,
-    /// A parked client's command is run again, because this key may serve it now.
-    pub ready_key: Option<&'a [u8]>,
+    /// Whom it comes from, and what therefore holds for it.
+    pub origin: Origin,
     /// Set by a handler that found nothing and wants its client parked.
     pub block: Option<BlockRequest>,
+    /// What has become of it.
+    pub outcome: Outcome,
+}
+
+/// What has become of a request.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It is answered, or needs no answer.
+    Done,
+    /// The client waits, perhaps until a deadline in Unix milliseconds; its next request must too.
+    Blocked(Arc<Waiter>, Option<u64>),
+    /// It must be tried again when the pause ends.
+    Paused,
 }
 
 impl std::fmt::Debug for Call<'_> {
@@ -54,6 +67,8 @@ pub enum TimeoutReply {
 pub struct BlockRequest {
     /// Argument positions of the keys to wait for.
     pub keys: Vec<usize>,
+    /// The type that a key must have to serve the client.
+    pub kind: Type,
     /// When to give up, in Unix milliseconds; `None` waits forever.
     pub deadline_ms: Option<u64>,
     /// The answer then.
@@ -69,18 +84,35 @@ impl<'a> Call<'a> {
         out: &'a mut Vec<u8>,
         now_ms: u64,
     ) -> Call<'a> {
+        let command = server.commands.iter().next().expect("there are commands");
+        let origin = Origin::of(client);
+        Call::new(server, worker, client, command, Args::new(&[], &[]), out, now_ms, origin)
+    }
+
+    /// A call that is made while another one holds the locks: of a queued command, of a parked client's.
+    #[allow(clippy::too_many_arguments, reason = "a call is all of these, and this is its one maker")]
+    pub fn new(
+        server: &'a Server,
+        worker: &'a WorkerShared,
+        client: &'a mut Client,
+        command: &'static Command,
+        args: Args<'a>,
+        out: &'a mut Vec<u8>,
+        now_ms: u64,
+        origin: Origin,
+    ) -> Call<'a> {
         Call {
-            command: server.commands.iter().next().expect("there are commands"),
-            args: Args::new(&[], &[]),
+            command,
+            args,
             reply: Reply::new(out, client.protocol),
             client,
             server,
             worker,
             now_ms,
             key_hash: None,
-            in_exec: false,
-            ready_key: None,
+            origin,
             block: None,
+            outcome: Outcome::Done,
         }
     }
 
@@ -94,11 +126,6 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// True when the client may be parked: not in a transaction, and not when denied.
-    pub fn may_block(&self) -> bool {
-        !self.in_exec && self.ready_key.is_none()
-    }
-
     /// Parses a database index.
     pub fn db_index(&self, argument: &[u8]) -> Result<u32, CommandError> {
         let index = swytch_decimal::parse_i64(argument).ok_or(CommandError::NotAnInteger)?;
@@ -110,9 +137,9 @@ impl<'a> Call<'a> {
         if (0..databases).contains(&index) { Ok(index as u32) } else { Err(CommandError::DbIndexOutOfRange) }
     }
 
-    /// The longest string that the command may make; effects of another server know no limit.
+    /// The longest string that the command may make.
     pub fn string_bytes_max(&self) -> u64 {
-        if self.client.shared.id == 0 { u64::MAX } else { self.server.config.proto_max_bulk_len() as u64 }
+        if self.origin.is_limited() { self.server.config.proto_max_bulk_len() as u64 } else { u64::MAX }
     }
 
     /// Parses the timeout of a blocking command, in seconds with a fraction; the deadline in Unix milliseconds,

@@ -8,6 +8,7 @@ pub mod call;
 pub mod error;
 pub mod help;
 mod names;
+pub mod origin;
 pub mod redact;
 pub mod reply_shape;
 pub mod spec;
@@ -17,12 +18,14 @@ pub mod table;
 mod table_tests;
 
 pub use args::{ArgCursor, Args, OwnedArgs};
-pub use call::{BlockRequest, Call, ShardSteps, TimeoutReply};
+pub use call::{BlockRequest, Call, Outcome, ShardSteps, TimeoutReply};
 pub use error::CommandError;
 pub use help::reply_help;
+pub use origin::Origin;
 pub use reply_shape::ReplyShape;
 pub use spec::{
-    Arg, ArgKind, BeginSearch, Categories, CommandSpec, FindKeys, Flags, Group, Handler, KeyFlags, KeySpec,
+    Arg, ArgKind, BeginSearch, Categories, CommandSpec, FindKeys, Flags, Group, Guard, Handler, KeyFlags,
+    KeySpec,
 };
 pub use table::{Command, CommandTable};
 

@@ -9,6 +9,7 @@ use bitflags::bitflags;
 use swytch_store::{Keyspace, KeyspaceMut};
 
 use super::{Call, CommandResult, ReplyShape};
+use crate::config::{Config, ProtectedAction};
 
 bitflags! {
     /// Properties that COMMAND INFO shows and the dispatcher obeys.
@@ -56,6 +57,12 @@ bitflags! {
         const NO_MANDATORY_KEYS = 1 << 19;
         /// Not meant for applications (COMMAND DOCS: `syscmd`).
         const SYSTEM = 1 << 20;
+        /// Acts at once while a transaction is queued. Not shown.
+        const IN_MULTI = 1 << 21;
+        /// Runs the commands that its client has queued: what holds for one of them holds for it. Not shown.
+        const RUNS_QUEUE = 1 << 22;
+        /// Sets access clocks whatever its client asked for. Not shown.
+        const ALWAYS_TOUCHES = 1 << 23;
     }
 }
 
@@ -490,6 +497,15 @@ impl std::fmt::Debug for Handler {
     }
 }
 
+/// A directive that says who may use a command.
+#[derive(Clone, Copy, Debug)]
+pub struct Guard {
+    /// The directive's name.
+    pub directive: &'static str,
+    /// Its value.
+    pub level: fn(&Config) -> ProtectedAction,
+}
+
 /// The declaration of a command.
 #[derive(Clone, Copy, Debug)]
 pub struct CommandSpec {
@@ -507,6 +523,8 @@ pub struct CommandSpec {
     pub arity: i32,
     /// Properties.
     pub flags: Flags,
+    /// The directive that allows it, if it needs one.
+    pub guard: Option<Guard>,
     /// ACL categories that do not follow from flags and group.
     pub categories: Categories,
     /// Where its keys are.
@@ -539,6 +557,7 @@ impl CommandSpec {
         complexity: "O(1)",
         arity: 1,
         flags: Flags::empty(),
+        guard: None,
         categories: Categories::empty(),
         key_specs: &[],
         arguments: &[],

@@ -15,7 +15,7 @@ pub struct Command {
     /// Name in lower case; of a subcommand `container|sub`.
     pub full_name: String,
     /// Fewest and most arguments, name included, with which it runs without a further question: none at all for a
-    /// container.
+    /// container and for what a directive guards.
     runs_with: (usize, usize),
     /// Where its only key is, when it has one at a fixed place.
     pub single_key: Option<usize>,
@@ -32,7 +32,7 @@ impl Command {
         (fewest..=most).contains(&len)
     }
 
-    /// True when it is no container and accepts this many arguments.
+    /// True when it runs with this many arguments, unless the server or its client has a reason against it.
     #[inline]
     pub fn runs_with(&self, len: usize) -> bool {
         self.runs_with.0 <= len && len <= self.runs_with.1
@@ -258,7 +258,7 @@ fn named(groups: &[&[&'static CommandSpec]]) -> (Vec<Named>, usize) {
                     spec: sub,
                     index: next_index(),
                     full_name: format!("{}|{}", spec.name, sub.name),
-                    runs_with: arity_range(sub),
+                    runs_with: plain_range(sub),
                     single_key: single_key(sub),
                     subcommands: Vec::new(),
                     container: Some(spec.name),
@@ -269,7 +269,7 @@ fn named(groups: &[&[&'static CommandSpec]]) -> (Vec<Named>, usize) {
             spec,
             index: next_index(),
             full_name: spec.name.to_owned(),
-            runs_with: if subcommands.is_empty() { arity_range(spec) } else { (1, 0) },
+            runs_with: plain_range(spec),
             single_key: single_key(spec),
             subcommands,
             container: None,
@@ -300,6 +300,11 @@ fn rename(named: &mut Vec<Named>, line: &RenamedCommand) -> Result<(), String> {
     let name = String::from_utf8(line.to.clone()).map_err(|_| error("The name is not UTF-8"))?;
     named.push(Named { name: name.leak(), command });
     Ok(())
+}
+
+/// See [`Command::runs_with`].
+fn plain_range(spec: &CommandSpec) -> (usize, usize) {
+    if spec.subcommands.is_empty() && spec.guard.is_none() { arity_range(spec) } else { (1, 0) }
 }
 
 fn arity_range(spec: &CommandSpec) -> (usize, usize) {

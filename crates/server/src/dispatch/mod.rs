@@ -1,15 +1,31 @@
 //! From a parsed request to its reply: checks, locks, execution, and what follows from it.
 //!
-//! - `execute`: everything between a request's arguments and its handler, in Redis's order of checks
-//! - `run`: lock sets, views, effects, statistics
+//! - `execute`: takes a request; `lookup`: which command it names
+//! - `admit`: what can refuse or delay a command, in Redis's order; `conditions`: who sets that, and when it holds
+//! - `run`: how a command runs, on one page
+//! - `locks`: lock sets and views; `changes`: what follows from changes; `guard`: what happens on a panic; `count`:
+//!   statistics
+//! - `show`: what MONITOR is shown
 //! - `prefetch`: the entries of several keys, fetched together
 //! - `park`: clients parked on keys and how a writer serves them
 //! - `transaction`: queued commands under one lock set
+//!
+//! No command is known here by its name: what is special about one is a flag of its declaration.
 
+mod admit;
+pub mod changes;
+pub mod conditions;
+pub mod count;
 pub mod execute;
+pub mod guard;
+pub mod locks;
+pub mod lookup;
 pub mod park;
 pub mod prefetch;
 pub mod run;
+mod show;
 pub mod transaction;
 
-pub use execute::{Outcome, Request, execute};
+pub use crate::command::Outcome;
+pub use execute::{Request, execute};
+use show::show;

@@ -16,37 +16,31 @@
 //!   or happens before its command looked.
 
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use swytch_resp::{Protocol, Reply};
-use swytch_store::{Keyspace, KeyspaceMut, LockScope, Observers, Type, Waiter, WaiterState};
+use swytch_resp::Reply;
+use swytch_store::{Keyspace, KeyspaceMut, LockScope, Type, Waiter, WaiterState};
 
-use super::run;
+use super::{admit, count, guard, locks};
 use crate::clients::{Client, ClientShared};
-use crate::command::call::TimeoutReply;
-use crate::command::{Args, Call, Command, CommandError, Flags, OwnedArgs};
-use crate::seeded_bug::{self, Bug};
-use crate::server::Mail;
-use crate::server::{Conditions, Server, WorkerShared};
+use crate::command::{Args, Call, Command, Origin, Outcome, OwnedArgs, TimeoutReply};
+use crate::server::{Mail, Server, WorkerShared};
 use crate::system::clock::{self, Ticks};
 
 /// What is kept of a parked client's command.
 #[derive(Debug)]
 pub struct Parked {
-    /// Who waits.
-    pub client: Arc<ClientShared>,
+    /// Who waits, as its command is to see it.
+    pub client: Client,
     /// Its command.
     pub command: &'static Command,
     /// Its arguments.
     pub args: OwnedArgs,
-    /// The keys it waits for, by their argument positions.
+    /// The keys it waits for, by their argument positions, in the client's database.
     pub keys: Vec<usize>,
-    /// The database they are in.
-    pub db: u32,
-    /// The protocol to answer in.
-    pub protocol: Protocol,
+    /// The type that a key must have to serve it; one of another type lets it wait on.
+    pub kind: Type,
     /// What it is answered when its time is over.
     pub on_timeout: TimeoutReply,
 }
@@ -111,7 +105,7 @@ pub fn widen<'s>(
 
 /// Registers the client of `call` at the keys it asked to wait for. Its command's locks are held.
 pub fn park(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) {
-    let Some(request) = &call.block else { return };
+    let Some(request) = call.block.take() else { return };
     let server = call.server;
     let positions = call.command.key_positions(&call.args);
     let only_takes = positions.len() == request.keys.len();
@@ -123,12 +117,11 @@ pub fn park(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) {
         shards.clear();
     }
     let parked = Parked {
-        client: Arc::clone(&call.client.shared),
+        client: call.client.deputy(),
         command: call.command,
         args: call.args.to_owned(),
         keys: request.keys.clone(),
-        db: call.client.db,
-        protocol: call.client.protocol,
+        kind: request.kind,
         on_timeout: request.on_timeout,
     };
     let waiter = Arc::new(Waiter::new(shards, Box::new(parked)));
@@ -141,7 +134,7 @@ pub fn park(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) {
     }
     server.parked_clients.fetch_add(1, Ordering::SeqCst);
     *call.client.shared.waiter.lock() = Some(Arc::clone(&waiter));
-    call.client.waiter = Some(waiter);
+    call.outcome = Outcome::Blocked(waiter, request.deadline_ms);
 }
 
 /// Bytes kept of the command of a parked client.
@@ -176,7 +169,7 @@ pub fn leave_queues(server: &Server, waiter: &Waiter) {
         server
             .shards
             .lock(LockScope::One(shard))
-            .with_observers(shard, |observers| observers.unpark(parked.db, bytes, waiter));
+            .with_observers(shard, |observers| observers.unpark(parked.client.db, bytes, waiter));
     }
 }
 
@@ -198,12 +191,12 @@ pub fn answer_in_vain(
     out: &mut Vec<u8>,
 ) {
     let parked = Parked::of(waiter);
-    let mut reply = Reply::new(out, parked.protocol);
+    let mut reply = Reply::new(out, parked.client.protocol);
     let stats = &worker.stats.commands[parked.command.index];
     stats.calls.add(1);
     if error {
         let text = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
-        super::execute::count_error(server, worker, text);
+        count::error(server, worker, text);
         stats.failed.add(1);
         reply.error(text);
         return;
@@ -232,34 +225,22 @@ fn serve(server: &Server, worker: &WorkerShared, keyspace: &mut KeyspaceMut<'_, 
         keyspace.set_db(db);
         let key = server.shards.key(&bytes);
         let shard = server.shards.shard_of(&key);
-        // Only a list can serve those who wait for one; a key of another type lets them wait on.
-        while keyspace.live_entry(&key).is_some_and(|entry| entry.data_type() == Type::List) {
-            let first =
-                keyspace.locked_mut().with_observers(shard, |observers| next_waiter(observers, db, &bytes));
+        while let Some(kind) = keyspace.live_entry(&key).map(|entry| entry.data_type()) {
+            let wanted = |waiter: &Waiter| Parked::of(waiter).kind == kind;
+            let first = keyspace
+                .locked_mut()
+                .with_observers(shard, |observers| observers.take_first(db, &bytes, wanted));
             let Some(waiter) = first else { break };
             // A client that was killed is gone for everybody, although its worker has not closed it yet.
-            if Parked::of(&waiter).client.killed.load(Ordering::SeqCst) {
+            if Parked::of(&waiter).client.shared.killed.load(Ordering::SeqCst) {
                 give_up(server, &waiter);
             } else if claim(server, &waiter, WaiterState::Served) {
-                serve_one(server, worker, keyspace, &waiter, &bytes);
+                serve_one(server, worker, keyspace, &waiter);
                 ready.extend(keyspace.changes_mut().take_ready());
             }
         }
     }
     keyspace.refresh_observed();
-}
-
-/// Takes out the one that has waited longest.
-#[inline]
-fn next_waiter(observers: &mut Observers, db: u32, key: &[u8]) -> Option<Arc<Waiter>> {
-    let first = observers.take_first(db, key)?;
-    if seeded_bug::is_on(Bug::UnfairQueue)
-        && let Some(second) = observers.take_first(db, key)
-    {
-        observers.park(db, key, &first);
-        return Some(second);
-    }
-    Some(first)
 }
 
 /// Runs a parked client's command again and sends the reply to the worker that owns the client.
@@ -268,39 +249,18 @@ fn serve_one(
     worker: &WorkerShared,
     keyspace: &mut KeyspaceMut<'_, '_>,
     waiter: &Arc<Waiter>,
-    key: &[u8],
 ) {
     let started = Ticks::now();
     let parked = Parked::of(waiter);
-    let mut reply = Vec::new();
-    let mut client = Client::new(Arc::clone(&parked.client), true);
-    client.db = parked.db;
-    client.protocol = parked.protocol;
-    let mut call = Call {
-        command: parked.command,
-        args: parked.args.as_args(),
-        reply: Reply::new(&mut reply, parked.protocol),
-        client: &mut client,
-        server,
-        worker,
-        now_ms: keyspace.now_ms(),
-        key_hash: None,
-        in_exec: false,
-        ready_key: Some(key),
-        block: None,
-    };
-    let refused =
-        server.conditions().contains(Conditions::OUT_OF_MEMORY) && parked.command.is(Flags::DENYOOM);
-    let result = if refused {
-        Err(CommandError::text(super::execute::OUT_OF_MEMORY))
-    } else {
-        catch_unwind(AssertUnwindSafe(|| run::handle_in_transaction(&mut call, keyspace)))
-            .unwrap_or_else(|_| Err(run::after_panic(&call)))
-    };
-    if let Err(error) = &result {
-        run::answer_error(&mut call, 0, error);
-    }
-    run::count(&mut call, Ticks::now().since(started), result.is_err());
-    let mail = Mail::Served { client: parked.client.id, waiter: Arc::clone(waiter), reply };
-    server.workers[parked.client.worker].mailbox.send(mail);
+    let (mut client, mut reply) = (parked.client.deputy(), Vec::new());
+    let (args, now_ms) = (parked.args.as_args(), keyspace.now_ms());
+    let mut call =
+        Call::new(server, worker, &mut client, parked.command, args, &mut reply, now_ms, Origin::Parked);
+    let failed = guard::run(&mut call, |call| {
+        admit::refused_when_served(call).unwrap_or_else(|| locks::handle_within(call, keyspace))
+    });
+    count::call(&mut call, Ticks::now().since(started), failed);
+    let to = &parked.client.shared;
+    let mail = Mail::Served { client: to.id, waiter: Arc::clone(waiter), reply };
+    server.workers[to.worker].mailbox.send(mail);
 }

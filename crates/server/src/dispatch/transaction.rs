@@ -1,27 +1,20 @@
 //! Transactions: the commands queued since MULTI, run under one lock set.
 
-use std::collections::HashSet;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 
-use swytch_resp::Reply;
-use swytch_store::{Keyspace, LockScope, WatchFlag};
+use swytch_store::{Keyspace, KeyspaceMut, LockScope, WatchFlag};
 
-use super::{park, run};
-use crate::clients::{Client, ClientFlags, QueuedCommand, WatchedKey};
-use crate::command::{Call, CommandError, CommandResult, Flags};
-use crate::seeded_bug::{self, Bug};
-use crate::server::{Conditions, Server};
+use super::{admit, changes, count, guard, locks, park, show};
+use crate::clients::{Client, ClientFlags, QueuedCommand, WatchedKeys};
+use crate::command::{Call, CommandError, CommandResult, Origin};
+use crate::server::Server;
 use crate::system::clock::Ticks;
 
 /// Registers a client at keys it watches. The caller holds no locks.
-pub fn watch(server: &Server, client: &mut Client, keys: &[&[u8]], now_ms: u64) {
+pub fn watch<'k>(server: &Server, client: &mut Client, keys: impl Iterator<Item = &'k [u8]>, now_ms: u64) {
     let db = client.db;
-    let before: HashSet<Box<[u8]>> =
-        client.watched.iter().filter(|watched| watched.db == db).map(|watched| watched.key.clone()).collect();
-    let mut seen: HashSet<&[u8]> = before.iter().map(|key| &**key).collect();
-    for bytes in keys.iter().copied() {
-        if !seen.insert(bytes) {
+    for bytes in keys {
+        if client.watched.contains(db, bytes) {
             continue;
         }
         let key = server.shards.key(bytes);
@@ -31,18 +24,16 @@ pub fn watch(server: &Server, client: &mut Client, keys: &[&[u8]], now_ms: u64) 
         keyspace
             .locked_mut()
             .with_observers(shard, |observers| observers.watch(db, bytes, &client.watch_flag, was_live));
-        client.watched.push(WatchedKey { db, key: bytes.into(), was_live });
+        client.watched.insert(db, bytes, was_live);
     }
 }
 
 /// Forgets all watched keys. The caller holds no locks.
 pub fn unwatch(server: &Server, client: &mut Client) {
-    for watched in std::mem::take(&mut client.watched) {
-        let shard = server.shards.shard_of(&server.shards.key(&watched.key));
+    for (db, bytes, _) in std::mem::take(&mut client.watched).iter() {
+        let shard = server.shards.shard_of(&server.shards.key(bytes));
         let mut locked = server.shards.lock(LockScope::One(shard));
-        locked.with_observers(shard, |observers| {
-            observers.unwatch(watched.db, &watched.key, &client.watch_flag)
-        });
+        locked.with_observers(shard, |observers| observers.unwatch(db, bytes, &client.watch_flag));
     }
     // A writer that found the old flag may still raise it: the next WATCH has a new one.
     client.watch_flag = WatchFlag::default();
@@ -58,58 +49,94 @@ pub fn discard(server: &Server, client: &mut Client) {
 
 /// EXEC: runs the queue if no watched key has changed, as one atomic step.
 pub fn exec(call: &mut Call<'_>) -> CommandResult {
-    if !call.client.in_multi() {
-        return Err(CommandError::text("ERR EXEC without MULTI"));
-    }
-    if call.client.flags.contains(ClientFlags::DIRTY_EXEC) {
+    let result = if !call.client.in_multi() {
+        Err(CommandError::text("ERR EXEC without MULTI"))
+    } else if call.client.flags.contains(ClientFlags::DIRTY_EXEC) {
         discard(call.server, call.client);
-        return Err(CommandError::text("EXECABORT Transaction discarded because of previous errors."));
-    }
-    let queue = std::mem::take(&mut call.client.queue);
-    call.client.flags &= !ClientFlags::MULTI;
+        Err(CommandError::text("EXECABORT Transaction discarded because of previous errors."))
+    } else {
+        match lock_transaction(call) {
+            Locked::Unchanged(keyspace) => return run_queue(call, keyspace),
+            // It waits for the end of a pause as it is; an error ends it.
+            Locked::Refused(Ok(())) => return Ok(()),
+            Locked::Refused(Err(error)) => {
+                discard(call.server, call.client);
+                Err(CommandError::owned(abort_text(&error.reply())))
+            }
+            Locked::Changed => {
+                discard(call.server, call.client);
+                call.reply.null_array();
+                Ok(())
+            }
+        }
+    };
+    show(call);
+    result
+}
+
+/// The error of EXEC that is refused for a reason other than its commands.
+pub fn abort_text(reason: &str) -> String {
+    format!("EXECABORT Transaction discarded because of: {}", reason.trim_start_matches("ERR "))
+}
+
+/// What was found when the locks of a transaction were taken.
+enum Locked<'s> {
+    /// It may run.
+    Unchanged(Keyspace<'s>),
+    /// A watched key has changed.
+    Changed,
+    /// Something else keeps it from running, or from running now.
+    Refused(CommandResult),
+}
+
+fn lock_transaction<'s>(call: &mut Call<'s>) -> Locked<'s> {
     let server = call.server;
-    let keyspace =
-        run::view(call, scope_of_transaction(server, &queue, &call.client.watched, call.client.db));
+    let client = &*call.client;
+    let scope = scope_of_transaction(server, &client.queue, &client.watched, client.db);
+    let keyspace = locks::view(call, scope);
     if watched_key_changed(call.client, &keyspace, server) {
-        return abort(call, keyspace);
+        return Locked::Changed;
     }
     let keyspace = match keyspace.locked().is_observed() {
         true => park::widen(keyspace, server, |keyspace| {
             let concerns = |queued: &QueuedCommand| {
                 park::concerns_wide_waiter(keyspace, queued.command, &queued.args.as_args())
             };
-            queue.iter().any(concerns)
+            call.client.queue.iter().any(concerns)
         }),
         false => keyspace,
     };
+    if let Some(refused) = admit::refused_behind_locks(call) {
+        return Locked::Refused(refused);
+    }
     // While shards were added the first ones were released: look again.
     if watched_key_changed(call.client, &keyspace, server) {
-        return abort(call, keyspace);
+        Locked::Changed
+    } else {
+        Locked::Unchanged(keyspace)
     }
+}
+
+fn run_queue<'s>(call: &mut Call<'s>, keyspace: Keyspace<'s>) -> CommandResult {
+    let (server, worker, now_ms) = (call.server, call.worker, call.now_ms);
+    let queue = std::mem::take(&mut call.client.queue);
+    call.client.flags &= !ClientFlags::MULTI;
     let mut replies = Vec::new();
-    let worker = call.worker;
-    run::change(server, worker, keyspace, |keyspace| {
+    changes::make(server, worker, keyspace, |keyspace| {
         for queued in &queue {
-            let protocol = call.client.protocol;
-            let mut inner = Call {
-                command: queued.command,
-                args: queued.args.as_args(),
-                reply: Reply::new(&mut replies, protocol),
-                client: call.client,
-                server,
-                worker,
-                now_ms: call.now_ms,
-                key_hash: None,
-                in_exec: true,
-                ready_key: None,
-                block: None,
-            };
+            let args = queued.args.as_args();
+            let client = &mut *call.client;
+            let origin = Origin::Transaction;
+            let mut inner =
+                Call::new(server, worker, client, queued.command, args, &mut replies, now_ms, origin);
             run_queued(&mut inner, keyspace);
         }
+        show(call);
     });
     call.reply.array(queue.len());
     call.reply.raw(&replies);
     call.reply.set_protocol(call.client.protocol);
+    call.origin = Origin::of(call.client);
     discard(server, call.client);
     Ok(())
 }
@@ -118,55 +145,36 @@ pub fn exec(call: &mut Call<'_>) -> CommandResult {
 fn scope_of_transaction(
     server: &Server,
     queue: &[QueuedCommand],
-    watched: &[WatchedKey],
+    watched: &WatchedKeys,
     db: u32,
 ) -> LockScope {
     let mut shards = Vec::new();
     for queued in queue {
-        match run::scope_of(server, queued.command, &queued.args.as_args(), db) {
+        match locks::scope_of(server, queued.command, &queued.args.as_args(), db) {
             LockScope::Nothing => {}
             LockScope::One(shard) => shards.push(shard),
             LockScope::Several(several) => shards.extend(several),
             LockScope::All => return LockScope::All,
         }
     }
-    shards.extend(watched.iter().map(|watched| server.shards.shard_of(&server.shards.key(&watched.key))));
+    shards.extend(watched.iter().map(|(_, key, _)| server.shards.shard_of(&server.shards.key(key))));
     LockScope::of(shards)
 }
 
-/// EXEC of a transaction whose watched keys have changed.
-fn abort(call: &mut Call<'_>, keyspace: Keyspace<'_>) -> CommandResult {
-    drop(keyspace);
-    discard(call.server, call.client);
-    call.reply.null_array();
-    Ok(())
-}
-
 /// One command of a transaction; its error is its reply and the others run all the same.
-fn run_queued(call: &mut Call<'_>, keyspace: &mut swytch_store::KeyspaceMut<'_, '_>) {
+fn run_queued(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) {
     let started = Ticks::now();
-    let mark = call.reply.mark();
-    if call.server.conditions().contains(Conditions::MONITORED)
-        && !call.command.spec.flags.intersects(Flags::SKIP_MONITOR | Flags::ADMIN)
-    {
-        call.server.show_to_monitors(call.client.db, call.client, &call.args);
-    }
-    let result = catch_unwind(AssertUnwindSafe(|| run::handle_in_transaction(call, keyspace)));
-    let result = result.unwrap_or_else(|_| Err(run::after_panic(call)));
-    if let Err(error) = &result {
-        run::answer_error(call, mark, error);
-    }
-    run::count_lookups(call.worker, keyspace);
-    run::count(call, Ticks::now().since(started), result.is_err());
+    let failed = guard::run(call, |call| locks::handle_within(call, keyspace));
+    show(call);
+    count::lookups(call.worker, keyspace);
+    count::call(call, Ticks::now().since(started), failed);
 }
 
 /// True when the transaction must not run: a watched key was changed, or has expired since.
 fn watched_key_changed(client: &Client, keyspace: &Keyspace<'_>, server: &Server) -> bool {
-    if seeded_bug::is_on(Bug::BlindExec) {
-        return false;
-    }
     client.watch_flag.load(Ordering::Acquire)
-        || client.watched.iter().any(|watched| {
-            watched.was_live && keyspace.is_expired_in(watched.db, &server.shards.key(&watched.key))
-        })
+        || client
+            .watched
+            .iter()
+            .any(|(db, key, was_live)| was_live && keyspace.is_expired_in(db, &server.shards.key(key)))
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 
 use swytch_store::{Keyspace, KeyspaceMut, LockScope};
 
-use crate::dispatch::run;
+use crate::dispatch::changes;
 use crate::server::{Conditions, Server};
 use crate::system::clock::{self, MonotonicMs, Ticks};
 
@@ -50,9 +50,7 @@ impl ExpiryCycle {
             return;
         }
         self.next = now.after(tick_ms);
-        // While clients are paused nothing changes: keys whose time is over are only invisible.
-        let paused = server.conditions().contains(Conditions::PAUSED);
-        if paused || !server.active_expire.load(Ordering::Relaxed) {
+        if !server.active_expire.load(Ordering::Relaxed) {
             return;
         }
         let started = Ticks::now();
@@ -83,13 +81,15 @@ impl ExpiryCycle {
             }
             loop {
                 let locked = server.shards.lock(LockScope::One(shard as u16));
-                if !locked.has_due(shard as u16, now_ms) {
+                // While clients are paused nothing changes: keys whose time is over are only invisible. A pause that
+                // begins now waits for this lock.
+                if server.conditions().contains(Conditions::PAUSED) || !locked.has_due(shard as u16, now_ms) {
                     break;
                 }
                 let keyspace = Keyspace::new(locked, 0, now_ms);
                 let act =
                     |keyspace: &mut KeyspaceMut<'_, '_>| keyspace.expire_due(shard as u16, KEYS_PER_STEP);
-                let more = run::change(server, &server.workers[worker], keyspace, act);
+                let more = changes::make(server, &server.workers[worker], keyspace, act);
                 if Ticks::now().since(started) > budget {
                     return false;
                 }

@@ -1,66 +1,79 @@
-//! MONITOR: clients that see every command.
+//! The clients that MONITOR, and the order of what they are shown.
+//!
+//! A line is shown while the locks of its command are held, so what happens to a key is shown in the order in which it
+//! happens. One lock gives all lines one order, and their times rise in it. What a line says is made in `dispatch::show`.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
-use parking_lot::RwLock;
-
-use crate::clients::{Client, ClientFlags, ClientShared};
-use crate::command::Args;
-use crate::command::redact;
-use crate::server::Mail;
-use crate::server::{Conditions, Server};
+use parking_lot::Mutex;
 
 /// The monitoring clients.
 #[derive(Debug, Default)]
-pub struct Monitors(RwLock<Vec<Arc<ClientShared>>>);
+pub struct Monitors(Mutex<State>);
 
-impl Server {
-    /// Adds a monitoring client.
-    pub fn add_monitor(&self, client: &Arc<ClientShared>) {
-        let mut monitors = self.monitors.0.write();
-        if !monitors.iter().any(|other| other.id == client.id) {
-            monitors.push(Arc::clone(client));
+#[derive(Debug, Default)]
+struct State {
+    clients: Vec<Monitor>,
+    /// The time of the last line, in Unix microseconds.
+    last_us: u64,
+}
+
+/// A client that monitors.
+#[derive(Clone, Copy, Debug)]
+pub struct Monitor {
+    /// Its number.
+    pub client: u64,
+    /// The worker that has its connection.
+    pub worker: usize,
+}
+
+impl Monitors {
+    /// Adds a client, and tells that somebody looks.
+    pub fn add(&self, monitor: Monitor, tell: impl FnOnce()) {
+        let mut state = self.0.lock();
+        if !state.clients.iter().any(|other| other.client == monitor.client) {
+            state.clients.push(monitor);
         }
-        self.set_conditions(Conditions::MONITORED, true);
+        tell();
     }
 
-    /// Removes a client, if it monitors.
-    pub fn remove_monitor(&self, id: u64) {
-        let mut monitors = self.monitors.0.write();
-        monitors.retain(|client| client.id != id);
-        self.set_conditions(Conditions::MONITORED, !monitors.is_empty());
+    /// Removes a client, if it looks, and tells when nobody does any more.
+    pub fn remove(&self, client: u64, tell: impl FnOnce()) {
+        let mut state = self.0.lock();
+        state.clients.retain(|other| other.client != client);
+        if state.clients.is_empty() {
+            tell();
+        }
     }
 
-    /// Shows a command to all monitoring clients.
-    #[cold]
-    pub fn show_to_monitors(&self, db: u32, sender: &Client, args: &Args<'_>) {
-        let line: Arc<[u8]> = monitor_line(db, &shown_address(sender), args).into();
-        for client in self.monitors.0.read().iter() {
-            self.workers[client.worker]
-                .mailbox
-                .send(Mail::Deliver { client: client.id, bytes: Arc::clone(&line) });
-        }
+    /// Gives a line to all of them: its time, now, in Unix microseconds, and then `rest`.
+    pub fn show(&self, now_us: u64, rest: &[u8], mut deliver: impl FnMut(Monitor, Arc<[u8]>)) {
+        let mut state = self.0.lock();
+        // The clock may be set back, and another thread may have looked later and be here first.
+        state.last_us = state.last_us.max(now_us);
+        let (seconds, micros) = (state.last_us / 1_000_000, state.last_us % 1_000_000);
+        let mut line = format!("+{seconds}.{micros:06} ").into_bytes();
+        line.extend_from_slice(rest);
+        let line: Arc<[u8]> = line.into();
+        state.clients.iter().for_each(|monitor| deliver(*monitor, Arc::clone(&line)));
     }
 }
 
-/// The sender's address; for the unix socket, its path.
-fn shown_address(sender: &Client) -> Cow<'_, str> {
-    let address = sender.shared.address.as_str();
-    if sender.flags.contains(ClientFlags::UNIX_SOCKET) {
-        return Cow::Owned(format!("unix:{}", address.strip_suffix(":0").unwrap_or(address)));
-    }
-    Cow::Borrowed(address)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// `+1339518083.107412 [0 127.0.0.1:60866] "keys" "*"`
-fn monitor_line(db: u32, address: &str, args: &Args<'_>) -> Vec<u8> {
-    let now_us = crate::system::clock::unix_us();
-    let mut line = format!("+{}.{:06} [{db} {address}]", now_us / 1_000_000, now_us % 1_000_000).into_bytes();
-    for index in 0..args.len() {
-        line.push(b' ');
-        crate::system::escape::push_quoted(&mut line, redact::shown(args, index));
+    #[test]
+    fn times_never_go_back() {
+        let monitors = Monitors::default();
+        monitors.add(Monitor { client: 1, worker: 0 }, || ());
+        let mut lines = Vec::new();
+        for now_us in [2_000_001, 1_999_999, 2_000_002] {
+            monitors.show(now_us, b"x", |_, line| lines.push(String::from_utf8_lossy(&line).into_owned()));
+        }
+        assert_eq!(lines, ["+2.000001 x", "+2.000001 x", "+2.000002 x"]);
+        let mut alone = false;
+        monitors.remove(1, || alone = true);
+        assert!(alone);
     }
-    line.extend_from_slice(b"\r\n");
-    line
 }

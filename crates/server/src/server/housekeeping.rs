@@ -31,7 +31,7 @@ fn run(server: &Server) {
         let now_ms = clock::unix_ms();
         server.sample_rates(now_ms);
         if server.conditions().contains(Conditions::PAUSED) {
-            server.end_pause_if_over(now_ms);
+            server.end_pause(now_ms);
         }
         let mut slept_ms = 0;
         while slept_ms < ROUND_MS {

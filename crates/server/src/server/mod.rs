@@ -38,6 +38,8 @@ bitflags! {
         const OUT_OF_MEMORY = 1 << 2;
         /// Somebody listens to effects.
         const RECORDING = 1 << 3;
+        /// A client was killed and its worker has not closed the connection yet.
+        const KILLING = 1 << 4;
     }
 }
 
@@ -202,6 +204,16 @@ impl Server {
         } else {
             self.conditions.fetch_and(!conditions.bits(), Ordering::SeqCst);
         }
+    }
+
+    /// Ends a pause whose time is over at `now_ms`, in Unix milliseconds, and wakes the clients that waited.
+    pub fn end_pause(&self, now_ms: u64) {
+        self.pause.end(now_ms, || {
+            self.set_conditions(Conditions::PAUSED, false);
+            for worker in &self.workers {
+                worker.mailbox.send(Mail::Resume);
+            }
+        });
     }
 
     /// Hands over the means to change the log's level.

@@ -4,8 +4,11 @@ use swytch_resp::Protocol;
 
 use super::ANY_TIME;
 use crate::clients::ClientFlags;
+use crate::command::Origin;
 use crate::command::prelude::*;
-use crate::dispatch::transaction;
+use crate::dispatch::{conditions, transaction};
+
+const IN_TRANSACTIONS_TOO: Flags = ANY_TIME.union(Flags::IN_MULTI);
 
 pub static QUIT: CommandSpec = CommandSpec {
     name: "quit",
@@ -13,7 +16,7 @@ pub static QUIT: CommandSpec = CommandSpec {
     since: "1.0.0",
     group: Group::Connection,
     arity: -1,
-    flags: ANY_TIME,
+    flags: IN_TRANSACTIONS_TOO,
     categories: Categories::CONNECTION,
     deprecated: Some(("7.2.0", "just closing the connection")),
     reply: ReplyShape::OK,
@@ -27,7 +30,7 @@ pub static RESET: CommandSpec = CommandSpec {
     since: "6.2.0",
     group: Group::Connection,
     arity: 1,
-    flags: ANY_TIME,
+    flags: IN_TRANSACTIONS_TOO,
     categories: Categories::CONNECTION,
     reply: ReplyShape::Word(&["RESET"]),
     handler: Handler::Session(reset),
@@ -44,9 +47,10 @@ fn quit(call: &mut Call<'_>) -> CommandResult {
 fn reset(call: &mut Call<'_>) -> CommandResult {
     transaction::discard(call.server, call.client);
     if call.client.flags.contains(ClientFlags::MONITOR) {
-        call.server.remove_monitor(call.client.id());
+        conditions::end_monitoring(call.server, call.client.id());
     }
     call.client.flags &= ClientFlags::UNIX_SOCKET;
+    call.origin = Origin::Client;
     call.client.db = 0;
     call.client.protocol = Protocol::Resp2;
     call.client.shared.names.lock().name.clear();

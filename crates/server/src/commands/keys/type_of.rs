@@ -26,6 +26,7 @@ pub static TOUCH: CommandSpec = CommandSpec {
     summary: "Marks keys as just used, and tells how many of them exist.",
     since: "3.2.1",
     complexity: "O(N) for N keys.",
+    flags: COUNT_OF_KEYS.flags.union(Flags::ALWAYS_TOUCHES),
     reply: ReplyShape::Count,
     handler: Handler::Read(touch),
     ..COUNT_OF_KEYS

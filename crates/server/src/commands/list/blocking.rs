@@ -3,7 +3,7 @@
 //! A handler that finds nothing asks for its client to be parked; `dispatch::park` runs it again, from its
 //! first key on, once one of the keys has become a list.
 
-use swytch_store::{KeyspaceMut, Side};
+use swytch_store::{KeyspaceMut, Side, Type};
 
 use super::pop::{MANY_POP, pop_from_first};
 use super::{POP_FROM_SEVERAL, PopFromSeveral, TAKEN_FROM};
@@ -73,7 +73,7 @@ fn blocking_pop(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>, side: S
             return Ok(());
         }
     }
-    if !call.may_block() {
+    if !call.origin.may_block() {
         call.reply.null_array();
         return Ok(());
     }
@@ -87,7 +87,7 @@ fn blmpop(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandRes
     if pop_from_first(call, keyspace, &wanted)? {
         return Ok(());
     }
-    if !call.may_block() {
+    if !call.origin.may_block() {
         call.reply.null_array();
         return Ok(());
     }
@@ -98,5 +98,6 @@ fn blmpop(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandRes
 /// Asks for the client to be parked on the keys at these argument positions. Whatever the command answers
 /// when it finds nothing at once, a client that has waited in vain gets a null array.
 pub(super) fn wait_for(call: &mut Call<'_>, keys: Vec<usize>, deadline_ms: Option<u64>) {
-    call.block = Some(BlockRequest { keys, deadline_ms, on_timeout: TimeoutReply::NullArray });
+    let on_timeout = TimeoutReply::NullArray;
+    call.block = Some(BlockRequest { keys, kind: Type::List, deadline_ms, on_timeout });
 }

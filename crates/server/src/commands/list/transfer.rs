@@ -101,7 +101,7 @@ fn transfer_or_wait(
     let deadline_ms = call.deadline(call.args.get(timeout_at))?;
     match keyspace.list_move(&call.key(1), &call.key(2), from_side, to_side)? {
         Some(element) => call.reply.bulk(&element),
-        None if call.may_block() => wait_for(call, vec![1], deadline_ms),
+        None if call.origin.may_block() => wait_for(call, vec![1], deadline_ms),
         None => call.reply.null(),
     }
     Ok(())

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use crate::command::prelude::*;
 use crate::command::reply_help;
 use crate::config::{ApplyError, Config, Directive, SetContext};
+use crate::dispatch::conditions;
 use crate::observe::logging::limited;
 use crate::observe::metrics;
 use crate::server::Server;
@@ -114,6 +115,7 @@ fn set(call: &mut Call<'_>) -> CommandResult {
         .config
         .set_many(&pairs, context, &mut |config, changed| apply(server, config, changed))
         .map_err(|error| CommandError::owned(error.reply()))?;
+    conditions::changed(call);
     call.reply.ok();
     Ok(())
 }

@@ -11,13 +11,12 @@ use std::time::Duration;
 use swytch_resp::{Protocol, Reply};
 use swytch_store::{Elements, EntryRef, Event, Expiry, Key, KeyspaceMut, Side, Type, Value};
 
-use crate::clients::{Client, ClientFlags};
+use crate::clients::ClientFlags;
 use crate::command::prelude::*;
-use crate::command::reply_help;
+use crate::command::{Guard, Origin, reply_help};
 use crate::commands::keys::object::idle_seconds;
-use crate::config::ProtectedAction;
+use crate::config::Config;
 use crate::effects;
-use crate::server::Server;
 use crate::system::digest::Digest;
 use crate::system::{clock, glob, random};
 
@@ -29,6 +28,7 @@ pub static DEBUG: CommandSpec = CommandSpec {
     complexity: "That of the subcommand.",
     arity: -2,
     flags: Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::LOADING).union(Flags::STALE).union(Flags::SYSTEM),
+    guard: Some(Guard { directive: "enable-debug-command", level: Config::enable_debug_command }),
     reply: ReplyShape::Any,
     differs: "The subcommands that DEBUG HELP lists; some are of this server alone.",
     handler: Handler::WriteAll(debug),
@@ -139,28 +139,7 @@ const HELP: &[&str] = &[
     "    Show the sizes of structures.",
 ];
 
-/// Whether a client may use DEBUG at all. A transaction asks when the command is queued, others when it runs.
-///
-/// # Errors
-/// With Redis's refusal, when `enable-debug-command` does not allow it.
-pub fn check_allowed(server: &Server, client: &Client) -> CommandResult {
-    let allowed = match server.config.enable_debug_command() {
-        ProtectedAction::Yes => true,
-        ProtectedAction::Local => client.shared.is_local(),
-        ProtectedAction::No => false,
-    };
-    if allowed {
-        return Ok(());
-    }
-    Err(CommandError::text(
-        "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from \
-         a local connection, otherwise you need to set this option in the configuration file, and then restart the \
-         server.",
-    ))
-}
-
 fn debug(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
-    check_allowed(call.server, call.client)?;
     let name = call.args.get(1);
     let given = call.args.len() - 2;
     let act = ACTS.iter().find(|(known, fewest, most, _)| {
@@ -351,6 +330,7 @@ fn replay(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandRes
         _ => return Err(CommandError::Syntax),
     };
     call.client.flags.set(ClientFlags::REPLAYS, on);
+    call.origin = Origin::of(call.client);
     accept(call, keyspace)
 }
 

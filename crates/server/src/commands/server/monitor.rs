@@ -2,6 +2,7 @@
 
 use crate::clients::ClientFlags;
 use crate::command::prelude::*;
+use crate::dispatch::conditions;
 
 pub static MONITOR: CommandSpec = CommandSpec {
     name: "monitor",
@@ -17,14 +18,14 @@ pub static MONITOR: CommandSpec = CommandSpec {
 };
 
 fn monitor(call: &mut Call<'_>) -> CommandResult {
-    if call.in_exec {
+    if !call.origin.may_block() {
         return Err(CommandError::text("ERR MONITOR isn't allowed for DENY BLOCKING client"));
     }
     // A second MONITOR is not answered, as in Redis.
     if !call.client.flags.contains(ClientFlags::MONITOR) {
         call.client.flags |= ClientFlags::MONITOR;
         call.reply.ok();
-        call.server.add_monitor(&call.client.shared);
+        conditions::begin_monitoring(call);
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ pub const SPECS: &[&CommandSpec] = &[&DISCARD, &EXEC, &MULTI, &UNWATCH, &WATCH];
 
 const AT_ANY_TIME: Flags =
     Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE).union(Flags::FAST).union(Flags::ALLOW_BUSY);
+const OF_TRANSACTIONS: Flags = AT_ANY_TIME.union(Flags::IN_MULTI);
 
 pub static MULTI: CommandSpec = CommandSpec {
     name: "multi",
@@ -17,7 +18,7 @@ pub static MULTI: CommandSpec = CommandSpec {
     since: "1.2.0",
     group: Group::Transactions,
     arity: 1,
-    flags: AT_ANY_TIME,
+    flags: OF_TRANSACTIONS,
     categories: Categories::TRANSACTION,
     reply: ReplyShape::OK,
     handler: Handler::Session(multi),
@@ -31,7 +32,12 @@ pub static EXEC: CommandSpec = CommandSpec {
     group: Group::Transactions,
     complexity: "The sum of what the queued commands cost.",
     arity: 1,
-    flags: Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE).union(Flags::SKIP_SLOWLOG),
+    flags: Flags::NOSCRIPT
+        .union(Flags::LOADING)
+        .union(Flags::STALE)
+        .union(Flags::SKIP_SLOWLOG)
+        .union(Flags::IN_MULTI)
+        .union(Flags::RUNS_QUEUE),
     categories: Categories::TRANSACTION,
     reply: ReplyShape::OneOf(&[ReplyShape::List(&ReplyShape::Any), ReplyShape::NullArray]),
     handler: Handler::Session(transaction::exec),
@@ -45,7 +51,7 @@ pub static DISCARD: CommandSpec = CommandSpec {
     group: Group::Transactions,
     complexity: "O(N) for N queued commands.",
     arity: 1,
-    flags: AT_ANY_TIME,
+    flags: OF_TRANSACTIONS,
     categories: Categories::TRANSACTION,
     reply: ReplyShape::OK,
     handler: Handler::Session(discard),
@@ -59,7 +65,7 @@ pub static WATCH: CommandSpec = CommandSpec {
     group: Group::Transactions,
     complexity: "O(N) for N keys.",
     arity: -2,
-    flags: AT_ANY_TIME,
+    flags: OF_TRANSACTIONS,
     categories: Categories::TRANSACTION,
     key_specs: &[KeySpec::range(1, -1, 1, KeyFlags::RO)],
     arguments: &[Arg::new("key", ArgKind::Key(0)).multiple()],
@@ -103,15 +109,14 @@ fn watch(call: &mut Call<'_>) -> CommandResult {
     if call.client.in_multi() {
         return Err(CommandError::text("ERR WATCH inside MULTI is not allowed"));
     }
-    let keys: Vec<&[u8]> = call.args.from(1).collect();
-    transaction::watch(call.server, call.client, &keys, call.now_ms);
+    transaction::watch(call.server, call.client, call.args.from(1), call.now_ms);
     call.reply.ok();
     Ok(())
 }
 
 fn unwatch(call: &mut Call<'_>) -> CommandResult {
     // Inside EXEC the transaction holds locks that unregistering needs; its end forgets the keys anyway.
-    if !call.in_exec {
+    if !call.origin.holds_locks() {
         transaction::unwatch(call.server, call.client);
     }
     call.reply.ok();

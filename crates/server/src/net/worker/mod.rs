@@ -28,7 +28,7 @@ use super::arrivals::Arrivals;
 use super::connection::{Connection, READ_BYTES, Stream};
 use super::expiry::ExpiryCycle;
 use crate::clients::{Client, ClientFlags, ClientShared};
-use crate::dispatch::transaction;
+use crate::dispatch::{conditions, transaction};
 use crate::server::{Mail, Server, WAKE, WorkerShared};
 use crate::system::clock::{self, MonotonicMs, Ticks};
 
@@ -241,7 +241,7 @@ impl Worker {
         let interest = Interest::READABLE | Interest::WRITABLE;
         if let Err(error) = self.poll.registry().register(&mut stream, Token(slot), interest) {
             tracing::warn!(%error, "a new connection could not be registered and is closed");
-            self.server.clients.remove(id);
+            conditions::closed(&self.server, &shared);
             self.shared().connections.fetch_sub(1, Ordering::Relaxed);
             return;
         }
@@ -267,11 +267,11 @@ impl Worker {
         self.wait_no_more(&mut connection, slot);
         transaction::discard(&self.server, &mut connection.client);
         if connection.client.flags.contains(ClientFlags::MONITOR) {
-            self.server.remove_monitor(id);
+            conditions::end_monitoring(&self.server, id);
         }
         // Deregistering fails only for a descriptor that is already gone.
         let _ = self.poll.registry().deregister(&mut connection.stream);
-        self.server.clients.remove(id);
+        conditions::closed(&self.server, &connection.client.shared);
         self.shared().connections.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -8,8 +8,7 @@ use super::output::{OUTPUT_BYTES_UNLIMITED, SILENT, silence};
 use super::{End, Waits, Worker};
 use crate::clients::ClientFlags;
 use crate::command::Call;
-use crate::dispatch::execute::count_error;
-use crate::dispatch::{Outcome, execute};
+use crate::dispatch::{Outcome, count, execute};
 use crate::net::connection::{Connection, KEPT_BYTES_MAX, READ_BYTES, ReadOutcome};
 use crate::server::{Server, WorkerShared};
 use crate::system::clock::Ticks;
@@ -179,7 +178,7 @@ impl Worker {
                 continue;
             }
             if let Err(error) = filled {
-                count_error(&self.server, self.shared(), &error.to_string());
+                count::error(&self.server, self.shared(), &error.to_string());
                 Reply::new(&mut connection.output, Protocol::Resp2).error(&format!("ERR {error}"));
                 self.end_after_replies(connection, slot);
                 break;

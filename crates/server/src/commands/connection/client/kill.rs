@@ -4,6 +4,7 @@ use super::list::ClientType;
 use super::{OTHERS, SUB};
 use crate::clients::ClientShared;
 use crate::command::prelude::*;
+use crate::dispatch::conditions;
 
 pub(super) static KILL: CommandSpec = CommandSpec {
     name: "kill",
@@ -84,7 +85,7 @@ fn kill(call: &mut Call<'_>) -> CommandResult {
         if client.id == own_id {
             call.close_after_reply();
         } else {
-            call.server.kill_client(&client);
+            conditions::kill(call, &client);
         }
         killed += 1;
     }

@@ -2,6 +2,7 @@
 
 use super::{OTHERS, SUB};
 use crate::command::prelude::*;
+use crate::dispatch::conditions;
 
 pub(super) static PAUSE: CommandSpec = CommandSpec {
     name: "pause",
@@ -50,13 +51,13 @@ fn pause(call: &mut Call<'_>) -> CommandResult {
     let timeout_ms = u64::try_from(timeout_ms).map_err(|_| CommandError::TimeoutNegative)?;
     let until_ms = call.now_ms.checked_add(timeout_ms).filter(|until_ms| *until_ms <= i64::MAX as u64);
     let until_ms = until_ms.ok_or(CommandError::TimeoutOutOfRange)?;
-    call.server.pause_clients(until_ms, writes_only);
+    conditions::pause(call, until_ms, writes_only);
     call.reply.ok();
     Ok(())
 }
 
 fn unpause(call: &mut Call<'_>) -> CommandResult {
-    call.server.unpause_clients();
+    conditions::unpause(call.server);
     call.reply.ok();
     Ok(())
 }

@@ -1,0 +1,133 @@
+//! The checks, each a function of its own.
+//!
+//! Source: `processCommand` in Redis's `src/server.c`, whose order decides which of two errors a client sees.
+
+use std::sync::atomic::Ordering;
+
+use super::Refusal;
+use crate::clients::ClientFlags;
+use crate::command::{Call, CommandError, Flags};
+use crate::config::ProtectedAction;
+use crate::server::Conditions;
+
+type Check = Result<(), Refusal>;
+
+/// Every check, in Redis's order.
+pub(super) fn in_order(call: &Call<'_>) -> Check {
+    alive(call)?;
+    arity(call)?;
+    guard(call)?;
+    authentication(call)?;
+    transaction(call)?;
+    memory_measured_again(call)?;
+    monitor(call)?;
+    pause(call)
+}
+
+/// The checks whose answer others can change while a command takes its locks.
+pub(super) fn behind_locks(call: &Call<'_>) -> Check {
+    alive(call)?;
+    memory(call)?;
+    pause(call)
+}
+
+/// The checks of a parked client's command, once there is something to serve it with.
+pub(super) fn when_served(call: &Call<'_>) -> Check {
+    memory(call)
+}
+
+/// The answer to a command that may use memory when too much is used.
+const OUT_OF_MEMORY: &str = "OOM command not allowed when used memory > 'maxmemory'.";
+
+/// A killed client is gone for everybody, although its worker has not closed the connection yet.
+fn alive(call: &Call<'_>) -> Check {
+    let killed = call.server.conditions().contains(Conditions::KILLING)
+        && call.client.shared.killed.load(Ordering::SeqCst);
+    if killed { Err(Refusal::Gone) } else { Ok(()) }
+}
+
+fn arity(call: &Call<'_>) -> Check {
+    if call.command.accepts_arity(call.args.len()) {
+        return Ok(());
+    }
+    let error = CommandError::wrong_arity(&call.command.full_name);
+    Err(Refusal::Error(error.reply().into_owned().into()))
+}
+
+/// Commands that a directive switches on, for all clients or those of this machine.
+fn guard(call: &Call<'_>) -> Check {
+    let Some(guard) = call.command.spec.guard else { return Ok(()) };
+    let allowed = match (guard.level)(&call.server.config) {
+        ProtectedAction::Yes => true,
+        ProtectedAction::Local => call.client.shared.is_local(),
+        ProtectedAction::No => false,
+    };
+    if allowed {
+        return Ok(());
+    }
+    let text = format!(
+        "ERR {} command not allowed. If the {} option is set to \"local\", you can run it from a local connection, \
+         otherwise you need to set this option in the configuration file, and then restart the server.",
+        call.command.spec.name.to_uppercase(),
+        guard.directive
+    );
+    Err(Refusal::Error(text.into()))
+}
+
+fn authentication(call: &Call<'_>) -> Check {
+    if call.client.authenticated || call.command.is(Flags::NO_AUTH) {
+        return Ok(());
+    }
+    Err(Refusal::Error("NOAUTH Authentication required.".into()))
+}
+
+fn transaction(call: &Call<'_>) -> Check {
+    if call.client.in_multi() && call.command.is(Flags::NO_MULTI) {
+        return Err(Refusal::Error("ERR Command not allowed inside a transaction".into()));
+    }
+    Ok(())
+}
+
+/// Memory may have been freed since it was last compared with its limit.
+fn memory_measured_again(call: &Call<'_>) -> Check {
+    memory(call).or_else(|_| {
+        call.server.check_memory();
+        memory(call)
+    })
+}
+
+fn memory(call: &Call<'_>) -> Check {
+    let refused = call.server.conditions().contains(Conditions::OUT_OF_MEMORY)
+        && call.origin.is_limited()
+        && flags(call).contains(Flags::DENYOOM);
+    if refused { Err(Refusal::Error(OUT_OF_MEMORY.into())) } else { Ok(()) }
+}
+
+/// A client that monitors is to Redis a kind of replica, and is refused as one: it is never paused, so it must not
+/// touch the data.
+fn monitor(call: &Call<'_>) -> Check {
+    let touches = Flags::WRITE | Flags::READONLY | Flags::MAY_REPLICATE;
+    if call.client.flags.contains(ClientFlags::MONITOR) && flags(call).intersects(touches) {
+        return Err(Refusal::Error("ERR Replica can't interact with the keyspace".into()));
+    }
+    Ok(())
+}
+
+fn pause(call: &Call<'_>) -> Check {
+    let server = call.server;
+    if !server.conditions().contains(Conditions::PAUSED) || call.client.flags.contains(ClientFlags::MONITOR) {
+        return Ok(());
+    }
+    server.end_pause(call.now_ms);
+    let writes = flags(call).intersects(Flags::WRITE | Flags::MAY_REPLICATE);
+    if server.pause.holds(writes, call.now_ms) { Err(Refusal::Later) } else { Ok(()) }
+}
+
+/// The properties of the command; of one that runs a queue, also those of the commands in it.
+fn flags(call: &Call<'_>) -> Flags {
+    let own = call.command.spec.flags;
+    if !own.contains(Flags::RUNS_QUEUE) {
+        return own;
+    }
+    call.client.queue.iter().fold(own, |all, queued| all | queued.command.spec.flags)
+}

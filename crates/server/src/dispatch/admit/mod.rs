@@ -1,0 +1,96 @@
+//! What can refuse or delay a command, in Redis's order; once before it takes its locks, and once behind them.
+//!
+//! Neighbours: `conditions` says which condition must be asked about where; `execute` comes here unless a command is
+//! plain, its client too, and no condition holds.
+
+mod checks;
+
+use std::borrow::Cow;
+
+use super::conditions::BEHIND_LOCKS;
+use super::{count, transaction};
+use crate::clients::ClientFlags;
+use crate::command::{Call, CommandError, CommandResult, Flags, Outcome};
+
+/// Why a command does not run.
+#[derive(Debug)]
+enum Refusal {
+    /// It is answered this error.
+    Error(Cow<'static, str>),
+    /// It is tried again when the pause has ended.
+    Later,
+    /// Its client was killed: nothing of it counts any more.
+    Gone,
+}
+
+/// Asks everything of a command that is about to run; what has become of it when it may not.
+pub(super) fn admit(call: &mut Call<'_>) -> Option<Outcome> {
+    match checks::in_order(call) {
+        Ok(()) => None,
+        Err(Refusal::Error(text)) => Some(reject(call, &text)),
+        Err(Refusal::Later) => Some(Outcome::Paused),
+        Err(Refusal::Gone) => {
+            call.close_after_reply();
+            Some(Outcome::Done)
+        }
+    }
+}
+
+/// Asks again of a command that holds its locks, and has changed nothing yet, what others may have changed meanwhile;
+/// its result when it may not run after all.
+#[inline]
+pub(super) fn refused_behind_locks(call: &mut Call<'_>) -> Option<CommandResult> {
+    if !call.server.conditions().intersects(BEHIND_LOCKS) {
+        return None;
+    }
+    match checks::behind_locks(call).err()? {
+        Refusal::Error(text) => return Some(Err(CommandError::owned(text.into_owned()))),
+        Refusal::Later => call.outcome = Outcome::Paused,
+        Refusal::Gone => call.close_after_reply(),
+    }
+    Some(Ok(()))
+}
+
+/// Asks of a parked client's command whether it may run although it was sent long ago. A pause that has begun since
+/// waits for the writer that serves the client.
+pub(super) fn refused_when_served(call: &mut Call<'_>) -> Option<CommandResult> {
+    match checks::when_served(call).err()? {
+        Refusal::Error(text) => Some(Err(CommandError::owned(text.into_owned()))),
+        Refusal::Later | Refusal::Gone => None,
+    }
+}
+
+/// Answers an error to a request that names no command.
+#[cold]
+pub(super) fn reject_unknown(call: &mut Call<'_>, error: &CommandError) -> Outcome {
+    spoil(call);
+    answer(call, &error.reply())
+}
+
+/// Answers an error to a command that does not run. EXEC that cannot run ends the transaction, if there is one, with its
+/// own error.
+#[cold]
+fn reject(call: &mut Call<'_>, text: &str) -> Outcome {
+    spoil(call);
+    call.worker.stats.commands[call.command.index].rejected.add(1);
+    if call.command.is(Flags::RUNS_QUEUE) {
+        transaction::discard(call.server, call.client);
+        let outcome = answer(call, &transaction::abort_text(text));
+        super::show(call);
+        return outcome;
+    }
+    answer(call, text)
+}
+
+/// A transaction that is being queued is spoilt by a command that is not accepted.
+fn spoil(call: &mut Call<'_>) {
+    if call.client.in_multi() {
+        call.client.flags |= ClientFlags::DIRTY_EXEC;
+    }
+}
+
+fn answer(call: &mut Call<'_>, text: &str) -> Outcome {
+    count::error(call.server, call.worker, text);
+    call.reply.error(text);
+    Outcome::Done
+}

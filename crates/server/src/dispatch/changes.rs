@@ -1,0 +1,71 @@
+//! What follows from changes of the keyspace, before the locks are released and after.
+
+use swytch_store::{EffectSink, Keyspace, KeyspaceMut};
+
+use super::{guard, park};
+use crate::effects::Recorder;
+use crate::server::{Conditions, Server, WorkerShared};
+
+/// Runs `act` on a write view: with the listeners' recorder if there are any, and with everything that
+/// follows from changes, before the locks are released.
+#[inline]
+pub fn make<'s, R>(
+    server: &'s Server,
+    worker: &WorkerShared,
+    keyspace: Keyspace<'s>,
+    act: impl FnOnce(&mut KeyspaceMut<'s, '_>) -> R,
+) -> R {
+    if server.conditions().contains(Conditions::RECORDING) {
+        return make_recorded(server, worker, keyspace, act);
+    }
+    let mut keyspace = KeyspaceMut::new(keyspace, None);
+    let result = guard::catch(|| act(&mut keyspace));
+    park::serve_ready(server, worker, &mut keyspace);
+    finish(server, worker, keyspace);
+    guard::go_on(result)
+}
+
+#[cold]
+fn make_recorded<'s, R>(
+    server: &'s Server,
+    worker: &WorkerShared,
+    keyspace: Keyspace<'s>,
+    act: impl FnOnce(&mut KeyspaceMut<'s, '_>) -> R,
+) -> R {
+    let mut recorder = Recorder::default();
+    let sink: &mut dyn EffectSink = &mut recorder;
+    let mut keyspace = KeyspaceMut::new(keyspace, Some(sink));
+    let result = guard::catch(|| act(&mut keyspace));
+    park::serve_ready(server, worker, &mut keyspace);
+    let (keyspace, changes) = keyspace.finish();
+    server.effects.publish(&mut recorder);
+    drop(keyspace);
+    count(server, worker, changes);
+    guard::go_on(result)
+}
+
+/// Releases the locks of a view that has changed something, counts it, and hands over what is to be freed.
+pub fn finish(server: &Server, worker: &WorkerShared, keyspace: KeyspaceMut<'_, '_>) {
+    let (keyspace, changes) = keyspace.finish();
+    drop(keyspace);
+    count(server, worker, changes);
+}
+
+/// Removes the expired keys that a reader met, then releases the locks. While clients are paused nothing changes.
+#[cold]
+pub fn remove_met_expired(server: &Server, worker: &WorkerShared, keyspace: Keyspace<'_>) {
+    if keyspace.met_expired() && !server.conditions().contains(Conditions::PAUSED) {
+        make(server, worker, keyspace, |_| ());
+    }
+}
+
+fn count(server: &Server, worker: &WorkerShared, mut changes: swytch_store::Changes) {
+    worker.stats.dirty.add(changes.dirty);
+    if changes.expired > 0 {
+        worker.stats.expired_keys.add(changes.expired);
+    }
+    let retired = changes.take_retired();
+    if !retired.is_empty() {
+        server.reclaimer.retire(retired);
+    }
+}

@@ -1,0 +1,85 @@
+//! The server's conditions: who sets them, and when they hold.
+//!
+//! A condition is one bit that every command looks at. It is set before the command that sets it is answered, but other
+//! threads may have looked just before and take their locks only now. So nobody is answered who has changed conditions
+//! before [`wait_for_holders`] has had each shard's lock once: whoever got a lock earlier is done, and whoever gets one
+//! later sees the bit behind it, where `admit` asks again. That costs a running command nothing, since it looks
+//! at the conditions behind its lock anyway, to know whether anybody listens.
+//!
+//! | condition | asked before the locks | asked again behind them |
+//! |---|---|---|
+//! | a client was killed | every command | every write, EXEC |
+//! | a pause of writes | every command | every write, EXEC; expiry |
+//! | memory over its limit | every command | every write, EXEC |
+//! | somebody monitors | | every command, to be shown in order |
+//! | effects are recorded | | every change |
+//! | authentication, a monitor's rights | every command | never: only the client's own commands change them |
+//!
+//! A command that only reads is not asked again: run behind the condition or before, nobody can tell. What is to come
+//! (rights of users, read-only replicas, loading, busy scripts, slots of a cluster) is another row: its bit is set
+//! while it changes or as long as it holds, and `admit` asks.
+
+use std::sync::Arc;
+
+use crate::clients::{ClientFlags, ClientShared};
+use crate::command::Call;
+use crate::observe::monitor::Monitor;
+use crate::server::{Conditions, Mail, Server};
+
+/// What a write asks about once it has its locks.
+pub const BEHIND_LOCKS: Conditions = Conditions::RECORDING
+    .union(Conditions::MONITORED)
+    .union(Conditions::PAUSED)
+    .union(Conditions::OUT_OF_MEMORY)
+    .union(Conditions::KILLING);
+
+/// The call has changed conditions: it is answered when they hold.
+pub fn changed(call: &mut Call<'_>) {
+    call.client.flags |= ClientFlags::CHANGED_CONDITIONS;
+}
+
+/// Waits until everybody who took a lock before conditions were changed has released it. The caller holds none.
+#[cold]
+pub fn wait_for_holders(call: &mut Call<'_>) {
+    call.client.flags -= ClientFlags::CHANGED_CONDITIONS;
+    let shards = &call.server.shards;
+    (0..shards.count()).for_each(|shard| drop(shards.lock_one(shard as u16)));
+}
+
+/// CLIENT PAUSE, until a time in Unix milliseconds.
+pub fn pause(call: &mut Call<'_>, until_ms: u64, writes_only: bool) {
+    let server = call.server;
+    server.pause.begin(until_ms, writes_only, || server.set_conditions(Conditions::PAUSED, true));
+    changed(call);
+}
+
+/// CLIENT UNPAUSE.
+pub fn unpause(server: &Server) {
+    server.end_pause(u64::MAX);
+}
+
+/// MONITOR: the call's client sees every command from now on.
+pub fn begin_monitoring(call: &mut Call<'_>) {
+    let server = call.server;
+    let monitor = Monitor { client: call.client.id(), worker: call.client.shared.worker };
+    server.monitors.add(monitor, || server.set_conditions(Conditions::MONITORED, true));
+    changed(call);
+}
+
+/// The client sees no more commands.
+pub fn end_monitoring(server: &Server, client: u64) {
+    server.monitors.remove(client, || server.set_conditions(Conditions::MONITORED, false));
+}
+
+/// CLIENT KILL: the client is gone for everybody once the call is answered; its worker closes the connection.
+pub fn kill(call: &mut Call<'_>, client: &Arc<ClientShared>) {
+    let server = call.server;
+    server.clients.kill(client, |dying| server.set_conditions(Conditions::KILLING, dying));
+    server.workers[client.worker].mailbox.send(Mail::Close(client.id));
+    changed(call);
+}
+
+/// The connection of a client is closed.
+pub fn closed(server: &Server, client: &ClientShared) {
+    server.clients.close(client, |dying| server.set_conditions(Conditions::KILLING, dying));
+}

@@ -1,0 +1,214 @@
+//! Which locks a command needs, and the view of the keyspace that its handler is given under them.
+
+use swytch_store::{Keyspace, KeyspaceMut, LockScope, Locked};
+
+use super::conditions::BEHIND_LOCKS;
+use super::{admit, changes, conditions, count, guard, park, prefetch};
+use crate::clients::ClientFlags;
+use crate::command::spec::{ReadHandler, WriteHandler};
+use crate::command::{Args, Call, Command, CommandResult, Flags, Handler, ShardSteps};
+use crate::server::Server;
+
+/// Chooses the view for the handler and runs it.
+#[inline(always)]
+pub fn handle(call: &mut Call<'_>) -> CommandResult {
+    match call.command.spec.handler {
+        Handler::Read(handler) => match call.key_hash {
+            Some(hash) => read(call, lock_of(call, hash), handler),
+            None => read_in(call, scope_of_call(call), handler),
+        },
+        Handler::Write(handler) => match call.key_hash {
+            Some(hash) => write(call, lock_of(call, hash), handler),
+            None => write_in(call, scope_of_call(call), handler),
+        },
+        Handler::Session(handler) => session(call, handler),
+        Handler::ReadAll(handler) => read_in(call, LockScope::All, handler),
+        Handler::WriteAll(handler) => write_in(call, LockScope::All, handler),
+        Handler::Steps(handler) => steps(call, handler),
+        Handler::Container => unreachable!("a container is resolved to a subcommand"),
+    }
+}
+
+/// As [`handle`]; MONITOR is shown the command while its locks are held.
+#[inline(never)]
+pub fn handle_shown(call: &mut Call<'_>) -> CommandResult {
+    match call.command.spec.handler {
+        Handler::Read(handler) => read_shown(call, scope_of_call(call), handler),
+        Handler::ReadAll(handler) => read_shown(call, LockScope::All, handler),
+        // These show themselves: a write behind its locks in any case, EXEC behind the commands of its queue.
+        Handler::Write(_) | Handler::WriteAll(_) => handle(call),
+        _ if call.command.is(Flags::RUNS_QUEUE) => handle(call),
+        Handler::Session(_) | Handler::Steps(_) | Handler::Container => {
+            let result = handle(call);
+            super::show(call);
+            result
+        }
+    }
+}
+
+/// Runs the handler of a call under locks that are held for it already.
+pub fn handle_within(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    keyspace.set_db(call.client.db);
+    match call.command.spec.handler {
+        Handler::Session(handler) => handler(call),
+        Handler::Read(handler) | Handler::ReadAll(handler) => handler(call, keyspace),
+        Handler::Write(handler) | Handler::WriteAll(handler) => handler(call, keyspace),
+        Handler::Steps(handler) => {
+            let mut visit = |_: u16, look: &mut dyn FnMut(&Keyspace<'_>)| look(keyspace);
+            handler(call, &mut ShardSteps { visit: &mut visit })
+        }
+        Handler::Container => unreachable!("a container is resolved to a subcommand"),
+    }
+}
+
+/// What a command needs locked, whatever its kind.
+pub fn scope_of(server: &Server, command: &Command, args: &Args<'_>, db: u32) -> LockScope {
+    match command.spec.handler {
+        Handler::Session(_) | Handler::Container => LockScope::Nothing,
+        Handler::Read(_) | Handler::Write(_) => scope_of_keys(server, command, args, db),
+        Handler::ReadAll(_) | Handler::WriteAll(_) | Handler::Steps(_) => LockScope::All,
+    }
+}
+
+/// A view with these locks.
+pub fn view<'s>(call: &Call<'s>, scope: LockScope) -> Keyspace<'s> {
+    view_of(call, call.server.shards.lock(scope))
+}
+
+fn scope_of_call(call: &Call<'_>) -> LockScope {
+    scope_of_keys(call.server, call.command, &call.args, call.client.db)
+}
+
+/// The shards of a command's keys in database `db`.
+fn scope_of_keys(server: &Server, command: &Command, args: &Args<'_>, db: u32) -> LockScope {
+    if let Some(at) = command.single_key {
+        let key = args.try_get(at).map(|bytes| server.shards.key(bytes));
+        return key.map_or(LockScope::Nothing, |key| LockScope::One(server.shards.shard_of(&key)));
+    }
+    let positions = command.key_positions(args);
+    let hashes: Vec<u64> = positions.into_iter().map(|at| server.shards.key(args.get(at)).hash).collect();
+    prefetch::keys(server, db, &hashes);
+    LockScope::of(hashes.iter().map(|hash| server.shards.shard_of_hash(*hash)).collect())
+}
+
+/// The lock of a command whose only key has this hash.
+#[inline(always)]
+fn lock_of<'s>(call: &Call<'s>, hash: u64) -> Locked<'s> {
+    let shards = &call.server.shards;
+    shards.lock_one(shards.shard_of_hash(hash))
+}
+
+/// A view with these locks, for the call's client.
+///
+/// Here and in what takes the view over, everything is inlined, so that it is built where it stays: a copy made right
+/// after its parts were written costs more than the rest of a short command's dispatch.
+#[inline(always)]
+fn view_of<'s>(call: &Call<'s>, locked: Locked<'s>) -> Keyspace<'s> {
+    let no_touch = call.client.flags.contains(ClientFlags::NO_TOUCH);
+    Keyspace::new(locked, call.client.db, call.now_ms)
+        .touching(!no_touch || call.command.is(Flags::ALWAYS_TOUCHES))
+        .ignoring_expiry(!call.origin.expires_by_clock())
+}
+
+#[inline(never)]
+fn read_in(call: &mut Call<'_>, scope: LockScope, handler: ReadHandler) -> CommandResult {
+    let locked = call.server.shards.lock(scope);
+    read(call, locked, handler)
+}
+
+#[cold]
+fn read_shown(call: &mut Call<'_>, scope: LockScope, handler: ReadHandler) -> CommandResult {
+    let locked = call.server.shards.lock(scope);
+    super::show(call);
+    read(call, locked, handler)
+}
+
+#[inline(never)]
+fn write_in(call: &mut Call<'_>, scope: LockScope, handler: WriteHandler) -> CommandResult {
+    let locked = call.server.shards.lock(scope);
+    write(call, locked, handler)
+}
+
+#[inline(always)]
+fn read<'s>(call: &mut Call<'s>, locked: Locked<'s>, handler: ReadHandler) -> CommandResult {
+    let keyspace = view_of(call, locked);
+    let result = handler(call, &keyspace);
+    count::lookups(call.worker, &keyspace);
+    if keyspace.met_expired() {
+        changes::remove_met_expired(call.server, call.worker, keyspace);
+    } else {
+        guard::release(keyspace);
+    }
+    result
+}
+
+#[inline(always)]
+fn write<'s>(call: &mut Call<'s>, locked: Locked<'s>, handler: WriteHandler) -> CommandResult {
+    if call.server.conditions().intersects(BEHIND_LOCKS) || locked.is_observed() {
+        return write_observed(call, locked, handler);
+    }
+    // The common case: nobody listens, nobody waits, nothing is left behind.
+    let mut keyspace = KeyspaceMut::new(view_of(call, locked), None);
+    let result = handler(call, &mut keyspace);
+    count::lookups(call.worker, &keyspace);
+    if call.block.is_none()
+        && let Some(dirty) = keyspace.settled()
+    {
+        call.worker.stats.dirty.add(dirty);
+        guard::release(keyspace);
+        return result;
+    }
+    settle(call, keyspace, result)
+}
+
+/// A write that something may still refuse, or of which somebody is told.
+#[cold]
+fn write_observed<'s>(call: &mut Call<'s>, locked: Locked<'s>, handler: WriteHandler) -> CommandResult {
+    let (server, worker) = (call.server, call.worker);
+    let keyspace = park::lock_for_writing(view_of(call, locked), call);
+    if let Some(refused) = admit::refused_behind_locks(call) {
+        return refused;
+    }
+    changes::make(server, worker, keyspace, |keyspace| {
+        let result = handler(call, keyspace);
+        count::lookups(call.worker, keyspace);
+        if result.is_ok() && call.block.is_some() {
+            park::park(call, keyspace);
+        }
+        super::show(call);
+        result
+    })
+}
+
+/// The rare rest of a write that nobody observed: its client parks, or there is memory to free.
+#[cold]
+fn settle(call: &mut Call<'_>, mut keyspace: KeyspaceMut<'_, '_>, result: CommandResult) -> CommandResult {
+    if result.is_ok() && call.block.is_some() {
+        park::park(call, &mut keyspace);
+    }
+    changes::finish(call.server, call.worker, keyspace);
+    result
+}
+
+/// A command that needs no locks, or takes those it needs itself.
+#[inline(always)]
+fn session(call: &mut Call<'_>, handler: fn(&mut Call<'_>) -> CommandResult) -> CommandResult {
+    let result = handler(call);
+    if call.client.flags.contains(ClientFlags::CHANGED_CONDITIONS) {
+        conditions::wait_for_holders(call);
+    }
+    result
+}
+
+fn steps(
+    call: &mut Call<'_>,
+    handler: fn(&mut Call<'_>, &mut ShardSteps<'_>) -> CommandResult,
+) -> CommandResult {
+    let (server, worker, db, now_ms) = (call.server, call.worker, call.client.db, call.now_ms);
+    let mut visit = |shard: u16, look: &mut dyn FnMut(&Keyspace<'_>)| {
+        let keyspace = Keyspace::new(server.shards.lock(LockScope::One(shard)), db, now_ms);
+        look(&keyspace);
+        changes::remove_met_expired(server, worker, keyspace);
+    };
+    handler(call, &mut ShardSteps { visit: &mut visit })
+}
