@@ -13,6 +13,7 @@ mod floors;
 mod fuzz;
 mod judges;
 mod licences;
+mod mutants;
 mod setup;
 mod style;
 mod workspace;
@@ -65,6 +66,8 @@ Development commands of swytch.
       --minutes M --keep-going      stop after so long; do not stop at the first broken promise
       --real-store                  nodes with the server's keyspace instead of abstract values
       --mutants [NAME...]           for each seeded fault the first seed that notices it
+  cargo xtask mutants [NAME...]     bugs made on purpose, in a copy of the tree, and whether the tests notice them
+      --update                      write docs/mutants.md
   cargo xtask peers                 build Redis 8 and Valkey from Debian's sources
   cargo xtask style                 the rules of STYLE.md
   cargo xtask floors                who imports whom in the server: circles, and imports from above
@@ -122,6 +125,7 @@ fn dispatch(command: &str, mut arguments: Arguments) -> Result<()> {
         }
         "commands" => close(judges::commands(arguments)?),
         "conformance" => close(conformance::run(&conformance::Options::from_arguments(arguments)?)?),
+        "mutants" => mutants::run(arguments),
         "simulate" => cluster::simulate(arguments),
         "model" => cluster::model(arguments),
         "wire" => close(judges::wire(arguments)?),
