@@ -143,6 +143,7 @@ fn place(source: &Source<'_>) -> Vec<String> {
 /// What is special about a command or a data type is said where it is declared.
 fn special_case(source: &Source<'_>) -> Vec<String> {
     let server = source.path.strip_prefix("crates/server/src/").filter(|path| !path.starts_with("commands/"));
+    let server = server.filter(|path| !path.ends_with("tests.rs"));
     let Some(path) = server.filter(|_| is_rust(source)) else { return Vec::new() };
     let knows_no_type =
         ["dispatch/", "net/", "clients/", "server/"].iter().any(|room| path.starts_with(room));
