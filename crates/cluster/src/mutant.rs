@@ -79,11 +79,13 @@ pub enum Mutant {
     ForgetAwaitedBatch,
     /// A view change leaves what was executed in the coordinator's other partitions as it is.
     GuestsStayExecuted,
+    /// A write on the fast path leaves the key's stamp as it was.
+    FastPathWithoutStamp,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::NoFence,
         Self::XWithoutAllSubscribers,
         Self::BuildOnInstalledBase,
@@ -121,5 +123,6 @@ impl Mutant {
         Self::KeepOutcomeFromSiblings,
         Self::ForgetAwaitedBatch,
         Self::GuestsStayExecuted,
+        Self::FastPathWithoutStamp,
     ];
 }

@@ -14,6 +14,7 @@ use crate::interface::{Action, Class, Input};
 use crate::key::Key;
 use crate::members::Members;
 use crate::message::{Base, BaseTag, Message};
+use crate::mutant::Mutant;
 use crate::part::Part;
 use crate::tally::Tally;
 use crate::turn::{Mail, Outbox, Turn};
@@ -324,7 +325,9 @@ impl<V: Values> Node<V> {
             return None;
         }
         let (id, view) = (key.part(self.parts()), self.members.installed.view.id);
-        self.parts[usize::from(id)].write_alone(key, view)
+        let unstamped = self.members.config.without(Mutant::FastPathWithoutStamp);
+        let wall_ms = (!unstamped).then_some(self.members.now.wall_ms);
+        self.parts[usize::from(id)].write_alone(key, view, wall_ms)
     }
 
     /// The store.

@@ -118,9 +118,10 @@ impl Owning {
 }
 
 impl<U> PartOf<U> {
-    /// Counts a write on a key that only this node holds and that nothing is waiting for.
+    /// Counts and stamps a write on a key that only this node holds and that nothing is waiting for. Without a `wall_ms` it
+    /// is not stamped.
     #[inline]
-    pub(crate) fn write_alone(&mut self, key: &Key, view: ViewId) -> Option<Version> {
+    pub(crate) fn write_alone(&mut self, key: &Key, view: ViewId, wall_ms: Option<u64>) -> Option<Version> {
         let me = self.clock.node;
         let copy = self.copies.get_mut(key)?;
         let Role::Owner(owning) = &copy.role else { return None };
@@ -139,6 +140,9 @@ impl<U> PartOf<U> {
         }
         meta.version.seq += 1;
         meta.stable = meta.version;
+        if let Some(wall_ms) = wall_ms {
+            meta.written = self.clock.tick(wall_ms, me);
+        }
         Some(meta.version)
     }
 }

@@ -349,6 +349,21 @@ fn an_unshared_key_is_written_on_the_fast_path() {
     assert_eq!(node.write_alone(&key("k"), Class::W), None);
 }
 
+/// Two creations of a key of which neither kept its log are united by their stamps: a write on the fast path is one as well.
+#[test]
+fn a_write_on_the_fast_path_is_stamped() {
+    let mut cluster = Cluster::new(2);
+    cluster.add(0, "k", "a").expect("add");
+    cluster.run(1_000);
+    let written = |cluster: &Cluster| cluster.node(0).copy_of(&key("k")).map(|copy| copy.meta.written);
+    let before = written(&cluster);
+    let node = cluster.nodes.get_mut(&NodeId(0)).expect("node 0");
+    let writes = [(); 2].map(|()| node.write_alone(&key("k"), Class::W));
+    assert!(writes.iter().all(Option::is_some));
+    assert!(written(&cluster) > before);
+    assert_eq!(written(&cluster).map(|stamp| (stamp.wall_ms, stamp.logical)), Some((cluster.now, 1)));
+}
+
 /// Node 1 drops its copy of `k` and subscribes again. Gives what it has said about the leave: LeaveKey and Dropped.
 fn left_and_back() -> (Cluster, Vec<Envelope>) {
     let mut cluster = Cluster::new(2);

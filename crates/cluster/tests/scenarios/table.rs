@@ -34,6 +34,7 @@ table! {
         a_key_created_in_a_partition_takes_no_x_until_everyone_was_asked
         a_cluster_comes_together_from_nothing
         an_unshared_key_is_written_on_the_fast_path
+        a_write_on_the_fast_path_is_stamped
         a_leave_that_was_asked_for_twice_ends_once
         the_end_of_a_former_leave_ends_no_other
     }
