@@ -20,6 +20,7 @@ pub mod commands;
 pub mod config;
 pub mod dispatch;
 pub mod effects;
+pub mod metrics;
 pub mod net;
 pub mod observe;
 pub mod server;

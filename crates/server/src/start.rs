@@ -17,8 +17,9 @@ use crate::SWYTCH_VERSION;
 use crate::command::CommandTable;
 use crate::commands;
 use crate::config::{Config, Loaded, SetContext};
+use crate::metrics;
 use crate::net::{Arrivals, Listeners, Worker, listen};
-use crate::observe::{logging, metrics, supervision};
+use crate::observe::{logging, supervision};
 use crate::server::{Mail, Server, housekeeping};
 use crate::system::{huge_pages, open_files};
 

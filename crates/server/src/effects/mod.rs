@@ -40,19 +40,22 @@ impl std::fmt::Debug for EffectHub {
 }
 
 impl EffectHub {
-    /// Adds a listener. The caller sets [`Conditions::RECORDING`](crate::server::Conditions) while holding all
-    /// shards' locks, so that the listener misses nothing from a known moment on.
+    /// Adds a listener. Writers ask the server's conditions whether there is one: the caller sets that one while it holds
+    /// all shards' locks, so that the listener misses nothing from a known moment on.
     pub fn listen(&self, listener: Arc<dyn EffectListener>) {
         let mut hub = self.state.lock();
         hub.listeners.push(listener);
         hub.db = None;
     }
 
-    /// Removes a listener; true when none is left.
-    pub fn forget(&self, listener: &Arc<dyn EffectListener>) -> bool {
-        let mut hub = self.state.lock();
-        hub.listeners.retain(|other| !Arc::ptr_eq(other, listener));
-        hub.listeners.is_empty()
+    /// Removes a listener.
+    pub fn forget(&self, listener: &Arc<dyn EffectListener>) {
+        self.state.lock().listeners.retain(|other| !Arc::ptr_eq(other, listener));
+    }
+
+    /// True while somebody listens.
+    pub fn is_heard(&self) -> bool {
+        !self.state.lock().listeners.is_empty()
     }
 
     /// Hands a group to the listeners. Called before the locks of the group's command are released.

@@ -12,8 +12,7 @@ use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
 
-use super::EffectListener;
-use crate::server::{Conditions, Server};
+use super::{EffectHub, EffectListener};
 
 /// Groups of effects that may wait for the disk; a writer beyond them waits too.
 const QUEUED_GROUPS_MAX: usize = 65_536;
@@ -40,40 +39,38 @@ impl EffectListener for FileListener {
     }
 }
 
-/// Begins to record into a new file. The caller holds all shards' locks.
-///
-/// # Errors
-/// When a recording is in progress, or the file exists or cannot be made.
-pub fn start(server: &Server, path: &str) -> std::io::Result<()> {
-    let mut recording = server.recording.0.lock();
-    if recording.is_some() {
-        return Err(std::io::Error::other("effects are being recorded already"));
+impl Recording {
+    /// Begins to record into a new file. The caller holds all shards' locks.
+    ///
+    /// # Errors
+    /// When a recording is in progress, or the file exists or cannot be made.
+    pub fn start(&self, effects: &EffectHub, path: &str) -> std::io::Result<()> {
+        let mut recording = self.0.lock();
+        if recording.is_some() {
+            return Err(std::io::Error::other("effects are being recorded already"));
+        }
+        let file = File::create_new(path)?;
+        let (queue, groups) = sync_channel(QUEUED_GROUPS_MAX);
+        let writer =
+            std::thread::Builder::new().name("swytch-record".into()).spawn(move || write(file, &groups))?;
+        let listener = Arc::new(FileListener(Mutex::new(Some(queue))));
+        effects.listen(Arc::clone(&listener) as Arc<dyn EffectListener>);
+        *recording = Some(Running { listener, writer });
+        Ok(())
     }
-    let file = File::create_new(path)?;
-    let (queue, groups) = sync_channel(QUEUED_GROUPS_MAX);
-    let writer =
-        std::thread::Builder::new().name("swytch-record".into()).spawn(move || write(file, &groups))?;
-    let listener = Arc::new(FileListener(Mutex::new(Some(queue))));
-    server.effects.listen(Arc::clone(&listener) as Arc<dyn EffectListener>);
-    server.set_conditions(Conditions::RECORDING, true);
-    *recording = Some(Running { listener, writer });
-    Ok(())
-}
 
-/// Ends the recording; the file is complete when this returns. The caller holds all shards' locks.
-///
-/// # Errors
-/// When none is in progress, or writing the file has failed.
-pub fn stop(server: &Server) -> std::io::Result<()> {
-    let Some(Running { listener, writer }) = server.recording.0.lock().take() else {
-        return Err(std::io::Error::other("no effects are being recorded"));
-    };
-    let last = server.effects.forget(&(Arc::clone(&listener) as Arc<dyn EffectListener>));
-    if last {
-        server.set_conditions(Conditions::RECORDING, false);
+    /// Ends the recording; the file is complete when this returns. The caller holds all shards' locks.
+    ///
+    /// # Errors
+    /// When none is in progress, or writing the file has failed.
+    pub fn stop(&self, effects: &EffectHub) -> std::io::Result<()> {
+        let Some(Running { listener, writer }) = self.0.lock().take() else {
+            return Err(std::io::Error::other("no effects are being recorded"));
+        };
+        effects.forget(&(Arc::clone(&listener) as Arc<dyn EffectListener>));
+        listener.0.lock().take();
+        writer.join().unwrap_or_else(|_| Err(std::io::Error::other("the thread that writes them has failed")))
     }
-    listener.0.lock().take();
-    writer.join().unwrap_or_else(|_| Err(std::io::Error::other("the thread that writes them has failed")))
 }
 
 fn write(file: File, groups: &Receiver<Vec<u8>>) -> std::io::Result<()> {

@@ -3,7 +3,6 @@
 pub mod histogram;
 pub mod latency;
 pub mod logging;
-pub mod metrics;
 pub mod monitor;
 pub mod rates;
 pub mod slowlog;

@@ -4,8 +4,6 @@
 
 use parking_lot::Mutex;
 
-use crate::server::Server;
-
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Metric {
@@ -37,7 +35,7 @@ struct Samples {
 
 impl Rates {
     /// Takes a sample at Unix time `now_ms`; `totals` are counts since start, in the order of [`Metric`].
-    fn sample(&self, now_ms: u64, totals: [u64; METRICS]) {
+    pub fn sample(&self, now_ms: u64, totals: [u64; METRICS]) {
         let mut samples = self.0.lock();
         let elapsed_ms = now_ms.saturating_sub(samples.at_ms);
         if elapsed_ms == 0 {
@@ -65,19 +63,6 @@ impl Rates {
     /// CONFIG RESETSTAT.
     pub fn reset(&self) {
         *self.0.lock() = Samples::default();
-    }
-}
-
-impl Server {
-    /// Adds a sample of the workers' counters to the rates.
-    pub fn sample_rates(&self, now_ms: u64) {
-        let totals = [
-            self.total(|stats| stats.commands_processed()),
-            self.total(|stats| stats.input_bytes.get()),
-            self.total(|stats| stats.output_bytes.get()),
-            self.total(|stats| stats.turns.get()),
-        ];
-        self.rates.sample(now_ms, totals);
     }
 }
 

@@ -29,7 +29,7 @@ fn run(server: &Server) {
             tracing::warn!(by_ms, "the system's clock was set; keys expire by it");
         }
         let now_ms = clock::unix_ms();
-        server.sample_rates(now_ms);
+        sample_rates(server, now_ms);
         if server.conditions().contains(Conditions::PAUSED) {
             server.end_pause(now_ms);
         }
@@ -41,4 +41,15 @@ fn run(server: &Server) {
             slept_ms += nap_ms;
         }
     }
+}
+
+/// Adds a sample of the workers' counters to the rates.
+fn sample_rates(server: &Server, now_ms: u64) {
+    let totals = [
+        server.total(|stats| stats.commands_processed()),
+        server.total(|stats| stats.input_bytes.get()),
+        server.total(|stats| stats.output_bytes.get()),
+        server.total(|stats| stats.turns.get()),
+    ];
+    server.rates.sample(now_ms, totals);
 }

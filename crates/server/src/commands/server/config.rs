@@ -9,8 +9,8 @@ use crate::command::prelude::*;
 use crate::command::reply_help;
 use crate::config::{ApplyError, Config, Directive, SetContext};
 use crate::dispatch::conditions;
+use crate::metrics;
 use crate::observe::logging::limited;
-use crate::observe::metrics;
 use crate::server::Server;
 use crate::system::open_files;
 

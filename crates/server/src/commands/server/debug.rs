@@ -16,7 +16,7 @@ use crate::command::prelude::*;
 use crate::command::{Guard, Origin, reply_help};
 use crate::commands::keys::object::idle_seconds;
 use crate::config::Config;
-use crate::effects;
+use crate::server::Conditions;
 use crate::system::digest::Digest;
 use crate::system::{clock, glob, random};
 
@@ -313,12 +313,13 @@ fn reply_buffer(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> Comm
 }
 
 fn record_effects(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
-    let path = call.args.get(2);
+    let (path, server) = (call.args.get(2), call.server);
     let result = if path.eq_ignore_ascii_case(b"STOP") {
-        effects::record::stop(call.server)
+        server.recording.stop(&server.effects)
     } else {
-        effects::record::start(call.server, &String::from_utf8_lossy(path))
+        server.recording.start(&server.effects, &String::from_utf8_lossy(path))
     };
+    server.set_conditions(Conditions::RECORDING, server.effects.is_heard());
     result.map_err(|error| CommandError::owned(format!("ERR {error}")))?;
     accept(call, keyspace)
 }
