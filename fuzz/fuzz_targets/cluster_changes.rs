@@ -4,8 +4,8 @@
 use libfuzzer_sys::fuzz_target;
 use std::sync::Arc;
 use swytch_cluster::{Blob, Entry, Generation, Key, MergeBy, MergeInput, Stamp, Step, Values, Version};
-use swytch_store::{Changes, HashSeed, Keyspace, KeyspaceMut, Shards};
-use swytch_values::{Change, Host, Snapshot, StoreValues};
+use swytch_store::{Changes, HashSeed, Keyspace, KeyspaceMut, Op, Shards, StringOp};
+use swytch_values::{Host, Snapshot, StoreValues, wire};
 
 /// Nobody asks for commands here.
 struct NoCommands;
@@ -25,10 +25,10 @@ impl Host for NoCommands {
 }
 
 /// A string may be stated to be longer than a fuzzer has memory for.
-fn is_small(change: &Change<'_>) -> bool {
-    match change {
-        Change::SetRange { offset, .. } => *offset < 1 << 16,
-        Change::SetBit { offset, .. } => *offset < 1 << 16,
+fn is_small(op: &Op<'_>) -> bool {
+    match op {
+        Op::String(StringOp::SetRange { offset, .. }) => *offset < 1 << 16,
+        Op::String(StringOp::SetBit { offset, .. }) => *offset < 1 << 16,
         _ => true,
     }
 }
@@ -43,11 +43,10 @@ fuzz_target!(|data: &[u8]| {
     let mut log = Vec::new();
     let mut version = Version::default();
     for bytes in data.split(|byte| *byte == 0xfe) {
-        let Ok(change) = Change::decode(bytes) else { continue };
-        let effect = change.blob();
+        let Ok((effect, is_small)) = wire::read(bytes, |op| (wire::blob(op), is_small(op))) else { continue };
         assert_eq!(effect.bytes(), bytes);
         let misfits = values.misfits();
-        if !is_small(&change) {
+        if !is_small {
             continue;
         }
         values.apply(&key, &effect, Stamp::default());

@@ -2,56 +2,107 @@
 //!
 //! A command decides, an effect changes. Replaying the effects of a run into an empty keyspace gives
 //! the same keyspace; a log, a following replica, cluster peers, keyspace notifications, WATCH and
-//! parked clients all listen to this one stream. Each primitive can be undone given what it overwrote ([`Undo`]).
+//! parked clients all listen to this one stream. On one key an effect is an [`Op`], of which each type has its own. What
+//! takes an effect back is told together with it ([`EffectUndo`]).
 
-use crate::UnixMs;
-use crate::types::list::Side;
-use crate::undo::Undo;
+use crate::keyspace::{Expiry, KeyspaceMut, Misfit};
+use crate::types::Op;
+use crate::types::content::Value;
+use crate::undo::EffectUndo;
+use crate::{Key, UnixMs};
 
 /// One change. Borrowed: an effect costs nothing when nobody listens.
+#[derive(Clone, Copy, Debug)]
+pub struct Effect<'a> {
+    /// The database it is in.
+    pub db: u32,
+    /// What changed.
+    pub at: At<'a>,
+}
+
+/// What an effect changes.
+#[allow(missing_docs, reason = "the fields say what the variants take")]
+#[derive(Clone, Copy, Debug)]
+pub enum At<'a> {
+    /// One key.
+    Key { key: &'a [u8], op: Op<'a> },
+    /// An element went from one key to another, as one change: what that is at either.
+    Transfer { from: &'a [u8], taken: Op<'a>, to: &'a [u8], given: Op<'a> },
+    /// Keys, and not their values.
+    Keyspace(KeyspaceOp<'a>),
+}
+
+/// A change to a key whatever the type of its value.
 #[allow(missing_docs, reason = "the fields say what the commands of the same name take")]
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Effect<'a> {
-    /// The key now holds this string, with this expiry or none.
-    Set { key: &'a [u8], value: &'a [u8], expire_at_ms: Option<UnixMs> },
-    /// Bytes written into a string at an offset, zero-filled before it.
-    SetRange { key: &'a [u8], offset: u64, bytes: &'a [u8] },
-    /// Bytes added to the end of a string.
-    Append { key: &'a [u8], bytes: &'a [u8] },
-    /// A signed number added to an integer string.
-    IncrementBy { key: &'a [u8], delta: i64 },
+#[derive(Clone, Copy, Debug)]
+pub enum KeyOp<'a> {
+    /// The key holds this value, with this expiry or none, whatever was there; without a value it is gone.
+    Replace { value: Option<Value<'a>>, expire_at_ms: Option<UnixMs> },
     /// The key is gone.
-    Delete { key: &'a [u8] },
+    Delete,
     /// The key expires at this time.
-    ExpireAt { key: &'a [u8], at_ms: UnixMs },
+    ExpireAt { at_ms: UnixMs },
     /// The key no longer expires.
-    Persist { key: &'a [u8] },
+    Persist,
+}
+
+/// The numbers of ops in wire forms and logs. Append only: a number is never given to another op.
+#[allow(missing_docs, reason = "they are the ops of the same names")]
+pub mod tag {
+    pub const DELETE: u8 = 0;
+    /// Also of [`KeyOp::Persist`](super::KeyOp::Persist): an expiry, or none.
+    pub const EXPIRE_AT: u8 = 6;
+    pub const REPLACE: u8 = 16;
+}
+
+/// A change to keys whose values stay what they are, or go.
+#[allow(missing_docs, reason = "the fields say what the commands of the same name take")]
+#[derive(Clone, Copy, Debug)]
+pub enum KeyspaceOp<'a> {
     /// The value of `from` with its expiry is now at `to`, in place of what was there.
     Rename { from: &'a [u8], to: &'a [u8] },
     /// The value of `key` with its expiry is now in database `to_db` and no longer here.
     Move { key: &'a [u8], to_db: u32 },
     /// A copy of `from` with its expiry is now at `to` in database `to_db`, in place of what was there.
     Copy { from: &'a [u8], to: &'a [u8], to_db: u32 },
-    /// Elements pushed one after the other to one side of a list.
-    ListPush { key: &'a [u8], side: Side, elements: Elements<'a> },
-    /// Elements taken from one side of a list.
-    ListPop { key: &'a [u8], side: Side, count: u64 },
-    /// One element moved between two lists or within one.
-    ListMove { from: &'a [u8], to: &'a [u8], from_side: Side, to_side: Side },
-    /// The element at a non-negative index replaced.
-    ListSet { key: &'a [u8], index: u64, element: &'a [u8] },
-    /// An element put before the one at an index.
-    ListInsert { key: &'a [u8], pivot: &'a [u8], before: bool, element: &'a [u8] },
-    /// Elements equal to one removed; the count's sign says from which side, 0 means all.
-    ListRemove { key: &'a [u8], count: i64, element: &'a [u8] },
-    /// Only the elements between two indices remain.
-    ListTrim { key: &'a [u8], start: i64, stop: i64 },
-    /// Every key of the database at hand is gone.
+    /// Every key of the database is gone.
     FlushDb,
     /// Every key is gone.
     FlushAll,
     /// Two databases changed places.
     SwapDb { first: u32, second: u32 },
+}
+
+impl KeyOp<'_> {
+    /// Its number.
+    pub fn tag(&self) -> u8 {
+        match self {
+            KeyOp::Replace { .. } => tag::REPLACE,
+            KeyOp::Delete => tag::DELETE,
+            KeyOp::ExpireAt { .. } | KeyOp::Persist => tag::EXPIRE_AT,
+        }
+    }
+
+    /// See [`Op::apply`].
+    pub(crate) fn apply(&self, keyspace: &mut KeyspaceMut<'_, '_>, key: &Key<'_>) -> Result<(), Misfit> {
+        let fits = match *self {
+            KeyOp::Replace { value: Some(value), expire_at_ms } => {
+                keyspace.replace(key, value.to_owned_value(), expire_at_ms);
+                true
+            }
+            KeyOp::Replace { value: None, .. } => {
+                keyspace.delete(key);
+                true
+            }
+            KeyOp::Delete => keyspace.delete(key),
+            KeyOp::ExpireAt { at_ms } => keyspace.expire_at(key, at_ms),
+            KeyOp::Persist => {
+                keyspace.persist(key);
+                true
+            }
+        };
+        if fits { Ok(()) } else { Err(Misfit) }
+    }
 }
 
 /// The elements of a push: one, or several where they lie in the request.
@@ -114,6 +165,11 @@ pub struct Event {
 }
 
 impl Event {
+    /// A key came to be.
+    pub(crate) const NEW: Event = Event { class: EventClass::New, name: "new" };
+    /// A key reached its expiry.
+    pub(crate) const EXPIRED: Event = Event { class: EventClass::Expired, name: "expired" };
+
     /// An event of the generic class.
     pub const fn generic(name: &'static str) -> Self {
         Event { class: EventClass::Generic, name }
@@ -130,22 +186,28 @@ impl Event {
     }
 }
 
-/// A listener to the effects of one command or transaction.
-pub trait EffectSink {
-    /// Takes one effect on database `db`. Called under the locks of every shard it touches.
-    fn record(&mut self, db: u32, effect: &Effect<'_>);
+/// What a listener wants to be told; what nobody wants is not made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wants {
+    /// What takes each effect back: keeping what is overwritten costs something.
+    pub undo: bool,
+}
 
-    /// Whether [`EffectSink::undo`] is wanted: keeping what is overwritten costs something.
-    fn wants_undo(&self) -> bool {
-        false
+/// A listener to the effects of one command or transaction. It is called under the locks of every shard it hears of.
+pub trait Sink {
+    /// What it wants to be told, the same all its life.
+    fn wants(&self) -> Wants {
+        Wants::default()
     }
 
-    /// Takes what will take the next effect back on one of its keys. An effect on two keys has two, that of its source
-    /// first; the copied key's, which stays as it is, has its value.
-    fn undo(&mut self, db: u32, key: &[u8], undo: Undo) {
-        let _ = (db, key, undo);
-    }
+    /// Takes an effect and, if it [wants](Wants::undo) that and the effect can be taken back, what does so.
+    fn changed(&mut self, effect: &Effect<'_>, undo: Option<EffectUndo>);
 
     /// Takes a keyspace event about a key.
-    fn notify(&mut self, db: u32, event: Event, key: &[u8]);
+    fn event(&mut self, db: u32, event: Event, key: &[u8]);
+}
+
+/// What `expire_at_ms` means to a write of a whole value.
+pub(crate) fn expiry_of(expire_at_ms: Option<UnixMs>) -> Expiry {
+    expire_at_ms.map_or(Expiry::Clear, Expiry::At)
 }

@@ -3,13 +3,14 @@
 //! ```text
 //! header (8 bytes): kind, flags, key length, access clock (24 bits), embedded length
 //! [expiry  u64]     when flags has EXPIRES
-//! [pointer u64]     when the value lives elsewhere (long strings, lists, ...)
+//! [word    u64]     when the value lives elsewhere: a long string's pointer, a collection's handle
 //! [length  u32]     when the key has 255 bytes or more
 //! key bytes
 //! embedded value    short string, or an integer in 1, 2, 4 or 8 bytes
 //! ```
 //!
-//! The size of an entry follows from its header alone, so nothing else is stored about it.
+//! The size of an entry follows from its header alone, so nothing else is stored about it. Collections are entered in
+//! `types`: an entry holds any of them by its handle, which is a word.
 //! `unsafe` is confined to this file and `table`; an entry is reached only under its shard's lock.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
@@ -19,7 +20,9 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use crate::UnixMs;
-use crate::types::list::List;
+use crate::types::collection::Row;
+use crate::types::content::Value;
+use crate::types::{Encoding, Kind, Type};
 
 /// Longest string that is stored inside its entry.
 pub const EMBEDDED_BYTES_MAX: usize = 1024;
@@ -27,7 +30,7 @@ pub const EMBEDDED_BYTES_MAX: usize = 1024;
 pub const EMBSTR_BYTES_MAX: usize = 44;
 
 /// Values of this many allocations, or bytes of a string, are freed in the background.
-const COSTLY_NODES: usize = 64;
+const COSTLY_ALLOCATIONS: usize = 64;
 const COSTLY_STRING_BYTES: usize = 1 << 20;
 
 /// What lies before the bytes of a long string: its sharers' counts and its `Vec`.
@@ -47,54 +50,11 @@ struct Header {
 
 const HEADER_BYTES: usize = size_of::<Header>();
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-enum Kind {
-    /// An integer in `embedded_len` bytes, little-endian.
-    Integer,
-    /// A string inside the entry.
-    Embedded,
-    /// A string in its own growable allocation, which replies may share.
-    Raw,
-    List,
-}
-
 impl Kind {
-    fn has_pointer(self) -> bool {
-        matches!(self, Kind::Raw | Kind::List)
+    #[inline]
+    fn has_word(self) -> bool {
+        !matches!(self, Kind::Integer | Kind::Embedded)
     }
-}
-
-/// The data type of a value, as TYPE names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Type {
-    /// Strings, counters, bitmaps.
-    String,
-    /// Lists.
-    List,
-}
-
-impl Type {
-    /// The name that TYPE and SCAN's TYPE option use.
-    pub fn name(self) -> &'static str {
-        match self {
-            Type::String => "string",
-            Type::List => "list",
-        }
-    }
-}
-
-/// A value as readers see it.
-#[derive(Clone, Copy, Debug)]
-pub enum Value<'a> {
-    /// A string that is a canonical 64-bit integer.
-    Integer(i64),
-    /// A string inside its entry.
-    Bytes(&'a [u8]),
-    /// A string in an allocation of its own.
-    Raw(RawString<'a>),
-    /// A list.
-    List(&'a List),
 }
 
 /// A string in an allocation of its own. Who shares it may go on reading without the shard's lock, and a writer then
@@ -125,7 +85,7 @@ impl<'a> RawString<'a> {
     }
 }
 
-/// A value as a new entry takes it.
+/// A string as a new entry takes it.
 #[derive(Debug)]
 pub enum NewValue<'a> {
     /// Stored as an integer when it is a canonical one, embedded when short, else on its own.
@@ -134,8 +94,6 @@ pub enum NewValue<'a> {
     Integer(i64),
     /// A string that keeps room to grow, whatever its length.
     Raw(Vec<u8>),
-    /// A list.
-    List(Box<List>),
 }
 
 /// An owned entry. It frees its value when dropped.
@@ -163,7 +121,7 @@ impl Parts {
     fn new(kind: Kind, expires: bool, key_len: usize, embedded_len: usize) -> Self {
         let mut at = HEADER_BYTES;
         at += if expires { 8 } else { 0 };
-        at += if kind.has_pointer() { 8 } else { 0 };
+        at += if kind.has_word() { 8 } else { 0 };
         at += if key_len >= usize::from(KEY_LEN_LONG) { 4 } else { 0 };
         let value_at = at + key_len;
         Parts { key_at: at, value_at, bytes: (value_at + embedded_len).next_multiple_of(8) }
@@ -209,15 +167,24 @@ impl Entry {
             },
             NewValue::Integer(number) => Self::with_integer(key, number, expires),
             NewValue::Raw(bytes) => Self::with_raw(key, bytes, expires),
-            NewValue::List(list) => {
-                Self::allocate(Kind::List, key, expires, Some(Box::into_raw(list) as u64), &[])
-            }
         };
+        entry.dated(expire_at_ms, clock)
+    }
+
+    /// A new entry that holds a collection.
+    pub fn holding<C: Row>(key: &[u8], value: C, expire_at_ms: Option<UnixMs>, clock: u32) -> Entry {
+        let entry = Self::allocate(C::KIND, key, expire_at_ms.is_some(), Some(0), &[]);
+        // SAFETY: an entry of this kind has a word, which is as large as the collection's handle, by `Row`.
+        unsafe { entry.as_ref().word().cast::<C>().write(value) };
+        entry.dated(expire_at_ms, clock)
+    }
+
+    fn dated(self, expire_at_ms: Option<UnixMs>, clock: u32) -> Entry {
         if let Some(at_ms) = expire_at_ms {
-            entry.as_ref().set_expire_in_place(at_ms);
+            self.as_ref().set_expire_in_place(at_ms);
         }
-        entry.as_ref().set_clock(clock);
-        entry
+        self.as_ref().set_clock(clock);
+        self
     }
 
     fn with_integer(key: &[u8], number: i64, expires: bool) -> Entry {
@@ -234,7 +201,7 @@ impl Entry {
     }
 
     #[inline]
-    fn allocate(kind: Kind, key: &[u8], expires: bool, pointer: Option<u64>, embedded: &[u8]) -> Entry {
+    fn allocate(kind: Kind, key: &[u8], expires: bool, word: Option<u64>, embedded: &[u8]) -> Entry {
         let parts = Parts::new(kind, expires, key.len(), embedded.len());
         let layout = parts.layout();
         // SAFETY: the layout is never empty; every write below stays within `parts.bytes`, by `Parts::new`.
@@ -248,8 +215,8 @@ impl Entry {
                 clock: [0; 3],
                 embedded_len: embedded.len() as u16,
             });
-            if let Some(pointer) = pointer {
-                base.add(HEADER_BYTES + if expires { 8 } else { 0 }).cast::<u64>().write(pointer);
+            if let Some(word) = word {
+                base.add(HEADER_BYTES + if expires { 8 } else { 0 }).cast::<u64>().write(word);
             }
             if key.len() >= usize::from(KEY_LEN_LONG) {
                 base.add(parts.key_at - 4).cast::<u32>().write_unaligned(key.len() as u32);
@@ -279,16 +246,6 @@ impl Entry {
         EntryRef { header: self.0, borrow: PhantomData }
     }
 
-    /// The list inside, when it is one.
-    pub fn list_mut(&mut self) -> Option<&mut List> {
-        let entry = self.as_ref();
-        if entry.header().kind != Kind::List {
-            return None;
-        }
-        // SAFETY: the pointer of a List entry comes from Box<List>, and `&mut self` makes us its only user.
-        Some(unsafe { &mut *entry.pointer().cast::<List>() })
-    }
-
     /// The growable string inside, when it is one and nobody shares it.
     pub fn raw_mut(&mut self) -> Option<&mut Vec<u8>> {
         let entry = self.as_ref();
@@ -308,7 +265,7 @@ impl Entry {
     #[inline]
     pub fn overwrite(&mut self, value: &[u8], expire_at_ms: Option<UnixMs>) -> bool {
         let entry = self.as_ref();
-        if entry.expires() != expire_at_ms.is_some() || entry.header().kind.has_pointer() {
+        if entry.expires() != expire_at_ms.is_some() || entry.header().kind.has_word() {
             return false;
         }
         let number_bytes;
@@ -369,37 +326,28 @@ impl Entry {
         let old = self.as_ref();
         let header = old.header();
         let expires = expire_at_ms.is_some();
-        let pointer = header.kind.has_pointer().then(|| old.pointer() as u64);
-        let new = Self::allocate(header.kind, key.unwrap_or(old.key()), expires, pointer, old.embedded());
-        if let Some(at_ms) = expire_at_ms {
-            new.as_ref().set_expire_in_place(at_ms);
-        }
-        new.as_ref().set_clock(old.clock());
+        // SAFETY: a kind that has a word has one; it moves to the new entry, and the old one frees its shell alone.
+        let word = header.kind.has_word().then(|| unsafe { old.word().read() });
+        let new = Self::allocate(header.kind, key.unwrap_or(old.key()), expires, word, old.embedded());
+        let new = new.dated(expire_at_ms, old.clock());
         self.free_shell();
         new
     }
 
     /// A copy under another key, with its expiry. A long string is shared until one of both is written.
     pub fn duplicated(source: EntryRef<'_>, key: &[u8], clock: u32) -> Entry {
-        let (kind, expires) = (source.header().kind, source.expires());
-        let copy = match source.value() {
-            Value::Integer(_) | Value::Bytes(_) => {
-                Self::allocate(kind, key, expires, None, source.embedded())
+        let (kind, expire_at_ms) = (source.header().kind, source.expire_at_ms());
+        let expires = expire_at_ms.is_some();
+        match source.value() {
+            Value::Collection(face) => face.to_owned_value().into_entry(key, expire_at_ms, clock),
+            Value::Raw(raw) => Self::with_shared(key, raw.share(), expires).dated(expire_at_ms, clock),
+            Value::Bytes(_) | Value::Integer(_) => {
+                Self::allocate(kind, key, expires, None, source.embedded()).dated(expire_at_ms, clock)
             }
-            Value::Raw(raw) => Self::with_shared(key, raw.share(), expires),
-            Value::List(list) => {
-                let list = Box::into_raw(Box::new(list.clone()));
-                Self::allocate(kind, key, expires, Some(list as u64), &[])
-            }
-        };
-        if let Some(at_ms) = source.expire_at_ms() {
-            copy.as_ref().set_expire_in_place(at_ms);
         }
-        copy.as_ref().set_clock(clock);
-        copy
     }
 
-    /// Frees the entry but not the value behind its pointer.
+    /// Frees the entry but not the value behind its word.
     fn free_shell(self) {
         let layout = self.as_ref().parts().layout();
         // SAFETY: the entry was allocated with this layout, which its header still describes.
@@ -411,15 +359,14 @@ impl Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         let entry = self.as_ref();
-        let pointer = entry.header().kind.has_pointer().then(|| entry.pointer());
+        let kind = entry.header().kind;
         let layout = entry.parts().layout();
-        // SAFETY: the pointer, if any, came from a Box or Arc of the type that the kind names; the shell was
-        // allocated with this layout; `drop` runs once.
+        // SAFETY: a word holds what the kind names; the shell was allocated with this layout; `drop` runs once.
         unsafe {
-            match (entry.header().kind, pointer) {
-                (Kind::Raw, Some(pointer)) => drop(Arc::from_raw(pointer.cast::<Vec<u8>>().cast_const())),
-                (Kind::List, Some(pointer)) => drop(Box::from_raw(pointer.cast::<List>())),
-                _ => {}
+            if kind == Kind::Raw {
+                drop(Arc::from_raw(entry.pointer().cast::<Vec<u8>>().cast_const()));
+            } else if kind.has_word() {
+                kind.drop_in_place(entry.word());
             }
             dealloc(self.0.as_ptr().cast(), layout);
         }
@@ -462,29 +409,64 @@ impl<'a> EntryRef<'a> {
         if header.key_len < KEY_LEN_LONG {
             return usize::from(header.key_len);
         }
-        let at =
-            HEADER_BYTES + if self.expires() { 8 } else { 0 } + if header.kind.has_pointer() { 8 } else { 0 };
         // SAFETY: a key of 255 bytes or more has its length there.
-        unsafe { self.base().add(at).cast::<u32>().read_unaligned() as usize }
+        unsafe { self.base().add(self.name_at()).cast::<u32>().read_unaligned() as usize }
     }
 
+    /// Where the word is, if there is one, and without one what follows.
+    #[inline(always)]
+    fn word_at(self) -> usize {
+        HEADER_BYTES + if self.expires() { 8 } else { 0 }
+    }
+
+    /// Where a short key begins, and the length of a long one.
+    #[inline(always)]
+    fn name_at(self) -> usize {
+        self.word_at() + if self.header().kind.has_word() { 8 } else { 0 }
+    }
+
+    /// Where the word is, behind header and expiry.
+    #[inline]
+    fn word(self) -> *mut u64 {
+        debug_assert!(self.header().kind.has_word());
+        // SAFETY: a kind that has a word has it there.
+        unsafe { self.base().add(self.word_at()).cast() }
+    }
+
+    /// What the word of a long string points to.
     fn pointer(self) -> *mut u8 {
-        debug_assert!(self.header().kind.has_pointer());
-        // SAFETY: a kind with a pointer has it behind header and expiry.
-        unsafe {
-            self.base().add(HEADER_BYTES + if self.expires() { 8 } else { 0 }).cast::<u64>().read() as *mut u8
-        }
+        // SAFETY: the word was written when the entry was made.
+        unsafe { self.word().read() as *mut u8 }
+    }
+
+    /// True when it holds a collection of this type.
+    #[inline(always)]
+    pub(crate) fn holds<C: Row>(self) -> bool {
+        self.header().kind == C::KIND
+    }
+
+    /// The collection inside, when it is of this type.
+    #[inline(always)]
+    pub fn collection<C: Row>(self) -> Option<&'a C> {
+        // SAFETY: an entry of this kind holds the handle of this type in its word, by `Row`.
+        self.holds::<C>().then(|| unsafe { &*self.word().cast::<C>() })
+    }
+
+    /// The collection inside, to change, when it is of this type.
+    ///
+    /// # Safety
+    /// For `'a` nobody else reads or changes the entry's value.
+    #[inline(always)]
+    pub(crate) unsafe fn collection_mut<C: Row>(self) -> Option<&'a mut C> {
+        // SAFETY: as in `collection`, and by the contract.
+        self.holds::<C>().then(|| unsafe { &mut *self.word().cast::<C>() })
     }
 
     /// The key.
     #[inline]
     pub fn key(self) -> &'a [u8] {
         let len = self.key_len();
-        let header = self.header();
-        let at = HEADER_BYTES
-            + if self.expires() { 8 } else { 0 }
-            + if header.kind.has_pointer() { 8 } else { 0 }
-            + if len >= usize::from(KEY_LEN_LONG) { 4 } else { 0 };
+        let at = self.name_at() + if len >= usize::from(KEY_LEN_LONG) { 4 } else { 0 };
         // SAFETY: the key's bytes lie there, by `Parts::new`.
         unsafe { std::slice::from_raw_parts(self.base().add(at), len) }
     }
@@ -496,11 +478,8 @@ impl<'a> EntryRef<'a> {
         if len != key.len() || len >= usize::from(KEY_LEN_LONG) {
             return len == usize::from(KEY_LEN_LONG) && key.len() >= len && self.key() == key;
         }
-        let header = self.header();
-        let at =
-            HEADER_BYTES + if self.expires() { 8 } else { 0 } + if header.kind.has_pointer() { 8 } else { 0 };
         // SAFETY: a key shorter than 255 bytes lies there, by `Parts::new`.
-        let own = unsafe { std::slice::from_raw_parts(self.base().add(at), len) };
+        let own = unsafe { std::slice::from_raw_parts(self.base().add(self.name_at()), len) };
         // Most keys are short: two words that may overlap compare faster than a call.
         match (own.first_chunk::<8>(), key.first_chunk::<8>()) {
             (Some(own_first), Some(first)) if len <= 16 => {
@@ -539,26 +518,23 @@ impl<'a> EntryRef<'a> {
             Kind::Raw => {
                 Value::Raw(RawString { bytes: self.pointer().cast_const().cast(), borrow: PhantomData })
             }
-            // SAFETY: the pointer came from a Box of this type and lives as long as the entry.
-            Kind::List => Value::List(unsafe { &*self.pointer().cast::<List>() }),
+            // SAFETY: the word is the handle of a collection of this kind and stays one as long as the entry is borrowed.
+            kind => unsafe { kind.face(self.word()) }.map_or(Value::Bytes(&[]), Value::Collection),
         }
     }
 
     /// The data type.
     pub fn data_type(self) -> Type {
-        match self.header().kind {
-            Kind::Integer | Kind::Embedded | Kind::Raw => Type::String,
-            Kind::List => Type::List,
-        }
+        self.header().kind.data_type()
     }
 
-    /// The name of the encoding, as OBJECT ENCODING answers it.
-    pub fn encoding(self) -> &'static str {
+    /// What OBJECT ENCODING answers.
+    pub fn encoding(self) -> Encoding {
         match self.value() {
-            Value::Integer(_) => "int",
-            Value::Bytes(bytes) if bytes.len() <= EMBSTR_BYTES_MAX => "embstr",
-            Value::Bytes(_) | Value::Raw(_) => "raw",
-            Value::List(list) => list.encoding(),
+            Value::Integer(_) => Encoding::Int,
+            Value::Bytes(bytes) if bytes.len() <= EMBSTR_BYTES_MAX => Encoding::Embstr,
+            Value::Bytes(_) | Value::Raw(_) => Encoding::Raw,
+            Value::Collection(face) => face.encoding(),
         }
     }
 
@@ -605,7 +581,7 @@ impl<'a> EntryRef<'a> {
         match self.value() {
             Value::Integer(_) | Value::Bytes(_) => false,
             Value::Raw(raw) => raw.bytes().len() >= COSTLY_STRING_BYTES,
-            Value::List(list) => list.nodes() >= COSTLY_NODES,
+            Value::Collection(face) => face.footprint().allocations >= COSTLY_ALLOCATIONS,
         }
     }
 
@@ -615,7 +591,7 @@ impl<'a> EntryRef<'a> {
             Value::Integer(_) | Value::Bytes(_) => 0,
             // SAFETY: as in `RawString::bytes`.
             Value::Raw(raw) => SHARED_HEADER_BYTES + unsafe { (*raw.bytes).capacity() },
-            Value::List(list) => list.memory_bytes(),
+            Value::Collection(face) => face.footprint().bytes,
         };
         self.parts().bytes + outside
     }
@@ -630,7 +606,7 @@ mod tests {
             Value::Integer(number) => number.to_string().into_bytes(),
             Value::Bytes(bytes) => bytes.to_vec(),
             Value::Raw(raw) => raw.bytes().to_vec(),
-            Value::List(_) => panic!("not a string"),
+            Value::Collection(_) => panic!("not a string"),
         }
     }
 
@@ -676,12 +652,12 @@ mod tests {
         for number in [0, 1, -1, 127, 128, -129, 40_000, -3_000_000_000, i64::MAX, i64::MIN] {
             let digits = number.to_string();
             let entry = Entry::new(b"counter", NewValue::String(digits.as_bytes()), None, 0);
-            assert_eq!(entry.as_ref().encoding(), "int");
+            assert_eq!(entry.as_ref().encoding(), Encoding::Int);
             assert_eq!(text(&entry), digits.as_bytes());
         }
         for not_number in ["01", "1.0", "-0", "99999999999999999999"] {
             let entry = Entry::new(b"k", NewValue::String(not_number.as_bytes()), None, 0);
-            assert_eq!(entry.as_ref().encoding(), "embstr");
+            assert_eq!(entry.as_ref().encoding(), Encoding::Embstr);
         }
     }
 

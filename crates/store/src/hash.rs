@@ -79,10 +79,24 @@ fn half(bytes: &[u8], at: usize) -> u64 {
 /// A key with its hash, computed once per command.
 #[derive(Clone, Copy, Debug)]
 pub struct Key<'a> {
+    /// The database it is in.
+    pub db: u32,
     /// The key's bytes.
     pub bytes: &'a [u8],
     /// Its hash under the seed of the keyspace at hand.
     pub hash: u64,
+}
+
+impl<'a> Key<'a> {
+    /// The key of this name in another database.
+    pub fn in_db(&self, db: u32) -> Key<'a> {
+        Key { db, ..*self }
+    }
+
+    /// True when both are the same key.
+    pub fn is(&self, other: &Key<'_>) -> bool {
+        self.db == other.db && self.bytes == other.bytes
+    }
 }
 
 #[cfg(test)]

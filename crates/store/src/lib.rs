@@ -1,9 +1,9 @@
 //! The keyspace: shards, hash table, values, expiry, effects.
 //!
 //! No IO, no RESP, no clock of its own (`now_ms` is an argument), no threads. Commands live in the
-//! server; they read through [`Keyspace`] and change through the primitives of [`KeyspaceMut`], each
-//! of which is one [`Effect`]. There is no other way to change a value, so whoever listens to the
-//! effects knows every change.
+//! server; they read through [`Keyspace`] and change through [`KeyspaceMut`], whose one door (`keyspace::door`) makes
+//! each change one [`Effect`]. There is no other way to change a value, so whoever listens to the effects knows every
+//! change. A data type is a folder in `types` and a row there.
 
 pub mod effect;
 pub mod entry;
@@ -15,18 +15,26 @@ pub mod table;
 pub mod types;
 pub mod undo;
 
-pub use effect::{Effect, EffectSink, Elements, Event, EventClass};
-pub use entry::{EntryRef, RawString, Type, Value};
+pub use effect::{At, Effect, Elements, Event, EventClass, KeyOp, KeyspaceOp, Sink, Wants};
+pub use entry::{EntryRef, RawString};
 pub use hash::{HashSeed, Key};
 pub use keyspace::{
-    Changes, Expiry, GrowError, IncrementError, Keyspace, KeyspaceMut, PIECE_BYTES_MAX, ScanCursor,
-    SetCondition, StringEdit, WrongType, access_clock, clamp_range,
+    Absent, Changes, Editor, Expiry, Keyspace, KeyspaceMut, Misfit, ScanCursor, SetCondition, WrongType,
+    access_clock,
 };
 pub use observe::{Observers, Waiter, WaiterState, WatchFlag};
 pub use shard::{LockScope, Locked, Retired, Shards};
-pub use types::list::{List, Side};
+pub use types::collection::{Collection, Face, Footprint, Row};
+pub use types::content::{Builder, Part, Value};
+pub use types::limits::{EncodingLimits, NodeLimit};
+pub use types::list::{Inserted, List, ListOp, Side};
+pub use types::range;
 pub use types::string::Text;
-pub use undo::{OwnedEntry, OwnedValue, Undo};
+pub use types::string::op::{
+    GrowError, IncrementError, PIECE_BYTES_MAX, STRING_BYTES_MAX, StringEdit, StringOp,
+};
+pub use types::{Encoding, Op, OwnedValue, Type};
+pub use undo::{EffectUndo, OwnedEntry, Undo};
 
 /// Milliseconds since the Unix epoch.
 pub type UnixMs = u64;

@@ -17,6 +17,7 @@ use parking_lot::lock_api::RawMutex as _;
 use crate::entry::Entry;
 use crate::observe::Observers;
 use crate::table::{PrefetchedBucket, PublishedAt, RetiredSegment, Table, TableHint};
+use crate::types::limits::{EncodingLimits, SharedLimits};
 use crate::{HashSeed, Key};
 
 /// Most shards a keyspace can have: twelve bits of the hash choose one.
@@ -98,6 +99,7 @@ pub struct Shards {
     mask: u64,
     seed: HashSeed,
     databases: usize,
+    limits: SharedLimits,
     contended: AtomicU64,
 }
 
@@ -204,14 +206,37 @@ impl Shards {
             mask: shards as u64 - 1,
             seed,
             databases,
+            limits: SharedLimits::default(),
             contended: AtomicU64::new(0),
         }
     }
 
-    /// Hashes a key.
+    /// Hashes the name of a key. All databases have it in the same shard.
     #[inline]
-    pub fn key<'k>(&self, bytes: &'k [u8]) -> Key<'k> {
-        Key { bytes, hash: self.seed.hash(bytes) }
+    pub fn hash(&self, bytes: &[u8]) -> u64 {
+        self.seed.hash(bytes)
+    }
+
+    /// The shard of all keys of this name, whatever their database.
+    pub fn shard_of_name(&self, bytes: &[u8]) -> u16 {
+        self.shard_of_hash(self.hash(bytes))
+    }
+
+    /// A key of a database.
+    #[inline]
+    pub fn key<'k>(&self, db: u32, bytes: &'k [u8]) -> Key<'k> {
+        Key { db, bytes, hash: self.hash(bytes) }
+    }
+
+    /// The limits of encodings.
+    #[inline(always)]
+    pub(crate) fn limits(&self) -> &SharedLimits {
+        &self.limits
+    }
+
+    /// Changes the limits of encodings, for what is changed from now on.
+    pub fn set_limits(&self, limits: EncodingLimits) {
+        self.limits.set(limits);
     }
 
     /// The shard of a key.

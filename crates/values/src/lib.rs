@@ -1,17 +1,20 @@
 //! The store as the cluster's protocol sees it: [`swytch_cluster::Values`] over the real types of [`swytch_store`].
 //!
 //! The store knows nothing of the protocol and the protocol nothing of Redis's types; this crate is where they meet. A
-//! command runs in a [`Host`] under the locks of its keys, its effects become [`Change`]s, and what it overwrote becomes
-//! its undo. Forks are merged by `swytch_merge`.
+//! command runs in a [`Host`] under the locks of its keys, its effects become ops in their [wire form](wire), and what it
+//! overwrote becomes its undo. Forks are merged by `swytch_merge`.
 //!
 //! Invariants: a change leads the store and the abstract state of merging to the same value; the state where a key's
 //! log starts can be told as long as the log has entries (`start`); nothing that a peer sends stops the node: bytes
-//! that are no change are left out and counted ([`StoreValues::misfits`]).
+//! that are no op are left out and counted ([`StoreValues::misfits`]).
 
-mod change;
+mod key;
+mod list;
 mod object;
 mod recorder;
 mod start;
+mod string;
+pub mod wire;
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -20,16 +23,17 @@ use std::sync::Arc;
 use swytch_cluster::{Blob, Entry, Executed, Key, MergeBy, MergeInput, Stamp, Values};
 use swytch_merge::{Line, Object, detached, fold_log, merge_logs, state_at};
 use swytch_store::{
-    Changes, EffectSink, EntryRef, Keyspace, KeyspaceMut, LockScope, OwnedEntry, Shards, Type, Undo, UnixMs,
+    Changes, EntryRef, KeyOp, Keyspace, KeyspaceMut, LockScope, Misfit, Op, OwnedEntry, Shards, Sink, Undo,
+    UnixMs, Value,
 };
 
-pub use change::{Change, Misfit, STRING_BYTES_MAX};
 pub use object::Snapshot;
 
-use change::InMerges;
+use key::replacing;
 use object::{entry_of, object_of};
 use recorder::{Recorder, Undos};
 use start::Start;
+use wire::InMerges;
 
 /// What runs commands, and takes what they leave behind.
 pub trait Host {
@@ -79,26 +83,26 @@ impl<H: Host> StoreValues<H> {
 
     /// A key now, as merging sees it.
     pub fn object(&self, key: &Key) -> Option<Object> {
-        self.entry(key).map(object_of)
+        self.entry(key).as_ref().map(object_of)
     }
 
     fn view<R>(&self, key: &Key, look: impl FnOnce(&Keyspace<'_>, &swytch_store::Key<'_>) -> R) -> R {
-        let key = self.shards.key(key.bytes());
+        let key = self.shards.key(0, key.bytes());
         let locked = self.shards.lock_one(self.shards.shard_of(&key));
-        look(&Keyspace::new(locked, 0, 0), &key)
+        look(&Keyspace::new(locked, 0), &key)
     }
 
     /// Changes one key without looking at expiries: whoever orders the key has done so.
     fn change<R>(
         &mut self,
         key: &Key,
-        sink: Option<&mut dyn EffectSink>,
+        sink: Option<&mut dyn Sink>,
         change: impl FnOnce(&mut KeyspaceMut<'_, '_>, &swytch_store::Key<'_>) -> R,
     ) -> R {
         let shards = Arc::clone(&self.shards);
-        let key = shards.key(key.bytes());
+        let key = shards.key(0, key.bytes());
         let locked = shards.lock_one(shards.shard_of(&key));
-        let view = Keyspace::new(locked, 0, self.now_ms).ignoring_expiry(true);
+        let view = Keyspace::new(locked, self.now_ms).ignoring_expiry(true);
         let mut keyspace = KeyspaceMut::new(view, sink);
         let result = change(&mut keyspace, &key);
         let (view, left) = keyspace.finish();
@@ -151,7 +155,7 @@ impl<H: Host> Values for StoreValues<H> {
         self.now_ms = self.now_ms.max(stamp.wall_ms);
         let mut recorder = Recorder::new(keys);
         let shards = Arc::clone(&self.shards);
-        let view = Keyspace::new(shards.lock(scope(&shards, keys)), 0, stamp.wall_ms);
+        let view = Keyspace::new(shards.lock(scope(&shards, keys)), stamp.wall_ms);
         let mut keyspace = KeyspaceMut::new(view, Some(&mut recorder));
         let reply = self.host.execute(command.bytes(), keys, &mut keyspace).into();
         let (view, left) = keyspace.finish();
@@ -160,8 +164,8 @@ impl<H: Host> Values for StoreValues<H> {
         let mut executed = Executed { reply, effects: Vec::new(), undo: Vec::new() };
         for recorded in recorder.recorded {
             let (index, key) = (recorded.index, &keys[recorded.index]);
-            self.note(key, &recorded.change, recorded.undos.clone());
-            executed.undo.extend(recorded.undos.into_iter().map(|undo| (index, undo)));
+            self.note(key, &recorded.change, vec![recorded.undo.clone()]);
+            executed.undo.push((index, recorded.undo));
             executed.effects.push((index, recorded.change));
         }
         executed
@@ -169,16 +173,14 @@ impl<H: Host> Values for StoreValues<H> {
 
     fn read(&self, command: &Blob, keys: &[Key], wall_ms: UnixMs) -> Blob {
         let locked = self.shards.lock(scope(&self.shards, keys));
-        self.host.read(command.bytes(), keys, &Keyspace::new(locked, 0, wall_ms)).into()
+        self.host.read(command.bytes(), keys, &Keyspace::new(locked, wall_ms)).into()
     }
 
     fn apply(&mut self, key: &Key, effect: &Blob, stamp: Stamp) {
         self.now_ms = self.now_ms.max(stamp.wall_ms);
         let mut undos = Undos::default();
-        let fits = match Change::decode(effect.bytes()) {
-            Ok(change) => self.change(key, Some(&mut undos), |keyspace, key| change.apply(keyspace, key)),
-            Err(_) => Err(Misfit),
-        };
+        let apply = |op: &Op<'_>| self.change(key, Some(&mut undos), |keyspace, key| op.apply(keyspace, key));
+        let fits = wire::read(effect.bytes(), apply).unwrap_or(Err(Misfit));
         self.misfits += u64::from(fits.is_err());
         self.note(key, effect, undos.0);
     }
@@ -207,34 +209,38 @@ impl<H: Host> Values for StoreValues<H> {
 
     fn ready(&self, key: &Key) -> bool {
         self.view(key, |keyspace, key| {
-            keyspace.stored(key).is_some_and(|entry| entry.data_type() == Type::List)
+            keyspace.stored(key).is_some_and(|entry| matches!(entry.value(), Value::Collection(_)))
         })
     }
 
     fn expire(&self, key: &Key, wall_ms: UnixMs) -> Option<Blob> {
         let at_ms = self.view(key, |keyspace, key| keyspace.stored(key)?.expire_at_ms())?;
-        (at_ms <= wall_ms).then(|| Change::Delete.blob())
+        (at_ms <= wall_ms).then(|| wire::blob(&Op::Key(KeyOp::Delete)))
     }
 
     fn delete(&self, key: &Key) -> Option<Blob> {
         let is_there = self.view(key, |keyspace, key| keyspace.stored(key).is_some());
-        is_there.then(|| Change::Delete.blob())
+        is_there.then(|| wire::blob(&Op::Key(KeyOp::Delete)))
     }
 
     fn merge(&self, fork: &MergeInput<'_>) -> Vec<Blob> {
         match fork.by {
             MergeBy::Whole { value } => {
                 let snapshot = value.and_then(|blob| Snapshot::decode(blob.bytes()).ok());
-                vec![Change::Whole(snapshot.and_then(|snapshot| snapshot.now)).blob()]
+                let now = snapshot.and_then(|snapshot| snapshot.now);
+                vec![wire::blob(&Op::Key(replacing(now.as_ref())))]
             }
             MergeBy::Logs { ours, our_version, theirs, their_version } => {
                 let now = self.object(fork.key);
-                let start = self.start(fork.key).map(object_of);
+                let start = self.start(fork.key).as_ref().map(object_of);
                 let ours = Line { start: start.as_ref(), entries: ours };
                 let merged = merge_logs(&InMerges, ours, our_version, theirs, their_version);
                 debug_assert_eq!(merged.ours, now, "the log of {:?} does not lead to its value", fork.key);
-                let changed = merged.both != now;
-                changed.then(|| Change::Whole(merged.both.and_then(entry_of)).blob()).into_iter().collect()
+                if merged.both == now {
+                    return Vec::new();
+                }
+                let both = merged.both.and_then(entry_of);
+                vec![wire::blob(&Op::Key(replacing(both.as_ref())))]
             }
         }
     }
@@ -248,13 +254,13 @@ impl<H: Host> Values for StoreValues<H> {
         if start.advance(changes(settled), changes(rest)) {
             return;
         }
-        let from = self.start(key).map(object_of);
+        let from = self.start(key).as_ref().map(object_of);
         let state = state_at(&InMerges, Line { start: from.as_ref(), entries: settled }, last.dot);
         self.starts.insert(key.clone(), Start::at(state.and_then(entry_of)));
     }
 
     fn fold(&self, key: &Key, log: &[Entry], stretch: Range<usize>) -> Option<Vec<Vec<Blob>>> {
-        let start = self.start(key).map(object_of);
+        let start = self.start(key).as_ref().map(object_of);
         fold_log(&InMerges, Line { start: start.as_ref(), entries: log }, stretch)
     }
 
@@ -264,7 +270,7 @@ impl<H: Host> Values for StoreValues<H> {
 
     fn digest(&self, key: &Key) -> u64 {
         let mut bytes = Vec::new();
-        object::put_entry(self.entry(key).as_ref(), &mut bytes);
+        object::put_owned(self.entry(key).as_ref(), &mut bytes);
         // FNV-1a.
         bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
             (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
@@ -279,5 +285,5 @@ fn changes(entries: &[Entry]) -> impl Iterator<Item = &Blob> {
 
 /// The locks of a command's keys.
 fn scope(shards: &Shards, keys: &[Key]) -> LockScope {
-    LockScope::of(keys.iter().map(|key| shards.shard_of(&shards.key(key.bytes()))).collect())
+    LockScope::of(keys.iter().map(|key| shards.shard_of_name(key.bytes())).collect())
 }

@@ -4,60 +4,81 @@
 
 use swytch_cluster::Blob;
 use swytch_cluster::wire::{Reader, Wire, WireError, put_bytes};
-use swytch_merge::{Object, Value};
-use swytch_store::{OwnedEntry, OwnedValue};
+use swytch_merge::{Object, Value as Merged};
+use swytch_store::{Builder, EncodingLimits, OwnedEntry, OwnedValue, Part, Text, Type, UnixMs, Value};
 
 /// A key as merging sees it.
-pub(crate) fn object_of(entry: OwnedEntry) -> Object {
-    let value = match entry.value {
-        OwnedValue::String(bytes) => Value::String(bytes),
-        OwnedValue::List(elements) => Value::List(elements),
+pub(crate) fn object_of(entry: &OwnedEntry) -> Object {
+    let value = Value::of(&entry.value);
+    let merged = match Text::of(value) {
+        Some(text) => Merged::String(text.to_vec()),
+        None => {
+            let mut elements = Vec::new();
+            value.content(&mut |part| match part {
+                Part::Element(element) => elements.push(element.to_vec()),
+            });
+            Merged::List(elements)
+        }
     };
-    Object { value, deadline_ms: entry.expire_at_ms }
+    Object { value: merged, deadline_ms: entry.expire_at_ms }
 }
 
 /// A merged key as the store holds it. `None`: it has no such type.
 pub(crate) fn entry_of(object: Object) -> Option<OwnedEntry> {
     let value = match object.value {
-        Value::String(bytes) => OwnedValue::String(bytes),
-        Value::List(elements) => OwnedValue::List(elements),
+        Merged::String(bytes) => OwnedValue::String(bytes),
+        Merged::List(elements) => {
+            let mut builder = Builder::new(Type::List, EncodingLimits::default());
+            elements.iter().try_for_each(|element| builder.add(Part::Element(element))).ok()?;
+            builder.finish()
+        }
         _ => return None,
     };
     Some(OwnedEntry { value, expire_at_ms: object.deadline_ms })
 }
 
-/// Appends the wire form of a key, which may be absent.
-pub(crate) fn put_entry(entry: Option<&OwnedEntry>, out: &mut Vec<u8>) {
-    let Some(entry) = entry else { return out.push(0) };
-    match &entry.value {
-        OwnedValue::String(bytes) => {
-            out.push(1);
-            put_bytes(bytes, out);
-        }
-        OwnedValue::List(elements) => {
-            out.push(2);
-            (elements.len() as u64).put(out);
-            elements.iter().for_each(|element| put_bytes(element, out));
-        }
+/// The number of a type on the wire; 0 is that of no key.
+fn number(data_type: Type) -> u8 {
+    data_type.number() + 1
+}
+
+/// Appends the wire form of a value with its expiry, which may be absent.
+pub(crate) fn put_entry(entry: Option<(Value<'_>, Option<UnixMs>)>, out: &mut Vec<u8>) {
+    let Some((value, expire_at_ms)) = entry else { return out.push(0) };
+    out.push(number(value.data_type()));
+    if let Some(text) = Text::of(value) {
+        put_bytes(&text, out);
+    } else if let Value::Collection(face) = value {
+        (face.len() as u64).put(out);
+        value.content(&mut |part| match part {
+            Part::Element(element) => put_bytes(element, out),
+        });
     }
-    entry.expire_at_ms.put(out);
+    expire_at_ms.put(out);
+}
+
+/// [`put_entry`] of an entry that is owned.
+pub(crate) fn put_owned(entry: Option<&OwnedEntry>, out: &mut Vec<u8>) {
+    put_entry(entry.map(|entry| (Value::of(&entry.value), entry.expire_at_ms)), out);
 }
 
 /// Reads a key, which may be absent.
 pub(crate) fn get_entry(reader: &mut Reader<'_>) -> Result<Option<OwnedEntry>, WireError> {
-    let value = match u8::get(reader)? {
-        0 => return Ok(None),
-        1 => OwnedValue::String(reader.bytes()?.to_vec()),
-        2 => {
+    let Some(number) = u8::get(reader)?.checked_sub(1) else { return Ok(None) };
+    let value = match Type::of_number(number).ok_or(WireError::Invalid)? {
+        Type::String => OwnedValue::String(reader.bytes()?.to_vec()),
+        sequence @ Type::List => {
             let count = reader.count()?;
             if count == 0 {
                 // A list without elements does not exist.
                 return Err(WireError::Invalid);
             }
-            let element = |_| reader.bytes().map(<[u8]>::to_vec);
-            OwnedValue::List((0..count).map(element).collect::<Result<_, _>>()?)
+            let mut builder = Builder::new(sequence, EncodingLimits::default());
+            for _ in 0..count {
+                builder.add(Part::Element(reader.bytes()?)).map_err(|_| WireError::Invalid)?;
+            }
+            builder.finish()
         }
-        _ => return Err(WireError::Invalid),
     };
     Ok(Some(OwnedEntry { value, expire_at_ms: Wire::get(reader)? }))
 }
@@ -75,10 +96,10 @@ impl Snapshot {
     /// Its wire form.
     pub fn blob(&self) -> Blob {
         let mut out = Vec::new();
-        put_entry(self.now.as_ref(), &mut out);
+        put_owned(self.now.as_ref(), &mut out);
         self.start.is_some().put(&mut out);
         if let Some(start) = &self.start {
-            put_entry(start.as_ref(), &mut out);
+            put_owned(start.as_ref(), &mut out);
         }
         out.into()
     }

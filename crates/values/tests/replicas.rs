@@ -6,9 +6,10 @@ use swytch_cluster::{
     Blob, Entry, Generation, Key, MergeBy, MergeInput, NodeId, Stamp, Step, Values, Version, ViewId,
 };
 use swytch_store::{
-    Changes, Elements, Event, Expiry, HashSeed, Keyspace, KeyspaceMut, OwnedEntry, OwnedValue, Shards, Side,
+    Absent, Builder, Changes, Editor, Elements, EncodingLimits, Event, Expiry, HashSeed, Keyspace,
+    KeyspaceMut, List, ListOp, Op, OwnedEntry, OwnedValue, Part, Shards, Side, StringOp, Type,
 };
-use swytch_values::{Change, Host, Snapshot, StoreValues};
+use swytch_values::{Host, Snapshot, StoreValues, wire};
 
 /// Commands are numbers that say what to do at random.
 struct Chaos;
@@ -45,7 +46,7 @@ impl Host for Chaos {
         let shards = keyspace.locked().shards();
         let mut name = || keys[random.below(keys.len() as u64) as usize].bytes().to_vec();
         let (first, second) = (name(), name());
-        let (key, other) = (shards.key(&first), shards.key(&second));
+        let (key, other) = (shards.key(0, &first), shards.key(0, &second));
         let (element, more) = (random.bytes(), random.bytes());
         let number = random.below(9) as i64 - 4;
         let event = Event::string("set");
@@ -69,17 +70,24 @@ impl Host for Chaos {
             8 => _ = keyspace.expire_at(&key, 60 + random.below(30)),
             9 => _ = keyspace.persist(&key),
             10 if first != second => _ = keyspace.rename(&key, &other),
-            10 | 11 => _ = keyspace.copy(&key, &other, 0),
+            10 | 11 => _ = keyspace.copy(&key, &other),
             12 | 13 => {
                 let elements: [&[u8]; 3] = [&element, &more, b"x"];
-                _ = keyspace.list_push(&key, random.side(), Elements::Many(&elements), random.below(4) > 0);
+                let side = random.side();
+                let absent = if random.below(4) > 0 { Absent::Create } else { Absent::Leave };
+                let push = |list: &mut Editor<'_, List>| list.push(side, Elements::Many(&elements));
+                _ = keyspace.change(&key, absent, push);
             }
-            14 => _ = keyspace.list_pop(&key, random.side(), random.below(4) as usize, |_| {}),
-            15 => _ = keyspace.list_move(&key, &other, random.side(), random.side()),
-            16 => _ = keyspace.list_set(&key, random.below(6) as usize, &element),
-            17 => _ = keyspace.list_insert(&key, b"x", random.below(2) == 0, &element),
-            _ if random.below(2) == 0 => _ = keyspace.list_remove(&key, number / 2, b"x"),
-            _ => _ = keyspace.list_trim(&key, number, random.below(9) as i64 - 4),
+            15 => _ = keyspace.move_element(&key, &other, random.side(), random.side()),
+            choice => {
+                _ = keyspace.change::<List, _>(&key, Absent::Leave, |list| match choice {
+                    14 => _ = list.pop(random.side(), random.below(4) as usize, |_| {}),
+                    16 => _ = list.set(random.below(6) as usize, &element),
+                    17 => _ = list.insert(b"x", random.below(2) == 0, &element),
+                    _ if random.below(2) == 0 => _ = list.remove(number / 2, b"x"),
+                    _ => list.trim(number, random.below(9) as i64 - 4),
+                });
+            }
         }
         Vec::new()
     }
@@ -101,6 +109,11 @@ fn store() -> Store {
 
 fn keys() -> Vec<Key> {
     ["a", "b", "c"].map(|name| Key::new(name.as_bytes())).to_vec()
+}
+
+/// A push of one element.
+fn push(side: Side, element: &[u8]) -> Blob {
+    wire::blob(&Op::List(ListOp::Push { side, elements: Elements::One(element) }))
 }
 
 fn command(number: u64) -> Blob {
@@ -162,8 +175,8 @@ fn what_one_executes_the_other_applies_and_both_take_it_back() {
             }
             for (index, effect) in &executed.effects {
                 follower.apply(&keys[*index], effect, stamp(50 + step));
-                let change = Change::decode(effect.bytes()).expect("a change");
-                assert_eq!(change.blob(), *effect, "seed {seed}: two forms of one change");
+                let again = wire::read(effect.bytes(), wire::blob).expect("an op");
+                assert_eq!(again, *effect, "seed {seed}: two forms of one op");
             }
             assert_eq!(state(&owner), state(&follower), "seed {seed}, command {number}");
             for key in &keys {
@@ -261,7 +274,7 @@ fn forks_merge_to_one_value_whoever_merges_and_whatever_was_folded() {
 fn bytes_that_are_no_change_harm_nobody_and_are_counted() {
     let key = Key::new(b"a");
     let mut values = store();
-    values.apply(&key, &Change::Append { bytes: b"text" }.blob(), stamp(1));
+    values.apply(&key, &wire::blob(&Op::String(StringOp::Append { bytes: b"text" })), stamp(1));
     for bytes in [
         &b""[..],
         b"\xff",
@@ -272,8 +285,8 @@ fn bytes_that_are_no_change_harm_nobody_and_are_counted() {
         values.apply(&key, &Blob::new(bytes), stamp(2));
     }
     // Of another type, or out of range.
-    values.apply(&key, &Change::ListRemoveAt { index: 3 }.blob(), stamp(2));
-    values.apply(&key, &Change::IncrementBy { delta: 1 }.blob(), stamp(2));
+    values.apply(&key, &wire::blob(&Op::List(ListOp::RemoveAt { index: 3 })), stamp(2));
+    values.apply(&key, &wire::blob(&Op::String(StringOp::IncrementBy { delta: 1 })), stamp(2));
     values.install(&Key::new(b"b"), Some(&Blob::new(b"\x02\x00\x00")));
     assert_eq!(values.misfits(), 8);
     let text = OwnedEntry { value: OwnedValue::String(b"text".to_vec()), expire_at_ms: None };
@@ -282,7 +295,11 @@ fn bytes_that_are_no_change_harm_nobody_and_are_counted() {
 
 #[test]
 fn snapshots_have_one_form() {
-    let list = OwnedValue::List(vec![b"a".to_vec(), Vec::new()]);
+    let mut list = Builder::new(Type::List, EncodingLimits::default());
+    for element in [&b"a"[..], b""] {
+        list.add(Part::Element(element)).expect("a list has elements");
+    }
+    let list = list.finish();
     let entries = [
         None,
         Some(OwnedEntry { value: OwnedValue::String(b"12".to_vec()), expire_at_ms: Some(7) }),
@@ -304,14 +321,18 @@ fn snapshots_have_one_form() {
 fn expiry_and_eviction_are_deletions_that_somebody_orders() {
     let key = Key::new(b"a");
     let mut values = store();
-    values.apply(&key, &Change::Set { value: b"v", expire_at_ms: Some(100) }.blob(), stamp(1));
+    values.apply(
+        &key,
+        &wire::blob(&Op::String(StringOp::Set { value: b"v", expire_at_ms: Some(100) })),
+        stamp(1),
+    );
     assert_eq!(values.expire(&key, 99), None);
     let deletion = values.expire(&key, 100).expect("its time is over");
     assert!(values.entry(&key).is_some(), "a replica waits for the owner");
     values.apply(&key, &deletion, stamp(101));
     assert_eq!((values.entry(&key), values.delete(&key), values.misfits()), (None, None, 0));
     assert!(!values.ready(&key));
-    values.apply(&key, &Change::ListPush { side: Side::Tail, elements: vec![b"e"] }.blob(), stamp(102));
+    values.apply(&key, &push(Side::Tail, b"e"), stamp(102));
     assert!(values.ready(&key));
 }
 
@@ -321,7 +342,6 @@ fn expiry_and_eviction_are_deletions_that_somebody_orders() {
 fn the_start_of_a_long_log_is_kept() {
     let key = Key::new(b"a");
     let mut values = store();
-    let push = |side, element: &'static [u8]| Change::ListPush { side, elements: vec![element] }.blob();
     values.apply(&key, &push(Side::Tail, b"first"), stamp(1));
     values.settle(&key, &[], &[]);
     let first = values.entry(&key);
@@ -329,7 +349,11 @@ fn the_start_of_a_long_log_is_kept() {
         values.apply(&key, &push(Side::Head, &[b'x'; 100]), stamp(step));
         values.apply(&key, &push(Side::Tail, &[b'y'; 100]), stamp(step));
         if step % 3 == 0 {
-            values.apply(&key, &Change::ListPop { side: Side::Head, count: 1 }.blob(), stamp(step));
+            values.apply(
+                &key,
+                &wire::blob(&Op::List(ListOp::Pop { side: Side::Head, count: 1 })),
+                stamp(step),
+            );
         }
     }
     let snapshot = values.snapshot(&key).expect("there is a value");

@@ -121,8 +121,8 @@ impl<'a> Call<'a> {
     pub fn key(&self, index: usize) -> Key<'a> {
         let bytes = self.args.get(index);
         match self.key_hash {
-            Some(hash) if self.command.single_key == Some(index) => Key { bytes, hash },
-            _ => self.server.shards.key(bytes),
+            Some(hash) if self.command.single_key == Some(index) => Key { db: self.client.db, bytes, hash },
+            _ => self.server.shards.key(self.client.db, bytes),
         }
     }
 

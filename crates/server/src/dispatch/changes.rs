@@ -1,6 +1,6 @@
 //! What follows from changes of the keyspace, before the locks are released and after.
 
-use swytch_store::{EffectSink, Keyspace, KeyspaceMut};
+use swytch_store::{Keyspace, KeyspaceMut, Sink};
 
 use super::{guard, park};
 use crate::effects::Recorder;
@@ -33,7 +33,7 @@ fn make_recorded<'s, R>(
     act: impl FnOnce(&mut KeyspaceMut<'s, '_>) -> R,
 ) -> R {
     let mut recorder = Recorder::default();
-    let sink: &mut dyn EffectSink = &mut recorder;
+    let sink: &mut dyn Sink = &mut recorder;
     let mut keyspace = KeyspaceMut::new(keyspace, Some(sink));
     let result = guard::catch(|| act(&mut keyspace));
     park::serve_ready(server, worker, &mut keyspace);

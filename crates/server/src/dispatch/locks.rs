@@ -48,7 +48,6 @@ pub fn handle_shown(call: &mut Call<'_>) -> CommandResult {
 
 /// Runs the handler of a call under locks that are held for it already.
 pub fn handle_within(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
-    keyspace.set_db(call.client.db);
     match call.command.spec.handler {
         Handler::Session(handler) => handler(call),
         Handler::Read(handler) | Handler::ReadAll(handler) => handler(call, keyspace),
@@ -82,11 +81,11 @@ fn scope_of_call(call: &Call<'_>) -> LockScope {
 /// The shards of a command's keys in database `db`.
 fn scope_of_keys(server: &Server, command: &Command, args: &Args<'_>, db: u32) -> LockScope {
     if let Some(at) = command.single_key {
-        let key = args.try_get(at).map(|bytes| server.shards.key(bytes));
-        return key.map_or(LockScope::Nothing, |key| LockScope::One(server.shards.shard_of(&key)));
+        let shard = args.try_get(at).map(|bytes| server.shards.shard_of_name(bytes));
+        return shard.map_or(LockScope::Nothing, LockScope::One);
     }
     let positions = command.key_positions(args);
-    let hashes: Vec<u64> = positions.into_iter().map(|at| server.shards.key(args.get(at)).hash).collect();
+    let hashes: Vec<u64> = positions.into_iter().map(|at| server.shards.hash(args.get(at))).collect();
     prefetch::keys(server, db, &hashes);
     LockScope::of(hashes.iter().map(|hash| server.shards.shard_of_hash(*hash)).collect())
 }
@@ -105,7 +104,7 @@ fn lock_of<'s>(call: &Call<'s>, hash: u64) -> Locked<'s> {
 #[inline(always)]
 fn view_of<'s>(call: &Call<'s>, locked: Locked<'s>) -> Keyspace<'s> {
     let no_touch = call.client.flags.contains(ClientFlags::NO_TOUCH);
-    Keyspace::new(locked, call.client.db, call.now_ms)
+    Keyspace::new(locked, call.now_ms)
         .touching(!no_touch || call.command.is(Flags::ALWAYS_TOUCHES))
         .ignoring_expiry(!call.origin.expires_by_clock())
 }
@@ -204,9 +203,9 @@ fn steps(
     call: &mut Call<'_>,
     handler: fn(&mut Call<'_>, &mut ShardSteps<'_>) -> CommandResult,
 ) -> CommandResult {
-    let (server, worker, db, now_ms) = (call.server, call.worker, call.client.db, call.now_ms);
+    let (server, worker, now_ms) = (call.server, call.worker, call.now_ms);
     let mut visit = |shard: u16, look: &mut dyn FnMut(&Keyspace<'_>)| {
-        let keyspace = Keyspace::new(server.shards.lock(LockScope::One(shard)), db, now_ms);
+        let keyspace = Keyspace::new(server.shards.lock(LockScope::One(shard)), now_ms);
         look(&keyspace);
         changes::remove_met_expired(server, worker, keyspace);
     };

@@ -66,9 +66,8 @@ pub fn lock_for_writing<'s>(keyspace: Keyspace<'s>, call: &Call<'s>) -> Keyspace
 /// True when a client parked on a key of the command needs more than that key's shard.
 pub fn concerns_wide_waiter(keyspace: &Keyspace<'_>, command: &Command, args: &Args<'_>) -> bool {
     command.key_positions(args).into_iter().any(|at| {
-        let key = keyspace.key(args.get(at));
-        let shard = keyspace.locked().shards().shard_of(&key);
-        keyspace.locked().covers(shard) && keyspace.locked().observers(shard).is_awaited_widely(key.bytes)
+        let shard = keyspace.locked().shards().shard_of_name(args.get(at));
+        keyspace.locked().covers(shard) && keyspace.locked().observers(shard).is_awaited_widely(args.get(at))
     })
 }
 
@@ -109,10 +108,8 @@ pub fn park(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) {
     let server = call.server;
     let positions = call.command.key_positions(&call.args);
     let only_takes = positions.len() == request.keys.len();
-    let mut shards: Vec<u16> = positions
-        .into_iter()
-        .map(|at| server.shards.shard_of(&server.shards.key(call.args.get(at))))
-        .collect();
+    let mut shards: Vec<u16> =
+        positions.into_iter().map(|at| server.shards.shard_of_name(call.args.get(at))).collect();
     if only_takes && shards.iter().all(|shard| *shard == shards[0]) {
         shards.clear();
     }
@@ -165,7 +162,7 @@ pub fn leave_queues(server: &Server, waiter: &Waiter) {
     let parked = Parked::of(waiter);
     for at in &parked.keys {
         let bytes = parked.args.as_args().get(*at);
-        let shard = server.shards.shard_of(&server.shards.key(bytes));
+        let shard = server.shards.shard_of_name(bytes);
         server
             .shards
             .lock(LockScope::One(shard))
@@ -222,8 +219,7 @@ fn serve(server: &Server, worker: &WorkerShared, keyspace: &mut KeyspaceMut<'_, 
     // What a transaction pushed may have expired before it ended.
     keyspace.set_now_ms(clock::unix_ms());
     while let Some((db, bytes)) = ready.pop_front() {
-        keyspace.set_db(db);
-        let key = server.shards.key(&bytes);
+        let key = server.shards.key(db, &bytes);
         let shard = server.shards.shard_of(&key);
         while let Some(kind) = keyspace.live_entry(&key).map(|entry| entry.data_type()) {
             let wanted = |waiter: &Waiter| Parked::of(waiter).kind == kind;

@@ -17,10 +17,10 @@ pub fn watch<'k>(server: &Server, client: &mut Client, keys: impl Iterator<Item 
         if client.watched.contains(db, bytes) {
             continue;
         }
-        let key = server.shards.key(bytes);
+        let key = server.shards.key(db, bytes);
         let shard = server.shards.shard_of(&key);
-        let mut keyspace = Keyspace::new(server.shards.lock(LockScope::One(shard)), db, now_ms);
-        let was_live = keyspace.is_live_in(db, &key);
+        let mut keyspace = Keyspace::new(server.shards.lock(LockScope::One(shard)), now_ms);
+        let was_live = keyspace.is_live(&key);
         keyspace
             .locked_mut()
             .with_observers(shard, |observers| observers.watch(db, bytes, &client.watch_flag, was_live));
@@ -31,7 +31,7 @@ pub fn watch<'k>(server: &Server, client: &mut Client, keys: impl Iterator<Item 
 /// Forgets all watched keys. The caller holds no locks.
 pub fn unwatch(server: &Server, client: &mut Client) {
     for (db, bytes, _) in std::mem::take(&mut client.watched).iter() {
-        let shard = server.shards.shard_of(&server.shards.key(bytes));
+        let shard = server.shards.shard_of_name(bytes);
         let mut locked = server.shards.lock(LockScope::One(shard));
         locked.with_observers(shard, |observers| observers.unwatch(db, bytes, &client.watch_flag));
     }
@@ -157,7 +157,7 @@ fn scope_of_transaction(
             LockScope::All => return LockScope::All,
         }
     }
-    shards.extend(watched.iter().map(|(_, key, _)| server.shards.shard_of(&server.shards.key(key))));
+    shards.extend(watched.iter().map(|(_, key, _)| server.shards.shard_of_name(key)));
     LockScope::of(shards)
 }
 
@@ -176,5 +176,5 @@ fn watched_key_changed(client: &Client, keyspace: &Keyspace<'_>, server: &Server
         || client
             .watched
             .iter()
-            .any(|(db, key, was_live)| was_live && keyspace.is_expired_in(db, &server.shards.key(key)))
+            .any(|(db, key, was_live)| was_live && keyspace.is_expired(&server.shards.key(db, key)))
 }

@@ -4,15 +4,16 @@
 //! runs; [`EffectHub::publish`] hands it to every listener before the command's locks are released, so the
 //! stream's order agrees with the order of changes in every shard. With no listener nothing is collected.
 
-mod encode;
+mod forms;
 pub mod record;
 
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use swytch_store::{Effect, EffectSink, Event};
+use swytch_store::{At, Effect, EffectUndo, Event, KeyspaceOp, Sink};
 
-pub use encode::encode;
+use forms::Commands;
+pub use forms::encode;
 
 /// A listener. Called under shards' locks: it must only copy or queue what it is given.
 pub trait EffectListener: Send + Sync {
@@ -65,21 +66,21 @@ impl EffectHub {
         }
         let mut hub = self.state.lock();
         let mut commands = Vec::with_capacity(group.bytes.len() + 64);
-        let atomic = group.effects.len() > 1;
+        let atomic = group.commands > 1;
         let mut start = 0;
         for (index, &(db, end)) in group.effects.iter().enumerate() {
-            if hub.db != Some(db) {
-                encode::push_command(&mut commands, &[b"SELECT", db.to_string().as_bytes()]);
+            if let Some(db) = db.filter(|db| hub.db != Some(*db)) {
+                Commands::new(&mut commands).push(&[b"SELECT", db.to_string().as_bytes()]);
                 hub.db = Some(db);
             }
             if atomic && index == 0 {
-                encode::push_command(&mut commands, &[b"MULTI"]);
+                Commands::new(&mut commands).push(&[b"MULTI"]);
             }
             commands.extend_from_slice(&group.bytes[start..end]);
             start = end;
         }
         if atomic {
-            encode::push_command(&mut commands, &[b"EXEC"]);
+            Commands::new(&mut commands).push(&[b"EXEC"]);
         }
         for listener in &hub.listeners {
             listener.effects(&commands);
@@ -92,22 +93,26 @@ impl EffectHub {
 #[derive(Debug, Default)]
 pub struct Recorder {
     bytes: Vec<u8>,
-    /// Database of each effect and where its bytes end.
-    effects: Vec<(u32, usize)>,
+    /// Database of each effect, if it is in one, and where its bytes end.
+    effects: Vec<(Option<u32>, usize)>,
+    /// Commands that they are.
+    commands: usize,
 }
 
 impl Recorder {
     fn clear(&mut self) {
         self.bytes.clear();
         self.effects.clear();
+        self.commands = 0;
     }
 }
 
-impl EffectSink for Recorder {
-    fn record(&mut self, db: u32, effect: &Effect<'_>) {
-        encode(effect, &mut self.bytes);
-        self.effects.push((db, self.bytes.len()));
+impl Sink for Recorder {
+    fn changed(&mut self, effect: &Effect<'_>, _: Option<EffectUndo>) {
+        self.commands += encode(effect, &mut self.bytes);
+        let is_in_one = !matches!(effect.at, At::Keyspace(KeyspaceOp::FlushAll | KeyspaceOp::SwapDb { .. }));
+        self.effects.push((is_in_one.then_some(effect.db), self.bytes.len()));
     }
 
-    fn notify(&mut self, _db: u32, _event: Event, _key: &[u8]) {}
+    fn event(&mut self, _: u32, _: Event, _: &[u8]) {}
 }

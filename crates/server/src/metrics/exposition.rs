@@ -182,7 +182,7 @@ fn keyspace(page: &mut Page, server: &Server) {
     let mut sizes = vec![(0, 0); server.shards.databases()];
     for shard in 0..server.shards.count() as u16 {
         let locked = server.shards.lock(LockScope::One(shard));
-        let keyspace = Keyspace::new(locked, 0, clock::unix_ms());
+        let keyspace = Keyspace::new(locked, clock::unix_ms());
         for (db, size) in sizes.iter_mut().enumerate() {
             let (keys, expiring, _) = keyspace.shard_sizes(shard, db as u32);
             size.0 += keys;

@@ -106,7 +106,7 @@ impl Batch {
                     let key_hash = command
                         .and_then(|command| command.single_key)
                         .and_then(|at| args.try_get(at))
-                        .map(|bytes| server.shards.key(bytes).hash);
+                        .map(|bytes| server.shards.hash(bytes));
                     self.requests.push(Pending {
                         first: first as u32,
                         len: ranges.len() as u32,

@@ -86,7 +86,7 @@ impl ExpiryCycle {
                 if server.conditions().contains(Conditions::PAUSED) || !locked.has_due(shard as u16, now_ms) {
                     break;
                 }
-                let keyspace = Keyspace::new(locked, 0, now_ms);
+                let keyspace = Keyspace::new(locked, now_ms);
                 let act =
                     |keyspace: &mut KeyspaceMut<'_, '_>| keyspace.expire_due(shard as u16, KEYS_PER_STEP);
                 let more = changes::make(server, &server.workers[worker], keyspace, act);

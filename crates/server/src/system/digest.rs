@@ -7,7 +7,7 @@
 //! Source: `xorObjectDigest` and `computeDatasetDigest` in Redis 7.0's `src/debug.c`.
 
 use sha1_smol::Sha1;
-use swytch_store::{EntryRef, Keyspace, Text, Type, Value};
+use swytch_store::{EntryRef, Keyspace, Part, Text};
 
 const DIGEST_BYTES: usize = 20;
 
@@ -42,13 +42,13 @@ impl Digest {
 
     /// Mixes in the value of an entry: its type, its content and whether, not when, it expires.
     pub fn mix_value(&mut self, entry: EntryRef<'_>) {
-        self.mix(&type_number(entry.data_type()).to_be_bytes());
-        match entry.value() {
-            Value::List(list) => list.iter().for_each(|element| self.mix(element)),
-            string => {
-                let text = Text::of(string).expect("whatever is no collection is a string");
-                self.mix(&text);
-            }
+        self.mix(&u32::from(entry.data_type().number()).to_be_bytes());
+        let value = entry.value();
+        match Text::of(value) {
+            Some(text) => self.mix(&text),
+            None => value.content(&mut |part| match part {
+                Part::Element(element) => self.mix(element),
+            }),
         }
         if entry.expire_at_ms().is_some() {
             self.combine(b"!!expire!!");
@@ -72,13 +72,5 @@ impl Digest {
             }
         }
         all
-    }
-}
-
-/// The number that Redis gives a type.
-fn type_number(data_type: Type) -> u32 {
-    match data_type {
-        Type::String => 0,
-        Type::List => 1,
     }
 }

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use swytch_cluster::{Blob, Entry, Executed, Key, MergeInput, Stamp, Values};
 use swytch_merge::Object;
 use swytch_store::{
-    Changes, Elements, Event, Expiry, HashSeed, Keyspace, KeyspaceMut, Shards, Side as StoreSide,
+    Absent, Changes, Editor, Elements, Event, Expiry, HashSeed, Keyspace, KeyspaceMut, List, Shards,
+    Side as StoreSide,
 };
 use swytch_values::{Host, StoreValues};
 
@@ -226,7 +227,7 @@ impl Host for Commands {
 
 /// A request that changes nothing.
 fn look(operation: &Operation, keyspace: &Keyspace<'_>, key: &Key) -> Reply {
-    let key = keyspace.key(key.bytes());
+    let key = keyspace.key(0, key.bytes());
     match operation {
         Operation::Register(RegisterInput::Read) => match keyspace.string(&key) {
             Ok(text) => Reply::Register(RegisterOutput::Value(text.map(|text| element(&text)))),
@@ -239,14 +240,14 @@ fn look(operation: &Operation, keyspace: &Keyspace<'_>, key: &Key) -> Reply {
             }
             Err(_) => Reply::WrongType,
         },
-        Operation::List(ListInput::Range) => match keyspace.list(&key) {
+        Operation::List(ListInput::Range) => match keyspace.get::<List>(&key) {
             Ok(list) => {
                 let elements = list.map(|list| list.iter().map(element).collect()).unwrap_or_default();
                 Reply::List(ListOutput::Range(elements))
             }
             Err(_) => Reply::WrongType,
         },
-        Operation::List(ListInput::Length) => match keyspace.list(&key) {
+        Operation::List(ListInput::Length) => match keyspace.get::<List>(&key) {
             Ok(list) => Reply::List(ListOutput::Length(list.map_or(0, |list| list.len() as u64))),
             Err(_) => Reply::WrongType,
         },
@@ -256,7 +257,7 @@ fn look(operation: &Operation, keyspace: &Keyspace<'_>, key: &Key) -> Reply {
 
 fn run(operation: &Operation, keyspace: &mut KeyspaceMut<'_, '_>, name: &Key) -> Reply {
     let shards = keyspace.locked().shards();
-    let key = shards.key(name.bytes());
+    let key = shards.key(0, name.bytes());
     let event = Event::string("set");
     match operation {
         Operation::Register(RegisterInput::Read)
@@ -282,14 +283,18 @@ fn run(operation: &Operation, keyspace: &mut KeyspaceMut<'_, '_>, name: &Key) ->
         Operation::List(ListInput::Push(side, values)) => {
             let elements: Vec<Vec<u8>> = values.iter().map(|value| bytes(*value)).collect();
             let elements: Vec<&[u8]> = elements.iter().map(Vec::as_slice).collect();
-            match keyspace.list_push(&key, store_side(*side), Elements::Many(&elements), true) {
+            let push = |list: &mut Editor<'_, List>| list.push(store_side(*side), Elements::Many(&elements));
+            match keyspace.change(&key, Absent::Create, push) {
                 Ok(length) => Reply::List(ListOutput::Length(length.unwrap_or(0) as u64)),
                 Err(_) => Reply::WrongType,
             }
         }
         Operation::List(ListInput::Pop(side)) => {
             let mut popped = None;
-            match keyspace.list_pop(&key, store_side(*side), 1, |taken| popped = Some(element(taken))) {
+            let pop = |list: &mut Editor<'_, List>| {
+                list.pop(store_side(*side), 1, |taken| popped = Some(element(taken)))
+            };
+            match keyspace.change(&key, Absent::Leave, pop) {
                 Ok(_) => Reply::List(ListOutput::Popped(popped)),
                 Err(_) => Reply::WrongType,
             }

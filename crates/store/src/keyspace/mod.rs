@@ -1,27 +1,28 @@
 //! What a command sees of the keyspace while it holds its locks.
 //!
-//! [`Keyspace`] only reads; [`KeyspaceMut`] adds the primitives that change, one method per
-//! [`Effect`](crate::Effect). A command declared read-only is given the former, so one that writes does not
-//! compile. Expired keys are invisible to both; a reader notes those it met, and they are removed
-//! before the locks are released.
+//! [`Keyspace`] only reads; [`KeyspaceMut`] adds what changes, each through the `door`. A command declared read-only is
+//! given the former, so one that writes does not compile. A key names its database; a view has none. Expired keys are
+//! invisible to both; a reader notes those it met, and they are removed before the locks are released.
 
+mod door;
+mod keys;
+mod whole;
 mod write;
-mod write_list;
-mod write_string;
-mod write_undo;
 
 use std::cell::{Cell, RefCell};
 
-use crate::entry::{EntryRef, Value};
+use crate::entry::EntryRef;
 use crate::shard::{LockScope, Locked};
 use crate::table::{SCAN_POSITION_BITS, Table};
-use crate::types::list::List;
+use crate::types::collection::Row;
+use crate::types::content::Value;
+use crate::types::limits::{EncodingLimits, SharedLimits};
 use crate::types::string::Text;
 use crate::{Key, UnixMs};
 
+pub(crate) use door::Tables;
+pub use door::{Absent, Editor, Misfit};
 pub use write::{Changes, Expiry, KeyspaceMut, SetCondition};
-pub use write_list::clamp_range;
-pub use write_string::{GrowError, IncrementError, PIECE_BYTES_MAX, StringEdit};
 
 /// The value has another type than the command works on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +44,6 @@ type MetExpired = Vec<(u32, Box<[u8]>)>;
 #[derive(Debug)]
 pub struct Keyspace<'s> {
     locked: Locked<'s>,
-    db: u32,
     now_ms: UnixMs,
     /// Accesses set the clock of an entry, unless the client asked not to (CLIENT NO-TOUCH).
     touch: bool,
@@ -62,12 +62,11 @@ pub fn access_clock(now_ms: UnixMs) -> u32 {
 }
 
 impl<'s> Keyspace<'s> {
-    /// A view of database `db` at time `now_ms`.
+    /// A view at time `now_ms`.
     #[inline(always)]
-    pub fn new(locked: Locked<'s>, db: u32, now_ms: UnixMs) -> Self {
+    pub fn new(locked: Locked<'s>, now_ms: UnixMs) -> Self {
         Keyspace {
             locked,
-            db,
             now_ms,
             touch: true,
             ignore_expiry: false,
@@ -80,11 +79,6 @@ impl<'s> Keyspace<'s> {
     /// Time of the command, the same for all of a transaction.
     pub fn now_ms(&self) -> UnixMs {
         self.now_ms
-    }
-
-    /// The database that keys refer to.
-    pub fn db(&self) -> u32 {
-        self.db
     }
 
     /// Releases the lock of a view of one shard; true when nothing is left to be dropped. A view that is not closed is
@@ -104,33 +98,17 @@ impl<'s> Keyspace<'s> {
 
     /// True when the key is stored but its time is over.
     pub fn is_expired(&self, key: &Key<'_>) -> bool {
-        self.is_expired_in(self.db, key)
+        self.stored(key).and_then(EntryRef::expire_at_ms).is_some_and(|at_ms| at_ms <= self.now_ms)
     }
 
-    /// [`Keyspace::is_expired`] for another database.
-    pub fn is_expired_in(&self, db: u32, key: &Key<'_>) -> bool {
-        let table = &self.locked.data(self.locked.shards().shard_of(key)).tables[db];
-        table.find(key).and_then(EntryRef::expire_at_ms).is_some_and(|at_ms| at_ms <= self.now_ms)
-    }
-
-    /// True when the key exists in a database and its time is not over; neither counted nor touched.
-    pub fn is_live_in(&self, db: u32, key: &Key<'_>) -> bool {
-        let table = &self.locked.data(self.locked.shards().shard_of(key)).tables[db];
-        table.find(key).is_some_and(|entry| entry.expire_at_ms().is_none_or(|at_ms| at_ms > self.now_ms))
+    /// True when the key exists and its time is not over; neither counted nor touched.
+    pub fn is_live(&self, key: &Key<'_>) -> bool {
+        self.stored(key).is_some_and(|entry| entry.expire_at_ms().is_none_or(|at_ms| at_ms > self.now_ms))
     }
 
     /// Moves the view to a later time: what happens after a transaction sees what expired during it.
     pub fn set_now_ms(&mut self, now_ms: UnixMs) {
         self.now_ms = self.now_ms.max(now_ms);
-    }
-
-    /// Changes the database (SELECT in a transaction, commands that name two databases).
-    pub fn set_db(&mut self, db: u32) {
-        assert!(
-            (db as usize) < self.locked.shards().databases(),
-            "the caller has checked the database's index"
-        );
-        self.db = db;
     }
 
     /// Whether accesses set the access clock.
@@ -170,20 +148,38 @@ impl<'s> Keyspace<'s> {
         &mut self.locked
     }
 
-    /// Hashes a key.
+    /// Hashes a key of a database.
     #[inline]
-    pub fn key<'k>(&self, bytes: &'k [u8]) -> Key<'k> {
-        self.locked.shards().key(bytes)
+    pub fn key<'k>(&self, db: u32, bytes: &'k [u8]) -> Key<'k> {
+        self.locked.shards().key(db, bytes)
+    }
+
+    /// The limits of encodings.
+    pub fn limits(&self) -> EncodingLimits {
+        self.locked.shards().limits().get()
     }
 
     #[inline]
     fn table(&self, key: &Key<'_>) -> &Table {
-        &self.locked.data(self.locked.shards().shard_of(key)).tables[self.db]
+        &self.locked.data(self.locked.shards().shard_of(key)).tables[key.db]
+    }
+
+    #[inline]
+    fn table_mut(&mut self, key: &Key<'_>) -> &mut Table {
+        let shard = self.locked.shards().shard_of(key);
+        &mut self.locked.data_mut(shard).tables[key.db]
+    }
+
+    /// The table of a key, and the limits of what is put there.
+    #[inline(always)]
+    fn table_and_limits(&mut self, key: &Key<'_>) -> (&mut Table, &'s SharedLimits) {
+        let limits = self.locked.shards().limits();
+        (self.table_mut(key), limits)
     }
 
     #[cold]
-    fn note_expired(&self, key: &[u8]) {
-        self.expired.borrow_mut().get_or_insert_default().push((self.db, key.into()));
+    fn note_expired(&self, db: u32, key: &[u8]) {
+        self.expired.borrow_mut().get_or_insert_default().push((db, key.into()));
         self.has_expired.set(true);
     }
 
@@ -195,7 +191,7 @@ impl<'s> Keyspace<'s> {
             && at_ms <= self.now_ms
             && !self.ignore_expiry
         {
-            self.note_expired(key.bytes);
+            self.note_expired(key.db, key.bytes);
             return None;
         }
         Some(entry)
@@ -242,22 +238,15 @@ impl<'s> Keyspace<'s> {
         }
     }
 
-    /// The list at a key.
+    /// The collection at a key.
+    ///
+    /// # Errors
+    /// If it holds another type.
     #[inline]
-    pub fn list(&self, key: &Key<'_>) -> Result<Option<&List>, WrongType> {
-        match self.value(key) {
+    pub fn get<C: Row>(&self, key: &Key<'_>) -> Result<Option<&C>, WrongType> {
+        match self.find(key) {
             None => Ok(None),
-            Some(Value::List(list)) => Ok(Some(list)),
-            Some(_) => Err(WrongType),
-        }
-    }
-
-    /// The list at a key that is about to be changed: as in Redis neither a hit nor a miss.
-    pub fn list_to_change(&self, key: &Key<'_>) -> Result<Option<&List>, WrongType> {
-        match self.peek(key).map(EntryRef::value) {
-            None => Ok(None),
-            Some(Value::List(list)) => Ok(Some(list)),
-            Some(_) => Err(WrongType),
+            Some(entry) => entry.collection().map(Some).ok_or(WrongType),
         }
     }
 
@@ -308,16 +297,16 @@ impl<'s> Keyspace<'s> {
             .filter(move |entry| entry.expire_at_ms().is_none_or(|at_ms| at_ms > now_ms))
     }
 
-    /// A random live key. Needs all locks. `random` gives 64 random bits.
-    pub fn random_key(&self, mut random: impl FnMut() -> u64) -> Option<Vec<u8>> {
-        let total = self.sizes(self.db).0;
+    /// A random live key of a database. Needs all locks. `random` gives 64 random bits.
+    pub fn random_key(&self, db: u32, mut random: impl FnMut() -> u64) -> Option<Vec<u8>> {
+        let total = self.sizes(db).0;
         if total == 0 {
             return None;
         }
         // Expired keys are drawn again, a bounded number of times, as Redis does.
         for _ in 0..100 {
             let mut left = (random() % total as u64) as usize;
-            let table = self.tables(self.db).find(|table| {
+            let table = self.tables(db).find(|table| {
                 let inside = left < table.len();
                 left = left.saturating_sub(table.len());
                 inside
@@ -326,21 +315,22 @@ impl<'s> Keyspace<'s> {
             if self.ignore_expiry || entry.expire_at_ms().is_none_or(|at_ms| at_ms > self.now_ms) {
                 return Some(entry.key().to_vec());
             }
-            self.note_expired(entry.key());
+            self.note_expired(db, entry.key());
         }
-        self.entries(self.db).next().map(|entry| entry.key().to_vec())
+        self.entries(db).next().map(|entry| entry.key().to_vec())
     }
 
     /// One bounded step of a scan of database `db` in one locked shard: visits live entries from
     /// `cursor` on until `wanted` entries or `buckets_max` buckets were visited or the shard ends.
     pub fn scan_shard(
         &self,
+        db: u32,
         cursor: ScanCursor,
         wanted: &mut usize,
         buckets_max: &mut usize,
         mut visit: impl FnMut(EntryRef<'_>),
     ) -> Option<ScanCursor> {
-        let table = &self.locked.data(cursor.shard).tables[self.db];
+        let table = &self.locked.data(cursor.shard).tables[db];
         let mut position = Some(cursor.position);
         if table.is_empty() {
             position = None;
@@ -354,7 +344,7 @@ impl<'s> Keyspace<'s> {
                 if entry.expire_at_ms().is_none_or(|at_ms| at_ms > self.now_ms) {
                     visit(entry);
                 } else {
-                    self.note_expired(entry.key());
+                    self.note_expired(db, entry.key());
                 }
             });
             *buckets_max -= 1;

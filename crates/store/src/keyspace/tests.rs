@@ -4,20 +4,26 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
-use crate::effect::{Effect, EffectSink, Elements, Event};
-use crate::types::list::Side;
+use crate::effect::{At, Effect, Elements, Event, Sink};
+use crate::types::Op;
+use crate::types::list::{List, Side};
+use crate::undo::EffectUndo;
 use crate::{HashSeed, Shards};
 
 #[derive(Default)]
 struct Heard(Vec<String>);
 
-impl EffectSink for Heard {
-    fn record(&mut self, db: u32, effect: &Effect<'_>) {
-        let name = format!("{effect:?}");
-        self.0.push(format!("{db} {}", name.split([' ', '{']).next().unwrap_or_default()));
+impl Sink for Heard {
+    fn changed(&mut self, effect: &Effect<'_>, _: Option<EffectUndo>) {
+        let name = match effect.at {
+            At::Key { op: Op::Key(op), .. } => format!("{op:?}"),
+            At::Key { op: Op::List(op), .. } => format!("{op:?}"),
+            other => format!("{other:?}"),
+        };
+        self.0.push(format!("{} {}", effect.db, name.split([' ', '{']).next().unwrap_or_default()));
     }
 
-    fn notify(&mut self, _: u32, event: Event, key: &[u8]) {
+    fn event(&mut self, _: u32, event: Event, key: &[u8]) {
         self.0.push(format!("{} {}", event.name, String::from_utf8_lossy(key)));
     }
 }
@@ -29,7 +35,7 @@ fn shards() -> Shards {
 /// Runs `act` at a time and returns what a listener heard.
 fn heard(shards: &Shards, now_ms: u64, act: impl FnOnce(&mut KeyspaceMut<'_, '_>)) -> Vec<String> {
     let mut sink = Heard::default();
-    let base = Keyspace::new(shards.lock(LockScope::All), 0, now_ms);
+    let base = Keyspace::new(shards.lock(LockScope::All), now_ms);
     let mut keyspace = KeyspaceMut::new(base, Some(&mut sink));
     act(&mut keyspace);
     keyspace.finish();
@@ -39,7 +45,7 @@ fn heard(shards: &Shards, now_ms: u64, act: impl FnOnce(&mut KeyspaceMut<'_, '_>
 #[test]
 fn an_expired_key_is_gone_for_readers_and_removed_with_an_effect() {
     let shards = shards();
-    let key = shards.key(b"k");
+    let key = shards.key(0, b"k");
     heard(&shards, 0, |keyspace| keyspace.set(&key, b"v", Expiry::At(10), Event::string("set")));
     assert!(heard(&shards, 9, |keyspace| assert!(keyspace.exists(&key))).is_empty());
     let effects = heard(&shards, 10, |keyspace| assert!(!keyspace.exists(&key)));
@@ -53,7 +59,7 @@ fn active_expiry_removes_what_is_due_without_a_reader() {
     heard(&shards, 0, |keyspace| {
         for number in 0..1000u64 {
             let name = number.to_string();
-            let key = shards.key(name.as_bytes());
+            let key = shards.key(0, name.as_bytes());
             keyspace.set(&key, b"v", Expiry::At(100 + number), Event::string("set"));
         }
     });
@@ -66,28 +72,31 @@ fn active_expiry_removes_what_is_due_without_a_reader() {
 #[test]
 fn popping_the_last_element_removes_the_key() {
     let shards = shards();
-    let key = shards.key(b"l");
+    let key = shards.key(0, b"l");
     let effects = heard(&shards, 0, |keyspace| {
-        keyspace.list_push(&key, Side::Tail, Elements::Many(&[b"a", b"b"]), true).expect("no other type");
-        keyspace.list_pop(&key, Side::Head, 5, |_| {}).expect("a list");
+        let elements = Elements::Many(&[b"a", b"b"]);
+        let push = |list: &mut Editor<'_, List>| list.push(Side::Tail, elements);
+        keyspace.change(&key, Absent::Create, push).expect("no other type");
+        keyspace
+            .change::<List, _>(&key, Absent::Leave, |list| list.pop(Side::Head, 5, |_| {}))
+            .expect("a list");
         assert!(!keyspace.exists(&key));
     });
-    assert_eq!(effects, ["new l", "0 ListPush", "rpush l", "0 ListPop", "lpop l", "del l"]);
+    assert_eq!(effects, ["new l", "0 Push", "rpush l", "0 Pop", "lpop l", "del l"]);
 }
 
 #[test]
 fn a_watched_key_raises_its_flag_and_others_do_not() {
     let shards = shards();
     let flag = Arc::new(AtomicBool::new(false));
-    let key = shards.key(b"watched");
+    let key = shards.key(0, b"watched");
     let mut locked = shards.lock(LockScope::All);
     locked.with_observers(shards.shard_of(&key), |observers| observers.watch(0, b"watched", &flag, false));
     drop(locked);
     let set = |name: &[u8], db: u32| {
-        let mut base = Keyspace::new(shards.lock(LockScope::All), 0, 0);
-        base.set_db(db);
+        let base = Keyspace::new(shards.lock(LockScope::All), 0);
         let mut keyspace = KeyspaceMut::new(base, None);
-        keyspace.set(&shards.key(name), b"v", Expiry::Clear, Event::string("set"));
+        keyspace.set(&shards.key(db, name), b"v", Expiry::Clear, Event::string("set"));
     };
     set(b"other", 0);
     set(b"watched", 1);
@@ -97,26 +106,10 @@ fn a_watched_key_raises_its_flag_and_others_do_not() {
 }
 
 #[test]
-fn ranges_are_clamped_as_redis_does() {
-    for (start, stop, expect) in [
-        (0, -1, 0..5),
-        (1, 2, 1..3),
-        (-3, -2, 2..4),
-        (-100, 100, 0..5),
-        (3, 1, 3..3),
-        (9, 12, 5..5),
-        (0, -6, 0..0),
-        (-100, -100, 0..0),
-    ] {
-        assert_eq!(write_list::clamp_range(start, stop, 5), expect, "{start} {stop}");
-    }
-}
-
-#[test]
 #[should_panic(expected = "not among the locks")]
 fn a_shard_that_is_not_locked_cannot_be_read() {
     let shards = shards();
-    let key = shards.key(b"k");
+    let key = shards.key(0, b"k");
     let other = (shards.shard_of(&key) + 1) % 4;
-    Keyspace::new(shards.lock(LockScope::One(other)), 0, 0).exists(&key);
+    Keyspace::new(shards.lock(LockScope::One(other)), 0).exists(&key);
 }

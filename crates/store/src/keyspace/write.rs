@@ -1,12 +1,12 @@
-//! The write view: the primitives that every type shares, and how a change becomes known.
+//! The write view: what it is made of, what it leaves behind, and where keys are that have not expired.
 
 use std::ops::{Deref, DerefMut};
 
 use super::{Keyspace, access_clock};
-use crate::effect::{Effect, EffectSink, Event, EventClass};
-use crate::entry::{Entry, EntryRef, NewValue};
+use crate::effect::{Event, Sink};
+use crate::entry::EntryRef;
 use crate::shard::{Retired, ShardData};
-use crate::table::{Found, Table};
+use crate::table::Found;
 use crate::{Key, Undo, UnixMs};
 
 /// What a write does to the key's expiry.
@@ -47,6 +47,8 @@ pub struct Changes {
 struct RareChanges {
     ready: Vec<(u32, Box<[u8]>)>,
     retired: Vec<Retired>,
+    /// What takes the change back that is being made.
+    foreseen: Option<Undo>,
 }
 
 impl Drop for RareChanges {
@@ -60,6 +62,26 @@ impl Changes {
     #[cold]
     fn rare(&mut self) -> &mut RareChanges {
         self.rare.get_or_insert_default()
+    }
+
+    /// Memory that readers without a lock may still look at.
+    pub(super) fn retire(&mut self, retired: Retired) {
+        self.rare().retired.push(retired);
+    }
+
+    /// Keeps an undo while its change is made: here, because an unobserved change must not even make room for one.
+    pub(super) fn foresee(&mut self, undo: Undo) {
+        self.rare().foreseen = Some(undo);
+    }
+
+    /// The undo of the change that was made.
+    pub(super) fn take_foreseen(&mut self) -> Option<Undo> {
+        self.rare.as_mut().and_then(|rare| rare.foreseen.take())
+    }
+
+    /// A key that somebody waits for has changed.
+    pub(super) fn make_ready(&mut self, db: u32, key: &[u8]) {
+        self.rare().ready.push((db, key.into()));
     }
 
     /// True when a parked client may be served.
@@ -82,11 +104,11 @@ impl Changes {
 
 /// A view that reads and changes.
 pub struct KeyspaceMut<'s, 'e> {
-    base: Keyspace<'s>,
-    sink: Option<&'e mut dyn EffectSink>,
+    pub(super) base: Keyspace<'s>,
+    pub(super) sink: Option<&'e mut dyn Sink>,
     /// False lets a change skip everything that only observers need.
-    observed: bool,
-    changes: Changes,
+    pub(super) observed: bool,
+    pub(super) changes: Changes,
 }
 
 impl std::fmt::Debug for KeyspaceMut<'_, '_> {
@@ -112,7 +134,7 @@ impl DerefMut for KeyspaceMut<'_, '_> {
 impl<'s, 'e> KeyspaceMut<'s, 'e> {
     /// A write view; `sink`, if any, hears of every effect.
     #[inline(always)]
-    pub fn new(base: Keyspace<'s>, sink: Option<&'e mut dyn EffectSink>) -> Self {
+    pub fn new(base: Keyspace<'s>, sink: Option<&'e mut dyn Sink>) -> Self {
         let observed = sink.is_some() || base.locked.is_observed();
         KeyspaceMut { base, sink, observed, changes: Changes::default() }
     }
@@ -160,121 +182,55 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
 
     #[cold]
     fn remove_met_expired(&mut self) {
-        let db = self.base.db;
         self.base.has_expired.set(false);
-        for (expired_db, bytes) in self.base.expired.take().into_iter().flat_map(|expired| *expired) {
-            self.base.db = expired_db;
-            let key = self.base.key(&bytes);
+        for (db, bytes) in self.base.expired.take().into_iter().flat_map(|expired| *expired) {
+            let key = self.base.key(db, &bytes);
             self.remove_if_expired(&key);
         }
-        self.base.db = db;
     }
 
     #[inline]
-    pub(super) fn shard_data(&mut self, key: &Key<'_>) -> &mut ShardData {
+    fn shard_data(&mut self, key: &Key<'_>) -> &mut ShardData {
         let shard = self.base.locked.shards().shard_of(key);
         self.base.locked.data_mut(shard)
     }
 
+    /// The entry at a place.
     #[inline]
-    pub(super) fn table_mut(&mut self, key: &Key<'_>) -> &mut Table {
-        let db = self.base.db;
-        &mut self.shard_data(key).tables[db]
+    pub(crate) fn entry_at(&mut self, key: &Key<'_>, found: Found) -> EntryRef<'_> {
+        self.base.table_mut(key).entry_at(found)
     }
 
-    pub(super) fn clock(&self) -> u32 {
+    pub(crate) fn clock(&self) -> u32 {
         access_clock(self.base.now_ms)
     }
 
-    /// Shows listeners what is about to change: called before every change, once it is certain to come.
-    #[inline(always)]
-    pub(super) fn foresee<'a>(&mut self, key: &Key<'_>, describe: impl FnOnce() -> Effect<'a>) {
-        if self.observed {
-            self.foresee_observed(key, &describe());
-        }
-    }
-
-    #[cold]
-    fn foresee_observed(&mut self, key: &Key<'_>, effect: &Effect<'_>) {
-        let Some(sink) = self.sink.as_mut().filter(|sink| sink.wants_undo()) else { return };
-        let undo = Undo::of(effect, self.base.stored(key));
-        sink.undo(self.base.db, key.bytes, undo);
-    }
-
-    /// Tells observers and listeners about one change. Called after it, under the locks. What the change was is put into
-    /// words only if somebody listens.
-    #[inline(always)]
-    pub(super) fn emit<'a>(&mut self, key: &Key<'_>, describe: impl FnOnce() -> (Effect<'a>, Event)) {
-        self.changes.dirty += 1;
-        if self.observed {
-            let (effect, event) = describe();
-            self.emit_observed(key, &effect, event);
-        }
-    }
-
-    #[cold]
-    fn emit_observed(&mut self, key: &Key<'_>, effect: &Effect<'_>, event: Event) {
-        let db = self.base.db;
-        if let Some(sink) = &mut self.sink {
-            sink.record(db, effect);
-            sink.notify(db, event, key.bytes);
-        }
-        self.signal(db, key);
-    }
-
-    /// As [`KeyspaceMut::emit`] for a change that several effects describe, each with what it overwrote: listeners hear
-    /// one event, and `dirty` is what it counts as.
-    pub(super) fn emit_several<'a>(
-        &mut self,
-        key: &Key<'_>,
-        dirty: u64,
-        effects: impl Iterator<Item = (Effect<'a>, impl FnOnce() -> Undo)>,
-        event: Event,
-    ) {
-        self.changes.dirty += dirty;
-        if !self.observed {
-            return;
-        }
-        let db = self.base.db;
-        if let Some(sink) = &mut self.sink {
-            for (effect, undo) in effects {
-                if sink.wants_undo() {
-                    sink.undo(db, key.bytes, undo());
-                }
-                sink.record(db, &effect);
-            }
-            sink.notify(db, event, key.bytes);
-        }
-        self.signal(db, key);
-    }
-
     /// Raises the flags of a key's watchers and remembers it for parked clients.
-    pub(super) fn signal(&mut self, db: u32, key: &Key<'_>) {
+    pub(super) fn signal(&mut self, key: &Key<'_>) {
         if !self.observed {
             return;
         }
         let observers = &self.shard_data(key).observers;
-        observers.raise(db, key.bytes);
+        observers.raise(key.db, key.bytes);
         // A key that is gone again by the time the waiters are looked at serves none of them.
-        if observers.is_awaited(db, key.bytes) {
-            self.changes.rare().ready.push((db, key.bytes.into()));
+        if observers.is_awaited(key.db, key.bytes) {
+            self.changes.make_ready(key.db, key.bytes);
         }
     }
 
-    /// A notification without an effect of its own.
-    pub fn notify(&mut self, event: Event, key: &[u8]) {
-        let db = self.base.db;
+    /// A notification about a key.
+    pub fn notify(&mut self, event: Event, key: &Key<'_>) {
         if let Some(sink) = &mut self.sink {
-            sink.notify(db, event, key);
+            sink.event(key.db, event, key.bytes);
         }
     }
 
     /// The place of a live key; an expired one is removed first.
     #[inline(always)]
-    pub(super) fn live_place(&mut self, key: &Key<'_>) -> Option<Found> {
+    pub(crate) fn live_place(&mut self, key: &Key<'_>) -> Option<Found> {
         let now_ms = self.base.now_ms;
         let ignore_expiry = self.base.ignore_expiry;
-        let table = self.table_mut(key);
+        let table = self.base.table_mut(key);
         let found = table.find_place(key)?;
         if let Some(at_ms) = table.entry_at(found).expire_at_ms()
             && at_ms <= now_ms
@@ -286,262 +242,15 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
         Some(found)
     }
 
-    /// Removes a key if it has expired; true when it was.
-    #[cold]
-    pub fn remove_if_expired(&mut self, key: &Key<'_>) -> bool {
-        let now_ms = self.base.now_ms;
-        let table = self.table_mut(key);
-        let Some(found) = table.find_place(key) else { return false };
-        if table.entry_at(found).expire_at_ms().is_none_or(|at_ms| at_ms > now_ms) {
-            return false;
-        }
-        self.foresee(key, || Effect::Delete { key: key.bytes });
-        self.remove_at(key, found);
-        // As in Redis it is no change that a save would be due for.
-        self.changes.expired += 1;
-        if self.observed {
-            let db = self.base.db;
-            if let Some(sink) = &mut self.sink {
-                sink.record(db, &Effect::Delete { key: key.bytes });
-                sink.notify(db, Event { class: EventClass::Expired, name: "expired" }, key.bytes);
-            }
-            self.shard_data(key).observers.raise_expired(db, key.bytes);
-        }
-        true
-    }
-
-    /// Takes an entry out; big values are freed elsewhere.
-    pub(super) fn remove_at(&mut self, key: &Key<'_>, found: Found) {
-        let entry = self.table_mut(key).remove(key.hash, found);
-        self.retire(key, entry);
-    }
-
-    fn retire(&mut self, key: &Key<'_>, entry: Entry) {
-        if entry.as_ref().is_costly_to_free() {
-            self.changes.rare().retired.push(Retired::Entry(entry));
-        }
-        let segments = self.table_mut(key).take_retired();
-        if !segments.is_empty() {
-            self.changes.rare().retired.push(Retired::Segments(segments));
-        }
-    }
-
-    /// Puts an entry at a key in place of whatever is there.
-    pub(super) fn put(&mut self, key: &Key<'_>, entry: Entry) {
-        let table = self.table_mut(key);
-        match table.find_place(key) {
-            Some(found) => {
-                let old = table.update(found, |old| (entry, old));
-                self.retire(key, old);
-            }
-            None => table.insert(key.hash, entry),
-        }
-    }
-
-    /// Puts a new value at a key that does not exist.
-    pub(super) fn insert_new(&mut self, key: &Key<'_>, value: NewValue<'_>, expire_at_ms: Option<UnixMs>) {
-        let entry = Entry::new(key.bytes, value, expire_at_ms, self.clock());
-        self.table_mut(key).insert(key.hash, entry);
-        self.notify(Event { class: EventClass::New, name: "new" }, key.bytes);
-    }
-
-    /// Removes a key; false when it did not exist.
-    pub fn delete(&mut self, key: &Key<'_>) -> bool {
-        let Some(found) = self.live_place(key) else { return false };
-        self.foresee(key, || Effect::Delete { key: key.bytes });
-        self.remove_at(key, found);
-        self.emit(key, || (Effect::Delete { key: key.bytes }, Event::generic("del")));
-        true
-    }
-
-    /// Sets when an existing key expires; false when it does not exist. A time already past is stored as it
-    /// is: the caller decides whether that means deletion.
-    pub fn expire_at(&mut self, key: &Key<'_>, at_ms: UnixMs) -> bool {
-        let Some(found) = self.live_place(key) else { return false };
-        self.foresee(key, || Effect::ExpireAt { key: key.bytes, at_ms });
-        let table = self.table_mut(key);
-        if table.entry_at(found).expire_at_ms().is_some() {
-            table.with_entry(found, |entry| entry.as_ref().set_expire_in_place(at_ms));
-        } else {
-            table.update(found, |entry| (entry.rebuilt(None, Some(at_ms)), ()));
-        }
-        self.emit(key, || (Effect::ExpireAt { key: key.bytes, at_ms }, Event::generic("expire")));
-        true
-    }
-
-    /// Takes away a key's expiry; false when it had none.
-    pub fn persist(&mut self, key: &Key<'_>) -> bool {
-        let Some(found) = self.live_place(key) else { return false };
-        let table = self.table_mut(key);
-        if table.entry_at(found).expire_at_ms().is_none() {
-            return false;
-        }
-        self.foresee(key, || Effect::Persist { key: key.bytes });
-        self.table_mut(key).update(found, |entry| (entry.rebuilt(None, None), ()));
-        self.emit(key, || (Effect::Persist { key: key.bytes }, Event::generic("persist")));
-        true
-    }
-
-    /// Moves the value of `from`, with its expiry, to `to`; false when `from` does not exist.
-    pub fn rename(&mut self, from: &Key<'_>, to: &Key<'_>) -> bool {
-        let Some(found) = self.live_place(from) else { return false };
-        for key in [from, to] {
-            self.foresee(key, || Effect::Delete { key: key.bytes });
-        }
-        let entry = self.table_mut(from).remove(from.hash, found);
-        let expire_at_ms = entry.as_ref().expire_at_ms();
-        self.put(to, entry.rebuilt(Some(to.bytes), expire_at_ms));
-        let db = self.base.db;
-        self.emit(from, || {
-            (Effect::Rename { from: from.bytes, to: to.bytes }, Event::generic("rename_from"))
-        });
-        self.notify(Event::generic("rename_to"), to.bytes);
-        self.signal(db, to);
-        true
-    }
-
-    /// Moves a key with its expiry to another database; false when it is not here or already there.
-    pub fn move_to(&mut self, key: &Key<'_>, to_db: u32) -> bool {
-        let from_db = self.base.db;
-        let Some(_) = self.live_place(key) else { return false };
-        self.base.db = to_db;
-        let taken = self.live_place(key).is_some();
-        self.base.db = from_db;
-        if taken {
-            return false;
-        }
-        let Some(found) = self.live_place(key) else { return false };
-        self.foresee(key, || Effect::Delete { key: key.bytes });
-        let entry = self.table_mut(key).remove(key.hash, found);
-        self.base.db = to_db;
-        self.foresee(key, || Effect::Delete { key: key.bytes });
-        self.put(key, entry);
-        self.base.db = from_db;
-        self.emit(key, || (Effect::Move { key: key.bytes, to_db }, Event::generic("move_from")));
-        self.base.db = to_db;
-        self.notify(Event::generic("move_to"), key.bytes);
-        self.signal(to_db, key);
-        self.base.db = from_db;
-        true
-    }
-
-    /// Copies the value of `from`, with its expiry, to `to` in database `to_db`, in place of whatever
-    /// is there; false when `from` does not exist.
-    pub fn copy(&mut self, from: &Key<'_>, to: &Key<'_>, to_db: u32) -> bool {
-        let from_db = self.base.db;
-        let Some(found) = self.live_place(from) else { return false };
-        self.foresee(from, || Effect::Delete { key: from.bytes });
-        let clock = self.clock();
-        let copy = Entry::duplicated(self.table_mut(from).entry_at(found), to.bytes, clock);
-        self.base.db = to_db;
-        self.foresee(to, || Effect::Delete { key: to.bytes });
-        self.put(to, copy);
-        self.base.db = from_db;
-        self.emit_copy(from, to, to_db);
-        true
-    }
-
-    fn emit_copy(&mut self, from: &Key<'_>, to: &Key<'_>, to_db: u32) {
-        self.changes.dirty += 1;
-        let db = self.base.db;
-        if let Some(sink) = &mut self.sink {
-            sink.record(db, &Effect::Copy { from: from.bytes, to: to.bytes, to_db });
-            sink.notify(to_db, Event::generic("copy_to"), to.bytes);
-        }
-        self.signal(to_db, to);
-    }
-
-    /// Empties one database, or all of them. Needs all locks.
-    pub fn flush(&mut self, db: Option<u32>) -> u64 {
-        let databases = match db {
-            Some(db) => db..db + 1,
-            None => 0..self.base.databases(),
-        };
-        let mut removed = 0;
-        for db in databases {
-            for shard in 0..self.base.locked.shards().count() as u16 {
-                self.signal_gone(shard, db, db);
-                let table = &mut self.base.locked.data_mut(shard).tables[db];
-                if table.is_empty() {
-                    continue;
-                }
-                removed += table.len() as u64;
-                let mut emptied = table.emptied();
-                let hint = table.detach();
-                if let Some(hint) = hint {
-                    emptied.attach(hint);
-                }
-                let full = std::mem::replace(table, emptied);
-                self.changes.rare().retired.push(Retired::Table(Box::new(full)));
-            }
-        }
-        self.changes.dirty += removed.max(1);
-        let here = self.base.db;
-        if let Some(sink) = &mut self.sink {
-            match db {
-                Some(db) => sink.record(db, &Effect::FlushDb),
-                None => sink.record(here, &Effect::FlushAll),
-            }
-        }
-        removed
-    }
-
-    /// Exchanges two databases. Needs all locks.
-    pub fn swap_db(&mut self, first: u32, second: u32) {
-        if first != second {
-            for shard in 0..self.base.locked.shards().count() as u16 {
-                let data = self.base.locked.data_mut(shard);
-                let hints = [first, second].map(|db| data.tables[db].detach());
-                data.tables.swap(first, second);
-                for (db, hint) in [first, second].into_iter().zip(hints) {
-                    if let Some(hint) = hint {
-                        data.tables[db].attach(hint);
-                    }
-                }
-                self.signal_swapped(shard, first, second);
-                self.signal_swapped(shard, second, first);
-            }
-        }
-        self.changes.dirty += 1;
-        let db = self.base.db;
-        if let Some(sink) = &mut self.sink {
-            sink.record(db, &Effect::SwapDb { first, second });
-        }
-    }
-
-    /// Before a database is emptied (`other` is the same) or after two were exchanged: keys of `db` that live
-    /// in either have changed. One whose time was over has gone without anybody's doing.
-    fn signal_gone(&mut self, shard: u16, db: u32, other: u32) {
-        let observers = &self.base.locked.data(shard).observers;
-        for bytes in observers.watched_keys(db) {
-            let key = self.base.locked.shards().key(&bytes);
-            if self.base.is_live_in(db, &key) || self.base.is_live_in(other, &key) {
-                observers.raise(db, &bytes);
-            } else if self.base.is_expired_in(other, &key) {
-                observers.raise_expired(db, &bytes);
-            }
-        }
-    }
-
-    /// After a swap: keys of `db` that came from, or went to, `other`.
-    fn signal_swapped(&mut self, shard: u16, db: u32, other: u32) {
-        if !self.base.locked.data(shard).observed {
-            return;
-        }
-        self.signal_gone(shard, db, other);
-        for bytes in self.base.locked.data(shard).observers.awaited_keys(db) {
-            let key = self.base.locked.shards().key(&bytes);
-            // One that has expired serves nobody, but whoever looks for it removes it.
-            if self.base.locked.data(shard).tables[db].find(&key).is_some() {
-                self.changes.rare().ready.push((db, bytes));
-            }
-        }
+    /// A live entry for writers that first look at it.
+    pub fn live_entry(&mut self, key: &Key<'_>) -> Option<EntryRef<'_>> {
+        let found = self.live_place(key)?;
+        Some(self.entry_at(key, found))
     }
 
     /// One bounded step of active expiry in a locked shard; true when more may be due there.
     pub fn expire_due(&mut self, shard: u16, limit: usize) -> bool {
         let now_ms = self.base.now_ms;
-        let here = self.base.db;
         let mut more = false;
         for db in 0..self.base.databases() {
             let data = self.base.locked.data_mut(shard);
@@ -554,19 +263,11 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
             data.expiry_prefix[db as usize] = next.unwrap_or(0);
             // A pass that began within the table leaves what is before its beginning.
             more |= next.is_some() || table.next_expiry_ms() <= now_ms;
-            self.base.db = db;
             for bytes in keys {
-                let key = self.base.key(&bytes);
+                let key = self.base.key(db, &bytes);
                 self.remove_if_expired(&key);
             }
         }
-        self.base.db = here;
         more
-    }
-
-    /// A live entry for writers that first look at it.
-    pub fn live_entry(&mut self, key: &Key<'_>) -> Option<EntryRef<'_>> {
-        let found = self.live_place(key)?;
-        Some(self.table_mut(key).entry_at(found))
     }
 }

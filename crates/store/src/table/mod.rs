@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::entry::{Entry, EntryRef};
+use crate::types::collection::Row;
 use crate::{Key, UnixMs};
 use segment::{Place, Segment};
 
@@ -359,6 +360,13 @@ impl Table {
         result
     }
 
+    /// The collection at a place, to change; `None` when it is of another type.
+    #[inline]
+    pub(crate) fn collection_mut<C: Row>(&mut self, found: Found) -> Option<&mut C> {
+        // SAFETY: as in `entry_at`; `&mut self` makes this the only borrow of the entry.
+        unsafe { found.place.entry().collection_mut() }
+    }
+
     /// Keeps counts and lower bounds of expiry true after an entry's expiry changed.
     fn note_expiry(&mut self, segment: *mut Segment, before: Option<UnixMs>, after: Option<UnixMs>) {
         self.expiring += usize::from(after.is_some());
@@ -372,7 +380,7 @@ impl Table {
 
     /// Adds an entry whose key is not in the table.
     pub fn insert(&mut self, hash: u64, entry: Entry) {
-        debug_assert!(self.find(&Key { bytes: entry.as_ref().key(), hash }).is_none());
+        debug_assert!(self.find(&Key { db: 0, bytes: entry.as_ref().key(), hash }).is_none());
         if self.directory.is_none() {
             let first = Segment::allocate(self.buckets, 0);
             self.publish(Directory::allocate(0, |_| first));

@@ -34,7 +34,7 @@ fn check(seed: u64, hash_of: impl Fn(u64) -> u64, keys: u64, steps: usize) {
     for step in 0..steps {
         let number = random.next() % keys;
         let name = format!("key:{number}");
-        let key = Key { bytes: name.as_bytes(), hash: hash_of(number) };
+        let key = Key { db: 0, bytes: name.as_bytes(), hash: hash_of(number) };
         let found = table.find_place(&key);
         assert_eq!(found.is_some(), model.contains_key(&number), "seed {seed} step {step} {name}");
         // Grow in the first half of the steps, shrink in the second.
@@ -105,7 +105,7 @@ fn a_scan_sees_every_key_that_stays_while_the_table_grows_and_shrinks() {
                     add(&mut table, name.as_bytes(), spread(number), None);
                 } else if let Some(number) = extra.pop() {
                     let name = format!("extra:{number}");
-                    let key = Key { bytes: name.as_bytes(), hash: spread(number) };
+                    let key = Key { db: 0, bytes: name.as_bytes(), hash: spread(number) };
                     let found = table.find_place(&key).expect("was inserted");
                     table.remove(key.hash, found);
                     table.take_retired();

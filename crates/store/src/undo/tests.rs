@@ -1,8 +1,9 @@
 //! Whatever a command has done to a keyspace can be taken back, step by step.
 
 use super::*;
-use crate::effect::{EffectSink, Event};
-use crate::{Expiry, HashSeed, Keyspace, KeyspaceMut, LockScope, Shards};
+use crate::effect::{Event, Sink, Wants};
+use crate::types::list::{List, Side};
+use crate::{Absent, Elements, Expiry, HashSeed, Keyspace, KeyspaceMut, LockScope, Shards};
 
 /// Listens to effects together with their undos.
 #[derive(Default)]
@@ -11,26 +12,24 @@ struct Journal {
     effects: usize,
 }
 
-impl EffectSink for Journal {
-    fn record(&mut self, _: u32, _: &Effect<'_>) {
+impl Sink for Journal {
+    fn wants(&self) -> Wants {
+        Wants { undo: true }
+    }
+
+    fn changed(&mut self, effect: &Effect<'_>, undo: Option<EffectUndo>) {
         self.effects += 1;
+        let undo = undo.expect("it was wanted");
+        undo.each_key(effect, |_, key, undo| self.undos.push((key.to_vec(), undo)));
     }
 
-    fn wants_undo(&self) -> bool {
-        true
-    }
-
-    fn undo(&mut self, _: u32, key: &[u8], undo: Undo) {
-        self.undos.push((key.to_vec(), undo));
-    }
-
-    fn notify(&mut self, _: u32, _: Event, _: &[u8]) {}
+    fn event(&mut self, _: u32, _: Event, _: &[u8]) {}
 }
 
 const KEYS: [&[u8]; 4] = [b"a", b"b", b"c", b"d"];
 
 fn state(keyspace: &Keyspace<'_>) -> Vec<Option<OwnedEntry>> {
-    KEYS.iter().map(|name| keyspace.stored(&keyspace.key(name)).map(OwnedEntry::of)).collect()
+    KEYS.iter().map(|name| keyspace.stored(&keyspace.key(0, name)).map(OwnedEntry::of)).collect()
 }
 
 /// Pseudo-random numbers (splitmix64).
@@ -54,8 +53,8 @@ impl Random {
 /// Does something, by primitives of every kind.
 fn change(keyspace: &mut KeyspaceMut<'_, '_>, random: &mut Random) {
     let shards = keyspace.locked().shards();
-    let key = shards.key(KEYS[random.below(4) as usize]);
-    let other = shards.key(KEYS[random.below(4) as usize]);
+    let key = shards.key(0, KEYS[random.below(4) as usize]);
+    let other = shards.key(0, KEYS[random.below(4) as usize]);
     let side = [Side::Head, Side::Tail][random.below(2) as usize];
     let to_side = [Side::Head, Side::Tail][random.below(2) as usize];
     let (element, second) = (random.element(), random.element());
@@ -83,18 +82,24 @@ fn change(keyspace: &mut KeyspaceMut<'_, '_>, random: &mut Random) {
         9 => _ = keyspace.expire_at(&key, 60 + random.below(30)),
         10 => _ = keyspace.persist(&key),
         11 => _ = keyspace.rename(&key, &other),
-        12 => _ = keyspace.copy(&key, &other, 0),
+        12 => _ = keyspace.copy(&key, &other),
         13 | 14 => {
             let elements: [&[u8]; 3] = [&element, &second, b"x"];
-            let elements = crate::Elements::Many(&elements);
-            let _ = keyspace.list_push(&key, side, elements, random.below(4) > 0);
+            let absent = if random.below(4) > 0 { Absent::Create } else { Absent::Leave };
+            let push = |list: &mut crate::Editor<'_, List>| list.push(side, Elements::Many(&elements));
+            let _ = keyspace.change(&key, absent, push);
         }
-        15 => _ = keyspace.list_pop(&key, side, random.below(5) as usize, |_| {}),
-        16 => _ = keyspace.list_move(&key, &other, side, to_side),
-        17 => _ = keyspace.list_set(&key, random.below(8) as usize, &element),
-        18 => _ = keyspace.list_insert(&key, b"x", random.below(2) == 0, &element),
-        19 => _ = keyspace.list_remove(&key, number / 2, b"x"),
-        20 => _ = keyspace.list_trim(&key, number, random.below(9) as i64 - 4),
+        16 => _ = keyspace.move_element(&key, &other, side, to_side),
+        15 | 17..=20 => {
+            let (choice, index, other) = (random.below(5), random.below(8), random.below(9) as i64 - 4);
+            let _ = keyspace.change::<List, _>(&key, Absent::Leave, |list| match choice {
+                0 => _ = list.pop(side, index as usize / 2, |_| {}),
+                1 => _ = list.set(index as usize, &element),
+                2 => _ = list.insert(b"x", index % 2 == 0, &element),
+                3 => _ = list.remove(number / 2, b"x"),
+                _ => list.trim(number, other),
+            });
+        }
         _ => _ = keyspace.remove_if_expired(&key),
     }
 }
@@ -106,7 +111,7 @@ fn undos_in_reverse_order_lead_back() {
         let shards = Shards::new(4, 1, HashSeed::new([1, 2, 3]));
         let mut journal = Journal::default();
         let mut states = Vec::new();
-        let view = |now_ms| Keyspace::new(shards.lock(LockScope::All), 0, now_ms);
+        let view = |now_ms| Keyspace::new(shards.lock(LockScope::All), now_ms);
         for step in 0..30 {
             let mut keyspace = KeyspaceMut::new(view(50 + step), Some(&mut journal));
             states.push(state(&keyspace));
@@ -117,7 +122,7 @@ fn undos_in_reverse_order_lead_back() {
         let mut keyspace = KeyspaceMut::new(view(0).ignoring_expiry(true), None);
         let mut apart = state(&keyspace);
         for (name, undo) in journal.undos.iter().rev() {
-            let key = shards.key(name);
+            let key = shards.key(0, name);
             keyspace.undo(&key, undo);
             let at = KEYS.iter().position(|other| other == name).expect("one of the keys");
             undo.roll_back(&mut apart[at]);
@@ -134,16 +139,19 @@ fn undos_in_reverse_order_lead_back() {
 fn an_undo_is_as_large_as_its_change() {
     let shards = Shards::new(1, 1, HashSeed::new([1, 2, 3]));
     let mut journal = Journal::default();
-    let base = Keyspace::new(shards.lock(LockScope::All), 0, 0);
+    let base = Keyspace::new(shards.lock(LockScope::All), 0);
     let mut keyspace = KeyspaceMut::new(base, Some(&mut journal));
-    let (list, text) = (shards.key(b"a"), shards.key(b"b"));
+    let (list, text) = (shards.key(0, b"a"), shards.key(0, b"b"));
     let elements = [b"element".as_slice(); 10_000];
-    keyspace.list_push(&list, Side::Tail, crate::Elements::Many(&elements), true).expect("no other type");
+    let change = |list: &mut crate::Editor<'_, List>| {
+        list.push(Side::Tail, Elements::Many(&elements));
+        list.pop(Side::Head, 2, |_| {});
+        list.set(5_000, b"other");
+        list.insert(b"other", true, b"third");
+        list.remove(1, b"other");
+    };
+    keyspace.change(&list, Absent::Create, change).expect("no other type");
     keyspace.set_owned(&text, vec![b'x'; 100_000], Event::string("set"));
-    keyspace.list_pop(&list, Side::Head, 2, |_| {}).expect("a list");
-    keyspace.list_set(&list, 5_000, b"other").expect("a list");
-    keyspace.list_insert(&list, b"other", true, b"third").expect("a list");
-    keyspace.list_remove(&list, 1, b"other").expect("a list");
     keyspace.append(&text, b"more", 1_000_000).expect("a string");
     keyspace.set_range(&text, 50_000, b"within", 1_000_000, Event::string("setrange")).expect("a string");
     keyspace.finish();

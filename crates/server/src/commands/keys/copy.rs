@@ -53,7 +53,7 @@ fn same_object() -> CommandError {
 
 fn copy(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
     let (from, to) = (call.key(1), call.key(2));
-    let from_db = keyspace.db();
+    let from_db = call.client.db;
     let (mut to_db, mut replace) = (from_db, false);
     let mut arguments = call.args.cursor(3);
     while arguments.remaining() > 0 {
@@ -70,10 +70,9 @@ fn copy(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResul
     }
     // The source is read and counted as such; only the destination is written.
     let copied = Keyspace::find(keyspace, &from).is_some() && {
-        keyspace.set_db(to_db);
+        let to = to.in_db(to_db);
         let taken = keyspace.live_entry(&to).is_some();
-        keyspace.set_db(from_db);
-        (replace || !taken) && keyspace.copy(&from, &to, to_db)
+        (replace || !taken) && keyspace.copy(&from, &to)
     };
     call.reply.count(usize::from(copied));
     Ok(())
@@ -81,7 +80,7 @@ fn copy(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResul
 
 fn move_key(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
     let to_db = call.db_index(call.args.get(2))?;
-    if to_db == keyspace.db() {
+    if to_db == call.client.db {
         return Err(same_object());
     }
     let moved = keyspace.move_to(&call.key(1), to_db);

@@ -39,7 +39,7 @@ fn keys(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
     let pattern = call.args.get(1);
     let all = pattern == b"*";
     let found: Vec<&[u8]> = keyspace
-        .entries(keyspace.db())
+        .entries(call.client.db)
         .map(|entry| entry.key())
         .filter(|key| all || glob::matches(pattern, key, false))
         .collect();
@@ -49,6 +49,7 @@ fn keys(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
 }
 
 fn random_key(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
-    call.reply.bulk_or_null(keyspace.random_key(crate::system::random::next_u64).as_deref());
+    let key = keyspace.random_key(call.client.db, crate::system::random::next_u64);
+    call.reply.bulk_or_null(key.as_deref());
     Ok(())
 }

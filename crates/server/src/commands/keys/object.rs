@@ -92,7 +92,7 @@ fn by_recency(policy: MaxmemoryPolicy) -> bool {
 
 fn encoding(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
     match keyspace.look(&call.key(2)) {
-        Some(entry) => call.reply.bulk(entry.encoding().as_bytes()),
+        Some(entry) => call.reply.bulk(entry.encoding().name().as_bytes()),
         None => call.reply.null(),
     }
     Ok(())

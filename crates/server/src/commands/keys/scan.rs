@@ -87,6 +87,7 @@ fn scan(call: &mut Call<'_>, steps: &mut ShardSteps<'_>) -> CommandResult {
     let mut wanted = options.count;
     let mut buckets_left = options.count.saturating_mul(BUCKETS_PER_COUNT);
     let mut found: Vec<Box<[u8]>> = Vec::new();
+    let db = call.client.db;
     while let Some(at) = cursor {
         if wanted == 0 || buckets_left == 0 {
             break;
@@ -94,7 +95,7 @@ fn scan(call: &mut Call<'_>, steps: &mut ShardSteps<'_>) -> CommandResult {
         steps.with_shard(at.shard, &mut |keyspace: &Keyspace<'_>| {
             let allowed = buckets_left.min(BUCKETS_PER_LOCK);
             let mut allowed_left = allowed;
-            cursor = keyspace.scan_shard(at, &mut wanted, &mut allowed_left, |entry| {
+            cursor = keyspace.scan_shard(db, at, &mut wanted, &mut allowed_left, |entry| {
                 if options.admits(entry) {
                     found.push(entry.key().into());
                 }

@@ -3,7 +3,7 @@
 //! A handler that finds nothing asks for its client to be parked; `dispatch::park` runs it again, from its
 //! first key on, once one of the keys has become a list.
 
-use swytch_store::{KeyspaceMut, Side, Type};
+use swytch_store::{Absent, KeyspaceMut, List, Side, Type};
 
 use super::pop::{MANY_POP, pop_from_first};
 use super::{POP_FROM_SEVERAL, PopFromSeveral, TAKEN_FROM};
@@ -64,10 +64,12 @@ fn blocking_pop(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>, side: S
     for at in 1..timeout_at {
         let key = call.key(at);
         let reply = &mut call.reply;
-        let taken = keyspace.list_pop(&key, side, 1, |element| {
-            reply.array(2);
-            reply.bulk(key.bytes);
-            reply.bulk(element);
+        let taken = keyspace.change::<List, _>(&key, Absent::Leave, |list| {
+            list.pop(side, 1, |element| {
+                reply.array(2);
+                reply.bulk(key.bytes);
+                reply.bulk(element);
+            })
         })?;
         if taken.is_some() {
             return Ok(());

@@ -1,8 +1,8 @@
 //! LSET, LINSERT, LREM, LTRIM
 
-use swytch_store::KeyspaceMut;
+use swytch_store::{Absent, Inserted, KeyspaceMut, List, range};
 
-use super::{ADDED_TO, index_in, invertible};
+use super::{ADDED_TO, invertible};
 use crate::command::KeySpec;
 use crate::command::prelude::*;
 
@@ -77,9 +77,12 @@ pub static LTRIM: CommandSpec = CommandSpec {
 
 fn lset(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
     let key = call.key(1);
-    let len = keyspace.list_to_change(&key)?.ok_or(CommandError::NoSuchKey)?.len();
-    let index = index_in(call.args.integer(2)?, len).ok_or(CommandError::IndexOutOfRange)?;
-    keyspace.list_set(&key, index, call.args.get(3))?;
+    let is_set = keyspace.change::<List, _>(&key, Absent::Leave, |list| {
+        let index = range::index(call.args.integer(2)?, list.len()).ok_or(CommandError::IndexOutOfRange)?;
+        list.set(index, call.args.get(3));
+        Ok::<_, CommandError>(())
+    })?;
+    is_set.ok_or(CommandError::NoSuchKey)??;
     call.reply.ok();
     Ok(())
 }
@@ -90,10 +93,12 @@ fn linsert(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandRe
     if !before && !place.eq_ignore_ascii_case(b"AFTER") {
         return Err(CommandError::Syntax);
     }
-    let len = keyspace.list_insert(&call.key(1), call.args.get(3), before, call.args.get(4))?;
-    call.reply.integer(match len {
-        Some(Some(len)) => len as i64,
-        Some(None) => -1,
+    let inserted = keyspace.change::<List, _>(&call.key(1), Absent::Leave, |list| {
+        list.insert(call.args.get(3), before, call.args.get(4))
+    })?;
+    call.reply.integer(match inserted {
+        Some(Inserted::Len(len)) => len as i64,
+        Some(Inserted::NoPivot) => -1,
         None => 0,
     });
     Ok(())
@@ -101,14 +106,16 @@ fn linsert(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandRe
 
 fn lrem(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
     let count = invertible(call.args.get(2))?;
-    let removed = keyspace.list_remove(&call.key(1), count, call.args.get(3))?;
-    call.reply.count(removed);
+    let element = call.args.get(3);
+    let removed =
+        keyspace.change::<List, _>(&call.key(1), Absent::Leave, |list| list.remove(count, element))?;
+    call.reply.count(removed.unwrap_or(0));
     Ok(())
 }
 
 fn ltrim(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
     let (start, stop) = (call.args.integer(2)?, call.args.integer(3)?);
-    keyspace.list_trim(&call.key(1), start, stop)?;
+    keyspace.change::<List, _>(&call.key(1), Absent::Leave, |list| list.trim(start, stop))?;
     call.reply.ok();
     Ok(())
 }

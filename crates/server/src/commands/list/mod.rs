@@ -102,25 +102,3 @@ fn invertible(argument: &[u8]) -> Result<i64, CommandError> {
         Some(number) => Ok(number),
     }
 }
-
-/// The position that an index, from the tail when negative, means in a list of `len` elements.
-fn index_in(index: i64, len: usize) -> Option<usize> {
-    let index = if index < 0 { index.checked_add(len as i64)? } else { index };
-    usize::try_from(index).ok().filter(|index| *index < len)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_index_counts_from_either_end() {
-        for (index, expected) in
-            [(0, Some(0)), (2, Some(2)), (3, None), (-1, Some(2)), (-3, Some(0)), (-4, None)]
-        {
-            assert_eq!(index_in(index, 3), expected, "{index}");
-        }
-        assert_eq!(index_in(i64::MIN, 3), None);
-        assert_eq!(index_in(0, 0), None);
-    }
-}

@@ -1,6 +1,6 @@
 //! LPOP, RPOP, LMPOP
 
-use swytch_store::{KeyspaceMut, Side};
+use swytch_store::{Absent, Editor, KeyspaceMut, List, Side};
 
 use super::{POP_FROM_SEVERAL, PopFromSeveral, TAKEN_FROM};
 use crate::command::KeySpec;
@@ -64,7 +64,8 @@ fn pop(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>, side: Side) -> C
     let reply = &mut call.reply;
     match call.args.len() {
         2 => {
-            if keyspace.list_pop(&key, side, 1, |element| reply.bulk(element))?.is_none() {
+            let pop = |list: &mut Editor<'_, List>| list.pop(side, 1, |element| reply.bulk(element));
+            if keyspace.change(&key, Absent::Leave, pop)?.is_none() {
                 reply.null();
             }
         }
@@ -72,13 +73,14 @@ fn pop(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>, side: Side) -> C
             let count = swytch_decimal::parse_i64(call.args.get(2))
                 .filter(|count| *count >= 0)
                 .ok_or_else(|| CommandError::text("ERR value is out of range, must be positive"))?;
-            let Some(len) = keyspace.list(&key)?.map(|list| list.len()) else {
+            let popped = keyspace.change::<List, _>(&key, Absent::Leave, |list| {
+                let count = list.len().min(count as usize);
+                reply.array(count);
+                list.pop(side, count, |element| reply.bulk(element));
+            })?;
+            if popped.is_none() {
                 reply.null_array();
-                return Ok(());
-            };
-            let count = len.min(count as usize);
-            reply.array(count);
-            keyspace.list_pop(&key, side, count, |element| reply.bulk(element))?;
+            }
         }
         _ => return Err(CommandError::wrong_arity(&call.command.full_name)),
     }
@@ -102,14 +104,17 @@ pub(super) fn pop_from_first(
 ) -> Result<bool, CommandError> {
     for at in wanted.keys.clone() {
         let key = call.key(at);
-        let Some(len) = keyspace.list_to_change(&key)?.map(|list| list.len()) else { continue };
-        let count = len.min(wanted.count);
         let reply = &mut call.reply;
-        reply.array(2);
-        reply.bulk(key.bytes);
-        reply.array(count);
-        keyspace.list_pop(&key, wanted.side, count, |element| reply.bulk(element))?;
-        return Ok(true);
+        let popped = keyspace.change::<List, _>(&key, Absent::Leave, |list| {
+            let count = list.len().min(wanted.count);
+            reply.array(2);
+            reply.bulk(key.bytes);
+            reply.array(count);
+            list.pop(wanted.side, count, |element| reply.bulk(element));
+        })?;
+        if popped.is_some() {
+            return Ok(true);
+        }
     }
     Ok(false)
 }

@@ -1,8 +1,8 @@
 //! LINDEX, LPOS
 
-use swytch_store::Keyspace;
+use swytch_store::{Keyspace, List, range};
 
-use super::{index_in, invertible};
+use super::invertible;
 use crate::command::KeySpec;
 use crate::command::prelude::*;
 
@@ -45,9 +45,9 @@ pub static LPOS: CommandSpec = CommandSpec {
 };
 
 fn lindex(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
-    let element = match keyspace.list(&call.key(1))? {
+    let element = match keyspace.get::<List>(&call.key(1))? {
         None => None,
-        Some(list) => index_in(call.args.integer(2)?, list.len()).and_then(|index| list.get(index)),
+        Some(list) => range::index(call.args.integer(2)?, list.len()).and_then(|index| list.get(index)),
     };
     call.reply.bulk_or_null(element);
     Ok(())
@@ -121,7 +121,7 @@ fn lpos(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
     let search = Search::parse(&call.args)?;
     let wanted = call.args.get(2);
     let mut found = Vec::new();
-    if let Some(list) = keyspace.list(&call.key(1))? {
+    if let Some(list) = keyspace.get::<List>(&call.key(1))? {
         if search.backwards {
             found = search.matches(list.iter_rev(), wanted);
             found.iter_mut().for_each(|at| *at = list.len() - 1 - *at);

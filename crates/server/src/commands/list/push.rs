@@ -1,6 +1,6 @@
 //! LPUSH, LPUSHX, RPUSH, RPUSHX
 
-use swytch_store::{Elements, KeyspaceMut, Side};
+use swytch_store::{Absent, Elements, KeyspaceMut, List, Side};
 
 use super::ADDED_TO;
 use crate::command::KeySpec;
@@ -23,7 +23,7 @@ pub static LPUSH: CommandSpec = CommandSpec {
     summary: "Puts elements at the front of a list, one after the other, and returns its length; an absent list is created.",
     since: "1.0.0",
     history: &[("2.4.0", "Takes several elements.")],
-    handler: Handler::Write(|call, keyspace| push(call, keyspace, Side::Head, true)),
+    handler: Handler::Write(|call, keyspace| push(call, keyspace, Side::Head, Absent::Create)),
     ..PUSH
 };
 
@@ -32,7 +32,7 @@ pub static RPUSH: CommandSpec = CommandSpec {
     summary: "Puts elements at the end of a list and returns its length; an absent list is created.",
     since: "1.0.0",
     history: &[("2.4.0", "Takes several elements.")],
-    handler: Handler::Write(|call, keyspace| push(call, keyspace, Side::Tail, true)),
+    handler: Handler::Write(|call, keyspace| push(call, keyspace, Side::Tail, Absent::Create)),
     ..PUSH
 };
 
@@ -41,7 +41,7 @@ pub static LPUSHX: CommandSpec = CommandSpec {
     summary: "Puts elements at the front of a list, but only if the list exists.",
     since: "2.2.0",
     history: &[("4.0.0", "Takes several elements.")],
-    handler: Handler::Write(|call, keyspace| push(call, keyspace, Side::Head, false)),
+    handler: Handler::Write(|call, keyspace| push(call, keyspace, Side::Head, Absent::Leave)),
     ..PUSH
 };
 
@@ -50,17 +50,23 @@ pub static RPUSHX: CommandSpec = CommandSpec {
     summary: "Puts elements at the end of a list, but only if the list exists.",
     since: "2.2.0",
     history: &[("4.0.0", "Takes several elements.")],
-    handler: Handler::Write(|call, keyspace| push(call, keyspace, Side::Tail, false)),
+    handler: Handler::Write(|call, keyspace| push(call, keyspace, Side::Tail, Absent::Leave)),
     ..PUSH
 };
 
-fn push(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>, side: Side, create: bool) -> CommandResult {
+fn push(
+    call: &mut Call<'_>,
+    keyspace: &mut KeyspaceMut<'_, '_>,
+    side: Side,
+    absent: Absent,
+) -> CommandResult {
     let key = call.key(1);
     let len = if call.args.len() == 3 {
-        keyspace.list_push(&key, side, Elements::One(call.args.get(2)), create)?
+        let element = Elements::One(call.args.get(2));
+        keyspace.change::<List, _>(&key, absent, |list| list.push(side, element))?
     } else {
         let elements: Vec<&[u8]> = call.args.from(2).collect();
-        keyspace.list_push(&key, side, Elements::Many(&elements), create)?
+        keyspace.change::<List, _>(&key, absent, |list| list.push(side, Elements::Many(&elements)))?
     };
     call.reply.count(len.unwrap_or(0));
     Ok(())

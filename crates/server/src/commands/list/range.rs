@@ -1,6 +1,6 @@
 //! LLEN, LRANGE
 
-use swytch_store::{Keyspace, clamp_range};
+use swytch_store::{Keyspace, List, range};
 
 use crate::command::KeySpec;
 use crate::command::prelude::*;
@@ -37,18 +37,18 @@ pub static LRANGE: CommandSpec = CommandSpec {
 };
 
 fn llen(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
-    let len = keyspace.list(&call.key(1))?.map_or(0, |list| list.len());
+    let len = keyspace.get::<List>(&call.key(1))?.map_or(0, |list| list.len());
     call.reply.count(len);
     Ok(())
 }
 
 fn lrange(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
     let (start, stop) = (call.args.integer(2)?, call.args.integer(3)?);
-    let Some(list) = keyspace.list(&call.key(1))? else {
+    let Some(list) = keyspace.get::<List>(&call.key(1))? else {
         call.reply.array(0);
         return Ok(());
     };
-    let range = clamp_range(start, stop, list.len());
+    let range = range::inclusive(start, stop, list.len());
     call.reply.array(range.len());
     for element in list.iter_from(range.start).take(range.len()) {
         call.reply.bulk(element);

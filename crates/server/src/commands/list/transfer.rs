@@ -86,7 +86,7 @@ fn transfer(
     from_side: Side,
     to_side: Side,
 ) -> CommandResult {
-    let moved = keyspace.list_move(&call.key(1), &call.key(2), from_side, to_side)?;
+    let moved = keyspace.move_element(&call.key(1), &call.key(2), from_side, to_side)?;
     call.reply.bulk_or_null(moved.as_deref());
     Ok(())
 }
@@ -99,7 +99,7 @@ fn transfer_or_wait(
     timeout_at: usize,
 ) -> CommandResult {
     let deadline_ms = call.deadline(call.args.get(timeout_at))?;
-    match keyspace.list_move(&call.key(1), &call.key(2), from_side, to_side)? {
+    match keyspace.move_element(&call.key(1), &call.key(2), from_side, to_side)? {
         Some(element) => call.reply.bulk(&element),
         None if call.origin.may_block() => wait_for(call, vec![1], deadline_ms),
         None => call.reply.null(),

@@ -9,7 +9,9 @@
 use std::time::Duration;
 
 use swytch_resp::{Protocol, Reply};
-use swytch_store::{Elements, EntryRef, Event, Expiry, Key, KeyspaceMut, Side, Type, Value};
+use swytch_store::{
+    Absent, Elements, Encoding, EntryRef, Event, Expiry, Footprint, Key, KeyspaceMut, List, Part, Side, Value,
+};
 
 use crate::clients::ClientFlags;
 use crate::command::prelude::*;
@@ -55,7 +57,7 @@ const ACTS: &[(&str, usize, usize, Act)] = &[
     ("HTSTATS-KEY", 1, usize::MAX, table_stats_of_key),
     ("JMAP", 0, 0, |call, _| Err(not_served(call, "there is no map of it"))),
     ("LEAK", 1, 1, leak),
-    ("LISTPACK", 1, 1, |call, keyspace| show(call, keyspace, "listpack", "Listpack")),
+    ("LISTPACK", 1, 1, |call, keyspace| show(call, keyspace, Encoding::Listpack, "Listpack")),
     ("LOADAOF", 0, usize::MAX, |call, _| Err(not_served(call, NO_DISK))),
     ("LOG", 1, 1, log),
     ("OBJECT", 1, 1, object),
@@ -64,7 +66,7 @@ const ACTS: &[(&str, usize, usize, Act)] = &[
     ("PAUSE-CRON", 1, 1, |call, _| Err(not_served(call, "nothing here depends on one round of work"))),
     ("POPULATE", 1, 3, populate),
     ("PROTOCOL", 1, 1, protocol),
-    ("QUICKLIST", 1, 2, |call, keyspace| show(call, keyspace, "quicklist", "Quicklist")),
+    ("QUICKLIST", 1, 2, |call, keyspace| show(call, keyspace, Encoding::Quicklist, "Quicklist")),
     ("QUICKLIST-PACKED-THRESHOLD", 1, 1, packed_threshold),
     ("RECORD-EFFECTS", 1, 1, record_effects),
     ("RELOAD", 0, usize::MAX, reload),
@@ -82,7 +84,7 @@ const ACTS: &[(&str, usize, usize, Act)] = &[
     ("STRINGMATCH-LEN", 2, 2, string_match),
     ("STRINGMATCH-TEST", 0, 0, string_match_test),
     ("STRUCTSIZE", 0, 0, struct_sizes),
-    ("ZIPLIST", 1, 1, |call, keyspace| show(call, keyspace, "ziplist", "Ziplist")),
+    ("ZIPLIST", 1, 1, |call, keyspace| show(call, keyspace, Encoding::Ziplist, "Ziplist")),
 ];
 
 const HELP: &[&str] = &[
@@ -284,7 +286,8 @@ fn sleep(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResu
 
 fn panic(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
     if call.args.len() > 2 {
-        keyspace.list_push(&call.key(2), Side::Tail, Elements::One(b"pushed"), true)?;
+        let element = Elements::One(b"pushed");
+        keyspace.change::<List, _>(&call.key(2), Absent::Create, |list| list.push(Side::Tail, element))?;
     }
     panic!("DEBUG PANIC")
 }
@@ -343,14 +346,14 @@ fn find<'k>(call: &Call<'_>, keyspace: &'k KeyspaceMut<'_, '_>) -> Result<EntryR
 fn show(
     call: &mut Call<'_>,
     keyspace: &mut KeyspaceMut<'_, '_>,
-    encoding: &str,
+    encoding: Encoding,
     title: &str,
 ) -> CommandResult {
     if find(call, keyspace)?.encoding() != encoding {
-        return Err(CommandError::owned(format!("ERR Not a {encoding} encoded object.")));
+        return Err(CommandError::owned(format!("ERR Not a {} encoded object.", encoding.name())));
     }
     let (nodes, bytes) = match find(call, keyspace)?.value() {
-        Value::List(list) => (list.nodes(), list.memory_bytes()),
+        Value::Collection(face) => (face.footprint().allocations, face.footprint().bytes),
         _ => (1, find(call, keyspace)?.memory_bytes()),
     };
     tracing::info!(nodes, bytes, "{title} {}", String::from_utf8_lossy(call.args.get(2)));
@@ -363,20 +366,19 @@ fn object(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandRes
     let mut text = format!(
         "Value at:{:p} refcount:1 encoding:{} serializedlength:{} lru:{} lru_seconds_idle:{}",
         entry.key().as_ptr(),
-        entry.encoding(),
+        entry.encoding().name(),
         serialized_bytes(entry),
         entry.clock(),
         idle_seconds(entry, keyspace.now_ms())
     );
-    if let Value::List(list) = entry.value()
-        && entry.encoding() == "quicklist"
+    if let Value::Collection(list) = entry.value()
+        && entry.encoding() == Encoding::Quicklist
     {
-        let average = list.len() as f64 / list.nodes().max(1) as f64;
+        let Footprint { bytes, allocations: nodes } = list.footprint();
+        let average = list.len() as f64 / nodes.max(1) as f64;
         text.push_str(&format!(
-            " ql_nodes:{} ql_avg_node:{average:.2} ql_listpack_max:{} ql_compressed:0 ql_uncompressed_size:{}",
-            list.nodes(),
+            " ql_nodes:{nodes} ql_avg_node:{average:.2} ql_listpack_max:{} ql_compressed:0 ql_uncompressed_size:{bytes}",
             call.server.config.list_max_listpack_size(),
-            list.memory_bytes()
         ));
     }
     call.reply.simple(&text);
@@ -399,7 +401,13 @@ fn serialized_bytes(entry: EntryRef<'_>) -> usize {
         Value::Integer(number) => string(number.to_string().len()),
         Value::Bytes(bytes) => string(bytes.len()),
         Value::Raw(raw) => string(raw.bytes().len()),
-        Value::List(list) => list.iter().map(|element| string(element.len())).sum(),
+        Value::Collection(_) => {
+            let mut bytes = 0;
+            entry.value().content(&mut |part| match part {
+                Part::Element(element) => bytes += string(element.len()),
+            });
+            bytes
+        }
     }
 }
 
@@ -414,7 +422,7 @@ fn string_lengths(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> Co
     call.reply.simple(&format!(
         "key_sds_len:{key}, key_sds_avail:0, key_zmalloc: {key}, val_sds_len:{value}, val_sds_avail:{}, \
          val_zmalloc: {}",
-        if entry.encoding() == "raw" { all.saturating_sub(key + value) } else { 0 },
+        if entry.encoding() == Encoding::Raw { all.saturating_sub(key + value) } else { 0 },
         all - key
     ));
     Ok(())
@@ -435,7 +443,7 @@ fn populate(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandR
     for number in 0..count {
         let mut name = prefix.to_vec();
         name.extend_from_slice(format!(":{number}").as_bytes());
-        let key: Key<'_> = call.server.shards.key(&name);
+        let key: Key<'_> = call.server.shards.key(call.client.db, &name);
         if keyspace.live_entry(&key).is_some() {
             continue;
         }
@@ -472,11 +480,11 @@ fn table_stats(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> Comma
 }
 
 fn table_stats_of_key(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
-    match find(call, keyspace)?.data_type() {
-        Type::String | Type::List => Err(CommandError::text(
-            "ERR The value stored at the specified key is not represented using an hash table",
-        )),
-    }
+    // No value of the types there are is.
+    find(call, keyspace)?;
+    Err(CommandError::text(
+        "ERR The value stored at the specified key is not represented using an hash table",
+    ))
 }
 
 fn string_match(call: &mut Call<'_>, _: &mut KeyspaceMut<'_, '_>) -> CommandResult {

@@ -54,14 +54,14 @@ pub static FLUSHDB: CommandSpec = CommandSpec {
     since: "1.0.0",
     complexity: "O(1); the keys are freed in the background.",
     handler: Handler::WriteAll(|call, keyspace| {
-        let db = keyspace.db();
+        let db = call.client.db;
         flush(call, keyspace, Some(db))
     }),
     ..FLUSH
 };
 
 fn dbsize(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
-    call.reply.count(keyspace.sizes(keyspace.db()).0);
+    call.reply.count(keyspace.sizes(call.client.db).0);
     Ok(())
 }
 

@@ -166,7 +166,7 @@ fn getset(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandRes
 fn put(keyspace: &mut KeyspaceMut<'_, '_>, key: &Key<'_>, value: &[u8], expiry: Expiry) {
     keyspace.set(key, value, expiry, Event::string("set"));
     if let Expiry::At(_) = expiry {
-        keyspace.notify(Event::generic("expire"), key.bytes);
+        keyspace.notify(Event::generic("expire"), key);
     }
 }
 

@@ -6,10 +6,20 @@
 //! their counts from the nearer end, then elements within one node.
 
 mod node;
+pub mod op;
 
 use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
+use std::ops::{ControlFlow, Deref, DerefMut};
 
+use super::collection::{Collection, Face, Footprint};
+use super::content::Part;
+use super::limits::EncodingLimits;
+use super::{Encoding, OwnedValue};
+use crate::keyspace::{Editor, Misfit};
 use node::Node;
+
+pub use op::{Inserted, ListOp, ListUndo};
 
 /// Largest buffer of a node that holds several elements.
 pub const NODE_BYTES_MAX: usize = 4096;
@@ -43,7 +53,99 @@ impl Side {
 
 /// A list of byte strings.
 #[derive(Clone, Debug, Default)]
-pub struct List {
+pub struct List(Box<Chain>);
+
+impl Deref for List {
+    type Target = Chain;
+
+    fn deref(&self) -> &Chain {
+        &self.0
+    }
+}
+
+impl DerefMut for List {
+    fn deref_mut(&mut self) -> &mut Chain {
+        &mut self.0
+    }
+}
+
+impl PartialEq for List {
+    fn eq(&self, other: &Self) -> bool {
+        self.len == other.len && self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for List {}
+
+impl Hash for List {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.len.hash(state);
+        self.iter().for_each(|element| element.hash(state));
+    }
+}
+
+impl Face for List {
+    fn data_type(&self) -> super::Type {
+        <Self as super::collection::Row>::TYPE
+    }
+
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    fn encoding(&self) -> Encoding {
+        Encoding::Quicklist
+    }
+
+    fn footprint(&self) -> Footprint {
+        Footprint { bytes: self.memory_bytes(), allocations: self.nodes.len() }
+    }
+
+    fn content(&self, visit: &mut dyn FnMut(Part<'_>) -> ControlFlow<()>) -> ControlFlow<()> {
+        self.iter().try_for_each(|element| visit(Part::Element(element)))
+    }
+
+    fn add(&mut self, part: Part<'_>, _: &EncodingLimits) -> Result<(), Misfit> {
+        match part {
+            Part::Element(element) => self.push(Side::Tail, element),
+        }
+        Ok(())
+    }
+
+    fn to_owned_value(&self) -> OwnedValue {
+        super::collection::Row::owned(self.clone())
+    }
+
+    fn free_some(&mut self, allocations: usize) -> bool {
+        let some = allocations.min(self.nodes.len());
+        self.nodes.drain(..some);
+        self.nodes.is_empty()
+    }
+}
+
+impl Collection for List {
+    const NAME: &'static str = "list";
+    const NUMBER: u8 = 1;
+
+    type Op<'a> = ListOp<'a>;
+    type Undo = ListUndo;
+
+    fn apply(editor: &mut Editor<'_, Self>, op: &ListOp<'_>) -> Result<(), Misfit> {
+        op::apply(editor, op)
+    }
+
+    fn take_back(&mut self, undo: &ListUndo, limits: &EncodingLimits) {
+        op::take_back(self, undo, limits);
+    }
+
+    fn undo_bytes(undo: &ListUndo) -> usize {
+        op::undo_bytes(undo)
+    }
+}
+
+/// The nodes of a list.
+#[derive(Clone, Debug, Default)]
+pub struct Chain {
     nodes: VecDeque<Node>,
     len: usize,
 }
@@ -53,7 +155,9 @@ impl List {
     pub fn new() -> Self {
         List::default()
     }
+}
 
+impl Chain {
     /// Number of elements.
     #[inline]
     pub fn len(&self) -> usize {
@@ -64,11 +168,6 @@ impl List {
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len == 0
-    }
-
-    /// The name of the encoding, as OBJECT ENCODING answers it.
-    pub fn encoding(&self) -> &'static str {
-        "quicklist"
     }
 
     /// Number of nodes (DEBUG OBJECT).
@@ -133,6 +232,39 @@ impl List {
     /// Takes the element at one end.
     pub fn pop(&mut self, side: Side) -> Option<Vec<u8>> {
         self.pop_with(side, <[u8]>::to_vec)
+    }
+
+    /// Moves the element at one end to one end and returns it.
+    pub fn rotate(&mut self, from: Side, to: Side) -> Option<Vec<u8>> {
+        let element = self.pop(from)?;
+        self.push(to, &element);
+        Some(element)
+    }
+
+    /// The first elements from an end on.
+    fn ends(&self, side: Side, count: usize) -> Vec<Vec<u8>> {
+        match side {
+            Side::Head => self.iter().take(count).map(<[u8]>::to_vec).collect(),
+            Side::Tail => self.iter_rev().take(count).map(<[u8]>::to_vec).collect(),
+        }
+    }
+
+    /// The first elements from an end on that are equal to one, at most `limit`, with their indices, ascending.
+    fn equal_to(&self, element: &[u8], from: Side, limit: usize) -> Vec<(usize, Vec<u8>)> {
+        let found = |(index, element): (usize, &[u8])| (index, element.to_vec());
+        match from {
+            Side::Head => {
+                let indexed = self.iter().enumerate();
+                indexed.filter(|(_, other)| *other == element).take(limit).map(found).collect()
+            }
+            Side::Tail => {
+                let indexed = self.iter_rev().enumerate().map(|(step, other)| (self.len - 1 - step, other));
+                let mut equal: Vec<_> =
+                    indexed.filter(|(_, other)| *other == element).take(limit).map(found).collect();
+                equal.reverse();
+                equal
+            }
+        }
     }
 
     /// Node and offset of the element at `index`.
@@ -222,6 +354,19 @@ impl List {
         self.len += 1;
     }
 
+    /// Takes out the element at `index`, which exists.
+    pub fn remove(&mut self, index: usize) {
+        let (at, offset) = self.locate(index);
+        self.cut_at(at, offset);
+        // The element is now the first of node `at + 1` or, uncut, of `at` itself.
+        let at = if offset == self.nodes[at].start() { at } else { at + 1 };
+        self.nodes[at].drop_end(Side::Head);
+        if self.nodes[at].count() == 0 {
+            self.nodes.remove(at);
+        }
+        self.len -= 1;
+    }
+
     /// Splits node `at` so that the element at `offset` begins a node; at a node's start nothing is done.
     fn cut_at(&mut self, at: usize, offset: usize) {
         if offset != self.nodes[at].start() {
@@ -306,7 +451,7 @@ impl List {
 
     /// Bytes of all buffers and of the list itself.
     pub fn memory_bytes(&self) -> usize {
-        size_of::<List>()
+        size_of::<Chain>()
             + self.nodes.capacity() * size_of::<Node>()
             + self.nodes.iter().map(Node::capacity).sum::<usize>()
     }
@@ -315,7 +460,7 @@ impl List {
 /// Iterator from some index to the tail.
 #[derive(Clone, Debug)]
 pub struct Iter<'a> {
-    list: &'a List,
+    list: &'a Chain,
     node: usize,
     offset: usize,
     remaining: usize,

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 
 use super::*;
+use crate::effect::Elements;
+use crate::types::tests::{Random, Sample};
 
 /// A small deterministic generator (splitmix64).
 fn random(state: &mut u64) -> u64 {
@@ -136,4 +138,30 @@ fn a_long_element_replaced_by_a_short_one_leaves_a_node_of_the_usual_size() {
     assert_eq!(list.len(), 2301);
     assert_eq!(list.get(0), Some(&b"short"[..]));
     assert_eq!(list.get(301), Some(&b"element 0"[..]));
+}
+
+impl Sample for List {
+    const TAGS: &'static [u8] = &op::tag::ALL;
+
+    fn sample(random: &mut Random, len: usize, act: &mut dyn FnMut(ListOp<'_>)) {
+        let sides = [Side::Head, Side::Tail];
+        let (side, to) = (sides[random.below(2) as usize], sides[random.below(2) as usize]);
+        let (element, other) = (random.bytes(), random.bytes());
+        let several: [&[u8]; 4] = [&element, &other, b"x", b"y"];
+        let index = random.below(len as u64 + 2);
+        let number = random.below(9) as i64 - 4;
+        act(match random.below(14) {
+            0..=3 => ListOp::Push { side, elements: Elements::Many(&several) },
+            4 => ListOp::Push { side, elements: Elements::One(&element) },
+            5 => ListOp::Pop { side, count: 1 + index / 3 },
+            6 => ListOp::Rotate { from: side, to },
+            7 => ListOp::Set { index, element: &element },
+            8 => ListOp::Insert { pivot: b"x", before: number > 0, element: &element },
+            9 => ListOp::InsertAt { index, element: &element },
+            10 => ListOp::Remove { count: number / 2, element: &other },
+            11 => ListOp::RemoveAt { index },
+            12 => ListOp::Trim { start: number, stop: index as i64 },
+            _ => ListOp::Trim { start: number.min(0), stop: -1 - number.abs() },
+        });
+    }
 }

@@ -1,8 +1,11 @@
 //! Strings: reading one as bytes or as an integer, and how a growable one takes memory.
 
+pub mod op;
+
 use swytch_decimal::{INTEGER_DIGITS_MAX, format_i64};
 
-use crate::{RawString, Value};
+use super::content::Value;
+use crate::RawString;
 
 /// A string value's bytes, whatever its encoding.
 #[derive(Clone, Copy, Debug)]

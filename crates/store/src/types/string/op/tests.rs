@@ -1,9 +1,12 @@
 //! What listeners hear of changed strings, and that it is enough to make the same strings elsewhere.
 
 use super::*;
-use crate::effect::EffectSink;
-use crate::keyspace::Keyspace;
+use crate::effect::Elements;
+use crate::effect::{At, Effect, KeyOp, Sink};
+use crate::keyspace::{Absent, Keyspace};
 use crate::shard::LockScope;
+use crate::types::list::{List, Side};
+use crate::undo::EffectUndo;
 use crate::{HashSeed, Shards};
 
 /// Effects in a form that outlives their command, and events.
@@ -20,19 +23,24 @@ enum Heard {
 #[derive(Default)]
 struct Listener(Vec<Heard>);
 
-impl EffectSink for Listener {
-    fn record(&mut self, _: u32, effect: &Effect<'_>) {
-        self.0.push(match *effect {
-            Effect::Set { key, value, expire_at_ms } => Heard::Set(key.into(), value.into(), expire_at_ms),
-            Effect::SetRange { key, offset, bytes } => Heard::SetRange(key.into(), offset, bytes.into()),
-            Effect::Append { key, bytes } => Heard::Append(key.into(), bytes.into()),
-            Effect::IncrementBy { key, delta } => Heard::IncrementBy(key.into(), delta),
-            Effect::Delete { key } => Heard::Delete(key.into()),
-            ref other => panic!("not an effect on strings: {other:?}"),
+impl Sink for Listener {
+    fn changed(&mut self, effect: &Effect<'_>, _: Option<EffectUndo>) {
+        let At::Key { key, op } = effect.at else { panic!("not an effect on one key: {effect:?}") };
+        self.0.push(match op {
+            Op::String(StringOp::Set { value, expire_at_ms }) => {
+                Heard::Set(key.into(), value.into(), expire_at_ms)
+            }
+            Op::String(StringOp::SetRange { offset, bytes }) => {
+                Heard::SetRange(key.into(), offset, bytes.into())
+            }
+            Op::String(StringOp::Append { bytes }) => Heard::Append(key.into(), bytes.into()),
+            Op::String(StringOp::IncrementBy { delta }) => Heard::IncrementBy(key.into(), delta),
+            Op::Key(KeyOp::Delete) => Heard::Delete(key.into()),
+            other => panic!("not an op that commands on strings make: {other:?}"),
         });
     }
 
-    fn notify(&mut self, _: u32, event: Event, _: &[u8]) {
+    fn event(&mut self, _: u32, event: Event, _: &[u8]) {
         self.0.push(Heard::Event(event.name));
     }
 }
@@ -44,7 +52,7 @@ fn shards() -> Shards {
 /// Runs `act`; what was heard, and how many changes were counted.
 fn heard(shards: &Shards, act: impl FnOnce(&mut KeyspaceMut<'_, '_>)) -> (Vec<Heard>, u64) {
     let mut listener = Listener::default();
-    let base = Keyspace::new(shards.lock(LockScope::All), 0, 0);
+    let base = Keyspace::new(shards.lock(LockScope::All), 0);
     let mut keyspace = KeyspaceMut::new(base, Some(&mut listener));
     act(&mut keyspace);
     let (_, changes) = keyspace.finish();
@@ -55,23 +63,23 @@ fn apply(keyspace: &mut KeyspaceMut<'_, '_>, effect: &Heard) {
     let event = Event::string("replayed");
     match effect {
         Heard::Set(name, value, expire_at_ms) => {
-            let (key, expiry) = (keyspace.key(name), expire_at_ms.map_or(Expiry::Clear, Expiry::At));
+            let (key, expiry) = (keyspace.key(0, name), expire_at_ms.map_or(Expiry::Clear, Expiry::At));
             keyspace.set(&key, value, expiry, event);
         }
         Heard::SetRange(name, offset, bytes) => {
-            let key = keyspace.key(name);
+            let key = keyspace.key(0, name);
             keyspace.set_range(&key, *offset, bytes, u64::MAX, event).expect("a string");
         }
         Heard::Append(name, bytes) => {
-            let key = keyspace.key(name);
+            let key = keyspace.key(0, name);
             keyspace.append(&key, bytes, u64::MAX).expect("a string");
         }
         Heard::IncrementBy(name, delta) => {
-            let key = keyspace.key(name);
+            let key = keyspace.key(0, name);
             keyspace.increment(&key, *delta).expect("a number");
         }
         Heard::Delete(name) => {
-            let key = keyspace.key(name);
+            let key = keyspace.key(0, name);
             keyspace.delete(&key);
         }
         Heard::Event(_) => {}
@@ -82,10 +90,10 @@ const KEYS: [&[u8]; 3] = [b"a", b"b", b"c"];
 
 /// Every string with its expiry.
 fn contents(shards: &Shards) -> Vec<Option<(Vec<u8>, Option<UnixMs>)>> {
-    let keyspace = Keyspace::new(shards.lock(LockScope::All), 0, 0);
+    let keyspace = Keyspace::new(shards.lock(LockScope::All), 0);
     KEYS.iter()
         .map(|name| {
-            let entry = keyspace.peek(&shards.key(name))?;
+            let entry = keyspace.peek(&shards.key(0, name))?;
             Some((Text::of(entry.value()).expect("a string").to_vec(), entry.expire_at_ms()))
         })
         .collect()
@@ -100,7 +108,7 @@ fn effects_make_the_same_strings_in_another_keyspace() {
         (state >> 33) % below
     };
     for round in 0..4000 {
-        let key = source.key(KEYS[random(3) as usize]);
+        let key = source.key(0, KEYS[random(3) as usize]);
         let text: Vec<u8> = (0..random(30)).map(|_| random(256) as u8).collect();
         let number = random(1000) as i64 - 500;
         let (at, len_min) = (random(60) as usize, 1 + random(80) as usize);
@@ -132,7 +140,7 @@ fn effects_make_the_same_strings_in_another_keyspace() {
 #[test]
 fn an_edit_that_changes_nothing_is_silent_and_one_with_several_pieces_one_event() {
     let shards = shards();
-    let key = shards.key(b"a");
+    let key = shards.key(0, b"a");
     let edit = |len_min: usize, pieces: &'static [(usize, &'static [u8])]| {
         heard(&shards, |keyspace| {
             let all =
@@ -158,22 +166,25 @@ fn an_edit_that_changes_nothing_is_silent_and_one_with_several_pieces_one_event(
 #[test]
 fn limits_and_other_types_leave_everything_as_it_was() {
     let shards = shards();
-    let (text, list) = (shards.key(b"a"), shards.key(b"b"));
+    let (text, list) = (shards.key(0, b"a"), shards.key(0, b"b"));
     heard(&shards, |keyspace| {
         keyspace.set(&text, b"1234", Expiry::Clear, Event::string("set"));
-        keyspace.put(&list, Entry::new(b"b", NewValue::List(Box::default()), None, 0));
     });
+    let mut keyspace = KeyspaceMut::new(Keyspace::new(shards.lock(LockScope::All), 0), None);
+    let push = |list: &mut crate::Editor<'_, List>| list.push(Side::Tail, Elements::One(b"x"));
+    keyspace.change(&list, Absent::Create, push).expect("there is none");
+    drop(keyspace);
     let (effects, dirty) = heard(&shards, |keyspace| {
         let event = Event::string("setrange");
         assert_eq!(keyspace.append(&text, b"567", 6), Err(GrowError::TooLong));
         assert_eq!(keyspace.set_range(&text, u64::MAX, b"x", 6, event), Err(GrowError::TooLong));
-        assert_eq!(keyspace.set_range(&shards.key(b"c"), 6, b"x", 6, event), Err(GrowError::TooLong));
+        assert_eq!(keyspace.set_range(&shards.key(0, b"c"), 6, b"x", 6, event), Err(GrowError::TooLong));
         assert_eq!(keyspace.append(&list, b"x", 6), Err(GrowError::WrongType));
         assert_eq!(keyspace.set_range(&list, 9, b"x", 6, event), Err(GrowError::WrongType));
         assert_eq!(keyspace.edit_string(&list, 1, event, |_| ()), Err(WrongType));
         assert_eq!(keyspace.string_len(&list), Err(WrongType));
         assert_eq!(keyspace.string_len(&text), Ok(Some(4)));
-        assert_eq!(keyspace.string_len(&shards.key(b"c")), Ok(None));
+        assert_eq!(keyspace.string_len(&shards.key(0, b"c")), Ok(None));
     });
     assert_eq!((effects, dirty), (vec![], 0));
 }

@@ -1,0 +1,32 @@
+//! Ops on values of any type.
+
+use swytch_store::{KeyOp, Part, Text, Value};
+
+use super::Commands;
+
+/// The commands of an op.
+pub(super) fn form(commands: &mut Commands<'_>, key: &[u8], op: KeyOp<'_>) {
+    match op {
+        KeyOp::Delete => commands.push(&[b"DEL", key]),
+        KeyOp::ExpireAt { at_ms } => commands.push_number(b"PEXPIREAT", key, at_ms as i64, &[]),
+        KeyOp::Persist => commands.push(&[b"PERSIST", key]),
+        KeyOp::Replace { value, expire_at_ms } => {
+            commands.push(&[b"DEL", key]);
+            let Some(value) = value else { return };
+            rebuild(commands, key, value);
+            if let Some(at_ms) = expire_at_ms {
+                commands.push_number(b"PEXPIREAT", key, at_ms as i64, &[]);
+            }
+        }
+    }
+}
+
+/// The commands that make a value where there is no key.
+fn rebuild(commands: &mut Commands<'_>, key: &[u8], value: Value<'_>) {
+    if let Some(text) = Text::of(value) {
+        return commands.push(&[b"SET", key, &text]);
+    }
+    value.content(&mut |part| match part {
+        Part::Element(element) => commands.push(&[b"RPUSH", key, element]),
+    });
+}

@@ -1,0 +1,97 @@
+//! Effects as Redis commands in RESP: the form of the append-only log and of the replication stream. Each type has the
+//! forms of its ops in a file of its own.
+
+mod key;
+mod list;
+mod string;
+
+use swytch_decimal::{INTEGER_DIGITS_MAX, format_i64};
+use swytch_store::{At, Effect, KeyspaceOp, Op};
+
+/// Commands in RESP, one behind the other.
+#[derive(Debug)]
+pub(super) struct Commands<'o> {
+    out: &'o mut Vec<u8>,
+    count: usize,
+}
+
+impl<'o> Commands<'o> {
+    /// Commands behind what is there.
+    pub(super) fn new(out: &'o mut Vec<u8>) -> Self {
+        Commands { out, count: 0 }
+    }
+
+    /// Appends a command.
+    pub(super) fn push(&mut self, words: &[&[u8]]) {
+        self.begin(words.len());
+        words.iter().for_each(|word| self.word(word));
+    }
+
+    /// Begins a command of this many words.
+    fn begin(&mut self, words: usize) {
+        self.count += 1;
+        self.out.push(b'*');
+        swytch_decimal::push_i64(self.out, words as i64);
+        self.out.extend_from_slice(b"\r\n");
+    }
+
+    /// Appends a word to the command that has begun.
+    fn word(&mut self, word: &[u8]) {
+        self.out.push(b'$');
+        swytch_decimal::push_i64(self.out, word.len() as i64);
+        self.out.extend_from_slice(b"\r\n");
+        self.out.extend_from_slice(word);
+        self.out.extend_from_slice(b"\r\n");
+    }
+
+    /// Appends a command whose words behind the key are an integer and others.
+    fn push_number(&mut self, name: &[u8], key: &[u8], number: i64, rest: &[&[u8]]) {
+        self.begin(3 + rest.len());
+        self.word(name);
+        self.word(key);
+        self.number(number);
+        rest.iter().for_each(|word| self.word(word));
+    }
+
+    /// Appends a number to the command that has begun.
+    fn number(&mut self, number: i64) {
+        let mut digits = [0; INTEGER_DIGITS_MAX];
+        self.word(format_i64(&mut digits, number));
+    }
+}
+
+/// Appends the commands, nearly always one, that have exactly this effect, and returns how many they are.
+pub fn encode(effect: &Effect<'_>, out: &mut Vec<u8>) -> usize {
+    let mut commands = Commands::new(out);
+    match effect.at {
+        At::Key { key, op: Op::Key(op) } => key::form(&mut commands, key, op),
+        At::Key { key, op: Op::String(op) } => string::form(&mut commands, key, op),
+        At::Key { key, op: Op::List(op) } => list::form(&mut commands, key, op),
+        At::Transfer { from, taken: Op::List(taken), to, given: Op::List(given) } => {
+            list::transfer(&mut commands, (from, taken), (to, given));
+        }
+        At::Transfer { .. } => unreachable!("no other type's elements are moved from key to key"),
+        At::Keyspace(op) => keyspace_form(&mut commands, op),
+    }
+    commands.count
+}
+
+fn keyspace_form(commands: &mut Commands<'_>, op: KeyspaceOp<'_>) {
+    match op {
+        KeyspaceOp::Rename { from, to } => commands.push(&[b"RENAME", from, to]),
+        KeyspaceOp::Move { key, to_db } => commands.push_number(b"MOVE", key, i64::from(to_db), &[]),
+        KeyspaceOp::Copy { from, to, to_db } => {
+            let mut digits = [0; INTEGER_DIGITS_MAX];
+            let db = format_i64(&mut digits, i64::from(to_db));
+            commands.push(&[b"COPY", from, to, b"DB", db, b"REPLACE"]);
+        }
+        KeyspaceOp::FlushDb => commands.push(&[b"FLUSHDB"]),
+        KeyspaceOp::FlushAll => commands.push(&[b"FLUSHALL"]),
+        KeyspaceOp::SwapDb { first, second } => {
+            commands.begin(3);
+            commands.word(b"SWAPDB");
+            commands.number(i64::from(first));
+            commands.number(i64::from(second));
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! What every collection is: its face to all who only look at it, and what changing it takes.
+//!
+//! [`Face`] is all that anybody outside a type's folder may ask of a value: DEBUG DIGEST, dumps, snapshots, copies for
+//! other nodes, MEMORY USAGE, lazy freeing. [`Collection`] is what the door needs to change one: its ops, what takes each
+//! back, and a property that `types::tests` checks for every row: an op done again on a copy gives the same, and its undo
+//! gives what was there. [`Row`] is an unsafe trait, because an entry trusts it.
+
+use std::fmt::Debug;
+use std::hash::Hash;
+use std::ops::ControlFlow;
+
+use super::content::Part;
+use super::limits::EncodingLimits;
+use super::{Encoding, Kind, Op, OwnedValue, PartUndo, Type};
+use crate::keyspace::{Editor, Misfit};
+
+/// What a value takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Footprint {
+    /// Bytes outside of its entry.
+    pub bytes: usize,
+    /// How many allocations they are: the time that freeing them takes.
+    pub allocations: usize,
+}
+
+/// What all may ask of a collection, whatever its type.
+pub trait Face: Debug + Send {
+    /// Its type.
+    fn data_type(&self) -> Type;
+
+    /// Number of elements, members or fields.
+    fn len(&self) -> usize;
+
+    /// True when there is none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What OBJECT ENCODING answers.
+    fn encoding(&self) -> Encoding;
+
+    /// The memory it takes.
+    fn footprint(&self) -> Footprint;
+
+    /// Shows the whole value, part by part, in an order that depends on the content only, until told to stop.
+    fn content(&self, visit: &mut dyn FnMut(Part<'_>) -> ControlFlow<()>) -> ControlFlow<()>;
+
+    /// Adds a part as [`Face::content`] shows it, behind those that are there.
+    ///
+    /// # Errors
+    /// If it is of another type.
+    fn add(&mut self, part: Part<'_>, limits: &EncodingLimits) -> Result<(), Misfit>;
+
+    /// A copy.
+    fn to_owned_value(&self) -> OwnedValue;
+
+    /// Frees about `allocations` of its allocations, so that what remains is a value no more; true when nothing is left
+    /// but the handle.
+    fn free_some(&mut self, allocations: usize) -> bool;
+}
+
+/// Ties a type to its row in [`collections!`](super).
+///
+/// # Safety
+/// The kind is no other type's, and the type has the size of a word.
+pub unsafe trait Row: Collection {
+    #[doc(hidden)]
+    const KIND: Kind;
+
+    /// The type.
+    const TYPE: Type;
+
+    /// It as a value of any type.
+    fn owned(self) -> OwnedValue;
+
+    /// An op of it as an op on any type.
+    fn op(op: Self::Op<'_>) -> Op<'_>;
+
+    /// An undo of it as that of any type.
+    fn part(undo: Self::Undo) -> PartUndo;
+}
+
+/// A collection.
+pub trait Collection: Face + Clone + Default + PartialEq + Eq + Hash + 'static {
+    /// What TYPE answers.
+    const NAME: &'static str;
+    /// Its number in Redis's files and digests.
+    const NUMBER: u8;
+    /// Streams stay when they are empty; the key of any other collection goes.
+    const STAYS_EMPTY: bool = false;
+
+    /// Its ops.
+    type Op<'a>: Copy + Debug;
+    /// What takes an op back.
+    type Undo: Clone + Debug + Eq + Hash;
+
+    /// Does an op that a log or a peer says. Where there is no key the editor is that of an empty value.
+    ///
+    /// # Errors
+    /// If it does not fit; nothing is then changed.
+    fn apply(editor: &mut Editor<'_, Self>, op: &Self::Op<'_>) -> Result<(), Misfit>
+    where
+        Self: Row;
+
+    /// Takes an op back on a value that is as the op has left it.
+    fn take_back(&mut self, undo: &Self::Undo, limits: &EncodingLimits);
+
+    /// Bytes that an undo holds, roughly.
+    fn undo_bytes(undo: &Self::Undo) -> usize;
+}

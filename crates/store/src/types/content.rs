@@ -1,0 +1,96 @@
+//! The content of a value, part by part: the one way to walk a value of any type, and to build one.
+
+use std::ops::ControlFlow;
+
+use super::collection::Face;
+use super::limits::EncodingLimits;
+use super::string::Text;
+use super::{OwnedValue, Type};
+use crate::RawString;
+use crate::keyspace::Misfit;
+
+/// A part of a value. A type whose parts have another shape adds it here; whoever walks values then has to say what it
+/// makes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part<'a> {
+    /// The next element of a sequence.
+    Element(&'a [u8]),
+}
+
+/// A value as readers see it.
+#[derive(Clone, Copy, Debug)]
+pub enum Value<'a> {
+    /// A string that is a canonical 64-bit integer.
+    Integer(i64),
+    /// Any other string, where it lies in its entry.
+    Bytes(&'a [u8]),
+    /// A string in an allocation of its own.
+    Raw(RawString<'a>),
+    /// A value of another type.
+    Collection(&'a dyn Face),
+}
+
+impl<'a> Value<'a> {
+    /// The value that is owned elsewhere.
+    pub fn of(value: &'a OwnedValue) -> Value<'a> {
+        match (value.face(), value) {
+            (Some(face), _) => Value::Collection(face),
+            (None, OwnedValue::String(text)) => Value::Bytes(text),
+            #[allow(unreachable_patterns, reason = "whatever has no face is a string")]
+            (None, _) => Value::Bytes(&[]),
+        }
+    }
+
+    /// The data type.
+    pub fn data_type(self) -> Type {
+        match self {
+            Value::Integer(_) | Value::Bytes(_) | Value::Raw(_) => Type::String,
+            Value::Collection(face) => face.data_type(),
+        }
+    }
+
+    /// A copy that is owned.
+    pub fn to_owned_value(self) -> OwnedValue {
+        match self {
+            Value::Collection(face) => face.to_owned_value(),
+            string => OwnedValue::String(Text::of(string).map(|text| text.to_vec()).unwrap_or_default()),
+        }
+    }
+
+    /// Shows the parts of a collection; a string has none.
+    pub fn content(self, visit: &mut dyn FnMut(Part<'_>)) {
+        if let Value::Collection(face) = self {
+            let _ = face.content(&mut |part| {
+                visit(part);
+                ControlFlow::Continue(())
+            });
+        }
+    }
+}
+
+/// Builds a value from its parts: the mirror of [`Face::content`].
+#[derive(Debug)]
+pub struct Builder {
+    value: OwnedValue,
+    limits: EncodingLimits,
+}
+
+impl Builder {
+    /// A value of a type, which has no parts yet.
+    pub fn new(data_type: Type, limits: EncodingLimits) -> Builder {
+        Builder { value: OwnedValue::empty(data_type), limits }
+    }
+
+    /// Adds a part.
+    ///
+    /// # Errors
+    /// If it is of another type.
+    pub fn add(&mut self, part: Part<'_>) -> Result<(), Misfit> {
+        self.value.face_mut().ok_or(Misfit)?.add(part, &self.limits)
+    }
+
+    /// The value.
+    pub fn finish(self) -> OwnedValue {
+        self.value
+    }
+}

@@ -1,0 +1,99 @@
+//! Up to where a value is stored in its small form, and how large its nodes may become: plain data, with Redis 8.6's
+//! defaults.
+//!
+//! No op depends on a limit: two servers with other limits hold the same values. The keyspace holds them as atomic
+//! words ([`SharedLimits`]), which a change of a value reads once.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The limits of every type.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EncodingLimits {
+    /// `list-max-listpack-size`.
+    pub list_node: NodeLimit,
+}
+
+/// How large a node of a list may become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NodeLimit {
+    /// Most bytes of several elements.
+    pub bytes: u32,
+    /// Most elements; `u32::MAX` for as many as fit.
+    pub elements: u32,
+}
+
+/// The sizes that -1 to -5 stand for (Redis: `optimization_level`).
+const LEVELS_BYTES: [u32; 5] = [4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10];
+/// Most bytes of a node whose elements are counted (Redis: `SIZE_SAFETY_LIMIT`).
+const COUNTED_BYTES_MAX: u32 = 8 << 10;
+
+impl NodeLimit {
+    /// What a number means as `list-max-listpack-size`: this many elements, or a size from -1, 4 kB, to -5, 64 kB.
+    pub fn of_number(number: i32) -> NodeLimit {
+        match usize::try_from(number) {
+            Ok(elements) => NodeLimit { bytes: COUNTED_BYTES_MAX, elements: elements.max(1) as u32 },
+            Err(_) => {
+                let level = number.unsigned_abs().min(LEVELS_BYTES.len() as u32) as usize - 1;
+                NodeLimit { bytes: LEVELS_BYTES[level], elements: u32::MAX }
+            }
+        }
+    }
+}
+
+impl Default for NodeLimit {
+    fn default() -> Self {
+        NodeLimit::of_number(-2)
+    }
+}
+
+/// The limits of a keyspace, which may change while it is used.
+#[derive(Debug)]
+pub(crate) struct SharedLimits {
+    list_node: AtomicU64,
+}
+
+impl Default for SharedLimits {
+    fn default() -> Self {
+        let limits = SharedLimits { list_node: AtomicU64::new(0) };
+        limits.set(EncodingLimits::default());
+        limits
+    }
+}
+
+impl SharedLimits {
+    pub(crate) fn set(&self, limits: EncodingLimits) {
+        let NodeLimit { bytes, elements } = limits.list_node;
+        self.list_node.store(u64::from(elements) << 32 | u64::from(bytes), Ordering::Relaxed);
+    }
+
+    #[inline(always)]
+    pub(crate) fn get(&self) -> EncodingLimits {
+        let word = self.list_node.load(Ordering::Relaxed);
+        EncodingLimits { list_node: NodeLimit { bytes: word as u32, elements: (word >> 32) as u32 } }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_mean_what_they_mean_in_redis() {
+        for (number, bytes, elements) in [
+            (-1, 4096, u32::MAX),
+            (-2, 8192, u32::MAX),
+            (-5, 65_536, u32::MAX),
+            (-6, 65_536, u32::MAX),
+            (i32::MIN, 65_536, u32::MAX),
+            (0, 8192, 1),
+            (1, 8192, 1),
+            (128, 8192, 128),
+        ] {
+            let limit = NodeLimit { bytes, elements };
+            assert_eq!(NodeLimit::of_number(number), limit, "{number}");
+            let shared = SharedLimits::default();
+            shared.set(EncodingLimits { list_node: limit });
+            assert_eq!(shared.get().list_node, limit);
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Every op of every type, done at random: done again on a copy it gives the same, and taken back it gives what was
+//! there, in place and apart from the keyspace. A value's content builds an equal value, and freed in slices it ends.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+use super::collection::{Face, Row};
+use super::content::{Builder, Value};
+use super::limits::EncodingLimits;
+use super::string::op::StringOp;
+use super::{Op, OwnedValue};
+use crate::effect::{At, Effect, Event, KeyOp, Sink, Wants};
+use crate::undo::{EffectUndo, OwnedEntry, Undo};
+use crate::{HashSeed, Key, Keyspace, KeyspaceMut, LockScope, Shards};
+
+/// Pseudo-random numbers (splitmix64).
+#[derive(Debug)]
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ z >> 31) % bound
+    }
+
+    /// A short string of few kinds, so that equal ones meet; now and then a long one.
+    pub(crate) fn bytes(&mut self) -> Vec<u8> {
+        let length = if self.below(20) == 0 { 5_000 } else { self.below(4) as usize };
+        vec![b'x' + self.below(3) as u8; length]
+    }
+}
+
+/// What a type's own tests say of its ops.
+pub(crate) trait Sample: Row {
+    /// The numbers of its ops.
+    const TAGS: &'static [u8];
+
+    /// Makes an op, which may fit a value of this length or not, and hands it to `act`.
+    fn sample(random: &mut Random, len: usize, act: &mut dyn FnMut(Self::Op<'_>));
+}
+
+/// Walks a type.
+pub(crate) fn walk_type<C: Sample>() {
+    walk(C::TAGS, |random, len, act| C::sample(random, len, &mut |op| act(C::op(op))));
+}
+
+#[test]
+fn strings_are_walked() {
+    walk(&super::string::op::tag::ALL, |random, len, act| {
+        let (bytes, number) = (random.bytes(), random.below(9) as i64 - 4);
+        let offset = random.below(len as u64 + 4);
+        let expire_at_ms = (random.below(3) == 0).then_some(77);
+        let digits = number.to_string();
+        act(Op::String(match random.below(7) {
+            0 => StringOp::Set { value: &bytes, expire_at_ms },
+            1 => StringOp::Set { value: digits.as_bytes(), expire_at_ms },
+            2 => StringOp::SetRange { offset, bytes: &bytes },
+            3 => StringOp::SetBit { offset: offset as u32, bit: number > 0 },
+            4 => StringOp::Append { bytes: &bytes },
+            _ => StringOp::IncrementBy { delta: number },
+        }));
+    });
+}
+
+const NAME: &[u8] = b"key";
+
+fn shards() -> Shards {
+    Shards::new(1, 1, HashSeed::new([1, 2, 3]))
+}
+
+fn entry(shards: &Shards) -> Option<OwnedEntry> {
+    Keyspace::new(shards.lock(LockScope::All), 0).stored(&shards.key(0, NAME)).map(OwnedEntry::of)
+}
+
+/// Does something on a keyspace where expired keys are visible.
+fn change<R>(
+    shards: &Shards,
+    sink: Option<&mut dyn Sink>,
+    act: impl FnOnce(&mut KeyspaceMut<'_, '_>, &Key<'_>) -> R,
+) -> R {
+    let view = Keyspace::new(shards.lock(LockScope::All), 0).ignoring_expiry(true);
+    let mut keyspace = KeyspaceMut::new(view, sink);
+    let result = act(&mut keyspace, &shards.key(0, NAME));
+    let (_, mut left) = keyspace.finish();
+    drop(left.take_retired());
+    result
+}
+
+/// Does on another keyspace what it hears, and keeps what takes it back.
+struct Follower<'s> {
+    copy: &'s Shards,
+    undos: Vec<Undo>,
+    tags: BTreeSet<u8>,
+}
+
+impl Sink for Follower<'_> {
+    fn wants(&self) -> Wants {
+        Wants { undo: true }
+    }
+
+    fn changed(&mut self, effect: &Effect<'_>, undo: Option<EffectUndo>) {
+        let At::Key { op, .. } = effect.at else { panic!("{effect:?} is on more than one key") };
+        self.tags.insert(op.tag());
+        change(self.copy, None, |keyspace, key| op.apply(keyspace, key)).expect("what was done can be done");
+        undo.expect("it was wanted").each_key(effect, |_, _, undo| self.undos.push(undo));
+    }
+
+    fn event(&mut self, _: u32, _: Event, _: &[u8]) {}
+}
+
+fn walk(tags: &[u8], make: impl Fn(&mut Random, usize, &mut dyn FnMut(Op<'_>))) {
+    let (mut asked, mut heard) = (BTreeSet::new(), BTreeSet::new());
+    for seed in 0..200 {
+        let mut random = Random(seed);
+        let (source, copy) = (shards(), shards());
+        for step in 0..40 {
+            let before = entry(&source);
+            let len = match before.as_ref().map(|entry| &entry.value) {
+                Some(OwnedValue::String(text)) => text.len(),
+                Some(other) => other.face().map_or(0, Face::len),
+                None => 0,
+            };
+            let mut follower = Follower { copy: &copy, undos: Vec::new(), tags: BTreeSet::new() };
+            let whole = before.clone();
+            let mut act = |op: Op<'_>| {
+                asked.insert(op.tag());
+                let fits = change(&source, Some(&mut follower), |keyspace, key| op.apply(keyspace, key));
+                if fits.is_err() {
+                    assert_eq!(entry(&source), before, "seed {seed} step {step}: {op:?} did not fit");
+                }
+            };
+            match random.below(16) {
+                0 => act(Op::Key(KeyOp::Delete)),
+                1 => act(Op::Key(KeyOp::ExpireAt { at_ms: random.below(3) })),
+                2 => act(Op::Key(KeyOp::Persist)),
+                3 => {
+                    if let Some(OwnedEntry { value, .. }) = &whole {
+                        act(Op::Key(KeyOp::Replace {
+                            value: Some(Value::of(value)),
+                            expire_at_ms: Some(step),
+                        }));
+                    }
+                }
+                _ => make(&mut random, len, &mut act),
+            }
+            let now = entry(&source);
+            assert_eq!(now, entry(&copy), "seed {seed} step {step}: done again it gives something else");
+            check_content(now.as_ref());
+            heard.append(&mut follower.tags);
+            if random.below(3) == 0 {
+                let mut apart = now;
+                for undo in follower.undos.iter().rev() {
+                    undo.roll_back(&mut apart);
+                    for shards in [&source, &copy] {
+                        change(shards, None, |keyspace, key| keyspace.undo(key, undo));
+                        assert_eq!(
+                            entry(shards),
+                            apart,
+                            "seed {seed} step {step}: {undo:?} in place and apart"
+                        );
+                    }
+                }
+                assert_eq!(apart, before, "seed {seed} step {step}: not taken back");
+            }
+        }
+    }
+    assert!(tags.iter().all(|tag| asked.contains(tag)), "{tags:?} are not all among {asked:?}");
+    assert!(heard.is_subset(&asked), "{heard:?} was said and is not among {asked:?}");
+}
+
+/// What the content shows builds an equal value; freed in slices, nothing is left after as many as it takes.
+fn check_content(entry: Option<&OwnedEntry>) {
+    let Some(face) = entry.and_then(|entry| entry.value.face()) else { return };
+    let mut builder = Builder::new(face.data_type(), EncodingLimits::default());
+    let mut parts = 0;
+    let shown = face.content(&mut |part| {
+        parts += 1;
+        builder.add(part).expect("of the same type");
+        ControlFlow::Continue(())
+    });
+    assert_eq!((shown, parts), (ControlFlow::Continue(()), face.len()));
+    let mut built = builder.finish();
+    assert_eq!(Some(&built), entry.map(|entry| &entry.value));
+    let slices = built.face().map_or(0, |face| face.footprint().allocations) / 2 + 1;
+    let face = built.face_mut().expect("it is a collection");
+    assert!((0..slices).any(|_| face.free_some(2)), "{slices} slices do not free {face:?}");
+}
