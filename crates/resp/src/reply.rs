@@ -3,9 +3,14 @@
 //! One method per reply type of RESP3; under RESP2 each falls back to what Redis sends there (a map
 //! becomes a flat array, a double a bulk string, ...). Commands never look at the protocol.
 //!
-//! One place is unsafe: a short bulk string, which most replies are, is written with one check for room.
+//! Two places are unsafe: short lines and short bulk strings, which most replies are, are written with one check for
+//! room.
+
+use std::ops::Range;
 
 use swytch_decimal::{decimal_len, format_double, format_i64, write_i64_before};
+
+use crate::output::{Output, REFERENCE_BYTES_MIN, SharedBytes};
 
 /// The protocol a connection has chosen with HELLO.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,18 +22,21 @@ pub enum Protocol {
     Resp3,
 }
 
-/// Appends replies to an output buffer.
+/// Appends replies to an output.
 #[derive(Debug)]
 pub struct Reply<'a> {
-    out: &'a mut Vec<u8>,
+    out: &'a mut Output,
     protocol: Protocol,
+    /// Where the reply that is being written begins.
+    began: usize,
 }
 
 impl<'a> Reply<'a> {
     /// A writer that appends to `out`.
     #[inline]
-    pub fn new(out: &'a mut Vec<u8>, protocol: Protocol) -> Self {
-        Reply { out, protocol }
+    pub fn new(out: &'a mut Output, protocol: Protocol) -> Self {
+        let began = out.position();
+        Reply { out, protocol, began }
     }
 
     /// The protocol that is spoken; for the rare reply whose shape Redis changes with it.
@@ -41,45 +49,72 @@ impl<'a> Reply<'a> {
         self.protocol = protocol;
     }
 
-    /// Bytes written so far, to be given to [`Reply::rewind`].
+    /// A writer of replies that become part of this one.
+    pub fn nested(&mut self, protocol: Protocol) -> Reply<'_> {
+        Reply::new(self.out, protocol)
+    }
+
+    /// Begins another reply.
     #[inline]
-    pub fn mark(&self) -> usize {
-        self.out.len()
+    pub fn begin(&mut self) {
+        self.began = self.out.position();
     }
 
-    /// Takes back everything after `mark`.
-    pub fn rewind(&mut self, mark: usize) {
-        self.out.truncate(mark);
+    /// Where the reply began in the output.
+    pub fn began(&self) -> usize {
+        self.began
     }
 
-    /// Everything written after `mark`.
-    pub fn since(&self, mark: usize) -> &[u8] {
-        &self.out[mark..]
+    /// Where it ends so far.
+    #[inline]
+    pub fn position(&self) -> usize {
+        self.out.position()
     }
 
-    /// Appends bytes that are already a reply.
+    /// Takes back what was written of the reply.
+    pub fn restart(&mut self) {
+        self.out.rewind(self.began);
+    }
+
+    /// Appends bytes that are already a reply, or a part of one.
     #[inline]
     pub fn raw(&mut self, bytes: &[u8]) {
-        self.out.extend_from_slice(bytes);
+        self.out.extend(bytes);
+    }
+
+    /// [`Reply::raw`] of a few bytes, with one check for room.
+    #[inline]
+    fn short<const N: usize>(&mut self, bytes: [u8; N]) {
+        self.out.reserve(N);
+        let out = &mut self.out.tail;
+        // SAFETY: the room was reserved; all bytes up to the new length are written.
+        unsafe {
+            let before = out.len();
+            out.as_mut_ptr().add(before).cast::<[u8; N]>().write(bytes);
+            out.set_len(before + N);
+        }
     }
 
     /// `+OK`
     #[inline]
     pub fn ok(&mut self) {
-        self.raw(b"+OK\r\n");
+        self.short(*b"+OK\r\n");
     }
 
     /// A simple string; `text` has no line ends.
     pub fn simple(&mut self, text: &str) {
-        self.out.push(b'+');
+        self.raw(b"+");
         self.raw(text.as_bytes());
         self.raw(b"\r\n");
     }
 
     /// An error line. `text` begins with its code (`ERR ...`); line ends in it become spaces.
     pub fn error(&mut self, text: &str) {
-        self.out.push(b'-');
-        self.out.extend(text.bytes().map(|byte| if byte == b'\r' || byte == b'\n' { b' ' } else { byte }));
+        self.raw(b"-");
+        for (index, line) in text.split(['\r', '\n']).enumerate() {
+            self.raw(if index == 0 { b"" } else { b" " });
+            self.raw(line.as_bytes());
+        }
         self.raw(b"\r\n");
     }
 
@@ -99,27 +134,39 @@ impl<'a> Reply<'a> {
     #[inline]
     pub fn bulk(&mut self, bytes: &[u8]) {
         let len = bytes.len();
-        // One reservation for header, body and line end.
-        self.out.reserve(len + LINE_BYTES_MAX + 2);
         if len >= 100 {
             self.prefixed_long(b'$', len as i64);
             self.raw(bytes);
             self.raw(b"\r\n");
             return;
         }
+        // One check for header, body and line end.
+        self.out.reserve(100 + LINE_BYTES_MAX);
         let (tens, ones) = (b'0' + (len / 10) as u8, b'0' + (len % 10) as u8);
         let header = if len >= 10 { [b'$', tens, ones, b'\r', b'\n'] } else { [b'$', ones, b'\r', b'\n', 0] };
         let header_len = if len >= 10 { 5 } else { 4 };
+        let out = &mut self.out.tail;
         // SAFETY: the room was reserved; all bytes up to the new length are written.
         unsafe {
-            let before = self.out.len();
-            let start = self.out.as_mut_ptr().add(before);
+            let before = out.len();
+            let start = out.as_mut_ptr().add(before);
             start.cast::<[u8; 5]>().write(header);
             let body = start.add(header_len);
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), body, len);
             body.add(len).cast::<[u8; 2]>().write(*b"\r\n");
-            self.out.set_len(before + header_len + len + 2);
+            out.set_len(before + header_len + len + 2);
         }
+    }
+
+    /// A bulk string that is a part of `bytes`. If it is long, the reply refers to what `share` returns: the same bytes,
+    /// which nobody will change.
+    pub fn bulk_shared(&mut self, bytes: &[u8], part: Range<usize>, share: impl FnOnce() -> SharedBytes) {
+        if part.len() < REFERENCE_BYTES_MIN {
+            return self.bulk(&bytes[part]);
+        }
+        self.prefixed_long(b'$', part.len() as i64);
+        self.out.extend_shared(share(), part);
+        self.raw(b"\r\n");
     }
 
     /// A bulk string that holds an integer.
@@ -190,7 +237,7 @@ impl<'a> Reply<'a> {
         let text = format_double(value);
         match self.protocol {
             Protocol::Resp3 => {
-                self.out.push(b',');
+                self.raw(b",");
                 self.raw(text.as_bytes());
                 self.raw(b"\r\n");
             }
@@ -216,7 +263,7 @@ impl<'a> Reply<'a> {
     pub fn big_number(&mut self, digits: &str) {
         match self.protocol {
             Protocol::Resp3 => {
-                self.out.push(b'(');
+                self.raw(b"(");
                 self.raw(digits.as_bytes());
                 self.raw(b"\r\n");
             }
@@ -228,11 +275,11 @@ impl<'a> Reply<'a> {
     fn prefixed(&mut self, kind: u8, value: i64) {
         // Small non-negative numbers are by far the most: no division, one copy.
         if (0..10).contains(&value) {
-            self.raw(&[kind, b'0' + value as u8, b'\r', b'\n']);
+            self.short([kind, b'0' + value as u8, b'\r', b'\n']);
             return;
         }
         if (10..100).contains(&value) {
-            self.raw(&[kind, b'0' + (value / 10) as u8, b'0' + (value % 10) as u8, b'\r', b'\n']);
+            self.short([kind, b'0' + (value / 10) as u8, b'0' + (value % 10) as u8, b'\r', b'\n']);
             return;
         }
         self.prefixed_long(kind, value);
@@ -240,15 +287,17 @@ impl<'a> Reply<'a> {
 
     fn prefixed_long(&mut self, kind: u8, value: i64) {
         // Room for the longest line at once, written in place and cut.
-        let before = self.out.len();
-        self.out.extend_from_slice(&[0; LINE_BYTES_MAX]);
-        let line = &mut self.out[before..][..LINE_BYTES_MAX];
+        self.out.reserve(LINE_BYTES_MAX);
+        let out = &mut self.out.tail;
+        let before = out.len();
+        out.extend_from_slice(&[0; LINE_BYTES_MAX]);
+        let line = &mut out[before..][..LINE_BYTES_MAX];
         line[0] = kind;
         let end = 1 + decimal_len(value);
         write_i64_before(line, end, value);
         line[end] = b'\r';
         line[end + 1] = b'\n';
-        self.out.truncate(before + end + 2);
+        out.truncate(before + end + 2);
     }
 }
 
@@ -260,9 +309,9 @@ mod tests {
     use super::*;
 
     fn written(protocol: Protocol, write: impl Fn(&mut Reply<'_>)) -> String {
-        let mut out = Vec::new();
+        let mut out = Output::default();
         write(&mut Reply::new(&mut out, protocol));
-        String::from_utf8(out).expect("the replies of this test are text")
+        String::from_utf8(out.to_vec()).expect("the replies of this test are text")
     }
 
     #[test]

@@ -60,6 +60,10 @@ pub struct ClientShared {
     pub held_bytes: AtomicU64,
     /// Bytes of replies not yet written.
     pub output_bytes: AtomicU64,
+    /// Memory that the replies hold, without values of the keyspace that they refer to.
+    pub output_held_bytes: AtomicU64,
+    /// Chunks of replies before the buffer that is being written.
+    pub output_chunks: AtomicU64,
     /// Bytes read in all.
     pub input_total: AtomicU64,
     /// Bytes written in all.
@@ -79,7 +83,7 @@ pub struct ClientShared {
 impl ClientShared {
     /// Bytes of memory that the client takes: itself, its buffers, what it has queued or is parked with.
     pub fn memory_bytes(&self) -> u64 {
-        let parts = [&self.query_capacity, &self.held_bytes, &self.queued_bytes, &self.output_bytes];
+        let parts = [&self.query_capacity, &self.held_bytes, &self.queued_bytes, &self.output_held_bytes];
         size_of::<Self>() as u64 + parts.iter().map(|bytes| bytes.load(Ordering::Relaxed)).sum::<u64>()
     }
 

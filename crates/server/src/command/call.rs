@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use swytch_decimal::Extended;
-use swytch_resp::Reply;
+use swytch_resp::{Output, Reply};
 use swytch_store::{Key, Keyspace, Side, Type, Waiter};
 
 use super::{Args, Command, CommandError, Origin};
@@ -81,12 +81,13 @@ impl<'a> Call<'a> {
         server: &'a Server,
         worker: &'a WorkerShared,
         client: &'a mut Client,
-        out: &'a mut Vec<u8>,
+        out: &'a mut Output,
         now_ms: u64,
     ) -> Call<'a> {
         let command = server.commands.iter().next().expect("there are commands");
         let origin = Origin::of(client);
-        Call::new(server, worker, client, command, Args::new(&[], &[]), out, now_ms, origin)
+        let reply = Reply::new(out, client.protocol);
+        Call::new(server, worker, client, command, Args::new(&[], &[]), reply, now_ms, origin)
     }
 
     /// A call that is made while another one holds the locks: of a queued command, of a parked client's.
@@ -97,14 +98,14 @@ impl<'a> Call<'a> {
         client: &'a mut Client,
         command: &'static Command,
         args: Args<'a>,
-        out: &'a mut Vec<u8>,
+        reply: Reply<'a>,
         now_ms: u64,
         origin: Origin,
     ) -> Call<'a> {
         Call {
             command,
             args,
-            reply: Reply::new(out, client.protocol),
+            reply,
             client,
             server,
             worker,

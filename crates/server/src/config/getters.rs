@@ -214,6 +214,15 @@ impl Config {
         }
     }
 
+    /// Bytes of replies that a client may leave unread before it is closed at once.
+    #[inline]
+    pub fn output_bytes_max(&self, class: ClientClass) -> usize {
+        match self.output_buffer_limit(class).hard_bytes {
+            0 => usize::MAX,
+            bytes => usize::try_from(bytes).unwrap_or(usize::MAX),
+        }
+    }
+
     /// The working directory: `dir`, absolute.
     pub fn directory(&self) -> PathBuf {
         const SLOT: usize = slot("dir");

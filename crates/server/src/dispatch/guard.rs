@@ -19,13 +19,12 @@ use crate::command::{Call, CommandError, CommandResult};
 /// was one.
 #[inline(always)]
 pub fn run(call: &mut Call<'_>, act: impl FnOnce(&mut Call<'_>) -> CommandResult) -> bool {
-    let mark = call.reply.mark();
     // The handler's result is looked at where it was written: only a bit of it leaves the closure.
     let failed = catch_unwind(AssertUnwindSafe(|| match act(call) {
         Ok(()) => false,
-        Err(error) => answer_error(call, mark, &error),
+        Err(error) => answer_error(call, &error),
     }));
-    failed.unwrap_or_else(|_| answer_error(call, mark, &panicked(call)))
+    failed.unwrap_or_else(|_| answer_error(call, &panicked(call)))
 }
 
 /// Runs what changes the keyspace and keeps a panic until what follows from the changes is done.
@@ -71,8 +70,8 @@ pub fn release(mut view: impl Release) {
 
 /// Replaces what was written of a reply by an error; true, because the command has failed.
 #[cold]
-fn answer_error(call: &mut Call<'_>, mark: usize, error: &CommandError) -> bool {
-    call.reply.rewind(mark);
+fn answer_error(call: &mut Call<'_>, error: &CommandError) -> bool {
+    call.reply.restart();
     let text = error.reply();
     count::error(call.server, call.worker, &text);
     call.reply.error(&text);

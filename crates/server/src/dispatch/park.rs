@@ -19,12 +19,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use swytch_resp::Reply;
+use swytch_resp::{Output, Reply};
 use swytch_store::{Keyspace, KeyspaceMut, LockScope, Type, Waiter, WaiterState};
 
 use super::{admit, count, guard, locks};
 use crate::clients::{Client, ClientShared};
 use crate::command::{Args, Call, Command, Origin, Outcome, OwnedArgs, TimeoutReply};
+use crate::config::ClientClass;
 use crate::server::{Mail, Server, WorkerShared};
 use crate::system::clock::{self, Ticks};
 
@@ -185,7 +186,7 @@ pub fn answer_in_vain(
     worker: &WorkerShared,
     waiter: &Waiter,
     error: bool,
-    out: &mut Vec<u8>,
+    out: &mut Output,
 ) {
     let parked = Parked::of(waiter);
     let mut reply = Reply::new(out, parked.client.protocol);
@@ -248,15 +249,18 @@ fn serve_one(
 ) {
     let started = Ticks::now();
     let parked = Parked::of(waiter);
-    let (mut client, mut reply) = (parked.client.deputy(), Vec::new());
+    let mut client = parked.client.deputy();
+    let mut output = Output::default();
+    output.set_limit(server.config.output_bytes_max(ClientClass::Normal));
+    let reply = Reply::new(&mut output, client.protocol);
     let (args, now_ms) = (parked.args.as_args(), keyspace.now_ms());
     let mut call =
-        Call::new(server, worker, &mut client, parked.command, args, &mut reply, now_ms, Origin::Parked);
+        Call::new(server, worker, &mut client, parked.command, args, reply, now_ms, Origin::Parked);
     let failed = guard::run(&mut call, |call| {
         admit::refused_when_served(call).unwrap_or_else(|| locks::handle_within(call, keyspace))
     });
     count::call(&mut call, Ticks::now().since(started), failed);
     let to = &parked.client.shared;
-    let mail = Mail::Served { client: to.id, waiter: Arc::clone(waiter), reply };
+    let mail = Mail::Served { client: to.id, waiter: Arc::clone(waiter), reply: output };
     server.workers[to.worker].mailbox.send(mail);
 }

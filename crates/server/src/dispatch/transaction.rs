@@ -121,20 +121,18 @@ fn run_queue<'s>(call: &mut Call<'s>, keyspace: Keyspace<'s>) -> CommandResult {
     let (server, worker, now_ms) = (call.server, call.worker, call.now_ms);
     let queue = std::mem::take(&mut call.client.queue);
     call.client.flags &= !ClientFlags::MULTI;
-    let mut replies = Vec::new();
+    call.reply.array(queue.len());
     changes::make(server, worker, keyspace, |keyspace| {
         for queued in &queue {
             let args = queued.args.as_args();
+            let reply = call.reply.nested(call.client.protocol);
             let client = &mut *call.client;
             let origin = Origin::Transaction;
-            let mut inner =
-                Call::new(server, worker, client, queued.command, args, &mut replies, now_ms, origin);
+            let mut inner = Call::new(server, worker, client, queued.command, args, reply, now_ms, origin);
             run_queued(&mut inner, keyspace);
         }
         show(call);
     });
-    call.reply.array(queue.len());
-    call.reply.raw(&replies);
     call.reply.set_protocol(call.client.protocol);
     call.origin = Origin::of(call.client);
     discard(server, call.client);

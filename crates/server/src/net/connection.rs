@@ -4,12 +4,12 @@
 //! while requests are read and replies written, and only what is left over is copied into buffers of
 //! its own.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use mio::net::{TcpStream, UnixStream};
 use rustix::buffer::spare_capacity;
-use swytch_resp::Parser;
+use swytch_resp::{Output, Parser};
 
 use super::batch::Batch;
 use super::worker::Waits;
@@ -73,6 +73,9 @@ pub(super) const READ_BYTES: usize = 64 * 1024;
 /// A buffer that has grown beyond this is given back to the system when it is empty again.
 pub(super) const KEPT_BYTES_MAX: usize = 1 << 20;
 
+/// Most chunks written at a time.
+const SLICES_MAX: usize = 64;
+
 /// What reading from a socket has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReadOutcome {
@@ -92,11 +95,11 @@ pub(super) struct Connection {
     pub(super) parser: Parser,
     pub(super) batch: Batch,
     pub(super) input: Vec<u8>,
-    pub(super) output: Vec<u8>,
-    /// First byte of `output` not yet written.
-    pub(super) written: usize,
+    pub(super) output: Output,
     /// The socket took less than all; wait until it is writable.
     pub(super) awaits_writable: bool,
+    /// As much was written as a turn allows; the rest is written in the next one.
+    pub(super) wrote_its_share: bool,
     /// Input may be waiting that was not read, to be fair to others or because the client is parked.
     pub(super) unread: bool,
     /// The peer has closed its side: what is left is read up to the end, and nobody waits for more.
@@ -123,9 +126,9 @@ impl Connection {
             parser: Parser::default(),
             batch: Batch::default(),
             input: Vec::new(),
-            output: Vec::new(),
-            written: 0,
+            output: Output::default(),
             awaits_writable: false,
+            wrote_its_share: false,
             unread: true,
             hung_up: false,
             waits: Waits::default(),
@@ -161,15 +164,19 @@ impl Connection {
         }
     }
 
-    /// Writes as much of the output as the socket takes; `Err` when the connection is broken.
-    pub(super) fn write(&mut self) -> Result<usize, ()> {
+    /// Writes as much of the output as the socket takes, and a turn allows; `Err` when the connection is broken.
+    pub(super) fn write(&mut self, bytes_max: usize) -> Result<usize, ()> {
         let mut total = 0;
         self.awaits_writable = false;
-        while self.written < self.output.len() {
-            match rustix::io::write(&self.stream, &self.output[self.written..]) {
+        while !self.output.is_empty() {
+            if total >= bytes_max {
+                self.wrote_its_share = true;
+                break;
+            }
+            match self.write_once() {
                 Ok(0) => return Err(()),
                 Ok(count) => {
-                    self.written += count;
+                    self.output.advance(count);
                     total += count;
                 }
                 Err(rustix::io::Errno::INTR) => {}
@@ -180,19 +187,22 @@ impl Connection {
                 Err(_) => return Err(()),
             }
         }
-        if self.written == self.output.len() {
-            self.output.clear();
-            self.written = 0;
-        } else if self.written > self.output.len() / 2 {
-            self.output.drain(..self.written);
-            self.written = 0;
-        }
         Ok(total)
     }
 
-    /// Bytes of replies not yet written.
-    pub(super) fn pending_output(&self) -> usize {
-        self.output.len() - self.written
+    #[inline]
+    fn write_once(&self) -> rustix::io::Result<usize> {
+        match self.output.only_slice() {
+            Some(bytes) => rustix::io::write(&self.stream, bytes),
+            None => self.write_several(),
+        }
+    }
+
+    #[cold]
+    fn write_several(&self) -> rustix::io::Result<usize> {
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+        let count = self.output.slices(&mut slices);
+        rustix::io::writev(&self.stream, &slices[..count])
     }
 
     /// Drops the part of the query buffer that nobody needs any more.
@@ -221,7 +231,7 @@ impl Connection {
     pub(super) fn shrink(&mut self) {
         self.compact_input();
         self.input.shrink_to_fit();
-        self.output.shrink_to_fit();
+        self.output.shrink();
         self.parser.shrink();
         self.batch.shrink();
         self.client.queue.shrink_to_fit();
@@ -248,6 +258,8 @@ impl Connection {
         shared.argument_bytes.store(arguments as u64, Relaxed);
         let held = self.parser.held_bytes() + self.batch.held_bytes() + self.waits.held_bytes();
         shared.held_bytes.store(held as u64, Relaxed);
-        shared.output_bytes.store(self.pending_output() as u64, Relaxed);
+        shared.output_bytes.store(self.output.pending() as u64, Relaxed);
+        shared.output_held_bytes.store(self.output.held_bytes() as u64, Relaxed);
+        shared.output_chunks.store(self.output.chunk_count() as u64, Relaxed);
     }
 }

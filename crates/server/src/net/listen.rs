@@ -350,6 +350,8 @@ fn hand_over(
         argument_bytes: AtomicU64::new(0),
         held_bytes: AtomicU64::new(0),
         output_bytes: AtomicU64::new(0),
+        output_held_bytes: AtomicU64::new(0),
+        output_chunks: AtomicU64::new(0),
         input_total: AtomicU64::new(0),
         output_total: AtomicU64::new(0),
         commands: AtomicU64::new(0),

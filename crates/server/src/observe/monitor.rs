@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use swytch_resp::SharedBytes;
 
 /// The monitoring clients.
 #[derive(Debug, Default)]
@@ -47,14 +48,14 @@ impl Monitors {
     }
 
     /// Gives a line to all of them: its time, now, in Unix microseconds, and then `rest`.
-    pub fn show(&self, now_us: u64, rest: &[u8], mut deliver: impl FnMut(Monitor, Arc<[u8]>)) {
+    pub fn show(&self, now_us: u64, rest: &[u8], mut deliver: impl FnMut(Monitor, SharedBytes)) {
         let mut state = self.0.lock();
         // The clock may be set back, and another thread may have looked later and be here first.
         state.last_us = state.last_us.max(now_us);
         let (seconds, micros) = (state.last_us / 1_000_000, state.last_us % 1_000_000);
         let mut line = format!("+{seconds}.{micros:06} ").into_bytes();
         line.extend_from_slice(rest);
-        let line: Arc<[u8]> = line.into();
+        let line = Arc::new(line);
         state.clients.iter().for_each(|monitor| deliver(*monitor, Arc::clone(&line)));
     }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use mio::{Poll, Token, Waker};
 use parking_lot::Mutex;
+use swytch_resp::{Output, SharedBytes};
 use swytch_store::Waiter;
 
 /// A message to a worker.
@@ -19,7 +20,7 @@ pub enum Mail {
         /// As what it was parked.
         waiter: Arc<Waiter>,
         /// Its reply.
-        reply: Vec<u8>,
+        reply: Output,
     },
     /// CLIENT UNBLOCK has ended a client's wait.
     Unblock {
@@ -35,7 +36,7 @@ pub enum Mail {
         /// Who.
         client: u64,
         /// What.
-        bytes: Arc<[u8]>,
+        bytes: SharedBytes,
     },
     /// CLIENT KILL.
     Close(u64),

@@ -43,10 +43,13 @@ pub const SPECS: &[&CommandSpec] = &[
 
 /// Answers with a string that has an allocation of its own.
 fn reply_raw(call: &mut Call<'_>, raw: RawString<'_>) {
-    call.reply.bulk(raw.bytes());
+    call.reply.bulk_shared(raw.bytes(), 0..raw.bytes().len(), || raw.share());
 }
 
 /// Answers with a part of a string.
 fn reply_text(call: &mut Call<'_>, text: &Text<'_>, part: Range<usize>) {
-    call.reply.bulk(&text[part]);
+    match text {
+        Text::Raw(raw) => call.reply.bulk_shared(raw.bytes(), part, || raw.share()),
+        short => call.reply.bulk(&short[part]),
+    }
 }

@@ -22,6 +22,7 @@ use std::sync::atomic::Ordering;
 
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
+use swytch_resp::output::CHUNK_BYTES;
 
 use self::parked::Parked;
 use super::arrivals::Arrivals;
@@ -110,7 +111,7 @@ impl Worker {
                 queue_ticks: clock::us_to_ticks(QUEUE_US),
             },
             lent_input: Vec::with_capacity(READ_BYTES),
-            lent_output: Vec::with_capacity(READ_BYTES),
+            lent_output: Vec::with_capacity(CHUNK_BYTES),
             now_ms: clock::unix_ms(),
             now,
             next_tick: now,
@@ -194,11 +195,8 @@ impl Worker {
             return;
         }
         let slot = event.token().0;
-        if event.is_writable()
-            && self.connection(slot).is_some_and(|connection| connection.awaits_writable)
-            && self.flush(slot).is_err()
-        {
-            return self.close(slot);
+        if event.is_writable() {
+            self.on_writable(slot);
         }
         if !(event.is_readable() || event.is_read_closed() || event.is_error()) {
             return;
@@ -221,9 +219,9 @@ impl Worker {
                     self.adopt(stream, shared);
                 }
             }
-            Mail::Served { client, waiter, reply } => self.on_served(client, &waiter, &reply),
+            Mail::Served { client, waiter, reply } => self.on_served(client, &waiter, reply),
             Mail::Unblock { client, waiter, error } => self.on_gave_up(client, &waiter, error),
-            Mail::Deliver { client, bytes } => self.deliver(client, &bytes),
+            Mail::Deliver { client, bytes } => self.deliver(client, bytes),
             Mail::Close(client) => {
                 // One that has left by itself is gone already.
                 if let Some(&slot) = self.slots.get(&client) {

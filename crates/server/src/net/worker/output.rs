@@ -2,6 +2,9 @@
 
 use std::sync::atomic::Ordering;
 
+use swytch_resp::SharedBytes;
+use swytch_resp::output::CHUNK_BYTES;
+
 use super::{End, Worker};
 use crate::clients::ClientFlags;
 use crate::config::ClientClass;
@@ -10,19 +13,26 @@ use crate::net::connection::Connection;
 /// Output up to this size is below every sensible limit and not compared with it after each command; Redis
 /// does not count its first 16 kB either.
 pub(super) const OUTPUT_BYTES_UNLIMITED: usize = 16 * 1024;
-/// Output beyond this is written before further requests run.
-const OUTPUT_BYTES_BEFORE_WRITE: usize = 256 * 1024;
+/// Output beyond this is written before further requests run: what fits into the buffer that is lent.
+const OUTPUT_BYTES_BEFORE_WRITE: usize = CHUNK_BYTES * 3 / 4;
 /// Output that a client may leave unread before it has authenticated (Redis:
 /// REPLY_BUFFER_SIZE_UNAUTHENTICATED_CLIENT).
 const UNAUTHENTICATED_OUTPUT_BYTES_MAX: u64 = 1024;
+/// Requests that wait, in bytes, while the peer does not take the replies to earlier ones. With more it may be one that
+/// sends everything before it reads: then they run as they come, and the output grows, as in Redis.
+const HELD_INPUT_BYTES_MAX: usize = 512 * 1024;
+/// Bytes written to one connection before others have their turn.
+const WRITE_BYTES_PER_TURN: usize = 1 << 20;
 
 impl Worker {
     /// After a command: nothing, as long as little has come together; else limits are applied and replies written.
     pub(super) fn relieve_output(&mut self, connection: &mut Connection) -> Result<(), End> {
-        if connection.output.len() > OUTPUT_BYTES_UNLIMITED {
-            self.check_hard_output_limit(connection)?;
+        let output = &connection.output;
+        if output.is_full() || output.pending() > self.server.config.output_bytes_max(ClientClass::Normal) {
+            // A reply over the hard limit closes the connection before anything of it is written, as in Redis.
+            return self.close_for_output(connection);
         }
-        if connection.output.len() > OUTPUT_BYTES_BEFORE_WRITE {
+        if output.pending() > OUTPUT_BYTES_BEFORE_WRITE || !connection.client.authenticated {
             self.write_out(connection)?;
         }
         Ok(())
@@ -30,14 +40,14 @@ impl Worker {
 
     /// Writes what a connection has to say and applies the limits to what the peer does not read.
     pub(super) fn write_out(&mut self, connection: &mut Connection) -> Result<(), End> {
-        if connection.pending_output() > 0 && !connection.awaits_writable {
+        if !connection.output.is_empty() && !connection.awaits_writable {
             self.shared().stats.writes.add(1);
-            let written = connection.write().map_err(|()| End)?;
+            let written = connection.write(WRITE_BYTES_PER_TURN).map_err(|()| End)?;
             self.shared().stats.output_bytes.add(written as u64);
             let total = &connection.client.shared.output_total;
             total.store(total.load(Ordering::Relaxed) + written as u64, Ordering::Relaxed);
         }
-        if connection.pending_output() == 0 {
+        if connection.output.is_empty() && !connection.output.is_full() {
             connection.over_soft_limit_since = None;
             if connection.client.flags.contains(ClientFlags::CLOSE_AFTER_REPLY) {
                 return Err(End);
@@ -48,38 +58,43 @@ impl Worker {
     }
 
     fn check_output_limit(&mut self, connection: &mut Connection) -> Result<(), End> {
-        let pending = connection.pending_output() as u64;
+        let pending = connection.output.pending() as u64;
         let limit = self.server.config.output_buffer_limit(ClientClass::Normal);
         let over_soft = limit.soft_bytes > 0 && pending > limit.soft_bytes;
+        let over_hard = limit.hard_bytes > 0 && pending > limit.hard_bytes;
         let now = self.now;
         let since = over_soft.then(|| connection.over_soft_limit_since.unwrap_or(now));
         connection.over_soft_limit_since = since;
         let soft_reached = since.is_some_and(|since| now.since(since) >= limit.soft_seconds * 1000);
         let unknown = !connection.client.authenticated && pending > UNAUTHENTICATED_OUTPUT_BYTES_MAX;
-        if unknown || soft_reached || (limit.hard_bytes > 0 && pending > limit.hard_bytes) {
+        if connection.output.is_full() || unknown || soft_reached || over_hard {
             return self.close_for_output(connection);
         }
         Ok(())
     }
 
-    /// A reply over the hard limit closes the connection before anything of it is written, as in Redis.
     #[cold]
-    fn check_hard_output_limit(&self, connection: &Connection) -> Result<(), End> {
-        let hard_bytes = self.server.config.output_buffer_limit(ClientClass::Normal).hard_bytes;
-        if hard_bytes == 0 || connection.pending_output() as u64 <= hard_bytes {
-            return Ok(());
-        }
-        self.close_for_output(connection)
-    }
-
     fn close_for_output(&self, connection: &Connection) -> Result<(), End> {
         tracing::warn!(
             client = connection.client.id(),
-            pending_bytes = connection.pending_output(),
+            pending_bytes = connection.output.pending(),
             "closing a client that does not read its replies (client-output-buffer-limit)"
         );
         self.shared().stats.output_limit_disconnections.add(1);
         Err(End)
+    }
+
+    /// The socket takes more again: what is left is written, and the requests that have waited for it run.
+    pub(super) fn on_writable(&mut self, slot: usize) {
+        if !self.connection(slot).is_some_and(|connection| connection.awaits_writable) {
+            return;
+        }
+        if self.flush(slot).is_err() {
+            return self.close(slot);
+        }
+        if self.connection(slot).is_some_and(|connection| connection.output.is_empty()) {
+            self.serve(slot);
+        }
     }
 
     pub(super) fn flush(&mut self, slot: usize) -> Result<(), End> {
@@ -88,17 +103,21 @@ impl Worker {
         };
         connection.awaits_writable = false;
         let result = self.write_out(&mut connection);
+        if connection.wrote_its_share {
+            self.go_on_later(&mut connection, slot);
+        }
         connection.publish();
         self.connections[slot] = Some(connection);
         result
     }
 
     /// Sends a client what it did not ask for just now.
-    pub(super) fn deliver(&mut self, client: u64, bytes: &[u8]) {
+    pub(super) fn deliver(&mut self, client: u64, bytes: SharedBytes) {
         // Mail for a client that has left is dropped.
         let Some(&slot) = self.slots.get(&client) else { return };
         let Some(connection) = self.connection(slot) else { return };
-        connection.output.extend_from_slice(bytes);
+        let len = bytes.len();
+        connection.output.extend_shared(bytes, 0..len);
         if self.flush(slot).is_err() {
             self.close(slot);
         }
@@ -108,9 +127,16 @@ impl Worker {
     pub(super) fn flush_before_stop(&mut self, slot: usize) {
         if let Some(connection) = self.connection(slot) {
             // The connection ends in any case.
-            let _ = connection.write();
+            let _ = connection.write(usize::MAX);
         }
     }
+}
+
+/// True when a connection's next request waits until the peer has taken the replies to earlier ones.
+pub(super) fn is_held(connection: &Connection) -> bool {
+    (connection.awaits_writable || connection.wrote_its_share)
+        && !connection.hung_up
+        && connection.unparsed_bytes() < HELD_INPUT_BYTES_MAX
 }
 
 /// Replies are taken back while any of these is set.
@@ -122,14 +148,14 @@ pub(super) const SILENT: ClientFlags =
 pub(super) fn silence(connection: &mut Connection, mark: usize) {
     let flags = &mut connection.client.flags;
     if flags.contains(ClientFlags::REPLY_OFF) {
-        connection.output.truncate(mark);
+        connection.output.rewind(mark);
     } else if flags.contains(ClientFlags::REPLY_SKIP_NEXT) {
         // CLIENT REPLY SKIP itself is silent; the command after it is the one to skip.
-        connection.output.truncate(mark);
+        connection.output.rewind(mark);
         *flags &= !ClientFlags::REPLY_SKIP_NEXT;
         *flags |= ClientFlags::REPLY_SKIP;
     } else if flags.contains(ClientFlags::REPLY_SKIP) {
-        connection.output.truncate(mark);
+        connection.output.rewind(mark);
         *flags &= !ClientFlags::REPLY_SKIP;
     }
 }

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use swytch_resp::Output;
 use swytch_store::Waiter;
 
 use super::Worker;
@@ -143,7 +144,7 @@ impl Worker {
     }
 
     /// A parked client was served: its reply goes out and its next requests are run.
-    pub(super) fn on_served(&mut self, client: u64, waiter: &Arc<Waiter>, reply: &[u8]) {
+    pub(super) fn on_served(&mut self, client: u64, waiter: &Arc<Waiter>, reply: Output) {
         if let Some(slot) = self.slot_parked_as(client, waiter) {
             park::leave_queues(&self.server, waiter);
             self.unpark(slot, reply);
@@ -154,9 +155,9 @@ impl Worker {
     pub(super) fn on_gave_up(&mut self, client: u64, waiter: &Arc<Waiter>, error: bool) {
         if let Some(slot) = self.slot_parked_as(client, waiter) {
             park::leave_queues(&self.server, waiter);
-            let mut reply = Vec::new();
+            let mut reply = Output::default();
             park::answer_in_vain(&self.server, self.shared(), waiter, error, &mut reply);
-            self.unpark(slot, &reply);
+            self.unpark(slot, reply);
         }
     }
 
@@ -180,11 +181,13 @@ impl Worker {
         }
     }
 
-    fn unpark(&mut self, slot: usize, reply: &[u8]) {
+    fn unpark(&mut self, slot: usize, reply: Output) {
         let Some(connection) = self.connections.get_mut(slot).and_then(Option::as_deref_mut) else { return };
         self.parked.set(connection, slot, Waits::ForNothing);
-        let mark = connection.output.len();
-        connection.output.extend_from_slice(reply);
+        let mark = connection.output.position();
+        connection.output.set_silent(connection.client.flags.intersects(SILENT));
+        connection.output.append(reply);
+        connection.output.set_silent(false);
         if connection.client.flags.intersects(SILENT) {
             silence(connection, mark);
         }

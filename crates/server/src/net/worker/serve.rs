@@ -4,10 +4,11 @@ use std::sync::atomic::Ordering;
 
 use swytch_resp::{Limits, Protocol, Reply};
 
-use super::output::{OUTPUT_BYTES_UNLIMITED, SILENT, silence};
+use super::output::{OUTPUT_BYTES_UNLIMITED, SILENT, is_held, silence};
 use super::{End, Waits, Worker};
 use crate::clients::ClientFlags;
 use crate::command::Call;
+use crate::config::ClientClass;
 use crate::dispatch::{Outcome, count, execute};
 use crate::net::connection::{Connection, KEPT_BYTES_MAX, READ_BYTES, ReadOutcome};
 use crate::server::{Server, WorkerShared};
@@ -27,6 +28,9 @@ impl Worker {
         let began = Ticks::now();
         let end = self.serve_connection(&mut connection, slot, began);
         connection.is_slow = Ticks::now().since(began) > self.share.slow_ticks;
+        if connection.wrote_its_share {
+            self.go_on_later(&mut connection, slot);
+        }
         self.connections[slot] = Some(connection);
         if end.is_err() {
             self.close(slot);
@@ -43,6 +47,10 @@ impl Worker {
         connection.active = self.now;
         connection.is_shrunk = false;
         connection.client.shared.active_ms.store(self.now_ms, Ordering::Relaxed);
+        if connection.wrote_its_share {
+            connection.wrote_its_share = false;
+            self.write_out(connection)?;
+        }
         if let Waits::ForTheEnd = connection.waits {
             return if connection.hung_up { Err(End) } else { Ok(()) };
         }
@@ -75,7 +83,17 @@ impl Worker {
             // The system tells of the end once, possibly together with the last bytes.
             connection.unread = outcome == ReadOutcome::More || connection.hung_up;
             if outcome == ReadOutcome::Closed {
-                break self.part_with(connection);
+                // Requests that were held have been sent all the same.
+                connection.hung_up = true;
+                connection.unread = true;
+                break match self.run_input(connection, slot, began) {
+                    Ok(Ran::All) => self.part_with(connection),
+                    Ok(Ran::ItsShare) => {
+                        self.go_on_later(connection, slot);
+                        Ok(())
+                    }
+                    Err(end) => Err(end),
+                };
             }
         };
         self.shared().stats.input_bytes.add(read_total as u64);
@@ -102,7 +120,7 @@ impl Worker {
     /// The peer will send nothing more, but may still read: it gets the replies to what it has sent.
     fn part_with(&mut self, connection: &mut Connection) -> Result<(), End> {
         // The connection ends in any case.
-        let _ = connection.write();
+        let _ = connection.write(usize::MAX);
         Err(End)
     }
 
@@ -111,16 +129,18 @@ impl Worker {
         if connection.input.is_empty() && connection.input.capacity() < self.lent_input.capacity() {
             std::mem::swap(&mut connection.input, &mut self.lent_input);
         }
-        if connection.output.is_empty() && connection.output.capacity() < self.lent_output.capacity() {
-            std::mem::swap(&mut connection.output, &mut self.lent_output);
-        }
+        connection.output.lend(&mut self.lent_output);
+        connection.output.set_limit(self.server.config.output_bytes_max(ClientClass::Normal));
     }
 
     /// Takes the worker's buffers back; what is left in them moves to buffers of the connection. One that has nothing
     /// left keeps no buffer, whatever made it grow.
     fn take_back(&mut self, connection: &mut Connection) {
         take_back(&mut self.lent_input, &mut connection.input);
-        take_back(&mut self.lent_output, &mut connection.output);
+        connection.output.give_back(&mut self.lent_output);
+        if connection.output.is_empty() {
+            connection.output.shrink();
+        }
     }
 
     /// Bounds what has arrived and is not yet parsed, together with the commands that MULTI queues: they too have not
@@ -148,6 +168,10 @@ impl Worker {
     fn run_input(&mut self, connection: &mut Connection, slot: usize, began: Ticks) -> Result<Ran, End> {
         connection.batch.forget_buckets();
         while connection.waits.for_nothing() {
+            if is_held(connection) {
+                connection.compact_input();
+                break;
+            }
             if Ticks::now().since(began) > self.share.ticks {
                 connection.compact_input();
                 return Ok(Ran::ItsShare);
@@ -201,6 +225,7 @@ impl Worker {
             connection.client.flags -= ClientFlags::TOOK_LONG;
             self.read_clocks();
         }
+        connection.output.set_silent(false);
         if connection.client.flags.intersects(SILENT) && !matches!(outcome, Outcome::Blocked(..)) {
             silence(connection, mark);
         }
@@ -258,16 +283,22 @@ fn run_batch(server: &Server, worker: &WorkerShared, connection: &mut Connection
     let mut next = connection.batch.next();
     let (batch, input) = (&connection.batch, &connection.input);
     let (client, output) = (&mut connection.client, &mut connection.output);
+    // A command in silence is run alone, whatever it answers.
+    let silent = client.flags.intersects(SILENT);
+    let look_beyond = if silent { 0 } else { OUTPUT_BYTES_UNLIMITED };
+    if silent {
+        output.set_silent(true);
+    }
     let mut call = Call::without_request(server, worker, client, output, now_ms);
     let end = loop {
         let Some(request) = batch.request(next, input) else { break BatchEnd::Done };
-        let mark = call.reply.mark();
+        call.reply.begin();
         let outcome = execute(&mut call, request, &mut clock);
         if !matches!(outcome, Outcome::Done)
-            || call.reply.mark() > OUTPUT_BYTES_UNLIMITED
+            || call.reply.position() > look_beyond
             || call.client.flags.intersects(AFTER_COMMAND)
         {
-            break BatchEnd::Wrote(outcome, mark);
+            break BatchEnd::Wrote(outcome, call.reply.began());
         }
         next += 1;
         batch.prefetch_ahead(next);

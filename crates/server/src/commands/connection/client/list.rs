@@ -151,7 +151,10 @@ pub fn describe(out: &mut Vec<u8>, server: &Server, client: &ClientShared, now_m
     let query_free = client.query_capacity.load(Relaxed).saturating_sub(query);
     let arguments = client.argument_bytes.load(Relaxed);
     let queued_bytes = client.queued_bytes.load(Relaxed);
-    let output = client.output_bytes.load(Relaxed);
+    let (pending, held) = (client.output_bytes.load(Relaxed), client.output_held_bytes.load(Relaxed));
+    // As in Redis, a short output lies in the buffer that every client has, and a long one in a list.
+    let chunks = client.output_chunks.load(Relaxed);
+    let (buffer, in_buffer, listed) = if chunks == 0 { (held, pending, 0) } else { (0, 0, held) };
     let total = client.memory_bytes();
     let command = server.commands.by_index(client.last_command.load(Relaxed));
     let seconds_since = |at_ms: u64| now_ms.saturating_sub(at_ms) / 1000;
@@ -159,7 +162,7 @@ pub fn describe(out: &mut Vec<u8>, server: &Server, client: &ClientShared, now_m
     let line = format!(
         "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi={queued} \
          watch={} qbuf={query} qbuf-free={query_free} argv-mem={arguments} multi-mem={queued_bytes} \
-         rbs={output} rbp={output} obl=0 oll={} omem={output} tot-mem={total} events={} cmd={} user={} redir=-1 \
+         rbs={buffer} rbp={buffer} obl={in_buffer} oll={chunks} omem={listed} tot-mem={total} events={} cmd={} user={} redir=-1 \
          resp={} lib-name={} lib-ver={} io-thread={}",
         client.id,
         client.address,
@@ -171,8 +174,7 @@ pub fn describe(out: &mut Vec<u8>, server: &Server, client: &ClientShared, now_m
         flag_letters(flags, client),
         client.db.load(Relaxed),
         client.watched.load(Relaxed),
-        u8::from(output > 0),
-        if output > 0 { "rw" } else { "r" },
+        if pending > 0 { "rw" } else { "r" },
         command.map_or("NULL", |command| command.full_name.as_str()),
         client.user.lock(),
         client.protocol.load(Relaxed),
