@@ -8,6 +8,7 @@ use crate::contention::{self, Contention};
 use crate::fairness::{self, Crowd, Waiting};
 use crate::growth::{self, Growth};
 use crate::memory::{DATA_SETS, Footprint};
+use crate::output::{Load, Sending};
 use crate::process;
 use crate::progress;
 use crate::server::{Program, Server};
@@ -34,12 +35,14 @@ pub enum Part {
     Growth,
     /// What others wait beside clients that send without end, and how a crowd is served.
     Fairness,
+    /// Peak memory and time of large replies.
+    Output,
 }
 
 impl Part {
     /// All of them, in the order of the report.
-    pub const ALL: [Part; 5] =
-        [Part::Throughput, Part::TwoThreads, Part::Memory, Part::Growth, Part::Fairness];
+    pub const ALL: [Part; 6] =
+        [Part::Throughput, Part::TwoThreads, Part::Memory, Part::Growth, Part::Fairness, Part::Output];
 
     /// The word on the command line.
     pub fn name(self) -> &'static str {
@@ -49,6 +52,7 @@ impl Part {
             Part::Memory => "memory",
             Part::Growth => "growth",
             Part::Fairness => "fairness",
+            Part::Output => "output",
         }
     }
 }
@@ -66,6 +70,8 @@ pub struct Scale {
     pub growth_keys: u64,
     /// How long each turn of the fairness part takes.
     pub fairness_time: Duration,
+    /// Replies of the output part are this many times smaller than in the report.
+    pub output_part: usize,
 }
 
 impl Scale {
@@ -76,6 +82,7 @@ impl Scale {
         operations: 200_000,
         growth_keys: 10_000_000,
         fairness_time: Duration::from_secs(4),
+        output_part: 1,
     };
     /// A run that only shows that everything works.
     pub const SMOKE: Scale = Scale {
@@ -84,6 +91,7 @@ impl Scale {
         operations: 2000,
         growth_keys: 20_000,
         fairness_time: Duration::from_millis(300),
+        output_part: 32,
     };
 
     /// Operations of a turn, so that every depth runs for about as long.
@@ -131,6 +139,8 @@ pub struct Comparison {
     pub(crate) growth: Vec<Growth>,
     pub(crate) waiting: Vec<Waiting>,
     pub(crate) crowd: Vec<Crowd>,
+    /// A row per load, by name.
+    pub(crate) output: Vec<(String, Vec<Sending>)>,
 }
 
 /// One command at one pipeline depth.
@@ -189,6 +199,14 @@ pub fn compare(options: &Options) -> Result<Comparison> {
             println!("growth: {}", program.name);
             let server = Server::start(program, &directives(program, 1), Some(&[server_core]))?;
             comparison.growth.push(growth::measure(&server, options.scale.growth_keys)?);
+        }
+    }
+    if options.parts.contains(&Part::Output) {
+        for load in Load::all(options.scale.output_part) {
+            println!("output: {}", load.name());
+            let measure = |program: &Program| load.measure(program, &directives(program, 1));
+            let sendings = options.programs.iter().map(measure).collect::<Result<_>>()?;
+            comparison.output.push((load.name(), sendings));
         }
     }
     Ok(comparison)

@@ -2,7 +2,7 @@
 //!
 //! `server`, `client`, `process` and `load` start servers, speak to them, fill them and read what the kernel says
 //! about them; the conformance and client-library runs in `xtask` stand on them as well. `throughput`, `memory`,
-//! `contention`, `fairness` (with `generator`) and `growth` are the measurements, `floor` what a server cannot get below, `report` and `plot` their presentation, and [`compare()`] runs them all.
+//! `contention`, `fairness` (with `generator`), `growth` and `output` are the measurements, `floor` what a server cannot get below, `report` and `plot` their presentation, and [`compare()`] runs them all.
 //! Rivals are started as binaries and never linked.
 pub mod client;
 mod compare;
@@ -13,6 +13,7 @@ mod generator;
 mod growth;
 mod load;
 mod memory;
+mod output;
 mod plot;
 pub mod process;
 pub mod progress;

@@ -22,12 +22,26 @@ pub fn cpu_time(pid: u32) -> Result<Duration> {
 
 /// Resident set size of the process in bytes.
 pub fn resident_bytes(pid: u32) -> Result<u64> {
+    status_bytes(pid, "VmRSS:")
+}
+
+/// The highest resident set size of the process in bytes, since its start or the last [`forget_peak`].
+pub fn peak_bytes(pid: u32) -> Result<u64> {
+    status_bytes(pid, "VmHWM:")
+}
+
+/// Begins the peak of [`peak_bytes`] anew.
+pub fn forget_peak(pid: u32) -> Result<()> {
+    std::fs::write(format!("/proc/{pid}/clear_refs"), "5").context("forgetting the peak of a process")
+}
+
+fn status_bytes(pid: u32, field: &str) -> Result<u64> {
     let text =
         std::fs::read_to_string(format!("/proc/{pid}/status")).context("reading the memory of a process")?;
-    status_field(&text, "VmRSS:")
+    status_field(&text, field)
         .and_then(|value| value.trim_end_matches("kB").trim().parse::<u64>().ok())
         .map(|kibibytes| kibibytes * 1024)
-        .with_context(|| format!("no VmRSS in /proc/{pid}/status"))
+        .with_context(|| format!("no {field} in /proc/{pid}/status"))
 }
 
 /// The cores this process may use, in ascending order.

@@ -3,6 +3,7 @@ use std::fmt::Write;
 
 use crate::compare::{Cell, Comparison, PIPELINES};
 use crate::growth::Latency;
+use crate::output::Sending;
 use crate::statistics::{median, median_ratio};
 use crate::throughput::Sample;
 
@@ -87,6 +88,9 @@ impl Comparison {
         }
         if !self.crowd.is_empty() {
             text.push_str(&self.crowd_table());
+        }
+        if !self.output.is_empty() {
+            text.push_str(&self.output_table());
         }
         text
     }
@@ -209,6 +213,35 @@ impl Comparison {
         for (program, growth) in self.programs.iter().zip(&self.growth) {
             for (load, latency) in [("growing", &growth.growing), ("steady", &growth.steady)] {
                 text.push_str(&latency_row(program, load, latency));
+            }
+        }
+        text
+    }
+
+    fn output_table(&self) -> String {
+        let mut text = String::from(
+            "\n### Large replies\n\nHighest resident memory of the whole process while it sends a reply that is read as \
+             fast as it comes, what was\nresident before, and the time to the last byte; a fresh process each.\n\n",
+        );
+        let mut head = vec!["reply".to_owned(), "figure".to_owned()];
+        head.extend(self.programs.iter().cloned());
+        head.push("ratio".to_owned());
+        text.push_str(&table_head(&head));
+        let figures = |sending: &Sending| {
+            [
+                sending.peak_bytes as f64 / 1e6,
+                sending.before_bytes as f64 / 1e6,
+                sending.time.as_secs_f64() * 1e3,
+            ]
+        };
+        for (load, sendings) in &self.output {
+            for (index, name) in ["peak, MB", "before, MB", "time, ms"].into_iter().enumerate() {
+                let values: Vec<f64> = sendings.iter().map(|sending| figures(sending)[index]).collect();
+                let mut line = vec![load.clone(), name.to_owned()];
+                line.extend(values.iter().map(|value| format!("{value:.0}")));
+                let best = values.iter().skip(1).copied().reduce(f64::min);
+                line.push(best.map_or_else(String::new, |best| format!("{:.2}", values[0] / best)));
+                text.push_str(&table_row(&line));
             }
         }
         text

@@ -68,6 +68,7 @@ pub(crate) fn smoke() -> Result<()> {
         "growing",
         "without end",
         "2,000 clients",
+        "Large replies",
     ] {
         if !markdown.contains(part) {
             bail!("{part:?} is missing:\n{markdown}");
