@@ -45,7 +45,7 @@ fn a_sound_file_is_described_and_a_damaged_one_named() {
     {
         assert!(rows.iter().any(|row| row.starts_with(&start)), "no row {start:?} in\n{text}");
     }
-    assert_eq!(text.lines().last().and_then(|line| line.split_whitespace().last()), Some("expiring"));
+    assert_eq!(text.lines().last().and_then(|line| line.split_whitespace().last()), Some("list"));
 
     let mut bytes = fs::read(&file).expect("the file is there");
     let middle = bytes.len() / 2;

@@ -180,10 +180,11 @@ mod tests {
                 "client-output-buffer-limit" => ".output_buffer_limit(".to_owned(),
                 // It is about the configuration itself.
                 "enable-protected-configs" => continue,
+                "enable-debug-command" => "Config::enable_debug_command".to_owned(),
                 name => format!(".{}", name.replace('-', "_")),
             };
-            // A unit may follow the name.
-            let units = ["(", "_seconds(", "_path("];
+            // A unit may follow the name; a command's guard names its getter without a call.
+            let units = ["(", "_seconds(", "_path(", " }"];
             let is_read = units.iter().any(|unit| {
                 let call = if getter.ends_with('(') { getter.clone() } else { format!("{getter}{unit}") };
                 sources.iter().any(|source| source.contains(&call))
