@@ -1,6 +1,6 @@
 //! The data types: a folder and a row each.
 //!
-//! A row in [`collections!`] makes a type known: to entries, which hold it, to effects, which say its ops, and to undos.
+//! A row in `collections!` makes a type known: to entries, which hold it, to effects, which say its ops, and to undos.
 //! Whoever works with values of any type asks their [`Face`]; nothing outside a type's own files names it. Strings have a
 //! folder and no row: they are what an entry holds itself.
 //!
