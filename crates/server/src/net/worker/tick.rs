@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Worker;
 use crate::clients::ClientFlags;
+use crate::net::connection::READ_BYTES;
 use crate::system::allocator;
 use crate::system::clock::MonotonicMs;
 
@@ -33,9 +34,17 @@ impl Worker {
         if self.now >= self.next_tick {
             self.next_tick = self.now.after(tick_ms);
             self.look_after_connections();
+            self.shrink_lent();
             allocator::give_back();
         }
         self.expiry.run(&self.server, self.index, self.now, self.now_ms, tick_ms);
+    }
+
+    /// A long request has made the lent buffer grow, and the next one may be short.
+    fn shrink_lent(&mut self) {
+        if self.lent_input.capacity() > READ_BYTES {
+            self.lent_input = Vec::with_capacity(READ_BYTES);
+        }
     }
 
     /// Milliseconds between two looks at expiry and idle clients: as `hz` says, but never rare.
