@@ -418,7 +418,7 @@ impl<V: Values> Node<V> {
     }
 
     /// Names of keys of the slots that this node is home of, in order; some may be gone. Every key is among them once
-    /// [`Input::Scan`](crate::Input::Scan) was answered. Costs a walk over all names, so it is better done for many slots
+    /// [`Input::Scan`] was answered. Costs a walk over all names, so it is better done for many slots
     /// at a time.
     pub fn names_in(&self, slots: Range<u16>) -> Vec<Key> {
         let mut names: Vec<Key> =

@@ -3,7 +3,7 @@
 //! Rules of the protocol are methods of [`Turn`], each in the module that its idea belongs to. A turn holds the one
 //! partition that an input concerns, or several for an operation on several keys: then it is *focused* on one of them at a
 //! time, and moves on with [`Turn::focus_on`]. What has to be done in a partition that the turn does not hold is left as
-//! [`Mail`] for whoever holds all that it needs ([`Mail::scope`]).
+//! [`Mail`] for whoever holds all that it needs (its scope).
 //!
 //! Work that follows from an input (messages to itself, keys whose queue may move, operations that may go on) is kept in
 //! lists and done afterwards, so no rule calls another deeply and the order is fixed.
