@@ -25,7 +25,7 @@ mod stream;
 pub use fault::{Fault, FaultKind};
 pub use file::{KeyFacts, Sink, read_file};
 pub use object::{Kind, Part, Shape};
-pub use stream::{StreamId, StreamPart};
+pub use stream::{Layout, StreamId, StreamPart};
 
 /// Whose dialect the bytes are in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -100,7 +100,7 @@ pub enum Shape {
     /// Listpacks and long elements.
     Quicklist2,
     /// Listpacks of items, in one of four layouts.
-    Stream(u8),
+    Stream(Layout),
     /// A module's own.
     Module,
 }
@@ -142,19 +142,19 @@ pub(crate) fn meaning(number: u8, writer: Writer) -> Option<(Kind, Shape)> {
         (12, _) => (Kind::SortedSet, Shape::Ziplist),
         (13, _) => (Kind::Hash, Shape::Ziplist),
         (14, _) => (Kind::List, Shape::Quicklist),
-        (15, _) => (Kind::Stream, Shape::Stream(1)),
+        (15, _) => (Kind::Stream, Shape::Stream(Layout::First)),
         (16, _) => (Kind::Hash, Shape::Listpack),
         (17, _) => (Kind::SortedSet, Shape::Listpack),
         (18, _) => (Kind::List, Shape::Quicklist2),
-        (19, _) => (Kind::Stream, Shape::Stream(2)),
+        (19, _) => (Kind::Stream, Shape::Stream(Layout::History)),
         (20, _) => (Kind::Set, Shape::Listpack),
-        (21, _) => (Kind::Stream, Shape::Stream(3)),
+        (21, _) => (Kind::Stream, Shape::Stream(Layout::Active)),
         (22, Writer::Redis) => (Kind::Hash, Shape::ExpiringAbsolute),
         (22, Writer::Valkey) => (Kind::Hash, Shape::ExpiringBehind),
         (23, Writer::Redis) => (Kind::Hash, Shape::ListpackExpiringAbsolute),
         (24, Writer::Redis) => (Kind::Hash, Shape::Expiring),
         (25, Writer::Redis) => (Kind::Hash, Shape::ListpackExpiring),
-        (26, Writer::Redis) => (Kind::Stream, Shape::Stream(4)),
+        (26, Writer::Redis) => (Kind::Stream, Shape::Stream(Layout::Idempotent)),
         _ => return None,
     })
 }
@@ -173,15 +173,7 @@ pub(crate) fn read<R: Read>(
 ) -> Result<(), Fault> {
     let mut text = Vec::new();
     match shape {
-        Shape::Stream(layout) => {
-            let layout = match layout {
-                1 => Layout::First,
-                2 => Layout::History,
-                3 => Layout::Active,
-                _ => Layout::Idempotent,
-            };
-            return stream::read(input, layout, told);
-        }
+        Shape::Stream(layout) => return stream::read(input, layout, told),
         Shape::Module => {
             let id = input.length()?;
             tell(input, Part::Module(module_name(id)), told)?;

@@ -92,8 +92,8 @@ pub enum StreamPart<'a> {
 }
 
 /// Which of the four layouts; each has what the ones before it have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Layout {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Layout {
     /// Redis 5.
     First,
     /// Redis 7.0: what was deleted, and how many a group has read.
