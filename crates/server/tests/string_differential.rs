@@ -41,7 +41,8 @@ const GRAMMAR: &str = "
     MGET <key> <key> <key> absent
     MSET|MSETNX <key> <value> <key> [ <value> ]
     2 LCS <key> <key> <lcs>
-    TYPE|PEXPIRETIME|PERSIST|DEL <key>
+    TYPE|PERSIST|DEL <key>
+    PEXPIRETIME <key> ~milliseconds
     OBJECT ENCODING <key>
     RPUSH list x
     DEL list a b
