@@ -60,7 +60,7 @@ fn try_serve(loaded: Loaded) -> io::Result<()> {
         tracing::warn!("oom-score-adj could not be set: {}", error.reason);
     }
     let commands = CommandTable::new(commands::SPECS, &loaded.renamed_commands).map_err(io::Error::other)?;
-    let server = Server::new(loaded.config, threads, commands)?;
+    let server = Server::new(loaded.config, threads, commands.len())?;
     server.set_level_handle(level);
     let listeners = listen(&server)?;
     if listeners.is_empty() {
@@ -70,12 +70,12 @@ fn try_serve(loaded: Loaded) -> io::Result<()> {
     let arrivals: Vec<Arc<Arrivals>> = (0..threads).map(|_| Arc::default()).collect();
     let workers = (0..threads)
         .map(|index| {
-            let worker = Worker::new(Arc::clone(&server), index, Arc::clone(&arrivals[index]))?;
+            let worker = Worker::new(commands, Arc::clone(&server), index, Arc::clone(&arrivals[index]))?;
             std::thread::Builder::new().name(format!("swytch-{index}")).spawn(move || worker.run())
         })
         .collect::<io::Result<Vec<_>>>()?;
     housekeeping::start(&server)?;
-    let metrics = metrics::start(&server)?;
+    let metrics = metrics::start(commands, &server)?;
     let _pid_file = PidFile::create(&server.config);
     huge_pages::switch_on();
     if !server.config.save_points().is_empty() {
@@ -139,8 +139,8 @@ impl Drop for PidFile {
 
 /// Lowers `maxclients` to what the operating system's limit on open files allows.
 fn fit_maxclients(config: &Config, threads: usize) -> io::Result<()> {
-    let metrics = metrics::connections_max(config);
-    let Err(possible) = open_files::allow_clients(config.maxclients(), threads, metrics) else {
+    let Err(possible) = open_files::allow_clients(config.maxclients(), threads, config.metrics_port() != 0)
+    else {
         return Ok(());
     };
     if possible == 0 {

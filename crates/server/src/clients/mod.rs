@@ -13,7 +13,7 @@ use bitflags::bitflags;
 use swytch_resp::Protocol;
 use swytch_store::WatchFlag;
 
-use crate::command::{Command, OwnedArgs};
+use crate::request::OwnedArgs;
 
 pub use registry::{ClientShared, Names, Registry};
 pub use watched::WatchedKeys;
@@ -66,8 +66,8 @@ impl ClientFlags {
 /// A command queued by MULTI.
 #[derive(Debug)]
 pub struct QueuedCommand {
-    /// The command.
-    pub command: &'static Command,
+    /// Its index in the table of commands.
+    pub command: usize,
     /// Its arguments.
     pub args: OwnedArgs,
 }
@@ -133,8 +133,8 @@ impl Client {
         self.authenticated && !self.in_multi()
     }
 
-    /// Queues a command for EXEC.
-    pub fn enqueue(&mut self, command: &'static Command, args: OwnedArgs) {
+    /// Queues the command with this index for EXEC.
+    pub fn enqueue(&mut self, command: usize, args: OwnedArgs) {
         self.queued_bytes += (size_of::<QueuedCommand>() + args.held_bytes()) as u64;
         self.queue.push(QueuedCommand { command, args });
     }

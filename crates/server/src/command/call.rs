@@ -6,7 +6,7 @@ use swytch_decimal::Extended;
 use swytch_resp::{Output, Reply};
 use swytch_store::{Key, Keyspace, Side, Type, Waiter};
 
-use super::{Args, Command, CommandError, Origin};
+use super::{Args, Command, CommandError, CommandTable, Origin};
 use crate::clients::{Client, ClientFlags};
 use crate::server::{Server, WorkerShared};
 
@@ -20,6 +20,8 @@ pub struct Call<'a> {
     pub reply: Reply<'a>,
     /// Who sent it.
     pub client: &'a mut Client,
+    /// All commands.
+    pub commands: &'static CommandTable,
     /// The server.
     pub server: &'a Server,
     /// The worker that runs it.
@@ -78,21 +80,23 @@ pub struct BlockRequest {
 impl<'a> Call<'a> {
     /// A call of a client that is given its request later: one serves a whole batch.
     pub fn without_request(
+        commands: &'static CommandTable,
         server: &'a Server,
         worker: &'a WorkerShared,
         client: &'a mut Client,
         out: &'a mut Output,
         now_ms: u64,
     ) -> Call<'a> {
-        let command = server.commands.iter().next().expect("there are commands");
+        let command = commands.iter().next().expect("there are commands");
         let origin = Origin::of(client);
         let reply = Reply::new(out, client.protocol);
-        Call::new(server, worker, client, command, Args::new(&[], &[]), reply, now_ms, origin)
+        Call::new(commands, server, worker, client, command, Args::new(&[], &[]), reply, now_ms, origin)
     }
 
     /// A call that is made while another one holds the locks: of a queued command, of a parked client's.
     #[allow(clippy::too_many_arguments, reason = "a call is all of these, and this is its one maker")]
     pub fn new(
+        commands: &'static CommandTable,
         server: &'a Server,
         worker: &'a WorkerShared,
         client: &'a mut Client,
@@ -107,6 +111,7 @@ impl<'a> Call<'a> {
             args,
             reply,
             client,
+            commands,
             server,
             worker,
             now_ms,
@@ -125,6 +130,16 @@ impl<'a> Call<'a> {
             Some(hash) if self.command.single_key == Some(index) => Key { db: self.client.db, bytes, hash },
             _ => self.server.shards.key(self.client.db, bytes),
         }
+    }
+
+    /// The error for arguments of a subcommand that make no sense in a way that only Redis's container notices.
+    pub fn subcommand_syntax(&self) -> CommandError {
+        let name = self.args.try_get(1).unwrap_or_default();
+        let name = String::from_utf8_lossy(&name[..name.len().min(128)]).into_owned();
+        let container = self.command.container.unwrap_or(self.command.spec.name).to_uppercase();
+        CommandError::owned(format!(
+            "ERR unknown subcommand or wrong number of arguments for '{name}'. Try {container} HELP."
+        ))
     }
 
     /// Parses a database index.

@@ -1,15 +1,12 @@
-//! What a command is: its declaration, its arguments, its errors, one call of it, and the table that finds it.
+//! What a command is: its declaration, one call of it, and the table that finds it.
 //!
 //! The words that every command is written in. The commands themselves are in `commands/`, and nothing here names one:
 //! the table is given their declarations.
 
-pub mod args;
 pub mod call;
-pub mod error;
 pub mod help;
 mod names;
 pub mod origin;
-pub mod redact;
 pub mod reply_shape;
 pub mod spec;
 pub mod table;
@@ -17,9 +14,8 @@ pub mod table;
 #[cfg(test)]
 mod table_tests;
 
-pub use args::{ArgCursor, Args, OwnedArgs};
+pub use crate::request::{ArgCursor, Args, CommandError, OwnedArgs};
 pub use call::{BlockRequest, Call, Outcome, ShardSteps, TimeoutReply};
-pub use error::CommandError;
 pub use help::reply_help;
 pub use origin::Origin;
 pub use reply_shape::ReplyShape;

@@ -1,7 +1,5 @@
 //! Finds a command by the name in a request: one probe, no loop over bytes, whatever the case.
 
-use super::Command;
-
 /// Slots: a power of two well above the number of commands.
 const SLOTS: usize = 1024;
 
@@ -46,22 +44,22 @@ impl FoldedName {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Entry {
+struct Entry<T> {
     folded: FoldedName,
     /// The folded form is that of no other sequence of bytes, but for upper case.
     exact: bool,
     name: &'static str,
-    command: &'static Command,
+    value: T,
 }
 
-/// Commands by the names they are called by.
+/// Whatever is called by names: commands.
 #[derive(Debug)]
-pub(super) struct NameTable(Box<[Option<Entry>; SLOTS]>);
+pub(super) struct NameTable<T>(Box<[Option<Entry<T>>; SLOTS]>);
 
-impl NameTable {
-    pub(super) fn new(names: impl Iterator<Item = (&'static str, &'static Command)>) -> NameTable {
-        let mut slots: Box<[Option<Entry>; SLOTS]> = Box::new([None; SLOTS]);
-        for (name, command) in names {
+impl<T: Copy> NameTable<T> {
+    pub(super) fn new(names: impl Iterator<Item = (&'static str, T)>) -> NameTable<T> {
+        let mut slots: Box<[Option<Entry<T>>; SLOTS]> = Box::new([None; SLOTS]);
+        for (name, value) in names {
             let folded = FoldedName::of(name.as_bytes());
             // Up to sixteen bytes the two halves hold all of them, and only letters fold to letters.
             let exact = name.len() <= 16 && name.bytes().all(|byte| byte.is_ascii_alphabetic());
@@ -69,19 +67,19 @@ impl NameTable {
             while slots[slot].is_some() {
                 slot = (slot + 1) % SLOTS;
             }
-            slots[slot] = Some(Entry { folded, exact, name, command });
+            slots[slot] = Some(Entry { folded, exact, name, value });
         }
         NameTable(slots)
     }
 
     #[inline(always)]
-    pub(super) fn find(&self, name: &[u8]) -> Option<&'static Command> {
+    pub(super) fn find(&self, name: &[u8]) -> Option<T> {
         let folded = FoldedName::of(name);
         let mut slot = folded.slot();
         loop {
             let entry = self.0[slot].as_ref()?;
             if entry.folded == folded && (entry.exact || entry.name.as_bytes().eq_ignore_ascii_case(name)) {
-                return Some(entry.command);
+                return Some(entry.value);
             }
             slot = (slot + 1) % SLOTS;
         }

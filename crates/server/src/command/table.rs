@@ -3,6 +3,7 @@
 use super::Args;
 use super::names::NameTable;
 use super::spec::{BeginSearch, CommandSpec, FindKeys, Flags, Handler};
+use crate::clients::QueuedCommand;
 use crate::config::RenamedCommand;
 
 /// A command or subcommand, ready to run.
@@ -167,7 +168,7 @@ impl super::KeySpec {
 #[derive(Debug)]
 pub struct CommandTable {
     commands: Vec<&'static Command>,
-    by_name: NameTable,
+    by_name: NameTable<&'static Command>,
     /// Commands and subcommands, each at its index; without those that cannot be called.
     by_index: Vec<Option<&'static Command>>,
 }
@@ -218,6 +219,11 @@ impl CommandTable {
     /// The command or subcommand with this [`Command::index`].
     pub fn by_index(&self, index: usize) -> Option<&'static Command> {
         self.by_index.get(index).copied().flatten()
+    }
+
+    /// The command that was queued.
+    pub fn queued(&self, queued: &QueuedCommand) -> &'static Command {
+        self.by_index(queued.command).expect("it was found here before it was queued")
     }
 
     /// All commands that can be called, without their subcommands.

@@ -41,7 +41,7 @@ pub fn execute<'a>(call: &mut Call<'a>, request: Request<'a>, clock: &mut Ticks)
 fn execute_checked(call: &mut Call<'_>, command: Option<&'static Command>, clock: &mut Ticks) -> Outcome {
     call.command = match command {
         Some(command) if command.subcommands.is_empty() => command,
-        _ => match lookup::resolve(call.server, &call.args) {
+        _ => match lookup::resolve(call.commands, &call.args) {
             Ok(command) => command,
             Err(_) if lookup::is_of_a_web_page(&call.args) => {
                 lookup::turn_away(call.client);
@@ -55,7 +55,7 @@ fn execute_checked(call: &mut Call<'_>, command: Option<&'static Command>, clock
         return outcome;
     }
     if call.client.in_multi() && !call.command.is(Flags::IN_MULTI) {
-        call.client.enqueue(call.command, call.args.to_owned());
+        call.client.enqueue(call.command.index, call.args.to_owned());
         call.reply.simple("QUEUED");
         return Outcome::Done;
     }

@@ -1,12 +1,11 @@
 //! The command that a request names, and the errors for one that names none.
 
 use crate::clients::{Client, ClientFlags};
-use crate::command::{Args, Command, CommandError, Handler};
-use crate::server::Server;
+use crate::command::{Args, Command, CommandError, CommandTable, Handler};
 
 /// The command or subcommand that the arguments name.
-pub fn lookup(server: &Server, args: &Args<'_>) -> Option<&'static Command> {
-    let command = server.commands.find(args.try_get(0)?)?;
+pub fn lookup(commands: &CommandTable, args: &Args<'_>) -> Option<&'static Command> {
+    let command = commands.find(args.try_get(0)?)?;
     match args.try_get(1) {
         Some(name) if !command.subcommands.is_empty() => command.subcommand(name),
         _ => Some(command),
@@ -14,14 +13,14 @@ pub fn lookup(server: &Server, args: &Args<'_>) -> Option<&'static Command> {
 }
 
 /// Finds the command or subcommand that the arguments name, for running it.
-pub fn resolve(server: &Server, args: &Args<'_>) -> Result<&'static Command, CommandError> {
-    if let Some(command) = lookup(server, args) {
+pub fn resolve(commands: &CommandTable, args: &Args<'_>) -> Result<&'static Command, CommandError> {
+    if let Some(command) = lookup(commands, args) {
         return match command.spec.handler {
             Handler::Container => Err(CommandError::wrong_arity(command.spec.name)),
             _ => Ok(command),
         };
     }
-    let Some(container) = server.commands.find(args.get(0)) else { return Err(unknown_command(args)) };
+    let Some(container) = commands.find(args.get(0)) else { return Err(unknown_command(args)) };
     let sub = args.try_get(1).unwrap_or_default();
     Err(CommandError::owned(format!(
         "ERR unknown subcommand '{}'. Try {} HELP.",

@@ -8,7 +8,7 @@
 //! - `show`: what MONITOR is shown
 //! - `prefetch`: the entries of several keys, fetched together
 //! - `park`: clients parked on keys and how a writer serves them
-//! - `transaction`: queued commands under one lock set
+//! - `transaction`: queued commands under one lock set; `watch`: what a client has queued and watches until then
 //!
 //! No command is known here by its name: what is special about one is a flag of its declaration.
 
@@ -25,6 +25,7 @@ pub mod prefetch;
 pub mod run;
 mod show;
 pub mod transaction;
+pub mod watch;
 
 pub use crate::command::Outcome;
 pub use execute::{Request, execute};

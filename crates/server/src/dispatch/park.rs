@@ -24,7 +24,7 @@ use swytch_store::{Keyspace, KeyspaceMut, LockScope, Type, Waiter, WaiterState};
 
 use super::{admit, count, guard, locks};
 use crate::clients::{Client, ClientShared};
-use crate::command::{Args, Call, Command, Origin, Outcome, OwnedArgs, TimeoutReply};
+use crate::command::{Args, Call, Command, CommandTable, Origin, Outcome, OwnedArgs, TimeoutReply};
 use crate::config::ClientClass;
 use crate::server::{Mail, Server, WorkerShared};
 use crate::system::clock::{self, Ticks};
@@ -34,6 +34,8 @@ use crate::system::clock::{self, Ticks};
 pub struct Parked {
     /// Who waits, as its command is to see it.
     pub client: Client,
+    /// Where its command stands.
+    pub commands: &'static CommandTable,
     /// Its command.
     pub command: &'static Command,
     /// Its arguments.
@@ -116,6 +118,7 @@ pub fn park(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) {
     }
     let parked = Parked {
         client: call.client.deputy(),
+        commands: call.commands,
         command: call.command,
         args: call.args.to_owned(),
         keys: request.keys.clone(),
@@ -253,9 +256,10 @@ fn serve_one(
     let mut output = Output::default();
     output.set_limit(server.config.output_bytes_max(ClientClass::Normal));
     let reply = Reply::new(&mut output, client.protocol);
-    let (args, now_ms) = (parked.args.as_args(), keyspace.now_ms());
+    let (commands, command, args) = (parked.commands, parked.command, parked.args.as_args());
+    let now_ms = keyspace.now_ms();
     let mut call =
-        Call::new(server, worker, &mut client, parked.command, args, reply, now_ms, Origin::Parked);
+        Call::new(commands, server, worker, &mut client, command, args, reply, now_ms, Origin::Parked);
     let failed = guard::run(&mut call, |call| {
         admit::refused_when_served(call).unwrap_or_else(|| locks::handle_within(call, keyspace))
     });

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use crate::clients::{Client, ClientFlags};
-use crate::command::{Args, Call, Flags, Outcome, redact};
+use crate::command::{Args, Call, Flags, Outcome};
+use crate::request::redact;
 use crate::server::{Conditions, Mail};
 use crate::system::{clock, escape};
 

@@ -2,50 +2,15 @@
 
 use std::sync::atomic::Ordering;
 
-use swytch_store::{Keyspace, KeyspaceMut, LockScope, WatchFlag};
+use swytch_store::{Keyspace, KeyspaceMut, LockScope};
 
-use super::{admit, changes, count, guard, locks, park, show};
-use crate::clients::{Client, ClientFlags, QueuedCommand, WatchedKeys};
-use crate::command::{Call, CommandError, CommandResult, Origin};
+use super::admit::{self, abort_text};
+use super::watch::discard;
+use super::{changes, count, guard, locks, park, show};
+use crate::clients::{Client, ClientFlags, QueuedCommand};
+use crate::command::{Call, CommandError, CommandResult, CommandTable, Origin};
 use crate::server::Server;
 use crate::system::clock::Ticks;
-
-/// Registers a client at keys it watches. The caller holds no locks.
-pub fn watch<'k>(server: &Server, client: &mut Client, keys: impl Iterator<Item = &'k [u8]>, now_ms: u64) {
-    let db = client.db;
-    for bytes in keys {
-        if client.watched.contains(db, bytes) {
-            continue;
-        }
-        let key = server.shards.key(db, bytes);
-        let shard = server.shards.shard_of(&key);
-        let mut keyspace = Keyspace::new(server.shards.lock(LockScope::One(shard)), now_ms);
-        let was_live = keyspace.is_live(&key);
-        keyspace
-            .locked_mut()
-            .with_observers(shard, |observers| observers.watch(db, bytes, &client.watch_flag, was_live));
-        client.watched.insert(db, bytes, was_live);
-    }
-}
-
-/// Forgets all watched keys. The caller holds no locks.
-pub fn unwatch(server: &Server, client: &mut Client) {
-    for (db, bytes, _) in std::mem::take(&mut client.watched).iter() {
-        let shard = server.shards.shard_of_name(bytes);
-        let mut locked = server.shards.lock(LockScope::One(shard));
-        locked.with_observers(shard, |observers| observers.unwatch(db, bytes, &client.watch_flag));
-    }
-    // A writer that found the old flag may still raise it: the next WATCH has a new one.
-    client.watch_flag = WatchFlag::default();
-}
-
-/// Ends the transaction without running it.
-pub fn discard(server: &Server, client: &mut Client) {
-    client.queue.clear();
-    client.queued_bytes = 0;
-    client.flags &= !(ClientFlags::MULTI | ClientFlags::DIRTY_EXEC);
-    unwatch(server, client);
-}
 
 /// EXEC: runs the queue if no watched key has changed, as one atomic step.
 pub fn exec(call: &mut Call<'_>) -> CommandResult {
@@ -74,11 +39,6 @@ pub fn exec(call: &mut Call<'_>) -> CommandResult {
     result
 }
 
-/// The error of EXEC that is refused for a reason other than its commands.
-pub fn abort_text(reason: &str) -> String {
-    format!("EXECABORT Transaction discarded because of: {}", reason.trim_start_matches("ERR "))
-}
-
 /// What was found when the locks of a transaction were taken.
 enum Locked<'s> {
     /// It may run.
@@ -92,7 +52,7 @@ enum Locked<'s> {
 fn lock_transaction<'s>(call: &mut Call<'s>) -> Locked<'s> {
     let server = call.server;
     let client = &*call.client;
-    let scope = scope_of_transaction(server, &client.queue, &client.watched, client.db);
+    let scope = scope_of_transaction(call.commands, server, client);
     let keyspace = locks::view(call, scope);
     if watched_key_changed(call.client, &keyspace, server) {
         return Locked::Changed;
@@ -100,7 +60,7 @@ fn lock_transaction<'s>(call: &mut Call<'s>) -> Locked<'s> {
     let keyspace = match keyspace.locked().is_observed() {
         true => park::widen(keyspace, server, |keyspace| {
             let concerns = |queued: &QueuedCommand| {
-                park::concerns_wide_waiter(keyspace, queued.command, &queued.args.as_args())
+                park::concerns_wide_waiter(keyspace, call.commands.queued(queued), &queued.args.as_args())
             };
             call.client.queue.iter().any(concerns)
         }),
@@ -118,17 +78,17 @@ fn lock_transaction<'s>(call: &mut Call<'s>) -> Locked<'s> {
 }
 
 fn run_queue<'s>(call: &mut Call<'s>, keyspace: Keyspace<'s>) -> CommandResult {
-    let (server, worker, now_ms) = (call.server, call.worker, call.now_ms);
+    let (commands, server, worker, now_ms) = (call.commands, call.server, call.worker, call.now_ms);
     let queue = std::mem::take(&mut call.client.queue);
     call.client.flags &= !ClientFlags::MULTI;
     call.reply.array(queue.len());
     changes::make(server, worker, keyspace, |keyspace| {
         for queued in &queue {
-            let args = queued.args.as_args();
+            let (command, args) = (commands.queued(queued), queued.args.as_args());
             let reply = call.reply.nested(call.client.protocol);
             let client = &mut *call.client;
             let origin = Origin::Transaction;
-            let mut inner = Call::new(server, worker, client, queued.command, args, reply, now_ms, origin);
+            let mut inner = Call::new(commands, server, worker, client, command, args, reply, now_ms, origin);
             run_queued(&mut inner, keyspace);
         }
         show(call);
@@ -140,22 +100,17 @@ fn run_queue<'s>(call: &mut Call<'s>, keyspace: Keyspace<'s>) -> CommandResult {
 }
 
 /// What a transaction needs locked: the keys of its commands, and those it watches.
-fn scope_of_transaction(
-    server: &Server,
-    queue: &[QueuedCommand],
-    watched: &WatchedKeys,
-    db: u32,
-) -> LockScope {
+fn scope_of_transaction(commands: &CommandTable, server: &Server, client: &Client) -> LockScope {
     let mut shards = Vec::new();
-    for queued in queue {
-        match locks::scope_of(server, queued.command, &queued.args.as_args(), db) {
+    for queued in &client.queue {
+        match locks::scope_of(server, commands.queued(queued), &queued.args.as_args(), client.db) {
             LockScope::Nothing => {}
             LockScope::One(shard) => shards.push(shard),
             LockScope::Several(several) => shards.extend(several),
             LockScope::All => return LockScope::All,
         }
     }
-    shards.extend(watched.iter().map(|(_, key, _)| server.shards.shard_of_name(key)));
+    shards.extend(client.watched.iter().map(|(_, key, _)| server.shards.shard_of_name(key)));
     LockScope::of(shards)
 }
 

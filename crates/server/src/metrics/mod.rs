@@ -4,8 +4,8 @@
 //! of HTTP that this takes, `connection.rs` one request and its answer, `serve.rs` the event loop.
 //!
 //! Invariants: metrics never hold up commands: they run on threads of their own, read counters, and lock one shard
-//! at a time for a few loads. Connections are bounded in number ([`CONNECTIONS_MAX`]), bytes and time. Who would be
-//! refused on the command port (`bind`, `protected-mode`) is refused here.
+//! at a time for a few loads. Connections are bounded in number (`METRICS_CONNECTIONS_MAX`), bytes and time. Who would
+//! be refused on the command port (`bind`, `protected-mode`) is refused here.
 
 mod connection;
 mod exposition;
@@ -16,27 +16,20 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::config::Config;
+use crate::command::CommandTable;
 use crate::net::open_tcp;
 use crate::server::Server;
 use http::Response;
 
-/// Connections at the same time.
-const CONNECTIONS_MAX: usize = 128;
 /// A worker turns several times a second; one that has not for this long is stuck in a command.
 const STUCK_MS: u64 = 5000;
-
-/// Connections there may be, and descriptors they take.
-pub fn connections_max(config: &Config) -> usize {
-    if config.metrics_port() == 0 { 0 } else { CONNECTIONS_MAX }
-}
 
 /// Begins to serve metrics, if `metrics-port` asks for it, on the addresses of `bind`, or on all when there are
 /// none (`--bind ""`). Answers the addresses.
 ///
 /// # Errors
 /// When an address cannot be used, or no thread can be started; the text names it.
-pub fn start(server: &Arc<Server>) -> io::Result<Vec<String>> {
+pub fn start(commands: &'static CommandTable, server: &Arc<Server>) -> io::Result<Vec<String>> {
     let config = &server.config;
     let port = config.metrics_port();
     if port == 0 {
@@ -51,7 +44,7 @@ pub fn start(server: &Arc<Server>) -> io::Result<Vec<String>> {
         .iter()
         .map(|listener| listener.local_addr().map(|address| address.to_string()))
         .collect::<io::Result<Vec<_>>>()?;
-    serve::Service::start(server, listeners)?;
+    serve::Service::start(commands, server, listeners)?;
     Ok(described)
 }
 

@@ -17,11 +17,13 @@ use parking_lot::Mutex;
 
 use super::connection::{Connection, End, Progress};
 use super::http::{Request, Response};
-use super::{CONNECTIONS_MAX, exposition, health};
+use super::{exposition, health};
+use crate::command::CommandTable;
 use crate::net::is_refused_by_protected_mode;
 use crate::observe::logging;
 use crate::server::Server;
 use crate::system::clock::MonotonicMs;
+use crate::system::open_files::METRICS_CONNECTIONS_MAX as CONNECTIONS_MAX;
 
 /// Longest wait without events; deadlines are kept to that.
 const TURN: Duration = Duration::from_millis(100);
@@ -55,7 +57,11 @@ impl Service {
     ///
     /// # Errors
     /// When the system gives no event loop or thread.
-    pub(super) fn start(server: &Arc<Server>, listeners: Vec<StdTcpListener>) -> io::Result<()> {
+    pub(super) fn start(
+        commands: &'static CommandTable,
+        server: &Arc<Server>,
+        listeners: Vec<StdTcpListener>,
+    ) -> io::Result<()> {
         let poll = Poll::new()?;
         let mut listeners: Vec<TcpListener> = listeners.into_iter().map(TcpListener::from_std).collect();
         for (index, listener) in listeners.iter_mut().enumerate() {
@@ -67,7 +73,7 @@ impl Service {
         let (server, of_pages) = (Arc::clone(server), (Arc::clone(server), Arc::clone(&ready)));
         let spawn = |name: &str| std::thread::Builder::new().name(name.into());
         spawn("swytch-pages")
-            .spawn(move || make_pages(&of_pages.0, &incoming, &of_pages.1, &waker))
+            .spawn(move || make_pages(commands, &of_pages.0, &incoming, &of_pages.1, &waker))
             .and_then(|_| {
                 let pages = Pages { orders, ready };
                 let connections = BTreeMap::new();
@@ -182,9 +188,15 @@ fn respond(
 }
 
 /// Makes pages as they are ordered; each answers all who wait when it is ready.
-fn make_pages(server: &Server, orders: &Receiver<()>, ready: &Mutex<Option<Arc<Response>>>, waker: &Waker) {
+fn make_pages(
+    commands: &CommandTable,
+    server: &Server,
+    orders: &Receiver<()>,
+    ready: &Mutex<Option<Arc<Response>>>,
+    waker: &Waker,
+) {
     while orders.recv().is_ok() {
-        let page = Response::new(200, exposition::CONTENT_TYPE, &exposition::text(server));
+        let page = Response::new(200, exposition::CONTENT_TYPE, &exposition::text(commands, server));
         *ready.lock() = Some(Arc::new(page));
         // The loop looks by itself before long.
         let _ = waker.wake();

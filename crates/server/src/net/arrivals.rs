@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::connection::Stream;
+use super::stream::Stream;
 use crate::clients::ClientShared;
 
 /// The connections that have been given to one worker and that it has not taken yet.

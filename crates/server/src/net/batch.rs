@@ -10,7 +10,7 @@
 use swytch_resp::{ArgRange, Limits, Parsed, Parser, ProtocolError};
 use swytch_store::table::PrefetchedBucket;
 
-use crate::command::{Args, Command, Flags};
+use crate::command::{Args, Command, CommandTable, Flags};
 use crate::dispatch::{Request, prefetch};
 use crate::server::Server;
 
@@ -78,6 +78,7 @@ impl Batch {
     #[inline(never)]
     pub(super) fn fill(
         &mut self,
+        commands: &CommandTable,
         server: &Server,
         parser: &mut Parser,
         buffer: &mut [u8],
@@ -102,7 +103,7 @@ impl Batch {
                         continue;
                     }
                     let args = Args::new(buffer, ranges);
-                    let command = server.commands.find(args.get(0));
+                    let command = commands.find(args.get(0));
                     let key_hash = command
                         .and_then(|command| command.single_key)
                         .and_then(|at| args.try_get(at))

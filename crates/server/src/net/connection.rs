@@ -4,69 +4,16 @@
 //! while requests are read and replies written, and only what is left over is copied into buffers of
 //! its own.
 
-use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io::IoSlice;
 
-use mio::net::{TcpStream, UnixStream};
 use rustix::buffer::spare_capacity;
 use swytch_resp::{Output, Parser};
 
 use super::batch::Batch;
-use super::worker::Waits;
+use super::stream::Stream;
+use super::waits::Waits;
 use crate::clients::Client;
 use crate::system::clock::MonotonicMs;
-
-/// A connected socket.
-#[derive(Debug)]
-pub enum Stream {
-    /// TCP.
-    Tcp(TcpStream),
-    /// Unix domain.
-    Unix(UnixStream),
-}
-
-impl AsFd for Stream {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Stream::Tcp(stream) => stream.as_fd(),
-            Stream::Unix(stream) => stream.as_fd(),
-        }
-    }
-}
-
-impl Stream {
-    /// The socket as the event loop registers it.
-    fn source(&mut self) -> &mut dyn mio::event::Source {
-        match self {
-            Stream::Tcp(stream) => stream,
-            Stream::Unix(stream) => stream,
-        }
-    }
-}
-
-impl mio::event::Source for Stream {
-    fn register(
-        &mut self,
-        registry: &mio::Registry,
-        token: mio::Token,
-        interest: mio::Interest,
-    ) -> io::Result<()> {
-        self.source().register(registry, token, interest)
-    }
-
-    fn reregister(
-        &mut self,
-        registry: &mio::Registry,
-        token: mio::Token,
-        interest: mio::Interest,
-    ) -> io::Result<()> {
-        self.source().reregister(registry, token, interest)
-    }
-
-    fn deregister(&mut self, registry: &mio::Registry) -> io::Result<()> {
-        self.source().deregister(registry)
-    }
-}
 
 /// Bytes read at a time, and the size of the worker's lent query buffer.
 pub(super) const READ_BYTES: usize = 64 * 1024;

@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use rustix::net::sockopt;
 
 use super::arrivals::Arrivals;
-use super::connection::Stream;
+use super::stream::Stream;
 use crate::clients::{ClientShared, Names};
 use crate::config::Config;
 use crate::observe::logging;

@@ -8,9 +8,11 @@ mod batch;
 mod connection;
 mod expiry;
 mod listen;
+mod stream;
+mod waits;
 mod worker;
 
 pub use arrivals::Arrivals;
-pub use connection::Stream;
 pub use listen::{Listeners, is_refused_by_protected_mode, listen, open_tcp};
+pub use stream::Stream;
 pub use worker::Worker;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use parking_lot::Mutex;
 
-use crate::command::redact;
+use crate::request::{Args, redact};
 
 /// One slow command.
 #[derive(Clone, Debug)]
@@ -64,7 +64,7 @@ impl Slowlog {
 }
 
 /// Arguments as the log keeps them: at most 32, each at most 128 bytes, with a note of what is missing.
-pub fn shorten(arguments: &crate::command::Args<'_>) -> Vec<Vec<u8>> {
+pub fn shorten(arguments: &Args<'_>) -> Vec<Vec<u8>> {
     let total = arguments.len();
     let kept = total.min(ARGUMENTS_MAX);
     let mut shortened: Vec<Vec<u8>> = (0..kept)

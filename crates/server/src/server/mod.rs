@@ -14,7 +14,6 @@ use bitflags::bitflags;
 use swytch_store::{HashSeed, Shards};
 
 use crate::clients::Registry;
-use crate::command::CommandTable;
 use crate::config::Config;
 use crate::effects::EffectHub;
 use crate::observe::histogram::Snapshot;
@@ -66,8 +65,6 @@ pub struct Server {
     pub config: Config,
     /// The keyspace.
     pub shards: Shards,
-    /// All commands.
-    pub commands: &'static CommandTable,
     /// All workers.
     pub workers: Box<[WorkerShared]>,
     /// All clients.
@@ -128,15 +125,11 @@ const SHARDS_MIN: usize = 16;
 const SHARDS_MAX: usize = 1024;
 
 impl Server {
-    /// A server without connections; `threads` workers are to be run for it.
+    /// A server without connections; `threads` workers are to be run for it, which count for this many `commands`.
     ///
     /// # Errors
     /// When the system gives no random numbers or no wake-up channel for a worker.
-    pub fn new(
-        config: Config,
-        threads: usize,
-        commands: &'static CommandTable,
-    ) -> std::io::Result<Arc<Server>> {
+    pub fn new(config: Config, threads: usize, commands: usize) -> std::io::Result<Arc<Server>> {
         let mut random = [0u8; 24 + 20];
         getrandom::fill(&mut random).map_err(std::io::Error::other)?;
         let lane = |at: usize| {
@@ -149,7 +142,7 @@ impl Server {
         let workers = (0..threads)
             .map(|_| {
                 Ok(WorkerShared {
-                    stats: WorkerStats::new(commands.len()),
+                    stats: WorkerStats::new(commands),
                     mailbox: Mailbox::new()?,
                     epoch: Arc::default(),
                     connections: AtomicU32::new(0),
@@ -164,7 +157,6 @@ impl Server {
         Ok(Arc::new(Server {
             shards: Shards::new(shards, config.databases(), seed),
             config,
-            commands,
             workers,
             clients: Registry::default(),
             reclaimer,
@@ -235,9 +227,9 @@ impl Server {
         self.workers.iter().map(|worker| counter(&worker.stats)).sum()
     }
 
-    /// How long a command took, on all workers.
-    pub fn latency_of(&self, command: &crate::command::Command) -> Snapshot {
-        Snapshot::of(self.workers.iter().map(|worker| &worker.stats.commands[command.index].latency))
+    /// How long the command with this index took, on all workers.
+    pub fn latency_of(&self, command: usize) -> Snapshot {
+        Snapshot::of(self.workers.iter().map(|worker| &worker.stats.commands[command].latency))
     }
 
     /// Changes since the last save (INFO rdb_changes_since_last_save).

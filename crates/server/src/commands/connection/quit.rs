@@ -6,7 +6,7 @@ use super::ANY_TIME;
 use crate::clients::ClientFlags;
 use crate::command::Origin;
 use crate::command::prelude::*;
-use crate::dispatch::{conditions, transaction};
+use crate::dispatch::{conditions, watch};
 
 const IN_TRANSACTIONS_TOO: Flags = ANY_TIME.union(Flags::IN_MULTI);
 
@@ -45,7 +45,7 @@ fn quit(call: &mut Call<'_>) -> CommandResult {
 
 /// Everything about the connection is as if it were new.
 fn reset(call: &mut Call<'_>) -> CommandResult {
-    transaction::discard(call.server, call.client);
+    watch::discard(call.server, call.client);
     if call.client.flags.contains(ClientFlags::MONITOR) {
         conditions::end_monitoring(call.server, call.client.id());
     }

@@ -68,7 +68,7 @@ fn flush(call: &mut Call<'_>) -> CommandResult {
         0 => {}
         1 if arguments.word("SYNC") || arguments.word("ASYNC") => {}
         1 => return Err(CommandError::text("ERR FUNCTION FLUSH only supports SYNC|ASYNC option")),
-        _ => return Err(CommandError::subcommand_syntax(call)),
+        _ => return Err(call.subcommand_syntax()),
     }
     call.reply.ok();
     Ok(())

@@ -66,13 +66,13 @@ fn cat(call: &mut Call<'_>) -> CommandResult {
                 let shown = String::from_utf8_lossy(&name[..name.len().min(128)]).into_owned();
                 CommandError::owned(format!("ERR Unknown category '{shown}'"))
             })?;
-            let all = call.server.commands.iter_all();
+            let all = call.commands.iter_all();
             let commands: Vec<&Command> =
                 all.filter(|command| command.spec.categories().contains(category)).collect();
             call.reply.array(commands.len());
             commands.iter().for_each(|command| call.reply.bulk(command.full_name.as_bytes()));
         }
-        _ => return Err(CommandError::subcommand_syntax(call)),
+        _ => return Err(call.subcommand_syntax()),
     }
     Ok(())
 }

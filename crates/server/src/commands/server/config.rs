@@ -9,7 +9,6 @@ use crate::command::prelude::*;
 use crate::command::reply_help;
 use crate::config::{ApplyError, Config, Directive, SetContext};
 use crate::dispatch::conditions;
-use crate::metrics;
 use crate::observe::logging::limited;
 use crate::server::Server;
 use crate::system::open_files;
@@ -183,8 +182,8 @@ fn apply(server: &Server, config: &Config, changed: &[&'static Directive]) -> Re
         config.apply_oom_score()?;
     }
     if is_changed(&["maxclients"]) {
-        let (threads, metrics) = (server.workers.len(), metrics::connections_max(config));
-        open_files::allow_clients(config.maxclients(), threads, metrics).map_err(|possible| ApplyError {
+        let (threads, has_metrics) = (server.workers.len(), config.metrics_port() != 0);
+        open_files::allow_clients(config.maxclients(), threads, has_metrics).map_err(|possible| ApplyError {
             directive: "maxclients",
             reason: format!(
                 "The operating system is not able to handle the specified number of clients, try with {possible}"

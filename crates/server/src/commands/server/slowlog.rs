@@ -77,7 +77,7 @@ fn get(call: &mut Call<'_>) -> CommandResult {
             Some(count) if count >= 0 => count as usize,
             _ => return Err(CommandError::text("ERR count should be greater than or equal to -1")),
         },
-        _ => return Err(CommandError::subcommand_syntax(call)),
+        _ => return Err(call.subcommand_syntax()),
     };
     let entries = call.server.slowlog.newest(count);
     let reply = &mut call.reply;

@@ -3,7 +3,7 @@
 use crate::clients::ClientFlags;
 use crate::command::KeySpec;
 use crate::command::prelude::*;
-use crate::dispatch::transaction;
+use crate::dispatch::{transaction, watch};
 
 /// The commands of this group.
 pub const SPECS: &[&CommandSpec] = &[&DISCARD, &EXEC, &MULTI, &UNWATCH, &WATCH];
@@ -100,7 +100,7 @@ fn discard(call: &mut Call<'_>) -> CommandResult {
     if !call.client.in_multi() {
         return Err(CommandError::text("ERR DISCARD without MULTI"));
     }
-    transaction::discard(call.server, call.client);
+    watch::discard(call.server, call.client);
     call.reply.ok();
     Ok(())
 }
@@ -109,7 +109,7 @@ fn watch(call: &mut Call<'_>) -> CommandResult {
     if call.client.in_multi() {
         return Err(CommandError::text("ERR WATCH inside MULTI is not allowed"));
     }
-    transaction::watch(call.server, call.client, call.args.from(1), call.now_ms);
+    watch::watch(call.server, call.client, call.args.from(1), call.now_ms);
     call.reply.ok();
     Ok(())
 }
@@ -117,7 +117,7 @@ fn watch(call: &mut Call<'_>) -> CommandResult {
 fn unwatch(call: &mut Call<'_>) -> CommandResult {
     // Inside EXEC the transaction holds locks that unregistering needs; its end forgets the keys anyway.
     if !call.origin.holds_locks() {
-        transaction::unwatch(call.server, call.client);
+        watch::unwatch(call.server, call.client);
     }
     call.reply.ok();
     Ok(())

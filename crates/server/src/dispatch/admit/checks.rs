@@ -129,5 +129,5 @@ fn flags(call: &Call<'_>) -> Flags {
     if !own.contains(Flags::RUNS_QUEUE) {
         return own;
     }
-    call.client.queue.iter().fold(own, |all, queued| all | queued.command.spec.flags)
+    call.client.queue.iter().fold(own, |all, queued| all | call.commands.queued(queued).spec.flags)
 }

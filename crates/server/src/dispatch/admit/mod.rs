@@ -8,7 +8,7 @@ mod checks;
 use std::borrow::Cow;
 
 use super::conditions::BEHIND_LOCKS;
-use super::{count, transaction};
+use super::{count, watch};
 use crate::clients::ClientFlags;
 use crate::command::{Call, CommandError, CommandResult, Flags, Outcome};
 
@@ -74,12 +74,17 @@ fn reject(call: &mut Call<'_>, text: &str) -> Outcome {
     spoil(call);
     call.worker.stats.commands[call.command.index].rejected.add(1);
     if call.command.is(Flags::RUNS_QUEUE) {
-        transaction::discard(call.server, call.client);
-        let outcome = answer(call, &transaction::abort_text(text));
+        watch::discard(call.server, call.client);
+        let outcome = answer(call, &abort_text(text));
         super::show(call);
         return outcome;
     }
     answer(call, text)
+}
+
+/// The error of EXEC that is refused for a reason other than its commands.
+pub(super) fn abort_text(reason: &str) -> String {
+    format!("EXECABORT Transaction discarded because of: {}", reason.trim_start_matches("ERR "))
 }
 
 /// A transaction that is being queued is spoilt by a command that is not accepted.

@@ -26,14 +26,14 @@ use swytch_resp::output::CHUNK_BYTES;
 
 use self::parked::Parked;
 use super::arrivals::Arrivals;
-use super::connection::{Connection, READ_BYTES, Stream};
+use super::connection::{Connection, READ_BYTES};
 use super::expiry::ExpiryCycle;
+use super::stream::Stream;
 use crate::clients::{Client, ClientFlags, ClientShared};
-use crate::dispatch::{conditions, transaction};
+use crate::command::CommandTable;
+use crate::dispatch::{conditions, watch};
 use crate::server::{Mail, Server, WAKE, WorkerShared};
 use crate::system::clock::{self, MonotonicMs, Ticks};
-
-pub(in crate::net) use self::parked::Waits;
 
 /// Events taken from the system at a time.
 const EVENTS_MAX: usize = 1024;
@@ -56,6 +56,7 @@ struct Share {
 /// A worker thread's state.
 #[derive(Debug)]
 pub struct Worker {
+    commands: &'static CommandTable,
     server: Arc<Server>,
     index: usize,
     poll: Poll,
@@ -85,17 +86,23 @@ pub struct Worker {
 struct End;
 
 impl Worker {
-    /// The worker with this index of `server`, to be given connections through `arrivals`.
+    /// The worker with this index of `server`, to be given connections through `arrivals`, which may call `commands`.
     ///
     /// # Errors
     /// When it is already running.
-    pub fn new(server: Arc<Server>, index: usize, arrivals: Arc<Arrivals>) -> io::Result<Worker> {
+    pub fn new(
+        commands: &'static CommandTable,
+        server: Arc<Server>,
+        index: usize,
+        arrivals: Arc<Arrivals>,
+    ) -> io::Result<Worker> {
         let poll = server.workers[index]
             .mailbox
             .take_poll()
             .ok_or_else(|| io::Error::other("this worker is already running"))?;
         let now = MonotonicMs::now();
         Ok(Worker {
+            commands,
             server,
             index,
             poll,
@@ -263,7 +270,7 @@ impl Worker {
             self.unfinished.retain(|queued| *queued != slot);
         }
         self.wait_no_more(&mut connection, slot);
-        transaction::discard(&self.server, &mut connection.client);
+        watch::discard(&self.server, &mut connection.client);
         if connection.client.flags.contains(ClientFlags::MONITOR) {
             conditions::end_monitoring(&self.server, id);
         }

@@ -14,48 +14,8 @@ use super::output::{SILENT, silence};
 use crate::clients::ClientFlags;
 use crate::dispatch::park;
 use crate::net::connection::Connection;
+use crate::net::waits::Waits;
 use crate::system::clock::MonotonicMs;
-
-/// What must happen before a connection's next request may run.
-#[derive(Debug, Default)]
-pub(in crate::net) enum Waits {
-    /// Nothing.
-    #[default]
-    ForNothing,
-    /// A blocking command is to be served or to give up.
-    Parked {
-        /// As what its client is known to those who may serve it.
-        waiter: Arc<Waiter>,
-        /// When it gives up.
-        deadline: Option<MonotonicMs>,
-    },
-    /// A pause is to end; it holds the next request.
-    Paused,
-    /// The connection itself: it ends once the peer has its replies, and nothing it still sends is looked at.
-    ForTheEnd,
-}
-
-impl Waits {
-    /// True when requests may run.
-    pub(super) fn for_nothing(&self) -> bool {
-        matches!(self, Waits::ForNothing)
-    }
-
-    /// Bytes kept for the wait.
-    pub(in crate::net) fn held_bytes(&self) -> usize {
-        match self {
-            Waits::Parked { waiter, .. } => park::held_bytes(waiter),
-            Waits::ForNothing | Waits::Paused | Waits::ForTheEnd => 0,
-        }
-    }
-
-    fn deadline(&self) -> Option<MonotonicMs> {
-        match self {
-            Waits::Parked { deadline, .. } => *deadline,
-            Waits::ForNothing | Waits::Paused | Waits::ForTheEnd => None,
-        }
-    }
-}
 
 /// The waiting connections of a worker, by their slots.
 #[derive(Debug, Default)]

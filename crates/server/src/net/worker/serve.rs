@@ -5,12 +5,13 @@ use std::sync::atomic::Ordering;
 use swytch_resp::{Limits, Protocol, Reply};
 
 use super::output::{OUTPUT_BYTES_UNLIMITED, SILENT, is_held, silence};
-use super::{End, Waits, Worker};
+use super::{End, Worker};
 use crate::clients::ClientFlags;
-use crate::command::Call;
+use crate::command::{Call, CommandTable};
 use crate::config::ClientClass;
 use crate::dispatch::{Outcome, count, execute};
 use crate::net::connection::{Connection, KEPT_BYTES_MAX, READ_BYTES, ReadOutcome};
+use crate::net::waits::Waits;
 use crate::server::{Server, WorkerShared};
 use crate::system::clock::Ticks;
 
@@ -176,7 +177,7 @@ impl Worker {
                 connection.compact_input();
                 return Ok(Ran::ItsShare);
             }
-            match run_batch(&self.server, self.shared(), connection, self.now_ms) {
+            match run_batch(self.commands, &self.server, self.shared(), connection, self.now_ms) {
                 BatchEnd::Done => {}
                 BatchEnd::Wrote(outcome, mark) => {
                     self.after_command(connection, slot, outcome, mark)?;
@@ -191,6 +192,7 @@ impl Worker {
                 authenticated: connection.client.authenticated,
             };
             let filled = connection.batch.fill(
+                self.commands,
                 &self.server,
                 &mut connection.parser,
                 &mut connection.input,
@@ -278,7 +280,13 @@ enum BatchEnd {
 /// Runs a batch's requests as long as each simply answers: the innermost loop of the server, kept small so that what it
 /// needs stays in registers.
 #[inline(never)]
-fn run_batch(server: &Server, worker: &WorkerShared, connection: &mut Connection, now_ms: u64) -> BatchEnd {
+fn run_batch(
+    commands: &'static CommandTable,
+    server: &Server,
+    worker: &WorkerShared,
+    connection: &mut Connection,
+    now_ms: u64,
+) -> BatchEnd {
     let mut clock = Ticks::now();
     let mut next = connection.batch.next();
     let (batch, input) = (&connection.batch, &connection.input);
@@ -289,7 +297,7 @@ fn run_batch(server: &Server, worker: &WorkerShared, connection: &mut Connection
     if silent {
         output.set_silent(true);
     }
-    let mut call = Call::without_request(server, worker, client, output, now_ms);
+    let mut call = Call::without_request(commands, server, worker, client, output, now_ms);
     let end = loop {
         let Some(request) = batch.request(next, input) else { break BatchEnd::Done };
         call.reply.begin();

@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::{OTHERS, SUB};
 use crate::clients::{ClientFlags, ClientShared};
+use crate::command::CommandTable;
 use crate::command::prelude::*;
-use crate::server::Server;
 
 pub(super) static LIST: CommandSpec = CommandSpec {
     name: "list",
@@ -117,7 +117,7 @@ fn list(call: &mut Call<'_>) -> CommandResult {
     };
     let mut text = Vec::new();
     for client in clients {
-        describe(&mut text, server, &client, call.now_ms);
+        describe(&mut text, call.commands, &client, call.now_ms);
         text.push(b'\n');
     }
     call.reply.verbatim("txt", &text);
@@ -127,7 +127,7 @@ fn list(call: &mut Call<'_>) -> CommandResult {
 fn info(call: &mut Call<'_>) -> CommandResult {
     publish(call);
     let mut text = Vec::new();
-    describe(&mut text, call.server, &call.client.shared, call.now_ms);
+    describe(&mut text, call.commands, &call.client.shared, call.now_ms);
     text.push(b'\n');
     call.reply.verbatim("txt", &text);
     Ok(())
@@ -143,7 +143,7 @@ fn publish(call: &Call<'_>) {
 }
 
 /// Appends a connection's line, without a line end. Sizes are in bytes, ages in seconds.
-pub fn describe(out: &mut Vec<u8>, server: &Server, client: &ClientShared, now_ms: u64) {
+pub fn describe(out: &mut Vec<u8>, commands: &CommandTable, client: &ClientShared, now_ms: u64) {
     let flags = ClientFlags::from_bits_retain(client.flags.load(Relaxed));
     let names = client.names.lock().clone();
     let queued = client.queued.load(Relaxed);
@@ -156,7 +156,7 @@ pub fn describe(out: &mut Vec<u8>, server: &Server, client: &ClientShared, now_m
     let chunks = client.output_chunks.load(Relaxed);
     let (buffer, in_buffer, listed) = if chunks == 0 { (held, pending, 0) } else { (0, 0, held) };
     let total = client.memory_bytes();
-    let command = server.commands.by_index(client.last_command.load(Relaxed));
+    let command = commands.by_index(client.last_command.load(Relaxed));
     let seconds_since = |at_ms: u64| now_ms.saturating_sub(at_ms) / 1000;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let line = format!(

@@ -44,7 +44,7 @@ fn pause(call: &mut Call<'_>) -> CommandResult {
             }
             writes_only
         }
-        _ => return Err(CommandError::subcommand_syntax(call)),
+        _ => return Err(call.subcommand_syntax()),
     };
     let timeout_ms = swytch_decimal::parse_i64(call.args.get(2))
         .ok_or_else(|| CommandError::text("ERR timeout is not an integer or out of range"))?;

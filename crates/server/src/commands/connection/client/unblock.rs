@@ -32,7 +32,7 @@ fn unblock(call: &mut Call<'_>) -> CommandResult {
             }
             error
         }
-        _ => return Err(CommandError::subcommand_syntax(call)),
+        _ => return Err(call.subcommand_syntax()),
     };
     let id = call.args.integer(2)?;
     let target = u64::try_from(id).ok().and_then(|id| call.server.clients.get(id));

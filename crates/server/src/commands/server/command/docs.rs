@@ -7,7 +7,7 @@ use crate::command::prelude::*;
 
 /// COMMAND DOCS: a map from name to documentation; unknown names are left out.
 pub(super) fn docs(call: &mut Call<'_>) -> CommandResult {
-    let table = call.server.commands;
+    let table = call.commands;
     let commands: Vec<&Command> = if call.args.len() == 2 {
         table.iter().collect()
     } else {

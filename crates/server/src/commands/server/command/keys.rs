@@ -27,7 +27,7 @@ pub(super) fn getkeysandflags(call: &mut Call<'_>) -> CommandResult {
 /// Positions of the keys in the request that begins at argument 2, with what is done to each.
 fn keys_of_request(call: &Call<'_>) -> Result<Vec<(usize, KeyFlags)>, CommandError> {
     let request = call.args.tail(2);
-    let command = lookup::lookup(call.server, &request)
+    let command = lookup::lookup(call.commands, &request)
         .ok_or_else(|| CommandError::text("ERR Invalid command specified"))?;
     let has_keys = command.spec.key_specs.iter().any(|spec| !spec.flags.contains(KeyFlags::NOT_KEY));
     if !has_keys {

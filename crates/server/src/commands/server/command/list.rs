@@ -5,7 +5,7 @@ use crate::command::prelude::*;
 use crate::system::glob;
 
 pub(super) fn list(call: &mut Call<'_>) -> CommandResult {
-    let all = call.server.commands.iter_all();
+    let all = call.commands.iter_all();
     let mut arguments = call.args.cursor(2);
     let names: Vec<&Command> = if arguments.remaining() == 0 {
         all.collect()

@@ -147,7 +147,7 @@ static LIST: CommandSpec = CommandSpec {
 
 /// COMMAND and COMMAND INFO: an entry per command, null for an unknown name.
 fn info(call: &mut Call<'_>) -> CommandResult {
-    let table = call.server.commands;
+    let table = call.commands;
     if call.args.len() <= 2 {
         call.reply.array(table.iter().count());
         table.iter().for_each(|command| describe::describe(&mut call.reply, command));
@@ -164,7 +164,7 @@ fn info(call: &mut Call<'_>) -> CommandResult {
 }
 
 fn count(call: &mut Call<'_>) -> CommandResult {
-    call.reply.count(call.server.commands.iter().count());
+    call.reply.count(call.commands.iter().count());
     Ok(())
 }
 

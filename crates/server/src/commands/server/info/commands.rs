@@ -8,7 +8,7 @@ use crate::system::clock::ticks_to_ns;
 
 pub(super) fn commandstats(text: &mut Text, call: &Call<'_>, _: &mut ShardSteps<'_>) {
     text.section("Commandstats");
-    for command in call.server.commands.iter_all() {
+    for command in call.commands.iter_all() {
         let total = |counter: fn(&CommandStats) -> u64| {
             call.server.total(|stats| counter(&stats.commands[command.index]))
         };
@@ -43,8 +43,8 @@ pub(super) fn latencystats(text: &mut Text, call: &Call<'_>, _: &mut ShardSteps<
         return;
     }
     let percentiles = call.server.config.latency_tracking_info_percentiles();
-    for command in call.server.commands.iter_all() {
-        let snapshot = call.server.latency_of(command);
+    for command in call.commands.iter_all() {
+        let snapshot = call.server.latency_of(command.index);
         if snapshot.total() == 0 {
             continue;
         }

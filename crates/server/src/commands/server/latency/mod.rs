@@ -155,7 +155,7 @@ fn reset(call: &mut Call<'_>) -> CommandResult {
 
 /// Only commands that have run since CONFIG RESETSTAT are shown; a container stands for its subcommands.
 fn histogram(call: &mut Call<'_>) -> CommandResult {
-    let table = call.server.commands;
+    let table = call.commands;
     let commands: Vec<&Command> = if call.args.len() == 2 {
         table.iter_all().collect()
     } else {
@@ -166,7 +166,7 @@ fn histogram(call: &mut Call<'_>) -> CommandResult {
     };
     let snapshots: Vec<(&Command, Snapshot)> = commands
         .into_iter()
-        .map(|command| (command, call.server.latency_of(command)))
+        .map(|command| (command, call.server.latency_of(command.index)))
         .filter(|(_, snapshot)| snapshot.total() > 0)
         .collect();
     call.reply.map(snapshots.len());

@@ -57,16 +57,6 @@ impl CommandError {
         CommandError::owned(format!("ERR invalid expire time in '{command}' command"))
     }
 
-    /// The arguments of a subcommand make no sense in a way that only Redis's container notices.
-    pub fn subcommand_syntax(call: &super::Call<'_>) -> Self {
-        let name = call.args.try_get(1).unwrap_or_default();
-        let name = String::from_utf8_lossy(&name[..name.len().min(128)]).into_owned();
-        let container = call.command.container.unwrap_or(call.command.spec.name).to_uppercase();
-        CommandError::owned(format!(
-            "ERR unknown subcommand or wrong number of arguments for '{name}'. Try {container} HELP."
-        ))
-    }
-
     /// An error with a composed text.
     pub fn owned(text: String) -> Self {
         CommandError::Other(Box::new(Cow::Owned(text)))

@@ -1,6 +1,6 @@
 //! Which arguments are secrets: they are not shown by SLOWLOG and MONITOR.
 
-use crate::command::Args;
+use super::Args;
 use crate::config::Config;
 
 /// What stands in place of a secret.
@@ -37,7 +37,7 @@ fn is_secret(args: &Args<'_>, index: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::OwnedArgs;
+    use crate::request::OwnedArgs;
 
     #[track_caller]
     fn check(line: &str, expected: &str) {
