@@ -280,20 +280,17 @@ impl Shards {
     /// Takes the locks of a scope, in ascending order.
     #[inline]
     pub fn lock(&self, scope: LockScope) -> Locked<'_> {
-        match &scope {
-            LockScope::Nothing => {}
-            LockScope::One(shard) => self.acquire(*shard),
-            LockScope::Several(shards) => shards.iter().for_each(|shard| self.acquire(*shard)),
-            LockScope::All => (0..self.count()).for_each(|shard| self.acquire(shard as u16)),
+        if let LockScope::One(only) = scope {
+            return self.lock_one(only);
         }
         let one = &self.shards[0];
-        match scope {
-            LockScope::One(only) => {
-                Locked { shards: self, only, one: &self.shards[usize::from(only)], several: None }
-            }
-            LockScope::Nothing => Locked { shards: self, only: NO_SHARD, one, several: None },
-            scope => Locked { shards: self, only: NO_SHARD, one, several: Some(Box::new(scope)) },
+        if scope == LockScope::Nothing {
+            return Locked { shards: self, only: NO_SHARD, one, several: None };
         }
+        for shard in self.indices_of(&scope) {
+            self.take(&self.shards[usize::from(shard)].lock);
+        }
+        Locked { shards: self, only: NO_SHARD, one, several: Some(Box::new(scope)) }
     }
 
     /// Takes the lock of one shard.
@@ -304,8 +301,15 @@ impl Shards {
         Locked { shards: self, only: shard, one, several: None }
     }
 
-    fn acquire(&self, shard: u16) {
-        self.take(&self.shards[usize::from(shard)].lock);
+    /// The shards of a scope, ascending.
+    fn indices_of(&self, scope: &LockScope) -> impl DoubleEndedIterator<Item = u16> {
+        let (some, all) = match scope {
+            LockScope::Nothing => (&[][..], 0),
+            LockScope::One(only) => (std::slice::from_ref(only), 0),
+            LockScope::Several(shards) => (&shards[..], 0),
+            LockScope::All => (&[][..], self.count() as u16),
+        };
+        some.iter().copied().chain(0..all)
     }
 
     #[inline]
@@ -389,12 +393,7 @@ impl<'s> Locked<'s> {
 
     /// The locked shards, ascending.
     pub fn shard_indices(&self) -> Vec<u16> {
-        match self.scope() {
-            LockScope::Nothing => Vec::new(),
-            LockScope::One(only) => vec![only],
-            LockScope::Several(shards) => shards,
-            LockScope::All => (0..self.shards.count() as u16).collect(),
-        }
+        self.shards.indices_of(&self.scope()).collect()
     }
 
     /// True when somebody observes a key of a locked shard.
@@ -403,11 +402,8 @@ impl<'s> Locked<'s> {
         if self.only != NO_SHARD {
             return self.data(self.only).observed;
         }
-        match self.several.as_deref() {
-            Some(LockScope::Several(shards)) => shards.iter().any(|shard| self.data(*shard).observed),
-            Some(LockScope::All) => (0..self.shards.count()).any(|shard| self.data(shard as u16).observed),
-            _ => false,
-        }
+        let several = self.several.as_deref();
+        several.is_some_and(|scope| self.shards.indices_of(scope).any(|shard| self.data(shard).observed))
     }
 
     /// Changes who observes a shard's keys.
@@ -442,18 +438,13 @@ impl Locked<'_> {
     pub(crate) fn release(&mut self) {
         self.release_one();
         if let Some(scope) = self.several.take() {
-            self.release_several(*scope);
+            self.release_several(&scope);
         }
     }
 
     #[inline(never)]
-    fn release_several(&self, scope: LockScope) {
-        let shards = match scope {
-            LockScope::Several(shards) => shards,
-            LockScope::All => (0..self.shards.count() as u16).collect(),
-            LockScope::Nothing | LockScope::One(_) => return,
-        };
-        for shard in shards.into_iter().rev() {
+    fn release_several(&self, scope: &LockScope) {
+        for shard in self.shards.indices_of(scope).rev() {
             // SAFETY: `lock` took it and nobody else releases it.
             unsafe { self.shards.shards[usize::from(shard)].lock.unlock() };
         }

@@ -9,45 +9,29 @@ use swytch_store::{
     Absent, Builder, Changes, Editor, Elements, EncodingLimits, Event, Expiry, HashSeed, Keyspace,
     KeyspaceMut, List, ListOp, Op, OwnedEntry, OwnedValue, Part, Shards, Side, StringOp, Type,
 };
+use swytch_testkit::random::Random;
 use swytch_values::{Host, Snapshot, StoreValues, wire};
 
 /// Commands are numbers that say what to do at random.
 struct Chaos;
 
-/// Pseudo-random numbers (splitmix64).
-struct Random(u64);
+fn side(random: &mut Random) -> Side {
+    if random.once_in(2) { Side::Head } else { Side::Tail }
+}
 
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ z >> 31
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-
-    fn side(&mut self) -> Side {
-        if self.below(2) == 0 { Side::Head } else { Side::Tail }
-    }
-
-    fn bytes(&mut self) -> Vec<u8> {
-        let length = if self.below(16) == 0 { 90 } else { self.below(4) as usize };
-        vec![b'x' + self.below(3) as u8; length]
-    }
+fn bytes(random: &mut Random) -> Vec<u8> {
+    let length = if random.once_in(16) { 90 } else { random.below(4) };
+    vec![b'x' + random.below(3_u8); length]
 }
 
 impl Host for Chaos {
     fn execute(&mut self, command: &[u8], keys: &[Key], keyspace: &mut KeyspaceMut<'_, '_>) -> Vec<u8> {
-        let mut random = Random(u64::from_be_bytes(command.try_into().expect("a number")));
+        let mut random = Random::new(u64::from_be_bytes(command.try_into().expect("a number")));
         let shards = keyspace.locked().shards();
         let mut name = || keys[random.below(keys.len() as u64) as usize].bytes().to_vec();
         let (first, second) = (name(), name());
         let (key, other) = (shards.key(0, &first), shards.key(0, &second));
-        let (element, more) = (random.bytes(), random.bytes());
+        let (element, more) = (bytes(&mut random), bytes(&mut random));
         let number = random.below(9) as i64 - 4;
         let event = Event::string("set");
         match random.below(19) {
@@ -73,15 +57,15 @@ impl Host for Chaos {
             10 | 11 => _ = keyspace.copy(&key, &other),
             12 | 13 => {
                 let elements: [&[u8]; 3] = [&element, &more, b"x"];
-                let side = random.side();
+                let side = side(&mut random);
                 let absent = if random.below(4) > 0 { Absent::Create } else { Absent::Leave };
                 let push = |list: &mut Editor<'_, List>| list.push(side, Elements::Many(&elements));
                 _ = keyspace.change(&key, absent, push);
             }
-            15 => _ = keyspace.move_element(&key, &other, random.side(), random.side()),
+            15 => _ = keyspace.move_element(&key, &other, side(&mut random), side(&mut random)),
             choice => {
                 _ = keyspace.change::<List, _>(&key, Absent::Leave, |list| match choice {
-                    14 => _ = list.pop(random.side(), random.below(4) as usize, |_| {}),
+                    14 => _ = list.pop(side(&mut random), random.below(4) as usize, |_| {}),
                     16 => _ = list.set(random.below(6) as usize, &element),
                     17 => _ = list.insert(b"x", random.below(2) == 0, &element),
                     _ if random.below(2) == 0 => _ = list.remove(number / 2, b"x"),
@@ -159,7 +143,7 @@ impl Line {
 #[test]
 fn what_one_executes_the_other_applies_and_both_take_it_back() {
     for seed in 0..3_000 {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let (mut owner, mut follower) = (store(), store());
         let keys = keys();
         for step in 0..12 {
@@ -192,7 +176,7 @@ fn what_one_executes_the_other_applies_and_both_take_it_back() {
 #[test]
 fn a_log_leads_from_its_start_to_the_value() {
     for seed in 0..3_000 {
-        let mut random = Random(seed ^ 0x5eed);
+        let mut random = Random::new(seed ^ 0x5eed);
         let key = Key::new(b"a");
         let mut store = store();
         let mut line = Line::new(1);
@@ -226,7 +210,7 @@ fn a_log_leads_from_its_start_to_the_value() {
 #[test]
 fn forks_merge_to_one_value_whoever_merges_and_whatever_was_folded() {
     for seed in 0..1_500 {
-        let mut random = Random(seed ^ 0xf04c);
+        let mut random = Random::new(seed ^ 0xf04c);
         let key = Key::new(b"a");
         let mut sides = [(store(), Line::new(2)), (store(), Line::new(3))];
         for step in 0..16 {

@@ -2,33 +2,22 @@
 
 use std::collections::{HashMap, HashSet};
 
+use swytch_testkit::random::Random;
+
 use super::*;
 use crate::entry::NewValue;
-
-/// A small deterministic generator (splitmix64).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-}
 
 fn add(table: &mut Table, name: &[u8], hash: u64, expire_at_ms: Option<UnixMs>) {
     table.insert(hash, Entry::new(name, NewValue::String(name), expire_at_ms, 0));
 }
 
 fn spread(number: u64) -> u64 {
-    Random(number).next()
+    Random::new(number).next()
 }
 
 /// Runs random insertions and removals with the given hash and compares with a model.
 fn check(seed: u64, hash_of: impl Fn(u64) -> u64, keys: u64, steps: usize) {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let mut table = Table::new(seed as usize);
     let mut model: HashMap<u64, Option<UnixMs>> = HashMap::new();
     for step in 0..steps {
@@ -78,11 +67,11 @@ fn agrees_with_a_map_when_hashes_collide() {
 #[test]
 fn a_scan_sees_every_key_that_stays_while_the_table_grows_and_shrinks() {
     for seed in 0..20 {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let mut table = Table::new(seed as usize);
         let stay: Vec<String> = (0..500).map(|number| format!("stay:{number}")).collect();
         for name in &stay {
-            add(&mut table, name.as_bytes(), Random(name.len() as u64 ^ hash(name)).next(), None);
+            add(&mut table, name.as_bytes(), Random::new(name.len() as u64 ^ hash(name)).next(), None);
         }
         let mut seen = HashSet::new();
         let mut position = Some(0);

@@ -4,6 +4,8 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
+pub(crate) use swytch_testkit::random::Random;
+
 use super::collection::{Face, Row};
 use super::content::{Builder, Value};
 use super::limits::EncodingLimits;
@@ -13,24 +15,10 @@ use crate::effect::{At, Effect, Event, KeyOp, Sink, Wants};
 use crate::undo::{EffectUndo, OwnedEntry, Undo};
 use crate::{HashSeed, Key, Keyspace, KeyspaceMut, LockScope, Shards};
 
-/// Pseudo-random numbers (splitmix64).
-#[derive(Debug)]
-pub(crate) struct Random(u64);
-
-impl Random {
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ z >> 31) % bound
-    }
-
-    /// A short string of few kinds, so that equal ones meet; now and then a long one.
-    pub(crate) fn bytes(&mut self) -> Vec<u8> {
-        let length = if self.below(20) == 0 { 5_000 } else { self.below(4) as usize };
-        vec![b'x' + self.below(3) as u8; length]
-    }
+/// A short string of few kinds, so that equal ones meet; now and then a long one.
+pub(crate) fn bytes(random: &mut Random) -> Vec<u8> {
+    let length = if random.once_in(20) { 5_000 } else { random.below(4) };
+    vec![b'x' + random.below(3_u8); length]
 }
 
 /// What a type's own tests say of its ops.
@@ -50,7 +38,7 @@ pub(crate) fn walk_type<C: Sample>() {
 #[test]
 fn strings_are_walked() {
     walk(&super::string::op::tag::ALL, |random, len, act| {
-        let (bytes, number) = (random.bytes(), random.below(9) as i64 - 4);
+        let (bytes, number) = (bytes(random), random.below(9) as i64 - 4);
         let offset = random.below(len as u64 + 4);
         let expire_at_ms = (random.below(3) == 0).then_some(77);
         let digits = number.to_string();
@@ -114,7 +102,7 @@ impl Sink for Follower<'_> {
 fn walk(tags: &[u8], make: impl Fn(&mut Random, usize, &mut dyn FnMut(Op<'_>))) {
     let (mut asked, mut heard) = (BTreeSet::new(), BTreeSet::new());
     for seed in 0..200 {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let (source, copy) = (shards(), shards());
         for step in 0..40 {
             let before = entry(&source);

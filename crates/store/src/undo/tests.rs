@@ -3,6 +3,7 @@
 use super::*;
 use crate::effect::{Event, Sink, Wants};
 use crate::types::list::{List, Side};
+use crate::types::tests::{Random, bytes};
 use crate::{Absent, Elements, Expiry, HashSeed, Keyspace, KeyspaceMut, LockScope, Shards};
 
 /// Listens to effects together with their undos.
@@ -32,24 +33,6 @@ fn state(keyspace: &Keyspace<'_>) -> Vec<Option<OwnedEntry>> {
     KEYS.iter().map(|name| keyspace.stored(&keyspace.key(0, name)).map(OwnedEntry::of)).collect()
 }
 
-/// Pseudo-random numbers (splitmix64).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ z >> 31) % bound
-    }
-
-    fn element(&mut self) -> Vec<u8> {
-        let length = if self.below(20) == 0 { 5_000 } else { self.below(4) as usize };
-        vec![b'x' + self.below(3) as u8; length]
-    }
-}
-
 /// Does something, by primitives of every kind.
 fn change(keyspace: &mut KeyspaceMut<'_, '_>, random: &mut Random) {
     let shards = keyspace.locked().shards();
@@ -57,7 +40,7 @@ fn change(keyspace: &mut KeyspaceMut<'_, '_>, random: &mut Random) {
     let other = shards.key(0, KEYS[random.below(4) as usize]);
     let side = [Side::Head, Side::Tail][random.below(2) as usize];
     let to_side = [Side::Head, Side::Tail][random.below(2) as usize];
-    let (element, second) = (random.element(), random.element());
+    let (element, second) = (bytes(random), bytes(random));
     let number = random.below(9) as i64 - 4;
     let event = Event::string("set");
     match random.below(22) {
@@ -107,7 +90,7 @@ fn change(keyspace: &mut KeyspaceMut<'_, '_>, random: &mut Random) {
 #[test]
 fn undos_in_reverse_order_lead_back() {
     for seed in 0..2_000 {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let shards = Shards::new(4, 1, HashSeed::new([1, 2, 3]));
         let mut journal = Journal::default();
         let mut states = Vec::new();

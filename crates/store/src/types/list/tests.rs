@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::*;
 use crate::effect::Elements;
-use crate::types::tests::{Random, Sample};
+use crate::types::tests::{Random, Sample, bytes};
 
 /// A small deterministic generator (splitmix64).
 fn random(state: &mut u64) -> u64 {
@@ -146,7 +146,7 @@ impl Sample for List {
     fn sample(random: &mut Random, len: usize, act: &mut dyn FnMut(ListOp<'_>)) {
         let sides = [Side::Head, Side::Tail];
         let (side, to) = (sides[random.below(2) as usize], sides[random.below(2) as usize]);
-        let (element, other) = (random.bytes(), random.bytes());
+        let (element, other) = (bytes(random), bytes(random));
         let several: [&[u8]; 4] = [&element, &other, b"x", b"y"];
         let index = random.below(len as u64 + 2);
         let number = random.below(9) as i64 - 4;
