@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use swytch_testkit::Program;
 
 use crate::contention::{self, Contention};
 use crate::fairness::{self, Crowd, Waiting};
@@ -11,7 +12,7 @@ use crate::memory::{DATA_SETS, Footprint};
 use crate::output::{Load, Sending};
 use crate::process;
 use crate::progress;
-use crate::server::{Program, Server};
+use crate::server::Server;
 use crate::statistics::median;
 use crate::throughput::{Generator, Sample, WORKLOADS, Workload};
 

@@ -5,9 +5,10 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use swytch_testkit::Program;
 
 use crate::load::{fill, words};
-use crate::server::{Program, Server};
+use crate::server::Server;
 use crate::throughput::VALUE;
 
 /// Elements per command when a list is filled.

@@ -7,10 +7,11 @@ use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use swytch_testkit::Program;
 
 use crate::client::encode;
 use crate::process;
-use crate::server::{Program, Server};
+use crate::server::Server;
 
 /// Elements of the list, and how many of them a LRANGE asks for.
 const ELEMENTS: usize = 1000;

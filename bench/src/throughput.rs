@@ -6,9 +6,10 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use swytch_testkit::process::pinned;
 
 use crate::load::{fill, words};
-use crate::server::{Server, pinned};
+use crate::server::Server;
 
 /// Connections of the load generator.
 const CONNECTIONS: &str = "50";

@@ -3,8 +3,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use swytch_bench::server::Program;
 use swytch_bench::{Options, Part, Scale, compare};
+use swytch_testkit::Program;
 
 use crate::arguments::Arguments;
 use crate::{server_option, setup, workspace};
@@ -30,7 +30,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
         commands.push(command);
     }
     let parts = parts(&arguments.words()?)?;
-    let mut programs = vec![Program::new("swytch", &server)];
+    let mut programs = vec![Program::at("swytch", &server)];
     programs.extend(peers);
     let comparison = compare(&Options { programs, floor: floor()?, generator, parts, commands, scale })?;
     println!("{}", comparison.to_markdown());
@@ -47,8 +47,8 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
 
 /// Runs every part once, small, against the Redis of the machine; the figures mean nothing and are not shown.
 pub(crate) fn smoke() -> Result<()> {
-    let ours = Program::new("swytch", &workspace::build_server()?);
-    let redis = Program::new("redis", &setup::redis_server()?);
+    let ours = Program::at("swytch", &workspace::build_server()?);
+    let redis = Program::at("redis", &setup::redis_server()?);
     let options = Options {
         programs: vec![ours, redis],
         floor: floor()?,
@@ -84,7 +84,8 @@ pub(crate) fn smoke() -> Result<()> {
 pub(crate) const FLOOR: &str = "bench-floor";
 
 fn floor() -> Result<Program> {
-    Ok(Program::floor(&std::env::current_exe()?, FLOOR))
+    let floor = Program::at("floor", std::env::current_exe()?);
+    Ok(Program { leading_arguments: vec![FLOOR.to_owned()], ..floor })
 }
 
 /// Runs the floor's loop.
@@ -98,15 +99,15 @@ fn peers(arguments: &mut Arguments) -> Result<Vec<Program>> {
     let mut peers = Vec::new();
     while let Some(peer) = arguments.value("--peer")? {
         let (name, path) = peer.split_once('=').context("--peer needs NAME=PATH")?;
-        peers.push(Program::new(name, &std::path::absolute(path)?));
+        peers.push(Program::at(name, &std::path::absolute(path)?));
     }
     if arguments.flag("--build-peers") {
         for package in ["redis", "valkey"] {
-            peers.push(Program::new(package, &setup::peer_build(package)?));
+            peers.push(Program::at(package, &setup::peer_build(package)?));
         }
     }
     if peers.is_empty() {
-        peers.push(Program::new("redis", &setup::redis_server()?));
+        peers.push(Program::at("redis", &setup::redis_server()?));
     }
     if let Some(absent) = peers.iter().find(|peer| !Path::new(&peer.path).is_file()) {
         bail!("no server at {}", absent.path.display());

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
-use swytch_bench::server::{Program, Server};
+use swytch_bench::server::Server;
+use swytch_testkit::Program;
 
 use crate::conformance::Summary;
 use crate::{setup, workspace};
@@ -15,7 +16,7 @@ use crate::{setup, workspace};
 pub(crate) fn run(server: Option<PathBuf>) -> Result<Summary> {
     let path = server.map_or_else(workspace::build_server, Ok)?;
     let directives = ["--enable-debug-command", "yes", "--save", ""];
-    let server = Server::start(&Program::new("server", &path), &directives, None)?;
+    let server = Server::start(&Program::at("server", &path), &directives, None)?;
     let scripts = workspace::root().join("tests/clients");
 
     let mut python = Command::new(setup::python_environment()?);

@@ -104,13 +104,9 @@ impl<V: Values> Node<V> {
                 {
                     let scope = self.scope_of(envelope.part, &envelope.message);
                     let (from, from_part, message) = (envelope.from, envelope.from_part, envelope.message);
-                    match scope {
-                        None => self.turn_of(envelope.part, |turn| turn.on_message(from, from_part, message)),
-                        Some(scope) => {
-                            let focus = envelope.part;
-                            self.turn(focus, &scope, |turn| turn.on_message(from, from_part, message));
-                        }
-                    }
+                    self.turn(envelope.part, scope.as_ref(), |turn| {
+                        turn.on_message(from, from_part, message)
+                    });
                 }
             }
             Input::Client(request) if request.class == Class::Flush => {
@@ -195,10 +191,8 @@ impl<V: Values> Node<V> {
             } else if let Some(id) = self.parts.iter().position(Part::has_work) {
                 self.turn_of(id as u8, |turn| turn.step());
             } else if let Some(op) = self.parts.iter_mut().find_map(|part| part.ready.pop_first()) {
-                match self.scope_of_operation(op) {
-                    None => self.turn_of(op.part(), |turn| turn.advance(op)),
-                    Some(scope) => self.turn(op.part(), &scope, |turn| turn.advance(op)),
-                }
+                let scope = self.scope_of_operation(op);
+                self.turn(op.part(), scope.as_ref(), |turn| turn.advance(op));
             } else {
                 break;
             }
@@ -218,10 +212,7 @@ impl<V: Values> Node<V> {
                 (part, flight.and_then(|flight| self.scope_of_keys(part, flight.keys.iter())))
             }
         };
-        match scope {
-            None => self.turn_of(part, |turn| turn.on_mail(mail)),
-            Some(scope) => self.turn(part, &scope, |turn| turn.on_mail(mail)),
-        }
+        self.turn(part, scope.as_ref(), |turn| turn.on_mail(mail));
     }
 
     /// The partitions that a message needs; `None`: just the one that it is for.
@@ -260,31 +251,24 @@ impl<V: Values> Node<V> {
 
     /// A turn of one partition.
     fn turn_of(&mut self, id: u8, act: impl FnOnce(&mut Turn<'_, V>)) {
-        let members = &self.members;
-        let Some(part) = self.parts.get_mut(usize::from(id)) else { return };
-        let mut turn = Turn {
-            part,
-            others: Vec::new(),
-            values: &mut self.values,
-            installed: &members.installed,
-            fence: members.fence(),
-            life: members.incarnation,
-            config: &members.config,
-            now: members.now,
-            out: &mut self.out,
-        };
-        turn.enter();
-        act(&mut turn);
+        self.turn(id, None, act);
     }
 
-    /// A turn of the partition `focus` and those of the scope.
-    fn turn(&mut self, focus: u8, scope: &Scope, act: impl FnOnce(&mut Turn<'_, V>)) {
+    /// A turn of the partition `focus` and those of the scope, if there is one.
+    fn turn(&mut self, focus: u8, scope: Option<&Scope>, act: impl FnOnce(&mut Turn<'_, V>)) {
         let members = &self.members;
-        let mut held = self.parts.iter_mut().filter(|part| part.id == focus || scope.contains(&part.id));
-        let Some(part) = held.next() else { return };
+        let (part, others) = match scope {
+            None => (self.parts.get_mut(usize::from(focus)), Vec::new()),
+            Some(scope) => {
+                let is_held = |part: &&mut Part<V::Undo>| part.id == focus || scope.contains(&part.id);
+                let mut held = self.parts.iter_mut().filter(is_held);
+                (held.next(), held.collect())
+            }
+        };
+        let Some(part) = part else { return };
         let mut turn = Turn {
             part,
-            others: held.collect(),
+            others,
             values: &mut self.values,
             installed: &members.installed,
             fence: members.fence(),
@@ -293,7 +277,7 @@ impl<V: Values> Node<V> {
             now: members.now,
             out: &mut self.out,
         };
-        for id in scope.iter().copied().chain([focus]) {
+        for id in scope.into_iter().flatten().copied().chain([focus]) {
             turn.focus(id);
             turn.enter();
         }

@@ -18,7 +18,7 @@ use reference::{Reference, ReferenceRun};
 use report::{Figures, NotPassed, Table, UNEXPLAINED};
 use suite::{Mode, Suite};
 use swytch_bench::progress;
-use swytch_bench::server::Program;
+use swytch_testkit::Program;
 
 use crate::arguments::Arguments;
 use crate::{server_option, setup, workspace};
@@ -189,10 +189,10 @@ pub(crate) fn run(options: &Options) -> Result<Summary> {
     let source = setup::redis_suite_source()?;
     let program = if options.against_redis {
         let path = options.server.clone().map_or_else(setup::redis_server, Ok)?;
-        Program::new("redis", &path)
+        Program::at("redis", &path)
     } else {
         let path = options.server.clone().map_or_else(workspace::build_server, Ok)?;
-        Program::new("swytch", &path)
+        Program::at("swytch", &path)
     };
     let suite = Suite::prepare(&source, program, Duration::from_secs(options.file_seconds_max))?;
     if options.against_redis { record_reference(options, &suite) } else { judge(options, &suite) }

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use swytch_bench::client::Reply;
-use swytch_bench::server::{Program, Server};
+use swytch_bench::server::Server;
+use swytch_testkit::Program;
 use swytch_testkit::replay::replay;
 
 /// A recording in progress.

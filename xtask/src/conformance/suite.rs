@@ -13,7 +13,8 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use swytch_bench::server::{Program, Server};
+use swytch_bench::server::Server;
+use swytch_testkit::Program;
 
 use super::output::{self, Outcome};
 use super::replay::Recording;

@@ -1,4 +1,6 @@
 //! Positions as Redis's commands give them: from either end, and ranges that include both of theirs.
+//!
+//! Collections ([`inclusive`]) and texts ([`of_text`]) differ where a range lies before the beginning.
 
 use std::ops::Range;
 
@@ -14,6 +16,22 @@ pub fn inclusive(start: i64, stop: i64, len: usize) -> Range<usize> {
     let start = from_end(start).min(len);
     let stop = from_end(stop).min(len - 1);
     if start > stop { start as usize..start as usize } else { start as usize..stop as usize + 1 }
+}
+
+/// The first and last position between `start` and `end` in a text of this length; `None` when there are none. What lies
+/// before the beginning means position 0, but two negative positions in the wrong order mean nothing.
+pub fn of_text(len: u64, start: i64, end: i64) -> Option<(u64, u64)> {
+    if start < 0 && end < 0 && start > end { None } else { each_of_text(len, start, end) }
+}
+
+/// [`of_text`] by looking at each position alone: two before the beginning mean position 0 in any order (BITPOS).
+pub fn each_of_text(len: u64, start: i64, end: i64) -> Option<(u64, u64)> {
+    let absolute = |position: i64| match position {
+        0.. => position as u64,
+        _ => len.saturating_sub(position.unsigned_abs()),
+    };
+    let (start, end) = (absolute(start), absolute(end).min(len.checked_sub(1)?));
+    (start <= end).then_some((start, end))
 }
 
 /// The position that an index, from the end when negative, means among `len` elements.
@@ -35,6 +53,14 @@ mod tests {
         }
         assert_eq!(index(i64::MIN, 3), None);
         assert_eq!(index(0, 0), None);
+    }
+
+    #[test]
+    fn positions_before_a_text_mean_its_first() {
+        assert_eq!(of_text(7, -100, -99), Some((0, 0)));
+        assert_eq!(of_text(7, -99, -100), None);
+        assert_eq!(each_of_text(7, -99, -100), Some((0, 0)));
+        assert_eq!(each_of_text(7, -1, -2), None);
     }
 
     #[test]

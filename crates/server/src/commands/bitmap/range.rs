@@ -1,8 +1,9 @@
 //! A range of bits within a string, as BITCOUNT and BITPOS name it: in bytes or in bits.
 
+use swytch_store::range;
+
 use super::words::{count_ones, find_bit};
 use crate::command::prelude::*;
-use crate::commands::string::range::{clamp, clamp_each};
 
 /// BYTE or BIT in the argument tree.
 pub(super) const UNIT: Arg =
@@ -46,18 +47,18 @@ pub(super) struct BitRange {
 impl BitRange {
     /// All of a string; `None` when it is empty.
     pub(super) fn all(bytes: &[u8]) -> Option<BitRange> {
-        Self::new(bytes, Unit::Bytes, clamp(bytes.len() as u64, 0, -1))
+        Self::new(bytes, Unit::Bytes, range::of_text(bytes.len() as u64, 0, -1))
     }
 
     /// The part of a string between two positions in which BITCOUNT counts; `None` when it is empty.
     pub(super) fn to_count(bytes: &[u8], start: i64, end: i64, unit: Unit) -> Option<BitRange> {
-        Self::new(bytes, unit, clamp(unit.len(bytes), start, end))
+        Self::new(bytes, unit, range::of_text(unit.len(bytes), start, end))
     }
 
     /// The part of a string between two positions in which BITPOS looks, which differs from BITCOUNT's where both
     /// lie before the beginning.
     pub(super) fn to_search(bytes: &[u8], start: i64, end: i64, unit: Unit) -> Option<BitRange> {
-        Self::new(bytes, unit, clamp_each(unit.len(bytes), start, end))
+        Self::new(bytes, unit, range::each_of_text(unit.len(bytes), start, end))
     }
 
     fn new(bytes: &[u8], unit: Unit, positions: Option<(u64, u64)>) -> Option<BitRange> {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use swytch_store::{Event, Keyspace, KeyspaceMut};
+use swytch_store::{Event, Keyspace, KeyspaceMut, range};
 
 use super::reply_text;
 use crate::command::KeySpec;
@@ -117,24 +117,7 @@ fn strlen(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
 
 /// The bytes from `start` to `end`, both included; negative ones count from the end of the text.
 fn part(len: usize, start: i64, end: i64) -> Range<usize> {
-    clamp(len as u64, start, end).map_or(0..0, |(start, end)| start as usize..end as usize + 1)
-}
-
-/// The positions from `start` to `end` that lie within `len`, both included; `None` when there are none.
-/// Negative positions count from the end, as in every Redis command with a range.
-pub(crate) fn clamp(len: u64, start: i64, end: i64) -> Option<(u64, u64)> {
-    // Two negative positions in the wrong order mean nothing, even where both would be cut to 0.
-    if start < 0 && end < 0 && start > end { None } else { clamp_each(len, start, end) }
-}
-
-/// [`clamp`] by looking at each position alone: two before the beginning mean position 0 in any order.
-pub(crate) fn clamp_each(len: u64, start: i64, end: i64) -> Option<(u64, u64)> {
-    let absolute = |position: i64| match position {
-        0.. => position as u64,
-        _ => len.saturating_sub(position.unsigned_abs()),
-    };
-    let (start, end) = (absolute(start), absolute(end).min(len.checked_sub(1)?));
-    (start <= end).then_some((start, end))
+    range::of_text(len as u64, start, end).map_or(0..0, |(start, end)| start as usize..end as usize + 1)
 }
 
 #[cfg(test)]
@@ -159,7 +142,5 @@ mod tests {
             assert_eq!(&"This is"[part(7, start, end)], expect, "{start} {end}");
         }
         assert_eq!(part(0, 0, -1), 0..0);
-        assert_eq!(clamp_each(7, -99, -100), Some((0, 0)));
-        assert_eq!(clamp_each(7, -1, -2), None);
     }
 }
