@@ -50,7 +50,7 @@ pub const UNAUTHENTICATED_ARGUMENTS_MAX: i64 = 10;
 /// Most bytes of an argument before authentication.
 pub const UNAUTHENTICATED_BULK_BYTES_MAX: i64 = 16 * 1024;
 
-/// A request that breaks the protocol. The texts are Redis's own, without the `-ERR ` in front.
+/// A request that breaks the protocol. The texts are Redis's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProtocolError {
     /// `*` is not followed by a count in range.
@@ -73,28 +73,22 @@ pub enum ProtocolError {
     UnbalancedQuotes,
 }
 
-impl std::fmt::Display for ProtocolError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Protocol error: ")?;
-        match self {
-            Self::InvalidMultibulkLength => f.write_str("invalid multibulk length"),
-            Self::UnauthenticatedMultibulkLength => f.write_str("unauthenticated multibulk length"),
-            Self::InvalidBulkLength => f.write_str("invalid bulk length"),
-            Self::UnauthenticatedBulkLength => f.write_str("unauthenticated bulk length"),
-            Self::ExpectedBulk(byte) => write!(f, "expected '$', got '{}'", printable(*byte)),
-            Self::MultibulkLineTooLong => f.write_str("too big mbulk count string"),
-            Self::BulkLineTooLong => f.write_str("too big bulk count string"),
-            Self::InlineTooLong => f.write_str("too big inline request"),
-            Self::UnbalancedQuotes => f.write_str("unbalanced quotes in request"),
-        }
+impl ProtocolError {
+    /// The text behind the minus sign.
+    pub fn reply(&self) -> Vec<u8> {
+        let fault: &[u8] = match self {
+            Self::InvalidMultibulkLength => b"invalid multibulk length",
+            Self::UnauthenticatedMultibulkLength => b"unauthenticated multibulk length",
+            Self::InvalidBulkLength => b"invalid bulk length",
+            Self::UnauthenticatedBulkLength => b"unauthenticated bulk length",
+            Self::ExpectedBulk(byte) => &[b"expected '$', got '", std::slice::from_ref(byte), b"'"].concat(),
+            Self::MultibulkLineTooLong => b"too big mbulk count string",
+            Self::BulkLineTooLong => b"too big bulk count string",
+            Self::InlineTooLong => b"too big inline request",
+            Self::UnbalancedQuotes => b"unbalanced quotes in request",
+        };
+        [b"ERR Protocol error: ", fault].concat()
     }
-}
-
-impl std::error::Error for ProtocolError {}
-
-/// An error line must stay one line, whatever byte a client sent.
-fn printable(byte: u8) -> char {
-    if byte == b'\r' || byte == b'\n' { ' ' } else { byte as char }
 }
 
 /// What [`Parser::next`] found.

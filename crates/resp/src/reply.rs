@@ -108,12 +108,13 @@ impl<'a> Reply<'a> {
         self.raw(b"\r\n");
     }
 
-    /// An error line. `text` begins with its code (`ERR ...`); line ends in it become spaces.
-    pub fn error(&mut self, text: &str) {
+    /// An error line. `text` begins with its code (`ERR ...`) and may quote any bytes of a client; line ends in it become
+    /// spaces.
+    pub fn error(&mut self, text: &[u8]) {
         self.raw(b"-");
-        for (index, line) in text.split(['\r', '\n']).enumerate() {
+        for (index, line) in text.split(|byte| matches!(byte, b'\r' | b'\n')).enumerate() {
             self.raw(if index == 0 { b"" } else { b" " });
-            self.raw(line.as_bytes());
+            self.raw(line);
         }
         self.raw(b"\r\n");
     }
@@ -338,6 +339,6 @@ mod tests {
 
     #[test]
     fn an_error_stays_one_line() {
-        assert_eq!(written(Protocol::Resp2, |reply| reply.error("ERR a\r\nb")), "-ERR a  b\r\n");
+        assert_eq!(written(Protocol::Resp2, |reply| reply.error(b"ERR a\r\nb")), "-ERR a  b\r\n");
     }
 }

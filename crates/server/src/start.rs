@@ -155,7 +155,7 @@ fn fit_maxclients(config: &Config, threads: usize) -> io::Result<()> {
     let value = possible.to_string();
     let pair: (&[u8], &[u8]) = (b"maxclients", value.as_bytes());
     if let Err(error) = config.set_many(&[pair], SetContext::default(), &mut |_, _| Ok(())) {
-        tracing::warn!("{}", error.reply());
+        tracing::warn!("{}", String::from_utf8_lossy(&error.reply()));
     }
     Ok(())
 }

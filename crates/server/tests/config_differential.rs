@@ -15,7 +15,8 @@ use swytch_testkit::{Reply, Server, scratch};
 
 fn our_set(config: &Config, name: &str, value: &[u8]) -> Option<String> {
     let pair = (name.as_bytes(), value);
-    config.set_many(&[pair], SetContext::default(), &mut |_, _| Ok(())).err().map(|error| error.reply())
+    let error = config.set_many(&[pair], SetContext::default(), &mut |_, _| Ok(())).err()?;
+    Some(String::from_utf8_lossy(&error.reply()).into_owned())
 }
 
 fn our_value(config: &Config, name: &str) -> Vec<u8> {
@@ -249,7 +250,7 @@ fn several_pairs_fail_alike() {
         let answered = config
             .set_many(&pairs, SetContext::default(), &mut |_, _| Ok(()))
             .err()
-            .map(|error| error.reply());
+            .map(|error| String::from_utf8_lossy(&error.reply()).into_owned());
         assert_eq!(answered, expected, "{case:?}");
         for name in ["maxmemory", "hz", "save", "timeout", "replica-priority", "maxmemory-clients"] {
             assert_eq!(our_value(&config, name), redis.get(name), "{name} after {case:?}");

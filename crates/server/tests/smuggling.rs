@@ -153,6 +153,72 @@ fn the_same_bytes_in_any_cuts_end_the_same_way() {
 }
 
 #[test]
+fn a_client_that_wants_no_replies_is_told_nothing_and_still_let_go() {
+    let ours = start(&ours!());
+    let redis = Program::redis().map(|program| start(&program));
+    let pong = "+PONG\r\n";
+    for (bytes, expected, ends) in [
+        // An empty request is the one that is skipped.
+        ("CLIENT REPLY SKIP\r\n*0\r\nPING\r\n", pong, false),
+        ("CLIENT REPLY SKIP\r\n\r\nPING\r\n", pong, false),
+        ("CLIENT REPLY SKIP\r\n*-5\r\nPING\r\n", pong, false),
+        ("CLIENT REPLY SKIP\r\nPING\r\n*0\r\nPING\r\n", pong, false),
+        ("CLIENT REPLY SKIP\r\nCLIENT REPLY SKIP\r\n\r\nPING\r\n", pong, false),
+        ("CLIENT REPLY OFF\r\n\r\nPING\r\nCLIENT REPLY ON\r\n", "+OK\r\n", false),
+        ("CLIENT REPLY SKIP\r\nRESET\r\nPING\r\n", pong, false),
+        ("CLIENT REPLY OFF\r\nRESET\r\n", "+RESET\r\n", false),
+        // The end of a connection is not said either.
+        ("CLIENT REPLY OFF\r\nQUIT\r\nPING\r\n", "", true),
+        ("CLIENT REPLY SKIP\r\nQUIT\r\nPING\r\n", "", true),
+        ("CLIENT REPLY OFF\r\n*x\r\nPING\r\n", "", true),
+        ("CLIENT REPLY SKIP\r\n*1\r\nx\r\nPING\r\n", "", true),
+        ("CLIENT REPLY SKIP\r\n\r\n*x\r\n", "-ERR Protocol error: invalid multibulk length\r\n", true),
+    ] {
+        for cuts in [vec![], vec![bytes.len() / 2], (1..bytes.len()).step_by(7).collect()] {
+            assert_eq!(talk(&ours, bytes.as_bytes(), &cuts), (expected.to_owned(), ends), "{bytes:?}");
+        }
+        if let Some(redis) = &redis {
+            // It keeps a connection that has ended in silence until the client goes.
+            assert_eq!(talk(redis, bytes.as_bytes(), &[]).0, expected, "{bytes:?}");
+        }
+    }
+}
+
+#[test]
+fn errors_quote_the_bytes_that_were_sent() {
+    let ours = start(&ours!());
+    let redis = Program::redis().map(|program| start(&program));
+    for request in [
+        encode(&[&b"NO\xffS\r\nUCH"[..], b"a\x80", b"b\0c", b"\n"]),
+        encode(&[&b"NO\0SUCH"[..], &[0xfe; 200]]),
+        encode(&[&[0xff; 200][..], &[0xfe; 100], &[0xfd; 100]]),
+        encode(&[&b"CLIENT"[..], b"\xc3\x28\0x"]),
+        encode(&[&b"CLIENT"[..], &[0xff; 200]]),
+        encode(&[&b"CLIENT"[..], b"LIST", b"TYPE", b"\xff\r\n"]),
+        encode(&[&b"CLIENT"[..], b"KILL", b"USER", b"\xff"]),
+        encode(&[&b"ACL"[..], b"CAT", b"\xff\n"]),
+        encode(&[&b"CONFIG"[..], b"SET", b"\xff\0x", b"1"]),
+        encode(&[&b"CONFIG"[..], b"SET", b"a\r\nb", b"1"]),
+        encode(&[&b"EXPIRE"[..], b"k", b"1", b"\xff"]),
+        encode(&[&b"HELLO"[..], b"3", b"\xff\r"]),
+        encode(&[&b"FUNCTION"[..], b"LIST", b"\xff"]),
+        encode(&[&b"LATENCY"[..], b"GRAPH", b"\xff"]),
+        b"*1\r\n\xff1\r\nx\r\n".to_vec(),
+    ] {
+        let answer = |server: &Server| {
+            let mut client = server.connect();
+            client.send_raw(&request).expect("a socket");
+            client.receive_exact().expect("an answer").escape_ascii().to_string()
+        };
+        let ours = answer(&ours);
+        assert!(!ours.contains("\\xef\\xbf\\xbd"), "{ours}");
+        if let Some(redis) = &redis {
+            assert_eq!(ours, answer(redis), "{}", request.escape_ascii());
+        }
+    }
+}
+
+#[test]
 fn an_inline_argument_with_a_nul_byte_is_whole() {
     let server = start(&ours!());
     let mut client = server.connect();

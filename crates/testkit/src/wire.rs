@@ -8,6 +8,7 @@
 //! Zero bytes in inline requests are left out: Redis takes one for the end of the line and drops the rest without a
 //! word, and ours does not.
 
+use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Read};
 use std::time::Duration;
 
@@ -27,6 +28,16 @@ const SECOND_LOOK: Duration = Duration::from_millis(300);
 #[derive(Debug)]
 pub struct Laboratory {
     sides: [[Side; 2]; 2],
+    meant: Meant,
+}
+
+/// What differences are meant depends on what the two servers are.
+#[derive(Debug)]
+struct Meant {
+    /// How ours answers commands that only the peer has.
+    unknown: Vec<Vec<u8>>,
+    /// The peer is a Redis that came after 7.0.
+    is_later: bool,
 }
 
 /// One server and the connection beside.
@@ -36,7 +47,7 @@ struct Side {
     beside: Client,
 }
 
-/// What a server made of the bytes: its replies, and whether it closed the connection.
+/// What a server made of the bytes: its replies, and whether that was the end of the connection.
 type Outcome = (Vec<u8>, bool);
 
 /// Bytes on which the two servers disagree.
@@ -56,10 +67,21 @@ impl std::fmt::Display for Finding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let end = |closed: bool| if closed { "closed" } else { "open" };
         let password = if self.has_password { " (password wanted)" } else { "" };
-        writeln!(f, "    sent   {}{password}, cut at {:?}", self.script.escape_ascii(), self.cuts)?;
-        writeln!(f, "    ours   {} {}", self.ours.0.escape_ascii(), end(self.ours.1))?;
-        write!(f, "    peer's {} {}", self.theirs.0.escape_ascii(), end(self.theirs.1))
+        writeln!(f, "    sent   {}{password}, cut at {:?}", shown(&self.script), self.cuts)?;
+        writeln!(f, "    ours   {} {}", shown(&self.ours.0), end(self.ours.1))?;
+        write!(f, "    peer's {} {}", shown(&self.theirs.0), end(self.theirs.1))
     }
+}
+
+/// The bytes with long runs of one byte as their length.
+fn shown(bytes: &[u8]) -> String {
+    const RUN_MAX: usize = 20;
+    let runs = bytes.chunk_by(|one, other| one == other);
+    runs.map(|run| match run {
+        [byte, ..] if run.len() > RUN_MAX => format!("({} times {})", run.len(), byte.escape_ascii()),
+        _ => run.escape_ascii().to_string(),
+    })
+    .collect()
 }
 
 impl Laboratory {
@@ -79,7 +101,10 @@ impl Laboratory {
             Ok(Side { server, beside })
         };
         let both = |program: &Program| Ok::<_, io::Error>([side(program, "")?, side(program, "secret")?]);
-        Ok(Laboratory { sides: [both(ours)?, both(theirs)?] })
+        let mut sides = [both(ours)?, both(theirs)?];
+        let [[ours, _], [theirs, _]] = &mut sides;
+        let meant = Meant::between(&mut ours.beside, &mut theirs.beside)?;
+        Ok(Laboratory { sides, meant })
     }
 
     /// Tries one random script; what differs, if anything does.
@@ -111,7 +136,7 @@ impl Laboratory {
         let (ours, theirs) = (&mut ours[usize::from(has_password)], &mut theirs[usize::from(has_password)]);
         for patience in [Duration::ZERO, SECOND_LOOK] {
             let outcomes = (ours.outcome(script, cuts, patience)?, theirs.outcome(script, &[], patience)?);
-            if outcomes.0 == outcomes.1 || is_meant(script, &outcomes.0, &outcomes.1) {
+            if outcomes.0 == outcomes.1 || self.meant.covers(script, &outcomes.0, &outcomes.1) {
                 return Ok(None);
             }
             if patience > Duration::ZERO {
@@ -150,20 +175,40 @@ impl Laboratory {
     }
 }
 
-/// Differences that are meant.
-fn is_meant(script: &[u8], ours: &Outcome, theirs: &Outcome) -> bool {
-    let text = String::from_utf8_lossy(script).to_lowercase();
-    // Where something that looks like HTTP comes, Redis goes without the replies that it still had.
-    let is_web = text.contains("post") || text.contains("host:");
-    let is_web_alike = is_web && ours.1 && theirs.1 && ours.0.starts_with(&theirs.0);
-    // A line that begins wrongly is refused before its end has come; Redis waits for it.
-    let error = ours.0.strip_prefix(&theirs.0[..]).unwrap_or_default();
-    let is_early = script.ends_with(b"\r") && !theirs.1 && error.starts_with(b"-ERR Protocol error");
-    // Behind CLIENT REPLY OFF or SKIP Redis neither says the protocol error nor ends the connection.
-    let is_silenced = text.contains("reply") && ours.1 && error.starts_with(b"-ERR Protocol error");
-    // Without AUTH every command is refused for want of it; Redis says first that DEBUG is protected.
-    let is_debug = text.contains("debug") && contains(&theirs.0, b"-ERR DEBUG command not allowed");
-    is_web_alike || is_early || is_silenced || is_debug
+impl Meant {
+    fn between(ours: &mut Client, theirs: &mut Client) -> io::Result<Meant> {
+        let names = |client: &mut Client| -> io::Result<BTreeSet<String>> {
+            Ok(client.ask(&["COMMAND", "LIST"])?.elements().iter().map(Reply::text).collect())
+        };
+        let (known, all) = (names(ours)?, names(theirs)?);
+        let unknown =
+            all.difference(&known).map(|name| format!("-err unknown command '{name}'").into_bytes());
+        let is_later = !theirs.info("server").contains("redis_version:7.0");
+        Ok(Meant { unknown: unknown.collect(), is_later })
+    }
+
+    fn covers(&self, script: &[u8], ours: &Outcome, theirs: &Outcome) -> bool {
+        let text = script.to_ascii_lowercase();
+        // Where something that looks like HTTP comes, Redis goes without the replies that it still had.
+        let is_web = contains(&text, b"post") || contains(&text, b"host:");
+        let goes = is_web && ours.1 && theirs.1 && ours.0.starts_with(&theirs.0);
+        let replies = ours.0.to_ascii_lowercase();
+        let is_unknown = self.unknown.iter().any(|error| contains(&replies, error));
+        goes || is_unknown || (self.is_later && is_fault_of_later(ours, theirs))
+    }
+}
+
+/// What Redis has answered less well since 7.0: it says that a password is wrong only where it owes no other reply, and
+/// 8.6 forgets an error in a request that it has read in two parts, and stays open and deaf.
+fn is_fault_of_later(ours: &Outcome, theirs: &Outcome) -> bool {
+    let without = |outcome: &Outcome| {
+        let lines = outcome.0.split_inclusive(|byte| *byte == b'\n');
+        lines.filter(|line| !line.starts_with(b"-WRONGPASS")).flatten().copied().collect::<Vec<u8>>()
+    };
+    let (ours_said, theirs_said) = (without(ours), without(theirs));
+    let Some(more) = ours_said.strip_prefix(&theirs_said[..]) else { return false };
+    let forgets = ours.1 && !theirs.1 && (more.is_empty() || more.starts_with(b"-ERR Protocol error"));
+    forgets || (ours.1 == theirs.1 && more.is_empty())
 }
 
 fn contains(bytes: &[u8], part: &[u8]) -> bool {
@@ -185,7 +230,17 @@ impl Side {
         std::thread::sleep(patience);
         self.settle()?;
         let (bytes, closed) = arrived(&mut client)?;
-        Ok((comparable(&bytes), closed))
+        Ok((comparable(&bytes), closed || self.is_doomed(&client)?))
+    }
+
+    /// Whether the server looks at nothing that comes from a client. Redis closes such a connection when it has written
+    /// the last reply; one that ends in silence (CLIENT REPLY OFF and SKIP) it keeps until the client goes.
+    fn is_doomed(&mut self, client: &Client) -> io::Result<bool> {
+        let address = format!(" addr={} ", client.socket().local_addr()?);
+        let list = self.beside.ask(&["CLIENT", "LIST"])?.text();
+        let flags =
+            list.lines().find(|line| line.contains(&address)).and_then(|line| line.split(" flags=").nth(1));
+        Ok(flags.is_some_and(|flags| flags.split(' ').next().is_some_and(|flags| flags.contains('c'))))
     }
 
     /// Waits until the server has gone round all of its clients.
@@ -212,20 +267,30 @@ fn arrived(client: &mut Client) -> io::Result<Outcome> {
     }
 }
 
-/// The replies without what names the server.
+/// The form in which Redis 7.0 does not name it.
+const AUTH_AND_PROTOCOL: &str = "HELLO <proto> AUTH";
+/// The end of an error about an unknown command without arguments.
+const NO_ARGUMENTS: &[u8] = b", with args beginning with: \r\n";
+
+/// The replies without what differs between versions of Redis.
 fn comparable(mut bytes: &[u8]) -> Vec<u8> {
     let mut kept = Vec::new();
     while !bytes.is_empty() {
         let before = bytes;
         match Reply::read(&mut bytes) {
-            Ok(Reply::Map(parts) | Reply::Array(parts)) if parts.first() == Some(&Reply::bulk("server")) => {
-                kept.extend_from_slice(format!("(HELLO {})", before[0] as char).as_bytes());
+            Ok(reply) if names_server(&reply) => {
+                kept.extend_from_slice(format!("(HELLO {})\r\n", before[0] as char).as_bytes());
             }
-            // Redis 7.0 names one argument less.
-            Ok(Reply::Error(text)) => {
+            // Redis 7.0 names one argument less, and later ones name no arguments where there are none.
+            Ok(Reply::Error(text)) if text.contains(AUTH_AND_PROTOCOL) => {
                 kept.extend_from_slice(
-                    format!("-{}\r\n", text.replace("HELLO <proto> AUTH", "HELLO AUTH")).as_bytes(),
+                    format!("-{}\r\n", text.replace(AUTH_AND_PROTOCOL, "HELLO AUTH")).as_bytes(),
                 );
+            }
+            Ok(Reply::Error(_)) if before[..before.len() - bytes.len()].ends_with(NO_ARGUMENTS) => {
+                let end = before.len() - bytes.len() - NO_ARGUMENTS.len();
+                kept.extend_from_slice(&before[..end]);
+                kept.extend_from_slice(b"\r\n");
             }
             Ok(_) => kept.extend_from_slice(&before[..before.len() - bytes.len()]),
             Err(_) => {
@@ -235,6 +300,16 @@ fn comparable(mut bytes: &[u8]) -> Vec<u8> {
         }
     }
     kept
+}
+
+/// Whether a reply to HELLO is in it, which EXEC's may have several of.
+fn names_server(reply: &Reply) -> bool {
+    match reply {
+        Reply::Map(parts) | Reply::Array(parts) => {
+            parts.first() == Some(&Reply::bulk("server")) || parts.iter().any(names_server)
+        }
+        _ => false,
+    }
 }
 
 const COMMANDS: &[&str] = &[
@@ -279,7 +354,8 @@ const COMMANDS: &[&str] = &[
     "STRLEN k",
     "OBJECT NOPE",
     "get k",
-    "CONFIG GET hz x y z w v",
+    // Whatever a mutation makes of it names no second directive: their order is a hash table's in Redis.
+    "CONFIG GET databases qa qb qc qd",
 ];
 
 const BROKEN: &[&[u8]] = &[
@@ -318,6 +394,9 @@ const BROKEN: &[&[u8]] = &[
     b"POST / HTTP/1.1\r\n",
     b"Host: localhost\r\n",
     b"\xff\xfe\r\n",
+    b"*2\r\n$6\r\nNO\xffSCH\r\n$5\r\na\x80\r\nb\r\n",
+    b"*2\r\n$6\r\nCLIENT\r\n$4\r\n\xc3\x28\x80x\r\n",
+    b"*1\r\n\xff4\r\nPING\r\n",
     b"*1\r\n$9999999999999999999999\r\n",
     b"*99999999999999999999\r\n",
     b"*11\r\n",
@@ -338,12 +417,25 @@ fn script(random: &mut Random, has_password: bool) -> Vec<u8> {
     for _ in 0..1 + random.below(PIECES_MAX) {
         script.extend(piece(random));
     }
+    if random.once_in(10) {
+        script.extend(long_line(random));
+        script.extend(piece(random));
+    }
     script
 }
 
+/// A line below or above the limit. What is not far above depends for Redis on how much it has read at once, so there is
+/// one of them in a script.
+fn long_line(random: &mut Random) -> Vec<u8> {
+    let length = [60_000, 200_000][random.below(2_usize)];
+    match random.below(3) {
+        0 => [&b"PING "[..], &vec![b'a'; length], b"\r\n"].concat(),
+        1 => [&b"*"[..], &vec![b'1'; length]].concat(),
+        _ => [&b"*1\r\n$"[..], &vec![b'1'; length]].concat(),
+    }
+}
+
 fn piece(random: &mut Random) -> Vec<u8> {
-    // Below and above the limit of a line; how much above depends for Redis on how it was read.
-    let long = [60_000, 200_000][random.below(2_usize)];
     let words = |random: &mut Random| random.pick(COMMANDS).split(' ').collect::<Vec<_>>();
     match random.below(20) {
         0..=7 => encode(&words(random)),
@@ -356,22 +448,17 @@ fn piece(random: &mut Random) -> Vec<u8> {
             }
             bytes
         }
-        18 => {
+        18 => encode(&["SET", "k", &"v".repeat(random.below(40_000))]),
+        _ => {
             const ALPHABET: &[u8] = b"*$+\r\n 015aP-:";
             (0..random.below(12)).map(|_| ALPHABET[random.below(ALPHABET.len())]).collect()
         }
-        _ => match random.below(4) {
-            0 => [&b"PING "[..], &vec![b'a'; long], b"\r\n"].concat(),
-            1 => [&b"*"[..], &vec![b'1'; long]].concat(),
-            2 => [&b"*1\r\n$"[..], &vec![b'1'; long]].concat(),
-            _ => encode(&["SET", "k", &"v".repeat(random.below(40_000))]),
-        },
     }
 }
 
 fn mutate(bytes: &mut Vec<u8>, random: &mut Random) {
     let at = random.below(bytes.len());
-    const OTHERS: &[u8] = b"\r\n*$0129- x";
+    const OTHERS: &[u8] = b"\r\n*$0129- x\xff";
     let other = OTHERS[random.below(OTHERS.len())];
     match random.below(4) {
         0 => bytes[at] = other,

@@ -8,6 +8,7 @@ use swytch_store::{Key, Keyspace, Side, Type, Waiter};
 
 use super::{Args, Command, CommandError, CommandTable, Origin};
 use crate::clients::{Client, ClientFlags};
+use crate::request::start_of;
 use crate::server::{Server, WorkerShared};
 
 /// Everything a handler works with, the keyspace aside.
@@ -135,11 +136,12 @@ impl<'a> Call<'a> {
     /// The error for arguments of a subcommand that make no sense in a way that only Redis's container notices.
     pub fn subcommand_syntax(&self) -> CommandError {
         let name = self.args.try_get(1).unwrap_or_default();
-        let name = String::from_utf8_lossy(&name[..name.len().min(128)]).into_owned();
         let container = self.command.container.unwrap_or(self.command.spec.name).to_uppercase();
-        CommandError::owned(format!(
-            "ERR unknown subcommand or wrong number of arguments for '{name}'. Try {container} HELP."
-        ))
+        CommandError::quoting(
+            "ERR unknown subcommand or wrong number of arguments for '",
+            start_of(name),
+            &format!("'. Try {container} HELP."),
+        )
     }
 
     /// Parses a database index.

@@ -34,6 +34,7 @@ pub use special::{CLIENT_CLASSES, ClientClass, OutputBufferLimit, SavePoint, key
 pub use value::memory as parse_memory;
 pub use words::{quote, split as split_words};
 
+use crate::system::escape::up_to_zero;
 use crate::system::glob;
 use directives::COUNT;
 use std::borrow::Cow;
@@ -84,18 +85,20 @@ pub enum SetError {
 
 impl SetError {
     /// The error reply's text, with its code, without the leading `-`.
-    pub fn reply(&self) -> String {
-        // Line ends would break the protocol's framing.
-        let printable = |name: &[u8]| String::from_utf8_lossy(name).replace(['\r', '\n'], " ");
+    pub fn reply(&self) -> Vec<u8> {
+        let quoting = |before: &str, name: &[u8], after: &str| {
+            [before.as_bytes(), up_to_zero(name), after.as_bytes()].concat()
+        };
         match self {
             SetError::Unknown(name) => {
-                format!("ERR Unknown option or number of arguments for CONFIG SET - '{}'", printable(name))
+                quoting("ERR Unknown option or number of arguments for CONFIG SET - '", name, "'")
             }
-            SetError::Failed { argument, reason } => format!(
-                "ERR CONFIG SET failed (possibly related to argument '{}') - {reason}",
-                printable(argument)
+            SetError::Failed { argument, reason } => quoting(
+                "ERR CONFIG SET failed (possibly related to argument '",
+                argument,
+                &format!("') - {reason}"),
             ),
-            SetError::Loading => "LOADING Redis is loading the dataset in memory".to_owned(),
+            SetError::Loading => b"LOADING Redis is loading the dataset in memory".to_vec(),
         }
     }
 }

@@ -230,7 +230,7 @@ mod tests {
             let pair = (name.as_bytes(), text.as_bytes());
             config
                 .set_many(&[pair], SetContext::default(), &mut |_, _| Ok(()))
-                .unwrap_or_else(|error| panic!("{}", error.reply()));
+                .unwrap_or_else(|error| panic!("{error:?}"));
         }
         let text = config.rewritten(file.as_bytes(), false);
         String::from_utf8(text).expect("ascii")

@@ -52,7 +52,7 @@ pub fn lookups(worker: &WorkerShared, keyspace: &Keyspace<'_>) {
 
 /// Counts an error reply.
 #[cold]
-pub fn error(server: &Server, worker: &WorkerShared, text: &str) {
+pub fn error(server: &Server, worker: &WorkerShared, text: &[u8]) {
     worker.stats.error_replies.add(1);
     server.errors.count(text);
 }

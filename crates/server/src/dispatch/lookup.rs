@@ -2,6 +2,8 @@
 
 use crate::clients::{Client, ClientFlags};
 use crate::command::{Args, Command, CommandError, CommandTable, Handler};
+use crate::request::{QUOTED_BYTES_MAX, start_of};
+use crate::system::escape::up_to_zero;
 
 /// The command or subcommand that the arguments name.
 pub fn lookup(commands: &CommandTable, args: &Args<'_>) -> Option<&'static Command> {
@@ -22,28 +24,22 @@ pub fn resolve(commands: &CommandTable, args: &Args<'_>) -> Result<&'static Comm
     }
     let Some(container) = commands.find(args.get(0)) else { return Err(unknown_command(args)) };
     let sub = args.try_get(1).unwrap_or_default();
-    Err(CommandError::owned(format!(
-        "ERR unknown subcommand '{}'. Try {} HELP.",
-        String::from_utf8_lossy(&sub[..sub.len().min(128)]),
-        container.spec.name.to_uppercase()
-    )))
+    let after = format!("'. Try {} HELP.", container.spec.name.to_uppercase());
+    Err(CommandError::quoting("ERR unknown subcommand '", start_of(sub), &after))
 }
 
 /// `ERR unknown command 'FOO', with args beginning with: 'a' 'b' `, bounded as in Redis.
 fn unknown_command(args: &Args<'_>) -> CommandError {
-    const SHOWN_BYTES: usize = 128;
-    let mut shown = String::new();
+    let mut shown = Vec::new();
     for argument in args.from(1) {
-        if shown.len() >= SHOWN_BYTES {
-            break;
-        }
-        let room = SHOWN_BYTES - shown.len();
-        let part = String::from_utf8_lossy(&argument[..argument.len().min(room)]).into_owned();
-        shown.push_str(&format!("'{part}' "));
+        let Some(room) = QUOTED_BYTES_MAX.checked_sub(shown.len()).filter(|room| *room > 0) else { break };
+        shown.push(b'\'');
+        shown.extend_from_slice(up_to_zero(&argument[..argument.len().min(room)]));
+        shown.extend_from_slice(b"' ");
     }
-    let name = args.get(0);
-    let name = String::from_utf8_lossy(&name[..name.len().min(SHOWN_BYTES)]).into_owned();
-    CommandError::owned(format!("ERR unknown command '{name}', with args beginning with: {shown}"))
+    let name = up_to_zero(start_of(args.get(0)));
+    let text = [b"ERR unknown command '", name, b"', with args beginning with: ", &shown].concat();
+    CommandError::owned(text)
 }
 
 /// Lines of an HTTP request that no client of ours sends, but a browser does that a web page has sent here.

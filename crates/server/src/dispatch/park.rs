@@ -196,7 +196,7 @@ pub fn answer_in_vain(
     let stats = &worker.stats.commands[parked.command.index];
     stats.calls.add(1);
     if error {
-        let text = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
+        let text = b"UNBLOCKED client unblocked via CLIENT UNBLOCK";
         count::error(server, worker, text);
         stats.failed.add(1);
         reply.error(text);

@@ -26,7 +26,7 @@ pub fn exec(call: &mut Call<'_>) -> CommandResult {
             Locked::Refused(Ok(())) => return Ok(()),
             Locked::Refused(Err(error)) => {
                 discard(call.server, call.client);
-                Err(CommandError::owned(abort_text(&error.reply())))
+                Err(CommandError::owned(abort_text(error.reply())))
             }
             Locked::Changed => {
                 discard(call.server, call.client);

@@ -10,6 +10,7 @@
 use swytch_resp::{ArgRange, Limits, Parsed, Parser, ProtocolError};
 use swytch_store::table::PrefetchedBucket;
 
+use crate::clients::{Client, ClientFlags};
 use crate::command::{Args, Command, CommandTable, Flags};
 use crate::dispatch::{Request, prefetch};
 use crate::server::Server;
@@ -70,7 +71,7 @@ impl Batch {
         }
     }
 
-    /// Parses what has arrived, up to a batch, and prefetches its keys in database `db`.
+    /// Parses what has arrived, up to a batch, and prefetches its keys in the client's database.
     ///
     /// # Errors
     /// A protocol error behind the requests that were parsed. They are to be run first; filling again finds it again,
@@ -83,7 +84,7 @@ impl Batch {
         parser: &mut Parser,
         buffer: &mut [u8],
         limits: &Limits,
-        db: u32,
+        client: &mut Client,
     ) -> Result<(), ProtocolError> {
         debug_assert!(self.is_done());
         self.ranges.clear();
@@ -100,6 +101,10 @@ impl Batch {
                 Ok(Parsed::Request) => {
                     let ranges = &self.ranges[first..];
                     if ranges.is_empty() {
+                        if self.requests.is_empty() {
+                            // To Redis an empty request is one all the same: it is the one that is skipped.
+                            client.flags -= ClientFlags::REPLY_SKIP;
+                        }
                         continue;
                     }
                     let args = Args::new(buffer, ranges);
@@ -114,12 +119,15 @@ impl Batch {
                         command,
                         key_hash,
                         bucket: key_hash
-                            .map_or(PrefetchedBucket::NONE, |hash| prefetch::bucket(server, db, hash)),
+                            .map_or(PrefetchedBucket::NONE, |hash| prefetch::bucket(server, client.db, hash)),
                     });
-                    // A command that may change how requests are read, or whether any more are, ends the batch.
-                    let changes_reading =
-                        |command: &Command| command.spec.flags.intersects(Flags::ADMIN | Flags::NO_AUTH);
-                    if key_hash.is_none() && command.is_none_or(changes_reading) {
+                    // A command that may change how requests are read or answered, or whether any more are, ends the
+                    // batch. What a container's commands do is not known yet.
+                    let may_change = |command: &Command| {
+                        command.spec.flags.intersects(Flags::ADMIN | Flags::NO_AUTH)
+                            || !command.subcommands.is_empty()
+                    };
+                    if key_hash.is_none() && command.is_none_or(may_change) {
                         break Ok(());
                     }
                 }

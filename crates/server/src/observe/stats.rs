@@ -132,13 +132,13 @@ const ERROR_CODES_MAX: usize = 128;
 
 impl ErrorStats {
     /// Counts the error whose reply text is `text`.
-    pub fn count(&self, text: &str) {
-        let code = text.split(' ').next().unwrap_or("ERR");
+    pub fn count(&self, text: &[u8]) {
+        let code = String::from_utf8_lossy(text.split(|byte| *byte == b' ').next().unwrap_or(b"ERR"));
         let mut codes = self.0.lock();
-        if let Some(count) = codes.get_mut(code) {
+        if let Some(count) = codes.get_mut(code.as_ref()) {
             *count += 1;
         } else if codes.len() < ERROR_CODES_MAX {
-            codes.insert(code.to_owned(), 1);
+            codes.insert(code.into_owned(), 1);
         }
     }
 

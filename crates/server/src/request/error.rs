@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use swytch_store::{GrowError, IncrementError, WrongType};
 
+use crate::system::escape::up_to_zero;
+
 /// An error reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CommandError {
@@ -33,8 +35,9 @@ pub enum CommandError {
     TimeoutNegative,
     /// A blocking command's timeout is too far away.
     TimeoutOutOfRange,
-    /// Any other text, with its code. Boxed, so that a result fits in two registers: nearly all are good.
-    Other(Box<Cow<'static, str>>),
+    /// Any other text, with its code; bytes, because it may quote what a client has sent. Boxed, so that a result fits in
+    /// two registers: nearly all are good.
+    Other(Box<Cow<'static, [u8]>>),
 }
 
 // A handler's result is returned for every command.
@@ -44,7 +47,7 @@ impl CommandError {
     /// An error with a fixed text.
     #[cold]
     pub fn text(text: &'static str) -> Self {
-        CommandError::Other(Box::new(Cow::Borrowed(text)))
+        CommandError::Other(Box::new(Cow::Borrowed(text.as_bytes())))
     }
 
     /// A wrong number of arguments for the command or subcommand with this full name.
@@ -58,13 +61,20 @@ impl CommandError {
     }
 
     /// An error with a composed text.
-    pub fn owned(text: String) -> Self {
-        CommandError::Other(Box::new(Cow::Owned(text)))
+    #[cold]
+    pub fn owned(text: impl Into<Vec<u8>>) -> Self {
+        CommandError::Other(Box::new(Cow::Owned(text.into())))
+    }
+
+    /// An error that quotes what a client has sent, up to a zero byte, where Redis's strings end.
+    #[cold]
+    pub fn quoting(before: &str, quoted: &[u8], after: &str) -> Self {
+        CommandError::owned([before.as_bytes(), up_to_zero(quoted), after.as_bytes()].concat())
     }
 
     /// The text behind the minus sign.
-    pub fn reply(&self) -> Cow<'_, str> {
-        Cow::Borrowed(match self {
+    pub fn reply(&self) -> &[u8] {
+        let text = match self {
             CommandError::WrongType => "WRONGTYPE Operation against a key holding the wrong kind of value",
             CommandError::Syntax => "ERR syntax error",
             CommandError::NotAnInteger => "ERR value is not an integer or out of range",
@@ -78,9 +88,18 @@ impl CommandError {
             CommandError::TimeoutNotAFloat => "ERR timeout is not a float or out of range",
             CommandError::TimeoutNegative => "ERR timeout is negative",
             CommandError::TimeoutOutOfRange => "ERR timeout is out of range",
-            CommandError::Other(text) => text,
-        })
+            CommandError::Other(text) => return text,
+        };
+        text.as_bytes()
     }
+}
+
+/// Most bytes of a name that errors quote where it may be anything.
+pub const QUOTED_BYTES_MAX: usize = 128;
+
+/// What errors quote of a name that may be anything.
+pub fn start_of(name: &[u8]) -> &[u8] {
+    &name[..name.len().min(QUOTED_BYTES_MAX)]
 }
 
 impl From<WrongType> for CommandError {

@@ -7,4 +7,4 @@ pub mod error;
 pub mod redact;
 
 pub use args::{ArgCursor, Args, OwnedArgs};
-pub use error::CommandError;
+pub use error::{CommandError, QUOTED_BYTES_MAX, start_of};

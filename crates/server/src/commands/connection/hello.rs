@@ -107,10 +107,7 @@ fn hello(call: &mut Call<'_>) -> CommandResult {
             name = Some(wanted);
         } else {
             let option = arguments.expect()?;
-            return Err(CommandError::owned(format!(
-                "ERR Syntax error in HELLO option '{}'",
-                String::from_utf8_lossy(option)
-            )));
+            return Err(CommandError::quoting("ERR Syntax error in HELLO option '", option, "'"));
         }
     }
     if let Some((user, password)) = credentials {

@@ -49,7 +49,8 @@ fn reset(call: &mut Call<'_>) -> CommandResult {
     if call.client.flags.contains(ClientFlags::MONITOR) {
         conditions::end_monitoring(call.server, call.client.id());
     }
-    call.client.flags &= ClientFlags::UNIX_SOCKET;
+    // Only what says that this very reply is to be skipped stays, as in Redis.
+    call.client.flags &= ClientFlags::UNIX_SOCKET | ClientFlags::REPLY_SKIP;
     call.origin = Origin::Client;
     call.client.db = 0;
     call.client.protocol = Protocol::Resp2;

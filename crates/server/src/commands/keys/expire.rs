@@ -88,10 +88,7 @@ impl Condition {
                 b"xx" => Condition::XX,
                 b"gt" => Condition::GT,
                 b"lt" => Condition::LT,
-                _ => {
-                    let word = String::from_utf8_lossy(word);
-                    return Err(CommandError::owned(format!("ERR Unsupported option {word}")));
-                }
+                _ => return Err(CommandError::quoting("ERR Unsupported option ", word, "")),
             };
         }
         if conditions.contains(Condition::NX) && conditions != Condition::NX {

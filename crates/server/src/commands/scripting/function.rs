@@ -86,8 +86,7 @@ fn list(call: &mut Call<'_>) -> CommandResult {
                 return Err(CommandError::text("ERR library name argument was not given"));
             }
         } else {
-            let unknown = String::from_utf8_lossy(arguments.expect()?).into_owned();
-            return Err(CommandError::owned(format!("ERR Unknown argument {unknown}")));
+            return Err(CommandError::quoting("ERR Unknown argument ", arguments.expect()?, ""));
         }
     }
     call.reply.array(0);

@@ -5,6 +5,7 @@
 use crate::command::Command;
 use crate::command::help::reply_help;
 use crate::command::prelude::*;
+use crate::request::start_of;
 
 const SUB: CommandSpec = CommandSpec {
     since: "6.0.0",
@@ -62,10 +63,8 @@ fn cat(call: &mut Call<'_>) -> CommandResult {
         }
         3 => {
             let name = call.args.get(2);
-            let category = Categories::named(name).ok_or_else(|| {
-                let shown = String::from_utf8_lossy(&name[..name.len().min(128)]).into_owned();
-                CommandError::owned(format!("ERR Unknown category '{shown}'"))
-            })?;
+            let category = Categories::named(name)
+                .ok_or_else(|| CommandError::quoting("ERR Unknown category '", start_of(name), "'"))?;
             let all = call.commands.iter_all();
             let commands: Vec<&Command> =
                 all.filter(|command| command.spec.categories().contains(category)).collect();

@@ -20,6 +20,7 @@ use crate::commands::keys::object::idle_seconds;
 use crate::config::Config;
 use crate::server::Conditions;
 use crate::system::digest::Digest;
+use crate::system::escape::up_to_zero;
 use crate::system::{clock, glob, random};
 
 pub static DEBUG: CommandSpec = CommandSpec {
@@ -149,17 +150,8 @@ fn debug(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResu
     });
     match act {
         Some((.., act)) => act(call, keyspace),
-        None => Err(wrong_usage(call)),
+        None => Err(call.subcommand_syntax()),
     }
-}
-
-fn wrong_usage(call: &Call<'_>) -> CommandError {
-    const SHOWN_BYTES: usize = 128;
-    let name = call.args.get(1);
-    CommandError::owned(format!(
-        "ERR unknown subcommand or wrong number of arguments for '{}'. Try DEBUG HELP.",
-        String::from_utf8_lossy(&name[..name.len().min(SHOWN_BYTES)])
-    ))
 }
 
 fn help(call: &mut Call<'_>, _: &mut KeyspaceMut<'_, '_>) -> CommandResult {
@@ -190,8 +182,8 @@ const NO_SCRIPTS: &str = "scripts are not served by this build";
 const NO_CLUSTER: &str = "there is no cluster bus";
 
 fn not_served(call: &Call<'_>, reason: &str) -> CommandError {
-    let name = String::from_utf8_lossy(call.args.get(1)).to_ascii_uppercase();
-    CommandError::owned(format!("ERR DEBUG {name} is not served: {reason}"))
+    let name = call.args.get(1).to_ascii_uppercase();
+    CommandError::quoting("ERR DEBUG ", &name, &format!(" is not served: {reason}"))
 }
 
 fn restart(call: &mut Call<'_>, _: &mut KeyspaceMut<'_, '_>) -> CommandResult {
@@ -226,7 +218,7 @@ fn digest_values(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> Com
 }
 
 fn error(call: &mut Call<'_>, _: &mut KeyspaceMut<'_, '_>) -> CommandResult {
-    call.reply.error(&String::from_utf8_lossy(call.args.get(2)));
+    call.reply.error(up_to_zero(call.args.get(2)));
     Ok(())
 }
 
@@ -310,7 +302,7 @@ fn reply_buffer(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> Comm
             call.args.integer(3)?;
         }
     } else if !switch.eq_ignore_ascii_case(b"RESIZING") {
-        return Err(wrong_usage(call));
+        return Err(call.subcommand_syntax());
     }
     tune(call, keyspace)
 }

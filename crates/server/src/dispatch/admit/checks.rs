@@ -50,8 +50,7 @@ fn arity(call: &Call<'_>) -> Check {
     if call.command.accepts_arity(call.args.len()) {
         return Ok(());
     }
-    let error = CommandError::wrong_arity(&call.command.full_name);
-    Err(Refusal::Error(error.reply().into_owned().into()))
+    Err(Refusal::Error(CommandError::wrong_arity(&call.command.full_name)))
 }
 
 /// Commands that a directive switches on, for all clients or those of this machine.
@@ -71,19 +70,19 @@ fn guard(call: &Call<'_>) -> Check {
         call.command.spec.name.to_uppercase(),
         guard.directive
     );
-    Err(Refusal::Error(text.into()))
+    Err(Refusal::Error(CommandError::owned(text)))
 }
 
 fn authentication(call: &Call<'_>) -> Check {
     if call.client.authenticated || call.command.is(Flags::NO_AUTH) {
         return Ok(());
     }
-    Err(Refusal::Error("NOAUTH Authentication required.".into()))
+    Err(Refusal::Error(CommandError::text("NOAUTH Authentication required.")))
 }
 
 fn transaction(call: &Call<'_>) -> Check {
     if call.client.in_multi() && call.command.is(Flags::NO_MULTI) {
-        return Err(Refusal::Error("ERR Command not allowed inside a transaction".into()));
+        return Err(Refusal::Error(CommandError::text("ERR Command not allowed inside a transaction")));
     }
     Ok(())
 }
@@ -100,7 +99,7 @@ fn memory(call: &Call<'_>) -> Check {
     let refused = call.server.conditions().contains(Conditions::OUT_OF_MEMORY)
         && call.origin.is_limited()
         && flags(call).contains(Flags::DENYOOM);
-    if refused { Err(Refusal::Error(OUT_OF_MEMORY.into())) } else { Ok(()) }
+    if refused { Err(Refusal::Error(CommandError::text(OUT_OF_MEMORY))) } else { Ok(()) }
 }
 
 /// A client that monitors is to Redis a kind of replica, and is refused as one: it is never paused, so it must not
@@ -108,7 +107,7 @@ fn memory(call: &Call<'_>) -> Check {
 fn monitor(call: &Call<'_>) -> Check {
     let touches = Flags::WRITE | Flags::READONLY | Flags::MAY_REPLICATE;
     if call.client.flags.contains(ClientFlags::MONITOR) && flags(call).intersects(touches) {
-        return Err(Refusal::Error("ERR Replica can't interact with the keyspace".into()));
+        return Err(Refusal::Error(CommandError::text("ERR Replica can't interact with the keyspace")));
     }
     Ok(())
 }

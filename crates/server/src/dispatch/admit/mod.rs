@@ -5,8 +5,6 @@
 
 mod checks;
 
-use std::borrow::Cow;
-
 use super::conditions::BEHIND_LOCKS;
 use super::{count, watch};
 use crate::clients::ClientFlags;
@@ -16,7 +14,7 @@ use crate::command::{Call, CommandError, CommandResult, Flags, Outcome};
 #[derive(Debug)]
 enum Refusal {
     /// It is answered this error.
-    Error(Cow<'static, str>),
+    Error(CommandError),
     /// It is tried again when the pause has ended.
     Later,
     /// Its client was killed: nothing of it counts any more.
@@ -27,7 +25,7 @@ enum Refusal {
 pub(super) fn admit(call: &mut Call<'_>) -> Option<Outcome> {
     match checks::in_order(call) {
         Ok(()) => None,
-        Err(Refusal::Error(text)) => Some(reject(call, &text)),
+        Err(Refusal::Error(error)) => Some(reject(call, error.reply())),
         Err(Refusal::Later) => Some(Outcome::Paused),
         Err(Refusal::Gone) => {
             call.close_after_reply();
@@ -44,7 +42,7 @@ pub(super) fn refused_behind_locks(call: &mut Call<'_>) -> Option<CommandResult>
         return None;
     }
     match checks::behind_locks(call).err()? {
-        Refusal::Error(text) => return Some(Err(CommandError::owned(text.into_owned()))),
+        Refusal::Error(error) => return Some(Err(error)),
         Refusal::Later => call.outcome = Outcome::Paused,
         Refusal::Gone => call.close_after_reply(),
     }
@@ -55,7 +53,7 @@ pub(super) fn refused_behind_locks(call: &mut Call<'_>) -> Option<CommandResult>
 /// waits for the writer that serves the client.
 pub(super) fn refused_when_served(call: &mut Call<'_>) -> Option<CommandResult> {
     match checks::when_served(call).err()? {
-        Refusal::Error(text) => Some(Err(CommandError::owned(text.into_owned()))),
+        Refusal::Error(error) => Some(Err(error)),
         Refusal::Later | Refusal::Gone => None,
     }
 }
@@ -64,13 +62,13 @@ pub(super) fn refused_when_served(call: &mut Call<'_>) -> Option<CommandResult> 
 #[cold]
 pub(super) fn reject_unknown(call: &mut Call<'_>, error: &CommandError) -> Outcome {
     spoil(call);
-    answer(call, &error.reply())
+    answer(call, error.reply())
 }
 
 /// Answers an error to a command that does not run. EXEC that cannot run ends the transaction, if there is one, with its
 /// own error.
 #[cold]
-fn reject(call: &mut Call<'_>, text: &str) -> Outcome {
+fn reject(call: &mut Call<'_>, text: &[u8]) -> Outcome {
     spoil(call);
     call.worker.stats.commands[call.command.index].rejected.add(1);
     if call.command.is(Flags::RUNS_QUEUE) {
@@ -83,8 +81,8 @@ fn reject(call: &mut Call<'_>, text: &str) -> Outcome {
 }
 
 /// The error of EXEC that is refused for a reason other than its commands.
-pub(super) fn abort_text(reason: &str) -> String {
-    format!("EXECABORT Transaction discarded because of: {}", reason.trim_start_matches("ERR "))
+pub(super) fn abort_text(reason: &[u8]) -> Vec<u8> {
+    [b"EXECABORT Transaction discarded because of: ", reason.strip_prefix(b"ERR ").unwrap_or(reason)].concat()
 }
 
 /// A transaction that is being queued is spoilt by a command that is not accepted.
@@ -94,7 +92,7 @@ fn spoil(call: &mut Call<'_>) {
     }
 }
 
-fn answer(call: &mut Call<'_>, text: &str) -> Outcome {
+fn answer(call: &mut Call<'_>, text: &[u8]) -> Outcome {
     count::error(call.server, call.worker, text);
     call.reply.error(text);
     Outcome::Done

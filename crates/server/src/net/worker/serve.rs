@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use swytch_resp::{Limits, Protocol, Reply};
+use swytch_resp::{Limits, Protocol, ProtocolError, Reply};
 
 use super::output::{OUTPUT_BYTES_UNLIMITED, SILENT, is_held, silence};
 use super::{End, Worker};
@@ -197,22 +197,31 @@ impl Worker {
                 &mut connection.parser,
                 &mut connection.input,
                 &limits,
-                connection.client.db,
+                &mut connection.client,
             );
             if !connection.batch.is_done() {
                 // An error behind these requests is found again once they have run.
                 continue;
             }
             if let Err(error) = filled {
-                count::error(&self.server, self.shared(), &error.to_string());
-                Reply::new(&mut connection.output, Protocol::Resp2).error(&format!("ERR {error}"));
-                self.end_after_replies(connection, slot);
+                self.refuse(connection, slot, &error);
                 break;
             }
             connection.compact_input();
             break;
         }
         Ok(Ran::All)
+    }
+
+    /// The peer has broken the protocol: it is told so, unless it wants no replies, and nothing more is read.
+    #[cold]
+    fn refuse(&mut self, connection: &mut Connection, slot: usize, error: &ProtocolError) {
+        let text = error.reply();
+        count::error(&self.server, self.shared(), &text);
+        if !connection.client.flags.intersects(SILENT) {
+            Reply::new(&mut connection.output, Protocol::Resp2).error(&text);
+        }
+        self.end_after_replies(connection, slot);
     }
 
     /// What is to be done after a command that has not simply answered.

@@ -125,14 +125,12 @@ fn setname(call: &mut Call<'_>) -> CommandResult {
 fn setinfo(call: &mut Call<'_>) -> CommandResult {
     let (attribute, value) = (call.args.get(2), call.args.get(3));
     let is_name = attribute.eq_ignore_ascii_case(b"lib-name");
-    let shown = String::from_utf8_lossy(attribute);
     if !is_name && !attribute.eq_ignore_ascii_case(b"lib-ver") {
-        return Err(CommandError::owned(format!("ERR Unrecognized option '{shown}'")));
+        return Err(CommandError::quoting("ERR Unrecognized option '", attribute, "'"));
     }
     if !is_printable_word(value) {
-        return Err(CommandError::owned(format!(
-            "ERR {shown} cannot contain spaces, newlines or special characters."
-        )));
+        let why = " cannot contain spaces, newlines or special characters.";
+        return Err(CommandError::quoting("ERR ", attribute, why));
     }
     let mut names = call.client.shared.names.lock();
     let place = if is_name { &mut names.library_name } else { &mut names.library_version };

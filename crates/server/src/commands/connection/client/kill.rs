@@ -123,8 +123,7 @@ fn parse<'a>(call: &Call<'a>) -> Result<Filter<'a>, CommandError> {
         } else if arguments.word("USER") {
             let user = arguments.expect()?;
             if user != b"default" {
-                let user = String::from_utf8_lossy(user);
-                return Err(CommandError::owned(format!("ERR No such user '{user}'")));
+                return Err(CommandError::quoting("ERR No such user '", user, "'"));
             }
             filter.user = Some(user);
         } else if arguments.word("SKIPME") {

@@ -83,9 +83,10 @@ impl ClientType {
             (b"replica", ClientType::Replica),
             (b"pubsub", ClientType::PubSub),
         ];
-        names.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, kind)| *kind).ok_or_else(
-            || CommandError::owned(format!("ERR Unknown client type '{}'", String::from_utf8_lossy(name))),
-        )
+        let found = names.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        found
+            .map(|(_, kind)| *kind)
+            .ok_or_else(|| CommandError::quoting("ERR Unknown client type '", name, "'"))
     }
 
     /// The type of a connection. A monitoring client is a normal one, as in Redis; there are no replicas and no

@@ -117,7 +117,7 @@ fn graph(call: &mut Call<'_>) -> CommandResult {
         .server
         .latency
         .get(event)
-        .ok_or_else(|| CommandError::owned(format!("ERR No samples available for event '{name}'")))?;
+        .ok_or_else(|| CommandError::quoting("ERR No samples available for event '", event, "'"))?;
     call.reply.verbatim("txt", graph::draw(&name, &series, call.now_ms / 1000).as_bytes());
     Ok(())
 }
