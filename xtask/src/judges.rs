@@ -28,6 +28,7 @@ const EXPLAINED: &[Explained] = &[
     ENCODING_OF_LISTS,
     Explained {
         reason: "Redis 7.0 looks for the key before it reads the range, later ones after",
+        versions: "7.0.",
         holds: |step, ours, theirs| {
             (step.is("bitcount") || step.is("bitpos"))
                 && ours.starts_with(b"-ERR")
@@ -36,12 +37,14 @@ const EXPLAINED: &[Explained] = &[
     },
     Explained {
         reason: "a float that came out whole is kept as an integer here, and as text by Redis",
+        versions: "",
         holds: |step, ours, theirs| {
             step.is("object") && ours == b"$3\r\nint\r\n" && theirs == b"$6\r\nembstr\r\n"
         },
     },
     Explained {
         reason: "a timeout beyond the range overflows in Redis 7.0 and is called negative",
+        versions: "7.0.",
         holds: |_, ours, theirs| {
             ours == b"-ERR timeout is out of range\r\n" && theirs == b"-ERR timeout is negative\r\n"
         },

@@ -42,6 +42,7 @@ const GRAMMAR: &str = "
 /// Differences that are meant.
 const EXPLAINED: &[Explained] = &[Explained {
     reason: "Redis 7.0 looks for the key before it reads the range, later ones after",
+    versions: "7.0.",
     holds: |step, ours, theirs| {
         (step.is("bitcount") || step.is("bitpos"))
             && ours.starts_with(b"-ERR")

@@ -210,3 +210,19 @@ fn what_is_not_served_says_so() {
         assert!(error.contains("is not served: "), "{line}: {error}");
     }
 }
+
+/// A file's `list-max-listpack-size` and CONFIG SET's hold for what is written from then on.
+#[test]
+fn the_limit_on_small_lists_is_that_of_the_configuration() {
+    let mut server = ours().start("listpack", "list-max-listpack-size 3\n");
+    let mut encoding = |after: &str| {
+        server.say(after);
+        server.say("OBJECT ENCODING l")
+    };
+    assert_eq!(encoding("RPUSH l a b c"), Reply::bulk("listpack"));
+    assert_eq!(encoding("RPUSH l d"), Reply::bulk("quicklist"));
+    assert_eq!(encoding("CONFIG SET list-max-listpack-size 10"), Reply::bulk("quicklist"));
+    assert_eq!(encoding("LTRIM l 0 0"), Reply::bulk("listpack"));
+    assert_eq!(encoding("RPUSH l b c d e f g h i j"), Reply::bulk("listpack"));
+    assert_eq!(encoding("RPUSH l k"), Reply::bulk("quicklist"));
+}

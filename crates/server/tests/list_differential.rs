@@ -6,7 +6,7 @@
 mod shapes;
 
 use shapes::ours;
-use swytch_testkit::differential::{self, Options};
+use swytch_testkit::differential::{self, ENCODING_OF_LISTS, Options};
 
 const STEPS: usize = 8_000;
 
@@ -45,11 +45,13 @@ const GRAMMAR: &str = "
     BLMPOP 0.001 2 <key> <key> <side> COUNT <count>
     RENAME|COPY|RENAMENX <key> <key>
     TYPE|DEL|EXISTS <key>
+    2 OBJECT ENCODING <key>
     DEBUG DIGEST-VALUE <key>
     SET string value
 ";
 
 #[test]
 fn random_commands_on_lists_answer_and_leave_what_they_do_in_redis() {
-    differential::compare(&ours(), "lists", FILE, GRAMMAR, STEPS, &Options::default());
+    let options = Options { explained: &[ENCODING_OF_LISTS], ..Options::default() };
+    differential::compare(&ours(), "lists", FILE, GRAMMAR, STEPS, &options);
 }

@@ -54,6 +54,7 @@ const GRAMMAR: &str = "
 const EXPLAINED: &[Explained] = &[
     Explained {
         reason: "a float that came out whole is kept as an integer here, and as text by Redis",
+        versions: "",
         holds: |step, ours, theirs| {
             step.is("object") && ours == b"$3\r\nint\r\n" && theirs == b"$6\r\nembstr\r\n"
         },

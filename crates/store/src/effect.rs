@@ -132,6 +132,15 @@ impl<'a> Elements<'a> {
         }
     }
 
+    /// Bytes of all of them.
+    #[inline]
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Elements::One(element) => element.len(),
+            Elements::Many(elements) => elements.iter().map(|element| element.len()).sum(),
+        }
+    }
+
     /// True when there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

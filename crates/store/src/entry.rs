@@ -581,7 +581,7 @@ impl<'a> EntryRef<'a> {
         match self.value() {
             Value::Integer(_) | Value::Bytes(_) => false,
             Value::Raw(raw) => raw.bytes().len() >= COSTLY_STRING_BYTES,
-            Value::Collection(face) => face.footprint().allocations >= COSTLY_ALLOCATIONS,
+            Value::Collection(face) => face.allocations() >= COSTLY_ALLOCATIONS,
         }
     }
 
@@ -591,7 +591,7 @@ impl<'a> EntryRef<'a> {
             Value::Integer(_) | Value::Bytes(_) => 0,
             // SAFETY: as in `RawString::bytes`.
             Value::Raw(raw) => SHARED_HEADER_BYTES + unsafe { (*raw.bytes).capacity() },
-            Value::Collection(face) => face.footprint().bytes,
+            Value::Collection(face) => face.memory_bytes(),
         };
         self.parts().bytes + outside
     }

@@ -119,7 +119,7 @@ impl Undo {
         size_of::<Undo>()
             + match &self.overwritten {
                 Overwritten::Whole(OwnedValue::String(bytes)) => bytes.len(),
-                Overwritten::Whole(value) => value.face().map_or(0, |face| face.footprint().bytes),
+                Overwritten::Whole(value) => value.face().map_or(0, |face| face.memory_bytes()),
                 Overwritten::Part(part) => part.size_bytes(),
                 Overwritten::Absent | Overwritten::Expiry => 0,
             }

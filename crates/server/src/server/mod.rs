@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use bitflags::bitflags;
-use swytch_store::{HashSeed, Shards};
+use swytch_store::{EncodingLimits, HashSeed, NodeLimit, Shards};
 
 use crate::clients::Registry;
 use crate::config::Config;
@@ -154,7 +154,7 @@ impl Server {
         let shards = (threads * SHARDS_PER_THREAD).next_power_of_two().clamp(SHARDS_MIN, SHARDS_MAX);
         let reclaimer = Reclaimer::start(workers.iter().map(|worker| Arc::clone(&worker.epoch)).collect());
         clock::ns_per_tick();
-        Ok(Arc::new(Server {
+        let server = Server {
             shards: Shards::new(shards, config.databases(), seed),
             config,
             workers,
@@ -180,7 +180,9 @@ impl Server {
             stopping: AtomicBool::new(false),
             parked_clients: AtomicUsize::new(0),
             conditions: AtomicU32::new(0),
-        }))
+        };
+        server.apply_encoding_limits();
+        Ok(Arc::new(server))
     }
 
     /// What holds for the server now.
@@ -220,6 +222,12 @@ impl Server {
             // Fails only once the log is gone, at exit.
             let _ = handle.modify(|filter| *filter = crate::observe::logging::filter(self.config.loglevel()));
         }
+    }
+
+    /// Applies the limits of encodings to what is written from now on.
+    pub fn apply_encoding_limits(&self) {
+        let list_node = NodeLimit::of_number(self.config.list_max_listpack_size());
+        self.shards.set_limits(EncodingLimits { list_node });
     }
 
     /// Sum of a counter over all workers.

@@ -14,15 +14,6 @@ use super::limits::EncodingLimits;
 use super::{Encoding, Kind, Op, OwnedValue, PartUndo, Type};
 use crate::keyspace::{Editor, Misfit};
 
-/// What a value takes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Footprint {
-    /// Bytes outside of its entry.
-    pub bytes: usize,
-    /// How many allocations they are: the time that freeing them takes.
-    pub allocations: usize,
-}
-
 /// What all may ask of a collection, whatever its type.
 pub trait Face: Debug + Send {
     /// Its type.
@@ -39,8 +30,11 @@ pub trait Face: Debug + Send {
     /// What OBJECT ENCODING answers.
     fn encoding(&self) -> Encoding;
 
-    /// The memory it takes.
-    fn footprint(&self) -> Footprint;
+    /// Bytes outside of its entry.
+    fn memory_bytes(&self) -> usize;
+
+    /// How many allocations they are, roughly: the time that freeing them takes.
+    fn allocations(&self) -> usize;
 
     /// Shows the whole value, part by part, in an order that depends on the content only, until told to stop.
     fn content(&self, visit: &mut dyn FnMut(Part<'_>) -> ControlFlow<()>) -> ControlFlow<()>;

@@ -27,6 +27,9 @@ const LEVELS_BYTES: [u32; 5] = [4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10];
 /// Most bytes of a node whose elements are counted (Redis: `SIZE_SAFETY_LIMIT`).
 const COUNTED_BYTES_MAX: u32 = 8 << 10;
 
+/// Bytes of a listpack without elements.
+const LISTPACK_BYTES: usize = 7;
+
 impl NodeLimit {
     /// What a number means as `list-max-listpack-size`: this many elements, or a size from -1, 4 kB, to -5, 64 kB.
     pub fn of_number(number: i32) -> NodeLimit {
@@ -37,6 +40,20 @@ impl NodeLimit {
                 NodeLimit { bytes: LEVELS_BYTES[level], elements: u32::MAX }
             }
         }
+    }
+
+    /// True if a value of this content may be one packed value: what comes is counted with its bytes, what is there as
+    /// encoded (Redis: `quicklistNodeExceedsLimit`).
+    #[inline(always)]
+    pub(crate) fn packs(self, bytes: usize, count: usize) -> bool {
+        bytes + LISTPACK_BYTES <= self.bytes as usize && count <= self.elements as usize
+    }
+
+    /// True if a value that has been big may be one packed value again (Redis: `listTypeTryConvertQuicklist`).
+    pub(crate) fn packs_again(self, bytes: usize, count: usize) -> bool {
+        let is_counted = self.elements < u32::MAX;
+        let bytes_max = if is_counted { self.bytes } else { self.bytes / 2 };
+        NodeLimit { bytes: bytes_max, elements: self.elements / 2 }.packs(bytes, count)
     }
 }
 

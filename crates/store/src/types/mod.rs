@@ -10,7 +10,9 @@ pub mod collection;
 pub mod content;
 pub mod limits;
 pub mod list;
+mod packed;
 pub mod range;
+pub mod side;
 pub mod string;
 
 use collection::{Collection, Face, Row};

@@ -172,7 +172,7 @@ fn check_content(entry: Option<&OwnedEntry>) {
     assert_eq!((shown, parts), (ControlFlow::Continue(()), face.len()));
     let mut built = builder.finish();
     assert_eq!(Some(&built), entry.map(|entry| &entry.value));
-    let slices = built.face().map_or(0, |face| face.footprint().allocations) / 2 + 1;
+    let slices = built.face().map_or(0, Face::allocations) / 2 + 1;
     let face = built.face_mut().expect("it is a collection");
     assert!((0..slices).any(|_| face.free_some(2)), "{slices} slices do not free {face:?}");
 }

@@ -175,6 +175,9 @@ fn apply(server: &Server, config: &Config, changed: &[&'static Directive]) -> Re
     if is_changed(&["loglevel"]) {
         server.apply_log_level();
     }
+    if changed.iter().any(|directive| directive.group == crate::config::Group::Encodings) {
+        server.apply_encoding_limits();
+    }
     if is_changed(&["maxmemory"]) {
         server.check_memory();
     }

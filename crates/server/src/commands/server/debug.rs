@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use swytch_resp::{Protocol, Reply};
 use swytch_store::{
-    Absent, Elements, Encoding, EntryRef, Event, Expiry, Footprint, Key, KeyspaceMut, List, Part, Side, Value,
+    Absent, Elements, Encoding, EntryRef, Event, Expiry, Key, KeyspaceMut, List, Part, Side, Value,
 };
 
 use crate::clients::ClientFlags;
@@ -345,7 +345,7 @@ fn show(
         return Err(CommandError::owned(format!("ERR Not a {} encoded object.", encoding.name())));
     }
     let (nodes, bytes) = match find(call, keyspace)?.value() {
-        Value::Collection(face) => (face.footprint().allocations, face.footprint().bytes),
+        Value::Collection(face) => (face.allocations(), face.memory_bytes()),
         _ => (1, find(call, keyspace)?.memory_bytes()),
     };
     tracing::info!(nodes, bytes, "{title} {}", String::from_utf8_lossy(call.args.get(2)));
@@ -366,7 +366,7 @@ fn object(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandRes
     if let Value::Collection(list) = entry.value()
         && entry.encoding() == Encoding::Quicklist
     {
-        let Footprint { bytes, allocations: nodes } = list.footprint();
+        let (nodes, bytes) = (list.allocations(), list.memory_bytes());
         let average = list.len() as f64 / nodes.max(1) as f64;
         text.push_str(&format!(
             " ql_nodes:{nodes} ql_avg_node:{average:.2} ql_listpack_max:{} ql_compressed:0 ql_uncompressed_size:{bytes}",

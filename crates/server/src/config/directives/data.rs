@@ -74,7 +74,6 @@ pub(super) const LIST: &[D] = &[
     D::integer("list-max-listpack-size", i32::MIN as i128, INT_MAX, -2)
         .in_group(Group::Encodings)
         .alias("list-max-ziplist-size")
-        .harmless("a node of a list has one size, whatever the list holds")
         .summary("Items in a node of a list, or -1 to -5 for 4 kB to 64 kB."),
     D::integer("list-compress-depth", 0, INT_MAX, 0)
         .in_group(Group::Encodings)

@@ -1,77 +1,38 @@
-//! Lists: a deque of packed nodes.
+//! Lists: one packed value while that is small, a deque of packed nodes beyond it.
 //!
-//! Each node holds its elements back to back in one buffer with room at either end, so a push or pop at
-//! the head costs no more than one at the tail: nothing is moved. A node has at most
-//! [`NODE_BYTES_MAX`] bytes; a longer element has a node of its own. Finding an index walks nodes by
-//! their counts from the nearer end, then elements within one node.
+//! What is small is said by the limit on nodes, `list-max-listpack-size`; a list is small again when it has come down to
+//! one node and half the limit, so that it does not change its form at each step about the limit. Redis does the same
+//! with `listpack` and `quicklist`, by whose names the two forms go. A push or pop at the head costs no more than one at
+//! the tail: nothing is moved. Finding an index walks nodes by their counts from the nearer end, then elements within
+//! one node.
 
-mod node;
+mod chain;
 pub mod op;
 
-use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
-use std::ops::{ControlFlow, Deref, DerefMut};
+use std::iter::{Chain as Chained, FusedIterator};
+use std::ops::ControlFlow;
+use std::slice;
 
-use super::collection::{Collection, Face, Footprint};
+use super::collection::{Collection, Face};
 use super::content::Part;
-use super::limits::EncodingLimits;
+use super::limits::{EncodingLimits, NodeLimit};
+use super::packed::{Form, Handle, Packed};
 use super::{Encoding, OwnedValue};
+use crate::effect::Elements;
 use crate::keyspace::{Editor, Misfit};
-use node::Node;
+use chain::Chain;
 
+pub use super::side::Side;
 pub use op::{Inserted, ListOp, ListUndo};
-
-/// Largest buffer of a node that holds several elements.
-pub const NODE_BYTES_MAX: usize = 4096;
-
-/// The two ends of a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Side {
-    /// The left end, index 0.
-    Head,
-    /// The right end, index -1.
-    Tail,
-}
-
-impl Side {
-    /// The other end.
-    pub fn opposite(self) -> Side {
-        match self {
-            Side::Head => Side::Tail,
-            Side::Tail => Side::Head,
-        }
-    }
-
-    /// The name in arguments of LMOVE and its kin.
-    pub fn name(self) -> &'static str {
-        match self {
-            Side::Head => "LEFT",
-            Side::Tail => "RIGHT",
-        }
-    }
-}
 
 /// A list of byte strings.
 #[derive(Clone, Debug, Default)]
-pub struct List(Box<Chain>);
-
-impl Deref for List {
-    type Target = Chain;
-
-    fn deref(&self) -> &Chain {
-        &self.0
-    }
-}
-
-impl DerefMut for List {
-    fn deref_mut(&mut self) -> &mut Chain {
-        &mut self.0
-    }
-}
+pub struct List(Handle<Chain>);
 
 impl PartialEq for List {
     fn eq(&self, other: &Self) -> bool {
-        self.len == other.len && self.iter().eq(other.iter())
+        self.len() == other.len() && self.iter().eq(other.iter())
     }
 }
 
@@ -79,7 +40,7 @@ impl Eq for List {}
 
 impl Hash for List {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.len.hash(state);
+        self.len().hash(state);
         self.iter().for_each(|element| element.hash(state));
     }
 }
@@ -90,24 +51,38 @@ impl Face for List {
     }
 
     fn len(&self) -> usize {
-        self.len
+        List::len(self)
     }
 
     fn encoding(&self) -> Encoding {
-        Encoding::Quicklist
+        match self.0.form() {
+            Form::Small(_) => Encoding::Listpack,
+            Form::Big(_) => Encoding::Quicklist,
+        }
     }
 
-    fn footprint(&self) -> Footprint {
-        Footprint { bytes: self.memory_bytes(), allocations: self.nodes.len() }
+    fn memory_bytes(&self) -> usize {
+        let nodes = self.nodes().map(Packed::memory_bytes).sum::<usize>();
+        match self.0.form() {
+            Form::Small(_) => nodes,
+            Form::Big(chain) => size_of::<Chain>() + chain.nodes().capacity() * size_of::<Packed>() + nodes,
+        }
+    }
+
+    fn allocations(&self) -> usize {
+        match self.0.form() {
+            Form::Small(_) => 1,
+            Form::Big(chain) => chain.nodes().len(),
+        }
     }
 
     fn content(&self, visit: &mut dyn FnMut(Part<'_>) -> ControlFlow<()>) -> ControlFlow<()> {
         self.iter().try_for_each(|element| visit(Part::Element(element)))
     }
 
-    fn add(&mut self, part: Part<'_>, _: &EncodingLimits) -> Result<(), Misfit> {
+    fn add(&mut self, part: Part<'_>, limits: &EncodingLimits) -> Result<(), Misfit> {
         match part {
-            Part::Element(element) => self.push(Side::Tail, element),
+            Part::Element(element) => self.push(Side::Tail, Elements::One(element), limits.list_node),
         }
         Ok(())
     }
@@ -117,9 +92,13 @@ impl Face for List {
     }
 
     fn free_some(&mut self, allocations: usize) -> bool {
-        let some = allocations.min(self.nodes.len());
-        self.nodes.drain(..some);
-        self.nodes.is_empty()
+        match self.0.form_mut() {
+            Form::Small(packed) => {
+                *packed = Packed::new();
+                true
+            }
+            Form::Big(chain) => chain.free_some(allocations),
+        }
     }
 }
 
@@ -143,101 +122,116 @@ impl Collection for List {
     }
 }
 
-/// The nodes of a list.
-#[derive(Clone, Debug, Default)]
-pub struct Chain {
-    nodes: VecDeque<Node>,
-    len: usize,
-}
-
 impl List {
     /// An empty list.
     pub fn new() -> Self {
         List::default()
     }
-}
 
-impl Chain {
     /// Number of elements.
-    #[inline]
+    #[inline(always)]
     pub fn len(&self) -> usize {
-        self.len
+        match self.0.form() {
+            Form::Small(packed) => packed.count(),
+            Form::Big(chain) => chain.len(),
+        }
     }
 
     /// True when there is no element.
-    #[inline]
+    #[inline(always)]
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 
-    /// Number of nodes (DEBUG OBJECT).
-    pub fn nodes(&self) -> usize {
-        self.nodes.len()
-    }
-
-    /// Adds an element at one end.
-    #[inline]
-    pub fn push(&mut self, side: Side, element: &[u8]) {
-        let end = match side {
-            Side::Head => self.nodes.front_mut(),
-            Side::Tail => self.nodes.back_mut(),
+    fn nodes(&self) -> Nodes<'_> {
+        let (front, behind) = match self.0.form() {
+            Form::Small(packed) => (slice::from_ref(packed), &[][..]),
+            Form::Big(chain) => chain.nodes().as_slices(),
         };
-        if !end.is_some_and(|node| node.push(side, element)) {
-            self.push_node(side, element);
+        front.iter().chain(behind)
+    }
+
+    /// Adds elements one after the other at one end.
+    #[inline(always)]
+    pub fn push(&mut self, side: Side, elements: Elements<'_>, limit: NodeLimit) {
+        match (self.0.form_mut(), elements) {
+            (Form::Big(chain), Elements::One(element)) => chain.push(side, element, limit),
+            _ => self.push_seldom(side, elements, limit),
         }
-        self.len += 1;
+    }
+
+    #[inline(never)]
+    fn push_seldom(&mut self, side: Side, elements: Elements<'_>, limit: NodeLimit) {
+        if let Form::Small(packed) = self.0.form_mut() {
+            if limit.packs(packed.used() + elements.bytes(), packed.count() + elements.len()) {
+                return elements.for_each(|element| packed.push(side, element, limit));
+            }
+            self.become_big();
+        }
+        if let Form::Big(chain) = self.0.form_mut() {
+            elements.for_each(|element| chain.push(side, element, limit));
+        }
+    }
+
+    /// Prepares for so many bytes of one element more: that may make the list big.
+    fn expect(&mut self, bytes: usize, limit: NodeLimit) {
+        if let Form::Small(packed) = self.0.form()
+            && !limit.packs(packed.used() + bytes, packed.count() + 1)
+        {
+            self.become_big();
+        }
     }
 
     #[cold]
-    fn push_node(&mut self, side: Side, element: &[u8]) {
-        // A list that has filled a node is likely to fill another.
-        let mut node =
-            if self.nodes.is_empty() { Node::for_element(element) } else { Node::large_for(element) };
-        let fits = node.push(side, element);
-        debug_assert!(fits, "a node is made to hold its first element");
-        match side {
-            Side::Head => self.nodes.push_front(node),
-            Side::Tail => self.nodes.push_back(node),
+    fn become_big(&mut self) {
+        if let Form::Small(packed) = self.0.form_mut() {
+            self.0 = Handle::big(Chain::from(std::mem::take(packed)));
+        }
+    }
+
+    /// Makes a list that has become small one packed value again.
+    fn settle(&mut self, limit: NodeLimit) {
+        if let Form::Big(chain) = self.0.form_mut()
+            && let Some(packed) = chain.take_packed(|packed| limit.packs_again(packed.used(), packed.count()))
+        {
+            self.0 = Handle::small(packed);
         }
     }
 
     /// The element at one end.
     #[inline]
     pub fn peek(&self, side: Side) -> Option<&[u8]> {
-        match side {
-            Side::Head => self.nodes.front().map(|node| node.end(side)),
-            Side::Tail => self.nodes.back().map(|node| node.end(side)),
+        match (self.0.form(), side) {
+            (Form::Small(packed), _) => packed.end(side),
+            (Form::Big(chain), Side::Head) => chain.nodes().front()?.end(side),
+            (Form::Big(chain), Side::Tail) => chain.nodes().back()?.end(side),
         }
     }
 
     /// Takes the element at one end and hands it to `take` before it is gone.
-    #[inline]
-    pub fn pop_with<R>(&mut self, side: Side, take: impl FnOnce(&[u8]) -> R) -> Option<R> {
-        let node = match side {
-            Side::Head => self.nodes.front_mut()?,
-            Side::Tail => self.nodes.back_mut()?,
-        };
-        let result = take(node.end(side));
-        node.drop_end(side);
-        if node.count() == 0 {
-            match side {
-                Side::Head => self.nodes.pop_front(),
-                Side::Tail => self.nodes.pop_back(),
-            };
+    #[inline(always)]
+    pub fn pop_with<R>(&mut self, side: Side, limit: NodeLimit, take: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        match self.0.form_mut() {
+            Form::Small(packed) => packed.pop_with(side, take),
+            Form::Big(chain) => {
+                let result = chain.pop_with(side, take);
+                if chain.nodes().len() <= 1 {
+                    self.settle(limit);
+                }
+                result
+            }
         }
-        self.len -= 1;
-        Some(result)
     }
 
     /// Takes the element at one end.
-    pub fn pop(&mut self, side: Side) -> Option<Vec<u8>> {
-        self.pop_with(side, <[u8]>::to_vec)
+    pub fn pop(&mut self, side: Side, limit: NodeLimit) -> Option<Vec<u8>> {
+        self.pop_with(side, limit, <[u8]>::to_vec)
     }
 
     /// Moves the element at one end to one end and returns it.
-    pub fn rotate(&mut self, from: Side, to: Side) -> Option<Vec<u8>> {
-        let element = self.pop(from)?;
-        self.push(to, &element);
+    pub fn rotate(&mut self, from: Side, to: Side, limit: NodeLimit) -> Option<Vec<u8>> {
+        let element = self.pop(from, limit)?;
+        self.push(to, Elements::One(&element), limit);
         Some(element)
     }
 
@@ -258,7 +252,7 @@ impl Chain {
                 indexed.filter(|(_, other)| *other == element).take(limit).map(found).collect()
             }
             Side::Tail => {
-                let indexed = self.iter_rev().enumerate().map(|(step, other)| (self.len - 1 - step, other));
+                let indexed = self.iter_rev().enumerate().map(|(step, other)| (self.len() - 1 - step, other));
                 let mut equal: Vec<_> =
                     indexed.filter(|(_, other)| *other == element).take(limit).map(found).collect();
                 equal.reverse();
@@ -267,45 +261,50 @@ impl Chain {
         }
     }
 
-    /// Node and offset of the element at `index`.
-    fn locate(&self, index: usize) -> (usize, usize) {
-        debug_assert!(index < self.len);
-        if index <= self.len / 2 {
-            let mut before = 0;
-            for (at, node) in self.nodes.iter().enumerate() {
+    /// Node and offset of the element at `index`, which exists, and that node with those behind it.
+    fn locate(&self, index: usize) -> ((usize, usize), Nodes<'_>) {
+        debug_assert!(index < self.len());
+        let nodes = self.nodes();
+        let (mut at, mut before) = (0, 0);
+        if index <= self.len() / 2 {
+            for node in nodes.clone() {
                 if index < before + node.count() {
-                    return (at, node.offset_of(index - before));
+                    break;
                 }
                 before += node.count();
+                at += 1;
             }
         } else {
-            let mut after = self.len;
-            for (at, node) in self.nodes.iter().enumerate().rev() {
-                after -= node.count();
-                if index >= after {
-                    return (at, node.offset_of(index - after));
+            (at, before) = (self.allocations(), self.len());
+            for node in nodes.clone().rev() {
+                before -= node.count();
+                at -= 1;
+                if index >= before {
+                    break;
                 }
             }
         }
-        unreachable!("the nodes' counts add up to len");
+        let mut rest = nodes;
+        if at > 0 {
+            rest.nth(at - 1);
+        }
+        let node = rest.clone().next().expect("the nodes' counts add up to len");
+        ((at, node.offset_of(index - before)), rest)
     }
 
     /// The element at `index`, from the head.
     pub fn get(&self, index: usize) -> Option<&[u8]> {
-        if index >= self.len {
-            return None;
-        }
-        let (at, offset) = self.locate(index);
-        Some(self.nodes[at].element_at(offset).0)
+        self.iter_from(index).next()
     }
 
     /// The elements from `index` towards the tail.
     pub fn iter_from(&self, index: usize) -> Iter<'_> {
-        if index >= self.len {
-            return Iter { list: self, node: self.nodes.len(), offset: 0, remaining: 0 };
+        if index >= self.len() {
+            return Iter { content: &[], nodes: self.nodes(), remaining: 0 };
         }
-        let (node, offset) = self.locate(index);
-        Iter { list: self, node, offset, remaining: self.len - index }
+        let ((_, offset), mut nodes) = self.locate(index);
+        let content = nodes.next().map_or(&[][..], |node| node.from(offset));
+        Iter { content, nodes, remaining: self.len() - index }
     }
 
     /// All elements from head to tail.
@@ -315,154 +314,80 @@ impl Chain {
 
     /// All elements from tail to head.
     pub fn iter_rev(&self) -> impl Iterator<Item = &[u8]> {
-        self.nodes.iter().rev().flat_map(Node::iter_rev)
+        self.nodes().rev().flat_map(Packed::iter_rev)
     }
 
     /// Puts another element in the place of the one at `index`, which exists.
-    pub fn set(&mut self, index: usize, element: &[u8]) {
-        let (at, offset) = self.locate(index);
-        if !self.nodes[at].replace(offset, element) {
-            self.cut_at(at, offset);
-            // The old element is now the first of node `at + 1` or, uncut, of `at` itself.
-            let at = if offset == self.nodes[at].start() { at } else { at + 1 };
-            self.nodes[at].drop_end(Side::Head);
-            if self.nodes[at].count() == 0 {
-                self.nodes.remove(at);
-            }
-            self.insert_node(at, element);
+    pub fn set(&mut self, index: usize, element: &[u8], limit: NodeLimit) {
+        self.expect(element.len(), limit);
+        let (place, _) = self.locate(index);
+        match self.0.form_mut() {
+            Form::Small(packed) => packed.replace(place.1, element, limit),
+            Form::Big(chain) => chain.set(place, element, limit),
         }
+        self.settle(limit);
     }
 
     /// Inserts an element so that it has `index`, which is at most the length.
-    pub fn insert(&mut self, index: usize, element: &[u8]) {
-        if index == 0 {
-            return self.push(Side::Head, element);
+    pub fn insert(&mut self, index: usize, element: &[u8], limit: NodeLimit) {
+        if index == 0 || index == self.len() {
+            let side = if index == 0 { Side::Head } else { Side::Tail };
+            return self.push(side, Elements::One(element), limit);
         }
-        if index == self.len {
-            return self.push(Side::Tail, element);
+        self.expect(element.len(), limit);
+        let (place, _) = self.locate(index);
+        match self.0.form_mut() {
+            Form::Small(packed) => packed.insert(place.1, element, limit),
+            Form::Big(chain) => chain.insert(place, element, limit),
         }
-        let (at, offset) = self.locate(index);
-        if !self.nodes[at].insert(offset, element) {
-            let at = if offset == self.nodes[at].start() {
-                at
-            } else {
-                self.cut_at(at, offset);
-                at + 1
-            };
-            self.insert_node(at, element);
-        }
-        self.len += 1;
     }
 
     /// Takes out the element at `index`, which exists.
-    pub fn remove(&mut self, index: usize) {
-        let (at, offset) = self.locate(index);
-        self.cut_at(at, offset);
-        // The element is now the first of node `at + 1` or, uncut, of `at` itself.
-        let at = if offset == self.nodes[at].start() { at } else { at + 1 };
-        self.nodes[at].drop_end(Side::Head);
-        if self.nodes[at].count() == 0 {
-            self.nodes.remove(at);
+    pub fn remove(&mut self, index: usize, limit: NodeLimit) {
+        let (place, _) = self.locate(index);
+        match self.0.form_mut() {
+            Form::Small(packed) => packed.remove(place.1, limit),
+            Form::Big(chain) => chain.remove(place, limit),
         }
-        self.len -= 1;
+        self.settle(limit);
     }
 
-    /// Splits node `at` so that the element at `offset` begins a node; at a node's start nothing is done.
-    fn cut_at(&mut self, at: usize, offset: usize) {
-        if offset != self.nodes[at].start() {
-            let rest = self.nodes[at].split_off(offset);
-            self.nodes.insert(at + 1, rest);
-        }
-    }
-
-    fn insert_node(&mut self, at: usize, element: &[u8]) {
-        let mut node = Node::for_element(element);
-        let fits = node.push(Side::Tail, element);
-        debug_assert!(fits, "a node is made to hold its first element");
-        self.nodes.insert(at, node);
-    }
-
-    /// Removes up to `limit` elements for which `matches` holds, from the head or the tail on, and
-    /// returns how many.
-    pub fn remove_where(&mut self, from: Side, limit: usize, matches: impl Fn(&[u8]) -> bool) -> usize {
-        let mut removed = 0;
-        let mut touched = None;
-        let mut several = false;
-        let nodes = self.nodes.len();
-        for step in 0..nodes {
-            if removed == limit {
-                break;
-            }
-            let at = if from == Side::Head { step } else { nodes - 1 - step };
-            let here = self.nodes[at].remove_where(from, limit - removed, &matches);
-            if here > 0 {
-                several |= touched.replace(at).is_some();
-                removed += here;
-            }
-        }
-        self.len -= removed;
-        match touched {
-            None => {}
-            Some(_) if several => self.close_gaps(),
-            Some(at) if self.nodes[at].count() == 0 => {
-                self.nodes.remove(at);
-            }
-            Some(at) => self.nodes[at].give_back_room(),
-        }
+    /// Removes up to `count` elements for which `matches` holds, from the head or the tail on, and returns how many.
+    pub fn remove_where(
+        &mut self,
+        from: Side,
+        count: usize,
+        matches: impl Fn(&[u8]) -> bool,
+        limit: NodeLimit,
+    ) -> usize {
+        let removed = match self.0.form_mut() {
+            Form::Small(packed) => packed.remove_where(from, count, &matches),
+            Form::Big(chain) => chain.remove_where(from, count, &matches, limit),
+        };
+        self.settle(limit);
         removed
     }
 
-    /// Drops empty nodes and joins neighbours that have become small, so that memory follows the content.
-    fn close_gaps(&mut self) {
-        let mut kept = VecDeque::with_capacity(self.nodes.len());
-        for mut node in std::mem::take(&mut self.nodes) {
-            if node.count() == 0 || kept.back_mut().is_some_and(|last: &mut Node| last.absorb(&node)) {
-                continue;
-            }
-            node.give_back_room();
-            kept.push_back(node);
-        }
-        kept.shrink_to_fit();
-        self.nodes = kept;
-    }
-
     /// Removes `count` elements from one end; nodes at a time where possible.
-    pub fn drop_from(&mut self, side: Side, count: usize) {
-        let mut left = count.min(self.len);
-        self.len -= left;
-        while left > 0 {
-            let node = match side {
-                Side::Head => self.nodes.front_mut(),
-                Side::Tail => self.nodes.back_mut(),
-            };
-            let node = node.expect("the nodes' counts add up to len");
-            if node.count() <= left {
-                left -= node.count();
-                match side {
-                    Side::Head => self.nodes.pop_front(),
-                    Side::Tail => self.nodes.pop_back(),
-                };
-            } else {
-                (0..left).for_each(|_| node.drop_end(side));
-                left = 0;
-            }
+    pub fn drop_from(&mut self, side: Side, count: usize, limit: NodeLimit) {
+        match self.0.form_mut() {
+            Form::Small(packed) => (0..count).map_while(|_| packed.pop_with(side, |_| ())).for_each(drop),
+            Form::Big(chain) => chain.drop_from(side, count),
         }
-    }
-
-    /// Bytes of all buffers and of the list itself.
-    pub fn memory_bytes(&self) -> usize {
-        size_of::<Chain>()
-            + self.nodes.capacity() * size_of::<Node>()
-            + self.nodes.iter().map(Node::capacity).sum::<usize>()
+        self.settle(limit);
     }
 }
+
+/// The nodes of a list, from head to tail.
+type Nodes<'a> = Chained<slice::Iter<'a, Packed>, slice::Iter<'a, Packed>>;
 
 /// Iterator from some index to the tail.
 #[derive(Clone, Debug)]
 pub struct Iter<'a> {
-    list: &'a Chain,
-    node: usize,
-    offset: usize,
+    /// What is left of a node.
+    content: &'a [u8],
+    /// Those behind it.
+    nodes: Nodes<'a>,
     remaining: usize,
 }
 
@@ -474,15 +399,12 @@ impl<'a> Iterator for Iter<'a> {
         if self.remaining == 0 {
             return None;
         }
-        let node = &self.list.nodes[self.node];
-        let (element, next) = node.element_at(self.offset);
-        self.remaining -= 1;
-        if next == node.finish() {
-            self.node += 1;
-            self.offset = self.list.nodes.get(self.node).map_or(0, Node::start);
-        } else {
-            self.offset = next;
+        if self.content.is_empty() {
+            self.content = self.nodes.next()?.from(0);
         }
+        let (element, rest) = Packed::split_first(self.content);
+        self.content = rest;
+        self.remaining -= 1;
         Some(element)
     }
 
@@ -492,6 +414,7 @@ impl<'a> Iterator for Iter<'a> {
 }
 
 impl ExactSizeIterator for Iter<'_> {}
+impl FusedIterator for Iter<'_> {}
 
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use super::{List, Side};
 use crate::Key;
 use crate::effect::{Elements, Event};
 use crate::keyspace::{Absent, Editor, KeyspaceMut, Misfit, WrongType};
-use crate::types::limits::EncodingLimits;
+use crate::types::limits::{EncodingLimits, NodeLimit};
 use crate::types::range;
 
 /// A change to a list.
@@ -143,14 +143,19 @@ fn pop_event(side: Side) -> Event {
 }
 
 impl Editor<'_, List> {
+    #[inline(always)]
+    fn limit(&self) -> NodeLimit {
+        self.limits().list_node
+    }
+
     /// Pushes elements one after the other to one end and returns the new length.
-    #[inline]
+    #[inline(always)]
     pub fn push(&mut self, side: Side, elements: Elements<'_>) -> usize {
-        let count = elements.len();
+        let (count, limit) = (elements.len(), self.limit());
         self.alter(
             |_| ListUndo::Pushed(side, count),
             |list| {
-                elements.for_each(|element| list.push(side, element));
+                list.push(side, elements, limit);
                 (list.len(), count as u64)
             },
             |_| (ListOp::Push { side, elements }, push_event(side)),
@@ -160,12 +165,12 @@ impl Editor<'_, List> {
     /// Takes up to `count` elements from one end, hands each to `take`, and returns how many.
     #[inline]
     pub fn pop(&mut self, side: Side, count: usize, mut take: impl FnMut(&[u8])) -> usize {
-        let taken = count.min(self.len());
+        let (taken, limit) = (count.min(self.len()), self.limit());
         self.alter(
             |list| ListUndo::Popped(side, list.ends(side, taken)),
             |list| {
                 (0..taken).for_each(|_| {
-                    list.pop_with(side, &mut take);
+                    list.pop_with(side, limit, &mut take);
                 });
                 (taken, taken as u64)
             },
@@ -175,9 +180,10 @@ impl Editor<'_, List> {
 
     /// Moves one element from one end to one end and returns it.
     pub fn rotate(&mut self, from: Side, to: Side) -> Option<Vec<u8>> {
+        let limit = self.limit();
         let rotated = self.alter(
             |_| ListUndo::Rotated(from, to),
-            |list| match list.rotate(from, to) {
+            |list| match list.rotate(from, to, limit) {
                 Some(element) => (Some(element), 1),
                 None => (None, 0),
             },
@@ -194,11 +200,12 @@ impl Editor<'_, List> {
         if index >= self.len() {
             return false;
         }
+        let limit = self.limit();
         self.alter(
             |list| ListUndo::Element(index, list.get(index).unwrap_or_default().to_vec()),
             |list| {
                 ((), {
-                    list.set(index, element);
+                    list.set(index, element, limit);
                     1
                 })
             },
@@ -212,11 +219,11 @@ impl Editor<'_, List> {
         let Some(pivot_at) = self.iter().position(|candidate| candidate == pivot) else {
             return Inserted::NoPivot;
         };
-        let index = pivot_at + usize::from(!before);
+        let (index, limit) = (pivot_at + usize::from(!before), self.limit());
         let len = self.alter(
             |_| ListUndo::Inserted(index),
             |list| {
-                list.insert(index, element);
+                list.insert(index, element, limit);
                 (list.len(), 1)
             },
             |_| (ListOp::Insert { pivot, before, element }, Event::list("linsert")),
@@ -230,7 +237,8 @@ impl Editor<'_, List> {
             0 => _ = self.push(Side::Head, Elements::One(element)),
             index if index == self.len() => _ = self.push(Side::Tail, Elements::One(element)),
             _ => {
-                let act = |list: &mut List| list.insert(index, element);
+                let limit = self.limit();
+                let act = |list: &mut List| list.insert(index, element, limit);
                 self.alter_as_whole(|_| ListUndo::Inserted(index), act, Event::list("linsert"));
             }
         }
@@ -241,10 +249,11 @@ impl Editor<'_, List> {
         let from = if count < 0 { Side::Tail } else { Side::Head };
         let limit =
             if count == 0 { usize::MAX } else { usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX) };
+        let node_limit = self.limit();
         self.alter(
             |list| ListUndo::Removed(list.equal_to(element, from, limit)),
             |list| {
-                let removed = list.remove_where(from, limit, |other| other == element);
+                let removed = list.remove_where(from, limit, |other| other == element, node_limit);
                 (removed, removed as u64)
             },
             |_| (ListOp::Remove { count, element }, Event::list("lrem")),
@@ -260,7 +269,8 @@ impl Editor<'_, List> {
         }
         let undo =
             |list: &List| ListUndo::Removed(vec![(index, list.get(index).unwrap_or_default().to_vec())]);
-        self.alter_as_whole(undo, |list| list.remove(index), Event::list("lrem"));
+        let limit = self.limit();
+        self.alter_as_whole(undo, |list| list.remove(index, limit), Event::list("lrem"));
     }
 
     /// Keeps only the elements between two indices, which may count from the tail (-1 is the last). Trimming
@@ -271,14 +281,15 @@ impl Editor<'_, List> {
         if before + behind == 0 {
             return self.touch(Event::list("ltrim"));
         }
+        let limit = self.limit();
         self.alter(
             |list| {
                 let indexed = list.iter().enumerate().filter(|(index, _)| !kept.contains(index));
                 ListUndo::Removed(indexed.map(|(index, element)| (index, element.to_vec())).collect())
             },
             |list| {
-                list.drop_from(Side::Tail, behind);
-                list.drop_from(Side::Head, before);
+                list.drop_from(Side::Tail, behind, limit);
+                list.drop_from(Side::Head, before, limit);
                 ((), (before + behind) as u64)
             },
             |()| (ListOp::Trim { start, stop }, Event::list("ltrim")),
@@ -362,30 +373,31 @@ pub(super) fn apply(list: &mut Editor<'_, List>, op: &ListOp<'_>) -> Result<(), 
 }
 
 /// See [`crate::types::collection::Collection::take_back`].
-pub(super) fn take_back(list: &mut List, undo: &ListUndo, _: &EncodingLimits) {
+pub(super) fn take_back(list: &mut List, undo: &ListUndo, limits: &EncodingLimits) {
+    let limit = limits.list_node;
     match undo {
-        ListUndo::Pushed(side, count) => list.drop_from(*side, *count),
+        ListUndo::Pushed(side, count) => list.drop_from(*side, *count, limit),
         ListUndo::Popped(side, elements) => {
-            elements.iter().rev().for_each(|element| list.push(*side, element))
+            elements.iter().rev().for_each(|element| list.push(*side, Elements::One(element), limit))
         }
-        ListUndo::Rotated(from, to) => _ = list.rotate(*to, *from),
-        ListUndo::Element(index, element) => list.set(*index, element),
-        ListUndo::Inserted(index) => list.remove(*index),
-        ListUndo::Removed(removed) => put_back(list, removed),
+        ListUndo::Rotated(from, to) => _ = list.rotate(*to, *from, limit),
+        ListUndo::Element(index, element) => list.set(*index, element, limit),
+        ListUndo::Inserted(index) => list.remove(*index, limit),
+        ListUndo::Removed(removed) => put_back(list, removed, limit),
     }
 }
 
 /// Puts elements back at the indices they had, ascending: those of the ends first as what they are.
-fn put_back(list: &mut List, removed: &[(usize, Vec<u8>)]) {
+fn put_back(list: &mut List, removed: &[(usize, Vec<u8>)], limit: NodeLimit) {
     let whole = list.len() + removed.len();
     let is_of_head = |(at, (index, _)): &(usize, &(usize, Vec<u8>))| at == index;
     let (head, rest) = removed.split_at(removed.iter().enumerate().take_while(is_of_head).count());
     let is_of_tail = |(behind, (index, _)): &(usize, &(usize, Vec<u8>))| index + behind + 1 == whole;
     let of_tail = rest.iter().rev().enumerate().take_while(is_of_tail).count();
     let (middle, tail) = rest.split_at(rest.len() - of_tail);
-    head.iter().rev().for_each(|(_, element)| list.push(Side::Head, element));
-    middle.iter().for_each(|(index, element)| list.insert(*index, element));
-    tail.iter().for_each(|(_, element)| list.push(Side::Tail, element));
+    head.iter().rev().for_each(|(_, element)| list.push(Side::Head, Elements::One(element), limit));
+    middle.iter().for_each(|(index, element)| list.insert(*index, element, limit));
+    tail.iter().for_each(|(_, element)| list.push(Side::Tail, Elements::One(element), limit));
 }
 
 /// See [`crate::types::collection::Collection::undo_bytes`].
