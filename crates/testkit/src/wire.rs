@@ -10,7 +10,8 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Read};
-use std::time::Duration;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use crate::client::{Client, encode};
 use crate::process::{Program, Server};
@@ -21,6 +22,8 @@ use crate::reply::Reply;
 const PIECES_MAX: usize = 6;
 /// Cuts of one script.
 const CUTS_MAX: usize = 4;
+/// How long a server may take to notice that a client has come or gone.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a difference is waited for to go away.
 const SECOND_LOOK: Duration = Duration::from_millis(300);
 
@@ -219,6 +222,8 @@ impl Side {
     fn outcome(&mut self, script: &[u8], cuts: &[usize], patience: Duration) -> io::Result<Outcome> {
         self.beside.ask(&["FLUSHALL"])?;
         let mut client = Client::connect(self.server.port)?;
+        let address = client.socket().local_addr()?;
+        self.wait_for(|side| Ok(side.flags_of(address)?.is_some()))?;
         let mut from = 0;
         for to in cuts.iter().copied().chain([script.len()]) {
             if client.send_raw(&script[from..to]).is_err() {
@@ -230,17 +235,33 @@ impl Side {
         std::thread::sleep(patience);
         self.settle()?;
         let (bytes, closed) = arrived(&mut client)?;
-        Ok((comparable(&bytes), closed || self.is_doomed(&client)?))
+        // Redis closes a connection that has come to its end when it has written the last reply; one that ends in silence
+        // (CLIENT REPLY OFF and SKIP) it marks, and keeps it until the client goes.
+        let is_over = closed || self.flags_of(address)?.is_none_or(|flags| flags.contains('c'));
+        // What it has sent and was not looked at in time must not run within the next script.
+        drop(client);
+        self.wait_for(|side| Ok(side.flags_of(address)?.is_none()))?;
+        Ok((comparable(&bytes), is_over))
     }
 
-    /// Whether the server looks at nothing that comes from a client. Redis closes such a connection when it has written
-    /// the last reply; one that ends in silence (CLIENT REPLY OFF and SKIP) it keeps until the client goes.
-    fn is_doomed(&mut self, client: &Client) -> io::Result<bool> {
-        let address = format!(" addr={} ", client.socket().local_addr()?);
+    /// What CLIENT LIST says of the client at this address, if the server has it.
+    fn flags_of(&mut self, address: SocketAddr) -> io::Result<Option<String>> {
         let list = self.beside.ask(&["CLIENT", "LIST"])?.text();
-        let flags =
-            list.lines().find(|line| line.contains(&address)).and_then(|line| line.split(" flags=").nth(1));
-        Ok(flags.is_some_and(|flags| flags.split(' ').next().is_some_and(|flags| flags.contains('c'))))
+        let line = list.lines().find(|line| line.contains(&format!(" addr={address} ")));
+        let flags = line.and_then(|line| line.split(" flags=").nth(1)?.split(' ').next());
+        Ok(flags.map(str::to_owned))
+    }
+
+    /// Waits until something holds, which a loaded machine may take its time for.
+    fn wait_for(&mut self, mut holds: impl FnMut(&mut Side) -> io::Result<bool>) -> io::Result<()> {
+        let begin = Instant::now();
+        while !holds(self)? {
+            if begin.elapsed() > PATIENCE {
+                return Err(ErrorKind::TimedOut.into());
+            }
+            std::thread::yield_now();
+        }
+        Ok(())
     }
 
     /// Waits until the server has gone round all of its clients.
