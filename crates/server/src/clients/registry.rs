@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, A
 use parking_lot::Mutex;
 use swytch_store::Waiter;
 
+use crate::system::clock::{AtomicMonotonicMs, MonotonicMs};
+
 /// Texts a client or its commands set about itself.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
@@ -32,10 +34,10 @@ pub struct ClientShared {
     pub local_address: String,
     /// File descriptor, for CLIENT LIST alone.
     pub fd: i32,
-    /// When it connected, in Unix milliseconds.
-    pub created_ms: u64,
-    /// When it last sent something, in Unix milliseconds.
-    pub active_ms: AtomicU64,
+    /// When it connected.
+    pub created: MonotonicMs,
+    /// When it last sent something.
+    pub active: AtomicMonotonicMs,
     /// Selected database.
     pub db: AtomicU32,
     /// [`ClientFlags`](super::ClientFlags).

@@ -10,6 +10,7 @@ use super::{Args, Command, CommandError, CommandTable, Origin};
 use crate::clients::{Client, ClientFlags};
 use crate::request::start_of;
 use crate::server::{Server, WorkerShared};
+use crate::system::clock::MonotonicMs;
 
 /// Everything a handler works with, the keyspace aside.
 pub struct Call<'a> {
@@ -44,8 +45,8 @@ pub struct Call<'a> {
 pub enum Outcome {
     /// It is answered, or needs no answer.
     Done,
-    /// The client waits, perhaps until a deadline in Unix milliseconds; its next request must too.
-    Blocked(Arc<Waiter>, Option<u64>),
+    /// The client waits, perhaps until a deadline; its next request must too.
+    Blocked(Arc<Waiter>, Option<MonotonicMs>),
     /// It must be tried again when the pause ends.
     Paused,
 }
@@ -72,8 +73,8 @@ pub struct BlockRequest {
     pub keys: Vec<usize>,
     /// The type that a key must have to serve the client.
     pub kind: Type,
-    /// When to give up, in Unix milliseconds; `None` waits forever.
-    pub deadline_ms: Option<u64>,
+    /// When to give up; `None` waits forever.
+    pub deadline: Option<MonotonicMs>,
     /// The answer then.
     pub on_timeout: TimeoutReply,
 }
@@ -160,9 +161,9 @@ impl<'a> Call<'a> {
         if self.origin.is_limited() { self.server.config.proto_max_bulk_len() as u64 } else { u64::MAX }
     }
 
-    /// Parses the timeout of a blocking command, in seconds with a fraction; the deadline in Unix milliseconds,
-    /// or `None` for 0, which waits forever.
-    pub fn deadline(&self, argument: &[u8]) -> Result<Option<u64>, CommandError> {
+    /// Parses the timeout of a blocking command, in seconds with a fraction; the deadline, or `None` for 0, which waits
+    /// forever.
+    pub fn deadline(&self, argument: &[u8]) -> Result<Option<MonotonicMs>, CommandError> {
         // As in Redis a negative time that rounds to nothing waits forever.
         let ms = Extended::parse(argument).ok_or(CommandError::TimeoutNotAFloat)?.thousandfold();
         if ms < 0 {
@@ -171,10 +172,11 @@ impl<'a> Call<'a> {
         if ms == 0 {
             return Ok(None);
         }
+        // Redis refuses what is no date of its clock.
+        let date_ms = ms.saturating_add(i128::from(self.now_ms));
+        i64::try_from(date_ms).map_err(|_| CommandError::TimeoutOutOfRange)?;
         // Commands before this one in the batch may have taken their time.
-        let at_ms = ms.saturating_add(i128::from(crate::system::clock::unix_ms()));
-        let at_ms = i64::try_from(at_ms).map_err(|_| CommandError::TimeoutOutOfRange)?;
-        Ok(Some(at_ms as u64))
+        Ok(Some(MonotonicMs::now().after(ms as u64)))
     }
 
     /// Closes the connection once the reply is written.

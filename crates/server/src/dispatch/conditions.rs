@@ -25,6 +25,7 @@ use crate::clients::{ClientFlags, ClientShared};
 use crate::command::Call;
 use crate::observe::monitor::Monitor;
 use crate::server::{Conditions, Mail, Server};
+use crate::system::clock::MonotonicMs;
 
 /// What a write asks about once it has its locks.
 pub const BEHIND_LOCKS: Conditions = Conditions::RECORDING
@@ -47,15 +48,15 @@ pub fn wait_for_holders(call: &mut Call<'_>) {
 }
 
 /// CLIENT PAUSE, until a time in Unix milliseconds.
-pub fn pause(call: &mut Call<'_>, until_ms: u64, writes_only: bool) {
+pub fn pause(call: &mut Call<'_>, until: MonotonicMs, writes_only: bool) {
     let server = call.server;
-    server.pause.begin(until_ms, writes_only, || server.set_conditions(Conditions::PAUSED, true));
+    server.pause.begin(until, writes_only, || server.set_conditions(Conditions::PAUSED, true));
     changed(call);
 }
 
 /// CLIENT UNPAUSE.
 pub fn unpause(server: &Server) {
-    server.end_pause(u64::MAX);
+    server.end_pause(MonotonicMs::NEVER);
 }
 
 /// MONITOR: the call's client sees every command from now on.

@@ -135,7 +135,7 @@ pub fn park(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) {
     }
     server.parked_clients.fetch_add(1, Ordering::SeqCst);
     *call.client.shared.waiter.lock() = Some(Arc::clone(&waiter));
-    call.outcome = Outcome::Blocked(waiter, request.deadline_ms);
+    call.outcome = Outcome::Blocked(waiter, request.deadline);
 }
 
 /// Bytes kept of the command of a parked client.

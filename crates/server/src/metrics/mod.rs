@@ -19,6 +19,7 @@ use std::sync::atomic::Ordering;
 use crate::command::CommandTable;
 use crate::net::open_tcp;
 use crate::server::Server;
+use crate::system::clock::MonotonicMs;
 use http::Response;
 
 /// A worker turns several times a second; one that has not for this long is stuck in a command.
@@ -49,11 +50,8 @@ pub fn start(commands: &'static CommandTable, server: &Arc<Server>) -> io::Resul
 }
 
 fn health(server: &Server) -> Response {
-    let now_ms = crate::system::clock::unix_ms();
-    let stuck = server
-        .workers
-        .iter()
-        .any(|worker| now_ms.saturating_sub(worker.turned_ms.load(Ordering::Relaxed)) > STUCK_MS);
+    let now = MonotonicMs::now();
+    let stuck = server.workers.iter().any(|worker| now.since(worker.turned.get()) > STUCK_MS);
     let (status, word) = match server.stopping.load(Ordering::Acquire) {
         true => (503, "stopping"),
         false if stuck => (503, "stuck"),

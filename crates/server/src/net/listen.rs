@@ -25,7 +25,7 @@ use crate::clients::{ClientShared, Names};
 use crate::config::Config;
 use crate::observe::logging;
 use crate::server::{Mail, Server, WAKE};
-use crate::system::clock;
+use crate::system::clock::{AtomicMonotonicMs, MonotonicMs};
 
 /// A listening socket.
 #[derive(Debug)]
@@ -329,15 +329,15 @@ fn hand_over(
         .min_by_key(|(_, worker)| worker.connections.load(Ordering::Relaxed))
         .expect("a server has a worker");
     server.workers[worker].connections.fetch_add(1, Ordering::Relaxed);
-    let now_ms = clock::unix_ms();
+    let now = MonotonicMs::now();
     let shared = Arc::new(ClientShared {
         id: server.clients.next_id(),
         worker,
         address,
         local_address,
         fd: stream.as_fd().as_raw_fd(),
-        created_ms: now_ms,
-        active_ms: AtomicU64::new(now_ms),
+        created: now,
+        active: AtomicMonotonicMs::new(now),
         db: AtomicU32::new(0),
         flags: AtomicU32::new(0),
         queued: AtomicI64::new(-1),

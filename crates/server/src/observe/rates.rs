@@ -1,8 +1,10 @@
 //! Recent rates: commands, bytes and turns of the event loops per second, averaged over the last 16 samples.
 //!
-//! Worker 0 samples the totals at every tick; INFO reads the averages.
+//! `server::housekeeping` samples the totals; INFO reads the averages.
 
 use parking_lot::Mutex;
+
+use crate::system::clock::MonotonicMs;
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,23 +29,23 @@ pub struct Rates(Mutex<Samples>);
 
 #[derive(Debug, Default)]
 struct Samples {
-    at_ms: u64,
+    at: Option<MonotonicMs>,
     totals: [u64; METRICS],
     per_second: [[u64; SAMPLES]; METRICS],
     next: usize,
 }
 
 impl Rates {
-    /// Takes a sample at Unix time `now_ms`; `totals` are counts since start, in the order of [`Metric`].
-    pub fn sample(&self, now_ms: u64, totals: [u64; METRICS]) {
+    /// Takes a sample at `now`; `totals` are counts since start, in the order of [`Metric`].
+    pub fn sample(&self, now: MonotonicMs, totals: [u64; METRICS]) {
         let mut samples = self.0.lock();
-        let elapsed_ms = now_ms.saturating_sub(samples.at_ms);
-        if elapsed_ms == 0 {
-            return;
-        }
         let next = samples.next;
         // The first sample has nothing to be compared with.
-        if samples.at_ms != 0 {
+        if let Some(before) = samples.at {
+            let elapsed_ms = now.since(before);
+            if elapsed_ms == 0 {
+                return;
+            }
             for (metric, total) in totals.iter().enumerate() {
                 // CONFIG RESETSTAT takes totals back.
                 let grown = total.saturating_sub(samples.totals[metric]);
@@ -51,7 +53,7 @@ impl Rates {
             }
             samples.next = (next + 1) % SAMPLES;
         }
-        samples.at_ms = now_ms;
+        samples.at = Some(now);
         samples.totals = totals;
     }
 
@@ -73,15 +75,16 @@ mod tests {
     #[test]
     fn a_rate_is_the_average_of_sixteen_samples() {
         let rates = Rates::default();
+        let at = |ms| MonotonicMs::default().after(ms);
         for sample in 0..=16u64 {
-            rates.sample(1000 + sample * 100, [sample * 50, 0, 0, sample]);
+            rates.sample(at(sample * 100), [sample * 50, 0, 0, sample]);
         }
         assert_eq!(rates.per_second(Metric::Commands), 500);
         assert_eq!(rates.per_second(Metric::OutputBytes), 0);
         assert_eq!(rates.per_second(Metric::Turns), 10);
         // Totals that went back count as nothing, and the same millisecond is not sampled twice.
-        rates.sample(2700, [0; 4]);
-        rates.sample(2700, [1000; 4]);
+        rates.sample(at(1700), [0; 4]);
+        rates.sample(at(1700), [1000; 4]);
         assert_eq!(rates.per_second(Metric::Commands), 500 * 15 / 16);
     }
 }

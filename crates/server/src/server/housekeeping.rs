@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{Conditions, Server};
-use crate::system::clock::{self, JumpWatch};
+use crate::system::clock::{JumpWatch, MonotonicMs};
 
 /// Between two looks, in milliseconds.
 const ROUND_MS: u64 = 100;
@@ -28,10 +28,10 @@ fn run(server: &Server) {
         if let Some(by_ms) = watch.look() {
             tracing::warn!(by_ms, "the system's clock was set; keys expire by it");
         }
-        let now_ms = clock::unix_ms();
-        sample_rates(server, now_ms);
+        let now = MonotonicMs::now();
+        sample_rates(server, now);
         if server.conditions().contains(Conditions::PAUSED) {
-            server.end_pause(now_ms);
+            server.end_pause(now);
         }
         let mut slept_ms = 0;
         while slept_ms < ROUND_MS {
@@ -44,12 +44,12 @@ fn run(server: &Server) {
 }
 
 /// Adds a sample of the workers' counters to the rates.
-fn sample_rates(server: &Server, now_ms: u64) {
+fn sample_rates(server: &Server, now: MonotonicMs) {
     let totals = [
         server.total(|stats| stats.commands_processed()),
         server.total(|stats| stats.input_bytes.get()),
         server.total(|stats| stats.output_bytes.get()),
         server.total(|stats| stats.turns.get()),
     ];
-    server.rates.sample(now_ms, totals);
+    server.rates.sample(now, totals);
 }

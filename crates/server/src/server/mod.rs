@@ -20,7 +20,7 @@ use crate::observe::histogram::Snapshot;
 use crate::observe::stats::{ErrorStats, WorkerStats};
 use crate::observe::{latency, monitor, slowlog};
 use crate::server::reclaim::{Epoch, Reclaimer};
-use crate::system::clock;
+use crate::system::clock::{self, AtomicMonotonicMs, MonotonicMs};
 
 pub use listen_requests::ListenRequests;
 pub use mailbox::{Mail, Mailbox, WAKE};
@@ -53,8 +53,8 @@ pub struct WorkerShared {
     pub epoch: Arc<Epoch>,
     /// Connections it has.
     pub connections: AtomicU32,
-    /// When its event loop last came round, in Unix milliseconds.
-    pub turned_ms: AtomicU64,
+    /// When its event loop last came round.
+    pub turned: AtomicMonotonicMs,
     /// Parked clients that give up at some time.
     pub deadlines: AtomicU64,
 }
@@ -146,7 +146,7 @@ impl Server {
                     mailbox: Mailbox::new()?,
                     epoch: Arc::default(),
                     connections: AtomicU32::new(0),
-                    turned_ms: AtomicU64::new(clock::unix_ms()),
+                    turned: AtomicMonotonicMs::new(MonotonicMs::now()),
                     deadlines: AtomicU64::new(0),
                 })
             })
@@ -200,9 +200,9 @@ impl Server {
         }
     }
 
-    /// Ends a pause whose time is over at `now_ms`, in Unix milliseconds, and wakes the clients that waited.
-    pub fn end_pause(&self, now_ms: u64) {
-        self.pause.end(now_ms, || {
+    /// Ends a pause whose time is over at `now`, and wakes the clients that waited.
+    pub fn end_pause(&self, now: MonotonicMs) {
+        self.pause.end(now, || {
             self.set_conditions(Conditions::PAUSED, false);
             for worker in &self.workers {
                 worker.mailbox.send(Mail::Resume);

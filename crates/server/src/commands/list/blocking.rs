@@ -9,6 +9,7 @@ use super::pop::{MANY_POP, pop_from_first};
 use super::{POP_FROM_SEVERAL, PopFromSeveral, TAKEN_FROM};
 use crate::command::prelude::*;
 use crate::command::{BlockRequest, KeySpec, TimeoutReply};
+use crate::system::clock::MonotonicMs;
 
 const BLOCKING_POP: CommandSpec = CommandSpec {
     since: "2.0.0",
@@ -60,7 +61,7 @@ pub static BLMPOP: CommandSpec = CommandSpec {
 
 fn blocking_pop(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>, side: Side) -> CommandResult {
     let timeout_at = call.args.len() - 1;
-    let deadline_ms = call.deadline(call.args.get(timeout_at))?;
+    let deadline = call.deadline(call.args.get(timeout_at))?;
     for at in 1..timeout_at {
         let key = call.key(at);
         let reply = &mut call.reply;
@@ -79,13 +80,13 @@ fn blocking_pop(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>, side: S
         call.reply.null_array();
         return Ok(());
     }
-    wait_for(call, (1..timeout_at).collect(), deadline_ms);
+    wait_for(call, (1..timeout_at).collect(), deadline);
     Ok(())
 }
 
 fn blmpop(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
     let wanted = PopFromSeveral::parse(call.args.cursor(2))?;
-    let deadline_ms = call.deadline(call.args.get(1))?;
+    let deadline = call.deadline(call.args.get(1))?;
     if pop_from_first(call, keyspace, &wanted)? {
         return Ok(());
     }
@@ -93,13 +94,13 @@ fn blmpop(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandRes
         call.reply.null_array();
         return Ok(());
     }
-    wait_for(call, wanted.keys.collect(), deadline_ms);
+    wait_for(call, wanted.keys.collect(), deadline);
     Ok(())
 }
 
 /// Asks for the client to be parked on the keys at these argument positions. Whatever the command answers
 /// when it finds nothing at once, a client that has waited in vain gets a null array.
-pub(super) fn wait_for(call: &mut Call<'_>, keys: Vec<usize>, deadline_ms: Option<u64>) {
+pub(super) fn wait_for(call: &mut Call<'_>, keys: Vec<usize>, deadline: Option<MonotonicMs>) {
     let on_timeout = TimeoutReply::NullArray;
-    call.block = Some(BlockRequest { keys, kind: Type::List, deadline_ms, on_timeout });
+    call.block = Some(BlockRequest { keys, kind: Type::List, deadline, on_timeout });
 }

@@ -98,10 +98,10 @@ fn transfer_or_wait(
     to_side: Side,
     timeout_at: usize,
 ) -> CommandResult {
-    let deadline_ms = call.deadline(call.args.get(timeout_at))?;
+    let deadline = call.deadline(call.args.get(timeout_at))?;
     match keyspace.move_element(&call.key(1), &call.key(2), from_side, to_side)? {
         Some(element) => call.reply.bulk(&element),
-        None if call.origin.may_block() => wait_for(call, vec![1], deadline_ms),
+        None if call.origin.may_block() => wait_for(call, vec![1], deadline),
         None => call.reply.null(),
     }
     Ok(())

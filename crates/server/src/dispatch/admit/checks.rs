@@ -9,6 +9,7 @@ use crate::clients::ClientFlags;
 use crate::command::{Call, CommandError, Flags};
 use crate::config::ProtectedAction;
 use crate::server::Conditions;
+use crate::system::clock::MonotonicMs;
 
 type Check = Result<(), Refusal>;
 
@@ -117,9 +118,10 @@ fn pause(call: &Call<'_>) -> Check {
     if !server.conditions().contains(Conditions::PAUSED) || call.client.flags.contains(ClientFlags::MONITOR) {
         return Ok(());
     }
-    server.end_pause(call.now_ms);
+    let now = MonotonicMs::now();
+    server.end_pause(now);
     let writes = flags(call).intersects(Flags::WRITE | Flags::MAY_REPLICATE);
-    if server.pause.holds(writes, call.now_ms) { Err(Refusal::Later) } else { Ok(()) }
+    if server.pause.holds(writes, now) { Err(Refusal::Later) } else { Ok(()) }
 }
 
 /// The properties of the command; of one that runs a queue, also those of the commands in it.

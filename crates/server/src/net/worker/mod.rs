@@ -164,7 +164,7 @@ impl Worker {
         let shared = self.shared();
         shared.deadlines.store(self.parked.deadlines() as u64, Ordering::Relaxed);
         shared.epoch.leave();
-        shared.turned_ms.store(self.now_ms, Ordering::Relaxed);
+        shared.turned.set(self.now);
         shared.stats.turns.add(1);
         shared.stats.turn_ticks.add(Ticks::now().since(began));
     }

@@ -70,15 +70,14 @@ impl Parked {
 }
 
 impl Worker {
-    /// A blocking command has found nothing. Its deadline is in Unix milliseconds.
+    /// A blocking command has found nothing.
     pub(super) fn park(
         &mut self,
         connection: &mut Connection,
         slot: usize,
         waiter: Arc<Waiter>,
-        deadline_ms: Option<u64>,
+        deadline: Option<MonotonicMs>,
     ) {
-        let deadline = deadline_ms.map(|at_ms| self.now.after(at_ms.saturating_sub(self.now_ms)));
         self.parked.set(connection, slot, Waits::Parked { waiter, deadline });
         connection.compact_input();
     }

@@ -47,7 +47,7 @@ impl Worker {
     ) -> Result<(), End> {
         connection.active = self.now;
         connection.is_shrunk = false;
-        connection.client.shared.active_ms.store(self.now_ms, Ordering::Relaxed);
+        connection.client.shared.active.set(self.now);
         if connection.wrote_its_share {
             connection.wrote_its_share = false;
             self.write_out(connection)?;
@@ -245,8 +245,8 @@ impl Worker {
             return Ok(());
         }
         connection.batch.go_on_at(connection.batch.next() + 1);
-        if let Outcome::Blocked(waiter, deadline_ms) = outcome {
-            self.park(connection, slot, waiter, deadline_ms);
+        if let Outcome::Blocked(waiter, deadline) = outcome {
+            self.park(connection, slot, waiter, deadline);
             return Ok(());
         }
         if connection.client.flags.contains(ClientFlags::CLOSE_AFTER_REPLY) {

@@ -5,6 +5,7 @@ use super::{OTHERS, SUB};
 use crate::clients::ClientShared;
 use crate::command::prelude::*;
 use crate::dispatch::conditions;
+use crate::system::clock::MonotonicMs;
 
 pub(super) static KILL: CommandSpec = CommandSpec {
     name: "kill",
@@ -76,10 +77,10 @@ fn kill(call: &mut Call<'_>) -> CommandResult {
     let filter =
         if old_form { Filter { address: Some(call.args.get(2)), ..Filter::default() } } else { parse(call)? };
     call.client.publish();
-    let own_id = call.client.id();
+    let (own_id, now) = (call.client.id(), MonotonicMs::now());
     let mut killed = 0;
     for client in call.server.clients.snapshot() {
-        if !filter.matches(&client, call.now_ms) || (client.id == own_id && filter.spare_caller) {
+        if !filter.matches(&client, now) || (client.id == own_id && filter.spare_caller) {
             continue;
         }
         if client.id == own_id {
@@ -140,8 +141,8 @@ fn parse<'a>(call: &Call<'a>) -> Result<Filter<'a>, CommandError> {
 }
 
 impl Filter<'_> {
-    fn matches(&self, client: &ClientShared, now_ms: u64) -> bool {
-        let age_s = now_ms.saturating_sub(client.created_ms) / 1000;
+    fn matches(&self, client: &ClientShared, now: MonotonicMs) -> bool {
+        let age_s = now.since(client.created) / 1000;
         self.id.is_none_or(|id| client.id == id)
             && self.address.is_none_or(|address| client.address.as_bytes() == address)
             && self.local_address.is_none_or(|address| client.local_address.as_bytes() == address)

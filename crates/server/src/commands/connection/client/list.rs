@@ -7,6 +7,7 @@ use super::{OTHERS, SUB};
 use crate::clients::{ClientFlags, ClientShared};
 use crate::command::CommandTable;
 use crate::command::prelude::*;
+use crate::system::clock::MonotonicMs;
 
 pub(super) static LIST: CommandSpec = CommandSpec {
     name: "list",
@@ -118,7 +119,7 @@ fn list(call: &mut Call<'_>) -> CommandResult {
     };
     let mut text = Vec::new();
     for client in clients {
-        describe(&mut text, call.commands, &client, call.now_ms);
+        describe(&mut text, call.commands, &client);
         text.push(b'\n');
     }
     call.reply.verbatim("txt", &text);
@@ -128,7 +129,7 @@ fn list(call: &mut Call<'_>) -> CommandResult {
 fn info(call: &mut Call<'_>) -> CommandResult {
     publish(call);
     let mut text = Vec::new();
-    describe(&mut text, call.commands, &call.client.shared, call.now_ms);
+    describe(&mut text, call.commands, &call.client.shared);
     text.push(b'\n');
     call.reply.verbatim("txt", &text);
     Ok(())
@@ -144,7 +145,7 @@ fn publish(call: &Call<'_>) {
 }
 
 /// Appends a connection's line, without a line end. Sizes are in bytes, ages in seconds.
-pub fn describe(out: &mut Vec<u8>, commands: &CommandTable, client: &ClientShared, now_ms: u64) {
+pub fn describe(out: &mut Vec<u8>, commands: &CommandTable, client: &ClientShared) {
     let flags = ClientFlags::from_bits_retain(client.flags.load(Relaxed));
     let names = client.names.lock().clone();
     let queued = client.queued.load(Relaxed);
@@ -158,7 +159,7 @@ pub fn describe(out: &mut Vec<u8>, commands: &CommandTable, client: &ClientShare
     let (buffer, in_buffer, listed) = if chunks == 0 { (held, pending, 0) } else { (0, 0, held) };
     let total = client.memory_bytes();
     let command = commands.by_index(client.last_command.load(Relaxed));
-    let seconds_since = |at_ms: u64| now_ms.saturating_sub(at_ms) / 1000;
+    let now = MonotonicMs::now();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let line = format!(
         "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi={queued} \
@@ -170,8 +171,8 @@ pub fn describe(out: &mut Vec<u8>, commands: &CommandTable, client: &ClientShare
         client.local_address,
         client.fd,
         text(&names.name),
-        seconds_since(client.created_ms),
-        seconds_since(client.active_ms.load(Relaxed)),
+        now.since(client.created) / 1000,
+        now.since(client.active.get()) / 1000,
         flag_letters(flags, client),
         client.db.load(Relaxed),
         client.watched.load(Relaxed),

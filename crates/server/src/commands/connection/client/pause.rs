@@ -3,6 +3,7 @@
 use super::{OTHERS, SUB};
 use crate::command::prelude::*;
 use crate::dispatch::conditions;
+use crate::system::clock::MonotonicMs;
 
 pub(super) static PAUSE: CommandSpec = CommandSpec {
     name: "pause",
@@ -49,9 +50,11 @@ fn pause(call: &mut Call<'_>) -> CommandResult {
     let timeout_ms = swytch_decimal::parse_i64(call.args.get(2))
         .ok_or_else(|| CommandError::text("ERR timeout is not an integer or out of range"))?;
     let timeout_ms = u64::try_from(timeout_ms).map_err(|_| CommandError::TimeoutNegative)?;
-    let until_ms = call.now_ms.checked_add(timeout_ms).filter(|until_ms| *until_ms <= i64::MAX as u64);
-    let until_ms = until_ms.ok_or(CommandError::TimeoutOutOfRange)?;
-    conditions::pause(call, until_ms, writes_only);
+    // Redis refuses what is no date of its clock.
+    if call.now_ms.checked_add(timeout_ms).is_none_or(|date_ms| date_ms > i64::MAX as u64) {
+        return Err(CommandError::TimeoutOutOfRange);
+    }
+    conditions::pause(call, MonotonicMs::now().after(timeout_ms), writes_only);
     call.reply.ok();
     Ok(())
 }
