@@ -73,7 +73,8 @@ fn the_work_of_every_round_goes_on_whatever_the_clock_says() {
         admin.until("a rate", rate, |rate| (1..1_000_000).contains(rate));
         let line = other.call(&["CLIENT", "INFO"]).text();
         for field in ["age=", "idle="] {
-            let seconds = line.split(field).nth(1).and_then(|rest| rest.split(' ').next()?.parse::<u64>().ok());
+            let seconds =
+                line.split(field).nth(1).and_then(|rest| rest.split(' ').next()?.parse::<u64>().ok());
             assert!(seconds.is_some_and(|seconds| seconds < 1_000), "{line}");
         }
 
