@@ -52,7 +52,7 @@ pub(crate) fn replacing(entry: Option<&OwnedEntry>) -> KeyOp<'_> {
     }
 }
 
-/// See [`wire::primitives`].
+/// See [`crate::types::primitives`].
 pub(crate) fn primitives(op: &KeyOp<'_>, before: Option<&Object>) -> Vec<Primitive> {
     match *op {
         KeyOp::Delete => vec![Primitive::Delete],

@@ -14,6 +14,7 @@ mod object;
 mod recorder;
 mod start;
 mod string;
+mod types;
 pub mod wire;
 
 use std::collections::HashMap;

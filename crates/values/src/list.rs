@@ -1,10 +1,12 @@
-//! Ops on lists, on the wire and in merges.
+//! Lists, on the wire and in merges.
 
 use swytch_cluster::Blob;
 use swytch_cluster::wire::{Reader, Wire, WireError, put_bytes};
 use swytch_merge::{Effect as Primitive, End, Object, Value};
 use swytch_store::types::list::op::tag;
-use swytch_store::{Elements, ListOp, Op, Side, range};
+use swytch_store::{
+    Builder, Elements, EncodingLimits, ListOp, Op, OwnedValue, Part, Side, Type, Value as Stored, range,
+};
 
 use crate::wire;
 
@@ -33,6 +35,29 @@ fn side(end: End) -> Side {
         End::Head => Side::Head,
         End::Tail => Side::Tail,
     }
+}
+
+/// A list as merging sees it.
+pub(crate) fn merged(list: Stored<'_>) -> Value {
+    let mut elements = Vec::new();
+    list.content(&mut |part| match part {
+        Part::Element(element) => elements.push(element.to_vec()),
+    });
+    Value::List(elements)
+}
+
+/// A merged list as the store holds it.
+pub(crate) fn unmerged(elements: Vec<Vec<u8>>) -> OwnedValue {
+    let mut builder = Builder::new(Type::List, EncodingLimits::default());
+    for element in &elements {
+        builder.add(Part::Element(element)).expect("a list has elements");
+    }
+    builder.finish()
+}
+
+/// Reads an element.
+pub(crate) fn part<'a>(reader: &mut Reader<'a>) -> Result<Part<'a>, WireError> {
+    reader.bytes().map(Part::Element)
 }
 
 /// Appends the fields of an op.
@@ -103,7 +128,7 @@ pub(crate) fn read(tag: u8, mut reader: Reader<'_>, act: &mut dyn FnMut(Op<'_>))
     Ok(())
 }
 
-/// See [`wire::primitives`].
+/// See [`crate::types::primitives`].
 pub(crate) fn primitives(op: &ListOp<'_>, before: Option<&Object>) -> Vec<Primitive> {
     let nothing = Vec::new();
     let list = match before.map(|object| &object.value) {

@@ -4,37 +4,19 @@
 
 use swytch_cluster::Blob;
 use swytch_cluster::wire::{Reader, Wire, WireError, put_bytes};
-use swytch_merge::{Object, Value as Merged};
+use swytch_merge::Object;
 use swytch_store::{Builder, EncodingLimits, OwnedEntry, OwnedValue, Part, Text, Type, UnixMs, Value};
+
+use crate::types;
 
 /// A key as merging sees it.
 pub(crate) fn object_of(entry: &OwnedEntry) -> Object {
-    let value = Value::of(&entry.value);
-    let merged = match Text::of(value) {
-        Some(text) => Merged::String(text.to_vec()),
-        None => {
-            let mut elements = Vec::new();
-            value.content(&mut |part| match part {
-                Part::Element(element) => elements.push(element.to_vec()),
-            });
-            Merged::List(elements)
-        }
-    };
-    Object { value: merged, deadline_ms: entry.expire_at_ms }
+    Object { value: types::merged(Value::of(&entry.value)), deadline_ms: entry.expire_at_ms }
 }
 
 /// A merged key as the store holds it. `None`: it has no such type.
 pub(crate) fn entry_of(object: Object) -> Option<OwnedEntry> {
-    let value = match object.value {
-        Merged::String(bytes) => OwnedValue::String(bytes),
-        Merged::List(elements) => {
-            let mut builder = Builder::new(Type::List, EncodingLimits::default());
-            elements.iter().try_for_each(|element| builder.add(Part::Element(element))).ok()?;
-            builder.finish()
-        }
-        _ => return None,
-    };
-    Some(OwnedEntry { value, expire_at_ms: object.deadline_ms })
+    Some(OwnedEntry { value: types::unmerged(object.value)?, expire_at_ms: object.deadline_ms })
 }
 
 /// The number of a type on the wire; 0 is that of no key.
@@ -50,11 +32,16 @@ pub(crate) fn put_entry(entry: Option<(Value<'_>, Option<UnixMs>)>, out: &mut Ve
         put_bytes(&text, out);
     } else if let Value::Collection(face) = value {
         (face.len() as u64).put(out);
-        value.content(&mut |part| match part {
-            Part::Element(element) => put_bytes(element, out),
-        });
+        value.content(&mut |part| put_part(part, out));
     }
     expire_at_ms.put(out);
+}
+
+/// Appends a part of a collection.
+pub(crate) fn put_part(part: Part<'_>, out: &mut Vec<u8>) {
+    match part {
+        Part::Element(element) => put_bytes(element, out),
+    }
 }
 
 /// [`put_entry`] of an entry that is owned.
@@ -67,15 +54,15 @@ pub(crate) fn get_entry(reader: &mut Reader<'_>) -> Result<Option<OwnedEntry>, W
     let Some(number) = u8::get(reader)?.checked_sub(1) else { return Ok(None) };
     let value = match Type::of_number(number).ok_or(WireError::Invalid)? {
         Type::String => OwnedValue::String(reader.bytes()?.to_vec()),
-        sequence @ Type::List => {
+        collection => {
             let count = reader.count()?;
             if count == 0 {
-                // A list without elements does not exist.
+                // An empty collection does not exist.
                 return Err(WireError::Invalid);
             }
-            let mut builder = Builder::new(sequence, EncodingLimits::default());
+            let mut builder = Builder::new(collection, EncodingLimits::default());
             for _ in 0..count {
-                builder.add(Part::Element(reader.bytes()?)).map_err(|_| WireError::Invalid)?;
+                builder.add(types::part(collection, reader)?).map_err(|_| WireError::Invalid)?;
             }
             builder.finish()
         }

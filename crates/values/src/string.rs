@@ -51,7 +51,7 @@ pub(crate) fn read(tag: u8, mut reader: Reader<'_>, act: &mut dyn FnMut(Op<'_>))
     Ok(())
 }
 
-/// See [`wire::primitives`].
+/// See [`crate::types::primitives`].
 pub(crate) fn primitives(op: &StringOp<'_>, before: Option<&Object>) -> Vec<Primitive> {
     match *op {
         StringOp::Set { value, expire_at_ms } => {
