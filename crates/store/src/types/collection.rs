@@ -1,7 +1,7 @@
 //! What every collection is: its face to all who only look at it, and what changing it takes.
 //!
 //! [`Face`] is all that anybody outside a type's folder may ask of a value: DEBUG DIGEST, dumps, snapshots, copies for
-//! other nodes, MEMORY USAGE, lazy freeing. [`Collection`] is what the door needs to change one: its ops, what takes each
+//! other nodes, MEMORY USAGE, how long freeing takes. [`Collection`] is what the door needs to change one: its ops, what takes each
 //! back, and a property that `types::tests` checks for every row: an op done again on a copy gives the same, and its undo
 //! gives what was there. [`Row`] is an unsafe trait, because an entry trusts it.
 
@@ -14,11 +14,17 @@ use super::limits::EncodingLimits;
 use super::{Encoding, Kind, Op, OwnedValue, PartUndo, Type};
 use crate::keyspace::{Editor, Misfit};
 
-/// What all may ask of a collection, whatever its type.
-pub trait Face: Debug + Send {
+/// What the row of a collection's type says of it.
+pub trait Typed {
     /// Its type.
     fn data_type(&self) -> Type;
 
+    /// A copy.
+    fn to_owned_value(&self) -> OwnedValue;
+}
+
+/// What all may ask of a collection, whatever its type.
+pub trait Face: Typed + Debug + Send {
     /// Number of elements, members or fields.
     fn len(&self) -> usize;
 
@@ -44,13 +50,6 @@ pub trait Face: Debug + Send {
     /// # Errors
     /// If it is of another type.
     fn add(&mut self, part: Part<'_>, limits: &EncodingLimits) -> Result<(), Misfit>;
-
-    /// A copy.
-    fn to_owned_value(&self) -> OwnedValue;
-
-    /// Frees about `allocations` of its allocations, so that what remains is a value no more; true when nothing is left
-    /// but the handle.
-    fn free_some(&mut self, allocations: usize) -> bool;
 }
 
 /// Ties a type to its row in [`collections!`](super).

@@ -15,7 +15,7 @@ pub mod range;
 pub mod side;
 pub mod string;
 
-use collection::{Collection, Face, Row};
+use collection::{Collection, Face, Row, Typed};
 use limits::EncodingLimits;
 use string::op::{StringOp, StringUndo};
 
@@ -153,6 +153,16 @@ macro_rules! collections {
         }
 
         $(
+            impl Typed for $module::$collection {
+                fn data_type(&self) -> Type {
+                    Type::$variant
+                }
+
+                fn to_owned_value(&self) -> OwnedValue {
+                    OwnedValue::$variant(self.clone())
+                }
+            }
+
             // SAFETY: the kind is this row's alone, and a handle is a word.
             unsafe impl Row for $module::$collection {
                 const KIND: Kind = {
@@ -303,6 +313,18 @@ macro_rules! collections {
         #[test]
         fn every_row_is_walked() {
             $(tests::walk_type::<$module::$collection>();)*
+        }
+
+        /// No number is given to two ops.
+        #[cfg(test)]
+        #[test]
+        fn every_op_has_a_number_of_its_own() {
+            use crate::effect::tag::{DELETE, EXPIRE_AT, REPLACE};
+            let mut tags = vec![DELETE, EXPIRE_AT, REPLACE];
+            tags.extend(string::op::tag::ALL);
+            $(tags.extend(<$module::$collection as tests::Sample>::TAGS);)*
+            let distinct: std::collections::BTreeSet<u8> = tags.iter().copied().collect();
+            assert_eq!(tags.len(), distinct.len(), "{tags:?}");
         }
     };
 }

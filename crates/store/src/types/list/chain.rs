@@ -208,10 +208,4 @@ impl Chain {
             self.pop_node(side);
         }
     }
-
-    /// Frees up to this many nodes; true when none is left. What remains is a list no more.
-    pub(super) fn free_some(&mut self, nodes: usize) -> bool {
-        self.nodes.drain(..nodes.min(self.nodes.len()));
-        self.nodes.is_empty()
-    }
 }

@@ -14,11 +14,11 @@ use std::iter::{Chain as Chained, FusedIterator};
 use std::ops::ControlFlow;
 use std::slice;
 
+use super::Encoding;
 use super::collection::{Collection, Face};
 use super::content::Part;
 use super::limits::{EncodingLimits, NodeLimit};
 use super::packed::{Form, Handle, Packed};
-use super::{Encoding, OwnedValue};
 use crate::effect::Elements;
 use crate::keyspace::{Editor, Misfit};
 use chain::Chain;
@@ -46,10 +46,6 @@ impl Hash for List {
 }
 
 impl Face for List {
-    fn data_type(&self) -> super::Type {
-        <Self as super::collection::Row>::TYPE
-    }
-
     fn len(&self) -> usize {
         List::len(self)
     }
@@ -85,20 +81,6 @@ impl Face for List {
             Part::Element(element) => self.push(Side::Tail, Elements::One(element), limits.list_node),
         }
         Ok(())
-    }
-
-    fn to_owned_value(&self) -> OwnedValue {
-        super::collection::Row::owned(self.clone())
-    }
-
-    fn free_some(&mut self, allocations: usize) -> bool {
-        match self.0.form_mut() {
-            Form::Small(packed) => {
-                *packed = Packed::new();
-                true
-            }
-            Form::Big(chain) => chain.free_some(allocations),
-        }
     }
 }
 

@@ -6,21 +6,14 @@ use super::*;
 use crate::effect::Elements;
 use crate::types::tests::{Random, Sample, bytes};
 
-/// A small deterministic generator (splitmix64).
-fn random(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let z = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z ^ (z >> 29)
-}
-
-fn element(state: &mut u64) -> Vec<u8> {
-    let len = match random(state) % 40 {
+fn element(random: &mut Random) -> Vec<u8> {
+    let len = match random.below(40) {
         0 => 5000,
         1 => 300,
-        2 => 127 + (random(state) % 3) as usize,
-        _ => (random(state) % 20) as usize,
+        2 => 127 + random.below(3_usize),
+        _ => random.below(20),
     };
-    vec![b'a' + (random(state) % 4) as u8; len]
+    vec![b'a' + random.below(4_u8); len]
 }
 
 /// Redis's default.
@@ -33,16 +26,16 @@ fn push(list: &mut List, side: Side, element: &[u8]) {
 #[test]
 fn agrees_with_a_deque() {
     for seed in 0..30 {
-        let mut state = seed;
+        let mut random = Random::new(seed);
         let limit = NodeLimit::of_number([-2, -1, 1, 5, 40][seed as usize % 5]);
         let mut list = List::new();
         let mut model: VecDeque<Vec<u8>> = VecDeque::new();
         for step in 0..1500 {
-            let side = if random(&mut state).is_multiple_of(2) { Side::Head } else { Side::Tail };
+            let side = if random.once_in(2) { Side::Head } else { Side::Tail };
             let len = model.len();
-            match random(&mut state) % 16 {
+            match random.below(16) {
                 0..=6 => {
-                    let element = element(&mut state);
+                    let element = element(&mut random);
                     list.push(side, Elements::One(&element), limit);
                     if side == Side::Head { model.push_front(element) } else { model.push_back(element) }
                 }
@@ -52,20 +45,20 @@ fn agrees_with_a_deque() {
                     assert_eq!(list.pop(side, limit), expect);
                 }
                 10 if len > 0 => {
-                    let index = random(&mut state) as usize % len;
-                    let element = element(&mut state);
+                    let index = random.below(len);
+                    let element = element(&mut random);
                     list.set(index, &element, limit);
                     model[index] = element;
                 }
                 11 | 12 => {
-                    let index = random(&mut state) as usize % (len + 1);
-                    let element = element(&mut state);
+                    let index = random.below(len + 1);
+                    let element = element(&mut random);
                     list.insert(index, &element, limit);
                     model.insert(index, element);
                 }
                 13 if step % 10 == 0 => {
-                    let doomed = element(&mut state);
-                    let count = 1 + random(&mut state) as usize % 3;
+                    let doomed = element(&mut random);
+                    let count = 1 + random.below(3);
                     let removed = list.remove_where(side, count, |element| element == doomed, limit);
                     let mut expect = 0;
                     while expect < count {
@@ -80,7 +73,7 @@ fn agrees_with_a_deque() {
                     assert_eq!(removed, expect);
                 }
                 14 if step % 20 == 0 => {
-                    let count = random(&mut state) as usize % (len + 1);
+                    let count = random.below(len + 1);
                     list.drop_from(side, count, limit);
                     for _ in 0..count {
                         if side == Side::Head {
@@ -91,7 +84,7 @@ fn agrees_with_a_deque() {
                     }
                 }
                 _ => {
-                    let index = random(&mut state) as usize % (len + 2);
+                    let index = random.below(len + 2);
                     assert_eq!(list.get(index), model.get(index).map(Vec::as_slice));
                     assert!(list.iter_from(index).eq(model.iter().skip(index)), "seed {seed} step {step}");
                 }
