@@ -5,7 +5,7 @@
 #![no_main]
 use libfuzzer_sys::fuzz_target;
 use swytch_decimal::{parse_i64, push_i64};
-use swytch_resp::{ArgRange, Limits, Parsed, Parser, ProtocolError};
+use swytch_resp::{Limits, Parsed, Parser, ProtocolError, Query};
 
 /// How many of the first bytes are lengths of pieces.
 const PIECE_BYTES: usize = 4;
@@ -17,7 +17,7 @@ fuzz_target!(|data: &[u8]| {
         return;
     }
     let (pieces, sent) = data.split_at(PIECE_BYTES);
-    let limits = Limits { bulk_bytes_max: 1 << 20, authenticated: pieces[0] & 1 == 1 };
+    let limits = Limits { bulk_bytes_max: 1 << 20, authenticated: pieces[0] & 1 == 1, long_argument_bytes_min: 8 };
     let whole = feed(&limits, std::iter::once(sent));
     let cut = feed(&limits, Cuts { lengths: pieces.iter().cycle(), rest: sent });
     assert_eq!(whole, cut, "the pieces changed what was parsed");
@@ -36,26 +36,26 @@ fn feed<'data>(
     limits: &Limits,
     pieces: impl Iterator<Item = &'data [u8]>,
 ) -> (Requests, Option<ProtocolError>) {
-    let (mut parser, mut buffer) = (Parser::default(), Vec::new());
+    let (mut parser, mut query) = (Parser::default(), Query::default());
     let mut requests = Requests::new();
     for piece in pieces {
-        buffer.extend_from_slice(piece);
+        parser.receive(&mut query, piece);
         loop {
-            let mut arguments: Vec<ArgRange> = Vec::new();
-            match parser.next(&mut buffer, limits, &mut arguments) {
+            let mut arguments = Vec::new();
+            match parser.next(&mut query, limits, &mut arguments) {
                 Err(error) => return (requests, Some(error)),
                 Ok(Parsed::Incomplete) => {
                     assert!(arguments.is_empty(), "an incomplete request hands out no arguments");
                     break;
                 }
                 Ok(Parsed::Request) => {
-                    requests.push(arguments.iter().map(|range| range.of(&buffer).to_vec()).collect());
+                    requests.push(arguments.iter().map(|range| range.of(&query).to_vec()).collect());
                 }
             }
         }
         let keep = parser.keep_from();
-        assert!(keep <= buffer.len());
-        buffer.drain(..keep);
+        assert!(keep <= query.bytes.len());
+        query.bytes.drain(..keep);
         parser.rebase(keep);
     }
     (requests, None)

@@ -1,14 +1,16 @@
 //! RESP2, RESP3 and inline requests: an incremental parser and a reply writer.
 //!
 //! Nothing here knows sockets, commands or the keyspace. The parser borrows from the caller's query
-//! buffer and never copies an argument; the writer appends to an output, a list of chunks.
+//! buffer and never copies an argument: a long one is read into memory of its own; the writer appends to an output, a list of chunks.
 //!
 //! Source: the Redis protocol specification (RESP2, RESP3) and the limits of Redis 7 and 8.
 
 pub mod output;
 pub mod parse;
+pub mod query;
 pub mod reply;
 
 pub use output::{Output, SharedBytes};
-pub use parse::{ArgRange, Limits, Parsed, Parser, ProtocolError};
+pub use parse::{Limits, Parsed, Parser, ProtocolError};
+pub use query::{ArgRange, Argument, LONG_ARGUMENT_BYTES_MIN, LongArgument, Query};
 pub use reply::{Protocol, Reply};

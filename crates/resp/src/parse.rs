@@ -15,22 +15,7 @@
 //!
 //! One place is unsafe: the arguments of a short request are written into a list's spare room without a check for each.
 
-/// Where one argument lies in the query buffer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ArgRange {
-    /// First byte.
-    pub start: u32,
-    /// Length in bytes.
-    pub len: u32,
-}
-
-impl ArgRange {
-    /// The bytes of this argument.
-    #[inline]
-    pub fn of(self, buffer: &[u8]) -> &[u8] {
-        &buffer[self.start as usize..self.start as usize + self.len as usize]
-    }
-}
+use crate::query::{ArgRange, Query, bytes_of, keep_from};
 
 /// What a client may announce.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +24,8 @@ pub struct Limits {
     pub bulk_bytes_max: u64,
     /// Before authentication a request has at most ten arguments of at most 16 KiB each.
     pub authenticated: bool,
+    /// An argument of at least this many bytes that has not arrived whole is read into memory of its own.
+    pub long_argument_bytes_min: usize,
 }
 
 /// Longest inline request and longest length line, in bytes (Redis: PROTO_INLINE_MAX_SIZE).
@@ -112,6 +99,8 @@ pub struct Parser {
     bulk_len: Option<usize>,
     /// How far the search for the end of the line at hand has come.
     searched: usize,
+    /// The argument at hand, as far as it has arrived, when it is a long one.
+    long: Option<Vec<u8>>,
     /// Arguments of the request at hand that are already complete.
     partial: Vec<ArgRange>,
     /// Bytes of the arguments in `partial`.
@@ -128,7 +117,7 @@ impl Parser {
 
     /// First byte of the buffer that must be kept.
     pub fn keep_from(&self) -> usize {
-        self.partial.first().map_or(self.position, |first| first.start as usize)
+        keep_from(&self.partial).unwrap_or(self.position)
     }
 
     /// Bytes that the argument at hand still lacks, where its length is known.
@@ -143,7 +132,9 @@ impl Parser {
 
     /// Bytes that the parser's own lists hold.
     pub fn held_bytes(&self) -> usize {
-        self.partial.capacity() * size_of::<ArgRange>() + self.unescaped.capacity()
+        self.partial.capacity() * size_of::<ArgRange>()
+            + self.unescaped.capacity()
+            + self.long.as_ref().map_or(0, Vec::capacity)
     }
 
     /// Gives back what the lists hold beyond what they need.
@@ -152,13 +143,58 @@ impl Parser {
         self.unescaped = Vec::new();
     }
 
+    /// The long argument at hand and the bytes that it lacks. While there is one, what arrives belongs to it; a byte or
+    /// two more do no harm. [`Parser::settle`] is to be called before and after.
+    pub fn long_argument(&mut self) -> Option<(&mut Vec<u8>, usize)> {
+        let len = self.bulk_len?;
+        let long = self.long.as_mut().filter(|long| long.len() < len)?;
+        let missing = len - long.len();
+        Some((long, missing))
+    }
+
+    /// True when the request at hand has long arguments. A request that begins with the next call has none.
+    #[inline]
+    pub fn holds_long_arguments(&self) -> bool {
+        self.long.is_some() || self.partial.iter().any(|range| range.start().is_none())
+    }
+
+    /// Bytes of the long argument at hand that have arrived.
+    pub fn long_bytes(&self) -> usize {
+        self.long.as_ref().map_or(0, Vec::len)
+    }
+
+    /// Puts bytes that have arrived where they belong.
+    pub fn receive(&mut self, query: &mut Query, bytes: &[u8]) {
+        self.settle(query);
+        match self.long_argument() {
+            Some((long, _)) => long.extend_from_slice(bytes),
+            None => query.bytes.extend_from_slice(bytes),
+        }
+        self.settle(query);
+    }
+
+    /// Moves what has arrived of a long argument to its place, and what has arrived behind it to the buffer.
+    pub fn settle(&mut self, query: &mut Query) {
+        let buffer = &mut query.bytes;
+        let (Some(long), Some(len)) = (&mut self.long, self.bulk_len) else { return };
+        if long.len() > len {
+            debug_assert_eq!(
+                self.position,
+                buffer.len(),
+                "what belongs to a long argument was put behind it"
+            );
+            buffer.extend(long.drain(len..));
+        } else if long.len() < len && self.position < buffer.len() {
+            long.extend(buffer.drain(self.position..buffer.len().min(self.position + len - long.len())));
+            self.searched = self.position;
+        }
+    }
+
     /// Tells the parser that the caller removed `removed` bytes from the front of the buffer.
     pub fn rebase(&mut self, removed: usize) {
         self.position -= removed;
         self.searched = self.searched.saturating_sub(removed);
-        for range in &mut self.partial {
-            range.start -= removed as u32;
-        }
+        self.partial.iter_mut().for_each(|range| range.rebase(removed));
     }
 
     /// Looks for one request. Its arguments are appended to `arguments`.
@@ -168,23 +204,23 @@ impl Parser {
     #[inline]
     pub fn next(
         &mut self,
-        buffer: &mut [u8],
+        query: &mut Query,
         limits: &Limits,
         arguments: &mut Vec<ArgRange>,
     ) -> Result<Parsed, ProtocolError> {
         if self.missing == 0 {
-            if let Some(position) = short_request(buffer, self.position, arguments) {
+            if let Some(position) = short_request(&query.bytes, self.position, arguments) {
                 self.position = position;
                 self.searched = position;
                 return Ok(Parsed::Request);
             }
-            let Some(&first) = buffer.get(self.position) else { return Ok(Parsed::Incomplete) };
+            let Some(&first) = query.bytes.get(self.position) else { return Ok(Parsed::Incomplete) };
             if first != b'*' {
-                return self.inline(buffer, arguments);
+                return self.inline(&mut query.bytes, arguments);
             }
             let line = self.position;
             let Some(count) = self.length_line(
-                buffer,
+                &query.bytes,
                 ProtocolError::MultibulkLineTooLong,
                 ProtocolError::InvalidMultibulkLength,
             )?
@@ -204,23 +240,23 @@ impl Parser {
         }
         if self.partial.is_empty() {
             let before = arguments.len();
-            let whole = self.bulks(buffer, limits, arguments);
+            let whole = self.bulks(query, limits, arguments);
             if let Ok(true) = whole {
                 return Ok(Parsed::Request);
             }
-            self.keep(arguments, before);
+            self.keep(query, arguments, before);
             whole?;
         } else {
             let mut partial = std::mem::take(&mut self.partial);
             let before = partial.len();
-            let whole = self.bulks(buffer, limits, &mut partial);
+            let whole = self.bulks(query, limits, &mut partial);
             if let Ok(true) = whole {
                 // The list is given away with what it held: the next request may be a small one.
                 arguments.append(&mut partial);
                 self.partial_bytes = 0;
                 return Ok(Parsed::Request);
             }
-            self.partial_bytes += bytes_of(&partial[before..]);
+            self.partial_bytes += bytes_of(&partial[before..], query);
             self.partial = partial;
             whole?;
         }
@@ -229,8 +265,8 @@ impl Parser {
 
     /// Keeps the arguments from `before` on for when the rest has arrived.
     #[cold]
-    fn keep(&mut self, arguments: &mut Vec<ArgRange>, before: usize) {
-        self.partial_bytes = bytes_of(&arguments[before..]);
+    fn keep(&mut self, query: &Query, arguments: &mut Vec<ArgRange>, before: usize) {
+        self.partial_bytes = bytes_of(&arguments[before..], query);
         self.partial.extend(arguments.drain(before..));
     }
 
@@ -246,11 +282,12 @@ impl Parser {
     #[inline]
     fn bulks(
         &mut self,
-        buffer: &[u8],
+        query: &mut Query,
         limits: &Limits,
         arguments: &mut Vec<ArgRange>,
     ) -> Result<bool, ProtocolError> {
         while self.missing > 0 {
+            let buffer = &query.bytes[..];
             let len = match self.bulk_len {
                 Some(len) => len,
                 None => {
@@ -289,15 +326,46 @@ impl Parser {
             };
             // Redis trusts the two bytes behind the argument to be CR LF, and so do clients.
             if buffer.len() - self.position < len + 2 {
-                return Ok(false);
+                if !self.long_arrived(query, len, limits, arguments) {
+                    return Ok(false);
+                }
+            } else {
+                arguments.push(ArgRange::new(self.position, len));
+                self.position += len + 2;
             }
-            arguments.push(ArgRange { start: self.position as u32, len: len as u32 });
-            self.position += len + 2;
             self.searched = self.position;
             self.bulk_len = None;
             self.missing -= 1;
         }
         Ok(true)
+    }
+
+    /// Of an argument that does not lie in the buffer: whether it has arrived in memory of its own, up to the line's end
+    /// behind it.
+    #[cold]
+    fn long_arrived(
+        &mut self,
+        query: &mut Query,
+        len: usize,
+        limits: &Limits,
+        arguments: &mut Vec<ArgRange>,
+    ) -> bool {
+        let arrived = query.bytes.len() - self.position;
+        match &self.long {
+            Some(long) if long.len() == len && arrived >= 2 => {
+                arguments.push(ArgRange::long(query.long.len()));
+                query.long.extend(self.long.take().map(Into::into));
+                self.position += 2;
+                true
+            }
+            Some(_) => false,
+            None => {
+                if len >= limits.long_argument_bytes_min && arrived < len {
+                    self.long = Some(Vec::new());
+                }
+                false
+            }
+        }
     }
 
     /// Reads the integer between the type byte and the end of its line and steps over the line.
@@ -371,7 +439,7 @@ impl Parser {
         let mut taken = 0;
         for len in words {
             buffer[at..at + len].copy_from_slice(&self.unescaped[taken..taken + len]);
-            arguments.push(ArgRange { start: at as u32, len: len as u32 });
+            arguments.push(ArgRange::new(at, len));
             at += len;
             taken += len;
         }
@@ -402,7 +470,7 @@ fn short_request(buffer: &[u8], position: usize, arguments: &mut Vec<ArgRange>) 
         if at > buffer.len() {
             return None;
         }
-        range.write(ArgRange { start: start as u32, len });
+        range.write(ArgRange::new(start, len as usize));
     }
     // SAFETY: the first `count` elements of the spare capacity were written just now.
     unsafe { arguments.set_len(arguments.len() + count as usize) };
@@ -443,10 +511,6 @@ fn short_length(buffer: &[u8], at: usize) -> Option<(u32, usize)> {
         }
         _ => None,
     }
-}
-
-fn bytes_of(ranges: &[ArgRange]) -> usize {
-    ranges.iter().map(|range| range.len as usize).sum()
 }
 
 /// Position of the next CR at or after `from`.
@@ -540,27 +604,33 @@ fn hex(digit: u8) -> u8 {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits { bulk_bytes_max: 512 << 20, authenticated: true };
+    const LIMITS: Limits =
+        Limits { bulk_bytes_max: 512 << 20, authenticated: true, long_argument_bytes_min: 10 };
+
+    fn query_of(bytes: &[u8]) -> Query {
+        Query { bytes: bytes.to_vec(), long: Vec::new() }
+    }
 
     /// Parses everything in `input`, fed in pieces of `step` bytes.
     fn check(input: &[u8], step: usize) -> (Vec<Vec<Vec<u8>>>, Option<ProtocolError>) {
         let mut parser = Parser::default();
-        let mut buffer = Vec::new();
+        let mut query = Query::default();
         let mut requests = Vec::new();
         for piece in input.chunks(step) {
-            buffer.extend_from_slice(piece);
+            parser.receive(&mut query, piece);
             loop {
                 let mut arguments = Vec::new();
-                match parser.next(&mut buffer, &LIMITS, &mut arguments) {
+                match parser.next(&mut query, &LIMITS, &mut arguments) {
                     Ok(Parsed::Request) => {
-                        requests.push(arguments.iter().map(|range| range.of(&buffer).to_vec()).collect())
+                        let read = |range: &ArgRange| range.of(&query).to_vec();
+                        requests.push(arguments.iter().map(read).collect());
                     }
                     Ok(Parsed::Incomplete) => break,
                     Err(error) => return (requests, Some(error)),
                 }
             }
             let keep = parser.keep_from();
-            buffer.drain(..keep);
+            query.bytes.drain(..keep);
             parser.rebase(keep);
         }
         (requests, None)
@@ -619,11 +689,11 @@ mod tests {
             b"a \"b\r\n*1\r\n$4\r\nPING\r\n",
         ];
         for input in broken {
-            let (mut parser, mut buffer, mut arguments) = (Parser::default(), input.to_vec(), Vec::new());
-            let first = parser.next(&mut buffer, &LIMITS, &mut arguments);
+            let (mut parser, mut query, mut arguments) = (Parser::default(), query_of(input), Vec::new());
+            let first = parser.next(&mut query, &LIMITS, &mut arguments);
             assert!(first.is_err(), "{}", String::from_utf8_lossy(input));
-            buffer.extend_from_slice(b"PING\r\n");
-            assert_eq!(parser.next(&mut buffer, &LIMITS, &mut arguments), first);
+            query.bytes.extend_from_slice(b"PING\r\n");
+            assert_eq!(parser.next(&mut query, &LIMITS, &mut arguments), first);
             assert_eq!(arguments, [], "{}", String::from_utf8_lossy(input));
         }
     }
@@ -632,12 +702,12 @@ mod tests {
     fn what_larger_limits_allow_is_read_after_all() {
         let (mut parser, mut arguments) = (Parser::default(), Vec::new());
         let long = "x".repeat(2000);
-        let mut buffer = format!("*2\r\n$1\r\na\r\n$2000\r\n{long}\r\n").into_bytes();
+        let mut query = query_of(format!("*2\r\n$1\r\na\r\n$2000\r\n{long}\r\n").as_bytes());
         let small = Limits { bulk_bytes_max: 1000, ..LIMITS };
-        let refused = parser.next(&mut buffer, &small, &mut arguments);
+        let refused = parser.next(&mut query, &small, &mut arguments);
         assert_eq!(refused, Err(ProtocolError::InvalidBulkLength));
-        assert_eq!(parser.next(&mut buffer, &LIMITS, &mut arguments), Ok(Parsed::Request));
-        let found: Vec<&[u8]> = arguments.iter().map(|range| range.of(&buffer)).collect();
+        assert_eq!(parser.next(&mut query, &LIMITS, &mut arguments), Ok(Parsed::Request));
+        let found: Vec<&[u8]> = arguments.iter().map(|range| range.of(&query)).collect();
         assert_eq!(found, [b"a".as_slice(), long.as_bytes()]);
     }
 
@@ -669,15 +739,15 @@ mod tests {
         let mut parser = Parser::default();
         let limits = Limits { authenticated: false, ..LIMITS };
         let mut arguments = Vec::new();
-        let mut buffer = b"*11\r\n".to_vec();
+        let mut query = query_of(b"*11\r\n");
         assert_eq!(
-            parser.next(&mut buffer, &limits, &mut arguments),
+            parser.next(&mut query, &limits, &mut arguments),
             Err(ProtocolError::UnauthenticatedMultibulkLength)
         );
         let mut parser = Parser::default();
-        let mut buffer = b"*1\r\n$16385\r\n".to_vec();
+        let mut query = query_of(b"*1\r\n$16385\r\n");
         assert_eq!(
-            parser.next(&mut buffer, &limits, &mut arguments),
+            parser.next(&mut query, &limits, &mut arguments),
             Err(ProtocolError::UnauthenticatedBulkLength)
         );
     }

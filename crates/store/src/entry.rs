@@ -92,8 +92,8 @@ pub enum NewValue<'a> {
     String(&'a [u8]),
     /// An integer.
     Integer(i64),
-    /// A string that keeps room to grow, whatever its length.
-    Raw(Vec<u8>),
+    /// A string in an allocation of its own, whatever its length. Others may hold it, too.
+    Raw(Arc<Vec<u8>>),
 }
 
 /// An owned entry. It frees its value when dropped.
@@ -163,7 +163,7 @@ impl Entry {
                 None if text.len() <= EMBEDDED_BYTES_MAX => {
                     Self::allocate(Kind::Embedded, key, expires, None, text)
                 }
-                None => Self::with_raw(key, text.to_vec(), expires),
+                None => Self::with_raw(key, text.to_vec().into(), expires),
             },
             NewValue::Integer(number) => Self::with_integer(key, number, expires),
             NewValue::Raw(bytes) => Self::with_raw(key, bytes, expires),
@@ -192,11 +192,7 @@ impl Entry {
         Self::allocate(Kind::Integer, key, expires, None, &number.to_le_bytes()[..width])
     }
 
-    fn with_raw(key: &[u8], bytes: Vec<u8>, expires: bool) -> Entry {
-        Self::with_shared(key, Arc::new(bytes), expires)
-    }
-
-    fn with_shared(key: &[u8], bytes: Arc<Vec<u8>>, expires: bool) -> Entry {
+    fn with_raw(key: &[u8], bytes: Arc<Vec<u8>>, expires: bool) -> Entry {
         Self::allocate(Kind::Raw, key, expires, Some(Arc::into_raw(bytes) as u64), &[])
     }
 
@@ -340,7 +336,7 @@ impl Entry {
         let expires = expire_at_ms.is_some();
         match source.value() {
             Value::Collection(face) => face.to_owned_value().into_entry(key, expire_at_ms, clock),
-            Value::Raw(raw) => Self::with_shared(key, raw.share(), expires).dated(expire_at_ms, clock),
+            Value::Raw(raw) => Self::with_raw(key, raw.share(), expires).dated(expire_at_ms, clock),
             Value::Bytes(_) | Value::Integer(_) => {
                 Self::allocate(kind, key, expires, None, source.embedded()).dated(expire_at_ms, clock)
             }
@@ -612,7 +608,7 @@ mod tests {
 
     #[test]
     fn a_shared_string_is_not_changed_under_its_sharers() {
-        let mut entry = Entry::new(b"key", NewValue::Raw(vec![b'a'; 2000]), None, 0);
+        let mut entry = Entry::new(b"key", NewValue::Raw(vec![b'a'; 2000].into()), None, 0);
         let Value::Raw(raw) = entry.as_ref().value() else { panic!("not in an allocation of its own") };
         let shared = raw.share();
         assert!(entry.raw_mut().is_none());

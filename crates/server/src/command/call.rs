@@ -92,7 +92,7 @@ impl<'a> Call<'a> {
         let command = commands.iter().next().expect("there are commands");
         let origin = Origin::of(client);
         let reply = Reply::new(out, client.protocol);
-        Call::new(commands, server, worker, client, command, Args::new(&[], &[]), reply, now_ms, origin)
+        Call::new(commands, server, worker, client, command, Args::NONE, reply, now_ms, origin)
     }
 
     /// A call that is made while another one holds the locks: of a queued command, of a parked client's.

@@ -7,7 +7,8 @@
 //! Buckets are looked at without locks, which is an unsafe operation: they hold until the worker's next quiescent
 //! point, so a batch that is left unfinished forgets them.
 
-use swytch_resp::{ArgRange, Limits, Parsed, Parser, ProtocolError};
+use swytch_resp::query::{bytes_of, keep_from};
+use swytch_resp::{ArgRange, Limits, Parsed, Parser, ProtocolError, Query};
 use swytch_store::table::PrefetchedBucket;
 
 use crate::clients::{Client, ClientFlags};
@@ -60,15 +61,13 @@ impl Batch {
     /// First byte of the query buffer that the requests left still need.
     pub(super) fn keep_from(&self) -> Option<usize> {
         let pending = self.requests.get(self.next)?;
-        self.ranges.get(pending.first as usize).map(|range| range.start as usize)
+        keep_from(&self.ranges[pending.first as usize..])
     }
 
     /// Tells the batch that bytes were removed from the front of the query buffer.
     pub(super) fn rebase(&mut self, removed: usize) {
         let Some(pending) = self.requests.get(self.next) else { return };
-        for range in &mut self.ranges[pending.first as usize..] {
-            range.start -= removed as u32;
-        }
+        self.ranges[pending.first as usize..].iter_mut().for_each(|range| range.rebase(removed));
     }
 
     /// Parses what has arrived, up to a batch, and prefetches its keys in the client's database.
@@ -82,7 +81,7 @@ impl Batch {
         commands: &CommandTable,
         server: &Server,
         parser: &mut Parser,
-        buffer: &mut [u8],
+        query: &mut Query,
         limits: &Limits,
         client: &mut Client,
     ) -> Result<(), ProtocolError> {
@@ -90,12 +89,19 @@ impl Batch {
         self.ranges.clear();
         self.requests.clear();
         self.next = 0;
+        // A long argument is held until its batch is done: a request with one is alone.
+        let requests_max = if parser.holds_long_arguments() {
+            1
+        } else {
+            query.long.clear();
+            REQUESTS_MAX
+        };
         let result = loop {
-            if self.requests.len() == REQUESTS_MAX {
+            if self.requests.len() == requests_max {
                 break Ok(());
             }
             let first = self.ranges.len();
-            match parser.next(buffer, limits, &mut self.ranges) {
+            match parser.next(query, limits, &mut self.ranges) {
                 Ok(Parsed::Incomplete) => break Ok(()),
                 Err(error) => break Err(error),
                 Ok(Parsed::Request) => {
@@ -107,7 +113,7 @@ impl Batch {
                         }
                         continue;
                     }
-                    let args = Args::new(buffer, ranges);
+                    let args = Args::new(query, ranges);
                     let command = commands.find(args.get(0));
                     let key_hash = command
                         .and_then(|command| command.single_key)
@@ -154,14 +160,10 @@ impl Batch {
 
     /// The request at a position.
     #[inline(always)]
-    pub(super) fn request<'a>(&'a self, at: usize, buffer: &'a [u8]) -> Option<Request<'a>> {
+    pub(super) fn request<'a>(&'a self, at: usize, query: &'a Query) -> Option<Request<'a>> {
         let pending = self.requests.get(at)?;
         let ranges = &self.ranges[pending.first as usize..][..pending.len as usize];
-        Some(Request {
-            args: Args::new(buffer, ranges),
-            command: pending.command,
-            key_hash: pending.key_hash,
-        })
+        Some(Request { args: Args::new(query, ranges), command: pending.command, key_hash: pending.key_hash })
     }
 
     /// To be called when the request at position `next` is about to run.
@@ -194,12 +196,9 @@ impl Batch {
     }
 
     /// Bytes of arguments of the requests left.
-    pub(super) fn argument_bytes(&self) -> usize {
-        match self.requests.get(self.next) {
-            Some(pending) => {
-                self.ranges[pending.first as usize..].iter().map(|range| range.len as usize).sum()
-            }
-            None => 0,
-        }
+    pub(super) fn argument_bytes(&self, query: &Query) -> usize {
+        self.requests
+            .get(self.next)
+            .map_or(0, |pending| bytes_of(&self.ranges[pending.first as usize..], query))
     }
 }

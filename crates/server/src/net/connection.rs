@@ -7,7 +7,7 @@
 use std::io::IoSlice;
 
 use rustix::buffer::spare_capacity;
-use swytch_resp::{Output, Parser};
+use swytch_resp::{Output, Parser, Query};
 
 use super::batch::Batch;
 use super::stream::Stream;
@@ -19,6 +19,9 @@ use crate::system::clock::MonotonicMs;
 pub(super) const READ_BYTES: usize = 64 * 1024;
 /// A buffer that has grown beyond this is given back to the system when it is empty again.
 pub(super) const KEPT_BYTES_MAX: usize = 1 << 20;
+
+/// What stands behind an argument.
+const LINE_END_BYTES: usize = 2;
 
 /// Most chunks written at a time.
 const SLICES_MAX: usize = 64;
@@ -41,7 +44,7 @@ pub(super) struct Connection {
     pub(super) client: Client,
     pub(super) parser: Parser,
     pub(super) batch: Batch,
-    pub(super) input: Vec<u8>,
+    pub(super) query: Query,
     pub(super) output: Output,
     /// The socket took less than all; wait until it is writable.
     pub(super) awaits_writable: bool,
@@ -72,7 +75,7 @@ impl Connection {
             client,
             parser: Parser::default(),
             batch: Batch::default(),
-            input: Vec::new(),
+            query: Query::default(),
             output: Output::default(),
             awaits_writable: false,
             wrote_its_share: false,
@@ -89,26 +92,34 @@ impl Connection {
 
     /// Reads once into the query buffer.
     pub(super) fn read(&mut self) -> (ReadOutcome, usize) {
-        // A long argument is read into a buffer that grows with what arrives, not with what was announced.
-        let missing = self.parser.bulk_bytes_missing(self.input.len()).unwrap_or(0);
-        let room = self.input.capacity() - self.input.len();
-        if room < READ_BYTES.min(missing.max(READ_BYTES / 4)) {
-            self.input.reserve(missing.clamp(READ_BYTES, self.input.len().max(READ_BYTES)));
-        }
-        let before = self.input.len();
-        let room = self.input.capacity() - before;
-        loop {
-            match rustix::io::read(&self.stream, spare_capacity(&mut self.input)) {
-                Ok(0) => return (ReadOutcome::Closed, 0),
-                Ok(read) => {
-                    let outcome = if read == room { ReadOutcome::More } else { ReadOutcome::Drained };
-                    return (outcome, read);
+        self.parser.settle(&mut self.query);
+        let buffer = match self.parser.long_argument() {
+            // Its memory grows with what arrives, not with what was announced.
+            Some((argument, missing)) => {
+                if argument.len() == argument.capacity() {
+                    argument.reserve_exact((missing + LINE_END_BYTES).min(argument.len().max(READ_BYTES)));
                 }
+                argument
+            }
+            None => {
+                if self.query.bytes.capacity() - self.query.bytes.len() < READ_BYTES / 4 {
+                    self.query.bytes.reserve(READ_BYTES);
+                }
+                &mut self.query.bytes
+            }
+        };
+        let room = buffer.capacity() - buffer.len();
+        let read = loop {
+            match rustix::io::read(&self.stream, spare_capacity(buffer)) {
+                Ok(0) => return (ReadOutcome::Closed, 0),
+                Ok(read) => break read,
                 Err(rustix::io::Errno::INTR) => {}
                 Err(rustix::io::Errno::AGAIN) => return (ReadOutcome::Drained, 0),
                 Err(_) => return (ReadOutcome::Closed, 0),
             }
-        }
+        };
+        self.parser.settle(&mut self.query);
+        (if read == room { ReadOutcome::More } else { ReadOutcome::Drained }, read)
     }
 
     /// Writes as much of the output as the socket takes, and a turn allows; `Err` when the connection is broken.
@@ -158,12 +169,12 @@ impl Connection {
             Some(at) => at.min(self.parser.keep_from()),
             None => self.parser.keep_from(),
         };
-        if keep == self.input.len() {
-            self.input.clear();
+        if keep == self.query.bytes.len() {
+            self.query.bytes.clear();
             self.parser.rebase(keep);
-        } else if keep * 2 >= self.input.len() {
+        } else if keep * 2 >= self.query.bytes.len() {
             // At least half: what is moved over all is less than what has arrived.
-            self.input.drain(..keep);
+            self.query.bytes.drain(..keep);
             self.parser.rebase(keep);
             self.batch.rebase(keep);
         }
@@ -171,13 +182,14 @@ impl Connection {
 
     /// Bytes received of which nothing is known yet.
     pub(super) fn unparsed_bytes(&self) -> usize {
-        self.input.len() - self.parser.position().min(self.input.len())
+        self.query.bytes.len() - self.parser.position().min(self.query.bytes.len()) + self.parser.long_bytes()
     }
 
     /// Gives back what the connection keeps and does not need: its last requests may have been large ones.
     pub(super) fn shrink(&mut self) {
         self.compact_input();
-        self.input.shrink_to_fit();
+        self.query.bytes.shrink_to_fit();
+        self.query.long.shrink_to_fit();
         self.output.shrink();
         self.parser.shrink();
         self.batch.shrink();
@@ -190,20 +202,25 @@ impl Connection {
     pub(super) fn forget_requests(&mut self) {
         self.parser = Parser::default();
         self.batch = Batch::default();
-        self.input.clear();
+        self.query.bytes.clear();
+        self.query.long.clear();
     }
 
     /// Tells other threads what CLIENT LIST shows of the buffers; [`Client::publish`] tells the rest.
     pub(super) fn publish(&self) {
         use std::sync::atomic::Ordering::Relaxed;
         let shared = &self.client.shared;
-        shared
-            .query_bytes
-            .store((self.input.len() - self.parser.keep_from().min(self.input.len())) as u64, Relaxed);
-        shared.query_capacity.store(self.input.capacity() as u64, Relaxed);
-        let arguments = self.parser.partial_argument_bytes() + self.batch.argument_bytes();
+        shared.query_bytes.store(
+            (self.query.bytes.len() - self.parser.keep_from().min(self.query.bytes.len())) as u64,
+            Relaxed,
+        );
+        shared.query_capacity.store(self.query.bytes.capacity() as u64, Relaxed);
+        let arguments = self.parser.partial_argument_bytes() + self.batch.argument_bytes(&self.query);
         shared.argument_bytes.store(arguments as u64, Relaxed);
-        let held = self.parser.held_bytes() + self.batch.held_bytes() + self.waits.held_bytes();
+        let held = self.query.long_bytes()
+            + self.parser.held_bytes()
+            + self.batch.held_bytes()
+            + self.waits.held_bytes();
         shared.held_bytes.store(held as u64, Relaxed);
         shared.output_bytes.store(self.output.pending() as u64, Relaxed);
         shared.output_held_bytes.store(self.output.held_bytes() as u64, Relaxed);

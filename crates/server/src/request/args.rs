@@ -1,21 +1,25 @@
 //! Arguments of a command, and a cursor that reads them the way the command's syntax is written.
 
-use swytch_resp::ArgRange;
+use swytch_resp::query::bytes_of;
+use swytch_resp::{ArgRange, Argument, Query};
 
 use super::CommandError;
 
 /// The arguments of one request, the command's name first.
 #[derive(Clone, Copy, Debug)]
 pub struct Args<'a> {
-    buffer: &'a [u8],
+    query: &'a Query,
     ranges: &'a [ArgRange],
 }
 
 impl<'a> Args<'a> {
-    /// Arguments that lie in `buffer`.
+    /// No arguments.
+    pub const NONE: Args<'static> = Args { query: Query::EMPTY, ranges: &[] };
+
+    /// Arguments that lie in a query buffer.
     #[inline]
-    pub fn new(buffer: &'a [u8], ranges: &'a [ArgRange]) -> Self {
-        Args { buffer, ranges }
+    pub fn new(query: &'a Query, ranges: &'a [ArgRange]) -> Self {
+        Args { query, ranges }
     }
 
     /// How many there are, the name included.
@@ -32,23 +36,29 @@ impl<'a> Args<'a> {
     /// An argument that the command's arity guarantees.
     #[inline]
     pub fn get(&self, index: usize) -> &'a [u8] {
-        self.ranges[index].of(self.buffer)
+        self.ranges[index].of(self.query)
+    }
+
+    /// As [`Args::get`], to be kept without a copy if it is a long one.
+    #[inline]
+    pub fn argument(&self, index: usize) -> Argument<'a> {
+        self.ranges[index].argument(self.query)
     }
 
     /// An argument, if there are that many.
     pub fn try_get(&self, index: usize) -> Option<&'a [u8]> {
-        self.ranges.get(index).map(|range| range.of(self.buffer))
+        self.ranges.get(index).map(|range| range.of(self.query))
     }
 
     /// The arguments from `index` on.
     pub fn from(&self, index: usize) -> impl ExactSizeIterator<Item = &'a [u8]> + Clone + use<'a> {
-        let buffer = self.buffer;
-        self.ranges[index.min(self.ranges.len())..].iter().map(move |range| range.of(buffer))
+        let Args { query, ranges } = *self;
+        ranges[index.min(ranges.len())..].iter().map(move |range| range.of(query))
     }
 
     /// The arguments from `index` on, as a request of their own.
     pub fn tail(&self, index: usize) -> Args<'a> {
-        Args { buffer: self.buffer, ranges: &self.ranges[index.min(self.ranges.len())..] }
+        Args { ranges: &self.ranges[index.min(self.ranges.len())..], ..*self }
     }
 
     /// A cursor that begins at `index`.
@@ -63,63 +73,64 @@ impl<'a> Args<'a> {
 
     /// Total bytes of all arguments.
     pub fn bytes(&self) -> usize {
-        self.ranges.iter().map(|range| range.len as usize).sum()
+        bytes_of(self.ranges, self.query)
     }
 
     /// Bytes of the request that these arguments come from, had it no superfluous ones.
     pub fn request_bytes(&self) -> usize {
         let digits = |number: usize| number.max(1).ilog10() as usize + 1;
         let head = |number: usize| 1 + digits(number) + 2;
-        let argument = |range: &ArgRange| head(range.len as usize) + range.len as usize + 2;
-        head(self.ranges.len()) + self.ranges.iter().map(argument).sum::<usize>()
+        let argument = |len: usize| head(len) + len + 2;
+        head(self.ranges.len()) + self.from(0).map(|bytes| argument(bytes.len())).sum::<usize>()
     }
 
-    /// A copy that outlives the query buffer.
+    /// A copy that outlives the query buffer. Long arguments are shared with it.
     pub fn to_owned(&self) -> OwnedArgs {
-        let mut buffer = Vec::with_capacity(self.bytes());
-        let ranges = self
-            .ranges
-            .iter()
-            .map(|range| {
-                let start = buffer.len() as u32;
-                buffer.extend_from_slice(range.of(self.buffer));
-                ArgRange { start, len: range.len }
-            })
-            .collect();
-        OwnedArgs { buffer: buffer.into_boxed_slice(), ranges }
+        OwnedArgs::gather((0..self.len()).map(|index| self.argument(index)))
     }
 }
 
 /// Arguments that own their bytes: queued in a transaction, or of a parked client.
 #[derive(Clone, Debug)]
 pub struct OwnedArgs {
-    buffer: Box<[u8]>,
+    query: Query,
     ranges: Box<[ArgRange]>,
 }
 
 impl OwnedArgs {
-    /// Borrows them.
-    pub fn as_args(&self) -> Args<'_> {
-        Args::new(&self.buffer, &self.ranges)
-    }
-
-    /// Bytes of memory that they take, without this struct itself.
-    pub fn held_bytes(&self) -> usize {
-        self.buffer.len() + size_of_val(&*self.ranges)
+    /// Copies arguments, and shares long ones.
+    fn gather<'a>(arguments: impl Iterator<Item = Argument<'a>> + Clone) -> OwnedArgs {
+        let copied = |argument| if let Argument::Short(bytes) = argument { bytes.len() } else { 0 };
+        let bytes = arguments.clone().map(copied).sum();
+        let mut query = Query { bytes: Vec::with_capacity(bytes), long: Vec::new() };
+        let place = |argument| match argument {
+            Argument::Short(bytes) => {
+                let range = ArgRange::new(query.bytes.len(), bytes.len());
+                query.bytes.extend_from_slice(bytes);
+                range
+            }
+            Argument::Long(argument) => {
+                query.long.push(argument.clone());
+                ArgRange::long(query.long.len() - 1)
+            }
+        };
+        let ranges = arguments.map(place).collect();
+        OwnedArgs { query, ranges }
     }
 
     /// From separate words.
     pub fn from_words(words: &[&[u8]]) -> OwnedArgs {
-        let mut buffer = Vec::new();
-        let ranges = words
-            .iter()
-            .map(|word| {
-                let start = buffer.len() as u32;
-                buffer.extend_from_slice(word);
-                ArgRange { start, len: word.len() as u32 }
-            })
-            .collect();
-        OwnedArgs { buffer: buffer.into_boxed_slice(), ranges }
+        OwnedArgs::gather(words.iter().map(|word| Argument::Short(word)))
+    }
+
+    /// Borrows them.
+    pub fn as_args(&self) -> Args<'_> {
+        Args::new(&self.query, &self.ranges)
+    }
+
+    /// Bytes of memory that they take, without this struct itself.
+    pub fn held_bytes(&self) -> usize {
+        self.query.bytes.len() + size_of_val(&*self.ranges) + self.query.long_bytes()
     }
 }
 

@@ -48,7 +48,7 @@ fn change(keyspace: &mut KeyspaceMut<'_, '_>, random: &mut Random) {
             let expiry = [Expiry::Clear, Expiry::Keep, Expiry::At(70)][random.below(3) as usize];
             keyspace.set(&key, &element, expiry, event);
         }
-        1 => keyspace.set_owned(&key, element, event),
+        1 => keyspace.set_long(&key, &element.into(), Expiry::Clear, event),
         2 => keyspace.set(&key, number.to_string().as_bytes(), Expiry::Keep, event),
         3 | 4 => _ = keyspace.increment(&key, number),
         5 => _ = keyspace.append(&key, &element, 100_000),
@@ -134,7 +134,7 @@ fn an_undo_is_as_large_as_its_change() {
         list.remove(1, b"other");
     };
     keyspace.change(&list, Absent::Create, change).expect("no other type");
-    keyspace.set_owned(&text, vec![b'x'; 100_000], Event::string("set"));
+    keyspace.set_long(&text, &vec![b'x'; 100_000].into(), Expiry::Clear, Event::string("set"));
     keyspace.append(&text, b"more", 1_000_000).expect("a string");
     keyspace.set_range(&text, 50_000, b"within", 1_000_000, Event::string("setrange")).expect("a string");
     keyspace.finish();

@@ -2,7 +2,7 @@
 
 use std::ops::Deref;
 
-use swytch_store::{Event, KeyspaceMut, Text};
+use swytch_store::{Event, Expiry, KeyspaceMut, Text};
 
 use crate::command::KeySpec;
 use crate::command::prelude::*;
@@ -67,7 +67,7 @@ fn bitop(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResu
     if len == 0 {
         keyspace.delete(&key);
     } else {
-        keyspace.set_owned(&key, result, Event::string("set"));
+        keyspace.set_long(&key, &result.into(), Expiry::Clear, Event::string("set"));
     }
     call.reply.count(len);
     Ok(())

@@ -11,7 +11,8 @@ pub mod set;
 
 use std::ops::Range;
 
-use swytch_store::{RawString, Text};
+use swytch_resp::Argument;
+use swytch_store::{Event, Expiry, Key, KeyspaceMut, RawString, Text};
 
 use crate::command::{Call, CommandSpec};
 
@@ -40,6 +41,21 @@ pub const SPECS: &[&CommandSpec] = &[
     &set::SETEX,
     &set::SETNX,
 ];
+
+/// Puts an argument at a key, whatever was there; a long one without a copy.
+#[inline]
+fn set_argument(
+    call: &Call<'_>,
+    keyspace: &mut KeyspaceMut<'_, '_>,
+    key: &Key<'_>,
+    index: usize,
+    expiry: Expiry,
+) {
+    match call.args.argument(index) {
+        Argument::Short(value) => keyspace.set(key, value, expiry, Event::string("set")),
+        Argument::Long(value) => keyspace.set_long(key, value, expiry, Event::string("set")),
+    }
+}
 
 /// Answers with a string that has an allocation of its own.
 fn reply_raw(call: &mut Call<'_>, raw: RawString<'_>) {

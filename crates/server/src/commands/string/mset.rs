@@ -1,8 +1,8 @@
 //! MGET, MSET, MSETNX
 
-use swytch_store::{Event, Expiry, Keyspace, KeyspaceMut, Value};
+use swytch_store::{Expiry, Keyspace, KeyspaceMut, Value};
 
-use super::reply_raw;
+use super::{reply_raw, set_argument};
 use crate::command::KeySpec;
 use crate::command::prelude::*;
 
@@ -75,7 +75,7 @@ fn check_pairs(call: &Call<'_>) -> CommandResult {
 
 fn set_all(call: &Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) {
     for index in (1..call.args.len()).step_by(2) {
-        keyspace.set(&call.key(index), call.args.get(index + 1), Expiry::Clear, Event::string("set"));
+        set_argument(call, keyspace, &call.key(index), index + 1, Expiry::Clear);
     }
 }
 

@@ -3,7 +3,7 @@
 use swytch_store::{Event, Expiry, Key, KeyspaceMut, SetCondition};
 
 use super::options::{ExpiryUnit, OptionsOf, StringOptions};
-use super::reply_text;
+use super::{reply_text, set_argument};
 use crate::command::KeySpec;
 use crate::command::prelude::*;
 
@@ -109,9 +109,9 @@ pub static GETSET: CommandSpec = CommandSpec {
 };
 
 fn set(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
-    let (key, value) = (call.key(1), call.args.get(2));
+    let key = call.key(1);
     if call.args.len() == 3 {
-        keyspace.set(&key, value, Expiry::Clear, Event::string("set"));
+        set_argument(call, keyspace, &key, 2, Expiry::Clear);
         call.reply.ok();
         return Ok(());
     }
@@ -124,7 +124,7 @@ fn set(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult
             || Presence::of(keyspace, &key).is_allowed(options.condition)
     };
     if applies {
-        put(keyspace, &key, value, expiry);
+        put(call, keyspace, &key, 2, expiry);
     }
     if !options.get {
         if applies { call.reply.ok() } else { call.reply.null() }
@@ -136,7 +136,7 @@ fn setnx(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResu
     let key = call.key(1);
     let absent = Presence::of(keyspace, &key) == Presence::Absent;
     if absent {
-        put(keyspace, &key, call.args.get(2), Expiry::Clear);
+        put(call, keyspace, &key, 2, Expiry::Clear);
     }
     call.reply.integer(i64::from(absent));
     Ok(())
@@ -149,7 +149,7 @@ fn set_with_expiry(
     command: &'static str,
 ) -> CommandResult {
     let at_ms = unit.deadline(call.args.get(2), call.now_ms, command)?;
-    put(keyspace, &call.key(1), call.args.get(3), Expiry::At(at_ms));
+    put(call, keyspace, &call.key(1), 3, Expiry::At(at_ms));
     call.reply.ok();
     Ok(())
 }
@@ -157,14 +157,14 @@ fn set_with_expiry(
 fn getset(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
     let key = call.key(1);
     reply_value(call, keyspace, &key)?;
-    put(keyspace, &key, call.args.get(2), Expiry::Clear);
+    put(call, keyspace, &key, 2, Expiry::Clear);
     Ok(())
 }
 
 /// Sets, and tells of the expiry too. One already past is stored like any other: the next reader, or the
 /// expiry cycle, removes the key and counts it as expired.
-fn put(keyspace: &mut KeyspaceMut<'_, '_>, key: &Key<'_>, value: &[u8], expiry: Expiry) {
-    keyspace.set(key, value, expiry, Event::string("set"));
+fn put(call: &Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>, key: &Key<'_>, index: usize, expiry: Expiry) {
+    set_argument(call, keyspace, key, index, expiry);
     if let Expiry::At(_) = expiry {
         keyspace.notify(Event::generic("expire"), key);
     }

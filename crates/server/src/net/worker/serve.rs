@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use swytch_resp::{Limits, Protocol, ProtocolError, Reply};
+use swytch_resp::{LONG_ARGUMENT_BYTES_MIN, Limits, Protocol, ProtocolError, Reply};
 
 use super::output::{OUTPUT_BYTES_UNLIMITED, SILENT, is_held, silence};
 use super::{End, Worker};
@@ -127,8 +127,9 @@ impl Worker {
 
     /// Gives an idle connection the worker's buffers.
     fn lend(&mut self, connection: &mut Connection) {
-        if connection.input.is_empty() && connection.input.capacity() < self.lent_input.capacity() {
-            std::mem::swap(&mut connection.input, &mut self.lent_input);
+        if connection.query.bytes.is_empty() && connection.query.bytes.capacity() < self.lent_input.capacity()
+        {
+            std::mem::swap(&mut connection.query.bytes, &mut self.lent_input);
         }
         connection.output.lend(&mut self.lent_output);
         connection.output.set_limit(self.server.config.output_bytes_max(ClientClass::Normal));
@@ -137,7 +138,7 @@ impl Worker {
     /// Takes the worker's buffers back; what is left in them moves to buffers of the connection. One that has nothing
     /// left keeps no buffer, whatever made it grow.
     fn take_back(&mut self, connection: &mut Connection) {
-        take_back(&mut self.lent_input, &mut connection.input);
+        take_back(&mut self.lent_input, &mut connection.query.bytes);
         connection.output.give_back(&mut self.lent_output);
         if connection.output.is_empty() {
             connection.output.shrink();
@@ -153,7 +154,7 @@ impl Worker {
             true => self.server.config.client_query_buffer_limit(),
             false => self.server.config.client_query_buffer_limit().min(UNAUTHENTICATED_INPUT_BYTES_MAX),
         };
-        if waiting <= limit && connection.input.len() <= REQUEST_BYTES_MAX {
+        if waiting <= limit && connection.query.bytes.len() <= REQUEST_BYTES_MAX {
             return Ok(());
         }
         tracing::warn!(
@@ -190,12 +191,13 @@ impl Worker {
             let limits = Limits {
                 bulk_bytes_max: self.server.config.proto_max_bulk_len() as u64,
                 authenticated: connection.client.authenticated,
+                long_argument_bytes_min: LONG_ARGUMENT_BYTES_MIN,
             };
             let filled = connection.batch.fill(
                 self.commands,
                 &self.server,
                 &mut connection.parser,
-                &mut connection.input,
+                &mut connection.query,
                 &limits,
                 &mut connection.client,
             );
@@ -298,7 +300,7 @@ fn run_batch(
 ) -> BatchEnd {
     let mut clock = Ticks::now();
     let mut next = connection.batch.next();
-    let (batch, input) = (&connection.batch, &connection.input);
+    let (batch, query) = (&connection.batch, &connection.query);
     let (client, output) = (&mut connection.client, &mut connection.output);
     // A command in silence is run alone, whatever it answers.
     let silent = client.flags.intersects(SILENT);
@@ -308,7 +310,7 @@ fn run_batch(
     }
     let mut call = Call::without_request(commands, server, worker, client, output, now_ms);
     let end = loop {
-        let Some(request) = batch.request(next, input) else { break BatchEnd::Done };
+        let Some(request) = batch.request(next, query) else { break BatchEnd::Done };
         call.reply.begin();
         let outcome = execute(&mut call, request, &mut clock);
         if !matches!(outcome, Outcome::Done)

@@ -1,5 +1,7 @@
 //! What strings are changed by: every op, what takes it back, and the functions that do it.
 
+use std::sync::Arc;
+
 use crate::effect::{Event, expiry_of};
 use crate::entry::{Entry, NewValue};
 use crate::keyspace::{Expiry, KeyspaceMut, Misfit, Tables, WrongType};
@@ -157,11 +159,7 @@ impl KeyspaceMut<'_, '_> {
     pub fn set(&mut self, key: &Key<'_>, value: &[u8], expiry: Expiry, event: Event) {
         let clock = self.clock();
         let found = self.live_place(key);
-        let expire_at_ms = match (expiry, found) {
-            (Expiry::Clear, _) | (Expiry::Keep, None) => None,
-            (Expiry::At(at_ms), _) => Some(at_ms),
-            (Expiry::Keep, Some(found)) => self.entry_at(key, found).expire_at_ms(),
-        };
+        let expire_at_ms = self.expiry_after(key, found, expiry);
         self.alter(
             key,
             Undo::of,
@@ -183,23 +181,32 @@ impl KeyspaceMut<'_, '_> {
         );
     }
 
-    /// Puts a long string at a key, whatever was there, without copying it. The expiry is cleared.
-    pub fn set_owned(&mut self, key: &Key<'_>, value: Vec<u8>, event: Event) {
-        // An op is said after its change, and by then the value belongs to the entry.
-        let copy = if self.is_observed() { value.clone() } else { Vec::new() };
+    /// Puts a long string at a key, whatever was there, without copying it.
+    pub fn set_long(&mut self, key: &Key<'_>, value: &Arc<Vec<u8>>, expiry: Expiry, event: Event) {
         let (found, clock) = (self.live_place(key), self.clock());
+        let expire_at_ms = self.expiry_after(key, found, expiry);
         self.alter(
             key,
             Undo::of,
             |tables| {
-                let entry = Entry::new(key.bytes, NewValue::Raw(value), None, clock);
+                let entry = Entry::new(key.bytes, NewValue::Raw(value.clone()), expire_at_ms, clock);
                 match found {
                     Some(_) => tables.put(key, entry),
                     None => tables.insert(key, entry),
                 }
             },
-            || (Op::String(StringOp::Set { value: &copy, expire_at_ms: None }), event),
+            || (Op::String(StringOp::Set { value, expire_at_ms }), event),
         );
+    }
+
+    /// When the key at a place expires after a write.
+    #[inline]
+    fn expiry_after(&mut self, key: &Key<'_>, found: Option<Found>, expiry: Expiry) -> Option<UnixMs> {
+        match (expiry, found) {
+            (Expiry::Clear, _) | (Expiry::Keep, None) => None,
+            (Expiry::At(at_ms), _) => Some(at_ms),
+            (Expiry::Keep, Some(found)) => self.entry_at(key, found).expire_at_ms(),
+        }
     }
 
     /// Length of the string at a key in bytes, without counting as a read of its value.
@@ -287,7 +294,7 @@ impl KeyspaceMut<'_, '_> {
                 None => {
                     let mut string = vec![0; len];
                     write(&mut string);
-                    tables.insert(key, Entry::new(key.bytes, NewValue::Raw(string), None, clock));
+                    tables.insert(key, Entry::new(key.bytes, NewValue::Raw(string.into()), None, clock));
                 }
             },
             || (Op::String(StringOp::SetRange { offset, bytes }), event),
@@ -346,7 +353,7 @@ impl KeyspaceMut<'_, '_> {
             None => {
                 let mut string = vec![0; len_min];
                 let outcome = edit(&mut string);
-                tables.insert(key, Entry::new(key.bytes, NewValue::Raw(string), None, clock));
+                tables.insert(key, Entry::new(key.bytes, NewValue::Raw(string.into()), None, clock));
                 outcome
             }
         };
@@ -487,7 +494,7 @@ fn raw_form(entry: &Entry, len: usize) -> Entry {
         bytes.extend_from_slice(&text);
     }
     let expire_at_ms: Option<UnixMs> = entry.expire_at_ms();
-    Entry::new(entry.key(), NewValue::Raw(bytes), expire_at_ms, entry.clock())
+    Entry::new(entry.key(), NewValue::Raw(bytes.into()), expire_at_ms, entry.clock())
 }
 
 #[cfg(test)]

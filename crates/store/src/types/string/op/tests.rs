@@ -116,7 +116,7 @@ fn effects_make_the_same_strings_in_another_keyspace() {
         let (effects, _) = heard(&source, |keyspace| match choice {
             0 => keyspace.set(&key, &text, Expiry::Keep, Event::string("set")),
             1 => keyspace.set(&key, number.to_string().as_bytes(), Expiry::At(5), Event::string("set")),
-            2 => keyspace.set_owned(&key, text.clone(), Event::string("set")),
+            2 => keyspace.set_long(&key, &text.clone().into(), Expiry::Clear, Event::string("set")),
             3 => _ = keyspace.append(&key, &text, 500),
             4 => _ = keyspace.set_range(&key, at as u64, &text, 100, Event::string("setrange")),
             5 => _ = keyspace.increment(&key, number),
