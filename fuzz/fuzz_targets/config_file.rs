@@ -27,7 +27,7 @@ fuzz_target!(|data: &[u8]| {
             Err(SetError::Failed { reason, .. })
                 if reason.contains("immutable") || reason.contains("protected") => {}
             Err(error) => {
-                panic!("{} refuses its own value {:?}: {}", show(&name), show(&value), error.reply())
+                panic!("{} refuses its own value {:?}: {}", show(&name), show(&value), show(&error.reply()))
             }
         }
     }
