@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use swytch_testkit::client::encode;
 use swytch_testkit::{Client, Reply, Server, ours};
@@ -119,6 +119,22 @@ fn a_transaction_may_pause_and_nothing_is_written_after_it() {
     let pause = ["MULTI", "GET key-0", "CLIENT PAUSE 60000 WRITE", "EXEC"];
     let one_key = |number: usize, _| words(&format!("INCR key-{number}"));
     nothing_is_written_between(&server, one_key, (&pause, "CLIENT UNPAUSE"), 100);
+}
+
+#[test]
+fn a_pause_is_answered_when_whoever_holds_locks_is_done() {
+    const HELD: Duration = Duration::from_millis(500);
+    let server = ours!().start("conditions", "threads 4\nsave \"\"\nenable-debug-command yes\n");
+    let (mut holder, mut observer) = (server.connect(), server.connect());
+    for line in ["MULTI", "SET k v", "CLIENT SETNAME inside", "DEBUG SLEEP 0.5"] {
+        assert!(!matches!(holder.say(line), Reply::Error(_)), "{line}");
+    }
+    let began = Instant::now();
+    holder.send(&["EXEC"]);
+    let list = |observer: &mut Client| observer.say("CLIENT LIST").to_string();
+    observer.until("EXEC has its locks", list, |list| list.contains("name=inside"));
+    assert_eq!(observer.say("CLIENT PAUSE 60000 WRITE"), Reply::ok());
+    assert!(began.elapsed() >= HELD, "answered after {:?}, while locks were held", began.elapsed());
 }
 
 #[test]
