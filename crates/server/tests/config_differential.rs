@@ -11,7 +11,7 @@ use std::process::Command;
 
 use swytch::config::{Config, DIRECTIVES, Known, Loader, SetContext};
 use swytch::system::glob;
-use swytch_testkit::{Reply, Server, scratch};
+use swytch_testkit::{Random, Reply, Server, scratch};
 
 fn our_set(config: &Config, name: &str, value: &[u8]) -> Option<String> {
     let pair = (name.as_bytes(), value);
@@ -263,23 +263,19 @@ fn patterns_match_alike() {
     let Some(mut redis) = Server::redis("patterns", "") else {
         return;
     };
-    let seed: u64 = 0x0123_4567_89ab_cdef;
-    println!("seed {seed:#x}");
-    let mut state = seed;
-    let mut next = |bound: usize| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state % bound as u64) as usize
+    let mut random = Random::from_environment();
+    let mut text_of = |letters: &[u8], len_max: usize| -> Vec<u8> {
+        let len = random.below(len_max);
+        (0..len).map(|_| letters[random.below(letters.len())]).collect()
     };
     let mut keys = BTreeSet::new();
     for _ in 0..300 {
-        let key: Vec<u8> = (0..next(6)).map(|_| b"aAbB-]^\\*"[next(9)]).collect();
+        let key = text_of(b"aAbB-]^\\*", 6);
         redis.call(&[b"SET", &key, b"x"]);
         keys.insert(key);
     }
     for round in 0..2_000 {
-        let pattern: Vec<u8> = (0..next(8)).map(|_| b"aAbB*?[]^-\\"[next(11)]).collect();
+        let pattern = text_of(b"aAbB*?[]^-\\", 8);
         let Reply::Array(found) = redis.call(&[b"KEYS", &pattern]) else {
             panic!("KEYS answers an array");
         };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use swytch_testkit::{Reply, Server};
 
-use super::{Attack, Limit, fault, serve};
+use super::{Attack, Limit, fault, push_kilobytes, serve};
 
 pub(super) const ATTACKS: &[Attack] = &[
     Attack {
@@ -37,10 +37,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         is_quick: false,
         act: |program| {
             let mut server = serve(program, 1, &[])?;
-            let element = "e".repeat(1000);
-            let words: Vec<&str> =
-                ["RPUSH", "l"].into_iter().chain((0..10_000).map(|_| &element[..])).collect();
-            server.client.ask(&words)?;
+            push_kilobytes(&mut server.client, 10_000)?;
             let before = peak(&server)?;
             let mut client = server.connect();
             client.send_raw(&b"LRANGE l 0 -1\r\n".repeat(30))?;

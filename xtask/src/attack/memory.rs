@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use swytch_testkit::{Program, Server};
 
-use super::{Attack, Limit, serve};
+use super::{Attack, Limit, push_kilobytes, serve};
 
 pub(super) const ATTACKS: &[Attack] = &[
     Attack {
@@ -52,12 +52,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         is_quick: false,
         act: |program| {
             let mut server = serve(program, 1, &[])?;
-            let element = "e".repeat(1000);
-            let words: Vec<&str> =
-                ["RPUSH", "l"].into_iter().chain((0..1000).map(|_| &element[..])).collect();
-            for _ in 0..200 {
-                server.client.ask(&words)?;
-            }
+            (0..200).try_for_each(|_| push_kilobytes(&mut server.client, 1000))?;
             server.client.ask(&["DEL", "l"])?;
             resident_after(&mut server, Duration::from_secs(5))
         },

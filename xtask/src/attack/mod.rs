@@ -16,7 +16,7 @@ use std::fs;
 use std::io;
 
 use anyhow::{Context, Result};
-use swytch_testkit::{Program, Server};
+use swytch_testkit::{Client, Program, Server};
 
 use crate::arguments::Arguments;
 use crate::conformance::Summary;
@@ -197,6 +197,13 @@ fn serve(program: &Program, threads: u32, directives: &[&str]) -> io::Result<Ser
         launch = launch.arguments(&["--threads", &threads]);
     }
     launch.arguments(directives).run()
+}
+
+/// RPUSH of this many elements of 1 kB to the list `l`.
+fn push_kilobytes(client: &mut Client, elements: usize) -> io::Result<()> {
+    let element = "e".repeat(1000);
+    let words: Vec<&str> = ["RPUSH", "l"].into_iter().chain((0..elements).map(|_| &element[..])).collect();
+    client.ask(&words).map(drop)
 }
 
 /// The program under another one that then becomes it: `prlimit --nofile=64`, say.

@@ -1,5 +1,7 @@
 //! Sums that C on x86-64 gives, and properties that need no reference.
 
+use swytch_testkit::Random;
+
 use super::*;
 
 fn sum(first: &str, second: &str) -> Option<String> {
@@ -95,14 +97,13 @@ fn the_largest_number_has_all_its_digits() {
 
 #[test]
 fn short_and_long_reading_agree() {
-    let mut state = 1_u64;
+    let mut random = Random::from_environment();
     for _ in 0..2000 {
-        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        let digits = (state >> (state % 60)).max(1).to_string();
+        let digits = (random.next() >> random.below(60_u32)).max(1).to_string();
         if digits.len() > 19 || digits.ends_with('0') {
             continue;
         }
-        let exponent = (state >> 33) as i64 % 19 - 18;
+        let exponent = random.below(19_i64) - 18;
         let short = short_decimal(digits.as_bytes(), exponent).expect("it is short");
         assert_eq!(short, long_decimal(digits.as_bytes(), exponent), "{digits}e{exponent}");
     }

@@ -1,5 +1,7 @@
 //! Tests of loading: Redis's files as shipped, syntax, includes, bounds, errors and warnings.
 
+use swytch_testkit::Random;
+
 use super::*;
 
 /// Loads `text` as if it were a file.
@@ -281,20 +283,13 @@ fn sizes_are_bounded() {
 /// Bytes that are no configuration are refused or accepted, but never a panic.
 #[test]
 fn random_bytes_never_panic() {
-    let seed: u64 = 0x00c0_ffee_1234_5678;
-    let mut state = seed;
+    let mut random = Random::from_environment();
     let names: Vec<&str> = DIRECTIVES.iter().map(|directive| directive.name).collect();
-    let mut next = |bound: usize| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state % bound as u64) as usize
-    };
-    println!("seed {seed:#x}");
     for _ in 0..5_000 {
-        let mut text = names[next(names.len())].as_bytes().to_vec();
+        let mut text = names[random.below(names.len())].as_bytes().to_vec();
         text.push(b' ');
-        text.extend((0..next(24)).map(|_| b"0123456789 -\"'\\xgb%.\xff\0yesno/"[next(25)]));
+        let len = random.below(24);
+        text.extend((0..len).map(|_| b"0123456789 -\"'\\xgb%.\xff\0yesno/"[random.below(25_usize)]));
         let _ = Loader::new().command_line(&text);
     }
 }

@@ -117,16 +117,13 @@ fn apply(operation: Operation, block: &mut [u8], source: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use swytch_testkit::Random;
+
     use super::*;
 
     fn bytes(len: usize, seed: u64) -> Vec<u8> {
-        let mut state = seed;
-        (0..len)
-            .map(|_| {
-                state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-                (state >> 56) as u8
-            })
-            .collect()
+        let mut random = Random::new(seed);
+        (0..len).map(|_| random.next() as u8).collect()
     }
 
     #[test]

@@ -96,22 +96,21 @@ fn load(bytes: &[u8]) -> u128 {
 
 #[cfg(test)]
 mod tests {
+    use swytch_testkit::Random;
+
     use super::*;
 
     #[test]
     fn fields_agree_with_bit_by_bit() {
-        let mut state = 3_u64;
-        let mut random = move || {
-            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            state ^ state >> 29
-        };
+        let mut random = Random::from_environment();
         for _ in 0..5000 {
-            let signed = random() % 2 == 0;
-            let field = FieldType { signed, bits: 1 + (random() % if signed { 64 } else { 63 }) as u32 };
-            let mut string: Vec<u8> = (0..20).map(|_| random() as u8).collect();
-            let offset = random() % 90;
+            let signed = random.once_in(2);
+            let field = FieldType { signed, bits: 1 + random.below(if signed { 64_u32 } else { 63 }) };
+            let mut string: Vec<u8> = (0..20).map(|_| random.below(256_u64) as u8).collect();
+            let offset = random.below(90_u64);
             let before = string.clone();
-            let value = field.fit(i128::from(random() as i64), Overflow::Wrap).expect("wrapping always fits");
+            let value =
+                field.fit(i128::from(random.next() as i64), Overflow::Wrap).expect("wrapping always fits");
             field.write(&mut string[field.bytes(offset)], offset, value);
             assert_eq!(field.read(&string, offset), value, "{field:?} at {offset}");
             let bit = |bytes: &[u8], at: u64| bytes[(at / 8) as usize] >> (7 - at % 8) & 1;

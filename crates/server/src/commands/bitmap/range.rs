@@ -107,21 +107,19 @@ impl BitRange {
 
 #[cfg(test)]
 mod tests {
+    use swytch_testkit::Random;
+
     use super::*;
 
     #[test]
     fn ranges_agree_with_bit_by_bit() {
-        let mut state = 7_u64;
-        let mut random = move |below: u64| {
-            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            (state >> 33) % below
-        };
+        let mut random = Random::from_environment();
         for _ in 0..3000 {
-            let len = 1 + random(20);
+            let len = 1 + random.below(20_u64);
             let sparse = [0x00, 0xFF, 0x10, 0xEF, 0x01, 0x7F];
-            let bytes: Vec<u8> = (0..len).map(|_| sparse[random(6) as usize]).collect();
-            let first = random(len * 8);
-            let last = first + random(len * 8 - first);
+            let bytes: Vec<u8> = (0..len).map(|_| sparse[random.below(6_usize)]).collect();
+            let first = random.below(len * 8);
+            let last = first + random.below(len * 8 - first);
             let range = BitRange { first, last };
             let bit = |at: u64| bytes[(at / 8) as usize] >> (7 - at % 8) & 1 == 1;
             assert_eq!(range.count_ones(&bytes), (first..=last).filter(|at| bit(*at)).count() as u64);

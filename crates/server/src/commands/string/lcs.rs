@@ -285,6 +285,8 @@ impl Places {
 
 #[cfg(test)]
 mod tests {
+    use swytch_testkit::Random;
+
     use super::*;
 
     /// The length by the definition, to check against.
@@ -322,18 +324,12 @@ mod tests {
 
     #[test]
     fn bits_find_what_the_full_table_finds() {
-        let mut state = 0x9E37_79B9_7F4A_7C15_u64;
-        let mut random = move || {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state
-        };
+        let mut random = Random::from_environment();
         for round in 0..300 {
-            let letters = 1 + random() % 5;
-            let mut text = |len_max: u64| -> Vec<u8> {
-                let len = random() % (len_max + 1);
-                (0..len).map(|_| b'a' + (random() % letters) as u8).collect()
+            let letters = 1 + random.below(5_u8);
+            let mut text = |len_max: usize| -> Vec<u8> {
+                let len = random.below(len_max + 1);
+                (0..len).map(|_| b'a' + random.below(letters)).collect()
             };
             let (first, second) = (text(150), text(200));
             let table = Table::compute(&first, &second, true);

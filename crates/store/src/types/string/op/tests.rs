@@ -1,5 +1,7 @@
 //! What listeners hear of changed strings, and that it is enough to make the same strings elsewhere.
 
+use swytch_testkit::Random;
+
 use super::*;
 use crate::effect::Elements;
 use crate::effect::{At, Effect, KeyOp, Sink};
@@ -102,17 +104,14 @@ fn contents(shards: &Shards) -> Vec<Option<(Vec<u8>, Option<UnixMs>)>> {
 #[test]
 fn effects_make_the_same_strings_in_another_keyspace() {
     let (source, copy) = (shards(), shards());
-    let mut state = 11_u64;
-    let mut random = move |below: u64| {
-        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (state >> 33) % below
-    };
+    let mut random = Random::from_environment();
     for round in 0..4000 {
-        let key = source.key(0, KEYS[random(3) as usize]);
-        let text: Vec<u8> = (0..random(30)).map(|_| random(256) as u8).collect();
-        let number = random(1000) as i64 - 500;
-        let (at, len_min) = (random(60) as usize, 1 + random(80) as usize);
-        let choice = random(9);
+        let key = source.key(0, KEYS[random.below(3_usize)]);
+        let len = random.below(30);
+        let text: Vec<u8> = (0..len).map(|_| random.next() as u8).collect();
+        let number = random.below(1000_i64) - 500;
+        let (at, len_min) = (random.below(60_usize), 1 + random.below(80_usize));
+        let choice = random.below(9);
         let (effects, _) = heard(&source, |keyspace| match choice {
             0 => keyspace.set(&key, &text, Expiry::Keep, Event::string("set")),
             1 => keyspace.set(&key, number.to_string().as_bytes(), Expiry::At(5), Event::string("set")),
