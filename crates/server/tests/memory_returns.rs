@@ -3,12 +3,41 @@
 
 use std::time::{Duration, Instant};
 
-use swytch_testkit::{PATIENCE, Reply, Server, ours};
+use swytch_testkit::{Client, PATIENCE, Reply, Server, ours};
 
 fn resident_bytes(server: &Server) -> usize {
     let statm = std::fs::read_to_string(format!("/proc/{}/statm", server.pid())).expect("a running process");
     let pages = statm.split(' ').nth(1).expect("a second field").parse::<usize>().expect("a number");
     pages * rustix::param::page_size()
+}
+
+/// Connections are made by one thread and end on another; each of them counts memory for itself in between.
+#[test]
+fn the_memory_in_use_is_told_exactly_where_nothing_happens() {
+    const DIFFERENCE_BYTES_MAX: u64 = 2 << 10;
+    let server = ours!().start("memory-exact", "threads 2\nsave \"\"\n");
+    let mut admin = server.connect();
+    let mut first = None;
+    for round in 0..12 {
+        let mut others: Vec<_> = (0..20).map(|_| server.connect()).collect();
+        others.iter_mut().for_each(|other| assert_eq!(other.say("SET k v"), Reply::ok()));
+        drop(others);
+        // One client is this, one that of the start.
+        let used = |admin: &mut Client| {
+            (admin.info_number("connected_clients") <= 2).then(|| admin.info_number("used_memory"))
+        };
+        if round == 2 {
+            // What is made at first use is there; now every thread comes round.
+            admin.until("clients are gone", used, Option::is_some);
+            std::thread::sleep(Duration::from_secs(2));
+            first = used(&mut admin);
+        }
+        admin.until("the memory in use", used, |used| {
+            used.is_some_and(|used| {
+                first.is_none_or(|first: i64| first.abs_diff(used) <= DIFFERENCE_BYTES_MAX)
+            })
+        });
+    }
 }
 
 /// Data of two workers, removed in three ways: each time the resident memory is near that of the start soon after.

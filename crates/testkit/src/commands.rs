@@ -129,8 +129,10 @@ const STRINGS: &[&str] = &[
     "AND",
     "9223372036854775807",
 ];
-/// Nothing that expires while the commands run.
-const TIMES: &[&str] = &["0", "-1", "10000", "9000000000", "9000000000123", "x", "9223372036854775807"];
+/// Dates, in seconds or milliseconds.
+const DATES: &[&str] = &["0", "-1", "10000", "9000000000", "9000000000123", "x", "9223372036854775807"];
+/// Times from now that are refused or over at once.
+const TIMES: &[&str] = &["0", "-1", "x", "9223372036854775807"];
 const PATTERNS: &[&str] = &["*", "?", "l*", "[a-c]", "nothing", "", "*s*"];
 /// Database numbers; those of the system's tests, and some that there are not.
 const DATABASES: &[&str] = &["0", "1", "2", "99", "x", "-1"];
@@ -296,12 +298,21 @@ fn expand_one(argument: &Argument, random: &mut Random, words: &mut Vec<Vec<u8>>
     }
 }
 
+/// A time from now, in seconds or milliseconds, beyond the run's end on the slowest machine. Two of them are hardly ever
+/// the same: which is the later would depend on how fast a server is.
+fn time(random: &mut Random) -> Vec<u8> {
+    (10_000_000 * (1 + random.below(997_u64))).to_string().into_bytes()
+}
+
 fn word(kind: &str, name: &str, random: &mut Random) -> Vec<u8> {
     let is_time = ["seconds", "milliseconds"].iter().any(|unit| name.contains(unit));
+    if kind == "integer" && is_time && random.once_in(2) {
+        return time(random);
+    }
     let pool = match kind {
         "key" => KEYS,
         "pattern" => PATTERNS,
-        "unix-time" => TIMES,
+        "unix-time" => DATES,
         "integer" if is_time => TIMES,
         "integer" if name.contains("db") || name.contains("index") && name != "index" => DATABASES,
         // Nobody waits for long.

@@ -196,8 +196,10 @@ impl Meant {
         let is_web = contains(&text, b"post") || contains(&text, b"host:");
         let goes = is_web && ours.1 && theirs.1 && ours.0.starts_with(&theirs.0);
         let replies = ours.0.to_ascii_lowercase();
+        // Of a transaction in which CLIENT REPLY is, Redis sends an array that lacks elements, and ours none at all.
+        let is_half = [&b"multi"[..], b"exec", b"reply"].iter().all(|word| contains(&text, word));
         let is_unknown = self.unknown.iter().any(|error| contains(&replies, error));
-        goes || is_unknown || (self.is_later && is_fault_of_later(ours, theirs))
+        goes || is_half || is_unknown || (self.is_later && is_fault_of_later(ours, theirs))
     }
 }
 
@@ -376,7 +378,7 @@ const COMMANDS: &[&str] = &[
     "OBJECT NOPE",
     "get k",
     // Whatever a mutation makes of it names no second directive: their order is a hash table's in Redis.
-    "CONFIG GET databases qa qb qc qd",
+    "CONFIG GET databases qq qq qq qq",
 ];
 
 const BROKEN: &[&[u8]] = &[

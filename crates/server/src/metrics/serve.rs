@@ -22,6 +22,7 @@ use crate::command::CommandTable;
 use crate::net::is_refused_by_protected_mode;
 use crate::observe::logging;
 use crate::server::Server;
+use crate::system::allocator;
 use crate::system::clock::MonotonicMs;
 use crate::system::open_files::METRICS_CONNECTIONS_MAX as CONNECTIONS_MAX;
 
@@ -105,6 +106,7 @@ impl Service {
             let now = MonotonicMs::now();
             self.connections
                 .retain(|_, connection| connection.deadline() > now || connection.expire().is_ok());
+            allocator::settle();
         }
     }
 

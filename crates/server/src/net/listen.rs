@@ -25,6 +25,7 @@ use crate::clients::{ClientShared, Names};
 use crate::config::Config;
 use crate::observe::logging;
 use crate::server::{Mail, Server, WAKE};
+use crate::system::allocator;
 use crate::system::clock::{AtomicMonotonicMs, MonotonicMs};
 
 /// A listening socket.
@@ -200,6 +201,7 @@ impl Listeners {
                 // Who asked may have given up waiting.
                 let _ = request.send(self.listen_anew(&poll, &server.config));
             }
+            allocator::settle();
         }
         Ok(())
     }

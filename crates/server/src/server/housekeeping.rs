@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{Conditions, Server};
+use crate::system::allocator;
 use crate::system::clock::{JumpWatch, MonotonicMs};
 
 /// Between two looks, in milliseconds.
@@ -33,6 +34,7 @@ fn run(server: &Server) {
         if server.conditions().contains(Conditions::PAUSED) {
             server.end_pause(now);
         }
+        allocator::settle();
         let mut slept_ms = 0;
         while slept_ms < ROUND_MS {
             server.check_memory();

@@ -15,6 +15,8 @@ use std::time::Duration;
 
 use swytch_store::Retired;
 
+use crate::system::allocator;
+
 /// A worker's place: odd while it may hold pointers from the tables, even while it cannot.
 #[derive(Debug, Default)]
 #[repr(align(64))]
@@ -129,5 +131,6 @@ fn run(incoming: &Receiver<Vec<Retired>>, epochs: &[Arc<Epoch>], pending: &Atomi
             }
             first.objects.into_iter().for_each(free);
         }
+        allocator::settle();
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! `maxmemory` and INFO need that count on every write, and memory can be freed by another thread than
 //! allocated it. Each thread keeps its own balance and hands it to the global counter when it has grown
-//! by [`FLUSH_BYTES`], so the count is exact to that many bytes per thread and costs an addition.
+//! by [`FLUSH_BYTES`], so the count is exact to that many bytes per thread and costs an addition. Threads that come
+//! round also do so then ([`settle`]): where nothing happens the count is exact.
 //!
 //! What is freed goes back to the system when the thread that allocated it collects its heap, and only then: blocks that
 //! another thread has freed lie in that heap until it looks. So each worker calls [`give_back`] at its ticks, and collects
@@ -32,6 +33,14 @@ pub fn used_bytes() -> u64 {
     USED.load(Ordering::Relaxed).max(0) as u64
 }
 
+/// Hands this thread's balance to the global counter.
+pub fn settle() {
+    let balance = BALANCE.with(Cell::take);
+    if balance != 0 {
+        publish(balance);
+    }
+}
+
 /// The highest value of [`used_bytes`] that any thread has seen.
 pub fn peak_bytes() -> u64 {
     PEAK.load(Ordering::Relaxed).max(used_bytes())
@@ -45,8 +54,9 @@ pub fn purge() {
 }
 
 /// Gives what this thread has allocated and somebody has freed back to the system, if that is much; looks at a counter
-/// otherwise.
+/// otherwise. [`settle`]s as well.
 pub fn give_back() {
+    settle();
     TIDE.with(|tide| {
         let mut now = tide.get();
         if now.has_fallen(used_bytes()) || now.purges != PURGES.load(Ordering::Relaxed) {

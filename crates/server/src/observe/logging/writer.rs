@@ -19,6 +19,7 @@ use parking_lot::{Condvar, Mutex};
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::limit;
+use crate::system::allocator;
 use crate::system::clock::MonotonicMs;
 
 /// Bytes that wait to be written; as many again are being written.
@@ -159,6 +160,7 @@ impl Shared {
                 next_report = MonotonicMs::now().after(REPORT_MS);
             }
             limit::report();
+            allocator::settle();
         }
     }
 
