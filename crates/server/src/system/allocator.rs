@@ -9,6 +9,8 @@
 //! another thread has freed lie in that heap until it looks. So each worker calls [`give_back`] at its ticks, and collects
 //! when the memory in use has fallen.
 //!
+//! Large blocks are not mimalloc's, but mappings of their own: a block's size says whose it is.
+//!
 //! A global allocator is an unsafe trait to implement; every call is handed on unchanged.
 
 use std::alloc::{GlobalAlloc, Layout};
@@ -17,6 +19,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use mimalloc::MiMalloc;
+
+use super::large_blocks::{self, ALIGNMENT, LARGE_BYTES_MIN};
 
 /// How far a thread's own balance may drift from the global count.
 const FLUSH_BYTES: i64 = 32 * 1024;
@@ -140,12 +144,21 @@ const ALIGNED_ANYHOW: usize = 8;
 #[derive(Debug)]
 pub struct CountingAllocator;
 
-// SAFETY: every call goes to mimalloc; counting has no influence on what is returned. Blocks of both ways to allocate
-// are freed and resized alike.
+/// True for blocks that are mappings of their own.
+#[inline]
+fn is_large(layout: Layout) -> bool {
+    layout.size() >= LARGE_BYTES_MIN && layout.align() <= ALIGNMENT
+}
+
+// SAFETY: every call goes to mimalloc or the system, by the block's size alone; counting has no influence on what is
+// returned. Blocks of both of mimalloc's ways to allocate are freed and resized alike.
 unsafe impl GlobalAlloc for CountingAllocator {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as i64);
+        if is_large(layout) {
+            return large_blocks::allocate(layout.size());
+        }
         // SAFETY: the caller's contract is mimalloc's. An aligned allocation may take a block of the next size class,
         // so what needs no alignment is requested without one.
         unsafe {
@@ -160,6 +173,9 @@ unsafe impl GlobalAlloc for CountingAllocator {
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as i64);
+        if is_large(layout) {
+            return large_blocks::allocate(layout.size());
+        }
         // SAFETY: as above.
         unsafe {
             if layout.align() <= ALIGNED_ANYHOW {
@@ -173,20 +189,56 @@ unsafe impl GlobalAlloc for CountingAllocator {
     #[inline]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         count(-(layout.size() as i64));
-        // SAFETY: as above.
-        unsafe { libmimalloc_sys::mi_free(block.cast()) };
+        // SAFETY: as above; a block of this size came from where it goes.
+        unsafe {
+            if is_large(layout) {
+                large_blocks::free(block, layout.size());
+            } else {
+                libmimalloc_sys::mi_free(block.cast());
+            }
+        }
     }
 
     #[inline]
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        count(new_size as i64 - layout.size() as i64);
+        // SAFETY: a size that the caller may ask for with this alignment.
+        let new_layout = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
         // SAFETY: as above.
         unsafe {
-            if layout.align() <= ALIGNED_ANYHOW {
-                libmimalloc_sys::mi_realloc(block.cast(), new_size).cast()
-            } else {
-                MiMalloc.realloc(block, layout, new_size)
+            match (is_large(layout), is_large(new_layout)) {
+                (true, true) => {
+                    count(new_size as i64 - layout.size() as i64);
+                    large_blocks::resize(block, layout.size(), new_size)
+                }
+                (false, false) => {
+                    count(new_size as i64 - layout.size() as i64);
+                    if layout.align() <= ALIGNED_ANYHOW {
+                        libmimalloc_sys::mi_realloc(block.cast(), new_size).cast()
+                    } else {
+                        MiMalloc.realloc(block, layout, new_size)
+                    }
+                }
+                _ => self.replace(block, layout, new_layout),
             }
+        }
+    }
+}
+
+impl CountingAllocator {
+    /// Another block in place of one, which becomes large or ceases to be.
+    ///
+    /// # Safety
+    /// That of [`GlobalAlloc::realloc`].
+    #[cold]
+    unsafe fn replace(&self, block: *mut u8, layout: Layout, new_layout: Layout) -> *mut u8 {
+        // SAFETY: by the contract; the two do not overlap, and what is copied lies in both.
+        unsafe {
+            let new = self.alloc(new_layout);
+            if !new.is_null() {
+                std::ptr::copy_nonoverlapping(block, new, layout.size().min(new_layout.size()));
+                self.dealloc(block, layout);
+            }
+            new
         }
     }
 }
@@ -194,6 +246,39 @@ unsafe impl GlobalAlloc for CountingAllocator {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_block_keeps_its_content_whatever_size_it_takes() {
+        const SIZES: [usize; 7] = [
+            100,
+            LARGE_BYTES_MIN - 1,
+            LARGE_BYTES_MIN,
+            3 * LARGE_BYTES_MIN + 5,
+            LARGE_BYTES_MIN + 1,
+            4096,
+            10,
+        ];
+        for align in [1, 8, 64] {
+            let layout = |size| Layout::from_size_align(size, align).expect("a valid layout");
+            // SAFETY: each block is used with the size that it has, and freed once.
+            unsafe {
+                let mut block = CountingAllocator.alloc_zeroed(layout(SIZES[0]));
+                block.write_bytes(7, SIZES[0]);
+                let mut kept = SIZES[0];
+                for sizes in SIZES.windows(2) {
+                    block = CountingAllocator.realloc(block, layout(sizes[0]), sizes[1]);
+                    assert!(!block.is_null() && block.addr() % align == 0);
+                    kept = kept.min(sizes[1]);
+                    let content = std::slice::from_raw_parts(block, kept);
+                    assert!(content.iter().all(|byte| *byte == 7), "{} to {}", sizes[0], sizes[1]);
+                }
+                CountingAllocator.dealloc(block, layout(SIZES[6]));
+                let large = CountingAllocator.alloc_zeroed(layout(LARGE_BYTES_MIN));
+                assert!(std::slice::from_raw_parts(large, LARGE_BYTES_MIN).iter().all(|byte| *byte == 0));
+                CountingAllocator.dealloc(large, layout(LARGE_BYTES_MIN));
+            }
+        }
+    }
 
     #[test]
     fn a_fall_counts_from_the_highest_and_must_be_a_good_part() {

@@ -8,6 +8,7 @@ pub mod digest;
 pub mod escape;
 pub mod glob;
 pub mod huge_pages;
+pub mod large_blocks;
 pub mod open_files;
 pub mod process;
 pub mod random;
