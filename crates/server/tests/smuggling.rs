@@ -167,6 +167,7 @@ fn a_client_that_wants_no_replies_is_told_nothing_and_still_let_go() {
         ("CLIENT REPLY OFF\r\n\r\nPING\r\nCLIENT REPLY ON\r\n", "+OK\r\n", false),
         ("CLIENT REPLY SKIP\r\nRESET\r\nPING\r\n", pong, false),
         ("CLIENT REPLY OFF\r\nRESET\r\n", "+RESET\r\n", false),
+        ("CLIENT REPLY SKIP\r\nCLIENT REPLY OFF\r\nRESET\r\n", "+RESET\r\n", false),
         // The end of a connection is not said either.
         ("CLIENT REPLY OFF\r\nQUIT\r\nPING\r\n", "", true),
         ("CLIENT REPLY SKIP\r\nQUIT\r\nPING\r\n", "", true),

@@ -143,19 +143,12 @@ pub(super) fn is_held(connection: &Connection) -> bool {
 pub(super) const SILENT: ClientFlags =
     ClientFlags::REPLY_OFF.union(ClientFlags::REPLY_SKIP).union(ClientFlags::REPLY_SKIP_NEXT);
 
-/// Takes back the reply of a command whose client does not want one (CLIENT REPLY).
+/// Takes back the reply of a command whose client does not want one (CLIENT REPLY). CLIENT REPLY SKIP itself is silent;
+/// the command after it is the one to skip.
 #[cold]
 pub(super) fn silence(connection: &mut Connection, mark: usize) {
+    connection.output.rewind(mark);
     let flags = &mut connection.client.flags;
-    if flags.contains(ClientFlags::REPLY_OFF) {
-        connection.output.rewind(mark);
-    } else if flags.contains(ClientFlags::REPLY_SKIP_NEXT) {
-        // CLIENT REPLY SKIP itself is silent; the command after it is the one to skip.
-        connection.output.rewind(mark);
-        *flags &= !ClientFlags::REPLY_SKIP_NEXT;
-        *flags |= ClientFlags::REPLY_SKIP;
-    } else if flags.contains(ClientFlags::REPLY_SKIP) {
-        connection.output.rewind(mark);
-        *flags &= !ClientFlags::REPLY_SKIP;
-    }
+    flags.set(ClientFlags::REPLY_SKIP, flags.contains(ClientFlags::REPLY_SKIP_NEXT));
+    *flags -= ClientFlags::REPLY_SKIP_NEXT;
 }
