@@ -5,7 +5,7 @@
 mod shapes;
 
 use shapes::ours;
-use swytch_testkit::differential::{self, ENCODING_OF_LISTS, Options};
+use swytch_testkit::differential::{self, ENCODING_OF_LISTS, ENCODING_OF_SHORT_STRINGS, Options};
 use swytch_testkit::{Reply, Server};
 
 const STEPS: usize = 12_000;
@@ -59,7 +59,8 @@ const GRAMMAR: &str = "
 
 #[test]
 fn random_commands_on_keys_answer_and_leave_what_they_do_in_redis() {
-    let options = Options { explained: &[ENCODING_OF_LISTS], ..Options::default() };
+    let options =
+        Options { explained: &[ENCODING_OF_LISTS, ENCODING_OF_SHORT_STRINGS], ..Options::default() };
     differential::compare(&ours(), "keys", FILE, GRAMMAR, STEPS, &options);
 }
 

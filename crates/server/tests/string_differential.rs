@@ -6,7 +6,7 @@ mod shapes;
 
 use shapes::ours;
 use swytch_testkit::Server;
-use swytch_testkit::differential::{self, ENCODING_OF_LISTS, Explained, Options};
+use swytch_testkit::differential::{self, ENCODING_OF_LISTS, ENCODING_OF_SHORT_STRINGS, Explained, Options};
 
 const STEPS: usize = 6_000;
 
@@ -51,16 +51,7 @@ const GRAMMAR: &str = "
 ";
 
 /// Differences that are meant.
-const EXPLAINED: &[Explained] = &[
-    Explained {
-        reason: "a float that came out whole is kept as an integer here, and as text by Redis",
-        versions: "",
-        holds: |step, ours, theirs| {
-            step.is("object") && ours == b"$3\r\nint\r\n" && theirs == b"$6\r\nembstr\r\n"
-        },
-    },
-    ENCODING_OF_LISTS,
-];
+const EXPLAINED: &[Explained] = &[ENCODING_OF_LISTS, ENCODING_OF_SHORT_STRINGS];
 
 #[test]
 fn random_commands_on_strings_do_what_they_do_in_redis() {

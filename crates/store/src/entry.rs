@@ -26,8 +26,8 @@ use crate::types::{Encoding, Kind, Type};
 
 /// Longest string that is stored inside its entry.
 pub const EMBEDDED_BYTES_MAX: usize = 1024;
-/// Longest string whose encoding is called `embstr` (Redis: OBJ_ENCODING_EMBSTR_SIZE_LIMIT).
-pub const EMBSTR_BYTES_MAX: usize = 44;
+/// Longest string, together with its key, whose encoding is called `embstr` (Redis 8: `kvobjSet`).
+pub const EMBSTR_BYTES_MAX: usize = 41;
 
 /// Values of this many allocations, or bytes of a string, are freed in the background.
 const COSTLY_ALLOCATIONS: usize = 64;
@@ -90,11 +90,43 @@ impl<'a> RawString<'a> {
 pub enum NewValue<'a> {
     /// Stored as an integer when it is a canonical one, embedded when short, else on its own.
     String(&'a [u8]),
+    /// As a string, but never stored as an integer.
+    Text(&'a [u8]),
     /// An integer.
     Integer(i64),
     /// A string in an allocation of its own, whatever its length. Others may hold it, too.
     Raw(Arc<Vec<u8>>),
 }
+
+/// What a table counts of an entry.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mark {
+    pub(crate) expire_at_ms: Option<UnixMs>,
+    pub(crate) data_type: Type,
+    /// Bytes of a string, elements of a collection; of an integer another number of the same class.
+    pub(crate) len: usize,
+}
+
+impl Mark {
+    /// True if another counts as this one does.
+    #[inline(always)]
+    pub(crate) fn counts_as(self, other: Mark) -> bool {
+        self.expire_at_ms == other.expire_at_ms
+            && self.data_type == other.data_type
+            && are_alike(self.len, other.len)
+    }
+}
+
+/// True if two lengths are of one class, which is from one power of two up to the next: if they have their highest bit in
+/// common.
+#[inline(always)]
+pub(crate) fn are_alike(len: usize, other: usize) -> bool {
+    len ^ other <= len & other
+}
+
+/// A value that an entry is too small or too large for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unfit;
 
 /// An owned entry. It frees its value when dropped.
 #[derive(Debug)]
@@ -143,6 +175,15 @@ fn as_integer(text: &[u8]) -> Option<i64> {
     }
 }
 
+/// The greatest power of two of characters that an integer has at least.
+#[inline(always)]
+fn digits_class(number: i64) -> usize {
+    // A sign counts as a digit.
+    let sized = if number < 0 { number.unsigned_abs().saturating_mul(10) } else { number as u64 };
+    let reached = [10, 1_000, 10_000_000, 1_000_000_000_000_000].map(|least| u8::from(sized >= least));
+    1 << reached.into_iter().sum::<u8>()
+}
+
 /// Bytes an integer is stored in.
 fn integer_width(value: i64) -> usize {
     match value {
@@ -160,11 +201,9 @@ impl Entry {
         let entry = match value {
             NewValue::String(text) => match as_integer(text) {
                 Some(number) => Self::with_integer(key, number, expires),
-                None if text.len() <= EMBEDDED_BYTES_MAX => {
-                    Self::allocate(Kind::Embedded, key, expires, None, text)
-                }
-                None => Self::with_raw(key, text.to_vec().into(), expires),
+                None => Self::with_text(key, text, expires),
             },
+            NewValue::Text(text) => Self::with_text(key, text, expires),
             NewValue::Integer(number) => Self::with_integer(key, number, expires),
             NewValue::Raw(bytes) => Self::with_raw(key, bytes, expires),
         };
@@ -190,6 +229,13 @@ impl Entry {
     fn with_integer(key: &[u8], number: i64, expires: bool) -> Entry {
         let width = integer_width(number);
         Self::allocate(Kind::Integer, key, expires, None, &number.to_le_bytes()[..width])
+    }
+
+    fn with_text(key: &[u8], text: &[u8], expires: bool) -> Entry {
+        if text.len() <= EMBEDDED_BYTES_MAX {
+            return Self::allocate(Kind::Embedded, key, expires, None, text);
+        }
+        Self::with_raw(key, text.to_vec().into(), expires)
     }
 
     fn with_raw(key: &[u8], bytes: Arc<Vec<u8>>, expires: bool) -> Entry {
@@ -256,30 +302,45 @@ impl Entry {
         Some(unsafe { &mut *bytes })
     }
 
-    /// Overwrites the value in place when an entry of the same size holds the new one; the expiry
-    /// must be kept or be present on both sides. False leaves the entry as it was.
-    #[inline]
-    pub fn overwrite(&mut self, value: &[u8], expire_at_ms: Option<UnixMs>) -> bool {
+    /// Overwrites the value in place when an entry of the same size holds the new one, which has an expiry as the old one
+    /// has, or none as that. Gives what a table has counted before unless that is the same now.
+    ///
+    /// # Errors
+    /// Where that cannot be; the entry is then as it was.
+    #[inline(always)]
+    pub(crate) fn overwrite(
+        &mut self,
+        value: &NewValue<'_>,
+        expire_at_ms: Option<UnixMs>,
+    ) -> Result<Option<Mark>, Unfit> {
         let entry = self.as_ref();
         if entry.expires() != expire_at_ms.is_some() || entry.header().kind.has_word() {
-            return false;
+            return Err(Unfit);
         }
-        let number_bytes;
-        let (kind, bytes) = match as_integer(value) {
-            Some(number) => {
-                number_bytes = number.to_le_bytes();
-                (Kind::Integer, &number_bytes[..integer_width(number)])
-            }
-            None => (Kind::Embedded, value),
+        let (number, text) = match *value {
+            NewValue::String(text) => (as_integer(text), text),
+            NewValue::Text(text) => (None, text),
+            NewValue::Integer(_) | NewValue::Raw(_) => return Err(Unfit),
+        };
+        let number_bytes = number.unwrap_or(0).to_le_bytes();
+        let (kind, bytes, len) = match number {
+            Some(number) => (Kind::Integer, &number_bytes[..integer_width(number)], digits_class(number)),
+            None => (Kind::Embedded, text, text.len()),
         };
         if bytes.len() > EMBEDDED_BYTES_MAX {
-            return false;
+            return Err(Unfit);
         }
         let old = entry.parts();
         let new = Parts::new(kind, expire_at_ms.is_some(), entry.key().len(), bytes.len());
         if old.bytes != new.bytes {
-            return false;
+            return Err(Unfit);
         }
+        let old_len = match entry.header().kind {
+            Kind::Integer => digits_class(entry.integer()),
+            _ => usize::from(entry.header().embedded_len),
+        };
+        let counts_alike = are_alike(old_len, len) && entry.expire_at_ms() == expire_at_ms;
+        let before = if counts_alike { None } else { Some(entry.mark()) };
         // SAFETY: both layouts are `new.bytes` long and the key stays where it is, since neither kind has a
         // pointer and the expiry's presence is unchanged. `value` cannot lie in this entry: `&mut self`.
         unsafe {
@@ -291,22 +352,29 @@ impl Entry {
         if let Some(at_ms) = expire_at_ms {
             self.as_ref().set_expire_in_place(at_ms);
         }
-        true
+        Ok(before)
     }
 
-    /// Overwrites an integer in place; false when it needs another size of entry.
-    #[inline]
-    pub fn overwrite_integer(&mut self, number: i64) -> bool {
+    /// As [`Entry::overwrite`] puts an integer in the place of another, which is known.
+    ///
+    /// # Errors
+    /// As there.
+    #[inline(always)]
+    pub(crate) fn overwrite_integer(&mut self, old: i64, number: i64) -> Result<Option<Mark>, Unfit> {
         let entry = self.as_ref();
         let width = integer_width(number);
         if entry.header().kind != Kind::Integer {
-            return false;
+            return Err(Unfit);
         }
-        let old = entry.parts();
+        let old_bytes = entry.parts().bytes;
         let new = Parts::new(Kind::Integer, entry.expires(), entry.key().len(), width);
-        if old.bytes != new.bytes {
-            return false;
+        if old_bytes != new.bytes {
+            return Err(Unfit);
         }
+        // Among eight numbers from a multiple of eight on, beyond the first two of those, all are of one class.
+        let counts_alike =
+            (old ^ number) as u64 <= 7 && number >= 16 || digits_class(old) == digits_class(number);
+        let before = if counts_alike { None } else { Some(entry.mark()) };
         // SAFETY: the entry has `new.bytes` bytes, which the integer ends within.
         unsafe {
             let header = self.0.as_ptr();
@@ -314,7 +382,7 @@ impl Entry {
             let bytes = number.to_le_bytes();
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), header.cast::<u8>().add(new.value_at), width);
         }
-        true
+        Ok(before)
     }
 
     /// The same entry with another expiry, or under another key when `key` is given.
@@ -497,20 +565,24 @@ impl<'a> EntryRef<'a> {
         unsafe { std::slice::from_raw_parts(key.as_ptr().add(key.len()), len) }
     }
 
+    /// The integer of an entry that has one.
+    #[inline(always)]
+    fn integer(self) -> i64 {
+        let bytes = self.embedded();
+        match *bytes {
+            [a] => i64::from(a as i8),
+            [a, b] => i64::from(i16::from_le_bytes([a, b])),
+            [a, b, c, d] => i64::from(i32::from_le_bytes([a, b, c, d])),
+            _ => i64::from_le_bytes(bytes.try_into().expect("an integer has 1, 2, 4 or 8 bytes")),
+        }
+    }
+
     /// The value.
     #[inline(always)]
     pub fn value(self) -> Value<'a> {
         match self.header().kind {
             Kind::Embedded => Value::Bytes(self.embedded()),
-            Kind::Integer => {
-                let bytes = self.embedded();
-                Value::Integer(match *bytes {
-                    [a] => i64::from(a as i8),
-                    [a, b] => i64::from(i16::from_le_bytes([a, b])),
-                    [a, b, c, d] => i64::from(i32::from_le_bytes([a, b, c, d])),
-                    _ => i64::from_le_bytes(bytes.try_into().expect("an integer has 1, 2, 4 or 8 bytes")),
-                })
-            }
+            Kind::Integer => Value::Integer(self.integer()),
             Kind::Raw => {
                 Value::Raw(RawString { bytes: self.pointer().cast_const().cast(), borrow: PhantomData })
             }
@@ -524,11 +596,23 @@ impl<'a> EntryRef<'a> {
         self.header().kind.data_type()
     }
 
+    /// What a table counts.
+    #[inline(never)]
+    pub(crate) fn mark(self) -> Mark {
+        let len = match self.value() {
+            Value::Bytes(bytes) => bytes.len(),
+            Value::Integer(number) => digits_class(number),
+            Value::Raw(raw) => raw.bytes().len(),
+            Value::Collection(face) => face.len(),
+        };
+        Mark { expire_at_ms: self.expire_at_ms(), data_type: self.data_type(), len }
+    }
+
     /// What OBJECT ENCODING answers.
     pub fn encoding(self) -> Encoding {
         match self.value() {
             Value::Integer(_) => Encoding::Int,
-            Value::Bytes(bytes) if bytes.len() <= EMBSTR_BYTES_MAX => Encoding::Embstr,
+            Value::Bytes(bytes) if self.key_len() + bytes.len() <= EMBSTR_BYTES_MAX => Encoding::Embstr,
             Value::Bytes(_) | Value::Raw(_) => Encoding::Raw,
             Value::Collection(face) => face.encoding(),
         }
@@ -660,14 +744,18 @@ mod tests {
     #[test]
     fn overwriting_keeps_the_allocation_or_refuses() {
         let mut entry = Entry::new(b"key", NewValue::String(b"0123456789"), None, 0);
-        assert!(entry.overwrite(b"abcdefghij", None));
+        let same = entry.overwrite(&NewValue::String(b"abcdefghij"), None);
+        assert!(matches!(same, Ok(None)));
         assert_eq!(text(&entry), b"abcdefghij");
-        assert!(!entry.overwrite(&[b'x'; 40], None));
-        assert!(!entry.overwrite(b"abcdefghij", Some(1)));
+        let shorter = entry.overwrite(&NewValue::String(b"abcdef"), None);
+        assert!(matches!(shorter, Ok(Some(Mark { len: 10, .. }))));
+        assert!(entry.overwrite(&NewValue::String(&[b'x'; 40]), None).is_err());
+        assert!(entry.overwrite(&NewValue::String(b"abcdefghij"), Some(1)).is_err());
         let mut entry = Entry::new(b"key", NewValue::Integer(100), None, 0);
-        assert!(entry.overwrite_integer(127));
+        assert!(matches!(entry.overwrite_integer(100, 127), Ok(None)));
         assert_eq!(text(&entry), b"127");
-        assert!(!entry.overwrite_integer(i64::MAX));
+        assert!(matches!(entry.overwrite_integer(127, 1000), Ok(Some(Mark { len: 2, .. }))));
+        assert!(entry.overwrite_integer(1000, i64::MAX).is_err());
     }
 
     #[test]

@@ -24,6 +24,7 @@ pub use keyspace::{
 };
 pub use observe::{Observers, Waiter, WaiterState, WatchFlag};
 pub use shard::{LockScope, Locked, Retired, Shards};
+pub use table::{Figures, Lengths};
 pub use types::collection::{Collection, Face, Row};
 pub use types::content::{Builder, Part, Value};
 pub use types::limits::{EncodingLimits, NodeLimit};

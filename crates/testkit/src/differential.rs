@@ -85,6 +85,15 @@ pub const ENCODING_OF_LISTS: Explained = Explained {
     },
 };
 
+/// Redis 8 counts the key among the bytes of a string that are stored together, earlier ones do not.
+pub const ENCODING_OF_SHORT_STRINGS: Explained = Explained {
+    reason: "Redis 7.0 calls a string of 44 bytes embstr whatever its key",
+    versions: "7.0.",
+    holds: |step, ours, theirs| {
+        step.is("object") && ours == b"$3\r\nraw\r\n" && theirs == b"$6\r\nembstr\r\n"
+    },
+};
+
 /// What is compared, and how often.
 #[derive(Clone, Copy, Debug)]
 pub struct Options<'a> {

@@ -6,7 +6,7 @@
 use std::fmt::{Display, Write as _};
 use std::sync::atomic::Ordering::Relaxed;
 
-use swytch_store::{Keyspace, LockScope};
+use swytch_store::{Figures, Keyspace, LockScope};
 
 use crate::clients::ClientFlags;
 use crate::command::CommandTable;
@@ -180,23 +180,21 @@ fn calls(page: &mut Page, commands: &CommandTable, server: &Server) {
 }
 
 fn keyspace(page: &mut Page, server: &Server) {
-    let mut sizes = vec![(0, 0); server.shards.databases()];
+    let mut databases = vec![Figures::default(); server.shards.databases()];
     for shard in 0..server.shards.count() as u16 {
         let locked = server.shards.lock(LockScope::One(shard));
         let keyspace = Keyspace::new(locked, clock::unix_ms());
-        for (db, size) in sizes.iter_mut().enumerate() {
-            let (keys, expiring, _) = keyspace.shard_sizes(shard, db as u32);
-            size.0 += keys;
-            size.1 += expiring;
+        for (db, figures) in databases.iter_mut().enumerate() {
+            keyspace.add_to(figures, shard, db as u32);
         }
     }
     page.metric("redis_db_keys", Gauge, "Keys in a database.");
-    for (db, (keys, _)) in sizes.iter().enumerate() {
-        page.sample("redis_db_keys", &[("db", &format!("db{db}"))], *keys);
+    for (db, figures) in databases.iter().enumerate() {
+        page.sample("redis_db_keys", &[("db", &format!("db{db}"))], figures.keys);
     }
     page.metric("redis_db_keys_expiring", Gauge, "Keys in a database that expire.");
-    for (db, (_, expiring)) in sizes.iter().enumerate() {
-        page.sample("redis_db_keys_expiring", &[("db", &format!("db{db}"))], *expiring);
+    for (db, figures) in databases.iter().enumerate() {
+        page.sample("redis_db_keys_expiring", &[("db", &format!("db{db}"))], figures.expiring);
     }
 }
 

@@ -15,7 +15,7 @@ use std::ops::Deref;
 
 use super::{Changes, Keyspace, KeyspaceMut, WrongType};
 use crate::effect::{At, Effect, Event, KeyOp, Sink, Wants};
-use crate::entry::{Entry, EntryRef};
+use crate::entry::{Entry, EntryRef, are_alike};
 use crate::shard::Retired;
 use crate::table::{Found, Table};
 use crate::types::Op;
@@ -224,12 +224,16 @@ impl<'s> KeyspaceMut<'s, '_> {
         let (table, limits) = self.base.table_and_limits(key);
         let expire_at_ms = if observed { table.entry_at(found).expire_at_ms() } else { None };
         let Some(value) = table.collection_mut::<C>(found) else { return Err(WrongType) };
+        let len_before = value.len();
         let sink = listener(&mut told, &mut self.sink);
         let state = State::There { expire_at_ms };
         let mut editor = Editor { value, key, limits, observed, sink, state, changed: 0, touched: false };
         let result = act(&mut editor);
-        let (changed, touched) = (editor.changed, editor.touched);
-        let is_over = !C::STAYS_EMPTY && editor.value.is_empty();
+        let (changed, touched, len) = (editor.changed, editor.touched, editor.value.len());
+        let is_over = !C::STAYS_EMPTY && len == 0;
+        if !are_alike(len_before, len) {
+            self.base.table_mut(key).resized(C::TYPE, len_before, len);
+        }
         self.changes.dirty += changed;
         if observed && (changed > 0 || touched) {
             self.signal(key);
@@ -336,8 +340,13 @@ impl<'s> KeyspaceMut<'s, '_> {
                 let value = table.collection_mut::<C>(found);
                 debug_assert!(value.is_some(), "the undo is for another state");
                 let Some(value) = value else { return };
+                let len_before = value.len();
                 value.take_back(undo, &limits);
-                if value.is_empty() && !C::STAYS_EMPTY {
+                let len = value.len();
+                if !are_alike(len_before, len) {
+                    table.resized(C::TYPE, len_before, len);
+                }
+                if len == 0 && !C::STAYS_EMPTY {
                     self.tables().remove(key, found);
                 }
             }

@@ -13,7 +13,7 @@ use std::cell::{Cell, RefCell};
 
 use crate::entry::EntryRef;
 use crate::shard::{LockScope, Locked};
-use crate::table::{SCAN_POSITION_BITS, Table};
+use crate::table::{Figures, SCAN_POSITION_BITS, Table};
 use crate::types::collection::Row;
 use crate::types::content::Value;
 use crate::types::limits::{EncodingLimits, SharedLimits};
@@ -276,10 +276,14 @@ impl<'s> Keyspace<'s> {
             .fold((0, 0), |(keys, expiring), table| (keys + table.len(), expiring + table.expiring()))
     }
 
-    /// Keys of a database in one locked shard, those of them that expire, and bytes of the table.
-    pub fn shard_sizes(&self, shard: u16, db: u32) -> (usize, usize, usize) {
-        let table = &self.locked.data(shard).tables[db];
-        (table.len(), table.expiring(), table.overhead_bytes())
+    /// Adds what is known of the keys of a database in one locked shard to that of others.
+    pub fn add_to(&self, figures: &mut Figures, shard: u16, db: u32) {
+        self.locked.data(shard).tables[db].add_to(figures);
+    }
+
+    /// Bytes of the table of a database in one locked shard.
+    pub fn shard_table_bytes(&self, shard: u16, db: u32) -> usize {
+        self.locked.data(shard).tables[db].overhead_bytes()
     }
 
     /// Bytes of a database's tables, and how many segments they have. Needs all locks.

@@ -16,17 +16,21 @@
 //!
 //! Segments and directories are raw pointers, and so unsafe, because they outlive the lock for such readers.
 
+mod census;
 mod segment;
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-use crate::entry::{Entry, EntryRef};
+use crate::entry::{Entry, EntryRef, Mark, NewValue, Unfit};
+use crate::types::Type;
 use crate::types::collection::Row;
 use crate::{Key, UnixMs};
+use census::Census;
 use segment::{Place, Segment};
 
+pub use census::{Figures, Lengths};
 pub use segment::PrefetchedBucket;
 
 /// Hash bits in a slot's tag, and so the deepest a directory can grow.
@@ -229,9 +233,9 @@ pub struct Table {
     directory: Directory,
     buckets: usize,
     len: usize,
-    expiring: usize,
     /// No key expires before this time; `u64::MAX` when none expires.
     next_expiry_ms: UnixMs,
+    census: Census,
     /// Smaller directories that unlocked readers may still hold.
     outgrown: Vec<Directory>,
     retired: Vec<RetiredSegment>,
@@ -252,8 +256,8 @@ impl Table {
             directory: Directory::NONE,
             buckets,
             len: 0,
-            expiring: 0,
             next_expiry_ms: UnixMs::MAX,
+            census: Census::default(),
             outgrown: Vec::new(),
             retired: Vec::new(),
             hint: None,
@@ -290,7 +294,13 @@ impl Table {
 
     /// Keys that have an expiry.
     pub fn expiring(&self) -> usize {
-        self.expiring
+        self.census.expiring
+    }
+
+    /// Adds what is known of the keys to that of other tables.
+    pub fn add_to(&self, figures: &mut Figures) {
+        figures.keys += self.len;
+        self.census.add_to(figures);
     }
 
     /// A time before which no key expires.
@@ -339,11 +349,11 @@ impl Table {
     pub fn update<R>(&mut self, found: Found, change: impl FnOnce(Entry) -> (Entry, R)) -> R {
         // SAFETY: as in `entry_at`; an entry is taken out and one put back.
         unsafe {
-            let before = found.place.entry().expire_at_ms();
+            let before = found.place.entry().mark();
             let (entry, result) = change(found.place.take());
-            let after = entry.as_ref().expire_at_ms();
+            let after = entry.as_ref().mark();
             found.place.put(entry);
-            self.note_expiry(found.segment, before, after);
+            self.recount(found, before, after);
             result
         }
     }
@@ -353,11 +363,60 @@ impl Table {
     pub fn with_entry<R>(&mut self, found: Found, change: impl FnOnce(&mut Entry) -> R) -> R {
         // SAFETY: as in `update`. The entry is only borrowed: it is forgotten again, not dropped.
         let mut entry = std::mem::ManuallyDrop::new(unsafe { found.place.take() });
+        let before = entry.as_ref().mark();
         let result = change(&mut entry);
-        if let Some(at_ms) = entry.as_ref().expire_at_ms() {
-            self.note_expiry(found.segment, Some(at_ms), Some(at_ms));
-        }
+        self.recount(found, before, entry.as_ref().mark());
         result
+    }
+
+    /// Overwrites a string in place if its entry can hold the new one.
+    #[inline(always)]
+    pub fn overwrite(&mut self, found: Found, new: &NewValue<'_>, expire_at_ms: Option<UnixMs>) -> bool {
+        self.overwrite_by(found, |entry| entry.overwrite(new, expire_at_ms))
+    }
+
+    /// Overwrites an integer in place, if it is one and the entry can hold the new one.
+    #[inline(always)]
+    pub fn overwrite_integer(&mut self, found: Found, old: i64, new: i64) -> bool {
+        self.overwrite_by(found, |entry| entry.overwrite_integer(old, new))
+    }
+
+    #[inline(always)]
+    fn overwrite_by(
+        &mut self,
+        found: Found,
+        overwrite: impl FnOnce(&mut Entry) -> Result<Option<Mark>, Unfit>,
+    ) -> bool {
+        // SAFETY: as in `with_entry`.
+        let mut entry = std::mem::ManuallyDrop::new(unsafe { found.place.take() });
+        match overwrite(&mut entry) {
+            Ok(None) => true,
+            Ok(Some(before)) => {
+                self.count_anew(found, before, entry.as_ref().mark());
+                true
+            }
+            Err(Unfit) => false,
+        }
+    }
+
+    /// Keeps the figures true after an entry has changed.
+    fn recount(&mut self, found: Found, before: Mark, after: Mark) {
+        if !before.counts_as(after) {
+            self.count_anew(found, before, after);
+        }
+    }
+
+    #[cold]
+    fn count_anew(&mut self, found: Found, before: Mark, after: Mark) {
+        self.census.remove(before);
+        self.census.add(after);
+        self.lower_next_expiry(found.segment, after);
+    }
+
+    /// Keeps the figures true after a collection has got another length.
+    #[cold]
+    pub(crate) fn resized(&mut self, data_type: Type, before: usize, after: usize) {
+        self.census.resize(data_type, before, after);
     }
 
     /// The collection at a place, to change; `None` when it is of another type.
@@ -367,11 +426,9 @@ impl Table {
         unsafe { found.place.entry().collection_mut() }
     }
 
-    /// Keeps counts and lower bounds of expiry true after an entry's expiry changed.
-    fn note_expiry(&mut self, segment: *mut Segment, before: Option<UnixMs>, after: Option<UnixMs>) {
-        self.expiring += usize::from(after.is_some());
-        self.expiring -= usize::from(before.is_some());
-        if let Some(at_ms) = after {
+    /// Keeps the lower bounds of expiry true.
+    fn lower_next_expiry(&mut self, segment: *mut Segment, mark: Mark) {
+        if let Some(at_ms) = mark.expire_at_ms {
             self.next_expiry_ms = self.next_expiry_ms.min(at_ms);
             // SAFETY: the segment is alive.
             unsafe { (*segment).lower_next_expiry(at_ms) };
@@ -385,25 +442,21 @@ impl Table {
             let first = Segment::allocate(self.buckets, 0);
             self.publish(Directory::allocate(0, |_| first));
         }
-        let expire_at_ms = entry.as_ref().expire_at_ms();
+        let mark = entry.as_ref().mark();
+        self.census.add(mark);
+        self.len += 1;
         let mut raw = segment::tagged(hash, entry);
         loop {
             // SAFETY: the directory was just made sure of; its segments are alive.
             unsafe {
                 let segment = self.directory.segment(hash);
                 match (*segment).insert(self.buckets, hash, raw) {
-                    Ok(()) => {
-                        self.len += 1;
-                        self.note_expiry(segment, None, expire_at_ms);
-                        return;
-                    }
+                    Ok(()) => return self.lower_next_expiry(segment, mark),
                     Err(refused) => raw = refused,
                 }
                 if !self.split(segment, hash) {
                     (*segment).stash(self.buckets, hash, raw);
-                    self.len += 1;
-                    self.note_expiry(segment, None, expire_at_ms);
-                    return;
+                    return self.lower_next_expiry(segment, mark);
                 }
             }
         }
@@ -414,7 +467,7 @@ impl Table {
         // SAFETY: as in `entry_at`.
         let entry = unsafe { (*found.segment).remove(self.buckets, found.place) };
         self.len -= 1;
-        self.expiring -= usize::from(entry.as_ref().expire_at_ms().is_some());
+        self.census.remove(entry.as_ref().mark());
         // SAFETY: the segment is alive.
         if unsafe { (*found.segment).is_sparse(self.buckets) } {
             self.merge(found.segment, hash);

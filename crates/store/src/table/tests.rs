@@ -44,9 +44,58 @@ fn check(seed: u64, hash_of: impl Fn(u64) -> u64, keys: u64, steps: usize) {
         assert_eq!(table.expiring(), model.values().flatten().count());
         table.take_retired();
     }
+    assert_eq!(counted(&table), listed(&table), "seed {seed}");
     let seen: HashSet<Vec<u8>> = table.iter().map(|entry| entry.key().to_vec()).collect();
     let expect: HashSet<Vec<u8>> = model.keys().map(|number| format!("key:{number}").into_bytes()).collect();
     assert_eq!(seen, expect, "seed {seed}");
+}
+
+/// What a table counts of its keys.
+fn counted(table: &Table) -> (usize, u64, Vec<(u64, u32)>) {
+    let mut figures = Figures::default();
+    table.add_to(&mut figures);
+    (figures.expiring, figures.time_to_live_ms(0), figures.lengths.of(Type::String).collect())
+}
+
+/// The same, by looking at each.
+fn listed(table: &Table) -> (usize, u64, Vec<(u64, u32)>) {
+    let mut classes = std::collections::BTreeMap::new();
+    for entry in table.iter() {
+        let len = crate::Text::of(entry.value()).expect("a string").len() as u64;
+        let class = if len == 0 { 0 } else { 1 << len.ilog2() };
+        *classes.entry(class).or_insert(0) += 1;
+    }
+    let times: Vec<_> = table.iter().filter_map(|entry| entry.expire_at_ms()).collect();
+    let average_ms = times.iter().sum::<u64>() / (times.len() as u64).max(1);
+    (times.len(), average_ms, classes.into_iter().collect())
+}
+
+/// Whatever becomes of a value, the table knows how many there are of its length and when they expire.
+#[test]
+fn figures_are_those_of_the_entries() {
+    let mut random = Random::new(7);
+    let mut table = Table::new(0);
+    for _ in 0..20_000 {
+        let number = random.below(300_u64);
+        let name = number.to_string();
+        let key = Key { db: 0, bytes: name.as_bytes(), hash: spread(number) };
+        let text = vec![b'x'; random.below(70_usize)];
+        let digits = (random.next() as i64 >> random.below(64_u32)).to_string();
+        let value = if random.once_in(2) { &text } else { digits.as_bytes() };
+        let expire_at_ms = random.once_in(2).then(|| random.below(1000_u64));
+        let entry = Entry::new(key.bytes, NewValue::String(value), expire_at_ms, 0);
+        match table.find_place(&key) {
+            None => table.insert(key.hash, entry),
+            Some(found) if random.once_in(4) => _ = table.remove(key.hash, found),
+            Some(found) => {
+                if !table.overwrite(found, &NewValue::String(value), expire_at_ms) {
+                    table.update(found, |_| (entry, ()));
+                }
+            }
+        }
+    }
+    assert_eq!(counted(&table), listed(&table));
+    assert!(counted(&table).2.len() > 6);
 }
 
 #[test]

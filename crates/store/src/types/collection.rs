@@ -77,6 +77,8 @@ pub unsafe trait Row: Collection {
 pub trait Collection: Face + Clone + Default + PartialEq + Eq + Hash + 'static {
     /// What TYPE answers.
     const NAME: &'static str;
+    /// What several are called.
+    const PLURAL: &'static str;
     /// Its number in Redis's files and digests.
     const NUMBER: u8;
     /// Streams stay when they are empty; the key of any other collection goes.

@@ -74,11 +74,22 @@ macro_rules! collections {
         }
 
         impl Type {
+            /// All of them, in their order.
+            pub const ALL: &[Type] = &[Type::String, $(Type::$variant),*];
+
             /// The name that TYPE and SCAN's TYPE option use.
             pub fn name(self) -> &'static str {
                 match self {
                     Type::String => "string",
                     $(Type::$variant => $module::$collection::NAME),*
+                }
+            }
+
+            /// The name of several.
+            pub fn plural(self) -> &'static str {
+                match self {
+                    Type::String => "strings",
+                    $(Type::$variant => $module::$collection::PLURAL),*
                 }
             }
 

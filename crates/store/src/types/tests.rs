@@ -10,8 +10,9 @@ use super::collection::{Face, Row};
 use super::content::{Builder, Value};
 use super::limits::EncodingLimits;
 use super::string::op::StringOp;
-use super::{Op, OwnedValue};
+use super::{Op, OwnedValue, Type};
 use crate::effect::{At, Effect, Event, KeyOp, Sink, Wants};
+use crate::table::Figures;
 use crate::undo::{EffectUndo, OwnedEntry, Undo};
 use crate::{HashSeed, Key, Keyspace, KeyspaceMut, LockScope, Shards};
 
@@ -137,6 +138,7 @@ fn walk(tags: &[u8], make: impl Fn(&mut Random, usize, &mut dyn FnMut(Op<'_>))) 
             let now = entry(&source);
             assert_eq!(now, entry(&copy), "seed {seed} step {step}: done again it gives something else");
             check_content(now.as_ref());
+            check_figures(&source, now.as_ref());
             heard.append(&mut follower.tags);
             if random.below(3) == 0 {
                 let mut apart = now;
@@ -149,6 +151,7 @@ fn walk(tags: &[u8], make: impl Fn(&mut Random, usize, &mut dyn FnMut(Op<'_>))) 
                             apart,
                             "seed {seed} step {step}: {undo:?} in place and apart"
                         );
+                        check_figures(shards, apart.as_ref());
                     }
                 }
                 assert_eq!(apart, before, "seed {seed} step {step}: not taken back");
@@ -157,6 +160,27 @@ fn walk(tags: &[u8], make: impl Fn(&mut Random, usize, &mut dyn FnMut(Op<'_>))) 
     }
     assert!(tags.iter().all(|tag| asked.contains(tag)), "{tags:?} are not all among {asked:?}");
     assert!(heard.is_subset(&asked), "{heard:?} was said and is not among {asked:?}");
+}
+
+/// What the table counts is this entry.
+fn check_figures(shards: &Shards, entry: Option<&OwnedEntry>) {
+    let mut figures = Figures::default();
+    Keyspace::new(shards.lock(LockScope::All), 0).add_to(&mut figures, 0, 0);
+    let lengths = &figures.lengths;
+    let counted: Vec<_> =
+        Type::ALL.iter().flat_map(|kind| lengths.of(*kind).map(|class| (*kind, class))).collect();
+    let expected = entry.map(|entry| {
+        let (kind, len) = match (&entry.value, entry.value.face()) {
+            (_, Some(face)) => (face.data_type(), face.len() as u64),
+            (OwnedValue::String(text), None) => (Type::String, text.len() as u64),
+            (value, None) => panic!("{value:?} is no string and has no face"),
+        };
+        (kind, (if len == 0 { 0 } else { 1 << len.ilog2() }, 1))
+    });
+    assert_eq!(counted, Vec::from_iter(expected));
+    let expire_at_ms = entry.and_then(|entry| entry.expire_at_ms);
+    assert_eq!(figures.expiring, usize::from(expire_at_ms.is_some()));
+    assert_eq!(figures.time_to_live_ms(0), expire_at_ms.unwrap_or(0));
 }
 
 /// What the content shows builds an equal value.

@@ -4,7 +4,7 @@
 //! numbers in software, with the same results on every platform. The effect is the result itself.
 
 use swytch_decimal::Extended;
-use swytch_store::{Event, Expiry, KeyspaceMut, Text};
+use swytch_store::{Event, KeyspaceMut, Text};
 
 use crate::command::KeySpec;
 use crate::command::prelude::*;
@@ -37,7 +37,7 @@ fn incrbyfloat(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> Comma
     let sum = (value + increment)
         .format()
         .ok_or_else(|| CommandError::text("ERR increment would produce NaN or Infinity"))?;
-    keyspace.set(&key, sum.as_bytes(), Expiry::Keep, Event::string("incrbyfloat"));
+    keyspace.set_text(&key, sum.as_bytes(), Event::string("incrbyfloat"));
     call.reply.bulk(sum.as_bytes());
     Ok(())
 }

@@ -12,6 +12,9 @@ use crate::types::packed::Packed;
 /// A deque shrinks when this many times as many nodes have room in it as are there.
 const ROOM_FACTOR: usize = 4;
 
+/// In a list of more nodes than this the room at its ends is little beside what is in between.
+const SHORT_NODES: usize = 4;
+
 /// The nodes of a list.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Chain {
@@ -78,10 +81,13 @@ impl Chain {
     /// Takes the element at one end and hands it to `take` before it is gone.
     #[inline(always)]
     pub(super) fn pop_with<R>(&mut self, side: Side, take: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        let is_short = self.nodes.len() <= SHORT_NODES;
         let node = self.end_mut(side)?;
         let result = node.pop_with(side, take);
         if node.count() == 0 {
             self.pop_node(side);
+        } else if is_short {
+            node.give_back_room();
         }
         self.len -= 1;
         result
@@ -202,7 +208,8 @@ impl Chain {
         while left > 0 {
             let node = self.end_mut(side).expect("the nodes' counts add up to len");
             if node.count() > left {
-                return (0..left).for_each(|_| _ = node.pop_with(side, |_| ()));
+                (0..left).for_each(|_| _ = node.pop_with(side, |_| ()));
+                return node.give_back_room();
             }
             left -= node.count();
             self.pop_node(side);

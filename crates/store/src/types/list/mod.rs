@@ -86,6 +86,7 @@ impl Face for List {
 
 impl Collection for List {
     const NAME: &'static str = "list";
+    const PLURAL: &'static str = "lists";
     const NUMBER: u8 = 1;
 
     type Op<'a> = ListOp<'a>;
@@ -194,7 +195,11 @@ impl List {
     #[inline(always)]
     pub fn pop_with<R>(&mut self, side: Side, limit: NodeLimit, take: impl FnOnce(&[u8]) -> R) -> Option<R> {
         match self.0.form_mut() {
-            Form::Small(packed) => packed.pop_with(side, take),
+            Form::Small(packed) => {
+                let result = packed.pop_with(side, take);
+                packed.give_back_room();
+                result
+            }
             Form::Big(chain) => {
                 let result = chain.pop_with(side, take);
                 if chain.nodes().len() <= 1 {
@@ -353,7 +358,10 @@ impl List {
     /// Removes `count` elements from one end; nodes at a time where possible.
     pub fn drop_from(&mut self, side: Side, count: usize, limit: NodeLimit) {
         match self.0.form_mut() {
-            Form::Small(packed) => (0..count).map_while(|_| packed.pop_with(side, |_| ())).for_each(drop),
+            Form::Small(packed) => {
+                (0..count).map_while(|_| packed.pop_with(side, |_| ())).for_each(drop);
+                packed.give_back_room();
+            }
             Form::Big(chain) => chain.drop_from(side, count),
         }
         self.settle(limit);

@@ -247,7 +247,8 @@ impl Packed {
         })
     }
 
-    /// Takes the entry at one end and hands it to `take` before it is gone.
+    /// Takes the entry at one end and hands it to `take` before it is gone. The room it had stays until
+    /// [`Packed::give_back_room`].
     #[inline(always)]
     pub(super) fn pop_with<R>(&mut self, side: Side, take: impl FnOnce(&[u8]) -> R) -> Option<R> {
         let content = self.0.content();
@@ -260,13 +261,12 @@ impl Packed {
         };
         let result = take(entry);
         self.0.release(side, bytes);
-        self.give_back_room();
         Some(result)
     }
 
     /// Shrinks an allocation that is mostly empty.
     #[inline(always)]
-    fn give_back_room(&mut self) {
+    pub(super) fn give_back_room(&mut self) {
         if self.used() * USED_PART < self.0.capacity() {
             self.shrink();
         }

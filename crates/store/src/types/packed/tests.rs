@@ -44,6 +44,7 @@ fn agrees_with_a_vector() {
                 }
                 4..6 => {
                     let popped = packed.pop_with(side, <[u8]>::to_vec);
+                    packed.give_back_room();
                     let at = if side == Side::Head { 0 } else { model.len().saturating_sub(1) };
                     assert_eq!(popped, (!model.is_empty()).then(|| model.remove(at)));
                 }
@@ -119,5 +120,6 @@ fn long_entries_at_the_head_come_and_go() {
         assert_eq!(packed.pop_with(Side::Head, <[u8]>::to_vec), Some(b"short".to_vec()));
         assert_eq!(packed.pop_with(Side::Head, <[u8]>::to_vec), Some(long.clone()));
     }
+    packed.give_back_room();
     assert_eq!((packed.count(), packed.memory_bytes()), (0, 0));
 }

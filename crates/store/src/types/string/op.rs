@@ -157,26 +157,25 @@ impl KeyspaceMut<'_, '_> {
     /// Puts a string at a key, whatever was there.
     #[inline]
     pub fn set(&mut self, key: &Key<'_>, value: &[u8], expiry: Expiry, event: Event) {
-        let clock = self.clock();
-        let found = self.live_place(key);
+        let (found, clock) = (self.live_place(key), self.clock());
         let expire_at_ms = self.expiry_after(key, found, expiry);
         self.alter(
             key,
             Undo::of,
-            |tables| match found {
-                Some(found) => {
-                    let overwritten = tables.table(key).with_entry(found, |entry| {
-                        entry.as_ref().set_clock(clock);
-                        entry.overwrite(value, expire_at_ms)
-                    });
-                    if !overwritten {
-                        tables.put(key, Entry::new(key.bytes, NewValue::String(value), expire_at_ms, clock));
-                    }
-                }
-                None => {
-                    tables.insert(key, Entry::new(key.bytes, NewValue::String(value), expire_at_ms, clock));
-                }
-            },
+            |tables| put(tables, key, found, NewValue::String(value), expire_at_ms, clock),
+            || (Op::String(StringOp::Set { value, expire_at_ms }), event),
+        );
+    }
+
+    /// Puts a string at a key, with the expiry that is there. It is not stored as an integer although it may be one: so are
+    /// sums of floats in Redis (`createStringObjectFromLongDouble`).
+    pub fn set_text(&mut self, key: &Key<'_>, value: &[u8], event: Event) {
+        let (found, clock) = (self.live_place(key), self.clock());
+        let expire_at_ms = self.expiry_after(key, found, Expiry::Keep);
+        self.alter(
+            key,
+            Undo::of,
+            |tables| put(tables, key, found, NewValue::Text(value), expire_at_ms, clock),
             || (Op::String(StringOp::Set { value, expire_at_ms }), event),
         );
     }
@@ -188,13 +187,7 @@ impl KeyspaceMut<'_, '_> {
         self.alter(
             key,
             Undo::of,
-            |tables| {
-                let entry = Entry::new(key.bytes, NewValue::Raw(value.clone()), expire_at_ms, clock);
-                match found {
-                    Some(_) => tables.put(key, entry),
-                    None => tables.insert(key, entry),
-                }
-            },
+            |tables| put(tables, key, found, NewValue::Raw(Arc::clone(value)), expire_at_ms, clock),
             || (Op::String(StringOp::Set { value, expire_at_ms }), event),
         );
     }
@@ -235,7 +228,7 @@ impl KeyspaceMut<'_, '_> {
             Undo::of,
             |tables| {
                 let table = tables.table(key);
-                if !table.with_entry(found, |entry| entry.overwrite_integer(sum)) {
+                if !table.overwrite_integer(found, sum.wrapping_sub(delta), sum) {
                     table.update(found, |entry| {
                         let expire_at_ms = entry.as_ref().expire_at_ms();
                         (Entry::new(key.bytes, NewValue::Integer(sum), expire_at_ms, clock), ())
@@ -334,7 +327,7 @@ impl KeyspaceMut<'_, '_> {
         let observed = self.is_observed();
         let (found, clock) = (self.live_place(key), self.clock());
         let len_before = self.string_at(key, found).map_err(|_| WrongType)?;
-        let expire_at_ms = found.and_then(|found| self.entry_at(key, found).expire_at_ms());
+        let expire_at_ms = self.expiry_after(key, found, Expiry::Keep);
         let edit = |string: &mut Vec<u8>| {
             let grown = len_before.unwrap_or(0) < string.len();
             let mut editing = StringEdit { bytes: string, grown, observed, changes: 0, pieces: Vec::new() };
@@ -373,6 +366,26 @@ fn said_of(pieces: &[Piece], mut len: Option<usize>, expire_at_ms: Option<UnixMs
         said.push((Op::String(op), undo));
     }
     said
+}
+
+/// Puts a string at a key, where one was found or none.
+#[inline(always)]
+fn put(
+    tables: &mut Tables<'_, '_>,
+    key: &Key<'_>,
+    found: Option<Found>,
+    new: NewValue<'_>,
+    expire_at_ms: Option<UnixMs>,
+    clock: u32,
+) {
+    let Some(found) = found else {
+        return tables.insert(key, Entry::new(key.bytes, new, expire_at_ms, clock));
+    };
+    let table = tables.table(key);
+    table.entry_at(found).set_clock(clock);
+    if !table.overwrite(found, &new, expire_at_ms) {
+        tables.put(key, Entry::new(key.bytes, new, expire_at_ms, clock));
+    }
 }
 
 /// Runs `edit` on the growable form of an existing string that is going to have `len` bytes.

@@ -79,7 +79,7 @@ fn table_bytes(call: &Call<'_>, steps: &mut ShardSteps<'_>) -> u64 {
     for shard in 0..call.server.shards.count() as u16 {
         steps.with_shard(shard, &mut |keyspace: &Keyspace<'_>| {
             bytes +=
-                (0..keyspace.databases()).map(|db| keyspace.shard_sizes(shard, db).2 as u64).sum::<u64>();
+                (0..keyspace.databases()).map(|db| keyspace.shard_table_bytes(shard, db) as u64).sum::<u64>();
         });
     }
     bytes

@@ -54,6 +54,7 @@ const SECTIONS: &[(&str, bool, Write)] = &[
     ("latencystats", false, commands::latencystats),
     ("cluster", true, server::cluster),
     ("keyspace", true, keyspace::keyspace),
+    ("keysizes", true, keyspace::keysizes),
 ];
 
 fn info(call: &mut Call<'_>, steps: &mut ShardSteps<'_>) -> CommandResult {
