@@ -20,7 +20,7 @@ const CONNECTIONS: usize = 8;
 /// Keys that they share.
 const KEYS: u64 = 50;
 /// How long the server may take to forget.
-const FORGETTING: Duration = Duration::from_secs(20);
+const FORGETTING: Duration = Duration::from_secs(60);
 /// Keys that nobody touches, in a database of their own.
 const KEPT_KEYS: i64 = 1_600;
 /// Bytes of the value of each.
