@@ -12,6 +12,7 @@ use crate::memory::{DATA_SETS, Footprint};
 use crate::output::{Load, Sending};
 use crate::process;
 use crate::progress;
+use crate::release::{Release, Rest};
 use crate::server::Server;
 use crate::statistics::median;
 use crate::throughput::{Generator, Sample, WORKLOADS, Workload};
@@ -38,12 +39,21 @@ pub enum Part {
     Fairness,
     /// Peak memory and time of large replies.
     Output,
+    /// What stays resident of what is gone.
+    Release,
 }
 
 impl Part {
     /// All of them, in the order of the report.
-    pub const ALL: [Part; 6] =
-        [Part::Throughput, Part::TwoThreads, Part::Memory, Part::Growth, Part::Fairness, Part::Output];
+    pub const ALL: [Part; 7] = [
+        Part::Throughput,
+        Part::TwoThreads,
+        Part::Memory,
+        Part::Growth,
+        Part::Fairness,
+        Part::Output,
+        Part::Release,
+    ];
 
     /// The word on the command line.
     pub fn name(self) -> &'static str {
@@ -54,6 +64,7 @@ impl Part {
             Part::Growth => "growth",
             Part::Fairness => "fairness",
             Part::Output => "output",
+            Part::Release => "release",
         }
     }
 }
@@ -63,7 +74,7 @@ impl Part {
 pub struct Scale {
     /// Turns forth and back per cell.
     pub rounds: u32,
-    /// Keys of the throughput part and items of the memory part.
+    /// Keys of the throughput and release parts and items of the memory part.
     pub keys: u64,
     /// SETs of one turn at pipeline 1; deeper pipelines get more.
     pub operations: u64,
@@ -142,6 +153,7 @@ pub struct Comparison {
     pub(crate) crowd: Vec<Crowd>,
     /// A row per load, by name.
     pub(crate) output: Vec<(String, Vec<Sending>)>,
+    pub(crate) release: Vec<(Release, Vec<Rest>)>,
 }
 
 /// One command at one pipeline depth.
@@ -208,6 +220,15 @@ pub fn compare(options: &Options) -> Result<Comparison> {
             let measure = |program: &Program| load.measure(program, &directives(program, 1));
             let sendings = options.programs.iter().map(measure).collect::<Result<_>>()?;
             comparison.output.push((load.name(), sendings));
+        }
+    }
+    if options.parts.contains(&Part::Release) {
+        for release in Release::ALL {
+            println!("release: {}", release.name());
+            let measure =
+                |program: &Program| release.measure(program, &directives(program, 1), options.scale.keys);
+            let rests = options.programs.iter().map(measure).collect::<Result<_>>()?;
+            comparison.release.push((release, rests));
         }
     }
     Ok(comparison)

@@ -2,7 +2,8 @@
 //!
 //! `server`, `client`, `process` and `load` start servers, speak to them, fill them and read what the kernel says
 //! about them; the conformance and client-library runs in `xtask` stand on them as well. `throughput`, `memory`,
-//! `contention`, `fairness` (with `generator`), `growth` and `output` are the measurements, `floor` what a server cannot get below, `report` and `plot` their presentation, and [`compare()`] runs them all.
+//! `contention`, `fairness` (with `generator`), `growth`, `output` and `release` are the measurements, `floor` what a server
+//! cannot get below, `report` and `plot` their presentation, and [`compare()`] runs them all.
 //! Rivals are started as binaries and never linked.
 pub mod client;
 mod compare;
@@ -17,6 +18,7 @@ mod output;
 mod plot;
 pub mod process;
 pub mod progress;
+mod release;
 mod report;
 pub mod server;
 mod statistics;

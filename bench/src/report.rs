@@ -3,7 +3,7 @@ use std::fmt::Write;
 
 use crate::compare::{Cell, Comparison, PIPELINES};
 use crate::growth::Latency;
-use crate::output::Sending;
+use crate::release::Rest;
 use crate::statistics::{median, median_ratio};
 use crate::throughput::Sample;
 
@@ -91,6 +91,9 @@ impl Comparison {
         }
         if !self.output.is_empty() {
             text.push_str(&self.output_table());
+        }
+        if !self.release.is_empty() {
+            text.push_str(&self.release_table());
         }
         text
     }
@@ -223,29 +226,53 @@ impl Comparison {
             "\n### Large replies\n\nHighest resident memory of the whole process while it sends a reply that is read as \
              fast as it comes, what was\nresident before, and the time to the last byte; a fresh process each.\n\n",
         );
-        let mut head = vec!["reply".to_owned(), "figure".to_owned()];
-        head.extend(self.programs.iter().cloned());
-        head.push("ratio".to_owned());
-        text.push_str(&table_head(&head));
-        let figures = |sending: &Sending| {
-            [
-                sending.peak_bytes as f64 / 1e6,
-                sending.before_bytes as f64 / 1e6,
-                sending.time.as_secs_f64() * 1e3,
-            ]
-        };
+        text.push_str(&self.figures_head("reply"));
+        let megabytes = |bytes: u64| bytes as f64 / 1e6;
         for (load, sendings) in &self.output {
-            for (index, name) in ["peak, MB", "before, MB", "time, ms"].into_iter().enumerate() {
-                let values: Vec<f64> = sendings.iter().map(|sending| figures(sending)[index]).collect();
-                let mut line = vec![load.clone(), name.to_owned()];
-                line.extend(values.iter().map(|value| format!("{value:.0}")));
-                let best = values.iter().skip(1).copied().reduce(f64::min);
-                line.push(best.map_or_else(String::new, |best| format!("{:.2}", values[0] / best)));
-                text.push_str(&table_row(&line));
-            }
+            let peaks = sendings.iter().map(|sending| megabytes(sending.peak_bytes));
+            text.push_str(&figures_row(load, "peak, MB", peaks));
+            let before = sendings.iter().map(|sending| megabytes(sending.before_bytes));
+            text.push_str(&figures_row(load, "before, MB", before));
+            let times = sendings.iter().map(|sending| sending.time.as_secs_f64() * 1e3);
+            text.push_str(&figures_row(load, "time, ms", times));
         }
         text
     }
+
+    fn release_table(&self) -> String {
+        let mut text = String::from(
+            "\n### Memory given back\n\nResident memory of the whole process when it holds keys of 1 kB, and five seconds \
+             after most of them are gone.\n\n",
+        );
+        text.push_str(&self.figures_head("what becomes of the keys"));
+        for (release, rests) in &self.release {
+            let mut row = |name: &str, figure: fn(&Rest) -> f64| {
+                text.push_str(&figures_row(release.name(), name, rests.iter().map(figure)));
+            };
+            row("before, MB", |rest| rest.full_bytes as f64 / 1e6);
+            row("after, MB", |rest| rest.resident_bytes as f64 / 1e6);
+            row("used then, MB", |rest| rest.used_bytes as f64 / 1e6);
+        }
+        text
+    }
+
+    /// The head of a table with a line for each figure.
+    fn figures_head(&self, what: &str) -> String {
+        let mut head = vec![what.to_owned(), "figure".to_owned()];
+        head.extend(self.programs.iter().cloned());
+        head.push("ratio".to_owned());
+        table_head(&head)
+    }
+}
+
+/// A figure of each program, and ours beside the best of the peers'.
+fn figures_row(what: &str, name: &str, values: impl Iterator<Item = f64>) -> String {
+    let values: Vec<f64> = values.collect();
+    let mut line = vec![what.to_owned(), name.to_owned()];
+    line.extend(values.iter().map(|value| format!("{value:.0}")));
+    let best = values.iter().skip(1).copied().reduce(f64::min);
+    line.push(best.map_or_else(String::new, |best| format!("{:.2}", values[0] / best)));
+    table_row(&line)
 }
 
 impl Comparison {
