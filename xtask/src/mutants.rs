@@ -26,7 +26,7 @@ struct Mutant {
     noticed_by: Vec<String>,
 }
 
-/// Runs all mutants or those named, and prints, or with `--update` writes, a table.
+/// Runs all mutants or those named, and prints, or with `--update` writes, a table; the rows of others stay as they are.
 ///
 /// # Errors
 /// When a mutant does not build or nobody notices it.
@@ -34,10 +34,14 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
     let update = arguments.flag("--update");
     let names = arguments.words()?;
     let copy = copy_of_tree()?;
+    let page = workspace::root().join("docs/mutants.md");
+    let before = fs::read_to_string(&page).context("reading docs/mutants.md")?;
     let mut table = String::from("| mutant | the bug | noticed by | attempt |\n|---|---|---|---|\n");
     let mut unnoticed = Vec::new();
     for mutant in mutants()? {
         if !names.is_empty() && !names.contains(&mutant.name) {
+            let start = format!("| {} |", mutant.name);
+            table.extend(before.lines().filter(|row| row.starts_with(&start)).flat_map(|row| [row, "\n"]));
             continue;
         }
         let started = Instant::now();
@@ -53,7 +57,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
     }
     println!("\n{table}");
     if update {
-        fs::write(workspace::root().join("docs/mutants.md"), format!("{HEAD}{table}"))?;
+        fs::write(page, format!("{HEAD}{table}"))?;
     }
     ensure!(unnoticed.is_empty(), "nobody notices {}", unnoticed.join(", "));
     Ok(())

@@ -187,6 +187,20 @@ fn push(connection: &mut Client, random: &mut Random, pushed: &AtomicU64) {
     }
 }
 
+/// A pop and a push that meet find each other, whichever comes first.
+#[test]
+fn who_parks_while_others_push_is_served() {
+    const ROUNDS: usize = 2000;
+    let server = start(4);
+    let (mut popper, mut pusher) = (server.connect(), server.connect());
+    for round in 0..ROUNDS {
+        popper.send(&["BLPOP", "meeting", "0"]);
+        pusher.send(&["RPUSH", "meeting", &round.to_string()]);
+        assert_eq!(fate(popper.receive()), Fate::Element(round as u64));
+        assert_eq!(pusher.reply(), Reply::Integer(1));
+    }
+}
+
 /// BLMOVE in circles, with elements thrown in: waiters that need each other's shards make no deadlock, and what goes
 /// round stays whole.
 #[test]
