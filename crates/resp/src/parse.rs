@@ -325,7 +325,7 @@ impl Parser {
                 }
             };
             // Redis trusts the two bytes behind the argument to be CR LF, and so do clients.
-            if buffer.len() - self.position < len + 2 {
+            if self.long.is_some() || buffer.len() - self.position < len + 2 {
                 if !self.long_arrived(query, len, limits, arguments) {
                     return Ok(false);
                 }
@@ -650,6 +650,15 @@ mod tests {
             vec![],
             words(&["SET", "", "hello\r\nworld"]),
         ];
+        for step in 1..=input.len() {
+            assert_eq!(check(input, step), (expect.clone(), None), "step {step}");
+        }
+    }
+
+    #[test]
+    fn what_looks_like_a_line_in_a_long_argument_is_its_own() {
+        let input = b"*1\r\n$12\r\n\0\0\0\0\0\0\0\0\0\0\0\0\r\n*1\r\n$14\r\nab\r\ncd\r\nef\r\ngh\r\n";
+        let expect = vec![vec![vec![0; 12]], vec![b"ab\r\ncd\r\nef\r\ngh".to_vec()]];
         for step in 1..=input.len() {
             assert_eq!(check(input, step), (expect.clone(), None), "step {step}");
         }

@@ -59,6 +59,27 @@ fn they_are_whole_however_they_arrive() {
 }
 
 #[test]
+fn what_follows_them_is_not_theirs() {
+    let server = start("long-pipelines");
+    let (mut client, mut admin) = (server.connect(), server.connect());
+    let (value, other) = (vec![b'v'; 40_000], vec![b'w'; 40_000]);
+    let first = encode(&[b"SET".as_slice(), b"k", &value]);
+    // The argument has arrived, the end of its line has not: what comes then is as long as the argument.
+    let (argument, line_end) = first.split_at(first.len() - 2);
+    client.send_raw(&argument[..100]).expect("a socket");
+    let read = admin.info_number("total_net_input_bytes") as usize;
+    client.send_raw(&argument[100..]).expect("a socket");
+    let wanted = read + argument.len() - 100;
+    admin.until("read", |admin| admin.info_number("total_net_input_bytes") as usize, |now| *now >= wanted);
+    let mut rest = line_end.to_vec();
+    rest.extend(encode(&[b"SET".as_slice(), b"l", &other]));
+    rest.extend(encode(&["MGET", "k", "l"]));
+    client.send_raw(&rest).expect("a socket");
+    let answers = [client.reply(), client.reply(), client.reply()];
+    assert_eq!(answers, [ok(), ok(), Reply::Array(vec![bulk(&value), bulk(&other)])]);
+}
+
+#[test]
 fn a_value_is_not_copied_on_its_way() {
     const MIB: usize = 1 << 20;
     let server = start("long-peak");
