@@ -185,6 +185,17 @@ impl<'a> Call<'a> {
     }
 }
 
+/// An integer of which the negative must be representable too.
+pub fn invertible(argument: &[u8]) -> Result<i64, CommandError> {
+    match swytch_decimal::parse_i64(argument) {
+        None => Err(CommandError::NotAnInteger),
+        Some(i64::MIN) => Err(CommandError::text(
+            "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
+        )),
+        Some(number) => Ok(number),
+    }
+}
+
 /// Reads `LEFT` or `RIGHT`.
 pub fn parse_side(word: &[u8]) -> Result<Side, CommandError> {
     if word.eq_ignore_ascii_case(b"LEFT") {

@@ -8,6 +8,7 @@ pub mod help;
 mod names;
 pub mod origin;
 pub mod reply_shape;
+pub mod scan;
 pub mod spec;
 pub mod table;
 

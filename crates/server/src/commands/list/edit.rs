@@ -2,8 +2,9 @@
 
 use swytch_store::{Absent, Inserted, KeyspaceMut, List, range};
 
-use super::{ADDED_TO, invertible};
+use super::ADDED_TO;
 use crate::command::KeySpec;
+use crate::command::call::invertible;
 use crate::command::prelude::*;
 
 pub static LSET: CommandSpec = CommandSpec {

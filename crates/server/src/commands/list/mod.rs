@@ -91,14 +91,3 @@ fn at_least_one(argument: &[u8], otherwise: &'static str) -> Result<usize, Comma
         .map(|number| number as usize)
         .ok_or_else(|| CommandError::text(otherwise))
 }
-
-/// An integer of which the negative must be representable too.
-fn invertible(argument: &[u8]) -> Result<i64, CommandError> {
-    match swytch_decimal::parse_i64(argument) {
-        None => Err(CommandError::NotAnInteger),
-        Some(i64::MIN) => Err(CommandError::text(
-            "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
-        )),
-        Some(number) => Ok(number),
-    }
-}

@@ -2,8 +2,8 @@
 
 use swytch_store::{Keyspace, List, range};
 
-use super::invertible;
 use crate::command::KeySpec;
+use crate::command::call::invertible;
 use crate::command::prelude::*;
 
 pub static LINDEX: CommandSpec = CommandSpec {

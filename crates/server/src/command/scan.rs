@@ -1,0 +1,108 @@
+//! What SCAN, SSCAN and their kin are asked: a cursor, and options.
+
+use swytch_store::Type;
+
+use super::{ArgCursor, CommandError};
+use crate::system::glob;
+
+const COUNT_DEFAULT: usize = 10;
+
+/// The options of a walk in steps.
+#[derive(Clone, Copy, Debug)]
+pub struct ScanOptions<'a> {
+    /// About how many to show.
+    pub count: usize,
+    pattern: Option<&'a [u8]>,
+    type_name: Option<&'a [u8]>,
+}
+
+impl<'a> ScanOptions<'a> {
+    /// Reads `[MATCH pattern] [COUNT count]` and, where the walk is over keys, `[TYPE type]`.
+    pub fn parse(mut arguments: ArgCursor<'a>, of_keys: bool) -> Result<ScanOptions<'a>, CommandError> {
+        let mut options = ScanOptions { count: COUNT_DEFAULT, pattern: None, type_name: None };
+        while arguments.remaining() > 0 {
+            let has_value = arguments.remaining() >= 2;
+            if has_value && arguments.word("COUNT") {
+                let count = arguments.integer()?;
+                if count < 1 {
+                    return Err(CommandError::Syntax);
+                }
+                options.count = count as usize;
+            } else if has_value && arguments.word("MATCH") {
+                options.pattern = Some(arguments.expect()?).filter(|pattern| *pattern != b"*");
+            } else if of_keys && has_value && arguments.word("TYPE") {
+                options.type_name = Some(arguments.expect()?);
+            } else if arguments.word("NOVALUES") {
+                return Err(CommandError::text("ERR NOVALUES option can only be used in HSCAN"));
+            } else {
+                return Err(CommandError::Syntax);
+            }
+        }
+        Ok(options)
+    }
+
+    /// True if a name fits the pattern.
+    pub fn admits(&self, name: &[u8]) -> bool {
+        self.pattern.is_none_or(|pattern| glob::matches(pattern, name, false))
+    }
+
+    /// True if keys of a type are wanted.
+    pub fn admits_type(&self, data_type: Type) -> bool {
+        self.type_name.is_none_or(|name| name.eq_ignore_ascii_case(data_type.name().as_bytes()))
+    }
+}
+
+/// Reads a cursor as Redis does: a canonical signed number must not be negative, and whatever else C's
+/// `strtoull` takes for a number is one (white space and a sign before it, leading zeros).
+pub fn parse_cursor(text: &[u8]) -> Result<u64, CommandError> {
+    cursor_of(text).ok_or_else(|| CommandError::text("ERR invalid cursor"))
+}
+
+fn cursor_of(text: &[u8]) -> Option<u64> {
+    if let Some(number) = swytch_decimal::parse_i64(text) {
+        return u64::try_from(number).ok();
+    }
+    let space = |byte: &u8| matches!(byte, b' ' | b'\t'..=b'\r');
+    let text = &text[text.iter().take_while(|byte| space(byte)).count()..];
+    let (negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] => (false, digits),
+        digits => (false, digits),
+    };
+    if digits.is_empty() {
+        return None;
+    }
+    let number = digits.iter().try_fold(0u64, |number, byte| {
+        let digit = byte.checked_sub(b'0').filter(|digit| *digit < 10)?;
+        number.checked_mul(10)?.checked_add(u64::from(digit))
+    })?;
+    Some(if negative { number.wrapping_neg() } else { number })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cursors_are_read_as_strtoull_reads_them() {
+        for (text, number) in [
+            ("0", Some(0)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("18446744073709551616", None),
+            ("9223372036854775808", Some(1 << 63)),
+            ("-1", None),
+            ("-01", Some(u64::MAX)),
+            ("+7", Some(7)),
+            (" 7", Some(7)),
+            ("007", Some(7)),
+            ("7 ", None),
+            ("", None),
+            (" ", None),
+            ("-", None),
+            ("1x", None),
+            ("x", None),
+        ] {
+            assert_eq!(cursor_of(text.as_bytes()), number, "{text:?}");
+        }
+    }
+}
