@@ -211,6 +211,26 @@ fn what_is_not_served_says_so() {
     }
 }
 
+/// So do the limits of the small forms of sets.
+#[test]
+fn the_limits_on_small_sets_are_those_of_the_configuration() {
+    let mut server = ours().start("sets", "set-max-intset-entries 3\nset-max-listpack-entries 4\n");
+    let mut encoding = |after: &str| {
+        server.say(after);
+        server.say("OBJECT ENCODING s")
+    };
+    assert_eq!(encoding("SADD s 1 2 3"), Reply::bulk("intset"));
+    assert_eq!(encoding("SADD s x"), Reply::bulk("listpack"));
+    assert_eq!(encoding("SADD s y"), Reply::bulk("hashtable"));
+    assert_eq!(
+        encoding("CONFIG SET set-max-listpack-value 2 set-max-intset-entries 0"),
+        Reply::bulk("hashtable")
+    );
+    assert_eq!(encoding("DEL s"), Reply::Null);
+    assert_eq!(encoding("SADD s 10"), Reply::bulk("listpack"));
+    assert_eq!(encoding("SADD s 100"), Reply::bulk("hashtable"));
+}
+
 /// A file's `list-max-listpack-size` and CONFIG SET's hold for what is written from then on.
 #[test]
 fn the_limit_on_small_lists_is_that_of_the_configuration() {

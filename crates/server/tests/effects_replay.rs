@@ -8,11 +8,11 @@ use swytch_testkit::{Client, Random, Reply, Server, ours, replay::replay};
 const CLIENTS: usize = 6;
 const COMMANDS_PER_CLIENT: usize = 2500;
 const DATABASES: usize = 3;
-const NAMES: [&str; 2] = ["string", "list"];
+const NAMES: [&str; 3] = ["string", "list", "set"];
 const KEYS_PER_NAME: usize = 6;
 
 /// Every write command, in forms with placeholders: `{s}` a key that often holds a string, `{l}` one that often
-/// holds a list, `{n}` a small number, `{ms}` a time to live that may well end during the test, `{at}` such a
+/// holds a list, `{m}` one that often holds a set, `{n}` a small number, `{ms}` a time to live that may well end during the test, `{at}` such a
 /// time since 1970, `{t}` a blocking timeout, `{d}` a database, `{e}` one of LEFT and RIGHT.
 const FORMS: &[&str] = &[
     "SET {s} {n}",
@@ -61,6 +61,19 @@ const FORMS: &[&str] = &[
     "BRPOPLPUSH {l} {l} {t}",
     "BLMPOP {t} 2 {l} {l} {e} COUNT {n}",
     "SORT {l} ALPHA STORE {l}",
+    "SADD {m} {n} {n} {n}",
+    "SADD {m} {n} a b c d e f g",
+    "SADD {m} {n} {n}{n}{n}{n} x{n} y{n} z{n}",
+    "SREM {m} {n} a b {n}",
+    "SPOP {m}",
+    "SPOP {m} {n}",
+    "SMOVE {m} {m} {n}",
+    "SINTERSTORE {m} {m} {m}",
+    "SUNIONSTORE {m} {m} {m}",
+    "SDIFFSTORE {m} {m} {m}",
+    "COPY {m} {m} REPLACE",
+    "RENAME {m} {m}",
+    "PEXPIRE {m} {ms}",
     "DEL {s} {l}",
     "UNLINK {s}",
     "COPY {s} {s} REPLACE",
@@ -91,14 +104,15 @@ const RARE_ONCE_IN: u64 = 400;
 fn fill(form: &str, random: &mut Random) -> Vec<String> {
     let mut words: Vec<String> = form.split(' ').map(str::to_owned).collect();
     for word in &mut words {
-        let usual = usize::from(word.contains("{l}"));
-        let name = NAMES[if random.once_in(12) { 1 - usual } else { usual }];
+        let usual = ["{s}", "{l}", "{m}"].iter().position(|place| word.contains(place)).unwrap_or(0);
+        let name = NAMES[if random.once_in(12) { random.below(NAMES.len()) } else { usual }];
         let key = format!("{name}:{}", random.below(KEYS_PER_NAME));
         let now_ms = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
         let at_ms = now_ms.as_millis() as usize + random.below(300);
         *word = word
             .replace("{s}", &key)
             .replace("{l}", &key)
+            .replace("{m}", &key)
             .replace("{n}", &random.below(9).to_string())
             .replace("{ms}", &(1 + random.below(200)).to_string())
             .replace("{at}", &at_ms.to_string())
@@ -186,6 +200,8 @@ fn the_recorded_effects_of_many_clients_give_the_same_keyspace() {
             scope.spawn(move || disturb(port, random));
         }
     });
+    // The last of the commands above may have been a flush.
+    server.say("SET string:0 last");
     let (digest, expiries) = stop_recording(&mut server);
     let empty = "0".repeat(40);
     assert_ne!(digest, empty, "a keyspace with something in it");

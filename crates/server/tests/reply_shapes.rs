@@ -43,6 +43,17 @@ LMPOP 2 none list LEFT
 BLMPOP 1 1 list RIGHT COUNT 2
 LPOP none
 LPOP none 2
+SADD set a b 3
+SMEMBERS set
+SINTER set set
+SRANDMEMBER set 2
+SRANDMEMBER set -2
+SMISMEMBER set a z
+SSCAN set 0
+SPOP set
+SPOP set 1
+SPOP none
+SPOP none 1
 SET text abcd GET
 MGET text none
 LCS text text

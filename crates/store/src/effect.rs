@@ -87,7 +87,7 @@ impl KeyOp<'_> {
     pub(crate) fn apply(&self, keyspace: &mut KeyspaceMut<'_, '_>, key: &Key<'_>) -> Result<(), Misfit> {
         let fits = match *self {
             KeyOp::Replace { value: Some(value), expire_at_ms } => {
-                keyspace.replace(key, value.to_owned_value(), expire_at_ms);
+                keyspace.replace(key, value.to_owned_value(), expire_at_ms, Event::generic("restore"));
                 true
             }
             KeyOp::Replace { value: None, .. } => {
@@ -141,6 +141,14 @@ impl<'a> Elements<'a> {
         }
     }
 
+    /// The first.
+    pub(crate) fn first(&self) -> Option<&'a [u8]> {
+        match *self {
+            Elements::One(element) => Some(element),
+            Elements::Many(elements) => elements.first().copied(),
+        }
+    }
+
     /// True when there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -156,6 +164,8 @@ pub enum EventClass {
     String,
     /// `l`
     List,
+    /// `s`
+    Set,
     /// `x`: a key reached its expiry.
     Expired,
     /// `e`: a key was evicted.
@@ -192,6 +202,11 @@ impl Event {
     /// An event of the list class.
     pub const fn list(name: &'static str) -> Self {
         Event { class: EventClass::List, name }
+    }
+
+    /// An event of the set class.
+    pub const fn set(name: &'static str) -> Self {
+        Event { class: EventClass::Set, name }
     }
 }
 

@@ -5,6 +5,9 @@
 //! 64 bits are used: bits 0..12 choose the shard, bits 16..32 the bucket in a segment, bits 48..64
 //! are the tag in the slot, whose upper part also chooses the segment.
 
+use std::hash::{BuildHasher, RandomState};
+use std::sync::OnceLock;
+
 /// The secret of one server process.
 #[derive(Clone, Copy, Debug)]
 pub struct HashSeed {
@@ -18,6 +21,13 @@ impl HashSeed {
         HashSeed {
             lanes: [random[0] ^ 0x9e37_79b9_7f4a_7c15, random[1] ^ 0xd6e8_feb8_6659_fd93, random[2] | 1],
         }
+    }
+
+    /// The seed for members of values, which is drawn when it is first used.
+    #[inline]
+    pub fn of_process() -> &'static HashSeed {
+        static SEED: OnceLock<HashSeed> = OnceLock::new();
+        SEED.get_or_init(|| HashSeed::new([(); 3].map(|()| RandomState::new().hash_one(0))))
     }
 
     /// Hashes a key.

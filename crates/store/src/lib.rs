@@ -27,9 +27,10 @@ pub use shard::{LockScope, Locked, Retired, Shards};
 pub use table::{Figures, Lengths};
 pub use types::collection::{Collection, Face, Row};
 pub use types::content::{Builder, Part, Value};
-pub use types::limits::{EncodingLimits, NodeLimit};
+pub use types::limits::{EncodingLimits, NodeLimit, PackedLimit};
 pub use types::list::{Inserted, List, ListOp, Side};
 pub use types::range;
+pub use types::set::{Member, Set, SetLimits, SetOp};
 pub use types::string::Text;
 pub use types::string::op::{
     GrowError, IncrementError, PIECE_BYTES_MAX, STRING_BYTES_MAX, StringEdit, StringOp,

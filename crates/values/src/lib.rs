@@ -12,6 +12,7 @@ mod key;
 mod list;
 mod object;
 mod recorder;
+mod set;
 mod start;
 mod string;
 mod types;

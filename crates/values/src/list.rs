@@ -40,8 +40,10 @@ fn side(end: End) -> Side {
 /// A list as merging sees it.
 pub(crate) fn merged(list: Stored<'_>) -> Value {
     let mut elements = Vec::new();
-    list.content(&mut |part| match part {
-        Part::Element(element) => elements.push(element.to_vec()),
+    list.content(&mut |part| {
+        if let Part::Element(element) = part {
+            elements.push(element.to_vec());
+        }
     });
     Value::List(elements)
 }

@@ -40,7 +40,7 @@ pub(crate) fn put_entry(entry: Option<(Value<'_>, Option<UnixMs>)>, out: &mut Ve
 /// Appends a part of a collection.
 pub(crate) fn put_part(part: Part<'_>, out: &mut Vec<u8>) {
     match part {
-        Part::Element(element) => put_bytes(element, out),
+        Part::Element(element) | Part::Member(element) => put_bytes(element, out),
     }
 }
 

@@ -7,7 +7,7 @@ use swytch_cluster::{
 };
 use swytch_store::{
     Absent, Builder, Changes, Editor, Elements, EncodingLimits, Event, Expiry, HashSeed, Keyspace,
-    KeyspaceMut, List, ListOp, Op, OwnedEntry, OwnedValue, Part, Shards, Side, StringOp, Type,
+    KeyspaceMut, List, ListOp, Op, OwnedEntry, OwnedValue, Part, Set, Shards, Side, StringOp, Type,
 };
 use swytch_testkit::random::Random;
 use swytch_values::{Host, Snapshot, StoreValues, wire};
@@ -34,7 +34,7 @@ impl Host for Chaos {
         let (element, more) = (bytes(&mut random), bytes(&mut random));
         let number = random.below(9) as i64 - 4;
         let event = Event::string("set");
-        match random.below(19) {
+        match random.below(23) {
             0 => {
                 let expiry = [Expiry::Clear, Expiry::Keep, Expiry::At(70)][random.below(3) as usize];
                 keyspace.set(&key, &element, expiry, event);
@@ -61,6 +61,16 @@ impl Host for Chaos {
                 let absent = if random.below(4) > 0 { Absent::Create } else { Absent::Leave };
                 let push = |list: &mut Editor<'_, List>| list.push(side, Elements::Many(&elements));
                 _ = keyspace.change(&key, absent, push);
+            }
+            choice @ 19..23 => {
+                let digits = number.to_string();
+                let members: [&[u8]; 3] = [&element, digits.as_bytes(), &more];
+                let absent = if choice < 21 { Absent::Create } else { Absent::Leave };
+                _ = keyspace.change::<Set, _>(&key, absent, |set| match choice {
+                    19 | 20 => _ = set.add(Elements::Many(&members)),
+                    21 => _ = set.remove(Elements::Many(&members)),
+                    _ => _ = set.pop(1 + random.below(2) as usize, &mut || random.next()),
+                });
             }
             15 => _ = keyspace.move_element(&key, &other, side(&mut random), side(&mut random)),
             choice => {

@@ -185,6 +185,8 @@ pub enum Group {
     Bitmap,
     /// Lists.
     List,
+    /// Sets.
+    Set,
     /// The connection itself.
     Connection,
     /// Transactions.
@@ -203,6 +205,7 @@ impl Group {
             Group::String => "string",
             Group::Bitmap => "bitmap",
             Group::List => "list",
+            Group::Set => "set",
             Group::Connection => "connection",
             Group::Transactions => "transactions",
             Group::Scripting => "scripting",

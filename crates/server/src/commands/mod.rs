@@ -11,6 +11,7 @@ pub mod keys;
 pub mod list;
 pub mod scripting;
 pub mod server;
+pub mod set;
 pub mod string;
 pub mod transactions;
 
@@ -22,6 +23,7 @@ pub const SPECS: &[&[&CommandSpec]] = &[
     list::SPECS,
     scripting::SPECS,
     server::SPECS,
+    set::SPECS,
     string::SPECS,
     transactions::SPECS,
 ];

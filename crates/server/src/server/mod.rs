@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use bitflags::bitflags;
-use swytch_store::{EncodingLimits, HashSeed, NodeLimit, Shards};
+use swytch_store::{EncodingLimits, HashSeed, NodeLimit, PackedLimit, SetLimits, Shards};
 
 use crate::clients::Registry;
 use crate::config::Config;
@@ -227,7 +227,13 @@ impl Server {
     /// Applies the limits of encodings to what is written from now on.
     pub fn apply_encoding_limits(&self) {
         let list_node = NodeLimit::of_number(self.config.list_max_listpack_size());
-        self.shards.set_limits(EncodingLimits { list_node });
+        let word = |limit: usize| u32::try_from(limit).unwrap_or(u32::MAX);
+        let packed = PackedLimit {
+            members: word(self.config.set_max_listpack_entries()),
+            bytes: word(self.config.set_max_listpack_value()),
+        };
+        let set = SetLimits { integers: word(self.config.set_max_intset_entries()), packed };
+        self.shards.set_limits(EncodingLimits { list_node, set });
     }
 
     /// Sum of a counter over all workers.

@@ -48,6 +48,7 @@ impl Digest {
             Some(text) => self.mix(&text),
             None => value.content(&mut |part| match part {
                 Part::Element(element) => self.mix(element),
+                Part::Member(member) => self.combine(member),
             }),
         }
         if entry.expire_at_ms().is_some() {

@@ -40,7 +40,7 @@ impl KeyspaceMut<'_, '_> {
     }
 
     /// Puts a whole value at a key, whatever was there.
-    pub fn replace(&mut self, key: &Key<'_>, value: OwnedValue, expire_at_ms: Option<UnixMs>) {
+    pub fn replace(&mut self, key: &Key<'_>, value: OwnedValue, expire_at_ms: Option<UnixMs>, event: Event) {
         // An op is said after its change, and by then the value belongs to the entry.
         let copy = self.observed.then(|| value.clone());
         let (found, clock) = (self.live_place(key), self.clock());
@@ -56,7 +56,7 @@ impl KeyspaceMut<'_, '_> {
             },
             || {
                 let value = copy.as_ref().map(Value::of);
-                (Op::Key(KeyOp::Replace { value, expire_at_ms }), Event::generic("restore"))
+                (Op::Key(KeyOp::Replace { value, expire_at_ms }), event)
             },
         );
     }
@@ -64,7 +64,9 @@ impl KeyspaceMut<'_, '_> {
     /// Puts a whole entry at a key, whatever was there, or removes it. Expired keys have to be visible.
     pub fn restore(&mut self, key: &Key<'_>, entry: Option<&OwnedEntry>) {
         match entry {
-            Some(OwnedEntry { value, expire_at_ms }) => self.replace(key, value.clone(), *expire_at_ms),
+            Some(OwnedEntry { value, expire_at_ms }) => {
+                self.replace(key, value.clone(), *expire_at_ms, Event::generic("restore"));
+            }
             None => _ = self.delete(key),
         }
     }

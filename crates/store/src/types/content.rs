@@ -15,6 +15,8 @@ use crate::keyspace::Misfit;
 pub enum Part<'a> {
     /// The next element of a sequence.
     Element(&'a [u8]),
+    /// A member, whose place among others means nothing.
+    Member(&'a [u8]),
 }
 
 /// A value as readers see it.

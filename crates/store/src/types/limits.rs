@@ -6,11 +6,24 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::set::SetLimits;
+
 /// The limits of every type.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EncodingLimits {
     /// `list-max-listpack-size`.
     pub list_node: NodeLimit,
+    /// Of sets.
+    pub set: SetLimits,
+}
+
+/// Up to where a collection without an order is one packed value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PackedLimit {
+    /// Most members.
+    pub members: u32,
+    /// Most bytes of a member.
+    pub bytes: u32,
 }
 
 /// How large a node of a list may become.
@@ -67,11 +80,14 @@ impl Default for NodeLimit {
 #[derive(Debug)]
 pub(crate) struct SharedLimits {
     list_node: AtomicU64,
+    set_integers: AtomicU64,
+    set_packed: AtomicU64,
 }
 
 impl Default for SharedLimits {
     fn default() -> Self {
-        let limits = SharedLimits { list_node: AtomicU64::new(0) };
+        let [list_node, set_integers, set_packed] = [const { AtomicU64::new(0) }; 3];
+        let limits = SharedLimits { list_node, set_integers, set_packed };
         limits.set(EncodingLimits::default());
         limits
     }
@@ -79,14 +95,25 @@ impl Default for SharedLimits {
 
 impl SharedLimits {
     pub(crate) fn set(&self, limits: EncodingLimits) {
-        let NodeLimit { bytes, elements } = limits.list_node;
-        self.list_node.store(u64::from(elements) << 32 | u64::from(bytes), Ordering::Relaxed);
+        let pair = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
+        let EncodingLimits { list_node, set: SetLimits { integers, packed } } = limits;
+        self.list_node.store(pair(list_node.elements, list_node.bytes), Ordering::Relaxed);
+        self.set_integers.store(u64::from(integers), Ordering::Relaxed);
+        self.set_packed.store(pair(packed.members, packed.bytes), Ordering::Relaxed);
     }
 
     #[inline(always)]
     pub(crate) fn get(&self) -> EncodingLimits {
-        let word = self.list_node.load(Ordering::Relaxed);
-        EncodingLimits { list_node: NodeLimit { bytes: word as u32, elements: (word >> 32) as u32 } }
+        let pair = |word: &AtomicU64| {
+            let word = word.load(Ordering::Relaxed);
+            ((word >> 32) as u32, word as u32)
+        };
+        let ((elements, bytes), (_, integers), (members, member_bytes)) =
+            (pair(&self.list_node), pair(&self.set_integers), pair(&self.set_packed));
+        EncodingLimits {
+            list_node: NodeLimit { bytes, elements },
+            set: SetLimits { integers, packed: PackedLimit { members, bytes: member_bytes } },
+        }
     }
 }
 
@@ -109,8 +136,9 @@ mod tests {
             let limit = NodeLimit { bytes, elements };
             assert_eq!(NodeLimit::of_number(number), limit, "{number}");
             let shared = SharedLimits::default();
-            shared.set(EncodingLimits { list_node: limit });
-            assert_eq!(shared.get().list_node, limit);
+            let limits = EncodingLimits { list_node: limit, ..EncodingLimits::default() };
+            shared.set(limits);
+            assert_eq!(shared.get(), limits);
         }
     }
 }

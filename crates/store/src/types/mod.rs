@@ -11,7 +11,9 @@ pub mod content;
 pub mod limits;
 pub mod list;
 mod packed;
+mod pages;
 pub mod range;
+pub mod set;
 pub mod side;
 pub mod string;
 
@@ -235,7 +237,6 @@ macro_rules! collections {
                 match (self, undo) {
                     (OwnedValue::String(text), PartUndo::String(undo)) => undo.take_back(text),
                     $((OwnedValue::$variant(value), PartUndo::$variant(undo)) => value.take_back(undo, limits),)*
-                    #[allow(unreachable_patterns, reason = "with one type there is no other")]
                     (value, undo) => debug_assert!(false, "{undo:?} is for another state than {value:?}"),
                 }
             }
@@ -342,6 +343,7 @@ macro_rules! collections {
 
 collections! {
     List(list::{List, ListOp, ListUndo}),
+    Set(set::{Set, SetOp, SetUndo}),
 }
 
 #[cfg(test)]

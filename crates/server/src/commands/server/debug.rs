@@ -396,7 +396,7 @@ fn serialized_bytes(entry: EntryRef<'_>) -> usize {
         Value::Collection(_) => {
             let mut bytes = 0;
             entry.value().content(&mut |part| match part {
-                Part::Element(element) => bytes += string(element.len()),
+                Part::Element(element) | Part::Member(element) => bytes += string(element.len()),
             });
             bytes
         }

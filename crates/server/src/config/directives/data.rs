@@ -88,15 +88,12 @@ pub(super) const LIST: &[D] = &[
         .harmless(NO_TYPE)
         .summary("Bytes of a field or value up to which a hash is a listpack."),
     encoding("set-max-intset-entries", 512)
-        .harmless(NO_TYPE)
         .summary("Members of a set of integers up to which it is an intset."),
     encoding("set-max-listpack-entries", 128)
         .known(Known::Redis8)
-        .harmless(NO_TYPE)
         .summary("Members of a set up to which it is a listpack."),
     encoding("set-max-listpack-value", 64)
         .known(Known::Redis8)
-        .harmless(NO_TYPE)
         .summary("Bytes of a member up to which a set is a listpack."),
     encoding("zset-max-listpack-entries", 128)
         .alias("zset-max-ziplist-entries")

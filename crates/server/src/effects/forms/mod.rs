@@ -3,6 +3,7 @@
 
 mod key;
 mod list;
+mod set;
 mod string;
 
 use swytch_decimal::{INTEGER_DIGITS_MAX, format_i64};
@@ -67,6 +68,7 @@ pub fn encode(effect: &Effect<'_>, out: &mut Vec<u8>) -> usize {
         At::Key { key, op: Op::Key(op) } => key::form(&mut commands, key, op),
         At::Key { key, op: Op::String(op) } => string::form(&mut commands, key, op),
         At::Key { key, op: Op::List(op) } => list::form(&mut commands, key, op),
+        At::Key { key, op: Op::Set(op) } => set::form(&mut commands, key, op),
         At::Transfer { from, taken: Op::List(taken), to, given: Op::List(given) } => {
             list::transfer(&mut commands, (from, taken), (to, given));
         }

@@ -77,9 +77,8 @@ impl Face for List {
     }
 
     fn add(&mut self, part: Part<'_>, limits: &EncodingLimits) -> Result<(), Misfit> {
-        match part {
-            Part::Element(element) => self.push(Side::Tail, Elements::One(element), limits.list_node),
-        }
+        let Part::Element(element) = part else { return Err(Misfit) };
+        self.push(Side::Tail, Elements::One(element), limits.list_node);
         Ok(())
     }
 }

@@ -1,0 +1,224 @@
+//! The table against maps of the standard library.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use swytch_testkit::random::Random;
+
+use super::*;
+use crate::hash::HashSeed;
+
+fn seeded(member: &[u8]) -> u64 {
+    HashSeed::new([1, 2, 3]).hash(member)
+}
+
+/// Members alone.
+#[derive(Clone, Debug)]
+struct Members;
+
+impl Shape for Members {
+    const VALUES: bool = false;
+
+    fn hash(member: &[u8]) -> u64 {
+        seeded(member)
+    }
+}
+
+/// Members with values.
+#[derive(Clone, Debug)]
+struct Fields;
+
+impl Shape for Fields {
+    const VALUES: bool = true;
+
+    fn hash(member: &[u8]) -> u64 {
+        seeded(member)
+    }
+}
+
+/// Hashes that few members do not share: those of equal length modulo 4 have one.
+#[derive(Clone, Debug)]
+struct Hostile;
+
+impl Shape for Hostile {
+    const VALUES: bool = true;
+
+    fn hash(member: &[u8]) -> u64 {
+        (member.len() as u64 % 4) << 62 | 77
+    }
+}
+
+fn word(random: &mut Random, kinds: u64) -> Vec<u8> {
+    let mut word = format!("{}", random.below(kinds)).into_bytes();
+    match random.below(40) {
+        0 => word.resize(1000 + random.below(60_usize), b'l'),
+        1 => word.resize(5000, b'l'),
+        2 => word.resize(120 + random.below(20_usize), b'm'),
+        3 => word.clear(),
+        _ => {}
+    }
+    word
+}
+
+/// The invariants that no change may break.
+fn check<S: Shape>(table: &Table<S>) {
+    let mut len = table.chain.len();
+    assert_eq!(table.branches[0].start, 0);
+    for (at, branch) in table.branches.iter().enumerate() {
+        let Block { starts, pages } = &*branch.block;
+        assert_eq!((starts.len(), starts[0]), (pages.len(), branch.start));
+        assert!(pages.len() < BLOCK_PAGES_MAX);
+        assert_eq!(branch.len, pages.iter().map(Page::count).sum::<usize>());
+        len += branch.len;
+        for (index, page) in pages.iter().enumerate() {
+            let range = starts[index]..branch.block.end_of(index, table.end_of(at));
+            assert!(range.start < range.end, "{range:?}");
+            assert!(page.entries::<S>().all(|entry| range.contains(&position(S::hash(entry.member)))));
+        }
+    }
+    assert_eq!(table.len(), len);
+}
+
+fn content<S: Shape>(table: &Table<S>) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    table.iter().map(|entry| (entry.member.to_vec(), entry.value.to_vec())).collect()
+}
+
+fn agrees_with_a_map<S: Shape + Clone>(steps: usize, kinds: &[u64]) {
+    for seed in 0..12 {
+        let mut random = Random::new(seed);
+        let kinds = kinds[seed as usize % kinds.len()];
+        let (mut table, mut model) = (Table::<S>::default(), HashMap::new());
+        let mut snapshots = Vec::new();
+        // Phases of growth and of loss.
+        for step in 0..steps {
+            let member = word(&mut random, kinds);
+            let value = if S::VALUES { word(&mut random, 50) } else { Vec::new() };
+            let adds = if (step / (steps / 4)).is_multiple_of(2) { 8 } else { 2 };
+            if random.below(10) < adds {
+                let is_new = model.insert(member.clone(), value.clone()).is_none();
+                assert_eq!(table.put(&member, &value), is_new, "seed {seed} step {step}");
+            } else {
+                assert_eq!(table.remove(&member), model.remove(&member).is_some(), "seed {seed} step {step}");
+            }
+            let asked = word(&mut random, kinds);
+            assert_eq!(table.get(&asked).map(|entry| entry.value), model.get(&asked).map(Vec::as_slice));
+            assert_eq!(table.len(), model.len());
+            if random.once_in(steps as u64 / 4) {
+                snapshots.push((table.clone(), model.clone()));
+            }
+        }
+        snapshots.push((table, model));
+        for (table, model) in snapshots {
+            check(&table);
+            assert_eq!(content(&table), model.into_iter().collect(), "seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn members_agree_with_a_map() {
+    agrees_with_a_map::<Members>(8_000, &[100, 3_000, 50_000]);
+}
+
+#[test]
+fn members_with_values_agree_with_a_map() {
+    agrees_with_a_map::<Fields>(8_000, &[100, 3_000, 50_000]);
+}
+
+#[test]
+fn members_whose_hashes_are_equal_agree_with_a_map() {
+    agrees_with_a_map::<Hostile>(3_000, &[100, 1_000]);
+}
+
+fn numbered(count: u32) -> Table<Members> {
+    let mut table = Table::default();
+    (0..count).for_each(|number| _ = table.put(format!("member:{number:08}").as_bytes(), b""));
+    table
+}
+
+#[test]
+fn a_million_members_take_little_more_than_their_bytes_in_every_phase_of_growth() {
+    let mut table = Table::<Members>::default();
+    for number in 0..200_000 {
+        table.put(format!("member:{number:08}").as_bytes(), b"");
+        if number > 5_000 && number % 5_000 == 0 {
+            let each = table.memory_bytes() as f64 / table.len() as f64;
+            assert!(each < 30.0, "{each} bytes for each of {number}");
+        }
+    }
+    check(&table);
+}
+
+#[test]
+fn memory_follows_the_members_down() {
+    let mut table = numbered(50_000);
+    let before = table.memory_bytes();
+    for number in (0..50_000).filter(|number| number % 10 != 0) {
+        assert!(table.remove(format!("member:{number:08}").as_bytes()));
+    }
+    check(&table);
+    assert!(table.memory_bytes() < before / 4, "{} of {before} bytes", table.memory_bytes());
+    for number in (0..50_000).step_by(10) {
+        table.remove(format!("member:{number:08}").as_bytes());
+    }
+    assert_eq!((table.len(), table.pages().count()), (0, 1));
+    assert!(table.memory_bytes() < 9_000, "{} bytes", table.memory_bytes());
+    let mut few = Table::<Members>::default();
+    few.put(&[b'x'; 100], b"");
+    assert!(few.memory_bytes() < 600, "{} bytes for one member", few.memory_bytes());
+}
+
+#[test]
+fn a_write_after_a_copy_copies_one_page() {
+    let mut table = numbered(100_000);
+    let copy = table.clone();
+    assert!(table.branches.len() > 4);
+    table.put(b"one more", b"");
+    let own = |page: &&Page| !copy.pages().any(|other| other.shares_with(page));
+    let copied = table.pages().filter(own).count();
+    assert!(copied <= 3, "{copied} pages");
+    assert_eq!((copy.len(), table.len()), (100_000, 100_001));
+}
+
+#[test]
+fn a_walk_shows_what_stays_exactly_once_however_the_table_changes() {
+    for seed in 0..10 {
+        let mut random = Random::new(seed);
+        let mut table = numbered(3_000);
+        let mut seen = BTreeMap::new();
+        let mut from = Some(0);
+        while let Some(at) = from {
+            from = table.scan(at, 20, |entry| *seen.entry(entry.member.to_vec()).or_insert(0) += 1);
+            let grows = seed < 5;
+            for _ in 0..60 {
+                let other = format!("other:{}", random.below(20_000));
+                if grows {
+                    table.put(other.as_bytes(), b"")
+                } else {
+                    table.remove(other.as_bytes())
+                };
+                if !grows {
+                    table.remove(format!("member:{:08}", 1_000 + random.below(2_000)).as_bytes());
+                }
+            }
+        }
+        let stays = |number: u32| seen.get(format!("member:{number:08}").as_bytes()) == Some(&1);
+        assert!((0..1_000).all(stays), "seed {seed}");
+    }
+    let mut hostile = Table::<Hostile>::default();
+    (0..3_000).for_each(|number| _ = hostile.put(number.to_string().as_bytes(), b"value"));
+    assert!(!hostile.chain.is_empty());
+    let (mut seen, mut from) = (BTreeSet::new(), Some(0));
+    while let Some(at) = from {
+        from = hostile.scan(at, 1, |entry| _ = seen.insert(entry.member.to_vec()));
+    }
+    assert_eq!(seen.len(), 3_000);
+}
+
+#[test]
+fn every_rank_is_another_member() {
+    for table in [numbered(10), numbered(10_000)] {
+        let members: BTreeSet<&[u8]> = (0..table.len()).map(|rank| table.at(rank).member).collect();
+        assert_eq!(members.len(), table.len());
+        assert!(table.iter().enumerate().all(|(rank, entry)| table.at(rank) == entry));
+    }
+}
