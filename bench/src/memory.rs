@@ -11,8 +11,8 @@ use crate::load::{fill, words};
 use crate::server::Server;
 use crate::throughput::VALUE;
 
-/// Elements per command when a list is filled.
-const ELEMENTS_PER_PUSH: u64 = 100;
+/// Elements per command when a list or a set is filled.
+const ELEMENTS_PER_COMMAND: u64 = 100;
 /// Time for allocators and background threads to give back what they only held for the load.
 const SETTLE: Duration = Duration::from_secs(2);
 
@@ -34,10 +34,11 @@ enum Kind {
     Integers,
     Expiring,
     List,
+    Set,
 }
 
 /// The rows: keys of 12 bytes, values as named.
-pub(crate) const DATA_SETS: [DataSet; 4] = [
+pub(crate) const DATA_SETS: [DataSet; 5] = [
     DataSet {
         name: "strings, 12 B key + 32 B value",
         short_name: "strings",
@@ -57,6 +58,7 @@ pub(crate) const DATA_SETS: [DataSet; 4] = [
         kind: Kind::Expiring,
     },
     DataSet { name: "one list of 16 B elements", short_name: "one list", floor_bytes: 16, kind: Kind::List },
+    DataSet { name: "one set of 15 B members", short_name: "one set", floor_bytes: 15, kind: Kind::Set },
 ];
 
 /// What one process came to.
@@ -80,15 +82,23 @@ impl DataSet {
             Kind::Expiring => {
                 fill(&mut client, items, |n| words(&format!("SET k:{n:010} {VALUE} EX 1000000")))?
             }
-            Kind::List => fill(&mut client, items / ELEMENTS_PER_PUSH, |n| {
-                let first = n * ELEMENTS_PER_PUSH;
-                let elements = (first..first + ELEMENTS_PER_PUSH).map(|element| format!("{element:016}"));
-                [words("RPUSH list"), elements.collect()].concat()
-            })?,
+            Kind::List => {
+                fill(&mut client, items / ELEMENTS_PER_COMMAND, |n| several("RPUSH list", n, "element:"))?;
+            }
+            Kind::Set => {
+                fill(&mut client, items / ELEMENTS_PER_COMMAND, |n| several("SADD set", n, "member:"))?;
+            }
         }
         drop(client);
         std::thread::sleep(SETTLE);
         let filled = server.resident_bytes()?;
         Ok(Footprint { bytes_per_item: filled as f64 / items as f64, empty_bytes })
     }
+}
+
+/// The `n`th command that adds elements, which have a name and a number of eight digits.
+fn several(command: &str, n: u64, name: &str) -> Vec<String> {
+    let first = n * ELEMENTS_PER_COMMAND;
+    let elements = (first..first + ELEMENTS_PER_COMMAND).map(|element| format!("{name}{element:08}"));
+    words(command).into_iter().chain(elements).collect()
 }

@@ -8,6 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use swytch_testkit::process::pinned;
 
+use crate::client::Client;
 use crate::load::{fill, words};
 use crate::server::Server;
 
@@ -41,10 +42,12 @@ enum Preparation {
     LongList,
     /// A list of 1000 elements.
     ShortList,
+    /// A set that has every key as a member.
+    BigSet,
 }
 
 /// The commands compared, in the order of the table.
-pub(crate) static WORKLOADS: [Workload; 7] = [
+pub(crate) static WORKLOADS: [Workload; 10] = [
     Workload {
         name: "SET",
         command: "SET key:__rand_int__ VALUE",
@@ -67,6 +70,19 @@ pub(crate) static WORKLOADS: [Workload; 7] = [
         preparation: Preparation::ShortList,
         weight: 12,
     },
+    Workload {
+        name: "SADD",
+        command: "SADD set member:__rand_int__",
+        preparation: Preparation::BigSet,
+        weight: 1,
+    },
+    Workload {
+        name: "SISMEMBER",
+        command: "SISMEMBER set member:__rand_int__",
+        preparation: Preparation::BigSet,
+        weight: 1,
+    },
+    Workload { name: "SPOP", command: "SPOP set", preparation: Preparation::BigSet, weight: 2 },
 ];
 
 /// What one turn measured.
@@ -110,12 +126,13 @@ impl Workload {
             Preparation::Strings => fill(&mut client, keys, |n| words(&format!("SET key:{n:012} {VALUE}"))),
             Preparation::Counters => fill(&mut client, keys, |n| words(&format!("SET counter:{n:012} {n}"))),
             Preparation::ShortList => fill(&mut client, 1000, |_| words(&format!("RPUSH list {VALUE}"))),
+            Preparation::BigSet => fill_set(&mut client, keys),
             Preparation::EmptyList | Preparation::LongList => Ok(()),
         }
     }
 
-    /// Restores the list before a turn that consumes or grows it.
-    fn before_turn(&self, server: &Server, operations: u64) -> Result<()> {
+    /// Restores what a turn consumes or grows, before it.
+    fn before_turn(&self, server: &Server, keys: u64, operations: u64) -> Result<()> {
         let mut client = server.connect()?;
         match self.preparation {
             Preparation::EmptyList => client.call(&["DEL", "list"]).map(drop),
@@ -124,6 +141,7 @@ impl Workload {
                 let hundred = vec![VALUE; 100].join(" ");
                 fill(&mut client, operations.div_ceil(100), |_| words(&format!("RPUSH list {hundred}")))
             }
+            Preparation::BigSet => fill_set(&mut client, keys),
             _ => Ok(()),
         }
     }
@@ -136,7 +154,7 @@ impl Workload {
         pipeline: u32,
         operations: u64,
     ) -> Result<Sample> {
-        self.before_turn(server, operations)?;
+        self.before_turn(server, generator.keys, operations)?;
         let mut command = match generator.cores {
             Some(cores) => pinned(cores, generator.path),
             None => Command::new(generator.path),
@@ -171,6 +189,10 @@ impl Workload {
         let operations_s = operations_per_second(&text).with_context(|| format!("no figure in:\n{text}"))?;
         Ok(Sample { cpu_us: used.as_secs_f64() * 1e6 / operations as f64, operations_s })
     }
+}
+
+fn fill_set(client: &mut Client, keys: u64) -> Result<()> {
+    fill(client, keys, |n| words(&format!("SADD set member:{n:012}")))
 }
 
 /// The second field of the last line: `"test","rps","avg_latency_ms",...`.

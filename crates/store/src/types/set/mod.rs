@@ -356,6 +356,9 @@ impl Set {
         if count >= len {
             return self.iter().collect();
         }
+        if count == 1 {
+            return vec![self.random(random)];
+        }
         // Floyd's algorithm.
         let mut ranks = std::collections::HashSet::with_capacity(count);
         let mut drawn = Vec::with_capacity(count);
