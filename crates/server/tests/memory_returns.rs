@@ -79,3 +79,36 @@ fn what_is_freed_goes_back_to_the_system() {
         }
     }
 }
+
+/// Nine keys of ten are deleted, each of which leaves a hole: what is left moves together and is what it was.
+#[test]
+fn what_is_left_of_much_data_moves_together() {
+    let mut server = ours!().start("memory-moves", "threads 2\nenable-debug-command yes\n");
+    let mut other = server.connect();
+    assert_eq!(server.say("DEBUG POPULATE 100000 a 1000"), Reply::ok());
+    assert_eq!(other.say("DEBUG POPULATE 100000 b 1000"), Reply::ok());
+    for number in 0..20_000 {
+        let element = vec![b'e'; number % 300];
+        other.send(&[b"RPUSH", format!("list:{number}").as_bytes(), &element, b"17", &element]);
+        other.send(&["SET", &format!("expires:{number}"), &"v".repeat(number % 2000), "EX", "100000"]);
+        other.send(&["SET", &format!("number:{number}"), &number.to_string()]);
+    }
+    (0..60_000).for_each(|_| assert!(!other.reply().is_error()));
+    for number in (0..100_000).filter(|number| number % 10 != 0) {
+        ["a", "b"].iter().for_each(|name| other.send(&["DEL", &format!("{name}:{number}")]));
+    }
+    (0..180_000).for_each(|_| assert_eq!(other.reply(), Reply::Integer(1)));
+    let before = server.say("DEBUG DIGEST");
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let (resident, used) = (resident_bytes(&server), other.info_number("used_memory") as usize);
+        if resident < used + used / 2 + (40 << 20) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{resident} bytes are resident, {used} in use");
+        other.until("a write beside it", |other| other.say("SET k v"), |reply| *reply == Reply::ok());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    other.say("DEL k");
+    assert_eq!(server.say("DEBUG DIGEST"), before);
+}

@@ -33,6 +33,9 @@ pub const EMBSTR_BYTES_MAX: usize = 41;
 const COSTLY_ALLOCATIONS: usize = 64;
 const COSTLY_STRING_BYTES: usize = 1 << 20;
 
+/// A value of more bytes stays where it is when its entry moves: it has most of its memory pages to itself.
+const MOVED_BYTES_MAX: usize = 256 << 10;
+
 /// What lies before the bytes of a long string: its sharers' counts and its `Vec`.
 const SHARED_HEADER_BYTES: usize = 2 * size_of::<usize>() + size_of::<Vec<u8>>();
 
@@ -74,6 +77,23 @@ impl RawString<'_> {
             Arc::increment_strong_count(self.bytes);
             Arc::from_raw(self.bytes)
         }
+    }
+}
+
+impl RawString<'_> {
+    /// True if others than its entry hold the bytes.
+    fn is_shared(self) -> bool {
+        // SAFETY: as in `share`; it is not dropped here.
+        Arc::strong_count(&ManuallyDrop::new(unsafe { Arc::from_raw(self.bytes) })) > 1
+    }
+
+    /// A copy with the same room to grow.
+    fn copied(self) -> Arc<Vec<u8>> {
+        // SAFETY: as in `bytes`.
+        let bytes = unsafe { &*self.bytes };
+        let mut copy = Vec::with_capacity(bytes.capacity());
+        copy.extend_from_slice(bytes);
+        Arc::new(copy)
     }
 }
 
@@ -396,6 +416,21 @@ impl Entry {
         let new = new.dated(expire_at_ms, old.clock());
         self.free_shell();
         new
+    }
+
+    /// The same entry in memory that is allocated now, and its value too, unless that is large or shared.
+    pub fn moved(self) -> Entry {
+        let old = self.as_ref();
+        let (key, expire_at_ms, clock) = (old.key(), old.expire_at_ms(), old.clock());
+        match old.value() {
+            Value::Collection(face) if face.memory_bytes() <= MOVED_BYTES_MAX => {
+                face.to_owned_value().into_entry(key, expire_at_ms, clock)
+            }
+            Value::Raw(raw) if raw.bytes().len() <= MOVED_BYTES_MAX && !raw.is_shared() => {
+                Self::with_raw(key, raw.copied(), expire_at_ms.is_some()).dated(expire_at_ms, clock)
+            }
+            _ => self.rebuilt(None, expire_at_ms),
+        }
     }
 
     /// A copy under another key, with its expiry. A long string is shared until one of both is written.

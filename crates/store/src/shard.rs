@@ -391,6 +391,11 @@ impl<'s> Locked<'s> {
         self.data(shard).tables.iter().any(|table| table.next_expiry_ms() <= now_ms)
     }
 
+    /// Moves entries of a locked shard together, see [`Table::move_entries`].
+    pub fn move_entries(&mut self, shard: u16, db: u32, prefix: u32, count: usize) -> Option<u32> {
+        self.data_mut(shard).tables[db].move_entries(prefix, count)
+    }
+
     /// The locked shards, ascending.
     pub fn shard_indices(&self) -> Vec<u16> {
         self.shards.indices_of(&self.scope()).collect()

@@ -1,11 +1,11 @@
-//! What must be looked after however busy the workers are: the memory limit, rates, the end of a pause. It has a thread
+//! What must be looked after however busy the workers are: memory, rates, the end of a pause. It has a thread
 //! of its own, which takes no lock of the keyspace.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{Conditions, Server};
+use super::{Conditions, Server, compaction};
 use crate::system::allocator;
 use crate::system::clock::{JumpWatch, MonotonicMs};
 
@@ -23,8 +23,8 @@ pub fn start(server: &Arc<Server>) -> std::io::Result<()> {
     std::thread::Builder::new().name("swytch-housekeeping".into()).spawn(move || run(&server)).map(drop)
 }
 
-fn run(server: &Server) {
-    let mut watch = JumpWatch::new();
+fn run(server: &Arc<Server>) {
+    let (mut watch, mut compaction) = (JumpWatch::new(), compaction::Watch::default());
     while !server.stopping.load(Ordering::Acquire) {
         if let Some(by_ms) = watch.look() {
             tracing::warn!(by_ms, "the system's clock was set; keys expire by it");
@@ -34,6 +34,7 @@ fn run(server: &Server) {
         if server.conditions().contains(Conditions::PAUSED) {
             server.end_pause(now);
         }
+        compaction.look(server, now);
         allocator::settle();
         let mut slept_ms = 0;
         while slept_ms < ROUND_MS {

@@ -1,5 +1,6 @@
 //! The state that all threads share.
 
+pub mod compaction;
 pub mod housekeeping;
 pub mod listen_requests;
 pub mod mailbox;
@@ -71,6 +72,8 @@ pub struct Server {
     pub clients: Registry,
     /// Frees memory in the background.
     pub reclaimer: Reclaimer,
+    /// Moves data together.
+    pub compaction: compaction::Compaction,
     /// Listeners to effects.
     pub effects: EffectHub,
     /// DEBUG RECORD-EFFECTS.
@@ -167,6 +170,7 @@ impl Server {
             slowlog: slowlog::Slowlog::default(),
             latency: latency::LatencyMonitor::default(),
             monitors: monitor::Monitors::default(),
+            compaction: compaction::Compaction::default(),
             pause: crate::server::pause::Pause::default(),
             active_expire: AtomicBool::new(true),
             dirty_at_save: AtomicU64::new(0),

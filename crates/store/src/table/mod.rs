@@ -646,6 +646,19 @@ impl Table {
         None
     }
 
+    /// Moves at least `count` entries, from those of a hash prefix on, to memory that is allocated now: what they leave can
+    /// be given back to the system. `None` behind the last one, else where to go on.
+    pub fn move_entries(&mut self, prefix: u32, count: usize) -> Option<u32> {
+        let (mut moved, mut next) = (0, Some(prefix));
+        while moved < count {
+            let (_, segment, following) = self.segment_at(next?)?;
+            // SAFETY: segment and entries are alive, and the table is borrowed.
+            moved += unsafe { (*segment).move_entries(self.buckets) };
+            next = following;
+        }
+        next
+    }
+
     /// Bytes of directories and segments, without the entries.
     pub fn overhead_bytes(&self) -> usize {
         let directories = std::iter::once(&self.directory).chain(&self.outgrown);

@@ -592,6 +592,29 @@ impl Segment {
     }
 }
 
+impl Segment {
+    /// Moves each entry to memory that is allocated now, and counts them.
+    ///
+    /// # Safety
+    /// The slots hold live entries that nobody else uses.
+    pub(super) unsafe fn move_entries(&mut self, buckets: usize) -> usize {
+        let slots =
+            (0..buckets).flat_map(|bucket| self.bucket(bucket)).chain(self.stash.iter().map(|one| &one.slot));
+        let mut moved = 0;
+        for slot in slots {
+            let value = slot.load(Ordering::Relaxed);
+            if value == 0 {
+                continue;
+            }
+            // SAFETY: by the contract; the slot is given the entry that took this one's place.
+            let entry = unsafe { Entry::from_raw(address(value)) }.moved();
+            slot.store(value & !ADDRESS_MASK | entry.into_raw() as u64, Ordering::Relaxed);
+            moved += 1;
+        }
+        moved
+    }
+}
+
 /// True when one of the slots is empty: no entry was displaced over the bucket.
 #[inline]
 fn has_room(slots: &[AtomicU64; SLOTS]) -> bool {

@@ -8,7 +8,8 @@ use super::super::rules;
 
 const NO_PRIMARY: &str = "this server does not replicate from a primary";
 const NO_CLUSTER: &str = "the leaderless cluster takes the place of Redis Cluster";
-const NO_DEFRAGMENTATION: &str = "memory is not moved after it was allocated";
+const NO_DEFRAGMENTATION: &str =
+    "data moves together by itself where most of the resident memory is not in use";
 const MANAGER: &str = "the service manager does this";
 const NOT_PINNED: &str = "threads are not pinned; give the process its processors from outside";
 

@@ -1,5 +1,7 @@
 //! Section Memory.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use swytch_store::Keyspace;
 
 use super::text::Text;
@@ -67,7 +69,7 @@ pub(super) fn memory(text: &mut Text, call: &Call<'_>, steps: &mut ShardSteps<'_
         ("mem_aof_buffer", &0),
         ("mem_allocator", &"mimalloc"),
         ("mem_overhead_db_hashtable_rehashing", &0),
-        ("active_defrag_running", &0),
+        ("active_defrag_running", &u8::from(server.compaction.running.load(Relaxed))),
         ("lazyfree_pending_objects", &server.reclaimer.pending()),
         ("lazyfreed_objects", &server.reclaimer.freed()),
     ]);
