@@ -20,6 +20,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use crate::UnixMs;
+use crate::raw_string::RawString;
 use crate::types::collection::Row;
 use crate::types::content::Value;
 use crate::types::{Encoding, Kind, Type};
@@ -57,51 +58,6 @@ impl Kind {
     #[inline]
     fn has_word(self) -> bool {
         !matches!(self, Kind::Integer | Kind::Embedded)
-    }
-}
-
-/// A string in an allocation of its own. Who shares it may go on reading without the shard's lock, and a writer then
-/// changes a copy.
-#[derive(Clone, Copy, Debug)]
-pub struct RawString<'a> {
-    /// From [`Arc::into_raw`].
-    bytes: *const Vec<u8>,
-    borrow: PhantomData<&'a Vec<u8>>,
-}
-
-impl RawString<'_> {
-    /// The bytes, to be kept beyond the lock.
-    pub fn share(self) -> Arc<Vec<u8>> {
-        // SAFETY: the pointer came from an Arc, which its entry holds for the time of the borrow.
-        unsafe {
-            Arc::increment_strong_count(self.bytes);
-            Arc::from_raw(self.bytes)
-        }
-    }
-}
-
-impl RawString<'_> {
-    /// True if others than its entry hold the bytes.
-    fn is_shared(self) -> bool {
-        // SAFETY: as in `share`; it is not dropped here.
-        Arc::strong_count(&ManuallyDrop::new(unsafe { Arc::from_raw(self.bytes) })) > 1
-    }
-
-    /// A copy with the same room to grow.
-    fn copied(self) -> Arc<Vec<u8>> {
-        // SAFETY: as in `bytes`.
-        let bytes = unsafe { &*self.bytes };
-        let mut copy = Vec::with_capacity(bytes.capacity());
-        copy.extend_from_slice(bytes);
-        Arc::new(copy)
-    }
-}
-
-impl<'a> RawString<'a> {
-    /// The bytes, for as long as the lock is held.
-    pub fn bytes(self) -> &'a [u8] {
-        // SAFETY: as in `share`; nobody changes the bytes while the entry is borrowed.
-        unsafe { &*self.bytes }
     }
 }
 
@@ -619,7 +575,8 @@ impl<'a> EntryRef<'a> {
             Kind::Embedded => Value::Bytes(self.embedded()),
             Kind::Integer => Value::Integer(self.integer()),
             Kind::Raw => {
-                Value::Raw(RawString { bytes: self.pointer().cast_const().cast(), borrow: PhantomData })
+                // SAFETY: the word of a Raw entry comes from an Arc; the entry is borrowed.
+                Value::Raw(unsafe { RawString::new(self.pointer().cast_const().cast()) })
             }
             // SAFETY: the word is the handle of a collection of this kind and stays one as long as the entry is borrowed.
             kind => unsafe { kind.face(self.word()) }.map_or(Value::Bytes(&[]), Value::Collection),
@@ -704,8 +661,7 @@ impl<'a> EntryRef<'a> {
     pub fn memory_bytes(self) -> usize {
         let outside = match self.value() {
             Value::Integer(_) | Value::Bytes(_) => 0,
-            // SAFETY: as in `RawString::bytes`.
-            Value::Raw(raw) => SHARED_HEADER_BYTES + unsafe { (*raw.bytes).capacity() },
+            Value::Raw(raw) => SHARED_HEADER_BYTES + raw.capacity(),
             Value::Collection(face) => face.memory_bytes(),
         };
         self.parts().bytes + outside

@@ -10,19 +10,21 @@ pub mod entry;
 pub mod hash;
 pub mod keyspace;
 pub mod observe;
+mod raw_string;
 pub mod shard;
 pub mod table;
 pub mod types;
 pub mod undo;
 
 pub use effect::{At, Effect, Elements, Event, EventClass, KeyOp, KeyspaceOp, Sink, Wants};
-pub use entry::{EntryRef, RawString};
+pub use entry::EntryRef;
 pub use hash::{HashSeed, Key};
 pub use keyspace::{
     Absent, Changes, Editor, Expiry, Keyspace, KeyspaceMut, Misfit, ScanCursor, SetCondition, WrongType,
     access_clock,
 };
 pub use observe::{Observers, Waiter, WaiterState, WatchFlag};
+pub use raw_string::RawString;
 pub use shard::{LockScope, Locked, Retired, Shards};
 pub use table::{Figures, Lengths};
 pub use types::collection::{Collection, Face, Row};
