@@ -17,7 +17,8 @@ fuzz_target!(|data: &[u8]| {
         return;
     }
     let (pieces, sent) = data.split_at(PIECE_BYTES);
-    let limits = Limits { bulk_bytes_max: 1 << 20, authenticated: pieces[0] & 1 == 1, long_argument_bytes_min: 8 };
+    let limits =
+        Limits { bulk_bytes_max: 1 << 20, authenticated: pieces[0] & 1 == 1, long_argument_bytes_min: 8 };
     let whole = feed(&limits, std::iter::once(sent));
     let cut = feed(&limits, Cuts { lengths: pieces.iter().cycle(), rest: sent });
     assert_eq!(whole, cut, "the pieces changed what was parsed");
