@@ -63,3 +63,14 @@ fn random_commands_on_sets_answer_and_leave_what_they_do_in_redis() {
     let options = Options { explained: &[ENCODING_OF_SETS], ..Options::default() };
     differential::compare(&ours(), "sets", FILE, GRAMMAR, STEPS, &options);
 }
+
+#[test]
+fn a_draw_that_nothing_bounds_is_refused() {
+    let mut server = ours().start("endless-draw", FILE);
+    server.say("SADD s a");
+    for count in ["-16777217", "-9223372036854775807"] {
+        let answer = server.say(&format!("SRANDMEMBER s {count}"));
+        assert_eq!(answer.to_string(), "-ERR value is out of range", "{count}");
+    }
+    assert_eq!(server.say("SRANDMEMBER s -3").to_string(), "[a, a, a]");
+}

@@ -42,6 +42,10 @@ pub static SRANDMEMBER: CommandSpec = CommandSpec {
     ..DRAW
 };
 
+/// Most members that one command draws with repetition. The set does not bound them, and Redis goes on until its memory
+/// is used up.
+const DRAWS_MAX: usize = 1 << 24;
+
 fn spop(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
     let count = match call.args.len() {
         2 => None,
@@ -83,6 +87,9 @@ fn srandmember(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
         }
         (Some(count), Some(set)) => {
             let count = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
+            if count > DRAWS_MAX {
+                return Err(CommandError::text("ERR value is out of range"));
+            }
             call.reply.array(count);
             (0..count).for_each(|_| call.reply.bulk(&set.random(&mut next_u64)));
         }
