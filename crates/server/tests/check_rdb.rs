@@ -23,9 +23,13 @@ fn err(output: &Output) -> String {
 fn a_sound_file_is_described_and_a_damaged_one_named() {
     let Some(program) = Program::redis() else { return };
     let mut server = program.start("check-rdb", "save \"\"\n");
-    for line in
-        ["SET plain value", "SET expiring value EX 1000", "RPUSH list a b c", "SELECT 3", "SADD numbers 1 2"]
-    {
+    for line in [
+        "SET plain value",
+        "SET expiring value EX 1000",
+        "RPUSH list first second third-is-the-longest",
+        "SELECT 3",
+        "SADD numbers 1 2",
+    ] {
         assert!(!server.say(line).is_error(), "{line}");
     }
     assert_eq!(server.say("SAVE"), Reply::ok());
