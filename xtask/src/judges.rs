@@ -26,6 +26,13 @@ const FILE: &str = "save \"\"\nenable-debug-command yes\nproto-max-bulk-len 4mb\
 /// Differences of commands that are meant, each with its reason.
 const EXPLAINED: &[Explained] = &[
     ENCODING_OF_LISTS,
+    Explained {
+        reason: "Redis 7.0 has no packed sets",
+        versions: "7.0.",
+        holds: |step, ours, theirs| {
+            step.is("object") && ours == b"$8\r\nlistpack\r\n" && theirs == b"$9\r\nhashtable\r\n"
+        },
+    },
     ENCODING_OF_SHORT_STRINGS,
     Explained {
         reason: "Redis 7.0 looks for the key before it reads the range, later ones after",

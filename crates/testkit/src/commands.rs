@@ -75,6 +75,9 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("bgrewriteaof", "writes a file"),
     ("shutdown", "ends what follows"),
     ("slowlog", "is a time"),
+    ("spop", "is chance"),
+    ("srandmember", "is chance"),
+    ("sscan", "shows members in an order of its own"),
     ("sync", "ends what follows"),
     ("time", "is a time"),
     ("wait", "waits for replicas"),
@@ -90,6 +93,10 @@ const COMPARED: &[(&str, Compare)] = &[
     ("pttl", Compare::Time { unit_ms: 1 }),
     ("pexpiretime", Compare::Time { unit_ms: 1 }),
     ("scan", Compare::Scan),
+    ("sdiff", Compare::Sorted),
+    ("sinter", Compare::Sorted),
+    ("smembers", Compare::Sorted),
+    ("sunion", Compare::Sorted),
 ];
 
 const KEYS: &[&str] = &["a", "b", "c", "list", "list2", "number", "absent", ""];
