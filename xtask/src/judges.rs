@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use swytch_testkit::commands::Vocabulary;
-use swytch_testkit::differential::{ENCODING_OF_LISTS, ENCODING_OF_SHORT_STRINGS, Explained, Options, Pair};
+use swytch_testkit::differential::{
+    ENCODING_OF_LISTS, ENCODING_OF_SETS, ENCODING_OF_SHORT_STRINGS, Explained, Options, Pair,
+};
 use swytch_testkit::wire::Laboratory;
 use swytch_testkit::{Program, Random, chaos};
 
@@ -26,13 +28,7 @@ const FILE: &str = "save \"\"\nenable-debug-command yes\nproto-max-bulk-len 4mb\
 /// Differences of commands that are meant, each with its reason.
 const EXPLAINED: &[Explained] = &[
     ENCODING_OF_LISTS,
-    Explained {
-        reason: "Redis 7.0 has no packed sets",
-        versions: "7.0.",
-        holds: |step, ours, theirs| {
-            step.is("object") && ours == b"$8\r\nlistpack\r\n" && theirs == b"$9\r\nhashtable\r\n"
-        },
-    },
+    ENCODING_OF_SETS,
     ENCODING_OF_SHORT_STRINGS,
     Explained {
         reason: "Redis 7.0 looks for the key before it reads the range, later ones after",

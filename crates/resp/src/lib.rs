@@ -1,7 +1,8 @@
 //! RESP2, RESP3 and inline requests: an incremental parser and a reply writer.
 //!
 //! Nothing here knows sockets, commands or the keyspace. The parser borrows from the caller's query
-//! buffer and never copies an argument: a long one is read into memory of its own; the writer appends to an output, a list of chunks.
+//! buffer, and long arguments are read into memory of their own, so none is copied; the writer appends to
+//! an output, a list of chunks.
 //!
 //! Source: the Redis protocol specification (RESP2, RESP3) and the limits of Redis 7 and 8.
 

@@ -120,11 +120,6 @@ impl Parser {
         keep_from(&self.partial).unwrap_or(self.position)
     }
 
-    /// Bytes that the argument at hand still lacks, where its length is known.
-    pub fn bulk_bytes_missing(&self, buffer_len: usize) -> Option<usize> {
-        self.bulk_len.map(|len| (self.position + len + 2).saturating_sub(buffer_len))
-    }
-
     /// Arguments of the request at hand that have arrived (`CLIENT LIST` shows their bytes).
     pub fn partial_argument_bytes(&self) -> usize {
         self.partial_bytes
@@ -340,8 +335,8 @@ impl Parser {
         Ok(true)
     }
 
-    /// Of an argument that does not lie in the buffer: whether it has arrived in memory of its own, up to the line's end
-    /// behind it.
+    /// Of an argument that does not lie in the buffer as a whole: whether it has arrived in memory of its own, up to the
+    /// line's end behind it. One that is long enough is given such memory from here on.
     #[cold]
     fn long_arrived(
         &mut self,

@@ -6,20 +6,12 @@
 mod shapes;
 
 use shapes::ours;
-use swytch_testkit::differential::{self, Explained, Options};
+use swytch_testkit::differential::{self, ENCODING_OF_SETS, Options};
 
 const STEPS: usize = 8_000;
 
 /// Of Redis 7.0, which has no `listpack` for sets, only the first is known.
 const FILE: &str = "save \"\"\nenable-debug-command yes\nset-max-intset-entries 16\n";
-
-const ENCODING_OF_SETS: Explained = Explained {
-    reason: "Redis 7.0 has no packed sets",
-    versions: "7.0.",
-    holds: |step, ours, theirs| {
-        step.is("object") && ours == b"$8\r\nlistpack\r\n" && theirs == b"$9\r\nhashtable\r\n"
-    },
-};
 
 const GRAMMAR: &str = "
     key = a|b|c|d|absent|string

@@ -87,6 +87,15 @@ pub const ENCODING_OF_LISTS: Explained = Explained {
     },
 };
 
+/// Small sets are a `listpack` since Redis 7.2.
+pub const ENCODING_OF_SETS: Explained = Explained {
+    reason: "Redis 7.0 has no packed sets",
+    versions: "7.0.",
+    holds: |step, ours, theirs| {
+        step.is("object") && ours == b"$8\r\nlistpack\r\n" && theirs == b"$9\r\nhashtable\r\n"
+    },
+};
+
 /// Redis 8 counts the key among the bytes of a string that are stored together, earlier ones do not.
 pub const ENCODING_OF_SHORT_STRINGS: Explained = Explained {
     reason: "Redis 7.0 calls a string of 44 bytes embstr whatever its key",

@@ -46,12 +46,13 @@ pub(super) struct Watch {
 impl Watch {
     /// Starts a pass if there is much to gain.
     pub(super) fn look(&mut self, server: &Arc<Server>, now: MonotonicMs) {
-        self.high_bytes = self.high_bytes.max(allocator::used_bytes());
+        let used_bytes = allocator::used_bytes();
+        self.high_bytes = self.high_bytes.max(used_bytes);
         if now < self.next || server.compaction.running.load(Ordering::Relaxed) {
             return;
         }
         self.next = now.after(LOOK_MS);
-        let (used_bytes, resident_bytes) = (allocator::used_bytes(), process::resident_bytes());
+        let resident_bytes = process::resident_bytes();
         if !self.finds_too_much(used_bytes, resident_bytes) {
             return;
         }
@@ -66,7 +67,6 @@ impl Watch {
     }
 
     fn finds_too_much(&mut self, used_bytes: u64, resident_bytes: u64) -> bool {
-        self.high_bytes = self.high_bytes.max(used_bytes);
         let has_fallen = self.high_bytes - used_bytes > self.high_bytes / FALL_PART;
         if has_fallen && resident_bytes > used_bytes + used_bytes / 2 + SPARE_BYTES {
             self.looks += 1;
@@ -122,7 +122,10 @@ mod tests {
     fn only_a_lasting_excess_after_a_fall_is_too_much() {
         const MIB: u64 = 1 << 20;
         let mut watch = Watch::default();
-        let mut look = |used, resident| watch.finds_too_much(used * MIB, resident * MIB);
+        let mut look = |used, resident| {
+            watch.high_bytes = watch.high_bytes.max(used * MIB);
+            watch.finds_too_much(used * MIB, resident * MIB)
+        };
         assert!(!look(1000, 2000) && !look(1000, 2000) && !look(1000, 2000), "nothing was freed");
         assert!(!look(500, 1000) && !look(500, 1000));
         assert!(!look(500, 600), "what was freed has gone back");

@@ -104,9 +104,9 @@ pub struct Server {
     pub started: Instant,
     /// Start in Unix milliseconds.
     pub started_ms: u64,
-    /// Changes the log's level.
     /// Orders to the thread that accepts connections.
     pub listen_requests: ListenRequests,
+    /// Changes the log's level.
     log_level: OnceLock<crate::observe::logging::LevelHandle>,
     /// Set once: the server is stopping.
     pub stopping: AtomicBool,

@@ -205,20 +205,16 @@ unsafe impl GlobalAlloc for CountingAllocator {
         let new_layout = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
         // SAFETY: as above.
         unsafe {
-            match (is_large(layout), is_large(new_layout)) {
-                (true, true) => {
-                    count(new_size as i64 - layout.size() as i64);
-                    large_blocks::resize(block, layout.size(), new_size)
-                }
-                (false, false) => {
-                    count(new_size as i64 - layout.size() as i64);
-                    if layout.align() <= ALIGNED_ANYHOW {
-                        libmimalloc_sys::mi_realloc(block.cast(), new_size).cast()
-                    } else {
-                        MiMalloc.realloc(block, layout, new_size)
-                    }
-                }
-                _ => self.replace(block, layout, new_layout),
+            if is_large(layout) != is_large(new_layout) {
+                return self.replace(block, layout, new_layout);
+            }
+            count(new_size as i64 - layout.size() as i64);
+            if is_large(layout) {
+                large_blocks::resize(block, layout.size(), new_size)
+            } else if layout.align() <= ALIGNED_ANYHOW {
+                libmimalloc_sys::mi_realloc(block.cast(), new_size).cast()
+            } else {
+                MiMalloc.realloc(block, layout, new_size)
             }
         }
     }

@@ -315,6 +315,19 @@ impl Packed {
         (entry, &content[bytes..])
     }
 
+    /// Entries from head to tail.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let mut content = self.from(0);
+        std::iter::from_fn(move || {
+            if content.is_empty() {
+                return None;
+            }
+            let (entry, rest) = Packed::split_first(content);
+            content = rest;
+            Some(entry)
+        })
+    }
+
     /// Entries from tail to head.
     pub(super) fn iter_rev(&self) -> impl Iterator<Item = &[u8]> {
         let mut finish = self.used();

@@ -17,14 +17,7 @@ fn entry(random: &mut Random) -> Vec<u8> {
 }
 
 fn all(packed: &Packed) -> Vec<Vec<u8>> {
-    let mut content = packed.from(0);
-    let mut entries = Vec::new();
-    while !content.is_empty() {
-        let (entry, rest) = Packed::split_first(content);
-        entries.push(entry.to_vec());
-        content = rest;
-    }
-    entries
+    packed.iter().map(<[u8]>::to_vec).collect()
 }
 
 /// Whatever is done, the entries are those of the model, from either end, and the memory is that of the content.

@@ -330,7 +330,7 @@ impl Set {
             Form::Big(Large::Integers(integers)) => (None, Some(integers), None),
             Form::Big(Large::Table(table)) => (None, None, Some(table)),
         };
-        let packed = packed.into_iter().flat_map(|packed| entries(packed).map(Member::Bytes));
+        let packed = packed.into_iter().flat_map(|packed| packed.iter().map(Member::Bytes));
         let integers = integers.into_iter().flat_map(|integers| integers.iter().map(Member::of_integer));
         let table = table.into_iter().flat_map(|table| table.iter().map(|entry| Member::Bytes(entry.member)));
         packed.chain(integers).chain(table)
@@ -392,18 +392,6 @@ fn packs(count: usize, bytes: usize, limits: SetLimits) -> bool {
 /// A random number below another.
 fn below(bound: usize, random: &mut dyn FnMut() -> u64) -> usize {
     ((u128::from(random()) * bound as u128) >> 64) as usize
-}
-
-fn entries(packed: &Packed) -> impl Iterator<Item = &[u8]> {
-    let mut content = packed.from(0);
-    std::iter::from_fn(move || {
-        if content.is_empty() {
-            return None;
-        }
-        let (entry, rest) = Packed::split_first(content);
-        content = rest;
-        Some(entry)
-    })
 }
 
 /// The offset of a member.
