@@ -68,6 +68,11 @@ impl Extended {
         Some(Extended { negative, magnitude })
     }
 
+    /// False for an infinity, and for what is no number.
+    pub fn is_finite(&self) -> bool {
+        matches!(self.magnitude, Magnitude::Finite { .. })
+    }
+
     /// The number times a thousand, rounded up to an integer: seconds in milliseconds. What does not fit becomes the
     /// largest or the smallest integer.
     pub fn thousandfold(&self) -> i128 {

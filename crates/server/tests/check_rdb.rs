@@ -29,6 +29,7 @@ fn a_sound_file_is_described_and_a_damaged_one_named() {
         "RPUSH list first second third-is-the-longest",
         "SELECT 3",
         "SADD numbers 1 2",
+        "HSET hash field value",
     ] {
         assert!(!server.say(line).is_error(), "{line}");
     }
@@ -42,11 +43,15 @@ fn a_sound_file_is_described_and_a_damaged_one_named() {
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));
     assert!(text.starts_with(&format!("{name}: sound, RDB version ")), "{text}");
     let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
-    for row in [["0", "3", "1", "0"], ["3", "1", "0", "0"]] {
+    for row in [["0", "3", "1", "0"], ["3", "2", "0", "0"]] {
         assert!(rows.contains(&row.to_vec()), "no row {row:?} in\n{text}");
     }
-    for start in [["string", "plain", "2", "2"], ["list", "quicklist", "1", "3"], ["set", "intset", "1", "2"]]
-    {
+    for start in [
+        ["string", "plain", "2", "2"],
+        ["list", "quicklist", "1", "3"],
+        ["set", "intset", "1", "2"],
+        ["hash", "listpack", "1", "1"],
+    ] {
         assert!(rows.iter().any(|row| row.starts_with(&start)), "no row {start:?} in\n{text}");
     }
     assert_eq!(text.lines().last().and_then(|line| line.split_whitespace().last()), Some("list"));

@@ -231,6 +231,22 @@ fn the_limits_on_small_sets_are_those_of_the_configuration() {
     assert_eq!(encoding("SADD s 100"), Reply::bulk("hashtable"));
 }
 
+/// And those of hashes, by their old names too.
+#[test]
+fn the_limits_on_small_hashes_are_those_of_the_configuration() {
+    let mut server = ours().start("hashes", "hash-max-ziplist-entries 2\n");
+    let mut encoding = |after: &str| {
+        server.say(after);
+        server.say("OBJECT ENCODING h")
+    };
+    assert_eq!(encoding("HSET h a 1 b 2"), Reply::bulk("listpack"));
+    assert_eq!(encoding("HSET h c 3"), Reply::bulk("hashtable"));
+    assert_eq!(encoding("CONFIG SET hash-max-listpack-value 3"), Reply::bulk("hashtable"));
+    assert_eq!(encoding("DEL h"), Reply::Null);
+    assert_eq!(encoding("HSET h a 123"), Reply::bulk("listpack"));
+    assert_eq!(encoding("HINCRBY h a 1000"), Reply::bulk("hashtable"));
+}
+
 /// A file's `list-max-listpack-size` and CONFIG SET's hold for what is written from then on.
 #[test]
 fn the_limit_on_small_lists_is_that_of_the_configuration() {

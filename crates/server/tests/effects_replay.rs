@@ -8,11 +8,11 @@ use swytch_testkit::{Client, Random, Reply, Server, ours, replay::replay};
 const CLIENTS: usize = 6;
 const COMMANDS_PER_CLIENT: usize = 2500;
 const DATABASES: usize = 3;
-const NAMES: [&str; 3] = ["string", "list", "set"];
+const NAMES: [&str; 4] = ["string", "list", "set", "hash"];
 const KEYS_PER_NAME: usize = 6;
 
 /// Every write command, in forms with placeholders: `{s}` a key that often holds a string, `{l}` one that often
-/// holds a list, `{m}` one that often holds a set, `{n}` a small number, `{ms}` a time to live that may well end during the test, `{at}` such a
+/// holds a list, `{m}` one that often holds a set, `{h}` a hash, `{n}` a small number, `{ms}` a time to live that may well end during the test, `{at}` such a
 /// time since 1970, `{t}` a blocking timeout, `{d}` a database, `{e}` one of LEFT and RIGHT.
 const FORMS: &[&str] = &[
     "SET {s} {n}",
@@ -71,6 +71,16 @@ const FORMS: &[&str] = &[
     "SINTERSTORE {m} {m} {m}",
     "SUNIONSTORE {m} {m} {m}",
     "SDIFFSTORE {m} {m} {m}",
+    "HSET {h} {n} {n}",
+    "HSET {h} {n} {n} x{n} value {n}{n} {n}",
+    "HMSET {h} {n} v{n} y{n} {n}",
+    "HSETNX {h} {n} {n}",
+    "HINCRBY {h} {n} {n}",
+    "HINCRBYFLOAT {h} {n} 0.{n}",
+    "HDEL {h} {n} {n}{n} x{n}",
+    "COPY {h} {h} REPLACE",
+    "RENAME {h} {h}",
+    "PEXPIRE {h} {ms}",
     "COPY {m} {m} REPLACE",
     "RENAME {m} {m}",
     "PEXPIRE {m} {ms}",
@@ -104,7 +114,7 @@ const RARE_ONCE_IN: u64 = 400;
 fn fill(form: &str, random: &mut Random) -> Vec<String> {
     let mut words: Vec<String> = form.split(' ').map(str::to_owned).collect();
     for word in &mut words {
-        let usual = ["{s}", "{l}", "{m}"].iter().position(|place| word.contains(place)).unwrap_or(0);
+        let usual = ["{s}", "{l}", "{m}", "{h}"].iter().position(|place| word.contains(place)).unwrap_or(0);
         let name = NAMES[if random.once_in(12) { random.below(NAMES.len()) } else { usual }];
         let key = format!("{name}:{}", random.below(KEYS_PER_NAME));
         let now_ms = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
@@ -113,6 +123,7 @@ fn fill(form: &str, random: &mut Random) -> Vec<String> {
             .replace("{s}", &key)
             .replace("{l}", &key)
             .replace("{m}", &key)
+            .replace("{h}", &key)
             .replace("{n}", &random.below(9).to_string())
             .replace("{ms}", &(1 + random.below(200)).to_string())
             .replace("{at}", &at_ms.to_string())

@@ -54,6 +54,16 @@ SPOP set
 SPOP set 1
 SPOP none
 SPOP none 1
+HSET hash a 1 b 2
+HGETALL hash
+HKEYS hash
+HMGET hash a z
+HRANDFIELD hash
+HRANDFIELD hash -3
+HRANDFIELD hash 2 WITHVALUES
+HSCAN hash 0
+HSCAN hash 0 NOVALUES
+HINCRBYFLOAT hash a 0.5
 SET text abcd GET
 MGET text none
 LCS text text

@@ -166,6 +166,8 @@ pub enum EventClass {
     List,
     /// `s`
     Set,
+    /// `h`
+    Hash,
     /// `x`: a key reached its expiry.
     Expired,
     /// `e`: a key was evicted.
@@ -207,6 +209,11 @@ impl Event {
     /// An event of the set class.
     pub const fn set(name: &'static str) -> Self {
         Event { class: EventClass::Set, name }
+    }
+
+    /// An event of the hash class.
+    pub const fn hash(name: &'static str) -> Self {
+        Event { class: EventClass::Hash, name }
     }
 }
 

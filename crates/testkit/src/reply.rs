@@ -107,7 +107,7 @@ impl Reply {
         }
     }
 
-    /// The same with the elements of every array of plain values in order, for replies that are sets.
+    /// The same with the elements of every array and the pairs of every map in order, for replies that have none.
     pub fn sorted(self) -> Reply {
         let sort = |elements: Vec<Reply>| {
             let mut elements: Vec<Reply> = elements.into_iter().map(Reply::sorted).collect();
@@ -117,6 +117,11 @@ impl Reply {
         match self {
             Reply::Array(elements) => Reply::Array(sort(elements)),
             Reply::Set(elements) => Reply::Set(sort(elements)),
+            Reply::Map(elements) => {
+                let mut pairs: Vec<&[Reply]> = elements.chunks(2).collect();
+                pairs.sort();
+                Reply::Map(pairs.concat())
+            }
             other => other,
         }
     }

@@ -8,6 +8,7 @@
 //! log starts can be told as long as the log has entries (`start`); nothing that a peer sends stops the node: bytes
 //! that are no op are left out and counted ([`StoreValues::misfits`]).
 
+mod hash;
 mod key;
 mod list;
 mod object;

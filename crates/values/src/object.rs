@@ -41,6 +41,10 @@ pub(crate) fn put_entry(entry: Option<(Value<'_>, Option<UnixMs>)>, out: &mut Ve
 pub(crate) fn put_part(part: Part<'_>, out: &mut Vec<u8>) {
     match part {
         Part::Element(element) | Part::Member(element) => put_bytes(element, out),
+        Part::Field { field, value } => {
+            put_bytes(field, out);
+            put_bytes(value, out);
+        }
     }
 }
 

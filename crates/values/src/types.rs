@@ -7,7 +7,7 @@ use swytch_cluster::wire::{Reader, WireError};
 use swytch_merge::{Effect as Primitive, Object, Value as Merged};
 use swytch_store::{Op, OwnedValue, Part, Text, Type, Value};
 
-use crate::{key, list, set, string};
+use crate::{hash, key, list, set, string};
 
 macro_rules! types {
     ($($variant:ident($module:ident)),* $(,)?) => {
@@ -80,4 +80,5 @@ macro_rules! types {
 types! {
     List(list),
     Set(set),
+    Hash(hash),
 }

@@ -6,7 +6,7 @@ use swytch_cluster::{
     Blob, Entry, Generation, Key, MergeBy, MergeInput, NodeId, Stamp, Step, Values, Version, ViewId,
 };
 use swytch_store::{
-    Absent, Builder, Changes, Editor, Elements, EncodingLimits, Event, Expiry, HashSeed, Keyspace,
+    Absent, Builder, Changes, Editor, Elements, EncodingLimits, Event, Expiry, Hash, HashSeed, Keyspace,
     KeyspaceMut, List, ListOp, Op, OwnedEntry, OwnedValue, Part, Set, Shards, Side, StringOp, Type,
 };
 use swytch_testkit::random::Random;
@@ -34,7 +34,7 @@ impl Host for Chaos {
         let (element, more) = (bytes(&mut random), bytes(&mut random));
         let number = random.below(9) as i64 - 4;
         let event = Event::string("set");
-        match random.below(23) {
+        match random.below(29) {
             0 => {
                 let expiry = [Expiry::Clear, Expiry::Keep, Expiry::At(70)][random.below(3) as usize];
                 keyspace.set(&key, &element, expiry, event);
@@ -70,6 +70,17 @@ impl Host for Chaos {
                     19 | 20 => _ = set.add(Elements::Many(&members)),
                     21 => _ = set.remove(Elements::Many(&members)),
                     _ => _ = set.pop(1 + random.below(2) as usize, &mut || random.next()),
+                });
+            }
+            choice @ 23..29 => {
+                let (field, digits) = (&bytes(&mut random)[..], number.to_string());
+                let fields = [[field, &element], [b"n", digits.as_bytes()], [&more, &element]];
+                let absent = if choice < 26 { Absent::Create } else { Absent::Leave };
+                _ = keyspace.change::<Hash, _>(&key, absent, |hash| match choice {
+                    23 | 24 => _ = hash.set(&fields[..1 + random.below(3) as usize]),
+                    25 | 26 => _ = hash.increment(if random.once_in(3) { field } else { b"n" }, number),
+                    27 => _ = hash.remove(Elements::Many(&[field, b"n"])),
+                    _ => _ = hash.set_for(&fields[..1], Event::hash("hincrbyfloat")),
                 });
             }
             15 => _ = keyspace.move_element(&key, &other, side(&mut random), side(&mut random)),

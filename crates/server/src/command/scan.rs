@@ -7,19 +7,33 @@ use crate::system::glob;
 
 const COUNT_DEFAULT: usize = 10;
 
+/// What a walk in steps is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Walk {
+    /// A database.
+    Keys,
+    /// A value whose members have nothing that could be left out.
+    Members,
+    /// A hash.
+    Fields,
+}
+
 /// The options of a walk in steps.
 #[derive(Clone, Copy, Debug)]
 pub struct ScanOptions<'a> {
     /// About how many to show.
     pub count: usize,
+    /// NOVALUES: show fields only.
+    pub no_values: bool,
     pattern: Option<&'a [u8]>,
     type_name: Option<&'a [u8]>,
 }
 
 impl<'a> ScanOptions<'a> {
-    /// Reads `[MATCH pattern] [COUNT count]` and, where the walk is over keys, `[TYPE type]`.
-    pub fn parse(mut arguments: ArgCursor<'a>, of_keys: bool) -> Result<ScanOptions<'a>, CommandError> {
-        let mut options = ScanOptions { count: COUNT_DEFAULT, pattern: None, type_name: None };
+    /// Reads `[MATCH pattern] [COUNT count]`, and `[TYPE type]` or `[NOVALUES]` where the walk knows it.
+    pub fn parse(mut arguments: ArgCursor<'a>, over: Walk) -> Result<ScanOptions<'a>, CommandError> {
+        let mut options =
+            ScanOptions { count: COUNT_DEFAULT, no_values: false, pattern: None, type_name: None };
         while arguments.remaining() > 0 {
             let has_value = arguments.remaining() >= 2;
             if has_value && arguments.word("COUNT") {
@@ -30,10 +44,13 @@ impl<'a> ScanOptions<'a> {
                 options.count = count as usize;
             } else if has_value && arguments.word("MATCH") {
                 options.pattern = Some(arguments.expect()?).filter(|pattern| *pattern != b"*");
-            } else if of_keys && has_value && arguments.word("TYPE") {
+            } else if over == Walk::Keys && has_value && arguments.word("TYPE") {
                 options.type_name = Some(arguments.expect()?);
             } else if arguments.word("NOVALUES") {
-                return Err(CommandError::text("ERR NOVALUES option can only be used in HSCAN"));
+                options.no_values = over == Walk::Fields;
+                if !options.no_values {
+                    return Err(CommandError::text("ERR NOVALUES option can only be used in HSCAN"));
+                }
             } else {
                 return Err(CommandError::Syntax);
             }

@@ -187,6 +187,8 @@ pub enum Group {
     List,
     /// Sets.
     Set,
+    /// Hashes.
+    Hash,
     /// The connection itself.
     Connection,
     /// Transactions.
@@ -206,6 +208,7 @@ impl Group {
             Group::Bitmap => "bitmap",
             Group::List => "list",
             Group::Set => "set",
+            Group::Hash => "hash",
             Group::Connection => "connection",
             Group::Transactions => "transactions",
             Group::Scripting => "scripting",

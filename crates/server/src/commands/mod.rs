@@ -7,6 +7,7 @@ use crate::command::CommandSpec;
 
 pub mod bitmap;
 pub mod connection;
+pub mod hash;
 pub mod keys;
 pub mod list;
 pub mod scripting;
@@ -19,6 +20,7 @@ pub mod transactions;
 pub const SPECS: &[&[&CommandSpec]] = &[
     bitmap::SPECS,
     connection::SPECS,
+    hash::SPECS,
     keys::SPECS,
     list::SPECS,
     scripting::SPECS,

@@ -232,12 +232,14 @@ impl Server {
     pub fn apply_encoding_limits(&self) {
         let list_node = NodeLimit::of_number(self.config.list_max_listpack_size());
         let word = |limit: usize| u32::try_from(limit).unwrap_or(u32::MAX);
-        let packed = PackedLimit {
-            members: word(self.config.set_max_listpack_entries()),
-            bytes: word(self.config.set_max_listpack_value()),
+        let packed = |members, bytes| PackedLimit { members: word(members), bytes: word(bytes) };
+        let config = &self.config;
+        let set = SetLimits {
+            integers: word(config.set_max_intset_entries()),
+            packed: packed(config.set_max_listpack_entries(), config.set_max_listpack_value()),
         };
-        let set = SetLimits { integers: word(self.config.set_max_intset_entries()), packed };
-        self.shards.set_limits(EncodingLimits { list_node, set });
+        let hash = packed(config.hash_max_listpack_entries(), config.hash_max_listpack_value());
+        self.shards.set_limits(EncodingLimits { list_node, set, hash });
     }
 
     /// Sum of a counter over all workers.

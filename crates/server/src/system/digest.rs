@@ -49,6 +49,12 @@ impl Digest {
             None => value.content(&mut |part| match part {
                 Part::Element(element) => self.mix(element),
                 Part::Member(member) => self.combine(member),
+                Part::Field { field, value } => {
+                    let mut one = Digest::default();
+                    one.mix(field);
+                    one.mix(value);
+                    self.combine(&one.0);
+                }
             }),
         }
         if entry.expire_at_ms().is_some() {

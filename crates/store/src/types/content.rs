@@ -17,6 +17,13 @@ pub enum Part<'a> {
     Element(&'a [u8]),
     /// A member, whose place among others means nothing.
     Member(&'a [u8]),
+    /// A field, whose place among others means nothing, with its value.
+    Field {
+        /// The field.
+        field: &'a [u8],
+        /// Its value.
+        value: &'a [u8],
+    },
 }
 
 /// A value as readers see it.

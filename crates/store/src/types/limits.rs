@@ -9,12 +9,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::set::SetLimits;
 
 /// The limits of every type.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EncodingLimits {
     /// `list-max-listpack-size`.
     pub list_node: NodeLimit,
     /// Of sets.
     pub set: SetLimits,
+    /// `hash-max-listpack-entries` and `hash-max-listpack-value`.
+    pub hash: PackedLimit,
+}
+
+impl Default for EncodingLimits {
+    fn default() -> Self {
+        let hash = PackedLimit { members: 512, bytes: 64 };
+        EncodingLimits { list_node: NodeLimit::default(), set: SetLimits::default(), hash }
+    }
 }
 
 /// Up to where a collection without an order is one packed value.
@@ -82,12 +91,13 @@ pub(crate) struct SharedLimits {
     list_node: AtomicU64,
     set_integers: AtomicU64,
     set_packed: AtomicU64,
+    hash_packed: AtomicU64,
 }
 
 impl Default for SharedLimits {
     fn default() -> Self {
-        let [list_node, set_integers, set_packed] = [const { AtomicU64::new(0) }; 3];
-        let limits = SharedLimits { list_node, set_integers, set_packed };
+        let [list_node, set_integers, set_packed, hash_packed] = [const { AtomicU64::new(0) }; 4];
+        let limits = SharedLimits { list_node, set_integers, set_packed, hash_packed };
         limits.set(EncodingLimits::default());
         limits
     }
@@ -95,24 +105,31 @@ impl Default for SharedLimits {
 
 impl SharedLimits {
     pub(crate) fn set(&self, limits: EncodingLimits) {
-        let pair = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
-        let EncodingLimits { list_node, set: SetLimits { integers, packed } } = limits;
-        self.list_node.store(pair(list_node.elements, list_node.bytes), Ordering::Relaxed);
-        self.set_integers.store(u64::from(integers), Ordering::Relaxed);
-        self.set_packed.store(pair(packed.members, packed.bytes), Ordering::Relaxed);
+        let store = |word: &AtomicU64, high: u32, low: u32| {
+            word.store(u64::from(high) << 32 | u64::from(low), Ordering::Relaxed);
+        };
+        let EncodingLimits { list_node, set, hash } = limits;
+        store(&self.list_node, list_node.elements, list_node.bytes);
+        store(&self.set_integers, 0, set.integers);
+        store(&self.set_packed, set.packed.members, set.packed.bytes);
+        store(&self.hash_packed, hash.members, hash.bytes);
     }
 
     #[inline(always)]
     pub(crate) fn get(&self) -> EncodingLimits {
-        let pair = |word: &AtomicU64| {
+        let load = |word: &AtomicU64| {
             let word = word.load(Ordering::Relaxed);
             ((word >> 32) as u32, word as u32)
         };
-        let ((elements, bytes), (_, integers), (members, member_bytes)) =
-            (pair(&self.list_node), pair(&self.set_integers), pair(&self.set_packed));
+        let packed = |word| {
+            let (members, bytes) = load(word);
+            PackedLimit { members, bytes }
+        };
+        let ((elements, bytes), (_, integers)) = (load(&self.list_node), load(&self.set_integers));
         EncodingLimits {
             list_node: NodeLimit { bytes, elements },
-            set: SetLimits { integers, packed: PackedLimit { members, bytes: member_bytes } },
+            set: SetLimits { integers, packed: packed(&self.set_packed) },
+            hash: packed(&self.hash_packed),
         }
     }
 }

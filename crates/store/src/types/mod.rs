@@ -8,6 +8,8 @@
 
 pub mod collection;
 pub mod content;
+mod draw;
+pub mod hash;
 pub mod limits;
 pub mod list;
 mod packed;
@@ -344,6 +346,7 @@ macro_rules! collections {
 collections! {
     List(list::{List, ListOp, ListUndo}),
     Set(set::{Set, SetOp, SetUndo}),
+    Hash(hash::{Hash, HashOp, HashUndo}),
 }
 
 #[cfg(test)]

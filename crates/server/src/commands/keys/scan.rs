@@ -8,7 +8,7 @@ use swytch_store::{Keyspace, ScanCursor};
 
 use crate::command::ShardSteps;
 use crate::command::prelude::*;
-use crate::command::scan::{ScanOptions, parse_cursor};
+use crate::command::scan::{ScanOptions, Walk, parse_cursor};
 
 pub static SCAN: CommandSpec = CommandSpec {
     name: "scan",
@@ -41,7 +41,7 @@ const BUCKETS_PER_LOCK: usize = 1024;
 
 fn scan(call: &mut Call<'_>, steps: &mut ShardSteps<'_>) -> CommandResult {
     let number = parse_cursor(call.args.get(1))?;
-    let options = ScanOptions::parse(call.args.cursor(2), true)?;
+    let options = ScanOptions::parse(call.args.cursor(2), Walk::Keys)?;
     let mut cursor = ScanCursor::from_number(number, call.server.shards.count());
     let mut wanted = options.count;
     let mut buckets_left = options.count.saturating_mul(BUCKETS_PER_COUNT);

@@ -397,6 +397,7 @@ fn serialized_bytes(entry: EntryRef<'_>) -> usize {
             let mut bytes = 0;
             entry.value().content(&mut |part| match part {
                 Part::Element(element) | Part::Member(element) => bytes += string(element.len()),
+                Part::Field { field, value } => bytes += string(field.len()) + string(value.len()),
             });
             bytes
         }

@@ -5,7 +5,7 @@ use swytch_store::{Keyspace, Set};
 use super::SHOWN;
 use crate::command::KeySpec;
 use crate::command::prelude::*;
-use crate::command::scan::{ScanOptions, parse_cursor};
+use crate::command::scan::{ScanOptions, Walk, parse_cursor};
 
 pub static SSCAN: CommandSpec = CommandSpec {
     name: "sscan",
@@ -33,7 +33,7 @@ fn sscan(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
     let cursor = parse_cursor(call.args.get(2))?;
     let (mut next, mut found) = (None, Vec::new());
     if let Some(set) = keyspace.get::<Set>(&call.key(1))? {
-        let options = ScanOptions::parse(call.args.cursor(3), false)?;
+        let options = ScanOptions::parse(call.args.cursor(3), Walk::Members)?;
         next = set.scan(cursor, options.count, |member| {
             if options.admits(member) {
                 found.push(member.to_vec());

@@ -81,11 +81,9 @@ pub(super) const LIST: &[D] = &[
         .summary("Nodes at each end of a list that are not compressed; 0 compresses none."),
     encoding("hash-max-listpack-entries", 512)
         .alias("hash-max-ziplist-entries")
-        .harmless(NO_TYPE)
         .summary("Fields of a hash up to which it is a listpack."),
     encoding_bytes("hash-max-listpack-value", 64)
         .alias("hash-max-ziplist-value")
-        .harmless(NO_TYPE)
         .summary("Bytes of a field or value up to which a hash is a listpack."),
     encoding("set-max-intset-entries", 512)
         .summary("Members of a set of integers up to which it is an intset."),

@@ -29,5 +29,6 @@ fn rebuild(commands: &mut Commands<'_>, key: &[u8], value: Value<'_>) {
     value.content(&mut |part| match part {
         Part::Element(element) => commands.push(&[b"RPUSH", key, element]),
         Part::Member(member) => commands.push(&[b"SADD", key, member]),
+        Part::Field { field, value } => commands.push(&[b"HSET", key, field, value]),
     });
 }

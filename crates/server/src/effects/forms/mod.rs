@@ -1,6 +1,7 @@
 //! Effects as Redis commands in RESP: the form of the append-only log and of the replication stream. Each type has the
 //! forms of its ops in a file of its own.
 
+mod hash;
 mod key;
 mod list;
 mod set;
@@ -69,6 +70,7 @@ pub fn encode(effect: &Effect<'_>, out: &mut Vec<u8>) -> usize {
         At::Key { key, op: Op::String(op) } => string::form(&mut commands, key, op),
         At::Key { key, op: Op::List(op) } => list::form(&mut commands, key, op),
         At::Key { key, op: Op::Set(op) } => set::form(&mut commands, key, op),
+        At::Key { key, op: Op::Hash(op) } => hash::form(&mut commands, key, op),
         At::Transfer { from, taken: Op::List(taken), to, given: Op::List(given) } => {
             list::transfer(&mut commands, (from, taken), (to, given));
         }

@@ -18,6 +18,13 @@ use super::limits::NodeLimit;
 use super::side::Side;
 use buffer::{Buffer, HEADER_BYTES};
 
+/// What a collection may become whose own limits are looked at before.
+pub(super) const UNLIMITED: NodeLimit = NodeLimit { bytes: u32::MAX, elements: u32::MAX };
+/// Most bytes of a collection that is packed, whatever its own limits are (Redis: `LISTPACK_MAX_SAFETY_LIMIT`).
+const BYTES_MAX: usize = 1 << 30;
+/// Most entries that one can count.
+pub(super) const ENTRIES_MAX: usize = u16::MAX as usize;
+
 pub(super) use handle::{Form, Handle};
 
 /// Size from which on an allocation grows to the next power of two.
@@ -38,8 +45,9 @@ fn length_bytes(len: usize) -> usize {
     if len < 128 { 1 } else { (usize::BITS - len.leading_zeros()).div_ceil(7) as usize }
 }
 
+/// Bytes that an entry takes.
 #[inline(always)]
-fn encoded_bytes(entry: &[u8]) -> usize {
+pub(super) fn encoded_bytes(entry: &[u8]) -> usize {
     entry.len() + 2 * length_bytes(entry.len())
 }
 
@@ -230,6 +238,23 @@ impl Packed {
         self.0 = Buffer::of(&parts, self.count() + 1, capacity, side);
     }
 
+    /// False if entries of this many bytes more would make it too long to be read from end to end.
+    pub(super) fn is_safe_to_grow(&self, bytes: usize) -> bool {
+        self.used() + bytes <= BYTES_MAX
+    }
+
+    /// Makes room at the tail for entries of this many encoded bytes; while there is nothing, that room alone.
+    pub(super) fn reserve(&mut self, bytes: usize, limit: NodeLimit) {
+        if bytes > self.0.room(Side::Tail) {
+            let needed = self.used() + bytes;
+            let capacity = match self.count() {
+                0 => (HEADER_BYTES + needed).next_multiple_of(8) - HEADER_BYTES,
+                _ => roomy(needed, limit).max(self.0.capacity()),
+            };
+            self.relocate(capacity, Side::Tail);
+        }
+    }
+
     fn relocate(&mut self, capacity: usize, side: Side) {
         self.0 = Buffer::of(&[self.0.content()], self.count(), capacity, side);
     }
@@ -288,6 +313,19 @@ impl Packed {
         (entry, offset + bytes)
     }
 
+    /// Offset of the first entry that is equal to this one, among those at multiples of `width`.
+    pub(super) fn find(&self, wanted: &[u8], width: usize) -> Option<usize> {
+        let mut rest = self.from(0);
+        while !rest.is_empty() {
+            let (entry, behind) = Packed::split_first(rest);
+            if entry == wanted {
+                return Some(self.used() - rest.len());
+            }
+            rest = (1..width).fold(behind, |rest, _| Packed::split_first(rest).1);
+        }
+        None
+    }
+
     /// Offset of the entry that ends at `finish`.
     fn offset_before(&self, finish: usize) -> usize {
         finish - last_bytes(&self.0.content()[..finish])
@@ -339,8 +377,13 @@ impl Packed {
 
     /// Puts an entry in the place of the one at `offset`.
     pub(super) fn replace(&mut self, offset: usize, entry: &[u8], limit: NodeLimit) {
-        let next = self.entry_at(offset).1;
-        self.splice(offset, next, &encoded(entry), self.count(), limit);
+        let (old, next) = self.entry_at(offset);
+        if old.len() == entry.len() {
+            let head = length_bytes(entry.len());
+            self.0.content_mut()[offset + head..next - head].copy_from_slice(entry);
+        } else {
+            self.splice(offset, next, &encoded(entry), self.count(), limit);
+        }
     }
 
     /// True if an entry in the place of the one at `offset` is within the limit.

@@ -22,6 +22,8 @@ use std::sync::Arc;
 
 use page::{Far, Page, Stored, is_roomy_together, is_thin};
 
+use crate::hash::HashSeed;
+
 pub(super) use page::Entry;
 
 /// Pages of a block from which on it is cut in two.
@@ -37,7 +39,10 @@ pub(super) trait Shape {
     const VALUES: bool;
 
     /// The hash of a member, which clients cannot foresee.
-    fn hash(member: &[u8]) -> u64;
+    #[inline]
+    fn hash(member: &[u8]) -> u64 {
+        HashSeed::of_process().hash(member)
+    }
 }
 
 /// Members, each with a value if the shape says so.
@@ -166,7 +171,7 @@ impl<S: Shape> Table<S> {
         let found = self.find(hash, member);
         let is_new = found.is_none();
         if let Some(place) = found {
-            if !S::VALUES {
+            if !S::VALUES || self.overwrite(&place, value) {
                 return false;
             }
             self.take_out(place);
@@ -174,6 +179,17 @@ impl<S: Shape> Table<S> {
         self.len += 1;
         page::encode::<S, _>(member, value, |entry| self.add(hash, entry));
         is_new
+    }
+
+    /// Overwrites the value at a place if the new one is as long.
+    fn overwrite(&mut self, place: &Place, value: &[u8]) -> bool {
+        let Place::Page { branch, page, slot } = *place else { return false };
+        let block = &mut self.branches[branch].block;
+        let range = block.pages[page].value_range::<S>(slot).filter(|range| range.len() == value.len());
+        if let Some(range) = &range {
+            Arc::make_mut(block).pages[page].write_at(range.start, value);
+        }
+        range.is_some()
     }
 
     /// Removes a member; false if there is none.

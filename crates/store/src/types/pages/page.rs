@@ -232,6 +232,18 @@ impl Page {
         self.entry_at::<S>(self.offset(index))
     }
 
+    /// Where the value of an entry lies, if it is in the page.
+    pub(super) fn value_range<S: Shape>(&self, index: usize) -> Option<Range<usize>> {
+        let offset = self.offset(index);
+        let end = offset + self.size_at::<S>(offset);
+        (self.bytes[offset] != MARK_FAR).then(|| end - self.entry_at::<S>(offset).value.len()..end)
+    }
+
+    /// Overwrites part of an entry.
+    pub(super) fn write_at(&mut self, at: usize, bytes: &[u8]) {
+        self.bytes_mut()[at..at + bytes.len()].copy_from_slice(bytes);
+    }
+
     /// All entries.
     pub(super) fn entries<S: Shape>(&self) -> impl Iterator<Item = Entry<'_>> {
         (0..self.count()).map(|index| self.entry::<S>(index))

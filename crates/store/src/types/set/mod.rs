@@ -14,8 +14,9 @@ use swytch_decimal::{INTEGER_DIGITS_MAX, format_i64, parse_i64};
 use super::Encoding;
 use super::collection::{Collection, Face};
 use super::content::Part;
-use super::limits::{EncodingLimits, NodeLimit, PackedLimit};
-use super::packed::{Form, Handle, Packed};
+use super::draw::{below, distinct_below};
+use super::limits::{EncodingLimits, PackedLimit};
+use super::packed::{ENTRIES_MAX, Form, Handle, Packed, UNLIMITED};
 use super::pages::{Shape, Table};
 use super::side::Side;
 use crate::effect::Elements;
@@ -24,11 +25,6 @@ use crate::keyspace::{Editor, Misfit};
 use integers::Integers;
 
 pub use op::{SetOp, SetUndo};
-
-/// What a packed value may become; the limits of sets are looked at before.
-const UNLIMITED: NodeLimit = NodeLimit { bytes: u32::MAX, elements: u32::MAX };
-/// Most members that a packed value can count.
-const PACKED_MEMBERS_MAX: usize = u16::MAX as usize;
 
 /// A set of byte strings.
 #[derive(Clone, Debug, Default)]
@@ -41,17 +37,12 @@ enum Large {
     Table(Table<Members>),
 }
 
-/// Members without values, hashed with the secret of the process.
+/// Members without values.
 #[derive(Clone, Copy, Debug)]
 struct Members;
 
 impl Shape for Members {
     const VALUES: bool = false;
-
-    #[inline]
-    fn hash(member: &[u8]) -> u64 {
-        HashSeed::of_process().hash(member)
-    }
 }
 
 /// Up to where a set has a small form.
@@ -210,7 +201,7 @@ impl Set {
     #[inline]
     pub fn contains(&self, member: &[u8]) -> bool {
         match self.0.form() {
-            Form::Small(packed) => place_in(packed, member).is_some(),
+            Form::Small(packed) => packed.find(member, 1).is_some(),
             Form::Big(Large::Integers(integers)) => {
                 parse_i64(member).is_some_and(|number| integers.contains(number))
             }
@@ -268,10 +259,10 @@ impl Set {
         match self.0.form_mut() {
             Form::Big(Large::Table(table)) => return table.put(member, &[]),
             Form::Small(packed) => {
-                if place_in(packed, member).is_some() {
+                if packed.find(member, 1).is_some() {
                     return false;
                 }
-                if packs(packed.count(), member.len(), limits) {
+                if packs(packed.count(), member.len(), limits) && packed.is_safe_to_grow(member.len()) {
                     packed.push(Side::Tail, member, UNLIMITED);
                     return true;
                 }
@@ -310,7 +301,7 @@ impl Set {
     pub fn remove(&mut self, member: &[u8]) -> bool {
         match self.0.form_mut() {
             Form::Small(packed) => {
-                let place = place_in(packed, member);
+                let place = packed.find(member, 1);
                 if let Some(offset) = place {
                     packed.remove(offset, UNLIMITED);
                 }
@@ -359,16 +350,7 @@ impl Set {
         if count == 1 {
             return vec![self.random(random)];
         }
-        // Floyd's algorithm.
-        let mut ranks = std::collections::HashSet::with_capacity(count);
-        let mut drawn = Vec::with_capacity(count);
-        for last in len - count..len {
-            let rank = below(last + 1, random);
-            let rank = if ranks.insert(rank) { rank } else { last };
-            ranks.insert(rank);
-            drawn.push(self.at(rank));
-        }
-        drawn
+        distinct_below(len, count, random).into_iter().map(|rank| self.at(rank)).collect()
     }
 
     /// Shows members from a cursor on, about `count` of them, and gives the cursor to go on from; `None` at the end. A
@@ -386,25 +368,7 @@ impl Set {
 
 /// True if one more member of this length is within the limits of a packed value.
 fn packs(count: usize, bytes: usize, limits: SetLimits) -> bool {
-    count < (limits.packed.members as usize).min(PACKED_MEMBERS_MAX) && bytes <= limits.packed.bytes as usize
-}
-
-/// A random number below another.
-fn below(bound: usize, random: &mut dyn FnMut() -> u64) -> usize {
-    ((u128::from(random()) * bound as u128) >> 64) as usize
-}
-
-/// The offset of a member.
-fn place_in(packed: &Packed, member: &[u8]) -> Option<usize> {
-    let mut offset = 0;
-    for _ in 0..packed.count() {
-        let (entry, next) = packed.entry_at(offset);
-        if entry == member {
-            return Some(offset);
-        }
-        offset = next;
-    }
-    None
+    count < (limits.packed.members as usize).min(ENTRIES_MAX) && bytes <= limits.packed.bytes as usize
 }
 
 #[cfg(test)]
