@@ -6,11 +6,29 @@ use crate::input::Input;
 use crate::object::{self, Kind, Part, Shape};
 use crate::{Fault, FaultKind, Writer};
 
-/// Versions that are read: Redis's newest, and Valkey's.
-const REDIS_VERSION_MAX: u32 = 13;
-const VALKEY_VERSION_MAX: u32 = 80;
 /// The first version with a checksum at its end.
 const CHECKSUM_VERSION_MIN: u32 = 5;
+
+/// What is no type of a value: the bytes that other things in a file begin with.
+///
+/// Source: `RDB_OPCODE_*` in Redis's and Valkey's `rdb.h`.
+pub(crate) mod opcode {
+    pub(crate) const END: u8 = 255;
+    pub(crate) const DATABASE: u8 = 254;
+    pub(crate) const EXPIRES_S: u8 = 253;
+    pub(crate) const EXPIRES_MS: u8 = 252;
+    pub(crate) const SIZES: u8 = 251;
+    pub(crate) const REMARK: u8 = 250;
+    pub(crate) const FREQUENCY: u8 = 249;
+    pub(crate) const IDLE: u8 = 248;
+    pub(crate) const MODULE: u8 = 247;
+    pub(crate) const FUNCTION: u8 = 245;
+    pub(crate) const SLOT: u8 = 244;
+    /// Of Redis's.
+    pub(crate) const KEY_REMARKS: u8 = 243;
+    /// Of Valkey's.
+    pub(crate) const SLOT_IMPORT: u8 = 243;
+}
 
 /// What stands before a key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,43 +103,37 @@ pub fn read_file<R: Read>(source: R, sink: &mut dyn Sink) -> Result<(), Fault> {
         let at = input.offset();
         let refused = |why| Fault { offset: at, kind: FaultKind::Refused(why) };
         match (input.byte()?, writer) {
-            (255, _) => break,
-            (254, _) => sink.database(input.length()?).map_err(refused)?,
-            (253, _) => {
+            (opcode::END, _) => break,
+            (opcode::DATABASE, _) => sink.database(input.length()?).map_err(refused)?,
+            (opcode::EXPIRES_S, _) => {
                 let seconds = i64::from(i32::from_le_bytes(input.bytes()?));
                 facts.expires_ms = Some(seconds.saturating_mul(1000).max(0) as u64);
             }
-            (252, _) => facts.expires_ms = Some(input.time_ms()?.max(0) as u64),
-            (251, _) => {
+            (opcode::EXPIRES_MS, _) => facts.expires_ms = Some(input.time_ms()?.max(0) as u64),
+            (opcode::SIZES, _) => {
                 let (keys, expiring) = (input.length()?, input.length()?);
                 sink.sizes(keys, expiring);
             }
-            (250, _) => {
+            (opcode::REMARK, _) => {
                 input.string(&mut name)?;
                 input.string(&mut text)?;
                 sink.remark(&name, &text);
             }
-            (249, _) => facts.frequency = Some(input.byte()?),
-            (248, _) => facts.idle_s = Some(input.length()?),
-            (247, _) => {
+            (opcode::FREQUENCY, _) => facts.frequency = Some(input.byte()?),
+            (opcode::IDLE, _) => facts.idle_s = Some(input.length()?),
+            (opcode::MODULE, _) => {
                 // A module's own, outside of keys: its number, then items.
                 input.length()?;
                 object::skip_module(input)?;
             }
-            (245, _) => {
+            (opcode::FUNCTION, _) => {
                 input.string(&mut text)?;
                 sink.function(&text).map_err(refused)?;
             }
             // How many keys a slot has: slot, keys, expiring.
-            (244, _) => drop([input.length()?, input.length()?, input.length()?]),
-            (243, Writer::Redis) => {
-                // What modules keep of the key that follows.
-                for _ in 0..input.length()? {
-                    input.bytes::<4>()?;
-                    object::skip_module(input)?;
-                }
-            }
-            (243, Writer::Valkey) => {
+            (opcode::SLOT, _) => drop([input.length()?, input.length()?, input.length()?]),
+            (opcode::KEY_REMARKS, Writer::Redis) => object::skip_key_remarks(input)?,
+            (opcode::SLOT_IMPORT, Writer::Valkey) => {
                 // Slots that are being imported: a name, then ranges.
                 input.string(&mut text)?;
                 for _ in 0..input.length()? {
@@ -157,16 +169,14 @@ fn read_head<R: Read>(input: &mut Input<R>) -> Result<(u32, Writer), Fault> {
         FaultKind::Truncated => no_rdb(0),
         _ => fault,
     })?;
-    let (digits, writer, newest) = match &head {
-        [b'R', b'E', b'D', b'I', b'S', digits @ ..] => (&digits[..], Writer::Redis, REDIS_VERSION_MAX),
-        [b'V', b'A', b'L', b'K', b'E', b'Y', digits @ ..] => {
-            (&digits[..], Writer::Valkey, VALKEY_VERSION_MAX)
-        }
+    let (digits, writer) = match &head {
+        [b'R', b'E', b'D', b'I', b'S', digits @ ..] => (&digits[..], Writer::Redis),
+        [b'V', b'A', b'L', b'K', b'E', b'Y', digits @ ..] => (&digits[..], Writer::Valkey),
         _ => return Err(no_rdb(0)),
     };
     let version = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
     let version: u32 = version.ok_or_else(|| no_rdb(5))?;
-    if version == 0 || version > newest || Writer::of_version(version) != writer {
+    if version == 0 || Writer::of_version(version) != Some(writer) {
         return Err(input.fault(FaultKind::Version(version)));
     }
     Ok((version, writer))

@@ -9,8 +9,11 @@ use crc::{CRC_64_REDIS, Crc, Digest, Table};
 use crate::lzf;
 use crate::{Fault, FaultKind};
 
-type Algorithm = Crc<u64, Table<16>>;
-static CRC: Algorithm = Crc::<u64, Table<16>>::new(&CRC_64_REDIS);
+/// The checksum of files and payloads: CRC-64 with Jones's polynomial.
+pub(crate) static CRC: Crc<u64, Table<16>> = Crc::<u64, Table<16>>::new(&CRC_64_REDIS);
+
+/// A checksum that grows.
+pub(crate) type Checksum = Digest<'static, u64, Table<16>>;
 
 /// Bytes read at a time of what is announced.
 const PIECE_BYTES: usize = 1 << 16;
@@ -25,14 +28,20 @@ enum Length {
 pub(crate) struct Input<R> {
     source: R,
     offset: u64,
-    checksum: Digest<'static, u64, Table<16>>,
+    /// Of a file; a payload's is computed over all of it before it is read.
+    checksum: Option<Checksum>,
     /// Compressed bytes, kept for their memory.
     compressed: Vec<u8>,
 }
 
 impl<R: Read> Input<R> {
     pub(crate) fn new(source: R) -> Input<R> {
-        Input { source, offset: 0, checksum: CRC.digest(), compressed: Vec::new() }
+        Input { source, offset: 0, checksum: Some(CRC.digest()), compressed: Vec::new() }
+    }
+
+    /// Bytes whose checksum nobody asks for.
+    pub(crate) fn unsummed(source: R) -> Input<R> {
+        Input { source, offset: 0, checksum: None, compressed: Vec::new() }
     }
 
     /// A fault at the byte that would be read next.
@@ -50,7 +59,7 @@ impl<R: Read> Input<R> {
 
     /// The checksum of all bytes read so far.
     pub(crate) fn checksum(&self) -> u64 {
-        self.checksum.clone().finalize()
+        self.checksum.clone().map_or(0, Checksum::finalize)
     }
 
     fn fill(&mut self, target: &mut [u8]) -> Result<(), Fault> {
@@ -58,7 +67,9 @@ impl<R: Read> Input<R> {
             let ended = error.kind() == std::io::ErrorKind::UnexpectedEof;
             return Err(self.fault(if ended { FaultKind::Truncated } else { FaultKind::Unreadable(error) }));
         }
-        self.checksum.update(target);
+        if let Some(checksum) = &mut self.checksum {
+            checksum.update(target);
+        }
         self.offset += target.len() as u64;
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! LZF, as compressed strings are written in it.
+//! LZF, in which compressed strings are written.
 //!
 //! The format is a row of runs. A byte below 32 announces that many bytes plus one as they are; any other begins a copy
 //! of earlier output: three bits of length (seven: one more byte of it), 13 bits of distance.
@@ -35,9 +35,13 @@ pub(crate) fn decompress(input: &[u8], len: usize, output: &mut Vec<u8>) -> bool
             let Some(from) = output.len().checked_sub(distance).filter(|from| *from >= begin) else {
                 return false;
             };
-            // Source and target may overlap: a short distance repeats itself.
-            for at in from..from + length + 2 {
-                output.push(output[at]);
+            if distance >= length + 2 {
+                output.extend_from_within(from..from + length + 2);
+            } else {
+                // Source and target overlap: a short distance repeats itself.
+                for at in from..from + length + 2 {
+                    output.push(output[at]);
+                }
             }
             rest = after;
         }
@@ -48,9 +52,143 @@ pub(crate) fn decompress(input: &[u8], len: usize, output: &mut Vec<u8>) -> bool
     output.len() - begin == len
 }
 
+/// Longest run, and longest copy and farthest distance of one.
+const RUN_MAX: usize = 32;
+const COPY_MAX: usize = 264;
+const DISTANCE_MAX: usize = 1 << 13;
+/// Bytes that are looked up, which is also the shortest copy.
+const PREFIX_BYTES: usize = 3;
+/// Bits of the fewest and most places that are remembered.
+const TABLE_BITS: std::ops::RangeInclusive<u32> = 8..=14;
+/// Bytes by which a compressed string must be shorter, as in Redis.
+const GAIN_MIN: usize = 4;
+
+/// Compresses one string after the other.
+#[derive(Debug, Default)]
+pub(crate) struct Compressor {
+    /// Where a prefix was last seen, counted over all strings, so that the table need not be emptied for each.
+    places: Vec<u32>,
+    /// The number of the first place of the string.
+    begin: u32,
+    output: Vec<u8>,
+}
+
+impl Compressor {
+    /// What the last string became.
+    pub(crate) fn output(&self) -> &[u8] {
+        &self.output
+    }
+
+    /// Compresses a string; false if that does not make it shorter.
+    pub(crate) fn compress(&mut self, input: &[u8]) -> bool {
+        self.output.clear();
+        let Some(len_max) = input.len().checked_sub(GAIN_MIN) else { return false };
+        let bits = input.len().ilog2().clamp(*TABLE_BITS.start(), *TABLE_BITS.end());
+        let Some(end) = u32::try_from(input.len()).ok().and_then(|len| self.begin.max(1).checked_add(len))
+        else {
+            // The places are numbered anew; a string of more than 4 GB is not compressed.
+            if self.begin <= 1 {
+                return false;
+            }
+            (self.begin, self.places) = (0, Vec::new());
+            return self.compress(input);
+        };
+        if self.places.len() < 1 << bits {
+            self.places.resize(1 << bits, 0);
+        }
+        let begin = self.begin.max(1);
+        self.begin = end;
+        let shift = u32::BITS - bits;
+        let (mut at, mut run) = (0, 0);
+        while at + PREFIX_BYTES <= input.len() {
+            let prefix = u32::from_be_bytes([0, input[at], input[at + 1], input[at + 2]]);
+            let slot = (prefix.wrapping_mul(0x9e37_79b1) >> shift) as usize;
+            let seen = std::mem::replace(&mut self.places[slot], begin + at as u32);
+            let from = seen.checked_sub(begin).map(|from| from as usize);
+            let from = from.filter(|from| at - from <= DISTANCE_MAX);
+            let Some(from) = from.filter(|from| input[*from..from + 3] == input[at..at + 3]) else {
+                at += 1;
+                if at - run == RUN_MAX {
+                    self.push_run(&input[run..at]);
+                    run = at;
+                    if self.output.len() > len_max {
+                        return false;
+                    }
+                }
+                continue;
+            };
+            let longest = (input.len() - at).min(COPY_MAX);
+            let same = (PREFIX_BYTES..longest).take_while(|more| input[from + more] == input[at + more]);
+            let length = PREFIX_BYTES + same.count();
+            self.push_run(&input[run..at]);
+            self.push_copy(at - from, length);
+            at += length;
+            run = at;
+        }
+        for rest in input[run..].chunks(RUN_MAX) {
+            self.push_run(rest);
+        }
+        self.output.len() <= len_max
+    }
+
+    fn push_run(&mut self, bytes: &[u8]) {
+        if let Some(longer) = bytes.len().checked_sub(1) {
+            self.output.push(longer as u8);
+            self.output.extend_from_slice(bytes);
+        }
+    }
+
+    fn push_copy(&mut self, distance: usize, length: usize) {
+        let (back, length) = (distance - 1, length - 2);
+        let high = (back >> 8) as u8;
+        if length < 7 {
+            self.output.push((length as u8) << 5 | high);
+        } else {
+            self.output.extend_from_slice(&[7 << 5 | high, (length - 7) as u8]);
+        }
+        self.output.push(back as u8);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Texts of all kinds of repetition come back, with one compressor for all of them.
+    #[test]
+    fn what_is_compressed_comes_back() {
+        let mut compressor = Compressor::default();
+        let mut state = 1u64;
+        let mut random = move |bound: u64| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state % bound
+        };
+        let mut shorter = 0;
+        for round in 0..2000 {
+            let (len, letters) = (random(if round % 50 == 0 { 30_000 } else { 300 }) + 1, random(40) + 1);
+            let mut text = Vec::new();
+            while (text.len() as u64) < len {
+                if text.len() > 4 && random(4) == 0 {
+                    let from = random(text.len() as u64) as usize;
+                    let until = text.len().min(from + random(400) as usize);
+                    text.extend_from_within(from..until);
+                }
+                text.push(random(letters) as u8);
+            }
+            if compressor.compress(&text) {
+                shorter += 1;
+                assert!(compressor.output().len() + GAIN_MIN <= text.len());
+                let mut output = Vec::new();
+                assert!(decompress(compressor.output(), text.len(), &mut output), "{text:?}");
+                assert_eq!(output, text);
+            }
+        }
+        assert!(shorter > 1000, "{shorter} of 2000");
+        assert!(!compressor.compress(b"abcdefghijklmnopqrstuvwxyz"));
+        assert!(!compressor.compress(b""));
+    }
 
     fn decompressed(input: &[u8], len: usize) -> Option<Vec<u8>> {
         let mut output = b"before".to_vec();

@@ -160,9 +160,9 @@ pub(crate) fn meaning(number: u8, writer: Writer) -> Option<(Kind, Shape)> {
 }
 
 /// An element of a list that has a node for itself.
-const NODE_PLAIN: u64 = 1;
+pub(crate) const NODE_PLAIN: u64 = 1;
 /// A node of several.
-const NODE_PACKED: u64 = 2;
+pub(crate) const NODE_PACKED: u64 = 2;
 
 /// Reads the parts of a value.
 pub(crate) fn read<R: Read>(
@@ -357,6 +357,15 @@ fn score(entry: Entry<'_>) -> Option<f64> {
 fn module_name(id: u64) -> [u8; 9] {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     std::array::from_fn(|at| LETTERS[(id >> (10 + 6 * (8 - at)) & 63) as usize])
+}
+
+/// Skips what modules keep of the key that follows, behind its opcode.
+pub(crate) fn skip_key_remarks<R: Read>(input: &mut Input<R>) -> Result<(), Fault> {
+    for _ in 0..input.length()? {
+        input.bytes::<4>()?;
+        skip_module(input)?;
+    }
+    Ok(())
 }
 
 /// Skips what a module has written, which says of each item what it is, up to the mark of its end.

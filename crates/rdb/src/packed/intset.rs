@@ -48,3 +48,20 @@ impl<'a> Iterator for IntSet<'a> {
         Some(Ok(Entry::Integer(number)))
     }
 }
+
+/// The bytes of an intset of these numbers, which are sorted for it and all differ.
+pub(crate) fn write(numbers: &mut [i64]) -> Vec<u8> {
+    numbers.sort_unstable();
+    let ends = [numbers.first(), numbers.last()].into_iter().flatten();
+    let width = ends.map(|number| match number {
+        -0x8000..=0x7fff => 2,
+        -0x8000_0000..=0x7fff_ffff => 4,
+        _ => 8,
+    });
+    let width: usize = width.max().unwrap_or(2);
+    let mut bytes = Vec::with_capacity(8 + numbers.len() * width);
+    bytes.extend_from_slice(&(width as u32).to_le_bytes());
+    bytes.extend_from_slice(&(numbers.len() as u32).to_le_bytes());
+    numbers.iter().for_each(|number| bytes.extend_from_slice(&number.to_le_bytes()[..width]));
+    bytes
+}

@@ -4,7 +4,7 @@
 //!
 //! Source: the listpack specification by Salvatore Sanfilippo, and Redis's `listpack.c`.
 
-use super::{Checked, Entry, Rest};
+use super::{Checked, Entry, Rest, number_of};
 
 const END: u8 = 0xff;
 /// A count that says that there are more than it can say.
@@ -64,6 +64,76 @@ impl<'a> Listpack<'a> {
         let len = before - self.rest.0.len();
         let stated = self.rest.take(back_length_bytes(len))?;
         (back_length(stated) == len).then_some(entry)
+    }
+}
+
+/// A listpack that is being written.
+#[derive(Clone, Debug)]
+pub(crate) struct ListpackWriter {
+    bytes: Vec<u8>,
+    count: usize,
+}
+
+impl ListpackWriter {
+    const HEAD_BYTES: usize = 6;
+
+    pub(crate) fn new() -> ListpackWriter {
+        ListpackWriter { bytes: vec![0; Self::HEAD_BYTES], count: 0 }
+    }
+
+    /// Adds an entry: a number in binary form, whoever writes it out in digits.
+    pub(crate) fn push(&mut self, text: &[u8]) {
+        let begin = self.bytes.len();
+        match number_of(text) {
+            Some(number) => self.push_number(number),
+            None => self.push_text(text),
+        }
+        self.count += 1;
+        let len = self.bytes.len() - begin;
+        let width = back_length_bytes(len);
+        let seven = |at: usize| (len >> (7 * at) & 0x7f) as u8;
+        self.bytes.push(seven(width - 1));
+        self.bytes.extend((0..width - 1).rev().map(|at| seven(at) | 0x80));
+    }
+
+    fn push_number(&mut self, number: i64) {
+        match number {
+            0..=0x7f => self.bytes.push(number as u8),
+            -0x1000..=0x0fff => {
+                self.bytes.extend_from_slice(&(0xc000 | number as u16 & 0x1fff).to_be_bytes())
+            }
+            -0x8000..=0x7fff => self.push_wide(0xf1, number, 2),
+            -0x80_0000..=0x7f_ffff => self.push_wide(0xf2, number, 3),
+            -0x8000_0000..=0x7fff_ffff => self.push_wide(0xf3, number, 4),
+            _ => self.push_wide(0xf4, number, 8),
+        }
+    }
+
+    fn push_wide(&mut self, first: u8, number: i64, width: usize) {
+        self.bytes.push(first);
+        self.bytes.extend_from_slice(&number.to_le_bytes()[..width]);
+    }
+
+    fn push_text(&mut self, text: &[u8]) {
+        match text.len() {
+            len @ 0..64 => self.bytes.push(0x80 | len as u8),
+            len @ 64..4096 => self.bytes.extend_from_slice(&(0xe000 | len as u16).to_be_bytes()),
+            len => {
+                self.bytes.push(0xf0);
+                self.bytes.extend_from_slice(&(len as u32).to_le_bytes());
+            }
+        }
+        self.bytes.extend_from_slice(text);
+    }
+
+    /// The bytes. The writer is empty again.
+    pub(crate) fn finish(&mut self) -> Vec<u8> {
+        let ListpackWriter { mut bytes, count } = std::mem::replace(self, ListpackWriter::new());
+        bytes.push(END);
+        let (total, count) = (bytes.len() as u32, u16::try_from(count).unwrap_or(COUNT_UNKNOWN));
+        bytes[..4].copy_from_slice(&total.to_le_bytes());
+        bytes[4..Self::HEAD_BYTES].copy_from_slice(&count.to_le_bytes());
+        bytes
     }
 }
 

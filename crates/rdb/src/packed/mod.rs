@@ -1,16 +1,18 @@
 //! The encodings of small values: entries back to back in one string.
 //!
 //! Each has an iterator over its entries that checks as it goes and says what is wrong; after a fault it yields nothing.
-//! An iterator that has ended without one has seen the whole string.
+//! An iterator that has ended without one has seen the whole string. The writers write what their iterators read.
 
-mod intset;
+pub(crate) mod intset;
 mod listpack;
 mod ziplist;
 mod zipmap;
 
 pub use intset::IntSet;
 pub use listpack::Listpack;
+pub(crate) use listpack::ListpackWriter;
 pub use ziplist::Ziplist;
+pub(crate) use ziplist::ZiplistWriter;
 pub use zipmap::Zipmap;
 
 /// An entry, or what is wrong with it.
@@ -85,6 +87,14 @@ impl<'a> Rest<'a> {
         wide[..width].copy_from_slice(bytes);
         Some(i64::from_le_bytes(wide))
     }
+}
+
+/// Longest text of a 64-bit integer.
+const NUMBER_BYTES_MAX: usize = 20;
+
+/// The number that a text spells, if it can be stored as one.
+fn number_of(text: &[u8]) -> Option<i64> {
+    (text.len() <= NUMBER_BYTES_MAX).then(|| swytch_decimal::parse_i64(text)).flatten()
 }
 
 #[cfg(test)]

@@ -58,3 +58,51 @@ fn any_byte_may_be_any_other() {
         }
     }
 }
+
+/// Entries at every boundary of the encodings, each beside others, are read as they were written.
+#[test]
+fn what_is_written_is_read() {
+    let lengths = [0, 1, 19, 20, 63, 64, 120, 127, 253, 254, 4095, 4096, 16_383, 16_384, 70_000, 2_097_151];
+    let mut all: Vec<String> = lengths.iter().map(|len| "x".repeat(*len)).collect();
+    for bits in [0, 3, 4, 6, 7, 11, 12, 13, 15, 16, 23, 24, 31, 32, 62, 63] {
+        let power = 1i128 << bits;
+        let around = [power - 1, power, power + 1, -power, -power - 1, -power + 1];
+        all.extend(around.iter().filter(|number| i64::try_from(**number).is_ok()).map(i128::to_string));
+    }
+    all.extend(["007", "-0", "+1", "9223372036854775808", " 1"].map(str::to_owned));
+    let (mut listpack, mut ziplist) = (ListpackWriter::new(), ZiplistWriter::new());
+    assert_eq!(read(0, &listpack.finish()).expect("an empty listpack"), [""; 0]);
+    for round in 0..3 {
+        all.rotate_left(7 * round);
+        for text in &all {
+            listpack.push(text.as_bytes());
+            ziplist.push(text.as_bytes());
+        }
+        assert!(read(0, &listpack.finish()).expect("a listpack") == all);
+        assert!(read(1, &ziplist.finish()).expect("a ziplist") == all);
+    }
+    // More than the head can count.
+    (0..70_000).for_each(|_| listpack.push(b"x"));
+    (0..70_000).for_each(|_| ziplist.push(b"x"));
+    for (encoding, bytes) in [listpack.finish(), ziplist.finish()].iter().enumerate() {
+        assert_eq!(read(encoding, bytes).expect("a long one").len(), 70_000);
+    }
+}
+
+#[test]
+fn an_intset_is_as_wide_as_its_widest() {
+    for (numbers, width) in [
+        (vec![3, -32_768, 32_767], 2),
+        (vec![1, 32_768], 4),
+        (vec![-2_147_483_649, 1], 8),
+        (vec![i64::MAX, i64::MIN], 8),
+        (vec![], 2),
+    ] {
+        let bytes = intset::write(&mut numbers.clone());
+        assert_eq!(usize::from(bytes[0]), width);
+        let mut sorted = numbers;
+        sorted.sort_unstable();
+        let texts: Vec<String> = sorted.iter().map(i64::to_string).collect();
+        assert_eq!(read(2, &bytes).expect("an intset"), texts);
+    }
+}

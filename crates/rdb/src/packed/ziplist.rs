@@ -5,7 +5,7 @@
 //!
 //! Source: Redis's `ziplist.c`.
 
-use super::{Checked, Entry, Rest};
+use super::{Checked, Entry, Rest, number_of};
 
 const END: u8 = 0xff;
 const HEAD_BYTES: usize = 10;
@@ -100,5 +100,74 @@ impl<'a> Iterator for Ziplist<'a> {
             self.expected = None;
         }
         Some(entry)
+    }
+}
+
+/// A ziplist that is being written.
+#[derive(Clone, Debug)]
+pub(crate) struct ZiplistWriter {
+    bytes: Vec<u8>,
+    count: usize,
+    /// Where the last entry begins.
+    last: usize,
+}
+
+impl ZiplistWriter {
+    pub(crate) fn new() -> ZiplistWriter {
+        ZiplistWriter { bytes: vec![0; HEAD_BYTES], count: 0, last: HEAD_BYTES }
+    }
+
+    /// Adds an entry: a number in binary form, whoever writes it out in digits.
+    pub(crate) fn push(&mut self, text: &[u8]) {
+        let before = self.bytes.len() - self.last;
+        self.last = self.bytes.len();
+        self.count += 1;
+        match u8::try_from(before) {
+            Ok(before) if before < LONG_BEFORE => self.bytes.push(before),
+            _ => {
+                self.bytes.push(LONG_BEFORE);
+                self.bytes.extend_from_slice(&(before as u32).to_le_bytes());
+            }
+        }
+        match number_of(text) {
+            Some(number) => self.push_number(number),
+            None => self.push_text(text),
+        }
+    }
+
+    fn push_number(&mut self, number: i64) {
+        let (first, width) = match number {
+            0..=12 => return self.bytes.push(0xf1 + number as u8),
+            -0x80..=0x7f => (0xfe, 1),
+            -0x8000..=0x7fff => (0xc0, 2),
+            -0x80_0000..=0x7f_ffff => (0xf0, 3),
+            -0x8000_0000..=0x7fff_ffff => (0xd0, 4),
+            _ => (0xe0, 8),
+        };
+        self.bytes.push(first);
+        self.bytes.extend_from_slice(&number.to_le_bytes()[..width]);
+    }
+
+    fn push_text(&mut self, text: &[u8]) {
+        match text.len() {
+            len @ 0..64 => self.bytes.push(len as u8),
+            len @ 64..16_384 => self.bytes.extend_from_slice(&(0x4000 | len as u16).to_be_bytes()),
+            len => {
+                self.bytes.push(0x80);
+                self.bytes.extend_from_slice(&(len as u32).to_be_bytes());
+            }
+        }
+        self.bytes.extend_from_slice(text);
+    }
+
+    /// The bytes. The writer is empty again.
+    pub(crate) fn finish(&mut self) -> Vec<u8> {
+        let ZiplistWriter { mut bytes, count, last } = std::mem::replace(self, ZiplistWriter::new());
+        bytes.push(END);
+        let (total, count) = (bytes.len() as u32, u16::try_from(count).unwrap_or(COUNT_UNKNOWN));
+        bytes[..4].copy_from_slice(&total.to_le_bytes());
+        bytes[4..8].copy_from_slice(&(last as u32).to_le_bytes());
+        bytes[8..HEAD_BYTES].copy_from_slice(&count.to_le_bytes());
+        bytes
     }
 }

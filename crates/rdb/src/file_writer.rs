@@ -1,0 +1,84 @@
+//! A file that is written: head, remarks, databases with their keys, end. The mirror of `file`.
+
+use std::io::{self, Write};
+
+use crate::KeyFacts;
+use crate::file::opcode;
+use crate::output::Output;
+use crate::write::{self, Value, WriteOptions};
+
+/// A file that is being written.
+pub struct FileWriter<W> {
+    output: Output<W>,
+    version: u32,
+}
+
+impl<W> std::fmt::Debug for FileWriter<W> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FileWriter").field("version", &self.version).finish_non_exhaustive()
+    }
+}
+
+impl<W: Write> FileWriter<W> {
+    /// Begins a file. Without a checksum its place is left empty.
+    pub fn new(target: W, options: WriteOptions, checksum: bool) -> FileWriter<W> {
+        let WriteOptions { version, compress } = options;
+        let mut output = Output::new(target, checksum, compress);
+        output.bytes(format!("REDIS{version:04}").as_bytes());
+        FileWriter { output, version }
+    }
+
+    /// Something that the writer says of itself.
+    pub fn remark(&mut self, name: &str, value: &str) {
+        self.output.byte(opcode::REMARK);
+        self.output.string(name.as_bytes());
+        self.output.string(value.as_bytes());
+    }
+
+    /// The keys that follow are of this database, which has so many, and so many that expire.
+    pub fn database(&mut self, index: u64, keys: u64, expiring: u64) {
+        self.output.byte(opcode::DATABASE);
+        self.output.length(index);
+        self.output.byte(opcode::SIZES);
+        self.output.length(keys);
+        self.output.length(expiring);
+    }
+
+    /// A key with its value.
+    ///
+    /// # Errors
+    /// With the version that the value needs, if that is newer than the file's. Nothing was written.
+    pub fn key(&mut self, key: &[u8], facts: KeyFacts, value: &Value<'_>) -> Result<(), u32> {
+        let needed = value.version_min();
+        if needed > self.version {
+            return Err(needed);
+        }
+        if let Some(at_ms) = facts.expires_ms {
+            self.output.byte(opcode::EXPIRES_MS);
+            self.output.bytes(&at_ms.to_le_bytes());
+        }
+        if let Some(idle_s) = facts.idle_s {
+            self.output.byte(opcode::IDLE);
+            self.output.length(idle_s);
+        }
+        if let Some(frequency) = facts.frequency {
+            self.output.bytes(&[opcode::FREQUENCY, frequency]);
+        }
+        write::write(&mut self.output, self.version, value, |output| output.string(key));
+        Ok(())
+    }
+
+    /// Whether the target has failed; [`FileWriter::finish`] says how.
+    pub fn has_failed(&self) -> bool {
+        self.output.has_failed()
+    }
+
+    /// Ends the file; the target, and how many bytes it was given.
+    ///
+    /// # Errors
+    /// The first failure of the target.
+    pub fn finish(mut self) -> io::Result<(W, u64)> {
+        self.output.byte(opcode::END);
+        self.output.finish()
+    }
+}

@@ -1,0 +1,95 @@
+//! One value by itself, as DUMP gives it and RESTORE takes it.
+//!
+//! `type | value | version u16 | checksum u64`; the version says whose dialect the value is in, and the checksum is over
+//! all before it.
+//!
+//! Source: `createDumpPayload` and `verifyDumpPayload` in Redis's `cluster.c`.
+
+use crate::file::opcode;
+use crate::input::{CRC, Input};
+use crate::object::{self, Kind, Part, Shape};
+use crate::output::Output;
+use crate::write::{self, Value, WriteOptions};
+use crate::{Fault, FaultKind, Writer};
+
+/// Bytes of version and checksum.
+const FOOTER_BYTES: usize = 10;
+const CHECKSUM_BYTES: usize = 8;
+
+/// Writes a value as DUMP does.
+pub fn write_payload(value: &Value<'_>, options: WriteOptions) -> Vec<u8> {
+    let version = options.version.max(value.version_min());
+    let mut output = Output::new(Vec::new(), true, options.compress);
+    write::write(&mut output, version, value, |_| ());
+    output.bytes(&(version as u16).to_le_bytes());
+    let (bytes, _) = output.finish().expect("a vector takes everything");
+    bytes
+}
+
+/// A payload whose footer is sound, and whose type is one.
+pub struct Payload<'a> {
+    input: Input<&'a [u8]>,
+    kind: Kind,
+    shape: Shape,
+}
+
+impl std::fmt::Debug for Payload<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Payload")
+            .field("kind", &self.kind)
+            .field("shape", &self.shape)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Payload<'a> {
+    /// Looks at footer and type. A checksum of zero is none, as in Redis.
+    ///
+    /// # Errors
+    /// [`FaultKind::Version`] and [`FaultKind::Checksum`] are faults of the footer, others of the type.
+    pub fn open(bytes: &'a [u8]) -> Result<Payload<'a>, Fault> {
+        let footer_at = bytes.len().checked_sub(FOOTER_BYTES);
+        let no_footer = || Fault { offset: 0, kind: FaultKind::Version(0) };
+        let (body, footer) = bytes.split_at(footer_at.ok_or_else(no_footer)?);
+        let (version, stated) = footer.split_at(FOOTER_BYTES - CHECKSUM_BYTES);
+        let version = u32::from(version[0]) | u32::from(version[1]) << 8;
+        let fault = |kind| Fault { offset: body.len() as u64, kind };
+        let writer = Writer::of_version(version).ok_or_else(|| fault(FaultKind::Version(version)))?;
+        let stated = stated.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+        if stated != 0 {
+            let computed = CRC.checksum(&bytes[..bytes.len() - CHECKSUM_BYTES]);
+            if stated != computed {
+                return Err(fault(FaultKind::Checksum { stated, computed }));
+            }
+        }
+        let mut input = Input::unsummed(body);
+        let mut number = input.byte()?;
+        if (number, writer) == (opcode::KEY_REMARKS, Writer::Redis) {
+            object::skip_key_remarks(&mut input)?;
+            number = input.byte()?;
+        }
+        let (kind, shape) =
+            object::meaning(number, writer).ok_or_else(|| input.fault(FaultKind::Type(number)))?;
+        Ok(Payload { input, kind, shape })
+    }
+
+    /// What the value is.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Tells the parts of the value. What stands behind it is not looked at, as in Redis.
+    ///
+    /// # Errors
+    /// At the first thing that is wrong; what was told before is true.
+    pub fn parts(mut self, told: &mut dyn FnMut(Part<'_>) -> Result<(), String>) -> Result<(), Fault> {
+        object::read(&mut self.input, self.kind, self.shape, told)
+    }
+}
+
+impl Fault {
+    /// Whether it is one of a payload's footer.
+    pub fn is_of_footer(&self) -> bool {
+        matches!(self.kind, FaultKind::Version(_) | FaultKind::Checksum { .. })
+    }
+}

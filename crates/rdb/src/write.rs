@@ -1,0 +1,285 @@
+//! One value: from its parts to its type byte and its bytes. The mirror of `object`.
+//!
+//! What a value is written as follows from its kind, the form that its owner has it in, and the version: small forms are
+//! listpacks from the version on that has them, and ziplists or element by element before. A value that no form of the
+//! version can say raises the version ([`Value::version_min`]).
+
+use std::io::Write;
+
+use crate::object::{NODE_PACKED, NODE_PLAIN};
+use crate::output::Output;
+use crate::packed::{ListpackWriter, ZiplistWriter, intset};
+use crate::{Kind, Part};
+
+/// Versions that can be written: from what Redis 5 and 6 read to what Redis 8.6 writes.
+pub const VERSIONS: std::ops::RangeInclusive<u32> = 9..=13;
+/// The version that is written by default: the newest that Redis 7.2, Valkey and all later ones read.
+pub const VERSION_DEFAULT: u32 = 11;
+
+/// How values are to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WriteOptions {
+    /// The version, one of [`VERSIONS`].
+    pub version: u32,
+    /// Whether strings are compressed where that makes them shorter.
+    pub compress: bool,
+}
+
+impl Default for WriteOptions {
+    fn default() -> WriteOptions {
+        WriteOptions { version: VERSION_DEFAULT, compress: true }
+    }
+}
+
+/// How the owner of a value has it, which is how its reader will have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Small enough to be one packed string.
+    Packed,
+    /// A set of integers, small enough to be one string.
+    Integers,
+    /// Anything else.
+    Open,
+}
+
+/// Shows a value's parts to who is given; the same each time.
+pub type Show<'v> = dyn Fn(&mut dyn FnMut(Part<'_>)) + 'v;
+
+/// A value to be written.
+pub struct Value<'v> {
+    /// What it is.
+    pub kind: Kind,
+    /// How it is to be written.
+    pub form: Form,
+    /// How many parts it has.
+    pub len: usize,
+    /// Shows them; those of a small sorted set in its order.
+    pub parts: &'v Show<'v>,
+}
+
+impl std::fmt::Debug for Value<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Value")
+            .field("kind", &self.kind)
+            .field("form", &self.form)
+            .field("len", &self.len)
+            .finish()
+    }
+}
+
+impl Value<'_> {
+    /// The oldest version that can say the value.
+    pub fn version_min(&self) -> u32 {
+        *VERSIONS.start()
+    }
+}
+
+/// Bytes of several elements that one node of a list has at most, as it has in Redis by default.
+const NODE_BYTES_MAX: usize = 8 << 10;
+/// Longest element that is packed; a longer one has a node for itself, or in old versions a list without nodes.
+const PACKED_BYTES_MAX: usize = 1 << 30;
+
+/// Versions from which on there are lists of listpacks, hashes and sorted sets that are one; and sets that are one.
+const LISTPACK_VERSION_MIN: u32 = 10;
+const LISTPACK_SET_VERSION_MIN: u32 = 11;
+
+/// Type bytes, as in `object::meaning`.
+mod number {
+    pub(super) const STRING: u8 = 0;
+    pub(super) const LIST: u8 = 1;
+    pub(super) const SET: u8 = 2;
+    pub(super) const HASH: u8 = 4;
+    pub(super) const SORTED_SET: u8 = 5;
+    pub(super) const INTSET: u8 = 11;
+    pub(super) const SORTED_SET_ZIPLIST: u8 = 12;
+    pub(super) const HASH_ZIPLIST: u8 = 13;
+    pub(super) const QUICKLIST: u8 = 14;
+    pub(super) const HASH_LISTPACK: u8 = 16;
+    pub(super) const SORTED_SET_LISTPACK: u8 = 17;
+    pub(super) const QUICKLIST_2: u8 = 18;
+    pub(super) const SET_LISTPACK: u8 = 20;
+}
+
+/// Writes the type byte, what `between` writes, and the value.
+pub(crate) fn write<W: Write>(
+    output: &mut Output<W>,
+    version: u32,
+    value: &Value<'_>,
+    between: impl FnOnce(&mut Output<W>),
+) {
+    let number = number_of(version, value);
+    output.byte(number);
+    between(output);
+    match number {
+        number::STRING => (value.parts)(&mut |part| output.string(text(&part))),
+        number::QUICKLIST => write_nodes(output, Node::Ziplist(ZiplistWriter::new()), value),
+        number::QUICKLIST_2 => write_nodes(output, Node::Listpack(ListpackWriter::new()), value),
+        number::INTSET => {
+            let mut numbers = Vec::with_capacity(value.len);
+            (value.parts)(&mut |part| numbers.extend(swytch_decimal::parse_i64(text(&part))));
+            output.string(&intset::write(&mut numbers));
+        }
+        number::SET_LISTPACK | number::HASH_LISTPACK | number::SORTED_SET_LISTPACK => {
+            let mut packed = ListpackWriter::new();
+            (value.parts)(&mut |part| pack(part, &mut |text| packed.push(text)));
+            output.string(&packed.finish());
+        }
+        number::HASH_ZIPLIST | number::SORTED_SET_ZIPLIST => {
+            let mut packed = ZiplistWriter::new();
+            (value.parts)(&mut |part| pack(part, &mut |text| packed.push(text)));
+            output.string(&packed.finish());
+        }
+        _ => {
+            output.length(value.len as u64);
+            (value.parts)(&mut |part| write_plain(output, part));
+        }
+    }
+}
+
+/// The type byte of what the value is written as.
+fn number_of(version: u32, value: &Value<'_>) -> u8 {
+    match (value.kind, value.form) {
+        (Kind::String, _) => number::STRING,
+        (Kind::List, _) if version >= LISTPACK_VERSION_MIN => number::QUICKLIST_2,
+        (Kind::List, _) => {
+            let mut longest = 0;
+            (value.parts)(&mut |part| longest = longest.max(text(&part).len()));
+            if longest < PACKED_BYTES_MAX { number::QUICKLIST } else { number::LIST }
+        }
+        (Kind::Set, Form::Integers) => number::INTSET,
+        (Kind::Set, Form::Packed) if version >= LISTPACK_SET_VERSION_MIN => number::SET_LISTPACK,
+        (Kind::Set, _) => number::SET,
+        (Kind::Hash, Form::Packed) if version >= LISTPACK_VERSION_MIN => number::HASH_LISTPACK,
+        (Kind::Hash, Form::Packed) => number::HASH_ZIPLIST,
+        (Kind::Hash, _) => number::HASH,
+        (Kind::SortedSet, Form::Packed) if version >= LISTPACK_VERSION_MIN => number::SORTED_SET_LISTPACK,
+        (Kind::SortedSet, Form::Packed) => number::SORTED_SET_ZIPLIST,
+        (Kind::SortedSet, _) => number::SORTED_SET,
+        (Kind::Stream | Kind::Module, _) => {
+            unreachable!("{value:?} is of a kind that no owner has")
+        }
+    }
+}
+
+/// The bytes of a part that is nothing else.
+fn text<'a>(part: &Part<'a>) -> &'a [u8] {
+    match part {
+        Part::Text(bytes) | Part::Element(bytes) => bytes,
+        _ => unreachable!("{part:?} is not of the kind that was announced"),
+    }
+}
+
+/// Shows the entries of a packed value that a part is.
+fn pack(part: Part<'_>, push: &mut dyn FnMut(&[u8])) {
+    match part {
+        Part::Field { field, value, .. } => {
+            push(field);
+            push(value);
+        }
+        Part::Scored { member, score } => {
+            push(member);
+            push(&score_text(score));
+        }
+        part => push(text(&part)),
+    }
+}
+
+/// A score as it is packed: a whole number has no sign if it is zero, and no exponent (Redis: `zzlInsertAt`).
+fn score_text(score: f64) -> Vec<u8> {
+    const WHOLE_MAX: f64 = (1u64 << 52) as f64;
+    if score.abs() <= WHOLE_MAX && score.fract() == 0.0 {
+        return (score as i64).to_string().into_bytes();
+    }
+    swytch_decimal::format_double(score).into_bytes()
+}
+
+fn write_plain<W: Write>(output: &mut Output<W>, part: Part<'_>) {
+    match part {
+        Part::Field { field, value, .. } => {
+            output.string(field);
+            output.string(value);
+        }
+        Part::Scored { member, score } => {
+            output.string(member);
+            output.bytes(&score.to_le_bytes());
+        }
+        part => output.string(text(&part)),
+    }
+}
+
+/// Where one node of a list ends and the next begins.
+#[derive(Default)]
+struct Split {
+    bytes: usize,
+    /// Nothing joins the node, be it as small as it may.
+    closed: bool,
+    any: bool,
+}
+
+impl Split {
+    /// True if the element begins a node.
+    fn begins(&mut self, element: &[u8]) -> bool {
+        // What an entry takes beside its bytes is bounded by this.
+        let bytes = element.len() + 8;
+        let begins = !self.any || self.closed || self.bytes + bytes > NODE_BYTES_MAX;
+        self.bytes = if begins { bytes } else { self.bytes + bytes };
+        self.closed = element.len() >= PACKED_BYTES_MAX;
+        self.any = true;
+        begins
+    }
+}
+
+/// A node of several elements that is being written.
+enum Node {
+    Listpack(ListpackWriter),
+    Ziplist(ZiplistWriter),
+}
+
+impl Node {
+    fn push(&mut self, element: &[u8]) {
+        match self {
+            Node::Listpack(listpack) => listpack.push(element),
+            Node::Ziplist(ziplist) => ziplist.push(element),
+        }
+    }
+
+    /// Writes it, and is empty again.
+    fn end<W: Write>(&mut self, output: &mut Output<W>) {
+        match self {
+            Node::Listpack(listpack) => {
+                output.length(NODE_PACKED);
+                output.string(&listpack.finish());
+            }
+            Node::Ziplist(ziplist) => output.string(&ziplist.finish()),
+        }
+    }
+}
+
+/// Writes a list node by node. Their number comes first, so they are counted before.
+fn write_nodes<W: Write>(output: &mut Output<W>, mut node: Node, value: &Value<'_>) {
+    let (mut split, mut nodes) = (Split::default(), 0);
+    (value.parts)(&mut |part| nodes += u64::from(split.begins(text(&part))));
+    output.length(nodes);
+    let mut split = Split::default();
+    let mut is_open = false;
+    (value.parts)(&mut |part| {
+        let element = text(&part);
+        if split.begins(element) && std::mem::take(&mut is_open) {
+            node.end(output);
+        }
+        if element.len() >= PACKED_BYTES_MAX {
+            output.length(NODE_PLAIN);
+            output.length(element.len() as u64);
+            output.bytes(element);
+        } else {
+            node.push(element);
+            is_open = true;
+        }
+    });
+    if is_open {
+        node.end(output);
+    }
+}
+
+#[cfg(test)]
+mod tests;
