@@ -23,6 +23,7 @@ pub mod effects;
 pub mod metrics;
 pub mod net;
 pub mod observe;
+pub mod persistence;
 pub mod request;
 pub mod server;
 pub mod start;

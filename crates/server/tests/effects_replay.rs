@@ -101,10 +101,22 @@ const FORMS: &[&str] = &[
     "PEXPIREAT {s} {at} XX",
     "PERSIST {s}",
     "PERSIST {l}",
+    "RESTORE {s} 0 {p} REPLACE",
+    "RESTORE {l} {ms} {p}",
+    "RESTORE {m} {at} {p} REPLACE ABSTTL",
+    "RESTORE-ASKING {m} 0 {p}",
     "SELECT {d}",
     "GET {s}",
     "SCAN 0",
     "RANDOMKEY",
+];
+
+/// Values as DUMP gives them, without a checksum: a string, a list, a set and a hash.
+const PAYLOADS: &[&str] = &[
+    "\0\x03abc\t\0\0\0\0\0\0\0\0\0",
+    "\x01\x03\x01a\x01b\x01a\t\0\0\0\0\0\0\0\0\0",
+    "\x02\x03\x01a\x017\x01b\t\0\0\0\0\0\0\0\0\0",
+    "\x04\x02\x01a\x017\x01b\x01c\t\0\0\0\0\0\0\0\0\0",
 ];
 
 /// Those that would leave too little if they came as often as the others.
@@ -124,6 +136,7 @@ fn fill(form: &str, random: &mut Random) -> Vec<String> {
             .replace("{l}", &key)
             .replace("{m}", &key)
             .replace("{h}", &key)
+            .replace("{p}", random.pick(PAYLOADS))
             .replace("{n}", &random.below(9).to_string())
             .replace("{ms}", &(1 + random.below(200)).to_string())
             .replace("{at}", &at_ms.to_string())

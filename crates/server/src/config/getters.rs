@@ -171,6 +171,10 @@ numbers! {
     busy_reply_threshold: u64 = "busy-reply-threshold";
     /// Whether changes go to an append-only log.
     appendonly: bool = "appendonly";
+    /// Whether strings are compressed in files and payloads.
+    rdbcompression: bool = "rdbcompression";
+    /// The version of files and payloads that are written.
+    rdb_version: u32 = "rdb-version";
     /// When the append-only log is forced to disk.
     appendfsync: AppendFsync = "appendfsync";
 }

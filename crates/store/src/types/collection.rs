@@ -45,6 +45,11 @@ pub trait Face: Typed + Debug + Send {
     /// Shows the whole value, part by part, in an order that depends on the content only, until told to stop.
     fn content(&self, visit: &mut dyn FnMut(Part<'_>) -> ControlFlow<()>) -> ControlFlow<()>;
 
+    /// [`Face::content`] in whatever order costs least, for who makes nothing of the order of members.
+    fn any_order(&self, visit: &mut dyn FnMut(Part<'_>) -> ControlFlow<()>) -> ControlFlow<()> {
+        self.content(visit)
+    }
+
     /// Adds a part as [`Face::content`] shows it, behind those that are there.
     ///
     /// # Errors

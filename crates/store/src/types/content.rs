@@ -98,6 +98,16 @@ impl Builder {
         self.value.face_mut().ok_or(Misfit)?.add(part, &self.limits)
     }
 
+    /// How many elements, members or fields the parts have made. Fewer than parts if two were the same.
+    pub fn len(&self) -> usize {
+        self.value.face().map_or(0, Face::len)
+    }
+
+    /// True when there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// The value.
     pub fn finish(self) -> OwnedValue {
         self.value

@@ -2,6 +2,7 @@
 
 pub mod copy;
 pub mod del;
+pub mod dump;
 pub mod enumerate;
 pub mod expire;
 pub mod object;
@@ -20,6 +21,9 @@ pub const SPECS: &[&CommandSpec] = &[
     &del::DEL,
     &del::EXISTS,
     &del::UNLINK,
+    &dump::DUMP,
+    &dump::RESTORE,
+    &dump::RESTORE_ASKING,
     &enumerate::KEYS,
     &enumerate::RANDOMKEY,
     &expire::EXPIRE,

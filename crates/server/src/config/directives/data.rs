@@ -143,7 +143,13 @@ pub(super) const LIST: &[D] = &[
         .summary("Directory of the append-only log in dir."),
     disk(D::choice("appendfsync", AppendFsync::NAMES, AppendFsync::Everysec as i64))
         .summary("When the append-only log is forced to disk: always, everysec, no."),
-    disk(D::flag("rdbcompression", true)).summary("Compress strings in the snapshot."),
+    D::flag("rdbcompression", true)
+        .in_group(Group::Persistence)
+        .summary("Compress strings in snapshots and in what DUMP returns."),
+    D::integer("rdb-version", 9, 13, 11)
+        .in_group(Group::Persistence)
+        .known(Known::Swytch)
+        .summary("RDB version of snapshots and of what DUMP returns; 9 is read by Redis 5."),
     disk(D::flag("rdbchecksum", true).immutable())
         .summary("Put a checksum at the snapshot's end and check it when loading."),
     disk(D::flag("stop-writes-on-bgsave-error", true)).summary("Refuse writes after a snapshot failed."),

@@ -89,6 +89,10 @@ impl Face for Hash {
         fields.iter().try_for_each(|[field, value]| visit(Part::Field { field, value }))
     }
 
+    fn any_order(&self, visit: &mut dyn FnMut(Part<'_>) -> ControlFlow<()>) -> ControlFlow<()> {
+        self.iter().try_for_each(|[field, value]| visit(Part::Field { field, value }))
+    }
+
     fn add(&mut self, part: Part<'_>, limits: &EncodingLimits) -> Result<(), Misfit> {
         let Part::Field { field, value } = part else { return Err(Misfit) };
         self.set(&[[field, value]], limits.hash);

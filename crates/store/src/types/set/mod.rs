@@ -142,6 +142,10 @@ impl Face for Set {
         members.iter().try_for_each(|member| visit(Part::Member(member)))
     }
 
+    fn any_order(&self, visit: &mut dyn FnMut(Part<'_>) -> ControlFlow<()>) -> ControlFlow<()> {
+        self.iter().try_for_each(|member| visit(Part::Member(&member)))
+    }
+
     fn add(&mut self, part: Part<'_>, limits: &EncodingLimits) -> Result<(), Misfit> {
         let Part::Member(member) = part else { return Err(Misfit) };
         Set::add(self, Elements::One(member), limits.set);
