@@ -3,13 +3,14 @@
 //! A step that fails does not stop the others, so that one run shows all there is to mend. The closing line
 //! counts the single tests where a step has them, and the step itself where not. Steps that leave a core idle run
 //! side by side, each in a process of its own whose output is shown when it has ended.
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::conformance::{self, CORE_FILES, Summary};
-use crate::{attack, benchmark, clients, cluster, fuzz, judges, licences, setup, style, workspace};
+use crate::{attack, benchmark, clients, cluster, fuzz, judges, lanes, licences, setup, style, workspace};
 
 /// Seconds each fuzz target runs.
 const FUZZ_SECONDS: u64 = 40;
@@ -60,8 +61,7 @@ pub(crate) fn run(words: &[String]) -> Result<()> {
             steps => side_by_side(steps),
         };
         for (name, summary, time) in ended {
-            total.passed += summary.passed;
-            total.failed += summary.failed;
+            total += summary;
             let state = if summary.failed == 0 { "ok" } else { "FAILED" };
             let line = format!(
                 "{state:7} {name:30} {:>7} passed {:>4} failed  {}",
@@ -141,11 +141,39 @@ fn documentation() -> Result<Summary> {
     workspace::run(&mut command).map(|()| ONE)
 }
 
-/// Unit tests, integration tests and the examples in documentation.
+/// Unit tests, integration tests and the examples in documentation. Cargo runs one binary after the other; most of what
+/// they do is to wait, so they run side by side.
 fn tests() -> Result<Summary> {
-    let mut command = workspace::cargo();
-    command.args(["test", "--workspace", "--no-fail-fast"]).stdin(Stdio::null()).stderr(Stdio::inherit());
-    let output = command.output().context("running cargo test")?;
+    let mut build = workspace::cargo();
+    build.args(["test", "--quiet", "--workspace", "--no-run", "--message-format", "json-render-diagnostics"]);
+    let messages = workspace::output_of(build.stderr(Stdio::inherit()))?;
+    let mut binaries: Vec<_> = messages.lines().filter_map(test_binary).collect();
+    ensure!(!binaries.is_empty(), "cargo built no test");
+    binaries.sort();
+    let summaries = lanes::each(&mut vec![(); lanes::count()], binaries, |(), (binary, package)| {
+        let mut command = workspace::with_tools(Command::new(binary));
+        counted(command.current_dir(package))
+    });
+    let mut examples = workspace::cargo();
+    examples.args(["test", "--quiet", "--workspace", "--no-fail-fast", "--doc"]);
+    let mut total = counted(&mut examples)?;
+    for summary in summaries {
+        total += summary?;
+    }
+    Ok(total)
+}
+
+/// A test binary and the folder of its package, if a line of cargo's messages is about one.
+fn test_binary(line: &str) -> Option<(PathBuf, PathBuf)> {
+    let message: serde_json::Value = serde_json::from_str(line).ok()?;
+    let binary = message["executable"].as_str().filter(|_| message["profile"]["test"] == true)?;
+    let manifest = Path::new(message["manifest_path"].as_str()?);
+    Some((binary.into(), manifest.parent()?.to_owned()))
+}
+
+/// Runs tests, counts their results, and shows their output where one failed.
+fn counted(command: &mut Command) -> Result<Summary> {
+    let output = command.stdin(Stdio::null()).output().context("running tests")?;
     let text = String::from_utf8_lossy(&output.stdout);
     let mut summary = Summary::default();
     for line in text.lines().filter(|line| line.starts_with("test result:")) {
@@ -153,8 +181,7 @@ fn tests() -> Result<Summary> {
         summary.failed += number_before(line, " failed");
     }
     if !output.status.success() {
-        // What cargo prints for the failed ones stands between the results.
-        println!("{text}");
+        println!("{text}{}", String::from_utf8_lossy(&output.stderr));
         summary.failed = summary.failed.max(1);
     }
     Ok(summary)

@@ -6,11 +6,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{setup, workspace};
+use crate::{lanes, setup, workspace};
 
 /// What cargo-fuzz passes too: counters per edge, their table, and comparisons that guide the mutations.
 const COVERAGE_FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
@@ -35,7 +34,7 @@ pub(crate) fn targets() -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Runs all targets, two at a time where there are two cores, and gives what came of each.
+/// Runs all targets side by side and gives what came of each.
 ///
 /// # Errors
 /// When the targets cannot be listed.
@@ -43,24 +42,11 @@ pub(crate) fn run_all(seconds: u64) -> Result<Vec<(String, Result<u64>)>> {
     let targets = targets()?;
     // Cargo builds one at a time.
     let built: Vec<Result<PathBuf>> = targets.iter().map(|target| build(target)).collect();
-    let waiting = Mutex::new(targets.into_iter().zip(built).collect::<Vec<_>>());
-    let ended = Mutex::new(Vec::new());
-    let lanes = std::thread::available_parallelism().map_or(1, usize::from).min(2);
-    std::thread::scope(|scope| {
-        for _ in 0..lanes {
-            scope.spawn(|| {
-                while let Some((target, built)) = pop(&waiting) {
-                    let outcome = built.and_then(|binary| run_built(&target, &binary, seconds));
-                    ended.lock().expect("no thread panics with it").push((target, outcome));
-                }
-            });
-        }
-    });
-    Ok(ended.into_inner().expect("no thread panics with it"))
-}
-
-fn pop<T>(waiting: &Mutex<Vec<T>>) -> Option<T> {
-    waiting.lock().expect("no thread panics with it").pop()
+    let work = targets.into_iter().zip(built);
+    Ok(lanes::each(&mut vec![(); lanes::count()], work, |(), (target, built)| {
+        let outcome = built.and_then(|binary| run_built(&target, &binary, seconds));
+        (target, outcome)
+    }))
 }
 
 /// Runs one target for this many seconds and gives the number of inputs tried.

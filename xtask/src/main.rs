@@ -12,6 +12,7 @@ mod conformance;
 mod floors;
 mod fuzz;
 mod judges;
+mod lanes;
 mod licences;
 mod mutants;
 mod setup;

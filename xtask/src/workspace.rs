@@ -19,10 +19,15 @@ pub(crate) fn target_directory() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |given| root().join(given))
 }
 
-/// The cargo that runs us. What it starts finds the programs that `setup` put into `.tools/bin`.
+/// The cargo that runs us.
 pub(crate) fn cargo() -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut command = with_tools(Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())));
     command.current_dir(root());
+    command
+}
+
+/// A command that finds the programs which `setup` put into `.tools/bin`, as does what it starts.
+pub(crate) fn with_tools(mut command: Command) -> Command {
     let own = std::env::var_os("PATH").unwrap_or_default();
     let directories = std::env::split_paths(&own).chain([tools_directory().join("bin")]);
     if let Ok(path) = std::env::join_paths(directories) {

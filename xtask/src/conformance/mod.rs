@@ -9,7 +9,9 @@ mod report;
 mod suite;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::AddAssign;
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -21,7 +23,7 @@ use swytch_bench::progress;
 use swytch_testkit::Program;
 
 use crate::arguments::Arguments;
-use crate::{server_option, setup, workspace};
+use crate::{lanes, server_option, setup, workspace};
 
 /// Files that must stand at Redis's own figure (but for the listed tests). `ci` checks these.
 pub(crate) const CORE_FILES: [&str; 21] = [
@@ -183,6 +185,13 @@ pub(crate) struct Summary {
     pub(crate) failed: usize,
 }
 
+impl AddAssign for Summary {
+    fn add_assign(&mut self, other: Summary) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+    }
+}
+
 /// Runs the files and compares, updates or records, as the options say.
 pub(crate) fn run(options: &Options) -> Result<Summary> {
     setup::suite_tools()?;
@@ -194,16 +203,19 @@ pub(crate) fn run(options: &Options) -> Result<Summary> {
         let path = options.server.clone().map_or_else(workspace::build_server, Ok)?;
         Program::at("swytch", &path)
     };
-    let suite = Suite::prepare(&source, program, Duration::from_secs(options.file_seconds_max))?;
-    if options.against_redis { record_reference(options, &suite) } else { judge(options, &suite) }
+    let limit = Duration::from_secs(options.file_seconds_max);
+    // A check tries again what fails. What is recorded is measured once, with nothing beside it.
+    let lanes = if options.check { lanes::count() } else { 1 };
+    let prepare = |lane| Suite::prepare(&source, program.clone(), limit, lane);
+    let mut suites = (0..lanes).map(prepare).collect::<Result<Vec<Suite>>>()?;
+    if options.against_redis { record_reference(options, &mut suites) } else { judge(options, &mut suites) }
 }
 
 /// Measures a real Redis.
-fn record_reference(options: &Options, suite: &Suite) -> Result<Summary> {
+fn record_reference(options: &Options, suites: &mut [Suite]) -> Result<Summary> {
     let mut reference = Reference::load().unwrap_or_default();
     let mut summary = Summary::default();
-    each_run(options, |file, mode, tick| {
-        let outcome = suite.run(file, mode, tick)?;
+    each_run(options, suites, Suite::run, |file, mode, outcome| {
         summary.passed += outcome.ok.len();
         summary.failed += outcome.failed.len();
         reference.set(file, mode, &outcome);
@@ -214,32 +226,34 @@ fn record_reference(options: &Options, suite: &Suite) -> Result<Summary> {
 }
 
 /// Measures our server and holds it against the reference and the committed results.
-fn judge(options: &Options, suite: &Suite) -> Result<Summary> {
+fn judge(options: &Options, suites: &mut [Suite]) -> Result<Summary> {
     let reference = Reference::load()?;
-    let mut table = Table::load();
+    let committed = Table::load();
+    let mut table = committed.clone();
     let mut list = NotPassed::load()?;
     let mut summary = Summary::default();
     let mut missing: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut complaints: Vec<String> = Vec::new();
-    each_run(options, |file, mode, tick| {
-        let none = ReferenceRun::default();
-        let theirs = reference.get(file, mode).unwrap_or(&none);
+    let none = ReferenceRun::default();
+    let theirs_of = |file: &str, mode| reference.get(file, mode).unwrap_or(&none);
+    let lost =
+        |file: &str, mode, run: &Outcome| losses(file, mode, run, theirs_of(file, mode), &list, &committed);
+    let best_of = |suite: &Suite, file: &str, mode, tick: &dyn Fn(&str)| -> Result<Outcome> {
         let mut best = suite.run(file, mode, tick)?;
         let mut attempts = 1;
-        while attempts < ATTEMPTS_MAX
-            && options.check
-            && !losses(file, mode, &best, theirs, &list, &table).is_empty()
-        {
+        while attempts < ATTEMPTS_MAX && options.check && !lost(file, mode, &best).is_empty() {
             let again = suite.run(file, mode, tick)?;
-            if losses(file, mode, &again, theirs, &list, &table).len()
-                < losses(file, mode, &best, theirs, &list, &table).len()
-            {
+            if lost(file, mode, &again).len() < lost(file, mode, &best).len() {
                 best = again;
             }
             attempts += 1;
         }
+        Ok(best)
+    };
+    each_run(options, suites, best_of, |file, mode, best| {
+        let theirs = theirs_of(file, mode);
         summary.passed += best.ok.len();
-        let found = losses(file, mode, &best, theirs, &list, &table);
+        let found = lost(file, mode, &best);
         if options.check {
             summary.failed += found.len();
             complaints.extend(found.iter().map(|loss| format!("{file} ({}): {loss}", mode.name())));
@@ -257,7 +271,7 @@ fn judge(options: &Options, suite: &Suite) -> Result<Summary> {
         report_unneeded(&missing, &list, options);
         return Ok(summary);
     }
-    println!("\n{}\nfull output: {}", table.to_markdown(&reference), suite.logs().display());
+    println!("\n{}\nfull output: {}", table.to_markdown(&reference), suites[0].logs().display());
     if options.update {
         for (file, names) in &missing {
             if options.modes.len() == Mode::BOTH.len() {
@@ -270,27 +284,33 @@ fn judge(options: &Options, suite: &Suite) -> Result<Summary> {
     Ok(summary)
 }
 
-/// Calls `step` for every file and mode, with a progress bar, and prints what it says.
+/// Measures every file in every mode, side by side in as many copies of the suite as there are, and prints what `take`
+/// says of what came out.
 fn each_run(
     options: &Options,
-    mut step: impl FnMut(&str, Mode, &dyn Fn(&str)) -> Result<String>,
+    suites: &mut [Suite],
+    measure: impl Fn(&Suite, &str, Mode, &dyn Fn(&str)) -> Result<Outcome> + Sync,
+    take: impl FnMut(&str, Mode, Outcome) -> Result<String> + Send,
 ) -> Result<()> {
     let files = options.file_list();
-    let bar = progress::bar((files.len() * options.modes.len()) as u64);
-    for file in &files {
-        for &mode in &options.modes {
-            bar.set_message(format!("{file} {}", mode.name()));
-            let started = Instant::now();
-            let tick = |line: &str| bar.set_message(format!("{file} {}: {line:.60}", mode.name()));
-            let said = step(file, mode, &tick)?;
-            bar.inc(1);
-            bar.suspend(|| {
-                println!("{file:24} {:8} {:5.1} s  {said}", mode.name(), started.elapsed().as_secs_f64());
-            });
-        }
-    }
+    let runs: Vec<(&str, Mode)> =
+        files.iter().flat_map(|file| options.modes.iter().map(move |&mode| (file.as_str(), mode))).collect();
+    let bar = progress::bar(runs.len() as u64);
+    let take = Mutex::new(take);
+    let ended = lanes::each(suites, runs, |suite, (file, mode)| -> Result<()> {
+        let started = Instant::now();
+        let tick = |line: &str| bar.set_message(format!("{file} {}: {line:.60}", mode.name()));
+        tick("");
+        let outcome = measure(suite, file, mode, &tick)?;
+        let said = take.lock().expect("no thread panics with it")(file, mode, outcome)?;
+        bar.inc(1);
+        bar.suspend(|| {
+            println!("{file:24} {:8} {:5.1} s  {said}", mode.name(), started.elapsed().as_secs_f64());
+        });
+        Ok(())
+    });
     bar.finish_and_clear();
-    Ok(())
+    ended.into_iter().collect()
 }
 
 /// Tests that Redis passes and this run did not.

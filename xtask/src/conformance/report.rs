@@ -29,7 +29,7 @@ pub(crate) struct Figures {
 }
 
 /// The table of docs/conformance.md.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Table {
     rows: BTreeMap<(String, Mode), Figures>,
 }

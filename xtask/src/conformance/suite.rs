@@ -93,13 +93,21 @@ pub(crate) struct Suite {
     directory: PathBuf,
     logs: PathBuf,
     time_limit: Duration,
+    /// The first of the ports for the suite's own servers.
+    base_port: u32,
 }
 
 impl Suite {
-    /// Copies the suite from the unpacked source package. The copy is removed when dropped; the logs stay.
-    pub(crate) fn prepare(source: &Path, program: Program, time_limit: Duration) -> Result<Suite> {
+    /// Copies the suite from the unpacked source package, once for each lane in which it is to run. The copy is removed
+    /// when dropped; the logs stay.
+    pub(crate) fn prepare(
+        source: &Path,
+        program: Program,
+        time_limit: Duration,
+        lane: usize,
+    ) -> Result<Suite> {
         let parent = target_directory().join("conformance");
-        let directory = parent.join(format!("run-{}", std::process::id()));
+        let directory = parent.join(format!("run-{}-{lane}", std::process::id()));
         let logs = parent.join(format!("logs-{}", program.name));
         fs::create_dir_all(directory.join("src"))?;
         fs::create_dir_all(&logs)?;
@@ -125,7 +133,7 @@ impl Suite {
                 directory.join("src").join(tool),
             )?;
         }
-        Ok(Suite { program, directory, logs, time_limit })
+        Ok(Suite { program, directory, logs, time_limit, base_port: base_port(lane) })
     }
 
     /// The folder with the suite's full output per file.
@@ -149,7 +157,7 @@ impl Suite {
             Some(server) if self.program.is_swytch() => Some(Recording::begin(server, &self.directory)?),
             _ => None,
         };
-        command.args(["--baseport", &base_port().to_string(), "--portcount", "100"]);
+        command.args(["--baseport", &self.base_port.to_string(), "--portcount", "100"]);
         if let Some(server) = &server {
             command.args(["--host", "127.0.0.1", "--port", &server.port().to_string()]);
         }
@@ -225,6 +233,6 @@ fn end_group(child: &mut Child) {
 
 /// The first of 100 ports for the suite's own servers, below the range the system gives to outgoing connections
 /// and apart for runs at the same time.
-fn base_port() -> u32 {
-    12_000 + (std::process::id() * 131) % 180 * 100
+fn base_port(lane: usize) -> u32 {
+    12_000 + (std::process::id() * 131 + lane as u32 * 90) % 180 * 100
 }
