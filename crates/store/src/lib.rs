@@ -20,8 +20,7 @@ pub use effect::{At, Effect, Elements, Event, EventClass, KeyOp, KeyspaceOp, Sin
 pub use entry::EntryRef;
 pub use hash::{HashSeed, Key};
 pub use keyspace::{
-    Absent, Changes, Editor, Expiry, Keyspace, KeyspaceMut, Misfit, ScanCursor, SetCondition, WrongType,
-    access_clock,
+    Absent, Changes, Editor, Expiry, Keyspace, KeyspaceMut, Misfit, ScanCursor, WrongType, access_clock,
 };
 pub use observe::{Observers, Waiter, WaiterState, WatchFlag};
 pub use raw_string::RawString;

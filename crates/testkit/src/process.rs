@@ -58,6 +58,19 @@ impl Program {
         Some(Program::at("redis", path))
     }
 
+    /// The same if it is of this version or a later one (`"8.4"`).
+    pub fn redis_since(version: &str) -> Option<Program> {
+        let numbers =
+            |text: &str| text.split('.').map(|part| part.parse().unwrap_or(0)).collect::<Vec<u32>>();
+        let redis = Program::redis()?;
+        let is = redis.version();
+        if numbers(&is) < numbers(version) {
+            println!("skipped: Redis {is} is older than {version}");
+            return None;
+        }
+        Some(redis)
+    }
+
     /// The same with every reply judged.
     pub fn judged(self, judge: Judge) -> Program {
         Program { judge: Some(judge), ..self }

@@ -327,7 +327,12 @@ impl KeySpec {
 
     /// A number at a fixed argument and that many keys behind it.
     pub const fn counted(at: usize, flags: KeyFlags) -> KeySpec {
-        let find = FindKeys::KeyNum { count_at: 0, first: 1, step: 1 };
+        KeySpec::counted_every(at, 1, flags)
+    }
+
+    /// A number at a fixed argument and that many keys behind it, every `step` arguments.
+    pub const fn counted_every(at: usize, step: usize, flags: KeyFlags) -> KeySpec {
+        let find = FindKeys::KeyNum { count_at: 0, first: 1, step };
         KeySpec { flags, begin: BeginSearch::Index(at), find, notes: "" }
     }
 }

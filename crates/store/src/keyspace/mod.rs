@@ -22,7 +22,7 @@ use crate::{Key, UnixMs};
 
 pub(crate) use door::Tables;
 pub use door::{Absent, Editor, Misfit};
-pub use write::{Changes, Expiry, KeyspaceMut, SetCondition};
+pub use write::{Changes, Expiry, KeyspaceMut};
 
 /// The value has another type than the command works on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,18 +20,6 @@ pub enum Expiry {
     At(UnixMs),
 }
 
-/// When SET applies.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SetCondition {
-    /// Always.
-    #[default]
-    Always,
-    /// Only if the key does not exist.
-    IfAbsent,
-    /// Only if the key exists.
-    IfPresent,
-}
-
 /// What a command left behind for the server once its locks are released.
 #[derive(Debug, Default)]
 pub struct Changes {

@@ -1,5 +1,7 @@
 //! Commands on strings and counters.
 
+pub mod condition;
+pub mod delex;
 pub mod get;
 pub mod incr;
 pub mod incrbyfloat;
@@ -18,6 +20,9 @@ use crate::command::{Call, CommandSpec};
 
 /// The commands of this group.
 pub const SPECS: &[&CommandSpec] = &[
+    &delex::DELEX,
+    &delex::DELIFEQ,
+    &delex::DIGEST,
     &get::GET,
     &get::GETDEL,
     &get::GETEX,
@@ -29,6 +34,7 @@ pub const SPECS: &[&CommandSpec] = &[
     &lcs::LCS,
     &mset::MGET,
     &mset::MSET,
+    &mset::MSETEX,
     &mset::MSETNX,
     &range::APPEND,
     &range::GETRANGE,

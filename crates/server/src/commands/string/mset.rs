@@ -1,8 +1,13 @@
-//! MGET, MSET, MSETNX
+//! MGET, MSET, MSETEX, MSETNX
+
+use std::ops::Range;
 
 use swytch_store::{Expiry, Keyspace, KeyspaceMut, Value};
 
-use super::{reply_raw, set_argument};
+use super::condition::Condition;
+use super::options::{OptionsOf, StringOptions};
+use super::reply_raw;
+use super::set::{EXPIRATIONS, put};
 use crate::command::KeySpec;
 use crate::command::prelude::*;
 
@@ -44,6 +49,25 @@ pub static MSET: CommandSpec = CommandSpec {
     ..PAIRS
 };
 
+pub static MSETEX: CommandSpec = CommandSpec {
+    name: "msetex",
+    summary: "Sets several keys to strings in one atomic step, with one expiry for all, and if asked so only where all or none of them exist.",
+    since: "8.4.0",
+    arity: -4,
+    flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::MOVABLE_KEYS),
+    key_specs: &[KeySpec::counted_every(1, 2, KeyFlags::OW.union(KeyFlags::UPDATE))],
+    arguments: &[
+        Arg::integer("numkeys"),
+        Arg::block("data", &[Arg::key("key"), Arg::string("value")]).multiple(),
+        Arg::one_of("condition", &[Arg::flag("nx", "NX"), Arg::flag("xx", "XX")]).optional(),
+        Arg::one_of("expiration", &EXPIRATIONS).optional(),
+    ],
+    tips: &["request_policy:multi_shard", "response_policy:all_succeeded"],
+    reply: ReplyShape::Flag,
+    handler: Handler::Write(msetex),
+    ..PAIRS
+};
+
 pub static MSETNX: CommandSpec = CommandSpec {
     name: "msetnx",
     summary: "Sets several keys to strings, but only if none of them exists; either all are set or none.",
@@ -73,25 +97,65 @@ fn check_pairs(call: &Call<'_>) -> CommandResult {
     Ok(())
 }
 
-fn set_all(call: &Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) {
-    for index in (1..call.args.len()).step_by(2) {
-        set_argument(call, keyspace, &call.key(index), index + 1, Expiry::Clear);
+/// Sets all pairs between two arguments.
+fn set_all(call: &Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>, pairs: Range<usize>, expiry: Expiry) {
+    for index in pairs.step_by(2) {
+        put(call, keyspace, &call.key(index), index + 1, expiry);
     }
+}
+
+/// Whether a condition holds for the key of each pair.
+fn holds_for_all(
+    call: &Call<'_>,
+    keyspace: &KeyspaceMut<'_, '_>,
+    pairs: Range<usize>,
+    condition: Condition<'_>,
+) -> Result<bool, CommandError> {
+    for index in pairs.step_by(2) {
+        if !condition.holds(keyspace, &call.key(index))? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn mset(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
     check_pairs(call)?;
-    set_all(call, keyspace);
+    set_all(call, keyspace, 1..call.args.len(), Expiry::Clear);
     call.reply.ok();
     Ok(())
 }
 
 fn msetnx(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
     check_pairs(call)?;
-    let taken = (1..call.args.len()).step_by(2).any(|index| keyspace.peek(&call.key(index)).is_some());
-    if !taken {
-        set_all(call, keyspace);
+    set_all_if(call, keyspace, 1..call.args.len(), Condition::Exists(false), Expiry::Clear)
+}
+
+fn msetex(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    let pairs = swytch_decimal::parse_i64(call.args.get(1))
+        .filter(|count| (1..=i64::from(i32::MAX)).contains(count))
+        .ok_or_else(|| CommandError::text("ERR invalid numkeys value"))?;
+    let behind = 2 + 2 * pairs as usize;
+    if behind > call.args.len() {
+        return Err(CommandError::text("ERR wrong number of key-value pairs"));
     }
-    call.reply.integer(i64::from(!taken));
+    let options = StringOptions::parse(call.args.cursor(behind), OptionsOf::MSetEx)?;
+    let expiry = options.set_expiry(options.deadline(call, "msetex")?);
+    set_all_if(call, keyspace, 2..behind, options.condition, expiry)
+}
+
+/// Sets all pairs if a condition holds for all keys, and answers whether it did.
+fn set_all_if(
+    call: &mut Call<'_>,
+    keyspace: &mut KeyspaceMut<'_, '_>,
+    pairs: Range<usize>,
+    condition: Condition<'_>,
+    expiry: Expiry,
+) -> CommandResult {
+    let applies = holds_for_all(call, keyspace, pairs.clone(), condition)?;
+    if applies {
+        set_all(call, keyspace, pairs, expiry);
+    }
+    call.reply.integer(i64::from(applies));
     Ok(())
 }

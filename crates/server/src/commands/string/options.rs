@@ -1,17 +1,20 @@
-//! The options that SET and GETEX share: when the key expires, and SET's conditions.
+//! The options that SET, MSETEX and GETEX share: when the key expires, and the conditions.
 //!
 //! As in Redis an option may be repeated, and then its last value holds; two that contradict each other
 //! are a syntax error. Values are looked at only when the syntax is right.
 
-use swytch_store::{Expiry, SetCondition};
+use swytch_store::Expiry;
 
+use super::condition::Condition;
 use crate::command::prelude::*;
 
-/// Which of the two commands reads its options.
+/// Which command reads its options.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OptionsOf {
     /// SET: conditions, GET, KEEPTTL.
     Set,
+    /// MSETEX: of the conditions only those on whether keys exist, KEEPTTL.
+    MSetEx,
     /// GETEX: PERSIST.
     GetEx,
 }
@@ -19,8 +22,8 @@ pub enum OptionsOf {
 /// The options of one call.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StringOptions<'a> {
-    /// NX or XX.
-    pub condition: SetCondition,
+    /// NX, XX or a comparison.
+    pub condition: Condition<'a>,
     /// GET.
     pub get: bool,
     /// EX, PX, EXAT or PXAT with its argument.
@@ -42,16 +45,14 @@ impl<'a> StringOptions<'a> {
     }
 
     fn parse_next(&mut self, arguments: &mut ArgCursor<'a>, of: OptionsOf) -> Result<(), CommandError> {
-        let set = of == OptionsOf::Set;
-        if set && self.condition != SetCondition::IfPresent && arguments.word("NX") {
-            self.condition = SetCondition::IfAbsent;
-        } else if set && self.condition != SetCondition::IfAbsent && arguments.word("XX") {
-            self.condition = SetCondition::IfPresent;
+        let (set, writes) = (of == OptionsOf::Set, of != OptionsOf::GetEx);
+        if writes && let Some(condition) = self.next_condition(arguments, set)? {
+            self.condition = condition;
         } else if set && arguments.word("GET") {
             self.get = true;
-        } else if set && self.expiry.is_none() && arguments.word("KEEPTTL") {
+        } else if writes && self.expiry.is_none() && arguments.word("KEEPTTL") {
             self.keep_ttl = true;
-        } else if !set && self.expiry.is_none() && arguments.word("PERSIST") {
+        } else if !writes && self.expiry.is_none() && arguments.word("PERSIST") {
             self.persist = true;
         } else if let Some(unit) = ExpiryUnit::word(arguments)
             && !self.keep_ttl
@@ -63,6 +64,29 @@ impl<'a> StringOptions<'a> {
             return Err(CommandError::Syntax);
         }
         Ok(())
+    }
+
+    /// The condition that is next, if it does not contradict one that was given.
+    fn next_condition(
+        &self,
+        arguments: &mut ArgCursor<'a>,
+        compares: bool,
+    ) -> Result<Option<Condition<'a>>, CommandError> {
+        let next = if arguments.word("NX") {
+            Some(Condition::Exists(false))
+        } else if arguments.word("XX") {
+            Some(Condition::Exists(true))
+        } else if compares {
+            Condition::comparison(arguments)?
+        } else {
+            None
+        };
+        match next {
+            Some(next) if self.condition != Condition::None && !self.condition.is_like(&next) => {
+                Err(CommandError::Syntax)
+            }
+            next => Ok(next),
+        }
     }
 
     /// The Unix time in milliseconds that the expiry option means, if there is one.
@@ -141,9 +165,9 @@ mod tests {
     #[test]
     fn the_last_of_a_repeated_option_holds() {
         let all = parse("nx GET Nx ex 5 EX 7 get", OptionsOf::Set).expect("no contradiction");
-        assert_eq!(all, "IfAbsent true false false truetrue7");
+        assert_eq!(all, "Exists(false) true false false truetrue7");
         let pxat = parse("PXAT 1", OptionsOf::GetEx).expect("an option of GETEX");
-        assert_eq!(pxat, "Always false false false falsefalse1");
+        assert_eq!(pxat, "None false false false falsefalse1");
     }
 
     #[test]

@@ -1,11 +1,22 @@
 //! SET, SETNX, SETEX, PSETEX, GETSET
 
-use swytch_store::{Event, Expiry, Key, KeyspaceMut, SetCondition};
+use swytch_store::{Event, Expiry, Key, KeyspaceMut};
 
+use super::condition::Condition;
+use super::delex::COMPARISONS;
 use super::options::{ExpiryUnit, OptionsOf, StringOptions};
 use super::{reply_text, set_argument};
 use crate::command::KeySpec;
 use crate::command::prelude::*;
+
+/// When a key that is set expires.
+pub(super) const EXPIRATIONS: [Arg; 5] = [
+    Arg::integer("seconds").token("EX"),
+    Arg::integer("milliseconds").token("PX"),
+    Arg::new("unix-time-seconds", ArgKind::UnixTime).token("EXAT"),
+    Arg::new("unix-time-milliseconds", ArgKind::UnixTime).token("PXAT"),
+    Arg::flag("keepttl", "KEEPTTL"),
+];
 
 pub static SET: CommandSpec = CommandSpec {
     name: "set",
@@ -25,16 +36,28 @@ pub static SET: CommandSpec = CommandSpec {
     arguments: &[
         Arg::key("key"),
         Arg::string("value"),
-        Arg::one_of("condition", &[Arg::flag("nx", "NX"), Arg::flag("xx", "XX")]).optional().since("2.6.12"),
+        Arg::one_of(
+            "condition",
+            &[
+                Arg::flag("nx", "NX"),
+                Arg::flag("xx", "XX"),
+                COMPARISONS[0].since("8.4.0"),
+                COMPARISONS[1].since("8.4.0"),
+                COMPARISONS[2].since("8.4.0"),
+                COMPARISONS[3].since("8.4.0"),
+            ],
+        )
+        .optional()
+        .since("2.6.12"),
         Arg::flag("get", "GET").optional().since("6.2.0"),
         Arg::one_of(
             "expiration",
             &[
-                Arg::integer("seconds").token("EX").since("2.6.12"),
-                Arg::integer("milliseconds").token("PX").since("2.6.12"),
-                Arg::new("unix-time-seconds", ArgKind::UnixTime).token("EXAT").since("6.2.0"),
-                Arg::new("unix-time-milliseconds", ArgKind::UnixTime).token("PXAT").since("6.2.0"),
-                Arg::flag("keepttl", "KEEPTTL").since("6.0.0"),
+                EXPIRATIONS[0].since("2.6.12"),
+                EXPIRATIONS[1].since("2.6.12"),
+                EXPIRATIONS[2].since("6.2.0"),
+                EXPIRATIONS[3].since("6.2.0"),
+                EXPIRATIONS[4].since("6.0.0"),
             ],
         )
         .optional(),
@@ -44,8 +67,10 @@ pub static SET: CommandSpec = CommandSpec {
         ("6.0.0", "KEEPTTL leaves the expiry as it is."),
         ("6.2.0", "GET returns the old value; EXAT and PXAT name the time of expiry."),
         ("7.0.0", "GET goes together with NX."),
+        ("8.4.0", "IFEQ, IFNE, IFDEQ and IFDNE compare with the string that is there, or with its digest."),
     ],
     reply: ReplyShape::OneOf(&[ReplyShape::OK, ReplyShape::Text, ReplyShape::Null]),
+    differs: "NX or XX behind a comparison is a syntax error, as it is before one.",
     handler: Handler::Write(set),
     ..CommandSpec::DEFAULT
 };
@@ -117,12 +142,10 @@ fn set(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult
     }
     let options = StringOptions::parse(call.args.cursor(3), OptionsOf::Set)?;
     let expiry = options.set_expiry(options.deadline(call, "set")?);
-    let applies = if options.get {
-        reply_value(call, keyspace, &key)?.is_allowed(options.condition)
-    } else {
-        options.condition == SetCondition::Always
-            || Presence::of(keyspace, &key).is_allowed(options.condition)
-    };
+    let applies = options.condition.holds(keyspace, &key)?;
+    if options.get {
+        reply_value(call, keyspace, &key)?;
+    }
     if applies {
         put(call, keyspace, &key, 2, expiry);
     }
@@ -134,7 +157,7 @@ fn set(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult
 
 fn setnx(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
     let key = call.key(1);
-    let absent = Presence::of(keyspace, &key) == Presence::Absent;
+    let absent = Condition::Exists(false).holds(keyspace, &key)?;
     if absent {
         put(call, keyspace, &key, 2, Expiry::Clear);
     }
@@ -163,7 +186,13 @@ fn getset(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandRes
 
 /// Sets, and tells of the expiry too. One already past is stored like any other: the next reader, or the
 /// expiry cycle, removes the key and counts it as expired.
-fn put(call: &Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>, key: &Key<'_>, index: usize, expiry: Expiry) {
+pub(super) fn put(
+    call: &Call<'_>,
+    keyspace: &mut KeyspaceMut<'_, '_>,
+    key: &Key<'_>,
+    index: usize,
+    expiry: Expiry,
+) {
     set_argument(call, keyspace, key, index, expiry);
     if let Expiry::At(_) = expiry {
         keyspace.notify(Event::generic("expire"), key);
@@ -175,20 +204,6 @@ fn put(call: &Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>, key: &Key<'_>, index
 pub(super) enum Presence {
     Absent,
     Present,
-}
-
-impl Presence {
-    fn of(keyspace: &KeyspaceMut<'_, '_>, key: &Key<'_>) -> Presence {
-        if keyspace.peek(key).is_some() { Presence::Present } else { Presence::Absent }
-    }
-
-    fn is_allowed(self, condition: SetCondition) -> bool {
-        match condition {
-            SetCondition::Always => true,
-            SetCondition::IfAbsent => self == Presence::Absent,
-            SetCondition::IfPresent => self == Presence::Present,
-        }
-    }
 }
 
 /// Answers with the string at a key, or null.

@@ -2,6 +2,7 @@
 
 use crate::command::Command;
 use crate::command::prelude::*;
+use crate::commands::string::condition::Condition;
 use crate::dispatch::lookup;
 
 pub(super) fn getkeys(call: &mut Call<'_>) -> CommandResult {
@@ -45,7 +46,7 @@ fn keys_of_request(call: &Call<'_>) -> Result<Vec<(usize, KeyFlags)>, CommandErr
 
 /// What this request does to its key, for the commands whose key spec leaves it open.
 ///
-/// Source: `setGetKeys` and `bitfieldGetKeys` in Redis's `src/db.c`.
+/// Source: `setGetKeys`, `delexGetKeys` and `bitfieldGetKeys` in Redis's `src/db.c`.
 fn exact_flags(command: &Command, request: &Args<'_>, flags: KeyFlags) -> KeyFlags {
     if !flags.contains(KeyFlags::VARIABLE_FLAGS) {
         return flags;
@@ -53,11 +54,19 @@ fn exact_flags(command: &Command, request: &Args<'_>, flags: KeyFlags) -> KeyFla
     let reads_and_updates = KeyFlags::RW | KeyFlags::ACCESS | KeyFlags::UPDATE;
     match command.spec.name {
         "set" if request.from(3).any(|word| word.eq_ignore_ascii_case(b"GET")) => reads_and_updates,
+        "set" if (3..request.len()).any(|index| compares(request, index)) => KeyFlags::RW | KeyFlags::UPDATE,
         "set" => KeyFlags::OW | KeyFlags::UPDATE,
+        "delex" if compares(request, 2) => KeyFlags::RW | KeyFlags::DELETE,
+        "delex" => KeyFlags::RM | KeyFlags::DELETE,
         "bitfield" if only_reads_bits(request) => KeyFlags::RO | KeyFlags::ACCESS,
         "bitfield" => reads_and_updates,
         _ => flags.difference(KeyFlags::VARIABLE_FLAGS),
     }
+}
+
+/// True when an argument is the word of a comparison, which may be incomplete.
+fn compares(request: &Args<'_>, index: usize) -> bool {
+    !matches!(Condition::comparison(&mut request.cursor(index)), Ok(None))
 }
 
 /// True when a BITFIELD request has only GET operations.
