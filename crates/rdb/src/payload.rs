@@ -16,6 +16,9 @@ use crate::{Fault, FaultKind, Writer};
 const FOOTER_BYTES: usize = 10;
 const CHECKSUM_BYTES: usize = 8;
 
+/// Bytes of a payload beside its value: type and footer.
+pub const PAYLOAD_FRAME_BYTES: usize = 1 + FOOTER_BYTES;
+
 /// Writes a value as DUMP does.
 pub fn write_payload(value: &Value<'_>, options: WriteOptions) -> Vec<u8> {
     let version = options.version.max(value.version_min());

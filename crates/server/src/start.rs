@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
 
 use signal_hook::consts::{
     SIGALRM, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGTERM, SIGUSR1, SIGUSR2, SIGVTALRM, SIGXFSZ,
@@ -16,10 +17,12 @@ use signal_hook::iterator::Signals;
 use crate::SWYTCH_VERSION;
 use crate::command::CommandTable;
 use crate::commands;
-use crate::config::{Config, Loaded, SetContext};
+use crate::config::{Config, Loaded, SetContext, ShutdownFlags};
 use crate::metrics;
 use crate::net::{Arrivals, Listeners, Worker, listen};
 use crate::observe::{logging, supervision};
+use crate::persistence::load::StartFile;
+use crate::persistence::save::{self, AtEnd};
 use crate::server::{Mail, Server, housekeeping};
 use crate::system::{huge_pages, open_files};
 
@@ -62,6 +65,7 @@ fn try_serve(loaded: Loaded) -> io::Result<()> {
     let commands = CommandTable::new(commands::SPECS, &loaded.renamed_commands).map_err(io::Error::other)?;
     let server = Server::new(loaded.config, threads, commands.len())?;
     server.set_level_handle(level);
+    let start_file = StartFile::open(&server)?;
     let listeners = listen(&server)?;
     if listeners.is_empty() {
         return Err(io::Error::other("nothing to listen on: give --port, --unixsocket or both"));
@@ -78,13 +82,12 @@ fn try_serve(loaded: Loaded) -> io::Result<()> {
     let metrics = metrics::start(commands, &server)?;
     let _pid_file = PidFile::create(&server.config);
     huge_pages::switch_on();
-    if !server.config.save_points().is_empty() {
-        tracing::warn!(
-            "the data set is kept in memory alone and ends with the server; save \"\" says that this is meant"
-        );
+    let announcement = announcement(&server, &listeners, &metrics);
+    let loading = start_file.map(|file| load(&server, file, announcement.clone())).transpose()?;
+    if loading.is_none() {
+        announce(&server, &announcement);
     }
-    announce(&server, &listeners, &metrics);
-    supervision::ready(&server.config);
+    save::start_save_points(&server)?;
     listeners.accept(&server, &arrivals)?;
     supervision::stopping(&server.config);
     for worker in workers {
@@ -92,25 +95,56 @@ fn try_serve(loaded: Loaded) -> io::Result<()> {
             tracing::error!("a worker had failed");
         }
     }
+    if let Some(loading) = loading {
+        loading
+            .join()
+            .unwrap_or_else(|_| Err(io::Error::other("the thread that loads the data has failed")))?;
+    }
     tracing::info!("stopped");
     Ok(())
 }
 
+/// Loads the data beside the workers, which tell clients to wait. Damaged data ends the server.
+fn load(
+    server: &Arc<Server>,
+    file: StartFile,
+    announcement: String,
+) -> io::Result<JoinHandle<io::Result<()>>> {
+    let server = Arc::clone(server);
+    std::thread::Builder::new().name("swytch-load".into()).spawn(move || {
+        let loaded = file.load(&server);
+        match &loaded {
+            Ok(()) => announce(&server, &announcement),
+            // Who has stopped the server while it was loading meant no less.
+            Err(_) if server.stopping.load(Ordering::Acquire) => return Ok(()),
+            Err(error) => {
+                tracing::error!(%error, "the data was not loaded; its file is left as it is");
+                server.stop();
+            }
+        }
+        loaded
+    })
+}
+
 /// Says on standard output that the server is ready: what a user who has just started it looks for, past the log's
 /// level. Redis's test suite waits for these words.
-fn announce(server: &Server, listeners: &Listeners, metrics: &[String]) {
+fn announce(server: &Server, announcement: &str) {
+    logging::announce(server.config.log_format(), announcement);
+    supervision::ready(&server.config);
+}
+
+fn announcement(server: &Server, listeners: &Listeners, metrics: &[String]) -> String {
     let addresses = listeners.describe().join(", ");
     let metrics = match metrics {
         [] => String::new(),
         metrics => format!(", metrics on {}", metrics.join(", ")),
     };
     let threads = server.workers.len();
-    let text = format!(
+    format!(
         "swytch {SWYTCH_VERSION}: Ready to accept connections on {addresses} with {threads} thread{}{metrics}, PID: {}",
         if threads == 1 { "" } else { "s" },
         std::process::id()
-    );
-    logging::announce(server.config.log_format(), &text);
+    )
 }
 
 /// The file with the process id, for service managers; removed when dropped.
@@ -160,22 +194,44 @@ fn fit_maxclients(config: &Config, threads: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// The first SIGTERM or SIGINT stops the server cleanly, the second at once. SIGHUP has the log file opened anew. The
-/// others do nothing.
+/// The first SIGTERM or SIGINT stops the server as `shutdown-on-sigterm` and `shutdown-on-sigint` say, the second at
+/// once. SIGHUP has the log file opened anew. The others do nothing.
 fn heed(mut signals: Signals, server: &Arc<Server>) -> io::Result<()> {
     let server = Arc::clone(server);
     std::thread::Builder::new().name("swytch-signals".into()).spawn(move || {
+        // On a thread of its own, because it may take long to save the data.
+        let mut shutdown: Option<JoinHandle<()>> = None;
         for signal in signals.forever() {
             match signal {
                 SIGHUP => logging::reopen(),
-                SIGTERM | SIGINT if server.stopping.load(Ordering::Acquire) => {
+                SIGTERM | SIGINT
+                    if server.stopping.load(Ordering::Acquire)
+                        || shutdown.as_ref().is_some_and(|shutdown| !shutdown.is_finished()) =>
+                {
                     tracing::warn!("a second signal: stopping at once");
+                    save::remove_temporary_file(&server);
                     logging::flush();
                     std::process::exit(128 + signal);
                 }
                 SIGTERM | SIGINT => {
                     tracing::info!("received signal {signal}, stopping");
-                    server.stop();
+                    let config = &server.config;
+                    let flags = if signal == SIGINT {
+                        config.shutdown_on_sigint()
+                    } else {
+                        config.shutdown_on_sigterm()
+                    };
+                    let (saves, leaves) =
+                        (flags.contains(ShutdownFlags::SAVE), flags.contains(ShutdownFlags::NOSAVE));
+                    let at_end = AtEnd::asked(saves, leaves);
+                    let (server, force) = (Arc::clone(&server), flags.contains(ShutdownFlags::FORCE));
+                    let run = move || _ = save::shut_down(&server, at_end, force);
+                    match std::thread::Builder::new().name("swytch-shutdown".into()).spawn(run) {
+                        Ok(thread) => shutdown = Some(thread),
+                        Err(error) => {
+                            tracing::error!(%error, "no thread for the shutdown; send the signal again")
+                        }
+                    }
                 }
                 _ => tracing::info!("received signal {signal}, which means nothing here"),
             }

@@ -180,7 +180,6 @@ fn what_is_not_served_says_so() {
     let mut server = ours().start("not-served", "enable-debug-command yes\nsave \"\"\n");
     for (name, value) in [
         ("appendonly", "yes"),
-        ("save", "900 1"),
         ("tls-port", "1"),
         ("maxmemory-policy", "allkeys-lru"),
         ("notify-keyspace-events", "KEA"),
@@ -197,8 +196,6 @@ fn what_is_not_served_says_so() {
         assert!(error.is_none() || name == "io-threads", "{name}: {error:?}");
     }
     for line in [
-        "DEBUG RELOAD",
-        "DEBUG RELOAD NOSAVE",
         "DEBUG LOADAOF",
         "DEBUG CHANGE-REPL-ID",
         "DEBUG PAUSE-CRON 1",

@@ -234,6 +234,11 @@ impl Shards {
         &self.limits
     }
 
+    /// The limits of encodings now.
+    pub fn encoding_limits(&self) -> EncodingLimits {
+        self.limits.get()
+    }
+
     /// Changes the limits of encodings, for what is changed from now on.
     pub fn set_limits(&self, limits: EncodingLimits) {
         self.limits.set(limits);

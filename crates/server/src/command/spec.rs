@@ -63,6 +63,8 @@ bitflags! {
         const RUNS_QUEUE = 1 << 22;
         /// Sets access clocks whatever its client asked for. Not shown.
         const ALWAYS_TOUCHES = 1 << 23;
+        /// An error where writes are refused because nothing can be saved. Not shown.
+        const TELLS_HEALTH = 1 << 24;
     }
 }
 

@@ -404,6 +404,32 @@ impl Directive {
     }
 }
 
+bitflags::bitflags! {
+    /// How a signal shuts the server down; none of them is `default`.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct ShutdownFlags: u8 {
+        /// The data is saved although no save point asks for it.
+        const SAVE = 1;
+        /// The data is not saved although a save point asks for it.
+        const NOSAVE = 2;
+        /// Nothing is waited for.
+        const NOW = 4;
+        /// The server ends although the data could not be saved.
+        const FORCE = 8;
+    }
+}
+
+impl ShutdownFlags {
+    /// Names and bits.
+    pub(super) const NAMES: &'static [(&'static str, i64)] = &[
+        ("default", 0),
+        ("save", Self::SAVE.bits() as i64),
+        ("nosave", Self::NOSAVE.bits() as i64),
+        ("now", Self::NOW.bits() as i64),
+        ("force", Self::FORCE.bits() as i64),
+    ];
+}
+
 /// Declares a fieldless enum together with the names its values have in the configuration.
 macro_rules! choices {
     ($(#[$doc:meta])* pub enum $name:ident { $($variant:ident = $text:literal),+ $(,)? }) => {

@@ -307,21 +307,7 @@ impl Loader {
         let is_save = matches!(directive.kind, Kind::Special(Special::Save));
         let accumulate = is_save && self.save_given;
         self.save_given |= is_save;
-        match self.config.load(slot, &words, accumulate) {
-            Ok(()) => {}
-            Err(reason)
-                if matches!(directive.kind, Kind::Special(Special::Directory))
-                    && *place != Place::CommandLine =>
-            {
-                // As nothing is written to it, a missing directory does no harm: a redis.conf made
-                // for another machine, or for another user, still starts.
-                let path = String::from_utf8_lossy(words.first().unwrap_or(&&b""[..]));
-                let reason = format!("{path}: {reason}; the working directory stays as it is");
-                self.warn(place, directive.name, &reason);
-                return Ok(());
-            }
-            Err(reason) => return Err(here(&reason)),
-        }
+        self.config.load(slot, &words, accumulate).map_err(|reason| here(&reason))?;
         if self.mentioned[slot].replace(place.clone()).is_none() {
             self.order.push(slot);
         }

@@ -125,14 +125,11 @@ fn what_would_be_unsafe_to_ignore_is_refused() {
         "tls-port 6380",
         "tls-cert-file /x.crt",
         "appendonly yes",
-        "save 900 1",
-        "save 3600 1 300 100 60 9999",
         "maxmemory-policy allkeys-lru",
         "maxmemory-clients 5%",
         "min-replicas-to-write 1",
         "cluster-enabled yes",
         "notify-keyspace-events Ex",
-        "shutdown-on-sigterm save",
         "supervised upstart",
     ] {
         let name = text.split(' ').next().expect("a name");
@@ -141,6 +138,8 @@ fn what_would_be_unsafe_to_ignore_is_refused() {
     for text in [
         "aclfile \"\"\nreplicaof no one",
         "replicaof host 6379\nreplicaof no one",
+        "save 900 1",
+        "shutdown-on-sigterm save",
         "save 3600 1 300 100 60 10000",
         "save 3600 1\nsave 300 100\nsave 60 10000",
         "save \"\"",
@@ -153,8 +152,8 @@ fn what_would_be_unsafe_to_ignore_is_refused() {
         assert!(refused(text).is_empty(), "{text}");
         assert!(load(text).expect("good").warnings.iter().all(|warning| warning.name != "save"), "{text}");
     }
-    let all = refused("save 1 1\nport 1\ntls-port 1\nappendonly yes");
-    assert_eq!(all, ["save", "tls-port", "appendonly"], "one start shows all");
+    let all = refused("port 1\ntls-port 1\nappendonly yes");
+    assert_eq!(all, ["tls-port", "appendonly"], "one start shows all");
     let error = &load("tls-key-file-pass secret").expect("well-formed").refusals[0];
     assert!(!error.to_string().contains("secret"), "{error}");
 }
@@ -210,9 +209,9 @@ fn renamed_commands_are_collected() {
 }
 
 #[test]
-fn a_missing_directory_is_a_warning_in_a_file_and_an_error_on_the_command_line() {
-    let loaded = load("dir /no/such/directory").expect("good");
-    assert_eq!(loaded.warnings[0].name, "dir");
+fn a_missing_directory_is_an_error() {
+    let error = load("dir /no/such/directory").err().expect("data would be looked for elsewhere");
+    assert!(error.message.ends_with("No such file or directory"), "{error}");
     let mut loader = Loader::new();
     let error = loader.command_line(b"dir /no/such/directory").expect_err("refused");
     assert_eq!(error.message, "No such file or directory");

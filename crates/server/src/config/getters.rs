@@ -7,7 +7,7 @@ use super::special::{ClientClass, OutputBufferLimit, SavePoint};
 use super::value::Value;
 use super::{
     AclPubsubDefault, AppendFsync, Config, LogFormat, LogLevel, MaxmemoryPolicy, ProtectedAction,
-    SanitizeDumpPayload, Supervised, TlsAuthClients,
+    SanitizeDumpPayload, ShutdownFlags, Supervised, TlsAuthClients,
 };
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -171,6 +171,20 @@ numbers! {
     busy_reply_threshold: u64 = "busy-reply-threshold";
     /// Whether changes go to an append-only log.
     appendonly: bool = "appendonly";
+    /// Whether a file has a checksum.
+    rdbchecksum: bool = "rdbchecksum";
+    /// Whether a file goes to the disk in steps.
+    rdb_save_incremental_fsync: bool = "rdb-save-incremental-fsync";
+    /// Whether writes are refused after a save point's save has failed.
+    stop_writes_on_bgsave_error: bool = "stop-writes-on-bgsave-error";
+    /// Microseconds to wait after each key that is saved.
+    rdb_key_save_delay: i64 = "rdb-key-save-delay";
+    /// Microseconds to wait after each key that is loaded.
+    key_load_delay: i64 = "key-load-delay";
+    /// How SIGINT shuts down.
+    shutdown_on_sigint: ShutdownFlags = "shutdown-on-sigint";
+    /// How SIGTERM shuts down.
+    shutdown_on_sigterm: ShutdownFlags = "shutdown-on-sigterm";
     /// Whether strings are compressed in files and payloads.
     rdbcompression: bool = "rdbcompression";
     /// The version of files and payloads that are written.
@@ -318,6 +332,16 @@ from_choice!(
     TlsAuthClients
 );
 
+impl FromNumber for ShutdownFlags {
+    #[cfg(test)]
+    const RANGE: std::ops::RangeInclusive<i128> = 0..=ShutdownFlags::all().bits() as i128;
+
+    #[inline]
+    fn from_number(number: i64) -> ShutdownFlags {
+        ShutdownFlags::from_bits_truncate(number as u8)
+    }
+}
+
 impl FromNumber for bool {
     #[cfg(test)]
     const RANGE: std::ops::RangeInclusive<i128> = 0..=1;
@@ -355,7 +379,8 @@ mod tests {
     /// A directive that nothing can read cannot be honoured.
     #[test]
     fn every_honoured_directive_has_a_getter() {
-        let others = ["bind", "dir", "client-output-buffer-limit", "latency-tracking-info-percentiles"];
+        let others =
+            ["bind", "dir", "save", "client-output-buffer-limit", "latency-tracking-info-percentiles"];
         let applied = ["oom-score-adj", "oom-score-adj-values"];
         let numbers: Vec<&str> = NUMBERS.iter().map(|(name, _)| *name).collect();
         for directive in DIRECTIVES.iter().filter(|directive| directive.standing == Standing::Honoured) {

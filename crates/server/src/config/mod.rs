@@ -25,7 +25,8 @@ mod words;
 
 pub use directive::{
     AclPubsubDefault, AppendFsync, Directive, Group, Kind, Known, LogFormat, LogLevel, MaxmemoryPolicy,
-    Mutability, ProtectedAction, Rule, SanitizeDumpPayload, Standing, Supervised, TlsAuthClients,
+    Mutability, ProtectedAction, Rule, SanitizeDumpPayload, ShutdownFlags, Standing, Supervised,
+    TlsAuthClients,
 };
 pub use directives::{DIRECTIVES, FILE_ONLY};
 pub use file::{ConfigError, Loaded, Loader, Place, RenamedCommand, Warning};

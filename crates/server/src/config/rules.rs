@@ -1,15 +1,13 @@
 //! Rules on single values beyond their type, with Redis's reply texts.
 
-/// Bit of `shutdown-on-sig*`: save although no save point asks for it.
-pub(super) const SHUTDOWN_SAVE: i64 = 1;
-/// Bit of `shutdown-on-sig*`: do not save although a save point asks for it.
-pub(super) const SHUTDOWN_NOSAVE: i64 = 2;
+use super::directive::ShutdownFlags;
 
 /// Longest announced host name in bytes, exclusive (`NET_HOST_STR_LEN`).
 const HOST_NAME_LENGTH_MAX: usize = 256;
 
 pub(super) fn shutdown_flags(flags: i64) -> Result<(), &'static str> {
-    if flags & SHUTDOWN_SAVE != 0 && flags & SHUTDOWN_NOSAVE != 0 {
+    let both = ShutdownFlags::SAVE | ShutdownFlags::NOSAVE;
+    if ShutdownFlags::from_bits_truncate(flags as u8).contains(both) {
         return Err("shutdown options SAVE and NOSAVE can't be used simultaneously");
     }
     Ok(())

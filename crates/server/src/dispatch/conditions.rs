@@ -13,10 +13,13 @@
 //! | memory over its limit | every command | every write, EXEC |
 //! | somebody monitors | | every command, to be shown in order |
 //! | effects are recorded | | every change |
+//! | the data is being loaded | every command | never: whoever loads knows of what was there before |
+//! | a save point's save has failed | every write | never: it may have failed a moment later |
+//! | the data was saved for the last time | every command | every write, EXEC |
 //! | authentication, a monitor's rights | every command | never: only the client's own commands change them |
 //!
 //! A command that only reads is not asked again: run behind the condition or before, nobody can tell. What is to come
-//! (rights of users, read-only replicas, loading, busy scripts, slots of a cluster) is another row: its bit is set
+//! (rights of users, read-only replicas, busy scripts, slots of a cluster) is another row: its bit is set
 //! while it changes or as long as it holds, and `admit` asks.
 
 use std::sync::Arc;
@@ -32,7 +35,8 @@ pub const BEHIND_LOCKS: Conditions = Conditions::RECORDING
     .union(Conditions::MONITORED)
     .union(Conditions::PAUSED)
     .union(Conditions::OUT_OF_MEMORY)
-    .union(Conditions::KILLING);
+    .union(Conditions::KILLING)
+    .union(Conditions::STOPPING);
 
 /// The call has changed conditions: it is answered when they hold.
 pub fn changed(call: &mut Call<'_>) {

@@ -2,6 +2,10 @@
 //!
 //! - `value`: a value as the parts of RDB and back; a type has its lines there
 //! - `payload`: one value as DUMP gives it and RESTORE takes it
+//! - `save`: all of them into the file, for SAVE, save points and the end of the server
+//! - `load`: the file into memory, at the start and for DEBUG RELOAD
 
+pub mod load;
 pub mod payload;
+pub mod save;
 pub mod value;

@@ -16,6 +16,11 @@ pub fn dump(entry: EntryRef<'_>, options: WriteOptions) -> Vec<u8> {
     value::with_written(entry, |value| write_payload(value, options))
 }
 
+/// Bytes of the value alone in its payload.
+pub fn value_bytes(entry: EntryRef<'_>, config: &Config) -> usize {
+    dump(entry, write_options(config)).len() - swytch_rdb::PAYLOAD_FRAME_BYTES
+}
+
 /// The value of a payload.
 ///
 /// # Errors

@@ -6,6 +6,7 @@ pub mod listen_requests;
 pub mod mailbox;
 pub mod pause;
 pub mod reclaim;
+pub mod saves;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -40,6 +41,12 @@ bitflags! {
         const RECORDING = 1 << 3;
         /// A client was killed and its worker has not closed the connection yet.
         const KILLING = 1 << 4;
+        /// The data is being loaded.
+        const LOADING = 1 << 5;
+        /// A save point's save has failed, and `stop-writes-on-bgsave-error` is set.
+        const SAVE_FAILED = 1 << 6;
+        /// The data was saved for the last time: nothing may change it any more.
+        const STOPPING = 1 << 7;
     }
 }
 
@@ -92,10 +99,8 @@ pub struct Server {
     pub pause: crate::server::pause::Pause,
     /// DEBUG SET-ACTIVE-EXPIRE.
     pub active_expire: AtomicBool,
-    /// Commands run before the last CONFIG RESETSTAT do not count; changes since start do.
-    pub dirty_at_save: AtomicU64,
-    /// When the last save was, in Unix seconds.
-    pub last_save_s: AtomicU64,
+    /// The data's file.
+    pub saves: saves::Saves,
     /// 40 hexadecimal digits that name this run.
     pub run_id: String,
     /// Bytes in use when the server had started.
@@ -173,8 +178,7 @@ impl Server {
             compaction: compaction::Compaction::default(),
             pause: crate::server::pause::Pause::default(),
             active_expire: AtomicBool::new(true),
-            dirty_at_save: AtomicU64::new(0),
-            last_save_s: AtomicU64::new(clock::unix_ms() / 1000),
+            saves: saves::Saves::default(),
             run_id,
             startup_bytes: crate::system::allocator::used_bytes(),
             started: Instant::now(),
@@ -254,7 +258,7 @@ impl Server {
 
     /// Changes since the last save (INFO rdb_changes_since_last_save).
     pub fn dirty(&self) -> u64 {
-        self.total(|stats| stats.dirty.get()).saturating_sub(self.dirty_at_save.load(Ordering::Relaxed))
+        self.total(|stats| stats.dirty.get()).saturating_sub(self.saves.changes())
     }
 
     /// Compares the memory in use with `maxmemory` and sets the condition that refuses writes.

@@ -8,7 +8,7 @@ pub static PING: CommandSpec = CommandSpec {
     since: "1.0.0",
     group: Group::Connection,
     arity: -1,
-    flags: Flags::FAST,
+    flags: Flags::FAST.union(Flags::TELLS_HEALTH),
     categories: Categories::CONNECTION,
     arguments: &[Arg::string("message").optional()],
     tips: &["request_policy:all_shards", "response_policy:all_succeeded"],

@@ -10,7 +10,7 @@ use crate::command::reply_help;
 use crate::config::{ApplyError, Config, Directive, SetContext};
 use crate::dispatch::conditions;
 use crate::observe::logging::limited;
-use crate::server::Server;
+use crate::server::{Conditions, Server};
 use crate::system::open_files;
 
 /// CONFIG.
@@ -108,7 +108,8 @@ fn set(call: &mut Call<'_>) -> CommandResult {
     }
     let words: Vec<&[u8]> = call.args.from(2).collect();
     let pairs: Vec<(&[u8], &[u8])> = words.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
-    let context = SetContext { local_client: call.client.shared.is_local(), loading: false };
+    let loading = call.server.conditions().contains(Conditions::LOADING);
+    let context = SetContext { local_client: call.client.shared.is_local(), loading };
     let server = call.server;
     server
         .config

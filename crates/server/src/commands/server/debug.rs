@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use swytch_resp::{Protocol, Reply};
 use swytch_store::{
-    Absent, Elements, Encoding, EntryRef, Event, Expiry, Key, KeyspaceMut, List, Part, Side, Value,
+    Absent, Elements, Encoding, EntryRef, Event, Expiry, Key, KeyspaceMut, List, Side, Value,
 };
 
 use crate::clients::ClientFlags;
@@ -18,6 +18,8 @@ use crate::command::prelude::*;
 use crate::command::{Guard, Origin, reply_help};
 use crate::commands::keys::object::idle_seconds;
 use crate::config::Config;
+use crate::persistence::load::{self, Beside};
+use crate::persistence::{payload, save};
 use crate::server::Conditions;
 use crate::system::digest::Digest;
 use crate::system::escape::up_to_zero;
@@ -80,7 +82,7 @@ const ACTS: &[(&str, usize, usize, Act)] = &[
     ("SET-ACTIVE-EXPIRE", 1, 1, set_active_expire),
     ("SHIFT-CLOCK", 1, 1, shift_clock),
     ("SET-DISABLE-DENY-SCRIPTS", 1, 1, |call, _| Err(not_served(call, NO_SCRIPTS))),
-    ("SET-SKIP-CHECKSUM-VALIDATION", 1, 1, |call, _| Err(not_served(call, NO_DISK))),
+    ("SET-SKIP-CHECKSUM-VALIDATION", 1, 1, |call, _| Err(not_served(call, "checksums are always checked"))),
     ("SLEEP", 1, 1, sleep),
     ("STRINGMATCH-LEN", 2, 2, string_match),
     ("STRINGMATCH-TEST", 0, 0, string_match_test),
@@ -122,6 +124,9 @@ const HELP: &[&str] = &[
     "    Check that the value of <key> is a quicklist.",
     "RECORD-EFFECTS <path>|STOP",
     "    Write every change from now on to a new file, as commands; or stop that.",
+    "RELOAD [MERGE] [NOFLUSH] [NOSAVE]",
+    "    Save the data, forget it and load it again. NOSAVE takes the file as it is, NOFLUSH keeps what is in memory,",
+    "    MERGE lets the file's keys take the place of those.",
     "REPLAY <ON|OFF>",
     "    Take the commands of this connection for recorded changes: keys do not expire while they run.",
     "SDSLEN <key>",
@@ -176,7 +181,7 @@ fn tune(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResul
     accept(call, keyspace)
 }
 
-const NO_DISK: &str = "the data set is not saved to disk by this build";
+const NO_DISK: &str = "there is no append-only log";
 const NO_REPLICAS: &str = "there are no replicas";
 const NO_SCRIPTS: &str = "scripts are not served by this build";
 const NO_CLUSTER: &str = "there is no cluster bus";
@@ -232,7 +237,7 @@ fn leak(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResul
     accept(call, keyspace)
 }
 
-fn reload(call: &mut Call<'_>, _: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+fn reload(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
     let known = |option: &[u8]| {
         ["MERGE", "NOFLUSH", "NOSAVE"].iter().any(|word| word.as_bytes().eq_ignore_ascii_case(option))
     };
@@ -241,7 +246,16 @@ fn reload(call: &mut Call<'_>, _: &mut KeyspaceMut<'_, '_>) -> CommandResult {
             "ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.",
         ));
     }
-    Err(not_served(call, NO_DISK))
+    let given = |word: &str| call.args.from(2).any(|option| option.eq_ignore_ascii_case(word.as_bytes()));
+    let beside = Beside { keep: given("NOFLUSH"), merge: given("MERGE") };
+    if !given("NOSAVE") {
+        save::save(call.server, keyspace).map_err(|error| CommandError::owned(format!("ERR {error}")))?;
+    }
+    load::reload(call.server, keyspace, beside).map_err(|error| {
+        tracing::error!(%error, "DEBUG RELOAD: the file was not loaded, and nothing has changed");
+        CommandError::text("ERR Error trying to load the RDB dump, check server logs.")
+    })?;
+    accept(call, keyspace)
 }
 
 fn shift_clock(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
@@ -359,7 +373,7 @@ fn object(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandRes
         "Value at:{:p} refcount:1 encoding:{} serializedlength:{} lru:{} lru_seconds_idle:{}",
         entry.key().as_ptr(),
         entry.encoding().name(),
-        serialized_bytes(entry),
+        payload::value_bytes(entry, &call.server.config),
         entry.clock(),
         idle_seconds(entry, keyspace.now_ms())
     );
@@ -375,33 +389,6 @@ fn object(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandRes
     }
     call.reply.simple(&text);
     Ok(())
-}
-
-/// Bytes of a value in a dump without compression: lengths and contents.
-fn serialized_bytes(entry: EntryRef<'_>) -> usize {
-    let string = |len: usize| {
-        len + match len {
-            0..64 => 1,
-            64..16_384 => 2,
-            _ => 5,
-        }
-    };
-    match entry.value() {
-        Value::Integer(-0x80..=0x7f) => 2,
-        Value::Integer(-0x8000..=0x7fff) => 3,
-        Value::Integer(-0x8000_0000..=0x7fff_ffff) => 5,
-        Value::Integer(number) => string(number.to_string().len()),
-        Value::Bytes(bytes) => string(bytes.len()),
-        Value::Raw(raw) => string(raw.bytes().len()),
-        Value::Collection(_) => {
-            let mut bytes = 0;
-            entry.value().content(&mut |part| match part {
-                Part::Element(element) | Part::Member(element) => bytes += string(element.len()),
-                Part::Field { field, value } => bytes += string(field.len()) + string(value.len()),
-            });
-            bytes
-        }
-    }
 }
 
 fn string_lengths(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {

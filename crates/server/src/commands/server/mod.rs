@@ -11,6 +11,7 @@ pub mod lolwut;
 pub mod memory;
 pub mod monitor;
 pub mod role;
+pub mod save;
 pub mod shutdown;
 pub mod slowlog;
 pub mod swapdb;
@@ -36,6 +37,7 @@ pub const SPECS: &[&CommandSpec] = &[
     &role::ROLE,
     &shutdown::SHUTDOWN,
     &slowlog::SLOWLOG,
-    &time::LASTSAVE,
+    &save::LASTSAVE,
+    &save::SAVE,
     &time::TIME,
 ];

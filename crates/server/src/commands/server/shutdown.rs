@@ -1,8 +1,7 @@
 //! SHUTDOWN
-//!
-//! The data is in memory alone: a shutdown that insists on saving it is refused, unless forced.
 
 use crate::command::prelude::*;
+use crate::persistence::save::{AtEnd, shut_down};
 
 pub static SHUTDOWN: CommandSpec = CommandSpec {
     name: "shutdown",
@@ -23,7 +22,6 @@ pub static SHUTDOWN: CommandSpec = CommandSpec {
         Arg::flag("force", "FORCE").optional().since("7.0.0"),
         Arg::flag("abort", "ABORT").optional().since("7.0.0"),
     ],
-    differs: "SAVE is refused unless FORCE is given too, because nothing is saved yet.",
     handler: Handler::Session(shutdown),
     ..CommandSpec::DEFAULT
 };
@@ -56,16 +54,10 @@ fn shutdown(call: &mut Call<'_>) -> CommandResult {
         // A shutdown waits for nothing, so there is never one to be aborted.
         return Err(CommandError::text("ERR No shutdown in progress."));
     }
-    if save && !force {
-        crate::observe::logging::limited!(
-            warn,
-            "refused shutdowns",
-            "SHUTDOWN SAVE refused: this build does not save the data to disk"
-        );
+    tracing::info!(client = call.client.shared.address, "SHUTDOWN: stopping");
+    if !shut_down(call.server, AtEnd::asked(save, nosave), force) {
         return Err(CommandError::text("ERR Errors trying to SHUTDOWN. Check logs."));
     }
-    tracing::info!(client = call.client.shared.address, "SHUTDOWN: stopping");
-    call.server.stop();
     call.close_after_reply();
     Ok(())
 }

@@ -6,7 +6,8 @@ use super::super::directive::{
 };
 use super::super::rules;
 
-const IN_MEMORY: &str = "the data set is not saved to disk by this build";
+const NO_LOG: &str = "there is no append-only log in this build";
+const NO_FORK: &str = "no snapshot is made for a replica by this build";
 const NO_EVICTION: &str = "writes are refused at maxmemory; nothing is evicted by this build";
 const ALWAYS_LAZY: &str = "everything is freed in the background";
 const NO_TYPE: &str = "this data type is not served by this build";
@@ -29,7 +30,11 @@ const fn encoding_bytes(name: &'static str, default: i64) -> D {
 }
 
 const fn disk(directive: D) -> D {
-    directive.in_group(Group::Persistence).harmless(IN_MEMORY)
+    directive.in_group(Group::Persistence)
+}
+
+const fn log(directive: D) -> D {
+    disk(directive).harmless(NO_LOG)
 }
 
 pub(super) const LIST: &[D] = &[
@@ -126,50 +131,52 @@ pub(super) const LIST: &[D] = &[
     D::special("save", Special::Save)
         .several_words()
         .in_group(Group::Persistence)
-        .refused_unless(&[""], IN_MEMORY)
         .summary("SECONDS CHANGES pairs: save when this many changes are this old; \"\" for never."),
     disk(D::text("dbfilename", "dump.rdb").protected())
         .checked(rules::database_file_name)
         .summary("Name of the snapshot file in dir."),
-    disk(D::flag("appendonly", false))
-        .refused(IN_MEMORY)
+    log(D::flag("appendonly", false))
+        .refused(NO_LOG)
         .denied_while_loading()
         .summary("Write every change to an append-only log."),
-    disk(D::text("appendfilename", "appendonly.aof").immutable())
+    log(D::text("appendfilename", "appendonly.aof").immutable())
         .checked(rules::append_file_name)
         .summary("Base name of the append-only log's files."),
-    disk(D::text("appenddirname", "appendonlydir").immutable())
+    log(D::text("appenddirname", "appendonlydir").immutable())
         .checked(rules::append_directory_name)
         .summary("Directory of the append-only log in dir."),
-    disk(D::choice("appendfsync", AppendFsync::NAMES, AppendFsync::Everysec as i64))
+    log(D::choice("appendfsync", AppendFsync::NAMES, AppendFsync::Everysec as i64))
         .summary("When the append-only log is forced to disk: always, everysec, no."),
     D::flag("rdbcompression", true)
         .in_group(Group::Persistence)
-        .summary("Compress strings in snapshots and in what DUMP returns."),
+        .summary("Compress strings in the file and in what DUMP returns."),
     D::integer("rdb-version", 9, 13, 11)
         .in_group(Group::Persistence)
         .known(Known::Swytch)
-        .summary("RDB version of snapshots and of what DUMP returns; 9 is read by Redis 5."),
+        .summary("RDB version of the file and of what DUMP returns; 9 is read by Redis 5."),
     disk(D::flag("rdbchecksum", true).immutable())
         .summary("Put a checksum at the snapshot's end and check it when loading."),
     disk(D::flag("stop-writes-on-bgsave-error", true)).summary("Refuse writes after a snapshot failed."),
-    disk(D::flag("rdb-del-sync-files", false)).summary("Delete snapshots made for a replica."),
+    disk(D::flag("rdb-del-sync-files", false))
+        .harmless(NO_FORK)
+        .summary("Delete snapshots made for a replica."),
     disk(D::flag("rdb-save-incremental-fsync", true)).summary("Force a snapshot to disk in steps."),
-    disk(D::flag("no-appendfsync-on-rewrite", false))
+    log(D::flag("no-appendfsync-on-rewrite", false))
         .summary("Do not force the log to disk while a snapshot is written."),
-    disk(D::integer("auto-aof-rewrite-percentage", 0, INT_MAX, 100))
+    log(D::integer("auto-aof-rewrite-percentage", 0, INT_MAX, 100))
         .summary("Growth of the append-only log that starts a rewrite; 0 for never."),
-    disk(D::memory("auto-aof-rewrite-min-size", 0, LONG_MAX, 64 * 1024 * 1024))
+    log(D::memory("auto-aof-rewrite-min-size", 0, LONG_MAX, 64 * 1024 * 1024))
         .summary("Bytes below which the append-only log is not rewritten."),
-    disk(D::flag("aof-rewrite-incremental-fsync", true)).summary("Force a rewritten log to disk in steps."),
-    disk(D::flag("aof-load-truncated", true)).summary("Load an append-only log whose end is missing."),
-    disk(D::flag("aof-use-rdb-preamble", true)).summary("Start a rewritten log with a snapshot."),
-    disk(D::flag("aof-timestamp-enabled", false)).summary("Write timestamps into the append-only log."),
-    disk(D::flag("aof-disable-auto-gc", false).hidden()).summary("Keep old files of the append-only log."),
+    log(D::flag("aof-rewrite-incremental-fsync", true)).summary("Force a rewritten log to disk in steps."),
+    log(D::flag("aof-load-truncated", true)).summary("Load an append-only log whose end is missing."),
+    log(D::flag("aof-use-rdb-preamble", true)).summary("Start a rewritten log with a snapshot."),
+    log(D::flag("aof-timestamp-enabled", false)).summary("Write timestamps into the append-only log."),
+    log(D::flag("aof-disable-auto-gc", false).hidden()).summary("Keep old files of the append-only log."),
     disk(D::integer("rdb-key-save-delay", i32::MIN as i128, INT_MAX, 0).hidden())
         .summary("For tests: microseconds to wait after each key saved."),
     disk(D::integer("key-load-delay", i32::MIN as i128, INT_MAX, 0).hidden())
         .summary("For tests: microseconds to wait after each key loaded."),
     disk(D::integer("loading-process-events-interval-bytes", 1024, INT_MAX, 512 * 1024).hidden())
+        .harmless("clients are served all the time")
         .summary("For tests: bytes loaded between two rounds of serving clients."),
 ];

@@ -175,6 +175,7 @@ mod tests {
         for directive in DIRECTIVES.iter().filter(|directive| directive.standing == Standing::Honoured) {
             let getter = match directive.name {
                 "dir" => "config.resolve(".to_owned(),
+                "save" => ".save_points(".to_owned(),
                 // Two ways to one effect.
                 "oom-score-adj" | "oom-score-adj-values" => ".apply_oom_score(".to_owned(),
                 "client-output-buffer-limit" => ".output_buffer_limit(".to_owned(),

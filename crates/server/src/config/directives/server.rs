@@ -2,12 +2,10 @@
 
 use super::super::directive::{
     AclPubsubDefault, Directive as D, Group, INT_MAX, Known, LONG_MAX, LogFormat, LogLevel, ProtectedAction,
-    Special, TlsAuthClients,
+    ShutdownFlags, Special, TlsAuthClients,
 };
-use super::super::rules;
 
 const NO_TLS: &str = "TLS is not served by this build";
-const IN_MEMORY: &str = "the data set is not saved to disk by this build";
 const NO_ACL: &str = "users other than the default one are not served by this build";
 
 const fn network(directive: D) -> D {
@@ -106,13 +104,11 @@ pub(super) const LIST: &[D] = &[
     D::integer("shutdown-timeout", 0, INT_MAX, 10)
         .harmless("there are no replicas to wait for")
         .summary("Seconds a shutdown waits for replicas that lag behind."),
-    D::choice("shutdown-on-sigint", SHUTDOWN_FLAGS, 0)
+    D::choice("shutdown-on-sigint", ShutdownFlags::NAMES, 0)
         .several_words()
-        .refused_unless(WITHOUT_SAVING, IN_MEMORY)
         .summary("How SIGINT shuts down: default, or of save, nosave, now, force."),
-    D::choice("shutdown-on-sigterm", SHUTDOWN_FLAGS, 0)
+    D::choice("shutdown-on-sigterm", ShutdownFlags::NAMES, 0)
         .several_words()
-        .refused_unless(WITHOUT_SAVING, IN_MEMORY)
         .summary("How SIGTERM shuts down: default, or of save, nosave, now, force."),
     security(D::optional_text("requirepass").sensitive())
         .summary("Password of the default user; empty for none."),
@@ -172,16 +168,3 @@ pub(super) const LIST: &[D] = &[
 const fn protected_action(name: &'static str) -> D {
     D::choice(name, ProtectedAction::NAMES, ProtectedAction::No as i64).immutable()
 }
-
-/// Ways to shut down on a signal that do not save: there is nothing they would wait for or be held up by.
-const WITHOUT_SAVING: &[&str] =
-    &["nosave", "now", "force", "nosave now", "nosave force", "now force", "nosave now force"];
-
-/// Bits of `shutdown-on-sigint` and `shutdown-on-sigterm`.
-const SHUTDOWN_FLAGS: &[(&str, i64)] = &[
-    ("default", 0),
-    ("save", rules::SHUTDOWN_SAVE),
-    ("nosave", rules::SHUTDOWN_NOSAVE),
-    ("now", 4),
-    ("force", 8),
-];

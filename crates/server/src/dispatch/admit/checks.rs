@@ -21,6 +21,8 @@ pub(super) fn in_order(call: &Call<'_>) -> Check {
     authentication(call)?;
     transaction(call)?;
     memory_measured_again(call)?;
+    disk(call)?;
+    loading(call)?;
     monitor(call)?;
     pause(call)
 }
@@ -40,8 +42,21 @@ pub(super) fn when_served(call: &Call<'_>) -> Check {
 /// The answer to a command that may use memory when too much is used.
 const OUT_OF_MEMORY: &str = "OOM command not allowed when used memory > 'maxmemory'.";
 
-/// A killed client is gone for everybody, although its worker has not closed the connection yet.
+/// The answer to a write where saves fail.
+const DISK_FAILED: &str = "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to \
+    disk. Commands that may modify the data set are disabled, because this instance is configured to report errors \
+    during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for \
+    details about the RDB error.";
+
+/// The answer to a command that needs data that is not there yet.
+const LOADING: &str = "LOADING Redis is loading the dataset in memory";
+
+/// A killed client is gone for everybody, although its worker has not closed the connection yet. So are all when the data
+/// was saved for the last time.
 fn alive(call: &Call<'_>) -> Check {
+    if call.server.conditions().contains(Conditions::STOPPING) {
+        return Err(Refusal::Gone);
+    }
     let killed = call.server.conditions().contains(Conditions::KILLING)
         && call.client.shared.killed.load(Ordering::SeqCst);
     if killed { Err(Refusal::Gone) } else { Ok(()) }
@@ -101,6 +116,22 @@ fn memory(call: &Call<'_>) -> Check {
         && call.origin.is_limited()
         && flags(call).contains(Flags::DENYOOM);
     if refused { Err(Refusal::Error(CommandError::text(OUT_OF_MEMORY))) } else { Ok(()) }
+}
+
+/// While saves fail nothing may be lost that comes now; PING says so too, to whoever watches the server.
+fn disk(call: &Call<'_>) -> Check {
+    let config = &call.server.config;
+    let refused = call.server.conditions().contains(Conditions::SAVE_FAILED)
+        && flags(call).intersects(Flags::WRITE | Flags::TELLS_HEALTH)
+        && call.origin.is_limited()
+        && config.stop_writes_on_bgsave_error()
+        && !config.save_points().is_empty();
+    if refused { Err(Refusal::Error(CommandError::text(DISK_FAILED))) } else { Ok(()) }
+}
+
+fn loading(call: &Call<'_>) -> Check {
+    let refused = call.server.conditions().contains(Conditions::LOADING) && !call.command.is(Flags::LOADING);
+    if refused { Err(Refusal::Error(CommandError::text(LOADING))) } else { Ok(()) }
 }
 
 /// A client that monitors is to Redis a kind of replica, and is refused as one: it is never paused, so it must not

@@ -1,0 +1,261 @@
+//! A file's data into memory: at the start, and for DEBUG RELOAD.
+//!
+//! At the start the file is read on a thread of its own while the workers run: clients are told to wait, and INFO says
+//! how far it is. A damaged file ends the server before anybody has seen a part of it, and is left as it is.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use swytch_rdb::{KeyFacts, Kind, Part, Shape, Sink, Writer, read_file};
+use swytch_store::{Event, Key, Keyspace, KeyspaceMut, OwnedValue, access_clock};
+
+use super::save;
+use super::value::{self, Reader};
+use crate::server::{Conditions, Server};
+use crate::system::clock;
+
+/// Bytes read from the file at a time.
+const BUFFER_BYTES: usize = 1 << 20;
+/// Between two lines of the log about how far the file is.
+const PROGRESS: Duration = Duration::from_secs(5);
+
+/// A key with its value, as a file has them.
+#[derive(Debug)]
+pub struct Record<'a> {
+    /// Its database, which there is.
+    pub db: u32,
+    /// Its name.
+    pub key: &'a [u8],
+    /// Its value.
+    pub value: OwnedValue,
+    /// Its expiry, which is to come, and when it was used.
+    pub facts: KeyFacts,
+}
+
+/// Who takes the records of a file.
+type Put<'p> = dyn FnMut(Record<'_>) -> Result<(), String> + 'p;
+
+/// The file that is loaded at the start.
+#[derive(Debug)]
+pub struct StartFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl StartFile {
+    /// Opens the file, if there is one, and lets clients know that they have to wait.
+    ///
+    /// # Errors
+    /// If it is there and cannot be opened.
+    pub fn open(server: &Server) -> io::Result<Option<StartFile>> {
+        let Some(path) = save::path(server) else { return Ok(None) };
+        match File::open(&path) {
+            Ok(file) => {
+                server.set_conditions(Conditions::LOADING, true);
+                Ok(Some(StartFile { path, file }))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(named(&path, &error)),
+        }
+    }
+
+    /// Loads it into the keyspace, which is empty; then clients need not wait any longer.
+    ///
+    /// # Errors
+    /// What is wrong with it, and where. Part of it is in memory.
+    pub fn load(self, server: &Server) -> io::Result<()> {
+        let began = Instant::now();
+        let mut put = |record: Record<'_>| {
+            if server.stopping.load(Ordering::Relaxed) {
+                return Err("the server stops".to_owned());
+            }
+            let key = server.shards.key(record.db, record.key);
+            let locked = server.shards.lock_one(server.shards.shard_of(&key));
+            let mut keyspace = KeyspaceMut::new(Keyspace::new(locked, clock::unix_ms()), None);
+            if keyspace.live_entry(&key).is_some() {
+                return Err("a key is in the file twice".to_owned());
+            }
+            place(&mut keyspace, &key, record);
+            let (keyspace, mut changes) = keyspace.finish();
+            drop(keyspace);
+            server.reclaimer.retire(changes.take_retired());
+            Ok(())
+        };
+        read(server, self.file, &mut put).map_err(|error| named(&self.path, &error))?;
+        server.saves.loaded(server.total(|stats| stats.dirty.get()));
+        server.set_conditions(Conditions::LOADING, false);
+        let (keys, took_ms) =
+            (server.saves.loading.keys.load(Ordering::Relaxed), began.elapsed().as_millis());
+        tracing::info!(keys, took_ms = took_ms as u64, "DB loaded from disk: {}", self.path.display());
+        Ok(())
+    }
+}
+
+fn named(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot load {}: {error}", path.display()))
+}
+
+fn place(keyspace: &mut KeyspaceMut<'_, '_>, key: &Key<'_>, record: Record<'_>) {
+    let facts = record.facts;
+    keyspace.replace(key, record.value, facts.expires_ms, Event::generic("loaded"));
+    if let Some((idle_s, entry)) = facts.idle_s.zip(keyspace.live_entry(key)) {
+        entry.set_clock(access_clock(clock::unix_ms().saturating_sub(idle_s.saturating_mul(1000))));
+    }
+}
+
+/// What is to become of the data that is there when a file is loaded beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Beside {
+    /// It stays.
+    pub keep: bool,
+    /// Where it stays and a key is in the file too, the file's takes its place.
+    pub merge: bool,
+}
+
+/// Loads the file into the keyspace, under all locks. The file is read twice: nothing is changed before all of it is
+/// known to be sound.
+///
+/// # Errors
+/// What is wrong with it, and where. Nothing has changed.
+pub fn reload(server: &Server, keyspace: &mut KeyspaceMut<'_, '_>, beside: Beside) -> io::Result<()> {
+    let path = save::path(server).ok_or_else(|| io::Error::other("dbfilename is empty"))?;
+    let open = || File::open(&path).map_err(|error| named(&path, &error));
+    let mut check = |record: Record<'_>| {
+        let is_there = || keyspace.is_live(&keyspace.key(record.db, record.key));
+        if beside.keep && !beside.merge && is_there() {
+            return Err("a key is in memory already".to_owned());
+        }
+        Ok(())
+    };
+    read(server, open()?, &mut check).map_err(|error| named(&path, &error))?;
+    if !beside.keep {
+        keyspace.flush(None);
+    }
+    let mut put = |record: Record<'_>| {
+        let key = keyspace.key(record.db, record.key);
+        place(keyspace, &key, record);
+        Ok(())
+    };
+    read(server, open()?, &mut put).map_err(|error| named(&path, &error))
+}
+
+/// Reads a file and hands out its records, but for keys whose time is over.
+fn read(server: &Server, file: File, put: &mut Put<'_>) -> io::Result<()> {
+    let progress = &server.saves.loading;
+    progress.bytes_total.store(file.metadata()?.len(), Ordering::Relaxed);
+    progress.began_s.store(clock::unix_ms() / 1000, Ordering::Relaxed);
+    for counter in [&progress.bytes, &progress.keys, &progress.expired] {
+        counter.store(0, Ordering::Relaxed);
+    }
+    let source = BufReader::with_capacity(BUFFER_BYTES, Counted { file, server, logged: Instant::now() });
+    let delay = Duration::from_micros(u64::try_from(server.config.key_load_delay()).unwrap_or(0));
+    let mut loader = Loader {
+        server,
+        put,
+        db: 0,
+        key: Vec::new(),
+        facts: KeyFacts::default(),
+        reader: None,
+        now_ms: clock::unix_ms(),
+        delay,
+    };
+    read_file(source, &mut loader).map_err(io::Error::other)
+}
+
+/// A file, and how much of it was read.
+struct Counted<'a> {
+    file: File,
+    server: &'a Server,
+    logged: Instant,
+}
+
+impl Read for Counted<'_> {
+    fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(target)?;
+        let progress = &self.server.saves.loading;
+        let bytes = progress.bytes.fetch_add(read as u64, Ordering::Relaxed) + read as u64;
+        if self.logged.elapsed() >= PROGRESS {
+            self.logged = Instant::now();
+            let total = progress.bytes_total.load(Ordering::Relaxed).max(1);
+            let keys = progress.keys.load(Ordering::Relaxed);
+            tracing::info!(keys, "loading the data: {} % of {total} bytes", bytes * 100 / total);
+        }
+        Ok(read)
+    }
+}
+
+/// Makes records of what a file tells.
+struct Loader<'a, 'p> {
+    server: &'a Server,
+    put: &'a mut Put<'p>,
+    db: u32,
+    key: Vec<u8>,
+    facts: KeyFacts,
+    reader: Option<Reader>,
+    now_ms: u64,
+    delay: Duration,
+}
+
+impl Sink for Loader<'_, '_> {
+    fn head(&mut self, version: u32, writer: Writer) {
+        tracing::info!(version, "loading RDB of {writer:?}'s dialect");
+    }
+
+    fn remark(&mut self, name: &[u8], value: &[u8]) {
+        if matches!(name, b"redis-ver" | b"valkey-ver" | b"swytch-ver") {
+            let [name, value] = [name, value].map(String::from_utf8_lossy);
+            tracing::info!("loading RDB written with {name} {value}");
+        }
+    }
+
+    fn database(&mut self, index: u64) -> Result<(), String> {
+        let databases = self.server.shards.databases();
+        self.db = u32::try_from(index)
+            .ok()
+            .filter(|db| (*db as usize) < databases)
+            .ok_or_else(|| format!("database {index} is none of the {databases} that there are"))?;
+        Ok(())
+    }
+
+    fn function(&mut self, _: &[u8]) -> Result<(), String> {
+        Err("it has functions, which are not served".to_owned())
+    }
+
+    fn begin(&mut self, key: &[u8], facts: KeyFacts, kind: Kind, _: Shape) -> Result<(), String> {
+        self.key.clear();
+        self.key.extend_from_slice(key);
+        self.facts = facts;
+        self.reader = Some(Reader::new(kind, self.server.shards.encoding_limits())?);
+        Ok(())
+    }
+
+    #[inline]
+    fn part(&mut self, part: Part<'_>) -> Result<(), String> {
+        self.reader.as_mut().map_or(Ok(()), |reader| reader.part(part))
+    }
+
+    fn end(&mut self, _: u64) -> Result<(), String> {
+        let Some(reader) = self.reader.take() else { return Ok(()) };
+        let progress = &self.server.saves.loading;
+        match reader.finish()? {
+            value::Read::Empty => {
+                tracing::warn!("a key without members was left out: {}", self.key.escape_ascii());
+            }
+            value::Read::Value(_) if self.facts.expires_ms.is_some_and(|at_ms| at_ms < self.now_ms) => {
+                progress.expired.fetch_add(1, Ordering::Relaxed);
+            }
+            value::Read::Value(value) => {
+                let Loader { db, key, facts, .. } = self;
+                (self.put)(Record { db: *db, key, value, facts: *facts })?;
+                progress.keys.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        if !self.delay.is_zero() {
+            std::thread::sleep(self.delay);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,259 @@
+//! The whole data into its file.
+//!
+//! It is written under the locks of all shards, so the file is one moment of the data and everybody waits meanwhile. The
+//! file is written beside the one that is there, forced to the disk and only then put in its place: what was saved before
+//! is there until what is saved now is.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use swytch_rdb::{FileWriter, KeyFacts, WriteOptions};
+use swytch_store::{Keyspace, LockScope};
+
+use super::payload::write_options;
+use super::value;
+use crate::server::{Conditions, Server};
+use crate::system::{allocator, clock};
+use crate::{REDIS_VERSION, SWYTCH_VERSION};
+
+/// Bytes that are forced to the disk at a time (Redis: `REDIS_AUTOSYNC_BYTES`).
+const SYNC_BYTES: u64 = 4 << 20;
+
+/// Where the data is saved; nothing where `dbfilename` is empty.
+pub fn path(server: &Server) -> Option<PathBuf> {
+    let name = server.config.dbfilename().filter(|name| !name.is_empty())?;
+    Some(server.config.resolve(OsString::from_vec(name)))
+}
+
+fn temporary_path(server: &Server) -> PathBuf {
+    server.config.resolve(format!("temp-{}.rdb", std::process::id()))
+}
+
+/// Saves the data. The view holds all locks.
+///
+/// # Errors
+/// If the file cannot be written. The one that was there before is untouched. The log says it too.
+pub fn save(server: &Server, keyspace: &Keyspace<'_>) -> io::Result<()> {
+    let began = Instant::now();
+    server.saves.begin();
+    match try_save(server, keyspace) {
+        Ok((path, bytes)) => {
+            server.saves.succeeded(server.total(|stats| stats.dirty.get()));
+            server.set_conditions(Conditions::SAVE_FAILED, false);
+            let took_ms = began.elapsed().as_millis() as u64;
+            tracing::info!(bytes, took_ms, "DB saved on disk: {}", path.display());
+            Ok(())
+        }
+        Err(error) => {
+            tracing::error!(%error, "saving the data failed; the file that was there before is untouched");
+            Err(error)
+        }
+    }
+}
+
+fn try_save(server: &Server, keyspace: &Keyspace<'_>) -> io::Result<(PathBuf, u64)> {
+    let path = path(server).ok_or_else(|| io::Error::other("dbfilename is empty"))?;
+    let temporary = temporary_path(server);
+    let mut options = write_options(&server.config);
+    let written = loop {
+        match write(server, keyspace, &temporary, options) {
+            Ok(Written::Whole(bytes)) => break Ok(bytes),
+            Ok(Written::NeedsVersion(version)) => options.version = version,
+            Err(error) => break Err(error),
+        }
+    };
+    let renamed = written.and_then(|bytes| std::fs::rename(&temporary, &path).map(|()| bytes));
+    let bytes = renamed.inspect_err(|_| {
+        // What is left of it is only litter.
+        let _ = std::fs::remove_file(&temporary);
+    })?;
+    // The name is on the disk when the directory is.
+    if let Some(directory) = path.parent() {
+        File::open(directory)?.sync_all()?;
+    }
+    Ok((path, bytes))
+}
+
+/// What came of writing a file.
+enum Written {
+    /// It has this many bytes, and they are on the disk.
+    Whole(u64),
+    /// A value needs a newer version, so the file has to begin anew.
+    NeedsVersion(u32),
+}
+
+fn write(
+    server: &Server,
+    keyspace: &Keyspace<'_>,
+    path: &Path,
+    options: WriteOptions,
+) -> io::Result<Written> {
+    let config = &server.config;
+    let step_bytes = if config.rdb_save_incremental_fsync() { SYNC_BYTES } else { u64::MAX };
+    let target = Stepwise { file: File::create(path)?, step_bytes, unsynced_bytes: 0 };
+    let mut writer = FileWriter::new(target, options, config.rdbchecksum());
+    writer.remark("redis-ver", REDIS_VERSION);
+    writer.remark("redis-bits", &usize::BITS.to_string());
+    writer.remark("ctime", &(clock::unix_ms() / 1000).to_string());
+    writer.remark("used-mem", &allocator::used_bytes().to_string());
+    writer.remark("aof-base", "0");
+    writer.remark("swytch-ver", SWYTCH_VERSION);
+    let delay = Duration::from_micros(u64::try_from(config.rdb_key_save_delay()).unwrap_or(0));
+    for db in 0..keyspace.databases() {
+        let (keys, expiring) = keyspace.sizes(db);
+        if keys == 0 {
+            continue;
+        }
+        writer.database(u64::from(db), keys as u64, expiring as u64);
+        for entry in keyspace.stored_entries(db) {
+            let facts = KeyFacts { expires_ms: entry.expire_at_ms(), ..KeyFacts::default() };
+            let written = value::with_written(entry, |value| writer.key(entry.key(), facts, value));
+            if let Err(version) = written {
+                return Ok(Written::NeedsVersion(version));
+            }
+            if writer.has_failed() {
+                break;
+            }
+            if !delay.is_zero() {
+                std::thread::sleep(delay);
+            }
+        }
+    }
+    let (target, bytes) = writer.finish()?;
+    target.file.sync_all()?;
+    Ok(Written::Whole(bytes))
+}
+
+/// A file that goes to the disk step by step, so that the last step is short.
+struct Stepwise {
+    file: File,
+    step_bytes: u64,
+    unsynced_bytes: u64,
+}
+
+impl Write for Stepwise {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.unsynced_bytes += written as u64;
+        if self.unsynced_bytes >= self.step_bytes {
+            self.file.sync_data()?;
+            self.unsynced_bytes = 0;
+        }
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// Whether the data is saved when the server ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtEnd {
+    /// If there are save points.
+    AsConfigured,
+    /// In any case.
+    Save,
+    /// In no case.
+    Leave,
+}
+
+impl AtEnd {
+    /// What two options that exclude each other say.
+    pub fn asked(save: bool, leave: bool) -> AtEnd {
+        match (save, leave) {
+            (true, _) => AtEnd::Save,
+            (_, true) => AtEnd::Leave,
+            _ => AtEnd::AsConfigured,
+        }
+    }
+}
+
+/// Ends the server. If the data is to be saved and cannot be, it goes on unless `force` says otherwise, and the answer is
+/// false. Nothing changes between the save and the end.
+pub fn shut_down(server: &Server, at_end: AtEnd, force: bool) -> bool {
+    let is_loading = server.conditions().contains(Conditions::LOADING);
+    let saves = match at_end {
+        AtEnd::AsConfigured => !server.config.save_points().is_empty(),
+        AtEnd::Save => true,
+        AtEnd::Leave => false,
+    };
+    if !saves || is_loading {
+        server.stop();
+        return true;
+    }
+    tracing::info!("saving the data before the end");
+    let keyspace = Keyspace::new(server.shards.lock(LockScope::All), clock::unix_ms());
+    if save(server, &keyspace).is_err() && !force {
+        tracing::error!("the server goes on, because its data could not be saved");
+        return false;
+    }
+    // Whoever waits for a lock finds this behind it.
+    server.set_conditions(Conditions::STOPPING, true);
+    server.stop();
+    true
+}
+
+/// Removes what a save has left that is cut short by the end of the process.
+pub fn remove_temporary_file(server: &Server) {
+    // There is none, most likely.
+    let _ = std::fs::remove_file(temporary_path(server));
+}
+
+/// Between two looks at the save points, in milliseconds.
+const ROUND_MS: u64 = 100;
+/// Seconds between two tries where the last one failed.
+const RETRY_S: u64 = 5;
+
+/// Starts the thread that saves when a save point is reached. It ends with the server.
+///
+/// # Errors
+/// When the system gives no thread.
+pub fn start_save_points(server: &Arc<Server>) -> io::Result<()> {
+    let server = Arc::clone(server);
+    let run = move || {
+        let mut tried_s = 0;
+        while !server.stopping.load(Ordering::Acquire) {
+            if let Some(reason) = due(&server, tried_s) {
+                tried_s = clock::unix_ms() / 1000;
+                tracing::info!("{reason}, saving");
+                save_by_itself(&server);
+            }
+            std::thread::sleep(Duration::from_millis(ROUND_MS));
+        }
+    };
+    std::thread::Builder::new().name("swytch-save".into()).spawn(run).map(drop)
+}
+
+/// Why the data is to be saved now, if it is.
+fn due(server: &Server, tried_s: u64) -> Option<String> {
+    if server.conditions().contains(Conditions::LOADING) {
+        return None;
+    }
+    let (changes, now_s) = (server.dirty(), clock::unix_ms() / 1000);
+    let since_s = now_s.saturating_sub(server.saves.last_s());
+    if server.saves.has_failed() && now_s.saturating_sub(tried_s) <= RETRY_S {
+        return None;
+    }
+    let points = server.config.save_points();
+    let point =
+        points.iter().find(|point| changes >= point.changes as u64 && since_s > point.seconds as u64)?;
+    Some(format!("{} changes in {} seconds", point.changes, point.seconds))
+}
+
+fn save_by_itself(server: &Server) {
+    server.saves.begin_by_itself();
+    let keyspace = Keyspace::new(server.shards.lock(LockScope::All), clock::unix_ms());
+    let saved = save(server, &keyspace).is_ok();
+    drop(keyspace);
+    server.saves.end_by_itself(saved);
+    if !saved && server.config.stop_writes_on_bgsave_error() {
+        server.set_conditions(Conditions::SAVE_FAILED, true);
+    }
+}
