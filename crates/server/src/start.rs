@@ -100,7 +100,7 @@ fn try_serve(loaded: Loaded) -> io::Result<()> {
             .join()
             .unwrap_or_else(|_| Err(io::Error::other("the thread that loads the data has failed")))?;
     }
-    tracing::info!("stopped");
+    tracing::info!("stopped and ready to exit, bye bye");
     Ok(())
 }
 

@@ -251,6 +251,23 @@ fn a_save_point_saves_and_writes_are_refused_while_it_cannot() {
     assert_eq!(server.say("SET d 4"), Reply::ok());
 }
 
+/// Deleted data does not come back from a file that was saved before.
+#[test]
+fn flushall_saves_that_nothing_is_left() {
+    let mut server = ours().start("saves-flush", "save 3600 1000000\n");
+    server.say("SET key value");
+    assert_eq!(server.say("SAVE"), Reply::ok());
+    let with_key = fs::metadata(dump_of(&server)).expect("it was saved").len();
+    server.say("SET other value");
+    assert_eq!(server.say("FLUSHALL"), Reply::ok());
+    assert_eq!(server.client.info_number("rdb_changes_since_last_save"), 0);
+    assert!(fs::metadata(dump_of(&server)).expect("it was saved").len() < with_key);
+    server.set("save", "");
+    server.say("SET key value");
+    server.say("FLUSHALL");
+    assert!(server.client.info_number("rdb_changes_since_last_save") > 0);
+}
+
 #[test]
 fn debug_reload_gives_the_same_data_and_nothing_of_a_damaged_file() {
     let mut server = ours().start("saves-reload", FILE);

@@ -191,7 +191,7 @@ pub fn shut_down(server: &Server, at_end: AtEnd, force: bool) -> bool {
     tracing::info!("saving the data before the end");
     let keyspace = Keyspace::new(server.shards.lock(LockScope::All), clock::unix_ms());
     if save(server, &keyspace).is_err() && !force {
-        tracing::error!("the server goes on, because its data could not be saved");
+        tracing::error!("Error trying to save the DB, can't exit: the server goes on");
         return false;
     }
     // Whoever waits for a lock finds this behind it.

@@ -5,6 +5,7 @@
 use swytch_store::{Keyspace, KeyspaceMut};
 
 use crate::command::prelude::*;
+use crate::persistence::save;
 
 pub static DBSIZE: CommandSpec = CommandSpec {
     name: "dbsize",
@@ -44,7 +45,11 @@ pub static FLUSHALL: CommandSpec = CommandSpec {
     summary: "Deletes the keys of all databases.",
     since: "1.0.0",
     complexity: "O(1); the keys are freed in the background.",
-    handler: Handler::WriteAll(|call, keyspace| flush(call, keyspace, None)),
+    handler: Handler::WriteAll(|call, keyspace| {
+        flush(call, keyspace, None)?;
+        save_the_absence(call, keyspace);
+        Ok(())
+    }),
     ..FLUSH
 };
 
@@ -74,4 +79,15 @@ fn flush(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>, db: Option<u32
     keyspace.flush(db);
     call.reply.ok();
     Ok(())
+}
+
+/// Where data is saved by itself it does not come back from an older file once all of it was deleted, as in Redis.
+fn save_the_absence(call: &Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) {
+    if call.server.config.save_points().is_empty() {
+        return;
+    }
+    // The log says why it failed; the next save point tries again.
+    if save::save(call.server, keyspace).is_ok() {
+        keyspace.changes_mut().dirty = 0;
+    }
 }
