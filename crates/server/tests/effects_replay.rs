@@ -8,11 +8,11 @@ use swytch_testkit::{Client, Random, Reply, Server, ours, replay::replay};
 const CLIENTS: usize = 6;
 const COMMANDS_PER_CLIENT: usize = 2500;
 const DATABASES: usize = 3;
-const NAMES: [&str; 4] = ["string", "list", "set", "hash"];
+const NAMES: [&str; 5] = ["string", "list", "set", "hash", "log"];
 const KEYS_PER_NAME: usize = 6;
 
 /// Every write command, in forms with placeholders: `{s}` a key that often holds a string, `{l}` one that often
-/// holds a list, `{m}` one that often holds a set, `{h}` a hash, `{n}` a small number, `{ms}` a time to live that may well end during the test, `{at}` such a
+/// holds a list, `{m}` one that often holds a set, `{h}` a hash, `{g}` a HyperLogLog, `{n}` a small number, `{ms}` a time to live that may well end during the test, `{at}` such a
 /// time since 1970, `{t}` a blocking timeout, `{d}` a database, `{e}` one of LEFT and RIGHT.
 const FORMS: &[&str] = &[
     "SET {s} {n}",
@@ -66,6 +66,11 @@ const FORMS: &[&str] = &[
     "BRPOPLPUSH {l} {l} {t}",
     "BLMPOP {t} 2 {l} {l} {e} COUNT {n}",
     "SORT {l} ALPHA STORE {l}",
+    "PFADD {g} {n} {n} {n}",
+    "PFADD {g} {n}{n}{n} {n}x{n}",
+    "PFCOUNT {g}",
+    "PFMERGE {g} {g} {g}",
+    "PFDEBUG TODENSE {g}",
     "SADD {m} {n} {n} {n}",
     "SADD {m} {n} a b c d e f g",
     "SADD {m} {n} {n}{n}{n}{n} x{n} y{n} z{n}",
@@ -131,7 +136,8 @@ const RARE_ONCE_IN: u64 = 400;
 fn fill(form: &str, random: &mut Random) -> Vec<String> {
     let mut words: Vec<String> = form.split(' ').map(str::to_owned).collect();
     for word in &mut words {
-        let usual = ["{s}", "{l}", "{m}", "{h}"].iter().position(|place| word.contains(place)).unwrap_or(0);
+        let usual =
+            ["{s}", "{l}", "{m}", "{h}", "{g}"].iter().position(|place| word.contains(place)).unwrap_or(0);
         let name = NAMES[if random.once_in(12) { random.below(NAMES.len()) } else { usual }];
         let key = format!("{name}:{}", random.below(KEYS_PER_NAME));
         let now_ms = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
@@ -139,6 +145,7 @@ fn fill(form: &str, random: &mut Random) -> Vec<String> {
         *word = word
             .replace("{s}", &key)
             .replace("{l}", &key)
+            .replace("{g}", &key)
             .replace("{m}", &key)
             .replace("{h}", &key)
             .replace("{p}", random.pick(PAYLOADS))

@@ -191,6 +191,8 @@ pub enum Group {
     Set,
     /// Hashes.
     Hash,
+    /// HyperLogLogs.
+    HyperLogLog,
     /// The connection itself.
     Connection,
     /// Transactions.
@@ -211,6 +213,7 @@ impl Group {
             Group::List => "list",
             Group::Set => "set",
             Group::Hash => "hash",
+            Group::HyperLogLog => "hyperloglog",
             Group::Connection => "connection",
             Group::Transactions => "transactions",
             Group::Scripting => "scripting",

@@ -8,6 +8,7 @@ use crate::command::CommandSpec;
 pub mod bitmap;
 pub mod connection;
 pub mod hash;
+pub mod hyperloglog;
 pub mod keys;
 pub mod list;
 pub mod scripting;
@@ -21,6 +22,7 @@ pub const SPECS: &[&[&CommandSpec]] = &[
     bitmap::SPECS,
     connection::SPECS,
     hash::SPECS,
+    hyperloglog::SPECS,
     keys::SPECS,
     list::SPECS,
     scripting::SPECS,

@@ -143,14 +143,14 @@ impl<'s> KeyspaceMut<'s, '_> {
         self.signal(key);
     }
 
-    /// As [`KeyspaceMut::alter`] for a change that several ops say, each with what takes it back; listeners hear one event,
-    /// and `dirty` is what it counts as. Nothing has changed if that is 0.
+    /// As [`KeyspaceMut::alter`] for a change that several ops say, each with what takes it back; listeners hear one event
+    /// or none, and `dirty` is what it counts as. Nothing has changed if that is 0.
     pub(crate) fn alter_in_parts<R, Parts>(
         &mut self,
         key: &Key<'_>,
         act: impl FnOnce(&mut Tables<'_, 's>) -> (R, u64, Parts),
         said: impl FnOnce(&Parts) -> Vec<(Op<'_>, Undo)>,
-        event: Event,
+        event: Option<Event>,
     ) -> R {
         let (result, dirty, parts) = self.act(key, act);
         self.changes.dirty += dirty;
@@ -158,7 +158,9 @@ impl<'s> KeyspaceMut<'s, '_> {
             for (op, undo) in said(&parts) {
                 self.tell_op(key, op, Some(undo));
             }
-            self.notify(event, key);
+            if let Some(event) = event {
+                self.notify(event, key);
+            }
             self.signal(key);
         }
         result

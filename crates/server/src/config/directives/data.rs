@@ -106,9 +106,7 @@ pub(super) const LIST: &[D] = &[
         .alias("zset-max-ziplist-value")
         .harmless(NO_TYPE)
         .summary("Bytes of a member up to which a sorted set is a listpack."),
-    encoding_bytes("hll-sparse-max-bytes", 3000)
-        .harmless(NO_TYPE)
-        .summary("Bytes of a HyperLogLog up to which it is sparse."),
+    encoding_bytes("hll-sparse-max-bytes", 3000).summary("Bytes of a HyperLogLog up to which it is sparse."),
     encoding_bytes("stream-node-max-bytes", 4096)
         .harmless(NO_TYPE)
         .summary("Bytes of a node of a stream; 0 for no limit."),

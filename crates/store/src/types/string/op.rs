@@ -316,12 +316,12 @@ impl KeyspaceMut<'_, '_> {
     }
 
     /// Writes pieces into a string that is first made `len_min` bytes long, at least 1, all as one change with one
-    /// event; none when nothing has changed. The caller has checked the limit.
+    /// event or none; none when nothing has changed. The caller has checked the limit.
     pub fn edit_string<R>(
         &mut self,
         key: &Key<'_>,
         len_min: usize,
-        event: Event,
+        event: impl Into<Option<Event>>,
         edit: impl FnOnce(&mut StringEdit<'_>) -> R,
     ) -> Result<R, WrongType> {
         let observed = self.is_observed();
@@ -350,7 +350,7 @@ impl KeyspaceMut<'_, '_> {
                 outcome
             }
         };
-        Ok(self.alter_in_parts(key, act, |pieces| said_of(pieces, len_before, expire_at_ms), event))
+        Ok(self.alter_in_parts(key, act, |pieces| said_of(pieces, len_before, expire_at_ms), event.into()))
     }
 }
 
