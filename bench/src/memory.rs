@@ -9,7 +9,7 @@ use swytch_testkit::Program;
 
 use crate::load::{fill, words};
 use crate::server::Server;
-use crate::throughput::VALUE;
+use crate::throughput::{SCATTERING, VALUE};
 
 /// Elements per command when a list or a set is filled.
 const ELEMENTS_PER_COMMAND: u64 = 100;
@@ -35,10 +35,11 @@ enum Kind {
     Expiring,
     List,
     Set,
+    SortedSet,
 }
 
 /// The rows: keys of 12 bytes, values as named.
-pub(crate) const DATA_SETS: [DataSet; 5] = [
+pub(crate) const DATA_SETS: [DataSet; 6] = [
     DataSet {
         name: "strings, 12 B key + 32 B value",
         short_name: "strings",
@@ -59,6 +60,12 @@ pub(crate) const DATA_SETS: [DataSet; 5] = [
     },
     DataSet { name: "one list of 16 B elements", short_name: "one list", floor_bytes: 16, kind: Kind::List },
     DataSet { name: "one set of 15 B members", short_name: "one set", floor_bytes: 15, kind: Kind::Set },
+    DataSet {
+        name: "one sorted set of 15 B members",
+        short_name: "one sorted set",
+        floor_bytes: 15 + 8,
+        kind: Kind::SortedSet,
+    },
 ];
 
 /// What one process came to.
@@ -87,6 +94,10 @@ impl DataSet {
             }
             Kind::Set => {
                 fill(&mut client, items / ELEMENTS_PER_COMMAND, |n| several("SADD set", n, "member:"))?;
+            }
+            Kind::SortedSet => {
+                let scattered = |n: u64| n * SCATTERING % items;
+                fill(&mut client, items, |n| words(&format!("ZADD zset {} member:{n:08}", scattered(n))))?;
             }
         }
         drop(client);

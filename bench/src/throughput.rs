@@ -44,10 +44,12 @@ enum Preparation {
     ShortList,
     /// A set that has every key as a member.
     BigSet,
+    /// A sorted set that has every key as a member, with scores up to their number in no order.
+    BigSortedSet,
 }
 
 /// The commands compared, in the order of the table.
-pub(crate) static WORKLOADS: [Workload; 10] = [
+pub(crate) static WORKLOADS: [Workload; 16] = [
     Workload {
         name: "SET",
         command: "SET key:__rand_int__ VALUE",
@@ -83,6 +85,42 @@ pub(crate) static WORKLOADS: [Workload; 10] = [
         weight: 1,
     },
     Workload { name: "SPOP", command: "SPOP set", preparation: Preparation::BigSet, weight: 2 },
+    Workload {
+        name: "ZADD",
+        command: "ZADD zset __rand_int__ member:__rand_int__",
+        preparation: Preparation::BigSortedSet,
+        weight: 3,
+    },
+    Workload {
+        name: "ZINCRBY",
+        command: "ZINCRBY zset 1 member:__rand_int__",
+        preparation: Preparation::BigSortedSet,
+        weight: 3,
+    },
+    Workload {
+        name: "ZSCORE",
+        command: "ZSCORE zset member:__rand_int__",
+        preparation: Preparation::BigSortedSet,
+        weight: 1,
+    },
+    Workload {
+        name: "ZRANK",
+        command: "ZRANK zset member:__rand_int__",
+        preparation: Preparation::BigSortedSet,
+        weight: 2,
+    },
+    Workload {
+        name: "ZRANGE 100",
+        command: "ZRANGE zset 0 99",
+        preparation: Preparation::BigSortedSet,
+        weight: 12,
+    },
+    Workload {
+        name: "ZRANGEBYSCORE 100",
+        command: "ZRANGEBYSCORE zset __rand_int__ +inf LIMIT 0 100",
+        preparation: Preparation::BigSortedSet,
+        weight: 12,
+    },
 ];
 
 /// What one turn measured.
@@ -127,6 +165,7 @@ impl Workload {
             Preparation::Counters => fill(&mut client, keys, |n| words(&format!("SET counter:{n:012} {n}"))),
             Preparation::ShortList => fill(&mut client, 1000, |_| words(&format!("RPUSH list {VALUE}"))),
             Preparation::BigSet => fill_set(&mut client, keys),
+            Preparation::BigSortedSet => fill_sorted_set(&mut client, keys),
             Preparation::EmptyList | Preparation::LongList => Ok(()),
         }
     }
@@ -194,6 +233,14 @@ impl Workload {
 fn fill_set(client: &mut Client, keys: u64) -> Result<()> {
     fill(client, keys, |n| words(&format!("SADD set member:{n:012}")))
 }
+
+fn fill_sorted_set(client: &mut Client, keys: u64) -> Result<()> {
+    let score = |n: u64| n * SCATTERING % keys;
+    fill(client, keys, |n| words(&format!("ZADD zset {} member:{n:012}", score(n))))
+}
+
+/// A prime, by which scores are multiplied so that they do not have the order of their members.
+pub(crate) const SCATTERING: u64 = 7_919;
 
 /// The second field of the last line: `"test","rps","avg_latency_ms",...`.
 fn operations_per_second(csv: &str) -> Option<f64> {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use swytch_testkit::commands::Vocabulary;
 use swytch_testkit::differential::{
-    ENCODING_OF_LISTS, ENCODING_OF_SETS, ENCODING_OF_SHORT_STRINGS, Explained, Options, Pair,
+    DOUBLES, ENCODING_OF_LISTS, ENCODING_OF_SETS, ENCODING_OF_SHORT_STRINGS, Explained, Options, Pair,
 };
 use swytch_testkit::wire::Laboratory;
 use swytch_testkit::{Program, Random, chaos};
@@ -27,6 +27,7 @@ const FILE: &str = "save \"\"\nenable-debug-command yes\nproto-max-bulk-len 4mb\
 
 /// Differences of commands that are meant, each with its reason.
 const EXPLAINED: &[Explained] = &[
+    DOUBLES,
     ENCODING_OF_LISTS,
     ENCODING_OF_SETS,
     ENCODING_OF_SHORT_STRINGS,

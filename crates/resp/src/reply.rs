@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use swytch_decimal::{decimal_len, format_double, format_i64, write_i64_before};
+use swytch_decimal::{decimal_len, double_as_integer, format_double, format_i64, write_i64_before};
 
 use crate::output::{Output, REFERENCE_BYTES_MIN, SharedBytes};
 
@@ -217,6 +217,22 @@ impl<'a> Reply<'a> {
         }
     }
 
+    /// Begins a list of `len` pairs, of which [`Reply::pair`] begins each. RESP2 has their parts one behind the other.
+    pub fn pairs(&mut self, len: usize) {
+        match self.protocol {
+            Protocol::Resp3 => self.array(len),
+            Protocol::Resp2 => self.array(len * 2),
+        }
+    }
+
+    /// Begins a pair of a list.
+    #[inline]
+    pub fn pair(&mut self) {
+        if self.protocol == Protocol::Resp3 {
+            self.array(2);
+        }
+    }
+
     /// Begins an out-of-band message of `len` parts.
     pub fn push(&mut self, len: usize) {
         match self.protocol {
@@ -235,6 +251,12 @@ impl<'a> Reply<'a> {
 
     /// A double, written with the fewest digits that read back as the same value.
     pub fn double(&mut self, value: f64) {
+        if let Some(integer) = double_as_integer(value) {
+            return match self.protocol {
+                Protocol::Resp3 => self.prefixed(b',', integer),
+                Protocol::Resp2 => self.bulk_integer(integer),
+            };
+        }
         let text = format_double(value);
         match self.protocol {
             Protocol::Resp3 => {

@@ -40,6 +40,25 @@ fn whoever_came_first_is_served_first() {
 }
 
 #[test]
+fn whoever_waits_for_a_member_is_served_in_turn() {
+    check(&[
+        "a> BZPOPMIN z 0\nblocked 1\nb> BZPOPMAX z 0\nblocked 2\nc> BZPOPMIN z 0\nblocked 3
+         p: ZADD z 1 a 2 b 3 c 4 d = :4
+         a< [z, a, 1]\nb< [z, d, 4]\nc< [z, b, 2]\np: ZRANGE z 0 -1 = [c]",
+        "a> BZMPOP 0 2 z1 z2 MAX COUNT 2\nblocked 1\nb> BZPOPMIN z2 0\nblocked 2
+         p: ZADD z2 1 a 2 b 3 c = :3\na< [z2, [[c, 3], [b, 2]]]\nb< [z2, a, 1]\np: EXISTS z2 = :0",
+        // A key of another type lets them wait on.
+        "a> BZPOPMIN k 0\nblocked 1\np: RPUSH k x = :1\na silent\np: DEL k = :1\np: ZINCRBY k 1.5 x = 1.5\na< [k, x, 1.5]",
+        "a> BZPOPMIN z 0\nblocked 1\np: ZADD o 1 x = :1\np: RENAME o z = OK\na< [z, x, 1]",
+        "a> BZPOPMIN z 0\nblocked 1\np: ZADD o 1 x = :1\np: COPY o z = :1\na< [z, x, 1]",
+        "a> BZPOPMIN z 0\nblocked 1\np: ZADD o 1 x = :1\np: ZUNIONSTORE z 1 o = :1\na< [z, x, 1]",
+        "a> BZPOPMIN z 0\nblocked 1\np: ZADD o 1 x = :1\np: ZRANGESTORE z o 0 -1 = :1\na< [z, x, 1]",
+        "a> BZPOPMIN z 0\nblocked 1\np: MULTI = OK\np: ZADD z 2 a = QUEUED\np: ZADD z 1 b = QUEUED\np: EXEC = [:1, :1]
+         a< [z, b, 1]\np: ZRANGE z 0 -1 = [a]",
+    ]);
+}
+
+#[test]
 fn every_kind_of_write_wakes() {
     check(&[
         "a> BLPOP k 0\nblocked 1\np: RPUSH other 1 = :1\np: RENAME other k = OK\na< [k, 1]",

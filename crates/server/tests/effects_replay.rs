@@ -8,11 +8,12 @@ use swytch_testkit::{Client, Random, Reply, Server, ours, replay::replay};
 const CLIENTS: usize = 6;
 const COMMANDS_PER_CLIENT: usize = 2500;
 const DATABASES: usize = 3;
-const NAMES: [&str; 5] = ["string", "list", "set", "hash", "log"];
+const NAMES: [&str; 6] = ["string", "list", "set", "hash", "log", "zset"];
 const KEYS_PER_NAME: usize = 6;
 
 /// Every write command, in forms with placeholders: `{s}` a key that often holds a string, `{l}` one that often
-/// holds a list, `{m}` one that often holds a set, `{h}` a hash, `{g}` a HyperLogLog, `{n}` a small number, `{ms}` a time to live that may well end during the test, `{at}` such a
+/// holds a list, `{m}` one that often holds a set, `{h}` a hash, `{g}` a HyperLogLog, `{z}` a sorted set, `{n}` a small
+/// number, `{ms}` a time to live that may well end during the test, `{at}` such a
 /// time since 1970, `{t}` a blocking timeout, `{d}` a database, `{e}` one of LEFT and RIGHT.
 const FORMS: &[&str] = &[
     "SET {s} {n}",
@@ -94,6 +95,30 @@ const FORMS: &[&str] = &[
     "COPY {m} {m} REPLACE",
     "RENAME {m} {m}",
     "PEXPIRE {m} {ms}",
+    "ZADD {z} {n} {n} 0.{n} a",
+    "ZADD {z} GT CH {n} {n} 3 b",
+    "ZADD {z} NX -{n} {n} 1e{n} c",
+    "ZADD {z} XX LT {n} {n} {n} a",
+    "ZADD {z} XX INCR 0.1 {n}",
+    "ZADD {z} {n} {n}{n}{n} {n} x{n}{n} {n} y{n}{n} {n} z{n}{n} {n} w{n}{n}",
+    "ZINCRBY {z} 0.{n} {n}",
+    "ZREM {z} {n} {n}",
+    "ZREMRANGEBYRANK {z} {n} {n}",
+    "ZREMRANGEBYSCORE {z} {n} ({n}",
+    "ZREMRANGEBYLEX {z} [{n} [{n}",
+    "ZPOPMIN {z}",
+    "ZPOPMAX {z} {n}",
+    "ZMPOP 2 {z} {z} MIN COUNT {n}",
+    "BZPOPMIN {z} {z} {t}",
+    "BZPOPMAX {z} {t}",
+    "BZMPOP {t} 2 {z} {z} MAX COUNT {n}",
+    "ZUNIONSTORE {z} 2 {z} {m} WEIGHTS 0.5 {n}",
+    "ZINTERSTORE {z} 2 {z} {z} AGGREGATE MAX",
+    "ZDIFFSTORE {z} 2 {z} {z}",
+    "ZRANGESTORE {z} {z} {n} -1",
+    "COPY {z} {z} REPLACE",
+    "RENAME {z} {z}",
+    "PEXPIRE {z} {ms}",
     "DEL {s} {l}",
     "UNLINK {s}",
     "COPY {s} {s} REPLACE",
@@ -136,8 +161,8 @@ const RARE_ONCE_IN: u64 = 400;
 fn fill(form: &str, random: &mut Random) -> Vec<String> {
     let mut words: Vec<String> = form.split(' ').map(str::to_owned).collect();
     for word in &mut words {
-        let usual =
-            ["{s}", "{l}", "{m}", "{h}", "{g}"].iter().position(|place| word.contains(place)).unwrap_or(0);
+        let places = ["{s}", "{l}", "{m}", "{h}", "{g}", "{z}"];
+        let usual = places.iter().position(|place| word.contains(place)).unwrap_or(0);
         let name = NAMES[if random.once_in(12) { random.below(NAMES.len()) } else { usual }];
         let key = format!("{name}:{}", random.below(KEYS_PER_NAME));
         let now_ms = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
@@ -149,6 +174,7 @@ fn fill(form: &str, random: &mut Random) -> Vec<String> {
             .replace("{m}", &key)
             .replace("{h}", &key)
             .replace("{p}", random.pick(PAYLOADS))
+            .replace("{z}", &key)
             .replace("{n}", &random.below(9).to_string())
             .replace("{ms}", &(1 + random.below(200)).to_string())
             .replace("{at}", &at_ms.to_string())

@@ -64,6 +64,34 @@ HRANDFIELD hash 2 WITHVALUES
 HSCAN hash 0
 HSCAN hash 0 NOVALUES
 HINCRBYFLOAT hash a 0.5
+ZADD zset 1 a 2.5 b 3 c
+ZADD zset INCR 1 a
+ZADD zset NX INCR 1 a
+ZINCRBY zset 0.5 b
+ZSCORE zset a
+ZSCORE zset none
+ZMSCORE zset a none
+ZRANK zset a
+ZRANK zset a WITHSCORE
+ZRANK zset none
+ZRANK zset none WITHSCORE
+ZRANGE zset 0 -1 WITHSCORES
+ZRANGEBYSCORE zset -inf inf WITHSCORES
+ZUNION 2 zset set WITHSCORES
+ZINTER 1 zset
+ZDIFF 2 zset none WITHSCORES
+ZRANDMEMBER zset
+ZRANDMEMBER zset -2 WITHSCORES
+ZSCAN zset 0
+ZPOPMIN zset
+ZPOPMAX zset 1
+ZPOPMIN none
+ZPOPMIN none 1
+BZPOPMIN none zset 0
+ZMPOP 1 zset MIN
+ZADD zset 1 a
+ZMPOP 1 zset MIN
+BZMPOP 0.001 1 zset MIN
 SET text abcd GET
 MGET text none
 LCS text text

@@ -168,6 +168,8 @@ pub enum EventClass {
     Set,
     /// `h`
     Hash,
+    /// `z`
+    SortedSet,
     /// `x`: a key reached its expiry.
     Expired,
     /// `e`: a key was evicted.
@@ -214,6 +216,11 @@ impl Event {
     /// An event of the hash class.
     pub const fn hash(name: &'static str) -> Self {
         Event { class: EventClass::Hash, name }
+    }
+
+    /// An event of the sorted set class.
+    pub const fn sorted_set(name: &'static str) -> Self {
+        Event { class: EventClass::SortedSet, name }
     }
 }
 

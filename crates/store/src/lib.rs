@@ -33,6 +33,7 @@ pub use types::limits::{EncodingLimits, NodeLimit, PackedLimit};
 pub use types::list::{Inserted, List, ListOp, Side};
 pub use types::range;
 pub use types::set::{Member, Set, SetLimits, SetOp};
+pub use types::sorted_set::{Condition, Cut, NotANumber, Scored, SortedSet, SortedSetOp};
 pub use types::string::Text;
 pub use types::string::op::{
     GrowError, IncrementError, PIECE_BYTES_MAX, STRING_BYTES_MAX, StringEdit, StringOp,

@@ -83,6 +83,8 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("sync", "ends what follows"),
     ("time", "is a time"),
     ("wait", "waits for replicas"),
+    ("zrandmember", "is chance"),
+    ("zscan", "shows members in an order of its own"),
     ("migrate", "needs another server"),
 ];
 

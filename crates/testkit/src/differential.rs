@@ -96,6 +96,24 @@ pub const ENCODING_OF_SETS: Explained = Explained {
     },
 };
 
+/// A double has the fewest digits that read back as the same number since Redis 7.2.
+pub const DOUBLES: Explained = Explained {
+    reason: "Redis 7.0 writes doubles with 17 digits",
+    versions: "7.0.",
+    holds: |_, ours, theirs| {
+        let words = |reply: &[u8]| -> Vec<String> {
+            let text = String::from_utf8_lossy(reply).into_owned();
+            let words = text.split("\r\n").filter(|word| !word.starts_with('$'));
+            words.map(|word| word.trim_start_matches(',').to_owned()).collect()
+        };
+        let (ours, theirs) = (words(ours), words(theirs));
+        let is_same = |one: &String, other: &String| {
+            one == other || one.parse::<f64>().is_ok_and(|one| other.parse() == Ok(one))
+        };
+        ours.len() == theirs.len() && ours.iter().zip(&theirs).all(|(one, other)| is_same(one, other))
+    },
+};
+
 /// Redis 8 counts the key among the bytes of a string that are stored together, earlier ones do not.
 pub const ENCODING_OF_SHORT_STRINGS: Explained = Explained {
     reason: "Redis 7.0 calls a string of 44 bytes embstr whatever its key",

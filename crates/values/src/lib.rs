@@ -14,6 +14,7 @@ mod list;
 mod object;
 mod recorder;
 mod set;
+mod sorted_set;
 mod start;
 mod string;
 mod types;

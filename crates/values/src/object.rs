@@ -45,6 +45,10 @@ pub(crate) fn put_part(part: Part<'_>, out: &mut Vec<u8>) {
             put_bytes(field, out);
             put_bytes(value, out);
         }
+        Part::Scored { member, score } => {
+            put_bytes(member, out);
+            score.to_bits().put(out);
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use swytch_cluster::wire::{Reader, WireError};
 use swytch_merge::{Effect as Primitive, Object, Value as Merged};
 use swytch_store::{Op, OwnedValue, Part, Text, Type, Value};
 
-use crate::{hash, key, list, set, string};
+use crate::{hash, key, list, set, sorted_set, string};
 
 macro_rules! types {
     ($($variant:ident($module:ident)),* $(,)?) => {
@@ -81,4 +81,5 @@ types! {
     List(list),
     Set(set),
     Hash(hash),
+    SortedSet(sorted_set),
 }

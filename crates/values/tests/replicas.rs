@@ -1,13 +1,15 @@
 //! Two replicas of real values: what one executes the other applies, takes back, folds, merges and snapshots.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use swytch_cluster::{
     Blob, Entry, Generation, Key, MergeBy, MergeInput, NodeId, Stamp, Step, Values, Version, ViewId,
 };
 use swytch_store::{
-    Absent, Builder, Changes, Editor, Elements, EncodingLimits, Event, Expiry, Hash, HashSeed, Keyspace,
-    KeyspaceMut, List, ListOp, Op, OwnedEntry, OwnedValue, Part, Set, Shards, Side, StringOp, Type,
+    Absent, Builder, Changes, Condition, Editor, Elements, EncodingLimits, Event, Expiry, Hash, HashSeed,
+    Keyspace, KeyspaceMut, List, ListOp, Op, OwnedEntry, OwnedValue, Part, Scored, Set, Shards, Side,
+    SortedSet, StringOp, Type,
 };
 use swytch_testkit::random::Random;
 use swytch_values::{Host, Snapshot, StoreValues, wire};
@@ -34,7 +36,7 @@ impl Host for Chaos {
         let (element, more) = (bytes(&mut random), bytes(&mut random));
         let number = random.below(9) as i64 - 4;
         let event = Event::string("set");
-        match random.below(29) {
+        match random.below(34) {
             0 => {
                 let expiry = [Expiry::Clear, Expiry::Keep, Expiry::At(70)][random.below(3) as usize];
                 keyspace.set(&key, &element, expiry, event);
@@ -81,6 +83,25 @@ impl Host for Chaos {
                     25 | 26 => _ = hash.increment(if random.once_in(3) { field } else { b"n" }, number),
                     27 => _ = hash.remove(Elements::Many(&[field, b"n"])),
                     _ => _ = hash.set_for(&fields[..1], Event::hash("hincrbyfloat")),
+                });
+            }
+            choice @ 29..34 => {
+                let halves = |number: i64| number as f64 / 2.0;
+                let scored = [
+                    Scored { score: halves(number), member: &element },
+                    Scored { score: halves(random.below(9) as i64), member: &more },
+                    Scored { score: 1.0, member: b"x" },
+                ];
+                let is_new = [None, None, Some(true), Some(false)][random.below(4) as usize];
+                let compares = [None, None, Some(Ordering::Less), Some(Ordering::Greater)];
+                let when = Condition { is_new, compares: compares[random.below(4) as usize] };
+                let absent = if choice < 32 { Absent::Create } else { Absent::Leave };
+                let delta = if random.once_in(9) { f64::INFINITY } else { halves(number) };
+                _ = keyspace.change::<SortedSet, _>(&key, absent, |set| match choice {
+                    29 | 30 => _ = set.add(&scored, when),
+                    31 => _ = set.increment(&element, delta, when),
+                    32 => _ = set.remove(Elements::Many(&[&element, b"x"])),
+                    _ => set.pop(side(&mut random), 1 + random.below(2) as usize, |_| {}),
                 });
             }
             15 => _ = keyspace.move_element(&key, &other, side(&mut random), side(&mut random)),

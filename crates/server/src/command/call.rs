@@ -179,11 +179,26 @@ impl<'a> Call<'a> {
         Ok(Some(MonotonicMs::now().after(ms as u64)))
     }
 
+    /// Asks for the client to be parked on the keys at these argument positions until one of them has this type. Whatever
+    /// the command answers when it finds nothing at once, a client that has waited in vain gets a null array, and so does
+    /// one that may not wait.
+    pub fn wait_for(&mut self, keys: Vec<usize>, kind: Type, deadline: Option<MonotonicMs>) {
+        if self.origin.may_block() {
+            self.block = Some(BlockRequest { keys, kind, deadline, on_timeout: TimeoutReply::NullArray });
+        } else {
+            self.reply.null_array();
+        }
+    }
+
     /// Closes the connection once the reply is written.
     pub fn close_after_reply(&mut self) {
         self.client.flags |= ClientFlags::CLOSE_AFTER_REPLY;
     }
 }
+
+/// Most members that one command draws with repetition. A set does not bound them, and Redis goes on until its memory is
+/// used up.
+pub const DRAWS_MAX: usize = 1 << 24;
 
 /// An integer of which the negative must be representable too.
 pub fn invertible(argument: &[u8]) -> Result<i64, CommandError> {

@@ -9,6 +9,7 @@ mod names;
 pub mod origin;
 pub mod reply_shape;
 pub mod scan;
+pub mod several;
 pub mod spec;
 pub mod table;
 
@@ -20,6 +21,7 @@ pub use call::{BlockRequest, Call, Outcome, ShardSteps, TimeoutReply};
 pub use help::reply_help;
 pub use origin::Origin;
 pub use reply_shape::ReplyShape;
+pub use several::PopFromSeveral;
 pub use spec::{
     Arg, ArgKind, BeginSearch, Categories, CommandSpec, FindKeys, Flags, Group, Guard, Handler, KeyFlags,
     KeySpec,

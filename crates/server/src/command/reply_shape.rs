@@ -20,6 +20,8 @@ pub enum ReplyShape {
     Count,
     /// 0 or 1.
     Flag,
+    /// A double; in RESP2 a bulk string.
+    Double,
     /// A bulk string.
     Text,
     /// A text for people: verbatim in RESP3, a bulk string in RESP2.
@@ -36,6 +38,8 @@ pub enum ReplyShape {
     Set(&'static ReplyShape),
     /// Any number of pairs of these; in RESP2 an array of twice as many.
     Map(&'static ReplyShape, &'static ReplyShape),
+    /// A list of pairs of these; in RESP2 their parts one behind the other.
+    Pairs(&'static ReplyShape, &'static ReplyShape),
     /// One of several.
     OneOf(&'static [ReplyShape]),
 }
@@ -47,4 +51,6 @@ impl ReplyShape {
     pub const TEXT_OR_NULL: ReplyShape = ReplyShape::OneOf(&[ReplyShape::Text, ReplyShape::Null]);
     /// Strings.
     pub const TEXTS: ReplyShape = ReplyShape::List(&ReplyShape::Text);
+    /// Members with their scores.
+    pub const SCORED: ReplyShape = ReplyShape::Pairs(&ReplyShape::Text, &ReplyShape::Double);
 }

@@ -193,6 +193,8 @@ pub enum Group {
     Hash,
     /// HyperLogLogs.
     HyperLogLog,
+    /// Sorted sets.
+    SortedSet,
     /// The connection itself.
     Connection,
     /// Transactions.
@@ -214,6 +216,7 @@ impl Group {
             Group::Set => "set",
             Group::Hash => "hash",
             Group::HyperLogLog => "hyperloglog",
+            Group::SortedSet => "sorted-set",
             Group::Connection => "connection",
             Group::Transactions => "transactions",
             Group::Scripting => "scripting",

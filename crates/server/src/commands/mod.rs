@@ -14,6 +14,7 @@ pub mod list;
 pub mod scripting;
 pub mod server;
 pub mod set;
+pub mod sorted_set;
 pub mod string;
 pub mod transactions;
 
@@ -28,6 +29,7 @@ pub const SPECS: &[&[&CommandSpec]] = &[
     scripting::SPECS,
     server::SPECS,
     set::SPECS,
+    sorted_set::SPECS,
     string::SPECS,
     transactions::SPECS,
 ];

@@ -15,6 +15,7 @@ fn kind_of(data_type: Type) -> Kind {
         Type::List => Kind::List,
         Type::Set => Kind::Set,
         Type::Hash => Kind::Hash,
+        Type::SortedSet => Kind::SortedSet,
     }
 }
 
@@ -33,6 +34,7 @@ fn written(part: Part<'_>) -> swytch_rdb::Part<'_> {
     match part {
         Part::Element(bytes) | Part::Member(bytes) => swytch_rdb::Part::Element(bytes),
         Part::Field { field, value } => swytch_rdb::Part::Field { field, value, expires_ms: None },
+        Part::Scored { member, score } => swytch_rdb::Part::Scored { member, score },
     }
 }
 
@@ -44,6 +46,7 @@ fn read(data_type: Type, part: swytch_rdb::Part<'_>) -> Option<Part<'_>> {
         (swytch_rdb::Part::Field { field, value, expires_ms: None }, Type::Hash) => {
             Some(Part::Field { field, value })
         }
+        (swytch_rdb::Part::Scored { member, score }, Type::SortedSet) => Some(Part::Scored { member, score }),
         _ => None,
     }
 }
@@ -51,7 +54,7 @@ fn read(data_type: Type, part: swytch_rdb::Part<'_>) -> Option<Part<'_>> {
 /// Whether the order of a value's parts is part of what is written, beyond that of a list.
 fn is_in_order(data_type: Type) -> bool {
     match data_type {
-        Type::List => true,
+        Type::List | Type::SortedSet => true,
         Type::String | Type::Set | Type::Hash => false,
     }
 }
@@ -171,6 +174,7 @@ mod tests {
         match data_type {
             Type::Set => Part::Member(text),
             Type::Hash => Part::Field { field: text, value: text },
+            Type::SortedSet => Part::Scored { member: text, score: text.len() as f64 / 3.0 },
             Type::String | Type::List => Part::Element(text),
         }
     }

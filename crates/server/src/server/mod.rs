@@ -243,7 +243,8 @@ impl Server {
             packed: packed(config.set_max_listpack_entries(), config.set_max_listpack_value()),
         };
         let hash = packed(config.hash_max_listpack_entries(), config.hash_max_listpack_value());
-        self.shards.set_limits(EncodingLimits { list_node, set, hash });
+        let sorted_set = packed(config.zset_max_listpack_entries(), config.zset_max_listpack_value());
+        self.shards.set_limits(EncodingLimits { list_node, set, hash, sorted_set });
     }
 
     /// Sum of a counter over all workers.

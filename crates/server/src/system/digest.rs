@@ -4,9 +4,10 @@
 //! Parts whose order matters are *mixed* in: `digest = SHA1(digest ^ SHA1(part))`. Parts without an order are
 //! combined by exclusive or alone.
 //!
-//! Source: `xorObjectDigest` and `computeDatasetDigest` in Redis 7.0's `src/debug.c`.
+//! Source: `xorObjectDigest` and `computeDatasetDigest` in Redis 7.0's `src/debug.c`; scores are written as in 8.6.
 
 use sha1_smol::Sha1;
+use swytch_decimal::shortest_double;
 use swytch_store::{EntryRef, Keyspace, Part, Text};
 
 const DIGEST_BYTES: usize = 20;
@@ -53,6 +54,12 @@ impl Digest {
                     let mut one = Digest::default();
                     one.mix(field);
                     one.mix(value);
+                    self.combine(&one.0);
+                }
+                Part::Scored { member, score } => {
+                    let mut one = Digest::default();
+                    one.mix(member);
+                    one.mix(shortest_double(score).as_bytes());
                     self.combine(&one.0);
                 }
             }),

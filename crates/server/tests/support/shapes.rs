@@ -36,6 +36,8 @@ pub fn fits(shape: &ReplyShape, protocol: u8, reply: &Reply) -> bool {
         (ReplyShape::Integer, Reply::Integer(_)) | (ReplyShape::Text, Reply::Bulk(_)) => true,
         (ReplyShape::Count, Reply::Integer(number)) => *number >= 0,
         (ReplyShape::Flag, Reply::Integer(number)) => matches!(number, 0 | 1),
+        (ReplyShape::Double, Reply::Bulk(_)) => protocol == 2,
+        (ReplyShape::Double, Reply::Double(_)) => protocol == 3,
         (ReplyShape::Report, Reply::Bulk(_)) => protocol == 2,
         (ReplyShape::Report, Reply::Verbatim(_)) => protocol == 3,
         (ReplyShape::Null, Reply::Null) => true,
@@ -48,6 +50,21 @@ pub fn fits(shape: &ReplyShape, protocol: u8, reply: &Reply) -> bool {
         }
         (ReplyShape::Set(shape), Reply::Set(parts)) => protocol == 3 && all(shape, parts),
         (ReplyShape::Set(shape), Reply::Array(parts)) => protocol == 2 && all(shape, parts),
+        (ReplyShape::Pairs(one, other), Reply::Array(parts)) if protocol == 3 => {
+            let is_pair = |part: &Reply| match part {
+                Reply::Array(pair) => {
+                    pair.len() == 2 && fits(one, protocol, &pair[0]) && fits(other, protocol, &pair[1])
+                }
+                _ => false,
+            };
+            parts.iter().all(is_pair)
+        }
+        (ReplyShape::Pairs(one, other), Reply::Array(parts)) => {
+            parts.len().is_multiple_of(2)
+                && parts
+                    .chunks(2)
+                    .all(|pair| fits(one, protocol, &pair[0]) && fits(other, protocol, &pair[1]))
+        }
         (ReplyShape::Map(key, value), Reply::Map(parts) | Reply::Array(parts)) => {
             matches!(reply, Reply::Map(_)) == (protocol == 3)
                 && parts.len().is_multiple_of(2)

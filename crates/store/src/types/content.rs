@@ -11,7 +11,7 @@ use crate::keyspace::Misfit;
 
 /// A part of a value. A type whose parts have another shape adds it here; whoever walks values then has to say what it
 /// makes of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Part<'a> {
     /// The next element of a sequence.
     Element(&'a [u8]),
@@ -24,6 +24,9 @@ pub enum Part<'a> {
         /// Its value.
         value: &'a [u8],
     },
+    /// A member with its score.
+    #[allow(missing_docs, reason = "they are what they are called")]
+    Scored { member: &'a [u8], score: f64 },
 }
 
 /// A value as readers see it.

@@ -17,12 +17,18 @@ pub struct EncodingLimits {
     pub set: SetLimits,
     /// `hash-max-listpack-entries` and `hash-max-listpack-value`.
     pub hash: PackedLimit,
+    /// `zset-max-listpack-entries` and `zset-max-listpack-value`.
+    pub sorted_set: PackedLimit,
 }
 
 impl Default for EncodingLimits {
     fn default() -> Self {
-        let hash = PackedLimit { members: 512, bytes: 64 };
-        EncodingLimits { list_node: NodeLimit::default(), set: SetLimits::default(), hash }
+        EncodingLimits {
+            list_node: NodeLimit::default(),
+            set: SetLimits::default(),
+            hash: PackedLimit { members: 512, bytes: 64 },
+            sorted_set: PackedLimit { members: 128, bytes: 64 },
+        }
     }
 }
 
@@ -92,12 +98,14 @@ pub(crate) struct SharedLimits {
     set_integers: AtomicU64,
     set_packed: AtomicU64,
     hash_packed: AtomicU64,
+    sorted_set_packed: AtomicU64,
 }
 
 impl Default for SharedLimits {
     fn default() -> Self {
-        let [list_node, set_integers, set_packed, hash_packed] = [const { AtomicU64::new(0) }; 4];
-        let limits = SharedLimits { list_node, set_integers, set_packed, hash_packed };
+        let [list_node, set_integers, set_packed, hash_packed, sorted_set_packed] =
+            [const { AtomicU64::new(0) }; 5];
+        let limits = SharedLimits { list_node, set_integers, set_packed, hash_packed, sorted_set_packed };
         limits.set(EncodingLimits::default());
         limits
     }
@@ -108,11 +116,12 @@ impl SharedLimits {
         let store = |word: &AtomicU64, high: u32, low: u32| {
             word.store(u64::from(high) << 32 | u64::from(low), Ordering::Relaxed);
         };
-        let EncodingLimits { list_node, set, hash } = limits;
+        let EncodingLimits { list_node, set, hash, sorted_set } = limits;
         store(&self.list_node, list_node.elements, list_node.bytes);
         store(&self.set_integers, 0, set.integers);
         store(&self.set_packed, set.packed.members, set.packed.bytes);
         store(&self.hash_packed, hash.members, hash.bytes);
+        store(&self.sorted_set_packed, sorted_set.members, sorted_set.bytes);
     }
 
     #[inline(always)]
@@ -130,6 +139,7 @@ impl SharedLimits {
             list_node: NodeLimit { bytes, elements },
             set: SetLimits { integers, packed: packed(&self.set_packed) },
             hash: packed(&self.hash_packed),
+            sorted_set: packed(&self.sorted_set_packed),
         }
     }
 }

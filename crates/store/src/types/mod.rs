@@ -17,6 +17,7 @@ mod pages;
 pub mod range;
 pub mod set;
 pub mod side;
+pub mod sorted_set;
 pub mod string;
 
 use collection::{Collection, Face, Row, Typed};
@@ -347,6 +348,7 @@ collections! {
     List(list::{List, ListOp, ListUndo}),
     Set(set::{Set, SetOp, SetUndo}),
     Hash(hash::{Hash, HashOp, HashUndo}),
+    SortedSet(sorted_set::{SortedSet, SortedSetOp, SortedSetUndo}),
 }
 
 #[cfg(test)]

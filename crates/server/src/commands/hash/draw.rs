@@ -4,7 +4,7 @@ use swytch_resp::Protocol;
 use swytch_store::{FieldValue, Hash, Keyspace};
 
 use super::LOOK;
-use crate::command::call::invertible;
+use crate::command::call::{DRAWS_MAX, invertible};
 use crate::command::prelude::*;
 use crate::system::random::next_u64;
 
@@ -30,9 +30,6 @@ pub static HRANDFIELD: CommandSpec = CommandSpec {
     handler: Handler::Read(hrandfield),
     ..LOOK
 };
-
-/// Most fields that one command draws with repetition; see SRANDMEMBER.
-const DRAWS_MAX: usize = 1 << 24;
 
 fn hrandfield(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
     let out_of_range = || CommandError::text("ERR value is out of range");

@@ -6,10 +6,10 @@
 use swytch_store::{Absent, KeyspaceMut, List, Side, Type};
 
 use super::pop::{MANY_POP, pop_from_first};
-use super::{POP_FROM_SEVERAL, PopFromSeveral, TAKEN_FROM};
+use super::{POP_FROM_SEVERAL, TAKEN_FROM};
+use crate::command::call::parse_side;
 use crate::command::prelude::*;
-use crate::command::{BlockRequest, KeySpec, TimeoutReply};
-use crate::system::clock::MonotonicMs;
+use crate::command::{KeySpec, PopFromSeveral};
 
 const BLOCKING_POP: CommandSpec = CommandSpec {
     since: "2.0.0",
@@ -76,31 +76,15 @@ fn blocking_pop(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>, side: S
             return Ok(());
         }
     }
-    if !call.origin.may_block() {
-        call.reply.null_array();
-        return Ok(());
-    }
-    wait_for(call, (1..timeout_at).collect(), deadline);
+    call.wait_for((1..timeout_at).collect(), Type::List, deadline);
     Ok(())
 }
 
 fn blmpop(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
-    let wanted = PopFromSeveral::parse(call.args.cursor(2))?;
+    let wanted = PopFromSeveral::parse(call.args.cursor(2), parse_side)?;
     let deadline = call.deadline(call.args.get(1))?;
-    if pop_from_first(call, keyspace, &wanted)? {
-        return Ok(());
+    if !pop_from_first(call, keyspace, &wanted)? {
+        call.wait_for(wanted.keys.collect(), Type::List, deadline);
     }
-    if !call.origin.may_block() {
-        call.reply.null_array();
-        return Ok(());
-    }
-    wait_for(call, wanted.keys.collect(), deadline);
     Ok(())
-}
-
-/// Asks for the client to be parked on the keys at these argument positions. Whatever the command answers
-/// when it finds nothing at once, a client that has waited in vain gets a null array.
-pub(super) fn wait_for(call: &mut Call<'_>, keys: Vec<usize>, deadline: Option<MonotonicMs>) {
-    let on_timeout = TimeoutReply::NullArray;
-    call.block = Some(BlockRequest { keys, kind: Type::List, deadline, on_timeout });
 }

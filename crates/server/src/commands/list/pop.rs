@@ -2,9 +2,10 @@
 
 use swytch_store::{Absent, Editor, KeyspaceMut, List, Side};
 
-use super::{POP_FROM_SEVERAL, PopFromSeveral, TAKEN_FROM};
-use crate::command::KeySpec;
+use super::{POP_FROM_SEVERAL, TAKEN_FROM};
+use crate::command::call::parse_side;
 use crate::command::prelude::*;
+use crate::command::{KeySpec, PopFromSeveral};
 
 const POP: CommandSpec = CommandSpec {
     since: "1.0.0",
@@ -88,7 +89,7 @@ fn pop(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>, side: Side) -> C
 }
 
 fn lmpop(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
-    let wanted = PopFromSeveral::parse(call.args.cursor(1))?;
+    let wanted = PopFromSeveral::parse(call.args.cursor(1), parse_side)?;
     if !pop_from_first(call, keyspace, &wanted)? {
         call.reply.null_array();
     }

@@ -1,8 +1,7 @@
 //! LMOVE, BLMOVE, RPOPLPUSH, BRPOPLPUSH: an element from one list to another.
 
-use swytch_store::{KeyspaceMut, Side};
+use swytch_store::{KeyspaceMut, Side, Type};
 
-use super::blocking::wait_for;
 use super::{ADDED_TO, SIDES, TAKEN_FROM};
 use crate::command::KeySpec;
 use crate::command::call::parse_side;
@@ -101,7 +100,7 @@ fn transfer_or_wait(
     let deadline = call.deadline(call.args.get(timeout_at))?;
     match keyspace.move_element(&call.key(1), &call.key(2), from_side, to_side)? {
         Some(element) => call.reply.bulk(&element),
-        None if call.origin.may_block() => wait_for(call, vec![1], deadline),
+        None if call.origin.may_block() => call.wait_for(vec![1], Type::List, deadline),
         None => call.reply.null(),
     }
     Ok(())

@@ -4,7 +4,7 @@ use swytch_store::{Absent, Keyspace, KeyspaceMut, Set};
 
 use super::SHOWN;
 use crate::command::KeySpec;
-use crate::command::call::invertible;
+use crate::command::call::{DRAWS_MAX, invertible};
 use crate::command::prelude::*;
 use crate::system::random::next_u64;
 
@@ -41,10 +41,6 @@ pub static SRANDMEMBER: CommandSpec = CommandSpec {
     handler: Handler::Read(srandmember),
     ..DRAW
 };
-
-/// Most members that one command draws with repetition. The set does not bound them, and Redis goes on until its memory
-/// is used up.
-const DRAWS_MAX: usize = 1 << 24;
 
 fn spop(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
     let count = match call.args.len() {

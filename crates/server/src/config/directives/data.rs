@@ -100,11 +100,9 @@ pub(super) const LIST: &[D] = &[
         .summary("Bytes of a member up to which a set is a listpack."),
     encoding("zset-max-listpack-entries", 128)
         .alias("zset-max-ziplist-entries")
-        .harmless(NO_TYPE)
         .summary("Members of a sorted set up to which it is a listpack."),
     encoding_bytes("zset-max-listpack-value", 64)
         .alias("zset-max-ziplist-value")
-        .harmless(NO_TYPE)
         .summary("Bytes of a member up to which a sorted set is a listpack."),
     encoding_bytes("hll-sparse-max-bytes", 3000).summary("Bytes of a HyperLogLog up to which it is sparse."),
     encoding_bytes("stream-node-max-bytes", 4096)

@@ -30,5 +30,8 @@ fn rebuild(commands: &mut Commands<'_>, key: &[u8], value: Value<'_>) {
         Part::Element(element) => commands.push(&[b"RPUSH", key, element]),
         Part::Member(member) => commands.push(&[b"SADD", key, member]),
         Part::Field { field, value } => commands.push(&[b"HSET", key, field, value]),
+        Part::Scored { member, score } => {
+            commands.push(&[b"ZADD", key, swytch_decimal::format_double(score).as_bytes(), member]);
+        }
     });
 }

@@ -327,7 +327,7 @@ impl Packed {
     }
 
     /// Offset of the entry that ends at `finish`.
-    fn offset_before(&self, finish: usize) -> usize {
+    pub(super) fn offset_before(&self, finish: usize) -> usize {
         finish - last_bytes(&self.0.content()[..finish])
     }
 

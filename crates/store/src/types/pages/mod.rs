@@ -33,6 +33,31 @@ const BLOCK_PAGES_JOINED: usize = 64;
 /// Bits of a hash that are no part of the position.
 const TAG_BITS: u32 = 16;
 
+/// So much of a hash that hardly two members have the same. It finds an entry without its member.
+pub(super) type Tag = [u8; 5];
+
+/// Bits of a tag that say where in the table an entry is, and those that say which it is there.
+const TAG_HIGH_BITS: u32 = 28;
+const TAG_LOW_BITS: u32 = 12;
+
+/// The tag of a hash.
+#[inline]
+pub(super) fn tag_of(hash: u64) -> Tag {
+    let low = hash & ((1 << TAG_LOW_BITS) - 1);
+    let tag = hash >> (u64::BITS - TAG_HIGH_BITS) << TAG_LOW_BITS | low;
+    let [bytes @ .., _, _, _] = tag.to_le_bytes();
+    bytes
+}
+
+/// The lowest hash with a tag.
+#[inline]
+fn hash_of(tag: Tag) -> u64 {
+    let [a, b, c, d, e] = tag;
+    let tag = u64::from_le_bytes([a, b, c, d, e, 0, 0, 0]);
+    let low = tag & ((1 << TAG_LOW_BITS) - 1);
+    tag >> TAG_LOW_BITS << (u64::BITS - TAG_HIGH_BITS) | low
+}
+
 /// What a table's entries are.
 pub(super) trait Shape {
     /// Whether a member has a value.
@@ -163,6 +188,27 @@ impl<S: Shape> Table<S> {
             Place::Page { branch, page, slot } => self.branches[branch].block.pages[page].entry::<S>(slot),
             Place::Chain(at) => Entry::of_far(&self.chain[at]),
         })
+    }
+
+    /// Shows the entries whose members have a tag: one, or none, and next to never more.
+    #[inline]
+    pub(super) fn each_with_tag<'t>(&'t self, tag: Tag, mut show: impl FnMut(Entry<'t>)) {
+        let hash = hash_of(tag);
+        let last = position(hash | u64::MAX >> TAG_HIGH_BITS);
+        let mut from = position(hash);
+        let mut show_if = |entry: Entry<'t>| {
+            if tag_of(S::hash(entry.member)) == tag {
+                show(entry);
+            }
+            false
+        };
+        while from <= last {
+            let (branch, page) = self.locate(from);
+            let block = &self.branches[branch].block;
+            block.pages[page].find_where::<S>(hash, &mut show_if);
+            from = block.end_of(page, self.end_of(branch));
+        }
+        self.chain.iter().for_each(|far| _ = show_if(Entry::of_far(far)));
     }
 
     /// Puts a member with a value, which is empty where the shape has none; true if it is new.

@@ -264,6 +264,16 @@ impl Page {
     /// The index of a member.
     #[inline]
     pub(super) fn find<S: Shape>(&self, hash: u64, member: &[u8]) -> Option<usize> {
+        self.find_where::<S>(hash, |entry| entry.member == member)
+    }
+
+    /// The index of the entry that is the wanted one, of those that may have a hash with such low bits.
+    #[inline]
+    pub(super) fn find_where<'p, S: Shape>(
+        &'p self,
+        hash: u64,
+        mut is_wanted: impl FnMut(Entry<'p>) -> bool,
+    ) -> Option<usize> {
         const LOW: u64 = u64::MAX / 0xff;
         let wanted = LOW * (hash & 0xff);
         let count = self.count();
@@ -277,7 +287,7 @@ impl Page {
                 hits &= hits - 1;
                 if index < count
                     && u64::from(self.slot(index) >> OFFSET_BITS) == hash >> 8 & 0xf
-                    && self.entry::<S>(index).member == member
+                    && is_wanted(self.entry::<S>(index))
                 {
                     return Some(index);
                 }

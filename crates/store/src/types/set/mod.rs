@@ -347,14 +347,13 @@ impl Set {
 
     /// `count` random members, no two the same; all of them if they are fewer.
     pub fn sample(&self, count: usize, random: &mut dyn FnMut() -> u64) -> Vec<Member<'_>> {
-        let len = self.len();
-        if count >= len {
+        if count >= self.len() {
             return self.iter().collect();
         }
         if count == 1 {
             return vec![self.random(random)];
         }
-        distinct_below(len, count, random).into_iter().map(|rank| self.at(rank)).collect()
+        distinct_below(self.len(), count, random).into_iter().map(|rank| self.at(rank)).collect()
     }
 
     /// Shows members from a cursor on, about `count` of them, and gives the cursor to go on from; `None` at the end. A

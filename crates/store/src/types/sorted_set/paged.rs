@@ -1,0 +1,187 @@
+//! The form of a big sorted set: a table of pages from members to scores, and a tree of scores in order.
+//!
+//! Each member lies in the table alone. The tree has its score and the tag of its hash, by which the table finds it again:
+//! 13 bytes an item in the tree and 13 beside the member in the table. A tree that held the members would be read faster,
+//! but they have to lie in the order of their hashes as well, because a walk in steps (ZSCAN) must not miss one whose
+//! score changes meanwhile; twice they would take more than what a peer needs.
+//!
+//! Members are compared where scores are equal. Two whose tags and scores are the same are told apart by their order:
+//! of the items that look like theirs, the first is that of the lesser member ([`Paged::one_of_twins`]).
+
+use std::cmp::Ordering;
+use std::ops::Range;
+
+use super::super::pages::{Entry, Shape, Table, tag_of};
+use super::tree::{Item, Items, Tree};
+use super::{Placed, Scored};
+
+/// See the file's head.
+#[derive(Clone, Debug)]
+pub(super) struct Paged<S> {
+    scores: Table<S>,
+    order: Tree,
+}
+
+impl<S: Shape> Default for Paged<S> {
+    fn default() -> Self {
+        Paged { scores: Table::default(), order: Tree::default() }
+    }
+}
+
+/// The value of a member with a score.
+fn value_of(score: f64) -> [u8; 8] {
+    score.to_le_bytes()
+}
+
+fn score_of(entry: Entry<'_>) -> f64 {
+    f64::from_le_bytes(entry.value.try_into().expect("the table's values are scores"))
+}
+
+impl<S: Shape> Paged<S> {
+    /// Of members in their order, each once.
+    pub(super) fn of<'m>(members: impl Iterator<Item = Scored<'m>>) -> Self {
+        let mut scores = Table::default();
+        let items: Vec<Item> = members
+            .map(|Scored { score, member }| {
+                scores.put(member, &value_of(score));
+                Item { score, tag: tag_of(S::hash(member)) }
+            })
+            .collect();
+        Paged { scores, order: Tree::of(&items) }
+    }
+
+    /// Number of members.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// Bytes of all allocations; what is shared with a copy counts for both.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.scores.memory_bytes() + self.order.memory_bytes()
+    }
+
+    /// How many allocations there are, roughly.
+    pub(super) fn allocations(&self) -> usize {
+        self.scores.allocations() + self.order.allocations()
+    }
+
+    /// The score of a member.
+    #[inline]
+    pub(super) fn score(&self, member: &[u8]) -> Option<f64> {
+        self.scores.get(member).map(score_of)
+    }
+
+    /// The member of an item, whose rank may have to be worked out.
+    #[inline]
+    fn member_of(&self, item: Item, rank: &dyn Fn() -> usize) -> &[u8] {
+        let (mut first, mut is_alone) = (None, true);
+        self.scores.each_with_tag(item.tag, |entry| {
+            if score_of(entry) == item.score {
+                is_alone = first.is_none();
+                first.get_or_insert(entry.member);
+            }
+        });
+        let first = first.expect("each item is some member's");
+        if is_alone { first } else { self.one_of_twins(item, rank()) }
+    }
+
+    /// The member of an item where several have its score and its tag.
+    #[cold]
+    fn one_of_twins(&self, item: Item, rank: usize) -> &[u8] {
+        let mut twins = Vec::new();
+        self.scores.each_with_tag(item.tag, |entry| {
+            if score_of(entry) == item.score {
+                twins.push(entry.member);
+            }
+        });
+        twins.sort_unstable();
+        let before = self.order.range(0..rank).rev().take_while(|other| other.score == item.score);
+        twins[before.filter(|other| other.tag == item.tag).count()]
+    }
+
+    /// How many members lie before something.
+    #[inline]
+    pub(super) fn partition<'p>(&'p self, is_before: impl Fn(f64, &dyn Fn() -> &'p [u8]) -> bool) -> usize {
+        self.order.partition(|item, rank| is_before(item.score, &|| self.member_of(item, rank)))
+    }
+
+    /// How many members lie before one with a score, which is among them or not.
+    fn rank_of(&self, Scored { score, member }: Scored<'_>) -> usize {
+        self.order.partition(|item, rank| match item.score.partial_cmp(&score) {
+            Some(Ordering::Less) => true,
+            Some(Ordering::Equal) => self.member_of(item, rank) < member,
+            _ => false,
+        })
+    }
+
+    /// The rank of a member, and its score.
+    pub(super) fn rank(&self, member: &[u8]) -> Option<(usize, f64)> {
+        let score = self.score(member)?;
+        Some((self.rank_of(Scored { score, member }), score))
+    }
+
+    /// Gives a member a score.
+    pub(super) fn put(&mut self, scored: Scored<'_>) -> Placed {
+        let Scored { score, member } = scored;
+        let old = self.score(member);
+        match old {
+            Some(old) if old == score => return Placed::Same,
+            Some(old) => _ = self.order.remove(self.rank_of(Scored { score: old, member })),
+            None => {}
+        }
+        let rank = self.rank_of(scored);
+        self.order.insert(rank, Item { score, tag: tag_of(S::hash(member)) });
+        self.scores.put(member, &value_of(score));
+        if old.is_some() { Placed::Moved } else { Placed::New }
+    }
+
+    /// Removes a member and returns its score.
+    pub(super) fn remove(&mut self, member: &[u8]) -> Option<f64> {
+        let (rank, score) = self.rank(member)?;
+        self.order.remove(rank);
+        self.scores.remove(member);
+        Some(score)
+    }
+
+    /// The members of some ranks.
+    pub(super) fn range(&self, ranks: Range<usize>) -> Members<'_, S> {
+        Members { paged: self, items: self.order.range(ranks) }
+    }
+
+    /// See [`Table::scan`].
+    pub(super) fn scan(&self, from: u64, count: usize, mut show: impl FnMut(Scored<'_>)) -> Option<u64> {
+        self.scores.scan(from, count, |entry| show(Scored { score: score_of(entry), member: entry.member }))
+    }
+}
+
+/// Members of a range, from either end.
+#[derive(Debug)]
+pub(super) struct Members<'p, S> {
+    paged: &'p Paged<S>,
+    items: Items<'p>,
+}
+
+impl<'p, S: Shape> Iterator for Members<'p, S> {
+    type Item = Scored<'p>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Scored<'p>> {
+        let rank = self.items.rank();
+        let item = self.items.next()?;
+        Some(Scored { score: item.score, member: self.paged.member_of(item, &|| rank) })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.items.size_hint()
+    }
+}
+
+impl<S: Shape> DoubleEndedIterator for Members<'_, S> {
+    #[inline]
+    fn next_back(&mut self) -> Option<Self::Item> {
+        let item = self.items.next_back()?;
+        let rank = self.items.rank_back();
+        Some(Scored { score: item.score, member: self.paged.member_of(item, &|| rank) })
+    }
+}
