@@ -81,15 +81,23 @@ pub(crate) struct Mark {
     pub(crate) data_type: Type,
     /// Bytes of a string, elements of a collection; of an integer another number of the same class.
     pub(crate) len: usize,
+    /// A time before which no part of the value expires, if any does.
+    pub(crate) part_due_ms: Option<UnixMs>,
 }
 
 impl Mark {
+    /// A time before which neither the key nor a part of its value expires.
+    pub(crate) fn due_ms(self) -> Option<UnixMs> {
+        self.expire_at_ms.into_iter().chain(self.part_due_ms).min()
+    }
+
     /// True if another counts as this one does.
     #[inline(always)]
     pub(crate) fn counts_as(self, other: Mark) -> bool {
         self.expire_at_ms == other.expire_at_ms
             && self.data_type == other.data_type
             && are_alike(self.len, other.len)
+            && self.part_due_ms == other.part_due_ms
     }
 }
 
@@ -597,7 +605,8 @@ impl<'a> EntryRef<'a> {
             Value::Raw(raw) => raw.bytes().len(),
             Value::Collection(face) => face.len(),
         };
-        Mark { expire_at_ms: self.expire_at_ms(), data_type: self.data_type(), len }
+        let (expire_at_ms, part_due_ms) = (self.expire_at_ms(), self.part_due_ms());
+        Mark { expire_at_ms, data_type: self.data_type(), len, part_due_ms }
     }
 
     /// What OBJECT ENCODING answers.
@@ -618,6 +627,20 @@ impl<'a> EntryRef<'a> {
         }
         // SAFETY: an entry that expires has its expiry behind the header.
         Some(unsafe { self.base().add(HEADER_BYTES).cast::<u64>().read() })
+    }
+
+    /// A time before which neither the key nor a part of its value expires; none where nothing does.
+    pub(crate) fn due_ms(self) -> Option<UnixMs> {
+        let parts = if self.header().kind.has_word() { self.part_due_ms() } else { None };
+        self.expire_at_ms().into_iter().chain(parts).min()
+    }
+
+    /// A time before which no part of the value expires.
+    pub(crate) fn part_due_ms(self) -> Option<UnixMs> {
+        match self.value() {
+            Value::Collection(face) => face.due_ms(),
+            Value::Integer(_) | Value::Bytes(_) | Value::Raw(_) => None,
+        }
     }
 
     /// Overwrites the expiry of an entry that has one.

@@ -28,7 +28,7 @@ pub use shard::{LockScope, Locked, Retired, Shards};
 pub use table::{Figures, Lengths};
 pub use types::collection::{Collection, Face, Row};
 pub use types::content::{Builder, Part, Value};
-pub use types::hash::{FieldValue, Hash, HashOp};
+pub use types::hash::{Field, FieldValue, Hash, HashOp, Live};
 pub use types::limits::{EncodingLimits, NodeLimit, PackedLimit};
 pub use types::list::{Inserted, List, ListOp, Side};
 pub use types::range;

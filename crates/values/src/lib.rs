@@ -218,8 +218,13 @@ impl<H: Host> Values for StoreValues<H> {
     }
 
     fn expire(&self, key: &Key, wall_ms: UnixMs) -> Option<Blob> {
-        let at_ms = self.view(key, |keyspace, key| keyspace.stored(key)?.expire_at_ms())?;
-        (at_ms <= wall_ms).then(|| wire::blob(&Op::Key(KeyOp::Delete)))
+        self.view(key, |keyspace, key| {
+            let entry = keyspace.stored(key)?;
+            match entry.expire_at_ms() {
+                Some(at_ms) if at_ms <= wall_ms => Some(wire::blob(&Op::Key(KeyOp::Delete))),
+                _ => hash::expired(entry.value(), wall_ms),
+            }
+        })
     }
 
     fn delete(&self, key: &Key) -> Option<Blob> {

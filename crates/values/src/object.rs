@@ -14,9 +14,11 @@ pub(crate) fn object_of(entry: &OwnedEntry) -> Object {
     Object { value: types::merged(Value::of(&entry.value)), deadline_ms: entry.expire_at_ms }
 }
 
-/// A merged key as the store holds it. `None`: it has no such type.
+/// A merged key as the store holds it. `None`: it has no such type, or nothing of the value is left.
 pub(crate) fn entry_of(object: Object) -> Option<OwnedEntry> {
-    Some(OwnedEntry { value: types::unmerged(object.value)?, expire_at_ms: object.deadline_ms })
+    let value = types::unmerged(object.value)?;
+    let is_there = value.face().is_none_or(|face| !face.is_empty());
+    is_there.then_some(OwnedEntry { value, expire_at_ms: object.deadline_ms })
 }
 
 /// The number of a type on the wire; 0 is that of no key.
@@ -41,9 +43,10 @@ pub(crate) fn put_entry(entry: Option<(Value<'_>, Option<UnixMs>)>, out: &mut Ve
 pub(crate) fn put_part(part: Part<'_>, out: &mut Vec<u8>) {
     match part {
         Part::Element(element) | Part::Member(element) => put_bytes(element, out),
-        Part::Field { field, value } => {
+        Part::Field { field, value, expire_at_ms } => {
             put_bytes(field, out);
             put_bytes(value, out);
+            expire_at_ms.put(out);
         }
         Part::Scored { member, score } => {
             put_bytes(member, out);

@@ -7,9 +7,9 @@ use swytch_cluster::{
     Blob, Entry, Generation, Key, MergeBy, MergeInput, NodeId, Stamp, Step, Values, Version, ViewId,
 };
 use swytch_store::{
-    Absent, Builder, Changes, Condition, Editor, Elements, EncodingLimits, Event, Expiry, Hash, HashSeed,
-    Keyspace, KeyspaceMut, List, ListOp, Op, OwnedEntry, OwnedValue, Part, Scored, Set, Shards, Side,
-    SortedSet, StringOp, Type,
+    Absent, Builder, Changes, Condition, Editor, Elements, EncodingLimits, Event, Expiry, Hash, HashOp,
+    HashSeed, Keyspace, KeyspaceMut, List, ListOp, Op, OwnedEntry, OwnedValue, Part, Scored, Set, Shards,
+    Side, SortedSet, StringOp, Type,
 };
 use swytch_testkit::random::Random;
 use swytch_values::{Host, Snapshot, StoreValues, wire};
@@ -36,7 +36,7 @@ impl Host for Chaos {
         let (element, more) = (bytes(&mut random), bytes(&mut random));
         let number = random.below(9) as i64 - 4;
         let event = Event::string("set");
-        match random.below(34) {
+        match random.below(37) {
             0 => {
                 let expiry = [Expiry::Clear, Expiry::Keep, Expiry::At(70)][random.below(3) as usize];
                 keyspace.set(&key, &element, expiry, event);
@@ -74,7 +74,7 @@ impl Host for Chaos {
                     _ => _ = set.pop(1 + random.below(2) as usize, &mut || random.next()),
                 });
             }
-            choice @ 23..29 => {
+            choice @ 23..32 => {
                 let (field, digits) = (&bytes(&mut random)[..], number.to_string());
                 let fields = [[field, &element], [b"n", digits.as_bytes()], [&more, &element]];
                 let absent = if choice < 26 { Absent::Create } else { Absent::Leave };
@@ -82,10 +82,13 @@ impl Host for Chaos {
                     23 | 24 => _ = hash.set(&fields[..1 + random.below(3) as usize]),
                     25 | 26 => _ = hash.increment(if random.once_in(3) { field } else { b"n" }, number),
                     27 => _ = hash.remove(Elements::Many(&[field, b"n"])),
-                    _ => _ = hash.set_for(&fields[..1], Event::hash("hincrbyfloat")),
+                    28 => hash.expire(Elements::Many(&[field, b"n"]), Some(60 + random.below(9))),
+                    29 => hash.expire(Elements::Many(&[field, b"n"]), None),
+                    30 => hash.forget(Elements::Many(&[field, b"n", b"x"]), 65),
+                    _ => _ = hash.set_for(&fields[..1], true, Event::hash("hincrbyfloat")),
                 });
             }
-            choice @ 29..34 => {
+            choice @ 32..37 => {
                 let halves = |number: i64| number as f64 / 2.0;
                 let scored = [
                     Scored { score: halves(number), member: &element },
@@ -95,12 +98,12 @@ impl Host for Chaos {
                 let is_new = [None, None, Some(true), Some(false)][random.below(4) as usize];
                 let compares = [None, None, Some(Ordering::Less), Some(Ordering::Greater)];
                 let when = Condition { is_new, compares: compares[random.below(4) as usize] };
-                let absent = if choice < 32 { Absent::Create } else { Absent::Leave };
+                let absent = if choice < 35 { Absent::Create } else { Absent::Leave };
                 let delta = if random.once_in(9) { f64::INFINITY } else { halves(number) };
                 _ = keyspace.change::<SortedSet, _>(&key, absent, |set| match choice {
-                    29 | 30 => _ = set.add(&scored, when),
-                    31 => _ = set.increment(&element, delta, when),
-                    32 => _ = set.remove(Elements::Many(&[&element, b"x"])),
+                    32 | 33 => _ = set.add(&scored, when),
+                    34 => _ = set.increment(&element, delta, when),
+                    35 => _ = set.remove(Elements::Many(&[&element, b"x"])),
                     _ => set.pop(side(&mut random), 1 + random.below(2) as usize, |_| {}),
                 });
             }
@@ -360,6 +363,23 @@ fn expiry_and_eviction_are_deletions_that_somebody_orders() {
     assert!(!values.ready(&key));
     values.apply(&key, &push(Side::Tail, b"e"), stamp(102));
     assert!(values.ready(&key));
+}
+
+#[test]
+fn fields_expire_by_a_change_that_somebody_orders() {
+    let key = Key::new(b"a");
+    let mut values = store();
+    let mut apply = |op: HashOp<'_>| values.apply(&key, &wire::blob(&Op::Hash(op)), stamp(1));
+    apply(HashOp::Set { fields: &[[b"f", b"1"], [b"g", b"2"]], keep_ttl: false });
+    apply(HashOp::Expire { fields: Elements::One(b"f"), at_ms: Some(100) });
+    assert_eq!(values.expire(&key, 99), None);
+    let removal = values.expire(&key, 100).expect("the time of a field is over");
+    let both = values.entry(&key);
+    values.apply(&key, &removal, stamp(101));
+    assert_ne!(values.entry(&key), both);
+    let rest = wire::blob(&Op::Hash(HashOp::Remove { fields: Elements::One(b"g") }));
+    values.apply(&key, &rest, stamp(102));
+    assert_eq!((values.entry(&key), values.misfits()), (None, 0));
 }
 
 /// However long a log becomes, the state where it starts can be told, and what is kept for that does not outgrow the

@@ -64,6 +64,9 @@ fn count(server: &Server, worker: &WorkerShared, mut changes: swytch_store::Chan
     if changes.expired > 0 {
         worker.stats.expired_keys.add(changes.expired);
     }
+    if changes.expired_parts > 0 {
+        worker.stats.expired_parts.add(changes.expired_parts);
+    }
     let retired = changes.take_retired();
     if !retired.is_empty() {
         server.reclaimer.retire(retired);

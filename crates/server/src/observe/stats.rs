@@ -94,6 +94,8 @@ worker_counters! {
     keyspace_misses,
     /// Keys removed because their time had come.
     expired_keys,
+    /// Fields of hashes removed because theirs had.
+    expired_parts,
     /// Changes to the keyspace.
     dirty,
     /// Error replies.

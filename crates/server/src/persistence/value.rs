@@ -33,7 +33,9 @@ fn form_of(encoding: Encoding) -> Form {
 fn written(part: Part<'_>) -> swytch_rdb::Part<'_> {
     match part {
         Part::Element(bytes) | Part::Member(bytes) => swytch_rdb::Part::Element(bytes),
-        Part::Field { field, value } => swytch_rdb::Part::Field { field, value, expires_ms: None },
+        Part::Field { field, value, expire_at_ms } => {
+            swytch_rdb::Part::Field { field, value, expires_ms: expire_at_ms }
+        }
         Part::Scored { member, score } => swytch_rdb::Part::Scored { member, score },
     }
 }
@@ -43,8 +45,8 @@ fn read(data_type: Type, part: swytch_rdb::Part<'_>) -> Option<Part<'_>> {
     match (part, data_type) {
         (swytch_rdb::Part::Element(bytes), Type::List) => Some(Part::Element(bytes)),
         (swytch_rdb::Part::Element(bytes), Type::Set) => Some(Part::Member(bytes)),
-        (swytch_rdb::Part::Field { field, value, expires_ms: None }, Type::Hash) => {
-            Some(Part::Field { field, value })
+        (swytch_rdb::Part::Field { field, value, expires_ms }, Type::Hash) => {
+            Some(Part::Field { field, value, expire_at_ms: expires_ms })
         }
         (swytch_rdb::Part::Scored { member, score }, Type::SortedSet) => Some(Part::Scored { member, score }),
         _ => None,
@@ -173,7 +175,11 @@ mod tests {
     fn part(data_type: Type, text: &[u8]) -> Part<'_> {
         match data_type {
             Type::Set => Part::Member(text),
-            Type::Hash => Part::Field { field: text, value: text },
+            // Of a name of an even length it expires.
+            Type::Hash => {
+                let expire_at_ms = text.len().is_multiple_of(2).then(|| 1 << (20 + text.len()));
+                Part::Field { field: text, value: text, expire_at_ms }
+            }
             Type::SortedSet => Part::Scored { member: text, score: text.len() as f64 / 3.0 },
             Type::String | Type::List => Part::Element(text),
         }

@@ -50,10 +50,13 @@ impl Digest {
             None => value.content(&mut |part| match part {
                 Part::Element(element) => self.mix(element),
                 Part::Member(member) => self.combine(member),
-                Part::Field { field, value } => {
+                Part::Field { field, value, expire_at_ms } => {
                     let mut one = Digest::default();
                     one.mix(field);
                     one.mix(value);
+                    if expire_at_ms.is_some() {
+                        one.combine(b"!!hexpire!!");
+                    }
                     self.combine(&one.0);
                 }
                 Part::Scored { member, score } => {

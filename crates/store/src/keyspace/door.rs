@@ -226,17 +226,22 @@ impl<'s> KeyspaceMut<'s, '_> {
         let (table, limits) = self.base.table_and_limits(key);
         let expire_at_ms = if observed { table.entry_at(found).expire_at_ms() } else { None };
         let Some(value) = table.collection_mut::<C>(found) else { return Err(WrongType) };
-        let len_before = value.len();
+        let (len_before, due_before_ms) = (value.len(), value.due_ms());
         let sink = listener(&mut told, &mut self.sink);
         let state = State::There { expire_at_ms };
-        let mut editor = Editor { value, key, limits, observed, sink, state, changed: 0, touched: false };
+        let mut editor = Editor::new(value, key, limits, observed, sink, state);
         let result = act(&mut editor);
-        let (changed, touched, len) = (editor.changed, editor.touched, editor.value.len());
+        let Editor { value, changed, expired, touched, .. } = editor;
+        let (len, due_ms) = (value.len(), value.due_ms());
         let is_over = !C::STAYS_EMPTY && len == 0;
         if !are_alike(len_before, len) {
             self.base.table_mut(key).resized(C::TYPE, len_before, len);
         }
+        if due_ms != due_before_ms {
+            self.base.table_mut(key).rescheduled(found, due_before_ms.is_some());
+        }
         self.changes.dirty += changed;
+        self.changes.expired_parts += expired;
         if observed && (changed > 0 || touched) {
             self.signal(key);
         }
@@ -260,8 +265,7 @@ impl<'s> KeyspaceMut<'s, '_> {
         let (table, limits) = self.base.table_and_limits(key);
         let sink = listener(&mut told, &mut self.sink);
         let (state, value_ref) = (State::New, &mut value);
-        let mut editor =
-            Editor { value: value_ref, key, limits, observed, sink, state, changed: 0, touched: false };
+        let mut editor = Editor::new(value_ref, key, limits, observed, sink, state);
         let result = act(&mut editor);
         let changed = editor.changed;
         if !value.is_empty() || C::STAYS_EMPTY && changed > 0 {
@@ -331,6 +335,20 @@ impl<'s> KeyspaceMut<'s, '_> {
         applied.map_err(|WrongType| Misfit)?.ok_or(Misfit)?
     }
 
+    /// Removes parts of the collection at a key whose time is over, at most `count`.
+    pub(crate) fn expire_parts_of<C: Row>(&mut self, key: &Key<'_>, count: usize) {
+        let now_ms = self.base.now_ms();
+        let expired =
+            self.change::<C, _>(key, Absent::Leave, |editor| C::expire_parts(editor, now_ms, count));
+        debug_assert!(expired.is_ok(), "the caller has looked at the type");
+        // Whoever searched for what is due took all of it for removed.
+        if let Some(found) = self.live_place(key) {
+            let table = self.base.table_mut(key);
+            let had_deadlines = table.entry_at(found).part_due_ms().is_some();
+            table.rescheduled(found, had_deadlines);
+        }
+    }
+
     /// Takes an op back on the collection at a key. Listeners are not told: whoever takes a change back has kept what was
     /// told of it.
     pub(crate) fn take_back_at<C: Row>(&mut self, key: &Key<'_>, undo: &C::Undo) {
@@ -342,11 +360,14 @@ impl<'s> KeyspaceMut<'s, '_> {
                 let value = table.collection_mut::<C>(found);
                 debug_assert!(value.is_some(), "the undo is for another state");
                 let Some(value) = value else { return };
-                let len_before = value.len();
+                let (len_before, due_before_ms) = (value.len(), value.due_ms());
                 value.take_back(undo, &limits);
-                let len = value.len();
+                let (len, due_ms) = (value.len(), value.due_ms());
                 if !are_alike(len_before, len) {
                     table.resized(C::TYPE, len_before, len);
+                }
+                if due_ms != due_before_ms {
+                    table.rescheduled(found, due_before_ms.is_some());
                 }
                 if len == 0 && !C::STAYS_EMPTY {
                     self.tables().remove(key, found);
@@ -426,6 +447,8 @@ pub struct Editor<'v, C: Row> {
     state: State,
     /// Changes so far, as `dirty` counts them.
     changed: u64,
+    /// Parts that were removed because their time was over.
+    expired: u64,
     /// An event said that nothing has changed, which those who watch the key take for a change.
     touched: bool,
 }
@@ -448,7 +471,19 @@ impl<C: Row> Deref for Editor<'_, C> {
     }
 }
 
-impl<C: Row> Editor<'_, C> {
+impl<'v, C: Row> Editor<'v, C> {
+    #[inline(always)]
+    fn new(
+        value: &'v mut C,
+        key: &'v Key<'v>,
+        limits: &'v SharedLimits,
+        observed: bool,
+        sink: Option<&'v mut (dyn Sink + 'v)>,
+        state: State,
+    ) -> Self {
+        Editor { value, key, limits, observed, sink, state, changed: 0, expired: 0, touched: false }
+    }
+
     /// The limits of encodings.
     #[inline(always)]
     pub fn limits(&self) -> EncodingLimits {
@@ -537,6 +572,18 @@ impl<C: Row> Editor<'_, C> {
             });
         }
         result
+    }
+
+    /// Alters how the collection is stored, and nothing of its content.
+    pub(crate) fn arrange<R>(&mut self, act: impl FnOnce(&mut C) -> R) -> R {
+        act(self.value)
+    }
+
+    /// So many of the changes so far were parts whose time was over: as in Redis none that a save would be due for.
+    pub(crate) fn count_expired(&mut self, count: u64) {
+        self.changed -= count;
+        self.expired += count;
+        self.touched = true;
     }
 
     /// Tells of a command that found nothing to alter: an event, and to those who watch the key a change.

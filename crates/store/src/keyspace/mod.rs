@@ -123,6 +123,13 @@ impl<'s> Keyspace<'s> {
         Keyspace { ignore_expiry, ..self }
     }
 
+    /// What parts of values expired by is over for who looks through this view: its time, or never where what has expired
+    /// is visible.
+    #[inline]
+    pub fn visible_ms(&self) -> UnixMs {
+        if self.ignore_expiry { 0 } else { self.now_ms }
+    }
+
     /// Whether expired keys are visible.
     pub fn ignores_expiry(&self) -> bool {
         self.ignore_expiry
@@ -246,7 +253,13 @@ impl<'s> Keyspace<'s> {
     pub fn get<C: Row>(&self, key: &Key<'_>) -> Result<Option<&C>, WrongType> {
         match self.find(key) {
             None => Ok(None),
-            Some(entry) => entry.collection().map(Some).ok_or(WrongType),
+            Some(entry) => {
+                let value: &C = entry.collection().ok_or(WrongType)?;
+                if value.due_ms().is_some_and(|due_ms| due_ms <= self.visible_ms()) {
+                    self.note_expired(key.db, key.bytes);
+                }
+                Ok(Some(value))
+            }
         }
     }
 

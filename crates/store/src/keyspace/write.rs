@@ -9,6 +9,9 @@ use crate::shard::{Retired, ShardData};
 use crate::table::Found;
 use crate::{Key, Undo, UnixMs};
 
+/// Most parts of a value that expire at once.
+const EXPIRED_PARTS_MAX: usize = 64;
+
 /// What a write does to the key's expiry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expiry {
@@ -27,6 +30,8 @@ pub struct Changes {
     pub dirty: u64,
     /// Keys removed because they had expired.
     pub expired: u64,
+    /// Parts of values removed because they had.
+    pub expired_parts: u64,
     /// What most changes do not leave. Behind a pointer, because a view is made for every command.
     rare: Option<Box<RareChanges>>,
 }
@@ -141,7 +146,8 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
     #[inline]
     pub fn settled(&self) -> Option<u64> {
         let changes = &self.changes;
-        let settled = changes.rare.is_none() && changes.expired == 0 && !self.base.met_expired();
+        let has_expired = changes.expired + changes.expired_parts > 0 || self.base.met_expired();
+        let settled = changes.rare.is_none() && !has_expired;
         settled.then_some(changes.dirty)
     }
 
@@ -173,7 +179,17 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
         self.base.has_expired.set(false);
         for (db, bytes) in self.base.expired.take().into_iter().flat_map(|expired| *expired) {
             let key = self.base.key(db, &bytes);
-            self.remove_if_expired(&key);
+            self.expire(&key);
+        }
+    }
+
+    /// Removes a key whose time is over, or parts of its value whose time is.
+    fn expire(&mut self, key: &Key<'_>) {
+        if !self.remove_if_expired(key)
+            && let Some(entry) = self.base.stored(key)
+            && entry.part_due_ms().is_some()
+        {
+            entry.data_type().expire_parts(self, key, EXPIRED_PARTS_MAX);
         }
     }
 
@@ -249,12 +265,12 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
             let mut keys = Vec::new();
             let next = table.expired_keys(now_ms, data.expiry_prefix[db as usize], limit, &mut keys);
             data.expiry_prefix[db as usize] = next.unwrap_or(0);
-            // A pass that began within the table leaves what is before its beginning.
-            more |= next.is_some() || table.next_expiry_ms() <= now_ms;
             for bytes in keys {
                 let key = self.base.key(db, &bytes);
-                self.remove_if_expired(&key);
+                self.expire(&key);
             }
+            // A pass that began within the table leaves what is before its beginning, and a value may have more to lose.
+            more |= next.is_some() || self.base.locked.data(shard).tables[db].next_expiry_ms() <= now_ms;
         }
         more
     }

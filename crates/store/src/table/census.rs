@@ -43,6 +43,8 @@ pub struct Figures {
     pub keys: usize,
     /// Those of them that expire.
     pub expiring: usize,
+    /// Those whose values have parts that expire.
+    pub with_expiring_parts: usize,
     /// Sum of the times at which they do.
     expiry_ms: u128,
     /// How long their values are.
@@ -61,6 +63,7 @@ impl Figures {
 #[derive(Debug, Default)]
 pub(super) struct Census {
     pub(super) expiring: usize,
+    with_expiring_parts: usize,
     expiry_ms: u128,
     /// Behind a pointer, because most tables of a server have no keys.
     lengths: Option<Box<Lengths>>,
@@ -69,22 +72,30 @@ pub(super) struct Census {
 impl Census {
     pub(super) fn add(&mut self, mark: Mark) {
         self.expiring += usize::from(mark.expire_at_ms.is_some());
+        self.with_expiring_parts += usize::from(mark.part_due_ms.is_some());
         self.expiry_ms += u128::from(mark.expire_at_ms.unwrap_or(0));
         *self.lengths.get_or_insert_default().count(mark.data_type, mark.len) += 1;
     }
 
     pub(super) fn remove(&mut self, mark: Mark) {
         self.expiring -= usize::from(mark.expire_at_ms.is_some());
+        self.with_expiring_parts -= usize::from(mark.part_due_ms.is_some());
         self.expiry_ms -= u128::from(mark.expire_at_ms.unwrap_or(0));
         *self.lengths.get_or_insert_default().count(mark.data_type, mark.len) -= 1;
     }
 
     pub(super) fn add_to(&self, figures: &mut Figures) {
         figures.expiring += self.expiring;
+        figures.with_expiring_parts += self.with_expiring_parts;
         figures.expiry_ms += self.expiry_ms;
         if let Some(lengths) = &self.lengths {
             figures.lengths.add(lengths);
         }
+    }
+
+    /// A value had parts that expire, or not, and now has some, or not.
+    pub(super) fn reschedule(&mut self, before: bool, after: bool) {
+        self.with_expiring_parts = self.with_expiring_parts + usize::from(after) - usize::from(before);
     }
 
     /// A value now has another length.

@@ -419,6 +419,20 @@ impl Table {
         self.census.resize(data_type, before, after);
     }
 
+    /// Keeps figures and bounds true after parts of the value at a place have got other deadlines, or may be due still.
+    #[cold]
+    pub(crate) fn rescheduled(&mut self, found: Found, had_deadlines: bool) {
+        // SAFETY: as in `update`: the slot is written anew with the same entry.
+        let mark = unsafe {
+            let entry = found.place.take();
+            let mark = entry.as_ref().mark();
+            found.place.put(entry);
+            mark
+        };
+        self.census.reschedule(had_deadlines, mark.part_due_ms.is_some());
+        self.lower_next_expiry(found.segment, mark);
+    }
+
     /// The collection at a place, to change; `None` when it is of another type.
     #[inline]
     pub(crate) fn collection_mut<C: Row>(&mut self, found: Found) -> Option<&mut C> {
@@ -428,7 +442,7 @@ impl Table {
 
     /// Keeps the lower bounds of expiry true.
     fn lower_next_expiry(&mut self, segment: *mut Segment, mark: Mark) {
-        if let Some(at_ms) = mark.expire_at_ms {
+        if let Some(at_ms) = mark.due_ms() {
             self.next_expiry_ms = self.next_expiry_ms.min(at_ms);
             // SAFETY: the segment is alive.
             unsafe { (*segment).lower_next_expiry(at_ms) };
@@ -613,7 +627,7 @@ impl Table {
         self.iter().next()
     }
 
-    /// Collects the keys that have expired by `now_ms`, at most `limit`, beginning at `prefix`; returns
+    /// Collects the keys that have expired by `now_ms`, or whose values may have parts that have, at most `limit`, beginning at `prefix`; returns
     /// the prefix to go on from, or `None` when the whole table has been looked at.
     pub fn expired_keys(
         &mut self,

@@ -129,7 +129,7 @@ impl Place {
     /// # Safety
     /// The slot is alive.
     pub(super) unsafe fn put(self, entry: Entry) {
-        let expires = if entry.as_ref().expire_at_ms().is_some() { EXPIRES_BIT } else { 0 };
+        let expires = if entry.as_ref().due_ms().is_some() { EXPIRES_BIT } else { 0 };
         // SAFETY: by the contract.
         let slot = unsafe { self.slot() };
         let kept = slot.load(Ordering::Relaxed) & !(ADDRESS_MASK | EXPIRES_BIT);
@@ -155,7 +155,7 @@ impl Stashed {
 
 /// The slot value of an entry, without displacement.
 pub(super) fn tagged(hash: u64, entry: Entry) -> u64 {
-    let expires = if entry.as_ref().expire_at_ms().is_some() { EXPIRES_BIT } else { 0 };
+    let expires = if entry.as_ref().due_ms().is_some() { EXPIRES_BIT } else { 0 };
     let address = entry.into_raw() as u64;
     debug_assert_eq!(address & !ADDRESS_MASK, 0, "user addresses have 47 bits and entries are 8-aligned");
     hash >> TAG_SHIFT << TAG_SHIFT | address | expires
@@ -563,7 +563,7 @@ impl Segment {
         (value != 0).then(|| unsafe { EntryRef::from_raw(address(value)) })
     }
 
-    /// Appends the keys that have expired by `now_ms` and makes the segment's bound exact, taking them
+    /// Appends the keys of which something may have expired by `now_ms` and makes the segment's bound exact, taking them
     /// for removed.
     ///
     /// # Safety
@@ -582,7 +582,7 @@ impl Segment {
             }
             // SAFETY: by the contract.
             let entry = unsafe { EntryRef::from_raw(address(value)) };
-            match entry.expire_at_ms() {
+            match entry.due_ms() {
                 Some(at_ms) if at_ms <= now_ms => keys.push(entry.key().into()),
                 Some(at_ms) => next_expiry_ms = next_expiry_ms.min(at_ms),
                 None => {}

@@ -12,6 +12,7 @@ use std::ops::ControlFlow;
 use super::content::Part;
 use super::limits::EncodingLimits;
 use super::{Encoding, Kind, Op, OwnedValue, PartUndo, Type};
+use crate::UnixMs;
 use crate::keyspace::{Editor, Misfit};
 
 /// What the row of a collection's type says of it.
@@ -41,6 +42,12 @@ pub trait Face: Typed + Debug + Send {
 
     /// How many allocations they are, roughly: the time that freeing them takes.
     fn allocations(&self) -> usize;
+
+    /// A time before which no part of it expires; none where no part ever does.
+    #[inline]
+    fn due_ms(&self) -> Option<UnixMs> {
+        None
+    }
 
     /// Shows the whole value, part by part, in an order that depends on the content only, until told to stop.
     fn content(&self, visit: &mut dyn FnMut(Part<'_>) -> ControlFlow<()>) -> ControlFlow<()>;
@@ -107,4 +114,11 @@ pub trait Collection: Face + Clone + Default + PartialEq + Eq + Hash + 'static {
 
     /// Bytes that an undo holds, roughly.
     fn undo_bytes(undo: &Self::Undo) -> usize;
+
+    /// Removes parts whose time is over, at most `count`; only a type with such parts has something to do.
+    fn expire_parts(_: &mut Editor<'_, Self>, _: UnixMs, _: usize)
+    where
+        Self: Row,
+    {
+    }
 }

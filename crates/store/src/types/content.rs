@@ -6,8 +6,8 @@ use super::collection::Face;
 use super::limits::EncodingLimits;
 use super::string::Text;
 use super::{OwnedValue, Type};
-use crate::RawString;
 use crate::keyspace::Misfit;
+use crate::{RawString, UnixMs};
 
 /// A part of a value. A type whose parts have another shape adds it here; whoever walks values then has to say what it
 /// makes of it.
@@ -23,6 +23,8 @@ pub enum Part<'a> {
         field: &'a [u8],
         /// Its value.
         value: &'a [u8],
+        /// When it expires, if ever.
+        expire_at_ms: Option<UnixMs>,
     },
     /// A member with its score.
     #[allow(missing_docs, reason = "they are what they are called")]

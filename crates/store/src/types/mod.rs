@@ -107,6 +107,14 @@ macro_rules! collections {
                 }
             }
 
+            /// Removes parts of a value of this type whose time is over, at most `count`.
+            pub(crate) fn expire_parts(self, keyspace: &mut KeyspaceMut<'_, '_>, key: &Key<'_>, count: usize) {
+                match self {
+                    Type::String => {}
+                    $(Type::$variant => keyspace.expire_parts_of::<$module::$collection>(key, count)),*
+                }
+            }
+
             /// Its number in Redis's files and digests.
             pub fn number(self) -> u8 {
                 match self {

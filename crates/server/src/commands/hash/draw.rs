@@ -1,9 +1,9 @@
 //! HRANDFIELD
 
 use swytch_resp::Protocol;
-use swytch_store::{FieldValue, Hash, Keyspace};
+use swytch_store::Keyspace;
 
-use super::LOOK;
+use super::{LOOK, live};
 use crate::command::call::{DRAWS_MAX, invertible};
 use crate::command::prelude::*;
 use crate::system::random::next_u64;
@@ -34,8 +34,8 @@ pub static HRANDFIELD: CommandSpec = CommandSpec {
 fn hrandfield(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
     let out_of_range = || CommandError::text("ERR value is out of range");
     let Some(count) = call.args.try_get(2) else {
-        let hash = keyspace.get::<Hash>(&call.key(1))?;
-        call.reply.bulk_or_null(hash.map(|hash| hash.random(&mut next_u64)[0]));
+        let drawn = live(call, keyspace)?.map(|hash| hash.draw(1, true, &mut next_u64));
+        call.reply.bulk_or_null(drawn.unwrap_or_default().first().map(|field| field.name));
         return Ok(());
     };
     let count = invertible(count)?;
@@ -46,21 +46,20 @@ fn hrandfield(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
         return Err(out_of_range());
     }
     let times = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
-    let drawn: Vec<FieldValue<'_>> = match keyspace.get::<Hash>(&call.key(1))? {
+    let drawn = match live(call, keyspace)? {
         None => Vec::new(),
-        Some(hash) if count >= 0 => hash.sample(times, &mut next_u64),
-        Some(_) if times > DRAWS_MAX => return Err(out_of_range()),
-        Some(hash) => (0..times).map(|_| hash.random(&mut next_u64)).collect(),
+        Some(_) if count < 0 && times > DRAWS_MAX => return Err(out_of_range()),
+        Some(hash) => hash.draw(times, count < 0, &mut next_u64),
     };
     let is_nested = with_values && call.client.protocol == Protocol::Resp3;
     call.reply.array(if with_values && !is_nested { 2 * drawn.len() } else { drawn.len() });
-    for [field, value] in drawn {
+    for field in drawn {
         if is_nested {
             call.reply.array(2);
         }
-        call.reply.bulk(field);
+        call.reply.bulk(field.name);
         if with_values {
-            call.reply.bulk(value);
+            call.reply.bulk(field.value);
         }
     }
     Ok(())

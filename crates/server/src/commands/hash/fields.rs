@@ -2,7 +2,7 @@
 
 use swytch_store::{Absent, Elements, Hash, KeyspaceMut};
 
-use super::LOOK;
+use super::{LOOK, live};
 use crate::command::KeySpec;
 use crate::command::prelude::*;
 
@@ -15,7 +15,7 @@ pub static HGET: CommandSpec = CommandSpec {
     reply: ReplyShape::TEXT_OR_NULL,
     handler: Handler::Read(|call, keyspace| {
         let field = call.args.get(2);
-        let value = keyspace.get::<Hash>(&call.key(1))?.and_then(|hash| hash.get(field));
+        let value = live(call, keyspace)?.and_then(|hash| hash.get(field));
         call.reply.bulk_or_null(value);
         Ok(())
     }),
@@ -30,7 +30,7 @@ pub static HMGET: CommandSpec = CommandSpec {
     arguments: &[Arg::key("key"), Arg::string("field").multiple()],
     reply: ReplyShape::List(&ReplyShape::TEXT_OR_NULL),
     handler: Handler::Read(|call, keyspace| {
-        let hash = keyspace.get::<Hash>(&call.key(1))?;
+        let hash = live(call, keyspace)?;
         let fields = call.args.from(2);
         call.reply.array(fields.len());
         fields.for_each(|field| call.reply.bulk_or_null(hash.and_then(|hash| hash.get(field))));
@@ -51,7 +51,7 @@ pub static HEXISTS: CommandSpec = CommandSpec {
     reply: ReplyShape::Flag,
     handler: Handler::Read(|call, keyspace| {
         let field = call.args.get(2);
-        let has = keyspace.get::<Hash>(&call.key(1))?.is_some_and(|hash| hash.get(field).is_some());
+        let has = live(call, keyspace)?.is_some_and(|hash| hash.get(field).is_some());
         call.reply.integer(has.into());
         Ok(())
     }),
@@ -68,7 +68,7 @@ pub static HSTRLEN: CommandSpec = CommandSpec {
     reply: ReplyShape::Count,
     handler: Handler::Read(|call, keyspace| {
         let field = call.args.get(2);
-        let value = keyspace.get::<Hash>(&call.key(1))?.and_then(|hash| hash.get(field));
+        let value = live(call, keyspace)?.and_then(|hash| hash.get(field));
         call.reply.count(value.map_or(0, <[u8]>::len));
         Ok(())
     }),
@@ -77,7 +77,7 @@ pub static HSTRLEN: CommandSpec = CommandSpec {
 
 pub static HLEN: CommandSpec = CommandSpec {
     name: "hlen",
-    summary: "Returns how many fields a hash has; 0 for an absent one.",
+    summary: "Returns how many fields a hash has, those that have just expired included; 0 for an absent one.",
     complexity: "O(1)",
     arity: 2,
     arguments: &[Arg::key("key")],

@@ -1,8 +1,9 @@
 //! HINCRBY, HINCRBYFLOAT
 
 use swytch_decimal::Extended;
-use swytch_store::{Absent, Event, Hash, IncrementError, KeyspaceMut};
+use swytch_store::{Absent, Elements, Event, IncrementError, KeyspaceMut};
 
+use super::change;
 use crate::command::KeySpec;
 use crate::command::prelude::*;
 
@@ -38,8 +39,8 @@ pub static HINCRBYFLOAT: CommandSpec = CommandSpec {
 
 fn hincrby(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
     let (field, delta) = (call.args.get(2), call.args.integer(3)?);
-    let sum = keyspace
-        .change::<Hash, _>(&call.key(1), Absent::Create, |hash| hash.increment(field, delta))?
+    let fields = Elements::One(field);
+    let sum = change(call, keyspace, Absent::Create, fields, |hash| hash.increment(field, delta))?
         .expect("where there is no hash one is made");
     let sum = sum.map_err(|error| match error {
         IncrementError::NotAnInteger => CommandError::text("ERR hash value is not an integer"),
@@ -56,17 +57,16 @@ fn hincrbyfloat(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> Comm
     if !increment.is_finite() {
         return Err(CommandError::text("ERR value is NaN or Infinity"));
     }
-    let sum = keyspace.change::<Hash, _>(&call.key(1), Absent::Create, |hash| {
-        let number = match hash.get(field) {
-            Some(value) => {
-                Extended::parse(value).ok_or_else(|| CommandError::text("ERR hash value is not a float"))?
-            }
+    let sum = change(call, keyspace, Absent::Create, Elements::One(field), |hash| {
+        let number = match hash.find(field) {
+            Some(field) => Extended::parse(field.value)
+                .ok_or_else(|| CommandError::text("ERR hash value is not a float"))?,
             None => Extended::ZERO,
         };
         let sum = (number + increment)
             .format()
             .ok_or_else(|| CommandError::text("ERR increment would produce NaN or Infinity"))?;
-        hash.set_for(&[[field, sum.as_bytes()]], Event::hash("hincrbyfloat"));
+        hash.set_for(&[[field, sum.as_bytes()]], true, Event::hash("hincrbyfloat"));
         Ok::<_, CommandError>(sum)
     })?;
     let sum = sum.expect("where there is no hash one is made")?;

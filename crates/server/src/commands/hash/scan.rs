@@ -1,8 +1,8 @@
 //! HSCAN
 
-use swytch_store::{Hash, Keyspace};
+use swytch_store::Keyspace;
 
-use super::LOOK;
+use super::{LOOK, live};
 use crate::command::prelude::*;
 use crate::command::scan::{ScanOptions, Walk, parse_cursor};
 
@@ -29,12 +29,12 @@ pub static HSCAN: CommandSpec = CommandSpec {
 fn hscan(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
     let cursor = parse_cursor(call.args.get(2))?;
     let (mut next, mut found) = (None, Vec::new());
-    if let Some(hash) = keyspace.get::<Hash>(&call.key(1))? {
+    if let Some(hash) = live(call, keyspace)? {
         let options = ScanOptions::parse(call.args.cursor(3), Walk::Fields)?;
-        let parts = if options.no_values { 1 } else { 2 };
         next = hash.scan(cursor, options.count, |field| {
-            if options.admits(field[0]) {
-                found.extend(field.into_iter().take(parts).map(<[u8]>::to_vec));
+            if options.admits(field.name) {
+                found.push(field.name.to_vec());
+                found.extend((!options.no_values).then(|| field.value.to_vec()));
             }
         });
     }

@@ -1,11 +1,12 @@
 //! HSET, HMSET, HSETNX
 
-use swytch_store::{Absent, FieldValue, Hash, KeyspaceMut};
+use swytch_store::{Absent, Elements, FieldValue, Hash, KeyspaceMut};
 
+use super::change;
 use crate::command::KeySpec;
 use crate::command::prelude::*;
 
-const DATA: Arg = Arg::block("data", &[Arg::string("field"), Arg::string("value")]).multiple();
+pub(super) const DATA: Arg = Arg::block("data", &[Arg::string("field"), Arg::string("value")]).multiple();
 
 const SET: CommandSpec = CommandSpec {
     since: "2.0.0",
@@ -62,7 +63,7 @@ fn set(call: &Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> Result<usize, Com
 }
 
 /// Fields and values in turn.
-fn pairs<'a>(mut arguments: impl Iterator<Item = &'a [u8]>) -> Vec<FieldValue<'a>> {
+pub(super) fn pairs<'a>(mut arguments: impl Iterator<Item = &'a [u8]>) -> Vec<FieldValue<'a>> {
     std::iter::from_fn(|| Some([arguments.next()?, arguments.next()?])).collect()
 }
 
@@ -80,8 +81,8 @@ pub static HSETNX: CommandSpec = CommandSpec {
 
 fn hsetnx(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
     let (field, value) = (call.args.get(2), call.args.get(3));
-    let created = keyspace.change::<Hash, _>(&call.key(1), Absent::Create, |hash| {
-        if hash.get(field).is_some() { 0 } else { hash.set(&[[field, value]]) }
+    let created = change(call, keyspace, Absent::Create, Elements::One(field), |hash| {
+        if hash.find(field).is_some() { 0 } else { hash.set(&[[field, value]]) }
     })?;
     call.reply.count(created.unwrap_or(0));
     Ok(())

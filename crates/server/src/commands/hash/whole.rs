@@ -1,8 +1,8 @@
 //! HGETALL, HKEYS, HVALS
 
-use swytch_store::{Hash, Keyspace};
+use swytch_store::{Field, Keyspace};
 
-use super::LOOK;
+use super::{LOOK, live};
 use crate::command::prelude::*;
 
 const ALL: CommandSpec = CommandSpec {
@@ -26,7 +26,7 @@ pub static HKEYS: CommandSpec = CommandSpec {
     name: "hkeys",
     summary: "Returns every field of a hash, in no order that one may rely on; none for an absent hash.",
     reply: ReplyShape::TEXTS,
-    handler: Handler::Read(|call, keyspace| parts(call, keyspace, 0)),
+    handler: Handler::Read(|call, keyspace| parts(call, keyspace, |field| field.name)),
     ..ALL
 };
 
@@ -34,25 +34,32 @@ pub static HVALS: CommandSpec = CommandSpec {
     name: "hvals",
     summary: "Returns the value of every field of a hash, in no order that one may rely on; none for an absent hash.",
     reply: ReplyShape::TEXTS,
-    handler: Handler::Read(|call, keyspace| parts(call, keyspace, 1)),
+    handler: Handler::Read(|call, keyspace| parts(call, keyspace, |field| field.value)),
     ..ALL
 };
 
 fn hgetall(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
-    let hash = keyspace.get::<Hash>(&call.key(1))?;
-    call.reply.map(hash.map_or(0, Hash::len));
+    let hash = live(call, keyspace)?;
+    call.reply.map(hash.map_or(0, |hash| hash.len()));
     if let Some(hash) = hash {
-        hash.iter().for_each(|field| field.into_iter().for_each(|part| call.reply.bulk(part)));
+        hash.iter().for_each(|field| {
+            call.reply.bulk(field.name);
+            call.reply.bulk(field.value);
+        });
     }
     Ok(())
 }
 
 /// Answers with one part of each field: itself, or its value.
-fn parts(call: &mut Call<'_>, keyspace: &Keyspace<'_>, part: usize) -> CommandResult {
-    let hash = keyspace.get::<Hash>(&call.key(1))?;
-    call.reply.array(hash.map_or(0, Hash::len));
+fn parts(
+    call: &mut Call<'_>,
+    keyspace: &Keyspace<'_>,
+    part: impl for<'f> Fn(&Field<'f>) -> &'f [u8],
+) -> CommandResult {
+    let hash = live(call, keyspace)?;
+    call.reply.array(hash.map_or(0, |hash| hash.len()));
     if let Some(hash) = hash {
-        hash.iter().for_each(|field| call.reply.bulk(field[part]));
+        hash.iter().for_each(|field| call.reply.bulk(part(&field)));
     }
     Ok(())
 }

@@ -29,7 +29,13 @@ fn rebuild(commands: &mut Commands<'_>, key: &[u8], value: Value<'_>) {
     value.content(&mut |part| match part {
         Part::Element(element) => commands.push(&[b"RPUSH", key, element]),
         Part::Member(member) => commands.push(&[b"SADD", key, member]),
-        Part::Field { field, value } => commands.push(&[b"HSET", key, field, value]),
+        Part::Field { field, value, expire_at_ms } => {
+            commands.push(&[b"HSET", key, field, value]);
+            if let Some(at_ms) = expire_at_ms {
+                let at_ms = at_ms.to_string();
+                commands.push(&[b"HPEXPIREAT", key, at_ms.as_bytes(), b"FIELDS", b"1", field]);
+            }
+        }
         Part::Scored { member, score } => {
             commands.push(&[b"ZADD", key, swytch_decimal::format_double(score).as_bytes(), member]);
         }

@@ -1,8 +1,11 @@
 //! Hashes: one packed value of fields and values in turn while that is small, a table of pages beyond it.
 //!
-//! The forms go by the names that Redis gives to the same content under the same limits: `listpack` and `hashtable`. As in
-//! Redis a hash never comes back from the latter to the former.
+//! The forms go by the names that Redis gives to the same content under the same limits: `listpack` and `hashtable`, and
+//! `listpackex` for a packed value with room for a deadline behind each value. As in Redis a hash never comes back from one
+//! form to the one before. A field whose time is over stays until somebody says that it is gone: who must not see it says
+//! what time it is ([`Hash::live`]).
 
+mod live;
 pub mod op;
 
 use std::hash::Hasher;
@@ -11,25 +14,90 @@ use std::ops::ControlFlow;
 use super::Encoding;
 use super::collection::{Collection, Face};
 use super::content::Part;
-use super::draw::{below, distinct_below};
 use super::limits::{EncodingLimits, PackedLimit};
-use super::packed::{ENTRIES_MAX, Form, Handle, UNLIMITED, encoded_bytes};
-use super::pages::{Shape, Table};
+use super::packed::{ENTRIES_MAX, Form, Handle, Packed, UNLIMITED, encoded_bytes};
+use super::pages::{Entry, Shape, Table};
 use super::side::Side;
+use crate::UnixMs;
 use crate::hash::HashSeed;
-use crate::keyspace::{Editor, Misfit};
+use crate::keyspace::{Editor, Expiry, Misfit};
 
+pub use live::Live;
 pub use op::{HashOp, HashUndo};
 
-/// Entries of a field in a packed hash: itself and its value.
+/// Entries of a field in a packed hash: itself and its value, and where it can expire, its deadline.
 const WIDTH: usize = 2;
+const TIMED_WIDTH: usize = 3;
 
-/// A field and its value.
+/// The latest time at which a field expires (Redis: `EB_EXPIRE_TIME_MAX`).
+const EXPIRE_AT_MAX_MS: UnixMs = (1 << 48) - 1;
+
+/// A field and its value, as they are set.
 pub type FieldValue<'a> = [&'a [u8]; 2];
+
+/// A field as it is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Field<'a> {
+    /// Its name.
+    pub name: &'a [u8],
+    /// Its value.
+    pub value: &'a [u8],
+    /// When it expires, if ever.
+    pub expire_at_ms: Option<UnixMs>,
+}
+
+impl<'a> Field<'a> {
+    #[inline]
+    fn of(entry: Entry<'a>) -> Field<'a> {
+        Field { name: entry.member, value: entry.value, expire_at_ms: entry.deadline_ms }
+    }
+
+    /// The field at an offset.
+    #[inline]
+    fn packed_at(packed: &'a Packed, width: usize, offset: usize) -> Field<'a> {
+        let (name, rest) = Packed::split_first(packed.from(offset));
+        let (value, rest) = Packed::split_first(rest);
+        let deadline = if width == TIMED_WIDTH { Packed::split_first(rest).0 } else { &[] };
+        Field { name, value, expire_at_ms: deadline.first_chunk().map(|bytes| UnixMs::from_le_bytes(*bytes)) }
+    }
+
+    fn part(&self) -> Part<'a> {
+        Part::Field { field: self.name, value: self.value, expire_at_ms: self.expire_at_ms }
+    }
+
+    /// Whether its time is not over.
+    #[inline]
+    pub fn is_live(&self, now_ms: UnixMs) -> bool {
+        self.expire_at_ms.is_none_or(|at_ms| at_ms > now_ms)
+    }
+}
 
 /// A map from fields to values.
 #[derive(Clone, Debug, Default)]
-pub struct Hash(Handle<Table<Fields>>);
+pub struct Hash(Handle<Large>);
+
+/// What has more than a packed value of fields and values.
+#[derive(Clone, Debug)]
+enum Large {
+    Timed(Timed),
+    Table(Table<Fields>),
+}
+
+/// A packed value with deadlines.
+#[derive(Clone, Debug, Default)]
+struct Timed {
+    packed: Packed,
+    /// Fields that have one.
+    count: usize,
+    /// No field has an earlier one.
+    due_ms: UnixMs,
+}
+
+/// Either form, to look at.
+enum Stored<'a> {
+    Packed(&'a Packed, usize),
+    Table(&'a Table<Fields>),
+}
 
 /// Fields with values.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +109,7 @@ impl Shape for Fields {
 
 impl PartialEq for Hash {
     fn eq(&self, other: &Self) -> bool {
-        self.len() == other.len() && self.iter().all(|[field, value]| other.get(field) == Some(value))
+        self.len() == other.len() && self.iter().all(|field| other.find(field.name) == Some(field))
     }
 }
 
@@ -51,8 +119,8 @@ impl std::hash::Hash for Hash {
     fn hash<H: Hasher>(&self, state: &mut H) {
         // Fields have no order.
         let seed = HashSeed::new([1, 2, 3]);
-        let of_pair = |[field, value]: FieldValue<'_>| seed.hash(field).rotate_left(1) ^ seed.hash(value);
-        let sum = self.iter().map(of_pair).fold(0, u64::wrapping_add);
+        let of_field = |field: Field<'_>| seed.hash(field.name).rotate_left(1) ^ seed.hash(field.value);
+        let sum = self.iter().map(of_field).fold(0, u64::wrapping_add);
         (self.len(), sum).hash(state);
     }
 }
@@ -65,37 +133,53 @@ impl Face for Hash {
     fn encoding(&self) -> Encoding {
         match self.0.form() {
             Form::Small(_) => Encoding::Listpack,
-            Form::Big(_) => Encoding::Hashtable,
+            Form::Big(Large::Timed(_)) => Encoding::Listpackex,
+            Form::Big(Large::Table(_)) => Encoding::Hashtable,
         }
     }
 
     fn memory_bytes(&self) -> usize {
         match self.0.form() {
             Form::Small(packed) => packed.memory_bytes(),
-            Form::Big(table) => size_of::<Table<Fields>>() + table.memory_bytes(),
+            Form::Big(Large::Timed(timed)) => size_of::<Large>() + timed.packed.memory_bytes(),
+            Form::Big(Large::Table(table)) => size_of::<Large>() + table.memory_bytes(),
         }
     }
 
     fn allocations(&self) -> usize {
         match self.0.form() {
             Form::Small(_) => 1,
-            Form::Big(table) => 1 + table.allocations(),
+            Form::Big(Large::Timed(_)) => 2,
+            Form::Big(Large::Table(table)) => 1 + table.allocations(),
+        }
+    }
+
+    #[inline]
+    fn due_ms(&self) -> Option<UnixMs> {
+        match self.0.form() {
+            Form::Small(_) => None,
+            Form::Big(Large::Timed(timed)) => (timed.count > 0).then_some(timed.due_ms),
+            Form::Big(Large::Table(table)) => table.due_ms(),
         }
     }
 
     fn content(&self, visit: &mut dyn FnMut(Part<'_>) -> ControlFlow<()>) -> ControlFlow<()> {
-        let mut fields: Vec<FieldValue<'_>> = self.iter().collect();
+        let mut fields: Vec<Field<'_>> = self.iter().collect();
         fields.sort_unstable();
-        fields.iter().try_for_each(|[field, value]| visit(Part::Field { field, value }))
+        fields.iter().try_for_each(|field| visit(field.part()))
     }
 
     fn any_order(&self, visit: &mut dyn FnMut(Part<'_>) -> ControlFlow<()>) -> ControlFlow<()> {
-        self.iter().try_for_each(|[field, value]| visit(Part::Field { field, value }))
+        self.iter().try_for_each(|field| visit(field.part()))
     }
 
     fn add(&mut self, part: Part<'_>, limits: &EncodingLimits) -> Result<(), Misfit> {
-        let Part::Field { field, value } = part else { return Err(Misfit) };
-        self.set(&[[field, value]], limits.hash);
+        let Part::Field { field, value, expire_at_ms } = part else { return Err(Misfit) };
+        if expire_at_ms > Some(EXPIRE_AT_MAX_MS) {
+            return Err(Misfit);
+        }
+        let expiry = expire_at_ms.map_or(Expiry::Clear, Expiry::At);
+        self.set(&[[field, value]], expiry, limits.hash);
         Ok(())
     }
 }
@@ -119,15 +203,19 @@ impl Collection for Hash {
     fn undo_bytes(undo: &HashUndo) -> usize {
         op::undo_bytes(undo)
     }
+
+    fn expire_parts(editor: &mut Editor<'_, Self>, now_ms: UnixMs, count: usize) {
+        editor.expire_due(now_ms, count);
+    }
 }
 
 impl Hash {
-    /// Number of fields.
+    /// Number of fields, those included whose time is over.
     #[inline]
     pub fn len(&self) -> usize {
-        match self.0.form() {
-            Form::Small(packed) => packed.count() / WIDTH,
-            Form::Big(table) => table.len(),
+        match self.stored() {
+            Stored::Packed(packed, width) => packed.count() / width,
+            Stored::Table(table) => table.len(),
         }
     }
 
@@ -137,140 +225,223 @@ impl Hash {
         self.len() == 0
     }
 
-    /// The value of a field.
     #[inline]
-    pub fn get(&self, field: &[u8]) -> Option<&[u8]> {
+    fn stored(&self) -> Stored<'_> {
         match self.0.form() {
-            Form::Small(packed) => {
-                let (_, value_at) = packed.entry_at(packed.find(field, WIDTH)?);
-                Some(packed.entry_at(value_at).0)
-            }
-            Form::Big(table) => table.get(field).map(|entry| entry.value),
+            Form::Small(packed) => Stored::Packed(packed, WIDTH),
+            Form::Big(Large::Timed(timed)) => Stored::Packed(&timed.packed, TIMED_WIDTH),
+            Form::Big(Large::Table(table)) => Stored::Table(table),
         }
     }
 
-    /// Gives fields their values and returns how many are new.
-    pub fn set(&mut self, fields: &[FieldValue<'_>], limit: PackedLimit) -> usize {
+    /// It at a time.
+    #[inline]
+    pub fn live(&self, now_ms: UnixMs) -> Live<'_> {
+        Live::new(self, now_ms)
+    }
+
+    /// A field, be its time over or not.
+    #[inline]
+    pub fn find(&self, name: &[u8]) -> Option<Field<'_>> {
+        match self.stored() {
+            Stored::Packed(packed, width) => Some(Field::packed_at(packed, width, packed.find(name, width)?)),
+            Stored::Table(table) => table.get(name).map(Field::of),
+        }
+    }
+
+    /// Gives fields their values and returns how many are new. The expiry is that of each of them.
+    pub fn set(&mut self, fields: &[FieldValue<'_>], expiry: Expiry, limit: PackedLimit) -> usize {
         self.expect(fields, limit);
-        fields.iter().filter(|field| self.set_one(field, limit)).count()
+        if matches!(expiry, Expiry::At(_)) {
+            self.make_room_for_deadlines();
+        }
+        fields.iter().filter(|field| self.set_one(field, expiry, limit)).count()
     }
 
     /// Takes the form that fits the fields to come (Redis: `hashTypeTryConversion`).
     #[inline]
     fn expect(&mut self, fields: &[FieldValue<'_>], limit: PackedLimit) {
-        let Form::Small(packed) = self.0.form_mut() else { return };
+        let Stored::Packed(packed, width) = self.stored() else { return };
         let bytes_max = limit.bytes as usize;
-        let is_short = |[field, value]: &FieldValue<'_>| field.len() <= bytes_max && value.len() <= bytes_max;
+        let is_short = |[name, value]: &FieldValue<'_>| name.len() <= bytes_max && value.len() <= bytes_max;
         let bytes = fields.iter().flatten().map(|entry| encoded_bytes(entry)).sum();
-        if fields.len() > fields_max(limit) || !fields.iter().all(is_short) || !packed.is_safe_to_grow(bytes)
+        if fields.len() > fields_max(limit, width)
+            || !fields.iter().all(is_short)
+            || !packed.is_safe_to_grow(bytes)
         {
             self.become_table();
-        } else if packed.count() == 0 {
+        } else if packed.count() == 0
+            && let Form::Small(packed) = self.0.form_mut()
+        {
             packed.reserve(bytes, UNLIMITED);
         }
     }
 
-    fn set_one(&mut self, [field, value]: &FieldValue<'_>, limit: PackedLimit) -> bool {
-        match self.0.form_mut() {
-            Form::Big(table) => table.put(field, value),
-            Form::Small(packed) => match packed.find(field, WIDTH) {
-                Some(offset) => {
-                    let (_, value_at) = packed.entry_at(offset);
-                    packed.replace(value_at, value, UNLIMITED);
-                    false
+    fn set_one(&mut self, field: &FieldValue<'_>, expiry: Expiry, limit: PackedLimit) -> bool {
+        let [name, value] = field;
+        let (packed, width) = match self.0.form_mut() {
+            Form::Big(Large::Table(table)) => {
+                let deadline_ms = match expiry {
+                    Expiry::Clear => None,
+                    Expiry::At(at_ms) => Some(at_ms),
+                    Expiry::Keep => {
+                        table.due_ms().and_then(|_| table.get(name)).and_then(|entry| entry.deadline_ms)
+                    }
+                };
+                return table.put(Entry { member: name, value, deadline_ms });
+            }
+            Form::Big(Large::Timed(timed)) => (&mut timed.packed, TIMED_WIDTH),
+            Form::Small(packed) => (packed, WIDTH),
+        };
+        let is_new = match packed.find(name, width) {
+            Some(offset) => {
+                let (_, value_at) = packed.entry_at(offset);
+                packed.replace(value_at, value, UNLIMITED);
+                false
+            }
+            None if packed.count() / width < fields_max(limit, width) => {
+                packed.reserve(encoded_bytes(name) + encoded_bytes(value), UNLIMITED);
+                packed.push(Side::Tail, name, UNLIMITED);
+                packed.push(Side::Tail, value, UNLIMITED);
+                if width == TIMED_WIDTH {
+                    packed.push(Side::Tail, &[], UNLIMITED);
                 }
-                None if packed.count() / WIDTH < fields_max(limit) => {
-                    packed.reserve(encoded_bytes(field) + encoded_bytes(value), UNLIMITED);
-                    packed.push(Side::Tail, field, UNLIMITED);
-                    packed.push(Side::Tail, value, UNLIMITED);
-                    true
-                }
-                None => {
-                    self.become_table();
-                    self.set_one(&[field, value], limit)
-                }
-            },
+                true
+            }
+            None => {
+                self.become_table();
+                return self.set_one(field, expiry, limit);
+            }
+        };
+        if let Form::Big(Large::Timed(timed)) = self.0.form_mut() {
+            match expiry {
+                Expiry::Keep => {}
+                Expiry::Clear => timed.set_deadline(name, None),
+                Expiry::At(at_ms) => timed.set_deadline(name, Some(at_ms)),
+            }
         }
+        is_new
+    }
+
+    /// Sets when a field expires, if it is there.
+    fn set_deadline(&mut self, name: &[u8], deadline_ms: Option<UnixMs>) {
+        self.make_room_for_deadlines();
+        match self.0.form_mut() {
+            Form::Big(Large::Timed(timed)) => timed.set_deadline(name, deadline_ms),
+            Form::Big(Large::Table(table)) => {
+                if let Some(entry) = table.get(name) {
+                    let value = entry.value.to_vec();
+                    table.put(Entry { member: name, value: &value, deadline_ms });
+                }
+            }
+            Form::Small(_) => unreachable!("there is room for deadlines"),
+        }
+    }
+
+    /// Lets a packed hash have deadlines.
+    fn make_room_for_deadlines(&mut self) {
+        let Form::Small(packed) = self.0.form() else { return };
+        if packed.count() / WIDTH > ENTRIES_MAX / TIMED_WIDTH {
+            return self.become_table();
+        }
+        let mut timed = Timed::default();
+        timed.packed.reserve(packed.used() + packed.count(), UNLIMITED);
+        self.iter().for_each(|field| {
+            [field.name, field.value, &[]]
+                .iter()
+                .for_each(|entry| timed.packed.push(Side::Tail, entry, UNLIMITED));
+        });
+        self.0 = Handle::big(Large::Timed(timed));
     }
 
     #[cold]
     fn become_table(&mut self) {
         let mut table = Table::default();
-        self.iter().for_each(|[field, value]| _ = table.put(field, value));
-        self.0 = Handle::big(table);
+        self.iter().for_each(|Field { name, value, expire_at_ms }| {
+            table.put(Entry { member: name, value, deadline_ms: expire_at_ms });
+        });
+        self.0 = Handle::big(Large::Table(table));
     }
 
     /// Removes a field; false if there is none.
-    pub fn remove(&mut self, field: &[u8]) -> bool {
-        match self.0.form_mut() {
-            Form::Small(packed) => {
-                let place = packed.find(field, WIDTH);
-                if let Some(offset) = place {
-                    (0..WIDTH).for_each(|_| packed.remove(offset, UNLIMITED));
-                }
-                place.is_some()
+    pub fn remove(&mut self, name: &[u8]) -> bool {
+        let (packed, width) = match self.0.form_mut() {
+            Form::Big(Large::Table(table)) => return table.remove(name),
+            Form::Big(Large::Timed(timed)) => {
+                timed.set_deadline(name, None);
+                (&mut timed.packed, TIMED_WIDTH)
             }
-            Form::Big(table) => table.remove(field),
+            Form::Small(packed) => (packed, WIDTH),
+        };
+        let place = packed.find(name, width);
+        if let Some(offset) = place {
+            (0..width).for_each(|_| packed.remove(offset, UNLIMITED));
         }
+        place.is_some()
     }
 
-    /// All fields with their values; few in the order in which they came.
-    pub fn iter(&self) -> impl Iterator<Item = FieldValue<'_>> {
-        let (packed, table) = match self.0.form() {
-            Form::Small(packed) => (Some(packed), None),
-            Form::Big(table) => (None, Some(table)),
+    /// Fields whose time is over, at most `count`, for the caller to remove.
+    fn take_due(&mut self, now_ms: UnixMs, count: usize) -> Vec<Vec<u8>> {
+        if let Form::Big(Large::Table(table)) = self.0.form_mut() {
+            return table.take_due(now_ms, count);
+        }
+        let (mut due, mut next_ms) = (Vec::new(), UnixMs::MAX);
+        for field in self.iter() {
+            match field.expire_at_ms {
+                Some(at_ms) if at_ms <= now_ms && due.len() < count => due.push(field.name.to_vec()),
+                at_ms => next_ms = next_ms.min(at_ms.unwrap_or(UnixMs::MAX)),
+            }
+        }
+        if let Form::Big(Large::Timed(timed)) = self.0.form_mut() {
+            timed.due_ms = next_ms;
+        }
+        due
+    }
+
+    /// All fields, those included whose time is over; few in the order in which they came.
+    pub fn iter(&self) -> impl Iterator<Item = Field<'_>> {
+        let (packed, table) = match self.stored() {
+            Stored::Packed(packed, width) => (Some((packed, width)), None),
+            Stored::Table(table) => (None, Some(table)),
         };
-        let pairs = packed.into_iter().flat_map(|packed| {
-            let mut entries = packed.iter();
-            std::iter::from_fn(move || Some([entries.next()?, entries.next()?]))
+        let fields = packed.into_iter().flat_map(|(packed, width)| {
+            let mut offset = 0;
+            std::iter::from_fn(move || {
+                let field = (offset < packed.used()).then(|| Field::packed_at(packed, width, offset))?;
+                offset = (0..width).fold(offset, |offset, _| packed.entry_at(offset).1);
+                Some(field)
+            })
         });
-        let entries = table.into_iter().flat_map(Table::iter);
-        pairs.chain(entries.map(|entry| [entry.member, entry.value]))
+        fields.chain(table.into_iter().flat_map(Table::iter).map(Field::of))
     }
 
     /// The field of a rank below the length; ranks are those of [`Hash::iter`].
-    fn at(&self, rank: usize) -> FieldValue<'_> {
-        match self.0.form() {
-            Form::Small(packed) => {
-                let (field, value_at) = packed.entry_at(packed.offset_of(rank * WIDTH));
-                [field, packed.entry_at(value_at).0]
-            }
-            Form::Big(table) => {
-                let entry = table.at(rank);
-                [entry.member, entry.value]
-            }
+    fn at(&self, rank: usize) -> Field<'_> {
+        match self.stored() {
+            Stored::Packed(packed, width) => Field::packed_at(packed, width, packed.offset_of(rank * width)),
+            Stored::Table(table) => Field::of(table.at(rank)),
         }
     }
+}
 
-    /// A random field of a hash that has some; `random` gives 64 random bits.
-    pub fn random(&self, random: &mut dyn FnMut() -> u64) -> FieldValue<'_> {
-        self.at(below(self.len(), random))
-    }
-
-    /// `count` random fields, no two the same; all of them if they are fewer.
-    pub fn sample(&self, count: usize, random: &mut dyn FnMut() -> u64) -> Vec<FieldValue<'_>> {
-        if count >= self.len() {
-            return self.iter().collect();
-        }
-        distinct_below(self.len(), count, random).into_iter().map(|rank| self.at(rank)).collect()
-    }
-
-    /// Shows fields from a cursor on, about `count` of them, and gives the cursor to go on from; `None` at the end. A field
-    /// that is there from the first step to the last is shown, and once only while the hash keeps its form.
-    pub fn scan(&self, cursor: u64, count: usize, mut show: impl FnMut(FieldValue<'_>)) -> Option<u64> {
-        match self.0.form() {
-            Form::Big(table) => table.scan(cursor, count, |entry| show([entry.member, entry.value])),
-            Form::Small(_) => {
-                self.iter().for_each(show);
-                None
-            }
+impl Timed {
+    /// Sets or takes away a field's deadline, if it is there.
+    fn set_deadline(&mut self, name: &[u8], deadline_ms: Option<UnixMs>) {
+        let Some(offset) = self.packed.find(name, TIMED_WIDTH) else { return };
+        let before = Field::packed_at(&self.packed, TIMED_WIDTH, offset).expire_at_ms;
+        let at = (0..TIMED_WIDTH - 1).fold(offset, |offset, _| self.packed.entry_at(offset).1);
+        let bytes = deadline_ms.map(UnixMs::to_le_bytes);
+        self.packed.replace(at, bytes.as_ref().map_or(&[][..], |bytes| bytes), UNLIMITED);
+        self.count = self.count + usize::from(deadline_ms.is_some()) - usize::from(before.is_some());
+        if let Some(at_ms) = deadline_ms {
+            self.due_ms = if self.count == 1 { at_ms } else { at_ms.min(self.due_ms) };
         }
     }
 }
 
 /// Most fields of a packed hash.
-fn fields_max(limit: PackedLimit) -> usize {
-    (limit.members as usize).min(ENTRIES_MAX / WIDTH)
+fn fields_max(limit: PackedLimit, width: usize) -> usize {
+    (limit.members as usize).min(ENTRIES_MAX / width)
 }
 
 #[cfg(test)]

@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 
 use swytch_decimal::{INTEGER_DIGITS_MAX, format_i64, parse_i64};
 
-use super::{FieldValue, Hash, PackedLimit};
+use super::{EXPIRE_AT_MAX_MS, FieldValue, Hash, PackedLimit};
+use crate::UnixMs;
 use crate::effect::{Elements, Event};
-use crate::keyspace::{Editor, Misfit};
+use crate::keyspace::{Editor, Expiry, Misfit};
+use crate::types::collection::Face;
 use crate::types::string::op::IncrementError;
 
 /// A change to a hash.
@@ -16,6 +18,8 @@ pub enum HashOp<'a> {
     Set {
         /// Them.
         fields: &'a [FieldValue<'a>],
+        /// Whether those that are there expire as before; else none of them expires.
+        keep_ttl: bool,
     },
     /// Fields removed, of which some may not be there.
     Remove {
@@ -29,6 +33,13 @@ pub enum HashOp<'a> {
         /// The number.
         delta: i64,
     },
+    /// Fields, of which some may not be there, expire at a time, or never.
+    Expire {
+        /// Them.
+        fields: Elements<'a>,
+        /// When.
+        at_ms: Option<UnixMs>,
+    },
 }
 
 /// The numbers of ops in wire forms and logs. Append only: a number is never given to another op.
@@ -37,8 +48,9 @@ pub mod tag {
     pub const SET: u8 = 40;
     pub const REMOVE: u8 = 41;
     pub const INCREMENT_BY: u8 = 42;
+    pub const EXPIRE: u8 = 43;
     /// All of them.
-    pub const ALL: [u8; 3] = [SET, REMOVE, INCREMENT_BY];
+    pub const ALL: [u8; 4] = [SET, REMOVE, INCREMENT_BY, EXPIRE];
 }
 
 impl HashOp<'_> {
@@ -48,54 +60,116 @@ impl HashOp<'_> {
             HashOp::Set { .. } => tag::SET,
             HashOp::Remove { .. } => tag::REMOVE,
             HashOp::IncrementBy { .. } => tag::INCREMENT_BY,
+            HashOp::Expire { .. } => tag::EXPIRE,
         }
     }
 }
 
-/// What takes a change to a hash back: what was in each field, if it was there.
+/// What takes a change to a hash back: what was in each field, and when it expired, if it was there.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct HashUndo(Vec<(Vec<u8>, Option<Vec<u8>>)>);
+pub struct HashUndo(Vec<(Vec<u8>, Before)>);
+
+/// The value of a field, and when it expired.
+type Before = Option<(Vec<u8>, Option<UnixMs>)>;
 
 impl HashUndo {
-    fn of<'f>(hash: &Hash, fields: impl Iterator<Item = &'f [u8]>) -> HashUndo {
-        let distinct: BTreeSet<&[u8]> = fields.collect();
-        let before = |field: &[u8]| (field.to_vec(), hash.get(field).map(<[u8]>::to_vec));
-        HashUndo(distinct.into_iter().map(before).collect())
+    fn of<'f>(hash: &Hash, names: impl IntoIterator<Item = &'f [u8]>) -> HashUndo {
+        let distinct: BTreeSet<&[u8]> = names.into_iter().collect();
+        let before = |name: &[u8]| hash.find(name).map(|field| (field.value.to_vec(), field.expire_at_ms));
+        HashUndo(distinct.into_iter().map(|name| (name.to_vec(), before(name))).collect())
+    }
+
+    fn of_elements(hash: &Hash, names: Elements<'_>) -> HashUndo {
+        let mut all = Vec::new();
+        names.for_each(|name| all.push(name));
+        HashUndo::of(hash, all)
     }
 }
 
 impl Editor<'_, Hash> {
-    /// Gives fields their values and returns how many are new.
+    /// Gives fields their values and returns how many are new. None of them expires then.
     #[inline]
     pub fn set(&mut self, fields: &[FieldValue<'_>]) -> usize {
-        self.set_for(fields, Event::hash("hset"))
+        self.set_for(fields, false, Event::hash("hset"))
     }
 
-    /// [`Editor::set`] as the outcome of something else.
-    pub fn set_for(&mut self, fields: &[FieldValue<'_>], event: Event) -> usize {
+    /// [`Editor::set`] as the outcome of something else, which may keep when fields expire.
+    pub fn set_for(&mut self, fields: &[FieldValue<'_>], keep_ttl: bool, event: Event) -> usize {
         let limit = self.limits().hash;
+        let expiry = if keep_ttl { Expiry::Keep } else { Expiry::Clear };
         self.alter(
             |hash| HashUndo::of(hash, fields.iter().map(|[field, _]| *field)),
-            |hash| (hash.set(fields, limit), fields.len() as u64),
-            |_| (HashOp::Set { fields }, event),
+            |hash| (hash.set(fields, expiry, limit), fields.len() as u64),
+            |_| (HashOp::Set { fields, keep_ttl }, event),
         )
     }
 
     /// Removes fields and returns how many there were.
     pub fn remove(&mut self, fields: Elements<'_>) -> usize {
+        self.remove_for(fields, Event::hash("hdel"))
+    }
+
+    fn remove_for(&mut self, fields: Elements<'_>, event: Event) -> usize {
         self.alter(
-            |hash| {
-                let mut there = Vec::new();
-                fields.for_each(|field| there.push(field));
-                HashUndo::of(hash, there.into_iter())
-            },
+            |hash| HashUndo::of_elements(hash, fields),
             |hash| {
                 let mut removed = 0;
                 fields.for_each(|field| removed += usize::from(hash.remove(field)));
                 (removed, removed as u64)
             },
-            |_| (HashOp::Remove { fields }, Event::hash("hdel")),
+            |_| (HashOp::Remove { fields }, event),
         )
+    }
+
+    /// Lets fields, those of them that are there, expire at a time or never.
+    pub fn expire(&mut self, fields: Elements<'_>, at_ms: Option<UnixMs>) {
+        let event = Event::hash(if at_ms.is_some() { "hexpire" } else { "hpersist" });
+        self.alter(
+            |hash| HashUndo::of_elements(hash, fields),
+            |hash| {
+                let mut expiring = 0;
+                fields.for_each(|name| {
+                    if hash.find(name).is_some_and(|field| field.expire_at_ms != at_ms) {
+                        hash.set_deadline(name, at_ms);
+                        expiring += 1;
+                    }
+                });
+                ((), expiring)
+            },
+            |()| (HashOp::Expire { fields, at_ms }, event),
+        );
+    }
+
+    /// Takes the form in which fields can expire, whether or not one does (Redis: `hashTypeSetExInit`).
+    pub fn make_room_for_deadlines(&mut self) {
+        self.arrange(Hash::make_room_for_deadlines);
+    }
+
+    /// Removes those of some fields whose time is over.
+    pub fn forget(&mut self, fields: Elements<'_>, now_ms: UnixMs) {
+        if self.due_ms().is_none_or(|due_ms| due_ms > now_ms) {
+            return;
+        }
+        let mut due = Vec::new();
+        fields.for_each(|name| {
+            if self.find(name).is_some_and(|field| !field.is_live(now_ms)) {
+                due.push(name);
+            }
+        });
+        self.expired(&due);
+    }
+
+    /// Removes fields whose time is over, at most `count`.
+    pub(super) fn expire_due(&mut self, now_ms: UnixMs, count: usize) {
+        let due = self.arrange(|hash| hash.take_due(now_ms, count));
+        self.expired(&due.iter().map(Vec::as_slice).collect::<Vec<_>>());
+    }
+
+    fn expired(&mut self, due: &[&[u8]]) {
+        if !due.is_empty() {
+            let removed = self.remove_for(Elements::Many(due), Event::hash("hexpired"));
+            self.count_expired(removed as u64);
+        }
     }
 
     /// Adds a number to the integer in a field, or to 0 where there is none, and returns the sum.
@@ -103,17 +177,17 @@ impl Editor<'_, Hash> {
     /// # Errors
     /// If there is another value, or the sum is too large. Nothing is then changed.
     pub fn increment(&mut self, field: &[u8], delta: i64) -> Result<i64, IncrementError> {
-        let number = match self.get(field) {
-            Some(value) => parse_i64(value).ok_or(IncrementError::NotAnInteger)?,
+        let number = match self.find(field) {
+            Some(field) => parse_i64(field.value).ok_or(IncrementError::NotAnInteger)?,
             None => 0,
         };
         let sum = number.checked_add(delta).ok_or(IncrementError::Overflow)?;
         let limit = self.limits().hash;
         self.alter(
-            |hash| HashUndo::of(hash, std::iter::once(field)),
+            |hash| HashUndo::of(hash, [field]),
             |hash| {
                 let mut digits = [0; INTEGER_DIGITS_MAX];
-                hash.set(&[[field, format_i64(&mut digits, sum)]], limit);
+                hash.set(&[[field, format_i64(&mut digits, sum)]], Expiry::Keep, limit);
                 ((), 1)
             },
             |()| (HashOp::IncrementBy { field, delta }, Event::hash("hincrby")),
@@ -125,10 +199,12 @@ impl Editor<'_, Hash> {
 /// See [`crate::types::collection::Collection::apply`].
 pub(super) fn apply(hash: &mut Editor<'_, Hash>, op: &HashOp<'_>) -> Result<(), Misfit> {
     match *op {
-        HashOp::Set { fields: [] } => return Err(Misfit),
-        HashOp::Set { fields } => _ = hash.set(fields),
-        // That there is none to remove is no misfit: another may have taken it.
+        HashOp::Set { fields: [], .. } => return Err(Misfit),
+        HashOp::Set { fields, keep_ttl } => _ = hash.set_for(fields, keep_ttl, Event::hash("hset")),
+        // That there is none is no misfit: another may have taken it.
         HashOp::Remove { fields } => _ = hash.remove(fields),
+        HashOp::Expire { at_ms, .. } if at_ms > Some(EXPIRE_AT_MAX_MS) => return Err(Misfit),
+        HashOp::Expire { fields, at_ms } => hash.expire(fields, at_ms),
         HashOp::IncrementBy { field, delta } => {
             hash.increment(field, delta).map_err(|_| Misfit)?;
         }
@@ -140,7 +216,10 @@ pub(super) fn apply(hash: &mut Editor<'_, Hash>, op: &HashOp<'_>) -> Result<(), 
 pub(super) fn take_back(hash: &mut Hash, undo: &HashUndo, limit: PackedLimit) {
     for (field, before) in &undo.0 {
         match before {
-            Some(value) => _ = hash.set(&[[field, value]], limit),
+            Some((value, at_ms)) => {
+                let expiry = at_ms.map_or(Expiry::Clear, Expiry::At);
+                hash.set(&[[field, value]], expiry, limit);
+            }
             None => _ = hash.remove(field),
         }
     }
@@ -148,6 +227,6 @@ pub(super) fn take_back(hash: &mut Hash, undo: &HashUndo, limit: PackedLimit) {
 
 /// See [`crate::types::collection::Collection::undo_bytes`].
 pub(super) fn undo_bytes(undo: &HashUndo) -> usize {
-    let bytes = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, Vec::len);
-    undo.0.iter().map(|(field, value)| field.len() + bytes(value) + 48).sum()
+    let bytes = |before: &Before| before.as_ref().map_or(0, |(value, _)| value.len());
+    undo.0.iter().map(|(field, before)| field.len() + bytes(before) + 64).sum()
 }

@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 use page::{Far, Page, Stored, is_roomy_together, is_thin};
 
+use crate::UnixMs;
 use crate::hash::HashSeed;
 
 pub(super) use page::Entry;
@@ -78,6 +79,10 @@ pub(super) struct Table<S> {
     /// Entries whose positions filled a page.
     chain: Vec<Far>,
     len: usize,
+    /// Entries that have a deadline.
+    timed: usize,
+    /// No entry has an earlier deadline.
+    due_ms: UnixMs,
     shape: PhantomData<S>,
 }
 
@@ -87,6 +92,8 @@ struct Branch {
     start: u64,
     /// Entries of its pages.
     len: usize,
+    /// None of them has an earlier deadline.
+    due_ms: UnixMs,
     block: Arc<Block>,
 }
 
@@ -130,8 +137,9 @@ impl Block {
 impl<S: Shape> Default for Table<S> {
     fn default() -> Self {
         let block = Block { starts: vec![0], pages: vec![Page::default()] };
-        let branch = Branch { start: 0, len: 0, block: Arc::new(block) };
-        Table { branches: vec![branch], chain: Vec::new(), len: 0, shape: PhantomData }
+        let branch = Branch { start: 0, len: 0, due_ms: UnixMs::MAX, block: Arc::new(block) };
+        let (branches, chain) = (vec![branch], Vec::new());
+        Table { branches, chain, len: 0, timed: 0, due_ms: UnixMs::MAX, shape: PhantomData }
     }
 }
 
@@ -211,23 +219,56 @@ impl<S: Shape> Table<S> {
         self.chain.iter().for_each(|far| _ = show_if(Entry::of_far(far)));
     }
 
-    /// Puts a member with a value, which is empty where the shape has none; true if it is new.
-    pub(super) fn put(&mut self, member: &[u8], value: &[u8]) -> bool {
-        let hash = S::hash(member);
-        let found = self.find(hash, member);
+    /// A time before which no entry has a deadline; none where no entry has one.
+    #[inline]
+    pub(super) fn due_ms(&self) -> Option<UnixMs> {
+        (self.timed > 0).then_some(self.due_ms)
+    }
+
+    /// Members whose deadlines have come, at most `count`, for the caller to remove.
+    pub(super) fn take_due(&mut self, now_ms: UnixMs, count: usize) -> Vec<Vec<u8>> {
+        let mut due = Vec::new();
+        for branch in self.branches.iter_mut().filter(|branch| branch.due_ms <= now_ms) {
+            let block = Arc::make_mut(&mut branch.block);
+            let pages = block.pages.iter_mut().filter(|page| page.due_ms() <= now_ms);
+            pages.for_each(|page| page.take_due::<S>(now_ms, count, &mut due));
+            branch.due_ms = block.pages.iter().map(Page::due_ms).min().unwrap_or(UnixMs::MAX);
+            if due.len() >= count {
+                break;
+            }
+        }
+        let mut chain_due_ms = UnixMs::MAX;
+        for entry in self.chain.iter().map(|far| Entry::of_far(far)) {
+            match entry.deadline_ms {
+                Some(at_ms) if at_ms <= now_ms && due.len() < count => due.push(entry.member.to_vec()),
+                at_ms => chain_due_ms = chain_due_ms.min(at_ms.unwrap_or(UnixMs::MAX)),
+            }
+        }
+        self.due_ms = self.branches.iter().map(|branch| branch.due_ms).fold(chain_due_ms, UnixMs::min);
+        due
+    }
+
+    /// Puts an entry, whose value is empty and which has no deadline where the shape has none; true if its member is new.
+    pub(super) fn put(&mut self, entry: Entry<'_>) -> bool {
+        let hash = S::hash(entry.member);
+        let found = self.find(hash, entry.member);
         let is_new = found.is_none();
         if let Some(place) = found {
-            if !S::VALUES || self.overwrite(&place, value) {
+            if !S::VALUES || entry.deadline_ms.is_none() && self.overwrite(&place, entry.value) {
                 return false;
             }
             self.take_out(place);
         }
         self.len += 1;
-        page::encode::<S, _>(member, value, |entry| self.add(hash, entry));
+        if let Some(at_ms) = entry.deadline_ms {
+            self.timed += 1;
+            self.due_ms = if self.timed == 1 { at_ms } else { at_ms.min(self.due_ms) };
+        }
+        page::encode::<S, _>(entry, |stored| self.add(hash, stored, entry.deadline_ms));
         is_new
     }
 
-    /// Overwrites the value at a place if the new one is as long.
+    /// Overwrites the value at a place that has no deadline, if the new one is as long.
     fn overwrite(&mut self, place: &Place, value: &[u8]) -> bool {
         let Place::Page { branch, page, slot } = *place else { return false };
         let block = &mut self.branches[branch].block;
@@ -256,21 +297,26 @@ impl<S: Shape> Table<S> {
                 let Branch { len, block, .. } = &mut self.branches[branch];
                 *len -= 1;
                 let changed = &mut Arc::make_mut(block).pages[page];
+                if S::VALUES && changed.entry::<S>(slot).deadline_ms.is_some() {
+                    self.timed -= 1;
+                }
                 changed.remove::<S>(slot);
                 is_thin(changed.needed_bytes()).then_some((branch, page))
             }
             Place::Chain(at) => {
-                self.chain.swap_remove(at);
+                let far = self.chain.swap_remove(at);
+                self.timed -= usize::from(Entry::of_far(&far).deadline_ms.is_some());
                 None
             }
         }
     }
 
-    fn add(&mut self, hash: u64, entry: &Stored<'_>) {
+    fn add(&mut self, hash: u64, entry: &Stored<'_>, deadline_ms: Option<UnixMs>) {
         let (branch, page) = self.locate(position(hash));
         let is_alone = self.branches.len() == 1 && self.branches[0].block.pages.len() == 1;
-        let Branch { len, block, .. } = &mut self.branches[branch];
+        let Branch { len, due_ms, block, .. } = &mut self.branches[branch];
         *len += 1;
+        *due_ms = deadline_ms.map_or(*due_ms, |at_ms| at_ms.min(*due_ms));
         if !Arc::make_mut(block).pages[page].add::<S>(hash, entry, is_alone) {
             self.make_room(branch, page, hash, entry);
         }
@@ -308,14 +354,14 @@ impl<S: Shape> Table<S> {
 
     /// Makes two blocks of one.
     fn cut(&mut self, branch: usize) {
-        let Branch { len, block, .. } = &mut self.branches[branch];
-        let block = Arc::make_mut(block);
+        let Branch { len, due_ms, block, .. } = &mut self.branches[branch];
+        let (block, due_ms) = (Arc::make_mut(block), *due_ms);
         let half = block.pages.len() / 2;
         let (starts, pages) = (block.starts.split_off(half), block.pages.split_off(half));
         let moved = pages.iter().map(Page::count).sum::<usize>();
         *len -= moved;
         let (start, block) = (starts[0], Arc::new(Block { starts, pages }));
-        self.branches.insert(branch + 1, Branch { start, len: moved, block });
+        self.branches.insert(branch + 1, Branch { start, len: moved, due_ms, block });
     }
 
     /// Joins a thin page with a neighbour if they have room in one, and its block with one beside it.
@@ -347,10 +393,11 @@ impl<S: Shape> Table<S> {
         if pages(first) + pages(first + 1) > BLOCK_PAGES_JOINED {
             return;
         }
-        let Branch { len, block, .. } = self.branches.remove(first + 1);
+        let Branch { len, due_ms, block, .. } = self.branches.remove(first + 1);
         let Block { starts, pages } = Arc::unwrap_or_clone(block);
         let into = &mut self.branches[first];
         into.len += len;
+        into.due_ms = into.due_ms.min(due_ms);
         let block = Arc::make_mut(&mut into.block);
         block.starts.extend(starts);
         block.pages.extend(pages);

@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! tags: low byte of the hash, one an entry | slots: 12 bits offset, 4 more bits of the hash | entries, in no order
-//! entry: length of the member | member | length of the value | value      (the latter two if the shape has values)
-//!    or: MARK_FAR | index of an allocation of its own                     (over a quarter of a page)
+//! entry: length of the member | member | length of the value | [deadline] | value   (the latter if the shape has values)
+//!    or: MARK_FAR | index of an allocation of its own                               (over a quarter of a page)
 //! ```
 //!
-//! A length below 128 takes a byte, others two. All tags are compared, eight at a time, so entries need no order and no
+//! A length below 128 takes a byte, others two; where a deadline of eight bytes follows, a bit of the first of two says so. All tags are compared, eight at a time, so entries need no order and no
 //! empty slots between them; twelve bits of a hash let one of twenty absent members be compared with an entry. What is
 //! removed leaves a hole until the page is laid out anew.
 
@@ -14,8 +14,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Shape, position};
+use crate::UnixMs;
 
-/// An entry in an allocation of its own: length of the member in four bytes, member, value.
+/// An entry in an allocation of its own: length of the member in four bytes, deadline if the highest bit of that says so,
+/// member, value.
 pub(super) type Far = Arc<[u8]>;
 
 /// What an allocation that is shared has before its bytes.
@@ -31,6 +33,10 @@ const NEAR_BYTES_MAX: usize = PAGE_BYTES / 4;
 /// The first byte of an entry that has; no length begins with it.
 const MARK_FAR: u8 = 0xff;
 const FAR_BYTES: usize = 3;
+/// Says in the length of a value, or in that of a far member, that a deadline follows.
+const TIMED: u8 = 0x40;
+const FAR_TIMED: u32 = 1 << 31;
+const DEADLINE_BYTES: usize = size_of::<UnixMs>();
 /// Bytes of a tag and a slot.
 const SLOT_BYTES: usize = 3;
 /// Tags are compared this many at a time.
@@ -64,22 +70,45 @@ pub(in super::super) struct Entry<'a> {
     pub(in super::super) member: &'a [u8],
     /// Empty where the shape has none.
     pub(in super::super) value: &'a [u8],
+    /// When it is to go, if ever.
+    pub(in super::super) deadline_ms: Option<UnixMs>,
 }
 
 impl<'a> Entry<'a> {
-    pub(super) fn of_far(far: &'a [u8]) -> Entry<'a> {
-        let (head, rest) = far.split_at(4);
-        let len = u32::from_le_bytes([head[0], head[1], head[2], head[3]]);
-        let (member, value) = rest.split_at(len as usize);
-        Entry { member, value }
+    /// One that has nothing but itself.
+    pub(in super::super) fn of_member(member: &'a [u8]) -> Entry<'a> {
+        Entry { member, value: &[], deadline_ms: None }
     }
+
+    pub(super) fn of_far(far: &'a [u8]) -> Entry<'a> {
+        let (head, mut rest) = far.split_at(4);
+        let len = u32::from_le_bytes([head[0], head[1], head[2], head[3]]);
+        let deadline_ms = (len & FAR_TIMED != 0).then(|| take_deadline(&mut rest));
+        let (member, value) = rest.split_at((len & !FAR_TIMED) as usize);
+        Entry { member, value, deadline_ms }
+    }
+
+    fn to_far(self) -> Far {
+        let timed = if self.deadline_ms.is_some() { FAR_TIMED } else { 0 };
+        let len = (self.member.len() as u32 | timed).to_le_bytes();
+        let deadline = self.deadline_ms.map(UnixMs::to_le_bytes);
+        let deadline = deadline.as_ref().map_or(&[][..], |bytes| bytes);
+        [&len[..], deadline, self.member, self.value].concat().into()
+    }
+}
+
+/// Takes a deadline off the beginning of some bytes.
+fn take_deadline(bytes: &mut &[u8]) -> UnixMs {
+    let (deadline, rest) = bytes.split_first_chunk().expect("a length says that a deadline follows");
+    *bytes = rest;
+    UnixMs::from_le_bytes(*deadline)
 }
 
 /// An entry on its way into a page.
 #[derive(Clone, Debug)]
 pub(super) enum Stored<'a> {
     /// In the parts that it is made of.
-    Parts([&'a [u8]; 4]),
+    Parts([&'a [u8]; 5]),
     /// As it lies in another page.
     Near(&'a [u8]),
     Far(Far),
@@ -110,28 +139,33 @@ fn head(len: usize) -> ([u8; 2], usize) {
 fn read_head(bytes: &[u8]) -> (usize, usize) {
     match bytes[0] {
         short @ ..0x80 => (usize::from(short), 1),
-        long => (usize::from(long & 0x7f) << 8 | usize::from(bytes[1]), 2),
+        long => (usize::from(long & 0x3f) << 8 | usize::from(bytes[1]), 2),
     }
 }
 
 /// Makes an entry and hands it to `take`.
 #[inline]
-pub(super) fn encode<S: Shape, R>(member: &[u8], value: &[u8], take: impl FnOnce(&Stored<'_>) -> R) -> R {
-    if member.len() + value.len() + 4 > NEAR_BYTES_MAX {
-        let len = (member.len() as u32).to_le_bytes();
-        return take(&Stored::Far([&len[..], member, value].concat().into()));
+pub(super) fn encode<S: Shape, R>(entry: Entry<'_>, take: impl FnOnce(&Stored<'_>) -> R) -> R {
+    let Entry { member, value, deadline_ms } = entry;
+    if member.len() + value.len() + 4 + DEADLINE_BYTES > NEAR_BYTES_MAX {
+        return take(&Stored::Far(entry.to_far()));
     }
-    let ((member_head, member_bytes), (value_head, value_bytes)) = (head(member.len()), head(value.len()));
+    let (member_head, member_bytes) = head(member.len());
+    let (value_head, value_bytes) = match deadline_ms {
+        None => head(value.len()),
+        Some(_) => ([0x80 | TIMED | (value.len() >> 8) as u8, value.len() as u8], 2),
+    };
+    let deadline = deadline_ms.map(UnixMs::to_le_bytes);
+    let deadline = deadline.as_ref().map_or(&[][..], |bytes| bytes);
     let value_head = if S::VALUES { &value_head[..value_bytes] } else { &[] };
-    take(&Stored::Parts([&member_head[..member_bytes], member, value_head, value]))
+    take(&Stored::Parts([&member_head[..member_bytes], member, value_head, deadline, value]))
 }
 
 /// See the file's head.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Page {
     bytes: Arc<[u8]>,
-    /// The allocations of entries that have one; that of a removed entry is empty.
-    far: Option<Arc<Vec<Far>>>,
+    rare: Option<Arc<Rare>>,
     count: u16,
     /// Entries for which there are tags and slots; a multiple of the group.
     slots: u16,
@@ -139,6 +173,21 @@ pub(super) struct Page {
     end: u16,
     /// Bytes of holes.
     dead: u16,
+}
+
+/// What most pages do without.
+#[derive(Clone, Debug)]
+struct Rare {
+    /// The allocations of entries that have one; that of a removed entry is empty.
+    far: Vec<Far>,
+    /// No entry has an earlier deadline.
+    due_ms: UnixMs,
+}
+
+impl Default for Rare {
+    fn default() -> Self {
+        Rare { far: Vec::new(), due_ms: UnixMs::MAX }
+    }
 }
 
 impl Page {
@@ -149,7 +198,7 @@ impl Page {
         let slots = ((count + more) / GROUP * GROUP).max(count.next_multiple_of(GROUP));
         let end = (slots * SLOT_BYTES) as u16;
         let bytes = std::iter::repeat_n(0, size).collect();
-        Page { bytes, far: None, count: 0, slots: slots as u16, end, dead: 0 }
+        Page { bytes, rare: None, count: 0, slots: slots as u16, end, dead: 0 }
     }
 
     /// Number of entries.
@@ -174,10 +223,33 @@ impl Page {
 
     /// Bytes of all its allocations.
     pub(super) fn memory_bytes(&self) -> usize {
-        let far = |far: &Arc<Vec<Far>>| {
+        let far = |far: &Vec<Far>| {
             far.iter().map(|far| far.len() + COUNTS_BYTES).sum::<usize>() + far.capacity() * size_of::<Far>()
         };
-        self.bytes.len() + COUNTS_BYTES + self.far.as_ref().map_or(0, far)
+        let rare = |rare: &Arc<Rare>| COUNTS_BYTES + size_of::<Rare>() + far(&rare.far);
+        self.bytes.len() + COUNTS_BYTES + self.rare.as_ref().map_or(0, rare)
+    }
+
+    fn rare_mut(&mut self) -> &mut Rare {
+        Arc::make_mut(self.rare.get_or_insert_default())
+    }
+
+    /// A time before which no entry has a deadline.
+    pub(super) fn due_ms(&self) -> UnixMs {
+        self.rare.as_ref().map_or(UnixMs::MAX, |rare| rare.due_ms)
+    }
+
+    /// Appends the members whose deadlines have come, until there are `count`, taking those for removed.
+    pub(super) fn take_due<S: Shape>(&mut self, now_ms: UnixMs, count: usize, due: &mut Vec<Vec<u8>>) {
+        let mut next_ms = UnixMs::MAX;
+        for entry in self.entries::<S>() {
+            match entry.deadline_ms {
+                Some(at_ms) if at_ms <= now_ms && due.len() < count => due.push(entry.member.to_vec()),
+                Some(at_ms) => next_ms = next_ms.min(at_ms),
+                None => {}
+            }
+        }
+        self.rare_mut().due_ms = next_ms;
     }
 
     #[inline(always)]
@@ -201,11 +273,13 @@ impl Page {
         let (len, head) = read_head(bytes);
         let member = &bytes[head..head + len];
         if !S::VALUES {
-            return Entry { member, value: &[] };
+            return Entry { member, value: &[], deadline_ms: None };
         }
         let rest = &bytes[head + len..];
         let (len, head) = read_head(rest);
-        Entry { member, value: &rest[head..head + len] }
+        let (is_timed, mut rest) = (rest[0] & (0x80 | TIMED) == 0x80 | TIMED, &rest[head..]);
+        let deadline_ms = is_timed.then(|| take_deadline(&mut rest));
+        Entry { member, value: &rest[..len], deadline_ms }
     }
 
     fn far_index(&self, offset: usize) -> usize {
@@ -213,7 +287,7 @@ impl Page {
     }
 
     fn far_at(&self, offset: usize) -> &Far {
-        &self.far.as_deref().expect("a marked entry has an allocation")[self.far_index(offset)]
+        &self.rare.as_deref().expect("a marked entry has an allocation").far[self.far_index(offset)]
     }
 
     /// Bytes of the entry that begins at an offset.
@@ -221,8 +295,12 @@ impl Page {
         if self.bytes[offset] == MARK_FAR {
             return FAR_BYTES;
         }
-        let Entry { member, value } = self.entry_at::<S>(offset);
-        let value_head = if S::VALUES { head(value.len()).1 } else { 0 };
+        let Entry { member, value, deadline_ms } = self.entry_at::<S>(offset);
+        let value_head = match deadline_ms {
+            Some(_) => 2 + DEADLINE_BYTES,
+            None if S::VALUES => head(value.len()).1,
+            None => 0,
+        };
         head(member.len()).1 + member.len() + value_head + value.len()
     }
 
@@ -232,11 +310,13 @@ impl Page {
         self.entry_at::<S>(self.offset(index))
     }
 
-    /// Where the value of an entry lies, if it is in the page.
+    /// Where the value of an entry lies, if it is in the page and has no deadline.
     pub(super) fn value_range<S: Shape>(&self, index: usize) -> Option<Range<usize>> {
         let offset = self.offset(index);
         let end = offset + self.size_at::<S>(offset);
-        (self.bytes[offset] != MARK_FAR).then(|| end - self.entry_at::<S>(offset).value.len()..end)
+        let entry = self.entry_at::<S>(offset);
+        let is_plain = self.bytes[offset] != MARK_FAR && entry.deadline_ms.is_none();
+        is_plain.then(|| end - entry.value.len()..end)
     }
 
     /// Overwrites part of an entry.
@@ -306,7 +386,7 @@ impl Page {
     pub(super) fn add<S: Shape>(&mut self, hash: u64, entry: &Stored<'_>, is_alone: bool) -> bool {
         let fits = usize::from(self.end) + entry.bytes() <= self.bytes.len();
         if self.count < self.slots && fits {
-            self.write(hash, entry);
+            self.write::<S>(hash, entry);
             return true;
         }
         let (count, bytes) = (self.count() + 1, self.live_bytes() + entry.bytes());
@@ -316,8 +396,8 @@ impl Page {
         }
         let size = if is_alone { roomy(needed) } else { PAGE_BYTES };
         let mut page = Page::of_size(size, count, bytes);
-        self.stored::<S>().for_each(|(hash, entry)| page.write(hash, &entry));
-        page.write(hash, entry);
+        self.stored::<S>().for_each(|(hash, entry)| page.write::<S>(hash, &entry));
+        page.write::<S>(hash, entry);
         *self = page;
         true
     }
@@ -327,25 +407,25 @@ impl Page {
         let size = roomy(self.needed_bytes());
         if size < self.bytes.len() {
             let mut page = Page::of_size(size, self.count(), self.live_bytes());
-            self.stored::<S>().for_each(|(hash, entry)| page.write(hash, &entry));
+            self.stored::<S>().for_each(|(hash, entry)| page.write::<S>(hash, &entry));
             *self = page;
         }
     }
 
     /// Writes an entry where there is room.
-    fn write(&mut self, hash: u64, entry: &Stored<'_>) {
+    fn write<S: Shape>(&mut self, hash: u64, entry: &Stored<'_>) {
         let (index, slots, offset) = (self.count(), self.slots(), usize::from(self.end));
         let mut end = offset;
         let marked;
         let parts = match entry {
             Stored::Parts(parts) => *parts,
-            Stored::Near(bytes) => [*bytes, &[], &[], &[]],
+            Stored::Near(bytes) => [*bytes, &[], &[], &[], &[]],
             Stored::Far(far) => {
-                let allocations = Arc::make_mut(self.far.get_or_insert_default());
+                let allocations = &mut self.rare_mut().far;
                 let [low, high] = (allocations.len() as u16).to_le_bytes();
                 allocations.push(Arc::clone(far));
                 marked = [MARK_FAR, low, high];
-                [&marked[..], &[], &[], &[]]
+                [&marked[..], &[], &[], &[], &[]]
             }
         };
         let bytes = self.bytes_mut();
@@ -358,6 +438,12 @@ impl Page {
         }
         self.end = end as u16;
         self.count += 1;
+        if S::VALUES
+            && let Some(at_ms) = self.entry_at::<S>(offset).deadline_ms
+        {
+            let due_ms = &mut self.rare_mut().due_ms;
+            *due_ms = at_ms.min(*due_ms);
+        }
     }
 
     /// Removes the entry of an index; the last one takes it.
@@ -366,7 +452,7 @@ impl Page {
         let (size, last, slots) = (self.size_at::<S>(offset), self.count() - 1, self.slots());
         if self.bytes[offset] == MARK_FAR {
             let at = self.far_index(offset);
-            Arc::make_mut(self.far.as_mut().expect("a marked entry has an allocation"))[at] = Far::default();
+            self.rare_mut().far[at] = Far::default();
         }
         let bytes = self.bytes_mut();
         bytes[index] = bytes[last];
@@ -402,7 +488,7 @@ pub(super) fn spread<S: Shape>(
         };
         let mut pages: Vec<(u64, Page)> = sizes.iter().enumerate().map(page).collect();
         for (hash, entry) in &entries {
-            pages[((position(*hash) - range.start) / share) as usize].1.write(*hash, entry);
+            pages[((position(*hash) - range.start) / share) as usize].1.write::<S>(*hash, entry);
         }
         return (pages, Vec::new());
     }
@@ -415,7 +501,7 @@ pub(super) fn spread<S: Shape>(
         let is_full = needed(page_entries.len() + same.len(), bytes + same_bytes) > PAGE_BYTES
             || bytes + page_entries.len() * SLOT_BYTES >= whole / parts;
         if is_full && !page_entries.is_empty() {
-            pages.push((start, lay_out(&page_entries, bytes)));
+            pages.push((start, lay_out::<S>(&page_entries, bytes)));
             (start, bytes) = (position(same[0].0), 0);
             page_entries.clear();
         }
@@ -428,13 +514,13 @@ pub(super) fn spread<S: Shape>(
             }
         }
     }
-    pages.push((start, lay_out(&page_entries, bytes)));
+    pages.push((start, lay_out::<S>(&page_entries, bytes)));
     (pages, chained)
 }
 
-fn lay_out(entries: &[(u64, &Stored<'_>)], bytes: usize) -> Page {
+fn lay_out<S: Shape>(entries: &[(u64, &Stored<'_>)], bytes: usize) -> Page {
     let mut page = Page::of_size(PAGE_BYTES, entries.len(), bytes);
-    entries.iter().for_each(|(hash, entry)| page.write(*hash, entry));
+    entries.iter().for_each(|(hash, entry)| page.write::<S>(*hash, entry));
     page
 }
 
@@ -446,8 +532,7 @@ fn far_of<S: Shape>(entry: &Stored<'_>) -> Far {
         Stored::Parts(parts) => parts.concat(),
     };
     let page = Page { bytes: near.into(), ..Page::default() };
-    let Entry { member, value } = page.entry_at::<S>(0);
-    [&(member.len() as u32).to_le_bytes()[..], member, value].concat().into()
+    page.entry_at::<S>(0).to_far()
 }
 
 #[cfg(test)]

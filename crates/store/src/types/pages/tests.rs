@@ -59,6 +59,10 @@ fn word(random: &mut Random, kinds: u64) -> Vec<u8> {
     word
 }
 
+fn put<S: Shape>(table: &mut Table<S>, member: &[u8], value: &[u8]) -> bool {
+    table.put(Entry { member, value, deadline_ms: None })
+}
+
 /// The invariants that no change may break.
 fn check<S: Shape>(table: &Table<S>) {
     let mut len = table.chain.len();
@@ -95,7 +99,7 @@ fn agrees_with_a_map<S: Shape + Clone>(steps: usize, kinds: &[u64]) {
             let adds = if (step / (steps / 4)).is_multiple_of(2) { 8 } else { 2 };
             if random.below(10) < adds {
                 let is_new = model.insert(member.clone(), value.clone()).is_none();
-                assert_eq!(table.put(&member, &value), is_new, "seed {seed} step {step}");
+                assert_eq!(put(&mut table, &member, &value), is_new, "seed {seed} step {step}");
             } else {
                 assert_eq!(table.remove(&member), model.remove(&member).is_some(), "seed {seed} step {step}");
             }
@@ -131,7 +135,7 @@ fn members_whose_hashes_are_equal_agree_with_a_map() {
 
 fn numbered(count: u32) -> Table<Members> {
     let mut table = Table::default();
-    (0..count).for_each(|number| _ = table.put(format!("member:{number:08}").as_bytes(), b""));
+    (0..count).for_each(|number| _ = put(&mut table, format!("member:{number:08}").as_bytes(), b""));
     table
 }
 
@@ -139,7 +143,7 @@ fn numbered(count: u32) -> Table<Members> {
 fn a_million_members_take_little_more_than_their_bytes_in_every_phase_of_growth() {
     let mut table = Table::<Members>::default();
     for number in 0..200_000 {
-        table.put(format!("member:{number:08}").as_bytes(), b"");
+        put(&mut table, format!("member:{number:08}").as_bytes(), b"");
         if number > 5_000 && number % 5_000 == 0 {
             let each = table.memory_bytes() as f64 / table.len() as f64;
             assert!(each < 30.0, "{each} bytes for each of {number}");
@@ -163,7 +167,7 @@ fn memory_follows_the_members_down() {
     assert_eq!((table.len(), table.pages().count()), (0, 1));
     assert!(table.memory_bytes() < 9_000, "{} bytes", table.memory_bytes());
     let mut few = Table::<Members>::default();
-    few.put(&[b'x'; 100], b"");
+    put(&mut few, &[b'x'; 100], b"");
     assert!(few.memory_bytes() < 600, "{} bytes for one member", few.memory_bytes());
 }
 
@@ -172,7 +176,7 @@ fn a_write_after_a_copy_copies_one_page() {
     let mut table = numbered(100_000);
     let copy = table.clone();
     assert!(table.branches.len() > 4);
-    table.put(b"one more", b"");
+    put(&mut table, b"one more", b"");
     let own = |page: &&Page| !copy.pages().any(|other| other.shares_with(page));
     let copied = table.pages().filter(own).count();
     assert!(copied <= 3, "{copied} pages");
@@ -192,7 +196,7 @@ fn a_walk_shows_what_stays_exactly_once_however_the_table_changes() {
             for _ in 0..60 {
                 let other = format!("other:{}", random.below(20_000));
                 if grows {
-                    table.put(other.as_bytes(), b"")
+                    put(&mut table, other.as_bytes(), b"")
                 } else {
                     table.remove(other.as_bytes())
                 };
@@ -205,7 +209,7 @@ fn a_walk_shows_what_stays_exactly_once_however_the_table_changes() {
         assert!((0..1_000).all(stays), "seed {seed}");
     }
     let mut hostile = Table::<Hostile>::default();
-    (0..3_000).for_each(|number| _ = hostile.put(number.to_string().as_bytes(), b"value"));
+    (0..3_000).for_each(|number| _ = put(&mut hostile, number.to_string().as_bytes(), b"value"));
     assert!(!hostile.chain.is_empty());
     let (mut seen, mut from) = (BTreeSet::new(), Some(0));
     while let Some(at) = from {
@@ -221,4 +225,59 @@ fn every_rank_is_another_member() {
         assert_eq!(members.len(), table.len());
         assert!(table.iter().enumerate().all(|(rank, entry)| table.at(rank) == entry));
     }
+}
+
+/// Deadlines come and go with their entries, and whoever asks what is due is told exactly that, in bounded pieces.
+fn what_is_due_is_found<S: Shape + Clone>(kinds: u64) {
+    for seed in 0..12 {
+        let mut random = Random::new(seed);
+        let (mut table, mut model) = (Table::<S>::default(), BTreeMap::new());
+        let mut now_ms = 1_000;
+        for step in 0..6_000 {
+            let (member, value) = (word(&mut random, kinds), word(&mut random, 50));
+            let deadline_ms = random.once_in(2).then(|| now_ms + random.below(3_000));
+            if random.below(10) < 7 {
+                table.put(Entry { member: &member, value: &value, deadline_ms });
+                model.insert(member.clone(), (value, deadline_ms));
+            } else {
+                table.remove(&member);
+                model.remove(&member);
+            }
+            let found = table.get(&member).map(|entry| (entry.value.to_vec(), entry.deadline_ms));
+            assert_eq!(found, model.get(&member).cloned(), "seed {seed} step {step}");
+            let deadlines = || model.values().filter_map(|(_, at_ms)| *at_ms);
+            assert_eq!(table.due_ms().is_some(), deadlines().next().is_some());
+            assert!(deadlines().min() >= table.due_ms(), "seed {seed} step {step}");
+            if random.once_in(50) {
+                now_ms += random.below(2_000);
+                let copy = table.clone();
+                let expected: BTreeSet<Vec<u8>> = model
+                    .iter()
+                    .filter(|(_, (_, at_ms))| at_ms.is_some_and(|at_ms| at_ms <= now_ms))
+                    .map(|(member, _)| member.clone())
+                    .collect();
+                let mut gone = BTreeSet::new();
+                while table.due_ms().is_some_and(|due_ms| due_ms <= now_ms) {
+                    let due = table.take_due(now_ms, 7);
+                    assert!(due.len() <= 7);
+                    due.iter().for_each(|member| assert!(table.remove(member)));
+                    gone.extend(due);
+                }
+                assert_eq!(gone, expected, "seed {seed} step {step}");
+                model.retain(|member, _| !gone.contains(member));
+                check(&table);
+                assert_eq!(copy.len(), table.len() + gone.len());
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_due_is_found_in_pages() {
+    what_is_due_is_found::<Fields>(2_000);
+}
+
+#[test]
+fn what_is_due_is_found_among_equal_hashes() {
+    what_is_due_is_found::<Hostile>(300);
 }

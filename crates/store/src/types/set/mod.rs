@@ -17,7 +17,7 @@ use super::content::Part;
 use super::draw::{below, distinct_below};
 use super::limits::{EncodingLimits, PackedLimit};
 use super::packed::{ENTRIES_MAX, Form, Handle, Packed, UNLIMITED};
-use super::pages::{Shape, Table};
+use super::pages::{Entry, Shape, Table};
 use super::side::Side;
 use crate::effect::Elements;
 use crate::hash::HashSeed;
@@ -261,7 +261,7 @@ impl Set {
 
     fn add_one(&mut self, member: &[u8], limits: SetLimits) -> bool {
         match self.0.form_mut() {
-            Form::Big(Large::Table(table)) => return table.put(member, &[]),
+            Form::Big(Large::Table(table)) => return table.put(Entry::of_member(member)),
             Form::Small(packed) => {
                 if packed.find(member, 1).is_some() {
                     return false;
@@ -297,7 +297,7 @@ impl Set {
     #[cold]
     fn become_table(&mut self) {
         let mut table = Table::default();
-        self.iter().for_each(|member| _ = table.put(&member, &[]));
+        self.iter().for_each(|member| _ = table.put(Entry::of_member(&member)));
         self.0 = Handle::big(Large::Table(table));
     }
 

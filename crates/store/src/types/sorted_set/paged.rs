@@ -43,7 +43,7 @@ impl<S: Shape> Paged<S> {
         let mut scores = Table::default();
         let items: Vec<Item> = members
             .map(|Scored { score, member }| {
-                scores.put(member, &value_of(score));
+                scores.put(Entry { member, value: &value_of(score), deadline_ms: None });
                 Item { score, tag: tag_of(S::hash(member)) }
             })
             .collect();
@@ -132,7 +132,7 @@ impl<S: Shape> Paged<S> {
         }
         let rank = self.rank_of(scored);
         self.order.insert(rank, Item { score, tag: tag_of(S::hash(member)) });
-        self.scores.put(member, &value_of(score));
+        self.scores.put(Entry { member, value: &value_of(score), deadline_ms: None });
         if old.is_some() { Placed::Moved } else { Placed::New }
     }
 

@@ -9,11 +9,11 @@ use crate::command::prelude::*;
 pub(super) fn keyspace(text: &mut Text, call: &Call<'_>, steps: &mut ShardSteps<'_>) {
     text.section("Keyspace");
     for (db, figures) in databases(call, steps) {
-        let (keys, expiring) = (figures.keys, figures.expiring);
+        let (keys, expiring, subexpiry) = (figures.keys, figures.expiring, figures.with_expiring_parts);
         let average_ms = figures.time_to_live_ms(call.now_ms);
         text.field(
             &format!("db{db}"),
-            format_args!("keys={keys},expires={expiring},avg_ttl={average_ms},subexpiry=0"),
+            format_args!("keys={keys},expires={expiring},avg_ttl={average_ms},subexpiry={subexpiry}"),
         );
     }
 }

@@ -47,7 +47,7 @@ pub(super) fn stats(text: &mut Text, call: &Call<'_>, _: &mut ShardSteps<'_>) {
         ("sync_full", &0),
         ("sync_partial_ok", &0),
         ("sync_partial_err", &0),
-        ("expired_subkeys", &0),
+        ("expired_subkeys", &server.total(|stats| stats.expired_parts.get())),
         ("expired_keys", &server.total(|stats| stats.expired_keys.get())),
         ("expired_stale_perc", &"0.00"),
         ("expired_time_cap_reached_count", &0),
