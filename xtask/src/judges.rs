@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use swytch_testkit::commands::Vocabulary;
 use swytch_testkit::differential::{
     DOUBLES, ENCODING_OF_LISTS, ENCODING_OF_SETS, ENCODING_OF_SHORT_STRINGS, Explained, Options, Pair,
+    WITHSCORE,
 };
 use swytch_testkit::wire::Laboratory;
 use swytch_testkit::{Program, Random, chaos};
@@ -31,6 +32,7 @@ const EXPLAINED: &[Explained] = &[
     ENCODING_OF_LISTS,
     ENCODING_OF_SETS,
     ENCODING_OF_SHORT_STRINGS,
+    WITHSCORE,
     Explained {
         reason: "Redis 7.0 looks for the key before it reads the range, later ones after",
         versions: "7.0.",

@@ -6,7 +6,7 @@
 mod shapes;
 
 use shapes::ours;
-use swytch_testkit::differential::{self, DOUBLES, ENCODING_OF_SETS, Explained, Options};
+use swytch_testkit::differential::{self, DOUBLES, ENCODING_OF_SETS, Options, WITHSCORE};
 use swytch_testkit::{Client, Random};
 
 const STEPS: usize = 12_000;
@@ -105,14 +105,6 @@ const DOUBLES_GRAMMAR: &str = "
     ZUNION 2 a a WEIGHTS <score> 2 WITHSCORES
     ZPOPMAX a
 ";
-
-const WITHSCORE: Explained = Explained {
-    reason: "WITHSCORE came with Redis 7.2",
-    versions: "7.0.",
-    holds: |step, _, theirs| {
-        (step.is("zrank") || step.is("zrevrank")) && theirs.starts_with(b"-ERR wrong number of arguments")
-    },
-};
 
 #[test]
 fn random_commands_on_sorted_sets_answer_and_leave_what_they_do_in_redis() {

@@ -114,6 +114,15 @@ pub const DOUBLES: Explained = Explained {
     },
 };
 
+/// ZRANK and ZREVRANK take no word behind the member before Redis 7.2.
+pub const WITHSCORE: Explained = Explained {
+    reason: "WITHSCORE came with Redis 7.2",
+    versions: "7.0.",
+    holds: |step, _, theirs| {
+        (step.is("zrank") || step.is("zrevrank")) && theirs.starts_with(b"-ERR wrong number of arguments")
+    },
+};
+
 /// Redis 8 counts the key among the bytes of a string that are stored together, earlier ones do not.
 pub const ENCODING_OF_SHORT_STRINGS: Explained = Explained {
     reason: "Redis 7.0 calls a string of 44 bytes embstr whatever its key",
