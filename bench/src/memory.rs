@@ -36,10 +36,11 @@ enum Kind {
     List,
     Set,
     SortedSet,
+    Stream,
 }
 
 /// The rows: keys of 12 bytes, values as named.
-pub(crate) const DATA_SETS: [DataSet; 6] = [
+pub(crate) const DATA_SETS: [DataSet; 7] = [
     DataSet {
         name: "strings, 12 B key + 32 B value",
         short_name: "strings",
@@ -65,6 +66,12 @@ pub(crate) const DATA_SETS: [DataSet; 6] = [
         short_name: "one sorted set",
         floor_bytes: 15 + 8,
         kind: Kind::SortedSet,
+    },
+    DataSet {
+        name: "one stream, two fields of 4 B and 10 B",
+        short_name: "one stream",
+        floor_bytes: 4 + 10,
+        kind: Kind::Stream,
     },
 ];
 
@@ -95,6 +102,7 @@ impl DataSet {
             Kind::Set => {
                 fill(&mut client, items / ELEMENTS_PER_COMMAND, |n| several("SADD set", n, "member:"))?;
             }
+            Kind::Stream => fill(&mut client, items, |n| words(&stream_entry(n)))?,
             Kind::SortedSet => {
                 let scattered = |n: u64| n * SCATTERING % items;
                 fill(&mut client, items, |n| words(&format!("ZADD zset {} member:{n:08}", scattered(n))))?;
@@ -112,4 +120,9 @@ fn several(command: &str, n: u64, name: &str) -> Vec<String> {
     let first = n * ELEMENTS_PER_COMMAND;
     let elements = (first..first + ELEMENTS_PER_COMMAND).map(|element| format!("{name}{element:08}"));
     words(command).into_iter().chain(elements).collect()
+}
+
+/// The command that adds the `n`th entry.
+fn stream_entry(n: u64) -> String {
+    format!("XADD stream {}-0 sensor {} text value{:05}", n + 1, 1000 + n % 9000, n % 100_000)
 }

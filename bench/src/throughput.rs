@@ -46,10 +46,12 @@ enum Preparation {
     BigSet,
     /// A sorted set that has every key as a member, with scores up to their number in no order.
     BigSortedSet,
+    /// A stream without entries.
+    EmptyStream,
 }
 
 /// The commands compared, in the order of the table.
-pub(crate) static WORKLOADS: [Workload; 16] = [
+pub(crate) static WORKLOADS: [Workload; 17] = [
     Workload {
         name: "SET",
         command: "SET key:__rand_int__ VALUE",
@@ -121,6 +123,12 @@ pub(crate) static WORKLOADS: [Workload; 16] = [
         preparation: Preparation::BigSortedSet,
         weight: 12,
     },
+    Workload {
+        name: "XADD",
+        command: "XADD stream * field VALUE",
+        preparation: Preparation::EmptyStream,
+        weight: 1,
+    },
 ];
 
 /// What one turn measured.
@@ -166,7 +174,7 @@ impl Workload {
             Preparation::ShortList => fill(&mut client, 1000, |_| words(&format!("RPUSH list {VALUE}"))),
             Preparation::BigSet => fill_set(&mut client, keys),
             Preparation::BigSortedSet => fill_sorted_set(&mut client, keys),
-            Preparation::EmptyList | Preparation::LongList => Ok(()),
+            Preparation::EmptyList | Preparation::LongList | Preparation::EmptyStream => Ok(()),
         }
     }
 
@@ -175,6 +183,7 @@ impl Workload {
         let mut client = server.connect()?;
         match self.preparation {
             Preparation::EmptyList => client.call(&["DEL", "list"]).map(drop),
+            Preparation::EmptyStream => client.call(&["DEL", "stream"]).map(drop),
             Preparation::LongList => {
                 client.call(&["DEL", "list"])?;
                 let hundred = vec![VALUE; 100].join(" ");

@@ -59,8 +59,11 @@ pub enum Effect {
     ListSet(usize, Bytes),
     /// XADD with its identifier decided.
     StreamAdd(StreamId, Bytes),
-    /// XDEL, or XTRIM of one entry.
-    StreamDelete(StreamId),
+    /// XDEL of one entry; XTRIM of one if false.
+    StreamDelete(StreamId, bool),
+    /// Everything about a stream but its entries and groups: the highest identifiers given and deleted, how many entries
+    /// there were, and what else the store knows. It cannot be merged: from then on the key is decided whole.
+    StreamMark(StreamId, StreamId, u64, Bytes),
     /// XGROUP CREATE (replacing a group of that name).
     GroupCreate(Bytes, StreamId),
     /// XGROUP DESTROY.
@@ -113,8 +116,10 @@ pub enum Undo {
     Element(usize, Bytes),
     /// Take this entry out; the highest identifier before.
     Entry(StreamId, StreamId),
-    /// Put this entry back, also into the backfill of these groups.
-    EntryBack(StreamId, Bytes, Vec<Bytes>),
+    /// Put this entry back, also into the backfill of these groups; the highest identifier deleted before.
+    EntryBack(StreamId, Bytes, Vec<Bytes>, StreamId),
+    /// What [`Effect::StreamMark`] sets, before.
+    Mark(StreamId, StreamId, u64, Bytes),
     /// The group before.
     Group(Bytes, Option<Box<Group>>),
     /// The register before (0: none).
@@ -138,7 +143,8 @@ impl Effect {
             | Effect::ListTake(..)
             | Effect::ListSet(..) => Some(Kind::List),
             Effect::StreamAdd(..)
-            | Effect::StreamDelete(_)
+            | Effect::StreamDelete(..)
+            | Effect::StreamMark(..)
             | Effect::GroupCreate(..)
             | Effect::GroupDestroy(_)
             | Effect::GroupDeliver(..)
@@ -193,7 +199,7 @@ impl Effect {
                 | Effect::ListRemove(_)
                 | Effect::ListTake(..)
                 | Effect::ListSet(..)
-                | Effect::StreamDelete(_)
+                | Effect::StreamDelete(..)
                 | Effect::GroupDestroy(_)
                 | Effect::GroupDeliver(..)
                 | Effect::GroupAcknowledge(..)
@@ -355,13 +361,30 @@ impl Effect {
                 stream.entries_added += 1;
                 Ok(Undo::Entry(*id, std::mem::replace(&mut stream.last_id, *id)))
             }
-            Effect::StreamDelete(id) => {
+            Effect::StreamMark(last_id, max_deleted, entries_added, rest) => {
+                let highest = stream.entries.last_key_value().map(|(id, _)| *id).unwrap_or_default();
+                if *last_id < highest {
+                    return Err(EffectError::OutOfRange);
+                }
+                Ok(Undo::Mark(
+                    std::mem::replace(&mut stream.last_id, *last_id),
+                    std::mem::replace(&mut stream.max_deleted, *max_deleted),
+                    std::mem::replace(&mut stream.entries_added, *entries_added),
+                    std::mem::replace(&mut stream.rest, rest.clone()),
+                ))
+            }
+            Effect::StreamDelete(id, is_deletion) => {
                 let Some(fields) = stream.entries.remove(id) else { return Ok(Undo::Nothing) };
                 let waiting = stream
                     .groups
                     .iter_mut()
                     .filter_map(|(name, group)| group.backfill.remove(id).then(|| name.clone()));
-                Ok(Undo::EntryBack(*id, fields, waiting.collect()))
+                let waiting = waiting.collect();
+                let before = stream.max_deleted;
+                if *is_deletion {
+                    stream.max_deleted = before.max(*id);
+                }
+                Ok(Undo::EntryBack(*id, fields, waiting, before))
             }
             Effect::GroupCreate(name, start) => {
                 let group = Group { last_delivered: *start, ..Group::default() };
@@ -439,8 +462,13 @@ impl Undo {
                 stream.last_id = last_id;
                 stream.entries_added -= 1;
             }
-            (Undo::EntryBack(id, fields, waiting), Value::Stream(stream)) => {
+            (Undo::Mark(last_id, max_deleted, entries_added, rest), Value::Stream(stream)) => {
+                (stream.last_id, stream.max_deleted) = (last_id, max_deleted);
+                (stream.entries_added, stream.rest) = (entries_added, rest);
+            }
+            (Undo::EntryBack(id, fields, waiting, max_deleted), Value::Stream(stream)) => {
                 stream.entries.insert(id, fields);
+                stream.max_deleted = max_deleted;
                 for name in waiting {
                     stream.groups.entry(name).or_default().backfill.insert(id);
                 }

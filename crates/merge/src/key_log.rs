@@ -28,8 +28,7 @@ pub struct KeyLog {
     list: Sequence,
     stream: StreamLog,
     registers: Registers,
-    last_stamp: Stamp,
-    /// Set when the bound was reached: the whole key by last writer.
+    /// Set when the bound was reached, or by what cannot be merged: the whole key, of those sides the last writer's.
     whole: Option<(Stamp, Option<Object>)>,
 }
 
@@ -53,7 +52,7 @@ pub struct Losses {
     pub increments_dropped: u64,
     /// Stream entries hidden by another one with the same identifier.
     pub entries_hidden: u64,
-    /// 1 if the key was decided whole because a log had overflowed.
+    /// 1 if the key was decided whole: a log had overflowed, or something cannot be merged.
     pub whole_key: u64,
 }
 
@@ -94,7 +93,6 @@ impl KeyLog {
         after: Option<&Object>,
     ) {
         self.context.observe(origin.dot);
-        self.last_stamp = self.last_stamp.max(origin.stamp);
         let Some(after) = after else {
             // Deleted, or its last member went: whatever else was hidden below goes as well.
             self.remove_all(base);
@@ -147,7 +145,8 @@ impl KeyLog {
                 self.list.replace_at(origin, list_length(base), *index, element.clone());
             }
             Effect::StreamAdd(id, fields) => self.stream.add(origin, *id, fields.clone()),
-            Effect::StreamDelete(id) => self.stream.delete(*id),
+            Effect::StreamDelete(id, is_deletion) => self.stream.delete(origin, *id, *is_deletion),
+            Effect::StreamMark(..) => unreachable!("recorded whole"),
             Effect::GroupCreate(name, start) => {
                 self.stream.create_group(origin, name.clone(), *start);
                 if let Value::Stream(stream) = &after.value {
@@ -246,7 +245,6 @@ impl KeyLog {
         self.list.join(&mine, &other.list, theirs);
         self.stream.join(&mine, &other.stream, theirs);
         join_registers(&mut self.registers, &mine, &other.registers, theirs);
-        self.last_stamp = self.last_stamp.max(other.last_stamp);
         if let Some((stamp, state)) = &other.whole
             && self.whole.as_ref().is_none_or(|(own, _)| own < stamp)
         {
@@ -274,11 +272,9 @@ impl KeyLog {
     /// The key's state: the base with everything in the log.
     pub fn render(&self, base: Option<&Object>) -> (Option<Object>, Losses) {
         let mut losses = Losses::default();
-        if let Some((stamp, state)) = &self.whole {
+        if let Some((_, state)) = &self.whole {
             losses.whole_key = 1;
-            if *stamp > self.last_stamp {
-                return (state.clone(), losses);
-            }
+            return (state.clone(), losses);
         }
         let base_value = base.map(|object| &object.value).filter(|_| !self.base_gone);
         let mut candidates: Vec<(Option<Stamp>, Value)> = Vec::new();

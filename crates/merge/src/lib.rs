@@ -70,7 +70,8 @@ impl Forked {
             _ => false,
         };
         let undo = effect.apply(&mut self.state)?;
-        if self.log.is_overflowed() || self.log.size() >= self.cells_max {
+        let is_whole = matches!(effect, Effect::StreamMark(..));
+        if is_whole || self.log.is_overflowed() || self.log.size() >= self.cells_max {
             self.log.record_whole(origin.stamp, self.state.clone());
             return Ok(undo);
         }

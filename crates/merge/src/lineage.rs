@@ -220,7 +220,7 @@ fn origin_of(entry: &Entry, index: usize) -> Origin {
     Origin { dot: Dot { side, sequence }, stamp }
 }
 
-/// Effects that make a value from nothing. Of a stream, how many entries there once were is not among them.
+/// Effects that make a value from nothing.
 pub fn creation(object: &Object) -> Vec<Effect> {
     let mut effects: Vec<Effect> = match &object.value {
         Value::String(text) => vec![Effect::Set(text.clone())],
@@ -253,6 +253,14 @@ fn creation_of_stream(stream: &Stream) -> Vec<Effect> {
         let pending = group.pending.iter();
         effects
             .extend(pending.map(|(id, consumer)| Effect::GroupDeliver(name.clone(), *id, consumer.clone())));
+    }
+    let highest = stream.entries.last_key_value().map(|(id, _)| *id).unwrap_or_default();
+    let made = Stream { last_id: highest, entries_added: stream.entries.len() as u64, ..Stream::default() };
+    let Stream { last_id, max_deleted, entries_added, rest, .. } = stream;
+    let has_more = (*last_id, *max_deleted, *entries_added, rest)
+        != (made.last_id, made.max_deleted, made.entries_added, &made.rest);
+    if has_more || effects.is_empty() {
+        effects.push(Effect::StreamMark(*last_id, *max_deleted, *entries_added, rest.clone()));
     }
     effects
 }

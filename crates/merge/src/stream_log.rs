@@ -15,6 +15,8 @@ pub(crate) struct StreamLog {
     base_removed: BTreeSet<StreamId>,
     /// For each side the highest identifier it gave out; a deletion of the key forgets what it saw.
     last_ids: BTreeMap<Side, (u64, StreamId)>,
+    /// For each side the highest identifier it deleted, likewise.
+    deleted_ids: BTreeMap<Side, (u64, StreamId)>,
     added: Tally<i128>,
     groups: BTreeMap<Bytes, Cell<StreamId, Progress>>,
 }
@@ -64,9 +66,14 @@ impl StreamLog {
         self.touch(origin, id);
     }
 
-    pub(crate) fn delete(&mut self, id: StreamId) {
+    pub(crate) fn delete(&mut self, origin: Origin, id: StreamId, is_deletion: bool) {
         self.entries.retain(|_, (of, _)| *of != id);
         self.base_removed.insert(id);
+        if is_deletion {
+            let known = self.deleted_ids.get(&origin.dot.side).map(|(_, id)| *id);
+            let highest = known.map_or(id, |known| known.max(id));
+            self.deleted_ids.insert(origin.dot.side, (origin.dot.sequence, highest));
+        }
     }
 
     /// Drops what is said about the base.
@@ -101,6 +108,7 @@ impl StreamLog {
     pub(crate) fn remove_all(&mut self, base: Option<&Stream>) {
         self.entries.clear();
         self.last_ids.clear();
+        self.deleted_ids.clear();
         self.added.cut();
         if let Some(base) = base {
             self.base_removed.extend(base.entries.keys());
@@ -129,10 +137,13 @@ impl StreamLog {
         let late: BTreeSet<StreamId> = stream.entries.keys().copied().collect();
         let ids = self.last_ids.values().map(|(_, id)| *id);
         stream.last_id = ids.chain(stream.entries.keys().copied()).max().unwrap_or_default();
+        stream.max_deleted = self.deleted_ids.values().map(|(_, id)| *id).max().unwrap_or_default();
         let mut added = self.added.sum();
         if let Some(base) = base {
             added += i128::from(base.entries_added);
             stream.last_id = stream.last_id.max(base.last_id);
+            stream.max_deleted = stream.max_deleted.max(base.max_deleted);
+            stream.rest.clone_from(&base.rest);
             for (id, fields) in base.entries.iter().filter(|(id, _)| !self.base_removed.contains(id)) {
                 hidden += u64::from(stream.entries.insert(*id, fields.clone()).is_some());
             }
@@ -182,15 +193,8 @@ impl StreamLog {
             }
         }
         self.base_removed.extend(&other.base_removed);
-        self.last_ids.retain(|side, (sequence, _)| {
-            let same = other.last_ids.get(side).is_some_and(|theirs| theirs.0 == *sequence);
-            survives(Dot { side: *side, sequence: *sequence }, same, theirs)
-        });
-        for (side, last) in &other.last_ids {
-            if !mine.covers(Dot { side: *side, sequence: last.0 }) {
-                self.last_ids.insert(*side, *last);
-            }
-        }
+        join_highest(&mut self.last_ids, mine, &other.last_ids, theirs);
+        join_highest(&mut self.deleted_ids, mine, &other.deleted_ids, theirs);
         self.added.join(mine, &other.added, theirs);
         join_cells(&mut self.groups, mine, &other.groups, theirs);
     }
@@ -199,6 +203,25 @@ impl StreamLog {
         self.entries.len()
             + self.base_removed.len()
             + self.last_ids.len()
+            + self.deleted_ids.len()
             + self.groups.values().map(Cell::size).sum::<usize>()
+    }
+}
+
+/// Joins what is the highest of each side.
+fn join_highest(
+    highest: &mut BTreeMap<Side, (u64, StreamId)>,
+    mine: &Context,
+    other: &BTreeMap<Side, (u64, StreamId)>,
+    theirs: &Context,
+) {
+    highest.retain(|side, (sequence, _)| {
+        let same = other.get(side).is_some_and(|theirs| theirs.0 == *sequence);
+        survives(Dot { side: *side, sequence: *sequence }, same, theirs)
+    });
+    for (side, last) in other {
+        if !mine.covers(Dot { side: *side, sequence: last.0 }) {
+            highest.insert(*side, *last);
+        }
     }
 }

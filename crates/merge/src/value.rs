@@ -140,10 +140,14 @@ pub struct Stream {
     pub entries: BTreeMap<StreamId, Bytes>,
     /// The highest identifier ever added.
     pub last_id: StreamId,
+    /// The highest identifier that XDEL ever deleted.
+    pub max_deleted: StreamId,
     /// How many entries were ever added.
     pub entries_added: u64,
     /// Consumer groups by name.
     pub groups: BTreeMap<Bytes, Group>,
+    /// What else the store knows of the stream, in a form of its own.
+    pub rest: Bytes,
 }
 
 /// A consumer group.

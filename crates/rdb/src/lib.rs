@@ -25,6 +25,7 @@ mod output;
 pub mod packed;
 mod payload;
 mod stream;
+mod stream_writer;
 mod write;
 
 pub use fault::{Fault, FaultKind};

@@ -9,7 +9,7 @@ use std::io::Write;
 use crate::object::{NODE_PACKED, NODE_PLAIN};
 use crate::output::Output;
 use crate::packed::{ListpackWriter, ZiplistWriter, intset};
-use crate::{Kind, Part};
+use crate::{Kind, Layout, Part, stream_writer};
 
 /// Versions that can be written: from what Redis 5 and 6 read to what Redis 8.6 writes.
 pub const VERSIONS: std::ops::RangeInclusive<u32> = 9..=13;
@@ -98,6 +98,10 @@ mod number {
     pub(super) const SORTED_SET_LISTPACK: u8 = 17;
     pub(super) const QUICKLIST_2: u8 = 18;
     pub(super) const SET_LISTPACK: u8 = 20;
+    pub(super) const STREAM: u8 = 15;
+    pub(super) const STREAM_HISTORY: u8 = 19;
+    pub(super) const STREAM_ACTIVE: u8 = 21;
+    pub(super) const STREAM_IDEMPOTENT: u8 = 26;
 }
 
 /// Writes the type byte, what `between` writes, and the value.
@@ -129,6 +133,10 @@ pub(crate) fn write<W: Write>(
             (value.parts)(&mut |part| pack(part, &mut |text| packed.push(text)));
             output.string(&packed.finish());
         }
+        number::STREAM => stream_writer::write(output, Layout::First, value),
+        number::STREAM_HISTORY => stream_writer::write(output, Layout::History, value),
+        number::STREAM_ACTIVE => stream_writer::write(output, Layout::Active, value),
+        number::STREAM_IDEMPOTENT => stream_writer::write(output, Layout::Idempotent, value),
         _ => {
             output.length(value.len as u64);
             (value.parts)(&mut |part| write_plain(output, part));
@@ -155,7 +163,13 @@ fn number_of(version: u32, value: &Value<'_>) -> u8 {
         (Kind::SortedSet, Form::Packed) if version >= LISTPACK_VERSION_MIN => number::SORTED_SET_LISTPACK,
         (Kind::SortedSet, Form::Packed) => number::SORTED_SET_ZIPLIST,
         (Kind::SortedSet, _) => number::SORTED_SET,
-        (Kind::Stream | Kind::Module, _) => {
+        (Kind::Stream, _) => match version {
+            ..10 => number::STREAM,
+            10 => number::STREAM_HISTORY,
+            11 | 12 => number::STREAM_ACTIVE,
+            _ => number::STREAM_IDEMPOTENT,
+        },
+        (Kind::Module, _) => {
             unreachable!("{value:?} is of a kind that no owner has")
         }
     }

@@ -8,7 +8,7 @@ use swytch_testkit::{Client, Random, Reply, Server, ours, replay::replay};
 const CLIENTS: usize = 6;
 const COMMANDS_PER_CLIENT: usize = 2500;
 const DATABASES: usize = 3;
-const NAMES: [&str; 6] = ["string", "list", "set", "hash", "log", "zset"];
+const NAMES: [&str; 7] = ["string", "list", "set", "hash", "log", "zset", "stream"];
 const KEYS_PER_NAME: usize = 6;
 
 /// Every write command, in forms with placeholders: `{s}` a key that often holds a string, `{l}` one that often
@@ -108,6 +108,36 @@ const FORMS: &[&str] = &[
     "PEXPIRE {h} {ms}",
     "COPY {m} {m} REPLACE",
     "RENAME {m} {m}",
+    "XADD {x} * f {n} g {n}",
+    "XADD {x} * f {n}",
+    "XADD {x} NOMKSTREAM MAXLEN ~ 3 * f {n}",
+    "XADD {x} MAXLEN {n} DELREF * f {n}",
+    "XADD {x} IDMPAUTO producer * f {n}",
+    "XADD {x} IDMP producer {n} * f {n}",
+    "XDEL {x} {at}",
+    "XTRIM {x} MAXLEN {n}",
+    "XTRIM {x} MAXLEN = {n} ACKED",
+    "XTRIM {x} MINID {at} DELREF",
+    "XSETID {x} {at} ENTRIESADDED 100 MAXDELETEDID {n}",
+    "XCFGSET {x} IDMP-DURATION {n} IDMP-MAXSIZE 3",
+    "XIDMPRECORD {x} producer {n} {at}",
+    "XGROUP CREATE {x} g {n} MKSTREAM",
+    "XGROUP CREATE {x} h $ ENTRIESREAD {n}",
+    "XGROUP SETID {x} g {n}",
+    "XGROUP DESTROY {x} h",
+    "XGROUP CREATECONSUMER {x} g c{n}",
+    "XGROUP DELCONSUMER {x} g c{n}",
+    "XREADGROUP GROUP g c{n} COUNT 3 STREAMS {x} >",
+    "XREADGROUP GROUP g c{n} COUNT 3 NOACK STREAMS {x} >",
+    "XREADGROUP GROUP g c{n} STREAMS {x} 0",
+    "XREADGROUP GROUP h c{n} CLAIM {n} COUNT 3 BLOCK 1{n} STREAMS {x} >",
+    "XACK {x} g {at} {at}",
+    "XACKDEL {x} g DELREF IDS 2 {at} {at}",
+    "XDELEX {x} ACKED IDS 2 {at} {at}",
+    "XCLAIM {x} g c{n} 0 {at} FORCE JUSTID",
+    "XAUTOCLAIM {x} g c{n} 0 0 COUNT 3",
+    "COPY {x} {x} REPLACE",
+    "RENAME {x} {x}",
     "PEXPIRE {m} {ms}",
     "ZADD {z} {n} {n} 0.{n} a",
     "ZADD {z} GT CH {n} {n} 3 b",
@@ -175,7 +205,7 @@ const RARE_ONCE_IN: u64 = 400;
 fn fill(form: &str, random: &mut Random) -> Vec<String> {
     let mut words: Vec<String> = form.split(' ').map(str::to_owned).collect();
     for word in &mut words {
-        let places = ["{s}", "{l}", "{m}", "{h}", "{g}", "{z}"];
+        let places = ["{s}", "{l}", "{m}", "{h}", "{g}", "{z}", "{x}"];
         let usual = places.iter().position(|place| word.contains(place)).unwrap_or(0);
         let name = NAMES[if random.once_in(12) { random.below(NAMES.len()) } else { usual }];
         let key = format!("{name}:{}", random.below(KEYS_PER_NAME));
@@ -189,6 +219,7 @@ fn fill(form: &str, random: &mut Random) -> Vec<String> {
             .replace("{h}", &key)
             .replace("{p}", random.pick(PAYLOADS))
             .replace("{z}", &key)
+            .replace("{x}", &key)
             .replace("{n}", &random.below(9).to_string())
             .replace("{ms}", &(1 + random.below(200)).to_string())
             .replace("{at}", &at_ms.to_string())

@@ -54,6 +54,32 @@ SPOP set
 SPOP set 1
 SPOP none
 SPOP none 1
+DEL stream
+XADD stream 1-1 a b
+XADD none-such NOMKSTREAM 1-1 a b
+XRANGE stream - +
+XRANGE stream - + COUNT 0
+XREVRANGE stream + -
+XREAD STREAMS stream 0
+XREAD STREAMS stream 9
+XGROUP CREATE stream group 0
+XPENDING stream group
+XREADGROUP GROUP group one STREAMS stream >
+XREADGROUP GROUP group one STREAMS stream 0
+XPENDING stream group
+XPENDING stream group - + 9
+XCLAIM stream group two 0 1-1
+XCLAIM stream group two 0 1-1 JUSTID
+XAUTOCLAIM stream group one 0 0
+XREADGROUP GROUP group two CLAIM 0 STREAMS stream >
+XINFO STREAM stream
+XINFO STREAM stream FULL
+XINFO GROUPS stream
+XINFO CONSUMERS stream group
+XINFO HELP
+XGROUP HELP
+XACKDEL stream group IDS 1 1-1
+XDELEX stream IDS 2 1-1 1-2
 HSET hash a 1 b 2
 HGETALL hash
 HKEYS hash

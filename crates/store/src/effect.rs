@@ -170,6 +170,8 @@ pub enum EventClass {
     Hash,
     /// `z`
     SortedSet,
+    /// `t`
+    Stream,
     /// `x`: a key reached its expiry.
     Expired,
     /// `e`: a key was evicted.
@@ -190,6 +192,8 @@ pub struct Event {
 impl Event {
     /// A key came to be.
     pub(crate) const NEW: Event = Event { class: EventClass::New, name: "new" };
+    /// Of a change that Redis notifies nobody of. No listener hears it.
+    pub(crate) const SILENT: Event = Event { class: EventClass::Generic, name: "" };
     /// A key reached its expiry.
     pub(crate) const EXPIRED: Event = Event { class: EventClass::Expired, name: "expired" };
 
@@ -221,6 +225,11 @@ impl Event {
     /// An event of the sorted set class.
     pub const fn sorted_set(name: &'static str) -> Self {
         Event { class: EventClass::SortedSet, name }
+    }
+
+    /// An event of the stream class.
+    pub const fn stream(name: &'static str) -> Self {
+        Event { class: EventClass::Stream, name }
     }
 }
 

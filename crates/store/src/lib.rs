@@ -29,11 +29,12 @@ pub use table::{Figures, Lengths};
 pub use types::collection::{Collection, Face, Row};
 pub use types::content::{Builder, Part, Value};
 pub use types::hash::{Field, FieldValue, Hash, HashOp, Live};
-pub use types::limits::{EncodingLimits, NodeLimit, PackedLimit};
+pub use types::limits::{EncodingLimits, NodeLimit, PackedLimit, StreamNodeLimit};
 pub use types::list::{Inserted, List, ListOp, Side};
 pub use types::range;
 pub use types::set::{Member, Set, SetLimits, SetOp};
 pub use types::sorted_set::{Condition, Cut, NotANumber, Scored, SortedSet, SortedSetOp};
+pub use types::stream::{Marks, References, Stream, StreamId, StreamOp, StreamPart, Trim, TrimTo};
 pub use types::string::Text;
 pub use types::string::op::{
     GrowError, IncrementError, PIECE_BYTES_MAX, STRING_BYTES_MAX, StringEdit, StringOp,

@@ -171,33 +171,9 @@ impl Observers {
 
     /// Takes `waiter` out of the key's queue.
     pub fn unpark(&mut self, db: u32, key: &[u8], waiter: &Waiter) {
-        self.take(db, key, |_| Some(waiter.ticket));
-    }
-
-    /// Takes out the one that has waited longest for the key among those that are `wanted`.
-    pub fn take_first(
-        &mut self,
-        db: u32,
-        key: &[u8],
-        wanted: impl Fn(&Waiter) -> bool,
-    ) -> Option<Arc<Waiter>> {
-        self.take(db, key, |queue| {
-            queue.waiting.iter().find(|(_, waiter)| wanted(waiter)).map(|(ticket, _)| *ticket)
-        })
-    }
-
-    fn take(
-        &mut self,
-        db: u32,
-        key: &[u8],
-        which: impl FnOnce(&Queue) -> Option<u64>,
-    ) -> Option<Arc<Waiter>> {
-        let keys = self.waiters.get_mut(&db)?;
-        let queue = keys.get_mut(key)?;
-        let taken = which(queue).and_then(|ticket| queue.waiting.remove(&ticket));
-        if let Some(waiter) = &taken
-            && !waiter.shards.is_empty()
-        {
+        let Some(keys) = self.waiters.get_mut(&db) else { return };
+        let Some(queue) = keys.get_mut(key) else { return };
+        if queue.waiting.remove(&waiter.ticket).is_some() && !waiter.shards.is_empty() {
             queue.wide -= 1;
             for shard in &waiter.shards {
                 let count = self.wide.get_mut(shard).expect("parking has counted it");
@@ -213,7 +189,20 @@ impl Observers {
                 self.waiters.remove(&db);
             }
         }
-        taken
+    }
+
+    /// The one that has waited longest for the key among those that are `wanted` and came `behind` another, if that is
+    /// given.
+    pub fn first(
+        &self,
+        db: u32,
+        key: &[u8],
+        behind: Option<&Waiter>,
+        wanted: impl Fn(&Waiter) -> bool,
+    ) -> Option<Arc<Waiter>> {
+        let queue = self.waiters.get(&db)?.get(key)?;
+        let from = behind.map_or(0, |waiter| waiter.ticket + 1);
+        queue.waiting.range(from..).map(|(_, waiter)| waiter).find(|waiter| wanted(waiter)).cloned()
     }
 
     /// True when a client is parked on the key.
@@ -258,9 +247,14 @@ mod tests {
         for waiter in [&second, &first, &first] {
             observers.park(0, b"k", waiter);
         }
-        assert!(Arc::ptr_eq(&observers.take_first(0, b"k", |_| true).expect("two wait"), &first));
-        assert!(Arc::ptr_eq(&observers.take_first(0, b"k", |_| true).expect("one waits"), &second));
-        assert!(observers.take_first(0, b"k", |_| true).is_none());
+        let found = observers.first(0, b"k", None, |_| true).expect("two wait");
+        assert!(Arc::ptr_eq(&found, &first));
+        let next = observers.first(0, b"k", Some(&found), |_| true).expect("two wait");
+        assert!(Arc::ptr_eq(&next, &second));
+        assert!(observers.first(0, b"k", Some(&next), |_| true).is_none());
+        observers.unpark(0, b"k", &first);
+        assert!(Arc::ptr_eq(&observers.first(0, b"k", None, |_| true).expect("one waits"), &second));
+        observers.unpark(0, b"k", &second);
         assert!(observers.is_empty());
     }
 

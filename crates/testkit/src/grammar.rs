@@ -3,7 +3,7 @@
 //! A grammar is text. `name = this | that one | ''` defines alternatives, each a sequence of words; `''` is an empty
 //! word, and an alternative without words is nothing. Any other line is a rule: words that make one command, with a
 //! number in front for how often it comes beside the others and `~how` behind for how replies are compared
-//! (`~sorted`, `~scan`, `~exists`, `~seconds`, `~milliseconds`, `~any`; without, byte for byte).
+//! (`~sorted`, `~scan`, `~exists`, `~seconds`, `~milliseconds`, `~times`, `~any`; without, byte for byte).
 //!
 //! In a word, `a|b` chooses, `<name>` stands for a definition, `<name>*5` for one to five of them; `[ ... ]` around
 //! words leaves them out half of the time, and `\s` is a space. Built in are `<number:N>` (below N), `<letters:N>`, `<bytes:N>` and
@@ -159,6 +159,7 @@ fn compare(name: &str) -> Compare {
         "~exists" => Compare::Exists,
         "~seconds" => Compare::Time { unit_ms: 1000 },
         "~milliseconds" => Compare::Time { unit_ms: 1 },
+        "~times" => Compare::Times,
         "~any" => Compare::Any,
         other => panic!("{other} compares nothing"),
     }

@@ -16,6 +16,7 @@ mod recorder;
 mod set;
 mod sorted_set;
 mod start;
+mod stream;
 mod string;
 mod types;
 pub mod wire;

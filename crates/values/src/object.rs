@@ -7,7 +7,7 @@ use swytch_cluster::wire::{Reader, Wire, WireError, put_bytes};
 use swytch_merge::Object;
 use swytch_store::{Builder, EncodingLimits, OwnedEntry, OwnedValue, Part, Text, Type, UnixMs, Value};
 
-use crate::types;
+use crate::{stream, types};
 
 /// A key as merging sees it.
 pub(crate) fn object_of(entry: &OwnedEntry) -> Object {
@@ -33,7 +33,7 @@ pub(crate) fn put_entry(entry: Option<(Value<'_>, Option<UnixMs>)>, out: &mut Ve
     if let Some(text) = Text::of(value) {
         put_bytes(&text, out);
     } else if let Value::Collection(face) = value {
-        (face.len() as u64).put(out);
+        (face.parts() as u64).put(out);
         value.content(&mut |part| put_part(part, out));
     }
     expire_at_ms.put(out);
@@ -52,6 +52,7 @@ pub(crate) fn put_part(part: Part<'_>, out: &mut Vec<u8>) {
             put_bytes(member, out);
             score.to_bits().put(out);
         }
+        Part::Stream(part) => stream::put_part(part, out),
     }
 }
 
@@ -73,6 +74,10 @@ pub(crate) fn get_entry(reader: &mut Reader<'_>) -> Result<Option<OwnedEntry>, W
             }
             let mut builder = Builder::new(collection, EncodingLimits::default());
             for _ in 0..count {
+                if collection == Type::Stream {
+                    stream::add_part(reader, &mut builder)?;
+                    continue;
+                }
                 builder.add(types::part(collection, reader)?).map_err(|_| WireError::Invalid)?;
             }
             builder.finish()

@@ -7,7 +7,7 @@ use swytch_cluster::wire::{Reader, WireError};
 use swytch_merge::{Effect as Primitive, Object, Value as Merged};
 use swytch_store::{Op, OwnedValue, Part, Text, Type, Value};
 
-use crate::{hash, key, list, set, sorted_set, string};
+use crate::{hash, key, list, set, sorted_set, stream, string};
 
 macro_rules! types {
     ($($variant:ident($module:ident)),* $(,)?) => {
@@ -82,4 +82,5 @@ types! {
     Set(set),
     Hash(hash),
     SortedSet(sorted_set),
+    Stream(stream),
 }

@@ -8,8 +8,8 @@ use swytch_cluster::{
 };
 use swytch_store::{
     Absent, Builder, Changes, Condition, Editor, Elements, EncodingLimits, Event, Expiry, Hash, HashOp,
-    HashSeed, Keyspace, KeyspaceMut, List, ListOp, Op, OwnedEntry, OwnedValue, Part, Scored, Set, Shards,
-    Side, SortedSet, StringOp, Type,
+    HashSeed, Keyspace, KeyspaceMut, List, ListOp, Marks, Op, OwnedEntry, OwnedValue, Part, References,
+    Scored, Set, Shards, Side, SortedSet, Stream, StreamId, StringOp, Trim, TrimTo, Type,
 };
 use swytch_testkit::random::Random;
 use swytch_values::{Host, Snapshot, StoreValues, wire};
@@ -26,6 +26,55 @@ fn bytes(random: &mut Random) -> Vec<u8> {
     vec![b'x' + random.below(3_u8); length]
 }
 
+fn stream_id(random: &mut Random) -> StreamId {
+    StreamId { ms: random.below(9_u64), sequence: random.below(3_u64) }
+}
+
+fn stream_chaos(
+    random: &mut Random,
+    keyspace: &mut KeyspaceMut<'_, '_>,
+    key: &swytch_store::Key<'_>,
+    choice: u64,
+    element: &[u8],
+) {
+    let (one, ids) = (stream_id(random), [stream_id(random), stream_id(random)]);
+    let group = [&b"g"[..], b"h"][random.below(2_usize)];
+    let consumer = [&b"c"[..], b"d"][random.below(2_usize)];
+    let references =
+        [References::Keep, References::Keep, References::Delete, References::Respect][random.below(4_usize)];
+    let absent = if choice < 27 { Absent::Create } else { Absent::Leave };
+    _ = keyspace.change::<Stream, _>(key, absent, |stream| match choice {
+        23..26 => {
+            let last = stream.marks().last_id;
+            let id = if one > last { Some(one) } else { last.next() };
+            stream.append(id.expect("far from the end"), &[b"f", element]);
+        }
+        26 => _ = stream.create_group(group, one, random.once_in(2).then_some(3)),
+        27 => _ = stream.remove(&ids, random.once_in(3)),
+        28 => {
+            let to = TrimTo::Len(random.below(3_u64));
+            _ = stream.trim(Trim { to, by_pages: None, references });
+        }
+        29 => {
+            let last_id = stream.top_id().max(one);
+            stream.mark(Marks { last_id, max_deleted_id: ids[0], entries_added: 7 });
+        }
+        30 => _ = stream.drop_group(group),
+        _ if stream.group(group).is_none() => {
+            if random.once_in(2) {
+                stream.configure(Some(9), None);
+            } else {
+                _ = stream.record(consumer, element, one, 2);
+            }
+        }
+        31 => stream.set_group(group, one, None),
+        32 => _ = stream.see_consumer(group, consumer, 5),
+        33 => _ = stream.drop_consumer(group, consumer),
+        34 => stream.deliver(group, consumer, (Some(7), 6), &ids.map(|id| (id, 1))),
+        _ => _ = stream.acknowledge(group, &ids),
+    });
+}
+
 impl Host for Chaos {
     fn execute(&mut self, command: &[u8], keys: &[Key], keyspace: &mut KeyspaceMut<'_, '_>) -> Vec<u8> {
         let mut random = Random::new(u64::from_be_bytes(command.try_into().expect("a number")));
@@ -36,7 +85,7 @@ impl Host for Chaos {
         let (element, more) = (bytes(&mut random), bytes(&mut random));
         let number = random.below(9) as i64 - 4;
         let event = Event::string("set");
-        match random.below(37) {
+        match random.below(50) {
             0 => {
                 let expiry = [Expiry::Clear, Expiry::Keep, Expiry::At(70)][random.below(3) as usize];
                 keyspace.set(&key, &element, expiry, event);
@@ -88,6 +137,7 @@ impl Host for Chaos {
                     _ => _ = hash.set_for(&fields[..1], true, Event::hash("hincrbyfloat")),
                 });
             }
+            choice @ 37..50 => stream_chaos(&mut random, keyspace, &key, choice - 14, &element),
             choice @ 32..37 => {
                 let halves = |number: i64| number as f64 / 2.0;
                 let scored = [

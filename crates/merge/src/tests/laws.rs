@@ -116,7 +116,7 @@ fn concrete(intent: &Intent, state: Option<&Object>, unique: u64, node: u64) -> 
             let some = stream.entries.keys().nth(usize::from(which) % stream.entries.len().max(1)).copied();
             let group = bytes(&(which % 2).to_string());
             match (what % 6, some, stream.groups.get(&group)) {
-                (0, Some(id), _) => Effect::StreamDelete(id),
+                (0, Some(id), _) => Effect::StreamDelete(id, value % 2 == 0),
                 (1, _, None) => {
                     Effect::GroupCreate(group, if value < 4 { stream.last_id } else { stream_id(0) })
                 }

@@ -150,7 +150,8 @@ fn as_stream(state: Option<Object>) -> Stream {
 #[test]
 fn stream_union_by_id_and_deletes() {
     let add = |id: u64| StreamAdd(stream_id(id), bytes("f"));
-    let (state, _) = fork(stream_of(&[1, 2]), &[&[add(5), StreamDelete(stream_id(1))], &[add(4), add(6)]]);
+    let (state, _) =
+        fork(stream_of(&[1, 2]), &[&[add(5), StreamDelete(stream_id(1), true)], &[add(4), add(6)]]);
     let stream = as_stream(state);
     assert_eq!(stream.entries.keys().map(|id| id.ms).collect::<Vec<_>>(), [2, 4, 5, 6]);
     assert_eq!((stream.last_id, stream.entries_added), (stream_id(6), 5));
@@ -251,9 +252,20 @@ fn an_overflowed_log_decides_the_key_whole() {
     let (state, losses) = merged(&[&bounded, &other]);
     assert_eq!(state, set(&["x", "a", "b", "c", "d"]));
     assert_eq!(losses.whole_key, 1);
+    // Whoever writes last: what a fold leaves of the other side does not tell when that was.
     other.apply_at(1000, &SetAdd(bytes("f"))).expect("the effect fits");
-    // The other side wrote last: everything that both logs hold in cells, and not what came after the overflow.
-    assert_eq!(merged(&[&bounded, &other]).0, set(&["x", "a", "b", "c", "e", "f"]));
+    assert_eq!(merged(&[&bounded, &other]).0, set(&["x", "a", "b", "c", "d"]));
+}
+
+#[test]
+fn what_cannot_be_merged_of_a_stream_decides_the_key_whole() {
+    let mark = |rest: &str| Effect::StreamMark(stream_id(5), stream_id(0), 5, bytes(rest));
+    let add = StreamAdd(stream_id(9), bytes("f"));
+    let (state, losses) = fork(stream_of(&[1]), &[&[mark("groups")], std::slice::from_ref(&add)]);
+    assert_eq!((as_stream(state.clone()).rest, losses.whole_key), (bytes("groups"), 1));
+    assert_eq!(as_stream(state).entries.len(), 1);
+    let (state, _) = fork(stream_of(&[1]), &[&[mark("low")], &[mark("high"), add]]);
+    assert_eq!(as_stream(state).rest, bytes("high"));
 }
 
 /// The rule "the later SET wins, the loser is forgotten" is not associative: a removal of the winner by someone who

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use swytch_decimal::Extended;
 use swytch_resp::{Output, Reply};
-use swytch_store::{Key, Keyspace, Side, Type, Waiter};
+use swytch_store::{Key, Keyspace, Side, Type, Value, Waiter};
 
 use super::{Args, Command, CommandError, CommandTable, Origin};
 use crate::clients::{Client, ClientFlags};
@@ -77,6 +77,40 @@ pub struct BlockRequest {
     pub deadline: Option<MonotonicMs>,
     /// The answer then.
     pub on_timeout: TimeoutReply,
+    /// What has to be true of the value of a key besides its kind.
+    pub ready: Option<Ready>,
+    /// Arguments that mean something else when the command runs again, by their positions.
+    pub rewritten: Vec<(usize, Vec<u8>)>,
+}
+
+/// Says of a key and what it holds now whether that serves a client, whatever its kind, or when it will.
+#[derive(Clone)]
+pub struct Ready(pub Arc<Says>);
+
+type Says = dyn Fn(&[u8], Option<Value<'_>>) -> When + Send + Sync;
+
+/// When a key serves a client that is parked on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// Now.
+    Now,
+    /// From this time on, in Unix milliseconds, if it stays as it is.
+    At(u64),
+    /// Not before it changes.
+    Later,
+}
+
+impl When {
+    /// Now, or not before it changes.
+    pub fn now_if(is_ready: bool) -> When {
+        if is_ready { When::Now } else { When::Later }
+    }
+}
+
+impl std::fmt::Debug for Ready {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Ready")
+    }
 }
 
 impl<'a> Call<'a> {
@@ -184,7 +218,8 @@ impl<'a> Call<'a> {
     /// one that may not wait.
     pub fn wait_for(&mut self, keys: Vec<usize>, kind: Type, deadline: Option<MonotonicMs>) {
         if self.origin.may_block() {
-            self.block = Some(BlockRequest { keys, kind, deadline, on_timeout: TimeoutReply::NullArray });
+            let (on_timeout, ready, rewritten) = (TimeoutReply::NullArray, None, Vec::new());
+            self.block = Some(BlockRequest { keys, kind, deadline, on_timeout, ready, rewritten });
         } else {
             self.reply.null_array();
         }

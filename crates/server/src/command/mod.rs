@@ -17,7 +17,7 @@ pub mod table;
 mod table_tests;
 
 pub use crate::request::{ArgCursor, Args, CommandError, OwnedArgs};
-pub use call::{BlockRequest, Call, Outcome, ShardSteps, TimeoutReply};
+pub use call::{BlockRequest, Call, Outcome, Ready, ShardSteps, TimeoutReply, When};
 pub use help::reply_help;
 pub use origin::Origin;
 pub use reply_shape::ReplyShape;

@@ -195,6 +195,8 @@ pub enum Group {
     HyperLogLog,
     /// Sorted sets.
     SortedSet,
+    /// Streams.
+    Stream,
     /// The connection itself.
     Connection,
     /// Transactions.
@@ -217,6 +219,7 @@ impl Group {
             Group::Hash => "hash",
             Group::HyperLogLog => "hyperloglog",
             Group::SortedSet => "sorted-set",
+            Group::Stream => "stream",
             Group::Connection => "connection",
             Group::Transactions => "transactions",
             Group::Scripting => "scripting",
@@ -492,6 +495,8 @@ pub enum Handler {
     Read(ReadHandler),
     /// Reads and writes the keys of the key specs.
     Write(WriteHandler),
+    /// Reads the keys of the key specs, and may have its client parked on them.
+    Wait(ReadHandler),
     /// Reads any key, with all locks held.
     ReadAll(ReadHandler),
     /// Writes any key, with all locks held.
@@ -508,6 +513,7 @@ impl std::fmt::Debug for Handler {
             Handler::Session(_) => "Session",
             Handler::Read(_) => "Read",
             Handler::Write(_) => "Write",
+            Handler::Wait(_) => "Wait",
             Handler::ReadAll(_) => "ReadAll",
             Handler::WriteAll(_) => "WriteAll",
             Handler::Steps(_) => "Steps",

@@ -15,6 +15,7 @@ pub mod scripting;
 pub mod server;
 pub mod set;
 pub mod sorted_set;
+pub mod stream;
 pub mod string;
 pub mod transactions;
 
@@ -30,6 +31,7 @@ pub const SPECS: &[&[&CommandSpec]] = &[
     server::SPECS,
     set::SPECS,
     sorted_set::SPECS,
+    stream::SPECS,
     string::SPECS,
     transactions::SPECS,
 ];

@@ -167,6 +167,10 @@ numbers! {
     stream_node_max_bytes: usize = "stream-node-max-bytes";
     /// Entries of a stream's node; 0 for no limit.
     stream_node_max_entries: u64 = "stream-node-max-entries";
+    /// Seconds for which a stream knows the identifiers of its producers.
+    stream_idmp_duration: u32 = "stream-idmp-duration";
+    /// How many of a producer it knows.
+    stream_idmp_maxsize: u32 = "stream-idmp-maxsize";
     /// Milliseconds after which a script is busy.
     busy_reply_threshold: u64 = "busy-reply-threshold";
     /// Whether changes go to an append-only log.

@@ -21,6 +21,7 @@ pub fn handle(call: &mut Call<'_>) -> CommandResult {
             Some(hash) => write(call, lock_of(call, hash), handler),
             None => write_in(call, scope_of_call(call), handler),
         },
+        Handler::Wait(handler) => wait_in(call, scope_of_call(call), handler),
         Handler::Session(handler) => session(call, handler),
         Handler::ReadAll(handler) => read_in(call, LockScope::All, handler),
         Handler::WriteAll(handler) => write_in(call, LockScope::All, handler),
@@ -34,6 +35,11 @@ pub fn handle(call: &mut Call<'_>) -> CommandResult {
 pub fn handle_shown(call: &mut Call<'_>) -> CommandResult {
     match call.command.spec.handler {
         Handler::Read(handler) => read_shown(call, scope_of_call(call), handler),
+        Handler::Wait(handler) => {
+            let locked = call.server.shards.lock(scope_of_call(call));
+            super::show(call);
+            wait(call, locked, handler)
+        }
         Handler::ReadAll(handler) => read_shown(call, LockScope::All, handler),
         // These show themselves: a write behind its locks in any case, EXEC behind the commands of its queue.
         Handler::Write(_) | Handler::WriteAll(_) => handle(call),
@@ -50,7 +56,9 @@ pub fn handle_shown(call: &mut Call<'_>) -> CommandResult {
 pub fn handle_within(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
     match call.command.spec.handler {
         Handler::Session(handler) => handler(call),
-        Handler::Read(handler) | Handler::ReadAll(handler) => handler(call, keyspace),
+        Handler::Read(handler) | Handler::Wait(handler) | Handler::ReadAll(handler) => {
+            handler(call, keyspace)
+        }
         Handler::Write(handler) | Handler::WriteAll(handler) => handler(call, keyspace),
         Handler::Steps(handler) => {
             let mut visit = |_: u16, look: &mut dyn FnMut(&Keyspace<'_>)| look(keyspace);
@@ -64,7 +72,7 @@ pub fn handle_within(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) ->
 pub fn scope_of(server: &Server, command: &Command, args: &Args<'_>, db: u32) -> LockScope {
     match command.spec.handler {
         Handler::Session(_) | Handler::Container => LockScope::Nothing,
-        Handler::Read(_) | Handler::Write(_) => scope_of_keys(server, command, args, db),
+        Handler::Read(_) | Handler::Write(_) | Handler::Wait(_) => scope_of_keys(server, command, args, db),
         Handler::ReadAll(_) | Handler::WriteAll(_) | Handler::Steps(_) => LockScope::All,
     }
 }
@@ -120,6 +128,26 @@ fn read_shown(call: &mut Call<'_>, scope: LockScope, handler: ReadHandler) -> Co
     let locked = call.server.shards.lock(scope);
     super::show(call);
     read(call, locked, handler)
+}
+
+#[inline(never)]
+fn wait_in(call: &mut Call<'_>, scope: LockScope, handler: ReadHandler) -> CommandResult {
+    let locked = call.server.shards.lock(scope);
+    wait(call, locked, handler)
+}
+
+/// As a read; its client may park.
+fn wait<'s>(call: &mut Call<'s>, locked: Locked<'s>, handler: ReadHandler) -> CommandResult {
+    let keyspace = view_of(call, locked);
+    let result = handler(call, &keyspace);
+    count::lookups(call.worker, &keyspace);
+    let (server, worker) = (call.server, call.worker);
+    if result.is_ok() && call.block.is_some() {
+        changes::make(server, worker, keyspace, |keyspace| park::park(call, keyspace));
+    } else {
+        changes::remove_met_expired(server, worker, keyspace);
+    }
+    result
 }
 
 #[inline(never)]

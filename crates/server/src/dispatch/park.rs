@@ -20,14 +20,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use swytch_resp::{Output, Reply};
-use swytch_store::{Keyspace, KeyspaceMut, LockScope, Type, Waiter, WaiterState};
+use swytch_store::{Keyspace, KeyspaceMut, LockScope, Type, Value, Waiter, WaiterState};
 
-use super::{admit, count, guard, locks};
+use super::{admit, changes, count, guard, locks};
 use crate::clients::{Client, ClientShared};
-use crate::command::{Args, Call, Command, CommandTable, Origin, Outcome, OwnedArgs, TimeoutReply};
+use crate::command::{
+    Args, Call, Command, CommandTable, Origin, Outcome, OwnedArgs, Ready, TimeoutReply, When,
+};
 use crate::config::ClientClass;
-use crate::server::{Mail, Server, WorkerShared};
-use crate::system::clock::{self, Ticks};
+use crate::server::{Conditions, Mail, Server, WorkerShared};
+use crate::system::clock::{self, MonotonicMs, Ticks};
 
 /// What is kept of a parked client's command.
 #[derive(Debug)]
@@ -44,13 +46,43 @@ pub struct Parked {
     pub keys: Vec<usize>,
     /// The type that a key must have to serve it; one of another type lets it wait on.
     pub kind: Type,
+    /// What decides instead of the type, if there is more to it.
+    pub ready: Option<Ready>,
     /// What it is answered when its time is over.
     pub on_timeout: TimeoutReply,
+    /// When that is.
+    pub deadline: Option<MonotonicMs>,
 }
 
 impl Parked {
     fn of(waiter: &Waiter) -> &Parked {
         waiter.payload.downcast_ref().expect("every waiter of this server is made by `park`")
+    }
+
+    /// Whether a key that holds this now serves it.
+    fn is_served_by(&self, key: &[u8], value: Option<Value<'_>>) -> bool {
+        match &self.ready {
+            Some(Ready(when)) => match when(key, value) {
+                When::Now => true,
+                When::At(ms) => ms <= clock::unix_ms(),
+                When::Later => false,
+            },
+            None => value.is_some_and(|value| value.data_type() == self.kind),
+        }
+    }
+
+    /// When to look after it next: at the latest when it gives up.
+    fn next_look(&self, keyspace: &Keyspace<'_>) -> Option<MonotonicMs> {
+        let args = self.args.as_args();
+        let Some(Ready(when)) = &self.ready else { return self.deadline };
+        let at_ms = self.keys.iter().filter_map(|at| {
+            let bytes = args.get(*at);
+            let value = keyspace.stored(&keyspace.key(self.client.db, bytes)).map(|entry| entry.value());
+            if let When::At(ms) = when(bytes, value) { Some(ms) } else { None }
+        });
+        let first =
+            at_ms.min().map(|ms| MonotonicMs::now().after(ms.saturating_sub(clock::unix_ms()).max(1)));
+        self.deadline.into_iter().chain(first).min()
     }
 }
 
@@ -120,11 +152,14 @@ pub fn park(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) {
         client: call.client.deputy(),
         commands: call.commands,
         command: call.command,
-        args: call.args.to_owned(),
+        args: rewritten(&call.args, &request.rewritten),
         keys: request.keys.clone(),
         kind: request.kind,
+        ready: request.ready,
         on_timeout: request.on_timeout,
+        deadline: request.deadline,
     };
+    let next_look = parked.next_look(keyspace);
     let waiter = Arc::new(Waiter::new(shards, Box::new(parked)));
     for at in &request.keys {
         let key = call.key(*at);
@@ -135,7 +170,17 @@ pub fn park(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) {
     }
     server.parked_clients.fetch_add(1, Ordering::SeqCst);
     *call.client.shared.waiter.lock() = Some(Arc::clone(&waiter));
-    call.outcome = Outcome::Blocked(waiter, request.deadline);
+    call.outcome = Outcome::Blocked(waiter, next_look);
+}
+
+/// Arguments, some of which are replaced.
+fn rewritten(args: &Args<'_>, replaced: &[(usize, Vec<u8>)]) -> OwnedArgs {
+    if replaced.is_empty() {
+        return args.to_owned();
+    }
+    let mut words: Vec<&[u8]> = args.from(0).collect();
+    replaced.iter().for_each(|(at, word)| words[*at] = word);
+    OwnedArgs::from_words(&words)
 }
 
 /// Bytes kept of the command of a parked client.
@@ -145,6 +190,28 @@ pub fn held_bytes(waiter: &Waiter) -> usize {
     // The keys stand in the queues as well.
     let keys: usize = parked.keys.iter().map(|at| args.get(*at).len()).sum();
     size_of::<Parked>() + parked.args.held_bytes() + keys
+}
+
+/// Looks after a client that waits for a time as well as for a change. When to look next; `None`: its time is over.
+pub fn look_again(server: &Server, worker: &WorkerShared, waiter: &Waiter) -> Option<Option<MonotonicMs>> {
+    /// While nothing may change.
+    const PAUSE_MS: u64 = 100;
+    let parked = Parked::of(waiter);
+    if parked.deadline.is_some_and(|deadline| deadline <= MonotonicMs::now()) {
+        return None;
+    }
+    if server.conditions().contains(Conditions::PAUSED) {
+        let next = MonotonicMs::now().after(PAUSE_MS);
+        return Some(Some(parked.deadline.map_or(next, |deadline| deadline.min(next))));
+    }
+    let (db, args) = (parked.client.db, parked.args.as_args());
+    let scope = locks::scope_of(server, parked.command, &args, db);
+    let view = || Keyspace::new(server.shards.lock(scope.clone()), clock::unix_ms());
+    let keyspace = widen(view(), server, |keyspace| concerns_wide_waiter(keyspace, parked.command, &args));
+    changes::make(server, worker, keyspace, |keyspace| {
+        parked.keys.iter().for_each(|at| keyspace.changes_mut().make_ready(db, args.get(*at)));
+    });
+    Some(parked.next_look(&view()))
 }
 
 /// Ends the wait without serving; false when somebody has served the client, and its reply is on the way.
@@ -225,12 +292,15 @@ fn serve(server: &Server, worker: &WorkerShared, keyspace: &mut KeyspaceMut<'_, 
     while let Some((db, bytes)) = ready.pop_front() {
         let key = server.shards.key(db, &bytes);
         let shard = server.shards.shard_of(&key);
-        while let Some(kind) = keyspace.live_entry(&key).map(|entry| entry.data_type()) {
-            let wanted = |waiter: &Waiter| Parked::of(waiter).kind == kind;
-            let first = keyspace
-                .locked_mut()
-                .with_observers(shard, |observers| observers.take_first(db, &bytes, wanted));
+        let mut behind: Option<Arc<Waiter>> = None;
+        loop {
+            // One that has expired is removed, so that it serves nobody.
+            keyspace.live_entry(&key);
+            let value = keyspace.stored(&key).map(|entry| entry.value());
+            let wanted = |waiter: &Waiter| Parked::of(waiter).is_served_by(&bytes, value);
+            let first = keyspace.locked().observers(shard).first(db, &bytes, behind.as_deref(), wanted);
             let Some(waiter) = first else { break };
+            keyspace.locked_mut().with_observers(shard, |observers| observers.unpark(db, &bytes, &waiter));
             // A client that was killed is gone for everybody, although its worker has not closed it yet.
             if Parked::of(&waiter).client.shared.killed.load(Ordering::SeqCst) {
                 give_up(server, &waiter);
@@ -238,6 +308,8 @@ fn serve(server: &Server, worker: &WorkerShared, keyspace: &mut KeyspaceMut<'_, 
                 serve_one(server, worker, keyspace, &waiter);
                 ready.extend(keyspace.changes_mut().take_ready());
             }
+            // Whom the key did not serve before, it does not serve now, unless it is ready again.
+            behind = Some(waiter);
         }
     }
     keyspace.refresh_observed();

@@ -1,6 +1,7 @@
 //! The data outside of memory: values as payloads, and all of them in a file.
 //!
 //! - `value`: a value as the parts of RDB and back; a type has its lines there
+//! - `stream`: streams, whose parts RDB has in another order
 //! - `payload`: one value as DUMP gives it and RESTORE takes it
 //! - `save`: all of them into the file, for SAVE, save points and the end of the server
 //! - `load`: the file into memory, at the start and for DEBUG RELOAD
@@ -8,4 +9,5 @@
 pub mod load;
 pub mod payload;
 pub mod save;
+mod stream;
 pub mod value;

@@ -8,6 +8,8 @@ use std::ops::ControlFlow;
 use swytch_rdb::{Form, Kind, Value};
 use swytch_store::{Builder, Encoding, EncodingLimits, EntryRef, OwnedValue, Part, Text, Type};
 
+use super::stream;
+
 /// A type by the name that it has in files.
 fn kind_of(data_type: Type) -> Kind {
     match data_type {
@@ -16,6 +18,7 @@ fn kind_of(data_type: Type) -> Kind {
         Type::Set => Kind::Set,
         Type::Hash => Kind::Hash,
         Type::SortedSet => Kind::SortedSet,
+        Type::Stream => Kind::Stream,
     }
 }
 
@@ -37,6 +40,7 @@ fn written(part: Part<'_>) -> swytch_rdb::Part<'_> {
             swytch_rdb::Part::Field { field, value, expires_ms: expire_at_ms }
         }
         Part::Scored { member, score } => swytch_rdb::Part::Scored { member, score },
+        Part::Stream(_) => unreachable!("streams show their parts themselves"),
     }
 }
 
@@ -57,7 +61,7 @@ fn read(data_type: Type, part: swytch_rdb::Part<'_>) -> Option<Part<'_>> {
 fn is_in_order(data_type: Type) -> bool {
     match data_type {
         Type::List | Type::SortedSet => true,
-        Type::String | Type::Set | Type::Hash => false,
+        Type::String | Type::Set | Type::Hash | Type::Stream => false,
     }
 }
 
@@ -68,6 +72,9 @@ pub fn with_written<R>(entry: EntryRef<'_>, act: impl FnOnce(&Value<'_>) -> R) -
     match (Text::of(value), value) {
         (None, swytch_store::Value::Collection(face)) => {
             let parts = |visit: &mut dyn FnMut(swytch_rdb::Part<'_>)| {
+                if data_type == Type::Stream {
+                    return stream::show(face, &mut |part| visit(swytch_rdb::Part::Stream(part)));
+                }
                 let mut show = |part: Part<'_>| {
                     visit(written(part));
                     ControlFlow::Continue(())
@@ -96,6 +103,7 @@ pub struct Reader {
 #[derive(Debug)]
 enum Reading {
     Text(Vec<u8>),
+    Stream(Builder, stream::Reader),
     Collection(Builder),
 }
 
@@ -118,6 +126,7 @@ impl Reader {
         let data_type = data_type.ok_or_else(|| format!("values of type {} are not served", kind.name()))?;
         let value = match data_type {
             Type::String => Reading::Text(Vec::new()),
+            Type::Stream => Reading::Stream(Builder::new(data_type, limits), stream::Reader::default()),
             _ => Reading::Collection(Builder::new(data_type, limits)),
         };
         Ok(Reader { data_type, value, parts: 0 })
@@ -135,6 +144,7 @@ impl Reader {
                 *text = bytes.to_vec();
                 Ok(())
             }
+            (Reading::Stream(builder, reader), swytch_rdb::Part::Stream(part)) => reader.part(part, builder),
             (Reading::Collection(builder), part) => {
                 let added = read(self.data_type, part).map(|part| builder.add(part));
                 added.and_then(Result::ok).ok_or_else(|| self.misfit())
@@ -154,6 +164,10 @@ impl Reader {
     pub fn finish(self) -> Result<Read, String> {
         match self.value {
             Reading::Text(text) => Ok(Read::Value(OwnedValue::String(text))),
+            Reading::Stream(builder, reader) => {
+                reader.end_of_group()?;
+                Ok(Read::Value(builder.finish()))
+            }
             Reading::Collection(builder) if builder.len() < self.parts => {
                 Err(format!("a {} has a member twice", self.data_type.name()))
             }
@@ -182,6 +196,7 @@ mod tests {
             }
             Type::SortedSet => Part::Scored { member: text, score: text.len() as f64 / 3.0 },
             Type::String | Type::List => Part::Element(text),
+            Type::Stream => unreachable!("its parts are no texts"),
         }
     }
 
@@ -196,8 +211,11 @@ mod tests {
                     Type::String => OwnedValue::String(texts.concat()),
                     _ => {
                         let mut builder = Builder::new(data_type, limits);
-                        for text in &texts {
+                        for text in texts.iter().filter(|_| data_type != Type::Stream) {
                             builder.add(part(data_type, text)).expect("a part of the type");
+                        }
+                        if data_type == Type::Stream {
+                            crate::persistence::stream::tests::sample(&texts, &mut builder);
                         }
                         builder.finish()
                     }

@@ -13,7 +13,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use bitflags::bitflags;
-use swytch_store::{EncodingLimits, HashSeed, NodeLimit, PackedLimit, SetLimits, Shards};
+use swytch_store::{EncodingLimits, HashSeed, NodeLimit, PackedLimit, SetLimits, Shards, StreamNodeLimit};
 
 use crate::clients::Registry;
 use crate::config::Config;
@@ -244,7 +244,11 @@ impl Server {
         };
         let hash = packed(config.hash_max_listpack_entries(), config.hash_max_listpack_value());
         let sorted_set = packed(config.zset_max_listpack_entries(), config.zset_max_listpack_value());
-        self.shards.set_limits(EncodingLimits { list_node, set, hash, sorted_set });
+        let stream_node = StreamNodeLimit {
+            bytes: word(config.stream_node_max_bytes()),
+            entries: u32::try_from(config.stream_node_max_entries()).unwrap_or(u32::MAX),
+        };
+        self.shards.set_limits(EncodingLimits { list_node, set, hash, sorted_set, stream_node });
     }
 
     /// Sum of a counter over all workers.

@@ -8,7 +8,7 @@
 
 use sha1_smol::Sha1;
 use swytch_decimal::shortest_double;
-use swytch_store::{EntryRef, Keyspace, Part, Text};
+use swytch_store::{EntryRef, Keyspace, Part, StreamPart, Text};
 
 const DIGEST_BYTES: usize = 20;
 
@@ -65,6 +65,12 @@ impl Digest {
                     one.mix(shortest_double(score).as_bytes());
                     self.combine(&one.0);
                 }
+                Part::Stream(StreamPart::Entry { id, fields }) => {
+                    self.mix(format!("{}.{}", id.ms, id.sequence).as_bytes());
+                    fields.iter().for_each(|word| self.mix(word));
+                }
+                // What else there is of a stream has no part in it.
+                Part::Stream(_) => {}
             }),
         }
         if entry.expire_at_ms().is_some() {

@@ -568,7 +568,9 @@ impl<'v, C: Row> Editor<'v, C> {
             let mut undo = undo.map(EffectUndo::Key);
             said(self.value, &result, &mut |op, event| {
                 sink.changed(&Effect { db, at: At::Key { key, op } }, undo.take());
-                sink.event(db, event, key);
+                if event != Event::SILENT {
+                    sink.event(db, event, key);
+                }
             });
         }
         result

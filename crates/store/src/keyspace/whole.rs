@@ -68,6 +68,11 @@ impl KeyspaceMut<'_, '_> {
                 observers.raise_expired(db, &bytes);
             }
         }
+        for bytes in observers.awaited_keys(db) {
+            if [db, other].iter().any(|db| self.base.is_live(&self.base.key(*db, &bytes))) {
+                self.changes.make_ready(db, &bytes);
+            }
+        }
     }
 
     /// After a swap: keys of `db` that came from, or went to, `other`.

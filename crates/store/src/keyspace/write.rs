@@ -73,7 +73,7 @@ impl Changes {
     }
 
     /// A key that somebody waits for has changed.
-    pub(super) fn make_ready(&mut self, db: u32, key: &[u8]) {
+    pub fn make_ready(&mut self, db: u32, key: &[u8]) {
         self.rare().ready.push((db, key.into()));
     }
 

@@ -22,6 +22,9 @@ pub trait Typed {
 
     /// A copy.
     fn to_owned_value(&self) -> OwnedValue;
+
+    /// It as a value of a type that is to be found out.
+    fn as_any(&self) -> &dyn std::any::Any;
 }
 
 /// What all may ask of a collection, whatever its type.
@@ -47,6 +50,11 @@ pub trait Face: Typed + Debug + Send {
     #[inline]
     fn due_ms(&self) -> Option<UnixMs> {
         None
+    }
+
+    /// How many parts [`Face::content`] shows.
+    fn parts(&self) -> usize {
+        self.len()
     }
 
     /// Shows the whole value, part by part, in an order that depends on the content only, until told to stop.

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use super::collection::Face;
 use super::limits::EncodingLimits;
+use super::stream::StreamPart;
 use super::string::Text;
 use super::{OwnedValue, Type};
 use crate::keyspace::Misfit;
@@ -29,6 +30,8 @@ pub enum Part<'a> {
     /// A member with its score.
     #[allow(missing_docs, reason = "they are what they are called")]
     Scored { member: &'a [u8], score: f64 },
+    /// Of a stream.
+    Stream(StreamPart<'a>),
 }
 
 /// A value as readers see it.

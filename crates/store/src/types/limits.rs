@@ -19,6 +19,8 @@ pub struct EncodingLimits {
     pub hash: PackedLimit,
     /// `zset-max-listpack-entries` and `zset-max-listpack-value`.
     pub sorted_set: PackedLimit,
+    /// `stream-node-max-bytes` and `stream-node-max-entries`.
+    pub stream_node: StreamNodeLimit,
 }
 
 impl Default for EncodingLimits {
@@ -28,7 +30,29 @@ impl Default for EncodingLimits {
             set: SetLimits::default(),
             hash: PackedLimit { members: 512, bytes: 64 },
             sorted_set: PackedLimit { members: 128, bytes: 64 },
+            stream_node: StreamNodeLimit { bytes: 4096, entries: 100 },
         }
+    }
+}
+
+/// How large a page of a stream may become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamNodeLimit {
+    /// Most bytes, as Redis counts them; 0 for no limit.
+    pub bytes: u32,
+    /// Most entries; 0 for no limit.
+    pub entries: u32,
+}
+
+impl StreamNodeLimit {
+    /// The bytes that there may be less than.
+    pub(crate) fn bytes(self) -> usize {
+        if self.bytes == 0 { super::stream::ENTRY_BYTES_MAX } else { self.bytes as usize }
+    }
+
+    /// The entries that there may be.
+    pub(crate) fn entries(self) -> u32 {
+        if self.entries == 0 { u32::MAX } else { self.entries }
     }
 }
 
@@ -99,13 +123,15 @@ pub(crate) struct SharedLimits {
     set_packed: AtomicU64,
     hash_packed: AtomicU64,
     sorted_set_packed: AtomicU64,
+    stream_node: AtomicU64,
 }
 
 impl Default for SharedLimits {
     fn default() -> Self {
-        let [list_node, set_integers, set_packed, hash_packed, sorted_set_packed] =
-            [const { AtomicU64::new(0) }; 5];
-        let limits = SharedLimits { list_node, set_integers, set_packed, hash_packed, sorted_set_packed };
+        let [list_node, set_integers, set_packed, hash_packed, sorted_set_packed, stream_node] =
+            [const { AtomicU64::new(0) }; 6];
+        let limits =
+            SharedLimits { list_node, set_integers, set_packed, hash_packed, sorted_set_packed, stream_node };
         limits.set(EncodingLimits::default());
         limits
     }
@@ -116,12 +142,13 @@ impl SharedLimits {
         let store = |word: &AtomicU64, high: u32, low: u32| {
             word.store(u64::from(high) << 32 | u64::from(low), Ordering::Relaxed);
         };
-        let EncodingLimits { list_node, set, hash, sorted_set } = limits;
+        let EncodingLimits { list_node, set, hash, sorted_set, stream_node } = limits;
         store(&self.list_node, list_node.elements, list_node.bytes);
         store(&self.set_integers, 0, set.integers);
         store(&self.set_packed, set.packed.members, set.packed.bytes);
         store(&self.hash_packed, hash.members, hash.bytes);
         store(&self.sorted_set_packed, sorted_set.members, sorted_set.bytes);
+        store(&self.stream_node, stream_node.entries, stream_node.bytes);
     }
 
     #[inline(always)]
@@ -135,11 +162,13 @@ impl SharedLimits {
             PackedLimit { members, bytes }
         };
         let ((elements, bytes), (_, integers)) = (load(&self.list_node), load(&self.set_integers));
+        let (page_entries, page_bytes) = load(&self.stream_node);
         EncodingLimits {
             list_node: NodeLimit { bytes, elements },
             set: SetLimits { integers, packed: packed(&self.set_packed) },
             hash: packed(&self.hash_packed),
             sorted_set: packed(&self.sorted_set_packed),
+            stream_node: StreamNodeLimit { bytes: page_bytes, entries: page_entries },
         }
     }
 }

@@ -18,6 +18,7 @@ pub mod range;
 pub mod set;
 pub mod side;
 pub mod sorted_set;
+pub mod stream;
 pub mod string;
 
 use collection::{Collection, Face, Row, Typed};
@@ -184,6 +185,10 @@ macro_rules! collections {
 
                 fn to_owned_value(&self) -> OwnedValue {
                     OwnedValue::$variant(self.clone())
+                }
+
+                fn as_any(&self) -> &dyn std::any::Any {
+                    self
                 }
             }
 
@@ -357,6 +362,7 @@ collections! {
     Set(set::{Set, SetOp, SetUndo}),
     Hash(hash::{Hash, HashOp, HashUndo}),
     SortedSet(sorted_set::{SortedSet, SortedSetOp, SortedSetUndo}),
+    Stream(stream::{Stream, StreamOp, StreamUndo}),
 }
 
 #[cfg(test)]

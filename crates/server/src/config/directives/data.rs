@@ -10,7 +10,6 @@ const NO_LOG: &str = "there is no append-only log in this build";
 const NO_FORK: &str = "no snapshot is made for a replica by this build";
 const NO_EVICTION: &str = "writes are refused at maxmemory; nothing is evicted by this build";
 const ALWAYS_LAZY: &str = "everything is freed in the background";
-const NO_TYPE: &str = "this data type is not served by this build";
 const NO_SCRIPTS: &str = "scripts are not served by this build";
 
 const fn memory(directive: D) -> D {
@@ -105,13 +104,16 @@ pub(super) const LIST: &[D] = &[
         .alias("zset-max-ziplist-value")
         .summary("Bytes of a member up to which a sorted set is a listpack."),
     encoding_bytes("hll-sparse-max-bytes", 3000).summary("Bytes of a HyperLogLog up to which it is sparse."),
-    encoding_bytes("stream-node-max-bytes", 4096)
-        .harmless(NO_TYPE)
-        .summary("Bytes of a node of a stream; 0 for no limit."),
+    encoding_bytes("stream-node-max-bytes", 4096).summary("Bytes of a node of a stream; 0 for no limit."),
     D::integer("stream-node-max-entries", 0, LONG_MAX, 100)
         .in_group(Group::Encodings)
-        .harmless(NO_TYPE)
         .summary("Entries of a node of a stream; 0 for no limit."),
+    D::integer("stream-idmp-duration", 1, 86_400, 100)
+        .known(Known::Redis8)
+        .summary("Seconds for which the identifier that a producer gave to an entry of a stream is known."),
+    D::integer("stream-idmp-maxsize", 1, 10_000, 100)
+        .known(Known::Redis8)
+        .summary("Identifiers of a producer that a stream knows at a time."),
     D::integer("busy-reply-threshold", 0, LONG_MAX, 5000)
         .in_group(Group::Scripting)
         .alias("lua-time-limit")

@@ -1,6 +1,6 @@
 //! Ops on values of any type.
 
-use swytch_store::{KeyOp, Part, Text, Value};
+use swytch_store::{KeyOp, Part, Text, Type, Value};
 
 use super::Commands;
 
@@ -26,6 +26,11 @@ fn rebuild(commands: &mut Commands<'_>, key: &[u8], value: Value<'_>) {
     if let Some(text) = Text::of(value) {
         return commands.push(&[b"SET", key, &text]);
     }
+    if let (Type::Stream, Value::Collection(stream)) = (value.data_type(), value)
+        && stream.is_empty()
+    {
+        super::stream::create(commands, key);
+    }
     value.content(&mut |part| match part {
         Part::Element(element) => commands.push(&[b"RPUSH", key, element]),
         Part::Member(member) => commands.push(&[b"SADD", key, member]),
@@ -39,5 +44,6 @@ fn rebuild(commands: &mut Commands<'_>, key: &[u8], value: Value<'_>) {
         Part::Scored { member, score } => {
             commands.push(&[b"ZADD", key, swytch_decimal::format_double(score).as_bytes(), member]);
         }
+        Part::Stream(part) => super::stream::part(commands, key, part),
     });
 }

@@ -6,6 +6,7 @@ mod key;
 mod list;
 mod set;
 mod sorted_set;
+mod stream;
 mod string;
 
 use swytch_decimal::{INTEGER_DIGITS_MAX, format_i64};
@@ -73,6 +74,7 @@ pub fn encode(effect: &Effect<'_>, out: &mut Vec<u8>) -> usize {
         At::Key { key, op: Op::Set(op) } => set::form(&mut commands, key, op),
         At::Key { key, op: Op::Hash(op) } => hash::form(&mut commands, key, op),
         At::Key { key, op: Op::SortedSet(op) } => sorted_set::form(&mut commands, key, op),
+        At::Key { key, op: Op::Stream(op) } => stream::form(&mut commands, key, op),
         At::Transfer { from, taken: Op::List(taken), to, given: Op::List(given) } => {
             list::transfer(&mut commands, (from, taken), (to, given));
         }

@@ -125,6 +125,12 @@ impl Worker {
         let Some(connection) = self.connection(slot) else { return };
         let Waits::Parked { waiter, .. } = &connection.waits else { return };
         let (client, waiter) = (connection.client.id(), Arc::clone(waiter));
+        if let Some(next) = park::look_again(&self.server, self.shared(), &waiter) {
+            if let Some(connection) = self.connections.get_mut(slot).and_then(Option::as_deref_mut) {
+                self.parked.set(connection, slot, Waits::Parked { waiter, deadline: next });
+            }
+            return;
+        }
         // If somebody was faster, the reply is in the mail.
         if park::give_up(&self.server, &waiter) {
             self.on_gave_up(client, &waiter, false);
