@@ -280,7 +280,7 @@ impl<H: Host> Values for StoreValues<H> {
 
     fn digest(&self, key: &Key) -> u64 {
         let mut bytes = Vec::new();
-        object::put_owned(self.entry(key).as_ref(), &mut bytes);
+        object::put_content(self.entry(key).as_ref(), &mut bytes);
         // FNV-1a.
         bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
             (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)

@@ -17,7 +17,8 @@ pub(crate) fn object_of(entry: &OwnedEntry) -> Object {
 /// A merged key as the store holds it. `None`: it has no such type, or nothing of the value is left.
 pub(crate) fn entry_of(object: Object) -> Option<OwnedEntry> {
     let value = types::unmerged(object.value)?;
-    let is_there = value.face().is_none_or(|face| !face.is_empty());
+    // A stream without entries has parts.
+    let is_there = value.face().is_none_or(|face| face.parts() > 0);
     is_there.then_some(OwnedEntry { value, expire_at_ms: object.deadline_ms })
 }
 
@@ -28,6 +29,23 @@ fn number(data_type: Type) -> u8 {
 
 /// Appends the wire form of a value with its expiry, which may be absent.
 pub(crate) fn put_entry(entry: Option<(Value<'_>, Option<UnixMs>)>, out: &mut Vec<u8>) {
+    put_entry_by(entry, out, put_part);
+}
+
+/// Appends what two replicas have in common of an entry: its wire form without what is set without anybody being told.
+pub(crate) fn put_content(entry: Option<&OwnedEntry>, out: &mut Vec<u8>) {
+    let entry = entry.map(|entry| (Value::of(&entry.value), entry.expire_at_ms));
+    put_entry_by(entry, out, |part, out| match part {
+        Part::Stream(part) => stream::put_part(stream::content_of(part), out),
+        part => put_part(part, out),
+    });
+}
+
+fn put_entry_by(
+    entry: Option<(Value<'_>, Option<UnixMs>)>,
+    out: &mut Vec<u8>,
+    put_part: fn(Part<'_>, &mut Vec<u8>),
+) {
     let Some((value, expire_at_ms)) = entry else { return out.push(0) };
     out.push(number(value.data_type()));
     if let Some(text) = Text::of(value) {

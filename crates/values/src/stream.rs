@@ -349,7 +349,7 @@ pub(crate) fn merged(stream: Stored<'_>) -> Value {
         Part::Stream(part) if is_nothing(part) => {}
         Part::Stream(part) => {
             count += 1;
-            put_part(part, &mut rest);
+            put_part(content_of(part), &mut rest);
         }
         other => unreachable!("{other:?} is no part of a stream"),
     });
@@ -358,6 +358,19 @@ pub(crate) fn merged(stream: Stored<'_>) -> Value {
         merged.rest.extend(rest);
     }
     Value::Stream(merged)
+}
+
+/// A part without what is no content: when consumers were seen and active, how often something came again.
+pub(crate) fn content_of(part: StreamPart<'_>) -> StreamPart<'_> {
+    match part {
+        StreamPart::Consumer { group, name, .. } => {
+            StreamPart::Consumer { group, name, seen_ms: 0, active_ms: None }
+        }
+        StreamPart::Producers { duration_s, size_max, added, .. } => {
+            StreamPart::Producers { duration_s, size_max, added, duplicates: 0 }
+        }
+        part => part,
+    }
 }
 
 /// What a stream has that nobody has told anything.
