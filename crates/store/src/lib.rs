@@ -10,6 +10,7 @@ pub mod entry;
 pub mod hash;
 pub mod keyspace;
 pub mod observe;
+mod prefetch;
 mod raw_string;
 pub mod shard;
 pub mod table;

@@ -227,7 +227,13 @@ impl Pair {
             let with_digest = options.steps_per_digest > 0 && number % options.steps_per_digest == 0;
             let step = steps.last().expect("one was just pushed").clone();
             if let Err(what) = self.take(&step, options, with_digest) {
-                return Err(self.shrink(steps, options, what));
+                // An answer too many shows itself at the next command, and ever after.
+                let before = steps.len().checked_sub(2).map(|at| steps[at].clone());
+                let mut difference = self.shrink(steps, options, what);
+                if let ([_], Some(before)) = (&difference.steps[..], before) {
+                    difference.what += &format!("\nfirst seen right after {before}");
+                }
+                return Err(difference);
             }
         }
         Ok(())

@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::TAG_BITS;
 use crate::entry::{Entry, EntryRef};
+use crate::prefetch::prefetch;
 use crate::{Key, UnixMs};
 
 /// Slots of a bucket: one cache line.
@@ -659,20 +660,4 @@ fn matching(slots: &[AtomicU64; SLOTS], tag: u64) -> u32 {
     slots.iter().enumerate().fold(0, |mask, (slot, value)| {
         mask | u32::from(value.load(Ordering::Relaxed) >> TAG_SHIFT == tag) << slot
     })
-}
-
-#[inline]
-fn prefetch(address: *const u8) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch does not fault at any address.
-    unsafe {
-        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(address.cast());
-    }
-    #[cfg(target_arch = "aarch64")]
-    // SAFETY: as above.
-    unsafe {
-        std::arch::asm!("prfm pldl1keep, [{0}]", in(reg) address, options(nostack, readonly, preserves_flags));
-    }
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    let _ = address;
 }

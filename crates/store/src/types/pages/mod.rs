@@ -198,25 +198,30 @@ impl<S: Shape> Table<S> {
         })
     }
 
-    /// Shows the entries whose members have a tag: one, or none, and next to never more.
+    /// Shows the entries whose members may have a tag: all that do, and one in some thousand others.
     #[inline]
-    pub(super) fn each_with_tag<'t>(&'t self, tag: Tag, mut show: impl FnMut(Entry<'t>)) {
+    pub(super) fn each_candidate<'t>(&'t self, tag: Tag, mut show: impl FnMut(Entry<'t>)) {
         let hash = hash_of(tag);
         let last = position(hash | u64::MAX >> TAG_HIGH_BITS);
         let mut from = position(hash);
-        let mut show_if = |entry: Entry<'t>| {
-            if tag_of(S::hash(entry.member)) == tag {
-                show(entry);
-            }
+        let mut show_on = |entry: Entry<'t>| {
+            show(entry);
             false
         };
         while from <= last {
             let (branch, page) = self.locate(from);
             let block = &self.branches[branch].block;
-            block.pages[page].find_where::<S>(hash, &mut show_if);
+            block.pages[page].find_where::<S>(hash, &mut show_on);
             from = block.end_of(page, self.end_of(branch));
         }
-        self.chain.iter().for_each(|far| _ = show_if(Entry::of_far(far)));
+        self.chain.iter().for_each(|far| _ = show_on(Entry::of_far(far)));
+    }
+
+    /// Sends for the page in which an entry with a tag is looked for first.
+    #[inline]
+    pub(super) fn prefetch(&self, tag: Tag) {
+        let (branch, page) = self.locate(position(hash_of(tag)));
+        self.branches[branch].block.pages[page].prefetch();
     }
 
     /// A time before which no entry has a deadline; none where no entry has one.

@@ -6,7 +6,7 @@
 //! score changes meanwhile; twice they would take more than what a peer needs.
 //!
 //! Members are compared where scores are equal. Two whose tags and scores are the same are told apart by their order:
-//! of the items that look like theirs, the first is that of the lesser member ([`Paged::one_of_twins`]).
+//! of the items that look like theirs, the first is that of the lesser member ([`Paged::one_of_many`]).
 
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -76,25 +76,28 @@ impl<S: Shape> Paged<S> {
     #[inline]
     fn member_of(&self, item: Item, rank: &dyn Fn() -> usize) -> &[u8] {
         let (mut first, mut is_alone) = (None, true);
-        self.scores.each_with_tag(item.tag, |entry| {
+        self.scores.each_candidate(item.tag, |entry| {
             if score_of(entry) == item.score {
                 is_alone = first.is_none();
                 first.get_or_insert(entry.member);
             }
         });
         let first = first.expect("each item is some member's");
-        if is_alone { first } else { self.one_of_twins(item, rank()) }
+        if is_alone { first } else { self.one_of_many(item, rank()) }
     }
 
-    /// The member of an item where several have its score and its tag.
+    /// The member of an item where several have its score and perhaps its tag.
     #[cold]
-    fn one_of_twins(&self, item: Item, rank: usize) -> &[u8] {
+    fn one_of_many(&self, item: Item, rank: usize) -> &[u8] {
         let mut twins = Vec::new();
-        self.scores.each_with_tag(item.tag, |entry| {
-            if score_of(entry) == item.score {
+        self.scores.each_candidate(item.tag, |entry| {
+            if score_of(entry) == item.score && tag_of(S::hash(entry.member)) == item.tag {
                 twins.push(entry.member);
             }
         });
+        if let [member] = twins[..] {
+            return member;
+        }
         twins.sort_unstable();
         let before = self.order.range(0..rank).rev().take_while(|other| other.score == item.score);
         twins[before.filter(|other| other.tag == item.tag).count()]
@@ -146,7 +149,8 @@ impl<S: Shape> Paged<S> {
 
     /// The members of some ranks.
     pub(super) fn range(&self, ranks: Range<usize>) -> Members<'_, S> {
-        Members { paged: self, items: self.order.range(ranks) }
+        let items = self.order.range(ranks);
+        Members { paged: self, ahead: items.clone(), items }
     }
 
     /// See [`Table::scan`].
@@ -155,11 +159,28 @@ impl<S: Shape> Paged<S> {
     }
 }
 
+/// How many items ahead of the member that is asked for the table's pages are on their way into the cache.
+const AHEAD: usize = 8;
+
 /// Members of a range, from either end.
 #[derive(Debug)]
 pub(super) struct Members<'p, S> {
     paged: &'p Paged<S>,
     items: Items<'p>,
+    /// Those whose pages are not on their way yet.
+    ahead: Items<'p>,
+}
+
+impl<'p, S: Shape> Members<'p, S> {
+    /// Looks ahead, by items from either end.
+    #[inline]
+    fn look_ahead(&mut self, next: impl Fn(&mut Items<'p>) -> Option<Item>) {
+        while self.items.len() < self.ahead.len() + AHEAD
+            && let Some(item) = next(&mut self.ahead)
+        {
+            self.paged.scores.prefetch(item.tag);
+        }
+    }
 }
 
 impl<'p, S: Shape> Iterator for Members<'p, S> {
@@ -167,6 +188,7 @@ impl<'p, S: Shape> Iterator for Members<'p, S> {
 
     #[inline]
     fn next(&mut self) -> Option<Scored<'p>> {
+        self.look_ahead(Items::next);
         let rank = self.items.rank();
         let item = self.items.next()?;
         Some(Scored { score: item.score, member: self.paged.member_of(item, &|| rank) })
@@ -180,6 +202,7 @@ impl<'p, S: Shape> Iterator for Members<'p, S> {
 impl<S: Shape> DoubleEndedIterator for Members<'_, S> {
     #[inline]
     fn next_back(&mut self) -> Option<Self::Item> {
+        self.look_ahead(Items::next_back);
         let item = self.items.next_back()?;
         let rank = self.items.rank_back();
         Some(Scored { score: item.score, member: self.paged.member_of(item, &|| rank) })

@@ -435,7 +435,7 @@ impl Tree {
 }
 
 /// Items of a range, from either end.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Items<'t> {
     tree: &'t Tree,
     ranks: Range<usize>,
@@ -475,6 +475,8 @@ impl Iterator for Items<'_> {
         self.ranks.size_hint()
     }
 }
+
+impl ExactSizeIterator for Items<'_> {}
 
 impl DoubleEndedIterator for Items<'_> {
     #[inline]
