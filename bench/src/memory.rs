@@ -35,12 +35,14 @@ enum Kind {
     Expiring,
     List,
     Set,
+    Hash,
+    SmallHashes,
     SortedSet,
     Stream,
 }
 
 /// The rows: keys of 12 bytes, values as named.
-pub(crate) const DATA_SETS: [DataSet; 7] = [
+pub(crate) const DATA_SETS: [DataSet; 9] = [
     DataSet {
         name: "strings, 12 B key + 32 B value",
         short_name: "strings",
@@ -61,6 +63,18 @@ pub(crate) const DATA_SETS: [DataSet; 7] = [
     },
     DataSet { name: "one list of 16 B elements", short_name: "one list", floor_bytes: 16, kind: Kind::List },
     DataSet { name: "one set of 15 B members", short_name: "one set", floor_bytes: 15, kind: Kind::Set },
+    DataSet {
+        name: "one hash, 14 B field + 16 B value",
+        short_name: "one hash",
+        floor_bytes: 14 + 16,
+        kind: Kind::Hash,
+    },
+    DataSet {
+        name: "hashes of 8 fields, 6 B field + 11 B value each",
+        short_name: "small hashes",
+        floor_bytes: 12 + 8 * (6 + 11),
+        kind: Kind::SmallHashes,
+    },
     DataSet {
         name: "one sorted set of 15 B members",
         short_name: "one sorted set",
@@ -102,6 +116,10 @@ impl DataSet {
             Kind::Set => {
                 fill(&mut client, items / ELEMENTS_PER_COMMAND, |n| several("SADD set", n, "member:"))?;
             }
+            Kind::Hash => {
+                fill(&mut client, items, |n| words(&format!("HSET hash field:{n:08} value:{n:010}")))?;
+            }
+            Kind::SmallHashes => fill(&mut client, items, |n| words(&small_hash(n)))?,
             Kind::Stream => fill(&mut client, items, |n| words(&stream_entry(n)))?,
             Kind::SortedSet => {
                 let scattered = |n: u64| n * SCATTERING % items;
@@ -120,6 +138,13 @@ fn several(command: &str, n: u64, name: &str) -> Vec<String> {
     let first = n * ELEMENTS_PER_COMMAND;
     let elements = (first..first + ELEMENTS_PER_COMMAND).map(|element| format!("{name}{element:08}"));
     words(command).into_iter().chain(elements).collect()
+}
+
+/// The command that makes the `n`th hash.
+fn small_hash(n: u64) -> String {
+    let fields: Vec<String> =
+        (0..8).map(|field| format!("field{field} value{:06}", (n + field) % 1_000_000)).collect();
+    format!("HSET h:{n:010} {}", fields.join(" "))
 }
 
 /// The command that adds the `n`th entry.

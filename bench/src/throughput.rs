@@ -44,6 +44,12 @@ enum Preparation {
     ShortList,
     /// A set that has every key as a member.
     BigSet,
+    /// A hash that has every key as a field.
+    BigHash,
+    /// A hash of 100 fields.
+    SmallHash,
+    /// A HyperLogLog that has counted every key.
+    HyperLogLog,
     /// A sorted set that has every key as a member, with scores up to their number in no order.
     BigSortedSet,
     /// A stream without entries.
@@ -51,7 +57,7 @@ enum Preparation {
 }
 
 /// The commands compared, in the order of the table.
-pub(crate) static WORKLOADS: [Workload; 17] = [
+pub(crate) static WORKLOADS: [Workload; 22] = [
     Workload {
         name: "SET",
         command: "SET key:__rand_int__ VALUE",
@@ -87,6 +93,24 @@ pub(crate) static WORKLOADS: [Workload; 17] = [
         weight: 1,
     },
     Workload { name: "SPOP", command: "SPOP set", preparation: Preparation::BigSet, weight: 2 },
+    Workload {
+        name: "HSET",
+        command: "HSET hash field:__rand_int__ VALUE",
+        preparation: Preparation::BigHash,
+        weight: 1,
+    },
+    Workload {
+        name: "HGET",
+        command: "HGET hash field:__rand_int__",
+        preparation: Preparation::BigHash,
+        weight: 1,
+    },
+    Workload {
+        name: "HGETALL 100",
+        command: "HGETALL hash",
+        preparation: Preparation::SmallHash,
+        weight: 12,
+    },
     Workload {
         name: "ZADD",
         command: "ZADD zset __rand_int__ member:__rand_int__",
@@ -129,6 +153,13 @@ pub(crate) static WORKLOADS: [Workload; 17] = [
         preparation: Preparation::EmptyStream,
         weight: 1,
     },
+    Workload {
+        name: "PFADD",
+        command: "PFADD log element:__rand_int__",
+        preparation: Preparation::HyperLogLog,
+        weight: 1,
+    },
+    Workload { name: "PFCOUNT", command: "PFCOUNT log", preparation: Preparation::HyperLogLog, weight: 1 },
 ];
 
 /// What one turn measured.
@@ -173,6 +204,15 @@ impl Workload {
             Preparation::Counters => fill(&mut client, keys, |n| words(&format!("SET counter:{n:012} {n}"))),
             Preparation::ShortList => fill(&mut client, 1000, |_| words(&format!("RPUSH list {VALUE}"))),
             Preparation::BigSet => fill_set(&mut client, keys),
+            Preparation::BigHash => {
+                fill(&mut client, keys, |n| words(&format!("HSET hash field:{n:012} {VALUE}")))
+            }
+            Preparation::SmallHash => {
+                fill(&mut client, 100, |n| words(&format!("HSET hash field:{n:012} {VALUE}")))
+            }
+            Preparation::HyperLogLog => {
+                fill(&mut client, keys, |n| words(&format!("PFADD log element:{n:012}")))
+            }
             Preparation::BigSortedSet => fill_sorted_set(&mut client, keys),
             Preparation::EmptyList | Preparation::LongList | Preparation::EmptyStream => Ok(()),
         }

@@ -43,7 +43,7 @@ fn the_memory_in_use_is_told_exactly_where_nothing_happens() {
 /// Data of two workers, removed in three ways: each time the resident memory is near that of the start soon after.
 #[test]
 fn what_is_freed_goes_back_to_the_system() {
-    const FILLED_BYTES: usize = 100 << 20;
+    const FILLED_BYTES: usize = 80 << 20;
     const LEFT_BYTES: usize = 20 << 20;
     let mut server = ours!().start("memory-returns", "threads 2\nenable-debug-command yes\n");
     let mut other = server.connect();
