@@ -70,7 +70,20 @@ impl std::fmt::Debug for Value<'_> {
 impl Value<'_> {
     /// The oldest version that can say the value.
     pub fn version_min(&self) -> u32 {
-        *VERSIONS.start()
+        if self.earliest_ms().is_some() { EXPIRING_VERSION_MIN } else { *VERSIONS.start() }
+    }
+
+    /// When the first of its fields expires, if one does.
+    fn earliest_ms(&self) -> Option<u64> {
+        let mut earliest_ms: Option<u64> = None;
+        if self.kind == Kind::Hash {
+            (self.parts)(&mut |part| {
+                if let Part::Field { expires_ms: Some(at_ms), .. } = part {
+                    earliest_ms = Some(earliest_ms.map_or(at_ms, |earliest_ms| earliest_ms.min(at_ms)));
+                }
+            });
+        }
+        earliest_ms
     }
 }
 
@@ -82,6 +95,8 @@ const PACKED_BYTES_MAX: usize = 1 << 30;
 /// Versions from which on there are lists of listpacks, hashes and sorted sets that are one; and sets that are one.
 const LISTPACK_VERSION_MIN: u32 = 10;
 const LISTPACK_SET_VERSION_MIN: u32 = 11;
+/// The version from which on fields of a hash can expire.
+const EXPIRING_VERSION_MIN: u32 = 12;
 
 /// Type bytes, as in `object::meaning`.
 mod number {
@@ -102,6 +117,8 @@ mod number {
     pub(super) const STREAM_HISTORY: u8 = 19;
     pub(super) const STREAM_ACTIVE: u8 = 21;
     pub(super) const STREAM_IDEMPOTENT: u8 = 26;
+    pub(super) const HASH_EXPIRING: u8 = 24;
+    pub(super) const HASH_LISTPACK_EXPIRING: u8 = 25;
 }
 
 /// Writes the type byte, what `between` writes, and the value.
@@ -111,6 +128,13 @@ pub(crate) fn write<W: Write>(
     value: &Value<'_>,
     between: impl FnOnce(&mut Output<W>),
 ) {
+    if let Some(earliest_ms) = value.earliest_ms() {
+        let number =
+            if value.form == Form::Packed { number::HASH_LISTPACK_EXPIRING } else { number::HASH_EXPIRING };
+        output.byte(number);
+        between(output);
+        return write_expiring(output, earliest_ms, value);
+    }
     let number = number_of(version, value);
     output.byte(number);
     between(output);
@@ -219,6 +243,36 @@ fn write_plain<W: Write>(output: &mut Output<W>, part: Part<'_>) {
         }
         part => output.string(text(&part)),
     }
+}
+
+/// Writes a hash of which fields expire: one listpack, or field by field with the distance from the earliest.
+fn write_expiring<W: Write>(output: &mut Output<W>, earliest_ms: u64, value: &Value<'_>) {
+    output.bytes(&earliest_ms.to_le_bytes());
+    if value.form != Form::Packed {
+        output.length(value.len as u64);
+        return (value.parts)(&mut |part| {
+            if let Part::Field { expires_ms, .. } = part {
+                // Zero says that there is no time, so what stands is one more than the distance.
+                output.length(expires_ms.map_or(0, |at_ms| (at_ms - earliest_ms).saturating_add(1)));
+            }
+            write_plain(output, part);
+        });
+    }
+    // In the order of their times, and those without one at the end: so Redis keeps them.
+    let mut fields = Vec::with_capacity(value.len);
+    (value.parts)(&mut |part| {
+        if let Part::Field { field, value, expires_ms } = part {
+            fields.push((expires_ms.unwrap_or(u64::MAX), field.to_vec(), value.to_vec()));
+        }
+    });
+    fields.sort_by_key(|(at_ms, ..)| *at_ms);
+    let mut packed = ListpackWriter::new();
+    for (at_ms, field, value) in &fields {
+        packed.push(field);
+        packed.push(value);
+        packed.push(if *at_ms == u64::MAX { "0".to_owned() } else { at_ms.to_string() }.as_bytes());
+    }
+    output.string(&packed.finish());
 }
 
 /// Where one node of a list ends and the next begins.

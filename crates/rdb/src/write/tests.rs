@@ -89,6 +89,38 @@ fn fields_and_scores_come_back_in_every_version() {
     }
 }
 
+/// A hash of which fields expire is written in the version that has them, whatever version was wanted, and a file of an
+/// older version does not take it.
+#[test]
+fn fields_that_expire_come_back_in_the_version_that_has_them() {
+    let fields = [("a", None), ("b", Some(2_000_000_000_000)), ("c", Some(1_999_999_999_999)), ("d", None)];
+    for form in [Form::Packed, Form::Open] {
+        let parts = |visit: &mut dyn FnMut(Part<'_>)| {
+            for (field, expires_ms) in fields {
+                visit(Part::Field { field: field.as_bytes(), value: b"7", expires_ms });
+            }
+        };
+        let value = Value { kind: Kind::Hash, form, len: fields.len(), parts: &parts };
+        for version in VERSIONS {
+            let payload = write_payload(&value, WriteOptions { version, compress: false });
+            assert_eq!(u32::from(payload[payload.len() - 10]), version.max(12));
+            let mut found = Vec::new();
+            let tell = &mut |part: Part<'_>| {
+                let Part::Field { field, expires_ms, .. } = part else { panic!("{part:?}") };
+                found.push((String::from_utf8_lossy(field).into_owned(), expires_ms));
+                Ok(())
+            };
+            Payload::open(&payload).expect("a payload").parts(tell).expect("parts");
+            found.sort();
+            let expected = fields.map(|(field, expires_ms)| (field.to_owned(), expires_ms));
+            assert_eq!(found, expected, "version {version}: {value:?}");
+            let mut writer = FileWriter::new(Vec::new(), WriteOptions { version, compress: false }, true);
+            let needed = writer.key(b"key", KeyFacts::default(), &value);
+            assert_eq!(needed, if version < 12 { Err(12) } else { Ok(()) });
+        }
+    }
+}
+
 #[test]
 fn a_footer_is_checked_byte_by_byte() {
     elements(Kind::List, Form::Open, &[b"one".to_vec(), b"two".to_vec()], |value| {
