@@ -86,7 +86,11 @@ fn values_of_this_server_are_restored_by_others() {
 /// The same errors as Redis 8 in the same order, and the same effects of options.
 #[test]
 fn restore_answers_what_redis_answers() {
-    let Some((_, redis)) = others().into_iter().rfind(|(name, _)| name.starts_with("redis ")) else { return };
+    let Some((name, redis)) = others().into_iter().rfind(|(name, _)| name.starts_with("redis ")) else {
+        return;
+    };
+    // Redis 7.0 takes no payload whose sum is left out.
+    let unsummed_too = !name.starts_with("redis 7.0");
     let mut theirs = redis.start("restore-theirs", FILE);
     let mut ours = ours().start("restore-ours", FILE);
     theirs.say("SET source value");
@@ -161,6 +165,13 @@ fn restore_answers_what_redis_answers() {
         "DUMP absent",
         "DUMP",
     ] {
+        if !unsummed_too
+            && ["NEWER", "TYPE", "EMPTY", "REST", "UNSUMMED"]
+                .iter()
+                .any(|word| line.contains(&format!("0 {word}")))
+        {
+            continue;
+        }
         let words: Vec<Vec<u8>> = line
             .split(' ')
             .map(|word| {
