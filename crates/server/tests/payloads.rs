@@ -89,8 +89,8 @@ fn restore_answers_what_redis_answers() {
     let Some((name, redis)) = others().into_iter().rfind(|(name, _)| name.starts_with("redis ")) else {
         return;
     };
-    // Redis 7.0 takes no payload whose sum is left out.
-    let unsummed_too = !name.starts_with("redis 7.0");
+    // Redis 7.0 takes no payload whose sum is left out, and counts no key that had expired before it came.
+    let as_redis_8 = !name.starts_with("redis 7.0");
     let mut theirs = redis.start("restore-theirs", FILE);
     let mut ours = ours().start("restore-ours", FILE);
     theirs.say("SET source value");
@@ -165,7 +165,7 @@ fn restore_answers_what_redis_answers() {
         "DUMP absent",
         "DUMP",
     ] {
-        if !unsummed_too
+        if !as_redis_8
             && ["NEWER", "TYPE", "EMPTY", "REST", "UNSUMMED"]
                 .iter()
                 .any(|word| line.contains(&format!("0 {word}")))
@@ -187,7 +187,7 @@ fn restore_answers_what_redis_answers() {
     for mut client in [ours.connect(), theirs.connect()] {
         client.say("CONFIG RESETSTAT");
         client.call::<&[u8]>(&[b"RESTORE", b"gone", b"1", &payload, b"ABSTTL"]);
-        assert_eq!(client.info_number("expired_keys"), 1);
+        assert!(client.info_number("expired_keys") == 1 || !as_redis_8);
     }
 }
 
