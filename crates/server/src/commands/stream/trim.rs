@@ -26,7 +26,10 @@ pub static XTRIM: CommandSpec = CommandSpec {
     key_specs: &[KeySpec::one(1, DELETED_FROM)],
     arguments: &[
         Arg::key("key"),
-        Arg::block("trim", &[STRATEGY[0], STRATEGY[1], STRATEGY[2], STRATEGY[3], CONDITION.optional()]),
+        Arg::block(
+            "trim",
+            &[STRATEGY[0], STRATEGY[1], STRATEGY[2], STRATEGY[3], CONDITION.optional().since("8.2.0")],
+        ),
     ],
     tips: &["nondeterministic_output"],
     history: &[("6.2.0", "MINID and LIMIT were added."), ("8.2.0", "KEEPREF, DELREF and ACKED were added.")],
