@@ -7,7 +7,7 @@
 use libfuzzer_sys::fuzz_target;
 use swytch::persistence::payload::{dump, restore};
 use swytch_rdb::{Form, Kind, Part, Value, WriteOptions, write_payload};
-use swytch_store::{EncodingLimits, Event, HashSeed, Keyspace, KeyspaceMut, LockScope, Shards};
+use swytch_store::{EncodingLimits, Event, HashSeed, Keyspace, KeyspaceMut, LockScope, Shards, Type};
 
 /// Bytes behind the value: version and checksum.
 const FOOTER_BYTES: usize = 10;
@@ -25,7 +25,10 @@ fuzz_target!(|data: &[u8]| {
     let mut keyspace = KeyspaceMut::new(Keyspace::new(shards.lock(LockScope::All), 0), None);
     let key = keyspace.key(0, b"key");
     keyspace.replace(&key, value.clone(), None, Event::generic("restore"));
-    for version in swytch_rdb::VERSIONS {
+    let is_stream = swytch_store::Value::of(&value).data_type() == Type::Stream;
+    // The layouts of streams before the last one leave something out.
+    for version in swytch_rdb::VERSIONS.filter(|version| !is_stream || version == swytch_rdb::VERSIONS.end())
+    {
         let options = WriteOptions { version, compress: version % 2 == 0 };
         let written = dump(keyspace.stored(&key).expect("it was put there"), options);
         let again = restore(&written, limits).expect("what is written is read");
