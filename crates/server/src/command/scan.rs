@@ -2,10 +2,18 @@
 
 use swytch_store::Type;
 
-use super::{ArgCursor, CommandError};
+use super::{Arg, ArgCursor, ArgKind, Call, CommandError};
 use crate::system::glob;
 
 const COUNT_DEFAULT: usize = 10;
+
+/// What SSCAN, HSCAN and ZSCAN are given.
+pub const WALK_ARGUMENTS: [Arg; 4] = [
+    Arg::key("key"),
+    Arg::integer("cursor"),
+    Arg::new("pattern", ArgKind::Pattern).token("MATCH").optional(),
+    Arg::integer("count").token("COUNT").optional(),
+];
 
 /// What a walk in steps is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +102,14 @@ fn cursor_of(text: &[u8]) -> Option<u64> {
         number.checked_mul(10)?.checked_add(u64::from(digit))
     })?;
     Some(if negative { number.wrapping_neg() } else { number })
+}
+
+/// Answers with the cursor for the next step, 0 behind the last, and what this one has found.
+pub fn reply_step(call: &mut Call<'_>, next: Option<u64>, found: &[Vec<u8>]) {
+    call.reply.array(2);
+    call.reply.bulk(next.unwrap_or(0).to_string().as_bytes());
+    call.reply.array(found.len());
+    found.iter().for_each(|part| call.reply.bulk(part));
 }
 
 #[cfg(test)]

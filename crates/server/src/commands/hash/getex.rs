@@ -8,6 +8,7 @@ use super::change;
 use super::options::{ExOptions, FIELDS, NewExpiry, only_fields};
 use crate::command::KeySpec;
 use crate::command::prelude::*;
+use crate::commands::string::options::EXPIRATIONS;
 
 const GET: CommandSpec = CommandSpec {
     since: "8.0.0",
@@ -41,10 +42,10 @@ pub static HGETEX: CommandSpec = CommandSpec {
         Arg::one_of(
             "expiration",
             &[
-                Arg::integer("seconds").token("EX"),
-                Arg::integer("milliseconds").token("PX"),
-                Arg::new("unix-time-seconds", ArgKind::UnixTime).token("EXAT"),
-                Arg::new("unix-time-milliseconds", ArgKind::UnixTime).token("PXAT"),
+                EXPIRATIONS[0],
+                EXPIRATIONS[1],
+                EXPIRATIONS[2],
+                EXPIRATIONS[3],
                 Arg::flag("persist", "PERSIST"),
             ],
         )

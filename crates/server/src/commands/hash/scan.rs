@@ -4,7 +4,7 @@ use swytch_store::Keyspace;
 
 use super::{LOOK, live};
 use crate::command::prelude::*;
-use crate::command::scan::{ScanOptions, Walk, parse_cursor};
+use crate::command::scan::{ScanOptions, WALK_ARGUMENTS, Walk, parse_cursor, reply_step};
 
 pub static HSCAN: CommandSpec = CommandSpec {
     name: "hscan",
@@ -14,10 +14,10 @@ pub static HSCAN: CommandSpec = CommandSpec {
     arity: -3,
     flags: Flags::READONLY,
     arguments: &[
-        Arg::key("key"),
-        Arg::integer("cursor"),
-        Arg::new("pattern", ArgKind::Pattern).token("MATCH").optional(),
-        Arg::integer("count").token("COUNT").optional(),
+        WALK_ARGUMENTS[0],
+        WALK_ARGUMENTS[1],
+        WALK_ARGUMENTS[2],
+        WALK_ARGUMENTS[3],
         Arg::flag("novalues", "NOVALUES").optional(),
     ],
     tips: &["nondeterministic_output"],
@@ -38,9 +38,6 @@ fn hscan(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
             }
         });
     }
-    call.reply.array(2);
-    call.reply.bulk(next.unwrap_or(0).to_string().as_bytes());
-    call.reply.array(found.len());
-    found.iter().for_each(|part| call.reply.bulk(part));
+    reply_step(call, next, &found);
     Ok(())
 }

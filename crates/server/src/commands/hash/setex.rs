@@ -7,6 +7,7 @@ use super::options::{ExOptions, NewExpiry};
 use super::set::DATA;
 use crate::command::KeySpec;
 use crate::command::prelude::*;
+use crate::commands::string::options::EXPIRATIONS;
 
 pub static HSETEX: CommandSpec = CommandSpec {
     name: "hsetex",
@@ -21,17 +22,7 @@ pub static HSETEX: CommandSpec = CommandSpec {
     arguments: &[
         Arg::key("key"),
         Arg::one_of("condition", &[Arg::flag("fnx", "FNX"), Arg::flag("fxx", "FXX")]).optional(),
-        Arg::one_of(
-            "expiration",
-            &[
-                Arg::integer("seconds").token("EX"),
-                Arg::integer("milliseconds").token("PX"),
-                Arg::new("unix-time-seconds", ArgKind::UnixTime).token("EXAT"),
-                Arg::new("unix-time-milliseconds", ArgKind::UnixTime).token("PXAT"),
-                Arg::flag("keepttl", "KEEPTTL"),
-            ],
-        )
-        .optional(),
+        Arg::one_of("expiration", &EXPIRATIONS).optional(),
         Arg::block("fields", &[Arg::integer("numfields"), DATA]).token("FIELDS"),
     ],
     reply: ReplyShape::Flag,

@@ -5,7 +5,7 @@ use swytch_store::{Keyspace, Set};
 use super::SHOWN;
 use crate::command::KeySpec;
 use crate::command::prelude::*;
-use crate::command::scan::{ScanOptions, Walk, parse_cursor};
+use crate::command::scan::{ScanOptions, WALK_ARGUMENTS, Walk, parse_cursor, reply_step};
 
 pub static SSCAN: CommandSpec = CommandSpec {
     name: "sscan",
@@ -17,12 +17,7 @@ pub static SSCAN: CommandSpec = CommandSpec {
     flags: Flags::READONLY,
     categories: Categories::SET,
     key_specs: &[KeySpec::one(1, SHOWN)],
-    arguments: &[
-        Arg::key("key"),
-        Arg::integer("cursor"),
-        Arg::new("pattern", ArgKind::Pattern).token("MATCH").optional(),
-        Arg::integer("count").token("COUNT").optional(),
-    ],
+    arguments: &WALK_ARGUMENTS,
     tips: &["nondeterministic_output"],
     reply: ReplyShape::Tuple(&[ReplyShape::Text, ReplyShape::TEXTS]),
     handler: Handler::Read(sscan),
@@ -40,9 +35,6 @@ fn sscan(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
             }
         });
     }
-    call.reply.array(2);
-    call.reply.bulk(next.unwrap_or(0).to_string().as_bytes());
-    call.reply.array(found.len());
-    found.iter().for_each(|member| call.reply.bulk(member));
+    reply_step(call, next, &found);
     Ok(())
 }

@@ -6,7 +6,7 @@ use swytch_store::{Keyspace, SortedSet};
 use super::SHOWN;
 use crate::command::KeySpec;
 use crate::command::prelude::*;
-use crate::command::scan::{ScanOptions, Walk, parse_cursor};
+use crate::command::scan::{ScanOptions, WALK_ARGUMENTS, Walk, parse_cursor, reply_step};
 
 pub static ZSCAN: CommandSpec = CommandSpec {
     name: "zscan",
@@ -18,12 +18,7 @@ pub static ZSCAN: CommandSpec = CommandSpec {
     flags: Flags::READONLY,
     categories: Categories::SORTED_SET,
     key_specs: &[KeySpec::one(1, SHOWN)],
-    arguments: &[
-        Arg::key("key"),
-        Arg::integer("cursor"),
-        Arg::new("pattern", ArgKind::Pattern).token("MATCH").optional(),
-        Arg::integer("count").token("COUNT").optional(),
-    ],
+    arguments: &WALK_ARGUMENTS,
     tips: &["nondeterministic_output"],
     reply: ReplyShape::Tuple(&[ReplyShape::Text, ReplyShape::TEXTS]),
     handler: Handler::Read(zscan),
@@ -37,16 +32,11 @@ fn zscan(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
         let options = ScanOptions::parse(call.args.cursor(3), Walk::Members)?;
         next = set.scan(cursor, options.count, |scored| {
             if options.admits(scored.member) {
-                found.push((scored.member.to_vec(), scored.score));
+                found.push(scored.member.to_vec());
+                found.push(format_double(scored.score).as_bytes().to_vec());
             }
         });
     }
-    call.reply.array(2);
-    call.reply.bulk(next.unwrap_or(0).to_string().as_bytes());
-    call.reply.array(2 * found.len());
-    for (member, score) in found {
-        call.reply.bulk(&member);
-        call.reply.bulk(format_double(score).as_bytes());
-    }
+    reply_step(call, next, &found);
     Ok(())
 }

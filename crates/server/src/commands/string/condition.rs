@@ -1,7 +1,7 @@
 //! What must hold before a string is set or deleted (SET, MSETEX, DELEX, DELIFEQ), and the digest that two of the
 //! conditions and DIGEST speak of.
 
-use swytch_store::{Key, KeyspaceMut, Text, Value};
+use swytch_store::{Key, KeyspaceMut, Text};
 use twox_hash::XxHash3_64;
 
 use crate::command::prelude::*;
@@ -88,11 +88,6 @@ impl<'a> Condition<'a> {
 /// The digest of a string: XXH3 with 64 bits, in hexadecimal digits.
 pub fn digest_of(bytes: &[u8]) -> String {
     format!("{:016x}", XxHash3_64::oneshot(bytes))
-}
-
-/// Whether a value is a string.
-pub fn is_string(value: Value<'_>) -> bool {
-    Text::of(value).is_some()
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! DELEX, DELIFEQ, DIGEST
 
-use swytch_store::{Keyspace, KeyspaceMut};
+use swytch_store::{Keyspace, KeyspaceMut, Type};
 
-use super::condition::{Condition, Operand, digest_of, is_string};
+use super::condition::{Condition, Operand, digest_of};
 use crate::command::KeySpec;
 use crate::command::prelude::*;
 
@@ -67,7 +67,7 @@ fn delex(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResu
         2 => Condition::None,
         4 => {
             let key = call.key(1);
-            if keyspace.look(&key).is_some_and(|entry| !is_string(entry.value())) {
+            if keyspace.look(&key).is_some_and(|entry| entry.data_type() != Type::String) {
                 return Err(CommandError::text(
                     "ERR Key should be of string type if conditions are specified",
                 ));

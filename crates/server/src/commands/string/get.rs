@@ -2,7 +2,7 @@
 
 use swytch_store::{Keyspace, KeyspaceMut, Value};
 
-use super::options::{OptionsOf, StringOptions};
+use super::options::{EXPIRATIONS, OptionsOf, StringOptions};
 use super::reply_raw;
 use super::set::{Presence, reply_value};
 use crate::command::KeySpec;
@@ -55,10 +55,10 @@ pub static GETEX: CommandSpec = CommandSpec {
         Arg::one_of(
             "expiration",
             &[
-                Arg::integer("seconds").token("EX"),
-                Arg::integer("milliseconds").token("PX"),
-                Arg::new("unix-time-seconds", ArgKind::UnixTime).token("EXAT"),
-                Arg::new("unix-time-milliseconds", ArgKind::UnixTime).token("PXAT"),
+                EXPIRATIONS[0],
+                EXPIRATIONS[1],
+                EXPIRATIONS[2],
+                EXPIRATIONS[3],
                 Arg::flag("persist", "PERSIST"),
             ],
         )

@@ -5,9 +5,9 @@ use std::ops::Range;
 use swytch_store::{Expiry, Keyspace, KeyspaceMut, Value};
 
 use super::condition::Condition;
-use super::options::{OptionsOf, StringOptions};
+use super::options::{EXPIRATIONS, OptionsOf, StringOptions};
 use super::reply_raw;
-use super::set::{EXPIRATIONS, put};
+use super::set::put;
 use crate::command::KeySpec;
 use crate::command::prelude::*;
 

@@ -105,6 +105,15 @@ impl<'a> StringOptions<'a> {
     }
 }
 
+/// How commands say when what they write expires, or that its expiry stays.
+pub const EXPIRATIONS: [Arg; 5] = [
+    Arg::integer("seconds").token("EX"),
+    Arg::integer("milliseconds").token("PX"),
+    Arg::new("unix-time-seconds", ArgKind::UnixTime).token("EXAT"),
+    Arg::new("unix-time-milliseconds", ArgKind::UnixTime).token("PXAT"),
+    Arg::flag("keepttl", "KEEPTTL"),
+];
+
 /// How an expiry is given: EX, PX, EXAT, PXAT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExpiryUnit {

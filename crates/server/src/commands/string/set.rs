@@ -4,19 +4,10 @@ use swytch_store::{Event, Expiry, Key, KeyspaceMut};
 
 use super::condition::Condition;
 use super::delex::COMPARISONS;
-use super::options::{ExpiryUnit, OptionsOf, StringOptions};
+use super::options::{EXPIRATIONS, ExpiryUnit, OptionsOf, StringOptions};
 use super::{reply_text, set_argument};
 use crate::command::KeySpec;
 use crate::command::prelude::*;
-
-/// When a key that is set expires.
-pub(super) const EXPIRATIONS: [Arg; 5] = [
-    Arg::integer("seconds").token("EX"),
-    Arg::integer("milliseconds").token("PX"),
-    Arg::new("unix-time-seconds", ArgKind::UnixTime).token("EXAT"),
-    Arg::new("unix-time-milliseconds", ArgKind::UnixTime).token("PXAT"),
-    Arg::flag("keepttl", "KEEPTTL"),
-];
 
 pub static SET: CommandSpec = CommandSpec {
     name: "set",
