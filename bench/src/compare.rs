@@ -9,6 +9,7 @@ use crate::contention::{self, Contention};
 use crate::fairness::{self, Crowd, Waiting};
 use crate::growth::{self, Growth};
 use crate::memory::{DATA_SETS, Footprint};
+use crate::messages::{self, Deliveries};
 use crate::output::{Load, Sending};
 use crate::process;
 use crate::progress;
@@ -24,6 +25,9 @@ pub(crate) const PIPELINES: [u32; 3] = [1, 16, 100];
 /// The commands and depths of the two-thread part.
 const TWO_THREAD_CELLS: [(&str, u32); 4] = [("SET", 1), ("GET", 1), ("SET", 16), ("GET", 16)];
 
+/// A turn delivers so many times as many messages as it has SETs at pipeline 1.
+const DELIVERIES_PER_SET: u64 = 5;
+
 /// A part of the comparison that can run alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
@@ -37,6 +41,8 @@ pub enum Part {
     Growth,
     /// What others wait beside clients that send without end, and how a crowd is served.
     Fairness,
+    /// Messages to very many subscribers.
+    Messages,
     /// Peak memory and time of large replies.
     Output,
     /// What stays resident of what is gone.
@@ -45,12 +51,13 @@ pub enum Part {
 
 impl Part {
     /// All of them, in the order of the report.
-    pub const ALL: [Part; 7] = [
+    pub const ALL: [Part; 8] = [
         Part::Throughput,
         Part::TwoThreads,
         Part::Memory,
         Part::Growth,
         Part::Fairness,
+        Part::Messages,
         Part::Output,
         Part::Release,
     ];
@@ -63,6 +70,7 @@ impl Part {
             Part::Memory => "memory",
             Part::Growth => "growth",
             Part::Fairness => "fairness",
+            Part::Messages => "messages",
             Part::Output => "output",
             Part::Release => "release",
         }
@@ -151,6 +159,7 @@ pub struct Comparison {
     pub(crate) growth: Vec<Growth>,
     pub(crate) waiting: Vec<Waiting>,
     pub(crate) crowd: Vec<Crowd>,
+    pub(crate) deliveries: Vec<Deliveries>,
     /// A row per load, by name.
     pub(crate) output: Vec<(String, Vec<Sending>)>,
     pub(crate) release: Vec<(Release, Vec<Rest>)>,
@@ -206,6 +215,11 @@ pub fn compare(options: &Options) -> Result<Comparison> {
     }
     if options.parts.contains(&Part::Fairness) {
         (comparison.waiting, comparison.crowd) = fairness(options, &cores)?;
+    }
+    if options.parts.contains(&Part::Messages) {
+        let servers = start_all(options, 1, &[server_core])?;
+        let deliveries = options.scale.operations * DELIVERIES_PER_SET;
+        comparison.deliveries = messages::measure(&servers, deliveries, options.scale.rounds)?;
     }
     if options.parts.contains(&Part::Growth) {
         for program in &options.programs {

@@ -12,6 +12,8 @@ use mio::{Events, Interest, Poll, Token};
 
 /// How long one turn of the loop waits for events, so that it hears when it is over.
 const TICK: Duration = Duration::from_millis(20);
+/// How long nothing may come where something should.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// Bytes read or written for one connection before the next one's turn.
 const SHARE: usize = 1 << 18;
 
@@ -163,6 +165,50 @@ pub(crate) fn one_at_a_time(
         }
     }
     Ok(Served { operations_s: latencies.total as f64 / begin.elapsed().as_secs_f64(), latencies })
+}
+
+/// Connections that only read.
+pub(crate) struct Listeners {
+    all: Loop,
+    events: Events,
+    buffer: Vec<u8>,
+}
+
+impl Listeners {
+    /// `count` connections, each of which has sent the same request.
+    ///
+    /// # Errors
+    /// When the server refuses one.
+    pub(crate) fn connect(port: u16, count: usize, request: &[u8]) -> Result<Listeners> {
+        let mut all = Loop::connect(port, count)?;
+        for connection in &mut all.connections {
+            connection.stream.write_all(request).context("sending to the server")?;
+        }
+        Ok(Listeners { all, events: Events::with_capacity(4096), buffer: vec![0; 1 << 16] })
+    }
+
+    /// Reads until they have received so many bytes together.
+    ///
+    /// # Errors
+    /// When the server closes a connection or sends nothing for [`SILENCE_MAX`].
+    pub(crate) fn receive(&mut self, bytes: usize) -> Result<()> {
+        let mut missing = bytes;
+        let mut heard = Instant::now();
+        while missing > 0 {
+            wait_for(&mut self.all.poll, &mut self.events, TICK)?;
+            for event in &self.events {
+                let connection = &mut self.all.connections[event.token().0];
+                while !read_some(connection, &mut self.buffer, |read| {
+                    missing = missing.saturating_sub(read.len());
+                    heard = Instant::now();
+                })? {}
+            }
+            if heard.elapsed() > SILENCE_MAX {
+                bail!("{missing} bytes have not come");
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A request of one packet always fits into the socket of a client that waits for its reply.

@@ -2,7 +2,7 @@
 //!
 //! `server`, `client`, `process` and `load` start servers, speak to them, fill them and read what the kernel says
 //! about them; the conformance and client-library runs in `xtask` stand on them as well. `throughput`, `memory`,
-//! `contention`, `fairness` (with `generator`), `growth`, `output` and `release` are the measurements, `floor` what a server
+//! `contention`, `fairness` and `messages` (with `generator`), `growth`, `output` and `release` are the measurements, `floor` what a server
 //! cannot get below, `report` and `plot` their presentation, and [`compare()`] runs them all.
 //! Rivals are started as binaries and never linked.
 pub mod client;
@@ -14,6 +14,7 @@ mod generator;
 mod growth;
 mod load;
 mod memory;
+mod messages;
 mod output;
 mod plot;
 pub mod process;

@@ -3,6 +3,7 @@ use std::fmt::Write;
 
 use crate::compare::{Cell, Comparison, PIPELINES};
 use crate::growth::Latency;
+use crate::messages::SUBSCRIBERS;
 use crate::release::Rest;
 use crate::statistics::{median, median_ratio};
 use crate::throughput::Sample;
@@ -88,6 +89,9 @@ impl Comparison {
         }
         if !self.crowd.is_empty() {
             text.push_str(&self.crowd_table());
+        }
+        if !self.deliveries.is_empty() {
+            text.push_str(&self.deliveries_table());
         }
         if !self.output.is_empty() {
             text.push_str(&self.output_table());
@@ -276,6 +280,26 @@ fn figures_row(what: &str, name: &str, values: impl Iterator<Item = f64>) -> Str
 }
 
 impl Comparison {
+    fn deliveries_table(&self) -> String {
+        let mut text = format!(
+            "\n### Messages\n\nPUBLISH of 64 bytes to {} subscribers, one server thread: nanoseconds of server CPU per \
+             delivery, medians.\n\n",
+            thousands(SUBSCRIBERS as u64)
+        );
+        let mut head = vec!["pipeline".to_owned()];
+        head.extend(self.programs.iter().cloned());
+        head.push("ratio".to_owned());
+        text.push_str(&table_head(&head));
+        for row in &self.deliveries {
+            let mut line = vec![row.pipeline.to_string()];
+            line.extend(row.turns_ns.iter().map(|turns| format!("{:.0}", median(turns))));
+            let ratios = row.turns_ns[1..].iter().map(|theirs| median_ratio(&row.turns_ns[0], theirs));
+            line.push(ratios.reduce(f64::max).map_or_else(String::new, |ratio| format!("{ratio:.2}")));
+            text.push_str(&table_row(&line));
+        }
+        text
+    }
+
     fn waiting_table(&self) -> String {
         let mut text =
             "\n### Others beside clients that send without end\n\nPING on four other connections, server \

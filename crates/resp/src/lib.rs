@@ -8,10 +8,12 @@
 
 pub mod output;
 pub mod parse;
+pub mod push;
 pub mod query;
 pub mod reply;
 
 pub use output::{Output, SharedBytes};
 pub use parse::{Limits, Parsed, Parser, ProtocolError};
+pub use push::PushMessage;
 pub use query::{ArgRange, Argument, LONG_ARGUMENT_BYTES_MIN, LongArgument, Query};
 pub use reply::{Protocol, Reply};

@@ -39,14 +39,23 @@ pub type SharedBytes = Arc<Vec<u8>>;
 #[derive(Debug)]
 enum Chunk {
     Owned(Vec<u8>),
-    Reference(SharedBytes, Range<usize>),
+    Reference(SharedBytes, Range<usize>, Counted),
+}
+
+/// Who counts the memory of what an output refers to.
+#[derive(Clone, Copy, Debug)]
+enum Counted {
+    /// The keyspace, whose value it is.
+    Elsewhere,
+    /// Every output that refers to it: the last one to let go of it holds it alone.
+    Here,
 }
 
 impl Chunk {
     fn bytes(&self) -> &[u8] {
         match self {
             Chunk::Owned(bytes) => bytes,
-            Chunk::Reference(bytes, range) => &bytes[range.clone()],
+            Chunk::Reference(bytes, range, _) => &bytes[range.clone()],
         }
     }
 
@@ -59,7 +68,8 @@ impl Chunk {
         size_of::<Chunk>()
             + match self {
                 Chunk::Owned(bytes) => bytes.capacity(),
-                Chunk::Reference(..) => 0,
+                Chunk::Reference(_, range, Counted::Here) => range.len(),
+                Chunk::Reference(_, _, Counted::Elsewhere) => 0,
             }
     }
 }
@@ -157,8 +167,8 @@ impl Output {
                     bytes.truncate(keep);
                     self.tail = bytes;
                 }
-                Chunk::Reference(bytes, range) => {
-                    self.push(Chunk::Reference(bytes, range.start..range.start + keep));
+                Chunk::Reference(bytes, range, counted) => {
+                    self.push(Chunk::Reference(bytes, range.start..range.start + keep, counted));
                 }
             }
         }
@@ -167,6 +177,11 @@ impl Output {
     /// Says that what is written from here on will be taken back, or that it no longer will.
     pub fn set_silent(&mut self, silent: bool) {
         self.silent_from = silent.then(|| self.position());
+    }
+
+    /// True while what is written will be taken back.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.silent_from.is_some()
     }
 
     /// Appends bytes.
@@ -244,14 +259,26 @@ impl Output {
         *self = Output { tail: std::mem::take(&mut self.tail), tail_at: FULL, ..Output::default() };
     }
 
-    /// Appends a part of bytes that nobody will change: a reference to them, if it is long.
+    /// Appends a part of a value that nobody will change: a reference to it, if it is long.
     pub fn extend_shared(&mut self, bytes: SharedBytes, part: Range<usize>) {
         if part.len() < REFERENCE_BYTES_MIN {
             return self.extend(&bytes[part]);
         }
+        self.refer_to(bytes, part, Counted::Elsewhere);
+    }
+
+    /// Appends a part of a message that several outputs are given: a reference to it, if it is long.
+    pub fn extend_message(&mut self, message: &SharedBytes, part: Range<usize>) {
+        if part.len() < REFERENCE_BYTES_MIN {
+            return self.extend(&message[part]);
+        }
+        self.refer_to(Arc::clone(message), part, Counted::Here);
+    }
+
+    fn refer_to(&mut self, bytes: SharedBytes, part: Range<usize>, counted: Counted) {
         if self.accepts(part.len()) {
             self.seal();
-            self.push(Chunk::Reference(bytes, part));
+            self.push(Chunk::Reference(bytes, part, counted));
         }
     }
 

@@ -11,6 +11,7 @@ use std::ops::Range;
 use swytch_decimal::{decimal_len, double_as_integer, format_double, format_i64, write_i64_before};
 
 use crate::output::{Output, REFERENCE_BYTES_MIN, SharedBytes};
+use crate::push::PushMessage;
 
 /// The protocol a connection has chosen with HELLO.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -239,6 +240,21 @@ impl<'a> Reply<'a> {
             Protocol::Resp3 => self.prefixed(b'>', len as i64),
             Protocol::Resp2 => self.array(len),
         }
+    }
+
+    /// An out-of-band message that others are given too.
+    pub fn message(&mut self, message: &PushMessage) {
+        self.raw(if self.protocol == Protocol::Resp3 { b">" } else { b"*" });
+        message.append_to(self.out);
+    }
+
+    /// Writes what is no reply but out of band: it stays although the client wants no reply. The reply begins behind it.
+    pub fn out_of_band(&mut self, write: impl FnOnce(&mut Self)) {
+        let silent = self.out.is_silent();
+        self.out.set_silent(false);
+        write(self);
+        self.out.set_silent(silent);
+        self.began = self.out.position();
     }
 
     /// A boolean; 0 or 1 under RESP2.

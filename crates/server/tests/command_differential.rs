@@ -81,7 +81,10 @@ fn keys_are_found_as_redis_finds_them() {
         for _ in 0..REQUESTS {
             let mut words: Vec<Vec<u8>> = name.split('|').map(|word| word.as_bytes().to_vec()).collect();
             request(command.spec.arguments, &mut random, &mut words);
-            // Not to a name alone: how COMMAND GETKEYS refuses that differs between versions.
+            // No name alone: how COMMAND GETKEYS refuses that differs between versions.
+            if words.len() < 2 {
+                continue;
+            }
             if random.once_in(8) && words.len() > 2 {
                 words.truncate(2 + random.below(words.len() - 2));
             }

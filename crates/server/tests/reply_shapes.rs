@@ -38,6 +38,14 @@ fn a_reply_of_another_shape_is_noticed() {
 
 /// Requests whose replies have many parts, or differ between the protocols; the rest are in the transcripts.
 const REQUESTS: &str = "\
+PUBLISH none message
+SPUBLISH none message
+PUBSUB CHANNELS
+PUBSUB NUMSUB none
+PUBSUB NUMPAT
+PUBSUB SHARDCHANNELS
+PUBSUB SHARDNUMSUB none other
+PUBSUB HELP
 RPUSH list a b c
 LMPOP 2 none list LEFT
 BLMPOP 1 1 list RIGHT COUNT 2

@@ -1,6 +1,6 @@
-//! Clients that come, wait, pause, kill each other and go in every bad way; and what the server has left of them.
+//! Clients that come, wait, listen, pause, kill each other and go in every bad way; and what the server has left of them.
 //!
-//! A healthy server has nothing left: no client, no key, no waiter, no descriptor, and its memory is what it was. The
+//! A healthy server has nothing left: no client, no key, no waiter, no subscription, no descriptor, and its memory is what it was. The
 //! state to compare with is taken after a first round, because some things are made on first use and kept. How many of
 //! them a first round makes and how large queues grow depends on the machine; so the server holds data that nobody
 //! touches, beside which they are little.
@@ -37,6 +37,8 @@ pub struct Remains {
     pub blocked: i64,
     /// Keys that clients wait for.
     pub blocking_keys: i64,
+    /// Channels and patterns that somebody is subscribed to.
+    pub channels: i64,
     /// Keys of the clients.
     pub keys: i64,
     /// Keys that nobody has touched.
@@ -65,6 +67,7 @@ impl Report {
         after.clients == 0
             && after.blocked == 0
             && after.blocking_keys == 0
+            && after.channels == 0
             && after.keys == 0
             && after.kept == KEPT_KEYS
             && after.descriptors <= before.descriptors
@@ -131,7 +134,7 @@ fn act(port: u16, connections: &mut Vec<Client>, random: &mut Random) -> io::Res
     let key = format!("key:{}", random.below(KEYS));
     let other = format!("key:{}", random.below(KEYS));
     let client = &mut connections[at];
-    let gone = match random.below(24) {
+    let gone = match random.below(28) {
         0..=3 => client.ask(&["SET", &key, &"v".repeat(random.below(3000))]).is_err(),
         4 => client.ask(&["RPUSH", &key, "a", "b"]).is_err_and(is_broken),
         5 => client.ask(&["DEL", &key, &other]).is_err_and(is_broken),
@@ -179,6 +182,16 @@ fn act(port: u16, connections: &mut Vec<Client>, random: &mut Random) -> io::Res
             random.once_in(2)
         }
         22 => client.ask(&["CLIENT", "REPLY", random.pick(&["OFF", "SKIP", "ON"])]).is_err(),
+        // Messages and replies are not told apart: whoever listens is as often taken for broken as for well.
+        23 => {
+            let word = random.pick(&["SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE"]);
+            client.send_raw(format!("{word} {key} {other}\r\n").as_bytes()).is_err()
+        }
+        24 => client.ask(&["HELLO", random.pick(&["2", "3"])]).is_err_and(is_broken),
+        25 | 26 => {
+            let message = "m".repeat(1 << random.below(17));
+            client.ask(&[random.pick(&["PUBLISH", "SPUBLISH"]), &key, &message]).is_err_and(is_broken)
+        }
         _ => true,
     };
     if gone || connections.len() > CONNECTIONS {
@@ -235,6 +248,10 @@ impl Remains {
             // Redis 7.0 does not tell.
             blocking_keys: field("total_blocking_keys").unwrap_or(0),
             memory: field("used_memory").unwrap_or(0),
+            channels: ["pubsub_channels", "pubsub_patterns", "pubsubshard_channels"]
+                .map(|name| field(name).unwrap_or(0))
+                .iter()
+                .sum(),
             keys: keys_of("db0").unwrap_or(0),
             kept: keys_of("db1").unwrap_or(0),
             descriptors,

@@ -137,6 +137,37 @@ const checks = {
     watching.disconnect();
   },
 
+  async messages(r) {
+    const listener = connect();
+    const heard = [];
+    let enough = () => {};
+    const hear = (...message) => {
+      heard.push(message);
+      enough();
+    };
+    listener.on("message", (channel, text) => hear(channel, text));
+    listener.on("pmessage", (pattern, channel, text) => hear(pattern, channel, text));
+    listener.on("smessage", (channel, text) => hear("shard", channel, text));
+    assert.equal(await listener.subscribe("news", "sport"), 2);
+    assert.equal(await listener.psubscribe("n*"), 3);
+    assert.equal(await listener.ssubscribe("s"), 1);
+    await assert.rejects(listener.get("k"), /subscriber mode/);
+    assert.equal(await r.publish("news", "a"), 2);
+    assert.equal(await r.publish("sport", "b"), 1);
+    assert.equal(await r.spublish("s", "c"), 1);
+    await new Promise((resolve) => {
+      enough = () => heard.length >= 4 && resolve();
+      enough();
+    });
+    assert.deepEqual(heard, [["news", "a"], ["n*", "news", "a"], ["sport", "b"], ["shard", "s", "c"]]);
+    assert.deepEqual(await r.pubsub("NUMSUB", "news"), ["news", 1]);
+    await listener.unsubscribe();
+    await listener.punsubscribe();
+    await listener.sunsubscribe();
+    assert.equal(await listener.get("k"), null);
+    listener.disconnect();
+  },
+
   async reconnect(r) {
     const again = connect({ retryStrategy: () => 20 });
     const identity = await again.client("ID");

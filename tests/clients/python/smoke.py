@@ -173,6 +173,42 @@ def server_commands(r, another):
 
 
 @check
+def messages(r, another):
+    listener = r.pubsub()
+    listener.subscribe("news", "sport")
+    listener.psubscribe("n*")
+    listener.ssubscribe("shard")
+
+    def heard(count):
+        found = []
+        while len(found) < count:
+            message = listener.get_message(timeout=60)
+            if message is not None:
+                found.append((message["type"], message["channel"], message["data"]))
+        return found
+
+    told = heard(4)
+    assert told[:2] == [("subscribe", b"news", 1), ("subscribe", b"sport", 2)], told
+    assert told[2] == ("psubscribe", b"n*", 3) and told[3] == ("ssubscribe", b"shard", 1), told
+    assert r.publish("news", "a") == 2 and r.publish("sport", b"\x00\r\n") == 1 and r.spublish("shard", "s") == 1
+    assert heard(4) == [
+        ("message", b"news", b"a"),
+        ("pmessage", b"news", b"a"),
+        ("message", b"sport", b"\x00\r\n"),
+        ("smessage", b"shard", b"s"),
+    ]
+    assert sorted(r.pubsub_channels()) == [b"news", b"sport"] and r.pubsub_numpat() == 1
+    assert r.pubsub_numsub("news", "none") == [(b"news", 1), (b"none", 0)]
+    assert r.pubsub_shardchannels() == [b"shard"]
+    listener.unsubscribe()
+    listener.punsubscribe()
+    listener.sunsubscribe()
+    heard(4)
+    listener.close()
+    assert r.publish("news", "nobody") == 0
+
+
+@check
 def databases(r, another):
     other = another(db=3)
     other.set("only-here", 1)

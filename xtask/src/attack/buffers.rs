@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use swytch_testkit::{Reply, Server};
+use swytch_testkit::{Client, Reply, Server};
 
 use super::{Attack, Limit, fault, push_kilobytes, serve};
 
@@ -43,6 +43,27 @@ pub(super) const ATTACKS: &[Attack] = &[
             client.send_raw(&b"LRANGE l 0 -1\r\n".repeat(30))?;
             std::thread::sleep(Duration::from_secs(1));
             (0..30).try_for_each(|_| client.receive().map(drop))?;
+            Ok(peak(&server)? - before)
+        },
+    },
+    Attack {
+        name: "slow-subscribers",
+        what: "ten subscribers of which none reads, client-output-buffer-limit 1 MB, and 200 MB of messages of 4 kB",
+        unit: "peak of resident memory beyond the start, MB",
+        limit: Limit::OfPeer(1.2, 48.0),
+        has_peer: true,
+        is_quick: true,
+        act: |program| {
+            let mut server = serve(program, 2, &["--client-output-buffer-limit", "pubsub 1mb 0 0"])?;
+            let mut silent: Vec<Client> = (0..10).map(|_| server.connect()).collect();
+            silent.iter_mut().try_for_each(|client| client.ask(&["SUBSCRIBE", "c"]).map(drop))?;
+            let before = peak(&server)?;
+            let message = "m".repeat(4096);
+            let requests = vec![vec!["PUBLISH", "c", &message]; 500];
+            for _ in 0..100 {
+                server.client.send_all(&requests);
+                (0..500).try_for_each(|_| server.client.receive().map(drop))?;
+            }
             Ok(peak(&server)? - before)
         },
     },

@@ -1,8 +1,10 @@
 //! Clients: what a connection is to the commands it sends, and what others may see of it.
 //!
 //! [`Client`] belongs to the worker that owns the connection. [`ClientShared`] is the part that CLIENT LIST,
-//! CLIENT KILL and their kin reach from any thread, through the [`Registry`].
+//! CLIENT KILL and their kin reach from any thread, through the [`Registry`]. A [`Subscriber`] is what publishers reach,
+//! through the [`Channels`].
 
+pub mod channels;
 mod registry;
 mod watched;
 
@@ -15,6 +17,7 @@ use swytch_store::WatchFlag;
 
 use crate::request::OwnedArgs;
 
+pub use channels::{Channels, Subscriber};
 pub use registry::{ClientShared, Names, Registry};
 pub use watched::WatchedKeys;
 
@@ -54,6 +57,8 @@ bitflags! {
         const TOOK_LONG = 1 << 14;
         /// Its command has changed conditions: whoever holds locks must be done before it is answered.
         const CHANGED_CONDITIONS = 1 << 15;
+        /// Subscribed to a channel or pattern.
+        const PUBSUB = 1 << 16;
     }
 }
 
@@ -127,10 +132,16 @@ impl Client {
         self.shared.id
     }
 
-    /// True when its commands are neither refused for want of a password nor queued.
+    /// True when its commands are neither refused for want of a password or because it is subscribed, nor queued.
     #[inline]
     pub fn is_plain(&self) -> bool {
-        self.authenticated && !self.in_multi()
+        self.authenticated && !self.flags.intersects(ClientFlags::MULTI.union(ClientFlags::PUBSUB))
+    }
+
+    /// True when it may send nothing but what has to do with its subscriptions: under RESP2 a message cannot be told from
+    /// a reply.
+    pub fn only_listens(&self) -> bool {
+        self.flags.contains(ClientFlags::PUBSUB) && self.protocol == Protocol::Resp2
     }
 
     /// Queues the command with this index for EXEC.

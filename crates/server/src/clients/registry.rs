@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use swytch_store::Waiter;
 
+use super::Subscriber;
 use crate::system::clock::{AtomicMonotonicMs, MonotonicMs};
 
 /// Texts a client or its commands set about itself.
@@ -80,13 +81,22 @@ pub struct ClientShared {
     pub names: Mutex<Names>,
     /// The ACL user.
     pub user: Mutex<Arc<str>>,
+    /// What it is to publishers, once it has subscribed to anything.
+    pub subscriber: OnceLock<Arc<Subscriber>>,
 }
 
 impl ClientShared {
-    /// Bytes of memory that the client takes: itself, its buffers, what it has queued or is parked with.
+    /// Bytes of memory that the client takes: itself, its buffers, what it has queued, is parked with or subscribed to.
     pub fn memory_bytes(&self) -> u64 {
         let parts = [&self.query_capacity, &self.held_bytes, &self.queued_bytes, &self.output_held_bytes];
-        size_of::<Self>() as u64 + parts.iter().map(|bytes| bytes.load(Ordering::Relaxed)).sum::<u64>()
+        size_of::<Self>() as u64
+            + parts.iter().map(|bytes| bytes.load(Ordering::Relaxed)).sum::<u64>()
+            + self.subscriber.get().map_or(0, |subscriber| subscriber.memory_bytes())
+    }
+
+    /// What it is to publishers, from now on.
+    pub fn as_subscriber(&self) -> &Arc<Subscriber> {
+        self.subscriber.get_or_init(|| Arc::new(Subscriber::new(self.id, self.worker)))
     }
 
     /// True when it connected from this machine: through the unix socket or the loopback interface.

@@ -65,6 +65,8 @@ bitflags! {
         const ALWAYS_TOUCHES = 1 << 23;
         /// An error where writes are refused because nothing can be saved. Not shown.
         const TELLS_HEALTH = 1 << 24;
+        /// Allowed under RESP2 while its client is subscribed to something. Not shown.
+        const WHILE_LISTENING = 1 << 25;
     }
 }
 
@@ -199,6 +201,8 @@ pub enum Group {
     Stream,
     /// The connection itself.
     Connection,
+    /// Messages between clients.
+    PubSub,
     /// Transactions.
     Transactions,
     /// Scripts and functions.
@@ -221,6 +225,7 @@ impl Group {
             Group::SortedSet => "sorted-set",
             Group::Stream => "stream",
             Group::Connection => "connection",
+            Group::PubSub => "pubsub",
             Group::Transactions => "transactions",
             Group::Scripting => "scripting",
             Group::Server => "server",

@@ -323,9 +323,14 @@ fn single_key(spec: &CommandSpec) -> Option<usize> {
         return None;
     }
     match spec.key_specs {
-        [super::KeySpec { begin: BeginSearch::Index(at), find: FindKeys::Range { last: 0, .. }, .. }] => {
-            Some(*at)
-        }
+        [
+            super::KeySpec {
+                begin: BeginSearch::Index(at),
+                find: FindKeys::Range { last: 0, .. },
+                flags,
+                ..
+            },
+        ] if !flags.contains(super::KeyFlags::NOT_KEY) => Some(*at),
         _ => None,
     }
 }

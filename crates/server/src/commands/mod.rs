@@ -11,6 +11,7 @@ pub mod hash;
 pub mod hyperloglog;
 pub mod keys;
 pub mod list;
+pub mod pubsub;
 pub mod scripting;
 pub mod server;
 pub mod set;
@@ -27,6 +28,7 @@ pub const SPECS: &[&[&CommandSpec]] = &[
     hyperloglog::SPECS,
     keys::SPECS,
     list::SPECS,
+    pubsub::SPECS,
     scripting::SPECS,
     server::SPECS,
     set::SPECS,

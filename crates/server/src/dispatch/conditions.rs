@@ -80,11 +80,20 @@ pub fn end_monitoring(server: &Server, client: u64) {
 pub fn kill(call: &mut Call<'_>, client: &Arc<ClientShared>) {
     let server = call.server;
     server.clients.kill(client, |dying| server.set_conditions(Conditions::KILLING, dying));
+    leave_channels(server, client);
     server.workers[client.worker].mailbox.send(Mail::Close(client.id));
     changed(call);
 }
 
 /// The connection of a client is closed.
 pub fn closed(server: &Server, client: &ClientShared) {
+    leave_channels(server, client);
     server.clients.close(client, |dying| server.set_conditions(Conditions::KILLING, dying));
+}
+
+/// Nobody publishes to the client any more.
+fn leave_channels(server: &Server, client: &ClientShared) {
+    if let Some(subscriber) = client.subscriber.get() {
+        server.channels.leave(subscriber, true);
+    }
 }

@@ -8,6 +8,7 @@
 //! - `show`: what MONITOR is shown
 //! - `prefetch`: the entries of several keys, fetched together
 //! - `park`: clients parked on keys and how a writer serves them
+//! - `subscriptions`: how a client begins and ends to listen to channels
 //! - `transaction`: queued commands under one lock set; `watch`: what a client has queued and watches until then
 //!
 //! No command is known here by its name: what is special about one is a flag of its declaration.
@@ -24,6 +25,7 @@ pub mod park;
 pub mod prefetch;
 pub mod run;
 mod show;
+pub mod subscriptions;
 pub mod transaction;
 pub mod watch;
 

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use swytch_store::{Figures, Keyspace, LockScope};
 
-use crate::clients::ClientFlags;
+use crate::clients::{ClientFlags, channels};
 use crate::command::CommandTable;
 use crate::observe::stats::CommandStats;
 use crate::server::Server;
@@ -83,6 +83,14 @@ fn clients(page: &mut Page, server: &Server) {
     let connected = server.clients.connected();
     page.single("redis_connected_clients", Gauge, "Clients connected.", connected);
     page.single("redis_blocked_clients", Gauge, "Clients that wait in a blocking command.", blocked);
+    for (name, help, kind) in [
+        ("redis_pubsub_channels", "Channels with a subscriber.", channels::Kind::Channel),
+        ("redis_pubsub_patterns", "Patterns with a subscriber.", channels::Kind::Pattern),
+        ("redis_pubsubshard_channels", "Shard channels with a subscriber.", channels::Kind::ShardChannel),
+    ] {
+        page.single(name, Gauge, help, server.channels.count(kind));
+    }
+    page.single("redis_pubsub_clients", Gauge, "Clients with a subscription.", server.channels.subscribers());
     page.single("redis_config_maxclients", Gauge, "maxclients.", server.config.maxclients());
     page.single(
         "redis_connections_received_total",

@@ -10,8 +10,8 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use mio::net::{TcpListener, TcpStream, UnixListener};
@@ -361,6 +361,7 @@ fn hand_over(
         waiter: Mutex::default(),
         names: Mutex::new(Names::default()),
         user: Mutex::new("default".into()),
+        subscriber: OnceLock::new(),
     });
     server.clients.add(&shared);
     arrivals[worker].add(stream, shared);

@@ -1,4 +1,5 @@
-//! What one thread tells a worker: that it has new connections, replies for its parked clients, orders to close.
+//! What one thread tells a worker: that it has new connections, replies for its parked clients, messages for those that
+//! are subscribed, orders to close.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,6 +39,8 @@ pub enum Mail {
         /// What.
         bytes: SharedBytes,
     },
+    /// These clients have messages in their inboxes.
+    Messages(Vec<u64>),
     /// CLIENT KILL.
     Close(u64),
     /// A pause has ended.

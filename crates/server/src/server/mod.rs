@@ -5,6 +5,7 @@ pub mod housekeeping;
 pub mod listen_requests;
 pub mod mailbox;
 pub mod pause;
+mod publish;
 pub mod reclaim;
 pub mod saves;
 
@@ -15,7 +16,7 @@ use std::time::Instant;
 use bitflags::bitflags;
 use swytch_store::{EncodingLimits, HashSeed, NodeLimit, PackedLimit, SetLimits, Shards, StreamNodeLimit};
 
-use crate::clients::Registry;
+use crate::clients::{Channels, Registry};
 use crate::config::Config;
 use crate::effects::EffectHub;
 use crate::observe::histogram::Snapshot;
@@ -77,6 +78,8 @@ pub struct Server {
     pub workers: Box<[WorkerShared]>,
     /// All clients.
     pub clients: Registry,
+    /// What they are subscribed to.
+    pub channels: Channels,
     /// Frees memory in the background.
     pub reclaimer: Reclaimer,
     /// Moves data together.
@@ -167,6 +170,7 @@ impl Server {
             config,
             workers,
             clients: Registry::default(),
+            channels: Channels::default(),
             reclaimer,
             effects: EffectHub::default(),
             recording: Default::default(),

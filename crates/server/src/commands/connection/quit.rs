@@ -6,9 +6,9 @@ use super::ANY_TIME;
 use crate::clients::ClientFlags;
 use crate::command::Origin;
 use crate::command::prelude::*;
-use crate::dispatch::{conditions, watch};
+use crate::dispatch::{conditions, subscriptions, watch};
 
-const IN_TRANSACTIONS_TOO: Flags = ANY_TIME.union(Flags::IN_MULTI);
+const IN_EVERY_STATE: Flags = ANY_TIME.union(Flags::IN_MULTI).union(Flags::WHILE_LISTENING);
 
 pub static QUIT: CommandSpec = CommandSpec {
     name: "quit",
@@ -16,7 +16,7 @@ pub static QUIT: CommandSpec = CommandSpec {
     since: "1.0.0",
     group: Group::Connection,
     arity: -1,
-    flags: IN_TRANSACTIONS_TOO,
+    flags: IN_EVERY_STATE,
     categories: Categories::CONNECTION,
     deprecated: Some(("7.2.0", "just closing the connection")),
     reply: ReplyShape::OK,
@@ -26,11 +26,11 @@ pub static QUIT: CommandSpec = CommandSpec {
 
 pub static RESET: CommandSpec = CommandSpec {
     name: "reset",
-    summary: "Puts the connection into the state of a new one: database 0, RESP2, no transaction, name, watched keys or monitoring.",
+    summary: "Puts the connection into the state of a new one: database 0, RESP2, no transaction, name, watched keys, subscriptions or monitoring.",
     since: "6.2.0",
     group: Group::Connection,
     arity: 1,
-    flags: IN_TRANSACTIONS_TOO,
+    flags: IN_EVERY_STATE,
     categories: Categories::CONNECTION,
     reply: ReplyShape::Word(&["RESET"]),
     handler: Handler::Session(reset),
@@ -49,6 +49,7 @@ fn reset(call: &mut Call<'_>) -> CommandResult {
     if call.client.flags.contains(ClientFlags::MONITOR) {
         conditions::end_monitoring(call.server, call.client.id());
     }
+    subscriptions::end_all(call);
     // Only what says that this very reply is to be skipped stays, as in Redis.
     call.client.flags &= ClientFlags::UNIX_SOCKET | ClientFlags::REPLY_SKIP;
     call.origin = Origin::Client;

@@ -22,6 +22,7 @@ pub(super) fn in_order(call: &Call<'_>) -> Check {
     transaction(call)?;
     memory_measured_again(call)?;
     disk(call)?;
+    listening(call)?;
     loading(call)?;
     monitor(call)?;
     pause(call)
@@ -127,6 +128,16 @@ fn disk(call: &Call<'_>) -> Check {
         && config.stop_writes_on_bgsave_error()
         && !config.save_points().is_empty();
     if refused { Err(Refusal::Error(CommandError::text(DISK_FAILED))) } else { Ok(()) }
+}
+
+fn listening(call: &Call<'_>) -> Check {
+    if !call.client.only_listens() || call.command.is(Flags::WHILE_LISTENING) {
+        return Ok(());
+    }
+    Err(Refusal::Error(CommandError::owned(format!(
+        "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
+        call.command.full_name
+    ))))
 }
 
 fn loading(call: &Call<'_>) -> Check {

@@ -228,7 +228,8 @@ impl Worker {
             }
             Mail::Served { client, waiter, reply } => self.on_served(client, &waiter, reply),
             Mail::Unblock { client, waiter, error } => self.on_gave_up(client, &waiter, error),
-            Mail::Deliver { client, bytes } => self.deliver(client, bytes),
+            Mail::Deliver { client, bytes } => self.deliver(client, &bytes),
+            Mail::Messages(clients) => self.deliver_messages(&clients),
             Mail::Close(client) => {
                 // One that has left by itself is gone already.
                 if let Some(&slot) = self.slots.get(&client) {

@@ -2,13 +2,14 @@
 
 use std::sync::atomic::Ordering;
 
-use swytch_resp::SharedBytes;
 use swytch_resp::output::CHUNK_BYTES;
+use swytch_resp::{Reply, SharedBytes};
 
 use super::{End, Worker};
 use crate::clients::ClientFlags;
 use crate::config::ClientClass;
 use crate::net::connection::Connection;
+use crate::system::clock::Ticks;
 
 /// Output up to this size is below every sensible limit and not compared with it after each command; Redis
 /// does not count its first 16 kB either.
@@ -28,7 +29,8 @@ impl Worker {
     /// After a command: nothing, as long as little has come together; else limits are applied and replies written.
     pub(super) fn relieve_output(&mut self, connection: &mut Connection) -> Result<(), End> {
         let output = &connection.output;
-        if output.is_full() || output.pending() > self.server.config.output_bytes_max(ClientClass::Normal) {
+        let bytes_max = self.server.config.output_bytes_max(class_of(connection));
+        if output.is_full() || output.pending() > bytes_max {
             // A reply over the hard limit closes the connection before anything of it is written, as in Redis.
             return self.close_for_output(connection);
         }
@@ -59,7 +61,7 @@ impl Worker {
 
     fn check_output_limit(&mut self, connection: &mut Connection) -> Result<(), End> {
         let pending = connection.output.pending() as u64;
-        let limit = self.server.config.output_buffer_limit(ClientClass::Normal);
+        let limit = self.server.config.output_buffer_limit(class_of(connection));
         let over_soft = limit.soft_bytes > 0 && pending > limit.soft_bytes;
         let over_hard = limit.hard_bytes > 0 && pending > limit.hard_bytes;
         let now = self.now;
@@ -111,16 +113,67 @@ impl Worker {
         result
     }
 
-    /// Sends a client what it did not ask for just now.
-    pub(super) fn deliver(&mut self, client: u64, bytes: SharedBytes) {
+    /// Sends a client what others do (MONITOR).
+    pub(super) fn deliver(&mut self, client: u64, bytes: &SharedBytes) {
         // Mail for a client that has left is dropped.
         let Some(&slot) = self.slots.get(&client) else { return };
         let Some(connection) = self.connection(slot) else { return };
         let len = bytes.len();
-        connection.output.extend_shared(bytes, 0..len);
+        connection.output.extend_message(bytes, 0..len);
         if self.flush(slot).is_err() {
             self.close(slot);
         }
+    }
+
+    /// Sends clients the messages in their inboxes for as long as the queue is served; then those who are left stand in it.
+    pub(super) fn deliver_messages(&mut self, clients: &[u64]) {
+        let began = Ticks::now();
+        for client in clients {
+            // One that has left needs none, and its inbox is gone with it.
+            let Some(&slot) = self.slots.get(client) else { continue };
+            let Some(connection) = self.connections.get_mut(slot).and_then(Option::as_deref_mut) else {
+                continue;
+            };
+            let waits = Ticks::now().since(began) > self.share.queue_ticks
+                && connection.client.flags.contains(ClientFlags::PUBSUB);
+            if !waits {
+                self.deliver_inbox(slot);
+            } else if !connection.is_queued {
+                connection.is_queued = true;
+                self.unfinished.push_back(slot);
+            }
+        }
+    }
+
+    fn deliver_inbox(&mut self, slot: usize) {
+        let Some(mut connection) = self.connections.get_mut(slot).and_then(Option::take) else { return };
+        connection.output.lend(&mut self.lent_output);
+        connection.output.set_limit(self.server.config.output_bytes_max(class_of(&connection)));
+        let result = self.take_messages(&mut connection).and_then(|()| self.write_out(&mut connection));
+        connection.output.give_back(&mut self.lent_output);
+        if connection.wrote_its_share {
+            self.go_on_later(&mut connection, slot);
+        }
+        connection.publish();
+        self.connections[slot] = Some(connection);
+        if result.is_err() {
+            self.close(slot);
+        }
+    }
+
+    /// Moves the messages in a connection's inbox to its output.
+    pub(super) fn take_messages(&self, connection: &mut Connection) -> Result<(), End> {
+        let client = &connection.client;
+        let Some(subscriber) = client.shared.subscriber.get() else { return Ok(()) };
+        // Behind the reply to its last request a client is told nothing.
+        if client.flags.contains(ClientFlags::CLOSE_AFTER_REPLY) {
+            return Ok(());
+        }
+        let mut reply = Reply::new(&mut connection.output, client.protocol);
+        if subscriber.take_messages(|message| reply.message(message)) {
+            return Ok(());
+        }
+        self.close_for_output(connection)
     }
 
     /// Gives a client that is to be told something at shutdown a last chance to be told.
@@ -137,6 +190,14 @@ pub(super) fn is_held(connection: &Connection) -> bool {
     (connection.awaits_writable || connection.wrote_its_share)
         && !connection.hung_up
         && connection.unparsed_bytes() < HELD_INPUT_BYTES_MAX
+}
+
+/// What a connection is used for, as limits of output tell connections apart.
+pub(super) fn class_of(connection: &Connection) -> ClientClass {
+    match connection.client.flags.contains(ClientFlags::PUBSUB) {
+        true => ClientClass::Pubsub,
+        false => ClientClass::Normal,
+    }
 }
 
 /// Replies are taken back while any of these is set.

@@ -4,11 +4,10 @@ use std::sync::atomic::Ordering;
 
 use swytch_resp::{LONG_ARGUMENT_BYTES_MIN, Limits, Protocol, ProtocolError, Reply};
 
-use super::output::{OUTPUT_BYTES_UNLIMITED, SILENT, is_held, silence};
+use super::output::{OUTPUT_BYTES_UNLIMITED, SILENT, class_of, is_held, silence};
 use super::{End, Worker};
 use crate::clients::ClientFlags;
 use crate::command::{Call, CommandTable};
-use crate::config::ClientClass;
 use crate::dispatch::{Outcome, count, execute};
 use crate::net::connection::{Connection, KEPT_BYTES_MAX, READ_BYTES, ReadOutcome};
 use crate::net::waits::Waits;
@@ -58,6 +57,12 @@ impl Worker {
         self.lend(connection);
         let mut read_total = 0;
         let result = loop {
+            // Whoever sends a request because of something has first the messages that came before it.
+            if connection.client.flags.contains(ClientFlags::PUBSUB)
+                && let Err(end) = self.take_messages(connection)
+            {
+                break Err(end);
+            }
             // What was parsed or read before comes first.
             match self.run_input(connection, slot, began) {
                 Err(end) => break Err(end),
@@ -132,7 +137,7 @@ impl Worker {
             std::mem::swap(&mut connection.query.bytes, &mut self.lent_input);
         }
         connection.output.lend(&mut self.lent_output);
-        connection.output.set_limit(self.server.config.output_bytes_max(ClientClass::Normal));
+        connection.output.set_limit(self.server.config.output_bytes_max(class_of(connection)));
     }
 
     /// Takes the worker's buffers back; what is left in them moves to buffers of the connection. One that has nothing
@@ -255,6 +260,11 @@ impl Worker {
             self.end_after_replies(connection, slot);
             return Ok(());
         }
+        if connection.client.flags.contains(ClientFlags::PUBSUB) {
+            // What it has published to itself comes behind the reply.
+            connection.output.set_limit(self.server.config.output_bytes_max(class_of(connection)));
+            self.take_messages(connection)?;
+        }
         self.relieve_output(connection)
     }
 }
@@ -326,4 +336,5 @@ fn run_batch(
     end
 }
 
-const AFTER_COMMAND: ClientFlags = SILENT.union(ClientFlags::CLOSE_AFTER_REPLY).union(ClientFlags::TOOK_LONG);
+const AFTER_COMMAND: ClientFlags =
+    SILENT.union(ClientFlags::CLOSE_AFTER_REPLY).union(ClientFlags::TOOK_LONG).union(ClientFlags::PUBSUB);

@@ -60,7 +60,8 @@ impl Worker {
         for (slot, connection) in self.connections.iter_mut().enumerate() {
             let Some(connection) = connection else { continue };
             let killed = connection.client.shared.killed.load(Ordering::Relaxed);
-            let waits = connection.client.flags.intersects(ClientFlags::BLOCKED | ClientFlags::MONITOR);
+            let listens = ClientFlags::BLOCKED | ClientFlags::MONITOR | ClientFlags::PUBSUB;
+            let waits = connection.client.flags.intersects(listens);
             let idle_ms = self.now.since(connection.active);
             if killed || (timeout_ms > 0 && !waits && idle_ms > timeout_ms) {
                 doomed.push(slot);

@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::{OTHERS, SUB};
+use crate::clients::channels::Kind;
 use crate::clients::{ClientFlags, ClientShared};
 use crate::command::CommandTable;
 use crate::command::prelude::*;
@@ -90,10 +91,12 @@ impl ClientType {
             .ok_or_else(|| CommandError::quoting("ERR Unknown client type '", name, "'"))
     }
 
-    /// The type of a connection. A monitoring client is a normal one, as in Redis; there are no replicas and no
-    /// channels.
-    pub fn of(_: &ClientShared) -> ClientType {
-        ClientType::Normal
+    /// The type of a connection. A monitoring client is a normal one, as in Redis; there are no replicas.
+    pub fn of(client: &ClientShared) -> ClientType {
+        match ClientFlags::from_bits_retain(client.flags.load(Relaxed)).contains(ClientFlags::PUBSUB) {
+            true => ClientType::PubSub,
+            false => ClientType::Normal,
+        }
     }
 }
 
@@ -160,9 +163,10 @@ pub fn describe(out: &mut Vec<u8>, commands: &CommandTable, client: &ClientShare
     let total = client.memory_bytes();
     let command = commands.by_index(client.last_command.load(Relaxed));
     let now = MonotonicMs::now();
+    let subscribed = |kind| client.subscriber.get().map_or(0, |subscriber| subscriber.count(kind));
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let line = format!(
-        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi={queued} \
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={queued} \
          watch={} qbuf={query} qbuf-free={query_free} argv-mem={arguments} multi-mem={queued_bytes} \
          rbs={buffer} rbp={buffer} obl={in_buffer} oll={chunks} omem={listed} tot-mem={total} events={} cmd={} user={} redir=-1 \
          resp={} lib-name={} lib-ver={} io-thread={}",
@@ -175,6 +179,9 @@ pub fn describe(out: &mut Vec<u8>, commands: &CommandTable, client: &ClientShare
         now.since(client.active.get()) / 1000,
         flag_letters(flags, client),
         client.db.load(Relaxed),
+        subscribed(Kind::Channel),
+        subscribed(Kind::Pattern),
+        subscribed(Kind::ShardChannel),
         client.watched.load(Relaxed),
         if pending > 0 { "rw" } else { "r" },
         command.map_or("NULL", |command| command.full_name.as_str()),
@@ -191,6 +198,7 @@ pub fn describe(out: &mut Vec<u8>, commands: &CommandTable, client: &ClientShare
 fn flag_letters(flags: ClientFlags, client: &ClientShared) -> String {
     let letters = [
         (ClientFlags::MONITOR, 'O'),
+        (ClientFlags::PUBSUB, 'P'),
         (ClientFlags::MULTI, 'x'),
         (ClientFlags::BLOCKED, 'b'),
         (ClientFlags::POSTPONED, 'b'),

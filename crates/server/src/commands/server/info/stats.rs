@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::text::Text;
+use crate::clients::channels::Kind;
 use crate::command::ShardSteps;
 use crate::command::prelude::*;
 use crate::observe::rates::Metric;
@@ -59,9 +60,9 @@ pub(super) fn stats(text: &mut Text, call: &Call<'_>, _: &mut ShardSteps<'_>) {
         ("current_eviction_exceeded_time", &0),
         ("keyspace_hits", &server.total(|stats| stats.keyspace_hits.get())),
         ("keyspace_misses", &server.total(|stats| stats.keyspace_misses.get())),
-        ("pubsub_channels", &0),
-        ("pubsub_patterns", &0),
-        ("pubsubshard_channels", &0),
+        ("pubsub_channels", &server.channels.count(Kind::Channel)),
+        ("pubsub_patterns", &server.channels.count(Kind::Pattern)),
+        ("pubsubshard_channels", &server.channels.count(Kind::ShardChannel)),
         ("latest_fork_usec", &0),
         ("total_forks", &0),
         ("migrate_cached_sockets", &0),

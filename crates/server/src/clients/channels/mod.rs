@@ -1,0 +1,245 @@
+//! Pub/sub: who is subscribed to which channels and patterns, and how a message reaches them.
+//!
+//! The registry is cut into parts by the hash of a channel's name, so that publishers to different channels do not meet.
+//! A message is encoded once, whatever protocols its receivers speak, and put by reference into the inbox of each
+//! ([`Subscriber`]); the worker that has a receiver's connection moves it to the output.
+//!
+//! Invariants:
+//! - A channel's messages are put into all inboxes under the lock of its part, so all receivers see them in one order,
+//!   and who was told that a subscription began or ended is sent what came in between and nothing else.
+//! - The registry and what a subscriber holds agree: both are changed under the subscriber's lock, by whichever thread.
+//! - Locks are taken in this order: a subscriber's holdings, a part, the patterns, an inbox.
+
+mod subscriber;
+
+use std::collections::hash_map::RandomState;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+use swytch_resp::PushMessage;
+
+use subscriber::{Holdings, KINDS};
+pub use subscriber::{Kind, Subscriber};
+
+use crate::system::glob;
+
+/// Parts of each registry of channels: more than there are cores that publish at once.
+const PARTS: usize = 64;
+
+/// Those who are given the messages of one channel or pattern, by the numbers of their clients.
+type Receivers = BTreeMap<u64, Arc<Subscriber>>;
+type ByName = HashMap<Arc<[u8]>, Receivers>;
+
+/// All channels that anybody is subscribed to.
+#[derive(Debug)]
+pub struct Channels {
+    channels: Registry,
+    shard_channels: Registry,
+    patterns: RwLock<BTreeMap<Arc<[u8]>, Receivers>>,
+    /// Clients with a subscription.
+    subscribers: AtomicUsize,
+}
+
+/// The channels of one kind.
+#[derive(Debug)]
+struct Registry {
+    parts: Box<[Mutex<ByName>]>,
+    hasher: RandomState,
+    count: AtomicUsize,
+}
+
+impl Default for Channels {
+    fn default() -> Channels {
+        Channels {
+            channels: Registry::new(),
+            shard_channels: Registry::new(),
+            patterns: RwLock::default(),
+            subscribers: AtomicUsize::new(0),
+        }
+    }
+}
+
+impl Channels {
+    /// Subscribes to a channel or pattern, once. One who has left for good stays away.
+    pub fn subscribe(&self, subscriber: &Arc<Subscriber>, kind: Kind, name: &[u8]) {
+        let mut holdings = subscriber.holdings();
+        if holdings.has_left || holdings.of(kind).contains(name) {
+            return;
+        }
+        let name: Arc<[u8]> = name.into();
+        match self.registry(kind) {
+            Some(registry) => registry.add(&name, subscriber),
+            None => add(self.patterns.write().entry(Arc::clone(&name)).or_default(), subscriber),
+        }
+        if holdings.is_empty() {
+            self.subscribers.fetch_add(1, Ordering::Relaxed);
+        }
+        holdings.insert(kind, name);
+        subscriber.tell(&holdings);
+    }
+
+    /// Takes back [`Channels::subscribe`].
+    pub fn unsubscribe(&self, subscriber: &Subscriber, kind: Kind, name: &[u8]) {
+        self.unsubscribe_from(subscriber, &mut subscriber.holdings(), kind, name);
+    }
+
+    fn unsubscribe_from(&self, subscriber: &Subscriber, holdings: &mut Holdings, kind: Kind, name: &[u8]) {
+        if !holdings.remove(kind, name) {
+            return;
+        }
+        match self.registry(kind) {
+            Some(registry) => registry.remove(name, subscriber),
+            None => {
+                let mut patterns = self.patterns.write();
+                if let Some(receivers) = patterns.get_mut(name) {
+                    receivers.remove(&subscriber.client);
+                    if receivers.is_empty() {
+                        patterns.remove(name);
+                    }
+                }
+            }
+        }
+        if holdings.is_empty() {
+            self.subscribers.fetch_sub(1, Ordering::Relaxed);
+        }
+        subscriber.tell(holdings);
+    }
+
+    /// Ends all subscriptions of a client, and with `for_good` keeps it from having any again.
+    pub fn leave(&self, subscriber: &Subscriber, for_good: bool) {
+        let mut holdings = subscriber.holdings();
+        holdings.has_left |= for_good;
+        for kind in KINDS {
+            while let Some(name) = holdings.of(kind).first().cloned() {
+                self.unsubscribe_from(subscriber, &mut holdings, kind, &name);
+            }
+        }
+    }
+
+    /// Gives a message to those who are subscribed to its channel, and to patterns that match it: how often it was given
+    /// to somebody. `wake` is told who had nothing in the inbox before. Nobody's inbox takes more than `inbox_bytes_max`.
+    pub fn publish(
+        &self,
+        channel: &[u8],
+        message: &[u8],
+        inbox_bytes_max: usize,
+        wake: &mut dyn FnMut(&Subscriber),
+    ) -> usize {
+        let part = self.channels.part(channel).lock();
+        let mut given = 0;
+        let mut give = |receivers: &Receivers, parts: &[&[u8]]| {
+            let message = PushMessage::new(parts);
+            receivers.values().filter(|to| to.receive(&message, inbox_bytes_max)).for_each(|to| wake(to));
+            given += receivers.len();
+        };
+        if let Some(receivers) = part.get(channel) {
+            give(receivers, &[b"message", channel, message]);
+        }
+        for (pattern, receivers) in self.patterns.read().iter() {
+            if glob::matches(pattern, channel, false) {
+                give(receivers, &[b"pmessage", pattern, channel, message]);
+            }
+        }
+        given
+    }
+
+    /// As [`Channels::publish`], to a shard channel.
+    pub fn publish_to_shard(
+        &self,
+        channel: &[u8],
+        message: &[u8],
+        inbox_bytes_max: usize,
+        wake: &mut dyn FnMut(&Subscriber),
+    ) -> usize {
+        let part = self.shard_channels.part(channel).lock();
+        let Some(receivers) = part.get(channel) else { return 0 };
+        let message = PushMessage::new(&[b"smessage", channel, message]);
+        receivers.values().filter(|to| to.receive(&message, inbox_bytes_max)).for_each(|to| wake(to));
+        receivers.len()
+    }
+
+    /// The names that anybody is subscribed to, of those that match a pattern.
+    pub fn names(&self, kind: Kind, pattern: Option<&[u8]>) -> Vec<Arc<[u8]>> {
+        let wanted = |name: &&Arc<[u8]>| pattern.is_none_or(|pattern| glob::matches(pattern, name, false));
+        match self.registry(kind) {
+            None => self.patterns.read().keys().filter(wanted).cloned().collect(),
+            Some(registry) => {
+                let of_part =
+                    |part: &Mutex<ByName>| part.lock().keys().filter(wanted).cloned().collect::<Vec<_>>();
+                registry.parts.iter().flat_map(of_part).collect()
+            }
+        }
+    }
+
+    /// How many names anybody is subscribed to.
+    pub fn count(&self, kind: Kind) -> usize {
+        match self.registry(kind) {
+            Some(registry) => registry.count.load(Ordering::Relaxed),
+            None => self.patterns.read().len(),
+        }
+    }
+
+    /// How many are subscribed to a channel by its name.
+    pub fn subscribers_of(&self, kind: Kind, name: &[u8]) -> usize {
+        match self.registry(kind) {
+            Some(registry) => registry.part(name).lock().get(name).map_or(0, BTreeMap::len),
+            None => self.patterns.read().get(name).map_or(0, BTreeMap::len),
+        }
+    }
+
+    /// How many clients are subscribed to anything.
+    pub fn subscribers(&self) -> usize {
+        self.subscribers.load(Ordering::Relaxed)
+    }
+
+    /// Where channels of this kind are; patterns are elsewhere.
+    fn registry(&self, kind: Kind) -> Option<&Registry> {
+        match kind {
+            Kind::Channel => Some(&self.channels),
+            Kind::ShardChannel => Some(&self.shard_channels),
+            Kind::Pattern => None,
+        }
+    }
+}
+
+impl Registry {
+    fn new() -> Registry {
+        Registry {
+            parts: (0..PARTS).map(|_| Mutex::default()).collect(),
+            hasher: RandomState::new(),
+            count: AtomicUsize::new(0),
+        }
+    }
+
+    fn part(&self, name: &[u8]) -> &Mutex<ByName> {
+        &self.parts[self.hasher.hash_one(name) as usize % PARTS]
+    }
+
+    fn add(&self, name: &Arc<[u8]>, subscriber: &Arc<Subscriber>) {
+        let mut part = self.part(name).lock();
+        if !part.contains_key(name) {
+            self.count.fetch_add(1, Ordering::Relaxed);
+        }
+        add(part.entry(Arc::clone(name)).or_default(), subscriber);
+    }
+
+    fn remove(&self, name: &[u8], subscriber: &Subscriber) {
+        let mut part = self.part(name).lock();
+        let Some(receivers) = part.get_mut(name) else { return };
+        receivers.remove(&subscriber.client);
+        if receivers.is_empty() {
+            part.remove(name);
+            self.count.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+fn add(receivers: &mut Receivers, subscriber: &Arc<Subscriber>) {
+    receivers.insert(subscriber.client, Arc::clone(subscriber));
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,85 @@
+//! How a client begins and ends to listen to channels and patterns, and what it is told of that.
+//!
+//! What it is told is out of band, as messages are, even where it is the reply: a client that wants no replies is told all
+//! the same. Inside a transaction the messages that have arrived wait until its reply is whole.
+
+use std::sync::Arc;
+
+use crate::clients::channels::Kind;
+use crate::clients::{ClientFlags, Subscriber};
+use crate::command::Call;
+
+/// Subscribes the call's client to the names that its arguments are.
+pub fn begin(call: &mut Call<'_>, kind: Kind) {
+    let subscriber = Arc::clone(call.client.shared.as_subscriber());
+    for name in call.args.from(1) {
+        call.server.channels.subscribe(&subscriber, kind, name);
+        tell(call, kind, Some(name));
+    }
+    call.client.flags |= ClientFlags::PUBSUB;
+}
+
+/// Ends the subscriptions of the call's client to the names that its arguments are, or to all of this kind.
+pub fn end(call: &mut Call<'_>, kind: Kind) {
+    let subscriber = call.client.shared.subscriber.get().cloned();
+    if call.args.len() > 1 {
+        for name in call.args.from(1) {
+            end_one(call, subscriber.as_deref(), kind, name);
+        }
+    } else {
+        let names = subscriber.as_deref().map(|subscriber| subscriber.names(kind)).unwrap_or_default();
+        names.iter().for_each(|name| end_one(call, subscriber.as_deref(), kind, name));
+        if names.is_empty() {
+            tell(call, kind, None);
+        }
+    }
+    if subscriber.is_none_or(|subscriber| subscriber.is_idle()) {
+        call.client.flags -= ClientFlags::PUBSUB;
+    }
+}
+
+/// Ends all subscriptions of the call's client without telling it.
+pub fn end_all(call: &mut Call<'_>) {
+    if let Some(subscriber) = call.client.shared.subscriber.get().cloned() {
+        call.server.channels.leave(&subscriber, false);
+        take_messages(call, &subscriber);
+    }
+    call.client.flags -= ClientFlags::PUBSUB;
+}
+
+fn end_one(call: &mut Call<'_>, subscriber: Option<&Subscriber>, kind: Kind, name: &[u8]) {
+    if let Some(subscriber) = subscriber {
+        call.server.channels.unsubscribe(subscriber, kind, name);
+        take_messages(call, subscriber);
+    }
+    tell(call, kind, Some(name));
+}
+
+/// What was published before a subscription ended comes before the news of its end.
+fn take_messages(call: &mut Call<'_>, subscriber: &Subscriber) {
+    if call.origin.holds_locks() {
+        return;
+    }
+    call.reply.out_of_band(|reply| {
+        // If some were lost, the worker closes the connection.
+        subscriber.take_messages(|message| reply.message(message));
+    });
+}
+
+/// `subscribe NAME COUNT`, or the like: the command's name, what it is about, and how many subscriptions are left.
+fn tell(call: &mut Call<'_>, kind: Kind, name: Option<&[u8]>) {
+    let counted: &[Kind] = match kind {
+        Kind::Channel | Kind::Pattern => &[Kind::Channel, Kind::Pattern],
+        Kind::ShardChannel => &[Kind::ShardChannel],
+    };
+    let subscriber = call.client.shared.subscriber.get();
+    let count: u64 =
+        subscriber.map_or(0, |subscriber| counted.iter().map(|kind| subscriber.count(*kind)).sum());
+    let command = call.command.spec.name;
+    call.reply.out_of_band(|reply| {
+        reply.push(3);
+        reply.bulk(command.as_bytes());
+        reply.bulk_or_null(name);
+        reply.integer(count as i64);
+    });
+}
