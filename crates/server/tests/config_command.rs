@@ -182,7 +182,6 @@ fn what_is_not_served_says_so() {
         ("appendonly", "yes"),
         ("tls-port", "1"),
         ("maxmemory-policy", "allkeys-lru"),
-        ("notify-keyspace-events", "KEA"),
         ("min-replicas-to-write", "1"),
     ] {
         let before = server.get(name);

@@ -13,11 +13,13 @@ const STEPS: usize = 8_000;
 const FILE: &str = "save \"\"\nenable-debug-command yes\nlist-max-listpack-size 16\n";
 
 /// Without the smallest integer as a count: since 8.0 it is refused, because it has no opposite. Where there is
-/// something to take, or something wrong, nobody waits; elsewhere not for long.
+/// something to take, or something wrong, nobody waits; elsewhere not for long. LSET of Redis 8.6 takes an index beyond 32 bits
+/// for another one.
 const GRAMMAR: &str = "
     key = a|b|c|d|absent|string
     side = LEFT|RIGHT|left|MIDDLE
-    index = 0|1|-1|2|-2|5|17|-17|40|-40|1000|-1000|x|''|<large>
+    place = 0|1|-1|2|-2|5|17|-17|40|-40|1000|-1000|x|''
+    index = <place>|<place>|<place>|<large>
     large = 9223372036854775807|-9223372036854775808|9223372036854775808
     count = 0|1|2|3|10|-1|-2|x|100|9223372036854775807|-9223372036854775807
     short = x|y|z|7|-1|''
@@ -29,7 +31,7 @@ const GRAMMAR: &str = "
     2 LPOP|RPOP|LLEN <key>
     LPOP|RPOP <key> <count>
     LINDEX <key> <index>
-    2 LSET <key> <index> <element>
+    2 LSET <key> <place> <element>
     2 LRANGE <key> <index> <index>
     LTRIM <key> <index> <index>
     LTRIM <key> <number:4> -1|-2|-3|-4

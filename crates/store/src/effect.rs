@@ -178,6 +178,23 @@ pub enum EventClass {
     Evicted,
     /// `n`: a key came to be.
     New,
+    /// `o`: a value took the place of another.
+    Overwritten,
+    /// `c`: a value took the place of another of a different type.
+    TypeChanged,
+    /// `m`: a read found no key.
+    KeyMiss,
+}
+
+/// Whether listeners hear that a value took the place of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overwriting {
+    /// They do not: the value was changed and not replaced.
+    Untold,
+    /// Before the event of the command.
+    ToldBefore,
+    /// After it. The old value was removed first, so that the key is a new one.
+    ToldAfter,
 }
 
 /// What a keyspace notification says about a change.
@@ -187,49 +204,66 @@ pub struct Event {
     pub class: EventClass,
     /// Its name in Redis's notifications.
     pub name: &'static str,
+    /// What is heard besides, where there was a value.
+    pub overwriting: Overwriting,
 }
 
 impl Event {
     /// A key came to be.
-    pub(crate) const NEW: Event = Event { class: EventClass::New, name: "new" };
+    pub(crate) const NEW: Event = Event::of(EventClass::New, "new");
     /// Of a change that Redis notifies nobody of. No listener hears it.
-    pub(crate) const SILENT: Event = Event { class: EventClass::Generic, name: "" };
+    pub const SILENT: Event = Event::generic("");
     /// A key reached its expiry.
-    pub(crate) const EXPIRED: Event = Event { class: EventClass::Expired, name: "expired" };
+    pub(crate) const EXPIRED: Event = Event::of(EventClass::Expired, "expired");
+    /// A value took the place of another.
+    pub(crate) const OVERWRITTEN: Event = Event::of(EventClass::Overwritten, "overwritten");
+    /// A value took the place of one of another type.
+    pub(crate) const TYPE_CHANGED: Event = Event::of(EventClass::TypeChanged, "type_changed");
+    /// A read found no key.
+    pub(crate) const KEY_MISS: Event = Event::of(EventClass::KeyMiss, "keymiss");
+
+    const fn of(class: EventClass, name: &'static str) -> Self {
+        Event { class, name, overwriting: Overwriting::Untold }
+    }
+
+    /// The event of a command that puts a value in place of another.
+    pub const fn overwriting(self, overwriting: Overwriting) -> Self {
+        Event { overwriting, ..self }
+    }
 
     /// An event of the generic class.
     pub const fn generic(name: &'static str) -> Self {
-        Event { class: EventClass::Generic, name }
+        Event::of(EventClass::Generic, name)
     }
 
     /// An event of the string class.
     pub const fn string(name: &'static str) -> Self {
-        Event { class: EventClass::String, name }
+        Event::of(EventClass::String, name)
     }
 
     /// An event of the list class.
     pub const fn list(name: &'static str) -> Self {
-        Event { class: EventClass::List, name }
+        Event::of(EventClass::List, name)
     }
 
     /// An event of the set class.
     pub const fn set(name: &'static str) -> Self {
-        Event { class: EventClass::Set, name }
+        Event::of(EventClass::Set, name)
     }
 
     /// An event of the hash class.
     pub const fn hash(name: &'static str) -> Self {
-        Event { class: EventClass::Hash, name }
+        Event::of(EventClass::Hash, name)
     }
 
     /// An event of the sorted set class.
     pub const fn sorted_set(name: &'static str) -> Self {
-        Event { class: EventClass::SortedSet, name }
+        Event::of(EventClass::SortedSet, name)
     }
 
     /// An event of the stream class.
     pub const fn stream(name: &'static str) -> Self {
-        Event { class: EventClass::Stream, name }
+        Event::of(EventClass::Stream, name)
     }
 }
 

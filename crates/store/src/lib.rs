@@ -17,7 +17,7 @@ pub mod table;
 pub mod types;
 pub mod undo;
 
-pub use effect::{At, Effect, Elements, Event, EventClass, KeyOp, KeyspaceOp, Sink, Wants};
+pub use effect::{At, Effect, Elements, Event, EventClass, KeyOp, KeyspaceOp, Overwriting, Sink, Wants};
 pub use entry::EntryRef;
 pub use hash::{HashSeed, Key};
 pub use keyspace::{

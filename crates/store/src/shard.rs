@@ -9,7 +9,7 @@
 use std::cell::UnsafeCell;
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::RawMutex;
 use parking_lot::lock_api::RawMutex as _;
@@ -100,6 +100,8 @@ pub struct Shards {
     seed: HashSeed,
     databases: usize,
     limits: SharedLimits,
+    /// Listeners hear of reads that find no key.
+    tells_misses: AtomicBool,
     contended: AtomicU64,
 }
 
@@ -207,6 +209,7 @@ impl Shards {
             seed,
             databases,
             limits: SharedLimits::default(),
+            tells_misses: AtomicBool::new(false),
             contended: AtomicU64::new(0),
         }
     }
@@ -242,6 +245,16 @@ impl Shards {
     /// Changes the limits of encodings, for what is changed from now on.
     pub fn set_limits(&self, limits: EncodingLimits) {
         self.limits.set(limits);
+    }
+
+    /// Whether listeners hear of reads that find no key.
+    pub(crate) fn tells_misses(&self) -> bool {
+        self.tells_misses.load(Ordering::Relaxed)
+    }
+
+    /// Lets listeners hear of reads that find no key, or no longer.
+    pub fn tell_misses(&self, tell: bool) {
+        self.tells_misses.store(tell, Ordering::Relaxed);
     }
 
     /// The shard of a key.

@@ -141,6 +141,9 @@ pub struct Options<'a> {
     pub steps_per_digest: usize,
     /// Steps between two changes of the protocol; none where it is 0.
     pub steps_per_protocol: usize,
+    /// Steps between turning keyspace events on and off, which are compared while they are on; none where it is 0, and
+    /// where the peer is not of the version whose events ours are.
+    pub steps_per_events: usize,
     /// Whether changes, hits and misses that INFO counts are compared for a step that both answered without an error.
     pub counted: Option<fn(&Step) -> bool>,
     /// Differences that are meant.
@@ -149,7 +152,13 @@ pub struct Options<'a> {
 
 impl Default for Options<'_> {
     fn default() -> Self {
-        Options { steps_per_digest: 40, steps_per_protocol: 500, counted: None, explained: &[] }
+        Options {
+            steps_per_digest: 40,
+            steps_per_protocol: 500,
+            steps_per_events: 700,
+            counted: None,
+            explained: &[],
+        }
     }
 }
 
@@ -164,6 +173,62 @@ pub struct Pair {
     version: String,
     /// The longest time between the two for one command so far.
     apart_ms: u64,
+    /// What hears the keyspace events of each.
+    events: Option<[Events; 2]>,
+}
+
+/// The versions of the peer whose events ours are.
+const EVENTS_OF: &str = "8.6.";
+/// Every class of events.
+const EVENTS: &str = "CONFIG SET notify-keyspace-events KEAmnoc";
+const NO_EVENTS: &str = "CONFIG SET notify-keyspace-events";
+
+/// Hears the keyspace events of a server.
+#[derive(Debug)]
+struct Events {
+    listens: Client,
+    /// Publishes a sign behind the events of a command.
+    marks: Client,
+}
+
+impl Events {
+    const MARK: &'static str = "__keyspace@mark__:";
+
+    fn of(server: &Server) -> Events {
+        let mut listens = server.connect();
+        listens.say("PSUBSCRIBE __key*__:*");
+        Events { listens, marks: server.connect() }
+    }
+
+    /// The events since the last time: channel and message. What expires does so when either server comes round to it, and
+    /// is left out, together with the end of a key whose last parts have expired.
+    fn heard(&mut self) -> Vec<String> {
+        self.marks.call(&["PUBLISH", Events::MARK, ""]);
+        let mut all = Vec::new();
+        loop {
+            let message = self.listens.reply();
+            let [_, _, channel, text] = message.elements() else { panic!("{message}") };
+            if channel.text() == Events::MARK {
+                break;
+            }
+            all.push(format!("{} {}", channel.text(), text.text()));
+        }
+        let expired: Vec<String> = all
+            .iter()
+            .filter_map(|event| {
+                event.strip_prefix("__keyspace")?.strip_suffix(" hexpired").map(str::to_owned)
+            })
+            .collect();
+        let by_time = |event: &String| {
+            let deleted = |key: &String| *event == format!("__keyspace{key} del");
+            event.contains("expired") || expired.iter().any(deleted)
+        };
+        if !expired.is_empty() {
+            all.retain(|event| !event.starts_with("__keyevent"));
+        }
+        all.retain(|event| !by_time(event));
+        all
+    }
 }
 
 /// What was found.
@@ -201,7 +266,9 @@ impl Pair {
     #[track_caller]
     pub fn start(ours: &Program, theirs: &Program, name: &str, file: &str) -> Pair {
         let version = theirs.version();
-        Pair { ours: ours.start(name, file), theirs: theirs.start(name, file), version, apart_ms: 0 }
+        let (ours, theirs) = (ours.start(name, file), theirs.start(name, file));
+        let events = version.starts_with(EVENTS_OF).then(|| [Events::of(&ours), Events::of(&theirs)]);
+        Pair { ours, theirs, version, apart_ms: 0, events }
     }
 
     /// Gives both `count` commands.
@@ -221,6 +288,15 @@ impl Pair {
             if options.steps_per_protocol > 0 && number % options.steps_per_protocol == 0 {
                 let version = 2 + random.below(2);
                 steps.push(Step { compare: Compare::Any, ..Step::line(&format!("HELLO {version}")) });
+            } else if self.events.is_some()
+                && options.steps_per_events > 0
+                && number % options.steps_per_events == 0
+            {
+                let mut step =
+                    Step::line(if number / options.steps_per_events % 2 == 1 { EVENTS } else { NO_EVENTS });
+                // The empty word has no place in a line.
+                step.words.extend((step.words.len() == 3).then(Vec::new));
+                steps.push(Step { compare: Compare::Any, ..step });
             } else {
                 steps.push(next(random));
             }
@@ -252,6 +328,14 @@ impl Pair {
             && !self.is_explained(options.explained, step, &ours, &theirs)
         {
             return Err(format!("ours    {}\npeer's  {}", escaped(&ours), escaped(&theirs)));
+        }
+        if let Some(events) = &mut self.events
+            && options.steps_per_events > 0
+        {
+            let [ours, theirs] = events.each_mut().map(Events::heard);
+            if ours != theirs {
+                return Err(format!("events: {ours:?}\npeer's: {theirs:?}"));
+            }
         }
         if let (Some(counted), Some(before)) = (options.counted, before)
             && counted(step)
@@ -312,6 +396,7 @@ impl Pair {
                 // A command that was renamed away is no difference.
                 server.say(line);
             }
+            server.call(&[b"CONFIG", b"SET", b"notify-keyspace-events", b""]);
         }
     }
 

@@ -129,7 +129,6 @@ fn what_would_be_unsafe_to_ignore_is_refused() {
         "maxmemory-clients 5%",
         "min-replicas-to-write 1",
         "cluster-enabled yes",
-        "notify-keyspace-events Ex",
         "supervised upstart",
     ] {
         let name = text.split(' ').next().expect("a name");

@@ -94,7 +94,11 @@ pub mod keyspace_events {
     pub const MODULE: u32 = 1 << 13;
     /// `n`: a key was created; not part of `A`.
     pub const NEW: u32 = 1 << 14;
-    /// `A`: every class but misses and new keys.
+    /// `o`: a value took the place of another; not part of `A`.
+    pub const OVERWRITTEN: u32 = 1 << 15;
+    /// `c`: a value took the place of another of a different type; not part of `A`.
+    pub const TYPE_CHANGED: u32 = 1 << 16;
+    /// `A`: every class but misses, new keys and overwritten values.
     pub const ALL: u32 = GENERIC | STRING | LIST | SET | HASH | ZSET | EXPIRED | EVICTED | STREAM | MODULE;
 
     /// Characters of the classes that `A` stands for, in the order CONFIG GET writes them.
@@ -111,9 +115,16 @@ pub mod keyspace_events {
         (b'd', MODULE),
     ];
 
-    /// The characters outside `A`. Redis forgets `n` beside `A` when it writes the value back; here
+    /// The characters outside `A`. Redis forgets `n`, `o` and `c` beside `A` when it writes the value back; here
     /// reading back what was written changes nothing.
-    const OTHERS: [(u8, u32); 4] = [(b'n', NEW), (b'K', KEYSPACE), (b'E', KEYEVENT), (b'm', KEY_MISS)];
+    const OTHERS: [(u8, u32); 6] = [
+        (b'n', NEW),
+        (b'o', OVERWRITTEN),
+        (b'c', TYPE_CHANGED),
+        (b'K', KEYSPACE),
+        (b'E', KEYEVENT),
+        (b'm', KEY_MISS),
+    ];
 
     pub(super) fn parse(characters: &[u8]) -> Option<u32> {
         characters.iter().try_fold(0, |flags, character| {

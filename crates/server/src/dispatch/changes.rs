@@ -2,11 +2,11 @@
 
 use swytch_store::{Keyspace, KeyspaceMut, Sink};
 
+use super::listeners::Listeners;
 use super::{guard, park};
-use crate::effects::Recorder;
 use crate::server::{Conditions, Server, WorkerShared};
 
-/// Runs `act` on a write view: with the listeners' recorder if there are any, and with everything that
+/// Runs `act` on a write view: with the listeners if there are any, and with everything that
 /// follows from changes, before the locks are released.
 #[inline]
 pub fn make<'s, R>(
@@ -15,8 +15,8 @@ pub fn make<'s, R>(
     keyspace: Keyspace<'s>,
     act: impl FnOnce(&mut KeyspaceMut<'s, '_>) -> R,
 ) -> R {
-    if server.conditions().contains(Conditions::RECORDING) {
-        return make_recorded(server, worker, keyspace, act);
+    if server.conditions().intersects(Conditions::LISTENED) {
+        return make_heard(server, worker, keyspace, act);
     }
     let mut keyspace = KeyspaceMut::new(keyspace, None);
     let result = guard::catch(|| act(&mut keyspace));
@@ -26,19 +26,19 @@ pub fn make<'s, R>(
 }
 
 #[cold]
-fn make_recorded<'s, R>(
+fn make_heard<'s, R>(
     server: &'s Server,
     worker: &WorkerShared,
     keyspace: Keyspace<'s>,
     act: impl FnOnce(&mut KeyspaceMut<'s, '_>) -> R,
 ) -> R {
-    let mut recorder = Recorder::default();
-    let sink: &mut dyn Sink = &mut recorder;
+    let mut listeners = Listeners::of(server);
+    let sink: &mut dyn Sink = &mut listeners;
     let mut keyspace = KeyspaceMut::new(keyspace, Some(sink));
     let result = guard::catch(|| act(&mut keyspace));
     park::serve_ready(server, worker, &mut keyspace);
     let (keyspace, changes) = keyspace.finish();
-    server.effects.publish(&mut recorder);
+    listeners.publish();
     drop(keyspace);
     count(server, worker, changes);
     guard::go_on(result)
@@ -51,10 +51,11 @@ pub fn finish(server: &Server, worker: &WorkerShared, keyspace: KeyspaceMut<'_, 
     count(server, worker, changes);
 }
 
-/// Removes the expired keys that a reader met, then releases the locks. While clients are paused nothing changes.
+/// Removes the expired keys that a reader met and tells of those it did not find, then releases the locks. While clients are
+/// paused nothing changes.
 #[cold]
-pub fn remove_met_expired(server: &Server, worker: &WorkerShared, keyspace: Keyspace<'_>) {
-    if keyspace.met_expired() && !server.conditions().contains(Conditions::PAUSED) {
+pub fn attend_to_met(server: &Server, worker: &WorkerShared, keyspace: Keyspace<'_>) {
+    if keyspace.has_met() && !server.conditions().contains(Conditions::PAUSED) {
         make(server, worker, keyspace, |_| ());
     }
 }

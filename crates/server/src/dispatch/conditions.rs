@@ -12,7 +12,7 @@
 //! | a pause of writes | every command | every write, EXEC; expiry |
 //! | memory over its limit | every command | every write, EXEC |
 //! | somebody monitors | | every command, to be shown in order |
-//! | effects are recorded | | every change |
+//! | effects are recorded, or keyspace events published | | every change |
 //! | the data is being loaded | every command | never: whoever loads knows of what was there before |
 //! | a save point's save has failed | every write | never: it may have failed a moment later |
 //! | the data was saved for the last time | every command | every write, EXEC |
@@ -31,7 +31,7 @@ use crate::server::{Conditions, Mail, Server};
 use crate::system::clock::MonotonicMs;
 
 /// What a write asks about once it has its locks.
-pub const BEHIND_LOCKS: Conditions = Conditions::RECORDING
+pub const BEHIND_LOCKS: Conditions = Conditions::LISTENED
     .union(Conditions::MONITORED)
     .union(Conditions::PAUSED)
     .union(Conditions::OUT_OF_MEMORY)

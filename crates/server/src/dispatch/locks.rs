@@ -145,7 +145,7 @@ fn wait<'s>(call: &mut Call<'s>, locked: Locked<'s>, handler: ReadHandler) -> Co
     if result.is_ok() && call.block.is_some() {
         changes::make(server, worker, keyspace, |keyspace| park::park(call, keyspace));
     } else {
-        changes::remove_met_expired(server, worker, keyspace);
+        changes::attend_to_met(server, worker, keyspace);
     }
     result
 }
@@ -161,8 +161,8 @@ fn read<'s>(call: &mut Call<'s>, locked: Locked<'s>, handler: ReadHandler) -> Co
     let keyspace = view_of(call, locked);
     let result = handler(call, &keyspace);
     count::lookups(call.worker, &keyspace);
-    if keyspace.met_expired() {
-        changes::remove_met_expired(call.server, call.worker, keyspace);
+    if keyspace.has_met() {
+        changes::attend_to_met(call.server, call.worker, keyspace);
     } else {
         guard::release(keyspace);
     }
@@ -235,7 +235,7 @@ fn steps(
     let mut visit = |shard: u16, look: &mut dyn FnMut(&Keyspace<'_>)| {
         let keyspace = Keyspace::new(server.shards.lock(LockScope::One(shard)), now_ms);
         look(&keyspace);
-        changes::remove_met_expired(server, worker, keyspace);
+        changes::attend_to_met(server, worker, keyspace);
     };
     handler(call, &mut ShardSteps { visit: &mut visit })
 }

@@ -3,7 +3,8 @@
 //! - `execute`: takes a request; `lookup`: which command it names
 //! - `admit`: what can refuse or delay a command, in Redis's order; `conditions`: who sets that, and when it holds
 //! - `run`: how a command runs, on one page
-//! - `locks`: lock sets and views; `changes`: what follows from changes; `guard`: what happens on a panic; `count`:
+//! - `locks`: lock sets and views; `changes`: what follows from changes; `listeners`: who
+//!   hears of them; `guard`: what happens on a panic; `count`:
 //!   statistics
 //! - `show`: what MONITOR is shown
 //! - `prefetch`: the entries of several keys, fetched together
@@ -19,6 +20,7 @@ pub mod conditions;
 pub mod count;
 pub mod execute;
 pub mod guard;
+mod listeners;
 pub mod locks;
 pub mod lookup;
 pub mod park;

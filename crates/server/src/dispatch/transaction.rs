@@ -118,6 +118,8 @@ fn scope_of_transaction(commands: &CommandTable, server: &Server, client: &Clien
 fn run_queued(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) {
     let started = Ticks::now();
     let failed = guard::run(call, |call| locks::handle_within(call, keyspace));
+    // What follows from what it met comes before what the next command does.
+    keyspace.attend_to_met();
     show(call);
     count::lookups(call.worker, keyspace);
     count::call(call, Ticks::now().since(started), failed);

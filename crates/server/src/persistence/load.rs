@@ -100,7 +100,7 @@ fn named(path: &Path, error: &io::Error) -> io::Error {
 
 fn place(keyspace: &mut KeyspaceMut<'_, '_>, key: &Key<'_>, record: Record<'_>) {
     let facts = record.facts;
-    keyspace.replace(key, record.value, facts.expires_ms, Event::generic("loaded"));
+    keyspace.replace(key, record.value, facts.expires_ms, Event::SILENT);
     if let Some((idle_s, entry)) = facts.idle_s.zip(keyspace.live_entry(key)) {
         entry.set_clock(access_clock(clock::unix_ms().saturating_sub(idle_s.saturating_mul(1000))));
     }

@@ -17,7 +17,7 @@ use bitflags::bitflags;
 use swytch_store::{EncodingLimits, HashSeed, NodeLimit, PackedLimit, SetLimits, Shards, StreamNodeLimit};
 
 use crate::clients::{Channels, Registry};
-use crate::config::Config;
+use crate::config::{Config, keyspace_events};
 use crate::effects::EffectHub;
 use crate::observe::histogram::Snapshot;
 use crate::observe::stats::{ErrorStats, WorkerStats};
@@ -48,6 +48,10 @@ bitflags! {
         const SAVE_FAILED = 1 << 6;
         /// The data was saved for the last time: nothing may change it any more.
         const STOPPING = 1 << 7;
+        /// Keyspace events are published.
+        const NOTIFYING = 1 << 8;
+        /// Somebody hears of changes.
+        const LISTENED = Self::RECORDING.bits() | Self::NOTIFYING.bits();
     }
 }
 
@@ -194,6 +198,7 @@ impl Server {
             conditions: AtomicU32::new(0),
         };
         server.apply_encoding_limits();
+        server.apply_keyspace_events();
         Ok(Arc::new(server))
     }
 
@@ -253,6 +258,15 @@ impl Server {
             entries: u32::try_from(config.stream_node_max_entries()).unwrap_or(u32::MAX),
         };
         self.shards.set_limits(EncodingLimits { list_node, set, hash, sorted_set, stream_node });
+    }
+
+    /// Has the events published that `notify-keyspace-events` selects.
+    pub fn apply_keyspace_events(&self) {
+        let events = self.config.notify_keyspace_events();
+        let somewhere = keyspace_events::KEYSPACE | keyspace_events::KEYEVENT;
+        let published = events & somewhere != 0 && events & !somewhere != 0;
+        self.shards.tell_misses(published && events & keyspace_events::KEY_MISS != 0);
+        self.set_conditions(Conditions::NOTIFYING, published);
     }
 
     /// Sum of a counter over all workers.

@@ -13,8 +13,9 @@
 
 use std::ops::Deref;
 
+use super::write::Foreseen;
 use super::{Changes, Keyspace, KeyspaceMut, WrongType};
-use crate::effect::{At, Effect, Event, KeyOp, Sink, Wants};
+use crate::effect::{At, Effect, Event, KeyOp, Overwriting, Sink, Wants};
 use crate::entry::{Entry, EntryRef, are_alike};
 use crate::shard::Retired;
 use crate::table::{Found, Table};
@@ -23,7 +24,7 @@ use crate::types::collection::Row;
 use crate::types::content::Value;
 use crate::types::limits::{EncodingLimits, SharedLimits};
 use crate::undo::{EffectUndo, Undo};
-use crate::{Key, UnixMs};
+use crate::{Key, Type, UnixMs};
 
 /// An op does not fit the key it came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,21 +127,40 @@ impl<'s> KeyspaceMut<'s, '_> {
     /// Keeps what takes the coming change back, until it is told together with the change.
     #[cold]
     fn foresee(&mut self, key: &Key<'_>, undo: impl FnOnce(Option<EntryRef<'_>>) -> Undo) {
-        if self.wants_undo() {
-            let undo = undo(self.base.stored(key));
-            self.changes.foresee(undo);
+        if self.sink.is_none() {
+            return;
         }
+        self.tell_misses();
+        let before = self.base.stored(key);
+        let kind = before.map(EntryRef::data_type);
+        let undo = self.wants_undo().then(|| undo(before));
+        self.changes.foresee(Foreseen { undo, kind });
     }
 
     #[cold]
     fn tell_altered(&mut self, key: &Key<'_>, inserted: bool, op: Op<'_>, event: Event) {
-        if inserted {
+        let Foreseen { undo, kind } = self.changes.take_foreseen();
+        if inserted || event.overwriting == Overwriting::ToldAfter {
             self.notify(Event::NEW, key);
         }
-        let undo = self.changes.take_foreseen();
         self.tell_op(key, op, undo);
+        if event.overwriting == Overwriting::ToldBefore {
+            self.tell_overwritten(key, kind);
+        }
         self.notify(event, key);
+        if event.overwriting == Overwriting::ToldAfter {
+            self.tell_overwritten(key, kind);
+        }
         self.signal(key);
+    }
+
+    /// Tells that the value at a key has taken the place of another, of which this was the type.
+    pub(super) fn tell_overwritten(&mut self, key: &Key<'_>, kind: Option<Type>) {
+        let Some(before) = kind else { return };
+        self.notify(Event::OVERWRITTEN, key);
+        if self.base.stored(key).is_some_and(|entry| entry.data_type() != before) {
+            self.notify(Event::TYPE_CHANGED, key);
+        }
     }
 
     /// As [`KeyspaceMut::alter`] for a change that several ops say, each with what takes it back; listeners hear one event
@@ -152,6 +172,7 @@ impl<'s> KeyspaceMut<'s, '_> {
         said: impl FnOnce(&Parts) -> Vec<(Op<'_>, Undo)>,
         event: Option<Event>,
     ) -> R {
+        self.tell_misses();
         let (result, dirty, parts) = self.act(key, act);
         self.changes.dirty += dirty;
         if self.observed && dirty > 0 {
@@ -223,6 +244,9 @@ impl<'s> KeyspaceMut<'s, '_> {
             });
         };
         let observed = self.observed;
+        if observed {
+            self.tell_misses();
+        }
         let (table, limits) = self.base.table_and_limits(key);
         let expire_at_ms = if observed { table.entry_at(found).expire_at_ms() } else { None };
         let Some(value) = table.collection_mut::<C>(found) else { return Err(WrongType) };
@@ -262,6 +286,9 @@ impl<'s> KeyspaceMut<'s, '_> {
     ) -> R {
         let mut value = C::default();
         let (observed, clock) = (self.observed, self.clock());
+        if observed {
+            self.tell_misses();
+        }
         let (table, limits) = self.base.table_and_limits(key);
         let sink = listener(&mut told, &mut self.sink);
         let (state, value_ref) = (State::New, &mut value);
@@ -568,7 +595,7 @@ impl<'v, C: Row> Editor<'v, C> {
             let mut undo = undo.map(EffectUndo::Key);
             said(self.value, &result, &mut |op, event| {
                 sink.changed(&Effect { db, at: At::Key { key, op } }, undo.take());
-                if event != Event::SILENT {
+                if !event.name.is_empty() {
                     sink.event(db, event, key);
                 }
             });
@@ -594,6 +621,11 @@ impl<'v, C: Row> Editor<'v, C> {
             return;
         }
         self.touched = true;
+        self.tell(event);
+    }
+
+    /// Tells of changes that were made silently.
+    pub fn tell(&mut self, event: Event) {
         if let Some(sink) = &mut self.sink {
             sink.event(self.key.db, event, self.key.bytes);
         }

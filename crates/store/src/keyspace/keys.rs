@@ -2,7 +2,8 @@
 
 use super::KeyspaceMut;
 use crate::effect::{At, Effect, Event, KeyOp, KeyspaceOp};
-use crate::entry::Entry;
+use crate::entry::{Entry, EntryRef};
+use crate::table::Found;
 use crate::types::Op;
 use crate::types::OwnedValue;
 use crate::types::content::Value;
@@ -12,6 +13,7 @@ use crate::{Key, UnixMs};
 impl KeyspaceMut<'_, '_> {
     /// Removes a key; false when it did not exist.
     pub fn delete(&mut self, key: &Key<'_>) -> bool {
+        self.attend_to_met();
         let Some(found) = self.live_place(key) else { return false };
         let said = || (Op::Key(KeyOp::Delete), Event::generic("del"));
         self.alter(key, Undo::of, |tables| tables.remove(key, found), said);
@@ -41,6 +43,7 @@ impl KeyspaceMut<'_, '_> {
 
     /// Puts a whole value at a key, whatever was there.
     pub fn replace(&mut self, key: &Key<'_>, value: OwnedValue, expire_at_ms: Option<UnixMs>, event: Event) {
+        self.attend_to_met();
         // An op is said after its change, and by then the value belongs to the entry.
         let copy = self.observed.then(|| value.clone());
         let (found, clock) = (self.live_place(key), self.clock());
@@ -149,13 +152,15 @@ impl KeyspaceMut<'_, '_> {
         op: KeyspaceOp<'_>,
         events: [&'static str; 2],
     ) -> bool {
-        let Some(found) = self.live_place(from) else { return false };
+        let Some(found) = self.live_places(from, to) else { return false };
         let undo = self.wants_undo().then(|| {
             let moved = OwnedEntry::of(self.entry_at(from, found));
             // One that is renamed to its own name is there again.
             let overwritten = if from.is(to) { None } else { self.base.stored(to) };
             EffectUndo::Moved { moved, overwritten: Undo::of(overwritten) }
         });
+        self.tell_misses();
+        let overwritten = if from.is(to) { None } else { self.base.stored(to).map(EntryRef::data_type) };
         self.act(to, |tables| {
             let entry = tables.take(from, found);
             let expire_at_ms = entry.as_ref().expire_at_ms();
@@ -163,28 +168,41 @@ impl KeyspaceMut<'_, '_> {
         });
         self.changes.dirty += 1;
         self.tell(&Effect { db: from.db, at: At::Keyspace(op) }, undo);
+        self.notify(Event::NEW, to);
         for (event, key) in events.into_iter().zip([from, to]) {
             self.notify(Event::generic(event), key);
             self.signal(key);
         }
+        self.tell_overwritten(to, overwritten);
         true
+    }
+
+    /// The place of a live key, after what is at `to` and over is gone.
+    fn live_places(&mut self, from: &Key<'_>, to: &Key<'_>) -> Option<Found> {
+        self.live_place(from)?;
+        self.live_place(to);
+        // What was removed may have moved it.
+        self.live_place(from)
     }
 
     /// Copies the value of `from`, with its expiry, to `to`, in place of whatever is there; false when `from` does not
     /// exist.
     pub fn copy(&mut self, from: &Key<'_>, to: &Key<'_>) -> bool {
-        let Some(found) = self.live_place(from) else { return false };
+        let Some(found) = self.live_places(from, to) else { return false };
         let clock = self.clock();
         let copy = Entry::duplicated(self.entry_at(from, found), to.bytes, clock);
         let undo = self.wants_undo().then(|| EffectUndo::Copied {
             copy: OwnedEntry::of(copy.as_ref()),
             overwritten: Undo::of(self.base.stored(to)),
         });
+        let overwritten = self.base.stored(to).map(EntryRef::data_type);
         self.act(to, |tables| tables.put(to, copy));
         self.changes.dirty += 1;
         let op = KeyspaceOp::Copy { from: from.bytes, to: to.bytes, to_db: to.db };
         self.tell(&Effect { db: from.db, at: At::Keyspace(op) }, undo);
+        self.notify(Event::NEW, to);
         self.notify(Event::generic("copy_to"), to);
+        self.tell_overwritten(to, overwritten);
         self.signal(to);
         true
     }

@@ -2,7 +2,8 @@
 //!
 //! [`Keyspace`] only reads; [`KeyspaceMut`] adds what changes, each through the `door`. A command declared read-only is
 //! given the former, so one that writes does not compile. A key names its database; a view has none. Expired keys are
-//! invisible to both; a reader notes those it met, and they are removed before the locks are released.
+//! invisible to both; a reader notes those it met, and they are removed before the locks are released. In the same way it
+//! notes keys that are not there, while somebody wants to hear of them.
 
 mod door;
 mod keys;
@@ -37,8 +38,17 @@ pub struct Lookups {
     pub misses: Cell<u64>,
 }
 
-/// Keys whose time is over, with their databases.
-type MetExpired = Vec<(u32, Box<[u8]>)>;
+/// What a reader met that somebody is to hear of, or to do something about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Met {
+    /// A key whose time is over, or that of a part of its value.
+    Expired,
+    /// No key.
+    Nothing,
+}
+
+/// What was met, in order: the database, the key.
+type Encounters = Vec<(Met, u32, Box<[u8]>)>;
 
 /// A read-only view under held locks.
 #[derive(Debug)]
@@ -49,11 +59,11 @@ pub struct Keyspace<'s> {
     touch: bool,
     /// Expired keys are visible while effects of another server are applied: it decides when they go.
     ignore_expiry: bool,
-    /// [`Keyspace::expired`] is not empty.
-    has_expired: Cell<bool>,
+    /// [`Keyspace::met`] is not empty.
+    has_met: Cell<bool>,
     lookups: Lookups,
     /// Behind a pointer, because a view is made for every command.
-    expired: RefCell<Option<Box<MetExpired>>>,
+    met: RefCell<Option<Box<Encounters>>>,
 }
 
 /// The access clock at a time: seconds, modulo 2^24 (Redis: LRU_CLOCK).
@@ -70,9 +80,9 @@ impl<'s> Keyspace<'s> {
             now_ms,
             touch: true,
             ignore_expiry: false,
-            has_expired: Cell::new(false),
+            has_met: Cell::new(false),
             lookups: Lookups::default(),
-            expired: RefCell::new(None),
+            met: RefCell::new(None),
         }
     }
 
@@ -85,7 +95,7 @@ impl<'s> Keyspace<'s> {
     /// released when it is dropped.
     #[inline(always)]
     pub fn close(&mut self) -> bool {
-        self.locked.release_one() && !self.has_expired.get()
+        self.locked.release_one() && !self.has_met.get()
     }
 
     /// Releases the locks and takes those of another scope; nothing has been read or changed yet.
@@ -186,8 +196,21 @@ impl<'s> Keyspace<'s> {
 
     #[cold]
     fn note_expired(&self, db: u32, key: &[u8]) {
-        self.expired.borrow_mut().get_or_insert_default().push((db, key.into()));
-        self.has_expired.set(true);
+        self.note(Met::Expired, db, key);
+    }
+
+    #[cold]
+    fn note(&self, met: Met, db: u32, key: &[u8]) {
+        self.met.borrow_mut().get_or_insert_default().push((met, db, key.into()));
+        self.has_met.set(true);
+    }
+
+    /// Counts a read that found no key.
+    fn miss(&self, key: &Key<'_>) {
+        self.lookups.misses.set(self.lookups.misses.get() + 1);
+        if self.locked.shards().tells_misses() {
+            self.note(Met::Nothing, key.db, key.bytes);
+        }
     }
 
     /// The live entry of a key, without counting or touching it.
@@ -215,7 +238,7 @@ impl<'s> Keyspace<'s> {
                     entry.set_clock(access_clock(self.now_ms));
                 }
             }
-            None => self.lookups.misses.set(self.lookups.misses.get() + 1),
+            None => self.miss(key),
         }
         entry
     }
@@ -224,6 +247,16 @@ impl<'s> Keyspace<'s> {
     /// that look at a key without using its value.
     #[inline]
     pub fn look(&self, key: &Key<'_>) -> Option<EntryRef<'_>> {
+        let entry = self.peek(key);
+        match entry {
+            Some(_) => self.lookups.hits.set(self.lookups.hits.get() + 1),
+            None => self.miss(key),
+        }
+        entry
+    }
+
+    /// As [`Keyspace::look`], but nobody hears of it that there is no key (OBJECT).
+    pub fn inspect(&self, key: &Key<'_>) -> Option<EntryRef<'_>> {
         let entry = self.peek(key);
         let counter = if entry.is_some() { &self.lookups.hits } else { &self.lookups.misses };
         counter.set(counter.get() + 1);
@@ -261,6 +294,14 @@ impl<'s> Keyspace<'s> {
                 Ok(Some(value))
             }
         }
+    }
+
+    /// As [`Keyspace::get`] for whoever is going to change the collection, or has read it before: it is no read.
+    ///
+    /// # Errors
+    /// If the key holds another type.
+    pub fn check<C: Row>(&self, key: &Key<'_>) -> Result<Option<&C>, WrongType> {
+        self.peek(key).map(|entry| entry.collection().ok_or(WrongType)).transpose()
     }
 
     /// True when the key exists.
@@ -370,10 +411,11 @@ impl<'s> Keyspace<'s> {
         (next < self.locked.shards().count()).then_some(ScanCursor { shard: next as u16, position: 0 })
     }
 
-    /// True when expired keys were met that [`KeyspaceMut::finish`] should remove.
+    /// True when something was met that [`KeyspaceMut::finish`] has to do something about: keys whose time is over, and
+    /// where listeners hear of it, keys that are not there.
     #[inline]
-    pub fn met_expired(&self) -> bool {
-        self.has_expired.get()
+    pub fn has_met(&self) -> bool {
+        self.has_met.get()
     }
 
     /// What is locked.

@@ -2,12 +2,12 @@
 
 use std::ops::{Deref, DerefMut};
 
-use super::{Keyspace, access_clock};
+use super::{Keyspace, Met, access_clock};
 use crate::effect::{Event, Sink};
 use crate::entry::EntryRef;
 use crate::shard::{Retired, ShardData};
 use crate::table::Found;
-use crate::{Key, Undo, UnixMs};
+use crate::{Key, Type, Undo, UnixMs};
 
 /// Most parts of a value that expire at once.
 const EXPIRED_PARTS_MAX: usize = 64;
@@ -40,8 +40,17 @@ pub struct Changes {
 struct RareChanges {
     ready: Vec<(u32, Box<[u8]>)>,
     retired: Vec<Retired>,
-    /// What takes the change back that is being made.
-    foreseen: Option<Undo>,
+    /// Of the change that is being made.
+    foreseen: Foreseen,
+}
+
+/// What was known of a key before a change that listeners are told of.
+#[derive(Debug, Default)]
+pub(super) struct Foreseen {
+    /// What takes the change back, if somebody wants it.
+    pub(super) undo: Option<Undo>,
+    /// The type of the value that was there.
+    pub(super) kind: Option<Type>,
 }
 
 impl Drop for RareChanges {
@@ -62,14 +71,14 @@ impl Changes {
         self.rare().retired.push(retired);
     }
 
-    /// Keeps an undo while its change is made: here, because an unobserved change must not even make room for one.
-    pub(super) fn foresee(&mut self, undo: Undo) {
-        self.rare().foreseen = Some(undo);
+    /// Keeps what was there while it is changed: here, because an unobserved change must not even make room for it.
+    pub(super) fn foresee(&mut self, foreseen: Foreseen) {
+        self.rare().foreseen = foreseen;
     }
 
-    /// The undo of the change that was made.
-    pub(super) fn take_foreseen(&mut self) -> Option<Undo> {
-        self.rare.as_mut().and_then(|rare| rare.foreseen.take())
+    /// What was there before the change that was made.
+    pub(super) fn take_foreseen(&mut self) -> Foreseen {
+        self.rare.as_mut().map(|rare| std::mem::take(&mut rare.foreseen)).unwrap_or_default()
     }
 
     /// A key that somebody waits for has changed.
@@ -136,17 +145,33 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
     /// returned view is dropped.
     #[inline]
     pub fn finish(mut self) -> (Keyspace<'s>, Changes) {
-        if self.base.met_expired() {
-            self.remove_met_expired();
-        }
+        self.attend_to_met();
         (self.base, self.changes)
+    }
+
+    /// Removes what readers met expired, and tells of what they did not find: what a command does after it has read other
+    /// keys is heard after it.
+    #[inline]
+    pub fn attend_to_met(&mut self) {
+        if self.base.has_met() {
+            self.attend_to(|_| true);
+        }
+    }
+
+    /// Tells of keys that readers did not find, before a change is told of.
+    #[inline]
+    pub(super) fn tell_misses(&mut self) {
+        if self.base.has_met() {
+            // Those whose time is over wait: a change may have found its place already.
+            self.attend_to(|met| met == Met::Nothing);
+        }
     }
 
     /// The number of changes, if nothing else is left to be done: then the view may simply be dropped.
     #[inline]
     pub fn settled(&self) -> Option<u64> {
         let changes = &self.changes;
-        let has_expired = changes.expired + changes.expired_parts > 0 || self.base.met_expired();
+        let has_expired = changes.expired + changes.expired_parts > 0 || self.base.has_met();
         let settled = changes.rare.is_none() && !has_expired;
         settled.then_some(changes.dirty)
     }
@@ -175,11 +200,17 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
     }
 
     #[cold]
-    fn remove_met_expired(&mut self) {
-        self.base.has_expired.set(false);
-        for (db, bytes) in self.base.expired.take().into_iter().flat_map(|expired| *expired) {
+    fn attend_to(&mut self, now: impl Fn(Met) -> bool) {
+        let met = self.base.met.take().map(|met| *met).unwrap_or_default();
+        let (met, later): (Vec<_>, Vec<_>) = met.into_iter().partition(|(met, ..)| now(*met));
+        self.base.has_met.set(!later.is_empty());
+        self.base.met.replace((!later.is_empty()).then(|| Box::new(later)));
+        for (met, db, bytes) in met {
             let key = self.base.key(db, &bytes);
-            self.expire(&key);
+            match met {
+                Met::Expired => self.expire(&key),
+                Met::Nothing => self.notify(Event::KEY_MISS, &key),
+            }
         }
     }
 
@@ -224,7 +255,9 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
 
     /// A notification about a key.
     pub fn notify(&mut self, event: Event, key: &Key<'_>) {
-        if let Some(sink) = &mut self.sink {
+        if let Some(sink) = &mut self.sink
+            && !event.name.is_empty()
+        {
             sink.event(key.db, event, key.bytes);
         }
     }

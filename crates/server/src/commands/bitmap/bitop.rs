@@ -2,7 +2,7 @@
 
 use std::ops::Deref;
 
-use swytch_store::{Event, Expiry, KeyspaceMut, Text};
+use swytch_store::{Event, Expiry, KeyspaceMut, Overwriting, Text};
 
 use crate::command::KeySpec;
 use crate::command::prelude::*;
@@ -108,7 +108,8 @@ fn bitop(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResu
     if len == 0 {
         keyspace.delete(&key);
     } else {
-        keyspace.set_long(&key, &result.into(), Expiry::Clear, Event::string("set"));
+        let event = Event::string("set").overwriting(Overwriting::ToldBefore);
+        keyspace.set_long(&key, &result.into(), Expiry::Clear, event);
     }
     call.reply.count(len);
     Ok(())

@@ -61,11 +61,13 @@ fn set(hash: &mut Editor<'_, Hash>, fields: &[FieldValue<'_>], expiry: NewExpiry
         let names: Vec<&[u8]> = fields.iter().map(|[name, _]| *name).collect();
         hash.expire(Elements::Many(&names), Some(at_ms));
     } else {
-        // One by one, as they go: the hash is never larger than without them.
+        // One by one, as they go: the hash is never larger than without them. Listeners hear of all as one.
         for field in fields {
-            hash.set_for(&[*field], true, event);
-            hash.remove(Elements::One(field[0]));
+            hash.set_for(&[*field], true, Event::SILENT);
+            hash.remove_for(Elements::One(field[0]), Event::SILENT);
         }
+        hash.tell(event);
+        hash.tell(Event::hash("hdel"));
     }
     hash.make_room_for_deadlines();
 }

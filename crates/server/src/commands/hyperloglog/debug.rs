@@ -1,6 +1,6 @@
 //! PFDEBUG, PFSELFTEST
 
-use swytch_store::KeyspaceMut;
+use swytch_store::{Event, KeyspaceMut};
 
 use super::registers::{self, Form, REGISTERS, Union};
 use super::{HYPERLOGLOG, estimate, put, stored};
@@ -54,7 +54,7 @@ fn pfdebug(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandRe
     } else if is("TODENSE") {
         let changes = form == Form::Sparse;
         if changes {
-            put(keyspace, &key, registers::to_dense(&bytes)?);
+            put(keyspace, &key, registers::to_dense(&bytes)?, Event::SILENT);
         }
         call.reply.integer(i64::from(changes));
     } else if is("GETREG") {
@@ -62,7 +62,7 @@ fn pfdebug(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandRe
         union.take(&bytes)?;
         // As in Redis, who looks at registers makes them dense.
         if form == Form::Sparse {
-            put(keyspace, &key, registers::to_dense(&bytes)?);
+            put(keyspace, &key, registers::to_dense(&bytes)?, Event::SILENT);
         }
         call.reply.array(REGISTERS);
         union.ranks().iter().for_each(|rank| call.reply.integer(i64::from(*rank)));

@@ -88,8 +88,8 @@ fn stored<'k>(
 }
 
 /// Puts a HyperLogLog at a key.
-fn put(keyspace: &mut KeyspaceMut<'_, '_>, key: &Key<'_>, bytes: Vec<u8>) {
-    keyspace.set_long(key, &Arc::new(bytes), Expiry::Keep, Event::string("pfadd"));
+fn put(keyspace: &mut KeyspaceMut<'_, '_>, key: &Key<'_>, bytes: Vec<u8>, event: Event) {
+    keyspace.set_long(key, &Arc::new(bytes), Expiry::Keep, event);
 }
 
 fn pfadd(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
@@ -112,7 +112,7 @@ fn pfadd(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResu
             }
             if added {
                 registers::make_stale(&mut bytes);
-                put(keyspace, &key, bytes);
+                put(keyspace, &key, bytes, Event::string("pfadd"));
             }
             added
         }
@@ -178,7 +178,10 @@ fn union_of(
 ) -> Result<(Union, bool), CommandError> {
     let (mut union, mut dense) = (Union::new(), false);
     for index in keys {
-        if let Some((text, form)) = stored(keyspace, &call.key(index))? {
+        let key = call.key(index);
+        // A read of the key, whatever comes of it.
+        keyspace.find(&key);
+        if let Some((text, form)) = stored(keyspace, &key)? {
             union.take(&text)?;
             dense |= form == Form::Dense;
         }
@@ -200,7 +203,7 @@ fn pfmerge(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandRe
         }
     }
     registers::make_stale(&mut bytes);
-    put(keyspace, &key, bytes);
+    put(keyspace, &key, bytes, Event::string("pfadd"));
     call.reply.ok();
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! DUMP, RESTORE, RESTORE-ASKING
 
-use swytch_store::{Event, Keyspace, KeyspaceMut, access_clock};
+use swytch_store::{Event, Keyspace, KeyspaceMut, Overwriting, access_clock};
 
 use crate::command::KeySpec;
 use crate::command::prelude::*;
@@ -128,7 +128,12 @@ fn restore(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandRe
         call.reply.ok();
         return Ok(());
     }
-    keyspace.replace(&key, value, expire_at_ms, Event::generic("restore"));
+    keyspace.replace(
+        &key,
+        value,
+        expire_at_ms,
+        Event::generic("restore").overwriting(Overwriting::ToldAfter),
+    );
     if let Some((idle_s, entry)) = idle_s.zip(keyspace.live_entry(&key)) {
         entry.set_clock(access_clock(now_ms.saturating_sub(idle_s.saturating_mul(1000))));
     }

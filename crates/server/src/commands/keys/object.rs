@@ -91,7 +91,7 @@ fn by_recency(policy: MaxmemoryPolicy) -> bool {
 }
 
 fn encoding(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
-    match keyspace.look(&call.key(2)) {
+    match keyspace.inspect(&call.key(2)) {
         Some(entry) => call.reply.bulk(entry.encoding().name().as_bytes()),
         None => call.reply.null(),
     }
@@ -99,7 +99,7 @@ fn encoding(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
 }
 
 fn idle_time(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
-    let Some(entry) = keyspace.look(&call.key(2)) else {
+    let Some(entry) = keyspace.inspect(&call.key(2)) else {
         call.reply.null();
         return Ok(());
     };
@@ -115,7 +115,7 @@ fn idle_time(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
 
 /// Accesses are not counted, only remembered: the answer is that of a key that decays since its last access.
 fn freq(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
-    let Some(entry) = keyspace.look(&call.key(2)) else {
+    let Some(entry) = keyspace.inspect(&call.key(2)) else {
         call.reply.null();
         return Ok(());
     };
@@ -133,7 +133,7 @@ fn freq(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
 }
 
 fn reference_count(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
-    let Some(entry) = keyspace.look(&call.key(2)) else {
+    let Some(entry) = keyspace.inspect(&call.key(2)) else {
         call.reply.null();
         return Ok(());
     };

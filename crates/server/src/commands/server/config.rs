@@ -179,6 +179,9 @@ fn apply(server: &Server, config: &Config, changed: &[&'static Directive]) -> Re
     if changed.iter().any(|directive| directive.group == crate::config::Group::Encodings) {
         server.apply_encoding_limits();
     }
+    if is_changed(&["notify-keyspace-events"]) {
+        server.apply_keyspace_events();
+    }
     if is_changed(&["maxmemory"]) {
         server.check_memory();
     }

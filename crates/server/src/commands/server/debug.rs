@@ -431,7 +431,7 @@ fn populate(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandR
         if size > 0 {
             value.resize(size, 0);
         }
-        keyspace.set(&key, &value, Expiry::Clear, Event::string("set"));
+        keyspace.set(&key, &value, Expiry::Clear, Event::SILENT);
     }
     call.reply.ok();
     Ok(())

@@ -1,6 +1,6 @@
 //! SINTER, SUNION, SDIFF, what stores their results, and SINTERCARD.
 
-use swytch_store::{Elements, Event, Keyspace, KeyspaceMut, Member, OwnedValue, Set, SetLimits};
+use swytch_store::{Elements, Event, Keyspace, KeyspaceMut, Member, Overwriting, OwnedValue, Set, SetLimits};
 
 use super::SHOWN;
 use crate::command::KeySpec;
@@ -177,7 +177,12 @@ fn store(
     if len == 0 {
         keyspace.delete(&key);
     } else {
-        keyspace.replace(&key, OwnedValue::Set(result), None, Event::set(event));
+        keyspace.replace(
+            &key,
+            OwnedValue::Set(result),
+            None,
+            Event::set(event).overwriting(Overwriting::ToldBefore),
+        );
     }
     call.reply.count(len);
     Ok(())

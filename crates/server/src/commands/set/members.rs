@@ -170,10 +170,10 @@ pub static SMOVE: CommandSpec = CommandSpec {
 
 fn smove(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
     let (from, to, member) = (call.key(1), call.key(2), call.args.get(3));
-    let has = match keyspace.get::<Set>(&from)? {
+    let has = match keyspace.check::<Set>(&from)? {
         Some(set) => {
             let has = set.contains(member);
-            keyspace.get::<Set>(&to)?;
+            keyspace.check::<Set>(&to)?;
             has
         }
         None => false,

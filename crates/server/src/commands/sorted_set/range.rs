@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use swytch_store::{Event, Keyspace, KeyspaceMut, OwnedValue, Scored, SortedSet};
+use swytch_store::{Event, Keyspace, KeyspaceMut, Overwriting, OwnedValue, Scored, SortedSet};
 
 use super::bounds::{Bounds, By};
 use super::{SHOWN, show};
@@ -224,7 +224,12 @@ pub fn put(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>, set: SortedS
     if len == 0 {
         keyspace.delete(&key);
     } else {
-        keyspace.replace(&key, OwnedValue::SortedSet(set), None, Event::sorted_set(event));
+        keyspace.replace(
+            &key,
+            OwnedValue::SortedSet(set),
+            None,
+            Event::sorted_set(event).overwriting(Overwriting::ToldBefore),
+        );
     }
     call.reply.count(len);
 }

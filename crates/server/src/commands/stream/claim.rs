@@ -138,6 +138,8 @@ impl Options {
 }
 
 fn xclaim(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    // A read of the key, whatever comes of it.
+    keyspace.find(&call.key(1));
     let now_ms = call.now_ms;
     let (ids, just_ids) = in_group(call, keyspace, |stream, group| {
         let idle_min_ms = idle_min_ms(call, "XCLAIM")?;
@@ -171,7 +173,7 @@ fn xclaim(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandRes
         }
         Ok((claimed, options.just_ids))
     })?;
-    let stream = keyspace.get::<Stream>(&call.key(1))?;
+    let stream = keyspace.check::<Stream>(&call.key(1))?;
     reply_claimed(call, stream, &ids, just_ids);
     Ok(())
 }
@@ -194,6 +196,7 @@ fn is_younger(delivered_ms: u64, now_ms: u64, idle_min_ms: i64) -> bool {
 const ATTEMPTS_FACTOR: usize = 10;
 
 fn xautoclaim(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    keyspace.find(&call.key(1));
     let idle_min_ms = idle_min_ms(call, "XAUTOCLAIM")?;
     let start = id::interval_start(call.args.get(5))?;
     let (mut count, mut just_ids) = (100_i64, false);
@@ -238,7 +241,7 @@ fn xautoclaim(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> Comman
     })?;
     call.reply.array(3);
     reply_id(call, next.unwrap_or_default());
-    let stream = keyspace.get::<Stream>(&call.key(1))?;
+    let stream = keyspace.check::<Stream>(&call.key(1))?;
     let claimed: Vec<StreamId> = claimed.into_iter().map(|(id, _)| id).collect();
     reply_claimed(call, stream, &claimed, just_ids);
     reply_claimed(call, None, &deleted, true);

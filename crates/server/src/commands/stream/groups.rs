@@ -200,7 +200,7 @@ fn bounded_read(stream: &Stream, options: &Options) -> Option<u64> {
 fn create(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
     let options = options(call, true)?;
     let key = call.key(2);
-    if keyspace.get::<Stream>(&key)?.is_none() && !options.makes_stream {
+    if keyspace.check::<Stream>(&key)?.is_none() && !options.makes_stream {
         return Err(no_stream());
     }
     if call.args.len() > 8 {

@@ -90,6 +90,8 @@ pub static XPENDING: CommandSpec = CommandSpec {
 
 fn xack(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
     let group = call.args.get(2);
+    // A read of the key, whatever comes of it.
+    keyspace.find(&call.key(1));
     let acknowledged = keyspace.change::<Stream, _>(&call.key(1), Absent::Leave, |stream| {
         if stream.group(group).is_none() {
             return Ok(0);

@@ -130,7 +130,7 @@ pub(super) fn delete(
 
 fn xdelex(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
     let key = call.key(1);
-    keyspace.get::<Stream>(&key)?;
+    keyspace.check::<Stream>(&key)?;
     let chosen = Chosen::read(call, 2)?;
     let outcomes = keyspace.change::<Stream, _>(&key, Absent::Leave, |stream| {
         Ok::<_, CommandError>(delete(stream, &chosen.ids()?, chosen.references))

@@ -14,7 +14,7 @@ pub mod set;
 use std::ops::Range;
 
 use swytch_resp::Argument;
-use swytch_store::{Event, Expiry, Key, KeyspaceMut, RawString, Text};
+use swytch_store::{Event, Expiry, Key, KeyspaceMut, Overwriting, RawString, Text};
 
 use crate::command::{Call, CommandSpec};
 
@@ -48,6 +48,9 @@ pub const SPECS: &[&CommandSpec] = &[
     &set::SETNX,
 ];
 
+/// What is told of a string that takes the place of whatever was there.
+const SET_EVENT: Event = Event::string("set").overwriting(Overwriting::ToldBefore);
+
 /// Puts an argument at a key, whatever was there; a long one without a copy.
 #[inline]
 fn set_argument(
@@ -56,10 +59,11 @@ fn set_argument(
     key: &Key<'_>,
     index: usize,
     expiry: Expiry,
+    event: Event,
 ) {
     match call.args.argument(index) {
-        Argument::Short(value) => keyspace.set(key, value, expiry, Event::string("set")),
-        Argument::Long(value) => keyspace.set_long(key, value, expiry, Event::string("set")),
+        Argument::Short(value) => keyspace.set(key, value, expiry, event),
+        Argument::Long(value) => keyspace.set_long(key, value, expiry, event),
     }
 }
 

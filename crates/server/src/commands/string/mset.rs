@@ -2,12 +2,11 @@
 
 use std::ops::Range;
 
-use swytch_store::{Expiry, Keyspace, KeyspaceMut, Value};
+use swytch_store::{Event, Expiry, Keyspace, KeyspaceMut, Overwriting, Value};
 
 use super::condition::Condition;
 use super::options::{EXPIRATIONS, OptionsOf, StringOptions};
-use super::reply_raw;
-use super::set::put;
+use super::{SET_EVENT, reply_raw, set_argument};
 use crate::command::KeySpec;
 use crate::command::prelude::*;
 
@@ -97,10 +96,18 @@ fn check_pairs(call: &Call<'_>) -> CommandResult {
     Ok(())
 }
 
-/// Sets all pairs between two arguments.
+/// Sets all pairs between two arguments, and tells of an expiry, which is heard before the string, unlike that of SET.
 fn set_all(call: &Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>, pairs: Range<usize>, expiry: Expiry) {
     for index in pairs.step_by(2) {
-        put(call, keyspace, &call.key(index), index + 1, expiry);
+        let key = call.key(index);
+        if let Expiry::At(_) = expiry {
+            let replaced = Event::SILENT.overwriting(Overwriting::ToldBefore);
+            set_argument(call, keyspace, &key, index + 1, expiry, replaced);
+            keyspace.notify(Event::generic("expire"), &key);
+            keyspace.notify(Event::string("set"), &key);
+        } else {
+            set_argument(call, keyspace, &key, index + 1, expiry, SET_EVENT);
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use swytch_store::{Event, Expiry, Key, KeyspaceMut};
 use super::condition::Condition;
 use super::delex::COMPARISONS;
 use super::options::{EXPIRATIONS, ExpiryUnit, OptionsOf, StringOptions};
-use super::{reply_text, set_argument};
+use super::{SET_EVENT, reply_text, set_argument};
 use crate::command::KeySpec;
 use crate::command::prelude::*;
 
@@ -127,7 +127,7 @@ pub static GETSET: CommandSpec = CommandSpec {
 fn set(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
     let key = call.key(1);
     if call.args.len() == 3 {
-        set_argument(call, keyspace, &key, 2, Expiry::Clear);
+        set_argument(call, keyspace, &key, 2, Expiry::Clear, SET_EVENT);
         call.reply.ok();
         return Ok(());
     }
@@ -177,14 +177,8 @@ fn getset(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandRes
 
 /// Sets, and tells of the expiry too. One already past is stored like any other: the next reader, or the
 /// expiry cycle, removes the key and counts it as expired.
-pub(super) fn put(
-    call: &Call<'_>,
-    keyspace: &mut KeyspaceMut<'_, '_>,
-    key: &Key<'_>,
-    index: usize,
-    expiry: Expiry,
-) {
-    set_argument(call, keyspace, key, index, expiry);
+fn put(call: &Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>, key: &Key<'_>, index: usize, expiry: Expiry) {
+    set_argument(call, keyspace, key, index, expiry, SET_EVENT);
     if let Expiry::At(_) = expiry {
         keyspace.notify(Event::generic("expire"), key);
     }

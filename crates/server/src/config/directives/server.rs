@@ -161,8 +161,7 @@ pub(super) const LIST: &[D] = &[
     observed(D::special("latency-tracking-info-percentiles", Special::Percentiles).several_words())
         .summary("Percentiles shown by INFO latencystats."),
     observed(D::special("notify-keyspace-events", Special::KeyspaceEvents))
-        .refused("keyspace notifications are not served by this build")
-        .summary("Classes of keyspace notifications, characters of Ag$lshzxeKEtmdn."),
+        .summary("Classes of keyspace notifications, characters of Ag$lshzxeKEtmdnoc."),
 ];
 
 const fn protected_action(name: &'static str) -> D {

@@ -109,7 +109,8 @@ impl Editor<'_, Hash> {
         self.remove_for(fields, Event::hash("hdel"))
     }
 
-    fn remove_for(&mut self, fields: Elements<'_>, event: Event) -> usize {
+    /// [`Editor::remove`] as the outcome of something else.
+    pub fn remove_for(&mut self, fields: Elements<'_>, event: Event) -> usize {
         self.alter(
             |hash| HashUndo::of_elements(hash, fields),
             |hash| {

@@ -182,6 +182,7 @@ impl KeyspaceMut<'_, '_> {
 
     /// Puts a long string at a key, whatever was there, without copying it.
     pub fn set_long(&mut self, key: &Key<'_>, value: &Arc<Vec<u8>>, expiry: Expiry, event: Event) {
+        self.attend_to_met();
         let (found, clock) = (self.live_place(key), self.clock());
         let expire_at_ms = self.expiry_after(key, found, expiry);
         self.alter(

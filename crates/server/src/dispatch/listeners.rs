@@ -1,0 +1,77 @@
+//! Who hears of changes: recorders of effects, and those who are subscribed to keyspace events.
+//!
+//! An event is published when it happens, under the locks of its key, so that a key's events are in the order of its
+//! changes; whoever caused one by a command has its reply before it.
+
+use swytch_store::{Effect, EffectUndo, Event, EventClass, Sink};
+
+use crate::config::keyspace_events as classes;
+use crate::effects::Recorder;
+use crate::server::{Conditions, Server};
+
+/// The listeners of one command or transaction.
+pub(super) struct Listeners<'s> {
+    server: &'s Server,
+    recorder: Option<Recorder>,
+    /// `notify-keyspace-events`, if there is anything to be told.
+    events: Option<u32>,
+}
+
+impl<'s> Listeners<'s> {
+    /// Those there are now.
+    pub(super) fn of(server: &'s Server) -> Listeners<'s> {
+        let conditions = server.conditions();
+        let recorder = conditions.contains(Conditions::RECORDING).then(Recorder::default);
+        let events =
+            conditions.contains(Conditions::NOTIFYING).then(|| server.config.notify_keyspace_events());
+        Listeners { server, recorder, events }
+    }
+
+    /// Hands over what was recorded. Called before the locks are released.
+    pub(super) fn publish(mut self) {
+        if let Some(recorder) = &mut self.recorder {
+            self.server.effects.publish(recorder);
+        }
+    }
+}
+
+impl Sink for Listeners<'_> {
+    fn changed(&mut self, effect: &Effect<'_>, undo: Option<EffectUndo>) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.changed(effect, undo);
+        }
+    }
+
+    fn event(&mut self, db: u32, event: Event, key: &[u8]) {
+        let Some(events) = self.events else { return };
+        if events & bit(event.class) == 0 {
+            return;
+        }
+        if events & classes::KEYSPACE != 0 {
+            let channel = [format!("__keyspace@{db}__:").as_bytes(), key].concat();
+            self.server.publish(&channel, event.name.as_bytes());
+        }
+        if events & classes::KEYEVENT != 0 {
+            self.server.publish(format!("__keyevent@{db}__:{}", event.name).as_bytes(), key);
+        }
+    }
+}
+
+/// The bit of `notify-keyspace-events` that selects a class.
+fn bit(class: EventClass) -> u32 {
+    match class {
+        EventClass::Generic => classes::GENERIC,
+        EventClass::String => classes::STRING,
+        EventClass::List => classes::LIST,
+        EventClass::Set => classes::SET,
+        EventClass::Hash => classes::HASH,
+        EventClass::SortedSet => classes::ZSET,
+        EventClass::Stream => classes::STREAM,
+        EventClass::Expired => classes::EXPIRED,
+        EventClass::Evicted => classes::EVICTED,
+        EventClass::New => classes::NEW,
+        EventClass::Overwritten => classes::OVERWRITTEN,
+        EventClass::TypeChanged => classes::TYPE_CHANGED,
+        EventClass::KeyMiss => classes::KEY_MISS,
+    }
+}
