@@ -41,6 +41,29 @@ pub struct KeyFacts {
     pub frequency: Option<u8>,
 }
 
+/// A value as it stands in a file.
+#[derive(Clone, Copy, Debug)]
+pub struct Unread<'a> {
+    /// What it is.
+    pub kind: Kind,
+    /// How it is written.
+    pub shape: Shape,
+    /// Its first byte's place in the file.
+    pub offset: u64,
+    /// It.
+    pub bytes: &'a [u8],
+}
+
+impl Unread<'_> {
+    /// Tells its parts.
+    ///
+    /// # Errors
+    /// At the first thing that is wrong, with its place in the file; what was told before is true.
+    pub fn parts(&self, told: &mut dyn FnMut(Part<'_>) -> Result<(), String>) -> Result<(), Fault> {
+        object::read(&mut Input::unsummed(self.bytes, self.offset), self.kind, self.shape, told)
+    }
+}
+
 /// Who is told what a file holds, in the file's order. An error ends the reading and becomes the fault's text.
 pub trait Sink {
     /// The file's version and dialect.
@@ -73,6 +96,19 @@ pub trait Sink {
     /// # Errors
     /// If it cannot be taken.
     fn begin(&mut self, key: &[u8], facts: KeyFacts, kind: Kind, shape: Shape) -> Result<(), String>;
+
+    /// False if the value is wanted as it stands, for who looks into it later and elsewhere.
+    fn wants_parts(&self) -> bool {
+        true
+    }
+
+    /// The key's value where its parts are not wanted.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    fn unread(&mut self, _value: Unread<'_>) -> Result<(), Fault> {
+        Ok(())
+    }
 
     /// A part of the key's value.
     ///
@@ -145,7 +181,13 @@ pub fn read_file<R: Read>(source: R, sink: &mut dyn Sink) -> Result<(), Fault> {
                 let (kind, shape) = object::meaning(number, writer).ok_or_else(unknown)?;
                 input.string(&mut name)?;
                 sink.begin(&name, std::mem::take(&mut facts), kind, shape).map_err(refused)?;
-                object::read(input, kind, shape, &mut |part| sink.part(part))?;
+                if sink.wants_parts() {
+                    object::read(input, kind, shape, &mut |part| sink.part(part))?;
+                } else {
+                    let offset = input.offset();
+                    input.copied(&mut text, |input| object::skip(input, kind, shape))?;
+                    sink.unread(Unread { kind, shape, offset, bytes: &text })?;
+                }
                 sink.end(input.offset() - began.unwrap_or(at)).map_err(refused)?;
             }
         }

@@ -15,6 +15,8 @@ pub(crate) static CRC: Crc<u64, Table<16>> = Crc::<u64, Table<16>>::new(&CRC_64_
 /// A checksum that grows.
 pub(crate) type Checksum = Digest<'static, u64, Table<16>>;
 
+const UNKNOWN_ENCODING: &str = "a string has an unknown encoding";
+
 /// Bytes read at a time of what is announced.
 const PIECE_BYTES: usize = 1 << 16;
 
@@ -32,16 +34,31 @@ pub(crate) struct Input<R> {
     checksum: Option<Checksum>,
     /// Compressed bytes, kept for their memory.
     compressed: Vec<u8>,
+    /// Takes a copy of what is read, if it is wanted.
+    copy: Option<Vec<u8>>,
 }
 
 impl<R: Read> Input<R> {
     pub(crate) fn new(source: R) -> Input<R> {
-        Input { source, offset: 0, checksum: Some(CRC.digest()), compressed: Vec::new() }
+        Input { checksum: Some(CRC.digest()), ..Input::unsummed(source, 0) }
     }
 
-    /// Bytes whose checksum nobody asks for.
-    pub(crate) fn unsummed(source: R) -> Input<R> {
-        Input { source, offset: 0, checksum: None, compressed: Vec::new() }
+    /// Bytes whose checksum nobody asks for, the first of them at an offset.
+    pub(crate) fn unsummed(source: R, offset: u64) -> Input<R> {
+        Input { source, offset, checksum: None, compressed: Vec::new(), copy: None }
+    }
+
+    /// Lets `read` go on and puts what it has read into `target`, whose content is replaced.
+    pub(crate) fn copied<T>(
+        &mut self,
+        target: &mut Vec<u8>,
+        read: impl FnOnce(&mut Self) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        target.clear();
+        self.copy = Some(std::mem::take(target));
+        let result = read(self);
+        *target = self.copy.take().unwrap_or_default();
+        result
     }
 
     /// A fault at the byte that would be read next.
@@ -69,6 +86,9 @@ impl<R: Read> Input<R> {
         }
         if let Some(checksum) = &mut self.checksum {
             checksum.update(target);
+        }
+        if let Some(copy) = &mut self.copy {
+            copy.extend_from_slice(target);
         }
         self.offset += target.len() as u64;
         Ok(())
@@ -119,6 +139,20 @@ impl<R: Read> Input<R> {
         })
     }
 
+    /// Passes a string; `buffer` is for the bytes.
+    pub(crate) fn skip_string(&mut self, buffer: &mut Vec<u8>) -> Result<(), Fault> {
+        buffer.clear();
+        match self.length_or_encoding()? {
+            Length::Of(length) => self.append(length, buffer),
+            Length::Encoded(3) => {
+                let (packed, _) = (self.length()?, self.length()?);
+                self.append(packed, buffer)
+            }
+            Length::Encoded(width @ 0..=2) => self.append(1 << width, buffer),
+            Length::Encoded(_) => Err(self.malformed(UNKNOWN_ENCODING)),
+        }
+    }
+
     /// Reads a string into `target`, whose content is replaced.
     pub(crate) fn string(&mut self, target: &mut Vec<u8>) -> Result<(), Fault> {
         target.clear();
@@ -128,7 +162,7 @@ impl<R: Read> Input<R> {
             Length::Encoded(1) => i64::from(i16::from_le_bytes(self.bytes()?)),
             Length::Encoded(2) => i64::from(i32::from_le_bytes(self.bytes()?)),
             Length::Encoded(3) => return self.compressed_string(target),
-            Length::Encoded(_) => return Err(self.malformed("a string has an unknown encoding")),
+            Length::Encoded(_) => return Err(self.malformed(UNKNOWN_ENCODING)),
         };
         swytch_decimal::push_i64(target, number);
         Ok(())

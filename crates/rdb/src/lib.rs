@@ -29,7 +29,7 @@ mod stream_writer;
 mod write;
 
 pub use fault::{Fault, FaultKind};
-pub use file::{KeyFacts, Sink, read_file};
+pub use file::{KeyFacts, Sink, Unread, read_file};
 pub use file_writer::FileWriter;
 pub use object::{Kind, Part, Shape};
 pub use payload::{PAYLOAD_FRAME_BYTES, Payload, write_payload};

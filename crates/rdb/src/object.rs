@@ -224,6 +224,47 @@ pub(crate) fn read<R: Read>(
     }
 }
 
+/// Passes a value, up to what follows it. What it is made of is not looked at, as far as its end is found without.
+pub(crate) fn skip<R: Read>(input: &mut Input<R>, kind: Kind, shape: Shape) -> Result<(), Fault> {
+    let buffer = &mut Vec::new();
+    match shape {
+        Shape::Stream(_) | Shape::Module => return read(input, kind, shape, &mut |_| Ok(())),
+        Shape::Expiring | Shape::ListpackExpiring => drop(input.time_ms()?),
+        _ => {}
+    }
+    match shape {
+        Shape::Quicklist | Shape::Quicklist2 => {
+            for _ in 0..input.length()? {
+                if shape == Shape::Quicklist2 {
+                    input.length()?;
+                }
+                input.skip_string(buffer)?;
+            }
+        }
+        Shape::Plain | Shape::PlainText | Shape::Expiring | Shape::ExpiringAbsolute | Shape::ExpiringBehind
+            if kind != Kind::String =>
+        {
+            for _ in 0..input.length()? {
+                if matches!(shape, Shape::Expiring | Shape::ExpiringAbsolute) {
+                    input.length()?;
+                }
+                input.skip_string(buffer)?;
+                match (kind, shape) {
+                    (Kind::SortedSet, Shape::PlainText) => drop(input.double_in_text()?),
+                    (Kind::SortedSet, _) => drop(input.double()?),
+                    (Kind::Hash, _) => input.skip_string(buffer)?,
+                    _ => {}
+                }
+                if shape == Shape::ExpiringBehind {
+                    input.time_ms()?;
+                }
+            }
+        }
+        _ => input.skip_string(buffer)?,
+    }
+    Ok(())
+}
+
 fn tell<R: Read>(input: &Input<R>, part: Part<'_>, told: &mut Told<'_>) -> Result<(), Fault> {
     told(part).map_err(|why| input.fault(FaultKind::Refused(why)))
 }

@@ -65,7 +65,7 @@ impl<'a> Payload<'a> {
                 return Err(fault(FaultKind::Checksum { stated, computed }));
             }
         }
-        let mut input = Input::unsummed(body);
+        let mut input = Input::unsummed(body, 0);
         let mut number = input.byte()?;
         if (number, writer) == (opcode::KEY_REMARKS, Writer::Redis) {
             object::skip_key_remarks(&mut input)?;

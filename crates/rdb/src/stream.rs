@@ -2,6 +2,7 @@
 //!
 //! Source: Redis's `t_stream.c` (the layout of a listpack) and `rdb.c`.
 
+use std::borrow::Cow;
 use std::io::Read;
 
 use crate::input::Input;
@@ -25,7 +26,7 @@ pub enum StreamPart<'a> {
         /// Its place.
         id: StreamId,
         /// Field, value, field, value.
-        fields: &'a [Vec<u8>],
+        fields: &'a [&'a [u8]],
     },
     /// What the stream remembers of itself.
     Marks {
@@ -191,7 +192,8 @@ fn read_items<R: Read>(
     let (valid, deleted) = (node.count().map_err(malformed)?, node.count().map_err(malformed)?);
     let names = node.texts(bytes.len()).map_err(malformed)?;
     node.count().map_err(malformed)?;
-    let (mut seen_valid, mut seen_deleted) = (0, 0);
+    let names_bytes: usize = names.iter().map(|name| name.len()).sum();
+    let (mut seen_valid, mut seen_deleted, mut shared_bytes) = (0, 0, 0);
     let mut before = None;
     while let Some(flags) = node.0.next() {
         let flags = flags.and_then(|flags| flags.integer().ok_or(NOT_A_NUMBER)).map_err(malformed)?;
@@ -199,15 +201,19 @@ fn read_items<R: Read>(
         if before.replace(id).is_some_and(|before| before >= id) {
             return Err(malformed("the items of a stream do not ascend"));
         }
-        let fields = if flags & FLAG_SAME_FIELDS != 0 {
-            let mut fields = Vec::with_capacity(2 * names.len());
-            for name in &names {
-                fields.push(name.clone());
-                fields.push(node.text().map_err(malformed)?);
-            }
-            fields
+        let texts = if flags & FLAG_SAME_FIELDS != 0 {
+            node.some_texts(names.len(), bytes.len()).map_err(malformed)?
         } else {
             node.pairs(bytes.len()).map_err(malformed)?
+        };
+        let fields: Vec<&[u8]> = if flags & FLAG_SAME_FIELDS != 0 {
+            shared_bytes += names_bytes;
+            if shared_bytes / SHARED_MAX > bytes.len() {
+                return Err(malformed("a stream's node repeats its fields' names too often"));
+            }
+            names.iter().zip(&texts).flat_map(|(name, value)| [&name[..], &value[..]]).collect()
+        } else {
+            texts.iter().map(|text| &text[..]).collect()
         };
         node.count().map_err(malformed)?;
         if flags & FLAG_DELETED != 0 {
@@ -223,6 +229,10 @@ fn read_items<R: Read>(
     Ok(valid)
 }
 
+/// How many times a node's bytes the names may be that its items have by saying that they are the first one's. Redis's own
+/// nodes have a hundred items unless somebody wants more.
+const SHARED_MAX: usize = 256;
+
 const NOT_A_NUMBER: &str = "a number of a stream's node is none";
 
 /// The entries of one node.
@@ -237,25 +247,25 @@ impl<'a> Node<'a> {
         self.entry()?.integer().and_then(|number| u64::try_from(number).ok()).ok_or(NOT_A_NUMBER)
     }
 
-    fn text(&mut self) -> Result<Vec<u8>, &'static str> {
+    fn text(&mut self) -> Result<Cow<'a, [u8]>, &'static str> {
         Ok(match self.entry()? {
-            Entry::Bytes(bytes) => bytes.to_vec(),
-            number => number.text(&mut Vec::new()).to_vec(),
+            Entry::Bytes(bytes) => Cow::Borrowed(bytes),
+            number => Cow::Owned(number.text(&mut Vec::new()).to_vec()),
         })
     }
 
     /// A count and as many texts; an entry takes two bytes at least, so `bytes` bounds them.
-    fn texts(&mut self, bytes: usize) -> Result<Vec<Vec<u8>>, &'static str> {
+    fn texts(&mut self, bytes: usize) -> Result<Vec<Cow<'a, [u8]>>, &'static str> {
         let count = self.count()?;
         self.some_texts(usize::try_from(count).unwrap_or(usize::MAX), bytes)
     }
 
-    fn pairs(&mut self, bytes: usize) -> Result<Vec<Vec<u8>>, &'static str> {
+    fn pairs(&mut self, bytes: usize) -> Result<Vec<Cow<'a, [u8]>>, &'static str> {
         let count = self.count()?;
         self.some_texts(usize::try_from(count).unwrap_or(usize::MAX).saturating_mul(2), bytes)
     }
 
-    fn some_texts(&mut self, count: usize, bytes: usize) -> Result<Vec<Vec<u8>>, &'static str> {
+    fn some_texts(&mut self, count: usize, bytes: usize) -> Result<Vec<Cow<'a, [u8]>>, &'static str> {
         if count > bytes / 2 {
             return Err("a stream's node announces more fields than it has bytes");
         }

@@ -92,12 +92,12 @@ pub(crate) fn write<W: Write>(output: &mut Output<W>, layout: Layout, value: &Va
     let (mut nodes, mut node, mut rest) = (Vec::new(), Node::default(), Rest::default());
     (value.parts)(&mut |part| match part {
         Part::Stream(StreamPart::Item { id, fields }) => {
-            let bytes: usize = fields.iter().map(Vec::len).sum();
+            let bytes: usize = fields.iter().map(|word| word.len()).sum();
             if node.items.len() == NODE_ITEMS_MAX || node.bytes + bytes > NODE_BYTES_MAX {
                 nodes.extend(node.finish());
             }
             node.bytes += bytes;
-            node.items.push((id, fields.to_vec()));
+            node.items.push((id, fields.iter().map(|word| word.to_vec()).collect()));
         }
         Part::Stream(part) => rest.take(part),
         part => unreachable!("{part:?} is not of a stream"),

@@ -6,11 +6,12 @@
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-use swytch_rdb::{KeyFacts, Kind, Part, Shape, Sink, Writer, read_file};
-use swytch_store::{Event, Key, Keyspace, KeyspaceMut, OwnedValue, access_clock};
+use swytch_rdb::{Fault, FaultKind, KeyFacts, Kind, Part, Shape, Sink, Unread, Writer, read_file};
+use swytch_store::{EncodingLimits, Event, Key, Keyspace, KeyspaceMut, OwnedValue, access_clock};
 
 use super::save;
 use super::value::{self, Reader};
@@ -34,9 +35,6 @@ pub struct Record<'a> {
     /// Its expiry, which is to come, and when it was used.
     pub facts: KeyFacts,
 }
-
-/// Who takes the records of a file.
-type Put<'p> = dyn FnMut(Record<'_>) -> Result<(), String> + 'p;
 
 /// The file that is loaded at the start.
 #[derive(Debug)]
@@ -68,7 +66,7 @@ impl StartFile {
     /// What is wrong with it, and where. Part of it is in memory.
     pub fn load(self, server: &Server) -> io::Result<()> {
         let began = Instant::now();
-        let mut put = |record: Record<'_>| {
+        let put = |record: Record<'_>| {
             if server.stopping.load(Ordering::Relaxed) {
                 return Err("the server stops".to_owned());
             }
@@ -84,7 +82,7 @@ impl StartFile {
             server.reclaimer.retire(changes.take_retired());
             Ok(())
         };
-        read(server, self.file, &mut put).map_err(|error| named(&self.path, &error))?;
+        read_on_all_cores(server, self.file, &put).map_err(|error| named(&self.path, &error))?;
         server.saves.loaded(server.total(|stats| stats.dirty.get()));
         server.set_conditions(Conditions::LOADING, false);
         let (keys, took_ms) =
@@ -143,26 +141,170 @@ pub fn reload(server: &Server, keyspace: &mut KeyspaceMut<'_, '_>, beside: Besid
 }
 
 /// Reads a file and hands out its records, but for keys whose time is over.
-fn read(server: &Server, file: File, put: &mut Put<'_>) -> io::Result<()> {
+fn read(
+    server: &Server,
+    file: File,
+    put: &mut dyn FnMut(Record<'_>) -> Result<(), String>,
+) -> io::Result<()> {
+    let limits = server.shards.encoding_limits();
+    let mut take = |unmade: Unmade<'_>| make(server, limits, unmade, put);
+    split(server, file, &mut take).map_err(io::Error::other)
+}
+
+/// [`read`] with a thread that finds where values begin and end, and others that make them.
+fn read_on_all_cores(
+    server: &Server,
+    file: File,
+    put: &(dyn Fn(Record<'_>) -> Result<(), String> + Sync),
+) -> io::Result<()> {
+    let threads = server.workers.len();
+    let (sender, receiver) = mpsc::sync_channel::<Batch>(threads);
+    let (receiver, faults) = (Mutex::new(receiver), Mutex::new(Vec::new()));
+    let failed = AtomicBool::new(false);
+    let note = |fault: Fault| {
+        faults.lock().unwrap_or_else(PoisonError::into_inner).push(fault);
+        failed.store(true, Ordering::Relaxed);
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                let limits = server.shards.encoding_limits();
+                let next = || receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                // Batches are taken in the order of the file: what is taken after a fault lies behind it.
+                while let Ok(batch) = next() {
+                    if !failed.load(Ordering::Relaxed) {
+                        let made = batch.each(|unmade| make(server, limits, unmade, &mut |record| put(record)));
+                        made.unwrap_or_else(note);
+                    }
+                }
+            });
+        }
+        let mut batch = Batch::default();
+        let send = |batch: &mut Batch| {
+            let nobody_takes_it = sender.send(std::mem::take(batch)).is_err();
+            nobody_takes_it || failed.load(Ordering::Relaxed)
+        };
+        let mut take = |unmade: Unmade<'_>| {
+            batch.add(&unmade);
+            if batch.is_full() && send(&mut batch) {
+                return Err(refused(unmade.value, "the threads that make values have failed".into()));
+            }
+            Ok(())
+        };
+        split(server, file, &mut take).unwrap_or_else(note);
+        send(&mut batch);
+        drop(sender);
+    });
+    let faults = faults.into_inner().unwrap_or_else(PoisonError::into_inner);
+    faults.into_iter().min_by_key(|fault| fault.offset).map_or(Ok(()), |fault| Err(io::Error::other(fault)))
+}
+
+fn refused(value: Unread<'_>, why: String) -> Fault {
+    Fault { offset: value.offset, kind: FaultKind::Refused(why) }
+}
+
+/// A key whose value is not looked into yet.
+#[derive(Clone, Copy, Debug)]
+struct Unmade<'a> {
+    db: u32,
+    key: &'a [u8],
+    facts: KeyFacts,
+    value: Unread<'a>,
+}
+
+/// Some of them.
+#[derive(Debug, Default)]
+struct Batch {
+    /// Each key, and behind it its value.
+    bytes: Vec<u8>,
+    items: Vec<Item>,
+}
+
+/// What else is to be known of a key in a batch.
+#[derive(Debug)]
+struct Item {
+    db: u32,
+    key_bytes: usize,
+    facts: KeyFacts,
+    kind: Kind,
+    shape: Shape,
+    offset: u64,
+    value_bytes: usize,
+}
+
+impl Batch {
+    /// From here on it is worth handing it on.
+    const FULL_BYTES: usize = 256 << 10;
+    const FULL_ITEMS: usize = 4096;
+
+    fn is_full(&self) -> bool {
+        self.bytes.len() >= Batch::FULL_BYTES || self.items.len() >= Batch::FULL_ITEMS
+    }
+
+    fn add(&mut self, unmade: &Unmade<'_>) {
+        let Unmade { db, key, facts, value } = *unmade;
+        let Unread { kind, shape, offset, bytes } = value;
+        self.bytes.extend_from_slice(key);
+        self.bytes.extend_from_slice(bytes);
+        let (key_bytes, value_bytes) = (key.len(), bytes.len());
+        self.items.push(Item { db, key_bytes, facts, kind, shape, offset, value_bytes });
+    }
+
+    fn each(&self, mut act: impl FnMut(Unmade<'_>) -> Result<(), Fault>) -> Result<(), Fault> {
+        let mut rest = &self.bytes[..];
+        self.items.iter().try_for_each(|item| {
+            let (key, behind) = rest.split_at(item.key_bytes);
+            let (bytes, behind) = behind.split_at(item.value_bytes);
+            rest = behind;
+            let &Item { db, facts, kind, shape, offset, .. } = item;
+            act(Unmade { db, key, facts, value: Unread { kind, shape, offset, bytes } })
+        })
+    }
+}
+
+/// Makes a key's value and hands it out.
+fn make(
+    server: &Server,
+    limits: EncodingLimits,
+    unmade: Unmade<'_>,
+    put: &mut dyn FnMut(Record<'_>) -> Result<(), String>,
+) -> Result<(), Fault> {
+    let Unmade { db, key, facts, value } = unmade;
+    let refused = |why| refused(value, why);
+    let mut reader = Reader::new(value.kind, limits).map_err(refused)?;
+    value.parts(&mut |part| reader.part(part))?;
     let progress = &server.saves.loading;
-    progress.bytes_total.store(file.metadata()?.len(), Ordering::Relaxed);
+    match reader.finish().map_err(refused)? {
+        value::Read::Empty => {
+            tracing::warn!("a key without members was left out: {}", key.escape_ascii());
+        }
+        value::Read::Value(_) if facts.expires_ms.is_some_and(|at_ms| at_ms < clock::unix_ms()) => {
+            progress.expired.fetch_add(1, Ordering::Relaxed);
+        }
+        value::Read::Value(value) => {
+            put(Record { db, key, value, facts }).map_err(refused)?;
+            progress.keys.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    Ok(())
+}
+
+/// Reads a file and hands out its keys with their values as they stand there.
+fn split(
+    server: &Server,
+    file: File,
+    take: &mut dyn FnMut(Unmade<'_>) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    let progress = &server.saves.loading;
+    let unreadable = |error| Fault { offset: 0, kind: FaultKind::Unreadable(error) };
+    progress.bytes_total.store(file.metadata().map_err(unreadable)?.len(), Ordering::Relaxed);
     progress.began_s.store(clock::unix_ms() / 1000, Ordering::Relaxed);
     for counter in [&progress.bytes, &progress.keys, &progress.expired] {
         counter.store(0, Ordering::Relaxed);
     }
     let source = BufReader::with_capacity(BUFFER_BYTES, Counted { file, server, logged: Instant::now() });
     let delay = Duration::from_micros(u64::try_from(server.config.key_load_delay()).unwrap_or(0));
-    let mut loader = Loader {
-        server,
-        put,
-        db: 0,
-        key: Vec::new(),
-        facts: KeyFacts::default(),
-        reader: None,
-        now_ms: clock::unix_ms(),
-        delay,
-    };
-    read_file(source, &mut loader).map_err(io::Error::other)
+    read_file(source, &mut Splitter { server, take, db: 0, key: Vec::new(), facts: KeyFacts::default(), delay })
 }
 
 /// A file, and how much of it was read.
@@ -187,19 +329,17 @@ impl Read for Counted<'_> {
     }
 }
 
-/// Makes records of what a file tells.
-struct Loader<'a, 'p> {
+/// Hands on what a file tells.
+struct Splitter<'a> {
     server: &'a Server,
-    put: &'a mut Put<'p>,
+    take: &'a mut dyn FnMut(Unmade<'_>) -> Result<(), Fault>,
     db: u32,
     key: Vec<u8>,
     facts: KeyFacts,
-    reader: Option<Reader>,
-    now_ms: u64,
     delay: Duration,
 }
 
-impl Sink for Loader<'_, '_> {
+impl Sink for Splitter<'_> {
     fn head(&mut self, version: u32, writer: Writer) {
         tracing::info!(version, "loading RDB of {writer:?}'s dialect");
     }
@@ -224,38 +364,29 @@ impl Sink for Loader<'_, '_> {
         Err("it has functions, which are not served".to_owned())
     }
 
-    fn begin(&mut self, key: &[u8], facts: KeyFacts, kind: Kind, _: Shape) -> Result<(), String> {
+    fn begin(&mut self, key: &[u8], facts: KeyFacts, _: Kind, _: Shape) -> Result<(), String> {
         self.key.clear();
         self.key.extend_from_slice(key);
         self.facts = facts;
-        self.reader = Some(Reader::new(kind, self.server.shards.encoding_limits())?);
         Ok(())
     }
 
-    #[inline]
-    fn part(&mut self, part: Part<'_>) -> Result<(), String> {
-        self.reader.as_mut().map_or(Ok(()), |reader| reader.part(part))
+    fn wants_parts(&self) -> bool {
+        false
     }
 
-    fn end(&mut self, _: u64) -> Result<(), String> {
-        let Some(reader) = self.reader.take() else { return Ok(()) };
-        let progress = &self.server.saves.loading;
-        match reader.finish()? {
-            value::Read::Empty => {
-                tracing::warn!("a key without members was left out: {}", self.key.escape_ascii());
-            }
-            value::Read::Value(_) if self.facts.expires_ms.is_some_and(|at_ms| at_ms < self.now_ms) => {
-                progress.expired.fetch_add(1, Ordering::Relaxed);
-            }
-            value::Read::Value(value) => {
-                let Loader { db, key, facts, .. } = self;
-                (self.put)(Record { db: *db, key, value, facts: *facts })?;
-                progress.keys.fetch_add(1, Ordering::Relaxed);
-            }
-        }
+    fn unread(&mut self, value: Unread<'_>) -> Result<(), Fault> {
         if !self.delay.is_zero() {
             std::thread::sleep(self.delay);
         }
+        (self.take)(Unmade { db: self.db, key: &self.key, facts: self.facts, value })
+    }
+
+    fn part(&mut self, _: Part<'_>) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn end(&mut self, _: u64) -> Result<(), String> {
         Ok(())
     }
 }

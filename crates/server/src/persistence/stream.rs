@@ -54,8 +54,7 @@ pub(super) fn show(stream: &dyn Face, visit: &mut dyn FnMut(Rdb<'_>)) {
         match part {
             StreamPart::Entry { id, fields } => {
                 first = first.or(Some(id));
-                let fields: Vec<Vec<u8>> = fields.iter().map(|word| word.to_vec()).collect();
-                visit(Rdb::Item { id: written(id), fields: &fields });
+                visit(Rdb::Item { id: written(id), fields });
             }
             StreamPart::Marks(Marks { last_id, max_deleted_id, entries_added }) => {
                 let history =
@@ -133,9 +132,8 @@ impl Reader {
         };
         match part {
             Rdb::Item { id: at, fields } => {
-                let fields: Vec<&[u8]> = fields.iter().map(Vec::as_slice).collect();
                 self.first = self.first.or(Some(id(at)));
-                add(StreamPart::Entry { id: id(at), fields: &fields })
+                add(StreamPart::Entry { id: id(at), fields })
             }
             Rdb::Marks { len, last, history } => {
                 let (_, deleted, added) = history.unwrap_or((last, swytch_rdb::StreamId::default(), len));

@@ -70,6 +70,19 @@ pub trait Face: Typed + Debug + Send {
     /// # Errors
     /// If it is of another type.
     fn add(&mut self, part: Part<'_>, limits: &EncodingLimits) -> Result<(), Misfit>;
+
+    /// [`Face::add`] of a part whose name no other has; it need not be looked for.
+    ///
+    /// # Errors
+    /// If it is of another type.
+    fn add_new(&mut self, part: Part<'_>, limits: &EncodingLimits) -> Result<(), Misfit> {
+        self.add(part, limits)
+    }
+
+    /// True while finding a member takes a look at all before it.
+    fn is_searched(&self) -> bool {
+        false
+    }
 }
 
 /// Ties a type to its row in [`collections!`](super).

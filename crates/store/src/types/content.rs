@@ -7,6 +7,7 @@ use super::limits::EncodingLimits;
 use super::stream::StreamPart;
 use super::string::Text;
 use super::{OwnedValue, Type};
+use crate::hash::HashSeed;
 use crate::keyspace::Misfit;
 use crate::{RawString, UnixMs};
 
@@ -32,6 +33,17 @@ pub enum Part<'a> {
     Scored { member: &'a [u8], score: f64 },
     /// Of a stream.
     Stream(StreamPart<'a>),
+}
+
+impl<'a> Part<'a> {
+    /// What no other part of the value may be called, if it has a name.
+    #[inline]
+    fn name(&self) -> Option<&'a [u8]> {
+        match *self {
+            Part::Member(name) | Part::Field { field: name, .. } | Part::Scored { member: name, .. } => Some(name),
+            Part::Element(_) | Part::Stream(_) => None,
+        }
+    }
 }
 
 /// A value as readers see it.
@@ -90,20 +102,27 @@ impl<'a> Value<'a> {
 pub struct Builder {
     value: OwnedValue,
     limits: EncodingLimits,
+    names: Names,
 }
 
 impl Builder {
     /// A value of a type, which has no parts yet.
     pub fn new(data_type: Type, limits: EncodingLimits) -> Builder {
-        Builder { value: OwnedValue::empty(data_type), limits }
+        Builder { value: OwnedValue::empty(data_type), limits, names: Names::Few(Vec::new()) }
     }
 
     /// Adds a part.
     ///
     /// # Errors
     /// If it is of another type.
+    #[inline]
     pub fn add(&mut self, part: Part<'_>) -> Result<(), Misfit> {
-        self.value.face_mut().ok_or(Misfit)?.add(part, &self.limits)
+        let face = self.value.face_mut().ok_or(Misfit)?;
+        if part.name().is_some_and(|name| self.names.is_new(name, &*face)) {
+            face.add_new(part, &self.limits)
+        } else {
+            face.add(part, &self.limits)
+        }
     }
 
     /// How many elements, members or fields the parts have made. Fewer than parts if two were the same.
@@ -119,5 +138,76 @@ impl Builder {
     /// The value.
     pub fn finish(self) -> OwnedValue {
         self.value
+    }
+}
+
+/// Which names a value has that is searched from end to end for each: by their hashes, so that building it takes no such
+/// search. A name that is not known here is certainly new; one that is may be.
+#[derive(Debug)]
+enum Names {
+    /// Hashes in the order in which they came.
+    Few(Vec<u64>),
+    /// Hashes where they belong, zero for no hash; at least half of the places are free.
+    Many { places: Vec<u64>, count: usize },
+    /// The value finds its members itself.
+    Unneeded,
+}
+
+impl Names {
+    /// Up to here looking through all costs least.
+    const FEW: usize = 8;
+
+    /// Takes a name; true if it is certainly none of those before it.
+    #[inline]
+    fn is_new(&mut self, name: &[u8], face: &dyn Face) -> bool {
+        let hash = HashSeed::of_process().hash(name).max(1);
+        match self {
+            Names::Unneeded => false,
+            Names::Few(hashes) if hashes.len() < Names::FEW => {
+                let is_new = !hashes.contains(&hash);
+                if is_new {
+                    hashes.push(hash);
+                }
+                is_new
+            }
+            Names::Many { places, count } if *count * 2 < places.len() => {
+                let is_new = take_place(places, hash);
+                *count += usize::from(is_new);
+                is_new
+            }
+            Names::Few(_) | Names::Many { .. } => {
+                self.grow(face);
+                self.is_new(name, face)
+            }
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self, face: &dyn Face) {
+        let hashes = match std::mem::replace(self, Names::Unneeded) {
+            _ if !face.is_searched() => return,
+            Names::Few(hashes) | Names::Many { places: hashes, .. } => hashes,
+            Names::Unneeded => return,
+        };
+        let mut places = vec![0; hashes.len() * 4];
+        let count = hashes.iter().filter(|hash| **hash != 0 && take_place(&mut places, **hash)).count();
+        *self = Names::Many { places, count };
+    }
+}
+
+/// Puts a hash where it belongs; false if it is there. Some places are free, and their number is a power of two.
+#[inline]
+fn take_place(places: &mut [u64], hash: u64) -> bool {
+    let mut at = hash as usize;
+    loop {
+        at &= places.len() - 1;
+        match places[at] {
+            0 => {
+                places[at] = hash;
+                return true;
+            }
+            there if there == hash => return false,
+            _ => at += 1,
+        }
     }
 }

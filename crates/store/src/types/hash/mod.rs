@@ -174,13 +174,20 @@ impl Face for Hash {
     }
 
     fn add(&mut self, part: Part<'_>, limits: &EncodingLimits) -> Result<(), Misfit> {
-        let Part::Field { field, value, expire_at_ms } = part else { return Err(Misfit) };
-        if expire_at_ms > Some(EXPIRE_AT_MAX_MS) {
-            return Err(Misfit);
-        }
-        let expiry = expire_at_ms.map_or(Expiry::Clear, Expiry::At);
-        self.set(&[[field, value]], expiry, limits.hash);
+        let (field, expiry) = field_of(part)?;
+        self.set(&[field], expiry, limits.hash);
         Ok(())
+    }
+
+    fn add_new(&mut self, part: Part<'_>, limits: &EncodingLimits) -> Result<(), Misfit> {
+        let (field, expiry) = field_of(part)?;
+        self.prepare(&[field], expiry, limits.hash);
+        self.append(&field, expiry, limits.hash);
+        Ok(())
+    }
+
+    fn is_searched(&self) -> bool {
+        matches!(self.stored(), Stored::Packed(..))
     }
 }
 
@@ -251,11 +258,17 @@ impl Hash {
 
     /// Gives fields their values and returns how many are new. The expiry is that of each of them.
     pub fn set(&mut self, fields: &[FieldValue<'_>], expiry: Expiry, limit: PackedLimit) -> usize {
+        self.prepare(fields, expiry, limit);
+        fields.iter().filter(|field| self.set_one(field, expiry, limit)).count()
+    }
+
+    /// Takes the form that fits the fields to come, with this expiry.
+    #[inline]
+    fn prepare(&mut self, fields: &[FieldValue<'_>], expiry: Expiry, limit: PackedLimit) {
         self.expect(fields, limit);
         if matches!(expiry, Expiry::At(_)) {
             self.make_room_for_deadlines();
         }
-        fields.iter().filter(|field| self.set_one(field, expiry, limit)).count()
     }
 
     /// Takes the form that fits the fields to come (Redis: `hashTypeTryConversion`).
@@ -293,26 +306,12 @@ impl Hash {
             Form::Big(Large::Timed(timed)) => (&mut timed.packed, TIMED_WIDTH),
             Form::Small(packed) => (packed, WIDTH),
         };
-        let is_new = match packed.find(name, width) {
-            Some(offset) => {
-                let (_, value_at) = packed.entry_at(offset);
-                packed.replace(value_at, value, UNLIMITED);
-                false
-            }
-            None if packed.count() / width < fields_max(limit, width) => {
-                packed.reserve(encoded_bytes(name) + encoded_bytes(value), UNLIMITED);
-                packed.push(Side::Tail, name, UNLIMITED);
-                packed.push(Side::Tail, value, UNLIMITED);
-                if width == TIMED_WIDTH {
-                    packed.push(Side::Tail, &[], UNLIMITED);
-                }
-                true
-            }
-            None => {
-                self.become_table();
-                return self.set_one(field, expiry, limit);
-            }
+        let Some(offset) = packed.find(name, width) else {
+            self.append(field, expiry, limit);
+            return true;
         };
+        let (_, value_at) = packed.entry_at(offset);
+        packed.replace(value_at, value, UNLIMITED);
         if let Form::Big(Large::Timed(timed)) = self.0.form_mut() {
             match expiry {
                 Expiry::Keep => {}
@@ -320,7 +319,33 @@ impl Hash {
                 Expiry::At(at_ms) => timed.set_deadline(name, Some(at_ms)),
             }
         }
-        is_new
+        false
+    }
+
+    /// Adds a field that is none of those that are there.
+    fn append(&mut self, field: &FieldValue<'_>, expiry: Expiry, limit: PackedLimit) {
+        let [name, value] = field;
+        let deadline_ms = if let Expiry::At(at_ms) = expiry { Some(at_ms) } else { None };
+        let (packed, width) = match self.0.form_mut() {
+            Form::Big(Large::Table(table)) => {
+                table.put(Entry { member: name, value, deadline_ms });
+                return;
+            }
+            Form::Big(Large::Timed(timed)) => (&mut timed.packed, TIMED_WIDTH),
+            Form::Small(packed) => (packed, WIDTH),
+        };
+        if packed.count() / width >= fields_max(limit, width) {
+            self.become_table();
+            return self.append(field, expiry, limit);
+        }
+        packed.reserve(encoded_bytes(name) + encoded_bytes(value), UNLIMITED);
+        packed.push(Side::Tail, name, UNLIMITED);
+        packed.push(Side::Tail, value, UNLIMITED);
+        if let Form::Big(Large::Timed(timed)) = self.0.form_mut() {
+            let bytes = deadline_ms.map(UnixMs::to_le_bytes);
+            timed.packed.push(Side::Tail, bytes.as_ref().map_or(&[][..], |bytes| bytes), UNLIMITED);
+            timed.note(deadline_ms, false);
+        }
     }
 
     /// Sets when a field expires, if it is there.
@@ -432,10 +457,25 @@ impl Timed {
         let at = (0..TIMED_WIDTH - 1).fold(offset, |offset, _| self.packed.entry_at(offset).1);
         let bytes = deadline_ms.map(UnixMs::to_le_bytes);
         self.packed.replace(at, bytes.as_ref().map_or(&[][..], |bytes| bytes), UNLIMITED);
-        self.count = self.count + usize::from(deadline_ms.is_some()) - usize::from(before.is_some());
+        self.note(deadline_ms, before.is_some());
+    }
+
+    /// Counts a deadline that a field has got, or that it has none, and whether it had one before.
+    fn note(&mut self, deadline_ms: Option<UnixMs>, had_one: bool) {
+        self.count = self.count + usize::from(deadline_ms.is_some()) - usize::from(had_one);
         if let Some(at_ms) = deadline_ms {
             self.due_ms = if self.count == 1 { at_ms } else { at_ms.min(self.due_ms) };
         }
+    }
+}
+
+/// The field that a part is, and its expiry.
+fn field_of(part: Part<'_>) -> Result<(FieldValue<'_>, Expiry), Misfit> {
+    match part {
+        Part::Field { field, value, expire_at_ms } if expire_at_ms <= Some(EXPIRE_AT_MAX_MS) => {
+            Ok(([field, value], expire_at_ms.map_or(Expiry::Clear, Expiry::At)))
+        }
+        _ => Err(Misfit),
     }
 }
 

@@ -151,6 +151,17 @@ impl Face for Set {
         Set::add(self, Elements::One(member), limits.set);
         Ok(())
     }
+
+    fn add_new(&mut self, part: Part<'_>, limits: &EncodingLimits) -> Result<(), Misfit> {
+        let Part::Member(member) = part else { return Err(Misfit) };
+        self.expect(Elements::One(member), limits.set);
+        self.add_one::<true>(member, limits.set);
+        Ok(())
+    }
+
+    fn is_searched(&self) -> bool {
+        matches!(self.0.form(), Form::Small(_))
+    }
 }
 
 impl Collection for Set {
@@ -217,7 +228,7 @@ impl Set {
     pub fn add(&mut self, members: Elements<'_>, limits: SetLimits) -> usize {
         self.expect(members, limits);
         let mut added = 0;
-        members.for_each(|member| added += usize::from(self.add_one(member, limits)));
+        members.for_each(|member| added += usize::from(self.add_one::<false>(member, limits)));
         added
     }
 
@@ -225,7 +236,7 @@ impl Set {
     /// that [grows](Set::add) is no `intset` any more once it has been something else.
     pub fn gathered<'m>(members: impl Iterator<Item = Member<'m>>, limits: SetLimits) -> Set {
         let mut set = Set::new();
-        members.for_each(|member| _ = set.add_one(&member, limits));
+        members.for_each(|member| _ = set.add_one::<false>(&member, limits));
         if set.len() <= limits.integers as usize {
             let numbers: Option<Vec<i64>> = set.iter().map(|member| parse_i64(&member)).collect();
             if let Some(numbers) = numbers {
@@ -259,11 +270,12 @@ impl Set {
         }
     }
 
-    fn add_one(&mut self, member: &[u8], limits: SetLimits) -> bool {
+    /// Adds a member, which may be known to be none of them; true if it is new.
+    fn add_one<const NEW: bool>(&mut self, member: &[u8], limits: SetLimits) -> bool {
         match self.0.form_mut() {
             Form::Big(Large::Table(table)) => return table.put(Entry::of_member(member)),
             Form::Small(packed) => {
-                if packed.find(member, 1).is_some() {
+                if !NEW && packed.find(member, 1).is_some() {
                     return false;
                 }
                 if packs(packed.count(), member.len(), limits) && packed.is_safe_to_grow(member.len()) {
@@ -291,7 +303,7 @@ impl Set {
             },
         }
         self.become_table();
-        self.add_one(member, limits)
+        self.add_one::<NEW>(member, limits)
     }
 
     #[cold]

@@ -146,6 +146,20 @@ impl Face for SortedSet {
             _ => Err(Misfit),
         }
     }
+
+    fn add_new(&mut self, part: Part<'_>, limits: &EncodingLimits) -> Result<(), Misfit> {
+        match part {
+            Part::Scored { member, score } if !score.is_nan() => {
+                self.put_new(Scored { score: canonical(score), member }, limits.sorted_set);
+                Ok(())
+            }
+            _ => Err(Misfit),
+        }
+    }
+
+    fn is_searched(&self) -> bool {
+        matches!(self.0.form(), Form::Small(_))
+    }
 }
 
 impl Collection for SortedSet {
@@ -299,30 +313,28 @@ impl SortedSet {
         match self.0.form_mut() {
             Form::Big(paged) => paged.put(scored),
             Form::Small(packed) => {
-                let place = place_in(packed, scored.member);
-                if let Some(place) = &place {
-                    if place.score == scored.score {
-                        return Placed::Same;
-                    }
-                    packed.remove(place.offset, UNLIMITED);
-                } else if !packs(packed.count(), scored.member.len(), limits) {
-                    return self.become_paged().put(scored);
+                let Some(place) = place_in(packed, scored.member) else {
+                    return self.put_new(scored, limits);
+                };
+                if place.score == scored.score {
+                    return Placed::Same;
                 }
-                let (entry, mut offset) = (encoded(scored), 0);
-                for _ in 0..packed.count() {
-                    let (other, next) = packed.entry_at(offset);
-                    if decoded(other).order(&scored).is_gt() {
-                        break;
-                    }
-                    offset = next;
-                }
-                if offset == packed.used() {
-                    packed.push(Side::Tail, &entry, UNLIMITED);
-                } else {
-                    packed.insert(offset, &entry, UNLIMITED);
-                }
-                if place.is_some() { Placed::Moved } else { Placed::New }
+                packed.remove(place.offset, UNLIMITED);
+                insert(packed, scored);
+                Placed::Moved
             }
+        }
+    }
+
+    /// Adds a member that is none of those that are there.
+    fn put_new(&mut self, scored: Scored<'_>, limits: PackedLimit) -> Placed {
+        match self.0.form_mut() {
+            Form::Small(packed) if packs(packed.count(), scored.member.len(), limits) => {
+                insert(packed, scored);
+                Placed::New
+            }
+            Form::Small(_) => self.become_paged().put(scored),
+            Form::Big(paged) => paged.put(scored),
         }
     }
 
@@ -474,6 +486,20 @@ fn place_in(packed: &Packed, member: &[u8]) -> Option<Place> {
         offset = next;
     }
     None
+}
+
+/// Puts a member where its score belongs.
+fn insert(packed: &mut Packed, scored: Scored<'_>) {
+    let entry = encoded(scored);
+    // Members often come in order.
+    if packed.end(Side::Tail).is_none_or(|last| decoded(last).order(&scored).is_lt()) {
+        return packed.push(Side::Tail, &entry, UNLIMITED);
+    }
+    let mut offset = 0;
+    while decoded(packed.entry_at(offset).0).order(&scored).is_lt() {
+        offset = packed.entry_at(offset).1;
+    }
+    packed.insert(offset, &entry, UNLIMITED);
 }
 
 /// How many members of a packed value lie before something.
