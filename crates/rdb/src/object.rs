@@ -241,7 +241,11 @@ pub(crate) fn skip<R: Read>(input: &mut Input<R>, kind: Kind, shape: Shape) -> R
                 input.skip_string(buffer)?;
             }
         }
-        Shape::Plain | Shape::PlainText | Shape::Expiring | Shape::ExpiringAbsolute | Shape::ExpiringBehind
+        Shape::Plain
+        | Shape::PlainText
+        | Shape::Expiring
+        | Shape::ExpiringAbsolute
+        | Shape::ExpiringBehind
             if kind != Kind::String =>
         {
             for _ in 0..input.length()? {

@@ -67,9 +67,6 @@ impl StartFile {
     pub fn load(self, server: &Server) -> io::Result<()> {
         let began = Instant::now();
         let put = |record: Record<'_>| {
-            if server.stopping.load(Ordering::Relaxed) {
-                return Err("the server stops".to_owned());
-            }
             let key = server.shards.key(record.db, record.key);
             let locked = server.shards.lock_one(server.shards.shard_of(&key));
             let mut keyspace = KeyspaceMut::new(Keyspace::new(locked, clock::unix_ms()), None);
@@ -79,7 +76,10 @@ impl StartFile {
             place(&mut keyspace, &key, record);
             let (keyspace, mut changes) = keyspace.finish();
             drop(keyspace);
-            server.reclaimer.retire(changes.take_retired());
+            let retired = changes.take_retired();
+            if !retired.is_empty() {
+                server.reclaimer.retire(retired);
+            }
             Ok(())
         };
         read_on_all_cores(server, self.file, &put).map_err(|error| named(&self.path, &error))?;
@@ -165,7 +165,7 @@ fn read_on_all_cores(
         faults.lock().unwrap_or_else(PoisonError::into_inner).push(fault);
         failed.store(true, Ordering::Relaxed);
     };
-    std::thread::scope(|scope| {
+    let read = std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
                 let limits = server.shards.encoding_limits();
@@ -173,7 +173,8 @@ fn read_on_all_cores(
                 // Batches are taken in the order of the file: what is taken after a fault lies behind it.
                 while let Ok(batch) = next() {
                     if !failed.load(Ordering::Relaxed) {
-                        let made = batch.each(|unmade| make(server, limits, unmade, &mut |record| put(record)));
+                        let made =
+                            batch.each(|unmade| make(server, limits, unmade, &mut |record| put(record)));
                         made.unwrap_or_else(note);
                     }
                 }
@@ -186,17 +187,25 @@ fn read_on_all_cores(
         };
         let mut take = |unmade: Unmade<'_>| {
             batch.add(&unmade);
+            if server.stopping.load(Ordering::Relaxed) {
+                return Err(refused(unmade.value, "the server stops".into()));
+            }
             if batch.is_full() && send(&mut batch) {
                 return Err(refused(unmade.value, "the threads that make values have failed".into()));
             }
             Ok(())
         };
-        split(server, file, &mut take).unwrap_or_else(note);
+        let read = split(server, file, &mut take);
         send(&mut batch);
         drop(sender);
+        read
     });
     let faults = faults.into_inner().unwrap_or_else(PoisonError::into_inner);
-    faults.into_iter().min_by_key(|fault| fault.offset).map_or(Ok(()), |fault| Err(io::Error::other(fault)))
+    faults
+        .into_iter()
+        .chain(read.err())
+        .min_by_key(|fault| fault.offset)
+        .map_or(Ok(()), |fault| Err(io::Error::other(fault)))
 }
 
 fn refused(value: Unread<'_>, why: String) -> Fault {
@@ -304,7 +313,10 @@ fn split(
     }
     let source = BufReader::with_capacity(BUFFER_BYTES, Counted { file, server, logged: Instant::now() });
     let delay = Duration::from_micros(u64::try_from(server.config.key_load_delay()).unwrap_or(0));
-    read_file(source, &mut Splitter { server, take, db: 0, key: Vec::new(), facts: KeyFacts::default(), delay })
+    read_file(
+        source,
+        &mut Splitter { server, take, db: 0, key: Vec::new(), facts: KeyFacts::default(), delay },
+    )
 }
 
 /// A file, and how much of it was read.

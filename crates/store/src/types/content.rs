@@ -40,7 +40,9 @@ impl<'a> Part<'a> {
     #[inline]
     fn name(&self) -> Option<&'a [u8]> {
         match *self {
-            Part::Member(name) | Part::Field { field: name, .. } | Part::Scored { member: name, .. } => Some(name),
+            Part::Member(name) | Part::Field { field: name, .. } | Part::Scored { member: name, .. } => {
+                Some(name)
+            }
             Part::Element(_) | Part::Stream(_) => None,
         }
     }

@@ -18,6 +18,7 @@ mod page;
 mod tests;
 
 use std::marker::PhantomData;
+use std::ops::Range;
 use std::sync::Arc;
 
 use page::{Far, Page, Stored, is_roomy_together, is_thin};
@@ -31,6 +32,8 @@ pub(super) use page::Entry;
 const BLOCK_PAGES_MAX: usize = 128;
 /// Two neighbouring blocks of together at most this many pages become one.
 const BLOCK_PAGES_JOINED: usize = 64;
+/// How many entries are looked for at once where many are wanted.
+pub(super) const AT_ONCE: usize = 16;
 /// Bits of a hash that are no part of the position.
 const TAG_BITS: u32 = 16;
 
@@ -110,8 +113,29 @@ enum Place {
     Chain(usize),
 }
 
+/// How many positions there are.
+const POSITIONS: u64 = 1 << (u64::BITS - TAG_BITS);
+
 fn position(hash: u64) -> u64 {
     hash >> TAG_BITS
+}
+
+/// The last of `count` ascending starts that is at most a position; the first is. They divide a range about evenly, since
+/// hashes do, so the search begins where an even division would have it and is over after a step or two.
+#[inline]
+fn last_until(position: u64, count: usize, range: Range<u64>, start: impl Fn(usize) -> u64) -> usize {
+    // Without their lower bits, positions leave room enough for a product with any count.
+    const LOWER: u32 = 16;
+    let even =
+        ((position - range.start) >> LOWER) * count as u64 / ((range.end - range.start) >> LOWER).max(1);
+    let mut at = (even as usize).min(count - 1);
+    while start(at) > position {
+        at -= 1;
+    }
+    while at + 1 < count && start(at + 1) <= position {
+        at += 1;
+    }
+    at
 }
 
 impl Block {
@@ -176,9 +200,11 @@ impl<S: Shape> Table<S> {
     /// The block and the page of a position.
     #[inline]
     fn locate(&self, position: u64) -> (usize, usize) {
-        let branch = self.branches.partition_point(|branch| branch.start <= position) - 1;
-        let page = self.branches[branch].block.starts.partition_point(|start| *start <= position) - 1;
-        (branch, page)
+        let branches = &self.branches;
+        let branch = last_until(position, branches.len(), 0..POSITIONS, |branch| branches[branch].start);
+        let starts = &branches[branch].block.starts;
+        let range = branches[branch].start..self.end_of(branch);
+        (branch, last_until(position, starts.len(), range, |page| starts[page]))
     }
 
     fn find(&self, hash: u64, member: &[u8]) -> Option<Place> {
@@ -217,11 +243,28 @@ impl<S: Shape> Table<S> {
         self.chain.iter().for_each(|far| _ = show_on(Entry::of_far(far)));
     }
 
-    /// Sends for the page in which an entry with a tag is looked for first.
+    /// Shows for each of at most [`AT_ONCE`] tags the entry whose member may have it, if there is only one. All that lies
+    /// far from the processor is sent for before any of it is looked at.
     #[inline]
-    pub(super) fn prefetch(&self, tag: Tag) {
-        let (branch, page) = self.locate(position(hash_of(tag)));
-        self.branches[branch].block.pages[page].prefetch();
+    pub(super) fn each_only_candidate<'t>(&'t self, tags: &[Tag], mut show: impl FnMut(Option<Entry<'t>>)) {
+        let (mut pages, mut found) = ([None; AT_ONCE], [None; AT_ONCE]);
+        for (place, tag) in pages.iter_mut().zip(tags) {
+            let hash = hash_of(*tag);
+            let (branch, page) = self.locate(position(hash));
+            let block = &self.branches[branch].block;
+            let last = position(hash | u64::MAX >> TAG_HIGH_BITS);
+            if last < block.end_of(page, self.end_of(branch)) && self.chain.is_empty() {
+                block.pages[page].prefetch();
+                *place = Some((&block.pages[page], hash));
+            }
+        }
+        for (found, place) in found.iter_mut().zip(pages) {
+            *found = place.and_then(|(page, hash)| page.prefetch_only(hash).map(|index| (page, index)));
+        }
+        found
+            .iter()
+            .take(tags.len())
+            .for_each(|found| show(found.map(|(page, index)| page.entry::<S>(index))));
     }
 
     /// A time before which no entry has a deadline; none where no entry has one.
@@ -329,7 +372,7 @@ impl<S: Shape> Table<S> {
 
     /// The end of a branch's positions.
     fn end_of(&self, branch: usize) -> u64 {
-        self.branches.get(branch + 1).map_or(position(u64::MAX) + 1, |next| next.start)
+        self.branches.get(branch + 1).map_or(POSITIONS, |next| next.start)
     }
 
     /// Adds an entry to a page that is full: its neighbour takes a share, or both become three.
@@ -384,7 +427,7 @@ impl<S: Shape> Table<S> {
             let entries = block.pages[first..=last].iter().flat_map(Page::stored::<S>).collect();
             let (pages, _) = page::spread::<S>(entries, range, 1);
             block.replace(first, 2, pages);
-        } else if end > position(u64::MAX) && branch == 0 {
+        } else if end == POSITIONS && branch == 0 {
             block.pages[page].shrink::<S>();
         }
         if self.branches.len() > 1 {

@@ -355,6 +355,12 @@ impl Page {
         hash: u64,
         mut is_wanted: impl FnMut(Entry<'p>) -> bool,
     ) -> Option<usize> {
+        self.find_candidate(hash, |index| is_wanted(self.entry::<S>(index)))
+    }
+
+    /// The index that is the wanted one, of those whose entries may have a hash with such low bits.
+    #[inline]
+    fn find_candidate(&self, hash: u64, mut is_wanted: impl FnMut(usize) -> bool) -> Option<usize> {
         const LOW: u64 = u64::MAX / 0xff;
         let wanted = LOW * (hash & 0xff);
         let count = self.count();
@@ -368,7 +374,7 @@ impl Page {
                 hits &= hits - 1;
                 if index < count
                     && u64::from(self.slot(index) >> OFFSET_BITS) == hash >> 8 & 0xf
-                    && is_wanted(self.entry::<S>(index))
+                    && is_wanted(index)
                 {
                     return Some(index);
                 }
@@ -377,13 +383,23 @@ impl Page {
         None
     }
 
-    /// Sends for what a search reads first: the tags.
+    /// Sends for what a search reads before it reads an entry: tags and slots.
     #[inline]
     pub(super) fn prefetch(&self) {
         const LINE: usize = 64;
-        for line in self.bytes[..self.slots()].chunks(LINE) {
+        for line in self.bytes[..self.slots() * SLOT_BYTES].chunks(LINE) {
             prefetch(line.as_ptr());
         }
+    }
+
+    /// The index of the only entry that may have a hash with such low bits, which is sent for.
+    #[inline]
+    pub(super) fn prefetch_only(&self, hash: u64) -> Option<usize> {
+        let mut only = None;
+        let more = self.find_candidate(hash, |index| only.replace(index).is_some());
+        let index = only.filter(|_| more.is_none())?;
+        prefetch(self.bytes[self.offset(index)..].as_ptr());
+        Some(index)
     }
 
     /// The bytes, to change: a copy of them if they are shared.

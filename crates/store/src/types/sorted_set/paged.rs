@@ -11,7 +11,7 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
-use super::super::pages::{Entry, Shape, Table, tag_of};
+use super::super::pages::{AT_ONCE, Entry, Shape, Table, Tag, tag_of};
 use super::tree::{Item, Items, Tree};
 use super::{Placed, Scored};
 
@@ -149,8 +149,7 @@ impl<S: Shape> Paged<S> {
 
     /// The members of some ranks.
     pub(super) fn range(&self, ranks: Range<usize>) -> Members<'_, S> {
-        let items = self.order.range(ranks);
-        Members { paged: self, ahead: items.clone(), items }
+        Members { paged: self, items: self.order.range(ranks), front: Vec::new(), back: Vec::new() }
     }
 
     /// See [`Table::scan`].
@@ -159,27 +158,41 @@ impl<S: Shape> Paged<S> {
     }
 }
 
-/// How many items ahead of the member that is asked for the table's pages are on their way into the cache.
-const AHEAD: usize = 8;
-
-/// Members of a range, from either end.
+/// Members of a range, from either end. They are found some at a time, so that the processor waits for several of the
+/// table's pages at once.
 #[derive(Debug)]
 pub(super) struct Members<'p, S> {
     paged: &'p Paged<S>,
+    /// Those whose members are not found yet.
     items: Items<'p>,
-    /// Those whose pages are not on their way yet.
-    ahead: Items<'p>,
+    /// Members before them and behind them; the next from its end is the last.
+    front: Vec<Scored<'p>>,
+    back: Vec<Scored<'p>>,
 }
 
 impl<'p, S: Shape> Members<'p, S> {
-    /// Looks ahead, by items from either end.
-    #[inline]
-    fn look_ahead(&mut self, next: impl Fn(&mut Items<'p>) -> Option<Item>) {
-        while self.items.len() < self.ahead.len() + AHEAD
-            && let Some(item) = next(&mut self.ahead)
+    /// Finds the members of the next items from one end.
+    fn find(&mut self, mut next: impl FnMut(&mut Items<'p>) -> Option<(usize, Item)>) -> Vec<Scored<'p>> {
+        let mut some = [(0, Item { score: 0.0, tag: Tag::default() }); AT_ONCE];
+        let mut count = 0;
+        while count < AT_ONCE
+            && let Some(item) = next(&mut self.items)
         {
-            self.paged.scores.prefetch(item.tag);
+            some[count] = item;
+            count += 1;
         }
+        let mut members = Vec::with_capacity(count);
+        let mut items = some[..count].iter();
+        self.paged.scores.each_only_candidate(&some.map(|(_, item)| item.tag)[..count], |entry| {
+            let &(rank, item) = items.next().expect("there is an item for each candidate");
+            let member = match entry {
+                Some(entry) if score_of(entry) == item.score => entry.member,
+                _ => self.paged.member_of(item, &|| rank),
+            };
+            members.push(Scored { score: item.score, member });
+        });
+        members.reverse();
+        members
     }
 }
 
@@ -188,23 +201,30 @@ impl<'p, S: Shape> Iterator for Members<'p, S> {
 
     #[inline]
     fn next(&mut self) -> Option<Scored<'p>> {
-        self.look_ahead(Items::next);
-        let rank = self.items.rank();
-        let item = self.items.next()?;
-        Some(Scored { score: item.score, member: self.paged.member_of(item, &|| rank) })
+        if self.front.is_empty() {
+            self.front = self.find(|items| {
+                let rank = items.rank();
+                items.next().map(|item| (rank, item))
+            });
+        }
+        self.front.pop().or_else(|| (!self.back.is_empty()).then(|| self.back.remove(0)))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        self.items.size_hint()
+        let len = self.items.len() + self.front.len() + self.back.len();
+        (len, Some(len))
     }
 }
 
 impl<S: Shape> DoubleEndedIterator for Members<'_, S> {
     #[inline]
     fn next_back(&mut self) -> Option<Self::Item> {
-        self.look_ahead(Items::next_back);
-        let item = self.items.next_back()?;
-        let rank = self.items.rank_back();
-        Some(Scored { score: item.score, member: self.paged.member_of(item, &|| rank) })
+        if self.back.is_empty() {
+            self.back = self.find(|items| {
+                let item = items.next_back()?;
+                Some((items.rank_back(), item))
+            });
+        }
+        self.back.pop().or_else(|| (!self.front.is_empty()).then(|| self.front.remove(0)))
     }
 }
