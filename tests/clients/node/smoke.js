@@ -161,9 +161,9 @@ const checks = {
     });
     assert.deepEqual(heard, [["news", "a"], ["n*", "news", "a"], ["sport", "b"], ["shard", "s", "c"]]);
     assert.deepEqual(await r.pubsub("NUMSUB", "news"), ["news", 1]);
-    await listener.unsubscribe();
-    await listener.punsubscribe();
-    await listener.sunsubscribe();
+    await listener.unsubscribe("news", "sport");
+    await listener.punsubscribe("n*");
+    await listener.sunsubscribe("s");
     assert.equal(await listener.get("k"), null);
     listener.disconnect();
   },
