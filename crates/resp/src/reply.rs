@@ -72,6 +72,12 @@ impl<'a> Reply<'a> {
         self.out.position()
     }
 
+    /// True when the output keeps nothing more and the connection is to end: the rest need not be written.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.out.is_full()
+    }
+
     /// Takes back what was written of the reply.
     pub fn restart(&mut self) {
         self.out.rewind(self.began);

@@ -274,7 +274,7 @@ fn request(arguments: &[Arg], random: &mut Random, words: &mut Vec<Vec<u8>>) {
                     words.push(random.below(100).to_string().into_bytes());
                 }
                 ArgKind::Key(_) => words.push(format!("key{}", random.below(1000)).into_bytes()),
-                ArgKind::String | ArgKind::Pattern => {
+                ArgKind::String | ArgKind::Pattern | ArgKind::KeyPattern(_) => {
                     words.push(format!("word{}", random.below(1000)).into_bytes());
                 }
             }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use swytch_decimal::Extended;
 use swytch_resp::{Output, Reply};
-use swytch_store::{Key, Keyspace, Side, Type, Value, Waiter};
+use swytch_store::{Event, Key, Keyspace, KeyspaceMut, Overwriting, Row, Side, Type, Value, Waiter};
 
 use super::{Args, Command, CommandError, CommandTable, Origin};
 use crate::clients::{Client, ClientFlags};
@@ -223,6 +223,18 @@ impl<'a> Call<'a> {
         } else {
             self.reply.null_array();
         }
+    }
+
+    /// Puts what the command has made at the key of an argument, whatever was there, or deletes that key where it is empty,
+    /// and answers with how many elements it has.
+    pub fn put<C: Row>(&mut self, keyspace: &mut KeyspaceMut<'_, '_>, at: usize, made: C, event: Event) {
+        let (key, len) = (self.key(at), made.len());
+        if len == 0 {
+            keyspace.delete(&key);
+        } else {
+            keyspace.replace(&key, made.owned(), None, event.overwriting(Overwriting::ToldBefore));
+        }
+        self.reply.count(len);
     }
 
     /// Closes the connection once the reply is written.

@@ -4,6 +4,7 @@
 //! the table is given their declarations.
 
 pub mod call;
+pub mod first;
 pub mod help;
 mod names;
 pub mod origin;
@@ -24,7 +25,7 @@ pub use reply_shape::ReplyShape;
 pub use several::PopFromSeveral;
 pub use spec::{
     Arg, ArgKind, BeginSearch, Categories, CommandSpec, FindKeys, Flags, Group, Guard, Handler, KeyFlags,
-    KeySpec,
+    KeySpec, RequestKeys,
 };
 pub use table::{Command, CommandTable};
 

@@ -8,7 +8,7 @@
 use bitflags::bitflags;
 use swytch_store::{Keyspace, KeyspaceMut};
 
-use super::{Call, CommandResult, ReplyShape};
+use super::{Args, Call, CommandResult, ReplyShape};
 use crate::config::{Config, ProtectedAction};
 
 bitflags! {
@@ -195,6 +195,8 @@ pub enum Group {
     Hash,
     /// HyperLogLogs.
     HyperLogLog,
+    /// Positions on the earth.
+    Geo,
     /// Sorted sets.
     SortedSet,
     /// Streams.
@@ -222,6 +224,7 @@ impl Group {
             Group::Set => "set",
             Group::Hash => "hash",
             Group::HyperLogLog => "hyperloglog",
+            Group::Geo => "geo",
             Group::SortedSet => "sorted-set",
             Group::Stream => "stream",
             Group::Connection => "connection",
@@ -286,6 +289,8 @@ pub enum BeginSearch {
     Index(usize),
     /// Behind a keyword, searched from an argument on; a negative one counts from the end, backwards.
     Keyword(&'static str, i32),
+    /// Nobody can tell but the command itself.
+    Unknown,
 }
 
 /// How the keys follow.
@@ -310,6 +315,8 @@ pub enum FindKeys {
         /// Distance of keys.
         step: usize,
     },
+    /// Nobody can tell but the command itself.
+    Unknown,
 }
 
 /// Where keys are among the arguments, and what is done with them.
@@ -353,6 +360,15 @@ impl KeySpec {
     }
 }
 
+/// The keys of a request, found by the command itself.
+#[derive(Clone, Debug, Default)]
+pub struct RequestKeys {
+    /// Those that it names, by their positions, with what is done to each.
+    pub named: Vec<(usize, KeyFlags)>,
+    /// Their values name others, which may be anywhere.
+    pub reaches_any: bool,
+}
+
 /// The kind of an argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ArgKind {
@@ -366,6 +382,8 @@ pub enum ArgKind {
     Key(u8),
     /// A glob pattern.
     Pattern,
+    /// A pattern that leads to keys, of the key spec with this index.
+    KeyPattern(u8),
     /// A time in Unix seconds or milliseconds.
     UnixTime,
     /// The bare word given as the argument's token.
@@ -559,6 +577,8 @@ pub struct CommandSpec {
     pub categories: Categories,
     /// Where its keys are.
     pub key_specs: &'static [KeySpec],
+    /// Finds the keys of a request, where key specs cannot tell all of them.
+    pub keys: Option<fn(&Args<'_>) -> RequestKeys>,
     /// The argument tree, without the name.
     pub arguments: &'static [Arg],
     /// Command tips for clients and proxies.
@@ -590,6 +610,7 @@ impl CommandSpec {
         guard: None,
         categories: Categories::empty(),
         key_specs: &[],
+        keys: None,
         arguments: &[],
         tips: &[],
         history: &[],

@@ -53,16 +53,25 @@ impl Command {
             .find(|command| command.spec.name.as_bytes().eq_ignore_ascii_case(name))
     }
 
-    /// Positions of all keys with what is done to them; `None` when the arguments contradict a key spec.
+    /// Positions of all keys with what is done to them; `None` when the arguments contradict a key spec and the command has
+    /// no way of its own to find them.
     ///
-    /// Source: `getKeysUsingKeySpecs` in Redis's `src/db.c`.
+    /// Source: `getKeysFromCommandWithSpecs` in Redis's `src/db.c`.
     pub fn keys_with_flags(&self, args: &Args<'_>) -> Option<Vec<(usize, super::KeyFlags)>> {
+        self.keys_of_specs(args).or_else(|| self.spec.keys.map(|keys| keys(args).named))
+    }
+
+    fn keys_of_specs(&self, args: &Args<'_>) -> Option<Vec<(usize, super::KeyFlags)>> {
         let mut keys = Vec::new();
         for spec in self.spec.key_specs {
             if spec.flags.contains(super::KeyFlags::NOT_KEY) {
                 continue;
             }
-            let (first, last, step) = spec.bounds(args)?;
+            if spec.begin == BeginSearch::Unknown {
+                return None;
+            }
+            let Some(begin) = spec.begin_in(args) else { continue };
+            let (first, last, step) = spec.bounds(begin, args)?;
             if first > last || last >= args.len() {
                 return None;
             }
@@ -71,8 +80,16 @@ impl Command {
         Some(keys)
     }
 
+    /// True if the values of the keys that a request names lead to others, which may be anywhere.
+    pub fn reaches_any(&self, args: &Args<'_>) -> bool {
+        self.spec.keys.is_some_and(|keys| keys(args).reaches_any)
+    }
+
     /// Positions of all keys among the arguments; an argument that makes a key spec unreadable ends it.
     pub fn key_positions(&self, args: &Args<'_>) -> Vec<usize> {
+        if let Some(keys) = self.spec.keys {
+            return keys(args).named.into_iter().map(|(position, _)| position).collect();
+        }
         let mut positions = Vec::new();
         for spec in self.spec.key_specs {
             if !spec.flags.contains(super::spec::KeyFlags::NOT_KEY) {
@@ -86,24 +103,7 @@ impl Command {
 /// Appends the positions that one key spec yields.
 pub fn key_positions_of(spec: &super::KeySpec, args: &Args<'_>, positions: &mut Vec<usize>) {
     let len = args.len();
-    let begin = match spec.begin {
-        BeginSearch::Index(index) => index,
-        BeginSearch::Keyword(word, from) => {
-            let is_word = |at: &usize| args.get(*at).eq_ignore_ascii_case(word.as_bytes());
-            let found = if from >= 0 {
-                (from as usize..len).find(is_word)
-            } else {
-                (1..=(len as i64 + i64::from(from)).max(0) as usize).rev().find(is_word)
-            };
-            match found {
-                Some(at) => at + 1,
-                None => return,
-            }
-        }
-    };
-    if begin >= len {
-        return;
-    }
+    let Some(begin) = spec.begin_in(args).filter(|begin| *begin < len) else { return };
     match spec.find {
         FindKeys::Range { last, step, limit } => {
             let last = if last >= 0 {
@@ -123,26 +123,33 @@ pub fn key_positions_of(spec: &super::KeySpec, args: &Args<'_>, positions: &mut 
             let first = begin + first;
             positions.extend((0..count).map(|index| first + index * step).filter(|at| *at < len));
         }
+        FindKeys::Unknown => {}
     }
 }
 
 impl super::KeySpec {
-    /// First and last position and distance of the keys this spec finds, unchecked against the number of
-    /// arguments at their end; `None` when the arguments contradict the spec.
-    fn bounds(&self, args: &Args<'_>) -> Option<(usize, usize, usize)> {
-        let len = args.len() as i64;
-        let begin = match self.begin {
-            BeginSearch::Index(index) => index as i64,
+    /// Where its keys begin; `None` when its keyword is not there with something behind it, and where nobody can tell.
+    fn begin_in(&self, args: &Args<'_>) -> Option<usize> {
+        let len = args.len();
+        match self.begin {
+            BeginSearch::Index(index) => Some(index),
             BeginSearch::Keyword(word, from) => {
-                let is_word = |at: &i64| args.get(*at as usize).eq_ignore_ascii_case(word.as_bytes());
+                let is_word = |at: &usize| args.get(*at).eq_ignore_ascii_case(word.as_bytes());
                 let found = if from >= 0 {
-                    (i64::from(from)..len).find(is_word)
+                    (from as usize..len.saturating_sub(1)).find(is_word)
                 } else {
-                    (1..=len + i64::from(from)).rev().find(is_word)
+                    (1..=(len as i64 + i64::from(from)).max(0) as usize).rev().find(is_word)
                 };
-                found? + 1
+                found.map(|at| at + 1)
             }
-        };
+            BeginSearch::Unknown => None,
+        }
+    }
+
+    /// First and last position and distance of the keys that begin here, unchecked against the number of arguments at
+    /// their end; `None` when the arguments contradict the spec.
+    fn bounds(&self, begin: usize, args: &Args<'_>) -> Option<(usize, usize, usize)> {
+        let (begin, len) = (begin as i64, args.len() as i64);
         let (first, last, step) = match self.find {
             FindKeys::Range { last, step, limit } => {
                 let last = i64::from(last);
@@ -159,6 +166,7 @@ impl super::KeySpec {
                 let first = begin + first as i64;
                 (first, first + (count - 1) * step as i64, step)
             }
+            FindKeys::Unknown => return None,
         };
         Some((usize::try_from(first).ok()?, usize::try_from(last).ok()?, step))
     }

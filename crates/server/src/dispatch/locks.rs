@@ -92,6 +92,9 @@ fn scope_of_keys(server: &Server, command: &Command, args: &Args<'_>, db: u32) -
         let shard = args.try_get(at).map(|bytes| server.shards.shard_of_name(bytes));
         return shard.map_or(LockScope::Nothing, LockScope::One);
     }
+    if command.reaches_any(args) {
+        return LockScope::All;
+    }
     let positions = command.key_positions(args);
     let hashes: Vec<u64> = positions.into_iter().map(|at| server.shards.hash(args.get(at))).collect();
     prefetch::keys(server, db, &hashes);

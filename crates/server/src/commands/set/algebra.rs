@@ -1,6 +1,6 @@
 //! SINTER, SUNION, SDIFF, what stores their results, and SINTERCARD.
 
-use swytch_store::{Elements, Event, Keyspace, KeyspaceMut, Member, Overwriting, OwnedValue, Set, SetLimits};
+use swytch_store::{Elements, Event, Keyspace, KeyspaceMut, Member, Set, SetLimits};
 
 use super::SHOWN;
 use crate::command::KeySpec;
@@ -173,18 +173,7 @@ fn store(
         Operation::Difference => added(difference(&sets), limits),
         Operation::Union => union(&sets, limits),
     };
-    let (key, len) = (call.key(1), result.len());
-    if len == 0 {
-        keyspace.delete(&key);
-    } else {
-        keyspace.replace(
-            &key,
-            OwnedValue::Set(result),
-            None,
-            Event::set(event).overwriting(Overwriting::ToldBefore),
-        );
-    }
-    call.reply.count(len);
+    call.put(keyspace, 1, result, Event::set(event));
     Ok(())
 }
 

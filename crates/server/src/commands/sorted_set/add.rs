@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use swytch_store::{Absent, Condition, KeyspaceMut, NotANumber, Scored, SortedSet};
+use swytch_store::{Condition, KeyspaceMut, NotANumber, Scored, SortedSet};
 
 use crate::command::KeySpec;
 use crate::command::prelude::*;
@@ -110,10 +110,8 @@ fn add(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>, options: Options
     let mut cursor = call.args.cursor(2);
     let options = options.parse(&mut cursor)?;
     let first = scored(&mut cursor)?;
-    let key = call.key(1);
-    let absent = if options.when.is_new == Some(false) { Absent::Leave } else { Absent::Create };
     if options.increments {
-        let sum = keyspace.change::<SortedSet, _>(&key, absent, |set| {
+        let sum = keyspace.change::<SortedSet, _>(&call.key(1), options.when.absent(), |set| {
             set.increment(first.member, first.score, options.when)
         })?;
         let nan = |NotANumber| CommandError::text("ERR resulting score is not a number (NaN)");
@@ -131,9 +129,21 @@ fn add(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>, options: Options
         several = std::iter::once(Ok(first)).chain(rest).collect::<Result<_, _>>()?;
         &several
     };
-    let added = keyspace.change::<SortedSet, _>(&key, absent, |set| set.add(members, options.when))?;
+    put_scores(call, keyspace, members, options.when, options.counts_changes)
+}
+
+/// Gives members of the sorted set at the first key scores where a condition holds, and answers with how many are new or,
+/// if changes count, have another score.
+pub fn put_scores(
+    call: &mut Call<'_>,
+    keyspace: &mut KeyspaceMut<'_, '_>,
+    members: &[Scored<'_>],
+    when: Condition,
+    counts_changes: bool,
+) -> CommandResult {
+    let added = keyspace.change::<SortedSet, _>(&call.key(1), when.absent(), |set| set.add(members, when))?;
     let added = added.unwrap_or_default();
-    call.reply.count(added.new + if options.counts_changes { added.moved } else { 0 });
+    call.reply.count(added.new + if counts_changes { added.moved } else { 0 });
     Ok(())
 }
 

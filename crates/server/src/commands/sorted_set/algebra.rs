@@ -4,9 +4,8 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use swytch_store::{Key, Keyspace, KeyspaceMut, Member, Scored, Set, SortedSet, WrongType};
+use swytch_store::{Event, Key, Keyspace, KeyspaceMut, Member, Scored, Set, SortedSet, WrongType};
 
-use super::range::put;
 use super::{SHOWN, show};
 use crate::command::KeySpec;
 use crate::command::prelude::*;
@@ -327,8 +326,7 @@ fn store(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>, operation: Ope
     let query = Query::parse(call, keyspace, 2, operation, (takes(operation), false))?;
     let limits = keyspace.limits().sorted_set;
     let result = combine(&query, operation, |members| SortedSet::gathered(members, limits));
-    let event = call.command.spec.name;
-    put(call, keyspace, result, event);
+    call.put(keyspace, 1, result, Event::sorted_set(call.command.spec.name));
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use swytch_store::{Event, Keyspace, KeyspaceMut, Overwriting, OwnedValue, Scored, SortedSet};
+use swytch_store::{Event, Keyspace, KeyspaceMut, Scored, SortedSet};
 
 use super::bounds::{Bounds, By};
 use super::{SHOWN, show};
@@ -214,22 +214,6 @@ fn store(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResu
         let members: Vec<Scored<'_>> = set.range(query.ranks(set)).collect();
         SortedSet::gathered(members, limits)
     });
-    put(call, keyspace, result.unwrap_or_default(), "zrangestore");
+    call.put(keyspace, 1, result.unwrap_or_default(), Event::sorted_set("zrangestore"));
     Ok(())
-}
-
-/// Puts a sorted set at the first key, or deletes it if there are no members, and answers with how many there are.
-pub fn put(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>, set: SortedSet, event: &'static str) {
-    let (key, len) = (call.key(1), set.len());
-    if len == 0 {
-        keyspace.delete(&key);
-    } else {
-        keyspace.replace(
-            &key,
-            OwnedValue::SortedSet(set),
-            None,
-            Event::sorted_set(event).overwriting(Overwriting::ToldBefore),
-        );
-    }
-    call.reply.count(len);
 }

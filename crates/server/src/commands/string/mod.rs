@@ -73,7 +73,7 @@ fn reply_raw(call: &mut Call<'_>, raw: RawString<'_>) {
 }
 
 /// Answers with a part of a string.
-fn reply_text(call: &mut Call<'_>, text: &Text<'_>, part: Range<usize>) {
+pub fn reply_text(call: &mut Call<'_>, text: &Text<'_>, part: Range<usize>) {
     match text {
         Text::Raw(raw) => call.reply.bulk_shared(raw.bytes(), part, || raw.share()),
         short => call.reply.bulk(&short[part]),

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::{Placed, Scored, SortedSet, canonical};
 use crate::effect::{Elements, Event};
-use crate::keyspace::{Editor, Misfit};
+use crate::keyspace::{Absent, Editor, Misfit};
 use crate::types::limits::PackedLimit;
 use crate::types::side::Side;
 
@@ -20,6 +20,12 @@ pub struct Condition {
 }
 
 impl Condition {
+    /// What becomes of a sorted set that is not there.
+    #[inline]
+    pub fn absent(self) -> Absent {
+        if self.is_new == Some(false) { Absent::Leave } else { Absent::Create }
+    }
+
     /// True if a member that has a score, or none, is given another.
     #[inline]
     pub fn admits(self, old: Option<f64>, new: f64) -> bool {

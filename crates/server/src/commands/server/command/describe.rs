@@ -69,6 +69,7 @@ fn key_spec(reply: &mut Reply<'_>, spec: &KeySpec) {
             reply.bulk(b"startfrom");
             reply.integer(i64::from(start_from));
         }
+        BeginSearch::Unknown => typed(reply, "unknown", &[]),
     }
     reply.bulk(b"find_keys");
     match spec.find {
@@ -82,6 +83,7 @@ fn key_spec(reply: &mut Reply<'_>, spec: &KeySpec) {
             "keynum",
             &[("keynumidx", count_at as i64), ("firstkey", first as i64), ("keystep", step as i64)],
         ),
+        FindKeys::Unknown => typed(reply, "unknown", &[]),
     }
 }
 

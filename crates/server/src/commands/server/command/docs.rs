@@ -88,7 +88,7 @@ fn one(reply: &mut Reply<'_>, argument: &Arg) {
         ArgKind::Integer => ("integer", &[]),
         ArgKind::Double => ("double", &[]),
         ArgKind::Key(_) => ("key", &[]),
-        ArgKind::Pattern => ("pattern", &[]),
+        ArgKind::Pattern | ArgKind::KeyPattern(_) => ("pattern", &[]),
         ArgKind::UnixTime => ("unix-time", &[]),
         ArgKind::PureToken => ("pure-token", &[]),
         ArgKind::OneOf(of) => ("oneof", of),
@@ -105,7 +105,7 @@ fn one(reply: &mut Reply<'_>, argument: &Arg) {
     .collect();
     // A oneof or block is shown by its parts, anything else by a text.
     let mut pairs = 3 + usize::from(!flags.is_empty());
-    pairs += usize::from(matches!(argument.kind, ArgKind::Key(_)));
+    pairs += usize::from(matches!(argument.kind, ArgKind::Key(_) | ArgKind::KeyPattern(_)));
     pairs += [argument.token, argument.since, argument.deprecated].iter().flatten().count();
     reply.map(pairs);
     pair(reply, "name", argument.name);
@@ -113,7 +113,7 @@ fn one(reply: &mut Reply<'_>, argument: &Arg) {
     if nested.is_empty() {
         pair(reply, "display_text", argument.display.unwrap_or(argument.name));
     }
-    if let ArgKind::Key(spec) = argument.kind {
+    if let ArgKind::Key(spec) | ArgKind::KeyPattern(spec) = argument.kind {
         reply.bulk(b"key_spec_index");
         reply.integer(i64::from(spec));
     }
