@@ -52,12 +52,14 @@ enum Preparation {
     HyperLogLog,
     /// A sorted set that has every key as a member, with scores up to their number in no order.
     BigSortedSet,
+    /// A sorted set with every key as a member somewhere on the earth.
+    Positions,
     /// A stream without entries.
     EmptyStream,
 }
 
 /// The commands compared, in the order of the table.
-pub(crate) static WORKLOADS: [Workload; 22] = [
+pub(crate) static WORKLOADS: [Workload; 24] = [
     Workload {
         name: "SET",
         command: "SET key:__rand_int__ VALUE",
@@ -148,6 +150,18 @@ pub(crate) static WORKLOADS: [Workload; 22] = [
         weight: 12,
     },
     Workload {
+        name: "GEOSEARCH",
+        command: "GEOSEARCH positions FROMLONLAT 13.4 52.5 BYRADIUS 100 km",
+        preparation: Preparation::Positions,
+        weight: 20,
+    },
+    Workload {
+        name: "GEOSEARCH nearest 10",
+        command: "GEOSEARCH positions FROMLONLAT 13.4 52.5 BYRADIUS 500 km ASC COUNT 10 WITHDIST",
+        preparation: Preparation::Positions,
+        weight: 200,
+    },
+    Workload {
         name: "XADD",
         command: "XADD stream * field VALUE",
         preparation: Preparation::EmptyStream,
@@ -214,6 +228,13 @@ impl Workload {
                 fill(&mut client, keys, |n| words(&format!("PFADD log element:{n:012}")))
             }
             Preparation::BigSortedSet => fill_sorted_set(&mut client, keys),
+            Preparation::Positions => fill(&mut client, keys, |n| {
+                // Two steps of an even spread, so that every run has the same places.
+                let (east, north) =
+                    (n.wrapping_mul(754_877_666) % 360_000_000, n.wrapping_mul(569_840_290) % 170_000_000);
+                let (longitude, latitude) = (east as f64 / 1e6 - 180.0, north as f64 / 1e6 - 85.0);
+                words(&format!("GEOADD positions {longitude} {latitude} member:{n:012}"))
+            }),
             Preparation::EmptyList | Preparation::LongList | Preparation::EmptyStream => Ok(()),
         }
     }

@@ -34,7 +34,7 @@ pub use types::limits::{EncodingLimits, NodeLimit, PackedLimit, StreamNodeLimit}
 pub use types::list::{Inserted, List, ListOp, Side};
 pub use types::range;
 pub use types::set::{Member, Set, SetLimits, SetOp};
-pub use types::sorted_set::{Condition, Cut, NotANumber, Scored, SortedSet, SortedSetOp};
+pub use types::sorted_set::{Condition, Cut, NotANumber, Scored, SortedSet, SortedSetOp, Spot};
 pub use types::stream::{Marks, References, Stream, StreamId, StreamOp, StreamPart, Trim, TrimTo};
 pub use types::string::Text;
 pub use types::string::op::{

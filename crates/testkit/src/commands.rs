@@ -98,8 +98,12 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("xreadgroup", "may wait for ever"),
 ];
 
-/// Words that no command is given: with GET and a digest that is none, SET is answered twice by Redis 8.6.
-const WORDS_LEFT_OUT: &[&str] = &["IFDEQ", "IFDNE"];
+/// Words that commands are not given, by the start of their names, each with its reason.
+const WORDS_LEFT_OUT: &[(&str, &str, &str)] = &[
+    ("set", "IFDEQ", "with GET and a digest that is none Redis 8.6 answers twice"),
+    ("set", "IFDNE", "with GET and a digest that is none Redis 8.6 answers twice"),
+    ("geo", "COUNT", "of members at the same distance any may be taken"),
+];
 
 /// Commands whose replies are compared in another way.
 const COMPARED: &[(&str, Compare)] = &[
@@ -193,7 +197,7 @@ impl Vocabulary {
                 let compared = COMPARED.iter().find(|(command, _)| *command == name);
                 commands.push(Command {
                     words: name.split('|').map(str::to_uppercase).collect(),
-                    arguments: arguments(doc.get("arguments").copied(), &version),
+                    arguments: arguments(name, doc.get("arguments").copied(), &version),
                     compare: compared.map_or(Compare::Exact, |(_, compare)| *compare),
                 });
             };
@@ -255,17 +259,17 @@ fn version_of(text: &str) -> Vec<u32> {
     text.split('.').map(|part| part.parse().unwrap_or(0)).collect()
 }
 
-fn arguments(reply: Option<&Reply>, version: &[u32]) -> Vec<Argument> {
+fn arguments(command: &str, reply: Option<&Reply>, version: &[u32]) -> Vec<Argument> {
     let Some(reply) = reply else { return Vec::new() };
-    reply.elements().iter().filter_map(|one| argument(one, version)).collect()
+    reply.elements().iter().filter_map(|one| argument(command, one, version)).collect()
 }
 
-/// One argument; none when the peer does not have it.
-fn argument(reply: &Reply, version: &[u32]) -> Option<Argument> {
+/// One argument; none when the peer does not have it or the command is not given it.
+fn argument(command: &str, reply: &Reply, version: &[u32]) -> Option<Argument> {
     let fields = fields(reply);
     let text = |name: &str| fields.get(name).map(|value| value.text());
     if text("since").is_some_and(|since| version_of(&since).as_slice() > version)
-        || text("token").is_some_and(|token| WORDS_LEFT_OUT.contains(&&*token))
+        || text("token").is_some_and(|token| is_left_out(command, &token))
     {
         return None;
     }
@@ -281,8 +285,12 @@ fn argument(reply: &Reply, version: &[u32]) -> Option<Argument> {
         is_optional: has("optional"),
         is_multiple: has("multiple"),
         is_token_repeated: has("multiple_token"),
-        parts: arguments(fields.get("arguments").copied(), version),
+        parts: arguments(command, fields.get("arguments").copied(), version),
     })
+}
+
+fn is_left_out(command: &str, token: &str) -> bool {
+    WORDS_LEFT_OUT.iter().any(|(start, word, _)| command.starts_with(start) && token == *word)
 }
 
 fn expand(arguments: &[Argument], random: &mut Random, words: &mut Vec<Vec<u8>>) {

@@ -102,19 +102,22 @@ pub const ENCODING_OF_SETS: Explained = Explained {
 pub const DOUBLES: Explained = Explained {
     reason: "Redis 7.0 writes doubles with 17 digits",
     versions: "7.0.",
-    holds: |_, ours, theirs| {
-        let words = |reply: &[u8]| -> Vec<String> {
-            let text = String::from_utf8_lossy(reply).into_owned();
-            let words = text.split("\r\n").filter(|word| !word.starts_with('$'));
-            words.map(|word| word.trim_start_matches(',').to_owned()).collect()
-        };
-        let (ours, theirs) = (words(ours), words(theirs));
-        let is_same = |one: &String, other: &String| {
-            one == other || one.parse::<f64>().is_ok_and(|one| other.parse() == Ok(one))
-        };
-        ours.len() == theirs.len() && ours.iter().zip(&theirs).all(|(one, other)| is_same(one, other))
-    },
+    holds: |_, ours, theirs| agree_but_for_doubles(ours, theirs, |one, other| one == other),
 };
+
+/// Whether two replies are alike but for words that are doubles which agree.
+pub fn agree_but_for_doubles(ours: &[u8], theirs: &[u8], agree: fn(f64, f64) -> bool) -> bool {
+    let words = |reply: &[u8]| -> Vec<String> {
+        let text = String::from_utf8_lossy(reply).into_owned();
+        let words = text.split("\r\n").filter(|word| !word.starts_with('$'));
+        words.map(|word| word.trim_start_matches(',').to_owned()).collect()
+    };
+    let (ours, theirs) = (words(ours), words(theirs));
+    let are_alike = |one: &String, other: &String| {
+        one == other || one.parse().is_ok_and(|one| other.parse().is_ok_and(|other| agree(one, other)))
+    };
+    ours.len() == theirs.len() && ours.iter().zip(&theirs).all(|(one, other)| are_alike(one, other))
+}
 
 /// ZRANK and ZREVRANK take no word behind the member before Redis 7.2.
 pub const WITHSCORE: Explained = Explained {

@@ -7,6 +7,7 @@ use crate::command::CommandSpec;
 
 pub mod bitmap;
 pub mod connection;
+pub mod geo;
 pub mod hash;
 pub mod hyperloglog;
 pub mod keys;
@@ -24,6 +25,7 @@ pub mod transactions;
 pub const SPECS: &[&[&CommandSpec]] = &[
     bitmap::SPECS,
     connection::SPECS,
+    geo::SPECS,
     hash::SPECS,
     hyperloglog::SPECS,
     keys::SPECS,

@@ -18,11 +18,12 @@ use super::content::Part;
 use super::draw::{below, distinct_below};
 use super::limits::{EncodingLimits, PackedLimit};
 use super::packed::{ENTRIES_MAX, Form, Handle, Packed, UNLIMITED};
-use super::pages::Shape;
+use super::pages::{Shape, Tag};
 use super::side::Side;
 use crate::hash::HashSeed;
 use crate::keyspace::{Editor, Misfit};
 use paged::Paged;
+use tree::Item;
 
 pub use op::{Condition, NotANumber, SortedSetOp, SortedSetUndo};
 
@@ -58,6 +59,18 @@ impl Scored<'_> {
     pub fn order(&self, other: &Scored<'_>) -> Ordering {
         self.score.total_cmp(&other.score).then_with(|| self.member.cmp(other.member))
     }
+}
+
+/// A score, and where its member is: to look at many scores and only at the members that are wanted. It is of no use once
+/// the sorted set has changed.
+#[derive(Clone, Copy, Debug)]
+pub struct Spot {
+    /// The score.
+    pub score: f64,
+    /// The rank or, in a packed value, the offset.
+    place: usize,
+    /// Nothing in a packed value.
+    tag: Tag,
 }
 
 /// A place between members: where a range begins or ends.
@@ -269,6 +282,36 @@ impl SortedSet {
             }
             Form::Big(paged) => Walk::Paged(paged.range(ranks)),
         })
+    }
+
+    /// The scores of some ranks up to the length, in order.
+    pub fn spots(&self, ranks: Range<usize>) -> impl Iterator<Item = Spot> + use<'_> {
+        let (packed, paged) = match self.0.form() {
+            Form::Small(packed) => (Some(packed), None),
+            Form::Big(paged) => (None, Some(paged)),
+        };
+        let of_packed = packed.map(|packed| {
+            let mut place = packed.offset_of(ranks.start);
+            ranks.clone().map(move |_| {
+                let (entry, next) = packed.entry_at(place);
+                let place = std::mem::replace(&mut place, next);
+                Spot { score: decoded(entry).score, place, tag: Tag::default() }
+            })
+        });
+        let of_pages = paged.map(|paged| {
+            let items = ranks.clone().zip(paged.items(ranks));
+            items.map(|(place, Item { score, tag })| Spot { score, place, tag })
+        });
+        of_packed.into_iter().flatten().chain(of_pages.into_iter().flatten())
+    }
+
+    /// The member that a spot is of.
+    #[inline]
+    pub fn member(&self, spot: Spot) -> &[u8] {
+        match self.0.form() {
+            Form::Small(packed) => decoded(packed.entry_at(spot.place).0).member,
+            Form::Big(paged) => paged.member_of(Item { score: spot.score, tag: spot.tag }, &|| spot.place),
+        }
     }
 
     /// All members, in order.

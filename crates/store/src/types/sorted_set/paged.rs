@@ -74,7 +74,7 @@ impl<S: Shape> Paged<S> {
 
     /// The member of an item, whose rank may have to be worked out.
     #[inline]
-    fn member_of(&self, item: Item, rank: &dyn Fn() -> usize) -> &[u8] {
+    pub(super) fn member_of(&self, item: Item, rank: &dyn Fn() -> usize) -> &[u8] {
         let (mut first, mut is_alone) = (None, true);
         self.scores.each_candidate(item.tag, |entry| {
             if score_of(entry) == item.score {
@@ -150,6 +150,11 @@ impl<S: Shape> Paged<S> {
     /// The members of some ranks.
     pub(super) fn range(&self, ranks: Range<usize>) -> Members<'_, S> {
         Members { paged: self, items: self.order.range(ranks), front: Vec::new(), back: Vec::new() }
+    }
+
+    /// The items of some ranks, whose members nobody looks up.
+    pub(super) fn items(&self, ranks: Range<usize>) -> Items<'_> {
+        self.order.range(ranks)
     }
 
     /// See [`Table::scan`].

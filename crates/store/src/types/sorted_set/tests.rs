@@ -70,6 +70,10 @@ fn agrees_with_an_ordered_list_in_both_forms() {
             assert_eq!(set.rank(member), Some((rank, *score)));
             assert_eq!(owned(set.at(rank)), (*score, member.clone()));
         }
+        let ranks = set.len() / 3..set.len();
+        let spots: Vec<Spot> = set.spots(ranks.clone()).collect();
+        let shown = spots.iter().map(|spot| (spot.score, set.member(*spot).to_vec()));
+        assert!(shown.eq(all[ranks].iter().cloned()), "seed {seed}");
         for _ in 0..20 {
             let (from, to) = (score(&mut random), score(&mut random));
             for (from, to) in [(Cut::Before(from), Cut::After(to)), (Cut::After(from), Cut::Before(to))] {
@@ -115,6 +119,9 @@ fn members_whose_hashes_are_the_same_are_told_apart() {
             }
             let all = ordered(&model);
             assert!(paged.range(0..paged.len()).map(owned).eq(all.iter().cloned()), "seed {seed}");
+            let named =
+                paged.items(0..paged.len()).enumerate().map(|(rank, item)| paged.member_of(item, &|| rank));
+            assert!(named.eq(all.iter().map(|(_, member)| &member[..])), "seed {seed}");
         }
     }
 }
