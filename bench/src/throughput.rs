@@ -54,12 +54,14 @@ enum Preparation {
     BigSortedSet,
     /// A sorted set with every key as a member somewhere on the earth.
     Positions,
+    /// A list of 1000 numbers in no order.
+    Numbers,
     /// A stream without entries.
     EmptyStream,
 }
 
 /// The commands compared, in the order of the table.
-pub(crate) static WORKLOADS: [Workload; 24] = [
+pub(crate) static WORKLOADS: [Workload; 25] = [
     Workload {
         name: "SET",
         command: "SET key:__rand_int__ VALUE",
@@ -161,6 +163,7 @@ pub(crate) static WORKLOADS: [Workload; 24] = [
         preparation: Preparation::Positions,
         weight: 200,
     },
+    Workload { name: "SORT 1000", command: "SORT numbers", preparation: Preparation::Numbers, weight: 200 },
     Workload {
         name: "XADD",
         command: "XADD stream * field VALUE",
@@ -234,6 +237,9 @@ impl Workload {
                     (n.wrapping_mul(754_877_666) % 360_000_000, n.wrapping_mul(569_840_290) % 170_000_000);
                 let (longitude, latitude) = (east as f64 / 1e6 - 180.0, north as f64 / 1e6 - 85.0);
                 words(&format!("GEOADD positions {longitude} {latitude} member:{n:012}"))
+            }),
+            Preparation::Numbers => fill(&mut client, 1000, |n| {
+                words(&format!("RPUSH numbers {}", n.wrapping_mul(7_919) % 10_007))
             }),
             Preparation::EmptyList | Preparation::LongList | Preparation::EmptyStream => Ok(()),
         }

@@ -67,6 +67,7 @@ const FORMS: &[&str] = &[
     "BRPOPLPUSH {l} {l} {t}",
     "BLMPOP {t} 2 {l} {l} {e} COUNT {n}",
     "SORT {l} ALPHA STORE {l}",
+    "SORT {m} BY nosort GET # GET string:* STORE {l}",
     "PFADD {g} {n} {n} {n}",
     "PFADD {g} {n}{n}{n} {n}x{n}",
     "PFCOUNT {g}",

@@ -103,6 +103,7 @@ const WORDS_LEFT_OUT: &[(&str, &str, &str)] = &[
     ("set", "IFDEQ", "with GET and a digest that is none Redis 8.6 answers twice"),
     ("set", "IFDNE", "with GET and a digest that is none Redis 8.6 answers twice"),
     ("geo", "COUNT", "of members at the same distance any may be taken"),
+    ("sort", "BY", "elements of the same weight may come in any order"),
 ];
 
 /// Commands whose replies are compared in another way.

@@ -16,6 +16,7 @@ pub mod pubsub;
 pub mod scripting;
 pub mod server;
 pub mod set;
+pub mod sort;
 pub mod sorted_set;
 pub mod stream;
 pub mod string;
@@ -34,6 +35,7 @@ pub const SPECS: &[&[&CommandSpec]] = &[
     scripting::SPECS,
     server::SPECS,
     set::SPECS,
+    sort::SPECS,
     sorted_set::SPECS,
     stream::SPECS,
     string::SPECS,
