@@ -40,9 +40,9 @@ const GRAMMAR: &str = "
 
     6 GEOADD a <longitude> <latitude> <member> [ <longitude> <latitude> <member> ] [ <longitude> <latitude> <member> ]
     4 GEOADD b <place> <member> [ <place> <member> ] [ <place> <member> ] [ <place> <member> ]
-    2 GEOADD <any> [ NX|XX|nx ] [ CH|ch ] [ XX ] <place> <member> [ <place> <member> ]
-    GEOADD <any> [ NX ] <place> <member> <wrong> <member>
-    GEOADD <any> <place> [ <member> ] [ GT ]
+    2 GEOADD b|zset|absent|string|d [ NX|XX|nx ] [ CH|ch ] [ XX ] <place> <member> [ <place> <member> ]
+    GEOADD b|absent|string [ NX ] <place> <member> <wrong> <member>
+    GEOADD b|absent|string <place> [ <member> ] [ GT ]
     GEOADD b NX CH CH
     2 ZADD zset <score> <member> [ <score> <member> ] [ <score> <member> ]
     ZREM <key> <member>*3
@@ -64,7 +64,7 @@ const GRAMMAR: &str = "
     GEOSEARCH <any> <from> BYRADIUS <length> <noUnit>
     4 GEOSEARCHSTORE d|e <any> <from> <by> [ <order> ]
     2 GEOSEARCHSTORE d|e a FROMLONLAT <longitude> <latitude> <wide> COUNT 1|2|3|9|50 [ <order> ]
-    GEOSEARCHSTORE d|e <any> <from> <by> [ <with> ] [ <bad> ]
+    GEOSEARCHSTORE d|e <any> <from> <by> [ <with> ] [ NOPE|COUNT|STORE ]
     GEOSEARCHSTORE string <any> <from> <by>
     3 GEORADIUS <any> <place> <length> <unit> [ <with> ] [ <with> ] [ <order> ]
     2 GEORADIUS a <longitude> <latitude> <number:20000> km [ <with> ] COUNT <number> [ <order> ]
@@ -126,6 +126,7 @@ fn distances_are_stored_as_redis_stores_them() {
 
 /// Requests about the order of checks, and about places where the earth or its grid ends.
 const EDGES: &str = "\
+CONFIG SET notify-keyspace-events KEA
 GEOADD g 13.361389 38.115556 Palermo 15.087269 37.502669 Catania
 GEOADD g -180 0 west 180 0 east 0 85.05112878 north 0 -85.05112878 south
 GEOADD string 200 0 x
