@@ -35,6 +35,12 @@ impl<W: Write> FileWriter<W> {
         self.output.string(value.as_bytes());
     }
 
+    /// The source of a library of functions.
+    pub fn function(&mut self, source: &[u8]) {
+        self.output.byte(opcode::FUNCTION);
+        self.output.string(source);
+    }
+
     /// The keys that follow are of this database, which has so many, and so many that expire.
     pub fn database(&mut self, index: u64, keys: u64, expiring: u64) {
         self.output.byte(opcode::DATABASE);

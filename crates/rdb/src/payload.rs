@@ -29,6 +29,58 @@ pub fn write_payload(value: &Value<'_>, options: WriteOptions) -> Vec<u8> {
     bytes
 }
 
+/// Writes libraries of functions as FUNCTION DUMP does: their sources, each behind its mark, and a footer.
+pub fn write_functions<'s>(sources: impl Iterator<Item = &'s [u8]>, options: WriteOptions) -> Vec<u8> {
+    let mut output = Output::new(Vec::new(), true, options.compress);
+    for source in sources {
+        output.byte(opcode::FUNCTION);
+        output.string(source);
+    }
+    output.bytes(&(options.version as u16).to_le_bytes());
+    let (bytes, _) = output.finish().expect("a vector takes everything");
+    bytes
+}
+
+/// The sources of libraries that FUNCTION DUMP has written.
+///
+/// # Errors
+/// [`FaultKind::Version`] and [`FaultKind::Checksum`] are faults of the footer; others say that it is no such payload.
+pub fn read_functions(payload: &[u8]) -> Result<Vec<Vec<u8>>, Fault> {
+    let (body, _) = open(payload)?;
+    let mut input = Input::unsummed(body, 0);
+    let mut sources = Vec::new();
+    while (input.offset() as usize) < body.len() {
+        match input.byte()? {
+            opcode::FUNCTION => {
+                let mut source = Vec::new();
+                input.string(&mut source)?;
+                sources.push(source);
+            }
+            number => return Err(input.fault(FaultKind::Type(number))),
+        }
+    }
+    Ok(sources)
+}
+
+/// What is in front of a sound footer, and whose dialect that is. A checksum of zero is none, as in Redis.
+fn open(bytes: &[u8]) -> Result<(&[u8], Writer), Fault> {
+    let footer_at = bytes.len().checked_sub(FOOTER_BYTES);
+    let no_footer = || Fault { offset: 0, kind: FaultKind::Version(0) };
+    let (body, footer) = bytes.split_at(footer_at.ok_or_else(no_footer)?);
+    let (version, stated) = footer.split_at(FOOTER_BYTES - CHECKSUM_BYTES);
+    let version = u32::from(version[0]) | u32::from(version[1]) << 8;
+    let fault = |kind| Fault { offset: body.len() as u64, kind };
+    let writer = Writer::of_version(version).ok_or_else(|| fault(FaultKind::Version(version)))?;
+    let stated = stated.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+    if stated != 0 {
+        let computed = CRC.checksum(&bytes[..bytes.len() - CHECKSUM_BYTES]);
+        if stated != computed {
+            return Err(fault(FaultKind::Checksum { stated, computed }));
+        }
+    }
+    Ok((body, writer))
+}
+
 /// A payload whose footer is sound, and whose type is one.
 pub struct Payload<'a> {
     input: Input<&'a [u8]>,
@@ -46,25 +98,12 @@ impl std::fmt::Debug for Payload<'_> {
 }
 
 impl<'a> Payload<'a> {
-    /// Looks at footer and type. A checksum of zero is none, as in Redis.
+    /// Looks at footer and type.
     ///
     /// # Errors
     /// [`FaultKind::Version`] and [`FaultKind::Checksum`] are faults of the footer, others of the type.
     pub fn open(bytes: &'a [u8]) -> Result<Payload<'a>, Fault> {
-        let footer_at = bytes.len().checked_sub(FOOTER_BYTES);
-        let no_footer = || Fault { offset: 0, kind: FaultKind::Version(0) };
-        let (body, footer) = bytes.split_at(footer_at.ok_or_else(no_footer)?);
-        let (version, stated) = footer.split_at(FOOTER_BYTES - CHECKSUM_BYTES);
-        let version = u32::from(version[0]) | u32::from(version[1]) << 8;
-        let fault = |kind| Fault { offset: body.len() as u64, kind };
-        let writer = Writer::of_version(version).ok_or_else(|| fault(FaultKind::Version(version)))?;
-        let stated = stated.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
-        if stated != 0 {
-            let computed = CRC.checksum(&bytes[..bytes.len() - CHECKSUM_BYTES]);
-            if stated != computed {
-                return Err(fault(FaultKind::Checksum { stated, computed }));
-            }
-        }
+        let (body, writer) = open(bytes)?;
         let mut input = Input::unsummed(body, 0);
         let mut number = input.byte()?;
         if (number, writer) == (opcode::KEY_REMARKS, Writer::Redis) {

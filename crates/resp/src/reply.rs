@@ -291,11 +291,11 @@ impl<'a> Reply<'a> {
     }
 
     /// Text for people, with its format (`txt` or `mkd`).
-    pub fn verbatim(&mut self, format: &str, text: &[u8]) {
+    pub fn verbatim(&mut self, format: impl AsRef<[u8]>, text: &[u8]) {
         match self.protocol {
             Protocol::Resp3 => {
                 self.prefixed(b'=', text.len() as i64 + 4);
-                self.raw(format.as_bytes());
+                self.raw(format.as_ref());
                 self.raw(b":");
                 self.raw(text);
                 self.raw(b"\r\n");
@@ -305,14 +305,15 @@ impl<'a> Reply<'a> {
     }
 
     /// An integer of any size, given in decimal.
-    pub fn big_number(&mut self, digits: &str) {
+    pub fn big_number(&mut self, digits: impl AsRef<[u8]>) {
+        let digits = digits.as_ref();
         match self.protocol {
             Protocol::Resp3 => {
                 self.raw(b"(");
-                self.raw(digits.as_bytes());
+                self.raw(digits);
                 self.raw(b"\r\n");
             }
-            Protocol::Resp2 => self.bulk(digits.as_bytes()),
+            Protocol::Resp2 => self.bulk(digits),
         }
     }
 

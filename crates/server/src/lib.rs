@@ -25,6 +25,7 @@ pub mod net;
 pub mod observe;
 pub mod persistence;
 pub mod request;
+pub mod scripting;
 pub mod server;
 pub mod start;
 pub mod system;

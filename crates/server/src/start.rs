@@ -23,6 +23,7 @@ use crate::net::{Arrivals, Listeners, Worker, listen};
 use crate::observe::{logging, supervision};
 use crate::persistence::load::StartFile;
 use crate::persistence::save::{self, AtEnd};
+use crate::scripting::libraries::{self, Policy};
 use crate::server::{Mail, Server, housekeeping};
 use crate::system::{huge_pages, open_files};
 
@@ -112,7 +113,8 @@ fn load(
 ) -> io::Result<JoinHandle<io::Result<()>>> {
     let server = Arc::clone(server);
     std::thread::Builder::new().name("swytch-load".into()).spawn(move || {
-        let loaded = file.load(&server);
+        let mut take = |sources: Vec<Vec<u8>>| libraries::restore(&server, &sources, Policy::Append);
+        let loaded = file.load(&server, &mut take);
         match &loaded {
             Ok(()) => announce(&server, &announcement),
             // Who has stopped the server while it was loading meant no less.

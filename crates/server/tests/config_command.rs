@@ -200,7 +200,6 @@ fn what_is_not_served_says_so() {
         "DEBUG PAUSE-CRON 1",
         "DEBUG AOF-FLUSH-SLEEP 1",
         "DEBUG REPLICATE 1 x",
-        "DEBUG SET-DISABLE-DENY-SCRIPTS 1",
     ] {
         let Reply::Error(error) = server.say(line) else { panic!("{line} is no error") };
         assert!(error.contains("is not served: "), "{line}: {error}");

@@ -10,9 +10,10 @@ use std::cell::UnsafeCell;
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::RawMutex;
-use parking_lot::lock_api::RawMutex as _;
+use parking_lot::lock_api::{RawMutex as _, RawMutexTimed as _};
 
 use crate::entry::Entry;
 use crate::observe::Observers;
@@ -75,6 +76,8 @@ pub(crate) struct ShardData {
 #[repr(C, align(64))]
 struct Shard {
     lock: RawMutex,
+    /// Its holder has had it for so long that nobody is to wait for it.
+    overdue: AtomicBool,
     data: UnsafeCell<ShardData>,
 }
 
@@ -194,6 +197,7 @@ impl Shards {
             let tables = Tables { first: table(0), others: (1..databases).map(table).collect() };
             Shard {
                 lock: RawMutex::INIT,
+                overdue: AtomicBool::new(false),
                 data: UnsafeCell::new(ShardData {
                     observed: false,
                     tables,
@@ -319,6 +323,43 @@ impl Shards {
         Locked { shards: self, only: shard, one, several: None }
     }
 
+    /// As [`Shards::lock`], but waits for no holder that is [overdue](Locked::set_overdue); `None` where one is.
+    #[inline]
+    pub fn lock_in_time(&self, scope: LockScope) -> Option<Locked<'_>> {
+        if let LockScope::One(only) = scope {
+            return self.lock_one_in_time(only);
+        }
+        let one = &self.shards[0];
+        if scope == LockScope::Nothing {
+            return Some(Locked { shards: self, only: NO_SHARD, one, several: None });
+        }
+        for shard in self.indices_of(&scope) {
+            if !self.take_in_time(&self.shards[usize::from(shard)]) {
+                for taken in self.indices_of(&scope).take_while(|taken| *taken < shard) {
+                    // SAFETY: it was taken just now.
+                    unsafe { self.shards[usize::from(taken)].lock.unlock() };
+                }
+                return None;
+            }
+        }
+        Some(Locked { shards: self, only: NO_SHARD, one, several: Some(Box::new(scope)) })
+    }
+
+    /// [`Shards::lock_in_time`] of one shard.
+    #[inline(always)]
+    pub fn lock_one_in_time(&self, shard: u16) -> Option<Locked<'_>> {
+        let one = &self.shards[usize::from(shard)];
+        if !self.take_in_time(one) {
+            return None;
+        }
+        Some(Locked { shards: self, only: shard, one, several: None })
+    }
+
+    /// Whether the holder of a shard is [overdue](Locked::set_overdue).
+    pub fn is_overdue(&self, shard: u16) -> bool {
+        self.shards[usize::from(shard)].overdue.load(Ordering::Relaxed)
+    }
+
     /// The shards of a scope, ascending.
     fn indices_of(&self, scope: &LockScope) -> impl DoubleEndedIterator<Item = u16> {
         let (some, all) = match scope {
@@ -335,6 +376,25 @@ impl Shards {
         if !lock.try_lock() {
             self.acquire_contended(lock);
         }
+    }
+
+    #[inline(always)]
+    fn take_in_time(&self, shard: &Shard) -> bool {
+        shard.lock.try_lock() || self.wait_in_time(shard)
+    }
+
+    /// Waits for a lock, and looks now and then whether its holder is overdue.
+    #[cold]
+    fn wait_in_time(&self, shard: &Shard) -> bool {
+        const LOOK: Duration = Duration::from_millis(20);
+        self.contended.fetch_add(1, Ordering::Relaxed);
+        while !shard.overdue.load(Ordering::Relaxed) {
+            if shard.lock.try_lock_for(LOOK) {
+                return true;
+            }
+        }
+        // It may have been released a moment ago.
+        shard.lock.try_lock()
     }
 }
 
@@ -373,6 +433,37 @@ impl<'s> Locked<'s> {
     #[inline]
     pub fn covers(&self, shard: u16) -> bool {
         shard == self.only || self.several.as_ref().is_some_and(|scope| scope.covers(shard))
+    }
+
+    /// Takes the lock of one more shard if nobody has it; false when somebody does. Since it does not wait, the order in
+    /// which locks are taken does not matter.
+    pub fn try_add(&mut self, shard: u16) -> bool {
+        if self.covers(shard) {
+            return true;
+        }
+        if !self.shards.shards[usize::from(shard)].lock.try_lock() {
+            return false;
+        }
+        if self.only == NO_SHARD && self.several.is_none() {
+            (self.only, self.one) = (shard, &self.shards.shards[usize::from(shard)]);
+        } else {
+            let scope = self.scope().union(LockScope::One(shard));
+            (self.only, self.several) = (NO_SHARD, Some(Box::new(scope)));
+        }
+        true
+    }
+
+    /// Says of the locks that nobody is to wait for them, or that one may again. To be said again before they are
+    /// released.
+    pub fn set_overdue(&self, overdue: bool) {
+        for shard in self.shards.indices_of(&self.scope()) {
+            self.shards.shards[usize::from(shard)].overdue.store(overdue, Ordering::Relaxed);
+        }
+    }
+
+    /// True when all shards are locked.
+    pub fn covers_all(&self) -> bool {
+        self.several.as_deref() == Some(&LockScope::All)
     }
 
     /// Reaching a shard without its lock is a bug that must not go unnoticed in production either.
@@ -478,5 +569,30 @@ impl Drop for Locked<'_> {
     #[inline(always)]
     fn drop(&mut self) {
         self.release();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LockScope, Shards};
+    use crate::HashSeed;
+
+    #[test]
+    fn nobody_waits_for_a_holder_that_is_overdue_and_nobody_takes_its_lock() {
+        let shards = Shards::new(4, 1, HashSeed::new([1, 2, 3]));
+        let mut held = shards.lock(LockScope::One(2));
+        held.set_overdue(true);
+        for _ in 0..2 {
+            for scope in [LockScope::One(2), LockScope::Several(vec![1, 2]), LockScope::All] {
+                assert!(shards.lock_in_time(scope).is_none());
+            }
+            // What was taken on the way is free again.
+            assert!([0, 1, 3].into_iter().all(|shard| shards.lock_one_in_time(shard).is_some()));
+        }
+        assert!(held.try_add(0) && held.try_add(2) && held.covers(0) && !held.covers_all());
+        assert!(shards.lock_in_time(LockScope::Nothing).is_some_and(|mut nothing| !nothing.try_add(0)));
+        held.set_overdue(false);
+        drop(held);
+        assert!(shards.lock_in_time(LockScope::All).is_some_and(|all| all.covers_all()));
     }
 }

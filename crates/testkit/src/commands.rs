@@ -61,6 +61,8 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("object|idletime", "is a time"),
     ("object|refcount", "shared integers are the peer's own"),
     ("psync", "ends what follows"),
+    ("script|debug", "there is no debugger"),
+    ("script|help", "is prose"),
     ("subscribe", "ends what follows"),
     ("psubscribe", "ends what follows"),
     ("ssubscribe", "ends what follows"),

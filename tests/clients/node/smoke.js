@@ -108,6 +108,16 @@ const checks = {
     other.disconnect();
   },
 
+  async scripts(r) {
+    r.defineCommand("take", { numberOfKeys: 2, lua: "return redis.call('SMOVE', KEYS[1], KEYS[2], ARGV[1])" });
+    await r.sadd("from", "a");
+    assert.equal(await r.take("from", "to", "a"), 1);
+    await r.script("FLUSH");
+    assert.equal(await r.take("from", "to", "a"), 0);
+    const pipelined = await r.pipeline().take("to", "from", "a").eval("return {1, 'x', false}", 0).exec();
+    assert.deepEqual(pipelined, [[null, 1], [null, [1, "x", null]]]);
+  },
+
   async errors(r) {
     await r.set("s", "x");
     await assert.rejects(r.lpush("s", 1), /WRONGTYPE Operation against a key holding the wrong kind of value/);

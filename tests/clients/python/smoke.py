@@ -209,6 +209,26 @@ def messages(r, another):
 
 
 @check
+def scripts(r, another):
+    limit = r.register_script("local n = redis.call('INCR', KEYS[1]) if n > tonumber(ARGV[1]) then return 0 end return n")
+    assert [limit(keys=["limit"], args=[2]) for _ in range(3)] == [1, 2, 0]
+    r.script_flush()
+    assert limit(keys=["limit"], args=[9]) == 4
+    assert r.script_exists(limit.sha, "0" * 40) == [True, False]
+    assert r.eval("return {KEYS[1], ARGV[1], 3}", 1, "k", "v") == [b"k", b"v", 3]
+    assert "WRONGTYPE" in raises(redis.ResponseError, lambda: r.eval("return redis.call('LPUSH', 'limit', 1)", 0))
+    with r.lock("lock", timeout=60) as lock:
+        assert lock.owned() and r.get("lock") is not None
+        assert lock.extend(60) is True and lock.reacquire() is True
+        assert another().lock("lock", timeout=60).acquire(blocking=False) is False
+    assert r.exists("lock") == 0
+    code = "#!lua name=smoke\nredis.register_function('smoke_add', function(keys, args) return redis.call('INCRBY', keys[1], args[1]) end)"
+    assert r.function_load(code, replace=True) in ("smoke", b"smoke")
+    assert r.fcall("smoke_add", 1, "sum", 5) == 5
+    assert r.function_delete("smoke")
+
+
+@check
 def databases(r, another):
     other = another(db=3)
     other.set("only-here", 1)

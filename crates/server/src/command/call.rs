@@ -49,6 +49,8 @@ pub enum Outcome {
     Blocked(Arc<Waiter>, Option<MonotonicMs>),
     /// It must be tried again when the pause ends.
     Paused,
+    /// What it has done is to be taken back, and it runs again under all locks.
+    Again,
 }
 
 impl std::fmt::Debug for Call<'_> {

@@ -25,7 +25,7 @@ pub use reply_shape::ReplyShape;
 pub use several::PopFromSeveral;
 pub use spec::{
     Arg, ArgKind, BeginSearch, Categories, CommandSpec, FindKeys, Flags, Group, Guard, Handler, KeyFlags,
-    KeySpec, RequestKeys,
+    KeySpec, RequestKeys, ScriptHandler,
 };
 pub use table::{Command, CommandTable};
 

@@ -12,6 +12,8 @@ pub enum Origin {
     Client,
     /// A client queued it, and EXEC runs it.
     Transaction,
+    /// A script calls it, under the script's locks.
+    Script,
     /// A parked client sent it; the thread that serves the client runs it again, on its behalf.
     Parked,
     /// A connection that replays recorded effects sent it: what it says was decided where it was recorded.
@@ -26,7 +28,7 @@ impl Origin {
 
     /// The locks are held already, so the handler takes none.
     pub fn holds_locks(self) -> bool {
-        matches!(self, Origin::Transaction | Origin::Parked)
+        matches!(self, Origin::Transaction | Origin::Script | Origin::Parked)
     }
 
     /// Its client may be parked.
@@ -61,6 +63,7 @@ mod tests {
         for (origin, answers) in [
             (Origin::Client, [false, true, true, true, true]),
             (Origin::Transaction, [true, false, true, true, true]),
+            (Origin::Script, [true, false, true, true, true]),
             (Origin::Parked, [true, false, true, false, true]),
             (Origin::Replay, [false, true, false, true, false]),
         ] {

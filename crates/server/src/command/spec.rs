@@ -509,6 +509,17 @@ pub type ReadHandler = fn(&mut Call<'_>, &Keyspace<'_>) -> CommandResult;
 /// A handler that changes the keyspace.
 pub type WriteHandler = fn(&mut Call<'_>, &mut KeyspaceMut<'_, '_>) -> CommandResult;
 
+/// What runs a script.
+#[derive(Debug)]
+pub struct ScriptHandler {
+    /// Runs it. [`super::Outcome::Again`] says that it must be taken back and run again under all locks.
+    pub run: WriteHandler,
+    /// The properties of a call: the script may say more than its command.
+    pub flags: fn(&Call<'_>) -> Flags,
+    /// Whether it begins under all locks.
+    pub is_wide: fn(&Call<'_>) -> bool,
+}
+
 /// What runs a command, and what it may touch.
 #[derive(Clone, Copy)]
 pub enum Handler {
@@ -524,6 +535,8 @@ pub enum Handler {
     ReadAll(ReadHandler),
     /// Writes any key, with all locks held.
     WriteAll(WriteHandler),
+    /// Runs commands of its own choice, on the keys of the key specs and, where it must, on others.
+    Script(&'static ScriptHandler),
     /// Reads one shard after the other, holding one lock at a time.
     Steps(fn(&mut Call<'_>, &mut super::ShardSteps<'_>) -> CommandResult),
     /// Only a name for its subcommands.
@@ -539,6 +552,7 @@ impl std::fmt::Debug for Handler {
             Handler::Wait(_) => "Wait",
             Handler::ReadAll(_) => "ReadAll",
             Handler::WriteAll(_) => "WriteAll",
+            Handler::Script(_) => "Script",
             Handler::Steps(_) => "Steps",
             Handler::Container => "Container",
         })

@@ -1,6 +1,6 @@
 //! What follows from changes of the keyspace, before the locks are released and after.
 
-use swytch_store::{Keyspace, KeyspaceMut, Sink};
+use swytch_store::{Changes, Effect, EffectUndo, Event, Keyspace, KeyspaceMut, Sink, Undo, Wants};
 
 use super::listeners::Listeners;
 use super::{guard, park};
@@ -44,6 +44,95 @@ fn make_heard<'s, R>(
     guard::go_on(result)
 }
 
+/// As [`make`], where what `act` does may have to be taken back: it returns nothing then. Under all locks it has no
+/// reason to.
+pub fn make_or_take_back<'s, R>(
+    server: &'s Server,
+    worker: &WorkerShared,
+    keyspace: Keyspace<'s>,
+    act: impl FnOnce(&mut KeyspaceMut<'s, '_>) -> Option<R>,
+) -> Option<R> {
+    if keyspace.locked().covers_all() {
+        return make(server, worker, keyspace, act);
+    }
+    let listeners = server.conditions().intersects(Conditions::LISTENED).then(|| Listeners::of(server));
+    let mut journal = Journal { undos: Vec::new(), events: Vec::new(), listeners };
+    let mut keyspace = KeyspaceMut::new(keyspace, Some(&mut journal));
+    let result = guard::catch(|| act(&mut keyspace));
+    if let Ok(None) = result {
+        let (keyspace, changes) = keyspace.finish();
+        take_back(server, keyspace, changes, journal.undos);
+        return None;
+    }
+    park::serve_ready(server, worker, &mut keyspace);
+    let (keyspace, changes) = keyspace.finish();
+    journal.publish();
+    drop(keyspace);
+    count(server, worker, changes);
+    guard::go_on(result)
+}
+
+/// Takes changes back that nobody has heard of, and releases the locks.
+#[cold]
+fn take_back<'s>(server: &'s Server, keyspace: Keyspace<'s>, mut changes: Changes, undos: Vec<KeyUndo>) {
+    let mut keyspace = KeyspaceMut::new(keyspace, None);
+    for KeyUndo { db, key, undo } in undos.into_iter().rev() {
+        keyspace.undo(&server.shards.key(db, &key), &undo);
+    }
+    let (keyspace, mut undone) = keyspace.finish();
+    drop(keyspace);
+    for retired in [changes.take_retired(), undone.take_retired()] {
+        if !retired.is_empty() {
+            server.reclaimer.retire(retired);
+        }
+    }
+}
+
+/// What takes changes back, and what is to be told of them if they stay.
+struct Journal<'s> {
+    undos: Vec<KeyUndo>,
+    events: Vec<(u32, Event, Box<[u8]>)>,
+    listeners: Option<Listeners<'s>>,
+}
+
+impl Journal<'_> {
+    /// The changes stay: listeners hear of them.
+    fn publish(self) {
+        let Some(mut listeners) = self.listeners else { return };
+        self.events.iter().for_each(|(db, event, key)| listeners.event(*db, *event, key));
+        listeners.publish();
+    }
+}
+
+/// What takes a change of one key back.
+struct KeyUndo {
+    db: u32,
+    key: Box<[u8]>,
+    undo: Undo,
+}
+
+impl Sink for Journal<'_> {
+    fn wants(&self) -> Wants {
+        Wants { undo: true }
+    }
+
+    fn changed(&mut self, effect: &Effect<'_>, undo: Option<EffectUndo>) {
+        debug_assert!(undo.is_some(), "what cannot be taken back happens under all locks only: {effect:?}");
+        if let Some(undo) = undo {
+            undo.each_key(effect, |db, key, undo| self.undos.push(KeyUndo { db, key: key.into(), undo }));
+        }
+        if let Some(listeners) = &mut self.listeners {
+            listeners.changed(effect, None);
+        }
+    }
+
+    fn event(&mut self, db: u32, event: Event, key: &[u8]) {
+        if self.listeners.is_some() {
+            self.events.push((db, event, key.into()));
+        }
+    }
+}
+
 /// Releases the locks of a view that has changed something, counts it, and hands over what is to be freed.
 pub fn finish(server: &Server, worker: &WorkerShared, keyspace: KeyspaceMut<'_, '_>) {
     let (keyspace, changes) = keyspace.finish();
@@ -60,7 +149,7 @@ pub fn attend_to_met(server: &Server, worker: &WorkerShared, keyspace: Keyspace<
     }
 }
 
-fn count(server: &Server, worker: &WorkerShared, mut changes: swytch_store::Changes) {
+fn count(server: &Server, worker: &WorkerShared, mut changes: Changes) {
     worker.stats.dirty.add(changes.dirty);
     if changes.expired > 0 {
         worker.stats.expired_keys.add(changes.expired);

@@ -48,7 +48,8 @@ pub fn changed(call: &mut Call<'_>) {
 pub fn wait_for_holders(call: &mut Call<'_>) {
     call.client.flags -= ClientFlags::CHANGED_CONDITIONS;
     let shards = &call.server.shards;
-    (0..shards.count()).for_each(|shard| drop(shards.lock_one(shard as u16)));
+    // A script that has one for too long asks at each of its commands.
+    (0..shards.count()).for_each(|shard| drop(shards.lock_one_in_time(shard as u16)));
 }
 
 /// CLIENT PAUSE, until a time in Unix milliseconds.

@@ -6,6 +6,7 @@
 //! - `locks`: lock sets and views; `changes`: what follows from changes; `listeners`: who
 //!   hears of them; `guard`: what happens on a panic; `count`:
 //!   statistics
+//! - `inner`: commands that a script calls
 //! - `show`: what MONITOR is shown
 //! - `prefetch`: the entries of several keys, fetched together
 //! - `park`: clients parked on keys and how a writer serves them
@@ -20,6 +21,7 @@ pub mod conditions;
 pub mod count;
 pub mod execute;
 pub mod guard;
+pub mod inner;
 mod listeners;
 pub mod locks;
 pub mod lookup;
@@ -34,3 +36,4 @@ pub mod watch;
 pub use crate::command::Outcome;
 pub use execute::{Request, execute};
 use show::show;
+pub use show::show_script;

@@ -206,12 +206,15 @@ pub fn look_again(server: &Server, worker: &WorkerShared, waiter: &Waiter) -> Op
     }
     let (db, args) = (parked.client.db, parked.args.as_args());
     let scope = locks::scope_of(server, parked.command, &args, db);
-    let view = || Keyspace::new(server.shards.lock(scope.clone()), clock::unix_ms());
-    let keyspace = widen(view(), server, |keyspace| concerns_wide_waiter(keyspace, parked.command, &args));
+    let view = || Some(Keyspace::new(server.shards.lock_in_time(scope.clone())?, clock::unix_ms()));
+    // What a script has for too long is looked at later.
+    let later = Some(Some(MonotonicMs::now().after(PAUSE_MS)));
+    let Some(keyspace) = view() else { return later };
+    let keyspace = widen(keyspace, server, |keyspace| concerns_wide_waiter(keyspace, parked.command, &args));
     changes::make(server, worker, keyspace, |keyspace| {
         parked.keys.iter().for_each(|at| keyspace.changes_mut().make_ready(db, args.get(*at)));
     });
-    Some(parked.next_look(&view()))
+    view().map_or(later, |keyspace| Some(parked.next_look(&keyspace)))
 }
 
 /// Ends the wait without serving; false when somebody has served the client, and its reply is on the way.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::clients::{Client, ClientFlags};
-use crate::command::{Args, Call, Flags, Outcome};
+use crate::command::{Call, Flags, Origin, Outcome};
 use crate::request::redact;
 use crate::server::{Conditions, Mail};
 use crate::system::{clock, escape};
@@ -11,12 +11,18 @@ use crate::system::{clock, escape};
 /// Shows a command that has run, or is certain to, to those who monitor. Its locks are held, so lines about a key are in
 /// the order of what happened to it. A command that waits for the end of a pause has not run.
 pub(super) fn show(call: &Call<'_>) {
+    if !call.command.spec.flags.intersects(Flags::SKIP_MONITOR | Flags::ADMIN) {
+        show_script(call);
+    }
+}
+
+/// Shows a script, which does so itself: before the commands that it calls.
+pub fn show_script(call: &Call<'_>) {
     if call.server.conditions().contains(Conditions::MONITORED)
         && call.origin.is_shown()
         && !matches!(call.outcome, Outcome::Paused)
-        && !call.command.spec.flags.intersects(Flags::SKIP_MONITOR | Flags::ADMIN)
     {
-        let line = line(call.client, &call.args);
+        let line = line(call);
         call.server.monitors.show(clock::unix_us(), &line, |monitor, bytes| {
             let mail = Mail::Deliver { client: monitor.client, bytes };
             call.server.workers[monitor.worker].mailbox.send(mail);
@@ -25,8 +31,10 @@ pub(super) fn show(call: &Call<'_>) {
 }
 
 /// `[0 127.0.0.1:60866] "keys" "*"`
-fn line(sender: &Client, args: &Args<'_>) -> Vec<u8> {
-    let mut line = format!("[{} {}]", sender.db, shown_address(sender)).into_bytes();
+fn line(call: &Call<'_>) -> Vec<u8> {
+    let (sender, args) = (&*call.client, &call.args);
+    let address = if call.origin == Origin::Script { Cow::Borrowed("lua") } else { shown_address(sender) };
+    let mut line = format!("[{} {address}]", sender.db).into_bytes();
     for index in 0..args.len() {
         line.push(b' ');
         escape::push_quoted(&mut line, redact::shown(args, index));

@@ -53,7 +53,10 @@ fn lock_transaction<'s>(call: &mut Call<'s>) -> Locked<'s> {
     let server = call.server;
     let client = &*call.client;
     let scope = scope_of_transaction(call.commands, server, client);
-    let keyspace = locks::view(call, scope);
+    let keyspace = match locks::view(call, scope) {
+        Ok(keyspace) => keyspace,
+        Err(error) => return Locked::Refused(Err(error)),
+    };
     if watched_key_changed(call.client, &keyspace, server) {
         return Locked::Changed;
     }

@@ -6,7 +6,7 @@
 
 use std::sync::atomic::Ordering;
 
-use swytch_store::{Keyspace, KeyspaceMut, LockScope};
+use swytch_store::{Keyspace, KeyspaceMut};
 
 use crate::dispatch::changes;
 use crate::server::{Conditions, Server};
@@ -80,7 +80,8 @@ impl ExpiryCycle {
                 continue;
             }
             loop {
-                let locked = server.shards.lock(LockScope::One(shard as u16));
+                // What a script has for too long is looked at when it is done.
+                let Some(locked) = server.shards.lock_one_in_time(shard as u16) else { break };
                 // While clients are paused nothing changes: keys whose time is over are only invisible. A pause that
                 // begins now waits for this lock.
                 if server.conditions().contains(Conditions::PAUSED) || !locked.has_due(shard as u16, now_ms) {

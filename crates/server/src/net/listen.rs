@@ -328,7 +328,8 @@ fn hand_over(
         .workers
         .iter()
         .enumerate()
-        .min_by_key(|(_, worker)| worker.connections.load(Ordering::Relaxed))
+        // One that a script keeps busy could not answer even SCRIPT KILL.
+        .min_by_key(|(_, worker)| (worker.script.is_overdue(), worker.connections.load(Ordering::Relaxed)))
         .expect("a server has a worker");
     server.workers[worker].connections.fetch_add(1, Ordering::Relaxed);
     let now = MonotonicMs::now();

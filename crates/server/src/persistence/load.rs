@@ -36,6 +36,9 @@ pub struct Record<'a> {
     pub facts: KeyFacts,
 }
 
+/// Who takes the sources of the libraries of functions that a file has.
+pub type TakeLibraries<'p> = dyn FnMut(Vec<Vec<u8>>) -> Result<(), String> + 'p;
+
 /// The file that is loaded at the start.
 #[derive(Debug)]
 pub struct StartFile {
@@ -64,7 +67,7 @@ impl StartFile {
     ///
     /// # Errors
     /// What is wrong with it, and where. Part of it is in memory.
-    pub fn load(self, server: &Server) -> io::Result<()> {
+    pub fn load(self, server: &Server, take_libraries: &mut TakeLibraries<'_>) -> io::Result<()> {
         let began = Instant::now();
         let put = |record: Record<'_>| {
             let key = server.shards.key(record.db, record.key);
@@ -82,7 +85,9 @@ impl StartFile {
             }
             Ok(())
         };
-        read_on_all_cores(server, self.file, &put).map_err(|error| named(&self.path, &error))?;
+        let libraries =
+            read_on_all_cores(server, self.file, &put).map_err(|error| named(&self.path, &error))?;
+        take(libraries, take_libraries).map_err(|error| named(&self.path, &error))?;
         server.saves.loaded(server.total(|stats| stats.dirty.get()));
         server.set_conditions(Conditions::LOADING, false);
         let (keys, took_ms) =
@@ -90,6 +95,10 @@ impl StartFile {
         tracing::info!(keys, took_ms = took_ms as u64, "DB loaded from disk: {}", self.path.display());
         Ok(())
     }
+}
+
+fn take(libraries: Vec<Vec<u8>>, take_libraries: &mut TakeLibraries<'_>) -> io::Result<()> {
+    if libraries.is_empty() { Ok(()) } else { take_libraries(libraries).map_err(io::Error::other) }
 }
 
 fn named(path: &Path, error: &io::Error) -> io::Error {
@@ -118,7 +127,12 @@ pub struct Beside {
 ///
 /// # Errors
 /// What is wrong with it, and where. Nothing has changed.
-pub fn reload(server: &Server, keyspace: &mut KeyspaceMut<'_, '_>, beside: Beside) -> io::Result<()> {
+pub fn reload(
+    server: &Server,
+    keyspace: &mut KeyspaceMut<'_, '_>,
+    beside: Beside,
+    take_libraries: &mut TakeLibraries<'_>,
+) -> io::Result<()> {
     let path = save::path(server).ok_or_else(|| io::Error::other("dbfilename is empty"))?;
     let open = || File::open(&path).map_err(|error| named(&path, &error));
     let mut check = |record: Record<'_>| {
@@ -128,7 +142,8 @@ pub fn reload(server: &Server, keyspace: &mut KeyspaceMut<'_, '_>, beside: Besid
         }
         Ok(())
     };
-    read(server, open()?, &mut check).map_err(|error| named(&path, &error))?;
+    let libraries = read(server, open()?, &mut check).map_err(|error| named(&path, &error))?;
+    take_libraries(libraries).map_err(|error| named(&path, &io::Error::other(error)))?;
     if !beside.keep {
         keyspace.flush(None);
     }
@@ -137,15 +152,15 @@ pub fn reload(server: &Server, keyspace: &mut KeyspaceMut<'_, '_>, beside: Besid
         place(keyspace, &key, record);
         Ok(())
     };
-    read(server, open()?, &mut put).map_err(|error| named(&path, &error))
+    read(server, open()?, &mut put).map(drop).map_err(|error| named(&path, &error))
 }
 
-/// Reads a file and hands out its records, but for keys whose time is over.
+/// Reads a file and hands out its records, but for keys whose time is over; the sources of its libraries.
 fn read(
     server: &Server,
     file: File,
     put: &mut dyn FnMut(Record<'_>) -> Result<(), String>,
-) -> io::Result<()> {
+) -> io::Result<Vec<Vec<u8>>> {
     let limits = server.shards.encoding_limits();
     let mut take = |unmade: Unmade<'_>| make(server, limits, unmade, put);
     split(server, file, &mut take).map_err(io::Error::other)
@@ -156,7 +171,7 @@ fn read_on_all_cores(
     server: &Server,
     file: File,
     put: &(dyn Fn(Record<'_>) -> Result<(), String> + Sync),
-) -> io::Result<()> {
+) -> io::Result<Vec<Vec<u8>>> {
     let threads = server.workers.len();
     let (sender, receiver) = mpsc::sync_channel::<Batch>(threads);
     let (receiver, faults) = (Mutex::new(receiver), Mutex::new(Vec::new()));
@@ -201,11 +216,10 @@ fn read_on_all_cores(
         read
     });
     let faults = faults.into_inner().unwrap_or_else(PoisonError::into_inner);
-    faults
-        .into_iter()
-        .chain(read.err())
-        .min_by_key(|fault| fault.offset)
-        .map_or(Ok(()), |fault| Err(io::Error::other(fault)))
+    let (libraries, fault) =
+        read.map_or_else(|fault| (Vec::new(), Some(fault)), |libraries| (libraries, None));
+    let first = faults.into_iter().chain(fault).min_by_key(|fault| fault.offset);
+    first.map_or(Ok(libraries), |fault| Err(io::Error::other(fault)))
 }
 
 fn refused(value: Unread<'_>, why: String) -> Fault {
@@ -298,12 +312,12 @@ fn make(
     Ok(())
 }
 
-/// Reads a file and hands out its keys with their values as they stand there.
+/// Reads a file and hands out its keys with their values as they stand there; the sources of its libraries.
 fn split(
     server: &Server,
     file: File,
     take: &mut dyn FnMut(Unmade<'_>) -> Result<(), Fault>,
-) -> Result<(), Fault> {
+) -> Result<Vec<Vec<u8>>, Fault> {
     let progress = &server.saves.loading;
     let unreadable = |error| Fault { offset: 0, kind: FaultKind::Unreadable(error) };
     progress.bytes_total.store(file.metadata().map_err(unreadable)?.len(), Ordering::Relaxed);
@@ -313,10 +327,17 @@ fn split(
     }
     let source = BufReader::with_capacity(BUFFER_BYTES, Counted { file, server, logged: Instant::now() });
     let delay = Duration::from_micros(u64::try_from(server.config.key_load_delay()).unwrap_or(0));
-    read_file(
-        source,
-        &mut Splitter { server, take, db: 0, key: Vec::new(), facts: KeyFacts::default(), delay },
-    )
+    let mut splitter = Splitter {
+        server,
+        take,
+        db: 0,
+        key: Vec::new(),
+        facts: KeyFacts::default(),
+        delay,
+        libraries: Vec::new(),
+    };
+    read_file(source, &mut splitter)?;
+    Ok(splitter.libraries)
 }
 
 /// A file, and how much of it was read.
@@ -349,6 +370,7 @@ struct Splitter<'a> {
     key: Vec<u8>,
     facts: KeyFacts,
     delay: Duration,
+    libraries: Vec<Vec<u8>>,
 }
 
 impl Sink for Splitter<'_> {
@@ -372,8 +394,9 @@ impl Sink for Splitter<'_> {
         Ok(())
     }
 
-    fn function(&mut self, _: &[u8]) -> Result<(), String> {
-        Err("it has functions, which are not served".to_owned())
+    fn function(&mut self, code: &[u8]) -> Result<(), String> {
+        self.libraries.push(code.to_vec());
+        Ok(())
     }
 
     fn begin(&mut self, key: &[u8], facts: KeyFacts, _: Kind, _: Shape) -> Result<(), String> {

@@ -104,6 +104,7 @@ fn write(
     writer.remark("used-mem", &allocator::used_bytes().to_string());
     writer.remark("aof-base", "0");
     writer.remark("swytch-ver", SWYTCH_VERSION);
+    server.scripts.libraries().iter().for_each(|library| writer.function(&library.source));
     let delay = Duration::from_micros(u64::try_from(config.rdb_key_save_delay()).unwrap_or(0));
     for db in 0..keyspace.databases() {
         let (keys, expiring) = keyspace.sizes(db);

@@ -8,6 +8,7 @@ pub mod pause;
 mod publish;
 pub mod reclaim;
 pub mod saves;
+pub mod scripts;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -70,6 +71,8 @@ pub struct WorkerShared {
     pub turned: AtomicMonotonicMs,
     /// Parked clients that give up at some time.
     pub deadlines: AtomicU64,
+    /// The script that it runs, where that takes long.
+    pub script: scripts::Running,
 }
 
 /// The server.
@@ -108,6 +111,8 @@ pub struct Server {
     pub active_expire: AtomicBool,
     /// The data's file.
     pub saves: saves::Saves,
+    /// Scripts and functions.
+    pub scripts: scripts::Scripts,
     /// 40 hexadecimal digits that name this run.
     pub run_id: String,
     /// Bytes in use when the server had started.
@@ -163,6 +168,7 @@ impl Server {
                     connections: AtomicU32::new(0),
                     turned: AtomicMonotonicMs::new(MonotonicMs::now()),
                     deadlines: AtomicU64::new(0),
+                    script: scripts::Running::default(),
                 })
             })
             .collect::<std::io::Result<Box<[WorkerShared]>>>()?;
@@ -187,6 +193,7 @@ impl Server {
             pause: crate::server::pause::Pause::default(),
             active_expire: AtomicBool::new(true),
             saves: saves::Saves::default(),
+            scripts: scripts::Scripts::default(),
             run_id,
             startup_bytes: crate::system::allocator::used_bytes(),
             started: Instant::now(),

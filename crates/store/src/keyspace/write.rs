@@ -189,6 +189,13 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
         self.observed
     }
 
+    /// Takes the lock of one more shard, see [`crate::Locked::try_add`].
+    pub fn try_add(&mut self, shard: u16) -> bool {
+        let added = self.base.locked.try_add(shard);
+        self.refresh_observed();
+        added
+    }
+
     /// What happened so far.
     pub fn changes_mut(&mut self) -> &mut Changes {
         &mut self.changes

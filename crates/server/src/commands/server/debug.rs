@@ -1,11 +1,12 @@
 //! DEBUG: what tests of clients and servers ask of a server beyond its service.
 //!
 //! Allowed as `enable-debug-command` says. All shards are locked while it runs, so DEBUG SLEEP holds up every
-//! command on data, as it does in Redis. What would act on a part that does not exist here (the disk, replicas, scripts)
+//! command on data, as it does in Redis. What would act on a part that does not exist here (the disk, replicas)
 //! is an error that says so. Three switches say when Redis rebuilds its own tables, lists and buffers
 //! ([`tune`]), which no reply depends on, there or here: they are accepted. What would stop a Redis server by a failed
 //! assertion is a panic here, which its client is told of and the server survives.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use swytch_resp::{Protocol, Reply};
@@ -20,6 +21,7 @@ use crate::commands::keys::object::idle_seconds;
 use crate::config::Config;
 use crate::persistence::load::{self, Beside};
 use crate::persistence::{payload, save};
+use crate::scripting::libraries::{self, Policy};
 use crate::server::Conditions;
 use crate::system::digest::Digest;
 use crate::system::escape::up_to_zero;
@@ -81,7 +83,7 @@ const ACTS: &[(&str, usize, usize, Act)] = &[
     ("SEGFAULT", 0, usize::MAX, segfault),
     ("SET-ACTIVE-EXPIRE", 1, 1, set_active_expire),
     ("SHIFT-CLOCK", 1, 1, shift_clock),
-    ("SET-DISABLE-DENY-SCRIPTS", 1, 1, |call, _| Err(not_served(call, NO_SCRIPTS))),
+    ("SET-DISABLE-DENY-SCRIPTS", 1, 1, set_disable_deny_scripts),
     ("SET-SKIP-CHECKSUM-VALIDATION", 1, 1, |call, _| Err(not_served(call, "checksums are always checked"))),
     ("SLEEP", 1, 1, sleep),
     ("STRINGMATCH-LEN", 2, 2, string_match),
@@ -183,7 +185,6 @@ fn tune(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResul
 
 const NO_DISK: &str = "there is no append-only log";
 const NO_REPLICAS: &str = "there are no replicas";
-const NO_SCRIPTS: &str = "scripts are not served by this build";
 const NO_CLUSTER: &str = "there is no cluster bus";
 
 fn not_served(call: &Call<'_>, reason: &str) -> CommandError {
@@ -237,6 +238,13 @@ fn leak(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResul
     accept(call, keyspace)
 }
 
+/// Lets scripts call what they otherwise must not.
+fn set_disable_deny_scripts(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    let allow = call.args.integer(2)? != 0;
+    call.server.scripts.allow_all.store(allow, Ordering::Relaxed);
+    accept(call, keyspace)
+}
+
 fn reload(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
     let known = |option: &[u8]| {
         ["MERGE", "NOFLUSH", "NOSAVE"].iter().any(|word| word.as_bytes().eq_ignore_ascii_case(option))
@@ -251,7 +259,10 @@ fn reload(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandRes
     if !given("NOSAVE") {
         save::save(call.server, keyspace).map_err(|error| CommandError::owned(format!("ERR {error}")))?;
     }
-    load::reload(call.server, keyspace, beside).map_err(|error| {
+    let server = call.server;
+    let policy = if beside.keep { Policy::Replace } else { Policy::Flush };
+    let mut take = |sources: Vec<Vec<u8>>| libraries::restore(server, &sources, policy);
+    load::reload(server, keyspace, beside, &mut take).map_err(|error| {
         tracing::error!(%error, "DEBUG RELOAD: the file was not loaded, and nothing has changed");
         CommandError::text("ERR Error trying to load the RDB dump, check server logs.")
     })?;

@@ -1,7 +1,7 @@
 //! MEMORY USAGE, STATS, DOCTOR, PURGE, MALLOC-STATS, HELP
 //!
 //! The figures are those of this server: what its allocator has given out, and what entries and tables take.
-//! Sums that exist in Redis alone (a replication backlog, script caches) are zero.
+//! Sums that exist in Redis alone (a replication backlog) are zero.
 
 use swytch_store::Keyspace;
 
@@ -136,9 +136,13 @@ fn stats(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
     }
     let buffers = call.server.clients.snapshot().iter().map(|client| client.memory_bytes()).sum();
     fields.integer("clients.normal", buffers);
-    for absent in ["cluster.links", "aof.buffer", "lua.caches", "functions.caches", "script.VMs"] {
+    for absent in ["cluster.links", "aof.buffer"] {
         fields.integer(absent, 0);
     }
+    let scripts = &call.server.scripts;
+    fields.integer("lua.caches", scripts.figures().1 as u64);
+    fields.integer("functions.caches", scripts.libraries().bytes() as u64);
+    fields.integer("script.VMs", scripts.interpreter_bytes().iter().sum());
     for (db, _, bytes) in &databases {
         fields.name(&format!("db.{db}"));
         fields.reply.map(2);

@@ -10,7 +10,7 @@ const NO_LOG: &str = "there is no append-only log in this build";
 const NO_FORK: &str = "no snapshot is made for a replica by this build";
 const NO_EVICTION: &str = "writes are refused at maxmemory; nothing is evicted by this build";
 const ALWAYS_LAZY: &str = "everything is freed in the background";
-const NO_SCRIPTS: &str = "scripts are not served by this build";
+const NO_ENVIRONMENTS: &str = "scripts cannot look at or change the surroundings of functions";
 
 const fn memory(directive: D) -> D {
     directive.in_group(Group::Memory)
@@ -117,14 +117,13 @@ pub(super) const LIST: &[D] = &[
     D::integer("busy-reply-threshold", 0, LONG_MAX, 5000)
         .in_group(Group::Scripting)
         .alias("lua-time-limit")
-        .harmless(NO_SCRIPTS)
         .summary("Milliseconds after which other clients are told that a script is busy."),
     D::flag("lua-enable-deprecated-api", false)
         .in_group(Group::Scripting)
         .known(Known::Redis8)
         .immutable()
         .hidden()
-        .harmless(NO_SCRIPTS)
+        .refused(NO_ENVIRONMENTS)
         .summary("Let scripts use what Redis has deprecated."),
     D::special("save", Special::Save)
         .several_words()

@@ -6,9 +6,9 @@ use std::sync::atomic::Ordering;
 
 use super::Refusal;
 use crate::clients::ClientFlags;
-use crate::command::{Call, CommandError, Flags};
+use crate::command::{Call, CommandError, Flags, Handler};
 use crate::config::ProtectedAction;
-use crate::server::Conditions;
+use crate::server::{Conditions, Server};
 use crate::system::clock::MonotonicMs;
 
 type Check = Result<(), Refusal>;
@@ -41,10 +41,10 @@ pub(super) fn when_served(call: &Call<'_>) -> Check {
 }
 
 /// The answer to a command that may use memory when too much is used.
-const OUT_OF_MEMORY: &str = "OOM command not allowed when used memory > 'maxmemory'.";
+pub(in crate::dispatch) const OUT_OF_MEMORY: &str = "OOM command not allowed when used memory > 'maxmemory'.";
 
 /// The answer to a write where saves fail.
-const DISK_FAILED: &str = "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to \
+pub(in crate::dispatch) const DISK_FAILED: &str = "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to \
     disk. Commands that may modify the data set are disabled, because this instance is configured to report errors \
     during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for \
     details about the RDB error.";
@@ -121,12 +121,9 @@ fn memory(call: &Call<'_>) -> Check {
 
 /// While saves fail nothing may be lost that comes now; PING says so too, to whoever watches the server.
 fn disk(call: &Call<'_>) -> Check {
-    let config = &call.server.config;
-    let refused = call.server.conditions().contains(Conditions::SAVE_FAILED)
-        && flags(call).intersects(Flags::WRITE | Flags::TELLS_HEALTH)
+    let refused = flags(call).intersects(Flags::WRITE | Flags::TELLS_HEALTH)
         && call.origin.is_limited()
-        && config.stop_writes_on_bgsave_error()
-        && !config.save_points().is_empty();
+        && refuses_writes(call.server);
     if refused { Err(Refusal::Error(CommandError::text(DISK_FAILED))) } else { Ok(()) }
 }
 
@@ -138,6 +135,14 @@ fn listening(call: &Call<'_>) -> Check {
         "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
         call.command.full_name
     ))))
+}
+
+/// Whether nothing may be written because it could not be saved.
+pub fn refuses_writes(server: &Server) -> bool {
+    let config = &server.config;
+    server.conditions().contains(Conditions::SAVE_FAILED)
+        && config.stop_writes_on_bgsave_error()
+        && !config.save_points().is_empty()
 }
 
 fn loading(call: &Call<'_>) -> Check {
@@ -166,9 +171,13 @@ fn pause(call: &Call<'_>) -> Check {
     if server.pause.holds(writes, now) { Err(Refusal::Later) } else { Ok(()) }
 }
 
-/// The properties of the command; of one that runs a queue, also those of the commands in it.
+/// The properties of the command; of one that runs a queue, also those of the commands in it; of one that runs a script,
+/// those of the script.
 fn flags(call: &Call<'_>) -> Flags {
     let own = call.command.spec.flags;
+    if let Handler::Script(script) = call.command.spec.handler {
+        return (script.flags)(call);
+    }
     if !own.contains(Flags::RUNS_QUEUE) {
         return own;
     }

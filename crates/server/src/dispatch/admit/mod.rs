@@ -5,6 +5,9 @@
 
 mod checks;
 
+pub use checks::refuses_writes;
+pub(super) use checks::{DISK_FAILED, OUT_OF_MEMORY};
+
 use super::conditions::BEHIND_LOCKS;
 use super::{count, watch};
 use crate::clients::ClientFlags;

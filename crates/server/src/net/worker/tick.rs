@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Worker;
 use crate::clients::ClientFlags;
 use crate::net::connection::READ_BYTES;
+use crate::scripting;
 use crate::system::allocator;
 use crate::system::clock::MonotonicMs;
 
@@ -35,6 +36,7 @@ impl Worker {
             self.next_tick = self.now.after(tick_ms);
             self.look_after_connections();
             self.shrink_lent();
+            scripting::forget_removed(&self.server);
             allocator::give_back();
         }
         self.expiry.run(&self.server, self.index, self.now, self.now_ms, tick_ms);

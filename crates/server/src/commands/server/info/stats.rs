@@ -55,7 +55,7 @@ pub(super) fn stats(text: &mut Text, call: &Call<'_>, _: &mut ShardSteps<'_>) {
         ("expire_cycle_cpu_milliseconds", &0),
         ("evicted_keys", &0),
         ("evicted_clients", &0),
-        ("evicted_scripts", &0),
+        ("evicted_scripts", &server.scripts.evicted.load(std::sync::atomic::Ordering::Relaxed)),
         ("total_eviction_exceeded_time", &0),
         ("current_eviction_exceeded_time", &0),
         ("keyspace_hits", &server.total(|stats| stats.keyspace_hits.get())),

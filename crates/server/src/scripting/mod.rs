@@ -1,0 +1,253 @@
+//! Scripts and functions: found, compiled for this thread, and run.
+//!
+//! - `host`: what a script wants of the server, and when it takes too long
+//! - `threads`: the interpreters of this thread and what they have compiled
+//! - `libraries`: libraries of functions: loaded, joined with others, saved
+//!
+//! Sources and libraries are in `server::scripts`; a thread compiles what it runs. The language is the affair of
+//! `crates/script` alone.
+
+mod host;
+pub mod libraries;
+mod threads;
+
+use std::sync::atomic::Ordering;
+
+use swytch_resp::{Output, Reply};
+use swytch_script::{Ended, Header, ScriptFlags};
+use swytch_store::KeyspaceMut;
+
+use crate::command::{Call, CommandError, CommandResult, Flags};
+use crate::dispatch::inner::{self, Rules};
+use crate::dispatch::show_script;
+use crate::server::scripts::Script;
+use host::ScriptHost;
+
+pub use threads::forget_removed;
+
+/// How a script is named by its command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// By its source.
+    BySource,
+    /// By the SHA-1 of its source.
+    BySha,
+}
+
+/// Whether a command lets its script write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// It does.
+    Write,
+    /// It does not.
+    Read,
+}
+
+const NO_SCRIPT: &str = "NOSCRIPT No matching script. Please use EVAL.";
+
+/// EVAL, EVALSHA and their read-only forms.
+pub fn eval(
+    call: &mut Call<'_>,
+    keyspace: &mut KeyspaceMut<'_, '_>,
+    named: Named,
+    access: Access,
+) -> CommandResult {
+    show_script(call);
+    if named == Named::BySha && call.args.get(1).len() != SHA_LEN {
+        return Err(CommandError::text(NO_SCRIPT));
+    }
+    let keys = key_count(call, None)?;
+    threads::with_script(call.server, call.args.get(1), named, |found, buffers| {
+        let (interpreter, compiled, script) = found?;
+        call.server.scripts.note_use(script);
+        let rules = rules_of(call, script.header.flags, access)?;
+        let mut output = std::mem::take(&mut buffers.result);
+        let mut reply = Reply::new(&mut output, call.reply.protocol());
+        let (keys_of, arguments_of) = (call.args.from(3).take(keys), call.args.from(3 + keys));
+        let db = call.client.db;
+        let mut host = ScriptHost::new(call, keyspace, &mut buffers.commands, rules, &script.name, false);
+        let ended = interpreter.run(compiled, &script.name, keys_of, arguments_of, &mut host, &mut reply);
+        drop(host);
+        call.client.db = db;
+        if matches!(ended, Ended::Again) {
+            script.is_wide.store(true, Ordering::Relaxed);
+        }
+        let result = answer(call, ended, &mut output);
+        buffers.result = output;
+        result
+    })
+}
+
+/// FCALL and its read-only form.
+pub fn call_function(
+    call: &mut Call<'_>,
+    keyspace: &mut KeyspaceMut<'_, '_>,
+    access: Access,
+) -> CommandResult {
+    show_script(call);
+    threads::with_function(call.server, call.args.get(1), |found, buffers| {
+        let (interpreter, compiled, function) = found?;
+        let keys = key_count(call, Some("ERR Bad number of keys provided"))?;
+        let rules = rules_of(call, Some(function.flags), access)?;
+        let mut output = std::mem::take(&mut buffers.result);
+        let mut reply = Reply::new(&mut output, call.reply.protocol());
+        let (keys_of, arguments_of) = (call.args.from(3).take(keys), call.args.from(3 + keys));
+        let db = call.client.db;
+        let mut host = ScriptHost::new(call, keyspace, &mut buffers.commands, rules, &function.name, true);
+        let ended = interpreter.run(compiled, &function.name, keys_of, arguments_of, &mut host, &mut reply);
+        drop(host);
+        call.client.db = db;
+        if matches!(ended, Ended::Again) {
+            function.is_wide.store(true, Ordering::Relaxed);
+        }
+        let result = answer(call, ended, &mut output);
+        buffers.result = output;
+        result
+    })
+}
+
+/// SCRIPT LOAD: the script's name.
+///
+/// # Errors
+/// What is wrong with the source.
+pub fn load(call: &Call<'_>, source: &[u8]) -> Result<String, CommandError> {
+    threads::load(call.server, source)
+}
+
+/// Digits of a SHA-1.
+const SHA_LEN: usize = 40;
+
+/// How many keys follow.
+fn key_count(call: &Call<'_>, not_a_number: Option<&'static str>) -> Result<usize, CommandError> {
+    let count = match not_a_number {
+        None => call.args.integer(2)?,
+        Some(text) => call.args.integer(2).map_err(|_| CommandError::text(text))?,
+    };
+    if count > call.args.len() as i64 - 3 {
+        return Err(CommandError::text("ERR Number of keys can't be greater than number of args"));
+    }
+    usize::try_from(count).map_err(|_| CommandError::text("ERR Number of keys can't be negative"))
+}
+
+/// What a script may do, and the reasons not to begin it that follow from its flags; one without a header has none.
+///
+/// Source: `scriptPrepareForRun` in Redis's `src/script.c`.
+fn rules_of(call: &Call<'_>, flags: Option<ScriptFlags>, access: Access) -> Result<Rules, CommandError> {
+    let is_out_of_memory = inner::is_out_of_memory(call);
+    let has = |flag| flags.is_some_and(|flags| flags.contains(flag));
+    let (no_writes, allows_oom) = (has(ScriptFlags::NO_WRITES), has(ScriptFlags::ALLOW_OOM));
+    if flags.is_some() && !no_writes {
+        if inner::refuses_writes(call.server) {
+            return Err(CommandError::text(
+                "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. \
+                 Writable scripts are blocked. Use 'no-writes' flag for read only scripts.",
+            ));
+        }
+        if access == Access::Read {
+            return Err(CommandError::text(
+                "ERR Can not execute a script with write flag using *_ro command.",
+            ));
+        }
+    }
+    if flags.is_some() && is_out_of_memory && !allows_oom && !no_writes {
+        return Err(CommandError::text(
+            "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'",
+        ));
+    }
+    Ok(Rules {
+        is_read_only: access == Access::Read || no_writes,
+        allows_oom,
+        is_out_of_memory,
+        has_written: false,
+    })
+}
+
+/// Answers what a script has come to.
+fn answer(call: &mut Call<'_>, ended: Ended, output: &mut Output) -> CommandResult {
+    match ended {
+        Ended::Written => {
+            match output.only_slice() {
+                Some(bytes) => call.reply.raw(bytes),
+                None => call.reply.raw(&output.to_vec()),
+            }
+            forget(output);
+            Ok(())
+        }
+        Ended::Again => {
+            forget(output);
+            call.outcome = crate::command::Outcome::Again;
+            Ok(())
+        }
+        Ended::Failed(error) => {
+            forget(output);
+            if !error.is_counted {
+                return Err(CommandError::owned(error.text));
+            }
+            // It was counted where it came about, and the command that ran the script has not failed.
+            call.reply.error(&error.text);
+            Ok(())
+        }
+    }
+}
+
+/// Forgets what was written; much of it gives its memory back.
+fn forget(output: &mut Output) {
+    if output.only_slice().is_some() && output.held_bytes() <= inner::REPLY_BYTES_KEPT {
+        output.rewind(0);
+    } else {
+        *output = Output::default();
+    }
+}
+
+/// The properties of a call of EVAL or EVALSHA: a script with a header says itself what it does.
+pub fn flags_of_script(call: &Call<'_>, named: Named) -> Flags {
+    let own = call.command.spec.flags;
+    let Some(argument) = call.args.try_get(1) else { return own };
+    let flags = match named {
+        Named::BySource => Header::of_script(argument).ok().and_then(|header| header.flags),
+        Named::BySha => script_named(call, argument).and_then(|script| script.header.flags),
+    };
+    flags.map_or(own, |flags| with_script_flags(own, flags))
+}
+
+fn script_named(call: &Call<'_>, name: &[u8]) -> Option<std::sync::Arc<Script>> {
+    call.server.scripts.get(&std::str::from_utf8(name).ok()?.to_ascii_lowercase())
+}
+
+/// The properties of a call of FCALL.
+pub fn flags_of_function(call: &Call<'_>) -> Flags {
+    let own = call.command.spec.flags;
+    let libraries = call.server.scripts.libraries();
+    let function = call.args.try_get(1).and_then(|name| libraries.function(name));
+    function.map_or(own, |(_, function)| with_script_flags(own, function.flags))
+}
+
+fn with_script_flags(own: Flags, script: ScriptFlags) -> Flags {
+    let mut flags = own - (Flags::STALE | Flags::DENYOOM | Flags::WRITE | Flags::MAY_REPLICATE);
+    let writes = !script.contains(ScriptFlags::NO_WRITES);
+    flags.set(Flags::DENYOOM, writes && !script.contains(ScriptFlags::ALLOW_OOM));
+    flags.set(Flags::WRITE, writes);
+    flags.set(Flags::STALE, script.contains(ScriptFlags::ALLOW_STALE));
+    flags
+}
+
+/// Whether a script begins under all locks. It is compiled now, before there are any.
+pub fn is_script_wide(call: &Call<'_>, named: Named) -> bool {
+    call.args.try_get(1).is_some_and(|argument| {
+        threads::with_script(call.server, argument, named, |found, _| {
+            found.is_ok_and(|(_, _, script)| script.is_wide.load(Ordering::Relaxed))
+        })
+    })
+}
+
+/// As [`is_script_wide`], of a function.
+pub fn is_function_wide(call: &Call<'_>) -> bool {
+    call.args.try_get(1).is_some_and(|name| {
+        threads::with_function(call.server, name, |found, _| {
+            found.is_ok_and(|(_, _, function)| function.is_wide.load(Ordering::Relaxed))
+        })
+    })
+}
+
+/// Most memory that the interpreters of one kind take on one thread.
+const INTERPRETER_BYTES_MAX: usize = 256 << 20;
