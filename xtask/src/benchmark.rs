@@ -68,7 +68,7 @@ pub(crate) fn smoke() -> Result<()> {
         "growing",
         "without end",
         "2,000 clients",
-        "1,000 subscribers",
+        "### Messages",
         "Large replies",
     ] {
         if !markdown.contains(part) {
