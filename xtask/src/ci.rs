@@ -13,13 +13,13 @@ use crate::conformance::{self, CORE_FILES, Summary};
 use crate::{attack, benchmark, clients, cluster, fuzz, judges, lanes, licences, setup, style, workspace};
 
 /// Seconds each fuzz target runs.
-const FUZZ_SECONDS: u64 = 40;
+const FUZZ_SECONDS: u64 = 25;
 
 /// One step: its name and what it runs.
 type Step = (&'static str, fn() -> Result<Summary>);
 
 /// The steps, in groups that run side by side.
-const STEPS: [&[Step]; 14] = [
+const STEPS: [&[Step]; 13] = [
     &[("format", format_check)],
     &[("style", || style::check().map(whole))],
     &[("licences", || licences::check().map(whole))],
@@ -31,11 +31,14 @@ const STEPS: [&[Step]; 14] = [
         conformance::run(&conformance::Options::check(&CORE_FILES, workspace::build_server()?))
     })],
     &[("benchmarks run once", || benchmark::smoke().map(|()| ONE))],
-    // An attack mostly waits, and the model has one thread.
-    &[("attacks", attack::run_some), ("cluster model", || cluster::model_some().map(|()| ONE))],
+    // Both mostly wait.
+    &[("attacks", attack::run_some), ("client libraries", || clients::run(Some(workspace::build_server()?)))],
     &[("judges", judges::some)],
-    &[("client libraries", || clients::run(Some(workspace::build_server()?)))],
-    &[("cluster simulation", || cluster::simulate_some().map(|()| ONE))],
+    // Both have one thread.
+    &[
+        ("cluster model", || cluster::model_some().map(|()| ONE)),
+        ("cluster simulation", || cluster::simulate_some().map(|()| ONE)),
+    ],
     &[("fuzzing", fuzzing)],
 ];
 
