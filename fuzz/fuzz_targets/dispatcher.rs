@@ -323,7 +323,7 @@ fn push_value(line: &mut Vec<Vec<u8>>, argument: &Arg, decisions: &mut Decisions
         ArgKind::Key(_) => decisions.pick(&KEYS),
         ArgKind::Integer | ArgKind::UnixTime => decisions.pick(&INTEGERS),
         ArgKind::Double => decisions.pick(&DOUBLES),
-        ArgKind::Pattern => decisions.pick(&PATTERNS),
+        ArgKind::Pattern | ArgKind::KeyPattern(_) => decisions.pick(&PATTERNS),
         ArgKind::String => decisions.pick(&STRINGS),
     };
     line.push(word.as_bytes().to_vec());
