@@ -23,8 +23,9 @@ const PARKED_AFTER: Duration = Duration::from_millis(10);
 const HUNG_AFTER: Duration = Duration::from_secs(60);
 
 /// Left out: they end or delay the server or the connection, silence replies, or change the settings that the
-/// other commands' results depend on. `replicaof` and its kin would connect elsewhere.
-const LEFT_OUT: [&str; 16] = [
+/// other commands' results depend on. `replicaof` and its kin would connect elsewhere. Subscribing answers once for each
+/// channel.
+const LEFT_OUT: [&str; 22] = [
     "acl",
     "bgrewriteaof",
     "bgsave",
@@ -36,11 +37,17 @@ const LEFT_OUT: [&str; 16] = [
     "debug",
     "failover",
     "monitor",
+    "psubscribe",
+    "punsubscribe",
     "quit",
     "replicaof",
     "save",
     "shutdown",
     "slaveof",
+    "ssubscribe",
+    "subscribe",
+    "sunsubscribe",
+    "unsubscribe",
 ];
 
 const KEYS: [&str; 6] = ["a", "b", "c", "list", "{tag}1", "{tag}2"];
