@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use swytch_rdb::{KeyFacts, Kind, Part, Shape, Sink, StreamPart, Writer, read_file};
+use swytch_rdb::{Fault, KeyFacts, Kind, Part, Shape, Sink, StreamPart, Unread, Writer, read_file};
 use swytch_testkit::{Client, Program, Reply};
 
 /// A file's keys: the value as a list of texts in canonical order, and how it was written.
@@ -17,6 +17,8 @@ struct Content {
     current: Option<(String, Kind, Shape, KeyFacts)>,
     texts: Vec<String>,
     held: usize,
+    /// Values are looked into when they have been read.
+    later: bool,
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -32,6 +34,14 @@ impl Sink for Content {
         self.current = Some((text(key), kind, shape, facts));
         self.texts.clear();
         Ok(())
+    }
+
+    fn wants_parts(&self) -> bool {
+        !self.later
+    }
+
+    fn unread(&mut self, value: Unread<'_>) -> Result<(), Fault> {
+        value.parts(&mut |part| self.part(part))
     }
 
     fn part(&mut self, part: Part<'_>) -> Result<(), String> {
@@ -193,6 +203,13 @@ fn a_file_holds_what_its_server_says() {
             assert_eq!(facts.expires_ms.is_some(), key == "expiring", "{version}: {key}");
         }
         assert_eq!(content.held, 7, "{version}");
+        let mut later = Content { later: true, ..Content::default() };
+        read_file(bytes.as_slice(), &mut later).unwrap_or_else(|fault| panic!("{version}: {fault}"));
+        assert_eq!(
+            (later.keys, later.held),
+            (content.keys, content.held),
+            "{version}: values looked into later"
+        );
     }
 }
 

@@ -11,10 +11,10 @@ mod host;
 pub mod libraries;
 mod threads;
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use swytch_resp::{Output, Reply};
-use swytch_script::{Ended, Header, ScriptFlags};
+use swytch_script::{Compiled, Ended, Header, Interpreter, ScriptFlags};
 use swytch_store::KeyspaceMut;
 
 use crate::command::{Call, CommandError, CommandResult, Flags};
@@ -22,6 +22,7 @@ use crate::dispatch::inner::{self, Rules};
 use crate::dispatch::show_script;
 use crate::server::scripts::Script;
 use host::ScriptHost;
+use threads::Buffers;
 
 pub use threads::forget_removed;
 
@@ -61,20 +62,8 @@ pub fn eval(
         let (interpreter, compiled, script) = found?;
         call.server.scripts.note_use(script);
         let rules = rules_of(call, script.header.flags, access)?;
-        let mut output = std::mem::take(&mut buffers.result);
-        let mut reply = Reply::new(&mut output, call.reply.protocol());
-        let (keys_of, arguments_of) = (call.args.from(3).take(keys), call.args.from(3 + keys));
-        let db = call.client.db;
-        let mut host = ScriptHost::new(call, keyspace, &mut buffers.commands, rules, &script.name, false);
-        let ended = interpreter.run(compiled, &script.name, keys_of, arguments_of, &mut host, &mut reply);
-        drop(host);
-        call.client.db = db;
-        if matches!(ended, Ended::Again) {
-            script.is_wide.store(true, Ordering::Relaxed);
-        }
-        let result = answer(call, ended, &mut output);
-        buffers.result = output;
-        result
+        let runnable = Runnable { name: &script.name, is_wide: &script.is_wide, is_function: false };
+        runnable.run(call, keyspace, (interpreter, compiled), buffers, rules, keys)
     })
 }
 
@@ -89,21 +78,45 @@ pub fn call_function(
         let (interpreter, compiled, function) = found?;
         let keys = key_count(call, Some("ERR Bad number of keys provided"))?;
         let rules = rules_of(call, Some(function.flags), access)?;
+        let runnable = Runnable { name: &function.name, is_wide: &function.is_wide, is_function: true };
+        runnable.run(call, keyspace, (interpreter, compiled), buffers, rules, keys)
+    })
+}
+
+/// A script or function, as far as running it goes.
+struct Runnable<'s> {
+    name: &'s str,
+    is_wide: &'s AtomicBool,
+    is_function: bool,
+}
+
+impl Runnable<'_> {
+    /// Runs it with the call's arguments, of which so many are keys, and answers the call.
+    fn run(
+        &self,
+        call: &mut Call<'_>,
+        keyspace: &mut KeyspaceMut<'_, '_>,
+        (interpreter, compiled): (&mut Interpreter, &Compiled),
+        buffers: &mut Buffers,
+        rules: Rules,
+        keys: usize,
+    ) -> CommandResult {
         let mut output = std::mem::take(&mut buffers.result);
         let mut reply = Reply::new(&mut output, call.reply.protocol());
         let (keys_of, arguments_of) = (call.args.from(3).take(keys), call.args.from(3 + keys));
         let db = call.client.db;
-        let mut host = ScriptHost::new(call, keyspace, &mut buffers.commands, rules, &function.name, true);
-        let ended = interpreter.run(compiled, &function.name, keys_of, arguments_of, &mut host, &mut reply);
+        let mut host =
+            ScriptHost::new(call, keyspace, &mut buffers.commands, rules, self.name, self.is_function);
+        let ended = interpreter.run(compiled, self.name, keys_of, arguments_of, &mut host, &mut reply);
         drop(host);
         call.client.db = db;
         if matches!(ended, Ended::Again) {
-            function.is_wide.store(true, Ordering::Relaxed);
+            self.is_wide.store(true, Ordering::Relaxed);
         }
         let result = answer(call, ended, &mut output);
         buffers.result = output;
         result
-    })
+    }
 }
 
 /// SCRIPT LOAD: the script's name.

@@ -162,25 +162,35 @@ impl Names {
     /// Takes a name; true if it is certainly none of those before it.
     #[inline]
     fn is_new(&mut self, name: &[u8], face: &dyn Face) -> bool {
-        let hash = HashSeed::of_process().hash(name).max(1);
+        if self.is_full() {
+            self.grow(face);
+        }
+        let hash = || HashSeed::of_process().hash(name).max(1);
         match self {
             Names::Unneeded => false,
-            Names::Few(hashes) if hashes.len() < Names::FEW => {
+            Names::Few(hashes) => {
+                let hash = hash();
                 let is_new = !hashes.contains(&hash);
                 if is_new {
                     hashes.push(hash);
                 }
                 is_new
             }
-            Names::Many { places, count } if *count * 2 < places.len() => {
-                let is_new = take_place(places, hash);
+            Names::Many { places, count } => {
+                let is_new = take_place(places, hash());
                 *count += usize::from(is_new);
                 is_new
             }
-            Names::Few(_) | Names::Many { .. } => {
-                self.grow(face);
-                self.is_new(name, face)
-            }
+        }
+    }
+
+    /// True where one more would be too much.
+    #[inline]
+    fn is_full(&self) -> bool {
+        match self {
+            Names::Unneeded => false,
+            Names::Few(hashes) => hashes.len() == Names::FEW,
+            Names::Many { places, count } => *count * 2 >= places.len(),
         }
     }
 

@@ -131,9 +131,7 @@ impl Channels {
         let part = self.channels.part(channel).lock();
         let mut given = 0;
         let mut give = |receivers: &Receivers, parts: &[&[u8]]| {
-            let message = PushMessage::new(parts);
-            receivers.values().filter(|to| to.receive(&message, inbox_bytes_max)).for_each(|to| wake(to));
-            given += receivers.len();
+            given += give(receivers, parts, inbox_bytes_max, wake);
         };
         if let Some(receivers) = part.get(channel) {
             give(receivers, &[b"message", channel, message]);
@@ -155,10 +153,8 @@ impl Channels {
         wake: &mut dyn FnMut(&Subscriber),
     ) -> usize {
         let part = self.shard_channels.part(channel).lock();
-        let Some(receivers) = part.get(channel) else { return 0 };
-        let message = PushMessage::new(&[b"smessage", channel, message]);
-        receivers.values().filter(|to| to.receive(&message, inbox_bytes_max)).for_each(|to| wake(to));
-        receivers.len()
+        part.get(channel)
+            .map_or(0, |receivers| give(receivers, &[b"smessage", channel, message], inbox_bytes_max, wake))
     }
 
     /// The names that anybody is subscribed to, of those that match a pattern.
@@ -235,6 +231,18 @@ impl Registry {
             self.count.fetch_sub(1, Ordering::Relaxed);
         }
     }
+}
+
+/// Gives all of them a message, which is made of these parts: how many they are.
+fn give(
+    receivers: &Receivers,
+    parts: &[&[u8]],
+    inbox_bytes_max: usize,
+    wake: &mut dyn FnMut(&Subscriber),
+) -> usize {
+    let message = PushMessage::new(parts);
+    receivers.values().filter(|to| to.receive(&message, inbox_bytes_max)).for_each(|to| wake(to));
+    receivers.len()
 }
 
 fn add(receivers: &mut Receivers, subscriber: &Arc<Subscriber>) {

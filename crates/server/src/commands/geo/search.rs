@@ -137,18 +137,7 @@ pub static GEORADIUS_RO: CommandSpec = CommandSpec {
     name: "georadius_ro",
     summary: "Returns the members within a distance of a position.",
     arity: -6,
-    arguments: &[
-        Arg::key("key"),
-        COORDINATES[0],
-        COORDINATES[1],
-        RADIUS_ARG,
-        UNITS,
-        WITH[0],
-        WITH[1],
-        WITH[2],
-        COUNT_OF_RADIUS,
-        ORDER,
-    ],
+    arguments: all_but_last(GEORADIUS.arguments),
     deprecated: Some(("6.2.0", "`GEOSEARCH` with the `BYRADIUS` argument")),
     handler: Handler::Read(|call, keyspace| search(call, keyspace, Form::RADIUS_RO).map(drop)),
     ..RADIUS_RO
@@ -183,21 +172,19 @@ pub static GEORADIUSBYMEMBER_RO: CommandSpec = CommandSpec {
     name: "georadiusbymember_ro",
     summary: "Returns the members within a distance of another one.",
     arity: -5,
-    arguments: &[
-        Arg::key("key"),
-        Arg::string("member"),
-        RADIUS_ARG,
-        UNITS,
-        WITH[0],
-        WITH[1],
-        WITH[2],
-        COUNT,
-        ORDER,
-    ],
+    arguments: all_but_last(GEORADIUSBYMEMBER.arguments),
     deprecated: Some(("6.2.0", "`GEOSEARCH` with the `BYRADIUS` and `FROMMEMBER` arguments")),
     handler: Handler::Read(|call, keyspace| search(call, keyspace, Form::RADIUS_BY_MEMBER_RO).map(drop)),
     ..RADIUS_RO
 };
+
+/// Arguments without the last, which says where to store.
+const fn all_but_last(arguments: &'static [Arg]) -> &'static [Arg] {
+    match arguments {
+        [all @ .., _] => all,
+        [] => arguments,
+    }
+}
 
 const fn stored_behind(word: &'static str, from: i32) -> KeySpec {
     KeySpec { begin: BeginSearch::Keyword(word, from), ..KeySpec::one(0, STORED) }

@@ -8,6 +8,17 @@ use crate::scripting::{Access, Named, eval, flags_of_script, is_script_wide};
 const BY_SOURCE: &[Arg] = &[Arg::string("script"), COUNT, KEYS, ARGUMENTS];
 const BY_SHA: &[Arg] = &[Arg::string("sha1"), COUNT, KEYS, ARGUMENTS];
 
+const OF_SOURCE: ScriptHandler = ScriptHandler {
+    run: |call, keyspace| eval(call, keyspace, Named::BySource, Access::Write),
+    flags: |call| flags_of_script(call, Named::BySource),
+    is_wide: |call| is_script_wide(call, Named::BySource),
+};
+const OF_SHA: ScriptHandler = ScriptHandler {
+    run: |call, keyspace| eval(call, keyspace, Named::BySha, Access::Write),
+    flags: |call| flags_of_script(call, Named::BySha),
+    is_wide: |call| is_script_wide(call, Named::BySha),
+};
+
 /// Properties of everything that runs a script.
 pub(super) const RUNS_SCRIPT: Flags = Flags::NOSCRIPT
     .union(Flags::SKIP_MONITOR)
@@ -28,11 +39,7 @@ pub static EVAL: CommandSpec = CommandSpec {
     arguments: BY_SOURCE,
     reply: ReplyShape::Any,
     differs: "Scripts run on all threads at once where their keys allow it; what follows from that is in [differences.md](differences.md).",
-    handler: Handler::Script(&ScriptHandler {
-        run: |call, keyspace| eval(call, keyspace, Named::BySource, Access::Write),
-        flags: |call| flags_of_script(call, Named::BySource),
-        is_wide: |call| is_script_wide(call, Named::BySource),
-    }),
+    handler: Handler::Script(&OF_SOURCE),
     ..CommandSpec::DEFAULT
 };
 
@@ -45,8 +52,7 @@ pub static EVAL_RO: CommandSpec = CommandSpec {
     differs: "",
     handler: Handler::Script(&ScriptHandler {
         run: |call, keyspace| eval(call, keyspace, Named::BySource, Access::Read),
-        flags: |call| flags_of_script(call, Named::BySource),
-        is_wide: |call| is_script_wide(call, Named::BySource),
+        ..OF_SOURCE
     }),
     ..EVAL
 };
@@ -57,11 +63,7 @@ pub static EVALSHA: CommandSpec = CommandSpec {
     arguments: BY_SHA,
     key_specs: &[KeySpec { notes: "", ..KEYS_WRITTEN[0] }],
     differs: "",
-    handler: Handler::Script(&ScriptHandler {
-        run: |call, keyspace| eval(call, keyspace, Named::BySha, Access::Write),
-        flags: |call| flags_of_script(call, Named::BySha),
-        is_wide: |call| is_script_wide(call, Named::BySha),
-    }),
+    handler: Handler::Script(&OF_SHA),
     ..EVAL
 };
 
@@ -73,8 +75,7 @@ pub static EVALSHA_RO: CommandSpec = CommandSpec {
     key_specs: &[KeySpec { notes: "", ..KEYS_READ[0] }],
     handler: Handler::Script(&ScriptHandler {
         run: |call, keyspace| eval(call, keyspace, Named::BySha, Access::Read),
-        flags: |call| flags_of_script(call, Named::BySha),
-        is_wide: |call| is_script_wide(call, Named::BySha),
+        ..OF_SHA
     }),
     ..EVALSHA
 };

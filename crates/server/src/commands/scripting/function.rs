@@ -1,5 +1,6 @@
 //! FUNCTION DELETE, DUMP, FLUSH, KILL, LIST, LOAD, RESTORE, STATS
 
+use super::FLUSH_TYPE;
 use super::script::{is_script_overdue, kill};
 use crate::command::prelude::*;
 use crate::command::reply_help;
@@ -60,9 +61,7 @@ static FLUSH: CommandSpec = CommandSpec {
     summary: "Removes all libraries and their functions.",
     complexity: "O(N) for N functions removed.",
     arity: -2,
-    arguments: &[
-        Arg::one_of("flush-type", &[Arg::flag("async", "ASYNC"), Arg::flag("sync", "SYNC")]).optional()
-    ],
+    arguments: &[FLUSH_TYPE],
     reply: ReplyShape::OK,
     handler: Handler::Session(flush),
     ..CHANGES

@@ -32,3 +32,7 @@ const NOTES: &str = "only the script knows what becomes of its keys";
 const COUNT: Arg = Arg::integer("numkeys");
 const KEYS: Arg = Arg::new("key", ArgKind::Key(0)).optional().multiple();
 const ARGUMENTS: Arg = Arg::string("arg").optional().multiple();
+
+/// How what is removed is freed.
+const FLUSH_TYPE: Arg =
+    Arg::one_of("flush-type", &[Arg::flag("async", "ASYNC"), Arg::flag("sync", "SYNC")]).optional();

@@ -1,5 +1,6 @@
 //! SCRIPT EXISTS, FLUSH, KILL, LOAD
 
+use super::FLUSH_TYPE;
 use crate::command::prelude::*;
 use crate::command::reply_help;
 use crate::dispatch::locks::{BUSY_FUNCTION, BUSY_SCRIPT};
@@ -57,9 +58,7 @@ static FLUSH: CommandSpec = CommandSpec {
     arity: -2,
     tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
     history: &[("6.2.0", "ASYNC and SYNC.")],
-    arguments: &[Arg::one_of("flush-type", &[Arg::flag("async", "ASYNC"), Arg::flag("sync", "SYNC")])
-        .optional()
-        .since("6.2.0")],
+    arguments: &[FLUSH_TYPE.since("6.2.0")],
     reply: ReplyShape::OK,
     handler: Handler::Session(flush),
     ..SUB

@@ -99,6 +99,14 @@ impl<T: PartialOrd> Cut<T> {
     }
 }
 
+/// The member and score that a part is.
+fn scored_of(part: Part<'_>) -> Result<Scored<'_>, Misfit> {
+    match part {
+        Part::Scored { member, score } if !score.is_nan() => Ok(Scored { score: canonical(score), member }),
+        _ => Err(Misfit),
+    }
+}
+
 /// -0 becomes 0, which nobody can tell from it by comparing.
 #[inline]
 fn canonical(score: f64) -> f64 {
@@ -151,23 +159,13 @@ impl Face for SortedSet {
     }
 
     fn add(&mut self, part: Part<'_>, limits: &EncodingLimits) -> Result<(), Misfit> {
-        match part {
-            Part::Scored { member, score } if !score.is_nan() => {
-                self.put(Scored { score, member }, limits.sorted_set);
-                Ok(())
-            }
-            _ => Err(Misfit),
-        }
+        self.put(scored_of(part)?, limits.sorted_set);
+        Ok(())
     }
 
     fn add_new(&mut self, part: Part<'_>, limits: &EncodingLimits) -> Result<(), Misfit> {
-        match part {
-            Part::Scored { member, score } if !score.is_nan() => {
-                self.put_new(Scored { score: canonical(score), member }, limits.sorted_set);
-                Ok(())
-            }
-            _ => Err(Misfit),
-        }
+        self.put_new(scored_of(part)?, limits.sorted_set);
+        Ok(())
     }
 
     fn is_searched(&self) -> bool {
