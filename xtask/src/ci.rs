@@ -1,8 +1,10 @@
 //! `cargo xtask ci`: everything that must hold before a change is taken, in the order of what is cheap first.
 //!
-//! A step that fails does not stop the others, so that one run shows all there is to mend. The closing line
-//! counts the single tests where a step has them, and the step itself where not. Steps that leave a core idle run
-//! side by side, each in a process of its own whose output is shown when it has ended.
+//! A step that fails does not stop the others, so that one run shows all there is to mend; what it said last stands
+//! below the table. The closing line counts the single tests where a step has them, and the step itself where not.
+//! Each step is a process of its own, which tells what it and its children took of the processor: steps that leave a
+//! core idle run side by side.
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -14,6 +16,8 @@ use crate::{attack, benchmark, clients, cluster, fuzz, judges, lanes, licences, 
 
 /// Seconds each fuzz target runs.
 const FUZZ_SECONDS: u64 = 25;
+/// Lines of a failed step that are shown again at the end.
+const LAST_LINES: usize = 12;
 
 /// One step: its name and what it runs.
 type Step = (&'static str, fn() -> Result<Summary>);
@@ -33,7 +37,12 @@ const STEPS: [&[Step]; 13] = [
     &[("benchmarks run once", || benchmark::smoke().map(|()| ONE))],
     // Both mostly wait.
     &[("attacks", attack::run_some), ("client libraries", || clients::run(Some(workspace::build_server()?)))],
-    &[("judges", judges::some)],
+    // None of them judges by the time that something takes.
+    &[
+        ("chaos", || judges::some(judges::chaos)),
+        ("random bytes", || judges::some(judges::wire)),
+        ("random commands", || judges::some(judges::commands)),
+    ],
     // Both have one thread.
     &[
         ("cluster model", || cluster::model_some().map(|()| ONE)),
@@ -45,85 +54,156 @@ const STEPS: [&[Step]; 13] = [
 /// A step without single tests that passed.
 const ONE: Summary = Summary { passed: 1, failed: 0 };
 
+/// What came of a step.
+struct Ended {
+    name: &'static str,
+    summary: Summary,
+    time: Duration,
+    /// What it said, without the closing line.
+    said: String,
+    /// Of the processor, with all children.
+    processor: Duration,
+}
+
+impl Ended {
+    fn line(&self) -> String {
+        let Ended { name, summary, .. } = self;
+        let state = if summary.failed == 0 { "ok" } else { "FAILED" };
+        let (time, processor) = (minutes(self.time), minutes(self.processor));
+        format!(
+            "{state:7} {name:28} {:>6} passed {:>4} failed {time:>6}, processor {processor:>6}",
+            summary.passed, summary.failed
+        )
+    }
+}
+
 /// Runs all steps, or those whose name contains one of the words.
 ///
 /// # Errors
 /// When anything failed; what, was printed.
 pub(crate) fn run(words: &[String]) -> Result<()> {
     setup::everything()?;
-    let mut total = Summary::default();
-    let mut table = Vec::new();
     let begin = Instant::now();
+    let mut all = Vec::new();
     for group in STEPS {
-        let wanted: Vec<&Step> = group
-            .iter()
-            .filter(|(name, _)| words.is_empty() || words.iter().any(|word| name.contains(word.as_str())))
-            .collect();
-        let ended = match &wanted[..] {
-            [step] => vec![run_here(step)],
-            steps => side_by_side(steps),
-        };
-        for (name, summary, time) in ended {
-            total += summary;
-            let state = if summary.failed == 0 { "ok" } else { "FAILED" };
-            let line = format!(
-                "{state:7} {name:30} {:>7} passed {:>4} failed  {}",
-                summary.passed,
-                summary.failed,
-                minutes(time)
-            );
-            println!("== {line}");
-            table.push(line);
+        let is_wanted =
+            |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word.as_str()));
+        let names: Vec<_> = group.iter().map(|&(name, _)| name).filter(|name| is_wanted(name)).collect();
+        for ended in side_by_side(&names) {
+            println!("== {}", ended.line());
+            all.push(ended);
         }
     }
-    println!("\n{}\n\n{} in all", table.join("\n"), minutes(begin.elapsed()));
-    println!("{} passed, {} failed", total.passed, total.failed);
+    println!();
+    all.iter().for_each(|ended| println!("{}", ended.line()));
+    println!("\n{} in all", minutes(begin.elapsed()));
+    let mut total = Summary::default();
+    for ended in &all {
+        total += ended.summary;
+        if ended.summary.failed > 0 {
+            println!("\n== {} failed\n{}", ended.name, workspace::last_lines(&ended.said, LAST_LINES));
+        }
+    }
+    println!("\n{} passed, {} failed", total.passed, total.failed);
     if total.failed > 0 {
         bail!("{} failed", total.failed);
     }
     Ok(())
 }
 
-/// What came of a step.
-type Ended = (&'static str, Summary, Duration);
-
-fn run_here((name, step): &Step) -> Ended {
-    println!("\n== {name}");
-    let started = Instant::now();
-    let summary = step().unwrap_or_else(|failure| {
-        println!("{failure:#}");
-        Summary { passed: 0, failed: 1 }
-    });
-    (name, summary, started.elapsed())
-}
-
-/// Each step in a process of its own; what they print comes in the order of the list.
-fn side_by_side(steps: &[&Step]) -> Vec<Ended> {
+/// Each step in a process of its own. What one says that runs alone is shown at once, and what several say when they
+/// have ended, in the order of the list.
+fn side_by_side(names: &[&'static str]) -> Vec<Ended> {
+    let is_alone = names.len() == 1;
     std::thread::scope(|scope| {
-        let running: Vec<_> = steps.iter().map(|(name, _)| scope.spawn(|| run_apart(name))).collect();
-        let end = |handle: std::thread::ScopedJoinHandle<'_, (String, Ended)>| {
-            let (output, ended) = handle.join().expect("the thread only waits");
-            println!("\n== {}\n{output}", ended.0);
+        let running: Vec<_> = names.iter().map(|name| scope.spawn(move || apart(name, is_alone))).collect();
+        let end = |handle: std::thread::ScopedJoinHandle<'_, Ended>| {
+            let ended = handle.join().expect("the thread only waits");
+            if !is_alone {
+                println!("\n== {}\n{}", ended.name, ended.said);
+            }
             ended
         };
         running.into_iter().map(end).collect()
     })
 }
 
-fn run_apart(name: &'static str) -> (String, Ended) {
-    let started = Instant::now();
-    let run = || -> Result<String> {
-        let program = std::env::current_exe()?;
-        let output = std::process::Command::new(program).args(["ci", name]).stdin(Stdio::null()).output()?;
-        Ok(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+/// The command that runs one step.
+pub(crate) const STEP: &str = "ci-step";
+
+fn apart(name: &'static str, is_shown: bool) -> Ended {
+    if is_shown {
+        println!("\n== {name}");
+    }
+    let begin = Instant::now();
+    let mut said = String::new();
+    let mut closing = None;
+    let mut run = || -> Result<()> {
+        let (reader, writer) = std::io::pipe()?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args([STEP, name]).stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+        let mut child = command.spawn()?;
+        // Its ends of the pipe would keep it open.
+        drop(command);
+        for line in BufReader::new(reader).split(b'\n') {
+            let line = String::from_utf8_lossy(&line?).into_owned();
+            // Behind it comes no end of the file while a server that a step left behind holds the pipe.
+            if let Some(numbers) = line.strip_prefix(CLOSING) {
+                closing = Some(numbers.to_owned());
+                break;
+            }
+            if is_shown {
+                println!("{line}");
+            }
+            said.extend([&line, "\n"]);
+        }
+        child.wait()?;
+        Ok(())
     };
-    let output = run().unwrap_or_else(|failure| format!("{failure:#}"));
-    let closing = output.lines().rev().find(|line| line.contains(" passed, ") && line.ends_with(" failed"));
-    let summary = closing.map_or(Summary { passed: 0, failed: 1 }, |line| Summary {
-        passed: number_before(line, " passed"),
-        failed: number_before(line, " failed"),
+    if let Err(failure) = run() {
+        said.push_str(&format!("{failure:#}"));
+    }
+    let numbers: Vec<u64> = closing
+        .iter()
+        .flat_map(|line| line.split_whitespace())
+        .filter_map(|word| word.parse().ok())
+        .collect();
+    let (summary, processor) = match numbers[..] {
+        [passed, failed, milliseconds] => (
+            Summary { passed: passed as usize, failed: failed as usize },
+            Duration::from_millis(milliseconds),
+        ),
+        _ => (Summary { passed: 0, failed: 1 }, Duration::ZERO),
+    };
+    Ended { name, summary, time: begin.elapsed(), said, processor }
+}
+
+/// What the last line of a step begins with; the numbers that follow are tests passed, tests failed, and the
+/// milliseconds of the processor.
+const CLOSING: &str = "step ended: ";
+
+/// Runs one step and says at last what came of it.
+///
+/// # Errors
+/// When there is no such step.
+pub(crate) fn run_step(words: &[String]) -> Result<()> {
+    let named = STEPS.iter().copied().flatten().find(|(name, _)| [*name] == words);
+    let (_, step) = named.context("no such step")?;
+    let Summary { passed, failed } = step().unwrap_or_else(|failure| {
+        println!("{failure:#}");
+        Summary { passed: 0, failed: 1 }
     });
-    (output, (name, summary, started.elapsed()))
+    println!("{CLOSING}{passed} {failed} {}", processor_time()?.as_millis());
+    Ok(())
+}
+
+/// What this process and its children that have ended took of the processor (proc(5), `stat`: utime, stime, cutime and
+/// cstime, in hundredths of a second).
+fn processor_time() -> Result<Duration> {
+    let line = std::fs::read_to_string("/proc/self/stat").context("reading /proc/self/stat")?;
+    let (_, fields) = line.rsplit_once(')').context("no name in /proc/self/stat")?;
+    let ticks = fields.split_whitespace().skip(11).take(4).filter_map(|field| field.parse::<u64>().ok());
+    Ok(Duration::from_millis(10 * ticks.sum::<u64>()))
 }
 
 fn format_check() -> Result<Summary> {

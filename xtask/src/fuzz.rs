@@ -37,14 +37,12 @@ pub(crate) fn targets() -> Result<Vec<String>> {
 /// Runs all targets side by side and gives what came of each.
 ///
 /// # Errors
-/// When the targets cannot be listed.
+/// When the targets cannot be listed or built.
 pub(crate) fn run_all(seconds: u64) -> Result<Vec<(String, Result<u64>)>> {
     let targets = targets()?;
-    // Cargo builds one at a time.
-    let built: Vec<Result<PathBuf>> = targets.iter().map(|target| build(target)).collect();
-    let work = targets.into_iter().zip(built);
-    Ok(lanes::each(&mut vec![(); lanes::count()], work, |(), (target, built)| {
-        let outcome = built.and_then(|binary| run_built(&target, &binary, seconds));
+    let folder = build(&targets)?;
+    Ok(lanes::each(&mut vec![(); lanes::count()], targets, |(), target| {
+        let outcome = run_built(&target, &folder.join(&target), seconds);
         (target, outcome)
     }))
 }
@@ -57,7 +55,7 @@ pub(crate) fn run(target: &str, seconds: u64) -> Result<u64> {
     if !targets()?.iter().any(|name| name == target) {
         bail!("no fuzz target {target:?}; there are: {}", targets()?.join(", "));
     }
-    run_built(target, &build(target)?, seconds)
+    run_built(target, &build(&[target.to_owned()])?.join(target), seconds)
 }
 
 fn run_built(target: &str, binary: &Path, seconds: u64) -> Result<u64> {
@@ -85,18 +83,18 @@ fn run_built(target: &str, binary: &Path, seconds: u64) -> Result<u64> {
     if !output.status.success() {
         // A server that runs in the target logs to standard output, libFuzzer and panics go to the other one.
         let log = String::from_utf8_lossy(&output.stdout);
-        bail!("{target} found something:\n{}\n{}", last_lines(&log, 30), last_lines(&report, 60));
+        bail!(
+            "{target} found something:\n{}\n{}",
+            workspace::last_lines(&log, 30),
+            workspace::last_lines(&report, 60)
+        );
     }
     let executed = report.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units:"));
     executed.and_then(|count| count.trim().parse().ok()).context("libFuzzer reported no statistics")
 }
 
-fn last_lines(text: &str, count: usize) -> String {
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(count)..].join("\n")
-}
-
-fn build(target: &str) -> Result<PathBuf> {
+/// Builds these targets at once and gives the folder where they lie.
+fn build(targets: &[String]) -> Result<PathBuf> {
     setup::fuzz_toolchain()?;
     let manifest = workspace::root().join("fuzz/Cargo.toml");
     let output = workspace::root().join("fuzz/target");
@@ -104,13 +102,15 @@ fn build(target: &str) -> Result<PathBuf> {
     // With an explicit target the flags leave build scripts alone.
     let mut command = workspace::cargo();
     command
-        .args(["build", "--quiet", "--release", "--bin", target, "--target", &host, "--manifest-path"])
+        .args(["build", "--quiet", "--release", "--target", &host])
+        .args(targets.iter().flat_map(|target| ["--bin", target]))
+        .arg("--manifest-path")
         .arg(manifest)
         .arg("--target-dir")
         .arg(&output)
         .env("RUSTFLAGS", COVERAGE_FLAGS);
     workspace::run(&mut command)?;
-    Ok(output.join(host).join("release").join(target))
+    Ok(output.join(host).join("release"))
 }
 
 fn host_triple() -> Result<String> {

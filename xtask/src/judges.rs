@@ -14,8 +14,10 @@ use swytch_testkit::{Program, Random, chaos};
 
 use crate::arguments::Arguments;
 use crate::conformance::Summary;
-use crate::{lanes, server_option, setup, workspace};
+use crate::{server_option, setup, workspace};
 
+/// Seconds of a judge, unless it is told.
+const SECONDS: u64 = 600;
 /// Seconds of each judge that every change must pass.
 const CI_SECONDS: u64 = 60;
 /// Findings after which a run shows no more.
@@ -65,7 +67,7 @@ struct Given {
 }
 
 impl Given {
-    fn from_arguments(mut arguments: Arguments, seconds: u64) -> Result<Given> {
+    fn from_arguments(mut arguments: Arguments) -> Result<Given> {
         let ours = server_option(&mut arguments)?.map_or_else(workspace::build_server, Ok)?;
         let peer = match arguments.value("--peer")? {
             Some(path) => {
@@ -73,41 +75,31 @@ impl Given {
             }
             None => Program::at("redis", setup::redis_server()?),
         };
-        let time = Duration::from_secs(arguments.number("--seconds")?.unwrap_or(seconds));
+        let time = Duration::from_secs(arguments.number("--seconds")?.unwrap_or(SECONDS));
         let threads = arguments.number("--threads")?;
         arguments.nothing_else()?;
         Ok(Given { ours: Program::at("swytch", ours), peer, time, threads })
-    }
-
-    fn for_ci() -> Result<Given> {
-        Given::from_arguments(Arguments::new([]), CI_SECONDS)
     }
 }
 
 /// Random bytes in random cuts.
 pub(crate) fn wire(arguments: Arguments) -> Result<Summary> {
-    wire_of(&Given::from_arguments(arguments, 600)?)
+    wire_of(&Given::from_arguments(arguments)?)
 }
 
 /// Random commands from the argument trees.
 pub(crate) fn commands(arguments: Arguments) -> Result<Summary> {
-    commands_of(&Given::from_arguments(arguments, 600)?)
+    commands_of(&Given::from_arguments(arguments)?)
 }
 
 /// Clients that behave badly, on two threads and on eight, or as many as were given.
 pub(crate) fn chaos(arguments: Arguments) -> Result<Summary> {
-    chaos_of(&Given::from_arguments(arguments, 600)?)
+    chaos_of(&Given::from_arguments(arguments)?)
 }
 
-/// The share of them that every change must pass. None of them judges by the time that something takes, so they run
-/// side by side.
-pub(crate) fn some() -> Result<Summary> {
-    let judges = [chaos_of, wire_of, commands_of];
-    let mut total = Summary::default();
-    for summary in lanes::each(&mut vec![(); lanes::count()], judges, |(), judge| judge(&Given::for_ci()?)) {
-        total += summary?;
-    }
-    Ok(total)
+/// The share of a judge that every change must pass.
+pub(crate) fn some(judge: fn(Arguments) -> Result<Summary>) -> Result<Summary> {
+    judge(Arguments::new(["--seconds".to_owned(), CI_SECONDS.to_string()]))
 }
 
 fn wire_of(given: &Given) -> Result<Summary> {

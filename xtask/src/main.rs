@@ -95,6 +95,7 @@ fn dispatch(command: &str, mut arguments: Arguments) -> Result<()> {
         "chaos" => close(judges::chaos(arguments)?),
         benchmark::FLOOR => benchmark::serve_floor(arguments),
         "ci" => ci::run(&arguments.words()?),
+        ci::STEP => ci::run_step(&arguments.words()?),
         "style" => {
             arguments.nothing_else().and_then(|()| style::check()).map(|files| println!("{files} files"))
         }
