@@ -150,6 +150,9 @@ const INTEGERS: &[&str] = &[
     "-9223372036854775807",
     "9223372036854775808",
 ];
+/// Places in a list. Redis 8 keeps 32 bits of one: it reads and writes another element than it was told (LINDEX, LSET).
+const INDEXES: &[&str] =
+    &["0", "1", "-1", "2", "-2", "7", "100", "-100", "2147483647", "x", "", "9223372036854775808"];
 const DOUBLES: &[&str] = &["0", "1.5", "-2.25", "3", "1e3", "inf", "nan", "x", ""];
 const STRINGS: &[&str] = &[
     "x",
@@ -364,6 +367,7 @@ fn word(kind: &str, name: &str, random: &mut Random) -> Vec<u8> {
         "double" if name == "timeout" => &["0.001", "0.001", "-1", "x"],
         "integer" if name == "cursor" => &["0", "0", "x"],
         "string" if name == "cursor" => &["0", "0", "x"],
+        "integer" if name == "index" => INDEXES,
         "integer" => INTEGERS,
         "double" => DOUBLES,
         _ => STRINGS,
