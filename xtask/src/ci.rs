@@ -10,12 +10,18 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use swytch_testkit::random::SEED_VARIABLE;
 
 use crate::conformance::{self, CORE_FILES, Summary};
 use crate::{attack, benchmark, clients, cluster, fuzz, judges, lanes, licences, setup, style, workspace};
 
 /// Seconds each fuzz target runs.
 const FUZZ_SECONDS: u64 = 25;
+/// Test binaries that are named with their time, the slowest first: where to look when the tests take long.
+const SLOWEST_SHOWN: usize = 8;
+/// What random choices begin with. Each run makes the same, so that one that fails judges the change and not its luck;
+/// `cargo test` and the campaigns of xtask make others each time.
+const SEED: &str = "1";
 /// Lines of a failed step that are shown again at the end.
 const LAST_LINES: usize = 12;
 
@@ -142,6 +148,9 @@ fn apart(name: &'static str, is_shown: bool) -> Ended {
         let (reader, writer) = std::io::pipe()?;
         let mut command = Command::new(std::env::current_exe()?);
         command.args([STEP, name]).stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+        if std::env::var_os(SEED_VARIABLE).is_none() {
+            command.env(SEED_VARIABLE, SEED);
+        }
         let mut child = command.spawn()?;
         // Its ends of the pipe would keep it open.
         drop(command);
@@ -233,14 +242,21 @@ fn tests() -> Result<Summary> {
     let mut binaries: Vec<_> = messages.lines().filter_map(test_binary).collect();
     ensure!(!binaries.is_empty(), "cargo built no test");
     binaries.sort();
-    let summaries = lanes::each(&mut vec![(); lanes::count()], binaries, |(), (binary, package)| {
-        let mut command = workspace::with_tools(Command::new(binary));
-        counted(command.current_dir(package))
+    let results = lanes::each(&mut vec![(); lanes::count()], binaries, |(), (binary, package)| {
+        let begin = Instant::now();
+        let mut command = workspace::with_tools(Command::new(&binary));
+        let summary = counted(command.current_dir(package));
+        (summary, begin.elapsed(), binary)
     });
+    let mut slowest: Vec<_> = results.iter().map(|(_, time, binary)| (*time, binary)).collect();
+    slowest.sort_by_key(|&(time, _)| std::cmp::Reverse(time));
+    for (time, binary) in slowest.into_iter().take(SLOWEST_SHOWN) {
+        println!("{} {}", minutes(time), binary.file_name().unwrap_or_default().display());
+    }
     let mut examples = workspace::cargo();
     examples.args(["test", "--quiet", "--workspace", "--no-fail-fast", "--doc"]);
     let mut total = counted(&mut examples)?;
-    for summary in summaries {
+    for (summary, ..) in results {
         total += summary?;
     }
     Ok(total)
