@@ -50,8 +50,27 @@ struct Side {
     beside: Client,
 }
 
-/// What a server made of the bytes: its replies, and whether that was the end of the connection.
-type Outcome = (Vec<u8>, bool);
+/// What a server made of the bytes.
+#[derive(Debug)]
+struct Outcome {
+    /// Its replies.
+    replies: Vec<u8>,
+    /// Whether that was the end of the connection.
+    is_over: bool,
+    /// It ended with bytes of the client unread, so the system may have dropped replies that were on their way.
+    is_reset: bool,
+}
+
+impl Outcome {
+    /// Whether both are the same, as far as can be known.
+    fn agrees(&self, other: &Outcome) -> bool {
+        let may_be_start_of =
+            |one: &Outcome, other: &Outcome| one.is_reset && other.replies.starts_with(&one.replies);
+        let are_alike =
+            self.replies == other.replies || may_be_start_of(self, other) || may_be_start_of(other, self);
+        are_alike && self.is_over == other.is_over
+    }
+}
 
 /// Bytes on which the two servers disagree.
 #[derive(Debug)]
@@ -71,8 +90,8 @@ impl std::fmt::Display for Finding {
         let end = |closed: bool| if closed { "closed" } else { "open" };
         let password = if self.has_password { " (password wanted)" } else { "" };
         writeln!(f, "    sent   {}{password}, cut at {:?}", shown(&self.script), self.cuts)?;
-        writeln!(f, "    ours   {} {}", shown(&self.ours.0), end(self.ours.1))?;
-        write!(f, "    peer's {} {}", shown(&self.theirs.0), end(self.theirs.1))
+        writeln!(f, "    ours   {} {}", shown(&self.ours.replies), end(self.ours.is_over))?;
+        write!(f, "    peer's {} {}", shown(&self.theirs.replies), end(self.theirs.is_over))
     }
 }
 
@@ -139,7 +158,7 @@ impl Laboratory {
         let (ours, theirs) = (&mut ours[usize::from(has_password)], &mut theirs[usize::from(has_password)]);
         for patience in [Duration::ZERO, SECOND_LOOK] {
             let outcomes = (ours.outcome(script, cuts, patience)?, theirs.outcome(script, &[], patience)?);
-            if outcomes.0 == outcomes.1 || self.meant.covers(script, &outcomes.0, &outcomes.1) {
+            if outcomes.0.agrees(&outcomes.1) || self.meant.covers(script, &outcomes.0, &outcomes.1) {
                 return Ok(None);
             }
             if patience > Duration::ZERO {
@@ -194,8 +213,8 @@ impl Meant {
         let text = script.to_ascii_lowercase();
         // Where something that looks like HTTP comes, Redis goes without the replies that it still had.
         let is_web = contains(&text, b"post") || contains(&text, b"host:");
-        let goes = is_web && ours.1 && theirs.1 && ours.0.starts_with(&theirs.0);
-        let replies = ours.0.to_ascii_lowercase();
+        let goes = is_web && ours.is_over && theirs.is_over && ours.replies.starts_with(&theirs.replies);
+        let replies = ours.replies.to_ascii_lowercase();
         // Of a transaction in which CLIENT REPLY is, Redis sends an array that lacks elements, and ours none at all.
         let is_half = [&b"multi"[..], b"exec", b"reply"].iter().all(|word| contains(&text, word));
         let is_unknown = self.unknown.iter().any(|error| contains(&replies, error));
@@ -207,13 +226,14 @@ impl Meant {
 /// 8.6 forgets an error in a request that it has read in two parts, and stays open and deaf.
 fn is_fault_of_later(ours: &Outcome, theirs: &Outcome) -> bool {
     let without = |outcome: &Outcome| {
-        let lines = outcome.0.split_inclusive(|byte| *byte == b'\n');
+        let lines = outcome.replies.split_inclusive(|byte| *byte == b'\n');
         lines.filter(|line| !line.starts_with(b"-WRONGPASS")).flatten().copied().collect::<Vec<u8>>()
     };
     let (ours_said, theirs_said) = (without(ours), without(theirs));
     let Some(more) = ours_said.strip_prefix(&theirs_said[..]) else { return false };
-    let forgets = ours.1 && !theirs.1 && (more.is_empty() || more.starts_with(b"-ERR Protocol error"));
-    forgets || (ours.1 == theirs.1 && more.is_empty())
+    let forgets =
+        ours.is_over && !theirs.is_over && (more.is_empty() || more.starts_with(b"-ERR Protocol error"));
+    forgets || (ours.is_over == theirs.is_over && more.is_empty())
 }
 
 fn contains(bytes: &[u8], part: &[u8]) -> bool {
@@ -236,14 +256,15 @@ impl Side {
         }
         std::thread::sleep(patience);
         self.settle()?;
-        let (bytes, closed) = arrived(&mut client)?;
+        let (bytes, end) = arrived(&mut client)?;
         // Redis closes a connection that has come to its end when it has written the last reply; one that ends in silence
         // (CLIENT REPLY OFF and SKIP) it marks, and keeps it until the client goes.
-        let is_over = closed || self.flags_of(address)?.is_none_or(|flags| flags.contains('c'));
+        let is_over = end != End::Open || self.flags_of(address)?.is_none_or(|flags| flags.contains('c'));
         // What it has sent and was not looked at in time must not run within the next script.
         drop(client);
         self.wait_for(|side| Ok(side.flags_of(address)?.is_none()))?;
-        Ok((comparable(&bytes), is_over))
+        let is_reset = end == End::Reset;
+        Ok(Outcome { replies: comparable(&bytes, is_reset), is_over, is_reset })
     }
 
     /// What CLIENT LIST says of the client at this address, if the server has it.
@@ -272,20 +293,28 @@ impl Side {
     }
 }
 
-/// What has arrived by now, and whether the connection was closed.
-fn arrived(client: &mut Client) -> io::Result<Outcome> {
+/// How a connection stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Open,
+    Closed,
+    /// Closed with bytes unread.
+    Reset,
+}
+
+/// What has arrived by now, and how the connection stands.
+fn arrived(client: &mut Client) -> io::Result<(Vec<u8>, End)> {
     let mut socket = client.socket();
     socket.set_nonblocking(true)?;
     let mut bytes = Vec::new();
     let mut buffer = [0; 4096];
     loop {
         match socket.read(&mut buffer) {
-            Ok(0) => return Ok((bytes, true)),
+            Ok(0) => return Ok((bytes, End::Closed)),
             Ok(length) => bytes.extend_from_slice(&buffer[..length]),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok((bytes, false)),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok((bytes, End::Open)),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            // A reset: it was closed with bytes unread.
-            Err(_) => return Ok((bytes, true)),
+            Err(_) => return Ok((bytes, End::Reset)),
         }
     }
 }
@@ -295,8 +324,9 @@ const AUTH_AND_PROTOCOL: &str = "HELLO <proto> AUTH";
 /// The end of an error about an unknown command without arguments.
 const NO_ARGUMENTS: &[u8] = b", with args beginning with: \r\n";
 
-/// The replies without what differs between versions of Redis.
-fn comparable(mut bytes: &[u8]) -> Vec<u8> {
+/// The replies without what differs between versions of Redis, and without the beginning of one of which a reset has taken
+/// the rest.
+fn comparable(mut bytes: &[u8], is_reset: bool) -> Vec<u8> {
     let mut kept = Vec::new();
     while !bytes.is_empty() {
         let before = bytes;
@@ -317,7 +347,9 @@ fn comparable(mut bytes: &[u8]) -> Vec<u8> {
             }
             Ok(_) => kept.extend_from_slice(&before[..before.len() - bytes.len()]),
             Err(_) => {
-                kept.extend_from_slice(before);
+                if !is_reset {
+                    kept.extend_from_slice(before);
+                }
                 break;
             }
         }
