@@ -89,6 +89,7 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("sync", "ends what follows"),
     ("time", "is a time"),
     ("wait", "waits for replicas"),
+    ("waitaof", "waits for replicas"),
     ("zincrby", "adds integers whose largest have another digest in Redis 7.0"),
     ("zrandmember", "is chance"),
     ("zscan", "shows members in an order of its own"),
