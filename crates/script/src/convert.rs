@@ -49,6 +49,15 @@ pub(crate) fn push_reply(lua: Lua, reply: &[u8]) -> &[u8] {
             }
             return rest;
         }
+        b'|' => {
+            // Attributes say something of the reply behind them, which scripts do not see.
+            let mut rest = rest;
+            for _ in 0..2 * count() {
+                rest = push_reply(lua, rest);
+                lua.pop(1);
+            }
+            return push_reply(lua, rest);
+        }
         b'%' => {
             lua.table(0, 1);
             lua.table(0, count() as usize);
@@ -108,8 +117,9 @@ fn double(text: &[u8]) -> f64 {
 /// Pushes a table with one field.
 fn push_field(lua: Lua, name: &CStr, text: &[u8]) {
     lua.table(0, 1);
+    lua.push_bytes(name.to_bytes());
     lua.push_bytes(text);
-    lua.set_field(-2, name);
+    lua.raw_set(-3);
 }
 
 /// Pushes the table that an error is to a script. A minus in front says that its code comes first; what has none gets

@@ -87,7 +87,7 @@ fn register(lua: Lua) -> Outcome {
     }
     let mut loading = shared.loading.borrow_mut();
     let Some(Loading(functions)) = loading.as_mut() else { return Ok(0) };
-    if functions.iter().any(|(other, _)| other.name == registered.name) {
+    if functions.iter().any(|(other, _)| other.name.eq_ignore_ascii_case(&registered.name)) {
         return Err(fail(lua, "Function already exists in the library"));
     }
     // Its function is on top of the stack.

@@ -3,6 +3,7 @@
 //! The file is unsafe because it makes the interpreter and closes it.
 
 use std::ffi::{CStr, c_int};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use mlua_sys::lua51 as ffi;
 use swytch_resp::Reply;
@@ -10,7 +11,7 @@ use swytch_resp::Reply;
 use crate::convert::{Told, read_error, write_value};
 use crate::functions::{Loading, Registered, show_globals};
 use crate::host::Host;
-use crate::lua::{Ending, Lua, Outcome, Shared, State, TABLE, native};
+use crate::lua::{Ending, Lua, Outcome, PANICKED, Shared, State, TABLE, native};
 use crate::sandbox;
 
 /// What an interpreter is for.
@@ -354,7 +355,13 @@ fn place(lua: Lua) -> Option<(Vec<u8>, c_int)> {
 /// Looks at the host every so many instructions.
 unsafe extern "C-unwind" fn look(state: *mut State, _: *mut ffi::lua_Debug) {
     let lua = Lua(state);
-    if lua.shared().tick().is_err() {
+    let shared = lua.shared();
+    // A panic ends the script here: it must not go through the interpreter's frames.
+    let goes_on = catch_unwind(AssertUnwindSafe(|| shared.tick().is_ok())).unwrap_or_else(|_| {
+        shared.ending.set(Some(Ending::Error(PANICKED)));
+        false
+    });
+    if !goes_on {
         lua.push_ending();
         // SAFETY: nothing is left to be dropped, and the error is on the stack.
         unsafe { ffi::lua_error(state) }

@@ -165,6 +165,9 @@ pub(crate) enum Failure {
     Ending,
 }
 
+/// The error of a script in which something of ours panicked.
+pub(crate) const PANICKED: &str = "internal error: the server's log says where";
+
 /// What a native function returns: how many of the values on top of the stack are its results.
 pub(crate) type Outcome = Result<c_int, Failure>;
 
@@ -185,7 +188,7 @@ pub(crate) fn native<F: Fn(Lua) -> Outcome + Copy + 'static>(_: F) -> Function {
         let results = match outcome {
             Ok(Ok(results)) => results,
             Ok(Err(failure)) => lua.prepare(failure),
-            Err(_) => lua.prepare(Failure::Plain("internal error: the server's log says where")),
+            Err(_) => lua.prepare(Failure::Plain(PANICKED)),
         };
         memory.leave();
         if results >= 0 {
@@ -336,6 +339,18 @@ impl Lua {
 
     pub(crate) fn push_pointer(self, pointer: *const c_void) {
         unsafe { ffi::lua_pushlightuserdata(self.0, pointer.cast_mut()) }
+    }
+
+    /// Pushes a block of memory with a value in it, which is forgotten with it and not dropped.
+    pub(crate) fn push_block<T: 'static>(self, value: T) {
+        const { assert!(!std::mem::needs_drop::<T>() && align_of::<T>() <= 8, "the block is plain memory") };
+        unsafe { ffi::lua_newuserdata(self.0, size_of::<T>()).cast::<T>().write(value) }
+    }
+
+    /// What a block has in it that [`Lua::push_block`] has pushed, if it is one: scripts have none, so whoever keeps one
+    /// knows what it is.
+    pub(crate) fn block<'a, T: 'static>(self, at: c_int) -> Option<&'a T> {
+        unsafe { ffi::lua_touserdata(self.0, at).cast::<T>().as_ref() }
     }
 
     /// Pushes a C function that keeps the topmost `kept` values.

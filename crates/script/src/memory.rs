@@ -58,8 +58,8 @@ impl Memory {
     }
 }
 
-/// Alignment of every block.
-const ALIGN: usize = 16;
+/// Alignment of every block: that of what the interpreter keeps in one (LUAI_USER_ALIGNMENT_T).
+const ALIGN: usize = 8;
 
 /// The interpreter's allocator; `memory` is a [`Memory`]. What it takes is the process's, and counted there as well.
 ///

@@ -25,8 +25,6 @@ pub(crate) fn replace(lua: Lua) {
             (c"rep", native(repeat)),
         ],
     );
-    lua.push_nil();
-    lua.set_field(-2, c"dump");
     lua.pop(1);
 }
 

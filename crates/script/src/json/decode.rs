@@ -2,7 +2,7 @@
 
 use std::ffi::c_int;
 
-use super::{DEPTH_MAX, Settings, array_meta_table};
+use super::{DEPTH_MAX, Settings, array_meta_table, settings};
 use crate::lua::{Failure, Lua, Outcome, REGISTRY, Shared};
 
 pub(super) fn decode(lua: Lua) -> Outcome {
@@ -13,7 +13,7 @@ pub(super) fn decode(lua: Lua) -> Outcome {
     }
     let shared = lua.shared();
     let mut decoder =
-        Decoder { lua, shared, settings: &shared.json.borrow(), text, at: 0, depth: 0, string: Vec::new() };
+        Decoder { lua, shared, settings: &settings(lua).borrow(), text, at: 0, depth: 0, string: Vec::new() };
     let token = decoder.token();
     decoder.value(token)?;
     match decoder.token() {

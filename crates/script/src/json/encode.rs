@@ -2,14 +2,15 @@
 
 use std::ffi::c_int;
 
-use super::{DEPTH_MAX, IS_ARRAY, Invalid, Settings};
+use super::{DEPTH_MAX, IS_ARRAY, Invalid, Settings, settings};
 use crate::lua::{BOOLEAN, Failure, Lua, NIL, NUMBER, Outcome, POINTER, STRING, Shared, TABLE};
 use crate::number;
 
 pub(super) fn encode(lua: Lua) -> Outcome {
     lua.want(lua.top() == 1, 1, "expected 1 argument")?;
     let shared = lua.shared();
-    let mut encoder = Encoder { lua, shared, settings: &shared.json.borrow(), made: Vec::with_capacity(64) };
+    let mut encoder =
+        Encoder { lua, shared, settings: &settings(lua).borrow(), made: Vec::with_capacity(64) };
     encoder.value(0)?;
     lua.push_bytes(&encoder.made);
     Ok(1)

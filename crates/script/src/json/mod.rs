@@ -7,10 +7,11 @@
 mod decode;
 mod encode;
 
+use std::cell::RefCell;
 use std::ffi::{CStr, c_int};
 
-use crate::lua::{Failure, Lua, NIL, Outcome, native};
-use crate::sandbox::{hide, set_functions, set_text};
+use crate::lua::{Failure, Lua, NIL, Outcome, kept, native};
+use crate::sandbox::{hide, set_text};
 
 /// What `cjson.encode_*` and `cjson.decode_*` set, for the rest of the script.
 #[derive(Debug)]
@@ -60,26 +61,7 @@ const IS_ARRAY: &CStr = c"__is_cjson_array";
 
 /// Pushes the library.
 pub(crate) fn open(lua: Lua) {
-    lua.table(0, 16);
-    set_functions(
-        lua,
-        &[
-            (c"encode", native(encode::encode)),
-            (c"decode", native(decode::decode)),
-            (c"decode_array_with_array_mt", native(decode_array_with_array_mt)),
-            (c"encode_sparse_array", native(encode_sparse_array)),
-            (c"encode_max_depth", native(encode_max_depth)),
-            (c"decode_max_depth", native(decode_max_depth)),
-            (c"encode_number_precision", native(encode_number_precision)),
-            (c"encode_keep_buffer", native(encode_keep_buffer)),
-            (c"encode_invalid_numbers", native(encode_invalid_numbers)),
-            (c"decode_invalid_numbers", native(decode_invalid_numbers)),
-        ],
-    );
-    lua.push_pointer(std::ptr::null());
-    lua.set_field(-2, c"null");
-    set_text(lua, c"_NAME", "cjson");
-    set_text(lua, c"_VERSION", "2.1.0");
+    push_library(lua, false);
     // The metatable of arrays, which scripts see from behind.
     lua.table(0, 1);
     lua.push_bool(true);
@@ -93,6 +75,46 @@ pub(crate) fn open(lua: Lua) {
     lua.push_pointer(array_meta_table());
     lua.insert(-2);
     lua.raw_set(crate::lua::REGISTRY);
+}
+
+/// Pushes the functions, with settings of their own or with those of the script.
+fn push_library(lua: Lua, own_settings: bool) {
+    lua.table(0, 16);
+    for (name, function) in [
+        (c"new", native(new_library)),
+        (c"encode", native(encode::encode)),
+        (c"decode", native(decode::decode)),
+        (c"decode_array_with_array_mt", native(decode_array_with_array_mt)),
+        (c"encode_sparse_array", native(encode_sparse_array)),
+        (c"encode_max_depth", native(encode_max_depth)),
+        (c"decode_max_depth", native(decode_max_depth)),
+        (c"encode_number_precision", native(encode_number_precision)),
+        (c"encode_keep_buffer", native(encode_keep_buffer)),
+        (c"encode_invalid_numbers", native(encode_invalid_numbers)),
+        (c"decode_invalid_numbers", native(decode_invalid_numbers)),
+    ] {
+        if own_settings {
+            lua.copy(-2);
+        }
+        lua.push_function(function, own_settings.into());
+        lua.set_field(-2, name);
+    }
+    lua.push_pointer(std::ptr::null());
+    lua.set_field(-2, c"null");
+    set_text(lua, c"_NAME", "cjson");
+    set_text(lua, c"_VERSION", "2.1.0");
+}
+
+/// `cjson.new`: the library with settings of its own, which its functions keep.
+fn new_library(lua: Lua) -> Outcome {
+    lua.push_block(RefCell::new(Settings::default()));
+    push_library(lua, true);
+    Ok(1)
+}
+
+/// The settings that the function under way keeps, or those of the script.
+fn settings<'a>(lua: Lua) -> &'a RefCell<Settings> {
+    lua.block(kept(1)).unwrap_or(&lua.shared().json)
 }
 
 /// The key of the metatable of arrays in the registry.
@@ -141,7 +163,7 @@ fn switch(lua: Lua, at: c_int, setting: &mut bool) -> Result<(), Failure> {
 
 fn encode_sparse_array(lua: Lua) -> Outcome {
     arguments(lua, 3)?;
-    let settings = &mut *lua.shared().json.borrow_mut();
+    let settings = &mut *settings(lua).borrow_mut();
     switch(lua, 1, &mut settings.sparse_convert)?;
     number(lua, 2, &mut settings.sparse_ratio, 0, c_int::MAX)?;
     number(lua, 3, &mut settings.sparse_safe, 0, c_int::MAX)?;
@@ -150,44 +172,44 @@ fn encode_sparse_array(lua: Lua) -> Outcome {
 
 fn encode_max_depth(lua: Lua) -> Outcome {
     arguments(lua, 1)?;
-    number(lua, 1, &mut lua.shared().json.borrow_mut().encode_depth_max, 1, c_int::MAX)?;
+    number(lua, 1, &mut settings(lua).borrow_mut().encode_depth_max, 1, c_int::MAX)?;
     Ok(1)
 }
 
 fn decode_max_depth(lua: Lua) -> Outcome {
     arguments(lua, 1)?;
-    number(lua, 1, &mut lua.shared().json.borrow_mut().decode_depth_max, 1, c_int::MAX)?;
+    number(lua, 1, &mut settings(lua).borrow_mut().decode_depth_max, 1, c_int::MAX)?;
     Ok(1)
 }
 
 fn encode_number_precision(lua: Lua) -> Outcome {
     arguments(lua, 1)?;
-    number(lua, 1, &mut lua.shared().json.borrow_mut().precision, 1, 14)?;
+    number(lua, 1, &mut settings(lua).borrow_mut().precision, 1, 14)?;
     Ok(1)
 }
 
 fn decode_array_with_array_mt(lua: Lua) -> Outcome {
     arguments(lua, 1)?;
-    switch(lua, 1, &mut lua.shared().json.borrow_mut().array_meta_table)?;
+    switch(lua, 1, &mut settings(lua).borrow_mut().array_meta_table)?;
     Ok(1)
 }
 
 /// What is kept between two calls is the interpreter's affair here; the switch remembers its position.
 fn encode_keep_buffer(lua: Lua) -> Outcome {
     arguments(lua, 1)?;
-    switch(lua, 1, &mut lua.shared().json.borrow_mut().keep_buffer)?;
+    switch(lua, 1, &mut settings(lua).borrow_mut().keep_buffer)?;
     Ok(1)
 }
 
 fn decode_invalid_numbers(lua: Lua) -> Outcome {
     arguments(lua, 1)?;
-    switch(lua, 1, &mut lua.shared().json.borrow_mut().decode_invalid)?;
+    switch(lua, 1, &mut settings(lua).borrow_mut().decode_invalid)?;
     Ok(1)
 }
 
 fn encode_invalid_numbers(lua: Lua) -> Outcome {
     arguments(lua, 1)?;
-    let setting = &mut lua.shared().json.borrow_mut().encode_invalid;
+    let setting = &mut settings(lua).borrow_mut().encode_invalid;
     match lua.kind(1) {
         NIL => {}
         crate::lua::BOOLEAN if lua.boolean(1) => *setting = Invalid::Written,
