@@ -75,8 +75,9 @@ fn try_serve(loaded: Loaded) -> io::Result<()> {
     let arrivals: Vec<Arc<Arrivals>> = (0..threads).map(|_| Arc::default()).collect();
     let workers = (0..threads)
         .map(|index| {
-            let worker = Worker::new(commands, Arc::clone(&server), index, Arc::clone(&arrivals[index]))?;
-            std::thread::Builder::new().name(format!("swytch-{index}")).spawn(move || worker.run())
+            let (server, arrivals) = (Arc::clone(&server), Arc::clone(&arrivals[index]));
+            let run = move || Worker::new(commands, &server, index, arrivals).map(Worker::run);
+            std::thread::Builder::new().name(format!("swytch-{index}")).spawn(run)
         })
         .collect::<io::Result<Vec<_>>>()?;
     housekeeping::start(&server)?;
@@ -92,7 +93,7 @@ fn try_serve(loaded: Loaded) -> io::Result<()> {
     listeners.accept(&server, &arrivals)?;
     supervision::stopping(&server.config);
     for worker in workers {
-        if worker.join().is_err() {
+        if !matches!(worker.join(), Ok(Ok(()))) {
             tracing::error!("a worker had failed");
         }
     }
@@ -227,7 +228,7 @@ fn heed(mut signals: Signals, server: &Arc<Server>) -> io::Result<()> {
                         (flags.contains(ShutdownFlags::SAVE), flags.contains(ShutdownFlags::NOSAVE));
                     let at_end = AtEnd::asked(saves, leaves);
                     let (server, force) = (Arc::clone(&server), flags.contains(ShutdownFlags::FORCE));
-                    let run = move || _ = save::shut_down(&server, at_end, force);
+                    let run = move || save::shut_down_after_scripts(&server, at_end, force);
                     match std::thread::Builder::new().name("swytch-shutdown".into()).spawn(run) {
                         Ok(thread) => shutdown = Some(thread),
                         Err(error) => {
@@ -249,6 +250,7 @@ impl Server {
         for worker in &self.workers {
             worker.mailbox.send(Mail::Stop);
         }
+        self.listen_requests.await_end();
     }
 }
 

@@ -357,6 +357,75 @@ fn an_endless_function_is_told_of_and_killed() {
 }
 
 #[test]
+fn a_thread_whose_script_does_not_end_serves_its_other_clients() {
+    let mut server = ours().launch("one-thread").file(PATIENT).arguments(&["--threads", "1"]).start();
+    let (mut endless, mut waits, mut watches) = (server.connect(), server.connect(), server.connect());
+    waits.send(&["BLPOP", "held", "0.5"]);
+    server.client.until(
+        "a client waits",
+        |client| client.say("INFO clients"),
+        |reply| reply.text().contains("blocked_clients:1"),
+    );
+    watches.call(&["WATCH", "held"]);
+    endless.send(&["EVAL", "while true do pcall(redis.call, 'PING') end", "1", "held"]);
+    // What it has to say next waits for its script, and is not forgotten.
+    endless.send(&["ECHO", "behind"]);
+    until_busy(&mut server.client, "GET held");
+    let mut served = 0;
+    for number in 0..100 {
+        served += usize::from(server.say(&format!("SET other:{number} 1")) == Reply::ok());
+    }
+    assert!(served > 75, "only {served} of 100 were served");
+    let mut late = server.connect();
+    assert_eq!(late.call(&["PING"]), Reply::simple("PONG"));
+    for line in
+        ["EVAL return(1) 0", "WATCH other:1 held", "INFO", "SHUTDOWN", "SCRIPT LOAD return(1)", "KEYS *"]
+    {
+        fails(&server.say(line), "BUSY Redis is busy running a script.");
+    }
+    // A transaction that needs the script's key is spoilt when it says so.
+    assert_eq!(late.say("MULTI"), Reply::ok());
+    fails(&late.say("INCR held"), "BUSY");
+    fails(&late.say("EXEC"), "EXECABORT Transaction discarded because of previous errors.");
+    assert_eq!(late.say("MULTI"), Reply::ok());
+    assert_eq!(late.say("ECHO queued"), Reply::simple("QUEUED"));
+    assert_eq!(late.say("EXEC").elements(), [Reply::bulk("queued")]);
+    // Those who observe its key leave all the same.
+    assert_eq!(waits.reply(), Reply::NullArray);
+    assert_eq!(watches.call(&["UNWATCH"]), Reply::ok());
+    drop(watches);
+    assert_eq!(server.say("SCRIPT KILL"), Reply::ok());
+    fails(&endless.reply(), "ERR Script killed by user with SCRIPT KILL...");
+    assert_eq!(endless.reply(), Reply::bulk("behind"));
+    assert_eq!(server.say("RPUSH held 1"), Reply::Integer(1));
+    assert_eq!(server.say("EVAL return(1) 0"), Reply::Integer(1));
+}
+
+#[test]
+fn a_transaction_is_refused_that_a_script_keeps_from_running() {
+    let mut server = ours().launch("kept-transaction").file(PATIENT).arguments(&["--threads", "1"]).start();
+    let (mut endless, mut late) = (server.connect(), server.connect());
+    assert_eq!(late.say("MULTI"), Reply::ok());
+    assert_eq!(late.say("INCR held"), Reply::simple("QUEUED"));
+    endless.send(&["EVAL", "while true do end", "1", "held"]);
+    until_busy(&mut server.client, "GET held");
+    fails(
+        &late.say("EXEC"),
+        "EXECABORT Transaction discarded because of: BUSY Redis is busy running a script.",
+    );
+    fails(&late.say("EXEC"), "ERR EXEC without MULTI");
+    assert_eq!(server.say("SCRIPT KILL"), Reply::ok());
+    assert_eq!(server.say("GET held"), Reply::Null);
+    // A script that names no keys keeps nobody from them, but its thread runs no other one meanwhile.
+    endless.reply();
+    endless.send(&["EVAL", "while true do end", "0"]);
+    until_busy(&mut server.client, "EVAL return(1) 0");
+    assert_eq!(late.say("INCR held"), Reply::Integer(1));
+    server.client.send(&["SHUTDOWN", "NOSAVE"]);
+    assert_eq!(server.await_end(Duration::from_secs(60)), Some(0));
+}
+
+#[test]
 fn sources_are_kept_as_redis_keeps_them() {
     let mut server = ours().launch("sources").file(FILE).arguments(&["--threads", "2"]).start();
     let mut other = server.connect();

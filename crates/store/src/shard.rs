@@ -360,6 +360,11 @@ impl Shards {
         self.shards[usize::from(shard)].overdue.load(Ordering::Relaxed)
     }
 
+    /// Whether the holder of one of these shards is [overdue](Locked::set_overdue).
+    pub fn is_one_overdue(&self, scope: &LockScope) -> bool {
+        self.indices_of(scope).any(|shard| self.is_overdue(shard))
+    }
+
     /// The shards of a scope, ascending.
     fn indices_of(&self, scope: &LockScope) -> impl DoubleEndedIterator<Item = u16> {
         let (some, all) = match scope {

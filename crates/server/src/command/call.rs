@@ -38,6 +38,14 @@ pub struct Call<'a> {
     pub block: Option<BlockRequest>,
     /// What has become of it.
     pub outcome: Outcome,
+    /// Its thread's other clients, where there are any: served meanwhile if it takes very long.
+    pub others: Option<&'a mut (dyn Others + 'a)>,
+}
+
+/// The other clients of the thread that runs a call.
+pub trait Others {
+    /// Serves those that have something to say.
+    fn serve(&mut self);
 }
 
 /// What has become of a request.
@@ -157,6 +165,7 @@ impl<'a> Call<'a> {
             origin,
             block: None,
             outcome: Outcome::Done,
+            others: None,
         }
     }
 

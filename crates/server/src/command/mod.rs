@@ -18,14 +18,14 @@ pub mod table;
 mod table_tests;
 
 pub use crate::request::{ArgCursor, Args, CommandError, OwnedArgs};
-pub use call::{BlockRequest, Call, Outcome, Ready, ShardSteps, TimeoutReply, When};
+pub use call::{BlockRequest, Call, Others, Outcome, Ready, ShardSteps, TimeoutReply, When};
 pub use help::reply_help;
 pub use origin::Origin;
 pub use reply_shape::ReplyShape;
 pub use several::PopFromSeveral;
 pub use spec::{
-    Arg, ArgKind, BeginSearch, Categories, CommandSpec, FindKeys, Flags, Group, Guard, Handler, KeyFlags,
-    KeySpec, RequestKeys, ScriptHandler,
+    Arg, ArgKind, BeginSearch, Categories, CommandSpec, FindKeys, Flags, FoundScript, Group, Guard, Handler,
+    KeyFlags, KeySpec, RequestKeys, ScriptHandler,
 };
 pub use table::{Command, CommandTable};
 

@@ -8,7 +8,7 @@
 use bitflags::bitflags;
 use swytch_store::{Keyspace, KeyspaceMut};
 
-use super::{Args, Call, CommandResult, ReplyShape};
+use super::{Args, Call, CommandError, CommandResult, ReplyShape};
 use crate::config::{Config, ProtectedAction};
 
 bitflags! {
@@ -512,12 +512,23 @@ pub type WriteHandler = fn(&mut Call<'_>, &mut KeyspaceMut<'_, '_>) -> CommandRe
 /// What runs a script.
 #[derive(Debug)]
 pub struct ScriptHandler {
+    /// Finds it, compiled for this thread, before there are any locks.
+    pub find: fn(&Call<'_>) -> Result<FoundScript, CommandError>,
     /// Runs it. [`super::Outcome::Again`] says that it must be taken back and run again under all locks.
-    pub run: WriteHandler,
+    pub run: fn(&mut Call<'_>, &mut KeyspaceMut<'_, '_>, FoundScript) -> CommandResult,
     /// The properties of a call: the script may say more than its command.
     pub flags: fn(&Call<'_>) -> Flags,
-    /// Whether it begins under all locks.
-    pub is_wide: fn(&Call<'_>) -> bool,
+}
+
+/// A script that was found.
+#[derive(Clone, Copy, Debug)]
+pub struct FoundScript {
+    /// Its place among those of its thread.
+    pub at: usize,
+    /// How many of the arguments are keys.
+    pub keys: usize,
+    /// It begins under all locks.
+    pub is_wide: bool,
 }
 
 /// What runs a command, and what it may touch.

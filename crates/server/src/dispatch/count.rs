@@ -3,7 +3,7 @@
 use swytch_store::Keyspace;
 
 use crate::clients::ClientFlags;
-use crate::command::{Call, Flags};
+use crate::command::{Call, Flags, Origin};
 use crate::observe::slowlog;
 use crate::server::{Server, WorkerShared};
 use crate::system::clock::ticks_to_ns;
@@ -59,13 +59,18 @@ pub fn error(server: &Server, worker: &WorkerShared, text: &[u8]) {
 
 #[cold]
 fn log_slow(call: &Call<'_>, ns: u64) {
+    // What a script calls has no client of its own.
+    let (address, name) = match call.origin {
+        Origin::Script => Default::default(),
+        _ => (call.client.shared.address.clone(), call.client.shared.names.lock().name.clone()),
+    };
     let entry = slowlog::Entry {
         id: 0,
         time_s: call.now_ms / 1000,
         duration_us: ns / 1000,
         arguments: slowlog::shorten(&call.args),
-        address: call.client.shared.address.clone(),
-        name: call.client.shared.names.lock().name.clone(),
+        address,
+        name,
     };
     call.server.slowlog.push(entry, call.server.config.slowlog_max_len());
 }

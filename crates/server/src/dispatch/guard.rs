@@ -73,7 +73,9 @@ pub fn release(mut view: impl Release) {
 fn answer_error(call: &mut Call<'_>, error: &CommandError) -> bool {
     call.reply.restart();
     let text = error.reply();
-    count::error(call.server, call.worker, text);
+    if !matches!(error, CommandError::Counted(_)) {
+        count::error(call.server, call.worker, text);
+    }
     call.reply.error(text);
     // A command that has failed waits for nothing, and the call goes on to serve others.
     call.block = None;

@@ -1,15 +1,15 @@
-//! Which locks a command needs, and the view of the keyspace that its handler is given under them.
+//! The view of the keyspace that a command's handler is given under its locks.
 
 use swytch_store::{Keyspace, KeyspaceMut, LockScope, Locked};
 
 use super::conditions::BEHIND_LOCKS;
-use super::{admit, changes, conditions, count, guard, park, prefetch};
+use super::{admit, changes, conditions, count, guard, park, scope};
 use crate::clients::ClientFlags;
 use crate::command::spec::{ReadHandler, WriteHandler};
 use crate::command::{
-    Args, Call, Command, CommandError, CommandResult, Flags, Handler, Outcome, ScriptHandler, ShardSteps,
+    Call, CommandError, CommandResult, Flags, FoundScript, Handler, Outcome, ScriptHandler, ShardSteps,
 };
-use crate::server::{Conditions, Server, WorkerShared};
+use crate::server::Conditions;
 
 /// Chooses the view for the handler and runs it.
 #[inline(always)]
@@ -18,18 +18,18 @@ pub fn handle(call: &mut Call<'_>) -> CommandResult {
         Handler::Read(handler) => match call.key_hash {
             Some(hash) => match lock_of(call, hash) {
                 Some(locked) => read(call, locked, handler),
-                None => Err(busy(call.server)),
+                None => Err(scope::busy(call.server)),
             },
-            None => read_in(call, scope_of_call(call), handler),
+            None => read_in(call, scope::of_call(call), handler),
         },
         Handler::Write(handler) => match call.key_hash {
             Some(hash) => match lock_of(call, hash) {
                 Some(locked) => write(call, locked, handler),
-                None => Err(busy(call.server)),
+                None => Err(scope::busy(call.server)),
             },
-            None => write_in(call, scope_of_call(call), handler),
+            None => write_in(call, scope::of_call(call), handler),
         },
-        Handler::Wait(handler) => wait_in(call, scope_of_call(call), handler),
+        Handler::Wait(handler) => wait_in(call, scope::of_call(call), handler),
         Handler::Session(handler) => session(call, handler),
         Handler::Script(handler) => script(call, handler),
         Handler::ReadAll(handler) => read_in(call, LockScope::All, handler),
@@ -43,9 +43,9 @@ pub fn handle(call: &mut Call<'_>) -> CommandResult {
 #[inline(never)]
 pub fn handle_shown(call: &mut Call<'_>) -> CommandResult {
     match call.command.spec.handler {
-        Handler::Read(handler) => read_shown(call, scope_of_call(call), handler),
+        Handler::Read(handler) => read_shown(call, scope::of_call(call), handler),
         Handler::Wait(handler) => {
-            let locked = lock_in_time(call.server, scope_of_call(call))?;
+            let locked = scope::lock_in_time(call.server, scope::of_call(call))?;
             super::show(call);
             wait(call, locked, handler)
         }
@@ -70,7 +70,9 @@ pub fn handle_within(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) ->
             handler(call, keyspace)
         }
         Handler::Write(handler) | Handler::WriteAll(handler) => handler(call, keyspace),
-        Handler::Script(handler) => (handler.run)(call, keyspace),
+        Handler::Script(handler) => {
+            find_script(call, handler).and_then(|found| (handler.run)(call, keyspace, found))
+        }
         Handler::Steps(handler) => {
             let mut visit = |_: u16, look: &mut dyn FnMut(&Keyspace<'_>)| look(keyspace);
             handler(call, &mut ShardSteps { visit: &mut visit })
@@ -79,59 +81,12 @@ pub fn handle_within(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) ->
     }
 }
 
-/// What a command needs locked, whatever its kind.
-pub fn scope_of(server: &Server, command: &Command, args: &Args<'_>, db: u32) -> LockScope {
-    match command.spec.handler {
-        Handler::Session(_) | Handler::Container => LockScope::Nothing,
-        Handler::Read(_) | Handler::Write(_) | Handler::Wait(_) => scope_of_keys(server, command, args, db),
-        // A script may turn to any key, and others' commands cannot be taken back because it does.
-        Handler::ReadAll(_) | Handler::WriteAll(_) | Handler::Steps(_) | Handler::Script(_) => LockScope::All,
-    }
-}
-
 /// A view with these locks.
 ///
 /// # Errors
 /// If a script has one of them for too long.
 pub fn view<'s>(call: &Call<'s>, scope: LockScope) -> Result<Keyspace<'s>, CommandError> {
-    Ok(view_of(call, lock_in_time(call.server, scope)?))
-}
-
-/// These locks, unless a script has one of them for too long.
-fn lock_in_time(server: &Server, scope: LockScope) -> Result<Locked<'_>, CommandError> {
-    server.shards.lock_in_time(scope).ok_or_else(|| busy(server))
-}
-
-/// The answer where a script has a lock for too long.
-#[cold]
-pub fn busy(server: &Server) -> CommandError {
-    let is_function = |worker: &WorkerShared| worker.script.is_overdue() && worker.script.is_function();
-    CommandError::text(if server.workers.iter().any(is_function) { BUSY_FUNCTION } else { BUSY_SCRIPT })
-}
-
-/// What others are answered while a script, or a function, runs for too long.
-pub const BUSY_SCRIPT: &str =
-    "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.";
-pub const BUSY_FUNCTION: &str =
-    "BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE.";
-
-fn scope_of_call(call: &Call<'_>) -> LockScope {
-    scope_of_keys(call.server, call.command, &call.args, call.client.db)
-}
-
-/// The shards of a command's keys in database `db`.
-fn scope_of_keys(server: &Server, command: &Command, args: &Args<'_>, db: u32) -> LockScope {
-    if let Some(at) = command.single_key {
-        let shard = args.try_get(at).map(|bytes| server.shards.shard_of_name(bytes));
-        return shard.map_or(LockScope::Nothing, LockScope::One);
-    }
-    if command.reaches_any(args) {
-        return LockScope::All;
-    }
-    let positions = command.key_positions(args);
-    let hashes: Vec<u64> = positions.into_iter().map(|at| server.shards.hash(args.get(at))).collect();
-    prefetch::keys(server, db, &hashes);
-    LockScope::of(hashes.iter().map(|hash| server.shards.shard_of_hash(*hash)).collect())
+    Ok(view_of(call, scope::lock_in_time(call.server, scope)?))
 }
 
 /// The lock of a command whose only key has this hash, unless a script has it for too long.
@@ -155,20 +110,20 @@ fn view_of<'s>(call: &Call<'s>, locked: Locked<'s>) -> Keyspace<'s> {
 
 #[inline(never)]
 fn read_in(call: &mut Call<'_>, scope: LockScope, handler: ReadHandler) -> CommandResult {
-    let locked = lock_in_time(call.server, scope)?;
+    let locked = scope::lock_in_time(call.server, scope)?;
     read(call, locked, handler)
 }
 
 #[cold]
 fn read_shown(call: &mut Call<'_>, scope: LockScope, handler: ReadHandler) -> CommandResult {
-    let locked = lock_in_time(call.server, scope)?;
+    let locked = scope::lock_in_time(call.server, scope)?;
     super::show(call);
     read(call, locked, handler)
 }
 
 #[inline(never)]
 fn wait_in(call: &mut Call<'_>, scope: LockScope, handler: ReadHandler) -> CommandResult {
-    let locked = lock_in_time(call.server, scope)?;
+    let locked = scope::lock_in_time(call.server, scope)?;
     wait(call, locked, handler)
 }
 
@@ -188,7 +143,7 @@ fn wait<'s>(call: &mut Call<'s>, locked: Locked<'s>, handler: ReadHandler) -> Co
 
 #[inline(never)]
 fn write_in(call: &mut Call<'_>, scope: LockScope, handler: WriteHandler) -> CommandResult {
-    let locked = lock_in_time(call.server, scope)?;
+    let locked = scope::lock_in_time(call.server, scope)?;
     write(call, locked, handler)
 }
 
@@ -228,7 +183,7 @@ fn write<'s>(call: &mut Call<'s>, locked: Locked<'s>, handler: WriteHandler) -> 
 #[cold]
 fn write_observed<'s>(call: &mut Call<'s>, locked: Locked<'s>, handler: WriteHandler) -> CommandResult {
     let (server, worker) = (call.server, call.worker);
-    let keyspace = park::lock_for_writing(view_of(call, locked), call);
+    let keyspace = park::lock_for_writing(view_of(call, locked), call)?;
     if let Some(refused) = admit::refused_behind_locks(call) {
         return refused;
     }
@@ -253,21 +208,31 @@ fn settle(call: &mut Call<'_>, mut keyspace: KeyspaceMut<'_, '_>, result: Comman
     result
 }
 
+/// Finds the script of a call. It is shown by whoever runs it, and here where nobody does.
+fn find_script(call: &mut Call<'_>, handler: &ScriptHandler) -> Result<FoundScript, CommandError> {
+    let found = (handler.find)(call);
+    if found.is_err() {
+        super::show_script(call);
+    }
+    found
+}
+
 /// A script: under the locks of the keys it names, and once more under all where that was not enough. Whoever watches
 /// its commands is not to see them twice.
 #[inline(never)]
 fn script(call: &mut Call<'_>, handler: &ScriptHandler) -> CommandResult {
     let (server, worker) = (call.server, call.worker);
-    let is_wide = server.conditions().contains(Conditions::MONITORED) || (handler.is_wide)(call);
-    let mut scope = if is_wide { LockScope::All } else { scope_of_call(call) };
+    let found = find_script(call, handler)?;
+    let is_wide = found.is_wide || server.conditions().contains(Conditions::MONITORED);
+    let mut scope = if is_wide { LockScope::All } else { scope::of_call(call) };
     loop {
-        let locked = lock_in_time(server, scope)?;
-        let keyspace = park::lock_for_writing(view_of(call, locked), call);
+        let locked = scope::lock_in_time(server, scope)?;
+        let keyspace = park::lock_for_writing(view_of(call, locked), call)?;
         if let Some(refused) = admit::refused_behind_locks(call) {
             return refused;
         }
         let result = changes::make_or_take_back(server, worker, keyspace, |keyspace| {
-            let result = (handler.run)(call, keyspace);
+            let result = (handler.run)(call, keyspace, found);
             if matches!(call.outcome, Outcome::Again) {
                 return None;
             }
@@ -298,13 +263,16 @@ fn steps(
     handler: fn(&mut Call<'_>, &mut ShardSteps<'_>) -> CommandResult,
 ) -> CommandResult {
     let (server, worker, now_ms) = (call.server, call.worker, call.now_ms);
-    if (0..server.shards.count() as u16).any(|shard| server.shards.is_overdue(shard)) {
-        return Err(busy(server));
-    }
+    let mut is_busy = false;
     let mut visit = |shard: u16, look: &mut dyn FnMut(&Keyspace<'_>)| {
-        let keyspace = Keyspace::new(server.shards.lock(LockScope::One(shard)), now_ms);
+        let Some(locked) = server.shards.lock_one_in_time(shard) else {
+            is_busy = true;
+            return;
+        };
+        let keyspace = Keyspace::new(locked, now_ms);
         look(&keyspace);
         changes::attend_to_met(server, worker, keyspace);
     };
-    handler(call, &mut ShardSteps { visit: &mut visit })
+    let result = handler(call, &mut ShardSteps { visit: &mut visit });
+    if is_busy { Err(scope::busy(server)) } else { result }
 }

@@ -3,7 +3,7 @@
 //! - `execute`: takes a request; `lookup`: which command it names
 //! - `admit`: what can refuse or delay a command, in Redis's order; `conditions`: who sets that, and when it holds
 //! - `run`: how a command runs, on one page
-//! - `locks`: lock sets and views; `changes`: what follows from changes; `listeners`: who
+//! - `scope`: which shards a command needs; `locks`: the views of them; `changes`: what follows from changes; `listeners`: who
 //!   hears of them; `guard`: what happens on a panic; `count`:
 //!   statistics
 //! - `inner`: commands that a script calls
@@ -28,6 +28,7 @@ pub mod lookup;
 pub mod park;
 pub mod prefetch;
 pub mod run;
+pub mod scope;
 mod show;
 pub mod subscriptions;
 pub mod transaction;

@@ -20,12 +20,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use swytch_resp::{Output, Reply};
-use swytch_store::{Keyspace, KeyspaceMut, LockScope, Type, Value, Waiter, WaiterState};
+use swytch_store::{Keyspace, KeyspaceMut, LockScope, Observers, Type, Value, Waiter, WaiterState};
 
-use super::{admit, changes, count, guard, locks};
+use super::{admit, changes, count, guard, locks, scope};
 use crate::clients::{Client, ClientShared};
 use crate::command::{
-    Args, Call, Command, CommandTable, Origin, Outcome, OwnedArgs, Ready, TimeoutReply, When,
+    Args, Call, Command, CommandError, CommandTable, Origin, Outcome, OwnedArgs, Ready, TimeoutReply, When,
 };
 use crate::config::ClientClass;
 use crate::server::{Conditions, Mail, Server, WorkerShared};
@@ -91,9 +91,9 @@ const WIDENING_ROUNDS_MAX: usize = 3;
 
 /// Widens the locks of a writer so that every client parked on its keys can be served.
 #[inline]
-pub fn lock_for_writing<'s>(keyspace: Keyspace<'s>, call: &Call<'s>) -> Keyspace<'s> {
+pub fn lock_for_writing<'s>(keyspace: Keyspace<'s>, call: &Call<'s>) -> Result<Keyspace<'s>, CommandError> {
     if !keyspace.locked().is_observed() {
-        return keyspace;
+        return Ok(keyspace);
     }
     widen(keyspace, call.server, |keyspace| concerns_wide_waiter(keyspace, call.command, &call.args))
 }
@@ -107,12 +107,15 @@ pub fn concerns_wide_waiter(keyspace: &Keyspace<'_>, command: &Command, args: &A
 }
 
 /// While `concerned`, widens the locks until they cover every shard that clients parked in them may need.
+///
+/// # Errors
+/// If a script has one of them for too long.
 #[cold]
 pub fn widen<'s>(
     mut keyspace: Keyspace<'s>,
     server: &'s Server,
     concerned: impl Fn(&Keyspace<'s>) -> bool,
-) -> Keyspace<'s> {
+) -> Result<Keyspace<'s>, CommandError> {
     for round in 0.. {
         if keyspace.scope() == LockScope::All || !concerned(&keyspace) {
             break;
@@ -132,9 +135,9 @@ pub fn widen<'s>(
         } else {
             locked.scope().union(LockScope::of(needed))
         };
-        keyspace = keyspace.relock(&server.shards, scope);
+        keyspace = keyspace.relock_in_time(&server.shards, scope).ok_or_else(|| scope::busy(server))?;
     }
-    keyspace
+    Ok(keyspace)
 }
 
 /// Registers the client of `call` at the keys it asked to wait for. Its command's locks are held.
@@ -205,12 +208,13 @@ pub fn look_again(server: &Server, worker: &WorkerShared, waiter: &Waiter) -> Op
         return Some(Some(parked.deadline.map_or(next, |deadline| deadline.min(next))));
     }
     let (db, args) = (parked.client.db, parked.args.as_args());
-    let scope = locks::scope_of(server, parked.command, &args, db);
+    let scope = scope::of(server, parked.command, &args, db);
     let view = || Some(Keyspace::new(server.shards.lock_in_time(scope.clone())?, clock::unix_ms()));
     // What a script has for too long is looked at later.
     let later = Some(Some(MonotonicMs::now().after(PAUSE_MS)));
     let Some(keyspace) = view() else { return later };
-    let keyspace = widen(keyspace, server, |keyspace| concerns_wide_waiter(keyspace, parked.command, &args));
+    let wide = widen(keyspace, server, |keyspace| concerns_wide_waiter(keyspace, parked.command, &args));
+    let Ok(keyspace) = wide else { return later };
     changes::make(server, worker, keyspace, |keyspace| {
         parked.keys.iter().for_each(|at| keyspace.changes_mut().make_ready(db, args.get(*at)));
     });
@@ -231,16 +235,21 @@ fn claim(server: &Server, waiter: &Waiter, to: WaiterState) -> bool {
 }
 
 /// Takes a waiter that is claimed out of the queues it still stands in. The caller holds no locks.
-pub fn leave_queues(server: &Server, waiter: &Waiter) {
+pub fn leave_queues(server: &Server, waiter: &Arc<Waiter>) {
     debug_assert!(!waiter.is_waiting(), "one that still waits would be forgotten");
     let parked = Parked::of(waiter);
-    for at in &parked.keys {
-        let bytes = parked.args.as_args().get(*at);
-        let shard = server.shards.shard_of_name(bytes);
-        server
-            .shards
-            .lock(LockScope::One(shard))
-            .with_observers(shard, |observers| observers.unpark(parked.client.db, bytes, waiter));
+    let leave = |observers: &mut Observers, waiter: &Waiter, at: usize| {
+        let parked = Parked::of(waiter);
+        observers.unpark(parked.client.db, parked.args.as_args().get(at), waiter);
+    };
+    for &at in &parked.keys {
+        let shard = server.shards.shard_of_name(parked.args.as_args().get(at));
+        if let Some(mut locked) = server.shards.lock_one_in_time(shard) {
+            locked.with_observers(shard, |observers| leave(observers, waiter, at));
+            continue;
+        }
+        let waiter = Arc::clone(waiter);
+        server.departures.add(shard, move |observers| leave(observers, &waiter, at));
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::sync::atomic::Ordering;
 
-use swytch_store::{Keyspace, KeyspaceMut, LockScope};
+use swytch_store::{Keyspace, KeyspaceMut};
 
 use super::admit::{self, abort_text};
 use super::watch::discard;
-use super::{changes, count, guard, locks, park, show};
+use super::{changes, count, guard, locks, park, scope, show};
 use crate::clients::{Client, ClientFlags, QueuedCommand};
-use crate::command::{Call, CommandError, CommandResult, CommandTable, Origin};
+use crate::command::{Call, CommandError, CommandResult, Origin};
 use crate::server::Server;
 use crate::system::clock::Ticks;
 
@@ -52,7 +52,7 @@ enum Locked<'s> {
 fn lock_transaction<'s>(call: &mut Call<'s>) -> Locked<'s> {
     let server = call.server;
     let client = &*call.client;
-    let scope = scope_of_transaction(call.commands, server, client);
+    let scope = scope::of_transaction(call.commands, server, client);
     let keyspace = match locks::view(call, scope) {
         Ok(keyspace) => keyspace,
         Err(error) => return Locked::Refused(Err(error)),
@@ -61,12 +61,18 @@ fn lock_transaction<'s>(call: &mut Call<'s>) -> Locked<'s> {
         return Locked::Changed;
     }
     let keyspace = match keyspace.locked().is_observed() {
-        true => park::widen(keyspace, server, |keyspace| {
-            let concerns = |queued: &QueuedCommand| {
-                park::concerns_wide_waiter(keyspace, call.commands.queued(queued), &queued.args.as_args())
-            };
-            call.client.queue.iter().any(concerns)
-        }),
+        true => {
+            let wide = park::widen(keyspace, server, |keyspace| {
+                let concerns = |queued: &QueuedCommand| {
+                    park::concerns_wide_waiter(keyspace, call.commands.queued(queued), &queued.args.as_args())
+                };
+                call.client.queue.iter().any(concerns)
+            });
+            match wide {
+                Ok(keyspace) => keyspace,
+                Err(error) => return Locked::Refused(Err(error)),
+            }
+        }
         false => keyspace,
     };
     if let Some(refused) = admit::refused_behind_locks(call) {
@@ -92,6 +98,9 @@ fn run_queue<'s>(call: &mut Call<'s>, keyspace: Keyspace<'s>) -> CommandResult {
             let client = &mut *call.client;
             let origin = Origin::Transaction;
             let mut inner = Call::new(commands, server, worker, client, command, args, reply, now_ms, origin);
+            if let Some(others) = &mut call.others {
+                inner.others = Some(&mut **others);
+            }
             run_queued(&mut inner, keyspace);
         }
         show(call);
@@ -100,21 +109,6 @@ fn run_queue<'s>(call: &mut Call<'s>, keyspace: Keyspace<'s>) -> CommandResult {
     call.origin = Origin::of(call.client);
     discard(server, call.client);
     Ok(())
-}
-
-/// What a transaction needs locked: the keys of its commands, and those it watches.
-fn scope_of_transaction(commands: &CommandTable, server: &Server, client: &Client) -> LockScope {
-    let mut shards = Vec::new();
-    for queued in &client.queue {
-        match locks::scope_of(server, commands.queued(queued), &queued.args.as_args(), client.db) {
-            LockScope::Nothing => {}
-            LockScope::One(shard) => shards.push(shard),
-            LockScope::Several(several) => shards.extend(several),
-            LockScope::All => return LockScope::All,
-        }
-    }
-    shards.extend(client.watched.iter().map(|(_, key, _)| server.shards.shard_of_name(key)));
-    LockScope::of(shards)
 }
 
 /// One command of a transaction; its error is its reply and the others run all the same.

@@ -6,7 +6,7 @@
 use std::fmt::{Display, Write as _};
 use std::sync::atomic::Ordering::Relaxed;
 
-use swytch_store::{Figures, Keyspace, LockScope};
+use swytch_store::{Figures, Keyspace};
 
 use crate::clients::{ClientFlags, channels};
 use crate::command::CommandTable;
@@ -190,7 +190,8 @@ fn calls(page: &mut Page, commands: &CommandTable, server: &Server) {
 fn keyspace(page: &mut Page, server: &Server) {
     let mut databases = vec![Figures::default(); server.shards.databases()];
     for shard in 0..server.shards.count() as u16 {
-        let locked = server.shards.lock(LockScope::One(shard));
+        // What a script has for too long cannot be counted.
+        let Some(locked) = server.shards.lock_one_in_time(shard) else { return };
         let keyspace = Keyspace::new(locked, clock::unix_ms());
         for (db, figures) in databases.iter_mut().enumerate() {
             keyspace.add_to(figures, shard, db as u32);

@@ -203,6 +203,8 @@ impl Listeners {
             }
             allocator::settle();
         }
+        drop(self);
+        server.listen_requests.note_end();
         Ok(())
     }
 

@@ -176,9 +176,21 @@ impl AtEnd {
     }
 }
 
-/// Ends the server. If the data is to be saved and cannot be, it goes on unless `force` says otherwise, and the answer is
-/// false. Nothing changes between the save and the end.
-pub fn shut_down(server: &Server, at_end: AtEnd, force: bool) -> bool {
+/// Why the server goes on although it was to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GoesOn {
+    /// A script runs for too long, and the data cannot be saved meanwhile.
+    Busy,
+    /// The data could not be saved.
+    NotSaved,
+}
+
+/// Ends the server. If the data is to be saved and cannot be, it goes on unless `force` says otherwise. Nothing changes
+/// between the save and the end.
+///
+/// # Errors
+/// Why it goes on.
+pub fn shut_down(server: &Server, at_end: AtEnd, force: bool) -> Result<(), GoesOn> {
     let is_loading = server.conditions().contains(Conditions::LOADING);
     let saves = match at_end {
         AtEnd::AsConfigured => !server.config.save_points().is_empty(),
@@ -187,18 +199,27 @@ pub fn shut_down(server: &Server, at_end: AtEnd, force: bool) -> bool {
     };
     if !saves || is_loading {
         server.stop();
-        return true;
+        return Ok(());
     }
+    let locked = server.shards.lock_in_time(LockScope::All).ok_or(GoesOn::Busy)?;
     tracing::info!("saving the data before the end");
-    let keyspace = Keyspace::new(server.shards.lock(LockScope::All), clock::unix_ms());
+    let keyspace = Keyspace::new(locked, clock::unix_ms());
     if save(server, &keyspace).is_err() && !force {
         tracing::error!("Error trying to save the DB, can't exit: the server goes on");
-        return false;
+        return Err(GoesOn::NotSaved);
     }
     // Whoever waits for a lock finds this behind it.
     server.set_conditions(Conditions::STOPPING, true);
     server.stop();
-    true
+    Ok(())
+}
+
+/// [`shut_down`] of whoever can wait for the end of a script.
+pub fn shut_down_after_scripts(server: &Server, at_end: AtEnd, force: bool) {
+    // Why the data was not saved is in the log.
+    while shut_down(server, at_end, force) == Err(GoesOn::Busy) && !server.stopping.load(Ordering::Acquire) {
+        std::thread::sleep(Duration::from_millis(ROUND_MS));
+    }
 }
 
 /// Removes what a save has left that is cut short by the end of the process.
@@ -234,7 +255,7 @@ pub fn start_save_points(server: &Arc<Server>) -> io::Result<()> {
 
 /// Why the data is to be saved now, if it is.
 fn due(server: &Server, tried_s: u64) -> Option<String> {
-    if server.conditions().contains(Conditions::LOADING) {
+    if server.conditions().intersects(Conditions::LOADING | Conditions::OVERDUE) {
         return None;
     }
     let (changes, now_s) = (server.dirty(), clock::unix_ms() / 1000);
@@ -249,8 +270,10 @@ fn due(server: &Server, tried_s: u64) -> Option<String> {
 }
 
 fn save_by_itself(server: &Server) {
+    // It is tried again when the script has ended that has one of them.
+    let Some(locked) = server.shards.lock_in_time(LockScope::All) else { return };
     server.saves.begin_by_itself();
-    let keyspace = Keyspace::new(server.shards.lock(LockScope::All), clock::unix_ms());
+    let keyspace = Keyspace::new(locked, clock::unix_ms());
     let saved = save(server, &keyspace).is_ok();
     drop(keyspace);
     server.saves.end_by_itself(saved);

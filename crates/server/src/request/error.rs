@@ -38,6 +38,8 @@ pub enum CommandError {
     /// Any other text, with its code; bytes, because it may quote what a client has sent. Boxed, so that a result fits in
     /// two registers: nearly all are good.
     Other(Box<Cow<'static, [u8]>>),
+    /// The error of a command that this one has run, in whose statistics it is already.
+    Counted(Box<Vec<u8>>),
 }
 
 // A handler's result is returned for every command.
@@ -89,6 +91,7 @@ impl CommandError {
             CommandError::TimeoutNegative => "ERR timeout is negative",
             CommandError::TimeoutOutOfRange => "ERR timeout is out of range",
             CommandError::Other(text) => return text,
+            CommandError::Counted(text) => return text,
         };
         text.as_bytes()
     }

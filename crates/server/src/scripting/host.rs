@@ -10,6 +10,7 @@ use swytch_store::KeyspaceMut;
 use crate::command::{Args, Call};
 use crate::dispatch::inner::{self, Buffers, KILLED, Rules};
 use crate::dispatch::lookup;
+use crate::server::Conditions;
 use crate::server::scripts::Details;
 use crate::system::clock::MonotonicMs;
 
@@ -38,6 +39,12 @@ impl<'h, 'c, 's, 'e> ScriptHost<'h, 'c, 's, 'e> {
         ScriptHost { call, keyspace, buffers, rules, name, is_function, began: None, is_overdue: false }
     }
 
+    /// Whether it takes too long has changed.
+    fn tell_others(&self) {
+        let server = self.call.server;
+        server.scripts.count_overdue(self.is_overdue, |one| server.set_conditions(Conditions::OVERDUE, one));
+    }
+
     /// It takes too long from now on.
     #[cold]
     fn become_overdue(&mut self, began: MonotonicMs, elapsed_ms: u64) {
@@ -51,12 +58,15 @@ impl<'h, 'c, 's, 'e> ScriptHost<'h, 'c, 's, 'e> {
         self.call.worker.script.begin_overdue(details, self.is_function, self.rules.has_written);
         self.keyspace.locked().set_overdue(true);
         self.is_overdue = true;
+        self.tell_others();
     }
 }
 
 impl Drop for ScriptHost<'_, '_, '_, '_> {
     fn drop(&mut self) {
         if self.is_overdue {
+            self.is_overdue = false;
+            self.tell_others();
             self.keyspace.locked().set_overdue(false);
             self.call.worker.script.end_overdue();
         }
@@ -107,6 +117,10 @@ impl Host for ScriptHost<'_, '_, '_, '_> {
         let now = MonotonicMs::now();
         let began = *self.began.get_or_insert(now);
         if self.is_overdue {
+            // Among the thread's other clients there may be the one that kills it.
+            if let Some(others) = &mut self.call.others {
+                others.serve();
+            }
             return if self.call.worker.script.is_killed() { Verdict::End(KILLED) } else { Verdict::GoOn };
         }
         let threshold_ms = server.config.busy_reply_threshold();

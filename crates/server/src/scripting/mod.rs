@@ -17,7 +17,7 @@ use swytch_resp::{Output, Reply};
 use swytch_script::{Compiled, Ended, Header, Interpreter, ScriptFlags};
 use swytch_store::KeyspaceMut;
 
-use crate::command::{Call, CommandError, CommandResult, Flags};
+use crate::command::{Call, CommandError, CommandResult, Flags, FoundScript};
 use crate::dispatch::inner::{self, Rules};
 use crate::dispatch::show_script;
 use crate::server::scripts::Script;
@@ -46,40 +46,57 @@ pub enum Access {
 
 const NO_SCRIPT: &str = "NOSCRIPT No matching script. Please use EVAL.";
 
-/// EVAL, EVALSHA and their read-only forms.
-pub fn eval(
-    call: &mut Call<'_>,
-    keyspace: &mut KeyspaceMut<'_, '_>,
-    named: Named,
-    access: Access,
-) -> CommandResult {
-    show_script(call);
+/// Finds what EVAL or EVALSHA is to run.
+///
+/// # Errors
+/// Why it does not run.
+pub fn find_script(call: &Call<'_>, named: Named) -> Result<FoundScript, CommandError> {
     if named == Named::BySha && call.args.get(1).len() != SHA_LEN {
         return Err(CommandError::text(NO_SCRIPT));
     }
     let keys = key_count(call, None)?;
-    threads::with_script(call.server, call.args.get(1), named, |found, buffers| {
-        let (interpreter, compiled, script) = found?;
-        call.server.scripts.note_use(script);
-        let rules = rules_of(call, script.header.flags, access)?;
-        let runnable = Runnable { name: &script.name, is_wide: &script.is_wide, is_function: false };
-        runnable.run(call, keyspace, (interpreter, compiled), buffers, rules, keys)
-    })
+    let (at, is_wide) = threads::find_script(call.server, call.args.get(1), named)?;
+    Ok(FoundScript { at, keys, is_wide })
 }
 
-/// FCALL and its read-only form.
-pub fn call_function(
+/// Runs a script that was found.
+pub fn run_script(
     call: &mut Call<'_>,
     keyspace: &mut KeyspaceMut<'_, '_>,
+    found: FoundScript,
     access: Access,
 ) -> CommandResult {
     show_script(call);
-    threads::with_function(call.server, call.args.get(1), |found, buffers| {
-        let (interpreter, compiled, function) = found?;
-        let keys = key_count(call, Some("ERR Bad number of keys provided"))?;
+    threads::with_script(call.server, found.at, |(interpreter, compiled, script, buffers)| {
+        call.server.scripts.note_use(script);
+        let rules = rules_of(call, script.header.flags, access)?;
+        let runnable = Runnable { name: &script.name, is_wide: &script.is_wide, is_function: false };
+        runnable.run(call, keyspace, (interpreter, compiled), buffers, rules, found.keys)
+    })
+}
+
+/// Finds what FCALL is to run.
+///
+/// # Errors
+/// Why it does not run.
+pub fn find_function(call: &Call<'_>) -> Result<FoundScript, CommandError> {
+    let (at, is_wide) = threads::find_function(call.server, call.args.get(1))?;
+    let keys = key_count(call, Some("ERR Bad number of keys provided"))?;
+    Ok(FoundScript { at, keys, is_wide })
+}
+
+/// Runs a function that was found.
+pub fn run_function(
+    call: &mut Call<'_>,
+    keyspace: &mut KeyspaceMut<'_, '_>,
+    found: FoundScript,
+    access: Access,
+) -> CommandResult {
+    show_script(call);
+    threads::with_function(call.server, found.at, |(interpreter, compiled, function, buffers)| {
         let rules = rules_of(call, Some(function.flags), access)?;
         let runnable = Runnable { name: &function.name, is_wide: &function.is_wide, is_function: true };
-        runnable.run(call, keyspace, (interpreter, compiled), buffers, rules, keys)
+        runnable.run(call, keyspace, (interpreter, compiled), buffers, rules, found.keys)
     })
 }
 
@@ -193,12 +210,10 @@ fn answer(call: &mut Call<'_>, ended: Ended, output: &mut Output) -> CommandResu
         }
         Ended::Failed(error) => {
             forget(output);
-            if !error.is_counted {
-                return Err(CommandError::owned(error.text));
-            }
-            // It was counted where it came about, and the command that ran the script has not failed.
-            call.reply.error(&error.text);
-            Ok(())
+            Err(match error.is_counted {
+                true => CommandError::Counted(Box::new(error.text)),
+                false => CommandError::owned(error.text),
+            })
         }
     }
 }
@@ -242,24 +257,6 @@ fn with_script_flags(own: Flags, script: ScriptFlags) -> Flags {
     flags.set(Flags::WRITE, writes);
     flags.set(Flags::STALE, script.contains(ScriptFlags::ALLOW_STALE));
     flags
-}
-
-/// Whether a script begins under all locks. It is compiled now, before there are any.
-pub fn is_script_wide(call: &Call<'_>, named: Named) -> bool {
-    call.args.try_get(1).is_some_and(|argument| {
-        threads::with_script(call.server, argument, named, |found, _| {
-            found.is_ok_and(|(_, _, script)| script.is_wide.load(Ordering::Relaxed))
-        })
-    })
-}
-
-/// As [`is_script_wide`], of a function.
-pub fn is_function_wide(call: &Call<'_>) -> bool {
-    call.args.try_get(1).is_some_and(|name| {
-        threads::with_function(call.server, name, |found, _| {
-            found.is_ok_and(|(_, _, function)| function.is_wide.load(Ordering::Relaxed))
-        })
-    })
 }
 
 /// Most memory that the interpreters of one kind take on one thread.

@@ -3,6 +3,7 @@
 //! A thread notices by counters of `server::scripts` that scripts or functions were removed: with all of them goes the
 //! interpreter. One that is gone by itself is forgotten when it is next met.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,10 +14,11 @@ use swytch_script::{Compiled, Header, Interpreter, Kind, Registered, sha1_hex};
 
 use super::host::LoadingHost;
 use super::{INTERPRETER_BYTES_MAX, NO_SCRIPT, Named, SHA_LEN};
-use crate::command::CommandError;
+use crate::command::{CommandError, CommandResult};
 use crate::dispatch::inner;
-use crate::server::Server;
+use crate::dispatch::scope::busy;
 use crate::server::scripts::{Function, Library, Script};
+use crate::server::{Conditions, Server};
 
 /// Memory that the runs of a thread share.
 #[derive(Debug, Default)]
@@ -58,36 +60,66 @@ impl Counted {
     }
 }
 
-/// A script that is compiled here.
-struct Entry {
-    script: Arc<Script>,
-    compiled: Compiled,
+/// Things with places that they keep.
+struct Places<T> {
+    things: Vec<Option<T>>,
+    free: Vec<usize>,
 }
+
+impl<T> Default for Places<T> {
+    fn default() -> Self {
+        Places { things: Vec::new(), free: Vec::new() }
+    }
+}
+
+impl<T> Places<T> {
+    fn put(&mut self, thing: T) -> usize {
+        let at = self.free.pop().unwrap_or(self.things.len());
+        if at == self.things.len() {
+            self.things.push(None);
+        }
+        self.things[at] = Some(thing);
+        at
+    }
+
+    fn get(&self, at: usize) -> Option<&T> {
+        self.things.get(at)?.as_ref()
+    }
+
+    fn take(&mut self, at: usize) -> Option<T> {
+        let thing = self.things.get_mut(at)?.take()?;
+        self.free.push(at);
+        Some(thing)
+    }
+}
+
+/// A script or function that is compiled here.
+type Entry<T> = (Arc<T>, Compiled);
+
+/// The name of a script: a SHA-1 in hexadecimal.
+type Name = [u8; SHA_LEN];
 
 /// Scripts of this thread.
 #[derive(Default)]
 struct Scripts {
     counted: Option<Counted>,
-    entries: HashMap<String, Entry>,
-    /// Names of scripts by their sources: no SHA-1 is computed of one that was sent before.
-    names: HashMap<Arc<[u8]>, String>,
+    entries: Places<Entry<Script>>,
+    by_name: HashMap<Name, usize>,
+    /// Names by sources: no SHA-1 is computed of one that was sent before.
+    names: HashMap<Arc<[u8]>, Name>,
     flushes: u64,
     buffers: Buffers,
-}
-
-/// A library that is loaded here.
-struct Loaded {
-    library: Arc<Library>,
-    functions: HashMap<String, (Arc<Function>, Compiled)>,
 }
 
 /// Functions of this thread.
 #[derive(Default)]
 struct Functions {
     counted: Option<Counted>,
-    libraries: HashMap<String, Loaded>,
-    /// Names of libraries by those of their functions.
-    by_function: HashMap<Vec<u8>, String>,
+    entries: Places<Entry<Function>>,
+    /// By their names in lower case.
+    by_name: HashMap<Vec<u8>, usize>,
+    /// The libraries that are loaded here, by their names.
+    libraries: HashMap<String, Arc<Library>>,
     flushes: u64,
     changes: u64,
     buffers: Buffers,
@@ -98,41 +130,88 @@ thread_local! {
     static FUNCTIONS: RefCell<Functions> = RefCell::default();
 }
 
-/// A script or function that was found, with its interpreter.
-pub(super) type Found<'f, T> = Result<(&'f mut Interpreter, &'f Compiled, &'f Arc<T>), CommandError>;
-
 /// The answer to a script that wants to run a script.
 const NESTED: &str = "ERR a script can not run another one";
 
-/// Lets `act` have a script, compiled; it is added to the server's where it is sent for the first time.
-pub(super) fn with_script<R>(
+/// The error where this thread runs a script already: by that script, or by another client while it runs for too long.
+fn occupied(server: &Server) -> CommandError {
+    if server.conditions().contains(Conditions::OVERDUE) { busy(server) } else { CommandError::text(NESTED) }
+}
+
+/// The place of a script, compiled here; it is added to the server's where it is sent for the first time.
+///
+/// # Errors
+/// Why there is none.
+pub(super) fn find_script(
     server: &Server,
     argument: &[u8],
     named: Named,
-    act: impl FnOnce(Found<'_, Script>, &mut Buffers) -> R,
-) -> R {
+) -> Result<(usize, bool), CommandError> {
     SCRIPTS.with(|scripts| {
-        let Ok(mut scripts) = scripts.try_borrow_mut() else {
-            return act(Err(CommandError::text(NESTED)), &mut Buffers::default());
-        };
-        let scripts = &mut *scripts;
+        let mut scripts = scripts.try_borrow_mut().map_err(|_| occupied(server))?;
         scripts.notice_flush(server);
-        let found = scripts.find(server, argument, named);
-        let Scripts { counted, entries, buffers, .. } = scripts;
-        let result = match found {
-            Ok(name) => match (counted.as_mut(), entries.get(&name)) {
-                (Some(counted), Some(Entry { script, compiled })) => {
-                    act(Ok((&mut counted.interpreter, compiled, script)), buffers)
-                }
-                _ => act(Err(CommandError::text(NO_SCRIPT)), buffers),
-            },
-            Err(error) => act(Err(error), buffers),
-        };
-        if let Some(counted) = counted {
-            counted.count(server);
-        }
-        result
+        let at = scripts.find(server, argument, named)?;
+        let is_wide = |(script, _): &Entry<Script>| script.is_wide.load(Ordering::Relaxed);
+        Ok((at, scripts.entries.get(at).is_some_and(is_wide)))
     })
+}
+
+/// The place of a function, loaded here.
+///
+/// # Errors
+/// Why there is none.
+pub(super) fn find_function(server: &Server, name: &[u8]) -> Result<(usize, bool), CommandError> {
+    FUNCTIONS.with(|functions| {
+        let mut functions = functions.try_borrow_mut().map_err(|_| occupied(server))?;
+        functions.notice_changes(server);
+        let at = functions.find(server, name)?;
+        let is_wide = |(function, _): &Entry<Function>| function.is_wide.load(Ordering::Relaxed);
+        Ok((at, functions.entries.get(at).is_some_and(is_wide)))
+    })
+}
+
+/// A script or function with its interpreter, to be run.
+pub(super) type Ready<'f, T> = (&'f mut Interpreter, &'f Compiled, &'f Arc<T>, &'f mut Buffers);
+
+/// Lets `act` have the script at a place.
+pub(super) fn with_script(
+    server: &Server,
+    at: usize,
+    act: impl FnOnce(Ready<'_, Script>) -> CommandResult,
+) -> CommandResult {
+    SCRIPTS.with(|scripts| {
+        let mut scripts = scripts.try_borrow_mut().map_err(|_| occupied(server))?;
+        let Scripts { counted, entries, buffers, .. } = &mut *scripts;
+        with(server, counted, entries.get(at), buffers, act)
+            .unwrap_or_else(|| Err(CommandError::text(NO_SCRIPT)))
+    })
+}
+
+/// Lets `act` have the function at a place.
+pub(super) fn with_function(
+    server: &Server,
+    at: usize,
+    act: impl FnOnce(Ready<'_, Function>) -> CommandResult,
+) -> CommandResult {
+    FUNCTIONS.with(|functions| {
+        let mut functions = functions.try_borrow_mut().map_err(|_| occupied(server))?;
+        let Functions { counted, entries, buffers, .. } = &mut *functions;
+        with(server, counted, entries.get(at), buffers, act)
+            .unwrap_or_else(|| Err(CommandError::text(NO_FUNCTION)))
+    })
+}
+
+fn with<T>(
+    server: &Server,
+    counted: &mut Option<Counted>,
+    entry: Option<&Entry<T>>,
+    buffers: &mut Buffers,
+    act: impl FnOnce(Ready<'_, T>) -> CommandResult,
+) -> Option<CommandResult> {
+    let (counted, (runs, compiled)) = (counted.as_mut()?, entry?);
+    let result = act((&mut counted.interpreter, compiled, runs, buffers));
+    counted.count(server);
+    Some(result)
 }
 
 /// Adds a script to the server's, to stay; its name.
@@ -141,13 +220,16 @@ pub(super) fn with_script<R>(
 /// What is wrong with it.
 pub(super) fn load(server: &Server, source: &[u8]) -> Result<String, CommandError> {
     SCRIPTS.with(|scripts| {
-        let mut scripts = scripts.try_borrow_mut().map_err(|_| CommandError::text(NESTED))?;
+        let mut scripts = scripts.try_borrow_mut().map_err(|_| occupied(server))?;
         scripts.notice_flush(server);
-        let name = sha1_hex(source);
-        if server.scripts.get(&name).is_none() {
+        let name = name_of(source);
+        if server.scripts.get(text(&name)).is_none() {
             scripts.compile(server, &name, source, false)?;
+            if let Some(counted) = &mut scripts.counted {
+                counted.count(server);
+            }
         }
-        Ok(name)
+        Ok(text(&name).to_owned())
     })
 }
 
@@ -163,36 +245,34 @@ impl Scripts {
         }
     }
 
-    /// The name of a script that is compiled here.
-    fn find(&mut self, server: &Server, argument: &[u8], named: Named) -> Result<String, CommandError> {
+    /// The place of a script that is compiled here.
+    fn find(&mut self, server: &Server, argument: &[u8], named: Named) -> Result<usize, CommandError> {
         let name = match named {
-            Named::BySource => match self.names.get(argument) {
-                Some(name) => name.clone(),
-                None => sha1_hex(argument),
-            },
-            Named::BySha if argument.len() == SHA_LEN => {
-                String::from_utf8_lossy(argument).to_ascii_lowercase()
+            Named::BySource => self.names.get(argument).copied().unwrap_or_else(|| name_of(argument)),
+            Named::BySha => {
+                let mut name = Name::try_from(argument).map_err(|_| CommandError::text(NO_SCRIPT))?;
+                name.make_ascii_lowercase();
+                name
             }
-            Named::BySha => return Err(CommandError::text(NO_SCRIPT)),
         };
-        if let Some(entry) = self.entries.get(&name) {
-            if !entry.script.is_gone.load(Ordering::Acquire) {
-                return Ok(name);
+        if let Some(&at) = self.by_name.get(&name) {
+            if self.entries.get(at).is_some_and(|(script, _)| !script.is_gone.load(Ordering::Acquire)) {
+                return Ok(at);
             }
-            self.forget(&name);
+            self.forget(at);
         }
         match named {
-            Named::BySource => self.compile(server, &name, argument, true)?,
+            Named::BySource => self.compile(server, &name, argument, true),
             Named::BySha => {
-                let script = server.scripts.get(&name).ok_or_else(|| CommandError::text(NO_SCRIPT))?;
-                self.compile(server, &name, &script.source, true)?;
+                let script = server.scripts.get(text(&name)).ok_or_else(|| CommandError::text(NO_SCRIPT))?;
+                self.compile(server, &name, &script.source, true)
             }
         }
-        Ok(name)
     }
 
-    fn forget(&mut self, name: &str) {
-        if let Some(Entry { script, compiled }) = self.entries.remove(name) {
+    fn forget(&mut self, at: usize) {
+        if let Some((script, compiled)) = self.entries.take(at) {
+            self.by_name.remove(script.name.as_bytes());
             self.names.remove(&script.source);
             if let Some(counted) = &mut self.counted {
                 counted.interpreter.forget(compiled);
@@ -200,69 +280,48 @@ impl Scripts {
         }
     }
 
-    /// Compiles a source and adds it to the server's scripts, unless it is there.
+    /// Compiles a source and adds it to the server's scripts, unless it is there; its place.
     fn compile(
         &mut self,
         server: &Server,
-        name: &str,
+        name: &Name,
         source: &[u8],
         is_evaluated: bool,
-    ) -> Result<(), CommandError> {
+    ) -> Result<usize, CommandError> {
         let header = Header::of_script(source).map_err(|text| CommandError::owned(format!("ERR {text}")))?;
         let counted = self.counted.get_or_insert_with(|| Counted::new(Kind::Scripts));
         let compiled = counted.interpreter.compile(&source[header.len..]).map_err(|text| {
             CommandError::owned([b"ERR Error compiling script (new function): ", &text[..]].concat())
         })?;
-        let script = server.scripts.add(name, source, header, is_evaluated);
+        let script = server.scripts.add(text(name), source, header, is_evaluated);
         self.drop_those_gone();
-        self.names.insert(Arc::clone(&script.source), name.to_owned());
-        self.entries.insert(name.to_owned(), Entry { script, compiled });
-        Ok(())
+        self.names.insert(Arc::clone(&script.source), *name);
+        let at = self.entries.put((script, compiled));
+        self.by_name.insert(*name, at);
+        Ok(at)
     }
 
     /// Now and then forgets scripts that are gone, so that a thread keeps no more than the server.
     fn drop_those_gone(&mut self) {
         const ROUND: usize = 256;
-        if self.entries.len() % ROUND != ROUND - 1 {
+        if self.by_name.len() % ROUND != ROUND - 1 {
             return;
         }
-        let is_gone = |entry: &Entry| entry.script.is_gone.load(Ordering::Acquire);
-        let gone: Vec<String> =
-            self.entries.iter().filter(|(_, entry)| is_gone(entry)).map(|(name, _)| name.clone()).collect();
-        gone.iter().for_each(|name| self.forget(name));
+        for at in 0..self.entries.things.len() {
+            if self.entries.get(at).is_some_and(|(script, _)| script.is_gone.load(Ordering::Acquire)) {
+                self.forget(at);
+            }
+        }
     }
 }
 
-/// Lets `act` have a function, loaded here.
-pub(super) fn with_function<R>(
-    server: &Server,
-    name: &[u8],
-    act: impl FnOnce(Found<'_, Function>, &mut Buffers) -> R,
-) -> R {
-    FUNCTIONS.with(|functions| {
-        let Ok(mut functions) = functions.try_borrow_mut() else {
-            return act(Err(CommandError::text(NESTED)), &mut Buffers::default());
-        };
-        let functions = &mut *functions;
-        functions.notice_changes(server);
-        let library = functions.find(server, name);
-        let Functions { counted, libraries, buffers, .. } = functions;
-        let found = library.and_then(|library| {
-            let function =
-                std::str::from_utf8(name).ok().and_then(|name| libraries.get(&library)?.functions.get(name));
-            match (counted.as_mut(), function) {
-                (Some(counted), Some((function, compiled))) => {
-                    Ok((&mut counted.interpreter, compiled, function))
-                }
-                _ => Err(CommandError::text(NO_FUNCTION)),
-            }
-        });
-        let result = act(found, buffers);
-        if let Some(counted) = counted {
-            counted.count(server);
-        }
-        result
-    })
+fn name_of(source: &[u8]) -> Name {
+    Name::try_from(sha1_hex(source).as_bytes()).expect("a SHA-1 has this many digits")
+}
+
+fn text(name: &Name) -> &str {
+    // What is no text is the name of nothing.
+    std::str::from_utf8(name).unwrap_or_default()
 }
 
 const NO_FUNCTION: &str = "ERR Function not found";
@@ -308,21 +367,24 @@ impl Functions {
         }
         self.changes = changes;
         let now = server.scripts.libraries();
-        let stays = |name: &str, loaded: &Loaded| {
-            now.get(name).is_some_and(|library| Arc::ptr_eq(library, &loaded.library))
-        };
-        let changed: Vec<String> = self
-            .libraries
-            .iter()
-            .filter(|(name, loaded)| !stays(name, loaded))
-            .map(|(name, _)| name.clone())
-            .collect();
-        for name in changed {
-            if let Some(loaded) = self.libraries.remove(&name) {
-                self.forget_all(loaded.functions.into_values().map(|(_, compiled)| compiled));
+        self.libraries.retain(|name, library| now.get(name).is_some_and(|now| Arc::ptr_eq(now, library)));
+        for at in 0..self.entries.things.len() {
+            let is_there = |function: &Arc<Function>| {
+                self.libraries
+                    .values()
+                    .any(|library| library.functions.iter().any(|one| Arc::ptr_eq(one, function)))
+            };
+            if self.entries.get(at).is_some_and(|(function, _)| !is_there(function)) {
+                self.forget(at);
             }
         }
-        self.by_function.clear();
+    }
+
+    fn forget(&mut self, at: usize) {
+        if let Some((function, compiled)) = self.entries.take(at) {
+            self.by_name.remove(&lower_case(function.name.as_bytes())[..]);
+            self.forget_all(std::iter::once(compiled));
+        }
     }
 
     fn forget_all(&mut self, compiled: impl Iterator<Item = Compiled>) {
@@ -331,20 +393,18 @@ impl Functions {
         }
     }
 
-    /// The library of a function, loaded here.
-    fn find(&mut self, server: &Server, name: &[u8]) -> Result<String, CommandError> {
-        if let Some(library) = self.by_function.get(name) {
-            return Ok(library.clone());
+    /// The place of a function, loaded here.
+    fn find(&mut self, server: &Server, name: &[u8]) -> Result<usize, CommandError> {
+        let name = &lower_case(name)[..];
+        if let Some(at) = self.by_name.get(name) {
+            return Ok(*at);
         }
         let libraries = server.scripts.libraries();
         let (library, _) = libraries.function(name).ok_or_else(|| CommandError::text(NO_FUNCTION))?;
-        if !self.libraries.contains_key(&library.name) {
-            let code = &library.source[library.header_bytes..];
-            let registered = self.run(code).map_err(|text| CommandError::owned(format!("ERR {text}")))?;
-            self.insert(library, registered);
-        }
-        self.by_function.insert(name.to_vec(), library.name.clone());
-        Ok(library.name.clone())
+        let code = &library.source[library.header_bytes..];
+        let registered = self.run(code).map_err(|text| CommandError::owned(format!("ERR {text}")))?;
+        self.insert(library, registered);
+        self.by_name.get(name).copied().ok_or_else(|| CommandError::text(NO_FUNCTION))
     }
 
     fn run(&mut self, code: &[u8]) -> Result<Vec<(Registered, Compiled)>, String> {
@@ -354,20 +414,23 @@ impl Functions {
     }
 
     fn insert(&mut self, library: &Arc<Library>, registered: Vec<(Registered, Compiled)>) {
-        let mut functions = HashMap::new();
         for (registered, compiled) in registered {
-            let function = library.functions.iter().find(|function| function.name == registered.name);
-            match function {
+            match library.functions.iter().find(|function| function.name == registered.name) {
                 Some(function) => {
-                    functions.insert(registered.name, (Arc::clone(function), compiled));
+                    let at = self.entries.put((Arc::clone(function), compiled));
+                    self.by_name.insert(registered.name.to_ascii_lowercase().into_bytes(), at);
                 }
                 None => self.forget_all(std::iter::once(compiled)),
             }
         }
-        let loaded = Loaded { library: Arc::clone(library), functions };
-        if let Some(before) = self.libraries.insert(library.name.clone(), loaded) {
-            self.forget_all(before.functions.into_values().map(|(_, compiled)| compiled));
-        }
+        self.libraries.insert(library.name.clone(), Arc::clone(library));
+    }
+}
+
+fn lower_case(name: &[u8]) -> Cow<'_, [u8]> {
+    match name.iter().any(u8::is_ascii_uppercase) {
+        true => Cow::Owned(name.to_ascii_lowercase()),
+        false => Cow::Borrowed(name),
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::io;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::Waker;
 use parking_lot::Mutex;
@@ -11,11 +12,15 @@ use parking_lot::Mutex;
 /// How long CONFIG SET waits for the accepting thread to listen on other addresses.
 const LISTEN_ANEW_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long whoever stops the server waits for the accepting thread.
+const END_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Orders to the accepting thread to listen on the addresses configured now.
 #[derive(Debug, Default)]
 pub struct ListenRequests {
     waiting: Mutex<Vec<SyncSender<io::Result<()>>>>,
     waker: OnceLock<Waker>,
+    has_ended: AtomicBool,
 }
 
 impl ListenRequests {
@@ -31,6 +36,21 @@ impl ListenRequests {
         self.waiting.lock().push(sender);
         waker.wake()?;
         answer.recv_timeout(LISTEN_ANEW_PATIENCE).map_err(io::Error::other)?
+    }
+
+    /// Waits until nobody is accepted any more, because the server stops: whoever has been told so finds it gone.
+    pub fn await_end(&self) {
+        let (Some(waker), began) = (self.waker.get(), Instant::now()) else { return };
+        // It ends soon without.
+        let _ = waker.wake();
+        while !self.has_ended.load(Ordering::Acquire) && began.elapsed() < END_PATIENCE {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Nobody is accepted any more.
+    pub(crate) fn note_end(&self) {
+        self.has_ended.store(true, Ordering::Release);
     }
 
     /// Wakes the accepting thread at each order from now on.

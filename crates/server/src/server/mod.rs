@@ -1,6 +1,7 @@
 //! The state that all threads share.
 
 pub mod compaction;
+pub mod departures;
 pub mod housekeeping;
 pub mod listen_requests;
 pub mod mailbox;
@@ -51,6 +52,8 @@ bitflags! {
         const STOPPING = 1 << 7;
         /// Keyspace events are published.
         const NOTIFYING = 1 << 8;
+        /// A script runs for too long.
+        const OVERDUE = 1 << 9;
         /// Somebody hears of changes.
         const LISTENED = Self::RECORDING.bits() | Self::NOTIFYING.bits();
     }
@@ -113,6 +116,8 @@ pub struct Server {
     pub saves: saves::Saves,
     /// Scripts and functions.
     pub scripts: scripts::Scripts,
+    /// Those who are still to leave a shard.
+    pub departures: departures::Departures,
     /// 40 hexadecimal digits that name this run.
     pub run_id: String,
     /// Bytes in use when the server had started.
@@ -194,6 +199,7 @@ impl Server {
             active_expire: AtomicBool::new(true),
             saves: saves::Saves::default(),
             scripts: scripts::Scripts::default(),
+            departures: departures::Departures::default(),
             run_id,
             startup_bytes: crate::system::allocator::used_bytes(),
             started: Instant::now(),

@@ -31,7 +31,7 @@ pub struct Script {
     pub is_gone: AtomicBool,
     /// It came with EVAL and was not loaded.
     is_evaluated: bool,
-    /// When it was used last, in the order of uses.
+    /// When it was used last, in the order of uses; a number that none has before its first.
     used: AtomicU64,
 }
 
@@ -71,10 +71,11 @@ impl Libraries {
         self.0.get(name)
     }
 
-    /// The library with the function of this name, and the function.
+    /// The library with the function of this name, in whatever case, and the function.
     pub fn function(&self, name: &[u8]) -> Option<(&Arc<Library>, &Arc<Function>)> {
         self.0.values().find_map(|library| {
-            let found = library.functions.iter().find(|function| function.name.as_bytes() == name)?;
+            let is_named = |function: &&Arc<Function>| function.name.as_bytes().eq_ignore_ascii_case(name);
+            let found = library.functions.iter().find(is_named)?;
             Some((library, found))
         })
     }
@@ -139,6 +140,8 @@ pub struct Scripts {
     interpreter_bytes: [AtomicI64; 2],
     /// DEBUG SET-DISABLE-DENY-SCRIPTS: scripts may call anything.
     pub allow_all: AtomicBool,
+    /// How many run for too long.
+    overdue: Mutex<usize>,
 }
 
 impl Scripts {
@@ -163,7 +166,7 @@ impl Scripts {
             is_wide: AtomicBool::new(false),
             is_gone: AtomicBool::new(false),
             is_evaluated,
-            used: AtomicU64::new(0),
+            used: AtomicU64::new(u64::MAX),
         });
         self.note_use(&script);
         by_name.insert(name.to_owned(), Arc::clone(&script));
@@ -187,8 +190,9 @@ impl Scripts {
     /// A script is used.
     #[inline]
     pub fn note_use(&self, script: &Script) {
-        if script.is_evaluated {
-            script.used.store(self.uses.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        // Of one that was the last to be used that is known: threads with the same script share no counter.
+        if script.is_evaluated && script.used.load(Ordering::Relaxed) != self.uses.load(Ordering::Relaxed) {
+            script.used.store(self.uses.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
         }
     }
 
@@ -208,6 +212,13 @@ impl Scripts {
     /// An interpreter of scripts, or of functions, has grown by this many bytes.
     pub fn count_interpreter(&self, of_functions: bool, bytes: i64) {
         self.interpreter_bytes[usize::from(of_functions)].fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// A script runs for too long from now on, or no longer; `set_condition` is told whether one does.
+    pub fn count_overdue(&self, more: bool, set_condition: impl FnOnce(bool)) {
+        let mut overdue = self.overdue.lock();
+        *overdue = if more { *overdue + 1 } else { *overdue - 1 };
+        set_condition(*overdue > 0);
     }
 
     /// How many scripts there are, and the bytes of their sources and of what is known of them.

@@ -99,11 +99,11 @@ impl<'s> Keyspace<'s> {
     }
 
     /// Releases the locks and takes those of another scope; nothing has been read or changed yet.
-    pub fn relock(mut self, shards: &'s crate::Shards, scope: LockScope) -> Self {
+    pub fn relock_in_time(mut self, shards: &'s crate::Shards, scope: LockScope) -> Option<Self> {
         // Give up the old locks before waiting for new ones, or two writers could wait for each other.
         self.locked.release();
-        self.locked = shards.lock(scope);
-        self
+        self.locked = shards.lock_in_time(scope)?;
+        Some(self)
     }
 
     /// True when the key is stored but its time is over.

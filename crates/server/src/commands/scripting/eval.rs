@@ -3,20 +3,20 @@
 use super::{ARGUMENTS, COUNT, KEYS, KEYS_READ, KEYS_WRITTEN};
 use crate::command::prelude::*;
 use crate::command::{KeySpec, ScriptHandler};
-use crate::scripting::{Access, Named, eval, flags_of_script, is_script_wide};
+use crate::scripting::{Access, Named, find_script, flags_of_script, run_script};
 
 const BY_SOURCE: &[Arg] = &[Arg::string("script"), COUNT, KEYS, ARGUMENTS];
 const BY_SHA: &[Arg] = &[Arg::string("sha1"), COUNT, KEYS, ARGUMENTS];
 
 const OF_SOURCE: ScriptHandler = ScriptHandler {
-    run: |call, keyspace| eval(call, keyspace, Named::BySource, Access::Write),
+    find: |call| find_script(call, Named::BySource),
+    run: |call, keyspace, found| run_script(call, keyspace, found, Access::Write),
     flags: |call| flags_of_script(call, Named::BySource),
-    is_wide: |call| is_script_wide(call, Named::BySource),
 };
 const OF_SHA: ScriptHandler = ScriptHandler {
-    run: |call, keyspace| eval(call, keyspace, Named::BySha, Access::Write),
+    find: |call| find_script(call, Named::BySha),
+    run: |call, keyspace, found| run_script(call, keyspace, found, Access::Write),
     flags: |call| flags_of_script(call, Named::BySha),
-    is_wide: |call| is_script_wide(call, Named::BySha),
 };
 
 /// Properties of everything that runs a script.
@@ -51,7 +51,7 @@ pub static EVAL_RO: CommandSpec = CommandSpec {
     key_specs: KEYS_READ,
     differs: "",
     handler: Handler::Script(&ScriptHandler {
-        run: |call, keyspace| eval(call, keyspace, Named::BySource, Access::Read),
+        run: |call, keyspace, found| run_script(call, keyspace, found, Access::Read),
         ..OF_SOURCE
     }),
     ..EVAL
@@ -74,7 +74,7 @@ pub static EVALSHA_RO: CommandSpec = CommandSpec {
     flags: RUNS_SCRIPT.union(Flags::READONLY),
     key_specs: &[KeySpec { notes: "", ..KEYS_READ[0] }],
     handler: Handler::Script(&ScriptHandler {
-        run: |call, keyspace| eval(call, keyspace, Named::BySha, Access::Read),
+        run: |call, keyspace, found| run_script(call, keyspace, found, Access::Read),
         ..OF_SHA
     }),
     ..EVALSHA

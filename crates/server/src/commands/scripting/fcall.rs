@@ -4,7 +4,7 @@ use super::eval::RUNS_SCRIPT;
 use super::{ARGUMENTS, COUNT, KEYS, KEYS_READ, KEYS_WRITTEN};
 use crate::command::ScriptHandler;
 use crate::command::prelude::*;
-use crate::scripting::{Access, call_function, flags_of_function, is_function_wide};
+use crate::scripting::{Access, find_function, flags_of_function, run_function};
 
 pub static FCALL: CommandSpec = CommandSpec {
     name: "fcall",
@@ -20,9 +20,9 @@ pub static FCALL: CommandSpec = CommandSpec {
     reply: ReplyShape::Any,
     differs: "Variables that a library keeps outside of its functions are each thread's own.",
     handler: Handler::Script(&ScriptHandler {
-        run: |call, keyspace| call_function(call, keyspace, Access::Write),
+        find: find_function,
+        run: |call, keyspace, found| run_function(call, keyspace, found, Access::Write),
         flags: flags_of_function,
-        is_wide: is_function_wide,
     }),
     ..CommandSpec::DEFAULT
 };
@@ -34,9 +34,9 @@ pub static FCALL_RO: CommandSpec = CommandSpec {
     key_specs: KEYS_READ,
     differs: "",
     handler: Handler::Script(&ScriptHandler {
-        run: |call, keyspace| call_function(call, keyspace, Access::Read),
+        find: find_function,
+        run: |call, keyspace, found| run_function(call, keyspace, found, Access::Read),
         flags: flags_of_function,
-        is_wide: is_function_wide,
     }),
     ..FCALL
 };

@@ -4,7 +4,7 @@ use super::FLUSH_TYPE;
 use super::script::{is_script_overdue, kill};
 use crate::command::prelude::*;
 use crate::command::reply_help;
-use crate::dispatch::locks::BUSY_SCRIPT;
+use crate::dispatch::scope::BUSY_SCRIPT;
 use crate::persistence::payload;
 use crate::scripting;
 use crate::scripting::libraries::{self, Policy};

@@ -1,9 +1,9 @@
-//! SCRIPT EXISTS, FLUSH, KILL, LOAD
+//! SCRIPT EXISTS, FLUSH, KILL, LOAD, SHOW
 
 use super::FLUSH_TYPE;
 use crate::command::prelude::*;
 use crate::command::reply_help;
-use crate::dispatch::locks::{BUSY_FUNCTION, BUSY_SCRIPT};
+use crate::dispatch::scope::{BUSY_FUNCTION, BUSY_SCRIPT};
 use crate::scripting;
 use crate::server::Server;
 
@@ -12,7 +12,7 @@ pub static SCRIPT: CommandSpec = CommandSpec {
     summary: "Groups the commands about the scripts that the server knows.",
     since: "2.6.0",
     group: Group::Scripting,
-    subcommands: &[&DEBUG, &EXISTS, &FLUSH, &HELP, &KILL, &LOAD],
+    subcommands: &[&DEBUG, &EXISTS, &FLUSH, &HELP, &KILL, &LOAD, &SHOW],
     ..CommandSpec::CONTAINER
 };
 
@@ -97,6 +97,19 @@ static LOAD: CommandSpec = CommandSpec {
     ..SUB
 };
 
+static SHOW: CommandSpec = CommandSpec {
+    name: "show",
+    summary: "The source of the script with this SHA-1.",
+    since: "8.0.0",
+    arity: 3,
+    flags: Flags::NOSCRIPT.union(Flags::STALE),
+    arguments: &[Arg::string("sha1")],
+    reply: ReplyShape::Text,
+    differs: "A command of Valkey, which Redis does not have.",
+    handler: Handler::Session(show),
+    ..SUB
+};
+
 fn debug(call: &mut Call<'_>) -> CommandResult {
     let mut arguments = call.args.cursor(2);
     if arguments.word("NO") {
@@ -134,6 +147,14 @@ fn flush(call: &mut Call<'_>) -> CommandResult {
 fn load(call: &mut Call<'_>) -> CommandResult {
     let name = scripting::load(call, call.args.get(2))?;
     call.reply.bulk(name.as_bytes());
+    Ok(())
+}
+
+fn show(call: &mut Call<'_>) -> CommandResult {
+    let name = String::from_utf8_lossy(call.args.get(2)).to_ascii_lowercase();
+    let script = call.server.scripts.get(&name);
+    let script = script.ok_or_else(|| CommandError::text("NOSCRIPT No matching script."))?;
+    call.reply.bulk(&script.source);
     Ok(())
 }
 
@@ -186,6 +207,8 @@ fn help(call: &mut Call<'_>) -> CommandResult {
             "    End the scripts that run for too long.",
             "LOAD <script>",
             "    Add a script without running it.",
+            "SHOW <sha1>",
+            "    The source of a script.",
         ],
     );
     Ok(())

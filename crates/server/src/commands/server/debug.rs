@@ -260,7 +260,11 @@ fn reload(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandRes
         save::save(call.server, keyspace).map_err(|error| CommandError::owned(format!("ERR {error}")))?;
     }
     let server = call.server;
-    let policy = if beside.keep { Policy::Replace } else { Policy::Flush };
+    let policy = match (beside.keep, beside.merge) {
+        (false, _) => Policy::Flush,
+        (true, false) => Policy::Append,
+        (true, true) => Policy::Replace,
+    };
     let mut take = |sources: Vec<Vec<u8>>| libraries::restore(server, &sources, policy);
     load::reload(server, keyspace, beside, &mut take).map_err(|error| {
         tracing::error!(%error, "DEBUG RELOAD: the file was not loaded, and nothing has changed");

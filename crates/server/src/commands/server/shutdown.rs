@@ -1,7 +1,9 @@
 //! SHUTDOWN
 
 use crate::command::prelude::*;
-use crate::persistence::save::{AtEnd, shut_down};
+use crate::dispatch::scope::busy;
+use crate::persistence::save::{AtEnd, GoesOn, shut_down};
+use crate::server::Conditions;
 
 pub static SHUTDOWN: CommandSpec = CommandSpec {
     name: "shutdown",
@@ -55,9 +57,13 @@ fn shutdown(call: &mut Call<'_>) -> CommandResult {
         return Err(CommandError::text("ERR No shutdown in progress."));
     }
     tracing::info!(client = call.client.shared.address, "SHUTDOWN: stopping");
-    if !shut_down(call.server, AtEnd::asked(save, nosave), force) {
-        return Err(CommandError::text("ERR Errors trying to SHUTDOWN. Check logs."));
+    if !nosave && call.server.conditions().contains(Conditions::OVERDUE) {
+        return Err(busy(call.server));
     }
+    shut_down(call.server, AtEnd::asked(save, nosave), force).map_err(|reason| match reason {
+        GoesOn::Busy => busy(call.server),
+        GoesOn::NotSaved => CommandError::text("ERR Errors trying to SHUTDOWN. Check logs."),
+    })?;
     call.close_after_reply();
     Ok(())
 }

@@ -15,7 +15,7 @@ use swytch_store::{Elements, Event, Keyspace, KeyspaceMut, List, Member, Set, Si
 use super::string::reply_text;
 use crate::command::first::First;
 use crate::command::prelude::*;
-use crate::command::{BeginSearch, FindKeys, KeySpec, RequestKeys};
+use crate::command::{BeginSearch, FindKeys, KeySpec, Origin, RequestKeys};
 use crate::system::escape::up_to_zero;
 use pattern::Pattern;
 
@@ -256,8 +256,9 @@ fn sorted<'k>(
     let len = source.len();
     let wanted = query.wanted(len);
     let names_nothing = query.by.is_some_and(|by| !by.names_keys());
-    // What is stored must not depend on the order in which a set happens to have its members.
-    let is_arbitrary = matches!(source, Source::Set(_)) && query.store_at.is_some();
+    // What is stored, or done by a script, must not depend on the order in which a set happens to have its members.
+    let is_kept = query.store_at.is_some() || call.origin == Origin::Script;
+    let is_arbitrary = matches!(source, Source::Set(_)) && is_kept;
     if names_nothing && !is_arbitrary {
         return Ok(source.range(wanted, query.descending).collect());
     }

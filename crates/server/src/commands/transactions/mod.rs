@@ -109,7 +109,7 @@ fn watch(call: &mut Call<'_>) -> CommandResult {
     if call.client.in_multi() {
         return Err(CommandError::text("ERR WATCH inside MULTI is not allowed"));
     }
-    watch::watch(call.server, call.client, call.args.from(1), call.now_ms);
+    watch::watch(call.server, call.client, call.args.from(1), call.now_ms)?;
     call.reply.ok();
     Ok(())
 }

@@ -4,6 +4,7 @@
 
 use std::sync::atomic::Ordering;
 
+use super::super::scope;
 use super::Refusal;
 use crate::clients::ClientFlags;
 use crate::command::{Call, CommandError, Flags, Handler};
@@ -24,6 +25,7 @@ pub(super) fn in_order(call: &Call<'_>) -> Check {
     disk(call)?;
     listening(call)?;
     loading(call)?;
+    script(call)?;
     monitor(call)?;
     pause(call)
 }
@@ -121,9 +123,9 @@ fn memory(call: &Call<'_>) -> Check {
 
 /// While saves fail nothing may be lost that comes now; PING says so too, to whoever watches the server.
 fn disk(call: &Call<'_>) -> Check {
-    let refused = flags(call).intersects(Flags::WRITE | Flags::TELLS_HEALTH)
-        && call.origin.is_limited()
-        && refuses_writes(call.server);
+    let refused = refuses_writes(call.server)
+        && flags(call).intersects(Flags::WRITE | Flags::TELLS_HEALTH)
+        && call.origin.is_limited();
     if refused { Err(Refusal::Error(CommandError::text(DISK_FAILED))) } else { Ok(()) }
 }
 
@@ -148,6 +150,12 @@ pub fn refuses_writes(server: &Server) -> bool {
 fn loading(call: &Call<'_>) -> Check {
     let refused = call.server.conditions().contains(Conditions::LOADING) && !call.command.is(Flags::LOADING);
     if refused { Err(Refusal::Error(CommandError::text(LOADING))) } else { Ok(()) }
+}
+
+/// A script has shards for too long that the command needs; a transaction is spoilt before it comes to that.
+fn script(call: &Call<'_>) -> Check {
+    let refused = call.server.conditions().contains(Conditions::OVERDUE) && scope::is_kept_by_script(call);
+    if refused { Err(Refusal::Error(scope::busy(call.server))) } else { Ok(()) }
 }
 
 /// A client that monitors is to Redis a kind of replica, and is refused as one: it is never paused, so it must not

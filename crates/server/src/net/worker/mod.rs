@@ -9,6 +9,11 @@
 //! - `output`: replies on their way out, and their limits
 //! - `parked`: connections that wait before their next request may run
 //! - `tick`: what time asks for (parked clients that give up, expiry, idle clients)
+//!
+//! A turn can take place inside another one: while a script of one connection runs for too long, the others are served
+//! ([`Others`]). What a turn has before it is therefore in the worker's own queues and not in loops, and each thing is
+//! taken out before it is done; the connection of the script is out of its slot. Scripts do not begin in such a turn, so
+//! there is never a third.
 
 mod output;
 mod parked;
@@ -19,6 +24,7 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
@@ -30,7 +36,7 @@ use super::connection::{Connection, READ_BYTES};
 use super::expiry::ExpiryCycle;
 use super::stream::Stream;
 use crate::clients::{Client, ClientFlags, ClientShared};
-use crate::command::CommandTable;
+use crate::command::{CommandTable, Others};
 use crate::dispatch::{conditions, watch};
 use crate::server::{Mail, Server, WAKE, WorkerShared};
 use crate::system::clock::{self, MonotonicMs, Ticks};
@@ -53,11 +59,20 @@ struct Share {
     queue_ticks: u64,
 }
 
+/// What has happened to a connection.
+#[derive(Clone, Copy, Debug)]
+struct Happened {
+    slot: usize,
+    is_writable: bool,
+    is_readable: bool,
+    is_over: bool,
+}
+
 /// A worker thread's state.
 #[derive(Debug)]
-pub struct Worker {
+pub struct Worker<'s> {
     commands: &'static CommandTable,
-    server: Arc<Server>,
+    server: &'s Server,
     index: usize,
     poll: Poll,
     arrivals: Arc<Arrivals>,
@@ -65,6 +80,12 @@ pub struct Worker {
     /// Where the connection of a client is in `connections`.
     slots: HashMap<u64, usize>,
     free_slots: Vec<usize>,
+    /// Events of this turn that are still to be looked at.
+    happened: VecDeque<Happened>,
+    /// Mail that is still to be read.
+    mail: VecDeque<Mail>,
+    /// Others had a turn while a command ran.
+    has_served_others: bool,
     /// Connections that wait.
     parked: Parked,
     /// Slots of connections that have more to do than their share of a turn, each once ([`Connection::is_queued`]).
@@ -85,17 +106,17 @@ pub struct Worker {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct End;
 
-impl Worker {
+impl<'s> Worker<'s> {
     /// The worker with this index of `server`, to be given connections through `arrivals`, which may call `commands`.
     ///
     /// # Errors
     /// When it is already running.
     pub fn new(
         commands: &'static CommandTable,
-        server: Arc<Server>,
+        server: &'s Server,
         index: usize,
         arrivals: Arc<Arrivals>,
-    ) -> io::Result<Worker> {
+    ) -> io::Result<Worker<'s>> {
         let poll = server.workers[index]
             .mailbox
             .take_poll()
@@ -110,6 +131,9 @@ impl Worker {
             connections: Vec::new(),
             slots: HashMap::new(),
             free_slots: Vec::new(),
+            happened: VecDeque::new(),
+            mail: VecDeque::new(),
+            has_served_others: false,
             parked: Parked::default(),
             unfinished: VecDeque::new(),
             share: Share {
@@ -149,24 +173,36 @@ impl Worker {
     /// One round of the loop, between two quiescent points.
     fn turn(&mut self, events: &Events) {
         let began = Ticks::now();
-        self.read_clocks();
         self.shared().epoch.enter();
-        for event in events {
-            self.on_event(event);
-        }
+        self.do_what_is_to_be_done(events);
+        let shared = self.shared();
+        shared.epoch.leave();
+        shared.stats.turns.add(1);
+        shared.stats.turn_ticks.add(Ticks::now().since(began));
+    }
+
+    fn do_what_is_to_be_done(&mut self, events: &Events) {
+        self.read_clocks();
+        self.happened.extend(events.iter().filter(|event| event.token() != WAKE).map(Happened::of));
+        self.look_at_events();
         if self.shared().mailbox.has_mail() {
-            for mail in self.shared().mailbox.take() {
-                self.on_mail(mail);
-            }
+            self.mail.extend(self.shared().mailbox.take());
+        }
+        while let Some(mail) = self.mail.pop_front() {
+            self.on_mail(mail);
+            self.look_at_events();
         }
         self.go_on();
         self.on_time();
         let shared = self.shared();
         shared.deadlines.store(self.parked.deadlines() as u64, Ordering::Relaxed);
-        shared.epoch.leave();
         shared.turned.set(self.now);
-        shared.stats.turns.add(1);
-        shared.stats.turn_ticks.add(Ticks::now().since(began));
+    }
+
+    fn look_at_events(&mut self) {
+        while let Some(happened) = self.happened.pop_front() {
+            self.on_event(happened);
+        }
     }
 
     /// Goes on with connections that have more to do, each once at most.
@@ -189,7 +225,7 @@ impl Worker {
         self.now = MonotonicMs::now();
     }
 
-    fn shared(&self) -> &WorkerShared {
+    fn shared(&self) -> &'s WorkerShared {
         &self.server.workers[self.index]
     }
 
@@ -197,20 +233,17 @@ impl Worker {
         self.connections.get_mut(slot)?.as_deref_mut()
     }
 
-    fn on_event(&mut self, event: &Event) {
-        if event.token() == WAKE {
-            return;
-        }
-        let slot = event.token().0;
-        if event.is_writable() {
+    fn on_event(&mut self, happened: Happened) {
+        let slot = happened.slot;
+        if happened.is_writable {
             self.on_writable(slot);
         }
-        if !(event.is_readable() || event.is_read_closed() || event.is_error()) {
+        if !(happened.is_readable || happened.is_over) {
             return;
         }
         let Some(connection) = self.connections.get_mut(slot).and_then(Option::as_deref_mut) else { return };
         connection.unread = true;
-        connection.hung_up |= event.is_read_closed() || event.is_error();
+        connection.hung_up |= happened.is_over;
         if !connection.is_slow && !connection.is_queued {
             self.serve(slot);
         } else if !connection.is_queued {
@@ -247,7 +280,7 @@ impl Worker {
         let interest = Interest::READABLE | Interest::WRITABLE;
         if let Err(error) = self.poll.registry().register(&mut stream, Token(slot), interest) {
             tracing::warn!(%error, "a new connection could not be registered and is closed");
-            conditions::closed(&self.server, &shared);
+            conditions::closed(self.server, &shared);
             self.shared().connections.fetch_sub(1, Ordering::Relaxed);
             return;
         }
@@ -259,7 +292,7 @@ impl Worker {
         }
         self.connections[slot] = Some(Box::new(Connection::new(stream, client, self.now)));
         self.slots.insert(id, slot);
-        self.serve(slot);
+        self.happened.push_back(Happened { slot, is_writable: false, is_readable: true, is_over: false });
     }
 
     fn close(&mut self, slot: usize) {
@@ -271,13 +304,36 @@ impl Worker {
             self.unfinished.retain(|queued| *queued != slot);
         }
         self.wait_no_more(&mut connection, slot);
-        watch::discard(&self.server, &mut connection.client);
+        watch::discard(self.server, &mut connection.client);
         if connection.client.flags.contains(ClientFlags::MONITOR) {
-            conditions::end_monitoring(&self.server, id);
+            conditions::end_monitoring(self.server, id);
         }
         // Deregistering fails only for a descriptor that is already gone.
         let _ = self.poll.registry().deregister(&mut connection.stream);
-        conditions::closed(&self.server, &connection.client.shared);
+        conditions::closed(self.server, &connection.client.shared);
         self.shared().connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Others for Worker<'_> {
+    fn serve(&mut self) {
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        match self.poll.poll(&mut events, Some(Duration::ZERO)) {
+            Ok(()) => self.do_what_is_to_be_done(&events),
+            // What was missed is found the next time.
+            Err(error) => tracing::debug!(%error, "no events while a script runs"),
+        }
+        self.has_served_others = true;
+    }
+}
+
+impl Happened {
+    fn of(event: &Event) -> Happened {
+        Happened {
+            slot: event.token().0,
+            is_writable: event.is_writable(),
+            is_readable: event.is_readable(),
+            is_over: event.is_read_closed() || event.is_error(),
+        }
     }
 }

@@ -25,7 +25,7 @@ const HELD_INPUT_BYTES_MAX: usize = 512 * 1024;
 /// Bytes written to one connection before others have their turn.
 const WRITE_BYTES_PER_TURN: usize = 1 << 20;
 
-impl Worker {
+impl Worker<'_> {
     /// After a command: nothing, as long as little has come together; else limits are applied and replies written.
     pub(super) fn relieve_output(&mut self, connection: &mut Connection) -> Result<(), End> {
         let output = &connection.output;

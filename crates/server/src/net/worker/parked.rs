@@ -9,8 +9,8 @@ use std::sync::Arc;
 use swytch_resp::Output;
 use swytch_store::Waiter;
 
-use super::Worker;
 use super::output::{SILENT, silence};
+use super::{Happened, Worker};
 use crate::clients::ClientFlags;
 use crate::dispatch::park;
 use crate::net::connection::Connection;
@@ -69,7 +69,7 @@ impl Parked {
     }
 }
 
-impl Worker {
+impl Worker<'_> {
     /// A blocking command has found nothing.
     pub(super) fn park(
         &mut self,
@@ -97,15 +97,15 @@ impl Worker {
     /// The connection ends, whatever it waits for.
     pub(super) fn wait_no_more(&mut self, connection: &mut Connection, slot: usize) {
         if let Waits::Parked { waiter, .. } = self.parked.set(connection, slot, Waits::ForNothing) {
-            park::give_up(&self.server, &waiter);
-            park::leave_queues(&self.server, &waiter);
+            park::give_up(self.server, &waiter);
+            park::leave_queues(self.server, &waiter);
         }
     }
 
     /// A parked client was served: its reply goes out and its next requests are run.
     pub(super) fn on_served(&mut self, client: u64, waiter: &Arc<Waiter>, reply: Output) {
         if let Some(slot) = self.slot_parked_as(client, waiter) {
-            park::leave_queues(&self.server, waiter);
+            park::leave_queues(self.server, waiter);
             self.unpark(slot, reply);
         }
     }
@@ -113,9 +113,9 @@ impl Worker {
     /// A parked client has stopped waiting: its time is over, or CLIENT UNBLOCK said so.
     pub(super) fn on_gave_up(&mut self, client: u64, waiter: &Arc<Waiter>, error: bool) {
         if let Some(slot) = self.slot_parked_as(client, waiter) {
-            park::leave_queues(&self.server, waiter);
+            park::leave_queues(self.server, waiter);
             let mut reply = Output::default();
-            park::answer_in_vain(&self.server, self.shared(), waiter, error, &mut reply);
+            park::answer_in_vain(self.server, self.shared(), waiter, error, &mut reply);
             self.unpark(slot, reply);
         }
     }
@@ -125,14 +125,14 @@ impl Worker {
         let Some(connection) = self.connection(slot) else { return };
         let Waits::Parked { waiter, .. } = &connection.waits else { return };
         let (client, waiter) = (connection.client.id(), Arc::clone(waiter));
-        if let Some(next) = park::look_again(&self.server, self.shared(), &waiter) {
+        if let Some(next) = park::look_again(self.server, self.shared(), &waiter) {
             if let Some(connection) = self.connections.get_mut(slot).and_then(Option::as_deref_mut) {
                 self.parked.set(connection, slot, Waits::Parked { waiter, deadline: next });
             }
             return;
         }
         // If somebody was faster, the reply is in the mail.
-        if park::give_up(&self.server, &waiter) {
+        if park::give_up(self.server, &waiter) {
             self.on_gave_up(client, &waiter, false);
         }
     }
@@ -165,7 +165,7 @@ impl Worker {
             if let Some(connection) = self.connections.get_mut(slot).and_then(Option::as_deref_mut) {
                 self.parked.set(connection, slot, Waits::ForNothing);
             }
-            self.serve(slot);
+            self.happened.push_back(Happened { slot, is_writable: false, is_readable: true, is_over: false });
         }
     }
 }

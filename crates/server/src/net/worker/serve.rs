@@ -7,11 +7,10 @@ use swytch_resp::{LONG_ARGUMENT_BYTES_MIN, Limits, Protocol, ProtocolError, Repl
 use super::output::{OUTPUT_BYTES_UNLIMITED, SILENT, class_of, is_held, silence};
 use super::{End, Worker};
 use crate::clients::ClientFlags;
-use crate::command::{Call, CommandTable};
+use crate::command::Call;
 use crate::dispatch::{Outcome, count, execute};
 use crate::net::connection::{Connection, KEPT_BYTES_MAX, READ_BYTES, ReadOutcome};
 use crate::net::waits::Waits;
-use crate::server::{Server, WorkerShared};
 use crate::system::clock::Ticks;
 
 /// Bytes read from one connection before others have their turn. A long argument is read in larger pieces.
@@ -21,7 +20,7 @@ const UNAUTHENTICATED_INPUT_BYTES_MAX: usize = 1 << 20;
 /// Longest request: places in it are numbers of 32 bits.
 const REQUEST_BYTES_MAX: usize = u32::MAX as usize;
 
-impl Worker {
+impl Worker<'_> {
     /// Gives a connection its share of a turn.
     pub(super) fn serve(&mut self, slot: usize) {
         let Some(mut connection) = self.connections.get_mut(slot).and_then(Option::take) else { return };
@@ -183,7 +182,13 @@ impl Worker {
                 connection.compact_input();
                 return Ok(Ran::ItsShare);
             }
-            match run_batch(self.commands, &self.server, self.shared(), connection, self.now_ms) {
+            let end = run_batch(self, connection);
+            if std::mem::take(&mut self.has_served_others) {
+                // Events of this connection found nobody in its slot.
+                connection.unread = true;
+                connection.awaits_writable = false;
+            }
+            match end {
                 BatchEnd::Done => {}
                 BatchEnd::Wrote(outcome, mark) => {
                     self.after_command(connection, slot, outcome, mark)?;
@@ -200,7 +205,7 @@ impl Worker {
             };
             let filled = connection.batch.fill(
                 self.commands,
-                &self.server,
+                self.server,
                 &mut connection.parser,
                 &mut connection.query,
                 &limits,
@@ -224,7 +229,7 @@ impl Worker {
     #[cold]
     fn refuse(&mut self, connection: &mut Connection, slot: usize, error: &ProtocolError) {
         let text = error.reply();
-        count::error(&self.server, self.shared(), &text);
+        count::error(self.server, self.shared(), &text);
         if !connection.client.flags.intersects(SILENT) {
             Reply::new(&mut connection.output, Protocol::Resp2).error(&text);
         }
@@ -301,13 +306,8 @@ enum BatchEnd {
 /// Runs a batch's requests as long as each simply answers: the innermost loop of the server, kept small so that what it
 /// needs stays in registers.
 #[inline(never)]
-fn run_batch(
-    commands: &'static CommandTable,
-    server: &Server,
-    worker: &WorkerShared,
-    connection: &mut Connection,
-    now_ms: u64,
-) -> BatchEnd {
+fn run_batch(worker: &mut Worker<'_>, connection: &mut Connection) -> BatchEnd {
+    let (commands, server, shared, now_ms) = (worker.commands, worker.server, worker.shared(), worker.now_ms);
     let mut clock = Ticks::now();
     let mut next = connection.batch.next();
     let (batch, query) = (&connection.batch, &connection.query);
@@ -318,7 +318,8 @@ fn run_batch(
     if silent {
         output.set_silent(true);
     }
-    let mut call = Call::without_request(commands, server, worker, client, output, now_ms);
+    let mut call = Call::without_request(commands, server, shared, client, output, now_ms);
+    call.others = Some(worker);
     let end = loop {
         let Some(request) = batch.request(next, query) else { break BatchEnd::Done };
         call.reply.begin();

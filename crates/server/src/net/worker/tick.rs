@@ -15,7 +15,7 @@ const TICK_MS: u64 = 100;
 /// A connection that has been idle for so long keeps no room that it does not need (Redis: two seconds as well).
 const IDLE_MS: u64 = 2000;
 
-impl Worker {
+impl Worker<'_> {
     /// How long to wait for events.
     pub(super) fn timeout(&self) -> Duration {
         if !self.unfinished.is_empty() {
@@ -36,10 +36,11 @@ impl Worker {
             self.next_tick = self.now.after(tick_ms);
             self.look_after_connections();
             self.shrink_lent();
-            scripting::forget_removed(&self.server);
+            scripting::forget_removed(self.server);
+            self.server.departures.go(&self.server.shards);
             allocator::give_back();
         }
-        self.expiry.run(&self.server, self.index, self.now, self.now_ms, tick_ms);
+        self.expiry.run(self.server, self.index, self.now, self.now_ms, tick_ms);
     }
 
     /// A long request has made the lent buffer grow, and the next one may be short.
