@@ -48,7 +48,7 @@ const ADAPTATIONS: [(&str, &str, &str); 2] = [
 /// What our copy has otherwise when the server under test is ours. It refuses to start with what it does not serve: the
 /// tests that need it fail one by one instead, and the others in the file are judged. And its encodings are those of
 /// Redis 8, where small lists and sets are a `listpack` since 7.2.
-const OURS: [(&str, &str, &str); 10] = [
+const OURS: [(&str, &str, &str); 22] = [
     (
         "tests/support/test.tcl",
         "    set val [r object encoding $key]\n",
@@ -75,17 +75,52 @@ const OURS: [(&str, &str, &str); 10] = [
          [$watching_client read]\n",
         "        set res [$watching_client read]\n        r lpush srclist{t} element\n",
     ),
-    // While a script is busy PING is served, but on its own thread.
+    // What Redis has given up of the language is not served at all.
+    ("tests/unit/scripting.tcl", " overrides {lua-enable-deprecated-api $enabled}", ""),
+    ("tests/unit/scripting.tcl", "overrides {appendonly yes aof-use-rdb-preamble no}", "overrides {}"),
+    (
+        "tests/unit/scripting.tcl",
+        "        # enable AOF to also expose an assertion if the bug would happen\n        r flushall\n        r config set \
+         appendonly yes\n",
+        "        r flushall\n",
+    ),
+    // There is no debugger, which is no reason to end the file.
+    (
+        "tests/unit/scripting.tcl",
+        "    r script debug sync\n    r eval {return 'hello'} 0\n    r eval {return 'hello'} 0\n}\n",
+        "}\n",
+    ),
+    // A script that is busy keeps those waiting who need its keys, so it names one, and they do.
     ("tests/unit/scripting.tcl", "catch {r ping} e", "catch {r dbsize} e"),
+    ("tests/unit/scripting.tcl", "{while true do end} 0", "{while true do end} 1 x"),
+    ("tests/unit/scripting.tcl", "while 1 do pcall(f) end} 0", "while 1 do pcall(f) end} 1 x"),
+    (
+        "tests/unit/scripting.tcl",
+        r"*3\r\n\$4\r\neval\r\n\$33\r\nwhile 1 do redis.call('ping') end\r\n\$1\r\n0",
+        r"*4\r\n\$4\r\neval\r\n\$33\r\nwhile 1 do redis.call('ping') end\r\n\$1\r\n1\r\n\$1\r\nx",
+    ),
+    (
+        "tests/unit/scripting.tcl",
+        r"*3\r\n\$5\r\nfcall\r\n\$4\r\ntest\r\n\$1\r\n0",
+        r"*4\r\n\$5\r\nfcall\r\n\$4\r\ntest\r\n\$1\r\n1\r\n\$1\r\nx",
+    ),
     ("tests/unit/functions.tcl", "catch {r ping} e", "catch {r dbsize} e"),
-];
-
-/// Tests that never end with ours: their script runs for ever on the thread of the connection that is to kill it.
-const ENDLESS: [&str; 4] = [
-    "MULTI and script timeout",
-    "EXEC and script timeout",
-    "MULTI-EXEC body and script timeout",
-    "just EXEC and script timeout",
+    (
+        "tests/unit/functions.tcl",
+        "$rd fcall test 0\n        after 200",
+        "$rd fcall test 1 x\n        after 200",
+    ),
+    (
+        "tests/unit/functions.tcl",
+        "command {fcall test 0} duration_ms",
+        "command {fcall test 1 x} duration_ms",
+    ),
+    (
+        "tests/unit/functions.tcl",
+        "$rd eval {local a = 1 while true do a = a + 1 end} 0",
+        "$rd eval {local a = 1 while true do a = a + 1 end} 1 x",
+    ),
+    ("tests/unit/multi.tcl", "$rd1 eval {while true do end} 0", "$rd1 eval {while true do end} 1 xx"),
 ];
 
 /// Which side starts the server.
@@ -172,9 +207,6 @@ impl Suite {
         let tags = if file == SLOW_FILE.0 { SLOW_FILE.1 } else { TAGS };
         command.args(["--single", file, "--tags", tags, "--clients", "1", "--durable"]);
         command.args(["--timeout", STALL_LIMIT_SECONDS]);
-        if self.program.is_swytch() {
-            ENDLESS.iter().for_each(|test| _ = command.args(["--skiptest", test]));
-        }
         command.current_dir(&self.directory).env("TERM", "dumb").stdin(Stdio::null());
         let mut server = match mode {
             Mode::External => Some(Server::start(&self.program, &EXTERNAL_DIRECTIVES, None)?),
