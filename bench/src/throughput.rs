@@ -58,10 +58,12 @@ enum Preparation {
     Numbers,
     /// A stream without entries.
     EmptyStream,
+    /// String values for all keys, and this script.
+    Script(&'static str),
 }
 
 /// The commands compared, in the order of the table.
-pub(crate) static WORKLOADS: [Workload; 25] = [
+pub(crate) static WORKLOADS: [Workload; 29] = [
     Workload {
         name: "SET",
         command: "SET key:__rand_int__ VALUE",
@@ -177,7 +179,46 @@ pub(crate) static WORKLOADS: [Workload; 25] = [
         weight: 1,
     },
     Workload { name: "PFCOUNT", command: "PFCOUNT log", preparation: Preparation::HyperLogLog, weight: 1 },
+    Workload {
+        name: "EVALSHA return 1",
+        command: "EVALSHA SCRIPT 0",
+        preparation: Preparation::Script("return 1"),
+        weight: 2,
+    },
+    Workload {
+        name: "EVALSHA five lines",
+        command: "EVALSHA SCRIPT 1 key:__rand_int__ VALUE",
+        preparation: Preparation::Script(FIVE_LINES),
+        weight: 5,
+    },
+    Workload {
+        name: "EVALSHA 100 calls",
+        command: "EVALSHA SCRIPT 1 key:__rand_int__",
+        preparation: Preparation::Script("for i = 1, 100 do redis.call('GET', KEYS[1]) end return 1"),
+        weight: 40,
+    },
+    Workload {
+        name: "EVALSHA cjson 1 KB",
+        command: "EVALSHA SCRIPT 1 key:__rand_int__ DOCUMENT",
+        preparation: Preparation::Script("return #cjson.encode(cjson.decode(ARGV[1]))"),
+        weight: 15,
+    },
 ];
+
+/// A script as applications have them.
+const FIVE_LINES: &str = "local value = redis.call('GET', KEYS[1])
+if value == ARGV[1] then
+    redis.call('SET', KEYS[1], ARGV[1])
+    redis.call('EXPIRE', KEYS[1], 1000)
+end
+return value";
+
+/// A document of a kilobyte in JSON.
+fn document() -> String {
+    let entry =
+        |n: u32| format!(r#"{{"id":{n},"name":"entry-{n}","price":{n}.25,"tags":["a","b"],"in":true}}"#);
+    format!(r#"{{"entries":[{}]}}"#, (0..16).map(entry).collect::<Vec<_>>().join(","))
+}
 
 /// What one turn measured.
 #[derive(Clone, Copy, Debug)]
@@ -217,7 +258,9 @@ impl Workload {
         let mut client = server.connect()?;
         client.call(&["FLUSHALL"])?;
         match self.preparation {
-            Preparation::Strings => fill(&mut client, keys, |n| words(&format!("SET key:{n:012} {VALUE}"))),
+            Preparation::Strings | Preparation::Script(_) => {
+                fill(&mut client, keys, |n| words(&format!("SET key:{n:012} {VALUE}")))
+            }
             Preparation::Counters => fill(&mut client, keys, |n| words(&format!("SET counter:{n:012} {n}"))),
             Preparation::ShortList => fill(&mut client, 1000, |_| words(&format!("RPUSH list {VALUE}"))),
             Preparation::BigSet => fill_set(&mut client, keys),
@@ -288,7 +331,14 @@ impl Workload {
                 command.args(["key:__rand_int__", VALUE]);
             }
         } else {
-            command.args(self.command.replace("VALUE", VALUE).split(' '));
+            let text = self.command.replace("VALUE", VALUE).replace("DOCUMENT", &document());
+            let text = match self.preparation {
+                Preparation::Script(source) => {
+                    text.replace("SCRIPT", &server.connect()?.call(&["SCRIPT", "LOAD", source])?.text())
+                }
+                _ => text,
+            };
+            command.args(text.split(' '));
         }
         let before = server.cpu_time()?;
         let output = command.output().with_context(|| format!("running {}", generator.path.display()))?;
@@ -318,11 +368,12 @@ fn fill_sorted_set(client: &mut Client, keys: u64) -> Result<()> {
 /// A prime, by which scores are multiplied so that they do not have the order of their members.
 pub(crate) const SCATTERING: u64 = 7_919;
 
-/// The second field of the last line: `"test","rps","avg_latency_ms",...`.
+/// The second field of the last line: `"test","rps","avg_latency_ms",...`. The first may have in it what separates fields.
 fn operations_per_second(csv: &str) -> Option<f64> {
-    let line = csv.lines().rev().find(|line| line.starts_with('"'))?;
-    let (_, rest) = line.split_once("\",\"")?;
-    rest.split('"').next()?.parse().ok()
+    let mut lines = csv.lines().filter(|line| line.starts_with('"'));
+    let columns = lines.next()?.split("\",\"").count();
+    let field = lines.next_back()?.rsplitn(columns, "\",\"").nth(columns.checked_sub(2)?)?;
+    field.trim_matches('"').parse().ok()
 }
 
 #[cfg(test)]
@@ -334,6 +385,8 @@ mod tests {
         let csv = "\"test\",\"rps\",\"avg_latency_ms\"\n\"SET key:__rand_int__ x\",\"123456.78\",\"0.2\"\n";
         assert_eq!(operations_per_second(csv), Some(123_456.78));
         assert_eq!(operations_per_second("\"test\",\"rps\"\n"), None);
+        let quoted = "\"test\",\"rps\",\"avg_latency_ms\"\n\"EVAL {\"a\",\"b\"}\",\"5.5\",\"0.2\"\n";
+        assert_eq!(operations_per_second(quoted), Some(5.5));
     }
 
     #[test]

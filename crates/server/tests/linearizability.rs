@@ -57,6 +57,44 @@ fn at_once<T: Send>(
     })
 }
 
+/// How commands are sent.
+#[derive(Clone, Copy)]
+enum Way {
+    Commands,
+    /// By a script that names no key, and writes to one before it turns to another.
+    Scripts,
+}
+
+/// Keys that scripts count their runs in.
+const TURNS: usize = 5;
+
+impl Way {
+    fn call(self, connection: &mut Client, random: &mut Random, words: &[&str]) -> Reply {
+        match self {
+            Way::Commands => connection.call(words),
+            Way::Scripts => {
+                let turn = format!("turn:{}", random.below(TURNS));
+                let script = "redis.call('INCR', ARGV[1]) return redis.call(unpack(ARGV, 2))";
+                connection.call(&[&["EVAL", script, "0", &turn], words].concat())
+            }
+        }
+    }
+}
+
+#[test]
+fn scripts_that_name_no_keys_are_linearizable() {
+    const SCRIPT_CLIENTS: u64 = 50;
+    const STEPS: u64 = 8;
+    let (seed, mut server) = (random::seed(), start(2));
+    for round in 0..6 {
+        single_keys(&server, Way::Scripts, SCRIPT_CLIENTS, STEPS, seed ^ round, round);
+        // However often one was taken back, it has run once.
+        let turns = (0..TURNS).map(|turn| server.client.call(&["GETDEL", &format!("turn:{turn}")]));
+        let turns: u64 = turns.filter_map(|reply| reply.number()).sum();
+        assert_eq!(turns, SCRIPT_CLIENTS * STEPS);
+    }
+}
+
 fn side(random: &mut Random) -> (Side, &'static str) {
     if random.below(2) == 0 { (Side::Left, "L") } else { (Side::Right, "R") }
 }
@@ -67,20 +105,20 @@ fn single_keys_are_linearizable() {
     for threads in THREADS {
         let server = start(threads);
         for round in 0..8 {
-            single_keys(&server, seed ^ round, round);
+            single_keys(&server, Way::Commands, CLIENTS, 90, seed ^ round, round);
         }
     }
 }
 
-fn single_keys(server: &Server, seed: u64, round: u64) {
+fn single_keys(server: &Server, way: Way, clients: u64, steps: u64, seed: u64, round: u64) {
     let (registers, counters, lists) = (Recorder::new(), Recorder::new(), Recorder::new());
-    at_once(server, CLIENTS, seed, |client, connection, random| {
-        for step in 0..90 {
+    at_once(server, clients, seed, |client, connection, random| {
+        for step in 0..steps {
             let unique = u64::from(client) * 1000 + step;
             match random.below(3) {
-                0 => on_register(&registers, client, connection, random, round, unique),
-                1 => on_counter(&counters, client, connection, random, round),
-                _ => on_list(&lists, client, connection, random, round, unique),
+                0 => on_register(way, &registers, client, connection, random, round, unique),
+                1 => on_counter(way, &counters, client, connection, random, round),
+                _ => on_list(way, &lists, client, connection, random, round, unique),
             }
         }
     });
@@ -94,6 +132,7 @@ fn assert_ok(verdict: &Verdict) {
 }
 
 fn on_register(
+    way: Way,
     recorder: &Recorder<(u64, RegisterInput), RegisterOutput>,
     client: u32,
     connection: &mut Client,
@@ -112,7 +151,7 @@ fn on_register(
         _ => (RegisterInput::Read, vec!["GET", &name]),
     };
     let invoked = recorder.invoke();
-    let output = match connection.call(&words) {
+    let output = match way.call(connection, random, &words) {
         Reply::Simple(_) => RegisterOutput::Written,
         Reply::Integer(done) => RegisterOutput::Done(done == 1),
         other => RegisterOutput::Value(other.number()),
@@ -121,6 +160,7 @@ fn on_register(
 }
 
 fn on_counter(
+    way: Way,
     recorder: &Recorder<(u64, CounterInput), CounterOutput>,
     client: u32,
     connection: &mut Client,
@@ -131,15 +171,16 @@ fn on_counter(
     let name = format!("counter-{round}-{key}");
     let invoked = recorder.invoke();
     let (input, reply) = match random.below(3) {
-        0 => (CounterInput::Read, connection.call(&["GET", &name])),
-        1 => (CounterInput::Add(7), connection.call(&["INCRBY", &name, "7"])),
-        _ => (CounterInput::Add(1), connection.call(&["INCR", &name])),
+        0 => (CounterInput::Read, way.call(connection, random, &["GET", &name])),
+        1 => (CounterInput::Add(7), way.call(connection, random, &["INCRBY", &name, "7"])),
+        _ => (CounterInput::Add(1), way.call(connection, random, &["INCR", &name])),
     };
     let value = reply.number().unwrap_or(0) as i64;
     recorder.complete(client, invoked, (key, input), CounterOutput(value));
 }
 
 fn on_list(
+    way: Way,
     recorder: &Recorder<(u64, ListInput), ListOutput>,
     client: u32,
     connection: &mut Client,
@@ -154,20 +195,20 @@ fn on_list(
     let invoked = recorder.invoke();
     let (input, output) = match choice {
         0 => {
-            let reply = connection.call(&["LRANGE", &name, "0", "-1"]);
+            let reply = way.call(connection, random, &["LRANGE", &name, "0", "-1"]);
             let elements = reply.elements().iter().filter_map(Reply::number).collect();
             (ListInput::Range, ListOutput::Range(elements))
         }
         1 => {
-            let reply = connection.call(&["LLEN", &name]);
+            let reply = way.call(connection, random, &["LLEN", &name]);
             (ListInput::Length, ListOutput::Length(reply.number().expect("a length")))
         }
         2 | 3 => {
-            let reply = connection.call(&[&format!("{letter}POP"), &name]);
+            let reply = way.call(connection, random, &[&format!("{letter}POP"), &name]);
             (ListInput::Pop(side), ListOutput::Popped(reply.number()))
         }
         4 => {
-            let element = match connection.call(&[&format!("B{letter}POP"), &name, "0.002"]) {
+            let element = match way.call(connection, random, &[&format!("B{letter}POP"), &name, "0.002"]) {
                 Reply::Array(parts) => parts[1].number(),
                 _ => None,
             };
@@ -177,7 +218,7 @@ fn on_list(
             let (first, second) = (value * 2, value * 2 + 1);
             let words = [format!("{letter}PUSH"), name, first.to_string(), second.to_string()];
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
-            let reply = connection.call(&words);
+            let reply = way.call(connection, random, &words);
             let input = ListInput::Push(side, vec![first, second]);
             (input, ListOutput::Length(reply.number().expect("a length")))
         }
