@@ -21,6 +21,7 @@ use crate::config::{Config, Loaded, SetContext, ShutdownFlags};
 use crate::metrics;
 use crate::net::{Arrivals, Listeners, Worker, listen};
 use crate::observe::{logging, supervision};
+use crate::persistence::append;
 use crate::persistence::load::StartFile;
 use crate::persistence::save::{self, AtEnd};
 use crate::scripting::libraries::{self, Policy};
@@ -81,11 +82,12 @@ fn try_serve(loaded: Loaded) -> io::Result<()> {
         })
         .collect::<io::Result<Vec<_>>>()?;
     housekeeping::start(&server)?;
+    let log = append::start_thread(&server)?;
     let metrics = metrics::start(commands, &server)?;
     let _pid_file = PidFile::create(&server.config);
     huge_pages::switch_on();
     let announcement = announcement(&server, &listeners, &metrics);
-    let loading = start_file.map(|file| load(&server, file, announcement.clone())).transpose()?;
+    let loading = start_file.map(|file| load(commands, &server, file, announcement.clone())).transpose()?;
     if loading.is_none() {
         announce(&server, &announcement);
     }
@@ -102,12 +104,16 @@ fn try_serve(loaded: Loaded) -> io::Result<()> {
             .join()
             .unwrap_or_else(|_| Err(io::Error::other("the thread that loads the data has failed")))?;
     }
+    if log.join().is_err() {
+        tracing::error!("the thread of the append-only log had failed");
+    }
     tracing::info!("stopped and ready to exit, bye bye");
     Ok(())
 }
 
 /// Loads the data beside the workers, which tell clients to wait. Damaged data ends the server.
 fn load(
+    commands: &'static CommandTable,
     server: &Arc<Server>,
     file: StartFile,
     announcement: String,
@@ -115,7 +121,7 @@ fn load(
     let server = Arc::clone(server);
     std::thread::Builder::new().name("swytch-load".into()).spawn(move || {
         let mut take = |sources: Vec<Vec<u8>>| libraries::restore(&server, &sources, Policy::Append);
-        let loaded = file.load(&server, &mut take);
+        let loaded = file.load(commands, &server, &mut take);
         match &loaded {
             Ok(()) => announce(&server, &announcement),
             // Who has stopped the server while it was loading meant no less.

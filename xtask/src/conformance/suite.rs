@@ -48,21 +48,13 @@ const ADAPTATIONS: [(&str, &str, &str); 2] = [
 /// What our copy has otherwise when the server under test is ours. It refuses to start with what it does not serve: the
 /// tests that need it fail one by one instead, and the others in the file are judged. And its encodings are those of
 /// Redis 8, where small lists and sets are a `listpack` since 7.2.
-const OURS: [(&str, &str, &str); 22] = [
+const OURS: [(&str, &str, &str); 18] = [
     (
         "tests/support/test.tcl",
         "    set val [r object encoding $key]\n",
         "    set val [r object encoding $key]\n    if {$val eq {listpack} && $enc in {quicklist hashtable}} {return}\n",
     ),
     ("tests/assets/default.conf", "notify-keyspace-events KEA\n", ""),
-    ("tests/unit/expire.tcl", "{overrides {appendonly {yes} appendfsync", "{overrides {appendfsync"),
-    ("tests/unit/type/stream.tcl", "overrides {appendonly yes", "overrides {"),
-    ("tests/unit/type/stream-cgroups.tcl", "overrides {appendonly yes", "overrides {"),
-    (
-        "tests/unit/multi.tcl",
-        "{overrides {appendonly {yes} appendfilename {appendonly.aof}",
-        "{overrides {appendfilename {appendonly.aof}",
-    ),
     // What two connections send without waiting has no order where they are served by different threads.
     (
         "tests/unit/type/list.tcl",

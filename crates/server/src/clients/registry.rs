@@ -86,6 +86,42 @@ pub struct ClientShared {
 }
 
 impl ClientShared {
+    /// Of a client that has just connected.
+    pub fn new(id: u64, worker: usize, address: String, local_address: String, fd: i32) -> ClientShared {
+        let now = MonotonicMs::now();
+        ClientShared {
+            id,
+            worker,
+            address,
+            local_address,
+            fd,
+            created: now,
+            active: AtomicMonotonicMs::new(now),
+            db: AtomicU32::new(0),
+            flags: AtomicU32::new(0),
+            queued: AtomicI64::new(-1),
+            queued_bytes: AtomicU64::new(0),
+            watched: AtomicU64::new(0),
+            protocol: AtomicU8::new(2),
+            last_command: AtomicUsize::new(usize::MAX),
+            query_bytes: AtomicU64::new(0),
+            query_capacity: AtomicU64::new(0),
+            argument_bytes: AtomicU64::new(0),
+            held_bytes: AtomicU64::new(0),
+            output_bytes: AtomicU64::new(0),
+            output_held_bytes: AtomicU64::new(0),
+            output_chunks: AtomicU64::new(0),
+            input_total: AtomicU64::new(0),
+            output_total: AtomicU64::new(0),
+            commands: AtomicU64::new(0),
+            killed: AtomicBool::new(false),
+            waiter: Mutex::default(),
+            names: Mutex::default(),
+            user: Mutex::new("default".into()),
+            subscriber: OnceLock::new(),
+        }
+    }
+
     /// Bytes of memory that the client takes: itself, its buffers, what it has queued, is parked with or subscribed to.
     pub fn memory_bytes(&self) -> u64 {
         let parts = [&self.query_capacity, &self.held_bytes, &self.queued_bytes, &self.output_held_bytes];

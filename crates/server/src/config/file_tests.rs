@@ -124,7 +124,6 @@ fn what_would_be_unsafe_to_ignore_is_refused() {
         "replicaof host 6379",
         "tls-port 6380",
         "tls-cert-file /x.crt",
-        "appendonly yes",
         "maxmemory-policy allkeys-lru",
         "maxmemory-clients 5%",
         "min-replicas-to-write 1",
@@ -143,7 +142,7 @@ fn what_would_be_unsafe_to_ignore_is_refused() {
         "save 3600 1\nsave 300 100\nsave 60 10000",
         "save \"\"",
         "save 900 1\nsave \"\"",
-        "appendonly no\nappendfsync always",
+        "appendonly yes\nappendfsync always",
         "tls-port 0\ntls-auth-clients yes",
         "shutdown-on-sigterm nosave now",
         "supervised systemd",
@@ -151,8 +150,8 @@ fn what_would_be_unsafe_to_ignore_is_refused() {
         assert!(refused(text).is_empty(), "{text}");
         assert!(load(text).expect("good").warnings.iter().all(|warning| warning.name != "save"), "{text}");
     }
-    let all = refused("port 1\ntls-port 1\nappendonly yes");
-    assert_eq!(all, ["tls-port", "appendonly"], "one start shows all");
+    let all = refused("port 1\ntls-port 1\nmin-replicas-to-write 1");
+    assert_eq!(all, ["tls-port", "min-replicas-to-write"], "one start shows all");
     let error = &load("tls-key-file-pass secret").expect("well-formed").refusals[0];
     assert!(!error.to_string().contains("secret"), "{error}");
 }

@@ -195,9 +195,27 @@ numbers! {
     rdb_version: u32 = "rdb-version";
     /// When the append-only log is forced to disk.
     appendfsync: AppendFsync = "appendfsync";
+    /// Growth of the log, in percent, that starts a rewrite; 0 for never.
+    auto_aof_rewrite_percentage: u32 = "auto-aof-rewrite-percentage";
+    /// Bytes below which the log is not rewritten by itself.
+    auto_aof_rewrite_min_size: u64 = "auto-aof-rewrite-min-size";
+    /// Whether a base goes to the disk in steps.
+    aof_rewrite_incremental_fsync: bool = "aof-rewrite-incremental-fsync";
+    /// Whether a log is loaded whose end is missing.
+    aof_load_truncated: bool = "aof-load-truncated";
+    /// Whether a base is written as RDB.
+    aof_use_rdb_preamble: bool = "aof-use-rdb-preamble";
+    /// Whether the time is written into the log.
+    aof_timestamp_enabled: bool = "aof-timestamp-enabled";
+    /// Whether files that the log no longer needs are kept.
+    aof_disable_auto_gc: bool = "aof-disable-auto-gc";
 }
 
 texts! {
+    /// Base name of the log's files.
+    appendfilename = "appendfilename";
+    /// Directory of the log in `dir`.
+    appenddirname = "appenddirname";
     /// Path of the unix socket; make it absolute with [`Config::resolve`].
     unixsocket = "unixsocket";
     /// The default user's password.

@@ -21,7 +21,7 @@ mod rewrite;
 mod rules;
 mod special;
 mod value;
-mod words;
+pub mod words;
 
 pub use directive::{
     AclPubsubDefault, AppendFsync, Directive, Group, Kind, Known, LogFormat, LogLevel, MaxmemoryPolicy,

@@ -32,7 +32,7 @@ fn make_heard<'s, R>(
     keyspace: Keyspace<'s>,
     act: impl FnOnce(&mut KeyspaceMut<'s, '_>) -> R,
 ) -> R {
-    let mut listeners = Listeners::of(server);
+    let mut listeners = Listeners::of(server, worker);
     let sink: &mut dyn Sink = &mut listeners;
     let mut keyspace = KeyspaceMut::new(keyspace, Some(sink));
     let result = guard::catch(|| act(&mut keyspace));
@@ -55,7 +55,8 @@ pub fn make_or_take_back<'s, R>(
     if keyspace.locked().covers_all() {
         return make(server, worker, keyspace, act);
     }
-    let listeners = server.conditions().intersects(Conditions::LISTENED).then(|| Listeners::of(server));
+    let listeners =
+        server.conditions().intersects(Conditions::LISTENED).then(|| Listeners::of(server, worker));
     let mut journal = Journal { undos: Vec::new(), events: Vec::new(), listeners };
     let mut keyspace = KeyspaceMut::new(keyspace, Some(&mut journal));
     let result = guard::catch(|| act(&mut keyspace));
@@ -138,6 +139,16 @@ pub fn finish(server: &Server, worker: &WorkerShared, keyspace: KeyspaceMut<'_, 
     let (keyspace, changes) = keyspace.finish();
     drop(keyspace);
     count(server, worker, changes);
+}
+
+/// Tells whoever reads the order of effects of a command that has changed what is no key. Called when it has: a log that begins
+/// meanwhile has it twice rather than not at all.
+pub fn tell(server: &Server, worker: &WorkerShared, words: &[&[u8]]) {
+    if server.conditions().contains(Conditions::RECORDING) {
+        let mut group = worker.lane.recorder();
+        group.command(words);
+        server.effects.publish(&worker.lane, group);
+    }
 }
 
 /// Removes the expired keys that a reader met and tells of those it did not find, then releases the locks. While clients are

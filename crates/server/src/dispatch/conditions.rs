@@ -13,8 +13,11 @@
 //! | memory over its limit | every command | every write, EXEC |
 //! | somebody monitors | | every command, to be shown in order |
 //! | effects are recorded, or keyspace events published | | every change |
+//! | those who read effects lag behind | every write, expiry | never: a group more does no harm |
 //! | the data is being loaded | every command | never: whoever loads knows of what was there before |
 //! | a save point's save has failed | every write | never: it may have failed a moment later |
+//! | the log cannot be written | every write | never: what comes now waits for it |
+//! | replies wait for the log | | when they are to leave |
 //! | the data was saved for the last time | every command | every write, EXEC |
 //! | a script runs for too long | every command | never: whoever waits for one of its locks finds it overdue |
 //! | authentication, a monitor's rights | every command | never: only the client's own commands change them |

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::{admit, lookup, run};
 use crate::command::{Args, Call, Command, Flags, Outcome};
+use crate::server::Conditions;
 use crate::system::clock::Ticks;
 
 /// A request with what is known about it before it runs.
@@ -26,7 +27,7 @@ pub fn execute<'a>(call: &mut Call<'a>, request: Request<'a>, clock: &mut Ticks)
     if let Some(command) = request.command
         && command.runs_with(request.args.len())
         && call.client.is_plain()
-        && call.server.conditions().is_empty()
+        && Conditions::REFUSING.intersection(call.server.conditions()).is_empty()
     {
         // The common case: nothing can refuse or delay the command, and nobody watches it.
         call.client.shared.last_command.store(command.index, Ordering::Relaxed);

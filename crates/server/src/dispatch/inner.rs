@@ -12,7 +12,7 @@ use swytch_resp::{ArgRange, Output, Protocol, Query, Reply};
 use swytch_store::KeyspaceMut;
 
 pub use super::admit::refuses_writes;
-use super::admit::{DISK_FAILED, OUT_OF_MEMORY};
+use super::admit::{OUT_OF_MEMORY, disk_fault};
 use super::{count, guard, locks, lookup, park, show};
 use crate::command::{Args, Call, Command, Flags, Handler, Origin};
 use crate::server::Conditions;
@@ -111,8 +111,10 @@ fn refusal(call: &Call<'_>, command: &Command, rules: &Rules) -> Option<String> 
     if rules.has_written {
         return None;
     }
-    if flags.contains(Flags::WRITE) && refuses_writes(call.server) {
-        return Some(format!("-{DISK_FAILED}"));
+    if flags.contains(Flags::WRITE)
+        && let Some(fault) = disk_fault(call.server)
+    {
+        return Some(format!("-{fault}"));
     }
     if rules.is_out_of_memory && !rules.allows_oom && flags.contains(Flags::DENYOOM) {
         return Some(format!("-{OUT_OF_MEMORY}"));

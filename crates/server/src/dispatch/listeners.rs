@@ -7,11 +7,12 @@ use swytch_store::{Effect, EffectUndo, Event, EventClass, Sink};
 
 use crate::config::keyspace_events as classes;
 use crate::effects::Recorder;
-use crate::server::{Conditions, Server};
+use crate::server::{Conditions, Server, WorkerShared};
 
 /// The listeners of one command or transaction.
 pub(super) struct Listeners<'s> {
     server: &'s Server,
+    worker: &'s WorkerShared,
     recorder: Option<Recorder>,
     /// `notify-keyspace-events`, if there is anything to be told.
     events: Option<u32>,
@@ -19,18 +20,18 @@ pub(super) struct Listeners<'s> {
 
 impl<'s> Listeners<'s> {
     /// Those there are now.
-    pub(super) fn of(server: &'s Server) -> Listeners<'s> {
+    pub(super) fn of(server: &'s Server, worker: &'s WorkerShared) -> Listeners<'s> {
         let conditions = server.conditions();
-        let recorder = conditions.contains(Conditions::RECORDING).then(Recorder::default);
+        let recorder = conditions.contains(Conditions::RECORDING).then(|| worker.lane.recorder());
         let events =
             conditions.contains(Conditions::NOTIFYING).then(|| server.config.notify_keyspace_events());
-        Listeners { server, recorder, events }
+        Listeners { server, worker, recorder, events }
     }
 
     /// Hands over what was recorded. Called before the locks are released.
-    pub(super) fn publish(mut self) {
-        if let Some(recorder) = &mut self.recorder {
-            self.server.effects.publish(recorder);
+    pub(super) fn publish(self) {
+        if let Some(recorder) = self.recorder {
+            self.server.effects.publish(&self.worker.lane, recorder);
         }
     }
 }

@@ -1,21 +1,22 @@
 //! Recording the effect stream to a file (DEBUG RECORD-EFFECTS).
 //!
 //! The file is a list of commands in RESP. Sent to an empty server over a connection that replays (DEBUG REPLAY
-//! ON) it gives the same keyspace, which is the proof that every change is an effect. A listener may not wait
-//! for a disk under the shards' locks, so it queues what it is given and a thread writes.
+//! ON) it gives the same keyspace, which is the proof that every change is an effect.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::{EffectHub, EffectListener};
+use super::CommandStream;
+use super::order::{Consumer, Order};
 
-/// Groups of effects that may wait for the disk; a writer beyond them waits too.
-const QUEUED_GROUPS_MAX: usize = 65_536;
+/// Longest wait for something to write.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// The recording in progress, if there is one.
 #[derive(Debug, Default)]
@@ -23,20 +24,8 @@ pub struct Recording(Mutex<Option<Running>>);
 
 #[derive(Debug)]
 struct Running {
-    listener: Arc<FileListener>,
+    ends: Arc<AtomicBool>,
     writer: JoinHandle<std::io::Result<()>>,
-}
-
-#[derive(Debug)]
-struct FileListener(Mutex<Option<SyncSender<Vec<u8>>>>);
-
-impl EffectListener for FileListener {
-    fn effects(&self, commands: &[u8]) {
-        if let Some(queue) = &*self.0.lock() {
-            // The writer ends early only when the disk fails, which `stop` reports.
-            let _ = queue.send(commands.to_vec());
-        }
-    }
 }
 
 impl Recording {
@@ -44,18 +33,22 @@ impl Recording {
     ///
     /// # Errors
     /// When a recording is in progress, or the file exists or cannot be made.
-    pub fn start(&self, effects: &EffectHub, path: &str) -> std::io::Result<()> {
+    pub fn start(&self, order: &Arc<Order>, path: &str) -> std::io::Result<()> {
         let mut recording = self.0.lock();
         if recording.is_some() {
             return Err(std::io::Error::other("effects are being recorded already"));
         }
         let file = File::create_new(path)?;
-        let (queue, groups) = sync_channel(QUEUED_GROUPS_MAX);
-        let writer =
-            std::thread::Builder::new().name("swytch-record".into()).spawn(move || write(file, &groups))?;
-        let listener = Arc::new(FileListener(Mutex::new(Some(queue))));
-        effects.listen(Arc::clone(&listener) as Arc<dyn EffectListener>);
-        *recording = Some(Running { listener, writer });
+        let ends = Arc::new(AtomicBool::new(false));
+        let (order, consumer, ending) = (Arc::clone(order), order.join(), Arc::clone(&ends));
+        let run = move || {
+            let written = write(file, &order, &consumer, &ending);
+            // Also when it has failed, which `stop` reports: nobody is to be held back because of it.
+            order.leave(&consumer);
+            written
+        };
+        let writer = std::thread::Builder::new().name("swytch-record".into()).spawn(run)?;
+        *recording = Some(Running { ends, writer });
         Ok(())
     }
 
@@ -63,20 +56,32 @@ impl Recording {
     ///
     /// # Errors
     /// When none is in progress, or writing the file has failed.
-    pub fn stop(&self, effects: &EffectHub) -> std::io::Result<()> {
-        let Some(Running { listener, writer }) = self.0.lock().take() else {
+    pub fn stop(&self, order: &Order) -> std::io::Result<()> {
+        let Some(Running { ends, writer }) = self.0.lock().take() else {
             return Err(std::io::Error::other("no effects are being recorded"));
         };
-        effects.forget(&(Arc::clone(&listener) as Arc<dyn EffectListener>));
-        listener.0.lock().take();
+        ends.store(true, Ordering::SeqCst);
+        order.ring();
         writer.join().unwrap_or_else(|_| Err(std::io::Error::other("the thread that writes them has failed")))
     }
 }
 
-fn write(file: File, groups: &Receiver<Vec<u8>>) -> std::io::Result<()> {
-    let mut file = BufWriter::new(file);
-    for group in groups {
-        file.write_all(&group)?;
+fn write(file: File, order: &Order, consumer: &Consumer, ends: &AtomicBool) -> std::io::Result<()> {
+    let (mut file, mut stream, mut commands) = (BufWriter::new(file), CommandStream::default(), Vec::new());
+    loop {
+        // Looked at first: what was published before it was set is read below.
+        let is_last = ends.load(Ordering::SeqCst);
+        let rounds = order.read(consumer);
+        for round in &rounds {
+            round.each(|group| stream.append(group, &mut commands));
+            file.write_all(&commands)?;
+            commands.clear();
+        }
+        if is_last && rounds.is_empty() {
+            return file.flush();
+        }
+        if rounds.is_empty() {
+            order.wait(PATIENCE);
+        }
     }
-    file.flush()
 }

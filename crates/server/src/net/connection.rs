@@ -10,6 +10,7 @@ use rustix::buffer::spare_capacity;
 use swytch_resp::{Output, Parser, Query};
 
 use super::batch::Batch;
+use super::held::{Held, Released};
 use super::stream::Stream;
 use super::waits::Waits;
 use crate::clients::Client;
@@ -46,6 +47,10 @@ pub(super) struct Connection {
     pub(super) batch: Batch,
     pub(super) query: Query,
     pub(super) output: Output,
+    /// What of the output waits.
+    pub(super) held: Held,
+    /// Bytes of output that were ever written.
+    sent: u64,
     /// The socket took less than all; wait until it is writable.
     pub(super) awaits_writable: bool,
     /// As much was written as a turn allows; the rest is written in the next one.
@@ -77,6 +82,8 @@ impl Connection {
             batch: Batch::default(),
             query: Query::default(),
             output: Output::default(),
+            held: Held::default(),
+            sent: 0,
             awaits_writable: false,
             wrote_its_share: false,
             unread: true,
@@ -122,20 +129,29 @@ impl Connection {
         (if read == room { ReadOutcome::More } else { ReadOutcome::Drained }, read)
     }
 
-    /// Writes as much of the output as the socket takes, and a turn allows; `Err` when the connection is broken.
-    pub(super) fn write(&mut self, bytes_max: usize) -> Result<usize, ()> {
+    /// How many bytes of output there were ever.
+    #[inline]
+    pub(super) fn position(&self) -> u64 {
+        self.sent + self.output.pending() as u64
+    }
+
+    /// Writes as much of the output as the socket takes, a turn allows, and need not wait; `Err` when the connection is broken.
+    pub(super) fn write(&mut self, bytes_max: usize, released: Released) -> Result<usize, ()> {
         let mut total = 0;
         self.awaits_writable = false;
-        while !self.output.is_empty() {
+        let mut free = self.held.free_bytes(self.sent, released);
+        while !self.output.is_empty() && free > 0 {
             if total >= bytes_max {
                 self.wrote_its_share = true;
                 break;
             }
-            match self.write_once() {
+            match self.write_once(free) {
                 Ok(0) => return Err(()),
                 Ok(count) => {
                     self.output.advance(count);
                     total += count;
+                    free -= count;
+                    self.sent += count as u64;
                 }
                 Err(rustix::io::Errno::INTR) => {}
                 Err(rustix::io::Errno::AGAIN) => {
@@ -149,17 +165,28 @@ impl Connection {
     }
 
     #[inline]
-    fn write_once(&self) -> rustix::io::Result<usize> {
+    fn write_once(&self, free: usize) -> rustix::io::Result<usize> {
         match self.output.only_slice() {
-            Some(bytes) => rustix::io::write(&self.stream, bytes),
-            None => self.write_several(),
+            Some(bytes) => rustix::io::write(&self.stream, &bytes[..bytes.len().min(free)]),
+            None => self.write_several(free),
         }
     }
 
     #[cold]
-    fn write_several(&self) -> rustix::io::Result<usize> {
+    fn write_several(&self, free: usize) -> rustix::io::Result<usize> {
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-        let count = self.output.slices(&mut slices);
+        let mut count = self.output.slices(&mut slices);
+        let mut left = free;
+        for (at, slice) in slices[..count].iter().enumerate() {
+            if slice.len() > left {
+                count = at;
+                break;
+            }
+            left -= slice.len();
+        }
+        if count == 0 {
+            return rustix::io::write(&self.stream, &slices[0][..free]);
+        }
         rustix::io::writev(&self.stream, &slices[..count])
     }
 

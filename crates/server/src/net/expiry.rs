@@ -84,7 +84,9 @@ impl ExpiryCycle {
                 let Some(locked) = server.shards.lock_one_in_time(shard as u16) else { break };
                 // While clients are paused nothing changes: keys whose time is over are only invisible. A pause that
                 // begins now waits for this lock.
-                if server.conditions().contains(Conditions::PAUSED) || !locked.has_due(shard as u16, now_ms) {
+                // So it is while those lag behind who have to hear of it, and while a log is read that says itself which went.
+                let holds = Conditions::PAUSED.union(Conditions::LAGGING).union(Conditions::LOADING);
+                if server.conditions().intersects(holds) || !locked.has_due(shard as u16, now_ms) {
                     break;
                 }
                 let keyspace = Keyspace::new(locked, now_ms);

@@ -10,23 +10,21 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use mio::net::{TcpListener, TcpStream, UnixListener};
 use mio::{Events, Interest, Poll, Token, Waker};
-use parking_lot::Mutex;
 use rustix::net::sockopt;
 
 use super::arrivals::Arrivals;
 use super::stream::Stream;
-use crate::clients::{ClientShared, Names};
+use crate::clients::ClientShared;
 use crate::config::Config;
 use crate::observe::logging;
 use crate::server::{Mail, Server, WAKE};
 use crate::system::allocator;
-use crate::system::clock::{AtomicMonotonicMs, MonotonicMs};
 
 /// A listening socket.
 #[derive(Debug)]
@@ -334,38 +332,8 @@ fn hand_over(
         .min_by_key(|(_, worker)| (worker.script.is_overdue(), worker.connections.load(Ordering::Relaxed)))
         .expect("a server has a worker");
     server.workers[worker].connections.fetch_add(1, Ordering::Relaxed);
-    let now = MonotonicMs::now();
-    let shared = Arc::new(ClientShared {
-        id: server.clients.next_id(),
-        worker,
-        address,
-        local_address,
-        fd: stream.as_fd().as_raw_fd(),
-        created: now,
-        active: AtomicMonotonicMs::new(now),
-        db: AtomicU32::new(0),
-        flags: AtomicU32::new(0),
-        queued: AtomicI64::new(-1),
-        queued_bytes: AtomicU64::new(0),
-        watched: AtomicU64::new(0),
-        protocol: AtomicU8::new(2),
-        last_command: AtomicUsize::new(usize::MAX),
-        query_bytes: AtomicU64::new(0),
-        query_capacity: AtomicU64::new(0),
-        argument_bytes: AtomicU64::new(0),
-        held_bytes: AtomicU64::new(0),
-        output_bytes: AtomicU64::new(0),
-        output_held_bytes: AtomicU64::new(0),
-        output_chunks: AtomicU64::new(0),
-        input_total: AtomicU64::new(0),
-        output_total: AtomicU64::new(0),
-        commands: AtomicU64::new(0),
-        killed: AtomicBool::new(false),
-        waiter: Mutex::default(),
-        names: Mutex::new(Names::default()),
-        user: Mutex::new("default".into()),
-        subscriber: OnceLock::new(),
-    });
+    let (id, fd) = (server.clients.next_id(), stream.as_fd().as_raw_fd());
+    let shared = Arc::new(ClientShared::new(id, worker, address, local_address, fd));
     server.clients.add(&shared);
     arrivals[worker].add(stream, shared);
     server.workers[worker].mailbox.send(Mail::Arrivals);
@@ -388,6 +356,7 @@ mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
     use std::os::unix::net::UnixStream;
+    use std::sync::atomic::AtomicUsize;
 
     fn scratch(name: &str) -> PathBuf {
         let path = std::env::temp_dir().join(format!("swytch-{name}-{}", std::process::id()));

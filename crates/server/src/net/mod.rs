@@ -7,6 +7,7 @@ mod arrivals;
 mod batch;
 mod connection;
 mod expiry;
+mod held;
 mod listen;
 mod stream;
 mod waits;

@@ -3,7 +3,6 @@
 //! At the start the file is read on a thread of its own while the workers run: clients are told to wait, and INFO says
 //! how far it is. A damaged file ends the server before anybody has seen a part of it, and is left as it is.
 
-use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,10 +10,12 @@ use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use swytch_rdb::{Fault, FaultKind, KeyFacts, Kind, Part, Shape, Sink, Unread, Writer, read_file};
-use swytch_store::{EncodingLimits, Event, Key, Keyspace, KeyspaceMut, OwnedValue, access_clock};
+use swytch_store::{EncodingLimits, Event, Key, Keyspace, KeyspaceMut, LockScope, OwnedValue, access_clock};
 
-use super::save;
 use super::value::{self, Reader};
+use super::{append, replay, save};
+use crate::aof::{Files, Found};
+use crate::command::CommandTable;
 use crate::server::{Conditions, Server};
 use crate::system::clock;
 
@@ -39,61 +40,161 @@ pub struct Record<'a> {
 /// Who takes the sources of the libraries of functions that a file has.
 pub type TakeLibraries<'p> = dyn FnMut(Vec<Vec<u8>>) -> Result<(), String> + 'p;
 
-/// The file that is loaded at the start.
+/// What is loaded at the start.
 #[derive(Debug)]
-pub struct StartFile {
-    path: PathBuf,
-    file: File,
+pub enum StartFile {
+    /// A snapshot.
+    Snapshot(PathBuf, Box<dyn Source>, u64),
+    /// The append-only log.
+    Log(Files),
+}
+
+/// A file that is read.
+pub trait Source: Read + Send {}
+
+impl<R: Read + Send> Source for R {}
+
+impl std::fmt::Debug for dyn Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Source")
+    }
 }
 
 impl StartFile {
-    /// Opens the file, if there is one, and lets clients know that they have to wait.
+    /// Opens the log or, where there is to be none, the snapshot, if there is one, and lets clients know that they have to
+    /// wait.
     ///
     /// # Errors
     /// If it is there and cannot be opened.
     pub fn open(server: &Server) -> io::Result<Option<StartFile>> {
-        let Some(path) = save::path(server) else { return Ok(None) };
-        match File::open(&path) {
-            Ok(file) => {
-                server.set_conditions(Conditions::LOADING, true);
-                Ok(Some(StartFile { path, file }))
+        let snapshot = match save::path(server) {
+            Some(path) => match server.disk.open(&path) {
+                Ok((file, bytes)) => Some(StartFile::Snapshot(path, Box::new(file), bytes)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                Err(error) => return Err(named(&path, &error)),
+            },
+            None => None,
+        };
+        let file = if server.config.appendonly() {
+            let (mut files, found) = append::find(server)?;
+            if found == Found::Nothing {
+                if snapshot.is_some() {
+                    // As in Redis the log decides.
+                    tracing::warn!("appendonly is set and there is no log yet: the snapshot is not loaded");
+                }
+                let keyspace = Keyspace::new(server.shards.lock(LockScope::All), clock::unix_ms());
+                append::go_on(server, &keyspace, files)?;
+                return Ok(None);
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(named(&path, &error)),
-        }
+            begin(server, files.parts()?.iter().map(|(_, bytes)| bytes).sum());
+            Some(StartFile::Log(files))
+        } else {
+            snapshot.inspect(|file| {
+                if let StartFile::Snapshot(_, _, bytes) = file {
+                    begin(server, *bytes);
+                }
+            })
+        };
+        server.set_conditions(Conditions::LOADING, file.is_some());
+        Ok(file)
     }
 
     /// Loads it into the keyspace, which is empty; then clients need not wait any longer.
     ///
     /// # Errors
     /// What is wrong with it, and where. Part of it is in memory.
-    pub fn load(self, server: &Server, take_libraries: &mut TakeLibraries<'_>) -> io::Result<()> {
-        let began = Instant::now();
-        let put = |record: Record<'_>| {
-            let key = server.shards.key(record.db, record.key);
-            let locked = server.shards.lock_one(server.shards.shard_of(&key));
-            let mut keyspace = KeyspaceMut::new(Keyspace::new(locked, clock::unix_ms()), None);
-            if keyspace.live_entry(&key).is_some() {
-                return Err("a key is in the file twice".to_owned());
+    pub fn load(
+        self,
+        commands: &'static CommandTable,
+        server: &Server,
+        take_libraries: &mut TakeLibraries<'_>,
+    ) -> io::Result<()> {
+        match self {
+            StartFile::Snapshot(path, source, _) => {
+                load_snapshot(server, &path, source, take_libraries)?;
             }
-            place(&mut keyspace, &key, record);
-            let (keyspace, mut changes) = keyspace.finish();
-            drop(keyspace);
-            let retired = changes.take_retired();
-            if !retired.is_empty() {
-                server.reclaimer.retire(retired);
+            StartFile::Log(mut files) => {
+                replay::load(commands, server, &mut files, take_libraries)?;
+                let keyspace = Keyspace::new(server.shards.lock(LockScope::All), clock::unix_ms());
+                append::go_on(server, &keyspace, files)?;
             }
-            Ok(())
-        };
-        let libraries =
-            read_on_all_cores(server, self.file, &put).map_err(|error| named(&self.path, &error))?;
-        take(libraries, take_libraries).map_err(|error| named(&self.path, &error))?;
+        }
         server.saves.loaded(server.total(|stats| stats.dirty.get()));
         server.set_conditions(Conditions::LOADING, false);
-        let (keys, took_ms) =
-            (server.saves.loading.keys.load(Ordering::Relaxed), began.elapsed().as_millis());
-        tracing::info!(keys, took_ms = took_ms as u64, "DB loaded from disk: {}", self.path.display());
         Ok(())
+    }
+}
+
+fn load_snapshot(
+    server: &Server,
+    path: &Path,
+    source: Box<dyn Source>,
+    take_libraries: &mut TakeLibraries<'_>,
+) -> io::Result<()> {
+    let time = Instant::now();
+    let source = BufReader::with_capacity(BUFFER_BYTES, Counted::new(source, server));
+    load_into(server, source, Overdue::LeftOut, take_libraries).map_err(|error| named(path, &error))?;
+    let (keys, took_ms) =
+        (server.saves.loading.keys.load(Ordering::Relaxed), time.elapsed().as_millis() as u64);
+    tracing::info!(keys, took_ms, "DB loaded from disk: {}", path.display());
+    Ok(())
+}
+
+/// The base of a log into the keyspace, which is empty. What follows it is left in `source`.
+///
+/// # Errors
+/// What is wrong with it, and where.
+pub(super) fn load_base(
+    server: &Server,
+    source: &mut (impl Read + Send),
+    take_libraries: &mut TakeLibraries<'_>,
+) -> io::Result<()> {
+    load_into(server, source, Overdue::Kept, take_libraries)
+}
+
+/// What becomes of keys whose time is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Overdue {
+    /// They are not loaded.
+    LeftOut,
+    /// What follows says when they went, or that they did not.
+    Kept,
+}
+
+fn load_into(
+    server: &Server,
+    source: impl Read + Send,
+    overdue: Overdue,
+    take_libraries: &mut TakeLibraries<'_>,
+) -> io::Result<()> {
+    let put = |record: Record<'_>| {
+        let key = server.shards.key(record.db, record.key);
+        let locked = server.shards.lock_one(server.shards.shard_of(&key));
+        let keyspace = Keyspace::new(locked, clock::unix_ms()).ignoring_expiry(true);
+        let mut keyspace = KeyspaceMut::new(keyspace, None);
+        if keyspace.live_entry(&key).is_some() {
+            return Err("a key is in the file twice".to_owned());
+        }
+        place(&mut keyspace, &key, record);
+        let (keyspace, mut changes) = keyspace.finish();
+        drop(keyspace);
+        let retired = changes.take_retired();
+        if !retired.is_empty() {
+            server.reclaimer.retire(retired);
+        }
+        Ok(())
+    };
+    let libraries = read_on_all_cores(server, source, overdue, &put)?;
+    take(libraries, take_libraries)
+}
+
+/// Something is about to be read that has this many bytes.
+fn begin(server: &Server, bytes: u64) {
+    let progress = &server.saves.loading;
+    progress.bytes_total.store(bytes, Ordering::Relaxed);
+    progress.began_s.store(clock::unix_ms() / 1000, Ordering::Relaxed);
+    for counter in [&progress.bytes, &progress.keys, &progress.expired] {
+        counter.store(0, Ordering::Relaxed);
     }
 }
 
@@ -134,7 +235,11 @@ pub fn reload(
     take_libraries: &mut TakeLibraries<'_>,
 ) -> io::Result<()> {
     let path = save::path(server).ok_or_else(|| io::Error::other("dbfilename is empty"))?;
-    let open = || File::open(&path).map_err(|error| named(&path, &error));
+    let open = || -> io::Result<_> {
+        let (file, bytes) = server.disk.open(&path).map_err(|error| named(&path, &error))?;
+        begin(server, bytes);
+        Ok(BufReader::with_capacity(BUFFER_BYTES, Counted::new(file, server)))
+    };
     let mut check = |record: Record<'_>| {
         let is_there = || keyspace.is_live(&keyspace.key(record.db, record.key));
         if beside.keep && !beside.merge && is_there() {
@@ -158,18 +263,19 @@ pub fn reload(
 /// Reads a file and hands out its records, but for keys whose time is over; the sources of its libraries.
 fn read(
     server: &Server,
-    file: File,
+    source: impl Read,
     put: &mut dyn FnMut(Record<'_>) -> Result<(), String>,
 ) -> io::Result<Vec<Vec<u8>>> {
     let limits = server.shards.encoding_limits();
-    let mut take = |unmade: Unmade<'_>| make(server, limits, unmade, put);
-    split(server, file, &mut take).map_err(io::Error::other)
+    let mut take = |unmade: Unmade<'_>| make(server, limits, Overdue::LeftOut, unmade, put);
+    split(server, source, &mut take).map_err(io::Error::other)
 }
 
 /// [`read`] with a thread that finds where values begin and end, and others that make them.
 fn read_on_all_cores(
     server: &Server,
-    file: File,
+    source: impl Read,
+    overdue: Overdue,
     put: &(dyn Fn(Record<'_>) -> Result<(), String> + Sync),
 ) -> io::Result<Vec<Vec<u8>>> {
     let threads = server.workers.len();
@@ -188,8 +294,8 @@ fn read_on_all_cores(
                 // Batches are taken in the order of the file: what is taken after a fault lies behind it.
                 while let Ok(batch) = next() {
                     if !failed.load(Ordering::Relaxed) {
-                        let made =
-                            batch.each(|unmade| make(server, limits, unmade, &mut |record| put(record)));
+                        let made = batch
+                            .each(|unmade| make(server, limits, overdue, unmade, &mut |record| put(record)));
                         made.unwrap_or_else(note);
                     }
                 }
@@ -210,7 +316,7 @@ fn read_on_all_cores(
             }
             Ok(())
         };
-        let read = split(server, file, &mut take);
+        let read = split(server, source, &mut take);
         send(&mut batch);
         drop(sender);
         read
@@ -289,6 +395,7 @@ impl Batch {
 fn make(
     server: &Server,
     limits: EncodingLimits,
+    overdue: Overdue,
     unmade: Unmade<'_>,
     put: &mut dyn FnMut(Record<'_>) -> Result<(), String>,
 ) -> Result<(), Fault> {
@@ -301,7 +408,10 @@ fn make(
         value::Read::Empty => {
             tracing::warn!("a key without members was left out: {}", key.escape_ascii());
         }
-        value::Read::Value(_) if facts.expires_ms.is_some_and(|at_ms| at_ms < clock::unix_ms()) => {
+        value::Read::Value(_)
+            if overdue == Overdue::LeftOut
+                && facts.expires_ms.is_some_and(|at_ms| at_ms < clock::unix_ms()) =>
+        {
             progress.expired.fetch_add(1, Ordering::Relaxed);
         }
         value::Read::Value(value) => {
@@ -315,17 +425,9 @@ fn make(
 /// Reads a file and hands out its keys with their values as they stand there; the sources of its libraries.
 fn split(
     server: &Server,
-    file: File,
+    source: impl Read,
     take: &mut dyn FnMut(Unmade<'_>) -> Result<(), Fault>,
 ) -> Result<Vec<Vec<u8>>, Fault> {
-    let progress = &server.saves.loading;
-    let unreadable = |error| Fault { offset: 0, kind: FaultKind::Unreadable(error) };
-    progress.bytes_total.store(file.metadata().map_err(unreadable)?.len(), Ordering::Relaxed);
-    progress.began_s.store(clock::unix_ms() / 1000, Ordering::Relaxed);
-    for counter in [&progress.bytes, &progress.keys, &progress.expired] {
-        counter.store(0, Ordering::Relaxed);
-    }
-    let source = BufReader::with_capacity(BUFFER_BYTES, Counted { file, server, logged: Instant::now() });
     let delay = Duration::from_micros(u64::try_from(server.config.key_load_delay()).unwrap_or(0));
     let mut splitter = Splitter {
         server,
@@ -341,13 +443,19 @@ fn split(
 }
 
 /// A file, and how much of it was read.
-struct Counted<'a> {
-    file: File,
+pub(super) struct Counted<'a, R> {
+    file: R,
     server: &'a Server,
     logged: Instant,
 }
 
-impl Read for Counted<'_> {
+impl<'a, R> Counted<'a, R> {
+    pub(super) fn new(file: R, server: &'a Server) -> Counted<'a, R> {
+        Counted { file, server, logged: Instant::now() }
+    }
+}
+
+impl<R: Read> Read for Counted<'_, R> {
     fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
         let read = self.file.read(target)?;
         let progress = &self.server.saves.loading;

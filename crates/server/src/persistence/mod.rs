@@ -5,9 +5,12 @@
 //! - `payload`: one value as DUMP gives it and RESTORE takes it
 //! - `save`: all of them into the file, for SAVE, save points and the end of the server
 //! - `load`: the file into memory, at the start and for DEBUG RELOAD
+//! - `append`: the append-only log, its thread and its bases; `replay`: the log into memory
 
+pub mod append;
 pub mod load;
 pub mod payload;
+mod replay;
 pub mod save;
 mod stream;
 pub mod value;

@@ -5,10 +5,9 @@
 //! is there until what is saved now is.
 
 use std::ffi::OsString;
-use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStringExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -17,8 +16,9 @@ use swytch_rdb::{FileWriter, KeyFacts, WriteOptions};
 use swytch_store::{Keyspace, LockScope};
 
 use super::payload::write_options;
-use super::value;
+use super::{append, value};
 use crate::server::{Conditions, Server};
+use crate::system::disk::{DiskFile, directory_of};
 use crate::system::{allocator, clock};
 use crate::{REDIS_VERSION, SWYTCH_VERSION};
 
@@ -59,30 +59,56 @@ pub fn save(server: &Server, keyspace: &Keyspace<'_>) -> io::Result<()> {
 
 fn try_save(server: &Server, keyspace: &Keyspace<'_>) -> io::Result<(PathBuf, u64)> {
     let path = path(server).ok_or_else(|| io::Error::other("dbfilename is empty"))?;
-    let temporary = temporary_path(server);
-    let mut options = write_options(&server.config);
-    let written = loop {
-        match write(server, keyspace, &temporary, options) {
-            Ok(Written::Whole(bytes)) => break Ok(bytes),
-            Ok(Written::NeedsVersion(version)) => options.version = version,
-            Err(error) => break Err(error),
-        }
-    };
-    let renamed = written.and_then(|bytes| std::fs::rename(&temporary, &path).map(|()| bytes));
+    let (disk, temporary) = (&server.disk, temporary_path(server));
+    let written = disk.create(&temporary).and_then(|mut file| {
+        let bytes = write_whole(server, keyspace, &mut *file, Use::Snapshot)?;
+        file.sync()?;
+        Ok(bytes)
+    });
+    let renamed = written.and_then(|bytes| disk.rename(&temporary, &path).map(|()| bytes));
     let bytes = renamed.inspect_err(|_| {
         // What is left of it is only litter.
-        let _ = std::fs::remove_file(&temporary);
+        let _ = disk.remove(&temporary);
     })?;
     // The name is on the disk when the directory is.
-    if let Some(directory) = path.parent() {
-        File::open(directory)?.sync_all()?;
-    }
+    disk.sync_directory(&directory_of(&path))?;
     Ok((path, bytes))
+}
+
+/// What a file of the whole data is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// It is all there is.
+    Snapshot,
+    /// An append-only log follows.
+    LogBase,
+}
+
+/// Writes the whole data; how many bytes that were.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn write_whole(
+    server: &Server,
+    keyspace: &Keyspace<'_>,
+    file: &mut dyn DiskFile,
+    purpose: Use,
+) -> io::Result<u64> {
+    let mut options = write_options(&server.config);
+    loop {
+        match write(server, keyspace, file, options, purpose)? {
+            Written::Whole(bytes) => return Ok(bytes),
+            Written::NeedsVersion(version) => {
+                options.version = version;
+                file.truncate(0)?;
+            }
+        }
+    }
 }
 
 /// What came of writing a file.
 enum Written {
-    /// It has this many bytes, and they are on the disk.
+    /// It has this many bytes.
     Whole(u64),
     /// A value needs a newer version, so the file has to begin anew.
     NeedsVersion(u32),
@@ -91,18 +117,23 @@ enum Written {
 fn write(
     server: &Server,
     keyspace: &Keyspace<'_>,
-    path: &Path,
+    file: &mut dyn DiskFile,
     options: WriteOptions,
+    purpose: Use,
 ) -> io::Result<Written> {
     let config = &server.config;
-    let step_bytes = if config.rdb_save_incremental_fsync() { SYNC_BYTES } else { u64::MAX };
-    let target = Stepwise { file: File::create(path)?, step_bytes, unsynced_bytes: 0 };
+    let in_steps = match purpose {
+        Use::Snapshot => config.rdb_save_incremental_fsync(),
+        Use::LogBase => config.aof_rewrite_incremental_fsync(),
+    };
+    let step_bytes = if in_steps { SYNC_BYTES } else { u64::MAX };
+    let target = Stepwise { file, step_bytes, unsynced_bytes: 0 };
     let mut writer = FileWriter::new(target, options, config.rdbchecksum());
     writer.remark("redis-ver", REDIS_VERSION);
     writer.remark("redis-bits", &usize::BITS.to_string());
     writer.remark("ctime", &(clock::unix_ms() / 1000).to_string());
     writer.remark("used-mem", &allocator::used_bytes().to_string());
-    writer.remark("aof-base", "0");
+    writer.remark("aof-base", if purpose == Use::LogBase { "1" } else { "0" });
     writer.remark("swytch-ver", SWYTCH_VERSION);
     server.scripts.libraries().iter().for_each(|library| writer.function(&library.source));
     let delay = Duration::from_micros(u64::try_from(config.rdb_key_save_delay()).unwrap_or(0));
@@ -126,24 +157,23 @@ fn write(
             }
         }
     }
-    let (target, bytes) = writer.finish()?;
-    target.file.sync_all()?;
+    let (_, bytes) = writer.finish()?;
     Ok(Written::Whole(bytes))
 }
 
 /// A file that goes to the disk step by step, so that the last step is short.
-struct Stepwise {
-    file: File,
+struct Stepwise<'f> {
+    file: &'f mut dyn DiskFile,
     step_bytes: u64,
     unsynced_bytes: u64,
 }
 
-impl Write for Stepwise {
+impl Write for Stepwise<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.file.write(bytes)?;
         self.unsynced_bytes += written as u64;
         if self.unsynced_bytes >= self.step_bytes {
-            self.file.sync_data()?;
+            self.file.sync()?;
             self.unsynced_bytes = 0;
         }
         Ok(written)
@@ -197,16 +227,23 @@ pub fn shut_down(server: &Server, at_end: AtEnd, force: bool) -> Result<(), Goes
         AtEnd::Save => true,
         AtEnd::Leave => false,
     };
-    if !saves || is_loading {
+    let logs = server.log.state.is_on.load(Ordering::SeqCst);
+    if (!saves && !logs) || is_loading {
         server.stop();
         return Ok(());
     }
     let locked = server.shards.lock_in_time(LockScope::All).ok_or(GoesOn::Busy)?;
-    tracing::info!("saving the data before the end");
     let keyspace = Keyspace::new(locked, clock::unix_ms());
-    if save(server, &keyspace).is_err() && !force {
-        tracing::error!("Error trying to save the DB, can't exit: the server goes on");
+    if append::finish(server).is_err() && !force {
+        tracing::error!("what was acknowledged would be lost, can't exit: the server goes on");
         return Err(GoesOn::NotSaved);
+    }
+    if saves {
+        tracing::info!("saving the data before the end");
+        if save(server, &keyspace).is_err() && !force {
+            tracing::error!("Error trying to save the DB, can't exit: the server goes on");
+            return Err(GoesOn::NotSaved);
+        }
     }
     // Whoever waits for a lock finds this behind it.
     server.set_conditions(Conditions::STOPPING, true);
@@ -280,4 +317,10 @@ fn save_by_itself(server: &Server) {
     if !saved && server.config.stop_writes_on_bgsave_error() {
         server.set_conditions(Conditions::SAVE_FAILED, true);
     }
+}
+
+/// What an operating-system error says, without its number.
+pub fn system_text(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split_once(" (os error").map_or(text.as_str(), |(plain, _)| plain).to_owned()
 }

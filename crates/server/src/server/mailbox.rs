@@ -45,6 +45,8 @@ pub enum Mail {
     Close(u64),
     /// A pause has ended.
     Resume,
+    /// More of the order of effects was read: replies that have waited for that may leave.
+    Released,
     /// The server stops.
     Stop,
 }

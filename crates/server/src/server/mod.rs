@@ -18,14 +18,16 @@ use std::time::Instant;
 use bitflags::bitflags;
 use swytch_store::{EncodingLimits, HashSeed, NodeLimit, PackedLimit, SetLimits, Shards, StreamNodeLimit};
 
+use crate::aof::AppendLog;
 use crate::clients::{Channels, Registry};
 use crate::config::{Config, keyspace_events};
-use crate::effects::EffectHub;
+use crate::effects::{Lane, Order};
 use crate::observe::histogram::Snapshot;
 use crate::observe::stats::{ErrorStats, WorkerStats};
 use crate::observe::{latency, monitor, slowlog};
 use crate::server::reclaim::{Epoch, Reclaimer};
 use crate::system::clock::{self, AtomicMonotonicMs, MonotonicMs};
+use crate::system::disk::{Disk, SystemDisk};
 
 pub use listen_requests::ListenRequests;
 pub use mailbox::{Mail, Mailbox, WAKE};
@@ -40,7 +42,7 @@ bitflags! {
         const PAUSED = 1 << 1;
         /// Memory is over `maxmemory`.
         const OUT_OF_MEMORY = 1 << 2;
-        /// Somebody listens to effects.
+        /// Somebody reads the order of effects.
         const RECORDING = 1 << 3;
         /// A client was killed and its worker has not closed the connection yet.
         const KILLING = 1 << 4;
@@ -54,6 +56,14 @@ bitflags! {
         const NOTIFYING = 1 << 8;
         /// A script runs for too long.
         const OVERDUE = 1 << 9;
+        /// Effects wait to be read, more of them than there is room for: writers wait.
+        const LAGGING = 1 << 10;
+        /// Replies wait until what they tell of is in the append-only log and on the disk.
+        const HOLDING = 1 << 11;
+        /// The append-only log cannot be written.
+        const LOG_FAILED = 1 << 12;
+        /// What may refuse, delay or show a command: all but who hears of its changes and when its reply leaves.
+        const REFUSING = !(Self::RECORDING.bits() | Self::HOLDING.bits());
         /// Somebody hears of changes.
         const LISTENED = Self::RECORDING.bits() | Self::NOTIFYING.bits();
     }
@@ -66,6 +76,8 @@ pub struct WorkerShared {
     pub stats: WorkerStats,
     /// Its mailbox.
     pub mailbox: Mailbox,
+    /// Where the effects of what it runs wait to be read.
+    pub lane: Arc<Lane>,
     /// Its quiescence.
     pub epoch: Arc<Epoch>,
     /// Connections it has.
@@ -76,6 +88,28 @@ pub struct WorkerShared {
     pub deadlines: AtomicU64,
     /// The script that it runs, where that takes long.
     pub script: scripts::Running,
+    /// It has replies that wait for the order of effects to be read.
+    pub holds: AtomicBool,
+}
+
+impl WorkerShared {
+    /// Of a worker that has not begun, with counters of this many commands.
+    ///
+    /// # Errors
+    /// When the system gives no wake-up channel.
+    pub fn new(commands: usize) -> std::io::Result<WorkerShared> {
+        Ok(WorkerShared {
+            stats: WorkerStats::new(commands),
+            mailbox: Mailbox::new()?,
+            lane: Arc::default(),
+            epoch: Arc::default(),
+            connections: AtomicU32::new(0),
+            turned: AtomicMonotonicMs::new(MonotonicMs::now()),
+            deadlines: AtomicU64::new(0),
+            script: scripts::Running::default(),
+            holds: AtomicBool::new(false),
+        })
+    }
 }
 
 /// The server.
@@ -94,8 +128,8 @@ pub struct Server {
     pub reclaimer: Reclaimer,
     /// Moves data together.
     pub compaction: compaction::Compaction,
-    /// Listeners to effects.
-    pub effects: EffectHub,
+    /// The order of effects.
+    pub effects: Arc<Order>,
     /// DEBUG RECORD-EFFECTS.
     pub recording: crate::effects::record::Recording,
     /// Errors by code.
@@ -112,6 +146,10 @@ pub struct Server {
     pub pause: crate::server::pause::Pause,
     /// DEBUG SET-ACTIVE-EXPIRE.
     pub active_expire: AtomicBool,
+    /// Where files are.
+    pub disk: Arc<dyn Disk>,
+    /// The append-only log.
+    pub log: AppendLog,
     /// The data's file.
     pub saves: saves::Saves,
     /// Scripts and functions.
@@ -165,20 +203,11 @@ impl Server {
         let seed = HashSeed::new([lane(0), lane(8), lane(16)]);
         let run_id = random[24..].iter().map(|byte| format!("{byte:02x}")).collect();
         let workers = (0..threads)
-            .map(|_| {
-                Ok(WorkerShared {
-                    stats: WorkerStats::new(commands),
-                    mailbox: Mailbox::new()?,
-                    epoch: Arc::default(),
-                    connections: AtomicU32::new(0),
-                    turned: AtomicMonotonicMs::new(MonotonicMs::now()),
-                    deadlines: AtomicU64::new(0),
-                    script: scripts::Running::default(),
-                })
-            })
+            .map(|_| WorkerShared::new(commands))
             .collect::<std::io::Result<Box<[WorkerShared]>>>()?;
         let shards = (threads * SHARDS_PER_THREAD).next_power_of_two().clamp(SHARDS_MIN, SHARDS_MAX);
         let reclaimer = Reclaimer::start(workers.iter().map(|worker| Arc::clone(&worker.epoch)).collect());
+        let effects = Order::new(workers.iter().map(|worker| Arc::clone(&worker.lane)).collect());
         clock::ns_per_tick();
         let server = Server {
             shards: Shards::new(shards, config.databases(), seed),
@@ -187,7 +216,7 @@ impl Server {
             clients: Registry::default(),
             channels: Channels::default(),
             reclaimer,
-            effects: EffectHub::default(),
+            effects: Arc::new(effects),
             recording: Default::default(),
             errors: ErrorStats::default(),
             rates: crate::observe::rates::Rates::default(),
@@ -197,6 +226,8 @@ impl Server {
             compaction: compaction::Compaction::default(),
             pause: crate::server::pause::Pause::default(),
             active_expire: AtomicBool::new(true),
+            disk: Arc::new(SystemDisk),
+            log: AppendLog::default(),
             saves: saves::Saves::default(),
             scripts: scripts::Scripts::default(),
             departures: departures::Departures::default(),
@@ -212,7 +243,14 @@ impl Server {
         };
         server.apply_encoding_limits();
         server.apply_keyspace_events();
-        Ok(Arc::new(server))
+        let server = Arc::new(server);
+        let weak = Arc::downgrade(&server);
+        server.effects.on_lag(move |lags| {
+            if let Some(server) = weak.upgrade() {
+                server.hold_writers(lags);
+            }
+        });
+        Ok(server)
     }
 
     /// What holds for the server now.
@@ -228,6 +266,23 @@ impl Server {
         } else {
             self.conditions.fetch_and(!conditions.bits(), Ordering::SeqCst);
         }
+    }
+
+    /// Holds writers back, or lets those go on that are.
+    fn hold_writers(&self, hold: bool) {
+        if hold == self.conditions().contains(Conditions::LAGGING) {
+            return;
+        }
+        self.set_conditions(Conditions::LAGGING, hold);
+        if !hold {
+            self.workers.iter().for_each(|worker| worker.mailbox.send(Mail::Resume));
+        }
+    }
+
+    /// Lets workers look again which of the replies that they hold may leave.
+    pub fn wake_holders(&self) {
+        let holders = self.workers.iter().filter(|worker| worker.holds.swap(false, Ordering::SeqCst));
+        holders.for_each(|worker| worker.mailbox.send(Mail::Released));
     }
 
     /// Ends a pause whose time is over at `now`, and wakes the clients that waited.

@@ -5,6 +5,7 @@
 pub mod allocator;
 pub mod clock;
 pub mod digest;
+pub mod disk;
 pub mod escape;
 pub mod glob;
 pub mod huge_pages;
@@ -12,3 +13,5 @@ pub mod large_blocks;
 pub mod open_files;
 pub mod process;
 pub mod random;
+#[cfg(test)]
+pub(crate) mod torn_disk;

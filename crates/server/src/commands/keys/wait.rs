@@ -1,7 +1,8 @@
 //! WAIT, WAITAOF
 //!
-//! There are no replicas that acknowledge and no log to be synced, so nothing could change while a client
-//! waits: both answer at once.
+//! There are no replicas that acknowledge, so nothing could change while a client waits for them: both answer at once.
+
+use std::sync::atomic::Ordering;
 
 use crate::command::prelude::*;
 
@@ -33,7 +34,7 @@ pub static WAITAOF: CommandSpec = CommandSpec {
     arguments: &[Arg::integer("numlocal"), Arg::integer("numreplicas"), Arg::integer("timeout")],
     tips: &["request_policy:all_shards", "response_policy:agg_min"],
     reply: ReplyShape::Tuple(&[ReplyShape::Count, ReplyShape::Count]),
-    differs: "There is no append-only log yet: waiting for this server's is an error.",
+    differs: "Waiting for this server's log is an error; with `appendfsync always` every reply waits for it.",
     handler: Handler::Session(wait_for_log),
     ..BASE
 };
@@ -54,6 +55,11 @@ fn wait_for_log(call: &mut Call<'_>) -> CommandResult {
         return Err(CommandError::text("ERR value is out of range, must be positive"));
     }
     check_timeout(call, 3)?;
+    if local > 0 && call.server.log.state.is_on.load(Ordering::Relaxed) {
+        return Err(CommandError::text(
+            "ERR WAITAOF does not wait for the log of this server: with appendfsync always every reply does",
+        ));
+    }
     if local > 0 {
         return Err(CommandError::text(
             "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.",

@@ -4,6 +4,7 @@ use super::FLUSH_TYPE;
 use super::script::{is_script_overdue, kill};
 use crate::command::prelude::*;
 use crate::command::reply_help;
+use crate::dispatch::changes;
 use crate::dispatch::scope::BUSY_SCRIPT;
 use crate::persistence::payload;
 use crate::scripting;
@@ -151,6 +152,7 @@ fn delete(call: &mut Call<'_>) -> CommandResult {
     if !libraries::delete(call.server, &name) {
         return Err(CommandError::text("ERR Library not found"));
     }
+    changes::tell(call.server, call.worker, &[b"FUNCTION", b"DELETE", name.as_bytes()]);
     call.worker.stats.dirty.add(1);
     call.reply.ok();
     Ok(())
@@ -173,6 +175,7 @@ fn flush(call: &mut Call<'_>) -> CommandResult {
     }
     libraries::flush(call.server);
     scripting::forget_removed(call.server);
+    changes::tell(call.server, call.worker, &[b"FUNCTION", b"FLUSH"]);
     call.worker.stats.dirty.add(1);
     call.reply.ok();
     Ok(())
@@ -233,7 +236,9 @@ fn load(call: &mut Call<'_>) -> CommandResult {
         }
         replace = true;
     }
-    let name = libraries::load(call.server, arguments.expect()?, replace).map_err(error)?;
+    let source = arguments.expect()?;
+    let name = libraries::load(call.server, source, replace).map_err(error)?;
+    changes::tell(call.server, call.worker, &[b"FUNCTION", b"LOAD", b"REPLACE", source]);
     call.worker.stats.dirty.add(1);
     call.reply.bulk(name.as_bytes());
     Ok(())
@@ -263,6 +268,9 @@ fn restore(call: &mut Call<'_>) -> CommandResult {
         })
     })?;
     libraries::restore(call.server, &sources, policy).map_err(error)?;
+    // Where the log has begun meanwhile they may be there already.
+    let told: &[u8] = if policy == Policy::Flush { b"FLUSH" } else { b"REPLACE" };
+    changes::tell(call.server, call.worker, &[b"FUNCTION", b"RESTORE", call.args.get(2), told]);
     call.worker.stats.dirty.add(1);
     call.reply.ok();
     Ok(())

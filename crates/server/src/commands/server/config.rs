@@ -10,6 +10,7 @@ use crate::command::reply_help;
 use crate::config::{ApplyError, Config, Directive, SetContext};
 use crate::dispatch::conditions;
 use crate::observe::logging::limited;
+use crate::persistence::append;
 use crate::server::{Conditions, Server};
 use crate::system::open_files;
 
@@ -111,13 +112,35 @@ fn set(call: &mut Call<'_>) -> CommandResult {
     let loading = call.server.conditions().contains(Conditions::LOADING);
     let context = SetContext { local_client: call.client.shared.is_local(), loading };
     let server = call.server;
-    server
+    let names_log = || pairs.iter().any(|(name, _)| name.eq_ignore_ascii_case(LOG.as_bytes()));
+    if call.origin.holds_locks() && names_log() {
+        return Err(CommandError::text("ERR appendonly cannot be set within a transaction"));
+    }
+    let changed = server
         .config
         .set_many(&pairs, context, &mut |config, changed| apply(server, config, changed))
         .map_err(|error| CommandError::owned(error.reply()))?;
+    if changed.iter().any(|directive| directive.name == LOG) {
+        switch_log(server)?;
+    }
     conditions::changed(call);
     call.reply.ok();
     Ok(())
+}
+
+/// The directive that switches the append-only log.
+const LOG: &str = "appendonly";
+
+/// Has the log follow its directive, which takes the locks of all shards: not while the configuration is locked.
+fn switch_log(server: &Server) -> CommandResult {
+    let Err(error) = append::follow_config(server) else { return Ok(()) };
+    limited!(error, "failures of the log", %error, "the append-only log was not begun");
+    let back: (&[u8], &[u8]) = (LOG.as_bytes(), b"no");
+    // It was so a moment ago.
+    let _ = server.config.set_many(&[back], SetContext::default(), &mut |_, _| Ok(()));
+    Err(CommandError::text(
+        "ERR CONFIG SET failed (possibly related to argument 'appendonly') - Unable to turn on AOF. Check server logs.",
+    ))
 }
 
 fn reset_statistics(call: &mut Call<'_>) -> CommandResult {
@@ -181,6 +204,9 @@ fn apply(server: &Server, config: &Config, changed: &[&'static Directive]) -> Re
     }
     if is_changed(&["notify-keyspace-events"]) {
         server.apply_keyspace_events();
+    }
+    if is_changed(&["appendfsync"]) {
+        append::apply_policy(server);
     }
     if is_changed(&["maxmemory"]) {
         server.check_memory();

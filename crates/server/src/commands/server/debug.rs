@@ -46,7 +46,7 @@ type Act = fn(&mut Call<'_>, &mut KeyspaceMut<'_, '_>) -> CommandResult;
 
 /// The subcommands: name, fewest and most arguments behind it, what it does.
 const ACTS: &[(&str, usize, usize, Act)] = &[
-    ("AOF-FLUSH-SLEEP", 1, 1, |call, _| Err(not_served(call, NO_DISK))),
+    ("AOF-FLUSH-SLEEP", 1, 1, |call, _| Err(not_served(call, "the log is written by a thread of its own"))),
     ("ASSERT", 0, usize::MAX, |_, _| panic!("DEBUG ASSERT: an assertion that always fails")),
     ("CHANGE-REPL-ID", 0, 0, |call, _| Err(not_served(call, NO_REPLICAS))),
     ("CLIENT-EVICTION", 0, 0, |_, _| Err(CommandError::text("ERR maxmemory-clients is disabled."))),
@@ -63,7 +63,7 @@ const ACTS: &[(&str, usize, usize, Act)] = &[
     ("JMAP", 0, 0, |call, _| Err(not_served(call, "there is no map of it"))),
     ("LEAK", 1, 1, leak),
     ("LISTPACK", 1, 1, |call, keyspace| show(call, keyspace, Encoding::Listpack, "Listpack")),
-    ("LOADAOF", 0, usize::MAX, |call, _| Err(not_served(call, NO_DISK))),
+    ("LOADAOF", 0, usize::MAX, |call, _| Err(not_served(call, "the log is read at the start"))),
     ("LOG", 1, 1, log),
     ("OBJECT", 1, 1, object),
     ("OOM", 0, usize::MAX, |_, _| panic!("DEBUG OOM: an allocation that cannot succeed")),
@@ -183,7 +183,6 @@ fn tune(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResul
     accept(call, keyspace)
 }
 
-const NO_DISK: &str = "there is no append-only log";
 const NO_REPLICAS: &str = "there are no replicas";
 const NO_CLUSTER: &str = "there is no cluster bus";
 
@@ -343,7 +342,7 @@ fn record_effects(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> Co
     } else {
         server.recording.start(&server.effects, &String::from_utf8_lossy(path))
     };
-    server.set_conditions(Conditions::RECORDING, server.effects.is_heard());
+    server.set_conditions(Conditions::RECORDING, server.effects.is_read());
     result.map_err(|error| CommandError::owned(format!("ERR {error}")))?;
     accept(call, keyspace)
 }

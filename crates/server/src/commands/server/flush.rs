@@ -83,7 +83,7 @@ fn flush(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>, db: Option<u32
 
 /// Where data is saved by itself it does not come back from an older file once all of it was deleted, as in Redis.
 fn save_the_absence(call: &Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) {
-    if call.server.config.save_points().is_empty() {
+    if call.server.config.save_points().is_empty() || !call.origin.is_limited() {
         return;
     }
     // The log says why it failed; the next save point tries again.

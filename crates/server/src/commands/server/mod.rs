@@ -37,6 +37,7 @@ pub const SPECS: &[&CommandSpec] = &[
     &role::ROLE,
     &shutdown::SHUTDOWN,
     &slowlog::SLOWLOG,
+    &save::BGREWRITEAOF,
     &save::LASTSAVE,
     &save::SAVE,
     &time::TIME,

@@ -1,9 +1,9 @@
-//! SAVE, LASTSAVE
+//! SAVE, BGREWRITEAOF, LASTSAVE
 
 use swytch_store::Keyspace;
 
 use crate::command::prelude::*;
-use crate::persistence::save;
+use crate::persistence::{append, save};
 
 pub static SAVE: CommandSpec = CommandSpec {
     name: "save",
@@ -15,6 +15,19 @@ pub static SAVE: CommandSpec = CommandSpec {
     flags: Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::NO_ASYNC_LOADING).union(Flags::NO_MULTI),
     reply: ReplyShape::OK,
     handler: Handler::ReadAll(save),
+    ..CommandSpec::DEFAULT
+};
+
+pub static BGREWRITEAOF: CommandSpec = CommandSpec {
+    name: "bgrewriteaof",
+    summary: "Begins the append-only log anew with a base of the data as it is now.",
+    since: "1.0.0",
+    group: Group::Server,
+    complexity: "O(N) for N bytes of data.",
+    arity: 1,
+    flags: Flags::ADMIN.union(Flags::NOSCRIPT).union(Flags::NO_ASYNC_LOADING),
+    reply: ReplyShape::Line,
+    handler: Handler::ReadAll(rewrite_log),
     ..CommandSpec::DEFAULT
 };
 
@@ -35,6 +48,19 @@ pub static LASTSAVE: CommandSpec = CommandSpec {
 fn save(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
     save::save(call.server, keyspace).map_err(|error| CommandError::owned(format!("ERR {error}")))?;
     call.reply.ok();
+    Ok(())
+}
+
+fn rewrite_log(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
+    append::rewrite(call.server, keyspace).map_err(|error| {
+        CommandError::owned(format!(
+            "ERR Can't execute an AOF background rewriting. {}",
+            save::system_text(&error)
+        ))
+    })?;
+    // It is done, by the time that either can be read; Redis begins it behind a transaction.
+    let word = if call.origin.holds_locks() { "scheduled" } else { "started" };
+    call.reply.simple(&format!("Background append only file rewriting {word}"));
     Ok(())
 }
 

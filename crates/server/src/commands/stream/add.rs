@@ -98,7 +98,8 @@ fn parse<'a>(call: &Call<'a>) -> Result<Request<'a>, CommandError> {
             request.produced = Some(Produced { producer, identifier: Some(identifier) });
         } else {
             request.id = Some(id::given(next)?);
-            if request.produced.is_some() {
+            // A log says both what was asked and which identifier that became.
+            if request.produced.is_some() && call.origin.is_limited() {
                 return Err(CommandError::text(
                     "ERR syntax error, IDMP/IDMPAUTO can be used only with auto-generated IDs",
                 ));

@@ -6,7 +6,7 @@ use super::super::directive::{
 };
 use super::super::rules;
 
-const NO_LOG: &str = "there is no append-only log in this build";
+const SYNCED_ALL_THE_SAME: &str = "the log is forced to the disk all the same";
 const NO_FORK: &str = "no snapshot is made for a replica by this build";
 const NO_EVICTION: &str = "writes are refused at maxmemory; nothing is evicted by this build";
 const ALWAYS_LAZY: &str = "everything is freed in the background";
@@ -30,10 +30,6 @@ const fn encoding_bytes(name: &'static str, default: i64) -> D {
 
 const fn disk(directive: D) -> D {
     directive.in_group(Group::Persistence)
-}
-
-const fn log(directive: D) -> D {
-    disk(directive).harmless(NO_LOG)
 }
 
 pub(super) const LIST: &[D] = &[
@@ -132,17 +128,16 @@ pub(super) const LIST: &[D] = &[
     disk(D::text("dbfilename", "dump.rdb").protected())
         .checked(rules::database_file_name)
         .summary("Name of the snapshot file in dir."),
-    log(D::flag("appendonly", false))
-        .refused(NO_LOG)
+    disk(D::flag("appendonly", false))
         .denied_while_loading()
         .summary("Write every change to an append-only log."),
-    log(D::text("appendfilename", "appendonly.aof").immutable())
+    disk(D::text("appendfilename", "appendonly.aof").immutable())
         .checked(rules::append_file_name)
         .summary("Base name of the append-only log's files."),
-    log(D::text("appenddirname", "appendonlydir").immutable())
+    disk(D::text("appenddirname", "appendonlydir").immutable())
         .checked(rules::append_directory_name)
         .summary("Directory of the append-only log in dir."),
-    log(D::choice("appendfsync", AppendFsync::NAMES, AppendFsync::Everysec as i64))
+    disk(D::choice("appendfsync", AppendFsync::NAMES, AppendFsync::Everysec as i64))
         .summary("When the append-only log is forced to disk: always, everysec, no."),
     D::flag("rdbcompression", true)
         .in_group(Group::Persistence)
@@ -158,17 +153,18 @@ pub(super) const LIST: &[D] = &[
         .harmless(NO_FORK)
         .summary("Delete snapshots made for a replica."),
     disk(D::flag("rdb-save-incremental-fsync", true)).summary("Force a snapshot to disk in steps."),
-    log(D::flag("no-appendfsync-on-rewrite", false))
+    disk(D::flag("no-appendfsync-on-rewrite", false))
+        .harmless(SYNCED_ALL_THE_SAME)
         .summary("Do not force the log to disk while a snapshot is written."),
-    log(D::integer("auto-aof-rewrite-percentage", 0, INT_MAX, 100))
+    disk(D::integer("auto-aof-rewrite-percentage", 0, INT_MAX, 100))
         .summary("Growth of the append-only log that starts a rewrite; 0 for never."),
-    log(D::memory("auto-aof-rewrite-min-size", 0, LONG_MAX, 64 * 1024 * 1024))
+    disk(D::memory("auto-aof-rewrite-min-size", 0, LONG_MAX, 64 * 1024 * 1024))
         .summary("Bytes below which the append-only log is not rewritten."),
-    log(D::flag("aof-rewrite-incremental-fsync", true)).summary("Force a rewritten log to disk in steps."),
-    log(D::flag("aof-load-truncated", true)).summary("Load an append-only log whose end is missing."),
-    log(D::flag("aof-use-rdb-preamble", true)).summary("Start a rewritten log with a snapshot."),
-    log(D::flag("aof-timestamp-enabled", false)).summary("Write timestamps into the append-only log."),
-    log(D::flag("aof-disable-auto-gc", false).hidden()).summary("Keep old files of the append-only log."),
+    disk(D::flag("aof-rewrite-incremental-fsync", true)).summary("Force a rewritten log to disk in steps."),
+    disk(D::flag("aof-load-truncated", true)).summary("Load an append-only log whose end is missing."),
+    disk(D::flag("aof-use-rdb-preamble", true)).summary("Start a rewritten log with a snapshot."),
+    disk(D::flag("aof-timestamp-enabled", false)).summary("Write timestamps into the append-only log."),
+    disk(D::flag("aof-disable-auto-gc", false).hidden()).summary("Keep old files of the append-only log."),
     disk(D::integer("rdb-key-save-delay", i32::MIN as i128, INT_MAX, 0).hidden())
         .summary("For tests: microseconds to wait after each key saved."),
     disk(D::integer("key-load-delay", i32::MIN as i128, INT_MAX, 0).hidden())

@@ -46,7 +46,7 @@ pub(super) fn when_served(call: &Call<'_>) -> Check {
 pub(in crate::dispatch) const OUT_OF_MEMORY: &str = "OOM command not allowed when used memory > 'maxmemory'.";
 
 /// The answer to a write where saves fail.
-pub(in crate::dispatch) const DISK_FAILED: &str = "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to \
+const DISK_FAILED: &str = "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to \
     disk. Commands that may modify the data set are disabled, because this instance is configured to report errors \
     during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for \
     details about the RDB error.";
@@ -123,10 +123,9 @@ fn memory(call: &Call<'_>) -> Check {
 
 /// While saves fail nothing may be lost that comes now; PING says so too, to whoever watches the server.
 fn disk(call: &Call<'_>) -> Check {
-    let refused = refuses_writes(call.server)
-        && flags(call).intersects(Flags::WRITE | Flags::TELLS_HEALTH)
-        && call.origin.is_limited();
-    if refused { Err(Refusal::Error(CommandError::text(DISK_FAILED))) } else { Ok(()) }
+    let fault = disk_fault(call.server)
+        .filter(|_| flags(call).intersects(Flags::WRITE | Flags::TELLS_HEALTH) && call.origin.is_limited());
+    fault.map_or(Ok(()), |fault| Err(Refusal::Error(CommandError::owned(fault))))
 }
 
 fn listening(call: &Call<'_>) -> Check {
@@ -141,14 +140,30 @@ fn listening(call: &Call<'_>) -> Check {
 
 /// Whether nothing may be written because it could not be saved.
 pub fn refuses_writes(server: &Server) -> bool {
+    disk_fault(server).is_some()
+}
+
+/// Why nothing may be written, if that is because it could not be saved.
+pub(in crate::dispatch) fn disk_fault(server: &Server) -> Option<String> {
+    let failed = Conditions::SAVE_FAILED | Conditions::LOG_FAILED;
+    if !server.conditions().intersects(failed) {
+        return None;
+    }
     let config = &server.config;
-    server.conditions().contains(Conditions::SAVE_FAILED)
+    if server.conditions().contains(Conditions::SAVE_FAILED)
         && config.stop_writes_on_bgsave_error()
         && !config.save_points().is_empty()
+    {
+        return Some(DISK_FAILED.to_owned());
+    }
+    let fault = server.log.state.fault.lock();
+    fault.as_ref().map(|fault| format!("MISCONF Errors writing to the AOF file: {fault}"))
 }
 
 fn loading(call: &Call<'_>) -> Check {
-    let refused = call.server.conditions().contains(Conditions::LOADING) && !call.command.is(Flags::LOADING);
+    let refused = call.server.conditions().contains(Conditions::LOADING)
+        && call.origin.is_limited()
+        && !call.command.is(Flags::LOADING);
     if refused { Err(Refusal::Error(CommandError::text(LOADING))) } else { Ok(()) }
 }
 
@@ -170,6 +185,9 @@ fn monitor(call: &Call<'_>) -> Check {
 
 fn pause(call: &Call<'_>) -> Check {
     let server = call.server;
+    if server.conditions().contains(Conditions::LAGGING) && flags(call).contains(Flags::WRITE) {
+        return Err(Refusal::Later);
+    }
     if !server.conditions().contains(Conditions::PAUSED) || call.client.flags.contains(ClientFlags::MONITOR) {
         return Ok(());
     }

@@ -1,6 +1,6 @@
 //! Ops on values of any type.
 
-use swytch_store::{KeyOp, Part, Text, Type, Value};
+use swytch_store::{KeyOp, Part, Text, Type, UnixMs, Value};
 
 use super::Commands;
 
@@ -12,17 +12,27 @@ pub(super) fn form(commands: &mut Commands<'_>, key: &[u8], op: KeyOp<'_>) {
         KeyOp::Persist => commands.push(&[b"PERSIST", key]),
         KeyOp::Replace { value, expire_at_ms } => {
             commands.push(&[b"DEL", key]);
-            let Some(value) = value else { return };
-            rebuild(commands, key, value);
-            if let Some(at_ms) = expire_at_ms {
-                commands.push_number(b"PEXPIREAT", key, at_ms as i64, &[]);
+            if let Some(value) = value {
+                rebuild(commands, key, value, expire_at_ms);
             }
         }
     }
 }
 
-/// The commands that make a value where there is no key.
-fn rebuild(commands: &mut Commands<'_>, key: &[u8], value: Value<'_>) {
+/// The commands that make a key where there is none.
+pub(super) fn rebuild(
+    commands: &mut Commands<'_>,
+    key: &[u8],
+    value: Value<'_>,
+    expire_at_ms: Option<UnixMs>,
+) {
+    make_value(commands, key, value);
+    if let Some(at_ms) = expire_at_ms {
+        commands.push_number(b"PEXPIREAT", key, at_ms as i64, &[]);
+    }
+}
+
+fn make_value(commands: &mut Commands<'_>, key: &[u8], value: Value<'_>) {
     if let Some(text) = Text::of(value) {
         return commands.push(&[b"SET", key, &text]);
     }

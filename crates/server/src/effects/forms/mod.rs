@@ -10,23 +10,23 @@ mod stream;
 mod string;
 
 use swytch_decimal::{INTEGER_DIGITS_MAX, format_i64};
-use swytch_store::{At, Effect, KeyspaceOp, Op};
+use swytch_store::{At, Effect, KeyspaceOp, Op, UnixMs, Value};
 
 /// Commands in RESP, one behind the other.
 #[derive(Debug)]
-pub(super) struct Commands<'o> {
+pub struct Commands<'o> {
     out: &'o mut Vec<u8>,
     count: usize,
 }
 
 impl<'o> Commands<'o> {
     /// Commands behind what is there.
-    pub(super) fn new(out: &'o mut Vec<u8>) -> Self {
+    pub fn new(out: &'o mut Vec<u8>) -> Self {
         Commands { out, count: 0 }
     }
 
     /// Appends a command.
-    pub(super) fn push(&mut self, words: &[&[u8]]) {
+    pub fn push(&mut self, words: &[&[u8]]) {
         self.begin(words.len());
         words.iter().for_each(|word| self.word(word));
     }
@@ -82,6 +82,11 @@ pub fn encode(effect: &Effect<'_>, out: &mut Vec<u8>) -> usize {
         At::Keyspace(op) => keyspace_form(&mut commands, op),
     }
     commands.count
+}
+
+/// Appends the commands that make a key where there is none.
+pub fn rebuild(key: &[u8], value: Value<'_>, expire_at_ms: Option<UnixMs>, out: &mut Vec<u8>) {
+    key::rebuild(&mut Commands::new(out), key, value, expire_at_ms);
 }
 
 fn keyspace_form(commands: &mut Commands<'_>, op: KeyspaceOp<'_>) {

@@ -6,7 +6,7 @@
 //! events.
 //!
 //! - `serve`: a connection's turn, from its bytes to its replies
-//! - `output`: replies on their way out, and their limits
+//! - `output`: replies on their way out, and their limits; `held`: those that wait until what they tell of is safe
 //! - `parked`: connections that wait before their next request may run
 //! - `tick`: what time asks for (parked clients that give up, expiry, idle clients)
 //!
@@ -15,12 +15,13 @@
 //! taken out before it is done; the connection of the script is out of its slot. Scripts do not begin in such a turn, so
 //! there is never a third.
 
+mod held;
 mod output;
 mod parked;
 mod serve;
 mod tick;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -38,6 +39,7 @@ use super::stream::Stream;
 use crate::clients::{Client, ClientFlags, ClientShared};
 use crate::command::{CommandTable, Others};
 use crate::dispatch::{conditions, watch};
+use crate::effects::Place;
 use crate::server::{Mail, Server, WAKE, WorkerShared};
 use crate::system::clock::{self, MonotonicMs, Ticks};
 
@@ -88,6 +90,8 @@ pub struct Worker<'s> {
     has_served_others: bool,
     /// Connections that wait.
     parked: Parked,
+    /// Clients with replies that wait until everything before a place is safe.
+    holding: BTreeSet<(Place, u64)>,
     /// Slots of connections that have more to do than their share of a turn, each once ([`Connection::is_queued`]).
     unfinished: VecDeque<usize>,
     share: Share,
@@ -135,6 +139,7 @@ impl<'s> Worker<'s> {
             mail: VecDeque::new(),
             has_served_others: false,
             parked: Parked::default(),
+            holding: BTreeSet::new(),
             unfinished: VecDeque::new(),
             share: Share {
                 ticks: clock::us_to_ticks(SHARE_US),
@@ -270,6 +275,7 @@ impl<'s> Worker<'s> {
                 }
             }
             Mail::Resume => self.resume(),
+            Mail::Released => self.release_held(),
             Mail::Stop => self.stopping = true,
         }
     }

@@ -44,7 +44,8 @@ impl Worker<'_> {
     pub(super) fn write_out(&mut self, connection: &mut Connection) -> Result<(), End> {
         if !connection.output.is_empty() && !connection.awaits_writable {
             self.shared().stats.writes.add(1);
-            let written = connection.write(WRITE_BYTES_PER_TURN).map_err(|()| End)?;
+            let released = self.released();
+            let written = connection.write(WRITE_BYTES_PER_TURN, released).map_err(|()| End)?;
             self.shared().stats.output_bytes.add(written as u64);
             let total = &connection.client.shared.output_total;
             total.store(total.load(Ordering::Relaxed) + written as u64, Ordering::Relaxed);
@@ -178,18 +179,20 @@ impl Worker<'_> {
 
     /// Gives a client that is to be told something at shutdown a last chance to be told.
     pub(super) fn flush_before_stop(&mut self, slot: usize) {
+        let released = self.released();
         if let Some(connection) = self.connection(slot) {
             // The connection ends in any case.
-            let _ = connection.write(usize::MAX);
+            let _ = connection.write(usize::MAX, released);
         }
     }
 }
 
-/// True when a connection's next request waits until the peer has taken the replies to earlier ones.
+/// True when a connection's next request waits until the replies to earlier ones have left and the peer has taken them.
 pub(super) fn is_held(connection: &Connection) -> bool {
-    (connection.awaits_writable || connection.wrote_its_share)
-        && !connection.hung_up
-        && connection.unparsed_bytes() < HELD_INPUT_BYTES_MAX
+    let is_behind = connection.awaits_writable || connection.wrote_its_share;
+    let waits = is_behind && connection.unparsed_bytes() < HELD_INPUT_BYTES_MAX
+        || connection.held.is_full(connection.output.pending());
+    waits && !connection.hung_up
 }
 
 /// What a connection is used for, as limits of output tell connections apart.

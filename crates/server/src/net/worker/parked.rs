@@ -147,15 +147,17 @@ impl Worker<'_> {
     }
 
     fn unpark(&mut self, slot: usize, reply: Output) {
-        let Some(connection) = self.connections.get_mut(slot).and_then(Option::as_deref_mut) else { return };
-        self.parked.set(connection, slot, Waits::ForNothing);
-        let mark = connection.output.position();
+        let Some(mut connection) = self.connections.get_mut(slot).and_then(Option::take) else { return };
+        self.parked.set(&mut connection, slot, Waits::ForNothing);
+        let (mark, before) = (connection.output.position(), self.mark(&connection));
         connection.output.set_silent(connection.client.flags.intersects(SILENT));
         connection.output.append(reply);
         connection.output.set_silent(false);
         if connection.client.flags.intersects(SILENT) {
-            silence(connection, mark);
+            silence(&mut connection, mark);
         }
+        self.hold_served(&mut connection, before);
+        self.connections[slot] = Some(connection);
         self.serve(slot);
     }
 

@@ -51,7 +51,8 @@ impl Worker<'_> {
             self.write_out(connection)?;
         }
         if let Waits::ForTheEnd = connection.waits {
-            return if connection.hung_up { Err(End) } else { Ok(()) };
+            // Replies that wait leave although the peer sends nothing more.
+            return if connection.hung_up && connection.held.is_empty() { Err(End) } else { Ok(()) };
         }
         self.lend(connection);
         let mut read_total = 0;
@@ -71,7 +72,7 @@ impl Worker<'_> {
                 }
                 Ok(Ran::All) => {}
             }
-            if let Err(end) = self.check_query_limit(connection) {
+            if let Err(end) = self.check_query_limit(connection, slot) {
                 break Err(end);
             }
             // A client that waits is read on: else nobody would notice that it has hung up.
@@ -92,7 +93,7 @@ impl Worker<'_> {
                 connection.hung_up = true;
                 connection.unread = true;
                 break match self.run_input(connection, slot, began) {
-                    Ok(Ran::All) => self.part_with(connection),
+                    Ok(Ran::All) => self.part_with(connection, slot),
                     Ok(Ran::ItsShare) => {
                         self.go_on_later(connection, slot);
                         Ok(())
@@ -123,10 +124,14 @@ impl Worker<'_> {
     }
 
     /// The peer will send nothing more, but may still read: it gets the replies to what it has sent.
-    fn part_with(&mut self, connection: &mut Connection) -> Result<(), End> {
+    fn part_with(&mut self, connection: &mut Connection, slot: usize) -> Result<(), End> {
         // The connection ends in any case.
-        let _ = connection.write(usize::MAX);
-        Err(End)
+        let _ = connection.write(usize::MAX, self.released());
+        if connection.held.is_empty() {
+            return Err(End);
+        }
+        self.end_after_replies(connection, slot);
+        Ok(())
     }
 
     /// Gives an idle connection the worker's buffers.
@@ -151,7 +156,7 @@ impl Worker<'_> {
 
     /// Bounds what has arrived and is not yet parsed, together with the commands that MULTI queues: they too have not
     /// run. Arguments of a request that is still arriving do not count, as in Redis.
-    fn check_query_limit(&mut self, connection: &mut Connection) -> Result<(), End> {
+    fn check_query_limit(&mut self, connection: &mut Connection, slot: usize) -> Result<(), End> {
         let client = &connection.client;
         let waiting = connection.unparsed_bytes() + client.queued_bytes as usize;
         let limit = match client.authenticated {
@@ -167,7 +172,7 @@ impl Worker<'_> {
             "closing a client that exceeds client-query-buffer-limit"
         );
         self.shared().stats.query_limit_disconnections.add(1);
-        self.part_with(connection)
+        self.part_with(connection, slot)
     }
 
     /// Runs every complete request in the query buffer, until the client has to wait or its share is used up.
@@ -182,7 +187,9 @@ impl Worker<'_> {
                 connection.compact_input();
                 return Ok(Ran::ItsShare);
             }
+            let mark = self.mark(connection);
             let end = run_batch(self, connection);
+            self.hold(connection, mark);
             if std::mem::take(&mut self.has_served_others) {
                 // Events of this connection found nobody in its slot.
                 connection.unread = true;

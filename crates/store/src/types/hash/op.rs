@@ -96,6 +96,9 @@ impl Editor<'_, Hash> {
     /// [`Editor::set`] as the outcome of something else, which may keep when fields expire.
     pub fn set_for(&mut self, fields: &[FieldValue<'_>], keep_ttl: bool, event: Event) -> usize {
         let limit = self.limits().hash;
+        // Said only where there is something to keep: logs are read by versions whose fields do not expire.
+        let expires = |field: &[u8]| self.find(field).is_some_and(|field| field.expire_at_ms.is_some());
+        let keep_ttl = keep_ttl && fields.iter().any(|[field, _]| expires(field));
         let expiry = if keep_ttl { Expiry::Keep } else { Expiry::Clear };
         self.alter(
             |hash| HashUndo::of(hash, fields.iter().map(|[field, _]| *field)),

@@ -1,4 +1,5 @@
-//! Section Persistence: the data's file; the values of a Redis without snapshots in the background and append-only file.
+//! Section Persistence: the data's file and the append-only log; for what is done in the background elsewhere, the values of a
+//! server that does nothing then.
 
 use std::sync::atomic::Ordering;
 
@@ -11,6 +12,9 @@ pub(super) fn persistence(text: &mut Text, call: &Call<'_>, _: &mut ShardSteps<'
     text.section("Persistence");
     let saves = &call.server.saves;
     let (loading, load) = (call.server.conditions().contains(Conditions::LOADING), &saves.loading);
+    let log = &call.server.log.state;
+    let (log_is_on, failed_rewrites) =
+        (log.is_on.load(Ordering::Relaxed), log.failed_rewrites.load(Ordering::Relaxed));
     let now_s = call.now_ms / 1000;
     let seconds = |seconds: Option<u64>| seconds.map_or(-1, |seconds| seconds as i64);
     let running_s = saves.running_since_s().map(|since_s| now_s.saturating_sub(since_s));
@@ -33,19 +37,36 @@ pub(super) fn persistence(text: &mut Text, call: &Call<'_>, _: &mut ShardSteps<'
         ("rdb_last_cow_size", &0),
         ("rdb_last_load_keys_expired", &load.expired.load(Ordering::Relaxed)),
         ("rdb_last_load_keys_loaded", &load.keys.load(Ordering::Relaxed)),
-        ("aof_enabled", &0),
+        ("aof_enabled", &u8::from(log_is_on)),
         ("aof_rewrite_in_progress", &0),
         ("aof_rewrite_scheduled", &0),
-        ("aof_last_rewrite_time_sec", &-1),
+        ("aof_last_rewrite_time_sec", &seconds(log.rewrite_took_s())),
         ("aof_current_rewrite_time_sec", &-1),
-        ("aof_last_bgrewrite_status", &"ok"),
-        ("aof_rewrites", &0),
-        ("aof_rewrites_consecutive_failures", &0),
-        ("aof_last_write_status", &"ok"),
+        ("aof_last_bgrewrite_status", &if failed_rewrites > 0 { "err" } else { "ok" }),
+        ("aof_rewrites", &log.rewrites.load(Ordering::Relaxed)),
+        ("aof_rewrites_consecutive_failures", &failed_rewrites),
+        ("aof_last_write_status", &if log.has_failed() { "err" } else { "ok" }),
         ("aof_last_cow_size", &0),
         ("module_fork_in_progress", &0),
         ("module_fork_last_cow_size", &0),
     ]);
+    if log_is_on {
+        let [bytes, base, unsynced, age_ms, late] =
+            [&log.bytes, &log.base_bytes, &log.unsynced_bytes, &log.unsynced_ms, &log.late_syncs]
+                .map(|number| number.load(Ordering::Relaxed));
+        let groups = call.server.effects.next().saturating_sub(log.safe_until.load(Ordering::Relaxed));
+        text.fields(&[
+            ("aof_current_size", &bytes),
+            ("aof_base_size", &base),
+            ("aof_pending_rewrite", &0),
+            ("aof_buffer_length", &call.server.effects.waiting_bytes()),
+            ("aof_pending_bio_fsync", &u8::from(unsynced > 0)),
+            ("aof_delayed_fsync", &late),
+            ("aof_unsynced_bytes", &unsynced),
+            ("aof_unsynced_groups", &groups),
+            ("aof_unsynced_ms", &age_ms),
+        ]);
+    }
     if loading {
         let [began_s, total, bytes] =
             [&load.began_s, &load.bytes_total, &load.bytes].map(|number| number.load(Ordering::Relaxed));

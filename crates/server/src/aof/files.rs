@@ -1,0 +1,318 @@
+//! The files of an append-only log on their disk: a list, a base, and increments, of which the last one is written.
+//!
+//! What a crash may come between: bytes count as safe when [`Files::sync`] has returned; a new base is whole and forced to
+//! the disk before the list names it, an increment is there before the list names it, and what the list no longer names is
+//! deleted when the new list is safe. So at every moment the list on the disk names files that are all there.
+//!
+//! A write that fails half way is cut off again, so that nothing but whole groups lies before what is written next. After a
+//! sync that has failed nobody knows what the disk has, and a later one that succeeds proves nothing: the log is
+//! broken until a new base takes its place.
+
+use std::ffi::OsStr;
+use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::manifest::{self, BaseForm, Manifest};
+use crate::system::disk::{Disk, DiskFile, directory_of};
+
+/// The log's files.
+#[derive(Debug)]
+pub struct Files {
+    disk: Arc<dyn Disk>,
+    /// The directory that the log's own is in, where a base is written before it has its name.
+    parent: PathBuf,
+    directory: PathBuf,
+    name: Vec<u8>,
+    manifest: Manifest,
+    last: Option<Last>,
+    /// Bytes of the base, and of the increments before the last.
+    base_bytes: u64,
+    earlier_bytes: u64,
+    is_broken: bool,
+}
+
+/// The increment that is written.
+#[derive(Debug)]
+struct Last {
+    file: Box<dyn DiskFile>,
+    bytes: u64,
+    /// A write has left something behind them that could not be cut off.
+    is_ragged: bool,
+}
+
+/// What a directory has of a log.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing.
+    Nothing,
+    /// A list, which was read.
+    Log,
+    /// A file of the time before there were lists; it is the base now.
+    OneFile,
+}
+
+impl Files {
+    /// The log of this name in `parent/directory`; nothing is written yet.
+    ///
+    /// # Errors
+    /// If it is damaged, with what and where; if it cannot be read.
+    pub fn find(
+        disk: Arc<dyn Disk>,
+        parent: PathBuf,
+        directory: &OsStr,
+        name: Vec<u8>,
+    ) -> io::Result<(Files, Found)> {
+        let directory = parent.join(directory);
+        let mut files = Files {
+            disk,
+            parent,
+            directory,
+            name,
+            manifest: Manifest::default(),
+            last: None,
+            base_bytes: 0,
+            earlier_bytes: 0,
+            is_broken: false,
+        };
+        let found = files.read_manifest()?;
+        Ok((files, found))
+    }
+
+    fn read_manifest(&mut self) -> io::Result<Found> {
+        let path = self.manifest_path("");
+        let (file, _) = match self.disk.open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return self.find_one_file(),
+            other => other.map_err(|error| named(&path, &error))?,
+        };
+        let mut text = Vec::new();
+        file.take(manifest::BYTES_MAX).read_to_end(&mut text).map_err(|error| named(&path, &error))?;
+        self.manifest = Manifest::parse(&text).map_err(|fault| named(&path, &io::Error::other(fault)))?;
+        // An upgrade that was cut short: the list is there, and the file not yet in its place.
+        if self.manifest.base.as_ref().is_some_and(|base| base.name == self.name) {
+            self.move_one_file()?;
+        }
+        Ok(Found::Log)
+    }
+
+    /// A log of one file, if there is one, becomes the base of one with a list.
+    fn find_one_file(&mut self) -> io::Result<Found> {
+        if self.disk.open(&self.parent.join(OsStr::from_bytes(&self.name))).is_err() {
+            return Ok(Found::Nothing);
+        }
+        self.disk.create_directory(&self.directory)?;
+        self.persist(Manifest::of_one_file(&self.name))?;
+        self.move_one_file()?;
+        Ok(Found::OneFile)
+    }
+
+    fn move_one_file(&self) -> io::Result<()> {
+        let name = OsStr::from_bytes(&self.name);
+        let (from, to) = (self.parent.join(name), self.directory.join(name));
+        if self.disk.open(&from).is_err() || self.disk.open(&to).is_ok() {
+            return Ok(());
+        }
+        self.disk.rename(&from, &to)?;
+        self.disk.sync_directory(&self.directory)?;
+        self.disk.sync_directory(&self.parent)
+    }
+
+    fn manifest_path(&self, prefix: &str) -> PathBuf {
+        let name = [prefix.as_bytes(), &self.name, b".manifest"].concat();
+        self.directory.join(OsStr::from_bytes(&name))
+    }
+
+    /// Puts a list in the place of the one there is. Where it has its place and that may not be safe, the log is broken: a
+    /// crash brings back either of the two, and what is written to the files of one is not in the other.
+    fn persist(&mut self, manifest: Manifest) -> io::Result<()> {
+        let (temporary, path) = (self.manifest_path("temp-"), self.manifest_path(""));
+        let written = self.disk.create(&temporary).and_then(|mut file| {
+            file.write_all(&manifest.text())?;
+            file.sync()
+        });
+        written.and_then(|()| self.disk.rename(&temporary, &path)).inspect_err(|_| {
+            // What is left of it is only litter.
+            let _ = self.disk.remove(&temporary);
+        })?;
+        self.manifest = manifest;
+        self.disk.sync_directory(&self.directory).inspect_err(|_| self.is_broken = true)
+    }
+
+    /// The files to read, in order: where they are, and how many bytes they have.
+    ///
+    /// # Errors
+    /// If one is not there, or cannot be read.
+    pub fn parts(&mut self) -> io::Result<Vec<(PathBuf, u64)>> {
+        let mut parts = Vec::new();
+        for part in self.manifest.parts() {
+            let path = part.path(&self.directory);
+            let (_, bytes) = self.disk.open(&path).map_err(|error| named(&path, &error))?;
+            parts.push((path, bytes));
+        }
+        self.base_bytes = match self.manifest.base {
+            Some(_) => parts[0].1,
+            None => 0,
+        };
+        self.earlier_bytes = parts.iter().map(|(_, bytes)| bytes).sum::<u64>() - self.base_bytes;
+        Ok(parts)
+    }
+
+    /// Cuts the last of the files off behind this many bytes, which are whole.
+    ///
+    /// # Errors
+    /// If that fails.
+    pub fn cut(&mut self, bytes: u64) -> io::Result<()> {
+        let Some(last) = self.manifest.parts().last() else { return Ok(()) };
+        let mut file = self.disk.append(&last.path(&self.directory))?;
+        file.truncate(bytes)?;
+        file.sync()
+    }
+
+    /// The disk that it lies on.
+    pub fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
+    }
+
+    /// True where there is a base.
+    pub fn has_base(&self) -> bool {
+        self.manifest.base.is_some()
+    }
+
+    /// Opens the last increment to write behind it, or a first one. The log has been read; files that it no longer needs go.
+    ///
+    /// # Errors
+    /// If that fails.
+    pub fn begin(&mut self) -> io::Result<()> {
+        let last = match self.manifest.increments.last() {
+            Some(part) => {
+                let path = part.path(&self.directory);
+                let (_, bytes) = self.disk.open(&path)?;
+                Last { file: self.disk.append(&path)?, bytes, is_ragged: false }
+            }
+            None => self.add_increment()?,
+        };
+        self.earlier_bytes = self.earlier_bytes.saturating_sub(last.bytes);
+        self.last = Some(last);
+        self.forget_history()
+    }
+
+    fn add_increment(&mut self) -> io::Result<Last> {
+        self.disk.create_directory(&self.directory)?;
+        let mut manifest = self.manifest.clone();
+        let part = manifest.add_increment(&self.name);
+        let file = self.disk.create(&part.path(&self.directory))?;
+        self.disk.sync_directory(&self.directory)?;
+        self.persist(manifest)?;
+        Ok(Last { file, bytes: 0, is_ragged: false })
+    }
+
+    /// Appends groups: all of them, or none.
+    ///
+    /// # Errors
+    /// If they could not be written, or the log is broken.
+    pub fn append(&mut self, groups: &[u8]) -> io::Result<()> {
+        if self.is_broken {
+            return Err(broken());
+        }
+        let Some(last) = &mut self.last else { return Err(io::Error::other("the log was not begun")) };
+        if last.is_ragged {
+            last.file.truncate(last.bytes)?;
+            last.is_ragged = false;
+        }
+        if let Err(error) = last.file.write_all(groups) {
+            last.is_ragged = last.file.truncate(last.bytes).is_err();
+            return Err(error);
+        }
+        last.bytes += groups.len() as u64;
+        Ok(())
+    }
+
+    /// What was appended is safe when this returns.
+    ///
+    /// # Errors
+    /// If it may not be. Then the log is broken.
+    pub fn sync(&mut self) -> io::Result<()> {
+        if self.is_broken {
+            return Err(broken());
+        }
+        let Some(last) = &mut self.last else { return Ok(()) };
+        let synced = last.file.sync();
+        self.is_broken = synced.is_err();
+        synced
+    }
+
+    /// True when nothing can be appended before there is a new base.
+    pub fn is_broken(&self) -> bool {
+        self.is_broken
+    }
+
+    /// Puts a new base, and an empty increment behind it, in the place of everything there is. All of it is safe when this
+    /// returns.
+    ///
+    /// # Errors
+    /// If that fails. The log is as it was, or broken.
+    pub fn begin_anew(
+        &mut self,
+        form: BaseForm,
+        keeps_history: bool,
+        write_base: impl FnOnce(&mut dyn DiskFile) -> io::Result<u64>,
+    ) -> io::Result<()> {
+        self.disk.create_directory(&self.directory)?;
+        self.disk.sync_directory(&directory_of(&self.directory))?;
+        let temporary = self.parent.join(format!("temp-rewriteaof-{}.aof", std::process::id()));
+        let mut manifest = self.manifest.clone();
+        let base = manifest.next_base(&self.name, form);
+        manifest.begin_anew(base.clone());
+        let increment = manifest.add_increment(&self.name);
+        let written = self.disk.create(&temporary).and_then(|mut file| {
+            let bytes = write_base(&mut *file)?;
+            file.sync()?;
+            Ok(bytes)
+        });
+        let renamed = written
+            .and_then(|bytes| self.disk.rename(&temporary, &base.path(&self.directory)).map(|()| bytes));
+        let base_bytes = renamed.inspect_err(|_| _ = self.disk.remove(&temporary))?;
+        let file = self.disk.create(&increment.path(&self.directory))?;
+        // Their names, before the list that has them.
+        self.disk.sync_directory(&self.directory)?;
+        self.persist(manifest)?;
+        self.last = Some(Last { file, bytes: 0, is_ragged: false });
+        (self.base_bytes, self.earlier_bytes, self.is_broken) = (base_bytes, 0, false);
+        if keeps_history { Ok(()) } else { self.forget_history().or(Ok(())) }
+    }
+
+    /// Deletes what the list has as history.
+    ///
+    /// # Errors
+    /// If the list cannot be written without it.
+    pub fn forget_history(&mut self) -> io::Result<()> {
+        if self.manifest.history.is_empty() {
+            return Ok(());
+        }
+        let mut manifest = self.manifest.clone();
+        for part in manifest.history.drain(..) {
+            // One that is gone already is as good.
+            let _ = self.disk.remove(&part.path(&self.directory));
+        }
+        self.persist(manifest)
+    }
+
+    /// Bytes of all files.
+    pub fn bytes(&self) -> u64 {
+        self.base_bytes + self.earlier_bytes + self.last.as_ref().map_or(0, |last| last.bytes)
+    }
+
+    /// Bytes of the base.
+    pub fn base_bytes(&self) -> u64 {
+        self.base_bytes
+    }
+}
+
+fn broken() -> io::Error {
+    io::Error::other("the log's file could not be forced to the disk")
+}
+
+fn named(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}

@@ -1,0 +1,90 @@
+//! The append-only log.
+//!
+//! - `manifest`: the list of its files; `files`: the files on their disk
+//! - `writer`: from the order of effects into the files
+//!
+//! What the server makes of it (its thread, a base from the data, reading it at the start) is in `persistence`.
+
+pub mod files;
+pub mod manifest;
+pub mod writer;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+pub use files::{Files, Found};
+pub use manifest::BaseForm;
+pub use writer::{Policy, Writer};
+
+/// The log of a server.
+#[derive(Debug, Default)]
+pub struct AppendLog {
+    /// Its writer, while it is on. Whoever holds shards' locks besides has taken them before.
+    pub writer: Mutex<Option<Writer>>,
+    /// What is known of it.
+    pub state: State,
+}
+
+/// What is known of a log, from any thread.
+#[derive(Debug)]
+pub struct State {
+    /// It is on.
+    pub is_on: AtomicBool,
+    /// Bytes of all its files.
+    pub bytes: AtomicU64,
+    /// Bytes of them when its base was made, or the server started.
+    pub base_bytes: AtomicU64,
+    /// Bytes that are not forced to the disk yet.
+    pub unsynced_bytes: AtomicU64,
+    /// For how long the oldest of them is there, in milliseconds.
+    pub unsynced_ms: AtomicU64,
+    /// Syncs that were late because the disk was busy.
+    pub late_syncs: AtomicU64,
+    /// Groups of effects before this place are on the disk.
+    pub safe_until: AtomicU64,
+    /// What the last write or sync has failed with.
+    pub fault: Mutex<Option<String>>,
+    /// Rewrites tried.
+    pub rewrites: AtomicU64,
+    /// Those that have failed since the last one that has not.
+    pub failed_rewrites: AtomicU64,
+    /// How long the last one took, in seconds.
+    pub rewrite_took_s: AtomicU64,
+}
+
+/// [`State::rewrite_took_s`] before there was one.
+const NEVER: u64 = u64::MAX;
+
+impl Default for State {
+    fn default() -> State {
+        State {
+            is_on: AtomicBool::new(false),
+            bytes: AtomicU64::new(0),
+            base_bytes: AtomicU64::new(0),
+            unsynced_bytes: AtomicU64::new(0),
+            unsynced_ms: AtomicU64::new(0),
+            late_syncs: AtomicU64::new(0),
+            safe_until: AtomicU64::new(0),
+            fault: Mutex::new(None),
+            rewrites: AtomicU64::new(0),
+            failed_rewrites: AtomicU64::new(0),
+            rewrite_took_s: AtomicU64::new(NEVER),
+        }
+    }
+}
+
+impl State {
+    /// How long the last rewrite took, in seconds.
+    pub fn rewrite_took_s(&self) -> Option<u64> {
+        Some(self.rewrite_took_s.load(Ordering::Relaxed)).filter(|took_s| *took_s != NEVER)
+    }
+
+    /// True while the last write or sync has failed.
+    pub fn has_failed(&self) -> bool {
+        self.fault.lock().is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests;

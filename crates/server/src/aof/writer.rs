@@ -1,0 +1,189 @@
+//! Who writes the log: it reads the order of effects, appends them to the files as commands, and forces them to the disk when
+//! that is due.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::files::Files;
+use super::manifest::BaseForm;
+use crate::config::AppendFsync;
+use crate::effects::order::{Consumer, Order};
+use crate::effects::{CommandStream, Place};
+use crate::system::disk::DiskFile;
+
+/// Commands that may wait for the disk; with more, effects are left where they wait.
+const PENDING_BYTES_MAX: usize = 64 << 20;
+/// `everysec`: how old the oldest byte may become before it is forced to the disk. The rest of the second is for doing so.
+const SYNC_AFTER: Duration = Duration::from_millis(900);
+
+/// When a log is forced to the disk, and what is written into it beside effects.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    /// When it is forced to the disk.
+    pub sync: AppendFsync,
+    /// The time is written into it, in Unix seconds.
+    pub annotate_s: Option<u64>,
+}
+
+/// The writer of a log.
+#[derive(Debug)]
+pub struct Writer {
+    files: Files,
+    order: Arc<Order>,
+    consumer: Consumer,
+    stream: CommandStream,
+    annotated_s: u64,
+    /// Commands that are not written yet.
+    pending: Vec<u8>,
+    /// The places behind the last group that was read, written, and forced to the disk.
+    read_until: Place,
+    written_until: Place,
+    safe_until: Place,
+    unsynced_since: Option<Instant>,
+    unsynced_bytes: u64,
+}
+
+impl Writer {
+    /// The writer of a log whose files have begun, for what comes from now on. The caller holds all shards' locks.
+    pub fn new(files: Files, order: &Arc<Order>) -> Writer {
+        let consumer = order.join();
+        let from = order.next();
+        Writer {
+            files,
+            order: Arc::clone(order),
+            consumer,
+            stream: CommandStream::default(),
+            annotated_s: 0,
+            pending: Vec::new(),
+            read_until: from,
+            written_until: from,
+            safe_until: from,
+            unsynced_since: None,
+            unsynced_bytes: 0,
+        }
+    }
+
+    /// Writes what there is, and forces it to the disk if that is due; true if there was anything.
+    ///
+    /// # Errors
+    /// If one of them fails. What was read is kept and written the next time.
+    pub fn round(&mut self, policy: Policy) -> io::Result<bool> {
+        let has_read = self.read(policy);
+        self.write()?;
+        let is_due = match policy.sync {
+            AppendFsync::Always => true,
+            AppendFsync::Everysec => self.unsynced_since.is_some_and(|since| since.elapsed() >= SYNC_AFTER),
+            AppendFsync::No => false,
+        };
+        if is_due {
+            self.sync()?;
+        }
+        Ok(has_read)
+    }
+
+    /// Writes everything and forces it to the disk.
+    ///
+    /// # Errors
+    /// If one of them fails.
+    pub fn finish(&mut self, policy: Policy) -> io::Result<()> {
+        while self.read(policy) {
+            self.write()?;
+        }
+        self.write()?;
+        self.sync()
+    }
+
+    /// Reads what has come; false if nothing has, or there is no room for more.
+    fn read(&mut self, policy: Policy) -> bool {
+        if self.pending.len() > PENDING_BYTES_MAX {
+            return false;
+        }
+        let rounds = self.order.read(&self.consumer);
+        if let Some(now_s) =
+            policy.annotate_s.filter(|now_s| *now_s != self.annotated_s && !rounds.is_empty())
+        {
+            self.pending.extend_from_slice(format!("#TS:{now_s}\r\n").as_bytes());
+            self.annotated_s = now_s;
+        }
+        for round in &rounds {
+            round.each(|group| self.stream.append(group, &mut self.pending));
+            self.read_until = round.until();
+        }
+        !rounds.is_empty()
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        if !self.pending.is_empty() {
+            self.files.append(&self.pending)?;
+            self.unsynced_bytes += self.pending.len() as u64;
+            self.unsynced_since.get_or_insert_with(Instant::now);
+            self.pending.clear();
+            self.pending.shrink_to(PENDING_BYTES_MAX);
+        }
+        self.written_until = self.read_until;
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        if self.unsynced_since.is_some() {
+            self.files.sync()?;
+            self.unsynced_since = None;
+            self.unsynced_bytes = 0;
+        }
+        self.safe_until = self.written_until;
+        Ok(())
+    }
+
+    /// Puts a base in the place of everything there is, which `write_base` makes from the data. The caller holds all shards'
+    /// locks.
+    ///
+    /// # Errors
+    /// If that fails. The log goes on as it was.
+    pub fn begin_anew(
+        &mut self,
+        policy: Policy,
+        form: BaseForm,
+        keeps_history: bool,
+        write_base: impl FnOnce(&mut dyn DiskFile) -> io::Result<u64>,
+    ) -> io::Result<()> {
+        // All that was published is in the data; if it fails, it has still to be written.
+        while self.read(policy) {}
+        self.files.begin_anew(form, keeps_history, write_base)?;
+        let until = self.order.next();
+        // What there was no room for is in the base as well.
+        while !self.order.read(&self.consumer).is_empty() {}
+        self.pending.clear();
+        self.stream = CommandStream::default();
+        self.annotated_s = 0;
+        (self.read_until, self.written_until, self.safe_until) = (until, until, until);
+        (self.unsynced_since, self.unsynced_bytes) = (None, 0);
+        Ok(())
+    }
+
+    /// Where it writes.
+    pub fn files(&mut self) -> &mut Files {
+        &mut self.files
+    }
+
+    /// The place behind the last group that is written, and behind the last one that is safe.
+    pub fn reached(&self) -> (Place, Place) {
+        (self.written_until, self.safe_until)
+    }
+
+    /// Bytes that are not safe, and since when.
+    pub fn unsynced(&self) -> (u64, Option<Instant>) {
+        (self.unsynced_bytes, self.unsynced_since)
+    }
+
+    /// How long until something is to be forced to the disk, if anything is.
+    pub fn due_in(&self) -> Option<Duration> {
+        self.unsynced_since.map(|since| SYNC_AFTER.saturating_sub(since.elapsed()))
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.order.leave(&self.consumer);
+    }
+}

@@ -1,0 +1,387 @@
+//! The append-only log: nothing acknowledged is lost, and it is exchanged with other servers.
+
+#[path = "support/corpus.rs"]
+mod corpus;
+#[path = "support/forms.rs"]
+mod forms;
+#[path = "support/shapes.rs"]
+mod shapes;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use corpus::{fill, others};
+use forms::disturb;
+use shapes::ours;
+use swytch_testkit::{Client, Random, Reply, Server};
+
+const FILE: &str = "save \"\"\nenable-debug-command yes\nappendonly yes\n";
+/// Commands of each client where many disturb a log.
+const COMMANDS: usize = 800;
+
+fn directory(server: &Server) -> PathBuf {
+    server.directory.join("appendonlydir")
+}
+
+/// The files of the log, by what their names end with.
+fn file_of(server: &Server, end: &str) -> PathBuf {
+    let entries = fs::read_dir(directory(server)).expect("there is a log").flatten();
+    let mut paths: Vec<_> = entries.map(|entry| entry.path()).collect();
+    paths.retain(|path| path.to_string_lossy().ends_with(end));
+    assert_eq!(paths.len(), 1, "{end}: {paths:?}");
+    paths.remove(0)
+}
+
+/// Ends the process without a word and starts it with `file` and its port as the configuration.
+#[track_caller]
+fn restart(server: &mut Server, file: &str) {
+    fs::write(server.file(), format!("port {}\n{file}", server.port)).expect("the file is the server's");
+    server.restart();
+    server.client.until("the data is loaded", |client| client.info_number("loading") == 0, |held| *held);
+}
+
+/// Runs the program on the server's configuration, which ends by itself.
+fn run_again(server: &Server, file: &str) -> Output {
+    fs::write(server.file(), format!("port {}\n{file}", server.port)).expect("the file is the server's");
+    let mut command = Command::new(&server.program().path);
+    command.args(&server.program().leading_arguments).arg(server.file()).current_dir(&server.directory);
+    command.output().expect("it ran before")
+}
+
+/// The log of one server in the place of another's.
+fn copy_log(from: &Server, to: &Server) {
+    // There may be none.
+    let _ = fs::remove_dir_all(directory(to));
+    fs::create_dir(directory(to)).expect("it is gone");
+    for entry in fs::read_dir(directory(from)).expect("there is a log").flatten() {
+        fs::copy(entry.path(), directory(to).join(entry.file_name())).expect("both are ours");
+    }
+}
+
+/// Waits until nothing changes by itself any more, and everything is in the file.
+#[track_caller]
+fn settle(server: &mut Server) -> String {
+    let expires = |client: &mut Client| {
+        let text = client.info("keyspace");
+        let is_expiring = |field: &str| {
+            field
+                .split_once('=')
+                .is_some_and(|(name, count)| matches!(name, "expires" | "subexpiry") && count != "0")
+        };
+        text.split([',', ':', '\r', '\n']).any(is_expiring)
+    };
+    server.client.until("nothing expires any more", expires, |held| !held);
+    let digest = server.say("DEBUG DIGEST").text();
+    await_safety(server);
+    digest
+}
+
+/// Waits until all is in the file.
+#[track_caller]
+fn await_safety(server: &mut Server) {
+    let field = if server.program().is_swytch() { "aof_unsynced_groups" } else { "aof_buffer_length" };
+    server.client.until("all is safe", |client| client.info_number(field), |left| *left == 0);
+}
+
+/// The second one, which has loaded what the first one wrote, has the same data.
+#[track_caller]
+fn assert_same(wrote: &mut Server, loaded: &mut Server, digest: &str, what: &str) {
+    if loaded.say("DEBUG DIGEST").text() == digest {
+        return;
+    }
+    for db in 0..6 {
+        let mut keys = Vec::new();
+        for server in [&mut *wrote, &mut *loaded] {
+            server.say(&format!("SELECT {db}"));
+            keys.extend(server.say("KEYS *").elements().iter().map(Reply::text));
+        }
+        for key in keys {
+            let command = format!("DEBUG DIGEST-VALUE {key}");
+            assert_eq!(wrote.say(&command), loaded.say(&command), "{what}: {key} in database {db}");
+        }
+    }
+    panic!("{what}: the digests differ and those of the values do not");
+}
+
+/// Whether every server knows a form, and its effect does not depend on when the log is read, as that of expiring fields and of
+/// identifiers of producers does.
+fn is_told_alike(form: &str) -> bool {
+    let later = [
+        "HSETEX",
+        "HGETEX",
+        "HGETDEL",
+        "EXPIRE {h}",
+        "EXPIREAT {h}",
+        "HPERSIST",
+        "HEXPIRE",
+        "HPEXPIRE",
+        "XDELEX",
+        "XACKDEL",
+        "XCFGSET",
+        "XIDMP",
+        "DELREF",
+        "ACKED",
+        "IDMP",
+        "CLAIM {n}",
+    ];
+    // Its digest writes fractions and large scores in another way.
+    let has_fractions =
+        form.contains("{z}") && ["0.", "1e", "STOREDIST"].iter().any(|word| form.contains(word));
+    !has_fractions && (!later.iter().any(|word| form.contains(word)) || form == "PEXPIRE {h} {ms}")
+}
+
+fn is_any(_: &str) -> bool {
+    true
+}
+
+#[test]
+fn what_many_clients_were_answered_is_there_after_a_kill() {
+    for sync in ["always", "everysec", "no"] {
+        let file = format!("{FILE}appendfsync {sync}\nthreads 4\n");
+        let mut server = ours().start("append-kill", &file);
+        let mut random = Random::from_environment();
+        disturb(server.port, &mut random, COMMANDS, is_any);
+        server.say("SET last one");
+        let digest = match sync {
+            "no" => {
+                server.set("appendfsync", "everysec");
+                settle(&mut server)
+            }
+            _ => settle(&mut server),
+        };
+        restart(&mut server, &file);
+        assert_eq!(server.say("DEBUG DIGEST").text(), digest, "{sync}");
+        restart(&mut server, &file);
+        assert_eq!(server.say("DEBUG DIGEST").text(), digest, "{sync}, once more");
+    }
+}
+
+#[test]
+fn an_answer_under_always_is_never_taken_back() {
+    let file = format!("{FILE}appendfsync always\n");
+    let mut server = ours().start("append-always", &file);
+    for round in 0..5 {
+        // Killed right behind the last reply: there is no time in which anything could be lost.
+        for number in 0..100 {
+            assert_eq!(server.say(&format!("SET key:{round}:{number} value")), Reply::ok());
+        }
+        assert_eq!(server.say(&format!("RPUSH rounds {round}")).number(), Some(round + 1));
+        restart(&mut server, &file);
+        assert_eq!(server.say("LLEN rounds").number(), Some(round + 1));
+        assert_eq!(server.say("DBSIZE").number(), Some((round + 1) * 100 + 1));
+    }
+}
+
+#[test]
+fn logs_are_exchanged_with_other_servers() {
+    for (name, program) in others() {
+        let is_old = name.starts_with("redis 7.0");
+        for preamble in ["yes", "no"] {
+            let version = if is_old { "rdb-version 10\n" } else { "" };
+            let shared = format!("{FILE}aof-use-rdb-preamble {preamble}\n");
+            let mut random = Random::from_environment();
+            let mut ours = ours().start("append-ours", &format!("{shared}{version}threads 3\n"));
+            let mut theirs = program.start("append-theirs", &shared);
+            fill(&mut ours.client);
+            assert!(matches!(ours.say("BGREWRITEAOF"), Reply::Simple(_)));
+            ours.say("SELECT 5");
+            ours.say("SET other database");
+            disturb(ours.port, &mut random, COMMANDS, is_told_alike);
+            let digest = settle(&mut ours);
+            copy_log(&ours, &theirs);
+            restart(&mut theirs, &shared);
+            assert_same(&mut ours, &mut theirs, &digest, &format!("{name} loads ours, preamble {preamble}"));
+
+            disturb(theirs.port, &mut random, COMMANDS, is_told_alike);
+            theirs.say("BGREWRITEAOF");
+            theirs.client.until(
+                "the rewrite has ended",
+                |client| client.info_number("aof_rewrite_in_progress"),
+                |running| *running == 0,
+            );
+            disturb(theirs.port, &mut random, COMMANDS / 4, is_told_alike);
+            let digest = settle(&mut theirs);
+            copy_log(&theirs, &ours);
+            restart(&mut ours, &shared);
+            assert_same(&mut theirs, &mut ours, &digest, &format!("{name} is loaded, preamble {preamble}"));
+        }
+    }
+}
+
+#[test]
+fn a_torn_end_is_cut_off_and_anything_else_ends_the_start() {
+    let mut server = ours().start("append-torn", FILE);
+    server.say("SET whole 1");
+    server.say("MULTI");
+    server.say("SET one 1");
+    server.say("SET two 2");
+    server.say("EXEC");
+    settle(&mut server);
+    let path = file_of(&server, ".incr.aof");
+    let whole = fs::read(&path).expect("it is there");
+    let begin = whole.windows(5).position(|bytes| bytes == b"MULTI").expect("it is a transaction")
+        - "*1\r\n$5\r\n".len();
+    for len in begin..whole.len() {
+        server.signal("KILL");
+        fs::write(&path, &whole[..len]).expect("it is ours");
+        restart(&mut server, FILE);
+        let all: Vec<Reply> = ["whole", "one", "two"].map(|key| server.say(&format!("EXISTS {key}"))).into();
+        assert_eq!(all, [1, 0, 0].map(Reply::Integer), "cut at {len}");
+        assert_eq!(fs::read(&path).expect("it is there"), whole[..begin], "what is torn goes as a whole");
+    }
+    server.signal("KILL");
+    let refused = |bytes: &[u8], file: &str, why: &str| {
+        fs::write(&path, bytes).expect("it is ours");
+        let output = run_again(&server, file);
+        let told = [output.stdout, output.stderr].concat();
+        let told = String::from_utf8_lossy(&told);
+        assert!(!output.status.success() && told.contains(why), "{why}: {told}");
+        assert_eq!(fs::read(&path).expect("it is there"), bytes, "it stays as it is");
+    };
+    refused(
+        &whole[..whole.len() - 3],
+        &format!("{FILE}aof-load-truncated no\n"),
+        "Unexpected end of file reading the append only file",
+    );
+    refused(&[&whole[..begin], b"!\r\n"].concat(), FILE, "Bad file format reading the append only file");
+    refused(&[&whole[..begin], b"*1\r\n$x\r\n"].concat(), FILE, "Bad file format");
+    refused(
+        &[&whole[..begin], b"*1\r\n$3\r\nbla\r\n"].concat(),
+        FILE,
+        "Unknown command 'bla' reading the append only file",
+    );
+    refused(&[&whole[..begin], b"*3\r\n$5\r\nBLPOP\r\n$1\r\nx\r\n$1\r\n0\r\n"].concat(), FILE, "which waits");
+    let manifest = file_of(&server, ".manifest");
+    fs::write(&manifest, "file appendonly.aof.9.incr.aof seq 9 type i\n").expect("it is ours");
+    let output = run_again(&server, FILE);
+    let told = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(told.contains("appendonly.aof.9.incr.aof: No such file or directory"), "{told}");
+}
+
+#[test]
+fn what_expires_functions_and_annotations_are_kept() {
+    let file = format!("{FILE}aof-timestamp-enabled yes\n");
+    let mut server = ours().start("append-kinds", &file);
+    let library =
+        "#!lua name=lib\nredis.register_function('f', function() return redis.call('INCR', 'n') end)";
+    server.call(&[b"FUNCTION", b"LOAD", library.as_bytes()]);
+    assert_eq!(server.say("FCALL f 0").number(), Some(1));
+    server.say("SET gone 1 PX 1");
+    server.say("SET later 1 PXAT 9000000000000");
+    server.say("HSET hash f v");
+    server.say("HINCRBYFLOAT hash g 1.5");
+    server.client.until(
+        "it has expired",
+        |client| client.say("EXISTS gone").number(),
+        |there| *there == Some(0),
+    );
+    let digest = server.say("DEBUG DIGEST");
+    await_safety(&mut server);
+    let text =
+        String::from_utf8_lossy(&fs::read(file_of(&server, ".incr.aof")).expect("it is there")).into_owned();
+    assert!(text.starts_with("#TS:"), "{text}");
+    assert!(text.contains("DEL\r\n$4\r\ngone") && text.contains("PXAT"), "{text}");
+    assert!(!text.contains("HSETEX"), "an older server reads it: {text}");
+    restart(&mut server, &file);
+    assert_eq!(server.say("DEBUG DIGEST"), digest);
+    assert_eq!(server.say("PEXPIRETIME later").number(), Some(9_000_000_000_000));
+    assert_eq!(server.say("FCALL f 0").number(), Some(2));
+    // A rewrite has them in its base.
+    for preamble in ["yes", "no"] {
+        server.set("aof-use-rdb-preamble", preamble);
+        server.say("BGREWRITEAOF");
+        let digest = server.say("DEBUG DIGEST");
+        let incr = fs::read(file_of(&server, ".incr.aof")).expect("it is there");
+        assert_eq!(incr, b"", "everything is in the base");
+        restart(&mut server, &file);
+        assert_eq!(server.say("DEBUG DIGEST"), digest, "preamble {preamble}");
+        assert_eq!(server.say("FUNCTION LIST").elements().len(), 1);
+    }
+}
+
+#[test]
+fn the_log_is_switched_on_and_off_while_clients_write() {
+    let file = "save \"\"\nenable-debug-command yes\nthreads 3\n";
+    let mut server = ours().start("append-switch", file);
+    let mut random = Random::from_environment();
+    disturb(server.port, &mut random, 100, is_any);
+    assert!(!directory(&server).exists());
+    std::thread::scope(|scope| {
+        let (port, mut random) = (server.port, random.fork());
+        scope.spawn(move || disturb(port, &mut random, COMMANDS, is_any));
+        for value in ["yes", "no", "yes", "no", "yes"] {
+            assert_eq!(server.set("appendonly", value), None);
+            assert!(matches!(server.say("BGREWRITEAOF"), Reply::Simple(_)));
+        }
+    });
+    assert_eq!(server.client.info_number("aof_enabled"), 1);
+    let digest = settle(&mut server);
+    restart(&mut server, &format!("{file}appendonly yes\n"));
+    assert_eq!(server.say("DEBUG DIGEST").text(), digest);
+    server.say("MULTI");
+    server.say("CONFIG SET appendonly no");
+    let Reply::Array(replies) = server.say("EXEC") else { panic!("EXEC answers an array") };
+    assert!(matches!(&replies[0], Reply::Error(_)), "{replies:?}");
+}
+
+#[test]
+fn a_disk_that_is_full_refuses_writes_and_recovers_by_itself() {
+    for sync in ["everysec", "always"] {
+        let mut server = ours().start("append-full", &format!("{FILE}appendfsync {sync}\n"));
+        server.say("SET before 1");
+        await_safety(&mut server);
+        limit_files(&server, "64");
+        let mut other = server.connect();
+        // Under `always` it is not answered as long as it is not safe.
+        other.send(&["SET", "during", &"x".repeat(200)]);
+        let status = |client: &mut Client| client.info_field("aof_last_write_status");
+        server.client.until("it is known", status, |status| status.as_deref() == Some("err"));
+        let misconf = server.say("SET refused 1");
+        assert!(misconf.text().starts_with("MISCONF Errors writing to the AOF file: "), "{misconf:?}");
+        assert!(matches!(server.say("PING"), Reply::Error(_)), "and whoever watches is told");
+        assert_eq!(server.say("GET before").text(), "1", "reading goes on");
+        assert_eq!(server.client.info_field("aof_last_write_status").as_deref(), Some("err"));
+        limit_files(&server, "unlimited");
+        let accepted = |client: &mut Client| client.say("SET after 1");
+        server.client.until("writes are accepted", accepted, |reply| *reply == Reply::ok());
+        assert_eq!(other.reply(), Reply::ok());
+        let digest = settle(&mut server);
+        restart(&mut server, FILE);
+        assert_eq!(server.say("DEBUG DIGEST").text(), digest, "{sync}");
+    }
+}
+
+/// How long any file of the server may become.
+fn limit_files(server: &Server, bytes: &str) {
+    let status = Command::new("prlimit")
+        .args([format!("--pid={}", server.pid()), format!("--fsize={bytes}:unlimited")])
+        .status()
+        .expect("util-linux is installed");
+    assert!(status.success());
+}
+
+#[test]
+fn a_log_of_one_file_from_before_there_were_lists_is_taken_over() {
+    let mut server = ours().start("append-one-file", "save \"\"\nenable-debug-command yes\n");
+    server.say("SET in snapshot");
+    server.say("SAVE");
+    let snapshot = fs::read(server.directory.join("dump.rdb")).expect("it was saved");
+    let commands = b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n*3\r\n$3\r\nSET\r\n$4\r\nthen\r\n$1\r\n1\r\n";
+    let files = [("plain", commands.to_vec()), ("preamble", [&snapshot[..], commands].concat())];
+    for (name, bytes) in files {
+        server.signal("KILL");
+        let _ = fs::remove_dir_all(directory(&server));
+        fs::write(server.directory.join("appendonly.aof"), bytes).expect("it is ours");
+        for round in 0..2 {
+            restart(&mut server, FILE);
+            assert_eq!(server.say("GET then").text(), "1", "{name}, {round}");
+            assert_eq!(
+                server.say("EXISTS in").number(),
+                Some(u64::from(name == "preamble")),
+                "{name}, {round}"
+            );
+        }
+        assert!(!server.directory.join("appendonly.aof").exists());
+    }
+}
