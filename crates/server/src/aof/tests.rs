@@ -76,10 +76,16 @@ fn any_crash_leaves_every_safe_group_in_order_and_without_a_gap() {
                         file.write_all(text.as_bytes())?;
                         Ok(text.len() as u64)
                     };
-                    match random.below(3) {
+                    let mut stops = false;
+                    match random.below(4) {
                         // It stops in the middle, and the log is what it was.
                         0 => disk.set_room(Some(random.below(40))),
                         1 => disk.set_sync_fails(true),
+                        // The machine stops somewhere on the way.
+                        2 => {
+                            disk.stop_after(random.below(16));
+                            stops = true;
+                        }
                         _ => {}
                     }
                     let made = files.begin_anew(BaseForm::Rdb, random.once_in(2), base);
@@ -88,7 +94,7 @@ fn any_crash_leaves_every_safe_group_in_order_and_without_a_gap() {
                     if made.is_ok() {
                         safe = written;
                     }
-                    if files.is_broken() && random.once_in(2) {
+                    if stops || files.is_broken() && random.once_in(2) {
                         break;
                     } else if files.is_broken() {
                         files.begin_anew(BaseForm::Rdb, false, base).expect("the disk works");

@@ -25,6 +25,8 @@ struct State {
     /// Bytes that may still be written.
     room: Option<usize>,
     sync_fails: bool,
+    /// Changes that are still made before the machine stops, if it is to stop.
+    left: Option<usize>,
     /// Grows at every crash: handles from before it are dead.
     age: u64,
 }
@@ -48,6 +50,11 @@ impl TornDisk {
     /// Whether syncs fail.
     pub(crate) fn set_sync_fails(&self, fails: bool) {
         self.0.lock().sync_fails = fails;
+    }
+
+    /// After this many changes more the machine stands still, until the crash.
+    pub(crate) fn stop_after(&self, changes: usize) {
+        self.0.lock().left = Some(changes);
     }
 
     /// The machine stops; `chance` says of each thing that was not safe whether it is there afterwards.
@@ -74,6 +81,7 @@ impl TornDisk {
         state.safe_names = names;
         state.room = None;
         state.sync_fails = false;
+        state.left = None;
     }
 
     fn file(&self, number: usize) -> Box<dyn DiskFile> {
@@ -83,6 +91,20 @@ impl TornDisk {
 
     fn find(&self, path: &Path) -> io::Result<usize> {
         self.0.lock().names.get(path).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+impl State {
+    /// A change is about to be made.
+    fn change(&mut self) -> io::Result<()> {
+        match &mut self.left {
+            Some(0) => Err(io::Error::other("the machine has stopped")),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
     }
 }
 
@@ -106,6 +128,7 @@ impl TornFile {
 impl Disk for TornDisk {
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let mut state = self.0.lock();
+        state.change()?;
         state.files.push(TornFile::default());
         let number = state.files.len() - 1;
         state.names.insert(path.to_owned(), number);
@@ -127,6 +150,7 @@ impl Disk for TornDisk {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let number = self.find(from)?;
         let mut state = self.0.lock();
+        state.change()?;
         state.names.remove(from);
         state.names.insert(to.to_owned(), number);
         Ok(())
@@ -134,7 +158,9 @@ impl Disk for TornDisk {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.find(path)?;
-        self.0.lock().names.remove(path);
+        let mut state = self.0.lock();
+        state.change()?;
+        state.names.remove(path);
         Ok(())
     }
 
@@ -144,6 +170,7 @@ impl Disk for TornDisk {
 
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
         let mut state = self.0.lock();
+        state.change()?;
         if state.sync_fails {
             return Err(io::Error::other("the disk has failed"));
         }
@@ -172,6 +199,7 @@ impl Handle {
         if state.age != self.age {
             return Err(io::Error::other("the machine has stopped"));
         }
+        state.change()?;
         act(&mut state, self.number)
     }
 }
