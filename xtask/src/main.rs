@@ -31,12 +31,13 @@ Development commands of swytch.
   cargo xtask ci [STEP...]          every check and every test; installs what they need
   cargo xtask setup                 only install what the tests need
   cargo xtask clients [--server PATH]  redis-py, ioredis and redis-rs against the server
-  cargo xtask conformance [FILE...] the Redis 7.0.15 test suite, file by file
+  cargo xtask conformance [FILE...] the Redis test suite, file by file
+      --suite 7.0|8.6               that of 7.0.15 (default), or what that of 8.6.3 says of types and keys
       FILE                          unit/scan, or core, extra, later; without any: core and extra
       --server PATH                 this binary instead of a fresh release build
       --mode external|own|both      who starts the server: we, the suite, or both in turn (default)
       --check                       fail where a result is behind the committed one
-      --update                      write docs/conformance.md and xtask/data/expected-failures.txt
+      --update                      write docs/conformance.md and xtask/data/expected-failures-*.txt
       --against-redis               measure a real Redis and keep its figures
       --file-seconds N              limit per file (default 420)
   cargo xtask bench [PART...]       speed and memory against Redis and Valkey

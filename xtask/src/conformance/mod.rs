@@ -1,9 +1,10 @@
-//! `cargo xtask conformance`: the Redis 7.0.15 test suite as a judge.
+//! `cargo xtask conformance`: the test suites of two releases of Redis as judges.
 //!
-//! `suite` runs one file, `output` reads what it prints, `replay` proves that its changes are effects, `reference`
+//! `release` says which and what of them, `suite` runs one file, `output` reads what it prints, `replay` proves that its changes are effects, `reference`
 //! holds what a real Redis gives, `report` holds what we committed to. This module compares them.
 mod output;
 mod reference;
+mod release;
 mod replay;
 mod report;
 mod suite;
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use output::Outcome;
 use reference::{Reference, ReferenceRun};
+pub(crate) use release::{REDIS_7_0, REDIS_8_6, Release};
 use report::{Figures, NotPassed, Table, UNEXPLAINED};
 use suite::{Mode, Suite};
 use swytch_bench::progress;
@@ -24,71 +26,6 @@ use swytch_testkit::Program;
 
 use crate::arguments::Arguments;
 use crate::{lanes, server_option, setup, workspace};
-
-/// Files that must stand at Redis's own figure (but for the listed tests). `ci` checks these.
-pub(crate) const CORE_FILES: [&str; 33] = [
-    "unit/protocol",
-    "unit/keyspace",
-    "unit/scan",
-    "unit/info-command",
-    "unit/type/string",
-    "unit/type/incr",
-    "unit/type/list",
-    "unit/type/list-2",
-    "unit/type/list-3",
-    "unit/type/set",
-    "unit/type/zset",
-    "unit/type/hash",
-    "unit/type/stream",
-    "unit/type/stream-cgroups",
-    "unit/multi",
-    "unit/bitops",
-    "unit/bitfield",
-    "unit/hyperloglog",
-    "unit/expire",
-    "unit/quit",
-    "unit/slowlog",
-    "unit/latency-monitor",
-    "unit/limits",
-    "unit/querybuf",
-    "unit/introspection-2",
-    "unit/dump",
-    "unit/shutdown",
-    "unit/pubsub",
-    "unit/pubsubshard",
-    "unit/geo",
-    "unit/sort",
-    "unit/scripting",
-    "unit/functions",
-];
-
-/// Files that are run for what they can give already.
-const EXTRA_FILES: [&str; 12] = [
-    "unit/introspection",
-    "unit/info",
-    "unit/tracking",
-    "unit/auth",
-    "unit/other",
-    "unit/maxmemory",
-    "unit/pause",
-    "unit/networking",
-    "unit/client-eviction",
-    "unit/lazyfree",
-    "unit/memefficiency",
-    "unit/replybufsize",
-];
-
-/// Files whose figures of a real Redis are kept for later.
-const LATER_FILES: [&str; 8] = [
-    "unit/aofrw",
-    "unit/acl",
-    "unit/acl-v2",
-    "unit/obuf-limits",
-    "unit/wait",
-    "unit/pendingquerybuf",
-    "unit/violations",
-    "unit/cluster-scripting",
-];
 
 /// A file runs at most this often before a loss is believed: some tests measure time on a busy machine.
 const ATTEMPTS_MAX: usize = 3;
@@ -98,6 +35,8 @@ const FILE_SECONDS_MAX: u64 = 420;
 /// What the command line asks for.
 #[derive(Debug)]
 pub(crate) struct Options {
+    /// Whose suite.
+    pub(crate) release: &'static Release,
     /// Files to run; none stands for the usual set.
     pub(crate) files: Vec<String>,
     /// The server binary; none builds ours.
@@ -115,19 +54,6 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// A check of the given files in both modes.
-    pub(crate) fn check(files: &[&str], server: PathBuf) -> Options {
-        Options {
-            files: files.iter().map(|&file| file.to_owned()).collect(),
-            server: Some(server),
-            modes: Mode::BOTH.to_vec(),
-            check: true,
-            update: false,
-            against_redis: false,
-            file_seconds_max: FILE_SECONDS_MAX,
-        }
-    }
-
     /// Reads the command line.
     pub(crate) fn from_arguments(mut arguments: Arguments) -> Result<Options> {
         let modes = match arguments.value("--mode")?.as_deref() {
@@ -136,7 +62,9 @@ impl Options {
             Some("own") => vec![Mode::Own],
             Some(other) => bail!("--mode is external, own or both, not {other:?}"),
         };
+        let release = arguments.value("--suite")?;
         let options = Options {
+            release: release.as_deref().map_or(Ok(&REDIS_7_0), release::by_name)?,
             server: server_option(&mut arguments)?,
             modes,
             check: arguments.flag("--check"),
@@ -154,6 +82,7 @@ impl Options {
     /// The files to run: named ones, or a set by its name, or the usual set.
     fn file_list(&self) -> Vec<String> {
         let mut list: Vec<String> = Vec::new();
+        let owned = |files: &[&str]| files.iter().map(|&file| file.to_owned()).collect::<Vec<String>>();
         let named: &[&str] =
             if self.against_redis { &["core", "extra", "later"] } else { &["core", "extra"] };
         let wanted: Vec<&str> = if self.files.is_empty() {
@@ -163,9 +92,9 @@ impl Options {
         };
         for name in wanted {
             match name {
-                "core" => list.extend(CORE_FILES.map(str::to_owned)),
-                "extra" => list.extend(EXTRA_FILES.map(str::to_owned)),
-                "later" => list.extend(LATER_FILES.map(str::to_owned)),
+                "core" => list.extend(owned(self.release.core)),
+                "extra" => list.extend(owned(self.release.extra)),
+                "later" => list.extend(owned(self.release.later)),
                 file if file.starts_with("unit/") || file.starts_with("integration/") => {
                     list.push(file.to_owned())
                 }
@@ -192,12 +121,27 @@ impl AddAssign for Summary {
     }
 }
 
+/// Checks files of a suite with the server that is built here, in both modes.
+pub(crate) fn check(release: &'static Release, files: &[&str]) -> Result<Summary> {
+    run(&Options {
+        release,
+        files: files.iter().map(|&file| file.to_owned()).collect(),
+        server: None,
+        modes: Mode::BOTH.to_vec(),
+        check: true,
+        update: false,
+        against_redis: false,
+        file_seconds_max: FILE_SECONDS_MAX,
+    })
+}
+
 /// Runs the files and compares, updates or records, as the options say.
 pub(crate) fn run(options: &Options) -> Result<Summary> {
     setup::suite_tools()?;
-    let source = setup::redis_suite_source()?;
+    let release = options.release;
+    let source = release.source()?;
     let program = if options.against_redis {
-        let path = options.server.clone().map_or_else(setup::redis_server, Ok)?;
+        let path = options.server.clone().map_or_else(release.server, Ok)?;
         Program::at("redis", &path)
     } else {
         let path = options.server.clone().map_or_else(workspace::build_server, Ok)?;
@@ -206,20 +150,20 @@ pub(crate) fn run(options: &Options) -> Result<Summary> {
     let limit = Duration::from_secs(options.file_seconds_max);
     // A check tries again what fails. What is recorded is measured once, with nothing beside it.
     let lanes = if options.check { lanes::count() } else { 1 };
-    let prepare = |lane| Suite::prepare(&source, program.clone(), limit, lane);
+    let prepare = |lane| Suite::prepare(release, &source, program.clone(), limit, lane);
     let mut suites = (0..lanes).map(prepare).collect::<Result<Vec<Suite>>>()?;
     if options.against_redis { record_reference(options, &mut suites) } else { judge(options, &mut suites) }
 }
 
 /// Measures a real Redis.
 fn record_reference(options: &Options, suites: &mut [Suite]) -> Result<Summary> {
-    let mut reference = Reference::load().unwrap_or_default();
+    let mut reference = Reference::load(options.release).unwrap_or_default();
     let mut summary = Summary::default();
     each_run(options, suites, Suite::run, |file, mode, outcome| {
         summary.passed += outcome.ok.len();
         summary.failed += outcome.failed.len();
         reference.set(file, mode, &outcome);
-        reference.save()?;
+        reference.save(options.release)?;
         Ok(describe(&outcome, None))
     })?;
     Ok(summary)
@@ -227,10 +171,11 @@ fn record_reference(options: &Options, suites: &mut [Suite]) -> Result<Summary> 
 
 /// Measures our server and holds it against the reference and the committed results.
 fn judge(options: &Options, suites: &mut [Suite]) -> Result<Summary> {
-    let reference = Reference::load()?;
-    let committed = Table::load();
+    let release = options.release;
+    let reference = Reference::load(release)?;
+    let committed = Table::load(release);
     let mut table = committed.clone();
-    let mut list = NotPassed::load()?;
+    let mut list = NotPassed::load(release)?;
     let mut summary = Summary::default();
     let mut missing: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut complaints: Vec<String> = Vec::new();
@@ -278,8 +223,8 @@ fn judge(options: &Options, suites: &mut [Suite]) -> Result<Summary> {
                 list.replace(file, names);
             }
         }
-        list.save()?;
-        report::write_document(&table, &reference, &list)?;
+        list.save(release)?;
+        report::write_document(release, &table)?;
     }
     Ok(summary)
 }
@@ -421,7 +366,7 @@ mod tests {
     fn sets_of_files_have_names() {
         let options = Options::from_arguments(Arguments::new(["extra".to_owned(), "type/zset".to_owned()]));
         let files = options.expect("valid").file_list();
-        assert_eq!(files.len(), EXTRA_FILES.len() + 1);
+        assert_eq!(files.len(), REDIS_7_0.extra.len() + 1);
         assert_eq!(files.last().map(String::as_str), Some("unit/type/zset"));
     }
 }

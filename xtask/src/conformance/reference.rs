@@ -1,4 +1,4 @@
-//! What a real Redis 7.0.15 passes, measured once by the same runner and kept in a data file.
+//! What a real Redis passes of its own suite, measured once by the same runner and kept in a data file for each release.
 //!
 //! One line per test: `MODES <tab> FILE <tab> STATE <tab> NAME`, a test that ran twice under one name stands
 //! twice. `STATE` is `ok` or `err`; a line with the state `ignored` has a count for a name.
@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 
 use super::output::Outcome;
+use super::release::Release;
 use super::suite::Mode;
 use crate::workspace::root;
 
@@ -31,8 +32,9 @@ pub(crate) struct ReferenceRun {
 
 impl Reference {
     /// Reads the committed data file.
-    pub(crate) fn load() -> Result<Reference> {
-        let text = fs::read_to_string(path()).with_context(|| format!("reading {}", path().display()))?;
+    pub(crate) fn load(release: &Release) -> Result<Reference> {
+        let path = path(release);
+        let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
         Reference::parse(&text)
     }
 
@@ -51,8 +53,13 @@ impl Reference {
     }
 
     /// Writes the data file.
-    pub(crate) fn save(&self) -> Result<()> {
-        fs::write(path(), self.to_text()).with_context(|| format!("writing {}", path().display()))
+    pub(crate) fn save(&self, release: &Release) -> Result<()> {
+        let head = format!(
+            "# What Redis {} gives over its own test suite; see xtask/src/conformance.\n",
+            release.version
+        );
+        let path = path(release);
+        fs::write(&path, head + &self.to_text()).with_context(|| format!("writing {}", path.display()))
     }
 
     fn parse(text: &str) -> Result<Reference> {
@@ -73,8 +80,7 @@ impl Reference {
     }
 
     fn to_text(&self) -> String {
-        let mut text =
-            String::from("# What Redis 7.0.15 gives over its own test suite; see xtask/src/conformance.\n");
+        let mut text = String::new();
         let mut files: Vec<&String> = self.runs.keys().map(|(file, _)| file).collect();
         files.dedup();
         for file in files {
@@ -110,8 +116,8 @@ fn lines_of(run: &ReferenceRun) -> BTreeMap<String, usize> {
     lines
 }
 
-fn path() -> PathBuf {
-    root().join("xtask/data/redis-7.0.15-suite.tsv")
+fn path(release: &Release) -> PathBuf {
+    root().join(format!("xtask/data/redis-{}-suite.tsv", release.version))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The committed results: the table in docs/conformance.md and the list of tests that do not pass yet.
+//! The committed results of each suite: its table in docs/conformance.md and the list of tests that do not pass yet.
 //!
 //! Both only grow in our favour: a check compares a run with them and fails on any loss, an update rewrites
 //! them. The list gives each test a reason; a reason nobody wrote reads `unexplained` and fails the check.
@@ -9,16 +9,12 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 
 use super::reference::Reference;
+use super::release::{RELEASES, Release};
 use super::suite::Mode;
 use crate::workspace::root;
 
 /// The reason of an entry that an update added.
 pub(crate) const UNEXPLAINED: &str = "unexplained";
-
-const LIST_HEAD: &str = "\
-# Tests of the Redis 7.0.15 suite that pass on Redis and not here: test name | file | reason.
-# `cargo xtask conformance --update` adds and removes entries; the reasons are written by hand.
-";
 
 /// Our figures of one file in one mode.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -28,7 +24,7 @@ pub(crate) struct Figures {
     pub(crate) ignored: usize,
 }
 
-/// The table of docs/conformance.md.
+/// A release's table in docs/conformance.md.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Table {
     rows: BTreeMap<(String, Mode), Figures>,
@@ -36,8 +32,10 @@ pub(crate) struct Table {
 
 impl Table {
     /// Reads the committed table; an absent document is an empty table.
-    pub(crate) fn load() -> Table {
-        Table::parse(&fs::read_to_string(document_path()).unwrap_or_default())
+    pub(crate) fn load(release: &Release) -> Table {
+        let document = fs::read_to_string(document_path()).unwrap_or_default();
+        let section = document.split("\n## ").find(|section| section.starts_with(&title(release)));
+        Table::parse(section.unwrap_or_default())
     }
 
     /// The figures of one file.
@@ -127,8 +125,8 @@ pub(crate) struct NotPassed {
 
 impl NotPassed {
     /// Reads the committed list; an absent one is empty.
-    pub(crate) fn load() -> Result<NotPassed> {
-        NotPassed::parse(&fs::read_to_string(list_path()).unwrap_or_default())
+    pub(crate) fn load(release: &Release) -> Result<NotPassed> {
+        NotPassed::parse(&fs::read_to_string(list_path(release)).unwrap_or_default())
     }
 
     /// The reason given for a test, none where the list does not know it.
@@ -155,8 +153,14 @@ impl NotPassed {
     }
 
     /// Writes the list.
-    pub(crate) fn save(&self) -> Result<()> {
-        fs::write(list_path(), self.to_text()).with_context(|| format!("writing {}", list_path().display()))
+    pub(crate) fn save(&self, release: &Release) -> Result<()> {
+        let head = format!(
+            "# Tests of the Redis {} suite that pass on Redis and not here: test name | file | reason.\n\
+             # `cargo xtask conformance --update` adds and removes entries; the reasons are written by hand.\n",
+            release.version
+        );
+        let path = list_path(release);
+        fs::write(&path, head + &self.to_text()).with_context(|| format!("writing {}", path.display()))
     }
 
     #[cfg(test)]
@@ -177,7 +181,7 @@ impl NotPassed {
 
     fn to_text(&self) -> String {
         let lines = self.entries.iter().map(|((file, name), reason)| format!("{name} | {file} | {reason}\n"));
-        LIST_HEAD.to_owned() + &lines.collect::<String>()
+        lines.collect()
     }
 
     fn to_markdown(&self) -> String {
@@ -185,7 +189,7 @@ impl NotPassed {
         let mut current = "";
         for ((file, name), reason) in &self.entries {
             if file != current {
-                text.push_str(&format!("\n### {file}\n\n"));
+                text.push_str(&format!("\n#### {file}\n\n"));
                 current = file;
             }
             text.push_str(&format!("- `{}`: {reason}\n", name.replace('`', "'")));
@@ -197,32 +201,44 @@ impl NotPassed {
     }
 }
 
-/// Writes docs/conformance.md from the table and the list.
-pub(crate) fn write_document(table: &Table, reference: &Reference, list: &NotPassed) -> Result<()> {
-    let text = format!(
+/// Writes docs/conformance.md with a new table of one release; the lists are those that are committed.
+pub(crate) fn write_document(measured: &Release, table: &Table) -> Result<()> {
+    let mut text = String::from(
         "# Conformance\n\n\
-         The judge is the Redis project's own test suite, release 7.0.15, taken from Debian's source package. Each\n\
-         cell is ours / Redis 7.0.15, both measured by `cargo xtask conformance`, file by file, with the tags\n\
+         The judges are the Redis project's own test suites of two releases, taken from Debian's source packages. Each\n\
+         cell is ours / Redis of that release, both measured by `cargo xtask conformance`, file by file, with the tags\n\
          `-slow -needs:repl`, in two ways:\n\n\
          - *external*: the server runs already and the suite connects to it;\n\
          - *own*: the suite starts the server itself, with its own configuration files, so that the tests which\n  \
            need a server of their own run as well.\n\n\
          *ignored* counts tests and blocks that tags leave out. Where a script gives up early, the tests it never\n\
-         came to are missing from *ok* and stand in the list below.\n\n\
-         {}\n\
-         ## Not passed here, passed by Redis\n{}",
-        table.to_markdown(reference),
-        list.to_markdown(),
+         came to are missing from *ok* and stand in the list below the table.\n",
     );
+    for release in RELEASES {
+        let committed = Table::load(release);
+        text.push_str(&format!(
+            "\n## {}\n\n{}\n### Not passed here, passed by Redis {}\n{}",
+            title(release),
+            if release.version == measured.version { table } else { &committed }
+                .to_markdown(&Reference::load(release)?),
+            release.version,
+            NotPassed::load(release)?.to_markdown(),
+        ));
+    }
     fs::write(document_path(), text).with_context(|| format!("writing {}", document_path().display()))
+}
+
+/// What stands above a release's part of the document.
+fn title(release: &Release) -> String {
+    format!("Redis {}", release.version)
 }
 
 fn document_path() -> PathBuf {
     root().join("docs/conformance.md")
 }
 
-fn list_path() -> PathBuf {
-    root().join("xtask/data/expected-failures.txt")
+fn list_path(release: &Release) -> PathBuf {
+    root().join(format!("xtask/data/expected-failures-{}.txt", release.version))
 }
 
 #[cfg(test)]

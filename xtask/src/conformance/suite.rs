@@ -17,6 +17,7 @@ use swytch_bench::server::Server;
 use swytch_testkit::Program;
 
 use super::output::{self, Outcome};
+use super::release::Release;
 use super::replay::Recording;
 use crate::workspace::{find_program, output_of, target_directory};
 
@@ -29,91 +30,6 @@ const EXTERNAL_DIRECTIVES: [&str; 6] =
     ["--enable-debug-command", "yes", "--enable-protected-configs", "yes", "--save", ""];
 /// Seconds without a finished test after which the suite itself gives up.
 const STALL_LIMIT_SECONDS: &str = "120";
-
-/// What our copy of the suite has otherwise: a file, what stands there, and what stands there instead. Neither
-/// changes a verdict; both keep one missing feature from failing tests that do not need it.
-const ADAPTATIONS: [(&str, &str, &str); 2] = [
-    // Before each block of tests the functions are emptied; a server without functions has nothing to empty.
-    ("tests/support/server.tcl", "    r function flush\n", "    catch {r function flush}\n"),
-    // A test that fails between MULTI and EXEC would leave its transaction open for the tests behind it. A client
-    // that reads raw replies itself is left alone.
-    (
-        "tests/support/test.tcl",
-        "        set assertion [string match \"assertion:*\" $error]\n",
-        "        set assertion [string match \"assertion:*\" $error]\n        catch {\n            regexp {\\d+$} [srv 0 client] id\n            \
-         if {!$::redis::deferred($id) && !$::redis::readraw($id)} {r discard}\n        }\n",
-    ),
-];
-
-/// What our copy has otherwise when the server under test is ours. It refuses to start with what it does not serve: the
-/// tests that need it fail one by one instead, and the others in the file are judged. And its encodings are those of
-/// Redis 8, where small lists and sets are a `listpack` since 7.2.
-const OURS: [(&str, &str, &str); 18] = [
-    (
-        "tests/support/test.tcl",
-        "    set val [r object encoding $key]\n",
-        "    set val [r object encoding $key]\n    if {$val eq {listpack} && $enc in {quicklist hashtable}} {return}\n",
-    ),
-    ("tests/assets/default.conf", "notify-keyspace-events KEA\n", ""),
-    // What two connections send without waiting has no order where they are served by different threads.
-    (
-        "tests/unit/type/list.tcl",
-        "        $rd1 brpoplpush blist{t} target1{t} 0\n",
-        "        $rd1 brpoplpush blist{t} target1{t} 0\n        wait_for_blocked_clients_count 1\n",
-    ),
-    (
-        "tests/unit/type/list.tcl",
-        "        # Blocked BLPOPLPUSH may create problems, unblock it.\n        r lpush srclist{t} element\n        set res \
-         [$watching_client read]\n",
-        "        set res [$watching_client read]\n        r lpush srclist{t} element\n",
-    ),
-    // What Redis has given up of the language is not served at all.
-    ("tests/unit/scripting.tcl", " overrides {lua-enable-deprecated-api $enabled}", ""),
-    ("tests/unit/scripting.tcl", "overrides {appendonly yes aof-use-rdb-preamble no}", "overrides {}"),
-    (
-        "tests/unit/scripting.tcl",
-        "        # enable AOF to also expose an assertion if the bug would happen\n        r flushall\n        r config set \
-         appendonly yes\n",
-        "        r flushall\n",
-    ),
-    // There is no debugger, which is no reason to end the file.
-    (
-        "tests/unit/scripting.tcl",
-        "    r script debug sync\n    r eval {return 'hello'} 0\n    r eval {return 'hello'} 0\n}\n",
-        "}\n",
-    ),
-    // A script that is busy keeps those waiting who need its keys, so it names one, and they do.
-    ("tests/unit/scripting.tcl", "catch {r ping} e", "catch {r dbsize} e"),
-    ("tests/unit/scripting.tcl", "{while true do end} 0", "{while true do end} 1 x"),
-    ("tests/unit/scripting.tcl", "while 1 do pcall(f) end} 0", "while 1 do pcall(f) end} 1 x"),
-    (
-        "tests/unit/scripting.tcl",
-        r"*3\r\n\$4\r\neval\r\n\$33\r\nwhile 1 do redis.call('ping') end\r\n\$1\r\n0",
-        r"*4\r\n\$4\r\neval\r\n\$33\r\nwhile 1 do redis.call('ping') end\r\n\$1\r\n1\r\n\$1\r\nx",
-    ),
-    (
-        "tests/unit/scripting.tcl",
-        r"*3\r\n\$5\r\nfcall\r\n\$4\r\ntest\r\n\$1\r\n0",
-        r"*4\r\n\$5\r\nfcall\r\n\$4\r\ntest\r\n\$1\r\n1\r\n\$1\r\nx",
-    ),
-    ("tests/unit/functions.tcl", "catch {r ping} e", "catch {r dbsize} e"),
-    (
-        "tests/unit/functions.tcl",
-        "$rd fcall test 0\n        after 200",
-        "$rd fcall test 1 x\n        after 200",
-    ),
-    (
-        "tests/unit/functions.tcl",
-        "command {fcall test 0} duration_ms",
-        "command {fcall test 1 x} duration_ms",
-    ),
-    (
-        "tests/unit/functions.tcl",
-        "$rd eval {local a = 1 while true do a = a + 1 end} 0",
-        "$rd eval {local a = 1 while true do a = a + 1 end} 1 x",
-    ),
-    ("tests/unit/multi.tcl", "$rd1 eval {while true do end} 0", "$rd1 eval {while true do end} 1 xx"),
-];
 
 /// Which side starts the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -140,6 +56,7 @@ impl Mode {
 /// A copy of the suite with a wrapper for the server under test.
 #[derive(Debug)]
 pub(crate) struct Suite {
+    release: &'static Release,
     program: Program,
     directory: PathBuf,
     logs: PathBuf,
@@ -152,6 +69,7 @@ impl Suite {
     /// Copies the suite from the unpacked source package, once for each lane in which it is to run. The copy is removed
     /// when dropped; the logs stay.
     pub(crate) fn prepare(
+        release: &'static Release,
         source: &Path,
         program: Program,
         time_limit: Duration,
@@ -159,14 +77,14 @@ impl Suite {
     ) -> Result<Suite> {
         let parent = target_directory().join("conformance");
         let directory = parent.join(format!("run-{}-{lane}", std::process::id()));
-        let logs = parent.join(format!("logs-{}", program.name));
+        let logs = parent.join(format!("logs-{}-{}", release.name, program.name));
         fs::create_dir_all(directory.join("src"))?;
         fs::create_dir_all(&logs)?;
         for part in ["tests", "runtest", "utils", "redis.conf", "sentinel.conf"] {
             output_of(Command::new("cp").arg("-r").arg(source.join(part)).arg(&directory))?;
         }
-        let ours = OURS.iter().filter(|_| program.is_swytch());
-        for (file, stands, instead) in ADAPTATIONS.iter().chain(ours) {
+        let ours = release.ours.iter().filter(|_| program.is_swytch());
+        for (file, stands, instead) in release.adaptations.iter().chain(ours) {
             let text = fs::read_to_string(directory.join(file))?;
             ensure!(text.contains(*stands), "{file} of the suite is not as expected");
             fs::write(directory.join(file), text.replace(stands, instead))?;
@@ -184,7 +102,7 @@ impl Suite {
                 directory.join("src").join(tool),
             )?;
         }
-        Ok(Suite { program, directory, logs, time_limit, base_port: base_port(lane) })
+        Ok(Suite { release, program, directory, logs, time_limit, base_port: base_port(lane) })
     }
 
     /// The folder with the suite's full output per file.
@@ -197,7 +115,9 @@ impl Suite {
     pub(crate) fn run(&self, file: &str, mode: Mode, progress: &dyn Fn(&str)) -> Result<Outcome> {
         let mut command = Command::new("./runtest");
         let tags = if file == SLOW_FILE.0 { SLOW_FILE.1 } else { TAGS };
-        command.args(["--single", file, "--tags", tags, "--clients", "1", "--durable"]);
+        let unserved = if self.program.is_swytch() { self.release.unserved_tags } else { "" };
+        let tags = format!("{tags}{unserved}");
+        command.args(["--single", file, "--tags", &tags, "--clients", "1", "--durable"]);
         command.args(["--timeout", STALL_LIMIT_SECONDS]);
         command.current_dir(&self.directory).env("TERM", "dumb").stdin(Stdio::null());
         let mut server = match mode {

@@ -11,9 +11,6 @@ use anyhow::{Context, Result, bail};
 
 use crate::workspace::{find_program, output_of, tools_directory};
 
-/// The Redis release whose test suite is our judge, and the Debian suite that carries it.
-const SUITE_VERSION: &str = "7.0.15";
-const SUITE_RELEASE: &str = "bookworm";
 /// The Debian suites that carry the newest releases of the peers, by package.
 const PEER_RELEASES: [(&str, &str); 2] = [("redis", "experimental"), ("valkey", "sid")];
 
@@ -47,23 +44,24 @@ pub(crate) fn fuzz_toolchain() -> Result<()> {
     install(&[("c++", "g++")])
 }
 
-/// The unpacked source of the Redis release whose suite we run.
-pub(crate) fn redis_suite_source() -> Result<PathBuf> {
-    let directory = tools_directory().join(format!("redis-{SUITE_VERSION}"));
-    if directory.join("tests/test_helper.tcl").is_file() {
-        return Ok(directory);
+/// The unpacked source of a Redis version that a suite of Debian's archive carries.
+pub(crate) fn redis_source(version: &str, release: &str) -> Result<PathBuf> {
+    let folder = format!("redis-{version}");
+    let places = [tools_directory().join(&folder), peer_directory("redis").join(&folder)];
+    if let Some(found) = places.iter().find(|place| place.join("tests/test_helper.tcl").is_file()) {
+        return Ok(found.clone());
     }
-    let unpacked = source_package("redis", SUITE_RELEASE)?;
-    if unpacked != directory {
-        bail!("{SUITE_RELEASE} carries {}, not Redis {SUITE_VERSION}", unpacked.display());
+    let unpacked = source_package("redis", release)?;
+    if unpacked != places[0] {
+        bail!("{release} carries {}, not Redis {version}", unpacked.display());
     }
-    Ok(directory)
+    Ok(unpacked)
 }
 
 /// A peer's server built from its Debian source package (`redis` or `valkey`), release build, no TLS.
 pub(crate) fn peer_build(package: &str) -> Result<PathBuf> {
     install(&[("c++", "g++"), ("make", "make")])?;
-    let parent = tools_directory().join("peers").join(package);
+    let parent = peer_directory(package);
     fs::create_dir_all(&parent)?;
     let binary = |directory: &Path| directory.join("src").join(format!("{package}-server"));
     if let Some(built) =
@@ -86,6 +84,11 @@ pub(crate) fn peer_build(package: &str) -> Result<PathBuf> {
         .current_dir(&directory);
     output_of(&mut make)?;
     Ok(binary(&directory))
+}
+
+/// Where the builds of a peer lie.
+fn peer_directory(package: &str) -> PathBuf {
+    tools_directory().join("peers").join(package)
 }
 
 /// Installs the packages whose program is missing.

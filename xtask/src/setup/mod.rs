@@ -7,11 +7,13 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
+use crate::conformance::{REDIS_7_0, REDIS_8_6};
+
 mod clients;
 mod debian;
 
 pub(crate) use clients::{node_modules, python_environment};
-pub(crate) use debian::{fuzz_toolchain, peer_build, redis_server, redis_suite_source, suite_tools};
+pub(crate) use debian::{fuzz_toolchain, peer_build, redis_server, redis_source, suite_tools};
 
 /// What a step gets and where it lies.
 type Step = (&'static str, fn() -> Result<PathBuf>);
@@ -20,13 +22,18 @@ type Step = (&'static str, fn() -> Result<PathBuf>);
 pub(crate) fn everything() -> Result<()> {
     let steps: [Step; 5] = [
         ("Redis server and tools", redis_server),
-        ("Redis test suite", || suite_tools().and_then(|()| redis_suite_source())),
+        ("Redis test suite", || suite_tools().and_then(|()| REDIS_7_0.source())),
         ("fuzzing", || fuzz_toolchain().map(|()| PathBuf::from("c++"))),
         ("Python client", python_environment),
         ("Node client", node_modules),
     ];
     for (name, step) in steps {
         println!("{name}: {}", step()?.display());
+    }
+    // Its package moves on with the releases.
+    match REDIS_8_6.source() {
+        Ok(source) => println!("newest Redis test suite: {}", source.display()),
+        Err(failure) => println!("no newest Redis test suite: {failure:#}"),
     }
     Ok(())
 }
