@@ -93,7 +93,6 @@ const FIXED: &[&str] = &[
     "OBJECT ENCODING i",
     "OBJECT ENCODING big",
     "OBJECT ENCODING nokey",
-    "OBJECT REFCOUNT i",
     "OBJECT REFCOUNT big",
     "OBJECT REFCOUNT nokey",
     "OBJECT FREQ i",

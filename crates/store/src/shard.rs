@@ -93,6 +93,17 @@ pub enum Retired {
     Entry(Entry),
 }
 
+impl Retired {
+    /// How many keys it was.
+    pub fn keys(&self) -> u64 {
+        match self {
+            Retired::Table(table) => table.len() as u64,
+            Retired::Segments(_) => 0,
+            Retired::Entry(_) => 1,
+        }
+    }
+}
+
 /// The sharded keyspace.
 pub struct Shards {
     shards: Box<[Shard]>,

@@ -70,17 +70,22 @@ impl Reclaimer {
     /// Takes over what a command left behind.
     #[cold]
     pub fn retire(&self, retired: Vec<Retired>) {
-        self.pending.fetch_add(retired.len() as u64, Ordering::Relaxed);
+        self.pending.fetch_add(retired.iter().map(Retired::keys).sum(), Ordering::Relaxed);
         // The thread ends only with the process; then nothing needs freeing.
         let _ = self.queue.send(retired);
     }
 
-    /// Objects waiting to be freed (INFO lazyfree_pending_objects).
+    /// CONFIG RESETSTAT.
+    pub fn reset(&self) {
+        self.freed.store(0, Ordering::Relaxed);
+    }
+
+    /// Keys whose values wait to be freed (INFO lazyfree_pending_objects).
     pub fn pending(&self) -> u64 {
         self.pending.load(Ordering::Relaxed)
     }
 
-    /// Objects freed so far (INFO lazyfreed_objects).
+    /// Keys whose values were freed so far (INFO lazyfreed_objects).
     pub fn freed(&self) -> u64 {
         self.freed.load(Ordering::Relaxed)
     }
@@ -97,9 +102,10 @@ struct Held {
 
 fn run(incoming: &Receiver<Vec<Retired>>, epochs: &[Arc<Epoch>], pending: &AtomicU64, freed: &AtomicU64) {
     let free = |object: Retired| {
+        let keys = object.keys();
         drop(object);
-        pending.fetch_sub(1, Ordering::Relaxed);
-        freed.fetch_add(1, Ordering::Relaxed);
+        pending.fetch_sub(keys, Ordering::Relaxed);
+        freed.fetch_add(keys, Ordering::Relaxed);
     };
     let mut held: VecDeque<Held> = VecDeque::new();
     loop {

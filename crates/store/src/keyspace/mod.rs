@@ -379,13 +379,15 @@ impl<'s> Keyspace<'s> {
     }
 
     /// One bounded step of a scan of database `db` in one locked shard: visits live entries from
-    /// `cursor` on until `wanted` entries or `buckets_max` buckets were visited or the shard ends.
+    /// `cursor` on, of those whose keys are admitted, until `wanted` entries or `buckets_max` buckets were looked at or the
+    /// shard ends.
     pub fn scan_shard(
         &self,
         db: u32,
         cursor: ScanCursor,
         wanted: &mut usize,
         buckets_max: &mut usize,
+        admits: impl Fn(&[u8]) -> bool,
         mut visit: impl FnMut(EntryRef<'_>),
     ) -> Option<ScanCursor> {
         let table = &self.locked.data(cursor.shard).tables[db];
@@ -399,10 +401,10 @@ impl<'s> Keyspace<'s> {
             }
             position = table.scan(at, |entry| {
                 *wanted = wanted.saturating_sub(1);
-                if entry.expire_at_ms().is_none_or(|at_ms| at_ms > self.now_ms) {
-                    visit(entry);
-                } else {
-                    self.note_expired(db, entry.key());
+                match entry.expire_at_ms() {
+                    _ if !admits(entry.key()) => {}
+                    Some(at_ms) if at_ms <= self.now_ms => self.note_expired(db, entry.key()),
+                    _ => visit(entry),
                 }
             });
             *buckets_max -= 1;

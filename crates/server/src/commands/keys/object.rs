@@ -1,6 +1,6 @@
 //! OBJECT ENCODING, FREQ, IDLETIME, REFCOUNT, HELP
 
-use swytch_store::{EntryRef, Keyspace, Value};
+use swytch_store::{EntryRef, Keyspace};
 
 use crate::command::prelude::*;
 use crate::command::{KeySpec, reply_help};
@@ -69,10 +69,6 @@ static HELP: CommandSpec = CommandSpec {
     ..CommandSpec::HELP
 };
 
-/// Redis shares one object among all uses of an integer below this, and shows it.
-const SHARED_INTEGERS: i64 = 10_000;
-/// The reference count of a shared object in Redis.
-const SHARED_REFERENCES: i64 = i32::MAX as i64;
 /// What the access counter of a new key begins with (Redis: LFU_INIT_VAL).
 const FREQUENCY_INITIAL: u64 = 5;
 
@@ -84,10 +80,6 @@ pub fn idle_seconds(entry: EntryRef<'_>, now_ms: u64) -> u64 {
 
 fn by_frequency(policy: MaxmemoryPolicy) -> bool {
     matches!(policy, MaxmemoryPolicy::AllkeysLfu | MaxmemoryPolicy::VolatileLfu)
-}
-
-fn by_recency(policy: MaxmemoryPolicy) -> bool {
-    matches!(policy, MaxmemoryPolicy::AllkeysLru | MaxmemoryPolicy::VolatileLru)
 }
 
 fn encoding(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
@@ -132,19 +124,12 @@ fn freq(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
     Ok(())
 }
 
+/// Nothing is shared among keys, since Redis 8.2 not even small integers.
 fn reference_count(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
-    let Some(entry) = keyspace.inspect(&call.key(2)) else {
-        call.reply.null();
-        return Ok(());
-    };
-    let config = &call.server.config;
-    let policy = config.maxmemory_policy();
-    let shares = config.maxmemory() == 0 || !(by_frequency(policy) || by_recency(policy));
-    let count = match entry.value() {
-        Value::Integer(0..SHARED_INTEGERS) if shares => SHARED_REFERENCES,
-        _ => 1,
-    };
-    call.reply.integer(count);
+    match keyspace.inspect(&call.key(2)) {
+        Some(_) => call.reply.integer(1),
+        None => call.reply.null(),
+    }
     Ok(())
 }
 

@@ -54,8 +54,9 @@ fn scan(call: &mut Call<'_>, steps: &mut ShardSteps<'_>) -> CommandResult {
         steps.with_shard(at.shard, &mut |keyspace: &Keyspace<'_>| {
             let allowed = buckets_left.min(BUCKETS_PER_LOCK);
             let mut allowed_left = allowed;
-            cursor = keyspace.scan_shard(db, at, &mut wanted, &mut allowed_left, |entry| {
-                if options.admits(entry.key()) && options.admits_type(entry.data_type()) {
+            let admits = |key: &[u8]| options.admits(key);
+            cursor = keyspace.scan_shard(db, at, &mut wanted, &mut allowed_left, admits, |entry| {
+                if options.admits_type(entry.data_type()) {
                     found.push(entry.key().into());
                 }
             });

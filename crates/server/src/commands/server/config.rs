@@ -149,6 +149,7 @@ fn reset_statistics(call: &mut Call<'_>) -> CommandResult {
     }
     call.server.errors.reset();
     call.server.rates.reset();
+    call.server.reclaimer.reset();
     call.server.clients.accepted.store(0, Ordering::Relaxed);
     call.server.clients.rejected.store(0, Ordering::Relaxed);
     call.reply.ok();
