@@ -226,6 +226,12 @@ impl Observers {
         (self.waiters.values().map(HashMap::len).sum(), self.watchers.values().map(HashMap::len).sum())
     }
 
+    /// Number of keys, in all databases, with a parked client of whom something holds.
+    pub fn count_awaited(&self, holds: impl Fn(&[u8], &Waiter) -> bool) -> usize {
+        let queues = self.waiters.values().flatten();
+        queues.filter(|(key, queue)| queue.waiting.values().any(|waiter| holds(key, waiter))).count()
+    }
+
     /// Keys of `db` that clients are parked on.
     pub fn awaited_keys(&self, db: u32) -> Vec<Box<[u8]>> {
         self.waiters.get(&db).map(|keys| keys.keys().cloned().collect()).unwrap_or_default()

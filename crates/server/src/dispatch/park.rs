@@ -98,6 +98,12 @@ pub fn lock_for_writing<'s>(keyspace: Keyspace<'s>, call: &Call<'s>) -> Result<K
     widen(keyspace, call.server, |keyspace| concerns_wide_waiter(keyspace, call.command, &call.args))
 }
 
+/// True when a client parked on a key is served once there is no such key any more.
+pub fn awaits_absence(key: &[u8], waiter: &Waiter) -> bool {
+    let parked = Parked::of(waiter);
+    parked.ready.is_some() && parked.is_served_by(key, None)
+}
+
 /// True when a client parked on a key of the command needs more than that key's shard.
 pub fn concerns_wide_waiter(keyspace: &Keyspace<'_>, command: &Command, args: &Args<'_>) -> bool {
     command.key_positions(args).into_iter().any(|at| {

@@ -92,7 +92,11 @@ impl ExpiryCycle {
                 let keyspace = Keyspace::new(locked, now_ms);
                 let act =
                     |keyspace: &mut KeyspaceMut<'_, '_>| keyspace.expire_due(shard as u16, KEYS_PER_STEP);
+                let stats = &server.workers[worker].stats;
+                let before = (stats.expired_keys.get(), stats.expired_parts.get());
                 let more = changes::make(server, &server.workers[worker], keyspace, act);
+                stats.expired_keys_active.add(stats.expired_keys.get().saturating_sub(before.0));
+                stats.expired_parts_active.add(stats.expired_parts.get().saturating_sub(before.1));
                 if Ticks::now().since(started) > budget {
                     return false;
                 }

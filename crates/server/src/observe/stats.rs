@@ -96,6 +96,9 @@ worker_counters! {
     expired_keys,
     /// Fields of hashes removed because theirs had.
     expired_parts,
+    /// Those of both that went although nobody asked for them.
+    expired_keys_active,
+    expired_parts_active,
     /// Changes to the keyspace.
     dirty,
     /// Error replies.

@@ -8,6 +8,7 @@ use super::text::Text;
 use crate::clients::ClientFlags;
 use crate::command::ShardSteps;
 use crate::command::prelude::*;
+use crate::dispatch::park;
 
 pub(super) fn clients(text: &mut Text, call: &Call<'_>, steps: &mut ShardSteps<'_>) {
     let server = call.server;
@@ -21,10 +22,12 @@ pub(super) fn clients(text: &mut Text, call: &Call<'_>, steps: &mut ShardSteps<'
         watching += usize::from(client.watched.load(Relaxed) > 0);
     });
     let timed: u64 = server.workers.iter().map(|worker| worker.deadlines.load(Relaxed)).sum();
-    let (mut awaited, mut watched) = (0, 0);
+    let (mut awaited, mut awaited_absent, mut watched) = (0, 0, 0);
     for shard in 0..server.shards.count() as u16 {
         steps.with_shard(shard, &mut |keyspace: &Keyspace<'_>| {
-            let (waiting, watching) = keyspace.locked().observers(shard).key_counts();
+            let observers = keyspace.locked().observers(shard);
+            let (waiting, watching) = observers.key_counts();
+            awaited_absent += observers.count_awaited(park::awaits_absence);
             awaited += waiting;
             watched += watching;
         });
@@ -43,6 +46,6 @@ pub(super) fn clients(text: &mut Text, call: &Call<'_>, steps: &mut ShardSteps<'
         ("clients_in_timeout_table", &timed),
         ("total_watched_keys", &watched),
         ("total_blocking_keys", &awaited),
-        ("total_blocking_keys_on_nokey", &0),
+        ("total_blocking_keys_on_nokey", &awaited_absent),
     ]);
 }
