@@ -15,9 +15,10 @@ use std::time::Duration;
 use parking_lot::RawMutex;
 use parking_lot::lock_api::{RawMutex as _, RawMutexTimed as _};
 
-use crate::entry::Entry;
+use crate::entry::{Entry, EntryRef};
 use crate::observe::Observers;
 use crate::table::{PrefetchedBucket, PublishedAt, RetiredSegment, Table, TableHint};
+use crate::types::content::Value;
 use crate::types::limits::{EncodingLimits, SharedLimits};
 use crate::{HashSeed, Key};
 
@@ -308,6 +309,19 @@ impl Shards {
         let shard = (hash & self.mask) as usize;
         // SAFETY: by the contract.
         unsafe { self.hints[db as usize * self.shards.len() + shard].prefetch_bucket(shard, hash) }
+    }
+
+    /// Sends for what looking up members of the value of a key reads. Nothing happens while somebody has the lock.
+    pub fn prefetch_members(&self, key: &Key<'_>, members: &mut dyn Iterator<Item = &[u8]>) {
+        let shard = self.shard_of(key);
+        let one = &self.shards[usize::from(shard)];
+        if one.lock.try_lock() {
+            let locked = Locked { shards: self, only: shard, one, several: None };
+            let entry = locked.data(shard).tables[key.db].find(key);
+            if let Some(Value::Collection(collection)) = entry.map(EntryRef::value) {
+                collection.prefetch(members);
+            }
+        }
     }
 
     /// Takes the locks of a scope, in ascending order.

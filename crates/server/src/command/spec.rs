@@ -604,6 +604,9 @@ pub struct CommandSpec {
     pub key_specs: &'static [KeySpec],
     /// Finds the keys of a request, where key specs cannot tell all of them.
     pub keys: Option<fn(&Args<'_>) -> RequestKeys>,
+    /// Where a member, or field, is that it looks for in the value of its only key: what several such requests look for
+    /// is sent for together.
+    pub member: Option<usize>,
     /// The argument tree, without the name.
     pub arguments: &'static [Arg],
     /// Command tips for clients and proxies.
@@ -636,6 +639,7 @@ impl CommandSpec {
         categories: Categories::empty(),
         key_specs: &[],
         keys: None,
+        member: None,
         arguments: &[],
         tips: &[],
         history: &[],

@@ -20,6 +20,8 @@ pub struct Command {
     runs_with: (usize, usize),
     /// Where its only key is, when it has one at a fixed place.
     pub single_key: Option<usize>,
+    /// See [`CommandSpec::member`].
+    pub member: Option<usize>,
     /// Its subcommands.
     pub subcommands: Vec<&'static Command>,
     /// The container of a subcommand.
@@ -274,6 +276,7 @@ fn named(groups: &[&[&'static CommandSpec]]) -> (Vec<Named>, usize) {
                     full_name: format!("{}|{}", spec.name, sub.name),
                     runs_with: plain_range(sub),
                     single_key: single_key(sub),
+                    member: sub.member,
                     subcommands: Vec::new(),
                     container: Some(spec.name),
                 })
@@ -285,6 +288,7 @@ fn named(groups: &[&[&'static CommandSpec]]) -> (Vec<Named>, usize) {
             full_name: spec.name.to_owned(),
             runs_with: plain_range(spec),
             single_key: single_key(spec),
+            member: spec.member,
             subcommands,
             container: None,
         });

@@ -34,3 +34,8 @@ pub fn keys(server: &Server, db: u32, hashes: &[u64]) {
         }
     }
 }
+
+/// Prefetches members of the value at a key in database `db`.
+pub fn members(server: &Server, db: u32, key: &[u8], members: &mut dyn Iterator<Item = &[u8]>) {
+    server.shards.prefetch_members(&server.shards.key(db, key), members);
+}

@@ -18,8 +18,12 @@ use crate::server::Server;
 
 /// Most requests of a batch: enough to hide memory latency, few enough to stay in the cache.
 const REQUESTS_MAX: usize = 32;
+/// Arguments for which a batch keeps the room when it begins again.
+const RANGES_KEPT_MAX: usize = 8 * 1024;
 /// How many requests ahead entries are prefetched.
 const AHEAD: usize = 6;
+/// So many requests of one key have their members prefetched.
+const MEMBERS_MIN: usize = 3;
 
 #[derive(Clone, Copy, Debug)]
 struct Pending {
@@ -87,6 +91,9 @@ impl Batch {
     ) -> Result<(), ProtocolError> {
         debug_assert!(self.is_done());
         self.ranges.clear();
+        if self.ranges.capacity() > RANGES_KEPT_MAX {
+            self.ranges = Vec::new();
+        }
         self.requests.clear();
         self.next = 0;
         // A long argument is held until its batch is done: a request with one is alone.
@@ -144,8 +151,29 @@ impl Batch {
                 // SAFETY: the bucket was prefetched just now.
                 unsafe { pending.prefetch_entry() };
             }
+            if self.requests[0].command.is_some_and(|command| command.member.is_some()) {
+                self.prefetch_members(server, query, client.db);
+            }
         }
         result
+    }
+
+    /// Sends for the members that the requests from the first on look for in one and the same value, if they are some.
+    #[inline(never)]
+    fn prefetch_members(&self, server: &Server, query: &Query, db: u32) {
+        let args_of = |pending: &Pending| {
+            Args::new(query, &self.ranges[pending.first as usize..][..pending.len as usize])
+        };
+        let first = &self.requests[0];
+        let Some(key) = first.command.and_then(|command| args_of(first).try_get(command.single_key?)) else {
+            return;
+        };
+        let of_key = self.requests.iter().take_while(|pending| pending.key_hash == first.key_hash);
+        if of_key.clone().count() < MEMBERS_MIN {
+            return;
+        }
+        let mut members = of_key.filter_map(|pending| args_of(pending).try_get(pending.command?.member?));
+        prefetch::members(server, db, key, &mut members);
     }
 
     /// Position of the next request to run.

@@ -79,6 +79,9 @@ pub trait Face: Typed + Debug + Send {
         self.add(part, limits)
     }
 
+    /// Sends for what looking these members up reads, where that may lie far from the processor.
+    fn prefetch(&self, _: &mut dyn Iterator<Item = &[u8]>) {}
+
     /// True while finding a member takes a look at all before it.
     fn is_searched(&self) -> bool {
         false

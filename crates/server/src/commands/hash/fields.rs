@@ -11,6 +11,7 @@ pub static HGET: CommandSpec = CommandSpec {
     summary: "Returns the value of a field, or null where there is none.",
     complexity: "O(1)",
     arity: 3,
+    member: Some(2),
     arguments: &[Arg::key("key"), Arg::string("field")],
     reply: ReplyShape::TEXT_OR_NULL,
     handler: Handler::Read(|call, keyspace| {
@@ -47,6 +48,7 @@ pub static HEXISTS: CommandSpec = CommandSpec {
     summary: "Says whether a hash has a field: 1 or 0, which is also that of an absent hash.",
     complexity: "O(1)",
     arity: 3,
+    member: Some(2),
     arguments: &[Arg::key("key"), Arg::string("field")],
     reply: ReplyShape::Flag,
     handler: Handler::Read(|call, keyspace| {
@@ -64,6 +66,7 @@ pub static HSTRLEN: CommandSpec = CommandSpec {
     since: "3.2.0",
     complexity: "O(1)",
     arity: 3,
+    member: Some(2),
     arguments: &[Arg::key("key"), Arg::string("field")],
     reply: ReplyShape::Count,
     handler: Handler::Read(|call, keyspace| {
@@ -100,6 +103,7 @@ pub static HDEL: CommandSpec = CommandSpec {
     flags: Flags::WRITE.union(Flags::FAST),
     categories: Categories::HASH,
     key_specs: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::DELETE))],
+    member: Some(2),
     arguments: &[Arg::key("key"), Arg::string("field").multiple()],
     history: &[("2.4.0", "Takes several fields.")],
     reply: ReplyShape::Count,

@@ -24,6 +24,7 @@ pub static HSET: CommandSpec = CommandSpec {
     name: "hset",
     summary: "Gives fields of a hash their values and returns how many are new; an absent hash is created.",
     history: &[("4.0.0", "Takes several fields.")],
+    member: Some(2),
     reply: ReplyShape::Count,
     handler: Handler::Write(|call, keyspace| {
         let created = set(call, keyspace)?;
@@ -73,6 +74,7 @@ pub static HSETNX: CommandSpec = CommandSpec {
     complexity: "O(1)",
     arity: 4,
     key_specs: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::INSERT))],
+    member: Some(2),
     arguments: &[Arg::key("key"), Arg::string("field"), Arg::string("value")],
     reply: ReplyShape::Flag,
     handler: Handler::Write(hsetnx),

@@ -23,6 +23,7 @@ pub static SADD: CommandSpec = CommandSpec {
     complexity: "O(N) for N given members.",
     flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST),
     key_specs: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::INSERT))],
+    member: Some(2),
     handler: Handler::Write(|call, keyspace| {
         let key = call.key(1);
         let added = with_members(call, |members| {
@@ -40,6 +41,7 @@ pub static SREM: CommandSpec = CommandSpec {
     complexity: "O(N) for N given members.",
     flags: Flags::WRITE.union(Flags::FAST),
     key_specs: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::DELETE))],
+    member: Some(2),
     handler: Handler::Write(|call, keyspace| {
         let key = call.key(1);
         let removed = with_members(call, |members| {
@@ -90,6 +92,7 @@ pub static SISMEMBER: CommandSpec = CommandSpec {
     summary: "Says whether a set has a member: 1 or 0, which is also that of an absent set.",
     complexity: "O(1)",
     arity: 3,
+    member: Some(2),
     arguments: &[Arg::key("key"), Arg::string("member")],
     reply: ReplyShape::Flag,
     handler: Handler::Read(|call, keyspace| {

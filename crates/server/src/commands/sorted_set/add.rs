@@ -21,6 +21,7 @@ pub static ZADD: CommandSpec = CommandSpec {
     flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST),
     categories: Categories::SORTED_SET,
     key_specs: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::UPDATE))],
+    member: Some(3),
     arguments: &[
         Arg::key("key"),
         Arg::one_of("condition", CONDITIONS).optional().since("3.0.2"),
@@ -49,6 +50,7 @@ pub static ZINCRBY: CommandSpec = CommandSpec {
     flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST),
     categories: Categories::SORTED_SET,
     key_specs: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE))],
+    member: Some(3),
     arguments: &[Arg::key("key"), Arg::integer("increment"), Arg::string("member")],
     reply: ReplyShape::Double,
     handler: Handler::Write(|call, keyspace| {

@@ -35,6 +35,7 @@ pub static ZSCORE: CommandSpec = CommandSpec {
     summary: "Returns the score of a member, or null when there is no such member.",
     arity: 3,
     key_specs: &[KeySpec::one(1, SHOWN)],
+    member: Some(2),
     arguments: &[Arg::key("key"), Arg::string("member")],
     reply: ReplyShape::OneOf(&[ReplyShape::Double, ReplyShape::Null]),
     handler: Handler::Read(|call, keyspace| {
@@ -89,6 +90,7 @@ const RANK: CommandSpec = CommandSpec {
 pub static ZRANK: CommandSpec = CommandSpec {
     name: "zrank",
     summary: "Returns how many members come before a member, those with lower scores first; null when there is no such member.",
+    member: Some(2),
     handler: Handler::Read(|call, keyspace| rank(call, keyspace, false)),
     ..RANK
 };
@@ -96,6 +98,7 @@ pub static ZRANK: CommandSpec = CommandSpec {
 pub static ZREVRANK: CommandSpec = CommandSpec {
     name: "zrevrank",
     summary: "Returns how many members come before a member, those with higher scores first; null when there is no such member.",
+    member: Some(2),
     handler: Handler::Read(|call, keyspace| rank(call, keyspace, true)),
     ..RANK
 };

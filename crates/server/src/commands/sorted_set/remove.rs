@@ -16,6 +16,7 @@ pub static ZREM: CommandSpec = CommandSpec {
     flags: Flags::WRITE.union(Flags::FAST),
     categories: Categories::SORTED_SET,
     key_specs: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::DELETE))],
+    member: Some(2),
     arguments: &[Arg::key("key"), Arg::string("member").multiple()],
     history: &[("2.4.0", "Takes several members.")],
     reply: ReplyShape::Count,

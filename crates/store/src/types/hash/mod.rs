@@ -186,6 +186,12 @@ impl Face for Hash {
         Ok(())
     }
 
+    fn prefetch(&self, fields: &mut dyn Iterator<Item = &[u8]>) {
+        if let Stored::Table(table) = self.stored() {
+            table.prefetch(fields);
+        }
+    }
+
     fn is_searched(&self) -> bool {
         matches!(self.stored(), Stored::Packed(..))
     }

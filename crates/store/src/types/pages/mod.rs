@@ -107,8 +107,8 @@ struct Block {
     pages: Vec<Page>,
 }
 
-/// Where an entry is.
-enum Place {
+/// Where an entry is, until something changes.
+pub(super) enum Place {
     Page { branch: usize, page: usize, slot: usize },
     Chain(usize),
 }
@@ -207,7 +207,9 @@ impl<S: Shape> Table<S> {
         (branch, last_until(position, starts.len(), range, |page| starts[page]))
     }
 
-    fn find(&self, hash: u64, member: &[u8]) -> Option<Place> {
+    /// Where the entry of a member of this hash is.
+    #[inline]
+    pub(super) fn find(&self, hash: u64, member: &[u8]) -> Option<Place> {
         let (branch, page) = self.locate(position(hash));
         if let Some(slot) = self.branches[branch].block.pages[page].find::<S>(hash, member) {
             return Some(Place::Page { branch, page, slot });
@@ -218,10 +220,16 @@ impl<S: Shape> Table<S> {
     /// The entry of a member.
     #[inline]
     pub(super) fn get(&self, member: &[u8]) -> Option<Entry<'_>> {
-        Some(match self.find(S::hash(member), member)? {
+        Some(self.entry(&self.find(S::hash(member), member)?))
+    }
+
+    /// The entry at a place.
+    #[inline]
+    pub(super) fn entry(&self, place: &Place) -> Entry<'_> {
+        match *place {
             Place::Page { branch, page, slot } => self.branches[branch].block.pages[page].entry::<S>(slot),
             Place::Chain(at) => Entry::of_far(&self.chain[at]),
-        })
+        }
     }
 
     /// Shows the entries whose members may have a tag: all that do, and one in some thousand others.
@@ -267,6 +275,26 @@ impl<S: Shape> Table<S> {
             .for_each(|found| show(found.map(|(page, index)| page.entry::<S>(index))));
     }
 
+    /// Sends for what looking members up reads: first where it begins on their pages, then what that leads to.
+    pub(super) fn prefetch(&self, members: &mut dyn Iterator<Item = &[u8]>) {
+        let mut places = [None; AT_ONCE];
+        loop {
+            let mut count = 0;
+            for (place, member) in places.iter_mut().zip(&mut *members) {
+                let hash = S::hash(member);
+                let (branch, page) = self.locate(position(hash));
+                let page = &self.branches[branch].block.pages[page];
+                page.prefetch();
+                *place = Some((page, hash));
+                count += 1;
+            }
+            places[..count].iter().flatten().for_each(|(page, hash)| page.prefetch_first(*hash));
+            if count < AT_ONCE {
+                break;
+            }
+        }
+    }
+
     /// A time before which no entry has a deadline; none where no entry has one.
     #[inline]
     pub(super) fn due_ms(&self) -> Option<UnixMs> {
@@ -307,17 +335,22 @@ impl<S: Shape> Table<S> {
             }
             self.take_out(place);
         }
+        self.put_new(hash, entry);
+        is_new
+    }
+
+    /// [`Table::put`] of an entry whose member, of this hash, is none of those that are there.
+    pub(super) fn put_new(&mut self, hash: u64, entry: Entry<'_>) {
         self.len += 1;
         if let Some(at_ms) = entry.deadline_ms {
             self.timed += 1;
             self.due_ms = if self.timed == 1 { at_ms } else { at_ms.min(self.due_ms) };
         }
         page::encode::<S, _>(entry, |stored| self.add(hash, stored, entry.deadline_ms));
-        is_new
     }
 
     /// Overwrites the value at a place that has no deadline, if the new one is as long.
-    fn overwrite(&mut self, place: &Place, value: &[u8]) -> bool {
+    pub(super) fn overwrite(&mut self, place: &Place, value: &[u8]) -> bool {
         let Place::Page { branch, page, slot } = *place else { return false };
         let block = &mut self.branches[branch].block;
         let range = block.pages[page].value_range::<S>(slot).filter(|range| range.len() == value.len());

@@ -392,6 +392,14 @@ impl Page {
         }
     }
 
+    /// Sends for the first entry that may have a hash with such low bits.
+    #[inline]
+    pub(super) fn prefetch_first(&self, hash: u64) {
+        if let Some(index) = self.find_candidate(hash, |_| true) {
+            prefetch(self.bytes[self.offset(index)..].as_ptr());
+        }
+    }
+
     /// The index of the only entry that may have a hash with such low bits, which is sent for.
     #[inline]
     pub(super) fn prefetch_only(&self, hash: u64) -> Option<usize> {

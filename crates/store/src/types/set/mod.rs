@@ -159,6 +159,12 @@ impl Face for Set {
         Ok(())
     }
 
+    fn prefetch(&self, members: &mut dyn Iterator<Item = &[u8]>) {
+        if let Form::Big(Large::Table(table)) = self.0.form() {
+            table.prefetch(members);
+        }
+    }
+
     fn is_searched(&self) -> bool {
         matches!(self.0.form(), Form::Small(_))
     }

@@ -168,6 +168,12 @@ impl Face for SortedSet {
         Ok(())
     }
 
+    fn prefetch(&self, members: &mut dyn Iterator<Item = &[u8]>) {
+        if let Form::Big(paged) = self.0.form() {
+            paged.prefetch(members);
+        }
+    }
+
     fn is_searched(&self) -> bool {
         matches!(self.0.form(), Form::Small(_))
     }
@@ -350,16 +356,25 @@ impl SortedSet {
 
     /// Gives a member a score.
     fn put(&mut self, scored: Scored<'_>, limits: PackedLimit) -> Placed {
-        let scored = Scored { score: canonical(scored.score), ..scored };
+        self.put_with(scored.member, limits, |_| Some(scored.score))
+    }
+
+    /// Gives a member the score that follows from the one it has; none leaves everything as it is.
+    fn put_with(
+        &mut self,
+        member: &[u8],
+        limits: PackedLimit,
+        score: impl FnOnce(Option<f64>) -> Option<f64>,
+    ) -> Placed {
+        let score = |old| score(old).map(canonical);
         match self.0.form_mut() {
-            Form::Big(paged) => paged.put(scored),
+            Form::Big(paged) => paged.put(member, score),
             Form::Small(packed) => {
-                let Some(place) = place_in(packed, scored.member) else {
-                    return self.put_new(scored, limits);
-                };
-                if place.score == scored.score {
-                    return Placed::Same;
-                }
+                let place = place_in(packed, member);
+                let old = place.as_ref().map(|place| place.score);
+                let Some(score) = score(old).filter(|score| Some(*score) != old) else { return Placed::Same };
+                let scored = Scored { score, member };
+                let Some(place) = place else { return self.put_new(scored, limits) };
                 packed.remove(place.offset, UNLIMITED);
                 insert(packed, scored);
                 Placed::Moved
@@ -374,8 +389,8 @@ impl SortedSet {
                 insert(packed, scored);
                 Placed::New
             }
-            Form::Small(_) => self.become_paged().put(scored),
-            Form::Big(paged) => paged.put(scored),
+            Form::Small(_) => self.become_paged().put(scored.member, |_| Some(scored.score)),
+            Form::Big(paged) => paged.put(scored.member, |_| Some(scored.score)),
         }
     }
 

@@ -119,11 +119,8 @@ impl Editor<'_, SortedSet> {
             |set| {
                 set.expect(members, limits);
                 let mut added = Added::default();
-                for scored in members {
-                    if when != Condition::default() && !when.admits(set.score(scored.member), scored.score) {
-                        continue;
-                    }
-                    match set.put(*scored, limits) {
+                for Scored { score, member } in members {
+                    match set.put_with(member, limits, |old| when.admits(old, *score).then_some(*score)) {
                         Placed::New => added.new += 1,
                         Placed::Moved => added.moved += 1,
                         Placed::Same => {}
@@ -145,28 +142,26 @@ impl Editor<'_, SortedSet> {
         delta: f64,
         when: Condition,
     ) -> Result<Option<f64>, NotANumber> {
-        let old = self.score(member);
-        if when.is_new.is_some_and(|is_new| is_new != old.is_none()) {
-            return Ok(None);
-        }
-        let score = canonical(old.unwrap_or(0.0) + delta);
-        if score.is_nan() {
-            return Err(NotANumber);
-        }
-        if !when.admits(old, score) {
-            return Ok(None);
-        }
         let limits = self.limits().sorted_set;
         self.alter(
             |set| SortedSetUndo::of(set, [member].into_iter()),
             |set| {
-                let scored = Scored { score, member };
-                set.expect(&[scored], limits);
-                ((), u64::from(set.put(scored, limits) != Placed::Same))
+                set.expect(&[Scored { score: delta, member }], limits);
+                let mut sum = Ok(None);
+                let placed = set.put_with(member, limits, |old| {
+                    let score = canonical(old.unwrap_or(0.0) + delta);
+                    let is_wanted = when.is_new.is_none_or(|is_new| is_new == old.is_none());
+                    sum = match () {
+                        () if !is_wanted => Ok(None),
+                        () if score.is_nan() => Err(NotANumber),
+                        () => Ok(Some(score).filter(|_| when.admits(old, score))),
+                    };
+                    sum.ok().flatten()
+                });
+                (sum, u64::from(placed != Placed::Same))
             },
-            |()| (SortedSetOp::Increment { member, delta }, Event::sorted_set("zincr")),
-        );
-        Ok(Some(score))
+            |_| (SortedSetOp::Increment { member, delta }, Event::sorted_set("zincr")),
+        )
     }
 
     /// Removes members and returns how many there were.

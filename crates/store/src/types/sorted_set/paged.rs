@@ -72,6 +72,11 @@ impl<S: Shape> Paged<S> {
         self.scores.get(member).map(score_of)
     }
 
+    /// Sends for what looking members up reads.
+    pub(super) fn prefetch(&self, members: &mut dyn Iterator<Item = &[u8]>) {
+        self.scores.prefetch(members);
+    }
+
     /// The member of an item, whose rank may have to be worked out.
     #[inline]
     pub(super) fn member_of(&self, item: Item, rank: &dyn Fn() -> usize) -> &[u8] {
@@ -124,19 +129,27 @@ impl<S: Shape> Paged<S> {
         Some((self.rank_of(Scored { score, member }), score))
     }
 
-    /// Gives a member a score.
-    pub(super) fn put(&mut self, scored: Scored<'_>) -> Placed {
-        let Scored { score, member } = scored;
-        let old = self.score(member);
-        match old {
-            Some(old) if old == score => return Placed::Same,
-            Some(old) => _ = self.order.remove(self.rank_of(Scored { score: old, member })),
-            None => {}
+    /// Gives a member the score that follows from the one it has; none leaves everything as it is.
+    pub(super) fn put(&mut self, member: &[u8], score: impl FnOnce(Option<f64>) -> Option<f64>) -> Placed {
+        let hash = S::hash(member);
+        let place = self.scores.find(hash, member);
+        let old = place.as_ref().map(|place| score_of(self.scores.entry(place)));
+        let Some(score) = score(old).filter(|score| Some(*score) != old) else { return Placed::Same };
+        let item = Item { score, tag: tag_of(hash) };
+        let rank = self.rank_of(Scored { score, member });
+        let entry = Entry { member, value: &value_of(score), deadline_ms: None };
+        let (Some(place), Some(old)) = (place, old) else {
+            self.order.insert(rank, item);
+            self.scores.put_new(hash, entry);
+            return Placed::New;
+        };
+        // It lies before its new place itself if its score grows.
+        let to = rank - usize::from(old < score);
+        self.order.shift(self.rank_of(Scored { score: old, member }), to, item);
+        if !self.scores.overwrite(&place, entry.value) {
+            self.scores.put(entry);
         }
-        let rank = self.rank_of(scored);
-        self.order.insert(rank, Item { score, tag: tag_of(S::hash(member)) });
-        self.scores.put(Entry { member, value: &value_of(score), deadline_ms: None });
-        if old.is_some() { Placed::Moved } else { Placed::New }
+        Placed::Moved
     }
 
     /// Removes a member and returns its score.

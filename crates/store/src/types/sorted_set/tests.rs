@@ -112,7 +112,7 @@ fn members_whose_hashes_are_the_same_are_told_apart() {
             let member = random.below(120).to_string().into_bytes();
             if random.below(3) > 0 {
                 let score = random.below(3_u8) as f64;
-                paged.put(Scored { score, member: &member });
+                paged.put(&member, |_| Some(score));
                 model.insert(member, score);
             } else {
                 assert_eq!(paged.remove(&member), model.remove(&member), "seed {seed}");

@@ -76,6 +76,14 @@ impl Leaf {
         self.len += 1;
     }
 
+    /// Puts another item in the place of one, so that it comes to lie at `to`.
+    fn shift(&mut self, from: usize, to: usize, item: Item) {
+        let (moved, into) = if from < to { (from + 1..to + 1, from) } else { (to..from, to + 1) };
+        self.scores.copy_within(moved.clone(), into);
+        self.tags.copy_within(moved, into);
+        (self.scores[to], self.tags[to]) = (item.score, item.tag);
+    }
+
     fn remove(&mut self, at: usize) -> Item {
         let (len, removed) = (self.len(), self.item(at));
         self.scores.copy_within(at + 1..len, at);
@@ -163,6 +171,28 @@ impl Node {
                     self.firsts.insert(child + 1, nodes[child + 1].firsts[0]);
                     self.counts.insert(child + 1, nodes[child + 1].len());
                 }
+            }
+        }
+    }
+
+    /// See [`Tree::shift`]; false, and nothing is changed, where the ranks are not in one leaf.
+    fn shift(&mut self, from: usize, to: usize, item: Item) -> bool {
+        let ((child, from), (other, to)) = (self.child_of(from), self.child_of(to));
+        if child != other {
+            return false;
+        }
+        match &mut self.children {
+            Children::Leaves(leaves) => {
+                let leaf = Arc::make_mut(&mut leaves[child]);
+                leaf.shift(from, to, item);
+                self.firsts[child] = leaf.item(0);
+                true
+            }
+            Children::Nodes(nodes) => {
+                let node = Arc::make_mut(&mut nodes[child]);
+                let is_done = node.shift(from, to, item);
+                self.firsts[child] = node.firsts[0];
+                is_done
             }
         }
     }
@@ -417,6 +447,14 @@ impl Tree {
         }
     }
 
+    /// Puts another item in the place of that of a rank, so that it comes to lie at the rank `to`.
+    pub(super) fn shift(&mut self, from: usize, to: usize, item: Item) {
+        if !self.root.shift(from, to, item) {
+            self.remove(from);
+            self.insert(to, item);
+        }
+    }
+
     /// Takes the item of a rank below the length out.
     pub(super) fn remove(&mut self, rank: usize) -> Item {
         self.len -= 1;
@@ -547,7 +585,14 @@ mod tests {
             let mut copies = Vec::new();
             for step in 0..60_000_u64 {
                 let grows = if (step / 15_000).is_multiple_of(2) { 9 } else { 1 };
-                if random.below(10) < grows || model.is_empty() {
+                if random.once_in(3) && !model.is_empty() {
+                    let from = random.below(model.len() as u64) as usize;
+                    let number = if random.once_in(2) { model[from] + 1 } else { random.below(1 << 40) };
+                    model.remove(from);
+                    let to = model.partition_point(|other: &u64| *other < number);
+                    tree.shift(from, to, item(number));
+                    model.insert(to, number);
+                } else if random.below(10) < grows || model.is_empty() {
                     let number = if seed == 0 { step } else { random.below(1 << 40) };
                     let rank = model.partition_point(|other: &u64| *other < number);
                     let found = tree.partition(|item, _| item.score < number as f64);
