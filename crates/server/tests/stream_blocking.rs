@@ -78,6 +78,9 @@ fn who_claims_waits_until_there_is_something_to_claim() {
          p: XPENDING s g = [:1, 1-1, 1-1, [[alice, 1]]]",
         "p: XGROUP CREATE s g $ MKSTREAM = OK\na> XREADGROUP GROUP g alice BLOCK 0 CLAIM 30 STREAMS s >\nblocked 1
          a silent\np: XADD s 1-2 f v = 1-2\na< [[s, [[1-2, [f, v], :0, :0]]]]",
+        "p: XGROUP CREATE s g $ MKSTREAM = OK\na> XREADGROUP GROUP g alice BLOCK 0 CLAIM 40 STREAMS s >\nblocked 1
+         b> XREADGROUP GROUP g bob BLOCK 0 CLAIM 40 STREAMS s >\nblocked 2\np: XADD s 1-2 f v = 1-2
+         a< [[s, [[1-2, [f, v], :0, :0]]]]\nblocked 0\np: XPENDING s g = [:1, 1-2, 1-2, [[bob, 1]]]",
     ]);
 }
 

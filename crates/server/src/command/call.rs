@@ -106,6 +106,8 @@ pub enum When {
     Now,
     /// From this time on, in Unix milliseconds, if it stays as it is.
     At(u64),
+    /// Not before it changes, and then perhaps by a time of its own, which is not before this one.
+    NotBefore(u64),
     /// Not before it changes.
     Later,
 }

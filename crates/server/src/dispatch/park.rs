@@ -65,7 +65,7 @@ impl Parked {
             Some(Ready(when)) => match when(key, value) {
                 When::Now => true,
                 When::At(ms) => ms <= clock::unix_ms(),
-                When::Later => false,
+                When::NotBefore(_) | When::Later => false,
             },
             None => value.is_some_and(|value| value.data_type() == self.kind),
         }
@@ -78,7 +78,10 @@ impl Parked {
         let at_ms = self.keys.iter().filter_map(|at| {
             let bytes = args.get(*at);
             let value = keyspace.stored(&keyspace.key(self.client.db, bytes)).map(|entry| entry.value());
-            if let When::At(ms) = when(bytes, value) { Some(ms) } else { None }
+            match when(bytes, value) {
+                When::At(ms) | When::NotBefore(ms) => Some(ms),
+                When::Now | When::Later => None,
+            }
         });
         let first =
             at_ms.min().map(|ms| MonotonicMs::now().after(ms.saturating_sub(clock::unix_ms()).max(1)));

@@ -12,7 +12,7 @@ use swytch_store::{Absent, Editor, Keyspace, KeyspaceMut, Stream, StreamId, Type
 use super::{SHOWN, id, no_key_or_group, reply_content, reply_entry, reply_id};
 use crate::command::prelude::*;
 use crate::command::{BeginSearch, BlockRequest, FindKeys, KeySpec, Ready, TimeoutReply, When};
-use crate::system::clock::MonotonicMs;
+use crate::system::clock::{self, MonotonicMs};
 
 /// The first half of what follows STREAMS.
 const fn streams(from: i32) -> KeySpec {
@@ -260,6 +260,9 @@ fn xread(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
     Ok(())
 }
 
+/// Nobody who waits for something to claim looks for it more often, in milliseconds.
+const LOOK_MS_MIN: u64 = 10;
+
 /// What has been pending longest in a group that was asked for entries to claim.
 fn oldest<'s>(stream: &Stream, group: &'s ConsumerGroup) -> Option<PendingEntry<'s>> {
     group.oldest().find(|pending| stream.get(pending.id).is_some())
@@ -331,9 +334,13 @@ fn xreadgroup(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> Comman
             let stream = stream_of(value);
             match stream.and_then(|stream| Some((stream, stream.group(&name)?))) {
                 Some((stream, group)) if stream.top_id() > group.last_id => When::Now,
-                Some((stream, group)) => claim_idle_ms
-                    .and_then(|idle_ms| Some(oldest(stream, group)?.delivered_ms.saturating_add(idle_ms)))
-                    .map_or(When::Later, When::At),
+                Some((stream, group)) => claim_idle_ms.map_or(When::Later, |idle_ms| {
+                    match oldest(stream, group) {
+                        Some(pending) => When::At(pending.delivered_ms.saturating_add(idle_ms)),
+                        // What is delivered from now on.
+                        None => When::NotBefore(clock::unix_ms().saturating_add(idle_ms.max(LOOK_MS_MIN))),
+                    }
+                }),
                 // Who waits for a group that is gone is told so.
                 None => When::Now,
             }

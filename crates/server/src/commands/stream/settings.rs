@@ -177,17 +177,21 @@ fn xidmprecord(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> Comma
     }
     let server = Settings::of(call);
     // What is replayed may tell of an entry that has gone since.
-    let may_be_gone = matches!(call.origin, Origin::Replay);
+    let may_be_gone = Origin::of(call.client) == Origin::Replay;
     in_stream(call, keyspace, |stream| {
         if !may_be_gone && stream.get(id).is_none() {
             return Err(CommandError::text("ERR No such message in stream"));
         }
         match stream.idempotence().get(producer, identifier) {
-            Some(known) if known != id => {
+            Some(known) if known != id && !may_be_gone => {
                 Err(CommandError::text("ERR IID already exists for this producer with a different stream ID"))
             }
-            Some(_) => Ok(()),
-            None => {
+            Some(known) if known == id => Ok(()),
+            before => {
+                // Nothing that is replayed tells what was forgotten meanwhile because it was old.
+                if let Some(forgotten) = before {
+                    stream.forget(forgotten.ms);
+                }
                 stream.record(producer, identifier, id, server.size_max(stream));
                 Ok(())
             }
