@@ -82,7 +82,9 @@ pub fn go_on(server: &Server, keyspace: &Keyspace<'_>, mut files: Files) -> io::
 /// # Errors
 /// If its files cannot be written. Nothing has changed.
 pub fn follow_config(server: &Server) -> io::Result<()> {
-    let keyspace = Keyspace::new(server.shards.lock(LockScope::All), clock::unix_ms());
+    let locked = server.shards.lock_in_time(LockScope::All);
+    let locked = locked.ok_or_else(|| io::Error::other("a script runs for too long"))?;
+    let keyspace = Keyspace::new(locked, clock::unix_ms());
     match (server.config.appendonly(), server.log.state.is_on.load(Ordering::SeqCst)) {
         (true, false) => {
             let (mut files, _) = find(server)?;
@@ -165,8 +167,10 @@ fn run(server: &Server) {
                 }
                 if rewrite_is_due(server) && rewrite_from <= Instant::now() {
                     tracing::info!("the append-only log has grown; it is rewritten");
-                    let keyspace = Keyspace::new(server.shards.lock(LockScope::All), clock::unix_ms());
-                    if rewrite(server, &keyspace).is_err() {
+                    // What a script has for too long is written later.
+                    let locked = server.shards.lock_in_time(LockScope::All);
+                    let keyspace = locked.map(|locked| Keyspace::new(locked, clock::unix_ms()));
+                    if keyspace.is_none_or(|keyspace| rewrite(server, &keyspace).is_err()) {
                         rewrite_from = Instant::now() + REWRITE_RETRY;
                     }
                 } else if !has_written {
@@ -183,8 +187,9 @@ fn run(server: &Server) {
                 server.wake_holders();
                 has_failed = true;
                 if is_broken {
-                    let keyspace = Keyspace::new(server.shards.lock(LockScope::All), clock::unix_ms());
-                    if rewrite(server, &keyspace).is_ok() {
+                    let locked = server.shards.lock_in_time(LockScope::All);
+                    let keyspace = locked.map(|locked| Keyspace::new(locked, clock::unix_ms()));
+                    if keyspace.is_some_and(|keyspace| rewrite(server, &keyspace).is_ok()) {
                         continue;
                     }
                 }
