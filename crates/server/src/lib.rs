@@ -13,6 +13,7 @@ pub const REDIS_VERSION: &str = "8.0.6";
 /// The version of this server.
 pub const SWYTCH_VERSION: &str = env!("CARGO_PKG_VERSION");
 
+pub mod acl;
 pub mod aof;
 pub mod cli;
 pub mod clients;

@@ -15,6 +15,7 @@ use signal_hook::consts::{
 use signal_hook::iterator::Signals;
 
 use crate::SWYTCH_VERSION;
+use crate::acl;
 use crate::command::CommandTable;
 use crate::commands;
 use crate::config::{Config, Loaded, SetContext, ShutdownFlags};
@@ -65,7 +66,8 @@ fn try_serve(loaded: Loaded) -> io::Result<()> {
         tracing::warn!("oom-score-adj could not be set: {}", error.reason);
     }
     let commands = CommandTable::new(commands::SPECS, &loaded.renamed_commands).map_err(io::Error::other)?;
-    let server = Server::new(loaded.config, threads, commands.len())?;
+    let server = Server::new(loaded.config, threads, commands)?;
+    acl::start(&server.users, &server.config, &loaded.users).map_err(io::Error::other)?;
     server.set_level_handle(level);
     let start_file = StartFile::open(&server)?;
     let listeners = listen(&server)?;

@@ -57,13 +57,14 @@ struct Listed {
 
 #[test]
 fn the_page_is_what_the_declarations_say() {
-    let mut listed = read_list(&std::fs::read_to_string(path("tests/peer_commands.tsv")).expect("the list"));
+    let mut listed =
+        read_list(&std::fs::read_to_string(path("src/command/peer_commands.tsv")).expect("the list"));
     if let Some(told) = told_by_peers() {
         if updating() {
-            let text = std::fs::read_to_string(path("tests/peer_commands.tsv")).expect("the list");
+            let text = std::fs::read_to_string(path("src/command/peer_commands.tsv")).expect("the list");
             let head: String =
                 text.lines().take_while(|line| line.starts_with('#')).map(|l| l.to_owned() + "\n").collect();
-            std::fs::write(path("tests/peer_commands.tsv"), head + &write_list(&told))
+            std::fs::write(path("src/command/peer_commands.tsv"), head + &write_list(&told))
                 .expect("it is writable");
             listed = told;
         } else {

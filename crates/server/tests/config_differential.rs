@@ -423,7 +423,7 @@ fn a_rewrite_writes_the_same_lines() {
         assert_eq!(our_set(&config, name, value.as_bytes()), None);
     }
     assert_eq!(redis.call(&[b"CONFIG", b"REWRITE"]), Reply::ok());
-    config.rewrite(false).expect("rewritten");
+    config.rewrite(false, &[]).expect("rewritten");
     let (theirs, ours) = (read_parts(&path), read_parts(&copy));
     assert_eq!(ours.0, theirs.0, "the part that was there");
     // Redis appends in the order of a hash table, and the users, which are not part of the configuration here.

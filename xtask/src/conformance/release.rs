@@ -66,6 +66,8 @@ pub(crate) static REDIS_7_0: Release = Release {
     version: "7.0.15",
     archive: "bookworm",
     core: &[
+        "unit/acl",
+        "unit/acl-v2",
         "unit/protocol",
         "unit/keyspace",
         "unit/scan",
@@ -116,8 +118,6 @@ pub(crate) static REDIS_7_0: Release = Release {
     ],
     later: &[
         "unit/aofrw",
-        "unit/acl",
-        "unit/acl-v2",
         "unit/obuf-limits",
         "unit/wait",
         "unit/pendingquerybuf",

@@ -15,6 +15,7 @@ use bitflags::bitflags;
 use swytch_resp::Protocol;
 use swytch_store::WatchFlag;
 
+use crate::acl::{Rights, Seen, User, Users};
 use crate::request::OwnedArgs;
 
 pub use channels::{Channels, Subscriber};
@@ -88,6 +89,10 @@ pub struct Client {
     pub protocol: Protocol,
     /// AUTH has succeeded or is not needed.
     pub authenticated: bool,
+    /// Whom it is logged in as.
+    pub user: Arc<User>,
+    /// What that user might do when it was last asked.
+    seen: Seen,
     /// State.
     pub flags: ClientFlags,
     /// Commands queued since MULTI.
@@ -102,12 +107,19 @@ pub struct Client {
 
 impl Client {
     /// A new connection's client.
-    pub fn new(shared: Arc<ClientShared>, authenticated: bool) -> Client {
+    pub fn new(shared: Arc<ClientShared>, users: &Users) -> Client {
+        Client::of(shared, Arc::clone(users.default()), users.lets_everybody_in())
+    }
+
+    /// A client that is this user.
+    pub fn of(shared: Arc<ClientShared>, user: Arc<User>, authenticated: bool) -> Client {
         Client {
             shared,
             db: 0,
             protocol: Protocol::Resp2,
             authenticated,
+            user,
+            seen: Seen::default(),
             flags: ClientFlags::empty(),
             queue: Vec::new(),
             queued_bytes: 0,
@@ -123,7 +135,7 @@ impl Client {
             db: self.db,
             protocol: self.protocol,
             flags: self.flags & ClientFlags::OF_DEPUTIES,
-            ..Client::new(Arc::clone(&self.shared), self.authenticated)
+            ..Client::of(Arc::clone(&self.shared), Arc::clone(&self.user), self.authenticated)
         }
     }
 
@@ -132,10 +144,23 @@ impl Client {
         self.shared.id
     }
 
-    /// True when its commands are neither refused for want of a password or because it is subscribed, nor queued.
+    /// It is this user from now on.
+    pub fn become_user(&mut self, user: &Arc<User>, authenticated: bool) {
+        *self.shared.user.lock() = Arc::clone(user);
+        (self.user, self.seen, self.authenticated) = (Arc::clone(user), Seen::default(), authenticated);
+    }
+
+    /// What its user may do at present.
+    pub fn rights(&mut self) -> Arc<Rights> {
+        Arc::clone(self.user.look(&mut self.seen))
+    }
+
+    /// True when its commands are neither refused for want of a password, of rights or because it is subscribed, nor queued.
     #[inline]
     pub fn is_plain(&self) -> bool {
-        self.authenticated && !self.flags.intersects(ClientFlags::MULTI.union(ClientFlags::PUBSUB))
+        self.authenticated
+            && self.user.is_free()
+            && !self.flags.intersects(ClientFlags::MULTI.union(ClientFlags::PUBSUB))
     }
 
     /// True when it may send nothing but what has to do with its subscriptions: under RESP2 a message cannot be told from

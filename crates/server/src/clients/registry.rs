@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use swytch_store::Waiter;
 
 use super::Subscriber;
+use crate::acl::User;
 use crate::system::clock::{AtomicMonotonicMs, MonotonicMs};
 
 /// Texts a client or its commands set about itself.
@@ -79,15 +80,22 @@ pub struct ClientShared {
     pub waiter: Mutex<Option<Arc<Waiter>>>,
     /// Names.
     pub names: Mutex<Names>,
-    /// The ACL user.
-    pub user: Mutex<Arc<str>>,
+    /// Whom it is logged in as.
+    pub user: Mutex<Arc<User>>,
     /// What it is to publishers, once it has subscribed to anything.
     pub subscriber: OnceLock<Arc<Subscriber>>,
 }
 
 impl ClientShared {
     /// Of a client that has just connected.
-    pub fn new(id: u64, worker: usize, address: String, local_address: String, fd: i32) -> ClientShared {
+    pub fn new(
+        id: u64,
+        worker: usize,
+        address: String,
+        local_address: String,
+        fd: i32,
+        user: Arc<User>,
+    ) -> ClientShared {
         let now = MonotonicMs::now();
         ClientShared {
             id,
@@ -117,7 +125,7 @@ impl ClientShared {
             killed: AtomicBool::new(false),
             waiter: Mutex::default(),
             names: Mutex::default(),
-            user: Mutex::new("default".into()),
+            user: Mutex::new(user),
             subscriber: OnceLock::new(),
         }
     }

@@ -4,6 +4,7 @@
 //! the table is given their declarations.
 
 pub mod call;
+mod client_line;
 pub mod first;
 pub mod help;
 mod names;
@@ -19,13 +20,14 @@ mod table_tests;
 
 pub use crate::request::{ArgCursor, Args, CommandError, OwnedArgs};
 pub use call::{BlockRequest, Call, Others, Outcome, Ready, ShardSteps, TimeoutReply, When};
+pub use client_line::client_line;
 pub use help::reply_help;
 pub use origin::Origin;
 pub use reply_shape::ReplyShape;
 pub use several::PopFromSeveral;
 pub use spec::{
-    Arg, ArgKind, BeginSearch, Categories, CommandSpec, FindKeys, Flags, FoundScript, Group, Guard, Handler,
-    KeyFlags, KeySpec, RequestKeys, ScriptHandler,
+    Arg, ArgKind, BeginSearch, Categories, ChannelSpec, CommandSpec, FindKeys, Flags, FoundScript, Group,
+    Guard, Handler, KeyFlags, KeySpec, RequestKeys, ScriptHandler,
 };
 pub use table::{Command, CommandTable};
 
@@ -35,7 +37,7 @@ pub type CommandResult = Result<(), CommandError>;
 /// What nearly every file of `commands/` needs.
 pub mod prelude {
     pub use super::{
-        Arg, ArgCursor, ArgKind, Args, Call, Categories, CommandError, CommandResult, CommandSpec, Flags,
-        Group, Handler, KeyFlags, ReplyShape,
+        Arg, ArgCursor, ArgKind, Args, Call, Categories, ChannelSpec, CommandError, CommandResult,
+        CommandSpec, Flags, Group, Handler, KeyFlags, ReplyShape,
     };
 }

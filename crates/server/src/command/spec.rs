@@ -579,6 +579,19 @@ pub struct Guard {
     pub level: fn(&Config) -> ProtectedAction,
 }
 
+/// Which arguments of a command are channels that it publishes to or subscribes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChannelSpec {
+    /// None.
+    None,
+    /// The first.
+    One,
+    /// All.
+    All,
+    /// All, and they are patterns.
+    AllPatterns,
+}
+
 /// The declaration of a command.
 #[derive(Clone, Copy, Debug)]
 pub struct CommandSpec {
@@ -607,6 +620,10 @@ pub struct CommandSpec {
     /// Where a member, or field, is that it looks for in the value of its only key: what several such requests look for
     /// is sent for together.
     pub member: Option<usize>,
+    /// What a request does to the keys of whose key spec that cannot be told ([`KeyFlags::VARIABLE_FLAGS`]).
+    pub key_flags: Option<fn(&Args<'_>) -> KeyFlags>,
+    /// Which of its arguments are channels.
+    pub channels: ChannelSpec,
     /// The argument tree, without the name.
     pub arguments: &'static [Arg],
     /// Command tips for clients and proxies.
@@ -640,6 +657,8 @@ impl CommandSpec {
         key_specs: &[],
         keys: None,
         member: None,
+        key_flags: None,
+        channels: ChannelSpec::None,
         arguments: &[],
         tips: &[],
         history: &[],

@@ -2,7 +2,8 @@
 
 use super::Args;
 use super::names::NameTable;
-use super::spec::{BeginSearch, CommandSpec, FindKeys, Flags, Handler};
+use super::spec::{BeginSearch, Categories, CommandSpec, FindKeys, Flags, Handler};
+use crate::acl::{NamedCommand, Names};
 use crate::clients::QueuedCommand;
 use crate::config::RenamedCommand;
 
@@ -41,6 +42,16 @@ impl Command {
         self.runs_with.0 <= len && len <= self.runs_with.1
     }
 
+    /// As rules about users name it.
+    fn named(&'static self) -> NamedCommand {
+        NamedCommand {
+            index: self.index,
+            full_name: &self.full_name,
+            is_subcommand: self.container.is_some(),
+            subcommands: self.subcommands.iter().map(|command| command.index).collect(),
+        }
+    }
+
     /// True when it has a property.
     #[inline]
     pub fn is(&self, flags: Flags) -> bool {
@@ -60,7 +71,12 @@ impl Command {
     ///
     /// Source: `getKeysFromCommandWithSpecs` in Redis's `src/db.c`.
     pub fn keys_with_flags(&self, args: &Args<'_>) -> Option<Vec<(usize, super::KeyFlags)>> {
-        self.keys_of_specs(args).or_else(|| self.spec.keys.map(|keys| keys(args).named))
+        let mut keys = self.keys_of_specs(args).or_else(|| self.spec.keys.map(|keys| keys(args).named))?;
+        if let Some(flags_of) = self.spec.key_flags {
+            let open = keys.iter_mut().filter(|(_, flags)| flags.contains(super::KeyFlags::VARIABLE_FLAGS));
+            open.for_each(|(_, flags)| *flags = flags_of(args));
+        }
+        Some(keys)
     }
 
     fn keys_of_specs(&self, args: &Args<'_>) -> Option<Vec<(usize, super::KeyFlags)>> {
@@ -174,6 +190,9 @@ impl super::KeySpec {
     }
 }
 
+/// The commands of Redis and Valkey, a line each that begins with the full name.
+const PEER_COMMANDS: &str = include_str!("peer_commands.tsv");
+
 /// All commands.
 #[derive(Debug)]
 pub struct CommandTable {
@@ -181,6 +200,8 @@ pub struct CommandTable {
     by_name: NameTable<&'static Command>,
     /// Commands and subcommands, each at its index; without those that cannot be called.
     by_index: Vec<Option<&'static Command>>,
+    /// All commands, whatever `rename-command` has made of them, without their subcommands.
+    declared: Vec<&'static Command>,
 }
 
 /// A command under the name it is called by: its own, but for `rename-command`.
@@ -201,11 +222,12 @@ impl CommandTable {
         renamed: &[RenamedCommand],
     ) -> Result<&'static CommandTable, String> {
         let (mut named, len) = named(groups);
+        let declared = named.iter().map(|named| named.command).collect();
         renamed.iter().try_for_each(|line| rename(&mut named, line))?;
         named.sort_by_key(|named| named.command.index);
         let by_name = NameTable::new(named.iter().map(|named| (named.name, named.command)));
         let commands = named.iter().map(|named| named.command).collect();
-        let mut table = CommandTable { commands, by_name, by_index: vec![None; len] };
+        let mut table = CommandTable { commands, by_name, by_index: vec![None; len], declared };
         for command in table.iter_all().collect::<Vec<_>>() {
             table.by_index[command.index] = Some(command);
         }
@@ -243,7 +265,7 @@ impl CommandTable {
 
     /// All commands, each followed by its subcommands.
     pub fn iter_all(&self) -> impl Iterator<Item = &'static Command> + '_ {
-        self.iter().flat_map(|command| std::iter::once(command).chain(command.subcommands.iter().copied()))
+        with_subcommands(&self.commands)
     }
 
     /// Number of commands and subcommands; every [`Command::index`] is smaller.
@@ -255,6 +277,37 @@ impl CommandTable {
     pub fn is_empty(&self) -> bool {
         self.by_index.is_empty()
     }
+}
+
+impl Names for CommandTable {
+    fn count(&self) -> usize {
+        self.by_index.len()
+    }
+
+    fn find(&self, full_name: &[u8]) -> Option<NamedCommand> {
+        with_subcommands(&self.declared)
+            .find(|command| command.full_name.as_bytes().eq_ignore_ascii_case(full_name))
+            .map(Command::named)
+    }
+
+    fn is_elsewhere(&self, full_name: &[u8]) -> bool {
+        let is_told = |line: &str| {
+            let name = line.split('\t').next().unwrap_or_default();
+            name.as_bytes().eq_ignore_ascii_case(full_name)
+        };
+        Names::find(self, full_name).is_none() && PEER_COMMANDS.lines().any(is_told)
+    }
+
+    fn in_category(&self, category: &[u8]) -> Option<Vec<NamedCommand>> {
+        let category = Categories::named(category)?;
+        let all = with_subcommands(&self.declared);
+        Some(all.filter(|command| command.spec.categories().contains(category)).map(Command::named).collect())
+    }
+}
+
+/// The commands, each followed by its subcommands.
+fn with_subcommands(commands: &[&'static Command]) -> impl Iterator<Item = &'static Command> {
+    commands.iter().flat_map(|command| std::iter::once(*command).chain(command.subcommands.iter().copied()))
 }
 
 /// The commands under their own names, and how many there are with their subcommands.

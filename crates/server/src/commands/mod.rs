@@ -5,6 +5,7 @@
 
 use crate::command::CommandSpec;
 
+pub mod acl;
 pub mod bitmap;
 pub mod connection;
 pub mod geo;
@@ -24,6 +25,7 @@ pub mod transactions;
 
 /// Every command, by group.
 pub const SPECS: &[&[&CommandSpec]] = &[
+    acl::SPECS,
     bitmap::SPECS,
     connection::SPECS,
     geo::SPECS,

@@ -8,7 +8,6 @@
 //! Bounds: [`FILE_BYTES_MAX`], [`LINE_BYTES_MAX`], [`INCLUDE_DEPTH_MAX`], [`FILES_MAX`].
 //! Neighbours: `words.rs` splits lines; `cli/` turns arguments into lines.
 
-use super::default_user::{self, Login};
 use super::directive::Special;
 use super::directives::{COUNT, DIRECTIVES, RETIRED, find, nearest};
 use super::special::system_error_text;
@@ -101,6 +100,25 @@ pub struct RenamedCommand {
     pub place: Place,
 }
 
+/// A `user` line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserLine {
+    /// Its name.
+    pub name: Vec<u8>,
+    /// What it may do.
+    pub rules: Vec<Vec<u8>>,
+    /// Where the line stands, for an error about a rule.
+    pub place: Place,
+}
+
+impl UserLine {
+    /// An error about it; its rules may hold passwords, and are left out.
+    pub fn error(&self, message: String) -> ConfigError {
+        let line = [b"user ", &self.name[..], b" ..."].concat();
+        ConfigError { place: Some(self.place.clone()), line: shown(&line), message }
+    }
+}
+
 /// A configuration that is ready for use.
 pub struct Loaded {
     /// The values.
@@ -111,6 +129,8 @@ pub struct Loaded {
     pub refusals: Vec<ConfigError>,
     /// `rename-command` lines in the order given.
     pub renamed_commands: Vec<RenamedCommand>,
+    /// `user` lines in the order given, one for each name.
+    pub users: Vec<UserLine>,
 }
 
 /// Loads one configuration from several sources, in their order.
@@ -121,8 +141,7 @@ pub struct Loader {
     order: Vec<usize>,
     warnings: Vec<Warning>,
     renamed_commands: Vec<RenamedCommand>,
-    /// The `user default` line, and where it stands.
-    default_user: Option<(Login, Place)>,
+    users: Vec<UserLine>,
     /// `save` was given: the defaults are gone, and further lines add up.
     save_given: bool,
     files: usize,
@@ -142,7 +161,7 @@ impl Loader {
             order: Vec::new(),
             warnings: Vec::new(),
             renamed_commands: Vec::new(),
-            default_user: None,
+            users: Vec::new(),
             save_given: false,
             files: 0,
         }
@@ -175,7 +194,6 @@ impl Loader {
 
     /// Ends loading: checks what only the whole can tell.
     pub fn finish(mut self) -> Result<Loaded, ConfigError> {
-        self.apply_default_user()?;
         let mut refusals = Vec::new();
         for &slot in &self.order {
             let directive = &DIRECTIVES[slot];
@@ -198,18 +216,8 @@ impl Loader {
             warnings: self.warnings,
             refusals,
             renamed_commands: self.renamed_commands,
+            users: self.users,
         })
-    }
-
-    /// Brings the `user default` line and `requirepass` together.
-    fn apply_default_user(&mut self) -> Result<(), ConfigError> {
-        let Some((login, place)) = self.default_user.take() else { return Ok(()) };
-        let error =
-            |message: String| ConfigError { line: shown(b"user"), message, place: Some(place.clone()) };
-        let password = default_user::password(&login, self.config.requirepass());
-        let password = password.map_err(|reason| error(reason.to_owned()))?.unwrap_or_default();
-        let (slot, _) = find(b"requirepass").expect("it is declared");
-        self.config.load(slot, &[&password], false).map_err(|reason| error(reason.to_string()))
     }
 
     fn file(&mut self, path: &Path, depth: usize) -> Result<(), FileError> {
@@ -272,12 +280,14 @@ impl Loader {
                 });
                 Ok(())
             }
-            (b"user", [_, ..]) => {
-                let login = default_user::parse(&words).map_err(LineError::Here)?;
-                match self.default_user.replace((login, place.clone())) {
-                    None => Ok(()),
-                    Some(_) => Err(here("'user default' is given twice")),
+            (b"user", [name, rules @ ..]) => {
+                if self.users.iter().any(|user| user.name == *name) {
+                    return Err(here(
+                        "Duplicate user found. A user can only be defined once in config files",
+                    ));
                 }
+                self.users.push(UserLine { name: name.clone(), rules: rules.to_vec(), place: place.clone() });
+                Ok(())
             }
             (b"loadmodule", [module, ..]) => Err(LineError::Here(format!(
                 "'loadmodule' is refused: modules are not served by this build, and the commands of {} would be missing",

@@ -11,7 +11,6 @@
 //! - The process never changes its working directory: `dir` is a value, and [`Config::resolve`] makes
 //!   paths relative to it.
 
-mod default_user;
 mod directive;
 mod directives;
 mod file;
@@ -29,8 +28,8 @@ pub use directive::{
     TlsAuthClients,
 };
 pub use directives::{DIRECTIVES, FILE_ONLY};
-pub use file::{ConfigError, Loaded, Loader, Place, RenamedCommand, Warning};
-pub use rewrite::RewriteError;
+pub use file::{ConfigError, Loaded, Loader, Place, RenamedCommand, UserLine, Warning};
+pub use rewrite::{RewriteError, UserText};
 pub use special::{CLIENT_CLASSES, ClientClass, OutputBufferLimit, SavePoint, keyspace_events};
 pub use value::memory as parse_memory;
 pub use words::{quote, split as split_words};

@@ -13,7 +13,8 @@ use swytch_store::KeyspaceMut;
 
 pub use super::admit::refuses_writes;
 use super::admit::{OUT_OF_MEMORY, disk_fault};
-use super::{count, guard, locks, lookup, park, show};
+use super::{count, guard, locks, lookup, park, rights, show};
+use crate::acl::Context;
 use crate::command::{Args, Call, Command, Flags, Handler, Origin};
 use crate::server::Conditions;
 use crate::system::clock::Ticks;
@@ -102,6 +103,13 @@ fn find(
     Ok(command)
 }
 
+/// Why the user of the script's caller may not do this, if it may not.
+fn denied(call: &mut Call<'_>, command: &'static Command, args: &Args<'_>) -> Option<String> {
+    let denied = rights::check(call, command, args, Context::Script)?;
+    let text = denied.text(&call.client.user, command, args, false);
+    Some(format!("ACL failure in script: {}", String::from_utf8_lossy(&text)))
+}
+
 /// Why a script's rules refuse a command, if they do.
 fn refusal(call: &Call<'_>, command: &Command, rules: &Rules) -> Option<String> {
     let flags = command.spec.flags;
@@ -138,9 +146,10 @@ pub fn run(
     buffers.fill(words);
     let args = Args::new(&buffers.query, &buffers.ranges);
     let refused = match find(call, &args) {
-        Ok(command) => {
-            refusal(call, command, rules).map(|text| (Some(command), text)).map_or(Ok(command), Err)
-        }
+        Ok(command) => match denied(call, command, &args).or_else(|| refusal(call, command, rules)) {
+            Some(text) => Err((Some(command), text)),
+            None => Ok(command),
+        },
         Err((command, text)) => Err((command, text.to_owned())),
     };
     let command = match refused {

@@ -2,6 +2,7 @@
 //!
 //! - `execute`: takes a request; `lookup`: which command it names
 //! - `admit`: what can refuse or delay a command, in Redis's order; `conditions`: who sets that, and when it holds
+//! - `rights`: what a client's user may do
 //! - `run`: how a command runs, on one page
 //! - `scope`: which shards a command needs; `locks`: the views of them; `changes`: what follows from changes; `listeners`: who
 //!   hears of them; `guard`: what happens on a panic; `count`:
@@ -27,6 +28,7 @@ pub mod locks;
 pub mod lookup;
 pub mod park;
 pub mod prefetch;
+pub mod rights;
 pub mod run;
 pub mod scope;
 mod show;

@@ -353,10 +353,10 @@ fn serve_one(
     let now_ms = keyspace.now_ms();
     let mut call =
         Call::new(commands, server, worker, &mut client, command, args, reply, now_ms, Origin::Parked);
-    let failed = guard::run(&mut call, |call| {
-        admit::refused_when_served(call).unwrap_or_else(|| locks::handle_within(call, keyspace))
-    });
-    count::call(&mut call, Ticks::now().since(started), failed);
+    if !admit::is_refused_when_served(&mut call) {
+        let failed = guard::run(&mut call, |call| locks::handle_within(call, keyspace));
+        count::call(&mut call, Ticks::now().since(started), failed);
+    }
     let to = &parked.client.shared;
     let mail = Mail::Served { client: to.id, waiter: Arc::clone(waiter), reply: output };
     server.workers[to.worker].mailbox.send(mail);

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use super::rights;
+use crate::acl::Context;
 use crate::clients::channels::Kind;
 use crate::clients::{ClientFlags, Subscriber};
 use crate::command::Call;
@@ -17,6 +19,12 @@ pub fn begin(call: &mut Call<'_>, kind: Kind) {
         tell(call, kind, Some(name));
     }
     call.client.flags |= ClientFlags::PUBSUB;
+    // Its rights may have changed since they were asked about, and whoever has changed them may have looked before it was
+    // subscribed.
+    let (command, args) = (call.command, call.args);
+    if rights::check(call, command, &args, Context::TopLevel).is_some() {
+        call.close_after_reply();
+    }
 }
 
 /// Ends the subscriptions of the call's client to the names that its arguments are, or to all of this kind.

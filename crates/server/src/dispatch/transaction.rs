@@ -5,8 +5,10 @@ use std::sync::atomic::Ordering;
 use swytch_store::{Keyspace, KeyspaceMut};
 
 use super::admit::{self, abort_text};
+use super::rights::{self, Denied};
 use super::watch::discard;
 use super::{changes, count, guard, locks, park, scope, show};
+use crate::acl::Context;
 use crate::clients::{Client, ClientFlags, QueuedCommand};
 use crate::command::{Call, CommandError, CommandResult, Origin};
 use crate::server::Server;
@@ -114,12 +116,29 @@ fn run_queue<'s>(call: &mut Call<'s>, keyspace: Keyspace<'s>) -> CommandResult {
 /// One command of a transaction; its error is its reply and the others run all the same.
 fn run_queued(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) {
     let started = Ticks::now();
-    let failed = guard::run(call, |call| locks::handle_within(call, keyspace));
+    let failed = guard::run(call, |call| {
+        match rights::check(call, call.command, &call.args.clone(), Context::Transaction) {
+            Some(denied) => Err(CommandError::owned(no_longer_allowed(denied))),
+            None => locks::handle_within(call, keyspace),
+        }
+    });
     // What follows from what it met comes before what the next command does.
     keyspace.attend_to_met();
     show(call);
     count::lookups(call.worker, keyspace);
     count::call(call, Ticks::now().since(started), failed);
+}
+
+fn no_longer_allowed(denied: Denied) -> String {
+    let reason = match denied {
+        Denied::Command => "no permission to execute the command or subcommand",
+        Denied::Key(_) => "no permission to touch the specified keys",
+        Denied::Channel(_) => "no permission to access one of the channels used as arguments",
+    };
+    format!(
+        "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. This command \
+         is no longer allowed for the following reason: {reason}"
+    )
 }
 
 /// True when the transaction must not run: a watched key was changed, or has expired since.

@@ -290,7 +290,7 @@ mod tests {
     fn the_page_of_a_server_is_well_formed() {
         let commands = crate::command::CommandTable::new(crate::commands::SPECS, &[])
             .expect("names of one command each");
-        let server = Server::new(crate::config::Config::new(), 2, commands.len()).expect("a server");
+        let server = Server::new(crate::config::Config::new(), 2, commands).expect("a server");
         let page = text(commands, &server);
         let mut seen = std::collections::HashSet::new();
         let mut current = String::new();

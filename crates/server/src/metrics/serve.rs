@@ -128,7 +128,7 @@ impl Service {
                 continue;
             }
             let mut connection = Connection::new(stream);
-            if is_refused_by_protected_mode(&self.server.config, peer.ip()) {
+            if is_refused_by_protected_mode(&self.server, peer.ip()) {
                 let refusal = Response::text(403, PROTECTED_MODE);
                 if connection.answer(refusal, false) == Err(End) {
                     continue;

@@ -317,7 +317,7 @@ fn hand_over(
         let _ = rustix::io::write(&stream, b"-ERR max number of clients reached\r\n");
         return;
     }
-    if peer.is_some_and(|peer| is_refused_by_protected_mode(&server.config, peer)) {
+    if peer.is_some_and(|peer| is_refused_by_protected_mode(server, peer)) {
         server.clients.rejected.fetch_add(1, Ordering::Relaxed);
         let _ = rustix::io::write(&stream, PROTECTED_MODE.as_bytes());
         return;
@@ -333,7 +333,8 @@ fn hand_over(
         .expect("a server has a worker");
     server.workers[worker].connections.fetch_add(1, Ordering::Relaxed);
     let (id, fd) = (server.clients.next_id(), stream.as_fd().as_raw_fd());
-    let shared = Arc::new(ClientShared::new(id, worker, address, local_address, fd));
+    let user = Arc::clone(server.users.default());
+    let shared = Arc::new(ClientShared::new(id, worker, address, local_address, fd, user));
     server.clients.add(&shared);
     arrivals[worker].add(stream, shared);
     server.workers[worker].mailbox.send(Mail::Arrivals);
@@ -345,10 +346,8 @@ hosts set a password with 'requirepass', or, if the server cannot be reached fro
 off with 'CONFIG SET protected-mode no' from this host.\r\n";
 
 /// Without a password only this host may connect, as in Redis.
-pub fn is_refused_by_protected_mode(config: &Config, peer: IpAddr) -> bool {
-    config.protected_mode()
-        && config.requirepass().is_none_or(|password| password.is_empty())
-        && !peer.to_canonical().is_loopback()
+pub fn is_refused_by_protected_mode(server: &Server, peer: IpAddr) -> bool {
+    server.config.protected_mode() && server.users.lets_everybody_in() && !peer.to_canonical().is_loopback()
 }
 
 #[cfg(test)]

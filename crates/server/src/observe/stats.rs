@@ -82,8 +82,6 @@ worker_counters! {
     turns,
     /// Ticks that those turns took, waiting excluded.
     turn_ticks,
-    /// Refused passwords.
-    auth_failures,
     /// Bytes read from clients.
     input_bytes,
     /// Bytes written to clients.

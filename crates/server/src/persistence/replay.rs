@@ -8,6 +8,7 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -141,8 +142,9 @@ struct Replayer<'s> {
 
 impl<'s> Replayer<'s> {
     fn new(commands: &'static CommandTable, server: &'s Server, worker: &'s WorkerShared) -> Replayer<'s> {
-        let shared = ClientShared::new(server.clients.next_id(), 0, String::new(), String::new(), -1);
-        let mut client = Client::new(shared.into(), true);
+        let (id, user) = (server.clients.next_id(), server.users.own());
+        let shared = ClientShared::new(id, 0, String::new(), String::new(), -1, Arc::clone(user));
+        let mut client = Client::of(shared.into(), Arc::clone(user), true);
         client.flags |= ClientFlags::REPLAYS;
         Replayer { commands, server, worker, client, output: Output::default(), clock: Ticks::now() }
     }

@@ -9,7 +9,7 @@ use swytch_store::KeyspaceMut;
 
 use crate::command::{Args, Call};
 use crate::dispatch::inner::{self, Buffers, KILLED, Rules};
-use crate::dispatch::lookup;
+use crate::dispatch::{lookup, rights};
 use crate::server::Conditions;
 use crate::server::scripts::Details;
 use crate::system::clock::MonotonicMs;
@@ -96,8 +96,8 @@ impl Host for ScriptHost<'_, '_, '_, '_> {
         if !command.accepts_arity(args.len()) {
             return Err("Wrong number of args for redis.acl_check_cmd()");
         }
-        // The one user there is may run everything.
-        Ok(true)
+        let client = &mut self.call.client;
+        Ok(client.user.is_free() || rights::denied(&client.rights(), command, &args).is_none())
     }
 
     fn log(&mut self, level: u8, line: &[u8]) {

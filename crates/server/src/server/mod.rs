@@ -18,6 +18,7 @@ use std::time::Instant;
 use bitflags::bitflags;
 use swytch_store::{EncodingLimits, HashSeed, NodeLimit, PackedLimit, SetLimits, Shards, StreamNodeLimit};
 
+use crate::acl::{Names, Users};
 use crate::aof::AppendLog;
 use crate::clients::{Channels, Registry};
 use crate::config::{Config, keyspace_events};
@@ -120,6 +121,8 @@ pub struct Server {
     pub shards: Shards,
     /// All workers.
     pub workers: Box<[WorkerShared]>,
+    /// Who may do what.
+    pub users: Users,
     /// All clients.
     pub clients: Registry,
     /// What they are subscribed to.
@@ -188,11 +191,11 @@ const SHARDS_MIN: usize = 16;
 const SHARDS_MAX: usize = 1024;
 
 impl Server {
-    /// A server without connections; `threads` workers are to be run for it, which count for this many `commands`.
+    /// A server without connections; `threads` workers are to be run for it, with the commands of these `names`.
     ///
     /// # Errors
     /// When the system gives no random numbers or no wake-up channel for a worker.
-    pub fn new(config: Config, threads: usize, commands: usize) -> std::io::Result<Arc<Server>> {
+    pub fn new(config: Config, threads: usize, names: &'static dyn Names) -> std::io::Result<Arc<Server>> {
         let mut random = [0u8; 24 + 20];
         getrandom::fill(&mut random).map_err(std::io::Error::other)?;
         let lane = |at: usize| {
@@ -203,7 +206,7 @@ impl Server {
         let seed = HashSeed::new([lane(0), lane(8), lane(16)]);
         let run_id = random[24..].iter().map(|byte| format!("{byte:02x}")).collect();
         let workers = (0..threads)
-            .map(|_| WorkerShared::new(commands))
+            .map(|_| WorkerShared::new(names.count()))
             .collect::<std::io::Result<Box<[WorkerShared]>>>()?;
         let shards = (threads * SHARDS_PER_THREAD).next_power_of_two().clamp(SHARDS_MIN, SHARDS_MAX);
         let reclaimer = Reclaimer::start(workers.iter().map(|worker| Arc::clone(&worker.epoch)).collect());
@@ -213,6 +216,7 @@ impl Server {
             shards: Shards::new(shards, config.databases(), seed),
             config,
             workers,
+            users: Users::new(names),
             clients: Registry::default(),
             channels: Channels::default(),
             reclaimer,

@@ -7,6 +7,7 @@ pub mod clock;
 pub mod digest;
 pub mod disk;
 pub mod escape;
+pub mod files;
 pub mod glob;
 pub mod huge_pages;
 pub mod large_blocks;

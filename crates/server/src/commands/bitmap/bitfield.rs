@@ -28,6 +28,13 @@ pub static BITFIELD: CommandSpec = CommandSpec {
             KeyFlags::RW.union(KeyFlags::UPDATE).union(KeyFlags::ACCESS).union(KeyFlags::VARIABLE_FLAGS),
         )
     }],
+    key_flags: Some(|args| {
+        if only_reads_bits(args) {
+            KeyFlags::RO | KeyFlags::ACCESS
+        } else {
+            KeyFlags::RW | KeyFlags::ACCESS | KeyFlags::UPDATE
+        }
+    }),
     arguments: &[
         Arg::key("key"),
         Arg::one_of(
@@ -211,5 +218,43 @@ impl Operation {
         self.field.write(touched, self.offset, new);
         string.write(range.start, touched);
         Some(if answers_old { old } else { new })
+    }
+}
+
+/// True when a BITFIELD request has only GET operations.
+fn only_reads_bits(request: &Args<'_>) -> bool {
+    let mut arguments = request.cursor(2);
+    while arguments.remaining() > 0 {
+        let operands = if arguments.word("GET") {
+            2
+        } else if arguments.word("OVERFLOW") {
+            1
+        } else {
+            return false;
+        };
+        for _ in 0..operands {
+            if arguments.next().is_none() {
+                return false;
+            }
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::OwnedArgs;
+
+    #[test]
+    fn a_bitfield_of_gets_only_reads() {
+        let reads = |line: &str| {
+            let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+            only_reads_bits(&OwnedArgs::from_words(&words).as_args())
+        };
+        assert!(reads("bitfield k get u8 0 GET i4 #1"));
+        assert!(!reads("bitfield k get u8 0 set u8 0 1"));
+        assert!(!reads("bitfield k overflow sat incrby u8 0 1"));
+        assert!(!reads("bitfield k get u8"));
     }
 }

@@ -3,7 +3,9 @@
 use swytch_resp::Protocol;
 
 use super::ANY_TIME;
+use crate::acl::Reason;
 use crate::command::prelude::*;
+use crate::dispatch::rights;
 
 pub static AUTH: CommandSpec = CommandSpec {
     name: "auth",
@@ -17,7 +19,6 @@ pub static AUTH: CommandSpec = CommandSpec {
     history: &[("6.0.0", "A user's name may come before the password.")],
     arguments: &[Arg::string("username").optional().since("6.0.0"), Arg::string("password")],
     reply: ReplyShape::OK,
-    differs: "Users other than `default` do not exist yet.",
     handler: Handler::Session(auth),
     ..CommandSpec::DEFAULT
 };
@@ -41,7 +42,6 @@ pub static HELLO: CommandSpec = CommandSpec {
     )
     .optional()],
     reply: ReplyShape::Map(&ReplyShape::Text, &ReplyShape::Any),
-    differs: "Users other than `default` do not exist yet.",
     handler: Handler::Session(hello),
     ..CommandSpec::DEFAULT
 };
@@ -52,7 +52,7 @@ fn auth(call: &mut Call<'_>) -> CommandResult {
         3 => (call.args.get(1), call.args.get(2)),
         _ => return Err(CommandError::Syntax),
     };
-    if call.args.len() == 2 && required_password(call).is_none() {
+    if call.args.len() == 2 && call.server.users.default().rights().is_open {
         return Err(CommandError::text(
             "ERR AUTH <password> called without any password configured for the default user. Are you sure \
              your configuration is correct?",
@@ -63,26 +63,15 @@ fn auth(call: &mut Call<'_>) -> CommandResult {
     Ok(())
 }
 
-fn required_password(call: &Call<'_>) -> Option<Vec<u8>> {
-    call.server.config.requirepass().filter(|password| !password.is_empty())
-}
-
-/// Checks user and password; without `requirepass` the default user accepts any.
+/// Logs the call's client in, or says that it may not.
 fn authenticate(call: &mut Call<'_>, user: &[u8], password: &[u8]) -> CommandResult {
-    let accepted = user == b"default"
-        && required_password(call).is_none_or(|required| is_equal_in_constant_time(&required, password));
-    if !accepted {
-        call.worker.stats.auth_failures.add(1);
-        return Err(CommandError::text("WRONGPASS invalid username-password pair or user is disabled."));
+    let server = call.server;
+    let client = &mut *call.client;
+    if server.users.log_in(user, password, |user| client.become_user(user, true)) {
+        return Ok(());
     }
-    call.client.authenticated = true;
-    Ok(())
-}
-
-/// Compares without telling by its time where the first difference is.
-fn is_equal_in_constant_time(one: &[u8], other: &[u8]) -> bool {
-    let difference = one.iter().zip(other).fold(0, |difference, (a, b)| difference | (a ^ b));
-    one.len() == other.len() && std::hint::black_box(difference) == 0
+    rights::note(call, (Reason::Login, rights::context_of(call)), call.args.get(0), user);
+    Err(CommandError::text("WRONGPASS invalid username-password pair or user is disabled."))
 }
 
 fn hello(call: &mut Call<'_>) -> CommandResult {
@@ -113,7 +102,7 @@ fn hello(call: &mut Call<'_>) -> CommandResult {
     if let Some((user, password)) = credentials {
         authenticate(call, user, password)?;
     }
-    if !call.client.authenticated {
+    if !call.client.authenticated && !call.server.users.lets_everybody_in() {
         return Err(CommandError::text(
             "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> \
              AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol \

@@ -56,7 +56,8 @@ fn reset(call: &mut Call<'_>) -> CommandResult {
     call.client.db = 0;
     call.client.protocol = Protocol::Resp2;
     call.client.shared.names.lock().name.clear();
-    call.client.authenticated = call.server.config.requirepass().is_none_or(|password| password.is_empty());
+    let users = &call.server.users;
+    call.client.become_user(users.default(), users.lets_everybody_in());
     call.reply.set_protocol(Protocol::Resp2);
     call.reply.simple("RESET");
     Ok(())

@@ -31,6 +31,7 @@ pub static SUBSCRIBE: CommandSpec = CommandSpec {
     complexity: "O(N) for N channels.",
     arity: -2,
     flags: BEGINS,
+    channels: ChannelSpec::All,
     arguments: &[Arg::string("channel").multiple()],
     handler: Handler::Session(|call| begin(call, Kind::Channel)),
     ..DEFAULT
@@ -43,6 +44,7 @@ pub static PSUBSCRIBE: CommandSpec = CommandSpec {
     complexity: "O(N) for N patterns.",
     arity: -2,
     flags: BEGINS,
+    channels: ChannelSpec::AllPatterns,
     arguments: &[Arg::new("pattern", ArgKind::Pattern).multiple()],
     handler: Handler::Session(|call| begin(call, Kind::Pattern)),
     ..DEFAULT
@@ -56,6 +58,7 @@ pub static SSUBSCRIBE: CommandSpec = CommandSpec {
     arity: -2,
     flags: BEGINS,
     key_specs: SHARD_CHANNELS,
+    channels: ChannelSpec::All,
     arguments: &[Arg::string("shardchannel").multiple()],
     handler: Handler::Session(ssubscribe),
     ..DEFAULT

@@ -5,6 +5,7 @@
 
 use std::sync::atomic::Ordering;
 
+use crate::acl;
 use crate::command::prelude::*;
 use crate::command::reply_help;
 use crate::config::{ApplyError, Config, Directive, SetContext};
@@ -150,6 +151,7 @@ fn reset_statistics(call: &mut Call<'_>) -> CommandResult {
     call.server.errors.reset();
     call.server.rates.reset();
     call.server.reclaimer.reset();
+    call.server.users.forget_counts();
     call.server.clients.accepted.store(0, Ordering::Relaxed);
     call.server.clients.rejected.store(0, Ordering::Relaxed);
     call.reply.ok();
@@ -157,7 +159,7 @@ fn reset_statistics(call: &mut Call<'_>) -> CommandResult {
 }
 
 fn rewrite(call: &mut Call<'_>) -> CommandResult {
-    match call.server.config.rewrite(false) {
+    match call.server.config.rewrite(false, &acl::texts(&call.server.users, &call.server.config)) {
         Ok(()) => {
             limited!(info, "rewrites", "CONFIG REWRITE executed with success");
             call.reply.ok();
@@ -197,6 +199,10 @@ fn apply(server: &Server, config: &Config, changed: &[&'static Directive]) -> Re
         }
     }
     let is_changed = |names: &[&str]| changed.iter().any(|directive| names.contains(&directive.name));
+    if is_changed(&["requirepass"]) {
+        let password = config.requirepass().filter(|password| !password.is_empty());
+        server.users.set_default_password(password.as_deref());
+    }
     if is_changed(&["loglevel"]) {
         server.apply_log_level();
     }

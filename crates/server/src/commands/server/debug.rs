@@ -14,6 +14,7 @@ use swytch_store::{
     Absent, Elements, Encoding, EntryRef, Event, Expiry, Key, KeyspaceMut, List, Side, Value,
 };
 
+use crate::acl;
 use crate::clients::ClientFlags;
 use crate::command::prelude::*;
 use crate::command::{Guard, Origin, reply_help};
@@ -167,7 +168,10 @@ fn help(call: &mut Call<'_>, _: &mut KeyspaceMut<'_, '_>) -> CommandResult {
 }
 
 fn rewrite_every_directive(call: &mut Call<'_>, _: &mut KeyspaceMut<'_, '_>) -> CommandResult {
-    call.server.config.rewrite(true).map_err(|error| CommandError::owned(error.reply()))?;
+    call.server
+        .config
+        .rewrite(true, &acl::texts(&call.server.users, &call.server.config))
+        .map_err(|error| CommandError::owned(error.reply()))?;
     call.reply.ok();
     Ok(())
 }

@@ -1,6 +1,5 @@
 //! Commands about the server and its keyspace as a whole.
 
-pub mod acl;
 pub mod command;
 pub mod config;
 pub mod debug;
@@ -21,7 +20,6 @@ use crate::command::CommandSpec;
 
 /// The commands of this group.
 pub const SPECS: &[&CommandSpec] = &[
-    &acl::ACL,
     &command::COMMAND,
     &config::CONFIG,
     &debug::DEBUG,

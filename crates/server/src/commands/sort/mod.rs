@@ -16,6 +16,7 @@ use super::string::reply_text;
 use crate::command::first::First;
 use crate::command::prelude::*;
 use crate::command::{BeginSearch, FindKeys, KeySpec, Origin, RequestKeys};
+use crate::dispatch::rights;
 use crate::system::escape::up_to_zero;
 use pattern::Pattern;
 
@@ -84,7 +85,7 @@ pub static SORT_RO: CommandSpec = CommandSpec {
     arguments: ARGUMENTS.split_at(6).0,
     reply: SORTED,
     handler: Handler::Read(|call, keyspace| {
-        let query = Query::parse(call.args.cursor(2), false)?;
+        let query = Query::parse(call.args.cursor(2), false, rights::reaches_any_key(call))?;
         show(call, keyspace, &query)
     }),
     ..SPEC
@@ -125,8 +126,13 @@ struct Query<'a> {
 }
 
 impl<'a> Query<'a> {
-    fn parse(mut cursor: ArgCursor<'a>, may_store: bool) -> Result<Query<'a>, CommandError> {
+    /// `may_reach`: its user may read whatever key a pattern names.
+    fn parse(mut cursor: ArgCursor<'a>, may_store: bool, may_reach: bool) -> Result<Query<'a>, CommandError> {
         let mut query = Query::default();
+        let reach = |option: &str| {
+            let text = || format!("ERR {option} option of SORT denied due to insufficient ACL permissions.");
+            if may_reach { Ok(()) } else { Err(CommandError::owned(text())) }
+        };
         while cursor.remaining() > 0 {
             let values = cursor.remaining() - 1;
             if cursor.word("ASC") {
@@ -142,8 +148,13 @@ impl<'a> Query<'a> {
                 query.store_at = Some(cursor.position());
                 cursor.next();
             } else if values >= 1 && cursor.word("BY") {
-                query.by = Some(Pattern::parse(cursor.expect()?));
+                let by = Pattern::parse(cursor.expect()?);
+                if by.names_keys() {
+                    reach("BY")?;
+                }
+                query.by = Some(by);
             } else if values >= 1 && cursor.word("GET") {
+                reach("GET")?;
                 query.get.push(Pattern::parse(cursor.expect()?));
             } else {
                 return Err(CommandError::Syntax);
@@ -321,7 +332,7 @@ fn show(call: &mut Call<'_>, keyspace: &Keyspace<'_>, query: &Query<'_>) -> Comm
 }
 
 fn sort(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
-    let query = Query::parse(call.args.cursor(2), true)?;
+    let query = Query::parse(call.args.cursor(2), true, rights::reaches_any_key(call))?;
     let Some(at) = query.store_at else { return show(call, keyspace, &query) };
     let elements = sorted(call, keyspace, &query)?;
     let (mut list, limit) = (List::new(), keyspace.limits().list_node);
@@ -377,7 +388,7 @@ mod tests {
             let args = OwnedArgs::from_words(&words);
             let args = args.as_args();
             let found = keys(&args, true);
-            let query = Query::parse(args.cursor(2), true).expect("it can be read");
+            let query = Query::parse(args.cursor(2), true, true).expect("it can be read");
             assert_eq!(found.reaches_any, reaches_any, "{line}");
             let stored_at = found.named.get(1).map(|(at, _)| *at);
             assert_eq!(stored_at, query.store_at, "{line}");

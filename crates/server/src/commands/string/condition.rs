@@ -51,6 +51,11 @@ impl<'a> Condition<'a> {
         Ok(Some(Condition::Compares { equal, with: make(arguments.expect()?) }))
     }
 
+    /// Whether the argument at a position is the word of a comparison, which may be incomplete.
+    pub fn is_comparison(args: &Args<'_>, index: usize) -> bool {
+        !matches!(Condition::comparison(&mut args.cursor(index)), Ok(None))
+    }
+
     /// Whether both are conditions of one kind, whatever they compare with.
     pub fn is_like(&self, other: &Condition<'_>) -> bool {
         match (self, other) {

@@ -21,6 +21,10 @@ pub static DELEX: CommandSpec = CommandSpec {
     complexity: "O(1), and O(N) to compare N bytes.",
     arity: -2,
     key_specs: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::DELETE).union(KeyFlags::VARIABLE_FLAGS))],
+    key_flags: Some(|args| {
+        let kind = if Condition::is_comparison(args, 2) { KeyFlags::RW } else { KeyFlags::RM };
+        kind | KeyFlags::DELETE
+    }),
     arguments: &[Arg::key("key"), Arg::one_of("condition", &COMPARISONS).optional()],
     handler: Handler::Write(delex),
     ..REMOVE

@@ -24,6 +24,7 @@ pub static SET: CommandSpec = CommandSpec {
             KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE).union(KeyFlags::VARIABLE_FLAGS),
         )
     }],
+    key_flags: Some(key_flags),
     arguments: &[
         Arg::key("key"),
         Arg::string("value"),
@@ -123,6 +124,17 @@ pub static GETSET: CommandSpec = CommandSpec {
     handler: Handler::Write(getset),
     ..CommandSpec::DEFAULT
 };
+
+/// What a SET does to its key.
+fn key_flags(args: &Args<'_>) -> KeyFlags {
+    if args.from(3).any(|word| word.eq_ignore_ascii_case(b"GET")) {
+        KeyFlags::RW | KeyFlags::ACCESS | KeyFlags::UPDATE
+    } else if (3..args.len()).any(|index| Condition::is_comparison(args, index)) {
+        KeyFlags::RW | KeyFlags::UPDATE
+    } else {
+        KeyFlags::OW | KeyFlags::UPDATE
+    }
+}
 
 fn set(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
     let key = call.key(1);

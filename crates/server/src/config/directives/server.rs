@@ -6,7 +6,6 @@ use super::super::directive::{
 };
 
 const NO_TLS: &str = "TLS is not served by this build";
-const NO_ACL: &str = "users other than the default one are not served by this build";
 
 const fn network(directive: D) -> D {
     directive.in_group(Group::Network)
@@ -112,15 +111,14 @@ pub(super) const LIST: &[D] = &[
         .summary("How SIGTERM shuts down: default, or of save, nosave, now, force."),
     security(D::optional_text("requirepass").sensitive())
         .summary("Password of the default user; empty for none."),
-    security(D::text("aclfile", "").immutable().refused(NO_ACL))
-        .summary("File with the users and what they may do."),
-    security(
-        D::choice("acl-pubsub-default", AclPubsubDefault::NAMES, AclPubsubDefault::Resetchannels as i64)
-            .harmless(NO_ACL),
-    )
+    security(D::text("aclfile", "").immutable()).summary("File with the users and what they may do."),
+    security(D::choice(
+        "acl-pubsub-default",
+        AclPubsubDefault::NAMES,
+        AclPubsubDefault::Resetchannels as i64,
+    ))
     .summary("Channels a new user may use."),
-    security(D::unsigned("acllog-max-len", 0, LONG_MAX, 128).harmless(NO_ACL))
-        .summary("Entries kept by ACL LOG."),
+    security(D::unsigned("acllog-max-len", 0, LONG_MAX, 128)).summary("Entries kept by ACL LOG."),
     security(protected_action("enable-protected-configs"))
         .summary("Who may change protected directives with CONFIG SET."),
     security(protected_action("enable-debug-command")).summary("Who may use DEBUG."),

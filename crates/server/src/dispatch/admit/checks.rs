@@ -4,7 +4,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::super::scope;
+use super::super::{rights, scope};
 use super::Refusal;
 use crate::clients::ClientFlags;
 use crate::command::{Call, CommandError, Flags, Handler};
@@ -15,12 +15,13 @@ use crate::system::clock::MonotonicMs;
 type Check = Result<(), Refusal>;
 
 /// Every check, in Redis's order.
-pub(super) fn in_order(call: &Call<'_>) -> Check {
+pub(super) fn in_order(call: &mut Call<'_>) -> Check {
     alive(call)?;
     arity(call)?;
     guard(call)?;
     authentication(call)?;
     transaction(call)?;
+    rights(call)?;
     memory_measured_again(call)?;
     disk(call)?;
     listening(call)?;
@@ -31,14 +32,16 @@ pub(super) fn in_order(call: &Call<'_>) -> Check {
 }
 
 /// The checks whose answer others can change while a command takes its locks.
-pub(super) fn behind_locks(call: &Call<'_>) -> Check {
+pub(super) fn behind_locks(call: &mut Call<'_>) -> Check {
     alive(call)?;
+    rights(call)?;
     memory(call)?;
     pause(call)
 }
 
 /// The checks of a parked client's command, once there is something to serve it with.
-pub(super) fn when_served(call: &Call<'_>) -> Check {
+pub(super) fn when_served(call: &mut Call<'_>) -> Check {
+    rights(call)?;
     memory(call)
 }
 
@@ -93,7 +96,8 @@ fn guard(call: &Call<'_>) -> Check {
 }
 
 fn authentication(call: &Call<'_>) -> Check {
-    if call.client.authenticated || call.command.is(Flags::NO_AUTH) {
+    let is_known = call.client.authenticated || call.server.users.lets_everybody_in();
+    if is_known || call.command.is(Flags::NO_AUTH) {
         return Ok(());
     }
     Err(Refusal::Error(CommandError::text("NOAUTH Authentication required.")))
@@ -104,6 +108,14 @@ fn transaction(call: &Call<'_>) -> Check {
         return Err(Refusal::Error(CommandError::text("ERR Command not allowed inside a transaction")));
     }
     Ok(())
+}
+
+/// What the client's user may not do is refused, and noted.
+fn rights(call: &mut Call<'_>) -> Check {
+    let context = rights::context_of(call);
+    let Some(denied) = rights::check(call, call.command, &call.args.clone(), context) else { return Ok(()) };
+    let text = denied.text(&call.client.user, call.command, &call.args, false);
+    Err(Refusal::Error(CommandError::owned([b"NOPERM ", &text[..]].concat())))
 }
 
 /// Memory may have been freed since it was last compared with its limit.

@@ -41,7 +41,7 @@ pub(super) fn admit(call: &mut Call<'_>) -> Option<Outcome> {
 /// its result when it may not run after all.
 #[inline]
 pub(super) fn refused_behind_locks(call: &mut Call<'_>) -> Option<CommandResult> {
-    if !call.server.conditions().intersects(BEHIND_LOCKS) {
+    if !call.server.conditions().intersects(BEHIND_LOCKS) && call.client.user.is_free() {
         return None;
     }
     match checks::behind_locks(call).err()? {
@@ -52,12 +52,15 @@ pub(super) fn refused_behind_locks(call: &mut Call<'_>) -> Option<CommandResult>
     Some(Ok(()))
 }
 
-/// Asks of a parked client's command whether it may run although it was sent long ago. A pause that has begun since
-/// waits for the writer that serves the client.
-pub(super) fn refused_when_served(call: &mut Call<'_>) -> Option<CommandResult> {
-    match checks::when_served(call).err()? {
-        Refusal::Error(error) => Some(Err(error)),
-        Refusal::Later | Refusal::Gone => None,
+/// Asks of a parked client's command whether it may run although it was sent long ago, and answers it if it may not. A
+/// pause that has begun since waits for the writer that serves the client.
+pub(super) fn is_refused_when_served(call: &mut Call<'_>) -> bool {
+    match checks::when_served(call) {
+        Err(Refusal::Error(error)) => {
+            reject(call, error.reply());
+            true
+        }
+        Ok(()) | Err(Refusal::Later | Refusal::Gone) => false,
     }
 }
 

@@ -290,8 +290,7 @@ impl<'s> Worker<'s> {
             self.shared().connections.fetch_sub(1, Ordering::Relaxed);
             return;
         }
-        let authenticated = self.server.config.requirepass().is_none_or(|password| password.is_empty());
-        let mut client = Client::new(shared, authenticated);
+        let mut client = Client::new(shared, &self.server.users);
         client.flags.set(ClientFlags::UNIX_SOCKET, matches!(stream, Stream::Unix(_)));
         if slot == self.connections.len() {
             self.connections.push(None);

@@ -123,7 +123,7 @@ fn parse<'a>(call: &Call<'a>) -> Result<Filter<'a>, CommandError> {
             filter.local_address = Some(arguments.expect()?);
         } else if arguments.word("USER") {
             let user = arguments.expect()?;
-            if user != b"default" {
+            if call.server.users.get(user).is_none() {
                 return Err(CommandError::quoting("ERR No such user '", user, "'"));
             }
             filter.user = Some(user);
@@ -147,7 +147,7 @@ impl Filter<'_> {
             && self.address.is_none_or(|address| client.address.as_bytes() == address)
             && self.local_address.is_none_or(|address| client.local_address.as_bytes() == address)
             && self.kind.is_none_or(|kind| ClientType::of(client) == kind)
-            && self.user.is_none_or(|user| client.user.lock().as_bytes() == user)
+            && self.user.is_none_or(|user| client.user.lock().name() == user)
             && self.age_min_s.is_none_or(|age_min_s| age_s >= age_min_s)
     }
 }

@@ -1,14 +1,11 @@
 //! CLIENT LIST, CLIENT INFO: one line per connection, fields and order as in Redis 8.
 
-use std::io::Write as _;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::{OTHERS, SUB};
-use crate::clients::channels::Kind;
 use crate::clients::{ClientFlags, ClientShared};
-use crate::command::CommandTable;
+use crate::command::client_line;
 use crate::command::prelude::*;
-use crate::system::clock::MonotonicMs;
 
 pub(super) static LIST: CommandSpec = CommandSpec {
     name: "list",
@@ -122,7 +119,7 @@ fn list(call: &mut Call<'_>) -> CommandResult {
     };
     let mut text = Vec::new();
     for client in clients {
-        describe(&mut text, call.commands, &client);
+        client_line(&mut text, call.commands, &client);
         text.push(b'\n');
     }
     call.reply.verbatim("txt", &text);
@@ -132,7 +129,7 @@ fn list(call: &mut Call<'_>) -> CommandResult {
 fn info(call: &mut Call<'_>) -> CommandResult {
     publish(call);
     let mut text = Vec::new();
-    describe(&mut text, call.commands, &call.client.shared);
+    client_line(&mut text, call.commands, &call.client.shared);
     text.push(b'\n');
     call.reply.verbatim("txt", &text);
     Ok(())
@@ -145,76 +142,4 @@ fn publish(call: &Call<'_>) {
     let (shared, args) = (&call.client.shared, &call.args);
     shared.query_bytes.store(args.request_bytes() as u64, Relaxed);
     shared.argument_bytes.store(args.bytes() as u64, Relaxed);
-}
-
-/// Appends a connection's line, without a line end. Sizes are in bytes, ages in seconds.
-pub fn describe(out: &mut Vec<u8>, commands: &CommandTable, client: &ClientShared) {
-    let flags = ClientFlags::from_bits_retain(client.flags.load(Relaxed));
-    let names = client.names.lock().clone();
-    let queued = client.queued.load(Relaxed);
-    let query = client.query_bytes.load(Relaxed);
-    let query_free = client.query_capacity.load(Relaxed).saturating_sub(query);
-    let arguments = client.argument_bytes.load(Relaxed);
-    let queued_bytes = client.queued_bytes.load(Relaxed);
-    let (pending, held) = (client.output_bytes.load(Relaxed), client.output_held_bytes.load(Relaxed));
-    // As in Redis, a short output lies in the buffer that every client has, and a long one in a list.
-    let chunks = client.output_chunks.load(Relaxed);
-    let (buffer, in_buffer, listed) = if chunks == 0 { (held, pending, 0) } else { (0, 0, held) };
-    let total = client.memory_bytes();
-    let command = commands.by_index(client.last_command.load(Relaxed));
-    let now = MonotonicMs::now();
-    let subscribed = |kind| client.subscriber.get().map_or(0, |subscriber| subscriber.count(kind));
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let line = format!(
-        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={queued} \
-         watch={} qbuf={query} qbuf-free={query_free} argv-mem={arguments} multi-mem={queued_bytes} \
-         rbs={buffer} rbp={buffer} obl={in_buffer} oll={chunks} omem={listed} tot-mem={total} events={} cmd={} user={} redir=-1 \
-         resp={} lib-name={} lib-ver={} io-thread={}",
-        client.id,
-        client.address,
-        client.local_address,
-        client.fd,
-        text(&names.name),
-        now.since(client.created) / 1000,
-        now.since(client.active.get()) / 1000,
-        flag_letters(flags, client),
-        client.db.load(Relaxed),
-        subscribed(Kind::Channel),
-        subscribed(Kind::Pattern),
-        subscribed(Kind::ShardChannel),
-        client.watched.load(Relaxed),
-        if pending > 0 { "rw" } else { "r" },
-        command.map_or("NULL", |command| command.full_name.as_str()),
-        client.user.lock(),
-        client.protocol.load(Relaxed),
-        text(&names.library_name),
-        text(&names.library_version),
-        client.worker,
-    );
-    // Writing to memory cannot fail.
-    let _ = out.write_all(line.as_bytes());
-}
-
-fn flag_letters(flags: ClientFlags, client: &ClientShared) -> String {
-    let letters = [
-        (ClientFlags::MONITOR, 'O'),
-        (ClientFlags::PUBSUB, 'P'),
-        (ClientFlags::MULTI, 'x'),
-        (ClientFlags::BLOCKED, 'b'),
-        (ClientFlags::POSTPONED, 'b'),
-        (ClientFlags::DIRTY_WATCH, 'd'),
-        (ClientFlags::CLOSE_AFTER_REPLY, 'c'),
-        (ClientFlags::UNIX_SOCKET, 'U'),
-        (ClientFlags::NO_EVICT, 'e'),
-        (ClientFlags::NO_TOUCH, 'T'),
-    ];
-    let mut text: String =
-        letters.iter().filter(|(flag, _)| flags.contains(*flag)).map(|(_, letter)| *letter).collect();
-    if client.killed.load(Relaxed) {
-        text.push('A');
-    }
-    if text.is_empty() {
-        text.push('N');
-    }
-    text
 }

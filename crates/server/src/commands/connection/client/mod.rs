@@ -11,7 +11,7 @@ mod tracking;
 mod unblock;
 
 pub use about::validate_name;
-pub use list::{ClientType, describe};
+pub use list::ClientType;
 
 use crate::command::help::reply_help;
 use crate::command::prelude::*;

@@ -1,8 +1,6 @@
 //! COMMAND GETKEYS and GETKEYSANDFLAGS: the keys of a request, found by the key specs.
 
-use crate::command::Command;
 use crate::command::prelude::*;
-use crate::commands::string::condition::Condition;
 use crate::dispatch::lookup;
 
 pub(super) fn getkeys(call: &mut Call<'_>) -> CommandResult {
@@ -41,68 +39,5 @@ fn keys_of_request(call: &Call<'_>) -> Result<Vec<(usize, KeyFlags)>, CommandErr
     if keys.is_empty() && !command.is(Flags::NO_MANDATORY_KEYS) {
         return Err(CommandError::text("ERR Invalid arguments specified for command"));
     }
-    Ok(keys.into_iter().map(|(position, flags)| (position, exact_flags(command, &request, flags))).collect())
-}
-
-/// What this request does to its key, for the commands whose key spec leaves it open.
-///
-/// Source: `setGetKeys`, `delexGetKeys` and `bitfieldGetKeys` in Redis's `src/db.c`.
-fn exact_flags(command: &Command, request: &Args<'_>, flags: KeyFlags) -> KeyFlags {
-    if !flags.contains(KeyFlags::VARIABLE_FLAGS) {
-        return flags;
-    }
-    let reads_and_updates = KeyFlags::RW | KeyFlags::ACCESS | KeyFlags::UPDATE;
-    match command.spec.name {
-        "set" if request.from(3).any(|word| word.eq_ignore_ascii_case(b"GET")) => reads_and_updates,
-        "set" if (3..request.len()).any(|index| compares(request, index)) => KeyFlags::RW | KeyFlags::UPDATE,
-        "set" => KeyFlags::OW | KeyFlags::UPDATE,
-        "delex" if compares(request, 2) => KeyFlags::RW | KeyFlags::DELETE,
-        "delex" => KeyFlags::RM | KeyFlags::DELETE,
-        "bitfield" if only_reads_bits(request) => KeyFlags::RO | KeyFlags::ACCESS,
-        "bitfield" => reads_and_updates,
-        _ => flags.difference(KeyFlags::VARIABLE_FLAGS),
-    }
-}
-
-/// True when an argument is the word of a comparison, which may be incomplete.
-fn compares(request: &Args<'_>, index: usize) -> bool {
-    !matches!(Condition::comparison(&mut request.cursor(index)), Ok(None))
-}
-
-/// True when a BITFIELD request has only GET operations.
-fn only_reads_bits(request: &Args<'_>) -> bool {
-    let mut arguments = request.cursor(2);
-    while arguments.remaining() > 0 {
-        let operands = if arguments.word("GET") {
-            2
-        } else if arguments.word("OVERFLOW") {
-            1
-        } else {
-            return false;
-        };
-        for _ in 0..operands {
-            if arguments.next().is_none() {
-                return false;
-            }
-        }
-    }
-    true
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::command::OwnedArgs;
-
-    #[test]
-    fn a_bitfield_of_gets_only_reads() {
-        let reads = |line: &str| {
-            let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
-            only_reads_bits(&OwnedArgs::from_words(&words).as_args())
-        };
-        assert!(reads("bitfield k get u8 0 GET i4 #1"));
-        assert!(!reads("bitfield k get u8 0 set u8 0 1"));
-        assert!(!reads("bitfield k overflow sat incrby u8 0 1"));
-        assert!(!reads("bitfield k get u8"));
-    }
+    Ok(keys)
 }

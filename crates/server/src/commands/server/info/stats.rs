@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::text::Text;
+use crate::acl::Reason;
 use crate::clients::channels::Kind;
 use crate::command::ShardSteps;
 use crate::command::prelude::*;
@@ -106,10 +107,10 @@ pub(super) fn stats(text: &mut Text, call: &Call<'_>, _: &mut ShardSteps<'_>) {
         ("eventloop_duration_cmd_sum", &(ticks_to_ns(command_ticks) / 1000)),
         ("instantaneous_eventloop_cycles_per_sec", &turns_per_second),
         ("instantaneous_eventloop_duration_usec", &(turn_us / turns.max(1))),
-        ("acl_access_denied_auth", &server.total(|stats| stats.auth_failures.get())),
-        ("acl_access_denied_cmd", &0),
-        ("acl_access_denied_key", &0),
-        ("acl_access_denied_channel", &0),
+        ("acl_access_denied_auth", &server.users.refused(Reason::Login)),
+        ("acl_access_denied_cmd", &server.users.refused(Reason::Command)),
+        ("acl_access_denied_key", &server.users.refused(Reason::Key)),
+        ("acl_access_denied_channel", &server.users.refused(Reason::Channel)),
         ("shard_lock_waits", &server.shards.contended()),
     ]);
 }
