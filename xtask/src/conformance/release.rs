@@ -207,6 +207,8 @@ pub(crate) static REDIS_8_6: Release = Release {
     version: "8.6.3",
     archive: "experimental",
     core: &[
+        "unit/acl",
+        "unit/acl-v2",
         "unit/type/string",
         "unit/type/incr",
         "unit/type/list",
