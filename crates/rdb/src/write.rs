@@ -53,6 +53,8 @@ pub struct Value<'v> {
     pub form: Form,
     /// How many parts it has.
     pub len: usize,
+    /// It is a stream that knows producers.
+    pub has_producers: bool,
     /// Shows them; those of a small sorted set in its order.
     pub parts: &'v Show<'v>,
 }
@@ -70,7 +72,13 @@ impl std::fmt::Debug for Value<'_> {
 impl Value<'_> {
     /// The oldest version that can say the value.
     pub fn version_min(&self) -> u32 {
-        if self.earliest_ms().is_some() { EXPIRING_VERSION_MIN } else { *VERSIONS.start() }
+        if self.has_producers {
+            IDEMPOTENT_VERSION_MIN
+        } else if self.earliest_ms().is_some() {
+            EXPIRING_VERSION_MIN
+        } else {
+            *VERSIONS.start()
+        }
     }
 
     /// When the first of its fields expires, if one does.
@@ -97,6 +105,8 @@ const LISTPACK_VERSION_MIN: u32 = 10;
 const LISTPACK_SET_VERSION_MIN: u32 = 11;
 /// The version from which on fields of a hash can expire.
 const EXPIRING_VERSION_MIN: u32 = 12;
+/// The version from which on a stream knows producers.
+const IDEMPOTENT_VERSION_MIN: u32 = 13;
 
 /// Type bytes, as in `object::meaning`.
 mod number {
@@ -190,7 +200,7 @@ fn number_of(version: u32, value: &Value<'_>) -> u8 {
         (Kind::Stream, _) => match version {
             ..10 => number::STREAM,
             10 => number::STREAM_HISTORY,
-            11 | 12 => number::STREAM_ACTIVE,
+            11..IDEMPOTENT_VERSION_MIN => number::STREAM_ACTIVE,
             _ => number::STREAM_IDEMPOTENT,
         },
         (Kind::Module, _) => {

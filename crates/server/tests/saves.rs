@@ -72,6 +72,26 @@ fn what_is_saved_is_there_after_a_restart() {
     }
 }
 
+/// The default version cannot say what producers have sent: such a stream is written in a later one.
+#[test]
+fn a_stream_knows_its_producers_after_a_restart_and_as_a_copy() {
+    let mut server = ours().start("saves-producers", FILE);
+    let added = server.say("XADD stream IDMP producer one * f v");
+    server.say("XADD told 1-1 f v");
+    server.say("XCFGSET told IDMP-DURATION 7");
+    let Reply::Bulk(payload) = server.say("DUMP stream") else { panic!("it is a payload") };
+    assert_eq!(server.call(&[b"RESTORE", b"copy", b"0", &payload]), Reply::ok());
+    let digest = server.say("DEBUG DIGEST");
+    assert_eq!(server.say("SAVE"), Reply::ok());
+    restart(&mut server, FILE);
+    assert_eq!(server.say("DEBUG DIGEST"), digest);
+    for key in ["stream", "copy"] {
+        assert_eq!(server.say(&format!("XADD {key} IDMP producer one * f v")), added, "{key}");
+    }
+    let told = server.say("XINFO STREAM told").to_string();
+    assert!(told.contains("idmp-duration, :7"), "{told}");
+}
+
 #[test]
 fn files_are_exchanged_with_other_servers() {
     for (name, program) in others() {

@@ -17,7 +17,7 @@ fn texts(payload: &[u8]) -> Vec<Vec<u8>> {
 
 fn elements(kind: Kind, form: Form, texts: &[Vec<u8>], act: impl FnOnce(&Value<'_>)) {
     let parts = |visit: &mut dyn FnMut(Part<'_>)| texts.iter().for_each(|text| visit(Part::Element(text)));
-    act(&Value { kind, form, len: texts.len(), parts: &parts });
+    act(&Value { kind, form, len: texts.len(), has_producers: false, parts: &parts });
 }
 
 #[test]
@@ -42,7 +42,8 @@ fn values_come_back_in_every_version() {
                 });
             }
             let text = |visit: &mut dyn FnMut(Part<'_>)| visit(Part::Text(b"a string"));
-            let value = Value { kind: Kind::String, form: Form::Open, len: 1, parts: &text };
+            let value =
+                Value { kind: Kind::String, form: Form::Open, len: 1, has_producers: false, parts: &text };
             assert_eq!(texts(&write_payload(&value, options)), [b"a string"]);
         }
     }
@@ -75,7 +76,7 @@ fn fields_and_scores_come_back_in_every_version() {
                     });
                 }
             };
-            let value = Value { kind, form, len: scores.len(), parts: &parts };
+            let value = Value { kind, form, len: scores.len(), has_producers: false, parts: &parts };
             let payload = write_payload(&value, WriteOptions { version, compress: version % 2 == 0 });
             let (mut expected, mut found) = (Vec::new(), Vec::new());
             parts(&mut |part| expected.push(shown(part)));
@@ -100,7 +101,7 @@ fn fields_that_expire_come_back_in_the_version_that_has_them() {
                 visit(Part::Field { field: field.as_bytes(), value: b"7", expires_ms });
             }
         };
-        let value = Value { kind: Kind::Hash, form, len: fields.len(), parts: &parts };
+        let value = Value { kind: Kind::Hash, form, len: fields.len(), has_producers: false, parts: &parts };
         for version in VERSIONS {
             let payload = write_payload(&value, WriteOptions { version, compress: false });
             assert_eq!(u32::from(payload[payload.len() - 10]), version.max(12));

@@ -6,7 +6,7 @@
 use std::ops::ControlFlow;
 
 use swytch_rdb::{Form, Kind, Value};
-use swytch_store::{Builder, Encoding, EncodingLimits, EntryRef, OwnedValue, Part, Text, Type};
+use swytch_store::{Builder, Encoding, EncodingLimits, EntryRef, OwnedValue, Part, Stream, Text, Type};
 
 use super::stream;
 
@@ -82,12 +82,14 @@ pub fn with_written<R>(entry: EntryRef<'_>, act: impl FnOnce(&Value<'_>) -> R) -
                 let _ =
                     if is_in_order(data_type) { face.content(&mut show) } else { face.any_order(&mut show) };
             };
-            act(&Value { kind, form: form_of(entry.encoding()), len: face.len(), parts: &parts })
+            let (form, len) = (form_of(entry.encoding()), face.len());
+            let has_producers = entry.collection::<Stream>().is_some_and(Stream::has_producers);
+            act(&Value { kind, form, len, has_producers, parts: &parts })
         }
         (text, _) => {
             let text = text.as_deref().unwrap_or_default();
             let parts = |visit: &mut dyn FnMut(swytch_rdb::Part<'_>)| visit(swytch_rdb::Part::Text(text));
-            act(&Value { kind, form: Form::Open, len: 1, parts: &parts })
+            act(&Value { kind, form: Form::Open, len: 1, has_producers: false, parts: &parts })
         }
     }
 }

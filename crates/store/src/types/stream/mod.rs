@@ -310,6 +310,12 @@ impl Stream {
         self.0.len == 0
     }
 
+    /// Whether it knows what producers have sent, or was told how long to.
+    pub fn has_producers(&self) -> bool {
+        let idempotence = &self.0.idempotence;
+        !idempotence.is_empty() || idempotence.duration_s.is_some() || idempotence.size_max.is_some()
+    }
+
     /// The identifier of the first entry; 0 without one.
     pub fn first_id(&self) -> StreamId {
         self.0.ends.0
