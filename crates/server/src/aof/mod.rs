@@ -1,12 +1,14 @@
 //! The append-only log.
 //!
 //! - `manifest`: the list of its files; `files`: the files on their disk
+//! - `reader`: the commands of a file
 //! - `writer`: from the order of effects into the files
 //!
 //! What the server makes of it (its thread, a base from the data, reading it at the start) is in `persistence`.
 
 pub mod files;
 pub mod manifest;
+pub mod reader;
 pub mod writer;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

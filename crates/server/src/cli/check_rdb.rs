@@ -35,7 +35,7 @@ Examples:
 ";
 
 /// Bytes read from the file at a time.
-const BUFFER_BYTES: usize = 1 << 20;
+pub(super) const BUFFER_BYTES: usize = 1 << 20;
 /// Bytes shown of a name.
 const NAME_BYTES_MAX: usize = 60;
 const BIGGEST_DEFAULT: usize = 10;
@@ -98,16 +98,19 @@ pub(super) fn run(wanted: &CheckRdb) -> ExitCode {
     }
 }
 
-/// The file behind a bar on standard error, where somebody looks at it.
 fn open(path: &Path) -> io::Result<impl Read + use<>> {
-    let file = File::open(path)?;
+    Ok(BufReader::with_capacity(BUFFER_BYTES, shown_while_read(File::open(path)?)?))
+}
+
+/// The file behind a bar on standard error, where somebody looks at it.
+pub(super) fn shown_while_read(file: File) -> io::Result<impl Read + use<>> {
     let bar = ProgressBar::with_draw_target(Some(file.metadata()?.len()), ProgressDrawTarget::stderr());
     if !io::stderr().is_terminal() {
         bar.set_draw_target(ProgressDrawTarget::hidden());
     }
     let style = "{bar:40} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
     bar.set_style(ProgressStyle::with_template(style).map_err(io::Error::other)?);
-    Ok(BufReader::with_capacity(BUFFER_BYTES, bar.wrap_read(file)))
+    Ok(bar.wrap_read(file))
 }
 
 /// Keys of one kind, counted.

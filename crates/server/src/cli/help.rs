@@ -18,6 +18,7 @@ pub(super) fn overview() -> String {
            swytch redis [CONFIG-FILE] [--DIRECTIVE VALUE ...]   run the server\n  \
            swytch redis --help                                  list the directives\n  \
            swytch check-rdb FILE                                check an RDB file and say what is in it\n  \
+           swytch check-aof PATH [--fix]                        check an append-only log, and cut off its broken end\n  \
            swytch version                                       say the version\n  \
            swytch help                                          say this\n\n\
          Examples:\n  \

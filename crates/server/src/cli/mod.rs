@@ -1,5 +1,5 @@
-//! The command line: `swytch redis [CONFIG-FILE] [--directive value ...]`, `swytch check-rdb FILE`, `swytch version`,
-//! `swytch help`.
+//! The command line: `swytch redis [CONFIG-FILE] [--directive value ...]`, `swytch check-rdb FILE`,
+//! `swytch check-aof PATH`, `swytch version`, `swytch help`.
 //!
 //! After `redis` the arguments follow redis-server's own rules (the loop over `argv` in the `main` of Redis's
 //! `src/server.c`): each `--name` starts a line of configuration, the arguments after it are its words.
@@ -8,6 +8,7 @@
 //!
 //! Neighbours: `config::Loader` reads the lines; `help.rs` writes the help from the list of directives.
 
+mod check_aof;
 mod check_rdb;
 mod help;
 
@@ -20,6 +21,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+pub use check_aof::CheckAof;
 pub use check_rdb::CheckRdb;
 
 /// Exit code when the configuration is wrong or the server failed.
@@ -36,6 +38,10 @@ pub enum Invocation {
     CheckRdb(CheckRdb),
     /// Say what `swytch check-rdb` takes.
     CheckRdbHelp,
+    /// Look into an append-only log.
+    CheckAof(CheckAof),
+    /// Say what `swytch check-aof` takes.
+    CheckAofHelp,
     /// Say the version.
     Version,
     /// Say what `swytch` can do.
@@ -92,6 +98,8 @@ pub fn run(
         Ok(Invocation::Redis(arguments)) => arguments,
         Ok(Invocation::CheckRdb(wanted)) => return check_rdb::run(&wanted),
         Ok(Invocation::CheckRdbHelp) => return print(check_rdb::USAGE),
+        Ok(Invocation::CheckAof(wanted)) => return check_aof::run(&wanted),
+        Ok(Invocation::CheckAofHelp) => return print(check_aof::USAGE),
         Ok(Invocation::Version) => return print(&format!("{}\n", version())),
         Ok(Invocation::Help) => return print(&help::overview()),
         Ok(Invocation::RedisHelp) => return print(&help::redis()),
@@ -122,7 +130,15 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
     let rest: Vec<Vec<u8>> = arguments.collect();
     match command.as_slice() {
         b"redis" => Ok(parse_redis(&rest)),
-        b"check-rdb" => parse_check_rdb(rest),
+        b"check-rdb" => {
+            let wanted = check_rdb::parse(rest.into_iter().map(OsString::from_vec).collect())?;
+            Ok(wanted.map_or(Invocation::CheckRdbHelp, Invocation::CheckRdb))
+        }
+        b"check-aof" => {
+            let wanted = check_aof::parse(rest.into_iter().map(OsString::from_vec).collect())?;
+            Ok(wanted.map_or(Invocation::CheckAofHelp, Invocation::CheckAof))
+        }
+        b"help" if rest.first().is_some_and(|topic| topic == b"check-aof") => Ok(Invocation::CheckAofHelp),
         b"help" if rest.first().is_some_and(|topic| topic == b"check-rdb") => Ok(Invocation::CheckRdbHelp),
         b"help" if rest.first().is_some_and(|topic| topic == b"redis") => Ok(Invocation::RedisHelp),
         b"help" | b"--help" | b"-h" => Ok(Invocation::Help),
@@ -139,11 +155,6 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
 /// The version as `swytch version` prints it.
 pub fn version() -> String {
     format!("swytch {} {} {}", SWYTCH_VERSION, std::env::consts::OS, std::env::consts::ARCH)
-}
-
-fn parse_check_rdb(arguments: Vec<Vec<u8>>) -> Result<Invocation, UsageError> {
-    let arguments = arguments.into_iter().map(OsString::from_vec).collect();
-    Ok(check_rdb::parse(arguments)?.map_or(Invocation::CheckRdbHelp, Invocation::CheckRdb))
 }
 
 fn parse_redis(arguments: &[Vec<u8>]) -> Invocation {

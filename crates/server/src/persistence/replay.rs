@@ -6,16 +6,17 @@
 //!
 //! Source: `loadSingleAppendOnlyFile` in Redis's `src/aof.c`, also for the words of errors that tools look for.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use swytch_resp::{ArgRange, Output, Query};
+use swytch_resp::Output;
 
 use super::load::{self, Counted, TakeLibraries};
 use crate::aof::Files;
+use crate::aof::reader::{Bad, CommandReader, Counting, begins_as_rdb};
 use crate::clients::{Client, ClientFlags, ClientShared};
 use crate::command::{Args, Call, CommandTable, Outcome};
 use crate::dispatch::{Request, execute, lookup};
@@ -25,16 +26,6 @@ use crate::system::clock::{self, Ticks};
 
 /// Bytes read from a file at a time.
 const BUFFER_BYTES: usize = 1 << 20;
-/// Longest line that says a length (Redis: 128).
-const LINE_BYTES_MAX: usize = 128;
-/// Longest line that says a time.
-const ANNOTATION_BYTES_MAX: usize = 1024;
-/// Words of one command, as of a request.
-const WORDS_MAX: i64 = i32::MAX as i64;
-/// Bytes of the words of one command, so that their places can be told.
-const WORDS_BYTES_MAX: usize = u32::MAX as usize;
-/// What a file begins with that is RDB, or begins as such.
-const RDB_MAGICS: [&[u8]; 2] = [b"REDIS", b"VALKEY"];
 
 /// Loads the log into the keyspace, which is empty.
 ///
@@ -92,18 +83,17 @@ fn load_file(
     take_libraries: &mut TakeLibraries<'_>,
 ) -> io::Result<u64> {
     let mut offset = 0;
-    let start = source.fill_buf()?;
-    if RDB_MAGICS.iter().any(|magic| start.starts_with(magic)) {
-        let mut counting = Counting { source: &mut source, bytes: 0 };
+    if begins_as_rdb(source.fill_buf()?) {
+        let mut counting = Counting::new(&mut source);
         load::load_base(server, &mut counting, take_libraries)
             .map_err(|error| io::Error::other(format!("{}: {error}", path.display())))?;
-        offset = counting.bytes;
+        offset = counting.bytes();
     }
-    let mut reader = CommandReader { source, offset, query: Query::default(), ranges: Vec::new() };
+    let mut reader = CommandReader::new(source, offset);
     let mut replayer = Replayer::new(commands, server, worker);
     let mut whole = offset;
     loop {
-        let at = reader.offset;
+        let at = reader.offset();
         match reader.next() {
             Ok(true) => {}
             Ok(false) => return Ok(if replayer.is_in_transaction() { whole } else { at }),
@@ -123,8 +113,7 @@ fn load_file(
         if !replayer.is_in_transaction() {
             whole = at;
         }
-        let args = Args::new(&reader.query, &reader.ranges);
-        replayer.run(args).map_err(|why| {
+        replayer.run(reader.command()).map_err(|why| {
             io::Error::other(format!("{why} reading the append only file {} at byte {at}", path.display()))
         })?;
     }
@@ -186,106 +175,5 @@ impl<'s> Replayer<'s> {
         }
         self.output = Output::default();
         Ok(())
-    }
-}
-
-/// A source, and how much was taken from it.
-struct Counting<'a, R> {
-    source: &'a mut R,
-    bytes: u64,
-}
-
-impl<R: Read> Read for Counting<'_, R> {
-    fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
-        let read = self.source.read(target)?;
-        self.bytes += read as u64;
-        Ok(read)
-    }
-}
-
-/// Why the next command cannot be read.
-enum Bad {
-    /// The file ends in the middle of it.
-    Truncated,
-    /// It is none.
-    Format,
-    /// The disk fails.
-    Unreadable(io::Error),
-}
-
-impl From<io::Error> for Bad {
-    fn from(error: io::Error) -> Bad {
-        match error.kind() {
-            io::ErrorKind::UnexpectedEof => Bad::Truncated,
-            _ => Bad::Unreadable(error),
-        }
-    }
-}
-
-/// Reads commands.
-struct CommandReader<R> {
-    source: R,
-    /// Where the next one begins.
-    offset: u64,
-    query: Query,
-    ranges: Vec<ArgRange>,
-}
-
-impl<R: BufRead> CommandReader<R> {
-    /// Reads the next command; false at the end of the file.
-    fn next(&mut self) -> Result<bool, Bad> {
-        while self.source.fill_buf()?.first() == Some(&b'#') {
-            self.offset += self.line(ANNOTATION_BYTES_MAX)?.len() as u64;
-        }
-        if self.source.fill_buf()?.is_empty() {
-            return Ok(false);
-        }
-        self.query.bytes.clear();
-        self.ranges.clear();
-        let mut taken = 0;
-        let words = self.length(b'*', &mut taken)?;
-        if !(1..=WORDS_MAX).contains(&words) {
-            return Err(Bad::Format);
-        }
-        for _ in 0..words {
-            let len = usize::try_from(self.length(b'$', &mut taken)?).map_err(|_| Bad::Format)?;
-            let start = self.query.bytes.len();
-            if len > WORDS_BYTES_MAX - start {
-                return Err(Bad::Format);
-            }
-            // Memory grows with what is there, not with what is announced.
-            let read = (&mut self.source).take(len as u64).read_to_end(&mut self.query.bytes)?;
-            let mut end = [0; 2];
-            if read < len {
-                return Err(Bad::Truncated);
-            }
-            self.source.read_exact(&mut end)?;
-            if &end != b"\r\n" {
-                return Err(Bad::Format);
-            }
-            self.ranges.push(ArgRange::new(start, len));
-            taken += len as u64 + 2;
-        }
-        self.offset += taken;
-        Ok(true)
-    }
-
-    fn length(&mut self, kind: u8, taken: &mut u64) -> Result<i64, Bad> {
-        let line = self.line(LINE_BYTES_MAX)?;
-        *taken += line.len() as u64;
-        let digits =
-            line.strip_prefix(&[kind]).and_then(|rest| rest.strip_suffix(b"\r\n")).ok_or(Bad::Format)?;
-        swytch_decimal::parse_i64(digits).ok_or(Bad::Format)
-    }
-
-    /// A line with its end.
-    fn line(&mut self, bytes_max: usize) -> Result<Vec<u8>, Bad> {
-        let mut line = Vec::new();
-        (&mut self.source).take(bytes_max as u64).read_until(b'\n', &mut line)?;
-        match line.last() {
-            Some(b'\n') => Ok(line),
-            _ if line.len() < bytes_max => Err(Bad::Truncated),
-            _ => Err(Bad::Format),
-        }
     }
 }
