@@ -145,6 +145,11 @@ pub(crate) static REDIS_7_0: Release = Release {
             "        $rd1 brpoplpush blist{t} target1{t} 0\n        wait_for_blocked_clients_count 1\n",
         ),
         (
+            "tests/unit/type/stream-cgroups.tcl",
+            "        $rd XREAD BLOCK 0 STREAMS mystream \"$\"\n",
+            "        $rd XREAD BLOCK 0 STREAMS mystream \"$\"\n        wait_for_blocked_clients_count 1\n",
+        ),
+        (
             "tests/unit/type/list.tcl",
             "        # Blocked BLPOPLPUSH may create problems, unblock it.\n        r lpush srclist{t} element\n        set res \
              [$watching_client read]\n",

@@ -61,6 +61,9 @@ struct Share {
     queue_ticks: u64,
 }
 
+/// Pieces of mail for which a worker keeps the room: a burst of them gives it back.
+const MAIL_KEPT_MAX: usize = 64;
+
 /// What has happened to a connection.
 #[derive(Clone, Copy, Debug)]
 struct Happened {
@@ -196,6 +199,9 @@ impl<'s> Worker<'s> {
         while let Some(mail) = self.mail.pop_front() {
             self.on_mail(mail);
             self.look_at_events();
+        }
+        if self.mail.capacity() > MAIL_KEPT_MAX {
+            self.mail = VecDeque::new();
         }
         self.go_on();
         self.on_time();
