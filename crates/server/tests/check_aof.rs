@@ -53,7 +53,11 @@ fn a_log_is_read_by_its_manifest_and_a_server_starts_from_what_was_cut() {
     server.say("SET b 2");
     let folder = PathBuf::from(server.say("CONFIG GET dir").elements()[1].text()).join("appendonlydir");
     let manifest = folder.join("appendonly.aof.manifest");
-    server.client.until("the log was written anew", |client| client.info_number("aof_rewrite_in_progress"), |now| *now == 0);
+    server.client.until(
+        "the log was written anew",
+        |client| client.info_number("aof_rewrite_in_progress"),
+        |now| *now == 0,
+    );
     let (is_sound, text) = check(&manifest, &[]);
     assert!(is_sound && text.lines().count() == 2 && text.contains(" keys and "), "{text}");
     // Behind the last command there is half of another one.
@@ -65,7 +69,10 @@ fn a_log_is_read_by_its_manifest_and_a_server_starts_from_what_was_cut() {
     assert!(!check(&manifest, &[]).0);
     assert!(check(&manifest, &["--fix"]).0);
     assert_eq!(std::fs::read(&last).expect("it is readable"), bytes);
-    let text = format!("appendonly yes\nsave \"\"\naof-load-truncated no\ndir {}\n", folder.parent().expect("one").display());
+    let text = format!(
+        "appendonly yes\nsave \"\"\naof-load-truncated no\ndir {}\n",
+        folder.parent().expect("one").display()
+    );
     let mut again = ours!().start("check-aof-again", &text);
     assert_eq!(again.say("GET b"), Reply::bulk("2"));
 }
