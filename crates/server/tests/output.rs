@@ -324,3 +324,17 @@ fn a_client_that_sends_everything_before_it_reads_is_not_kept_waiting() {
     is_done.recv_timeout(Duration::from_secs(120)).expect("the server reads on");
     sender.join().expect("the replies are right");
 }
+
+/// An empty request is the one that CLIENT REPLY SKIP skips; what follows it is answered to its last byte, however long.
+#[test]
+fn a_long_reply_behind_an_empty_request_that_was_skipped_is_whole() {
+    let server = ours!().start("output-skip", "save \"\"\n");
+    let value = "v".repeat(100_000);
+    let mut client = server.connect();
+    assert!(!client.call(&["SET", "key", &value]).is_error());
+    for empty in ["\r\n", " \r\n", "*0\r\n"] {
+        client.send_raw(format!("CLIENT REPLY SKIP\r\n{empty}GET key\r\nPING\r\n").as_bytes()).expect("sent");
+        assert_eq!(client.reply().text().len(), value.len(), "{empty:?}");
+        assert_eq!(client.reply().text(), "PONG");
+    }
+}

@@ -341,6 +341,10 @@ fn run_batch(worker: &mut Worker<'_>, connection: &mut Connection) -> BatchEnd {
         batch.prefetch_ahead(next);
     };
     connection.batch.go_on_at(next);
+    if silent && matches!(end, BatchEnd::Done) {
+        // There was nothing to run, and an empty request may be the one that is skipped.
+        connection.output.set_silent(false);
+    }
     end
 }
 
