@@ -74,5 +74,6 @@ fn a_log_is_read_by_its_manifest_and_a_server_starts_from_what_was_cut() {
         folder.parent().expect("one").display()
     );
     let mut again = ours!().start("check-aof-again", &text);
+    again.client.until("the data is loaded", |client| client.info_number("loading") == 0, |held| *held);
     assert_eq!(again.say("GET b"), Reply::bulk("2"));
 }
