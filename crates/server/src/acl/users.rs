@@ -217,10 +217,9 @@ impl Users {
                 Ok(()) => {}
                 // A word may be a password, but not where it is the name of a command.
                 Err(error @ RuleError::Unknown) => {
-                    let text: [&[u8]; 5] =
-                        [place.as_bytes(), b": Error in applying operation '", rule, b"': ", b""];
-                    errors.extend_from_slice(&text.concat());
-                    errors.extend_from_slice(format!("{error}. ").as_bytes());
+                    errors.extend_from_slice(format!("{place}: Error in applying operation '").as_bytes());
+                    errors.extend_from_slice(rule);
+                    errors.extend_from_slice(format!("': {error}. ").as_bytes());
                 }
                 // What follows may be wrong for no other reason.
                 Err(error) => {

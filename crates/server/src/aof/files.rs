@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::manifest::{self, BaseForm, Manifest};
-use crate::system::disk::{Disk, DiskFile, directory_of};
+use crate::system::disk::{self, Disk, DiskFile, directory_of};
 
 /// The log's files.
 #[derive(Debug)]
@@ -127,14 +127,7 @@ impl Files {
     /// crash brings back either of the two, and what is written to the files of one is not in the other.
     fn persist(&mut self, manifest: Manifest) -> io::Result<()> {
         let (temporary, path) = (self.manifest_path("temp-"), self.manifest_path(""));
-        let written = self.disk.create(&temporary).and_then(|mut file| {
-            file.write_all(&manifest.text())?;
-            file.sync()
-        });
-        written.and_then(|()| self.disk.rename(&temporary, &path)).inspect_err(|_| {
-            // What is left of it is only litter.
-            let _ = self.disk.remove(&temporary);
-        })?;
+        disk::replace(&*self.disk, &temporary, &path, |file| file.write_all(&manifest.text()))?;
         self.manifest = manifest;
         self.disk.sync_directory(&self.directory).inspect_err(|_| self.is_broken = true)
     }
@@ -265,14 +258,7 @@ impl Files {
         let base = manifest.next_base(&self.name, form);
         manifest.begin_anew(base.clone());
         let increment = manifest.add_increment(&self.name);
-        let written = self.disk.create(&temporary).and_then(|mut file| {
-            let bytes = write_base(&mut *file)?;
-            file.sync()?;
-            Ok(bytes)
-        });
-        let renamed = written
-            .and_then(|bytes| self.disk.rename(&temporary, &base.path(&self.directory)).map(|()| bytes));
-        let base_bytes = renamed.inspect_err(|_| _ = self.disk.remove(&temporary))?;
+        let base_bytes = disk::replace(&*self.disk, &temporary, &base.path(&self.directory), write_base)?;
         let file = self.disk.create(&increment.path(&self.directory))?;
         // Their names, before the list that has them.
         self.disk.sync_directory(&self.directory)?;

@@ -10,9 +10,8 @@
 
 use super::directive::Special;
 use super::directives::{COUNT, DIRECTIVES, RETIRED, find, nearest};
-use super::special::system_error_text;
 use super::{Config, Kind, value, words};
-use crate::system::glob;
+use crate::system::{files, glob};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::File;
@@ -228,7 +227,7 @@ impl Loader {
         let unreadable = |message| {
             FileError::Unreadable(format!("can't open config file '{}': {message}", path.display()))
         };
-        let mut file = File::open(path).map_err(|error| unreadable(system_error_text(&error)))?;
+        let mut file = File::open(path).map_err(|error| unreadable(files::error_text(&error)))?;
         let text = read_bounded(&mut file).map_err(unreadable)?;
         self.text(&text, depth, |line| Place::File(path.to_path_buf(), line)).map_err(FileError::Config)
     }
@@ -399,7 +398,7 @@ fn shown(line: &[u8]) -> String {
 
 fn read_bounded(input: &mut dyn Read) -> Result<Vec<u8>, String> {
     let mut text = Vec::new();
-    input.take(FILE_BYTES_MAX + 1).read_to_end(&mut text).map_err(|error| system_error_text(&error))?;
+    input.take(FILE_BYTES_MAX + 1).read_to_end(&mut text).map_err(|error| files::error_text(&error))?;
     if text.len() as u64 > FILE_BYTES_MAX {
         return Err(format!("more than {FILE_BYTES_MAX} bytes"));
     }

@@ -10,7 +10,6 @@
 
 use super::directive::{Kind, Special};
 use super::directives::{DIRECTIVES, FILE_ONLY, RETIRED, find};
-use super::special::system_error_text;
 use super::{Config, value, words};
 use crate::system::files;
 use std::collections::{HashMap, VecDeque};
@@ -47,7 +46,7 @@ impl RewriteError {
         match self {
             RewriteError::NoFile => "ERR The server is running without a config file".to_owned(),
             RewriteError::Io(error) => {
-                format!("ERR Rewriting config file: {}", system_error_text(error))
+                format!("ERR Rewriting config file: {}", files::error_text(error))
             }
         }
     }

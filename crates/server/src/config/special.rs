@@ -4,6 +4,7 @@
 use super::directive::Special;
 use super::value::{Reason, Value, memory, memory_with_unit};
 use super::words;
+use crate::system::files;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -255,16 +256,7 @@ fn parse_directory(words: &[&[u8]], current: &Value) -> Result<Value, Reason> {
     }
     // The trailing dot makes this fail for what is no directory, and for one that may not be entered.
     let path = current.join(OsStr::from_bytes(word)).join(".");
-    std::fs::canonicalize(path).map(Value::Directory).map_err(|error| system_error_text(&error))
-}
-
-/// The text of an operating-system error without Rust's "(os error N)".
-pub(super) fn system_error_text(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    match text.split_once(" (os error") {
-        Some((plain, _)) => plain.to_owned(),
-        None => text,
-    }
+    std::fs::canonicalize(path).map(Value::Directory).map_err(|error| files::error_text(&error))
 }
 
 fn parse_save(words: &[&[u8]], current: &Value, accumulate: bool) -> Result<Value, Reason> {

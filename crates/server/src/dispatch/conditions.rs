@@ -91,6 +91,20 @@ pub fn kill(call: &mut Call<'_>, client: &Arc<ClientShared>) {
     changed(call);
 }
 
+/// The same of all clients that are such; how many that were. The call's own is answered first.
+pub fn kill_all(call: &mut Call<'_>, is_such: impl Fn(&ClientShared) -> bool) -> usize {
+    let mut clients = call.server.clients.snapshot();
+    clients.retain(|client| is_such(client));
+    for client in &clients {
+        if client.id == call.client.id() {
+            call.close_after_reply();
+        } else {
+            kill(call, client);
+        }
+    }
+    clients.len()
+}
+
 /// The connection of a client is closed.
 pub fn closed(server: &Server, client: &ClientShared) {
     leave_channels(server, client);

@@ -105,7 +105,7 @@ fn find(
 
 /// Why the user of the script's caller may not do this, if it may not.
 fn denied(call: &mut Call<'_>, command: &'static Command, args: &Args<'_>) -> Option<String> {
-    let denied = rights::check(call, command, args, Context::Script)?;
+    let denied = rights::check(call, command, *args, Context::Script)?;
     let text = denied.text(&call.client.user, command, args, false);
     Some(format!("ACL failure in script: {}", String::from_utf8_lossy(&text)))
 }

@@ -92,11 +92,11 @@ fn refusal(
 }
 
 /// What the user of the call's client may not do of a command; it is in the log then.
-pub fn check(call: &mut Call<'_>, command: &Command, args: &Args<'_>, context: Context) -> Option<Denied> {
+pub fn check(call: &mut Call<'_>, command: &Command, args: Args<'_>, context: Context) -> Option<Denied> {
     if call.client.user.is_free() {
         return None;
     }
-    let denied = denied(&call.client.rights(), command, args)?;
+    let denied = denied(&call.client.rights(), command, &args)?;
     let object = match denied {
         Denied::Command => command.full_name.as_bytes(),
         Denied::Key(at) | Denied::Channel(at) => args.get(at),

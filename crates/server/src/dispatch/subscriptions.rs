@@ -21,8 +21,7 @@ pub fn begin(call: &mut Call<'_>, kind: Kind) {
     call.client.flags |= ClientFlags::PUBSUB;
     // Its rights may have changed since they were asked about, and whoever has changed them may have looked before it was
     // subscribed.
-    let (command, args) = (call.command, call.args);
-    if rights::check(call, command, &args, Context::TopLevel).is_some() {
+    if rights::check(call, call.command, call.args, Context::TopLevel).is_some() {
         call.close_after_reply();
     }
 }

@@ -116,12 +116,11 @@ fn run_queue<'s>(call: &mut Call<'s>, keyspace: Keyspace<'s>) -> CommandResult {
 /// One command of a transaction; its error is its reply and the others run all the same.
 fn run_queued(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) {
     let started = Ticks::now();
-    let failed = guard::run(call, |call| {
-        match rights::check(call, call.command, &call.args.clone(), Context::Transaction) {
+    let failed =
+        guard::run(call, |call| match rights::check(call, call.command, call.args, Context::Transaction) {
             Some(denied) => Err(CommandError::owned(no_longer_allowed(denied))),
             None => locks::handle_within(call, keyspace),
-        }
-    });
+        });
     // What follows from what it met comes before what the next command does.
     keyspace.attend_to_met();
     show(call);

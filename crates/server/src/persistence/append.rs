@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use swytch_store::{Keyspace, LockScope};
+use swytch_store::Keyspace;
 
 use super::save;
 use crate::aof::{BaseForm, Files, Found, Policy, Writer};
@@ -22,8 +22,8 @@ use crate::config::{AppendFsync, Config};
 use crate::effects::forms::{Commands, rebuild};
 use crate::observe::logging::limited;
 use crate::server::{Conditions, Server};
-use crate::system::clock;
 use crate::system::disk::DiskFile;
+use crate::system::{clock, files};
 
 /// Between two rounds where the log need not be on the disk before replies: what a killed process may lose.
 const NAP: Duration = Duration::from_millis(10);
@@ -82,9 +82,7 @@ pub fn go_on(server: &Server, keyspace: &Keyspace<'_>, mut files: Files) -> io::
 /// # Errors
 /// If its files cannot be written. Nothing has changed.
 pub fn follow_config(server: &Server) -> io::Result<()> {
-    let locked = server.shards.lock_in_time(LockScope::All);
-    let locked = locked.ok_or_else(|| io::Error::other("a script runs for too long"))?;
-    let keyspace = Keyspace::new(locked, clock::unix_ms());
+    let keyspace = server.whole_in_time().ok_or_else(|| io::Error::other("a script runs for too long"))?;
     match (server.config.appendonly(), server.log.state.is_on.load(Ordering::SeqCst)) {
         (true, false) => {
             let (mut files, _) = find(server)?;
@@ -168,9 +166,7 @@ fn run(server: &Server) {
                 if rewrite_is_due(server) && rewrite_from <= Instant::now() {
                     tracing::info!("the append-only log has grown; it is rewritten");
                     // What a script has for too long is written later.
-                    let locked = server.shards.lock_in_time(LockScope::All);
-                    let keyspace = locked.map(|locked| Keyspace::new(locked, clock::unix_ms()));
-                    if keyspace.is_none_or(|keyspace| rewrite(server, &keyspace).is_err()) {
+                    if server.whole_in_time().is_none_or(|keyspace| rewrite(server, &keyspace).is_err()) {
                         rewrite_from = Instant::now() + REWRITE_RETRY;
                     }
                 } else if !has_written {
@@ -181,15 +177,13 @@ fn run(server: &Server) {
             }
             Err((error, is_broken)) => {
                 limited!(error, "failures of the log", %error, "writing the append-only log failed");
-                *server.log.state.fault.lock() = Some(save::system_text(&error));
+                *server.log.state.fault.lock() = Some(files::error_text(&error));
                 server.set_conditions(Conditions::LOG_FAILED, true);
                 // Those who wait for what others have written wait no longer.
                 server.wake_holders();
                 has_failed = true;
                 if is_broken {
-                    let locked = server.shards.lock_in_time(LockScope::All);
-                    let keyspace = locked.map(|locked| Keyspace::new(locked, clock::unix_ms()));
-                    if keyspace.is_some_and(|keyspace| rewrite(server, &keyspace).is_ok()) {
+                    if server.whole_in_time().is_some_and(|keyspace| rewrite(server, &keyspace).is_ok()) {
                         continue;
                     }
                 }

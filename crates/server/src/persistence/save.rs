@@ -13,12 +13,12 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use swytch_rdb::{FileWriter, KeyFacts, WriteOptions};
-use swytch_store::{Keyspace, LockScope};
+use swytch_store::Keyspace;
 
 use super::payload::write_options;
 use super::{append, value};
 use crate::server::{Conditions, Server};
-use crate::system::disk::{DiskFile, directory_of};
+use crate::system::disk::{self, DiskFile, directory_of};
 use crate::system::{allocator, clock};
 use crate::{REDIS_VERSION, SWYTCH_VERSION};
 
@@ -59,16 +59,9 @@ pub fn save(server: &Server, keyspace: &Keyspace<'_>) -> io::Result<()> {
 
 fn try_save(server: &Server, keyspace: &Keyspace<'_>) -> io::Result<(PathBuf, u64)> {
     let path = path(server).ok_or_else(|| io::Error::other("dbfilename is empty"))?;
-    let (disk, temporary) = (&server.disk, temporary_path(server));
-    let written = disk.create(&temporary).and_then(|mut file| {
-        let bytes = write_whole(server, keyspace, &mut *file, Use::Snapshot)?;
-        file.sync()?;
-        Ok(bytes)
-    });
-    let renamed = written.and_then(|bytes| disk.rename(&temporary, &path).map(|()| bytes));
-    let bytes = renamed.inspect_err(|_| {
-        // What is left of it is only litter.
-        let _ = disk.remove(&temporary);
+    let disk = &*server.disk;
+    let bytes = disk::replace(disk, &temporary_path(server), &path, |file| {
+        write_whole(server, keyspace, file, Use::Snapshot)
     })?;
     // The name is on the disk when the directory is.
     disk.sync_directory(&directory_of(&path))?;
@@ -232,8 +225,7 @@ pub fn shut_down(server: &Server, at_end: AtEnd, force: bool) -> Result<(), Goes
         server.stop();
         return Ok(());
     }
-    let locked = server.shards.lock_in_time(LockScope::All).ok_or(GoesOn::Busy)?;
-    let keyspace = Keyspace::new(locked, clock::unix_ms());
+    let keyspace = server.whole_in_time().ok_or(GoesOn::Busy)?;
     if append::finish(server).is_err() && !force {
         tracing::error!("what was acknowledged would be lost, can't exit: the server goes on");
         return Err(GoesOn::NotSaved);
@@ -308,19 +300,12 @@ fn due(server: &Server, tried_s: u64) -> Option<String> {
 
 fn save_by_itself(server: &Server) {
     // It is tried again when the script has ended that has one of them.
-    let Some(locked) = server.shards.lock_in_time(LockScope::All) else { return };
+    let Some(keyspace) = server.whole_in_time() else { return };
     server.saves.begin_by_itself();
-    let keyspace = Keyspace::new(locked, clock::unix_ms());
     let saved = save(server, &keyspace).is_ok();
     drop(keyspace);
     server.saves.end_by_itself(saved);
     if !saved && server.config.stop_writes_on_bgsave_error() {
         server.set_conditions(Conditions::SAVE_FAILED, true);
     }
-}
-
-/// What an operating-system error says, without its number.
-pub fn system_text(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split_once(" (os error").map_or(text.as_str(), |(plain, _)| plain).to_owned()
 }

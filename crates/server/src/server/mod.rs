@@ -16,7 +16,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use bitflags::bitflags;
-use swytch_store::{EncodingLimits, HashSeed, NodeLimit, PackedLimit, SetLimits, Shards, StreamNodeLimit};
+use swytch_store::{
+    EncodingLimits, HashSeed, Keyspace, LockScope, NodeLimit, PackedLimit, SetLimits, Shards, StreamNodeLimit,
+};
 
 use crate::acl::{Names, Users};
 use crate::aof::AppendLog;
@@ -255,6 +257,12 @@ impl Server {
             }
         });
         Ok(server)
+    }
+
+    /// Everything, under all locks, unless a script has one of them for too long.
+    pub fn whole_in_time(&self) -> Option<Keyspace<'_>> {
+        let locked = self.shards.lock_in_time(LockScope::All)?;
+        Some(Keyspace::new(locked, clock::unix_ms()))
     }
 
     /// What holds for the server now.

@@ -8,6 +8,30 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+/// Writes a file under a temporary name, forces it to the disk and gives it its name, in place of a file that has it: a crash
+/// leaves one or the other. That it has the name is safe when its directory is synced. If something fails the temporary
+/// file is gone.
+///
+/// # Errors
+/// Those of `write` and of the disk; the file that had the name is as it was.
+pub fn replace<R>(
+    disk: &dyn Disk,
+    temporary: &Path,
+    path: &Path,
+    write: impl FnOnce(&mut dyn DiskFile) -> io::Result<R>,
+) -> io::Result<R> {
+    let written = disk.create(temporary).and_then(|mut file| {
+        let result = write(&mut *file)?;
+        file.sync()?;
+        Ok(result)
+    });
+    let renamed = written.and_then(|result| disk.rename(temporary, path).map(|()| result));
+    renamed.inspect_err(|_| {
+        // What is left of it is only litter.
+        let _ = disk.remove(temporary);
+    })
+}
+
 /// A disk.
 pub trait Disk: Send + Sync + std::fmt::Debug {
     /// A new file to write to, in place of one that is there.

@@ -1,4 +1,4 @@
-//! Files that are replaced as a whole.
+//! Files that are replaced as a whole, and what the system says of those that it refuses.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -23,6 +23,12 @@ pub fn replace(path: &Path, text: &[u8], mode: u32) -> io::Result<()> {
         let _ = std::fs::remove_file(temporary);
     }
     written
+}
+
+/// What an operating-system error says, without its number.
+pub fn error_text(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split_once(" (os error").map_or(text.as_str(), |(plain, _)| plain).to_owned()
 }
 
 fn write(temporary: &Path, like: &Path, text: &[u8], mode: u32) -> io::Result<()> {

@@ -1,7 +1,6 @@
 //! ACL SETUSER, DELUSER, LOAD, SAVE.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::ADMIN;
 use crate::acl::{self, Rights, User};
@@ -71,7 +70,7 @@ fn set_user(call: &mut Call<'_>) -> CommandResult {
         .set(name, &rules, acl::allows_channels(&server.config))
         .map_err(|error| CommandError::owned([b"ERR ", &error[..]].concat()))?;
     let rights = user.rights();
-    end_clients(call, |client, is| Arc::ptr_eq(is, &user) && !may_listen(client, &rights));
+    conditions::kill_all(call, |client| is_user(client, &user) && !may_listen(client, &rights));
     conditions::changed(call);
     call.reply.ok();
     Ok(())
@@ -82,7 +81,7 @@ fn delete_users(call: &mut Call<'_>) -> CommandResult {
         return Err(CommandError::text("ERR The 'default' user cannot be removed"));
     }
     let gone: Vec<Arc<User>> = call.args.from(2).filter_map(|name| call.server.users.remove(name)).collect();
-    end_clients(call, |_, user| gone.iter().any(|gone| Arc::ptr_eq(gone, user)));
+    conditions::kill_all(call, |client| gone.iter().any(|user| is_user(client, user)));
     call.reply.count(gone.len());
     Ok(())
 }
@@ -92,8 +91,9 @@ fn load(call: &mut Call<'_>) -> CommandResult {
     let server = call.server;
     let gone = acl::load_file(&server.users, &server.config)
         .map_err(|error| CommandError::owned([b"ERR ", &error[..]].concat()))?;
-    end_clients(call, |client, user| {
-        gone.iter().any(|gone| Arc::ptr_eq(gone, user)) || !may_listen(client, &user.rights())
+    conditions::kill_all(call, |client| {
+        let rights = client.user.lock().rights();
+        gone.iter().any(|user| is_user(client, user)) || !may_listen(client, &rights)
     });
     conditions::changed(call);
     call.reply.ok();
@@ -123,6 +123,10 @@ fn has_file(call: &Call<'_>) -> CommandResult {
     ))
 }
 
+fn is_user(client: &ClientShared, user: &Arc<User>) -> bool {
+    Arc::ptr_eq(&client.user.lock(), user)
+}
+
 /// Whether the rights allow all that a client is subscribed to.
 fn may_listen(client: &ClientShared, rights: &Rights) -> bool {
     let Some(subscriber) = client.subscriber.get() else { return true };
@@ -130,21 +134,4 @@ fn may_listen(client: &ClientShared, rights: &Rights) -> bool {
         let names = subscriber.names(kind);
         names.iter().all(|name| rights.allows_channel(name, kind == Kind::Pattern))
     })
-}
-
-/// Ends the connections of clients, as far as they and their users are such.
-fn end_clients(call: &mut Call<'_>, is_such: impl Fn(&ClientShared, &Arc<User>) -> bool) {
-    for client in call.server.clients.snapshot() {
-        let user = Arc::clone(&client.user.lock());
-        if !is_such(&client, &user) || client.killed.load(Ordering::SeqCst) {
-            continue;
-        }
-        if client.id == call.client.id() {
-            // Nothing else that it has sent is run.
-            call.client.authenticated = false;
-            call.close_after_reply();
-        } else {
-            conditions::kill(call, &client);
-        }
-    }
 }

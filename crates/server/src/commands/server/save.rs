@@ -4,6 +4,7 @@ use swytch_store::Keyspace;
 
 use crate::command::prelude::*;
 use crate::persistence::{append, save};
+use crate::system::files;
 
 pub static SAVE: CommandSpec = CommandSpec {
     name: "save",
@@ -55,7 +56,7 @@ fn rewrite_log(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
     append::rewrite(call.server, keyspace).map_err(|error| {
         CommandError::owned(format!(
             "ERR Can't execute an AOF background rewriting. {}",
-            save::system_text(&error)
+            files::error_text(&error)
         ))
     })?;
     // It is done, by the time that either can be read; Redis begins it behind a transaction.

@@ -113,7 +113,7 @@ fn transaction(call: &Call<'_>) -> Check {
 /// What the client's user may not do is refused, and noted.
 fn rights(call: &mut Call<'_>) -> Check {
     let context = rights::context_of(call);
-    let Some(denied) = rights::check(call, call.command, &call.args.clone(), context) else { return Ok(()) };
+    let Some(denied) = rights::check(call, call.command, call.args, context) else { return Ok(()) };
     let text = denied.text(&call.client.user, call.command, &call.args, false);
     Err(Refusal::Error(CommandError::owned([b"NOPERM ", &text[..]].concat())))
 }

@@ -78,20 +78,11 @@ fn kill(call: &mut Call<'_>) -> CommandResult {
         if old_form { Filter { address: Some(call.args.get(2)), ..Filter::default() } } else { parse(call)? };
     call.client.publish();
     let (own_id, now) = (call.client.id(), MonotonicMs::now());
-    let mut killed = 0;
-    for client in call.server.clients.snapshot() {
-        if !filter.matches(&client, now) || (client.id == own_id && filter.spare_caller) {
-            continue;
-        }
-        if client.id == own_id {
-            call.close_after_reply();
-        } else {
-            conditions::kill(call, &client);
-        }
-        killed += 1;
-    }
+    let killed = conditions::kill_all(call, |client| {
+        filter.matches(client, now) && !(client.id == own_id && filter.spare_caller)
+    });
     if !old_form {
-        call.reply.integer(killed);
+        call.reply.count(killed);
     } else if killed == 0 {
         return Err(CommandError::text("ERR No such client"));
     } else {
