@@ -286,6 +286,10 @@ pub trait Sink {
 
     /// Takes a keyspace event about a key.
     fn event(&mut self, db: u32, event: Event, key: &[u8]);
+
+    /// A key of this name has changed in some database, or has gone because its time was over, so that what was read of it is no
+    /// longer true.
+    fn touched(&mut self, _key: &[u8], _has_expired: bool) {}
 }
 
 /// What `expire_at_ms` means to a write of a whole value.

@@ -12,6 +12,7 @@ pub mod keyspace;
 pub mod observe;
 mod prefetch;
 mod raw_string;
+pub mod readers;
 pub mod shard;
 pub mod table;
 pub mod types;
@@ -25,6 +26,7 @@ pub use keyspace::{
 };
 pub use observe::{Observers, Waiter, WaiterState, WatchFlag};
 pub use raw_string::RawString;
+pub use readers::{Readers, Stale};
 pub use shard::{LockScope, Locked, Retired, Shards};
 pub use table::{Figures, Lengths};
 pub use types::collection::{Collection, Face, Row};

@@ -1,6 +1,7 @@
-//! Who waits for a key: transactions that watch it and clients that are parked on it.
+//! Who waits for a key: transactions that watch it, clients that are parked on it, and those that keep what they have read
+//! of it.
 //!
-//! Both are kept per shard, under the shard's lock, and only while somebody waits; a shard nobody
+//! All are kept per shard, under the shard's lock, and only while somebody waits; a shard nobody
 //! observes pays one branch per change.
 //!
 //! Who waits for a key is served in the order of tickets. A ticket is drawn under the locks of all keys its
@@ -13,6 +14,8 @@ use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+
+use crate::readers::Readers;
 
 /// Raised when a watched key changes (WATCH).
 pub type WatchFlag = Arc<AtomicBool>;
@@ -107,12 +110,14 @@ pub struct Observers {
     waiters: HashMap<u32, KeyMap<Queue>>,
     /// Shards that waiters here need, with the number of queue entries that need each.
     wide: BTreeMap<u16, usize>,
+    /// Who keeps what was read of which key.
+    pub readers: Readers,
 }
 
 impl Observers {
     /// True when nobody observes any key of the shard.
     pub fn is_empty(&self) -> bool {
-        self.watchers.is_empty() && self.waiters.is_empty()
+        self.watchers.is_empty() && self.waiters.is_empty() && self.readers.is_empty()
     }
 
     /// Registers `flag` to be raised at the next change of the key.

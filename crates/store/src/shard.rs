@@ -17,6 +17,7 @@ use parking_lot::lock_api::{RawMutex as _, RawMutexTimed as _};
 
 use crate::entry::{Entry, EntryRef};
 use crate::observe::Observers;
+use crate::readers::Readers;
 use crate::table::{PrefetchedBucket, PublishedAt, RetiredSegment, Table, TableHint};
 use crate::types::content::Value;
 use crate::types::limits::{EncodingLimits, SharedLimits};
@@ -92,6 +93,8 @@ pub enum Retired {
     Segments(Vec<RetiredSegment>),
     /// An entry with a big value.
     Entry(Entry),
+    /// Who had read what before everything was gone.
+    Readers(Readers),
 }
 
 impl Retired {
@@ -99,7 +102,7 @@ impl Retired {
     pub fn keys(&self) -> u64 {
         match self {
             Retired::Table(table) => table.len() as u64,
-            Retired::Segments(_) => 0,
+            Retired::Segments(_) | Retired::Readers(_) => 0,
             Retired::Entry(_) => 1,
         }
     }

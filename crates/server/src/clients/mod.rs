@@ -6,6 +6,7 @@
 
 pub mod channels;
 mod registry;
+pub mod tracking;
 mod watched;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use crate::request::OwnedArgs;
 
 pub use channels::{Channels, Subscriber};
 pub use registry::{ClientShared, Names, Registry};
+use tracking::{Modes, Tracker};
 pub use watched::WatchedKeys;
 
 bitflags! {
@@ -60,13 +62,25 @@ bitflags! {
         const CHANGED_CONDITIONS = 1 << 15;
         /// Subscribed to a channel or pattern.
         const PUBSUB = 1 << 16;
+        /// Tracks (CLIENT TRACKING).
+        const TRACKING = 1 << 17;
+        /// Is told of all names with its prefixes; only set where flags are shown to others, like the next one.
+        const BROADCAST = 1 << 18;
+        /// The client that is told instead is gone.
+        const BROKEN_REDIRECTION = 1 << 19;
+        /// Has spoken of its next command (CLIENT CACHING).
+        const CACHING = 1 << 20;
+        /// What it reads is noted.
+        const NOTES_READS = 1 << 21;
     }
 }
 
 impl ClientFlags {
     /// What holds for a client's command whoever runs it.
-    const OF_DEPUTIES: ClientFlags =
-        ClientFlags::NO_TOUCH.union(ClientFlags::UNIX_SOCKET).union(ClientFlags::REPLAYS);
+    const OF_DEPUTIES: ClientFlags = ClientFlags::NO_TOUCH
+        .union(ClientFlags::UNIX_SOCKET)
+        .union(ClientFlags::REPLAYS)
+        .union(ClientFlags::NOTES_READS);
 }
 
 /// A command queued by MULTI.
@@ -103,6 +117,8 @@ pub struct Client {
     pub watched: WatchedKeys,
     /// Raised when a watched key changes.
     pub watch_flag: WatchFlag,
+    /// How it tracks, if it does.
+    pub tracker: Option<Arc<Tracker>>,
 }
 
 impl Client {
@@ -125,6 +141,7 @@ impl Client {
             queued_bytes: 0,
             watched: WatchedKeys::default(),
             watch_flag: WatchFlag::default(),
+            tracker: None,
         }
     }
 
@@ -186,7 +203,13 @@ impl Client {
         self.shared.db.store(self.db, Ordering::Relaxed);
         let mut flags = self.flags;
         flags.set(ClientFlags::DIRTY_WATCH, self.watch_flag.load(Ordering::Relaxed));
+        let tracker = self.tracker.as_deref();
+        let broadcast = |tracker: &Tracker| tracker.modes.contains(Modes::BROADCAST);
+        flags.set(ClientFlags::BROADCAST, tracker.is_some_and(broadcast));
+        flags.set(ClientFlags::BROKEN_REDIRECTION, tracker.is_some_and(Tracker::is_broken));
         self.shared.flags.store(flags.bits(), Ordering::Relaxed);
+        let redirection = tracker.map_or(-1, |tracker| tracker.redirection_id() as i64);
+        self.shared.redirection.store(redirection, Ordering::Relaxed);
         self.shared
             .queued
             .store(if self.in_multi() { self.queue.len() as i64 } else { -1 }, Ordering::Relaxed);

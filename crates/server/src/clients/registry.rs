@@ -50,6 +50,8 @@ pub struct ClientShared {
     pub queued_bytes: AtomicU64,
     /// Keys watched.
     pub watched: AtomicU64,
+    /// The client that is told instead of it what it has read and is no longer true, 0 for none; -1 when it does not track.
+    pub redirection: AtomicI64,
     /// 2 or 3.
     pub protocol: AtomicU8,
     /// Index of the last command, or `usize::MAX`.
@@ -82,7 +84,7 @@ pub struct ClientShared {
     pub names: Mutex<Names>,
     /// Whom it is logged in as.
     pub user: Mutex<Arc<User>>,
-    /// What it is to publishers, once it has subscribed to anything.
+    /// What it is to those who tell it something, once it has subscribed to anything or was told anything.
     pub subscriber: OnceLock<Arc<Subscriber>>,
 }
 
@@ -110,6 +112,7 @@ impl ClientShared {
             queued: AtomicI64::new(-1),
             queued_bytes: AtomicU64::new(0),
             watched: AtomicU64::new(0),
+            redirection: AtomicI64::new(-1),
             protocol: AtomicU8::new(2),
             last_command: AtomicUsize::new(usize::MAX),
             query_bytes: AtomicU64::new(0),
@@ -138,7 +141,7 @@ impl ClientShared {
             + self.subscriber.get().map_or(0, |subscriber| subscriber.memory_bytes())
     }
 
-    /// What it is to publishers, from now on.
+    /// What it is to those who tell it something, from now on.
     pub fn as_subscriber(&self) -> &Arc<Subscriber> {
         self.subscriber.get_or_init(|| Arc::new(Subscriber::new(self.id, self.worker)))
     }

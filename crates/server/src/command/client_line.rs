@@ -30,7 +30,7 @@ pub fn client_line(out: &mut Vec<u8>, commands: &CommandTable, client: &ClientSh
     let line = format!(
         "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={queued} \
          watch={} qbuf={query} qbuf-free={query_free} argv-mem={arguments} multi-mem={queued_bytes} \
-         rbs={buffer} rbp={buffer} obl={in_buffer} oll={chunks} omem={listed} tot-mem={total} events={} cmd={} user={} redir=-1 \
+         rbs={buffer} rbp={buffer} obl={in_buffer} oll={chunks} omem={listed} tot-mem={total} events={} cmd={} user={} redir={} \
          resp={} lib-name={} lib-ver={} io-thread={}",
         client.id,
         client.address,
@@ -48,6 +48,7 @@ pub fn client_line(out: &mut Vec<u8>, commands: &CommandTable, client: &ClientSh
         if pending > 0 { "rw" } else { "r" },
         command.map_or("NULL", |command| command.full_name.as_str()),
         text(client.user.lock().name()),
+        client.redirection.load(Relaxed),
         client.protocol.load(Relaxed),
         text(&names.library_name),
         text(&names.library_version),
@@ -64,6 +65,9 @@ fn flag_letters(flags: ClientFlags, client: &ClientShared) -> String {
         (ClientFlags::MULTI, 'x'),
         (ClientFlags::BLOCKED, 'b'),
         (ClientFlags::POSTPONED, 'b'),
+        (ClientFlags::TRACKING, 't'),
+        (ClientFlags::BROKEN_REDIRECTION, 'R'),
+        (ClientFlags::BROADCAST, 'B'),
         (ClientFlags::DIRTY_WATCH, 'd'),
         (ClientFlags::CLOSE_AFTER_REPLY, 'c'),
         (ClientFlags::UNIX_SOCKET, 'U'),

@@ -67,6 +67,8 @@ bitflags! {
         const TELLS_HEALTH = 1 << 24;
         /// Allowed under RESP2 while its client is subscribed to something. Not shown.
         const WHILE_LISTENING = 1 << 25;
+        /// What its client has said of its next command holds for the one behind this. Not shown.
+        const KEEPS_CACHING = 1 << 26;
     }
 }
 

@@ -3,7 +3,7 @@
 use swytch_store::{Changes, Effect, EffectUndo, Event, Keyspace, KeyspaceMut, Sink, Undo, Wants};
 
 use super::listeners::Listeners;
-use super::{guard, park};
+use super::{guard, park, tracking};
 use crate::server::{Conditions, Server, WorkerShared};
 
 /// Runs `act` on a write view: with the listeners if there are any, and with everything that
@@ -37,8 +37,9 @@ fn make_heard<'s, R>(
     let mut keyspace = KeyspaceMut::new(keyspace, Some(sink));
     let result = guard::catch(|| act(&mut keyspace));
     park::serve_ready(server, worker, &mut keyspace);
-    let (keyspace, changes) = keyspace.finish();
+    let (keyspace, mut changes) = keyspace.finish();
     listeners.publish();
+    tracking::tell(server, worker, &mut changes);
     drop(keyspace);
     count(server, worker, changes);
     guard::go_on(result)
@@ -57,17 +58,18 @@ pub fn make_or_take_back<'s, R>(
     }
     let listeners =
         server.conditions().intersects(Conditions::LISTENED).then(|| Listeners::of(server, worker));
-    let mut journal = Journal { undos: Vec::new(), events: Vec::new(), listeners };
+    let mut journal = Journal { undos: Vec::new(), told: Vec::new(), listeners };
     let mut keyspace = KeyspaceMut::new(keyspace, Some(&mut journal));
     let result = guard::catch(|| act(&mut keyspace));
     if let Ok(None) = result {
         let (keyspace, changes) = keyspace.finish();
-        take_back(server, keyspace, changes, journal.undos);
+        take_back(server, worker, keyspace, changes, journal.undos);
         return None;
     }
     park::serve_ready(server, worker, &mut keyspace);
-    let (keyspace, changes) = keyspace.finish();
+    let (keyspace, mut changes) = keyspace.finish();
     journal.publish();
+    tracking::tell(server, worker, &mut changes);
     drop(keyspace);
     count(server, worker, changes);
     guard::go_on(result)
@@ -75,12 +77,21 @@ pub fn make_or_take_back<'s, R>(
 
 /// Takes changes back that nobody has heard of, and releases the locks.
 #[cold]
-fn take_back<'s>(server: &'s Server, keyspace: Keyspace<'s>, mut changes: Changes, undos: Vec<KeyUndo>) {
+fn take_back<'s>(
+    server: &'s Server,
+    worker: &WorkerShared,
+    keyspace: Keyspace<'s>,
+    mut changes: Changes,
+    undos: Vec<KeyUndo>,
+) {
     let mut keyspace = KeyspaceMut::new(keyspace, None);
     for KeyUndo { db, key, undo } in undos.into_iter().rev() {
         keyspace.undo(&server.shards.key(db, &key), &undo);
     }
     let (keyspace, mut undone) = keyspace.finish();
+    // It is no longer noted who had read what was changed and is as it was again.
+    tracking::tell(server, worker, &mut changes);
+    tracking::tell(server, worker, &mut undone);
     drop(keyspace);
     for retired in [changes.take_retired(), undone.take_retired()] {
         if !retired.is_empty() {
@@ -92,7 +103,7 @@ fn take_back<'s>(server: &'s Server, keyspace: Keyspace<'s>, mut changes: Change
 /// What takes changes back, and what is to be told of them if they stay.
 struct Journal<'s> {
     undos: Vec<KeyUndo>,
-    events: Vec<(u32, Event, Box<[u8]>)>,
+    told: Vec<(Told, Box<[u8]>)>,
     listeners: Option<Listeners<'s>>,
 }
 
@@ -100,9 +111,20 @@ impl Journal<'_> {
     /// The changes stay: listeners hear of them.
     fn publish(self) {
         let Some(mut listeners) = self.listeners else { return };
-        self.events.iter().for_each(|(db, event, key)| listeners.event(*db, *event, key));
+        for (told, key) in &self.told {
+            match told {
+                Told::Event(db, event) => listeners.event(*db, *event, key),
+                Told::Touched { has_expired } => listeners.touched(key, *has_expired),
+            }
+        }
         listeners.publish();
     }
+}
+
+/// What listeners are told of a key beside its effects.
+enum Told {
+    Event(u32, Event),
+    Touched { has_expired: bool },
 }
 
 /// What takes a change of one key back.
@@ -129,14 +151,21 @@ impl Sink for Journal<'_> {
 
     fn event(&mut self, db: u32, event: Event, key: &[u8]) {
         if self.listeners.is_some() {
-            self.events.push((db, event, key.into()));
+            self.told.push((Told::Event(db, event), key.into()));
+        }
+    }
+
+    fn touched(&mut self, key: &[u8], has_expired: bool) {
+        if self.listeners.is_some() {
+            self.told.push((Told::Touched { has_expired }, key.into()));
         }
     }
 }
 
 /// Releases the locks of a view that has changed something, counts it, and hands over what is to be freed.
 pub fn finish(server: &Server, worker: &WorkerShared, keyspace: KeyspaceMut<'_, '_>) {
-    let (keyspace, changes) = keyspace.finish();
+    let (keyspace, mut changes) = keyspace.finish();
+    tracking::tell(server, worker, &mut changes);
     drop(keyspace);
     count(server, worker, changes);
 }

@@ -12,7 +12,7 @@
 //! | a pause of writes | every command | every write, EXEC; expiry |
 //! | memory over its limit | every command | every write, EXEC |
 //! | somebody monitors | | every command, to be shown in order |
-//! | effects are recorded, or keyspace events published | | every change |
+//! | effects are recorded, keyspace events published, or names of all keys that change | | every change |
 //! | those who read effects lag behind | every write, expiry | never: a group more does no harm |
 //! | the data is being loaded | every command | never: whoever loads knows of what was there before |
 //! | a save point's save has failed | every write | never: it may have failed a moment later |
@@ -29,6 +29,7 @@
 
 use std::sync::Arc;
 
+use super::tracking;
 use crate::clients::{ClientFlags, ClientShared};
 use crate::command::Call;
 use crate::observe::monitor::Monitor;
@@ -86,7 +87,7 @@ pub fn end_monitoring(server: &Server, client: u64) {
 pub fn kill(call: &mut Call<'_>, client: &Arc<ClientShared>) {
     let server = call.server;
     server.clients.kill(client, |dying| server.set_conditions(Conditions::KILLING, dying));
-    leave_channels(server, client);
+    leave(server, client);
     server.workers[client.worker].mailbox.send(Mail::Close(client.id));
     changed(call);
 }
@@ -107,12 +108,13 @@ pub fn kill_all(call: &mut Call<'_>, is_such: impl Fn(&ClientShared) -> bool) ->
 
 /// The connection of a client is closed.
 pub fn closed(server: &Server, client: &ClientShared) {
-    leave_channels(server, client);
+    leave(server, client);
     server.clients.close(client, |dying| server.set_conditions(Conditions::KILLING, dying));
 }
 
-/// Nobody publishes to the client any more.
-fn leave_channels(server: &Server, client: &ClientShared) {
+/// Nobody tells the client anything any more.
+fn leave(server: &Server, client: &ClientShared) {
+    tracking::leave(server, client.id);
     if let Some(subscriber) = client.subscriber.get() {
         server.channels.leave(subscriber, true);
     }

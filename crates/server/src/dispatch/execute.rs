@@ -48,7 +48,10 @@ fn execute_checked(call: &mut Call<'_>, command: Option<&'static Command>, clock
                 lookup::turn_away(call.client);
                 return Outcome::Done;
             }
-            Err(error) => return admit::reject_unknown(call, &error),
+            Err(error) => {
+                call.client.shared.last_command.store(usize::MAX, Ordering::Relaxed);
+                return admit::reject_unknown(call, &error);
+            }
         },
     };
     call.client.shared.last_command.store(call.command.index, Ordering::Relaxed);

@@ -1,10 +1,14 @@
-//! Who hears of changes: recorders of effects, and those who are subscribed to keyspace events.
+//! Who hears of changes: recorders of effects, those who are subscribed to keyspace events, and those who are told of the names
+//! of all keys that change.
 //!
 //! An event is published when it happens, under the locks of its key, so that a key's events are in the order of its
 //! changes; whoever caused one by a command has its reply before it.
 
+use std::sync::atomic::Ordering;
+
 use swytch_store::{Effect, EffectUndo, Event, EventClass, Sink};
 
+use super::tracking::Broadcast;
 use crate::config::keyspace_events as classes;
 use crate::effects::Recorder;
 use crate::server::{Conditions, Server, WorkerShared};
@@ -16,6 +20,8 @@ pub(super) struct Listeners<'s> {
     recorder: Option<Recorder>,
     /// `notify-keyspace-events`, if there is anything to be told.
     events: Option<u32>,
+    /// What is to be told of names, if anybody is.
+    broadcast: Option<Broadcast>,
 }
 
 impl<'s> Listeners<'s> {
@@ -25,13 +31,17 @@ impl<'s> Listeners<'s> {
         let recorder = conditions.contains(Conditions::RECORDING).then(|| worker.lane.recorder());
         let events =
             conditions.contains(Conditions::NOTIFYING).then(|| server.config.notify_keyspace_events());
-        Listeners { server, worker, recorder, events }
+        let broadcast = conditions.contains(Conditions::BROADCASTING).then(Broadcast::default);
+        Listeners { server, worker, recorder, events, broadcast }
     }
 
     /// Hands over what was recorded. Called before the locks are released.
     pub(super) fn publish(self) {
         if let Some(recorder) = self.recorder {
             self.server.effects.publish(&self.worker.lane, recorder);
+        }
+        if let Some(broadcast) = self.broadcast {
+            broadcast.tell(self.server);
         }
     }
 }
@@ -54,6 +64,14 @@ impl Sink for Listeners<'_> {
         }
         if events & classes::KEYEVENT != 0 {
             self.server.publish(format!("__keyevent@{db}__:{}", event.name).as_bytes(), key);
+        }
+    }
+
+    fn touched(&mut self, key: &[u8], has_expired: bool) {
+        if let Some(broadcast) = &mut self.broadcast {
+            // That its time is over is nobody's doing.
+            let by = if has_expired { 0 } else { self.worker.serving.load(Ordering::Relaxed) };
+            broadcast.note(self.server, key, by);
         }
     }
 }

@@ -3,7 +3,7 @@
 use swytch_store::{Keyspace, KeyspaceMut, LockScope, Locked};
 
 use super::conditions::BEHIND_LOCKS;
-use super::{admit, changes, conditions, count, guard, park, scope};
+use super::{admit, changes, conditions, count, guard, park, scope, tracking};
 use crate::clients::ClientFlags;
 use crate::command::spec::{ReadHandler, WriteHandler};
 use crate::command::{
@@ -64,6 +64,15 @@ pub fn handle_shown(call: &mut Call<'_>) -> CommandResult {
 
 /// Runs the handler of a call under locks that are held for it already.
 pub fn handle_within(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    let result = run_within(call, keyspace);
+    if call.client.flags.contains(ClientFlags::NOTES_READS) {
+        tracking::note_reads(call, keyspace);
+        keyspace.refresh_observed();
+    }
+    result
+}
+
+fn run_within(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
     match call.command.spec.handler {
         Handler::Session(handler) => handler(call),
         Handler::Read(handler) | Handler::Wait(handler) | Handler::ReadAll(handler) => {
@@ -129,9 +138,13 @@ fn wait_in(call: &mut Call<'_>, scope: LockScope, handler: ReadHandler) -> Comma
 
 /// As a read; its client may park.
 fn wait<'s>(call: &mut Call<'s>, locked: Locked<'s>, handler: ReadHandler) -> CommandResult {
-    let keyspace = view_of(call, locked);
+    let mut keyspace = view_of(call, locked);
     let result = handler(call, &keyspace);
     count::lookups(call.worker, &keyspace);
+    // One that parks has read nothing yet.
+    if call.client.flags.contains(ClientFlags::NOTES_READS) && call.block.is_none() {
+        tracking::note_reads(call, &mut keyspace);
+    }
     let (server, worker) = (call.server, call.worker);
     if result.is_ok() && call.block.is_some() {
         changes::make(server, worker, keyspace, |keyspace| park::park(call, keyspace));
@@ -149,9 +162,12 @@ fn write_in(call: &mut Call<'_>, scope: LockScope, handler: WriteHandler) -> Com
 
 #[inline(always)]
 fn read<'s>(call: &mut Call<'s>, locked: Locked<'s>, handler: ReadHandler) -> CommandResult {
-    let keyspace = view_of(call, locked);
+    let mut keyspace = view_of(call, locked);
     let result = handler(call, &keyspace);
     count::lookups(call.worker, &keyspace);
+    if call.client.flags.contains(ClientFlags::NOTES_READS) {
+        tracking::note_reads(call, &mut keyspace);
+    }
     if keyspace.has_met() {
         changes::attend_to_met(call.server, call.worker, keyspace);
     } else {
@@ -162,7 +178,10 @@ fn read<'s>(call: &mut Call<'s>, locked: Locked<'s>, handler: ReadHandler) -> Co
 
 #[inline(always)]
 fn write<'s>(call: &mut Call<'s>, locked: Locked<'s>, handler: WriteHandler) -> CommandResult {
-    if call.server.conditions().intersects(BEHIND_LOCKS) || locked.is_observed() {
+    if call.server.conditions().intersects(BEHIND_LOCKS)
+        || locked.is_observed()
+        || call.client.flags.contains(ClientFlags::NOTES_READS)
+    {
         return write_observed(call, locked, handler);
     }
     // The common case: nobody listens, nobody waits, nothing is left behind.
@@ -190,6 +209,10 @@ fn write_observed<'s>(call: &mut Call<'s>, locked: Locked<'s>, handler: WriteHan
     changes::make(server, worker, keyspace, |keyspace| {
         let result = handler(call, keyspace);
         count::lookups(call.worker, keyspace);
+        if call.client.flags.contains(ClientFlags::NOTES_READS) {
+            // Some that only read may write what they have worked out.
+            tracking::note_reads(call, keyspace);
+        }
         if result.is_ok() && call.block.is_some() {
             park::park(call, keyspace);
         }

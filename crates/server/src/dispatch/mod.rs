@@ -12,6 +12,7 @@
 //! - `prefetch`: the entries of several keys, fetched together
 //! - `park`: clients parked on keys and how a writer serves them
 //! - `subscriptions`: how a client begins and ends to listen to channels
+//! - `tracking`: who has read what, and is told when it changes
 //! - `transaction`: queued commands under one lock set; `watch`: what a client has queued and watches until then
 //!
 //! No command is known here by its name: what is special about one is a flag of its declaration.
@@ -33,6 +34,7 @@ pub mod run;
 pub mod scope;
 mod show;
 pub mod subscriptions;
+pub mod tracking;
 pub mod transaction;
 pub mod watch;
 

@@ -22,7 +22,7 @@ use std::sync::atomic::Ordering;
 use swytch_resp::{Output, Reply};
 use swytch_store::{Keyspace, KeyspaceMut, LockScope, Observers, Type, Value, Waiter, WaiterState};
 
-use super::{admit, changes, count, guard, locks, scope};
+use super::{admit, changes, count, guard, locks, scope, tracking};
 use crate::clients::{Client, ClientShared};
 use crate::command::{
     Args, Call, Command, CommandError, CommandTable, Origin, Outcome, OwnedArgs, Ready, TimeoutReply, When,
@@ -353,6 +353,9 @@ fn serve_one(
     let now_ms = keyspace.now_ms();
     let mut call =
         Call::new(commands, server, worker, &mut client, command, args, reply, now_ms, Origin::Parked);
+    // Whoever has served it is not who does this.
+    tracking::tell(server, worker, keyspace.changes_mut());
+    let writer = worker.serving.swap(parked.client.id(), Ordering::Relaxed);
     if !admit::is_refused_when_served(&mut call) {
         let failed = guard::run(&mut call, |call| locks::handle_within(call, keyspace));
         count::call(&mut call, Ticks::now().since(started), failed);
@@ -360,4 +363,7 @@ fn serve_one(
     let to = &parked.client.shared;
     let mail = Mail::Served { client: to.id, waiter: Arc::clone(waiter), reply: output };
     server.workers[to.worker].mailbox.send(mail);
+    // Behind the reply.
+    tracking::tell(server, worker, keyspace.changes_mut());
+    worker.serving.store(writer, Ordering::Relaxed);
 }

@@ -1,13 +1,15 @@
-//! How a client begins and ends to listen to channels and patterns, and what it is told of that.
+//! How a client begins and ends to listen to channels and patterns, and how it is told what others have to tell.
 //!
 //! What it is told is out of band, as messages are, even where it is the reply: a client that wants no replies is told all
 //! the same. Inside a transaction the messages that have arrived wait until its reply is whole.
 
 use std::sync::Arc;
 
+use swytch_resp::{Protocol, Reply};
+
 use super::rights;
 use crate::acl::Context;
-use crate::clients::channels::Kind;
+use crate::clients::channels::{Kind, Message};
 use crate::clients::{ClientFlags, Subscriber};
 use crate::command::Call;
 
@@ -69,8 +71,42 @@ fn take_messages(call: &mut Call<'_>, subscriber: &Subscriber) {
     }
     call.reply.out_of_band(|reply| {
         // If some were lost, the worker closes the connection.
-        subscriber.take_messages(|message| reply.message(message));
+        subscriber.take_messages(|| false, |message| write(reply, message, true));
     });
+}
+
+/// Writes what others have told a client, which may be subscribed to something.
+pub fn write(reply: &mut Reply<'_>, message: &Message, is_subscribed: bool) {
+    match message {
+        Message::Published(message) => reply.message(message),
+        Message::Stale { names, is_redirected } => {
+            match reply.protocol() {
+                Protocol::Resp3 => {
+                    reply.push(2);
+                    reply.bulk(b"invalidate");
+                }
+                Protocol::Resp2 if *is_redirected && is_subscribed => {
+                    reply.push(3);
+                    reply.bulk(b"message");
+                    reply.bulk(b"__redis__:invalidate");
+                }
+                Protocol::Resp2 => return,
+            }
+            match names {
+                Some(names) => {
+                    reply.array(names.len());
+                    names.iter().for_each(|name| reply.bulk(name));
+                }
+                None => reply.null(),
+            }
+        }
+        Message::RedirectionEnded(client) if reply.protocol() == Protocol::Resp3 => {
+            reply.push(2);
+            reply.bulk(b"tracking-redir-broken");
+            reply.integer(*client as i64);
+        }
+        Message::RedirectionEnded(_) => {}
+    }
 }
 
 /// `subscribe NAME COUNT`, or the like: the command's name, what it is about, and how many subscriptions are left.

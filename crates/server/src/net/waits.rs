@@ -32,6 +32,11 @@ impl Waits {
         matches!(self, Waits::ForNothing)
     }
 
+    /// True when the wait is over and the reply is on its way.
+    pub(super) fn is_served(&self) -> bool {
+        matches!(self, Waits::Parked { waiter, .. } if !waiter.is_waiting())
+    }
+
     /// Bytes kept for the wait.
     pub(super) fn held_bytes(&self) -> usize {
         match self {

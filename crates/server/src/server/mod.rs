@@ -22,6 +22,7 @@ use swytch_store::{
 
 use crate::acl::{Names, Users};
 use crate::aof::AppendLog;
+use crate::clients::tracking::Trackers;
 use crate::clients::{Channels, Registry};
 use crate::config::{Config, keyspace_events};
 use crate::effects::{Lane, Order};
@@ -34,6 +35,7 @@ use crate::system::disk::{Disk, SystemDisk};
 
 pub use listen_requests::ListenRequests;
 pub use mailbox::{Mail, Mailbox, WAKE};
+pub use publish::Woken;
 
 bitflags! {
     /// Conditions of the whole server that every command looks at, in one load.
@@ -65,10 +67,12 @@ bitflags! {
         const HOLDING = 1 << 11;
         /// The append-only log cannot be written.
         const LOG_FAILED = 1 << 12;
+        /// Clients are told of all names that are changed (CLIENT TRACKING).
+        const BROADCASTING = 1 << 13;
         /// What may refuse, delay or show a command: all but who hears of its changes and when its reply leaves.
-        const REFUSING = !(Self::RECORDING.bits() | Self::HOLDING.bits());
+        const REFUSING = !(Self::RECORDING.bits() | Self::HOLDING.bits() | Self::BROADCASTING.bits());
         /// Somebody hears of changes.
-        const LISTENED = Self::RECORDING.bits() | Self::NOTIFYING.bits();
+        const LISTENED = Self::RECORDING.bits() | Self::NOTIFYING.bits() | Self::BROADCASTING.bits();
     }
 }
 
@@ -89,6 +93,8 @@ pub struct WorkerShared {
     pub turned: AtomicMonotonicMs,
     /// Parked clients that give up at some time.
     pub deadlines: AtomicU64,
+    /// The client whose command it runs, or 0.
+    pub serving: AtomicU64,
     /// The script that it runs, where that takes long.
     pub script: scripts::Running,
     /// It has replies that wait for the order of effects to be read.
@@ -109,6 +115,7 @@ impl WorkerShared {
             connections: AtomicU32::new(0),
             turned: AtomicMonotonicMs::new(MonotonicMs::now()),
             deadlines: AtomicU64::new(0),
+            serving: AtomicU64::new(0),
             script: scripts::Running::default(),
             holds: AtomicBool::new(false),
         })
@@ -129,6 +136,8 @@ pub struct Server {
     pub clients: Registry,
     /// What they are subscribed to.
     pub channels: Channels,
+    /// Those of them that track.
+    pub trackers: Trackers,
     /// Frees memory in the background.
     pub reclaimer: Reclaimer,
     /// Moves data together.
@@ -221,6 +230,7 @@ impl Server {
             users: Users::new(names),
             clients: Registry::default(),
             channels: Channels::default(),
+            trackers: Trackers::default(),
             reclaimer,
             effects: Arc::new(effects),
             recording: Default::default(),

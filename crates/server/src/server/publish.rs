@@ -1,7 +1,8 @@
-//! Publishing: a message into the inboxes of its receivers, and mail to the workers that have them.
+//! What is told to clients of other threads: into their inboxes, and mail to the workers that have them.
 
 use super::{Mail, Server};
-use crate::clients::Subscriber;
+use crate::clients::channels::Message;
+use crate::clients::{ClientShared, Subscriber};
 use crate::config::ClientClass;
 
 impl Server {
@@ -17,18 +18,40 @@ impl Server {
 
     /// What waits in an inbox is output that nobody has read, and has its limit.
     fn publish_by(&self, give: impl FnOnce(usize, &mut dyn FnMut(&Subscriber)) -> usize) -> usize {
-        let mut woken: Vec<Vec<u64>> = Vec::new();
-        let given = give(self.config.output_bytes_max(ClientClass::Pubsub), &mut |subscriber| {
-            if woken.is_empty() {
-                woken = vec![Vec::new(); self.workers.len()];
-            }
-            woken[subscriber.worker].push(subscriber.client);
-        });
-        for (worker, clients) in self.workers.iter().zip(woken) {
+        let mut woken = Woken::default();
+        let bytes_max = self.config.output_bytes_max(ClientClass::Pubsub);
+        let given = give(bytes_max, &mut |subscriber| woken.note(self, subscriber));
+        woken.wake(self);
+        given
+    }
+}
+
+/// Clients with something in their inboxes of which their workers do not know, by worker.
+#[derive(Debug, Default)]
+pub struct Woken(Vec<Vec<u64>>);
+
+impl Woken {
+    fn note(&mut self, server: &Server, subscriber: &Subscriber) {
+        if self.0.is_empty() {
+            self.0 = vec![Vec::new(); server.workers.len()];
+        }
+        self.0[subscriber.worker].push(subscriber.client);
+    }
+
+    /// Puts a message into a client's inbox.
+    pub fn tell(&mut self, server: &Server, client: &ClientShared, message: &Message) {
+        let subscriber = client.as_subscriber();
+        if subscriber.receive(message, server.config.output_bytes_max(ClientClass::Normal)) {
+            self.note(server, subscriber);
+        }
+    }
+
+    /// Tells the workers.
+    pub fn wake(self, server: &Server) {
+        for (worker, clients) in server.workers.iter().zip(self.0) {
             if !clients.is_empty() {
                 worker.mailbox.send(Mail::Messages(clients));
             }
         }
-        given
     }
 }

@@ -34,10 +34,7 @@ impl KeyspaceMut<'_, '_> {
         let op = Op::Key(KeyOp::Delete);
         self.tell(&Effect { db: key.db, at: At::Key { key: key.bytes, op } }, undo);
         self.notify(Event::EXPIRED, key);
-        if self.observed {
-            let shard = self.base.locked.shards().shard_of(key);
-            self.base.locked.observers(shard).raise_expired(key.db, key.bytes);
-        }
+        self.signal_expired(key);
         true
     }
 

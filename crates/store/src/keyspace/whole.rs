@@ -2,6 +2,7 @@
 
 use super::KeyspaceMut;
 use crate::effect::{At, Effect, KeyspaceOp};
+use crate::observe::Observers;
 use crate::shard::Retired;
 
 impl KeyspaceMut<'_, '_> {
@@ -12,6 +13,7 @@ impl KeyspaceMut<'_, '_> {
             None => 0..self.base.databases(),
         };
         let mut removed = 0;
+        self.forget_readers();
         for db in databases {
             for shard in 0..self.base.locked.shards().count() as u16 {
                 self.signal_gone(shard, db, db);
@@ -50,10 +52,26 @@ impl KeyspaceMut<'_, '_> {
                 self.signal_swapped(shard, first, second);
                 self.signal_swapped(shard, second, first);
             }
+            self.forget_readers();
         }
         self.changes.dirty += 1;
         let op = KeyspaceOp::SwapDb { first, second };
         self.tell(&Effect { db: first, at: At::Keyspace(op) }, None);
+    }
+
+    /// Whatever anybody has read is no longer true: who has read what is not told key by key.
+    fn forget_readers(&mut self) {
+        let (mut names, mut items) = (0, 0);
+        for shard in 0..self.base.locked.shards().count() as u16 {
+            if !self.base.locked.observers(shard).readers.is_empty() {
+                let take = |observers: &mut Observers| std::mem::take(&mut observers.readers);
+                let readers = self.base.locked.with_observers(shard, take);
+                names += readers.len();
+                items += readers.items();
+                self.changes.retire(Retired::Readers(readers));
+            }
+        }
+        self.changes.make_all_stale(names, items);
     }
 
     /// Before a database is emptied (`other` is the same) or after two were exchanged: keys of `db` that live

@@ -5,6 +5,7 @@ use std::ops::{Deref, DerefMut};
 use super::{Keyspace, Met, access_clock};
 use crate::effect::{Event, Sink};
 use crate::entry::EntryRef;
+use crate::readers::Stale;
 use crate::shard::{Retired, ShardData};
 use crate::table::Found;
 use crate::{Key, Type, Undo, UnixMs};
@@ -40,6 +41,9 @@ pub struct Changes {
 struct RareChanges {
     ready: Vec<(u32, Box<[u8]>)>,
     retired: Vec<Retired>,
+    stale: Vec<Stale>,
+    /// Whatever anybody has read is no longer true: names that this was noted of, and their readers.
+    all_stale: Option<(usize, usize)>,
     /// Of the change that is being made.
     foreseen: Foreseen,
 }
@@ -96,6 +100,35 @@ impl Changes {
     /// given once.
     pub fn take_ready(&mut self) -> Vec<(u32, Box<[u8]>)> {
         self.rare.as_mut().map(|rare| std::mem::take(&mut rare.ready)).unwrap_or_default()
+    }
+
+    /// What was read of a key is no longer true.
+    fn make_stale(&mut self, stale: Stale) {
+        self.rare().stale.push(stale);
+    }
+
+    /// Nor is anything else that was read, before all of it was gone.
+    pub(super) fn make_all_stale(&mut self, names: usize, items: usize) {
+        let all = self.rare().all_stale.get_or_insert_default();
+        *all = (all.0 + names, all.1 + items);
+    }
+
+    /// True when somebody has read what is no longer true.
+    #[inline]
+    pub fn has_stale(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.all_stale.is_some() || !rare.stale.is_empty())
+    }
+
+    /// Keys that have changed since others have read them, with those who have, in the order of the changes; each is given
+    /// once.
+    pub fn take_stale(&mut self) -> Vec<Stale> {
+        self.rare.as_mut().map(|rare| std::mem::take(&mut rare.stale)).unwrap_or_default()
+    }
+
+    /// Whether all that anybody has read is no longer true: of how many names that was, and how many readers these had
+    /// together; said once.
+    pub fn take_all_stale(&mut self) -> Option<(usize, usize)> {
+        self.rare.as_mut().and_then(|rare| rare.all_stale.take())
     }
 
     /// Memory to free where it delays nobody; given once.
@@ -247,7 +280,7 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
         access_clock(self.base.now_ms)
     }
 
-    /// Raises the flags of a key's watchers and remembers it for parked clients.
+    /// A key has changed: raises the flags of its watchers, and remembers it for parked clients and for those who have read it.
     pub(super) fn signal(&mut self, key: &Key<'_>) {
         if !self.observed {
             return;
@@ -257,6 +290,26 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
         // A key that is gone again by the time the waiters are looked at serves none of them.
         if observers.is_awaited(key.db, key.bytes) {
             self.changes.make_ready(key.db, key.bytes);
+        }
+        self.signal_readers(key, false);
+    }
+
+    /// A key has gone because its time was over.
+    pub(super) fn signal_expired(&mut self, key: &Key<'_>) {
+        if self.observed {
+            self.shard_data(key).observers.raise_expired(key.db, key.bytes);
+            self.signal_readers(key, true);
+        }
+    }
+
+    fn signal_readers(&mut self, key: &Key<'_>, has_expired: bool) {
+        let data = self.shard_data(key);
+        if let Some(stale) = data.observers.readers.take(key.hash, key.bytes) {
+            data.observed = !data.observers.is_empty();
+            self.changes.make_stale(stale);
+        }
+        if let Some(sink) = &mut self.sink {
+            sink.touched(key.bytes, has_expired);
         }
     }
 

@@ -22,7 +22,7 @@ use parking_lot::{Mutex, RwLock};
 use swytch_resp::PushMessage;
 
 use subscriber::{Holdings, KINDS};
-pub use subscriber::{Kind, Subscriber};
+pub use subscriber::{Kind, Message, Subscriber};
 
 use crate::system::glob;
 
@@ -240,7 +240,7 @@ fn give(
     inbox_bytes_max: usize,
     wake: &mut dyn FnMut(&Subscriber),
 ) -> usize {
-    let message = PushMessage::new(parts);
+    let message = Message::Published(PushMessage::new(parts));
     receivers.values().filter(|to| to.receive(&message, inbox_bytes_max)).for_each(|to| wake(to));
     receivers.len()
 }

@@ -1,4 +1,4 @@
-//! A client that is subscribed to something: what it holds, and the inbox that publishers fill.
+//! A client that others have something to tell: what it is subscribed to, and the inbox that they fill.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -23,7 +23,36 @@ pub(super) const KINDS: [Kind; 3] = [Kind::Channel, Kind::Pattern, Kind::ShardCh
 /// Places that an empty inbox keeps.
 const KEPT_PLACES_MAX: usize = 64;
 
-/// A client that has subscribed to something since it connected.
+/// What a client is told by others.
+#[derive(Clone, Debug)]
+pub enum Message {
+    /// A message was published.
+    Published(PushMessage),
+    /// What was read of these keys is no longer true; without names, whatever was read.
+    Stale {
+        /// The names of the keys.
+        names: Option<Arc<[Box<[u8]>]>>,
+        /// Another client is told through this one.
+        is_redirected: bool,
+    },
+    /// The client with this number is gone, which was to be told what was read and is no longer true.
+    RedirectionEnded(u64),
+}
+
+impl Message {
+    /// Bytes that it takes in an inbox.
+    fn bytes(&self) -> usize {
+        match self {
+            Message::Published(message) => message.bytes(),
+            Message::Stale { names: Some(names), .. } => {
+                names.iter().map(|name| name.len() + size_of::<Box<[u8]>>()).sum()
+            }
+            Message::Stale { names: None, .. } | Message::RedirectionEnded(_) => size_of::<Message>(),
+        }
+    }
+}
+
+/// A client that was told anything since it connected, or has subscribed to something.
 #[derive(Debug)]
 pub struct Subscriber {
     /// The client's number.
@@ -50,7 +79,7 @@ pub(super) struct Holdings {
 /// Messages that the client's worker has not seen.
 #[derive(Debug, Default)]
 struct Inbox {
-    messages: VecDeque<PushMessage>,
+    messages: VecDeque<Message>,
     bytes: usize,
     /// More came than it may hold: it holds nothing any more, and the connection is to be closed.
     overflowed: bool,
@@ -94,9 +123,13 @@ impl Subscriber {
         self.inbox.lock().bytes as u64
     }
 
-    /// Takes all messages; false when some were lost because there were too many.
-    pub fn take_messages(&self, mut take: impl FnMut(&PushMessage)) -> bool {
+    /// Takes all messages, unless they have to wait; false when some were lost because there were too many.
+    pub fn take_messages(&self, wait: impl FnOnce() -> bool, mut take: impl FnMut(&Message)) -> bool {
         let mut inbox = self.inbox.lock();
+        // Asked behind the lock: what made them wait came before they did.
+        if wait() {
+            return true;
+        }
         inbox.messages.drain(..).for_each(|message| take(&message));
         inbox.messages.shrink_to(KEPT_PLACES_MAX);
         inbox.bytes = 0;
@@ -116,7 +149,7 @@ impl Subscriber {
     }
 
     /// Takes a message; true when the client's worker does not know yet that there is one.
-    pub(super) fn receive(&self, message: &PushMessage, bytes_max: usize) -> bool {
+    pub fn receive(&self, message: &Message, bytes_max: usize) -> bool {
         let mut inbox = self.inbox.lock();
         if inbox.overflowed {
             return false;

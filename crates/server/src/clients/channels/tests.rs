@@ -12,7 +12,7 @@ fn assert_empty(channels: &Channels) {
 
 fn messages(subscriber: &Subscriber) -> usize {
     let mut count = 0;
-    subscriber.take_messages(|_| count += 1);
+    subscriber.take_messages(|| false, |_| count += 1);
     count
 }
 
@@ -53,7 +53,7 @@ fn an_inbox_that_would_hold_too_much_holds_nothing_and_says_so() {
         channels.publish(b"c", &[b'x'; 100], 1000, &mut |_| woken += 1);
         assert!(slow.inbox_bytes() <= 1000);
     }
-    assert!(!slow.take_messages(|_| panic!("it holds nothing")));
+    assert!(!slow.take_messages(|| false, |_| panic!("it holds nothing")));
     assert_eq!(woken, 1);
 }
 

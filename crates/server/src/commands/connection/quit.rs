@@ -6,7 +6,7 @@ use super::ANY_TIME;
 use crate::clients::ClientFlags;
 use crate::command::Origin;
 use crate::command::prelude::*;
-use crate::dispatch::{conditions, subscriptions, watch};
+use crate::dispatch::{conditions, subscriptions, tracking, watch};
 
 const IN_EVERY_STATE: Flags = ANY_TIME.union(Flags::IN_MULTI).union(Flags::WHILE_LISTENING);
 
@@ -26,7 +26,7 @@ pub static QUIT: CommandSpec = CommandSpec {
 
 pub static RESET: CommandSpec = CommandSpec {
     name: "reset",
-    summary: "Puts the connection into the state of a new one: database 0, RESP2, no transaction, name, watched keys, subscriptions or monitoring.",
+    summary: "Puts the connection into the state of a new one: database 0, RESP2, no transaction, name, watched keys, subscriptions, tracking or monitoring.",
     since: "6.2.0",
     group: Group::Connection,
     arity: 1,
@@ -50,6 +50,7 @@ fn reset(call: &mut Call<'_>) -> CommandResult {
         conditions::end_monitoring(call.server, call.client.id());
     }
     subscriptions::end_all(call);
+    tracking::end(call);
     // Only what says that this very reply is to be skipped stays, as in Redis.
     call.client.flags &= ClientFlags::UNIX_SOCKET | ClientFlags::REPLY_SKIP;
     call.origin = Origin::Client;

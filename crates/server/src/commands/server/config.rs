@@ -9,7 +9,7 @@ use crate::acl;
 use crate::command::prelude::*;
 use crate::command::reply_help;
 use crate::config::{ApplyError, Config, Directive, SetContext};
-use crate::dispatch::conditions;
+use crate::dispatch::{conditions, tracking};
 use crate::observe::logging::limited;
 use crate::persistence::append;
 use crate::server::{Conditions, Server};
@@ -123,6 +123,9 @@ fn set(call: &mut Call<'_>) -> CommandResult {
         .map_err(|error| CommandError::owned(error.reply()))?;
     if changed.iter().any(|directive| directive.name == LOG) {
         switch_log(server)?;
+    }
+    if !call.origin.holds_locks() {
+        tracking::keep_limit(server);
     }
     conditions::changed(call);
     call.reply.ok();

@@ -8,6 +8,7 @@ use swytch_resp::{Reply, SharedBytes};
 use super::{End, Worker};
 use crate::clients::ClientFlags;
 use crate::config::ClientClass;
+use crate::dispatch::subscriptions;
 use crate::net::connection::Connection;
 use crate::system::clock::Ticks;
 
@@ -135,9 +136,7 @@ impl Worker<'_> {
             let Some(connection) = self.connections.get_mut(slot).and_then(Option::as_deref_mut) else {
                 continue;
             };
-            let waits = Ticks::now().since(began) > self.share.queue_ticks
-                && connection.client.flags.contains(ClientFlags::PUBSUB);
-            if !waits {
+            if Ticks::now().since(began) <= self.share.queue_ticks {
                 self.deliver_inbox(slot);
             } else if !connection.is_queued {
                 connection.is_queued = true;
@@ -171,7 +170,11 @@ impl Worker<'_> {
             return Ok(());
         }
         let mut reply = Reply::new(&mut connection.output, client.protocol);
-        if subscriber.take_messages(|message| reply.message(message)) {
+        let is_subscribed = client.flags.contains(ClientFlags::PUBSUB);
+        // A reply that is on its way tells of what was before.
+        let wait = || connection.waits.is_served();
+        if subscriber.take_messages(wait, |message| subscriptions::write(&mut reply, message, is_subscribed))
+        {
             return Ok(());
         }
         self.close_for_output(connection)

@@ -7,8 +7,8 @@ use swytch_resp::{LONG_ARGUMENT_BYTES_MIN, Limits, Protocol, ProtocolError, Repl
 use super::output::{OUTPUT_BYTES_UNLIMITED, SILENT, class_of, is_held, silence};
 use super::{End, Worker};
 use crate::clients::ClientFlags;
-use crate::command::Call;
-use crate::dispatch::{Outcome, count, execute};
+use crate::command::{Call, Flags};
+use crate::dispatch::{Outcome, count, execute, tracking};
 use crate::net::connection::{Connection, KEPT_BYTES_MAX, READ_BYTES, ReadOutcome};
 use crate::net::waits::Waits;
 use crate::system::clock::Ticks;
@@ -58,9 +58,7 @@ impl Worker<'_> {
         let mut read_total = 0;
         let result = loop {
             // Whoever sends a request because of something has first the messages that came before it.
-            if connection.client.flags.contains(ClientFlags::PUBSUB)
-                && let Err(end) = self.take_messages(connection)
-            {
+            if let Err(end) = self.take_messages(connection) {
                 break Err(end);
             }
             // What was parsed or read before comes first.
@@ -272,6 +270,14 @@ impl Worker<'_> {
             self.end_after_replies(connection, slot);
             return Ok(());
         }
+        if connection.client.flags.contains(ClientFlags::CACHING) {
+            let command =
+                self.commands.by_index(connection.client.shared.last_command.load(Ordering::Relaxed));
+            let goes_on = command.is_some_and(|command| command.is(Flags::KEEPS_CACHING));
+            if !goes_on && !connection.client.in_multi() {
+                tracking::speak_of_next(&mut connection.client, false);
+            }
+        }
         if connection.client.flags.contains(ClientFlags::PUBSUB) {
             // What it has published to itself comes behind the reply.
             connection.output.set_limit(self.server.config.output_bytes_max(class_of(connection)));
@@ -325,6 +331,7 @@ fn run_batch(worker: &mut Worker<'_>, connection: &mut Connection) -> BatchEnd {
     if silent {
         output.set_silent(true);
     }
+    let served = shared.serving.swap(client.id(), Ordering::Relaxed);
     let mut call = Call::without_request(commands, server, shared, client, output, now_ms);
     call.others = Some(worker);
     let end = loop {
@@ -340,6 +347,7 @@ fn run_batch(worker: &mut Worker<'_>, connection: &mut Connection) -> BatchEnd {
         next += 1;
         batch.prefetch_ahead(next);
     };
+    shared.serving.store(served, Ordering::Relaxed);
     connection.batch.go_on_at(next);
     if silent && matches!(end, BatchEnd::Done) {
         // There was nothing to run, and an empty request may be the one that is skipped.
@@ -348,5 +356,8 @@ fn run_batch(worker: &mut Worker<'_>, connection: &mut Connection) -> BatchEnd {
     end
 }
 
-const AFTER_COMMAND: ClientFlags =
-    SILENT.union(ClientFlags::CLOSE_AFTER_REPLY).union(ClientFlags::TOOK_LONG).union(ClientFlags::PUBSUB);
+const AFTER_COMMAND: ClientFlags = SILENT
+    .union(ClientFlags::CLOSE_AFTER_REPLY)
+    .union(ClientFlags::TOOK_LONG)
+    .union(ClientFlags::PUBSUB)
+    .union(ClientFlags::CACHING);

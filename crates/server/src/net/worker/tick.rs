@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Worker;
 use crate::clients::ClientFlags;
+use crate::dispatch::tracking;
 use crate::net::connection::READ_BYTES;
 use crate::scripting;
 use crate::system::allocator;
@@ -37,6 +38,7 @@ impl Worker<'_> {
             self.look_after_connections();
             self.shrink_lent();
             scripting::forget_removed(self.server);
+            tracking::keep_limit(self.server);
             self.server.departures.go(&self.server.shards);
             allocator::give_back();
         }

@@ -17,7 +17,7 @@ use crate::command::help::reply_help;
 use crate::command::prelude::*;
 
 /// Flags of the subcommands that any client may call.
-const OWN: Flags = Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE);
+const OWN: Flags = Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE).union(Flags::KEEPS_CACHING);
 /// Flags of the subcommands that look at or act on other clients.
 const OTHERS: Flags = OWN.union(Flags::ADMIN);
 
@@ -50,6 +50,7 @@ pub static CLIENT: CommandSpec = CommandSpec {
         &about::REPLY,
         &about::SETINFO,
         &about::SETNAME,
+        &tracking::TRACKING,
         &tracking::TRACKINGINFO,
         &unblock::UNBLOCK,
         &pause::UNPAUSE,
@@ -117,6 +118,10 @@ fn help(call: &mut Call<'_>) -> CommandResult {
             "    * LIB-VER: its version.",
             "SETNAME <name>",
             "    Give this connection a name.",
+            "TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]]",
+            "         [OPTIN] [OPTOUT] [NOLOOP]",
+            "    Choose whether this connection is told when keys change that it has read, or those",
+            "    with a prefix.",
             "TRACKINGINFO",
             "    Tracking status of this connection.",
             "UNBLOCK <clientid> [TIMEOUT|ERROR]",

@@ -40,7 +40,7 @@ pub(super) fn clients(text: &mut Text, call: &Call<'_>, steps: &mut ShardSteps<'
         ("client_recent_max_input_buffer", &input_max),
         ("client_recent_max_output_buffer", &output_max),
         ("blocked_clients", &blocked),
-        ("tracking_clients", &0),
+        ("tracking_clients", &server.trackers.count()),
         ("pubsub_clients", &server.channels.subscribers()),
         ("watching_clients", &watching),
         ("clients_in_timeout_table", &timed),
