@@ -1,6 +1,6 @@
-//! `cargo xtask clients`: real client libraries against the server.
+//! `cargo xtask clients`: real client libraries, and task queues made of them, against the server.
 //!
-//! Each language has a script under `tests/clients/` that prints `ok NAME` or `FAIL NAME: why` per check; here
+//! Each has a script under `tests/clients/` that prints `ok NAME` or `FAIL NAME: why` per check; here
 //! they are started against a fresh server and counted.
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -19,15 +19,30 @@ pub(crate) fn run(server: Option<PathBuf>) -> Result<Summary> {
     let server = Server::start(&Program::at("server", &path), &directives, None)?;
     let scripts = workspace::root().join("tests/clients");
 
-    let mut python = Command::new(setup::python_environment()?);
-    python.arg(scripts.join("python/smoke.py"));
-    let mut node = Command::new("node");
-    node.env("NODE_PATH", setup::node_modules()?.join("node_modules")).arg(scripts.join("node/smoke.js"));
+    let (python, node) = (setup::python_environment()?, setup::node_modules()?.join("node_modules"));
+    let python = |script: &str| {
+        let mut command = Command::new(&python);
+        command.arg(scripts.join("python").join(script));
+        command
+    };
+    let node = |script: &str| {
+        let mut command = Command::new("node");
+        command.env("NODE_PATH", &node).arg(scripts.join("node").join(script));
+        command
+    };
     let mut rust = workspace::cargo();
     rust.args(["run", "--quiet", "--package", "client-smoke", "--"]);
+    let all = [
+        ("redis-py", python("smoke.py")),
+        ("RQ and Celery", python("jobs.py")),
+        ("ioredis", node("smoke.js")),
+        ("node-redis", node("node-redis.js")),
+        ("BullMQ", node("bullmq.js")),
+        ("redis-rs", rust),
+    ];
 
     let mut summary = Summary::default();
-    for (name, mut command) in [("redis-py", python), ("ioredis", node), ("redis-rs", rust)] {
+    for (name, mut command) in all {
         command.args(["127.0.0.1", &server.port().to_string()]).stdin(Stdio::null()).stderr(Stdio::inherit());
         let output = command.output().with_context(|| format!("running the {name} checks"))?;
         let text = String::from_utf8_lossy(&output.stdout);

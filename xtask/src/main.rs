@@ -30,7 +30,7 @@ Development commands of swytch.
 
   cargo xtask ci [STEP...]          every check and every test; installs what they need
   cargo xtask setup                 only install what the tests need
-  cargo xtask clients [--server PATH]  redis-py, ioredis and redis-rs against the server
+  cargo xtask clients [--server PATH]  client libraries and task queues against the server
   cargo xtask conformance [FILE...] the Redis test suite, file by file
       --suite 7.0|8.6               that of 7.0.15 (default), or what that of 8.6.3 says of types and keys
       FILE                          unit/scan, or core, extra, later; without any: core and extra

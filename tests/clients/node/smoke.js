@@ -1,16 +1,12 @@
 // ioredis against a running server: every check is a function of a fresh connection.
 //
-// Prints one line per check, `ok NAME` or `FAIL NAME: why`, and ends with status 1 when one failed.
 // Usage: node smoke.js HOST PORT
 
 "use strict";
 
 const assert = require("node:assert/strict");
-const Redis = require("ioredis");
 
-const [host, port] = [process.argv[2], Number(process.argv[3])];
-const checkSecondsMax = 120;
-const connect = (options = {}) => new Redis({ host, port, ...options });
+const { connect, run } = require("./harness");
 
 const blocked = async (r, count) => {
   while (!(await r.info("clients")).includes(`blocked_clients:${count}\r`)) {
@@ -188,26 +184,4 @@ const checks = {
   },
 };
 
-const limited = (promise) => {
-  let timer;
-  const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no end after ${checkSecondsMax} s`)), checkSecondsMax * 1000);
-  });
-  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
-};
-
-(async () => {
-  let failed = 0;
-  for (const [name, run] of Object.entries(checks)) {
-    const r = connect();
-    try {
-      await limited(r.flushall().then(() => run(r)));
-      console.log(`ok ioredis ${name}`);
-    } catch (error) {
-      failed += 1;
-      console.log(`FAIL ioredis ${name}: ${String(error.message).split("\n").join(" ")}`);
-    }
-    r.disconnect();
-  }
-  process.exit(failed ? 1 : 0);
-})();
+run("ioredis", checks);

@@ -1,37 +1,15 @@
 """redis-py against a running server: every check is a function, run once with RESP2 and once with RESP3.
 
 A check gets a client on an empty server and a way to open another one.
-
-Prints one line per check, `ok NAME` or `FAIL NAME: why`, and ends with status 1 when one failed.
 Usage: smoke.py HOST PORT
 """
 
-import sys
 import threading
 import time
-import traceback
 
 import redis
 
-CHECKS = []
-
-
-def connect(protocol, **options):
-    host, port = sys.argv[1], int(sys.argv[2])
-    return redis.Redis(host=host, port=port, protocol=protocol, socket_timeout=60, **options)
-
-
-def check(function):
-    CHECKS.append(function)
-    return function
-
-
-def raises(error, call):
-    try:
-        call()
-    except error as caught:
-        return str(caught)
-    raise AssertionError(f"expected {error.__name__}")
+from harness import check, raises, run
 
 
 @check
@@ -255,24 +233,4 @@ def reconnect(r, another):
     retrying.close()
 
 
-def main():
-    failed = 0
-    for protocol in (2, 3):
-        for function in CHECKS:
-            name = f"redis-py RESP{protocol} {function.__name__}"
-            r = connect(protocol)
-            try:
-                r.flushall()
-                function(r, lambda **options: connect(protocol, **options))
-                print(f"ok {name}")
-            except Exception as failure:
-                failed += 1
-                where = traceback.extract_tb(failure.__traceback__)
-                line = next((entry for entry in reversed(where) if entry.filename == __file__), where[-1])
-                print(f"FAIL {name}: line {line.lineno} `{line.line}`: {type(failure).__name__} {failure}")
-            finally:
-                r.close()
-    sys.exit(1 if failed else 0)
-
-
-main()
+run("redis-py", protocols=(2, 3))

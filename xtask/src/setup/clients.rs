@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use super::debian::{install, install_packages};
 use crate::workspace::{output_of, root, tools_directory};
 
-/// A Python interpreter that can `import redis`.
+/// A Python interpreter that can `import` what the checks name.
 pub(crate) fn python_environment() -> Result<PathBuf> {
     install(&[("python3", "python3")])?;
     let directory = tools_directory().join("python");
@@ -21,7 +21,7 @@ pub(crate) fn python_environment() -> Result<PathBuf> {
     if !has_venv {
         install_packages(&["python3-venv"])?;
     }
-    println!("installing redis-py");
+    println!("installing redis-py, RQ and Celery");
     output_of(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&directory))?;
     let mut pip = Command::new(&interpreter);
     pip.args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(&requirements);
@@ -30,7 +30,7 @@ pub(crate) fn python_environment() -> Result<PathBuf> {
     Ok(interpreter)
 }
 
-/// A folder to run Node scripts in that can `require("ioredis")`.
+/// A folder to run Node scripts in that can `require` what the checks name.
 pub(crate) fn node_modules() -> Result<PathBuf> {
     install(&[("node", "nodejs"), ("npm", "npm")])?;
     let directory = tools_directory().join("node");
@@ -38,7 +38,7 @@ pub(crate) fn node_modules() -> Result<PathBuf> {
     if is_current(&directory, &wanted) {
         return Ok(directory);
     }
-    println!("installing ioredis");
+    println!("installing ioredis, node-redis and BullMQ");
     fs::create_dir_all(&directory)?;
     fs::copy(&wanted, directory.join("package.json"))?;
     let mut npm = Command::new("npm");
