@@ -3,7 +3,8 @@
 //! A step that fails does not stop the others, so that one run shows all there is to mend; what it said last stands
 //! below the table. The closing line counts the single tests where a step has them, and the step itself where not.
 //! Each step is a process of its own, which tells what it and its children took of the processor: steps that leave a
-//! core idle run side by side.
+//! core idle run side by side, and what only computes runs behind them.
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -41,15 +42,16 @@ const NEWEST_FILES: [&str; 9] = [
 /// One step: its name and what it runs.
 type Step = (&'static str, fn() -> Result<Summary>);
 
-/// The steps, in groups that run side by side.
-const STEPS: [&[Step]; 14] = [
-    &[("format", format_check)],
-    &[("style", || style::check().map(whole))],
-    &[("licences", || licences::check().map(whole))],
-    &[("clippy", clippy)],
+/// Steps in the order of what is cheap first, in groups that run side by side.
+const STEPS: [&[Step]; 8] = [
+    &[
+        ("format", format_check),
+        ("style", || style::check().map(whole)),
+        ("licences", || licences::check().map(whole)),
+    ],
+    // The one has all cores at first and the other one thread at last.
+    &[("clippy", clippy), ("release build", || workspace::build_server().map(|_| ONE))],
     &[("unit and integration tests", tests)],
-    &[("documentation", documentation)],
-    &[("release build", || workspace::build_server().map(|_| ONE))],
     &[("conformance", || conformance::check(&REDIS_7_0, REDIS_7_0.core))],
     &[("conformance with Redis 8.6", newest_conformance)],
     &[("benchmarks run once", || benchmark::smoke().map(|()| ONE))],
@@ -61,13 +63,22 @@ const STEPS: [&[Step]; 14] = [
         ("random bytes", || judges::some(judges::wire)),
         ("random commands", || judges::some(judges::commands)),
     ],
+];
+
+/// Steps that only compute. They run one after another behind the others, whose waiting leaves them most of a machine,
+/// and with so little weight ([`BEHIND`]) that the others hardly notice.
+const STEPS_BEHIND: [&[Step]; 3] = [
+    &[("fuzzing", fuzzing)],
+    &[("documentation", documentation)],
     // Both have one thread.
     &[
         ("cluster model", || cluster::model_some().map(|()| ONE)),
         ("cluster simulation", || cluster::simulate_some().map(|()| ONE)),
     ],
-    &[("fuzzing", fuzzing)],
 ];
+
+/// What lets a program run behind all others.
+const BEHIND: [&str; 3] = ["nice", "-n", "19"];
 
 /// A step without single tests that passed.
 const ONE: Summary = Summary { passed: 1, failed: 0 };
@@ -106,16 +117,19 @@ impl Ended {
 pub(crate) fn run(words: &[String]) -> Result<()> {
     setup::everything()?;
     let begin = Instant::now();
-    let mut all = Vec::new();
-    for group in STEPS {
+    let track = |groups: &[&[Step]], weight| -> Vec<Ended> {
         let is_wanted =
-            |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word.as_str()));
-        let names: Vec<_> = group.iter().map(|&(name, _)| name).filter(|name| is_wanted(name)).collect();
-        for ended in side_by_side(&names) {
-            println!("== {}", ended.line());
-            all.push(ended);
-        }
-    }
+            |name: &&str| words.is_empty() || words.iter().any(|word| name.contains(word.as_str()));
+        let names =
+            |group: &&[Step]| group.iter().map(|&(name, _)| name).filter(is_wanted).collect::<Vec<_>>();
+        groups.iter().flat_map(|group| side_by_side(&names(group), weight)).collect()
+    };
+    let all = std::thread::scope(|scope| {
+        let behind = scope.spawn(|| track(&STEPS_BEHIND, &BEHIND));
+        let mut all = track(&STEPS, &[]);
+        all.extend(behind.join().expect("a track only starts processes"));
+        all
+    });
     println!();
     all.iter().for_each(|ended| println!("{}", ended.line()));
     println!("\n{} in all", minutes(begin.elapsed()));
@@ -133,17 +147,14 @@ pub(crate) fn run(words: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Each step in a process of its own. What one says that runs alone is shown at once, and what several say when they
-/// have ended, in the order of the list.
-fn side_by_side(names: &[&'static str]) -> Vec<Ended> {
-    let is_alone = names.len() == 1;
+/// Each step in a process of its own, started by the words of `weight`. What it says is shown line by line behind its
+/// name, since others run beside it.
+fn side_by_side(names: &[&'static str], weight: &[&str]) -> Vec<Ended> {
     std::thread::scope(|scope| {
-        let running: Vec<_> = names.iter().map(|name| scope.spawn(move || apart(name, is_alone))).collect();
+        let running: Vec<_> = names.iter().map(|name| scope.spawn(move || apart(name, weight))).collect();
         let end = |handle: std::thread::ScopedJoinHandle<'_, Ended>| {
             let ended = handle.join().expect("the thread only waits");
-            if !is_alone {
-                println!("\n== {}\n{}", ended.name, ended.said);
-            }
+            println!("== {}", ended.line());
             ended
         };
         running.into_iter().map(end).collect()
@@ -153,17 +164,16 @@ fn side_by_side(names: &[&'static str]) -> Vec<Ended> {
 /// The command that runs one step.
 pub(crate) const STEP: &str = "ci-step";
 
-fn apart(name: &'static str, is_shown: bool) -> Ended {
-    if is_shown {
-        println!("\n== {name}");
-    }
+fn apart(name: &'static str, weight: &[&str]) -> Ended {
     let begin = Instant::now();
     let mut said = String::new();
     let mut closing = None;
     let mut run = || -> Result<()> {
         let (reader, writer) = std::io::pipe()?;
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args([STEP, name]).stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+        let own = std::env::current_exe()?;
+        let mut words = weight.iter().map(OsStr::new).chain([own.as_os_str(), STEP.as_ref(), name.as_ref()]);
+        let mut command = Command::new(words.next().context("no program")?);
+        command.args(words).stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
         if std::env::var_os(SEED_VARIABLE).is_none() {
             command.env(SEED_VARIABLE, SEED);
         }
@@ -177,9 +187,7 @@ fn apart(name: &'static str, is_shown: bool) -> Ended {
                 closing = Some(numbers.to_owned());
                 break;
             }
-            if is_shown {
-                println!("{line}");
-            }
+            println!("{name} | {line}");
             said.extend([&line, "\n"]);
         }
         child.wait()?;
@@ -212,7 +220,7 @@ const CLOSING: &str = "step ended: ";
 /// # Errors
 /// When there is no such step.
 pub(crate) fn run_step(words: &[String]) -> Result<()> {
-    let named = STEPS.iter().copied().flatten().find(|(name, _)| [*name] == words);
+    let named = STEPS.iter().chain(&STEPS_BEHIND).copied().flatten().find(|(name, _)| [*name] == words);
     let (_, step) = named.context("no such step")?;
     let Summary { passed, failed } = step().unwrap_or_else(|failure| {
         println!("{failure:#}");
@@ -253,7 +261,8 @@ fn documentation() -> Result<Summary> {
 /// they do is to wait, so they run side by side.
 fn tests() -> Result<Summary> {
     let mut build = workspace::cargo();
-    build.args(["test", "--quiet", "--workspace", "--no-run", "--message-format", "json-render-diagnostics"]);
+    build.args(["test", "--quiet", "--workspace", "--lib", "--bins", "--tests", "--no-run"]);
+    build.args(["--message-format", "json-render-diagnostics"]);
     let messages = workspace::output_of(build.stderr(Stdio::inherit()))?;
     let mut binaries: Vec<_> = messages.lines().filter_map(test_binary).collect();
     ensure!(!binaries.is_empty(), "cargo built no test");

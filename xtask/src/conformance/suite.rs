@@ -205,5 +205,5 @@ fn end_group(child: &mut Child) {
 /// The first of 100 ports for the suite's own servers, below the range the system gives to outgoing connections
 /// and apart for runs at the same time.
 fn base_port(lane: usize) -> u32 {
-    12_000 + (std::process::id() * 131 + lane as u32 * 90) % 180 * 100
+    12_000 + (std::process::id() * 131 + lane as u32 * 60) % 180 * 100
 }
