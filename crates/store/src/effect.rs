@@ -215,6 +215,8 @@ impl Event {
     pub const SILENT: Event = Event::generic("");
     /// A key reached its expiry.
     pub(crate) const EXPIRED: Event = Event::of(EventClass::Expired, "expired");
+    /// A key went to make room.
+    pub(crate) const EVICTED: Event = Event::of(EventClass::Evicted, "evicted");
     /// A value took the place of another.
     pub(crate) const OVERWRITTEN: Event = Event::of(EventClass::Overwritten, "overwritten");
     /// A value took the place of one of another type.

@@ -7,6 +7,7 @@
 
 pub mod effect;
 pub mod entry;
+pub mod eviction;
 pub mod hash;
 pub mod keyspace;
 pub mod observe;
@@ -17,13 +18,13 @@ pub mod shard;
 pub mod table;
 pub mod types;
 pub mod undo;
+pub mod usage;
 
 pub use effect::{At, Effect, Elements, Event, EventClass, KeyOp, KeyspaceOp, Overwriting, Sink, Wants};
 pub use entry::EntryRef;
+pub use eviction::{Evictable, Order, Picker};
 pub use hash::{HashSeed, Key};
-pub use keyspace::{
-    Absent, Changes, Editor, Expiry, Keyspace, KeyspaceMut, Misfit, ScanCursor, WrongType, access_clock,
-};
+pub use keyspace::{Absent, Changes, Editor, Expiry, Keyspace, KeyspaceMut, Misfit, ScanCursor, WrongType};
 pub use observe::{Observers, Waiter, WaiterState, WatchFlag};
 pub use raw_string::RawString;
 pub use readers::{Readers, Stale};
@@ -44,6 +45,7 @@ pub use types::string::op::{
 };
 pub use types::{Encoding, Op, OwnedValue, Type};
 pub use undo::{EffectUndo, OwnedEntry, Undo};
+pub use usage::{Counting, Usage, access_clock, idle_seconds};
 
 /// Milliseconds since the Unix epoch.
 pub type UnixMs = u64;

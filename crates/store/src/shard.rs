@@ -6,7 +6,7 @@
 //!
 //! What a lock protects lies in a cell that is reached by unsafe code, since one lock set covers many cells.
 
-use std::cell::UnsafeCell;
+use std::cell::{Cell, UnsafeCell};
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,6 +21,7 @@ use crate::readers::Readers;
 use crate::table::{PrefetchedBucket, PublishedAt, RetiredSegment, Table, TableHint};
 use crate::types::content::Value;
 use crate::types::limits::{EncodingLimits, SharedLimits};
+use crate::usage::{Counting, SharedUsage, Usage};
 use crate::{HashSeed, Key};
 
 /// Most shards a keyspace can have: twelve bits of the hash choose one.
@@ -73,6 +74,23 @@ pub(crate) struct ShardData {
     pub(crate) observers: Observers,
     /// Prefix to go on from in the expiry cycle of each database.
     pub(crate) expiry_prefix: Box<[u32]>,
+    /// Where chance decides.
+    pub(crate) chance: Chance,
+}
+
+/// Random numbers, of no use to whoever needs a secret.
+#[derive(Debug)]
+pub(crate) struct Chance(Cell<u64>);
+
+impl Chance {
+    /// The next one (SplitMix64).
+    pub(crate) fn draw(&self) -> u64 {
+        let state = self.0.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.0.set(state);
+        let mixed = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ mixed >> 31
+    }
 }
 
 #[repr(C, align(64))]
@@ -98,6 +116,14 @@ pub enum Retired {
 }
 
 impl Retired {
+    /// Bytes of the entry, if it is one.
+    pub fn value_bytes(&self) -> u64 {
+        match self {
+            Retired::Entry(entry) => entry.as_ref().memory_bytes() as u64,
+            Retired::Table(_) | Retired::Segments(_) | Retired::Readers(_) => 0,
+        }
+    }
+
     /// How many keys it was.
     pub fn keys(&self) -> u64 {
         match self {
@@ -118,6 +144,7 @@ pub struct Shards {
     seed: HashSeed,
     databases: usize,
     limits: SharedLimits,
+    usage: SharedUsage,
     /// Listeners hear of reads that find no key.
     tells_misses: AtomicBool,
     contended: AtomicU64,
@@ -218,6 +245,7 @@ impl Shards {
                     tables,
                     observers: Observers::default(),
                     expiry_prefix: vec![0; databases].into(),
+                    chance: Chance(Cell::new(seed.hash(&index.to_le_bytes()))),
                 }),
             }
         };
@@ -228,6 +256,7 @@ impl Shards {
             seed,
             databases,
             limits: SharedLimits::default(),
+            usage: SharedUsage::default(),
             tells_misses: AtomicBool::new(false),
             contended: AtomicU64::new(0),
         }
@@ -264,6 +293,21 @@ impl Shards {
     /// Changes the limits of encodings, for what is changed from now on.
     pub fn set_limits(&self, limits: EncodingLimits) {
         self.limits.set(limits);
+    }
+
+    #[inline(always)]
+    pub(crate) fn usage(&self) -> &SharedUsage {
+        &self.usage
+    }
+
+    /// How counters of accesses grow and decay.
+    pub fn counting(&self) -> Counting {
+        self.usage.counting()
+    }
+
+    /// Sets what is kept of the use of keys, from now on.
+    pub fn set_usage(&self, usage: Usage, counting: Counting) {
+        self.usage.set(usage, counting);
     }
 
     /// Whether listeners hear of reads that find no key.

@@ -121,7 +121,6 @@ fn what_would_be_unsafe_to_ignore_is_refused() {
         "replicaof host 6379",
         "tls-port 6380",
         "tls-cert-file /x.crt",
-        "maxmemory-policy allkeys-lru",
         "maxmemory-clients 5%",
         "min-replicas-to-write 1",
         "cluster-enabled yes",

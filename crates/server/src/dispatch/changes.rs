@@ -194,6 +194,9 @@ fn count(server: &Server, worker: &WorkerShared, mut changes: Changes) {
     if changes.expired > 0 {
         worker.stats.expired_keys.add(changes.expired);
     }
+    if changes.evicted > 0 {
+        worker.stats.evicted_keys.add(changes.evicted);
+    }
     if changes.expired_parts > 0 {
         worker.stats.expired_parts.add(changes.expired_parts);
     }

@@ -7,6 +7,7 @@
 //! - `scope`: which shards a command needs; `locks`: the views of them; `changes`: what follows from changes; `listeners`: who
 //!   hears of them; `guard`: what happens on a panic; `count`:
 //!   statistics
+//! - `room`: keys that are evicted
 //! - `inner`: commands that a script calls
 //! - `show`: what MONITOR is shown
 //! - `prefetch`: the entries of several keys, fetched together
@@ -30,6 +31,7 @@ pub mod lookup;
 pub mod park;
 pub mod prefetch;
 pub mod rights;
+pub mod room;
 pub mod run;
 pub mod scope;
 mod show;

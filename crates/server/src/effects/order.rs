@@ -328,6 +328,11 @@ impl Order {
         self.lanes.iter().map(|lane| lane.0.lock().groups.bytes.len()).sum()
     }
 
+    /// Bytes that wait to be read, or are being read.
+    pub fn held_bytes(&self) -> usize {
+        self.waiting_bytes() + self.read.lock().bytes
+    }
+
     /// Empties the lanes.
     fn collect(&self, read: &mut Rounds) {
         // Who was given a place before this has the lane's lock or has put the group there.

@@ -135,7 +135,7 @@ fn traffic(page: &mut Page, server: &Server) {
             server.total(|stats| stats.keyspace_misses.get()),
         ),
         ("redis_expired_keys_total", "Keys expired.", server.total(|stats| stats.expired_keys.get())),
-        ("redis_evicted_keys_total", "Keys evicted.", 0),
+        ("redis_evicted_keys_total", "Keys evicted.", server.total(|stats| stats.evicted_keys.get())),
         ("redis_total_error_replies", "Error replies.", server.total(|stats| stats.error_replies.get())),
         ("redis_total_reads_processed", "Reads from sockets.", server.total(|stats| stats.reads.get())),
         ("redis_total_writes_processed", "Writes to sockets.", server.total(|stats| stats.writes.get())),

@@ -97,6 +97,8 @@ worker_counters! {
     /// Those of both that went although nobody asked for them.
     expired_keys_active,
     expired_parts_active,
+    /// Keys removed to make room.
+    evicted_keys,
     /// Changes to the keyspace.
     dirty,
     /// Error replies.

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use swytch_rdb::{Fault, FaultKind, KeyFacts, Kind, Part, Shape, Sink, Unread, Writer, read_file};
-use swytch_store::{EncodingLimits, Event, Key, Keyspace, KeyspaceMut, LockScope, OwnedValue, access_clock};
+use swytch_store::{EncodingLimits, Event, Key, Keyspace, KeyspaceMut, LockScope, OwnedValue};
 
 use super::value::{self, Reader};
 use super::{append, replay, save};
@@ -209,9 +209,7 @@ fn named(path: &Path, error: &io::Error) -> io::Error {
 fn place(keyspace: &mut KeyspaceMut<'_, '_>, key: &Key<'_>, record: Record<'_>) {
     let facts = record.facts;
     keyspace.replace(key, record.value, facts.expires_ms, Event::SILENT);
-    if let Some((idle_s, entry)) = facts.idle_s.zip(keyspace.live_entry(key)) {
-        entry.set_clock(access_clock(clock::unix_ms().saturating_sub(idle_s.saturating_mul(1000))));
-    }
+    keyspace.set_usage(key, facts.idle_s, facts.frequency);
 }
 
 /// What is to become of the data that is there when a file is loaded beside it.

@@ -8,16 +8,19 @@ pub mod mailbox;
 pub mod pause;
 mod publish;
 pub mod reclaim;
+pub mod room;
 pub mod saves;
 pub mod scripts;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
 use bitflags::bitflags;
+use parking_lot::Mutex;
 use swytch_store::{
-    EncodingLimits, HashSeed, Keyspace, LockScope, NodeLimit, PackedLimit, SetLimits, Shards, StreamNodeLimit,
+    EncodingLimits, HashSeed, Keyspace, LockScope, NodeLimit, PackedLimit, Picker, SetLimits, Shards,
+    StreamNodeLimit,
 };
 
 use crate::acl::{Names, Users};
@@ -30,6 +33,7 @@ use crate::observe::histogram::Snapshot;
 use crate::observe::stats::{ErrorStats, WorkerStats};
 use crate::observe::{latency, monitor, slowlog};
 use crate::server::reclaim::{Epoch, Reclaimer};
+use crate::system::allocator;
 use crate::system::clock::{self, AtomicMonotonicMs, MonotonicMs};
 use crate::system::disk::{Disk, SystemDisk};
 
@@ -45,7 +49,7 @@ bitflags! {
         const MONITORED = 1 << 0;
         /// CLIENT PAUSE is in force.
         const PAUSED = 1 << 1;
-        /// Memory is over `maxmemory`.
+        /// Memory is over `maxmemory`, and nothing can be evicted.
         const OUT_OF_MEMORY = 1 << 2;
         /// Somebody reads the order of effects.
         const RECORDING = 1 << 3;
@@ -69,6 +73,8 @@ bitflags! {
         const LOG_FAILED = 1 << 12;
         /// Clients are told of all names that are changed (CLIENT TRACKING).
         const BROADCASTING = 1 << 13;
+        /// Memory is over `maxmemory`: whoever comes next makes room.
+        const OVER_LIMIT = 1 << 14;
         /// What may refuse, delay or show a command: all but who hears of its changes and when its reply leaves.
         const REFUSING = !(Self::RECORDING.bits() | Self::HOLDING.bits() | Self::BROADCASTING.bits());
         /// Somebody hears of changes.
@@ -99,6 +105,8 @@ pub struct WorkerShared {
     pub script: scripts::Running,
     /// It has replies that wait for the order of effects to be read.
     pub holds: AtomicBool,
+    /// Finds keys that it evicts.
+    pub picker: Mutex<Picker>,
 }
 
 impl WorkerShared {
@@ -118,6 +126,7 @@ impl WorkerShared {
             serving: AtomicU64::new(0),
             script: scripts::Running::default(),
             holds: AtomicBool::new(false),
+            picker: Mutex::default(),
         })
     }
 }
@@ -140,6 +149,8 @@ pub struct Server {
     pub trackers: Trackers,
     /// Frees memory in the background.
     pub reclaimer: Reclaimer,
+    /// How long memory has been over its limit.
+    pub excess: room::Excess,
     /// Moves data together.
     pub compaction: compaction::Compaction,
     /// The order of effects.
@@ -239,6 +250,7 @@ impl Server {
             slowlog: slowlog::Slowlog::default(),
             latency: latency::LatencyMonitor::default(),
             monitors: monitor::Monitors::default(),
+            excess: room::Excess::default(),
             compaction: compaction::Compaction::default(),
             pause: crate::server::pause::Pause::default(),
             active_expire: AtomicBool::new(true),
@@ -248,7 +260,7 @@ impl Server {
             scripts: scripts::Scripts::default(),
             departures: departures::Departures::default(),
             run_id,
-            startup_bytes: crate::system::allocator::used_bytes(),
+            startup_bytes: allocator::used_bytes(),
             started: Instant::now(),
             started_ms: clock::unix_ms(),
             listen_requests: ListenRequests::default(),
@@ -259,8 +271,15 @@ impl Server {
         };
         server.apply_encoding_limits();
         server.apply_keyspace_events();
+        server.apply_memory_limit();
         let server = Arc::new(server);
         let weak = Arc::downgrade(&server);
+        let watcher = Weak::clone(&weak);
+        allocator::on_limit(move || {
+            if let Some(server) = watcher.upgrade() {
+                server.raise_over_limit();
+            }
+        });
         server.effects.on_lag(move |lags| {
             if let Some(server) = weak.upgrade() {
                 server.hold_writers(lags);
@@ -372,14 +391,5 @@ impl Server {
     /// Changes since the last save (INFO rdb_changes_since_last_save).
     pub fn dirty(&self) -> u64 {
         self.total(|stats| stats.dirty.get()).saturating_sub(self.saves.changes())
-    }
-
-    /// Compares the memory in use with `maxmemory` and sets the condition that refuses writes.
-    pub fn check_memory(&self) {
-        let limit = self.config.maxmemory();
-        let over = limit > 0 && crate::system::allocator::used_bytes() > limit;
-        if over != self.conditions().contains(Conditions::OUT_OF_MEMORY) {
-            self.set_conditions(Conditions::OUT_OF_MEMORY, over);
-        }
     }
 }

@@ -51,6 +51,7 @@ impl Epoch {
 pub struct Reclaimer {
     queue: Sender<Vec<Retired>>,
     pending: Arc<AtomicU64>,
+    pending_bytes: Arc<AtomicU64>,
     freed: Arc<AtomicU64>,
 }
 
@@ -59,18 +60,24 @@ impl Reclaimer {
     pub fn start(epochs: Vec<Arc<Epoch>>) -> Reclaimer {
         let (queue, incoming) = channel();
         let (pending, freed) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
-        let counts = (Arc::clone(&pending), Arc::clone(&freed));
+        let pending_bytes = Arc::new(AtomicU64::new(0));
+        let counts = Counts {
+            pending: Arc::clone(&pending),
+            pending_bytes: Arc::clone(&pending_bytes),
+            freed: Arc::clone(&freed),
+        };
         std::thread::Builder::new()
             .name("swytch-reclaim".into())
-            .spawn(move || run(&incoming, &epochs, &counts.0, &counts.1))
+            .spawn(move || run(&incoming, &epochs, &counts))
             .expect("a process that cannot start one thread cannot serve");
-        Reclaimer { queue, pending, freed }
+        Reclaimer { queue, pending, pending_bytes, freed }
     }
 
     /// Takes over what a command left behind.
     #[cold]
     pub fn retire(&self, retired: Vec<Retired>) {
         self.pending.fetch_add(retired.iter().map(Retired::keys).sum(), Ordering::Relaxed);
+        self.pending_bytes.fetch_add(retired.iter().map(Retired::value_bytes).sum(), Ordering::Relaxed);
         // The thread ends only with the process; then nothing needs freeing.
         let _ = self.queue.send(retired);
     }
@@ -83,6 +90,11 @@ impl Reclaimer {
     /// Keys whose values wait to be freed (INFO lazyfree_pending_objects).
     pub fn pending(&self) -> u64 {
         self.pending.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of values that wait to be freed, those of flushed databases aside.
+    pub fn pending_bytes(&self) -> u64 {
+        self.pending_bytes.load(Ordering::Relaxed)
     }
 
     /// Keys whose values were freed so far (INFO lazyfreed_objects).
@@ -100,12 +112,22 @@ struct Held {
     objects: Vec<Retired>,
 }
 
-fn run(incoming: &Receiver<Vec<Retired>>, epochs: &[Arc<Epoch>], pending: &AtomicU64, freed: &AtomicU64) {
+/// What there is to be freed, and what was.
+struct Counts {
+    pending: Arc<AtomicU64>,
+    pending_bytes: Arc<AtomicU64>,
+    freed: Arc<AtomicU64>,
+}
+
+fn run(incoming: &Receiver<Vec<Retired>>, epochs: &[Arc<Epoch>], counts: &Counts) {
     let free = |object: Retired| {
-        let keys = object.keys();
+        let (keys, bytes) = (object.keys(), object.value_bytes());
         drop(object);
-        pending.fetch_sub(keys, Ordering::Relaxed);
-        freed.fetch_add(keys, Ordering::Relaxed);
+        // First it is out of use, then it is no longer waited for.
+        allocator::settle();
+        counts.pending.fetch_sub(keys, Ordering::Relaxed);
+        counts.pending_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        counts.freed.fetch_add(keys, Ordering::Relaxed);
     };
     let mut held: VecDeque<Held> = VecDeque::new();
     loop {

@@ -15,6 +15,7 @@
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,12 @@ const FLUSH_BYTES: i64 = 32 * 1024;
 
 static USED: AtomicI64 = AtomicI64::new(0);
 static PEAK: AtomicU64 = AtomicU64::new(0);
+/// What is in use beyond so many bytes raises the alarm.
+static LIMIT: AtomicU64 = AtomicU64::new(u64::MAX);
+static ALARM: OnceLock<Alarm> = OnceLock::new();
+
+/// What is done when more is in use than the limit. Called inside of allocations: it takes no locks.
+type Alarm = Box<dyn Fn() + Send + Sync>;
 
 thread_local! {
     static BALANCE: Cell<i64> = const { Cell::new(0) };
@@ -35,6 +42,23 @@ thread_local! {
 /// Bytes allocated and not freed, as the program requested them.
 pub fn used_bytes() -> u64 {
     USED.load(Ordering::Relaxed).max(0) as u64
+}
+
+/// As [`used_bytes`], with what this thread has not told the others yet.
+pub fn used_bytes_here() -> u64 {
+    let balance = BALANCE.try_with(Cell::get).unwrap_or(0);
+    (USED.load(Ordering::Relaxed) + balance).max(0) as u64
+}
+
+/// Has an alarm raised, again and again, while more than this is in use; at `u64::MAX` never.
+pub fn set_limit(bytes: u64) {
+    LIMIT.store(bytes, Ordering::Relaxed);
+}
+
+/// Sets what the alarm does. It takes no locks.
+pub fn on_limit(alarm: impl Fn() + Send + Sync + 'static) {
+    // There is one server in a process, but for tests, which do without.
+    let _ = ALARM.set(Box::new(alarm));
 }
 
 /// Hands this thread's balance to the global counter.
@@ -133,7 +157,13 @@ fn count(bytes: i64) {
 fn publish(bytes: i64) {
     let used = USED.fetch_add(bytes, Ordering::Relaxed) + bytes;
     if bytes > 0 {
-        PEAK.fetch_max(used.max(0) as u64, Ordering::Relaxed);
+        let used = used.max(0) as u64;
+        PEAK.fetch_max(used, Ordering::Relaxed);
+        if used > LIMIT.load(Ordering::Relaxed)
+            && let Some(alarm) = ALARM.get()
+        {
+            alarm();
+        }
     }
 }
 

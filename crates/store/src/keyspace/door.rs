@@ -24,6 +24,7 @@ use crate::types::collection::Row;
 use crate::types::content::Value;
 use crate::types::limits::{EncodingLimits, SharedLimits};
 use crate::undo::{EffectUndo, Undo};
+use crate::usage::Usage;
 use crate::{Key, Type, UnixMs};
 
 /// An op does not fit the key it came to.
@@ -269,6 +270,9 @@ impl<'s> KeyspaceMut<'s, '_> {
         if observed && (changed > 0 || touched) {
             self.signal(key);
         }
+        if self.base.locked.shards().usage().is(Usage::Modified) && changed > 0 && !is_over {
+            self.note_change(key, found);
+        }
         if is_over {
             self.tables().remove(key, found);
             if let Some(sink) = listener(&mut told, &mut self.sink) {
@@ -285,7 +289,7 @@ impl<'s> KeyspaceMut<'s, '_> {
         act: impl FnOnce(&mut Editor<'_, C>) -> R,
     ) -> R {
         let mut value = C::default();
-        let (observed, clock) = (self.observed, self.clock());
+        let (observed, clock) = (self.observed, self.stamp_at(key, None));
         if observed {
             self.tell_misses();
         }
@@ -305,16 +309,21 @@ impl<'s> KeyspaceMut<'s, '_> {
         result
     }
 
+    #[cold]
+    fn note_change(&mut self, key: &Key<'_>, found: Found) {
+        let clock = self.stamp_at(key, Some(found));
+        self.entry_at(key, found).set_clock(clock);
+    }
+
     /// The place of a live collection, which is used now.
     #[inline(always)]
     fn place_of<C: Row>(&mut self, key: &Key<'_>) -> Result<Option<Found>, WrongType> {
-        let clock = self.clock();
         let Some(found) = self.live_place(key) else { return Ok(None) };
-        let entry = self.base.table_mut(key).entry_at(found);
+        let entry = self.entry_at(key, found);
         if !entry.holds::<C>() {
             return Err(WrongType);
         }
-        entry.set_clock(clock);
+        self.base.note_read(key, self.base.table(key).entry_at(found));
         Ok(Some(found))
     }
 
@@ -379,7 +388,8 @@ impl<'s> KeyspaceMut<'s, '_> {
     /// Takes an op back on the collection at a key. Listeners are not told: whoever takes a change back has kept what was
     /// told of it.
     pub(crate) fn take_back_at<C: Row>(&mut self, key: &Key<'_>, undo: &C::Undo) {
-        let (found, clock) = (self.live_place(key), self.clock());
+        let found = self.live_place(key);
+        let clock = self.stamp_at(key, found);
         let (table, limits) = self.base.table_and_limits(key);
         let limits = limits.get();
         match found {

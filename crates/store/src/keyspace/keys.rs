@@ -38,12 +38,27 @@ impl KeyspaceMut<'_, '_> {
         true
     }
 
+    /// Removes a key to make room; false when it is not there, or its time is over anyway.
+    pub fn evict(&mut self, key: &Key<'_>) -> bool {
+        let Some(found) = self.live_place(key) else { return false };
+        let undo = self.wants_undo().then(|| EffectUndo::Key(Undo::of(self.base.stored(key))));
+        self.act(key, |tables| tables.remove(key, found));
+        // As in Redis it is no change that a save would be due for.
+        self.changes.evicted += 1;
+        let op = Op::Key(KeyOp::Delete);
+        self.tell(&Effect { db: key.db, at: At::Key { key: key.bytes, op } }, undo);
+        self.notify(Event::EVICTED, key);
+        self.signal(key);
+        true
+    }
+
     /// Puts a whole value at a key, whatever was there.
     pub fn replace(&mut self, key: &Key<'_>, value: OwnedValue, expire_at_ms: Option<UnixMs>, event: Event) {
         self.attend_to_met();
         // An op is said after its change, and by then the value belongs to the entry.
         let copy = self.observed.then(|| value.clone());
-        let (found, clock) = (self.live_place(key), self.clock());
+        let found = self.live_place(key);
+        let clock = self.stamp_at(key, found);
         self.alter(
             key,
             Undo::of,
@@ -158,10 +173,13 @@ impl KeyspaceMut<'_, '_> {
         });
         self.tell_misses();
         let overwritten = if from.is(to) { None } else { self.base.stored(to).map(EntryRef::data_type) };
+        let clock = self.stamp_at(to, None);
         self.act(to, |tables| {
             let entry = tables.take(from, found);
             let expire_at_ms = entry.as_ref().expire_at_ms();
-            tables.put(to, entry.rebuilt(Some(to.bytes), expire_at_ms));
+            let entry = entry.rebuilt(Some(to.bytes), expire_at_ms);
+            entry.as_ref().set_clock(clock);
+            tables.put(to, entry);
         });
         self.changes.dirty += 1;
         self.tell(&Effect { db: from.db, at: At::Keyspace(op) }, undo);
@@ -186,7 +204,7 @@ impl KeyspaceMut<'_, '_> {
     /// exist.
     pub fn copy(&mut self, from: &Key<'_>, to: &Key<'_>) -> bool {
         let Some(found) = self.live_places(from, to) else { return false };
-        let clock = self.clock();
+        let clock = self.stamp_at(to, None);
         let copy = Entry::duplicated(self.entry_at(from, found), to.bytes, clock);
         let undo = self.wants_undo().then(|| EffectUndo::Copied {
             copy: OwnedEntry::of(copy.as_ref()),

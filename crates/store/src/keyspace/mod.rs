@@ -19,6 +19,7 @@ use crate::types::collection::Row;
 use crate::types::content::Value;
 use crate::types::limits::{EncodingLimits, SharedLimits};
 use crate::types::string::Text;
+use crate::usage::{Usage, access_clock};
 use crate::{Key, UnixMs};
 
 pub(crate) use door::Tables;
@@ -64,11 +65,6 @@ pub struct Keyspace<'s> {
     lookups: Lookups,
     /// Behind a pointer, because a view is made for every command.
     met: RefCell<Option<Box<Encounters>>>,
-}
-
-/// The access clock at a time: seconds, modulo 2^24 (Redis: LRU_CLOCK).
-pub fn access_clock(now_ms: UnixMs) -> u32 {
-    (now_ms / 1000) as u32 & 0xff_ffff
 }
 
 impl<'s> Keyspace<'s> {
@@ -235,12 +231,37 @@ impl<'s> Keyspace<'s> {
             Some(entry) => {
                 self.lookups.hits.set(self.lookups.hits.get() + 1);
                 if self.touch {
-                    entry.set_clock(access_clock(self.now_ms));
+                    self.note_read(key, *entry);
                 }
             }
             None => self.miss(key),
         }
         entry
+    }
+
+    /// Notes that the value of an entry is read.
+    #[inline(always)]
+    fn note_read(&self, key: &Key<'_>, entry: EntryRef<'_>) {
+        if self.locked.shards().usage().is(Usage::Accessed) {
+            entry.set_clock(access_clock(self.now_ms));
+        } else {
+            self.note_read_otherwise(key, entry);
+        }
+    }
+
+    #[cold]
+    fn note_read_otherwise(&self, key: &Key<'_>, entry: EntryRef<'_>) {
+        if !self.locked.shards().usage().is(Usage::Modified) {
+            entry.set_clock(self.stamp(key, Some(entry)));
+        }
+    }
+
+    /// The stamp of an entry that is used now, or of a new one.
+    #[inline(always)]
+    fn stamp(&self, key: &Key<'_>, entry: Option<EntryRef<'_>>) -> u32 {
+        let shards = self.locked.shards();
+        let random = || self.locked.data(shards.shard_of(key)).chance.draw();
+        shards.usage().stamp(entry.map(EntryRef::clock), self.now_ms, random)
     }
 
     /// The live entry of a key, counted as a read but without setting its access clock: TYPE, TTL and others

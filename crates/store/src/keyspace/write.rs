@@ -2,12 +2,13 @@
 
 use std::ops::{Deref, DerefMut};
 
-use super::{Keyspace, Met, access_clock};
+use super::{Keyspace, Met};
 use crate::effect::{Event, Sink};
 use crate::entry::EntryRef;
 use crate::readers::Stale;
 use crate::shard::{Retired, ShardData};
 use crate::table::Found;
+use crate::usage::{Counting, FREQUENCY_INITIAL, Usage, access_clock};
 use crate::{Key, Type, Undo, UnixMs};
 
 /// Most parts of a value that expire at once.
@@ -33,6 +34,8 @@ pub struct Changes {
     pub expired: u64,
     /// Parts of values removed because they had.
     pub expired_parts: u64,
+    /// Keys removed to make room.
+    pub evicted: u64,
     /// What most changes do not leave. Behind a pointer, because a view is made for every command.
     rare: Option<Box<RareChanges>>,
 }
@@ -204,7 +207,8 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
     #[inline]
     pub fn settled(&self) -> Option<u64> {
         let changes = &self.changes;
-        let has_expired = changes.expired + changes.expired_parts > 0 || self.base.has_met();
+        let has_expired =
+            changes.expired + changes.expired_parts + changes.evicted > 0 || self.base.has_met();
         let settled = changes.rare.is_none() && !has_expired;
         settled.then_some(changes.dirty)
     }
@@ -276,8 +280,37 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
         self.base.table_mut(key).entry_at(found)
     }
 
-    pub(crate) fn clock(&self) -> u32 {
-        access_clock(self.base.now_ms)
+    /// The stamp of the entry at a place that is used now, or of a new one.
+    #[inline(always)]
+    pub(crate) fn stamp_at(&mut self, key: &Key<'_>, found: Option<Found>) -> u32 {
+        // The entry is looked at only where its stamp counts.
+        if self.base.locked.shards().usage().is(Usage::Counted)
+            && let Some(found) = found
+        {
+            let before = self.entry_at(key, found).clock();
+            return self.counted(key, before);
+        }
+        self.base.stamp(key, None)
+    }
+
+    #[cold]
+    fn counted(&self, key: &Key<'_>, before: u32) -> u32 {
+        let shards = self.base.locked.shards();
+        let random = || self.base.locked.data(shards.shard_of(key)).chance.draw();
+        shards.usage().stamp(Some(before), self.base.now_ms, random)
+    }
+
+    /// Sets how an entry that came from elsewhere was used: so long ago, or so often. What does not count here, or was not
+    /// said, is as for a new one.
+    pub fn set_usage(&mut self, key: &Key<'_>, idle_s: Option<u64>, frequency: Option<u8>) {
+        let now_ms = self.base.now_ms;
+        let stamp = match self.base.locked.shards().usage().is(Usage::Counted) {
+            true => Counting::stamp(frequency.unwrap_or(FREQUENCY_INITIAL), now_ms),
+            false => access_clock(now_ms.saturating_sub(idle_s.unwrap_or(0).saturating_mul(1000))),
+        };
+        if let Some(entry) = self.live_entry(key) {
+            entry.set_clock(stamp);
+        }
     }
 
     /// A key has changed: raises the flags of its watchers, and remembers it for parked clients and for those who have read it.

@@ -28,7 +28,7 @@ use crate::types::Type;
 use crate::types::collection::Row;
 use crate::{Key, UnixMs};
 use census::Census;
-use segment::{Place, Segment};
+use segment::{Place, Sample, Segment};
 
 pub use census::{Figures, Lengths};
 pub use segment::PrefetchedBucket;
@@ -627,6 +627,37 @@ impl Table {
         self.iter().next()
     }
 
+    /// Visits some entries, at most `wanted` or [`SAMPLE_MAX`], from a place that `random` says, and says how many: each entry
+    /// is as likely to be met as any other. Where only those that expire are wanted it may meet none although there are
+    /// some; a key of which only parts expire may be among them.
+    pub(crate) fn sample(
+        &self,
+        random: u64,
+        wanted: usize,
+        only_expiring: bool,
+        mut visit: impl FnMut(EntryRef<'_>),
+    ) -> usize {
+        let mut sample = Sample::new(wanted, only_expiring);
+        let begin = (random >> (64 - TAG_BITS)) as u32;
+        // Round the table: behind the last segment comes the first.
+        let segments = self.segments_from(begin).chain(self.segments_from(0));
+        for (_, segment) in segments.take(self.directory_len().min(SEGMENTS_SAMPLED)) {
+            // SAFETY: the segment is alive.
+            unsafe { (*segment).sample(self.buckets, random, &mut sample) };
+            if sample.is_full() {
+                break;
+            }
+        }
+        // SAFETY: the entries are alive as long as the table is borrowed.
+        sample.entries().for_each(|entry| visit(unsafe { EntryRef::from_raw(entry) }));
+        sample.len()
+    }
+
+    /// No fewer than there are segments.
+    fn directory_len(&self) -> usize {
+        if self.directory.is_none() { 0 } else { 1 << self.directory.depth }
+    }
+
     /// Collects the keys that have expired by `now_ms`, or whose values may have parts that have, at most `limit`, beginning at `prefix`; returns
     /// the prefix to go on from, or `None` when the whole table has been looked at.
     pub fn expired_keys(
@@ -690,6 +721,11 @@ impl Table {
 /// in them is due: some hundred entries each.
 const SEGMENTS_PER_STEP: usize = 256;
 const SEARCHED_PER_STEP: usize = 4;
+
+/// Segments that a search for entries that expire looks at: most have a header that says no.
+const SEGMENTS_SAMPLED: usize = 256;
+/// Most entries of a sample.
+pub(crate) const SAMPLE_MAX: usize = 64;
 
 impl Drop for Table {
     fn drop(&mut self) {

@@ -17,7 +17,7 @@ use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::TAG_BITS;
+use super::{SAMPLE_MAX, TAG_BITS};
 use crate::entry::{Entry, EntryRef};
 use crate::prefetch::prefetch;
 use crate::{Key, UnixMs};
@@ -135,6 +135,46 @@ impl Place {
         let slot = unsafe { self.slot() };
         let kept = slot.load(Ordering::Relaxed) & !(ADDRESS_MASK | EXPIRES_BIT);
         slot.store(kept | entry.into_raw() as u64 | expires, Ordering::Relaxed);
+    }
+}
+
+/// Entries that are to be looked at, on their way into the cache.
+pub(super) struct Sample {
+    wanted: usize,
+    only_expiring: bool,
+    entries: [*mut u8; SAMPLE_MAX],
+    len: usize,
+}
+
+impl Sample {
+    /// An empty one of so many entries, or only of such that expire or parts of which do.
+    pub(super) fn new(wanted: usize, only_expiring: bool) -> Sample {
+        let entries = [std::ptr::null_mut(); SAMPLE_MAX];
+        Sample { wanted: wanted.min(SAMPLE_MAX), only_expiring, entries, len: 0 }
+    }
+
+    /// A slot of this value is not empty, and of interest.
+    fn is_wanted(&self, value: u64) -> bool {
+        value != 0 && (!self.only_expiring || value & EXPIRES_BIT != 0)
+    }
+
+    fn add(&mut self, entry: *mut u8) {
+        prefetch(entry);
+        self.entries[self.len] = entry;
+        self.len += 1;
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.len >= self.wanted
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Addresses of the entries.
+    pub(super) fn entries(&self) -> impl Iterator<Item = *mut u8> + '_ {
+        self.entries[..self.len].iter().copied()
     }
 }
 
@@ -562,6 +602,39 @@ impl Segment {
         };
         // SAFETY: by the contract.
         (value != 0).then(|| unsafe { EntryRef::from_raw(address(value)) })
+    }
+
+    /// Adds entries to a sample, from one on that chance chooses. Since each is as likely to be that one, each is as likely to
+    /// be any of those behind it.
+    pub(super) fn sample(&self, buckets: usize, mut random: u64, sample: &mut Sample) {
+        /// Slots that are tried for the first: more are empty, or of no interest, only where few are not.
+        const TRIES: usize = 32;
+        if sample.only_expiring && self.next_expiry_ms == UnixMs::MAX {
+            return;
+        }
+        let slots = buckets * SLOTS;
+        let all = slots + self.stash.len();
+        let value_at = |index: usize| match index.checked_sub(slots) {
+            None => self.load(index / SLOTS, index % SLOTS),
+            Some(stashed) => self.stash[stashed].value(),
+        };
+        let mut first = 0;
+        for _ in 0..TRIES {
+            random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+            first = (random >> 32) as usize % all;
+            if sample.is_wanted(value_at(first)) {
+                break;
+            }
+        }
+        for index in (first..all).chain(0..first) {
+            let value = value_at(index);
+            if sample.is_wanted(value) {
+                sample.add(address(value));
+                if sample.is_full() {
+                    return;
+                }
+            }
+        }
     }
 
     /// Appends the keys of which something may have expired by `now_ms` and makes the segment's bound exact, taking them

@@ -1,6 +1,6 @@
 //! DUMP, RESTORE, RESTORE-ASKING
 
-use swytch_store::{Event, Keyspace, KeyspaceMut, Overwriting, access_clock};
+use swytch_store::{Event, Keyspace, KeyspaceMut, Overwriting};
 
 use crate::command::KeySpec;
 use crate::command::prelude::*;
@@ -101,8 +101,7 @@ impl Options {
 }
 
 fn restore(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
-    // The frequency counts under a policy that goes by it, of which there is none yet.
-    let Options { replace, absolute, idle_s, frequency: _ } = Options::parse(call)?;
+    let Options { replace, absolute, idle_s, frequency } = Options::parse(call)?;
     let key = call.key(1);
     if !replace && keyspace.live_entry(&key).is_some() {
         return Err(CommandError::text("BUSYKEY Target key name already exists."));
@@ -134,9 +133,7 @@ fn restore(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandRe
         expire_at_ms,
         Event::generic("restore").overwriting(Overwriting::ToldAfter),
     );
-    if let Some((idle_s, entry)) = idle_s.zip(keyspace.live_entry(&key)) {
-        entry.set_clock(access_clock(now_ms.saturating_sub(idle_s.saturating_mul(1000))));
-    }
+    keyspace.set_usage(&key, idle_s, frequency);
     call.reply.ok();
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! OBJECT ENCODING, FREQ, IDLETIME, REFCOUNT, HELP
 
-use swytch_store::{EntryRef, Keyspace};
+use swytch_store::{Keyspace, idle_seconds};
 
 use crate::command::prelude::*;
 use crate::command::{KeySpec, reply_help};
@@ -39,7 +39,6 @@ static FREQ: CommandSpec = CommandSpec {
     summary: "Returns the counter of how often a key is used, which grows logarithmically and decays with time.",
     since: "4.0.0",
     reply: ReplyShape::OneOf(&[ReplyShape::Count, ReplyShape::Null]),
-    differs: "No LFU policy can be set yet, so it is always the error that Redis gives without one.",
     handler: Handler::Read(freq),
     ..BASE
 };
@@ -69,15 +68,6 @@ static HELP: CommandSpec = CommandSpec {
     ..CommandSpec::HELP
 };
 
-/// What the access counter of a new key begins with (Redis: LFU_INIT_VAL).
-const FREQUENCY_INITIAL: u64 = 5;
-
-/// Seconds since the last access; the clock has 24 bits, so it wraps after 194 days.
-pub fn idle_seconds(entry: EntryRef<'_>, now_ms: u64) -> u64 {
-    let now_clock = (now_ms / 1000) as u32 & 0xff_ffff;
-    u64::from(now_clock.wrapping_sub(entry.clock()) & 0xff_ffff)
-}
-
 fn by_frequency(policy: MaxmemoryPolicy) -> bool {
     matches!(policy, MaxmemoryPolicy::AllkeysLfu | MaxmemoryPolicy::VolatileLfu)
 }
@@ -101,26 +91,23 @@ fn idle_time(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
              between policies at runtime LRU and LFU data will take some time to adjust.",
         ));
     }
-    call.reply.integer(idle_seconds(entry, keyspace.now_ms()) as i64);
+    call.reply.integer(idle_seconds(entry.clock(), keyspace.now_ms()).into());
     Ok(())
 }
 
-/// Accesses are not counted, only remembered: the answer is that of a key that decays since its last access.
 fn freq(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
     let Some(entry) = keyspace.inspect(&call.key(2)) else {
         call.reply.null();
         return Ok(());
     };
-    let config = &call.server.config;
-    if !by_frequency(config.maxmemory_policy()) {
+    if !by_frequency(call.server.config.maxmemory_policy()) {
         return Err(CommandError::text(
             "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when \
              switching between policies at runtime LRU and LFU data will take some time to adjust.",
         ));
     }
-    let idle_minutes = idle_seconds(entry, keyspace.now_ms()) / 60;
-    let decay = idle_minutes.checked_div(u64::from(config.lfu_decay_time())).unwrap_or(0);
-    call.reply.integer(FREQUENCY_INITIAL.saturating_sub(decay) as i64);
+    let frequency = call.server.shards.counting().frequency(entry.clock(), keyspace.now_ms());
+    call.reply.integer(frequency.into());
     Ok(())
 }
 

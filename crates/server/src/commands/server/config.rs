@@ -154,6 +154,7 @@ fn reset_statistics(call: &mut Call<'_>) -> CommandResult {
     call.server.errors.reset();
     call.server.rates.reset();
     call.server.reclaimer.reset();
+    call.server.excess.reset();
     call.server.users.forget_counts();
     call.server.clients.accepted.store(0, Ordering::Relaxed);
     call.server.clients.rejected.store(0, Ordering::Relaxed);
@@ -218,8 +219,8 @@ fn apply(server: &Server, config: &Config, changed: &[&'static Directive]) -> Re
     if is_changed(&["appendfsync"]) {
         append::apply_policy(server);
     }
-    if is_changed(&["maxmemory"]) {
-        server.check_memory();
+    if changed.iter().any(|directive| directive.group == crate::config::Group::Memory) {
+        server.apply_memory_limit();
     }
     if is_changed(&["oom-score-adj", "oom-score-adj-values"]) {
         config.apply_oom_score()?;

@@ -18,7 +18,6 @@ use crate::acl;
 use crate::clients::ClientFlags;
 use crate::command::prelude::*;
 use crate::command::{Guard, Origin, reply_help};
-use crate::commands::keys::object::idle_seconds;
 use crate::config::Config;
 use crate::persistence::load::{self, Beside};
 use crate::persistence::{payload, save};
@@ -393,7 +392,7 @@ fn object(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandRes
         entry.encoding().name(),
         payload::value_bytes(entry, &call.server.config),
         entry.clock(),
-        idle_seconds(entry, keyspace.now_ms())
+        swytch_store::idle_seconds(entry.clock(), keyspace.now_ms())
     );
     if let Value::Collection(list) = entry.value()
         && entry.encoding() == Encoding::Quicklist

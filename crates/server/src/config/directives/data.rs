@@ -8,7 +8,6 @@ use super::super::rules;
 
 const SYNCED_ALL_THE_SAME: &str = "the log is forced to the disk all the same";
 const NO_FORK: &str = "no snapshot is made for a replica by this build";
-const NO_EVICTION: &str = "writes are refused at maxmemory; nothing is evicted by this build";
 const ALWAYS_LAZY: &str = "everything is freed in the background";
 const NO_ENVIRONMENTS: &str = "scripts cannot look at or change the surroundings of functions";
 
@@ -34,22 +33,15 @@ const fn disk(directive: D) -> D {
 
 pub(super) const LIST: &[D] = &[
     memory(D::unsigned_memory("maxmemory", 0, u64::MAX as i128, 0))
-        .summary("Bytes the data may take; writes are refused beyond; 0 for no limit."),
+        .summary("Bytes in use beyond which keys are evicted or writes refused; 0 for no limit."),
     memory(D::choice("maxmemory-policy", MaxmemoryPolicy::NAMES, MaxmemoryPolicy::NoEviction as i64))
-        .refused(NO_EVICTION)
         .summary("What is evicted at maxmemory: noeviction, allkeys-lru, volatile-ttl, ..."),
-    memory(D::integer("maxmemory-samples", 1, 64, 5))
-        .harmless(NO_EVICTION)
-        .summary("Keys looked at to find one to evict."),
+    memory(D::integer("maxmemory-samples", 1, 64, 5)).summary("Keys looked at to find one to evict."),
     memory(D::integer("maxmemory-eviction-tenacity", 0, 100, 10))
-        .harmless(NO_EVICTION)
         .summary("How long a command may wait for eviction, 0 to 100."),
-    memory(D::integer("lfu-log-factor", 0, INT_MAX, 10))
-        .harmless(NO_EVICTION)
-        .summary("How slowly a key's access counter grows."),
+    memory(D::integer("lfu-log-factor", 0, INT_MAX, 10)).summary("How slowly a key's access counter grows."),
     memory(D::integer("lfu-decay-time", 0, INT_MAX, 1))
-        .harmless(NO_EVICTION)
-        .summary("Minutes after which a key's access counter is halved."),
+        .summary("Minutes after which a key's access counter is less by one; 0 for never."),
     memory(D::flag("lazyfree-lazy-eviction", false))
         .harmless(ALWAYS_LAZY)
         .summary("Free evicted values in the background."),

@@ -4,7 +4,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::super::{rights, scope};
+use super::super::{rights, room, scope};
 use super::Refusal;
 use crate::clients::ClientFlags;
 use crate::command::{Call, CommandError, Flags, Handler};
@@ -22,7 +22,7 @@ pub(super) fn in_order(call: &mut Call<'_>) -> Check {
     authentication(call)?;
     transaction(call)?;
     rights(call)?;
-    memory_measured_again(call)?;
+    memory_after_eviction(call)?;
     disk(call)?;
     listening(call)?;
     loading(call)?;
@@ -118,12 +118,16 @@ fn rights(call: &mut Call<'_>) -> Check {
     Err(Refusal::Error(CommandError::owned([b"NOPERM ", &text[..]].concat())))
 }
 
-/// Memory may have been freed since it was last compared with its limit.
-fn memory_measured_again(call: &Call<'_>) -> Check {
-    memory(call).or_else(|_| {
-        call.server.check_memory();
-        memory(call)
-    })
+/// Makes room where memory is over its limit, as far as that can be done.
+fn memory_after_eviction(call: &Call<'_>) -> Check {
+    let conditions = call.server.conditions();
+    // Where nothing can be evicted only those look again who are to be refused.
+    if conditions.contains(Conditions::OVER_LIMIT) && !conditions.contains(Conditions::OUT_OF_MEMORY)
+        || memory(call).is_err()
+    {
+        room::make(call.server, call.worker);
+    }
+    memory(call)
 }
 
 fn memory(call: &Call<'_>) -> Check {

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use super::Worker;
 use crate::clients::ClientFlags;
+use crate::dispatch::room;
 use crate::dispatch::tracking;
 use crate::net::connection::READ_BYTES;
 use crate::scripting;
+use crate::server::Conditions;
 use crate::system::allocator;
 use crate::system::clock::MonotonicMs;
 
@@ -21,6 +23,9 @@ impl Worker<'_> {
     pub(super) fn timeout(&self) -> Duration {
         if !self.unfinished.is_empty() {
             return Duration::ZERO;
+        }
+        if self.is_to_make_room() {
+            return Duration::from_millis(1);
         }
         let until = self.next_tick.min(self.expiry.next());
         let until = self.parked.next_deadline().map_or(until, |deadline| deadline.min(until));
@@ -43,6 +48,19 @@ impl Worker<'_> {
             allocator::give_back();
         }
         self.expiry.run(self.server, self.index, self.now, self.now_ms, tick_ms);
+        if self.server.config.maxmemory() > 0 {
+            // What this turn has taken is looked at before the next one, however little it is.
+            allocator::settle();
+        }
+        if self.is_to_make_room() {
+            room::make(self.server, self.shared());
+        }
+    }
+
+    /// Memory is over its limit, and something may be done about it.
+    fn is_to_make_room(&self) -> bool {
+        let conditions = self.server.conditions();
+        conditions.contains(Conditions::OVER_LIMIT) && !conditions.contains(Conditions::OUT_OF_MEMORY)
     }
 
     /// A long request has made the lent buffer grow, and the next one may be short.

@@ -157,7 +157,8 @@ impl KeyspaceMut<'_, '_> {
     /// Puts a string at a key, whatever was there.
     #[inline]
     pub fn set(&mut self, key: &Key<'_>, value: &[u8], expiry: Expiry, event: Event) {
-        let (found, clock) = (self.live_place(key), self.clock());
+        let found = self.live_place(key);
+        let clock = self.stamp_at(key, found);
         let expire_at_ms = self.expiry_after(key, found, expiry);
         self.alter(
             key,
@@ -170,7 +171,8 @@ impl KeyspaceMut<'_, '_> {
     /// Puts a string at a key, with the expiry that is there. It is not stored as an integer although it may be one: so are
     /// sums of floats in Redis (`createStringObjectFromLongDouble`).
     pub fn set_text(&mut self, key: &Key<'_>, value: &[u8], event: Event) {
-        let (found, clock) = (self.live_place(key), self.clock());
+        let found = self.live_place(key);
+        let clock = self.stamp_at(key, found);
         let expire_at_ms = self.expiry_after(key, found, Expiry::Keep);
         self.alter(
             key,
@@ -183,7 +185,8 @@ impl KeyspaceMut<'_, '_> {
     /// Puts a long string at a key, whatever was there, without copying it.
     pub fn set_long(&mut self, key: &Key<'_>, value: &Arc<Vec<u8>>, expiry: Expiry, event: Event) {
         self.attend_to_met();
-        let (found, clock) = (self.live_place(key), self.clock());
+        let found = self.live_place(key);
+        let clock = self.stamp_at(key, found);
         let expire_at_ms = self.expiry_after(key, found, expiry);
         self.alter(
             key,
@@ -214,9 +217,10 @@ impl KeyspaceMut<'_, '_> {
     /// Adds to an integer string; an absent key counts as 0.
     #[inline]
     pub fn increment(&mut self, key: &Key<'_>, delta: i64) -> Result<i64, IncrementError> {
-        let clock = self.clock();
         let said = || (Op::String(StringOp::IncrementBy { delta }), Event::string("incrby"));
-        let Some(found) = self.live_place(key) else {
+        let place = self.live_place(key);
+        let clock = self.stamp_at(key, place);
+        let Some(found) = place else {
             let entry = Entry::new(key.bytes, NewValue::Integer(delta), None, clock);
             self.alter(key, Undo::of, |tables| tables.insert(key, entry), said);
             return Ok(delta);
@@ -243,7 +247,8 @@ impl KeyspaceMut<'_, '_> {
 
     /// Adds bytes to the end of a string, up to `bytes_max` in all, and returns its new length.
     pub fn append(&mut self, key: &Key<'_>, bytes: &[u8], bytes_max: u64) -> Result<usize, GrowError> {
-        let (found, clock) = (self.live_place(key), self.clock());
+        let found = self.live_place(key);
+        let clock = self.stamp_at(key, found);
         let old = self.string_at(key, found)?;
         let len = match old {
             Some(old) => checked_len(old as u64, bytes.len(), bytes_max)?,
@@ -273,7 +278,8 @@ impl KeyspaceMut<'_, '_> {
         bytes_max: u64,
         event: Event,
     ) -> Result<usize, GrowError> {
-        let (found, clock) = (self.live_place(key), self.clock());
+        let found = self.live_place(key);
+        let clock = self.stamp_at(key, found);
         let old = self.string_at(key, found)?;
         let len = checked_len(offset, bytes.len(), bytes_max)?.max(old.unwrap_or(0));
         let write = |string: &mut Vec<u8>| {
@@ -326,7 +332,8 @@ impl KeyspaceMut<'_, '_> {
         edit: impl FnOnce(&mut StringEdit<'_>) -> R,
     ) -> Result<R, WrongType> {
         let observed = self.is_observed();
-        let (found, clock) = (self.live_place(key), self.clock());
+        let found = self.live_place(key);
+        let clock = self.stamp_at(key, found);
         let len_before = self.string_at(key, found).map_err(|_| WrongType)?;
         let expire_at_ms = self.expiry_after(key, found, Expiry::Keep);
         let edit = |string: &mut Vec<u8>| {

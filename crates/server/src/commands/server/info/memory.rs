@@ -12,6 +12,7 @@ use crate::system::process;
 
 pub(super) fn memory(text: &mut Text, call: &Call<'_>, steps: &mut ShardSteps<'_>) {
     let server = call.server;
+    allocator::settle();
     let used = allocator::used_bytes();
     let peak = allocator::peak_bytes();
     let resident = process::resident_bytes();
@@ -62,7 +63,7 @@ pub(super) fn memory(text: &mut Text, call: &Call<'_>, steps: &mut ShardSteps<'_
     text.decimal("mem_fragmentation_ratio", ratio(resident, used));
     text.field("mem_fragmentation_bytes", resident as i64 - used as i64);
     text.fields(&[
-        ("mem_not_counted_for_evict", &0),
+        ("mem_not_counted_for_evict", &server.uncounted_bytes()),
         ("mem_replication_backlog", &0),
         ("mem_total_replication_buffers", &0),
         ("mem_replica_full_sync_buffer", &0),
