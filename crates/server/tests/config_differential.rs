@@ -211,6 +211,8 @@ fn meant(name: &str, value: &str) -> bool {
         "loglevel" => true,
         // 8.0 narrowed the range to 1 to 64.
         "maxmemory-samples" => true,
+        // 8.6 knows two more policies, and an error names all.
+        "maxmemory-policy" => true,
         // The one place where Redis reads hexadecimal numbers.
         "latency-tracking-info-percentiles" => value == "0x10",
         // Protected or immutable in Redis 7.0 and 8.0 alike, but the same value is accepted here.
@@ -347,7 +349,7 @@ fn broken_files_are_refused_alike() {
         "sentinel monitor x",
         "unixsocketperm 888",
         "appendonly maybe",
-        "maxmemory-policy nope",
+        "sanitize-dump-payload nope",
         "client-output-buffer-limit normal 1",
         "oom-score-adj-values 1 2",
         "notify-keyspace-events q",
