@@ -521,6 +521,12 @@ impl Copy {
         Watch { birth: self.meta.birth, version: self.meta.version }
     }
 
+    /// Whether the value is what `watch` remembers. A key that nobody held has no version: it is as it was if it has come
+    /// into being only to be written to now.
+    pub(crate) fn is_as_watched(&self, watch: Watch) -> bool {
+        self.watch() == watch || watch == Watch::default() && self.meta.version.seq == 0
+    }
+
     /// Everything of the base that may hold the key.
     pub(crate) fn possible_holders(&self) -> NodeSet {
         self.meta.subscribers | self.meta.doubt

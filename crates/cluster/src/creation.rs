@@ -19,6 +19,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 
+use crate::directory::Touched;
 use crate::ids::{NodeId, NodeSet};
 use crate::key::{Key, Slot};
 use crate::message::Message;
@@ -74,7 +75,7 @@ pub(crate) struct Recall {
     /// How many names the lessee has created in all, once it has answered.
     created: Option<u64>,
     /// Touches that wait for the end of the recall.
-    touches: BTreeMap<(Key, NodeId), u64>,
+    touches: BTreeMap<(Key, NodeId), Touched>,
     sent_ms: u64,
 }
 
@@ -84,10 +85,15 @@ impl HeldLeases {
         std::mem::take(self).unreported.into_values().flat_map(|unreported| unreported.names).collect()
     }
 
+    /// Whether the unseen keys of the slot are this node's to create: whatever it does not hold, nobody does.
+    pub(crate) fn has(&self, slot: Slot) -> bool {
+        self.held.contains_key(&slot)
+    }
+
     fn may_create(&self, slot: Slot, home: NodeId, unreported_max: usize) -> bool {
         let room =
             self.unreported.get(&home).is_none_or(|unreported| unreported.names.len() < unreported_max);
-        room && self.held.contains_key(&slot)
+        room && self.has(slot)
     }
 }
 
@@ -111,7 +117,10 @@ impl<V: Values> Turn<'_, V> {
     pub(crate) fn create_by_lease(&mut self, key: &Key) -> bool {
         let Some(home) = self.home_of(key) else { return false };
         let limits = self.config.limits;
+        // The home may have been told, in answer to a question of its own, that this node does not hold what it asks for.
+        let asked = self.part.touches.contains_key(key) && !self.config.without(Mutant::CreateWhatIsAskedFor);
         if self.part.copies.contains(key)
+            || asked
             || !self.part.leases.may_create(key.slot(), home, limits.unreported_max)
         {
             return false;
@@ -209,7 +218,7 @@ impl<V: Values> Turn<'_, V> {
     }
 
     /// Whether a touch has to wait because the slot is leased to somebody else. The lease is recalled then.
-    pub(crate) fn awaits_recall(&mut self, from: NodeId, key: &Key, nonce: u64) -> bool {
+    pub(crate) fn awaits_recall(&mut self, from: NodeId, key: &Key, touch: Touched) -> bool {
         let touches_max = self.config.limits.queue_max;
         if self.part.directory.leases.given.get(&key.slot()).is_none_or(|given| given.to == from) {
             return false;
@@ -218,7 +227,7 @@ impl<V: Values> Turn<'_, V> {
         let name = (key.clone(), from);
         // A touch that finds no room is repeated by its node.
         if recall.touches.len() < touches_max || recall.touches.contains_key(&name) {
-            recall.touches.insert(name, nonce);
+            recall.touches.insert(name, touch);
         }
         !self.config.without(Mutant::AnswerBeforeRecall)
     }
@@ -280,8 +289,8 @@ impl<V: Values> Turn<'_, V> {
             self.part.directory.leases.recalling.remove(&slot);
             let given = self.part.directory.leases.given.remove(&slot);
             self.count(Rule::RecalledLease);
-            for ((key, node), nonce) in given.and_then(|given| given.recall).unwrap_or_default().touches {
-                self.on_touch(node, key, nonce);
+            for ((key, node), touch) in given.and_then(|given| given.recall).unwrap_or_default().touches {
+                self.on_touch(node, key, touch);
             }
             self.recalled_for_scans(slot);
         }

@@ -62,7 +62,34 @@ struct DirEntry {
     created: Option<(NodeId, u64)>,
     appointed: Option<NodeSet>,
     question: Option<Question>,
-    touchers: BTreeMap<NodeId, u64>,
+    touchers: BTreeMap<NodeId, Touched>,
+}
+
+impl DirEntry {
+    /// Whether it says nothing that the home would not know without it.
+    fn is_blank(&self) -> bool {
+        self.holders.is_empty() && self.owner.is_none() && self.question.is_none() && self.touchers.is_empty()
+    }
+}
+
+/// A key that this node has asked its home for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Touch {
+    /// Its name.
+    pub(crate) nonce: u64,
+    /// When it was last sent.
+    sent_ms: u64,
+    /// Only to read: that nobody holds the key is an answer to operations before this number.
+    pub(crate) reads_before: Option<u64>,
+}
+
+/// A touch as its home sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Touched {
+    /// Its name.
+    pub(crate) nonce: u64,
+    /// Only if somebody holds the key.
+    pub(crate) reads: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -93,6 +120,14 @@ impl Directory {
     pub(crate) fn enter(&mut self, key: &Key, holder: NodeId) {
         self.entries.entry_or(key, DirEntry::default).holders.insert(holder);
         self.leases.see(key.slot(), NodeSet::only(holder));
+    }
+
+    /// Forgets a key that there is nothing to say of.
+    fn tidy(&mut self, key: &Key) {
+        if self.entries.get(key).is_some_and(DirEntry::is_blank) {
+            self.entries.remove(key);
+            self.asking.remove(key);
+        }
     }
 
     /// Notes who is likely to own the key, when nothing better is known.
@@ -128,12 +163,23 @@ impl<V: Values> Turn<'_, V> {
 
     /// Asks the key's home for its owner, unless that is under way or this node may create the key by itself.
     pub(crate) fn touch(&mut self, key: &Key) {
-        if self.part.touches.contains_key(key) || !self.is_serving() || self.create_by_lease(key) {
-            return;
+        let asked = self.part.touches.get(key).is_some_and(|touch| touch.reads_before.is_none());
+        if !asked && self.is_serving() && !self.create_by_lease(key) {
+            self.start_touch(key, None);
         }
-        let nonce = self.next_nonce();
-        self.part.touches.insert(key.clone(), (nonce, self.now.mono_ms));
-        self.send_touch(key, nonce);
+    }
+
+    /// Asks the key's home for its owner if there is one, unless that is under way.
+    pub(crate) fn touch_to_read(&mut self, key: &Key) {
+        if !self.part.touches.contains_key(key) && self.is_serving() {
+            self.start_touch(key, Some(self.part.next_operation));
+        }
+    }
+
+    fn start_touch(&mut self, key: &Key, reads_before: Option<u64>) {
+        let touch = Touch { nonce: self.next_nonce(), sent_ms: self.now.mono_ms, reads_before };
+        self.part.touches.insert(key.clone(), touch);
+        self.send_touch(key, touch);
     }
 
     fn next_nonce(&mut self) -> u64 {
@@ -141,9 +187,9 @@ impl<V: Values> Turn<'_, V> {
         mix((self.next_number() << 8) | u64::from(self.config.id.0)) | 1 << 63
     }
 
-    fn send_touch(&mut self, key: &Key, nonce: u64) {
+    fn send_touch(&mut self, key: &Key, Touch { nonce, reads_before, .. }: Touch) {
         if let Some(home) = self.home_of(key) {
-            self.send(home, Message::Touch { key: key.clone(), nonce });
+            self.send(home, Message::Touch { key: key.clone(), nonce, reads: reads_before.is_some() });
         }
     }
 
@@ -217,15 +263,13 @@ impl<V: Values> Turn<'_, V> {
 
     /// Having said that it holds nothing, this node must not be made an owner by an answer to an earlier touch.
     fn void_touch(&mut self, key: &Key) {
-        if self.part.touches.contains_key(key) {
-            let nonce = self.next_nonce();
-            self.part.touches.insert(key.clone(), (nonce, self.now.mono_ms));
-            self.send_touch(key, nonce);
+        if self.part.touches.get(key).is_some_and(|touch| touch.reads_before.is_none()) {
+            self.start_touch(key, None);
         }
     }
 
     pub(crate) fn on_create(&mut self, key: Key, doubt: NodeSet, nonce: u64, lease: Option<u64>) {
-        if self.part.touches.get(&key).is_none_or(|(mine, _)| *mine != nonce)
+        if self.part.touches.get(&key).is_none_or(|touch| touch.nonce != nonce)
             || self.part.copies.contains(&key)
         {
             return;
@@ -347,15 +391,18 @@ impl<V: Values> Turn<'_, V> {
         }
     }
 
-    pub(crate) fn on_touch(&mut self, from: NodeId, key: Key, nonce: u64) {
+    pub(crate) fn on_touch(&mut self, from: NodeId, key: Key, touch: Touched) {
         let members = self.installed.view.members;
         if key.slot().home(members) != Some(self.config.id) {
             return;
         }
-        if self.awaits_recall(from, &key, nonce) {
+        if self.awaits_recall(from, &key, touch) {
             return;
         }
-        self.part.directory.leases.see(key.slot(), NodeSet::only(from));
+        let Touched { nonce, reads } = touch;
+        if !reads {
+            self.part.directory.leases.see(key.slot(), NodeSet::only(from));
+        }
         let (me, owned_here) = (self.config.id, self.owns(&key));
         let entry = self.part.directory.entries.entry_or(&key, DirEntry::default);
         if owned_here {
@@ -363,12 +410,13 @@ impl<V: Values> Turn<'_, V> {
             (entry.owner, entry.created, entry.appointed) = (Some(me), None, None);
         }
         if entry.question.is_some() {
-            entry.touchers.insert(from, nonce);
+            entry.touchers.insert(from, touch);
             return;
         }
         match entry.owner {
             Some(owner) => {
                 entry.holders.insert(from);
+                self.part.directory.leases.see(key.slot(), NodeSet::only(from));
                 if let Some((creator, created)) = entry.created.filter(|(creator, _)| *creator == from) {
                     // The answer was lost; a touch with another name has voided it and comes with a new question.
                     if created == nonce {
@@ -388,7 +436,7 @@ impl<V: Values> Turn<'_, V> {
                 }
             }
             None => {
-                entry.touchers.insert(from, nonce);
+                entry.touchers.insert(from, touch);
                 self.ask_holders(&key);
             }
         }
@@ -460,10 +508,23 @@ impl<V: Values> Turn<'_, V> {
             entry.question = Some(Question { waiting: NodeSet::EMPTY, found: BTreeMap::new(), ..question });
             return;
         } else if question.found.is_empty() {
-            let Some((creator, nonce)) = entry.touchers.pop_first() else {
+            let readers: Vec<(NodeId, u64)> = entry
+                .touchers
+                .iter()
+                .filter(|(_, touch)| touch.reads)
+                .map(|(node, touch)| (*node, touch.nonce))
+                .collect();
+            entry.touchers.retain(|_, touch| !touch.reads);
+            let creator = entry.touchers.pop_first();
+            for (node, nonce) in readers {
+                self.send(node, Message::Absent { key: key.clone(), nonce });
+            }
+            let Some((creator, Touched { nonce, .. })) = creator else {
                 self.part.directory.asking.remove(key);
+                self.part.directory.tidy(key);
                 return;
             };
+            let Some(entry) = self.part.directory.entries.get_mut(key) else { return };
             entry.holders.insert(creator);
             entry.owner = Some(creator);
             entry.created = Some((creator, nonce));
@@ -488,10 +549,8 @@ impl<V: Values> Turn<'_, V> {
         let Some(entry) = self.part.directory.entries.get_mut(key) else { return };
         let joiners = std::mem::take(&mut entry.touchers);
         let Some(owner) = entry.owner else { return };
-        for (joiner, nonce) in joiners {
-            if let Some(entry) = self.part.directory.entries.get_mut(key) {
-                entry.holders.insert(joiner);
-            }
+        for (joiner, Touched { nonce, .. }) in joiners {
+            self.part.directory.enter(key, joiner);
             self.send(owner, Message::Join { key: key.clone(), joiner, nonce });
         }
     }
@@ -514,22 +573,22 @@ impl<V: Values> Turn<'_, V> {
         let now = self.now.mono_ms;
         let retry = self.config.timers.retry_ms;
         let view = self.installed.view.id;
-        let due: Vec<(Key, u64)> = self
+        let due: Vec<(Key, Touch)> = self
             .part
             .touches
             .iter_mut()
-            .filter(|(_, (_, sent))| now >= *sent + retry)
-            .map(|(key, (nonce, sent))| {
-                *sent = now;
-                (key.clone(), *nonce)
+            .filter(|(_, touch)| now >= touch.sent_ms + retry)
+            .map(|(key, touch)| {
+                touch.sent_ms = now;
+                (key.clone(), *touch)
             })
             .collect();
-        for (key, nonce) in due {
+        for (key, touch) in due {
             let me = self.config.id;
             if self.copy_now(&key).is_some_and(|copy| copy.owner(view, me).is_some()) {
                 self.part.touches.remove(&key);
             } else {
-                self.send_touch(&key, nonce);
+                self.send_touch(&key, touch);
             }
         }
         if now >= self.part.directory.report_sent_ms + retry {

@@ -168,7 +168,7 @@ impl<V: Values> Turn<'_, V> {
         let watches = operation.map(|operation| operation.watches.clone()).unwrap_or_default();
         let unchanged = watches.iter().all(|(key, watch)| {
             self.focus_on(key);
-            self.part.copies.get(key).is_some_and(|copy| copy.watch() == *watch)
+            self.part.copies.get(key).is_some_and(|copy| copy.is_as_watched(*watch))
         });
         self.focus(op.part());
         unchanged

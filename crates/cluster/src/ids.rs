@@ -219,7 +219,7 @@ impl fmt::Debug for OpId {
 }
 
 /// Name of one batch of one owner (a group commit): the unit of INV, PREP, ACK, COMMIT and ABORT.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FlightId {
     /// View in which the batch was sent.
     pub view: ViewId,

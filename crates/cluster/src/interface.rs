@@ -78,7 +78,8 @@ pub struct Request {
 }
 
 /// What WATCH remembers of a key. Versions of one creation of it differ; another creation counts from the start again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// The default is that of a key that nobody holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Watch {
     /// Which creation of the key.
     pub birth: FlightId,

@@ -284,6 +284,8 @@ pub enum Message {
         key: Key,
         /// Names the touch; an answer to an earlier one does not count.
         nonce: u64,
+        /// Only if somebody holds it: it is to be read.
+        reads: bool,
     },
     /// Home -> member: do you hold this key?
     Query {
@@ -311,6 +313,13 @@ pub enum Message {
         nonce: u64,
         /// With it comes the creation lease of this number for the key's slot.
         lease: Option<u64>,
+    },
+    /// Home -> toucher that only reads: nobody holds it.
+    Absent {
+        /// The key.
+        key: Key,
+        /// The touch answered.
+        nonce: u64,
     },
     /// Home -> holder: you own it; bring these together.
     Own {

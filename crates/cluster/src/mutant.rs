@@ -81,11 +81,15 @@ pub enum Mutant {
     GuestsStayExecuted,
     /// A write on the fast path leaves the key's stamp as it was.
     FastPathWithoutStamp,
+    /// That nobody holds a key answers reads that came after the question as well.
+    AbsentForLaterReads,
+    /// A lessee creates by itself a key that it has asked its home for.
+    CreateWhatIsAskedFor,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 40] = [
         Self::NoFence,
         Self::XWithoutAllSubscribers,
         Self::BuildOnInstalledBase,
@@ -124,5 +128,7 @@ impl Mutant {
         Self::ForgetAwaitedBatch,
         Self::GuestsStayExecuted,
         Self::FastPathWithoutStamp,
+        Self::AbsentForLaterReads,
+        Self::CreateWhatIsAskedFor,
     ];
 }

@@ -10,6 +10,7 @@
 //!   refusal with it (`refuse`).
 
 use crate::copy::Queued;
+use crate::directory::Touch;
 use crate::ids::{Blob, FlightId, NodeId, OpId};
 use crate::interface::{Action, Answer, Class, ClientError, Request, Watch};
 use crate::key::Key;
@@ -193,7 +194,17 @@ impl<V: Values> Turn<'_, V> {
                 Some(owner) => owners.push(owner),
                 None => {
                     complete = false;
-                    self.touch(key);
+                    // A read of one key has no use for a copy of what is not there.
+                    let may_be_absent = class == Class::Read && keys.len() == 1 && !self.part.holds(key);
+                    if may_be_absent && self.part.leases.has(key.slot()) {
+                        self.answer_absent(op);
+                        return;
+                    }
+                    if may_be_absent {
+                        self.touch_to_read(key);
+                    } else {
+                        self.touch(key);
+                    }
                     self.park(op, key);
                 }
             }
@@ -273,6 +284,43 @@ impl<V: Values> Turn<'_, V> {
         if let Some(ticket) = operation.ticket {
             self.out.actions.push(Action::Reply { ticket, result: Ok(Answer { reply, watches }) });
         }
+    }
+
+    /// The read's one key is held by nobody.
+    fn answer_absent(&mut self, op: OpId) {
+        let Some(operation) = self.part.operations.remove(&op) else { return };
+        self.count(Rule::ReadAbsent);
+        let reply = self.values.read(&operation.command, &operation.keys, self.now.wall_ms);
+        let watches = operation.keys.into_iter().map(|key| (key, Watch::default())).collect();
+        if let Some(ticket) = operation.ticket {
+            self.out.actions.push(Action::Reply { ticket, result: Ok(Answer { reply, watches }) });
+        }
+    }
+
+    /// Nobody held the key when its home was asked. That goes for the reads that the question was asked for: one that came
+    /// later may have to see a write that the home had not heard of then.
+    pub(crate) fn on_absent(&mut self, key: &Key, nonce: u64) {
+        let is_it = |touch: &&Touch| touch.nonce == nonce;
+        let Some(mut before) = self.part.touches.get(key).filter(is_it).and_then(|touch| touch.reads_before)
+        else {
+            return;
+        };
+        self.part.touches.remove(key);
+        if self.config.without(Mutant::AbsentForLaterReads) {
+            before = u64::MAX;
+        }
+        if !self.part.holds(key) {
+            let waiting = self.part.parked.get(key).cloned().unwrap_or_default();
+            for op in waiting {
+                let asked = self.part.operations.get(&op).is_some_and(|operation| {
+                    operation.class == Class::Read && operation.keys.len() == 1 && op.counter >> 8 < before
+                });
+                if asked {
+                    self.answer_absent(op);
+                }
+            }
+        }
+        self.key_changed(key);
     }
 
     /// Whether the turn holds the partitions of all of the operation's keys.

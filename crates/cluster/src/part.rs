@@ -13,7 +13,7 @@ use crate::agenda::Agenda;
 use crate::config::Config;
 use crate::copy::{Copy, CopyState, Owning};
 use crate::creation::HeldLeases;
-use crate::directory::Directory;
+use crate::directory::{Directory, Touch};
 use crate::ids::{FlightId, Generation, NodeId, NodeSet, OpId, Stamp, Version, ViewId};
 use crate::key::Key;
 use crate::leave::Eviction;
@@ -53,8 +53,8 @@ pub(crate) struct Part<U> {
     pub(crate) operations: BTreeMap<OpId, Box<Operation>>,
     /// Operations that wait for something to happen to a key.
     pub(crate) parked: BTreeMap<Key, BTreeSet<OpId>>,
-    /// Keys requested at their home: the touch's name and when it was last sent.
-    pub(crate) touches: BTreeMap<Key, (u64, u64)>,
+    /// Keys requested at their home.
+    pub(crate) touches: BTreeMap<Key, Touch>,
     /// Slots whose unseen keys this node creates by itself.
     pub(crate) leases: HeldLeases,
     /// Keys it has just created so: whoever waits for them is to be told.
@@ -150,6 +150,11 @@ impl<U> Part<U> {
         let first = (key.clone(), Version::default());
         !self.stash.is_empty()
             && self.stash.range(first..).next().is_some_and(|((forked, _), _)| forked == key)
+    }
+
+    /// Whether this node has something of the key: a copy, or a fork that its clients have to go on seeing.
+    pub(crate) fn holds(&self, key: &Key) -> bool {
+        self.copies.contains(key) || self.has_fork(key)
     }
 
     /// Whether an operation of this node's own clients waits to hear what became of the batch.

@@ -258,7 +258,7 @@ impl<V: Values> Turn<'_, V> {
     }
 
     pub(crate) fn on_align(&mut self, from: NodeId, key: Key, round: u64, meta: Meta, body: Alignment) {
-        let touched = self.part.touches.get(&key).map(|(nonce, _)| *nonce);
+        let touched = self.part.touches.get(&key).map(|touch| touch.nonce);
         let view = self.installed.view.id;
         let generation = self.installed.view.base.tag.generation;
         let version = meta.version;

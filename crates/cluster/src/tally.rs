@@ -36,6 +36,8 @@ rules! {
     Created,
     /// A key was created while part of the base was missing.
     CreatedInDoubt,
+    /// A read was answered without a copy, because nobody holds the key.
+    ReadAbsent,
     /// A slot was leased to one node.
     Leased,
     /// A lease was recalled.

@@ -15,6 +15,7 @@ use std::collections::VecDeque;
 
 use crate::config::Config;
 use crate::copy::{Copy, Owning, Role};
+use crate::directory::Touched;
 use crate::fold::Folder;
 use crate::ids::{FlightId, Incarnation, NodeId, NodeSet, OpId, Stamp, Time, ViewId};
 use crate::installed::{Fence, Installed};
@@ -268,10 +269,11 @@ impl<V: Values> Turn<'_, V> {
                 self.on_report(from, previous, full, (part, parts), keys);
             }
             Message::Reported { again } => self.on_reported(from, again),
-            Message::Touch { key, nonce } => self.on_touch(from, key, nonce),
+            Message::Touch { key, nonce, reads } => self.on_touch(from, key, Touched { nonce, reads }),
             Message::Query { key, round } => self.on_query(from, key, round),
             Message::Holding { key, round, held } => self.on_holding(from, key, round, held),
             Message::Create { key, doubt, nonce, lease } => self.on_create(key, doubt, nonce, lease),
+            Message::Absent { key, nonce } => self.on_absent(&key, nonce),
             Message::Own { key, holders } => self.on_own(key, holders),
             Message::Join { key, joiner, nonce } => self.on_join(from, key, joiner, nonce),
             Message::Owned { key, gone } => self.on_owned(from, key, gone),

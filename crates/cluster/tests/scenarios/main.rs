@@ -1,6 +1,7 @@
 //! The protocol's situations one by one, on whole clusters with a clock of their own. `table` plays them all again: with
 //! several partitions, and with each seeded fault.
 
+mod absence;
 mod operations;
 mod partitions;
 mod slots;

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use swytch_cluster::Mutant;
 
 use super::support::{Setup, with_setup};
-use super::{operations, partitions, slots, transactions};
+use super::{absence, operations, partitions, slots, transactions};
 
 /// A scenario by its name.
 type Scenario = (&'static str, fn());
@@ -37,6 +37,12 @@ table! {
         a_write_on_the_fast_path_is_stamped
         a_leave_that_was_asked_for_twice_ends_once
         the_end_of_a_former_leave_ends_no_other
+    }
+    absence {
+        a_read_of_what_is_not_there_leaves_nothing
+        a_read_sees_what_was_written_after_an_earlier_one_had_asked
+        a_watch_of_what_is_not_there_fails_once_it_is
+        a_lessee_does_not_create_by_itself_what_it_has_asked_for
     }
     operations {
         an_operation_that_was_executed_is_not_refused_for_a_full_queue
@@ -72,7 +78,8 @@ table! {
 }
 
 /// The sources, to count what the table has to have.
-const SOURCES: [&str; 5] = [
+const SOURCES: [&str; 6] = [
+    include_str!("absence.rs"),
     include_str!("main.rs"),
     include_str!("operations.rs"),
     include_str!("partitions.rs"),
@@ -106,7 +113,6 @@ const LEFT_TO_SEARCHES: &[Mutant] = &[
     Mutant::AcceptOtherViews,
     Mutant::AbortWithoutAcks,
     Mutant::AnswerWithoutAcks,
-    Mutant::AbsentBeforeReports,
     Mutant::FlushKeepsStragglers,
     Mutant::LeaseAcrossBases,
     Mutant::FoldUnvalidated,

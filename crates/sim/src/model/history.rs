@@ -146,7 +146,7 @@ impl State {
         let Some(index) = scope.keys.iter().position(|other| other == key) else { return };
         self.kept[index] = self.kept[index].without(at);
         // What it held when it was expired is in the fork still, and the copy that was dropped was a newer one.
-        let in_fork = self.nodes[usize::from(at.0)].as_ref().map_or(0, |slot| slot.forked[index]);
+        let in_fork = self.nodes[usize::from(at.0)].as_ref().and_then(|slot| slot.forked[index]).unwrap_or(0);
         let others = self.running().filter(|(id, _)| *id != at);
         let kept = others.fold(0, |mask, (_, node)| mask | mask_of(node.values().tags(key)));
         let may_be_gone = self.spent.crashes > 0 || self.flushes_from > 0 || self.deleted >> index & 1 == 1;

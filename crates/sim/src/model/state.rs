@@ -57,8 +57,8 @@ pub(super) struct Slot {
     pub(super) node: Arc<Node<Journal>>,
     /// Per key of the scope, the operations its value contains: bit `i` is tag `i`.
     pub(super) tags: [u64; KEYS_MAX],
-    /// The same of the fork that it keeps of the key; 0 without one.
-    pub(super) forked: [u64; KEYS_MAX],
+    /// The same of the fork that it keeps of the key, if it does.
+    pub(super) forked: [Option<u64>; KEYS_MAX],
     print: u64,
 }
 
@@ -152,7 +152,9 @@ impl State {
         };
         for (key, holders) in &scope.shared {
             for node in holders.iter() {
-                state.input(scope, node, Input::Client(read_of(key)));
+                // The first one creates it.
+                let class = if Some(node) == holders.first() { Class::W } else { Class::Read };
+                state.input(scope, node, Input::Client(Request { class, ..read_of(key) }));
                 state.deliver_all(scope);
             }
         }
@@ -461,12 +463,8 @@ impl State {
             for (index, key) in scope.keys.iter().enumerate() {
                 let mask = mask_of(slot.node.values().tags(key));
                 let before = std::mem::replace(&mut slot.tags[index], mask);
-                slot.forked[index] = match slot.node.has_fork(key) {
-                    // It has just become one.
-                    true if slot.forked[index] == 0 => before,
-                    true => slot.forked[index],
-                    false => 0,
-                };
+                // When it becomes one, it is what was held before.
+                slot.forked[index] = slot.node.has_fork(key).then(|| slot.forked[index].unwrap_or(before));
                 let missing =
                     |outcome: &Outcome| outcome.keys >> index & 1 == 1 && outcome.held[index][at] != life;
                 // What the owner has executed and not decided may be taken back.
@@ -523,7 +521,7 @@ pub(super) fn bits(mut mask: u64) -> impl Iterator<Item = usize> {
 
 impl Slot {
     fn new(node: Node<Journal>) -> Self {
-        Self { node: Arc::new(node), tags: [0; KEYS_MAX], forked: [0; KEYS_MAX], print: 0 }
+        Self { node: Arc::new(node), tags: [0; KEYS_MAX], forked: [None; KEYS_MAX], print: 0 }
     }
 }
 
