@@ -39,6 +39,7 @@ fn keys_go_by_themselves_and_are_counted() {
     // Half of them together, half spread over a second; some more that stay.
     let mut fill = |lead_ms: u128| {
         connection.say("FLUSHALL");
+        connection.say("CONFIG RESETSTAT");
         connection.say("DEBUG POPULATE 1000 stay");
         let due_ms = now_ms() + lead_ms;
         set_many(&mut connection, 0..KEYS / 2, |_| due_ms);
