@@ -31,3 +31,4 @@ pub mod scripting;
 pub mod server;
 pub mod start;
 pub mod system;
+pub mod tls;

@@ -70,9 +70,10 @@ fn try_serve(loaded: Loaded) -> io::Result<()> {
     acl::start(&server.users, &server.config, &loaded.users).map_err(io::Error::other)?;
     server.set_level_handle(level);
     let start_file = StartFile::open(&server)?;
+    server.tls.follow(&server.config).map_err(|error| io::Error::other(format!("TLS: {error}")))?;
     let listeners = listen(&server)?;
     if listeners.is_empty() {
-        return Err(io::Error::other("nothing to listen on: give --port, --unixsocket or both"));
+        return Err(io::Error::other("nothing to listen on: give --port, --tls-port or --unixsocket"));
     }
     heed(signals, &server)?;
     let arrivals: Vec<Arc<Arrivals>> = (0..threads).map(|_| Arc::default()).collect();

@@ -18,6 +18,8 @@ pub enum Reason {
     Channel,
     /// Nobody may log in so.
     Login,
+    /// A certificate names nobody who may log in.
+    Certificate,
 }
 
 impl Reason {
@@ -28,6 +30,7 @@ impl Reason {
             Reason::Key => "key",
             Reason::Channel => "channel",
             Reason::Login => "auth",
+            Reason::Certificate => "tls-cert",
         }
     }
 }

@@ -22,7 +22,7 @@ pub struct Users {
     own: Arc<User>,
     log: Mutex<Log>,
     /// How often something was refused, by [`Reason`].
-    refused: [AtomicU64; 4],
+    refused: [AtomicU64; 5],
 }
 
 impl Users {
@@ -89,6 +89,14 @@ impl Users {
             }
             None => false,
         }
+    }
+
+    /// Lets somebody in as a user whose name something else has proved; `enter` is told the user before it can be removed. False
+    /// when there is no such user, or it is off.
+    pub fn let_in(&self, name: &[u8], enter: impl FnOnce(&Arc<User>)) -> bool {
+        let users = self.by_name.read();
+        let user = users.get(name).filter(|user| user.rights().is_on);
+        user.map(enter).is_some()
     }
 
     /// Changes a user as the words say, or adds it. `allows_channels` is what a new user may listen to.

@@ -523,6 +523,22 @@ choices! {
 }
 
 choices! {
+    /// What of a client's certificate names the user that it is logged in as.
+    pub enum TlsAuthClientsUser {
+        CommonName = "CN",
+        Off = "off",
+    }
+}
+
+choices! {
+    /// The oldest version of TLS that is accepted.
+    pub enum TlsMinVersion {
+        Tls12 = "1.2",
+        Tls13 = "1.3",
+    }
+}
+
+choices! {
     /// What a new ACL user may subscribe to.
     pub enum AclPubsubDefault {
         Allchannels = "allchannels",

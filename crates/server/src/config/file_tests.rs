@@ -119,8 +119,7 @@ fn what_would_be_unsafe_to_ignore_is_refused() {
     assert!(error.message.contains("is refused"), "{error}");
     for text in [
         "replicaof host 6379",
-        "tls-port 6380",
-        "tls-cert-file /x.crt",
+        "tls-dh-params-file /x.dh",
         "maxmemory-clients 5%",
         "min-replicas-to-write 1",
         "cluster-enabled yes",
@@ -139,16 +138,16 @@ fn what_would_be_unsafe_to_ignore_is_refused() {
         "save \"\"",
         "save 900 1\nsave \"\"",
         "appendonly yes\nappendfsync always",
-        "tls-port 0\ntls-auth-clients yes",
+        "tls-port 6380\ntls-auth-clients yes",
         "shutdown-on-sigterm nosave now",
         "supervised systemd",
     ] {
         assert!(refused(text).is_empty(), "{text}");
         assert!(load(text).expect("good").warnings.iter().all(|warning| warning.name != "save"), "{text}");
     }
-    let all = refused("port 1\ntls-port 1\nmin-replicas-to-write 1");
-    assert_eq!(all, ["tls-port", "min-replicas-to-write"], "one start shows all");
-    let error = &load("tls-key-file-pass secret").expect("well-formed").refusals[0];
+    let all = refused("port 1\ncluster-enabled yes\nmin-replicas-to-write 1");
+    assert_eq!(all, ["cluster-enabled", "min-replicas-to-write"], "one start shows all");
+    let error = &load("masterauth secret").expect("well-formed").refusals[0];
     assert!(!error.to_string().contains("secret"), "{error}");
 }
 

@@ -7,7 +7,7 @@ use super::special::{ClientClass, OutputBufferLimit, SavePoint};
 use super::value::Value;
 use super::{
     AclPubsubDefault, AppendFsync, Config, LogFormat, LogLevel, MaxmemoryPolicy, ProtectedAction,
-    SanitizeDumpPayload, ShutdownFlags, Supervised, TlsAuthClients,
+    SanitizeDumpPayload, ShutdownFlags, Supervised, TlsAuthClients, TlsAuthClientsUser, TlsMinVersion,
 };
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -75,6 +75,18 @@ numbers! {
     tls_port: u16 = "tls-port";
     /// Whether TLS clients must present a certificate.
     tls_auth_clients: TlsAuthClients = "tls-auth-clients";
+    /// What of a TLS client's certificate names its user.
+    tls_auth_clients_user: TlsAuthClientsUser = "tls-auth-clients-user";
+    /// The oldest version of TLS.
+    tls_min_version: TlsMinVersion = "tls-min-version";
+    /// Whether the server's order of ciphers counts.
+    tls_prefer_server_ciphers: bool = "tls-prefer-server-ciphers";
+    /// Whether TLS sessions can be resumed.
+    tls_session_caching: bool = "tls-session-caching";
+    /// How many of them are kept.
+    tls_session_cache_size: usize = "tls-session-cache-size";
+    /// For how many seconds.
+    tls_session_cache_timeout_seconds: u64 = "tls-session-cache-timeout";
     /// Worker threads; 0 for one per processor.
     threads: usize = "threads";
     /// Number of databases.
@@ -240,6 +252,10 @@ texts! {
     tls_ca_cert_dir = "tls-ca-cert-dir";
     /// Accepted protocol versions.
     tls_protocols = "tls-protocols";
+    /// Accepted ciphers of TLS 1.2.
+    tls_ciphers = "tls-ciphers";
+    /// Accepted ciphers of TLS 1.3.
+    tls_ciphersuites = "tls-ciphersuites";
 }
 
 impl Config {
@@ -351,7 +367,9 @@ from_choice!(
     ProtectedAction,
     SanitizeDumpPayload,
     Supervised,
-    TlsAuthClients
+    TlsAuthClients,
+    TlsAuthClientsUser,
+    TlsMinVersion
 );
 
 impl FromNumber for ShutdownFlags {

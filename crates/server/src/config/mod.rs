@@ -25,7 +25,7 @@ pub mod words;
 pub use directive::{
     AclPubsubDefault, AppendFsync, Directive, Group, Kind, Known, LogFormat, LogLevel, MaxmemoryPolicy,
     Mutability, ProtectedAction, Rule, SanitizeDumpPayload, ShutdownFlags, Standing, Supervised,
-    TlsAuthClients,
+    TlsAuthClients, TlsAuthClientsUser, TlsMinVersion,
 };
 pub use directives::{DIRECTIVES, FILE_ONLY};
 pub use file::{ConfigError, Loaded, Loader, Place, RenamedCommand, UserLine, Warning};

@@ -1,17 +1,14 @@
-//! A connection: its socket, its buffers, its client.
+//! A connection: how its bytes travel, its buffers, its client.
 //!
 //! Buffers of a connection that has nothing pending are empty and own no memory: they are lent by the worker
 //! while requests are read and replies written, and only what is left over is copied into buffers of
 //! its own.
 
-use std::io::IoSlice;
-
-use rustix::buffer::spare_capacity;
 use swytch_resp::{Output, Parser, Query};
 
 use super::batch::Batch;
 use super::held::{Held, Released};
-use super::stream::Stream;
+use super::transport::Transport;
 use super::waits::Waits;
 use crate::clients::Client;
 use crate::system::clock::MonotonicMs;
@@ -23,9 +20,6 @@ pub(super) const KEPT_BYTES_MAX: usize = 1 << 20;
 
 /// What stands behind an argument.
 const LINE_END_BYTES: usize = 2;
-
-/// Most chunks written at a time.
-const SLICES_MAX: usize = 64;
 
 /// What reading from a socket has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +35,7 @@ pub(super) enum ReadOutcome {
 /// One client's connection, owned by one worker.
 #[derive(Debug)]
 pub(super) struct Connection {
-    pub(super) stream: Stream,
+    pub(super) transport: Transport,
     pub(super) client: Client,
     pub(super) parser: Parser,
     pub(super) batch: Batch,
@@ -51,6 +45,8 @@ pub(super) struct Connection {
     pub(super) held: Held,
     /// Bytes of output that were ever written.
     sent: u64,
+    /// Something was read from it.
+    pub(super) has_spoken: bool,
     /// The socket took less than all; wait until it is writable.
     pub(super) awaits_writable: bool,
     /// As much was written as a turn allows; the rest is written in the next one.
@@ -74,9 +70,10 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(stream: Stream, client: Client, now: MonotonicMs) -> Connection {
+    pub(super) fn new(transport: Transport, client: Client, now: MonotonicMs) -> Connection {
+        let is_slow = transport.is_handshaking();
         Connection {
-            stream,
+            transport,
             client,
             parser: Parser::default(),
             batch: Batch::default(),
@@ -84,6 +81,7 @@ impl Connection {
             output: Output::default(),
             held: Held::default(),
             sent: 0,
+            has_spoken: false,
             awaits_writable: false,
             wrote_its_share: false,
             unread: true,
@@ -92,7 +90,7 @@ impl Connection {
             over_soft_limit_since: None,
             active: now,
             is_queued: false,
-            is_slow: false,
+            is_slow,
             is_shrunk: true,
         }
     }
@@ -115,18 +113,19 @@ impl Connection {
                 &mut self.query.bytes
             }
         };
-        let room = buffer.capacity() - buffer.len();
-        let read = loop {
-            match rustix::io::read(&self.stream, spare_capacity(buffer)) {
-                Ok(0) => return (ReadOutcome::Closed, 0),
-                Ok(read) => break read,
-                Err(rustix::io::Errno::INTR) => {}
-                Err(rustix::io::Errno::AGAIN) => return (ReadOutcome::Drained, 0),
-                Err(_) => return (ReadOutcome::Closed, 0),
-            }
+        let arrived = match self.transport.read(buffer) {
+            Ok(arrived) if arrived.bytes > 0 => arrived,
+            Err(rustix::io::Errno::AGAIN) => return (ReadOutcome::Drained, 0),
+            Ok(_) | Err(_) => return (ReadOutcome::Closed, 0),
         };
         self.parser.settle(&mut self.query);
-        (if read == room { ReadOutcome::More } else { ReadOutcome::Drained }, read)
+        (if arrived.is_all { ReadOutcome::Drained } else { ReadOutcome::More }, arrived.bytes)
+    }
+
+    /// True while something is to be written, or was and has not left.
+    #[inline]
+    pub(super) fn has_unsent(&self) -> bool {
+        !self.output.is_empty() || self.transport.has_unsent()
     }
 
     /// How many bytes of output there were ever.
@@ -139,13 +138,14 @@ impl Connection {
     pub(super) fn write(&mut self, bytes_max: usize, released: Released) -> Result<usize, ()> {
         let mut total = 0;
         self.awaits_writable = false;
+        self.transport.flush().map_err(drop)?;
         let mut free = self.held.free_bytes(self.sent, released);
         while !self.output.is_empty() && free > 0 {
             if total >= bytes_max {
                 self.wrote_its_share = true;
                 break;
             }
-            match self.write_once(free) {
+            match self.transport.write(&self.output, free) {
                 Ok(0) => return Err(()),
                 Ok(count) => {
                     self.output.advance(count);
@@ -153,7 +153,6 @@ impl Connection {
                     free -= count;
                     self.sent += count as u64;
                 }
-                Err(rustix::io::Errno::INTR) => {}
                 Err(rustix::io::Errno::AGAIN) => {
                     self.awaits_writable = true;
                     break;
@@ -161,33 +160,8 @@ impl Connection {
                 Err(_) => return Err(()),
             }
         }
+        self.awaits_writable |= self.transport.has_unsent();
         Ok(total)
-    }
-
-    #[inline]
-    fn write_once(&self, free: usize) -> rustix::io::Result<usize> {
-        match self.output.only_slice() {
-            Some(bytes) => rustix::io::write(&self.stream, &bytes[..bytes.len().min(free)]),
-            None => self.write_several(free),
-        }
-    }
-
-    #[cold]
-    fn write_several(&self, free: usize) -> rustix::io::Result<usize> {
-        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-        let mut count = self.output.slices(&mut slices);
-        let mut left = free;
-        for (at, slice) in slices[..count].iter().enumerate() {
-            if slice.len() > left {
-                count = at;
-                break;
-            }
-            left -= slice.len();
-        }
-        if count == 0 {
-            return rustix::io::write(&self.stream, &slices[0][..free]);
-        }
-        rustix::io::writev(&self.stream, &slices[..count])
     }
 
     /// Drops the part of the query buffer that nobody needs any more.

@@ -17,9 +17,11 @@ use std::time::Duration;
 use mio::net::{TcpListener, TcpStream, UnixListener};
 use mio::{Events, Interest, Poll, Token, Waker};
 use rustix::net::sockopt;
+use rustls::ServerConnection;
 
 use super::arrivals::Arrivals;
 use super::stream::Stream;
+use super::transport::Transport;
 use crate::clients::ClientShared;
 use crate::config::Config;
 use crate::observe::logging;
@@ -29,8 +31,26 @@ use crate::system::allocator;
 /// A listening socket.
 #[derive(Debug)]
 enum Listener {
-    Tcp(TcpListener),
+    Tcp(TcpListener, Security),
     Unix(UnixListener),
+}
+
+/// Whether connections of a TCP listener are secured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Security {
+    Plain,
+    Tls,
+}
+
+impl Security {
+    const ALL: [Security; 2] = [Security::Plain, Security::Tls];
+
+    fn port(self, config: &Config) -> u16 {
+        match self {
+            Security::Plain => config.port(),
+            Security::Tls => config.tls_port(),
+        }
+    }
 }
 
 /// Everything the server listens on. Dropping it removes the unix socket's file.
@@ -38,8 +58,8 @@ enum Listener {
 pub struct Listeners {
     listeners: Vec<Listener>,
     unix_path: Option<PathBuf>,
-    /// What the TCP listeners were opened for; unknown after a failure.
-    opened_for: Option<(u16, Vec<String>)>,
+    /// What the TCP listeners were opened for, in the order of [`Security::ALL`]; unknown after a failure.
+    opened_for: [Option<(u16, Vec<String>)>; 2],
 }
 
 /// Longest wait without events.
@@ -53,21 +73,29 @@ const ACCEPTS_PER_TURN: usize = 256;
 /// When an address cannot be used; the text names it.
 pub fn listen(server: &Server) -> io::Result<Listeners> {
     let config = &server.config;
-    let mut listeners = listen_tcp(config)?;
+    let mut listeners = Vec::new();
+    for security in Security::ALL {
+        listeners.extend(listen_tcp(config, security)?);
+    }
     let unix_path = config.unixsocket_path().filter(|path| !path.as_os_str().is_empty());
     if let Some(path) = &unix_path {
         let listener = bind_unix(path, config.unixsocketperm(), config.tcp_backlog())?;
         listeners.push(Listener::Unix(UnixListener::from_std(listener)));
     }
-    Ok(Listeners { listeners, unix_path, opened_for: Some((config.port(), config.bind())) })
+    Ok(Listeners {
+        listeners,
+        unix_path,
+        opened_for: Security::ALL.map(|security| Some((security.port(config), config.bind()))),
+    })
 }
 
-fn listen_tcp(config: &Config) -> io::Result<Vec<Listener>> {
-    let opened = match config.port() {
+fn listen_tcp(config: &Config, security: Security) -> io::Result<Vec<Listener>> {
+    let opened = match security.port(config) {
         0 => Vec::new(),
         port => open_tcp(&config.bind(), port, config.tcp_backlog())?,
     };
-    Ok(opened.into_iter().map(|listener| Listener::Tcp(TcpListener::from_std(listener))).collect())
+    let listener = |opened| Listener::Tcp(TcpListener::from_std(opened), security);
+    Ok(opened.into_iter().map(listener).collect())
 }
 
 /// Opens non-blocking listeners on addresses as `bind` writes them: `*` and `::*` for every one, `-` before one
@@ -167,9 +195,12 @@ impl Listeners {
         self.listeners
             .iter()
             .map(|listener| match listener {
-                Listener::Tcp(listener) => listener
-                    .local_addr()
-                    .map_or_else(|error| error.to_string(), |address| address.to_string()),
+                Listener::Tcp(listener, security) => {
+                    let address = listener.local_addr();
+                    let address =
+                        address.map_or_else(|error| error.to_string(), |address| address.to_string());
+                    if *security == Security::Tls { format!("{address} (TLS)") } else { address }
+                }
                 Listener::Unix(_) => {
                     self.unix_path.as_ref().map(|path| path.display().to_string()).unwrap_or_default()
                 }
@@ -210,7 +241,7 @@ impl Listeners {
         for (index, listener) in self.listeners.iter_mut().enumerate() {
             let (registry, token) = (poll.registry(), Token(index));
             match listener {
-                Listener::Tcp(listener) => registry.register(listener, token, Interest::READABLE)?,
+                Listener::Tcp(listener, _) => registry.register(listener, token, Interest::READABLE)?,
                 Listener::Unix(listener) => registry.register(listener, token, Interest::READABLE)?,
             }
         }
@@ -220,7 +251,7 @@ impl Listeners {
     fn deregister(&mut self, poll: &Poll) -> io::Result<()> {
         for listener in &mut self.listeners {
             match listener {
-                Listener::Tcp(listener) => poll.registry().deregister(listener)?,
+                Listener::Tcp(listener, _) => poll.registry().deregister(listener)?,
                 Listener::Unix(listener) => poll.registry().deregister(listener)?,
             }
         }
@@ -229,35 +260,46 @@ impl Listeners {
 
     /// Replaces the TCP listeners by those that are configured now.
     fn listen_anew(&mut self, poll: &Poll, config: &Config) -> io::Result<()> {
-        let wanted = (config.port(), config.bind());
-        if self.opened_for.as_ref() == Some(&wanted) {
+        let wanted = Security::ALL.map(|security| (security.port(config), config.bind()));
+        let changed: Vec<usize> =
+            (0..wanted.len()).filter(|at| self.opened_for[*at].as_ref() != Some(&wanted[*at])).collect();
+        if changed.is_empty() {
             return Ok(());
         }
         self.deregister(poll)?;
-        let is_unix = |listener: &Listener| matches!(listener, Listener::Unix(_));
-        // With another port, new listeners are opened before the old ones close, so that a failure costs nothing.
-        // With the same port, old ones may be in the way of new ones (0.0.0.0 of 127.0.0.1).
-        if self.opened_for.as_ref().is_none_or(|(port, _)| *port == wanted.0) {
-            self.listeners.retain(is_unix);
-            self.opened_for = None;
+        // With other ports, new listeners are opened before the old ones close, so that a failure costs nothing. At a port
+        // that is wanted again, old ones may be in the way of new ones (0.0.0.0 of 127.0.0.1).
+        let is_wanted = |port: u16| wanted.iter().any(|(other, _)| *other == port);
+        for &at in &changed {
+            if self.opened_for[at].as_ref().is_none_or(|(port, _)| is_wanted(*port)) {
+                self.close_of(Security::ALL[at]);
+                self.opened_for[at] = None;
+            }
         }
-        let opened = listen_tcp(config).map(|opened| {
-            self.listeners.retain(is_unix);
+        let opened = changed.into_iter().try_for_each(|at| {
+            let security = Security::ALL[at];
+            let opened = listen_tcp(config, security)?;
+            self.close_of(security);
             self.listeners.extend(opened);
-            self.opened_for = Some(wanted);
+            self.opened_for[at] = Some(wanted[at].clone());
+            Ok(())
         });
         self.register(poll)?;
         opened
+    }
+
+    fn close_of(&mut self, security: Security) {
+        self.listeners.retain(|listener| !matches!(listener, Listener::Tcp(_, other) if *other == security));
     }
 
     /// Accepts what waits at a listener, up to a bound; true when there may be more.
     fn accept_some(&self, listener: &Listener, server: &Server, arrivals: &[Arc<Arrivals>]) -> bool {
         for _ in 0..ACCEPTS_PER_TURN {
             let accepted = match listener {
-                Listener::Tcp(listener) => listener.accept().map(|(stream, peer)| {
+                Listener::Tcp(listener, security) => listener.accept().map(|(stream, peer)| {
                     let local = stream.local_addr().map(|address| address.to_string()).unwrap_or_default();
                     prepare(&stream, server);
-                    (Stream::Tcp(stream), Some(peer.ip()), peer.to_string(), local)
+                    (Stream::Tcp(stream), Some((peer.ip(), *security)), peer.to_string(), local)
                 }),
                 Listener::Unix(listener) => listener.accept().map(|(stream, _)| {
                     let path =
@@ -301,27 +343,39 @@ fn prepare(stream: &TcpStream, server: &Server) {
     }
 }
 
-/// Gives a connection to the worker with the fewest, or refuses it. `peer` is there for TCP.
+/// Gives a connection to the worker with the fewest, or refuses it: with a reason where the peer could read it. `peer` is
+/// there for TCP.
 fn hand_over(
     stream: Stream,
-    peer: Option<IpAddr>,
+    peer: Option<(IpAddr, Security)>,
     address: String,
     local_address: String,
     server: &Server,
     arrivals: &[Arc<Arrivals>],
 ) {
     use std::os::fd::AsFd;
+    let is_plain = peer.is_none_or(|(_, security)| security == Security::Plain);
+    let refuse = |why: &[u8]| {
+        server.clients.rejected.fetch_add(1, Ordering::Relaxed);
+        if is_plain {
+            // The peer may be gone already.
+            let _ = rustix::io::write(&stream, why);
+        }
+    };
     if server.clients.connected() >= server.config.maxclients() {
-        server.clients.rejected.fetch_add(1, Ordering::Relaxed);
-        // The peer may be gone already.
-        let _ = rustix::io::write(&stream, b"-ERR max number of clients reached\r\n");
-        return;
+        return refuse(b"-ERR max number of clients reached\r\n");
     }
-    if peer.is_some_and(|peer| is_refused_by_protected_mode(server, peer)) {
-        server.clients.rejected.fetch_add(1, Ordering::Relaxed);
-        let _ = rustix::io::write(&stream, PROTECTED_MODE.as_bytes());
-        return;
+    if peer.is_some_and(|(peer, _)| is_refused_by_protected_mode(server, peer)) {
+        return refuse(PROTECTED_MODE.as_bytes());
     }
+    let session = match is_plain {
+        true => None,
+        // Who comes between the end of TLS and that of its port finds neither.
+        false => match server.tls.current().map(ServerConnection::new) {
+            Some(Ok(session)) => Some(session),
+            Some(Err(_)) | None => return refuse(b""),
+        },
+    };
     // As in Redis, who was refused was not received.
     server.clients.accepted.fetch_add(1, Ordering::Relaxed);
     let (worker, _) = server
@@ -336,7 +390,7 @@ fn hand_over(
     let user = Arc::clone(server.users.default());
     let shared = Arc::new(ClientShared::new(id, worker, address, local_address, fd, user));
     server.clients.add(&shared);
-    arrivals[worker].add(stream, shared);
+    arrivals[worker].add(Transport::new(stream, session), shared);
     server.workers[worker].mailbox.send(Mail::Arrivals);
 }
 

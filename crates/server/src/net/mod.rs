@@ -10,6 +10,7 @@ mod expiry;
 mod held;
 mod listen;
 mod stream;
+mod transport;
 mod waits;
 mod worker;
 

@@ -36,6 +36,7 @@ use crate::server::reclaim::{Epoch, Reclaimer};
 use crate::system::allocator;
 use crate::system::clock::{self, AtomicMonotonicMs, MonotonicMs};
 use crate::system::disk::{Disk, SystemDisk};
+use crate::tls::Tls;
 
 pub use listen_requests::ListenRequests;
 pub use mailbox::{Mail, Mailbox, WAKE};
@@ -189,6 +190,8 @@ pub struct Server {
     pub started: Instant,
     /// Start in Unix milliseconds.
     pub started_ms: u64,
+    /// How connections to `tls-port` are secured.
+    pub tls: Tls,
     /// Orders to the thread that accepts connections.
     pub listen_requests: ListenRequests,
     /// Changes the log's level.
@@ -263,6 +266,7 @@ impl Server {
             startup_bytes: allocator::used_bytes(),
             started: Instant::now(),
             started_ms: clock::unix_ms(),
+            tls: Tls::default(),
             listen_requests: ListenRequests::default(),
             log_level: OnceLock::new(),
             stopping: AtomicBool::new(false),

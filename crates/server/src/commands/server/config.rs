@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use crate::acl;
 use crate::command::prelude::*;
 use crate::command::reply_help;
-use crate::config::{ApplyError, Config, Directive, SetContext};
+use crate::config::{self, ApplyError, Config, Directive, SetContext};
 use crate::dispatch::{conditions, tracking};
 use crate::observe::logging::limited;
 use crate::persistence::append;
@@ -210,7 +210,7 @@ fn apply(server: &Server, config: &Config, changed: &[&'static Directive]) -> Re
     if is_changed(&["loglevel"]) {
         server.apply_log_level();
     }
-    if changed.iter().any(|directive| directive.group == crate::config::Group::Encodings) {
+    if changed.iter().any(|directive| directive.group == config::Group::Encodings) {
         server.apply_encoding_limits();
     }
     if is_changed(&["notify-keyspace-events"]) {
@@ -234,14 +234,19 @@ fn apply(server: &Server, config: &Config, changed: &[&'static Directive]) -> Re
             ),
         })?;
     }
-    if is_changed(&["port", "bind"]) {
+    if let Some(directive) = changed.iter().find(|directive| directive.group == config::Group::Tls) {
+        server.tls.follow(config).map_err(|error| {
+            limited!(warn, "failures of TLS", %error, "the TLS configuration was not changed");
+            let reason = "Unable to update TLS configuration. Check server logs.".to_owned();
+            ApplyError { directive: directive.name, reason }
+        })?;
+    }
+    if is_changed(&["port", "bind", "tls-port"]) {
         server.listen_requests.listen_anew().map_err(|error| {
             limited!(warn, "failures to listen", %error, "listening anew failed");
-            if is_changed(&["port"]) {
-                ApplyError {
-                    directive: "port",
-                    reason: "Unable to listen on this port. Check server logs.".to_owned(),
-                }
+            if let Some(directive) = ["port", "tls-port"].into_iter().find(|name| is_changed(&[*name])) {
+                let reason = "Unable to listen on this port. Check server logs.".to_owned();
+                ApplyError { directive, reason }
             } else {
                 ApplyError { directive: "bind", reason: "Failed to bind to specified addresses.".to_owned() }
             }

@@ -2,17 +2,17 @@
 
 use super::super::directive::{
     AclPubsubDefault, Directive as D, Group, INT_MAX, Known, LONG_MAX, LogFormat, LogLevel, ProtectedAction,
-    ShutdownFlags, Special, TlsAuthClients,
+    ShutdownFlags, Special, TlsAuthClients, TlsAuthClientsUser, TlsMinVersion,
 };
 
-const NO_TLS: &str = "TLS is not served by this build";
+const NO_OUTGOING: &str = "no connection is opened to another server";
 
 const fn network(directive: D) -> D {
     directive.in_group(Group::Network)
 }
 
 const fn tls(directive: D) -> D {
-    directive.in_group(Group::Tls).refused(NO_TLS)
+    directive.in_group(Group::Tls)
 }
 
 const fn security(directive: D) -> D {
@@ -43,7 +43,7 @@ pub(super) const LIST: &[D] = &[
     network(D::flag("protected-mode", true)).summary("Refuse remote clients while no password is set."),
     network(D::integer("metrics-port", 0, 65535, 0).start_only().known(Known::Swytch))
         .summary("Port for Prometheus metrics and /health; 0 for none."),
-    network(D::optional_text("bind-source-addr").harmless("no connection is opened to another server"))
+    network(D::optional_text("bind-source-addr").harmless(NO_OUTGOING))
         .summary("Local address of outgoing connections."),
     network(
         D::unsigned("socket-mark-id", 0, u32::MAX as i128, 0).immutable().refused("sockets are not marked"),
@@ -55,22 +55,33 @@ pub(super) const LIST: &[D] = &[
             .harmless("every thread accepts for itself"),
     )
     .summary("New connections accepted in one turn of the event loop."),
-    tls(D::unsigned("max-new-tls-connections-per-cycle", 1, 1000, 1).known(Known::Redis8))
-        .summary("New TLS connections accepted in one turn of the event loop."),
+    tls(D::unsigned("max-new-tls-connections-per-cycle", 1, 1000, 1)
+        .known(Known::Redis8)
+        .harmless("handshakes wait behind established connections"))
+    .summary("New TLS connections accepted in one turn of the event loop."),
     tls(D::integer("tls-port", 0, 65535, 0)).summary("TCP port for TLS connections; 0 for none."),
     tls(D::optional_text("tls-cert-file")).summary("The server's certificate, PEM."),
     tls(D::optional_text("tls-key-file")).summary("The key of the server's certificate, PEM."),
     tls(D::optional_text("tls-key-file-pass").sensitive()).summary("Passphrase of the key file."),
-    tls(D::optional_text("tls-client-cert-file")).summary("Certificate for outgoing connections, PEM."),
-    tls(D::optional_text("tls-client-key-file")).summary("Key for outgoing connections, PEM."),
-    tls(D::optional_text("tls-client-key-file-pass").sensitive())
+    tls(D::optional_text("tls-client-cert-file").harmless(NO_OUTGOING))
+        .summary("Certificate for outgoing connections, PEM."),
+    tls(D::optional_text("tls-client-key-file").harmless(NO_OUTGOING))
+        .summary("Key for outgoing connections, PEM."),
+    tls(D::optional_text("tls-client-key-file-pass").sensitive().harmless(NO_OUTGOING))
         .summary("Passphrase of the key file for outgoing connections."),
-    tls(D::optional_text("tls-dh-params-file")).summary("Diffie-Hellman parameters, PEM."),
+    tls(D::optional_text("tls-dh-params-file").refused("keys are agreed on elliptic curves only"))
+        .summary("Diffie-Hellman parameters, PEM."),
     tls(D::optional_text("tls-ca-cert-file")).summary("Certificates of the trusted authorities."),
     tls(D::optional_text("tls-ca-cert-dir")).summary("Directory of the trusted authorities' certificates."),
     tls(D::choice("tls-auth-clients", TlsAuthClients::NAMES, TlsAuthClients::Yes as i64))
         .summary("Whether clients must present a certificate."),
-    tls(D::optional_text("tls-protocols")).summary("Accepted protocol versions."),
+    tls(D::choice("tls-auth-clients-user", TlsAuthClientsUser::NAMES, TlsAuthClientsUser::Off as i64)
+        .known(Known::Redis8))
+    .summary("What of a client's certificate names the user that it is logged in as."),
+    tls(D::choice("tls-min-version", TlsMinVersion::NAMES, TlsMinVersion::Tls12 as i64).known(Known::Swytch))
+        .summary("The oldest version of TLS that is accepted."),
+    tls(D::optional_text("tls-protocols"))
+        .summary("Accepted protocol versions, TLSv1.2 and TLSv1.3 if it is empty."),
     tls(D::optional_text("tls-ciphers")).summary("Accepted ciphers up to TLS 1.2."),
     tls(D::optional_text("tls-ciphersuites")).summary("Accepted cipher suites of TLS 1.3."),
     tls(D::flag("tls-prefer-server-ciphers", false)).summary("Prefer the server's order of ciphers."),
@@ -78,8 +89,8 @@ pub(super) const LIST: &[D] = &[
     tls(D::integer("tls-session-cache-size", 0, INT_MAX, 20 * 1024)).summary("TLS sessions remembered."),
     tls(D::integer("tls-session-cache-timeout", 0, INT_MAX, 300))
         .summary("Seconds a TLS session is remembered."),
-    tls(D::flag("tls-cluster", false)).summary("Use TLS on the Redis Cluster bus."),
-    tls(D::flag("tls-replication", false)).summary("Use TLS towards a primary."),
+    tls(D::flag("tls-cluster", false).harmless(NO_OUTGOING)).summary("Use TLS on the Redis Cluster bus."),
+    tls(D::flag("tls-replication", false).harmless(NO_OUTGOING)).summary("Use TLS towards a primary."),
     D::integer("threads", 0, 1024, 0)
         .start_only()
         .known(Known::Swytch)

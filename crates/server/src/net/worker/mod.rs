@@ -7,6 +7,7 @@
 //!
 //! - `serve`: a connection's turn, from its bytes to its replies
 //! - `output`: replies on their way out, and their limits; `held`: those that wait until what they tell of is safe
+//! - `secure`: what is to be done about TLS
 //! - `parked`: connections that wait before their next request may run
 //! - `tick`: what time asks for (parked clients that give up, expiry, idle clients)
 //!
@@ -18,6 +19,7 @@
 mod held;
 mod output;
 mod parked;
+mod secure;
 mod serve;
 mod tick;
 
@@ -36,6 +38,7 @@ use super::arrivals::Arrivals;
 use super::connection::{Connection, READ_BYTES};
 use super::expiry::ExpiryCycle;
 use super::stream::Stream;
+use super::transport::Transport;
 use crate::clients::{Client, ClientFlags, ClientShared};
 use crate::command::{CommandTable, Others};
 use crate::dispatch::{conditions, watch};
@@ -266,8 +269,8 @@ impl<'s> Worker<'s> {
     fn on_mail(&mut self, mail: Mail) {
         match mail {
             Mail::Arrivals => {
-                for (stream, shared) in self.arrivals.take() {
-                    self.adopt(stream, shared);
+                for (transport, shared) in self.arrivals.take() {
+                    self.adopt(transport, shared);
                 }
             }
             Mail::Served { client, waiter, reply } => self.on_served(client, &waiter, reply),
@@ -286,22 +289,22 @@ impl<'s> Worker<'s> {
         }
     }
 
-    fn adopt(&mut self, mut stream: Stream, shared: Arc<ClientShared>) {
+    fn adopt(&mut self, mut transport: Transport, shared: Arc<ClientShared>) {
         let id = shared.id;
         let slot = self.free_slots.pop().unwrap_or(self.connections.len());
         let interest = Interest::READABLE | Interest::WRITABLE;
-        if let Err(error) = self.poll.registry().register(&mut stream, Token(slot), interest) {
+        if let Err(error) = self.poll.registry().register(transport.source(), Token(slot), interest) {
             tracing::warn!(%error, "a new connection could not be registered and is closed");
             conditions::closed(self.server, &shared);
             self.shared().connections.fetch_sub(1, Ordering::Relaxed);
             return;
         }
         let mut client = Client::new(shared, &self.server.users);
-        client.flags.set(ClientFlags::UNIX_SOCKET, matches!(stream, Stream::Unix(_)));
+        client.flags.set(ClientFlags::UNIX_SOCKET, matches!(transport.stream(), Stream::Unix(_)));
         if slot == self.connections.len() {
             self.connections.push(None);
         }
-        self.connections[slot] = Some(Box::new(Connection::new(stream, client, self.now)));
+        self.connections[slot] = Some(Box::new(Connection::new(transport, client, self.now)));
         self.slots.insert(id, slot);
         self.happened.push_back(Happened { slot, is_writable: false, is_readable: true, is_over: false });
     }
@@ -315,12 +318,13 @@ impl<'s> Worker<'s> {
             self.unfinished.retain(|queued| *queued != slot);
         }
         self.wait_no_more(&mut connection, slot);
+        connection.transport.say_end();
         watch::discard(self.server, &mut connection.client);
         if connection.client.flags.contains(ClientFlags::MONITOR) {
             conditions::end_monitoring(self.server, id);
         }
         // Deregistering fails only for a descriptor that is already gone.
-        let _ = self.poll.registry().deregister(&mut connection.stream);
+        let _ = self.poll.registry().deregister(connection.transport.source());
         conditions::closed(self.server, &connection.client.shared);
         self.shared().connections.fetch_sub(1, Ordering::Relaxed);
     }

@@ -43,7 +43,7 @@ impl Worker<'_> {
 
     /// Writes what a connection has to say and applies the limits to what the peer does not read.
     pub(super) fn write_out(&mut self, connection: &mut Connection) -> Result<(), End> {
-        if !connection.output.is_empty() && !connection.awaits_writable {
+        if connection.has_unsent() && !connection.awaits_writable {
             self.shared().stats.writes.add(1);
             let released = self.released();
             let written = connection.write(WRITE_BYTES_PER_TURN, released).map_err(|()| End)?;
@@ -51,7 +51,7 @@ impl Worker<'_> {
             let total = &connection.client.shared.output_total;
             total.store(total.load(Ordering::Relaxed) + written as u64, Ordering::Relaxed);
         }
-        if connection.output.is_empty() && !connection.output.is_full() {
+        if !connection.has_unsent() && !connection.output.is_full() {
             connection.over_soft_limit_since = None;
             if connection.client.flags.contains(ClientFlags::CLOSE_AFTER_REPLY) {
                 return Err(End);
@@ -96,7 +96,7 @@ impl Worker<'_> {
         if self.flush(slot).is_err() {
             return self.close(slot);
         }
-        if self.connection(slot).is_some_and(|connection| connection.output.is_empty()) {
+        if self.connection(slot).is_some_and(|connection| !connection.has_unsent()) {
             self.serve(slot);
         }
     }

@@ -26,7 +26,9 @@ impl Worker<'_> {
         let Some(mut connection) = self.connections.get_mut(slot).and_then(Option::take) else { return };
         let began = Ticks::now();
         let end = self.serve_connection(&mut connection, slot, began);
-        connection.is_slow = Ticks::now().since(began) > self.share.slow_ticks;
+        // A handshake is work for somebody who is not yet known.
+        connection.is_slow =
+            Ticks::now().since(began) > self.share.slow_ticks || connection.transport.is_handshaking();
         if connection.wrote_its_share {
             self.go_on_later(&mut connection, slot);
         }
@@ -84,6 +86,9 @@ impl Worker<'_> {
             let (outcome, read) = connection.read();
             read_total += read;
             self.shared().stats.reads.add(1);
+            if let Err(end) = self.look_at_transport(connection, read) {
+                break Err(end);
+            }
             // The system tells of the end once, possibly together with the last bytes.
             connection.unread = outcome == ReadOutcome::More || connection.hung_up;
             if outcome == ReadOutcome::Closed {

@@ -80,6 +80,11 @@ impl Worker<'_> {
     fn look_after_connections(&mut self) {
         let timeout_ms = self.server.config.timeout_seconds() * 1000;
         let (mut doomed, mut over) = (Vec::new(), Vec::new());
+        for (slot, connection) in self.connections.iter().enumerate() {
+            if connection.as_ref().is_some_and(|connection| self.is_overdue(connection)) {
+                doomed.push(slot);
+            }
+        }
         for (slot, connection) in self.connections.iter_mut().enumerate() {
             let Some(connection) = connection else { continue };
             let killed = connection.client.shared.killed.load(Ordering::Relaxed);

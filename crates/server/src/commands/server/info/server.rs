@@ -52,9 +52,11 @@ pub(super) fn server(text: &mut Text, call: &Call<'_>, _: &mut ShardSteps<'_>) {
 fn listeners(text: &mut Text, call: &Call<'_>) {
     let config = &call.server.config;
     let mut listeners = Vec::new();
-    if config.port() != 0 && !config.bind().is_empty() {
-        let addresses: String = config.bind().iter().map(|address| format!(",bind={address}")).collect();
-        listeners.push(format!("name=tcp{addresses},port={}", config.port()));
+    let addresses: String = config.bind().iter().map(|address| format!(",bind={address}")).collect();
+    for (name, port) in [("tcp", config.port()), ("tls", config.tls_port())] {
+        if port != 0 && !addresses.is_empty() {
+            listeners.push(format!("name={name}{addresses},port={port}"));
+        }
     }
     if let Some(path) = config.unixsocket_path().filter(|path| !path.as_os_str().is_empty()) {
         listeners.push(format!("name=unix,bind={}", path.display()));

@@ -111,6 +111,7 @@ pub(super) fn stats(text: &mut Text, call: &Call<'_>, _: &mut ShardSteps<'_>) {
         ("acl_access_denied_cmd", &server.users.refused(Reason::Command)),
         ("acl_access_denied_key", &server.users.refused(Reason::Key)),
         ("acl_access_denied_channel", &server.users.refused(Reason::Channel)),
+        ("acl_access_denied_tls_cert", &server.users.refused(Reason::Certificate)),
         ("shard_lock_waits", &server.shards.contended()),
     ]);
 }
