@@ -71,6 +71,9 @@ fn try_serve(loaded: Loaded) -> io::Result<()> {
     server.set_level_handle(level);
     let start_file = StartFile::open(&server)?;
     server.tls.follow(&server.config).map_err(|error| io::Error::other(format!("TLS: {error}")))?;
+    if server.config.tls_port() == 0 && server.config.tls_cert_file().is_some_and(|file| !file.is_empty()) {
+        tracing::warn!("tls-cert-file is set, and nobody is served with TLS: tls-port is 0");
+    }
     let listeners = listen(&server)?;
     if listeners.is_empty() {
         return Err(io::Error::other("nothing to listen on: give --port, --tls-port or --unixsocket"));

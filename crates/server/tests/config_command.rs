@@ -139,7 +139,7 @@ fn refusal(arguments: &[&str]) -> String {
 fn a_server_that_nobody_could_reach_does_not_start() {
     for arguments in [["--port", "0"], ["--bind", ""]] {
         let text = refusal(&arguments);
-        assert!(text.contains("nothing to listen on: give --port, --unixsocket or both"), "{text}");
+        assert!(text.contains("nothing to listen on: give --port, --tls-port or --unixsocket"), "{text}");
     }
 }
 

@@ -342,6 +342,18 @@ fn a_handshake_that_does_not_end_is_ended_and_holds_nobody_up() {
 }
 
 #[test]
+fn the_limit_of_clients_holds_for_those_with_tls() {
+    let secure = start("tls-auth-clients no\nmaxclients 3");
+    let caller = secure.authority.client(None);
+    // Somebody who has started the server is connected.
+    let mut inside: Vec<_> = (0..2).map(|_| caller.call(secure.port)).collect();
+    assert!(inside.iter_mut().all(|client| client.say("PING") == "PONG"));
+    let mut outside = caller.call(secure.port);
+    assert!(outside.ask("PING").is_err());
+    assert!(inside[0].say("INFO stats").contains("rejected_connections:1"));
+}
+
+#[test]
 fn what_is_no_tls_ends_its_own_connection_and_nothing_else() {
     let mut secure = start("tls-auth-clients no");
     let seed = random::seed();
@@ -383,8 +395,7 @@ fn what_a_start_with_tls_needs_is_named_when_it_is_missing() {
         ("tls-auth-clients no\ntls-protocols TLSv1", "TLSv1 is not spoken"),
     ] {
         let file = format!("tls-port {}\n{lines}\n", free_port());
-        let error =
-            ours!().launch("tls-start").file(&file).run().err().expect("it does not start").to_string();
+        let error = ours!().launch("tls-start").file(&file).run().expect_err("it does not start").to_string();
         assert!(error.contains(named) || lines.is_empty() && error.contains("must be set"), "{error}");
     }
 }

@@ -1,4 +1,5 @@
-"""Runs the checks of a script against the server named by its arguments, HOST and PORT.
+"""Runs the checks of a script against the server named by its arguments, HOST and PORT, and with TLS if a third one names
+the file of its authority.
 
 Prints one line per check, `ok NAME` or `FAIL NAME: why`, and ends with status 1 when one failed.
 """
@@ -9,11 +10,12 @@ import traceback
 import redis
 
 HOST, PORT = sys.argv[1], int(sys.argv[2])
+TLS = {"ssl": True, "ssl_ca_certs": sys.argv[3]} if len(sys.argv) > 3 else {}
 CHECKS = []
 
 
 def connect(protocol=2, **options):
-    return redis.Redis(host=HOST, port=PORT, protocol=protocol, socket_timeout=60, **options)
+    return redis.Redis(host=HOST, port=PORT, protocol=protocol, socket_timeout=60, **TLS, **options)
 
 
 def check(function):

@@ -26,33 +26,22 @@ impl Worker<'_> {
 
     #[cold]
     fn look_closer(&mut self, connection: &mut Connection) -> Result<(), End> {
-        let (client, address) = (connection.client.id(), connection.client.shared.address.clone());
+        let client = &connection.client.shared;
+        let (client, address) = (client.id, &client.address);
         if !std::mem::replace(&mut connection.has_spoken, true)
             && connection.transport.is_mistaken(&connection.query.bytes)
         {
-            limited!(
-                warn,
-                "TLS at the wrong port",
-                client,
-                address,
-                "closing a client that speaks TLS to a port without"
-            );
+            limited!(warn, "TLS at the wrong port", client, %address, "closing a client that speaks TLS to a port without");
             return Err(End);
         }
         let Some(secure) = connection.transport.secure() else { return Ok(()) };
         match secure.take_fault() {
             None => {}
             Some(Fault::NotTls) => {
-                limited!(
-                    warn,
-                    "plaintext at the TLS port",
-                    client,
-                    address,
-                    "closing a client that does not speak TLS to tls-port"
-                );
+                limited!(warn, "plaintext at the TLS port", client, %address, "closing a client that does not speak TLS to tls-port");
             }
             Some(Fault::Session(error)) => {
-                limited!(warn, "TLS failures", client, address, %error, "closing a client over whose TLS session there is no agreement");
+                limited!(warn, "TLS failures", client, %address, %error, "closing a client over whose TLS session there is no agreement");
             }
         }
         if let Some(name) = secure.greet() {
@@ -86,11 +75,7 @@ impl Worker<'_> {
             && self.now.since(connection.client.shared.created) > HANDSHAKE_MS_MAX;
         if is_overdue {
             let (client, address) = (connection.client.id(), &connection.client.shared.address);
-            limited!(
-                warn,
-                "slow TLS handshakes",
-                client,
-                address,
+            limited!(warn, "slow TLS handshakes", client, %address,
                 "closing a client whose TLS handshake takes too long"
             );
         }
