@@ -14,7 +14,9 @@ use anyhow::{Context, Result, bail, ensure};
 use swytch_testkit::random::SEED_VARIABLE;
 
 use crate::conformance::{self, REDIS_7_0, REDIS_8_6, Summary};
-use crate::{attack, benchmark, clients, cluster, fuzz, judges, lanes, licences, setup, style, workspace};
+use crate::{
+    attack, benchmark, clients, cluster, fuzz, judges, lanes, licences, package, setup, style, workspace,
+};
 
 /// Seconds each fuzz target runs.
 const FUZZ_SECONDS: u64 = 25;
@@ -43,7 +45,7 @@ const NEWEST_FILES: [&str; 9] = [
 type Step = (&'static str, fn() -> Result<Summary>);
 
 /// Steps in the order of what is cheap first, in groups that run side by side.
-const STEPS: [&[Step]; 8] = [
+const STEPS: [&[Step]; 9] = [
     &[
         ("format", format_check),
         ("style", || style::check().map(whole)),
@@ -55,6 +57,7 @@ const STEPS: [&[Step]; 8] = [
     &[("conformance", || conformance::check(&REDIS_7_0, REDIS_7_0.core))],
     &[("conformance with Redis 8.6", newest_conformance)],
     &[("benchmarks run once", || benchmark::smoke().map(|()| ONE))],
+    &[("Debian package", || package::build(None).map(|_| ONE))],
     // Both mostly wait.
     &[("attacks", attack::run_some), ("client libraries", || clients::run(Some(workspace::build_server()?)))],
     // None of them judges by the time that something takes.

@@ -15,6 +15,7 @@ mod judges;
 mod lanes;
 mod licences;
 mod mutants;
+mod package;
 mod setup;
 mod style;
 mod workspace;
@@ -72,6 +73,7 @@ Development commands of swytch.
   cargo xtask mutants [NAME...]     bugs made on purpose, in a copy of the tree, and whether the tests notice them
       --update                      write docs/mutants.md
   cargo xtask peers                 build Redis 8 and Valkey from Debian's sources
+  cargo xtask package [--server PATH]  a Debian package of the release build, checked
   cargo xtask style                 the rules of STYLE.md
   cargo xtask floors                who imports whom in the server: circles, and imports from above
   cargo xtask licences              the licences of all dependencies
@@ -122,6 +124,11 @@ fn dispatch(command: &str, mut arguments: Arguments) -> Result<()> {
             Ok(())
         }
         "fuzz" => run_fuzz(arguments),
+        "package" => {
+            let server = server_option(&mut arguments)?;
+            arguments.nothing_else()?;
+            package::build(server).map(drop)
+        }
         "clients" => {
             let server = server_option(&mut arguments)?;
             arguments.nothing_else()?;

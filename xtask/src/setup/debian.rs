@@ -44,6 +44,19 @@ pub(crate) fn fuzz_toolchain() -> Result<()> {
     install(&[("c++", "g++")])
 }
 
+/// What makes a Debian package, and what reads its parts.
+pub(crate) fn package_tools() -> Result<()> {
+    install(&[
+        ("dpkg-deb", "dpkg"),
+        ("strip", "binutils"),
+        ("lintian", "lintian"),
+        ("man", "man-db"),
+        ("systemd-analyze", "systemd"),
+        ("fish", "fish"),
+        ("zsh", "zsh"),
+    ])
+}
+
 /// The unpacked source of a Redis version that a suite of Debian's archive carries.
 pub(crate) fn redis_source(version: &str, release: &str) -> Result<PathBuf> {
     let folder = format!("redis-{version}");

@@ -13,7 +13,7 @@ mod clients;
 mod debian;
 
 pub(crate) use clients::{node_modules, python_environment};
-pub(crate) use debian::{fuzz_toolchain, peer_build, redis_server, redis_source, suite_tools};
+pub(crate) use debian::{fuzz_toolchain, package_tools, peer_build, redis_server, redis_source, suite_tools};
 
 /// What a step gets and where it lies.
 type Step = (&'static str, fn() -> Result<PathBuf>);

@@ -10,44 +10,55 @@ const DEFAULT_LENGTH_MAX: usize = 40;
 /// Width of a line of running text.
 const WIDTH: usize = 100;
 
+/// What the program can be told, and what it does then.
+pub(super) const COMMANDS: [(&str, &str); 8] = [
+    ("redis [CONFIG-FILE] [--DIRECTIVE VALUE ...]", "run the server"),
+    ("redis --help", "list the directives"),
+    ("check-rdb FILE", "check an RDB file and say what is in it"),
+    ("check-aof PATH [--fix]", "check an append-only log, and cut off its broken end"),
+    ("manual", "write the manual page, for man"),
+    ("completions bash|fish|zsh", "write what completes the command line in a shell"),
+    ("version", "say the version"),
+    ("help", "say this"),
+];
+
+/// How the server is run.
+pub(super) const EXAMPLES: [&str; 5] = [
+    "swytch redis",
+    "swytch redis /etc/redis/redis.conf --port 6380",
+    "swytch redis --port 6380 --maxmemory 4gb --metrics-port 9090",
+    "swytch redis --unixsocket /run/swytch.sock --unixsocketperm 700 --bind \"\"",
+    "swytch redis --save \"\" --requirepass secret --threads 4",
+];
+
+/// What stands in CONFIG-FILE.
+pub(super) const ABOUT_FILES: &str = "CONFIG-FILE has the syntax of redis.conf, and so has standard input, which is\n\
+     read when the first or the last argument is '-'. What stands later counts.";
+
+/// What memory is given in.
+pub(super) const ABOUT_UNITS: &str = "Units of memory: k m g (powers of 1000), kb mb gb (powers of 1024).";
+
 /// `swytch help`.
 pub(super) fn overview() -> String {
-    format!(
-        "{}\nA Redis server without a leader.\n\n\
-         Usage:\n  \
-           swytch redis [CONFIG-FILE] [--DIRECTIVE VALUE ...]   run the server\n  \
-           swytch redis --help                                  list the directives\n  \
-           swytch check-rdb FILE                                check an RDB file and say what is in it\n  \
-           swytch check-aof PATH [--fix]                        check an append-only log, and cut off its broken end\n  \
-           swytch version                                       say the version\n  \
-           swytch help                                          say this\n\n\
-         Examples:\n  \
-           swytch redis\n  \
-           swytch redis --port 6380 --maxmemory 4gb --metrics-port 9090\n  \
-           swytch redis /etc/redis/redis.conf --threads 4\n",
-        super::version()
-    )
+    let mut text = format!("{}\nA Redis server without a leader.\n\nUsage:\n", super::version());
+    for (usage, summary) in COMMANDS {
+        let _ = writeln!(text, "  swytch {usage:44}  {summary}");
+    }
+    text.push_str("\nExamples:\n");
+    EXAMPLES[..3].iter().for_each(|example| text.extend(["  ", example, "\n"]));
+    text
 }
 
 /// `swytch redis --help`.
 pub(super) fn redis() -> String {
-    let mut text = String::from(
+    let mut text = format!(
         "Usage: swytch redis [CONFIG-FILE] [--DIRECTIVE VALUE ...] [-]\n\n\
-         Runs the server. CONFIG-FILE has the syntax of redis.conf, and so has standard input, which is\n\
-         read when the first or the last argument is '-'. What stands later counts.\n\n\
-         Examples:\n  \
-           swytch redis\n  \
-           swytch redis /etc/redis/redis.conf --port 6380\n  \
-           swytch redis --port 6380 --maxmemory 4gb --metrics-port 9090\n  \
-           swytch redis --unixsocket /run/swytch.sock --unixsocketperm 700 --bind \"\"\n  \
-           swytch redis --save \"\" --requirepass secret --threads 4\n\n\
-         Units of memory: k m g (powers of 1000), kb mb gb (powers of 1024).\n",
+         Runs the server. {ABOUT_FILES}\n\nExamples:\n"
     );
+    EXAMPLES.iter().for_each(|example| text.extend(["  ", example, "\n"]));
+    text.extend(["\n", ABOUT_UNITS, "\n"]);
     for group in Group::ALL {
-        let with_meaning: Vec<&Directive> = DIRECTIVES
-            .iter()
-            .filter(|directive| directive.group == *group && has_meaning(directive))
-            .collect();
+        let with_meaning: Vec<&Directive> = of_group(*group).collect();
         if with_meaning.is_empty() {
             continue;
         }
@@ -71,6 +82,11 @@ pub(super) fn redis() -> String {
     text
 }
 
+/// The directives of a group that do something, in their order.
+pub(super) fn of_group(group: Group) -> impl Iterator<Item = &'static Directive> {
+    DIRECTIVES.iter().filter(move |directive| directive.group == group && has_meaning(directive))
+}
+
 fn has_meaning(directive: &Directive) -> bool {
     let means_something = match directive.standing {
         Standing::Honoured => true,
@@ -90,7 +106,8 @@ fn entry(directive: &Directive) -> String {
     format!("{option:SUMMARY_COLUMN$}{}{}\n", directive.summary, default(directive))
 }
 
-fn placeholder(directive: &Directive) -> String {
+/// What a directive takes.
+pub(super) fn placeholder(directive: &Directive) -> String {
     match directive.kind {
         Kind::Flag(_) => "yes|no".to_owned(),
         Kind::Integer(..) => "NUMBER".to_owned(),
@@ -108,7 +125,8 @@ fn placeholder(directive: &Directive) -> String {
     }
 }
 
-fn default(directive: &Directive) -> String {
+/// The default as the help shows it: ` [6379]`, or nothing.
+pub(super) fn default(directive: &Directive) -> String {
     let default = directive.default_text();
     match default.len() {
         0 | DEFAULT_LENGTH_MAX.. => String::new(),

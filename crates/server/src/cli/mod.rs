@@ -1,16 +1,19 @@
 //! The command line: `swytch redis [CONFIG-FILE] [--directive value ...]`, `swytch check-rdb FILE`,
-//! `swytch check-aof PATH`, `swytch version`, `swytch help`.
+//! `swytch check-aof PATH`, `swytch manual`, `swytch completions SHELL`, `swytch version`, `swytch help`.
 //!
 //! After `redis` the arguments follow redis-server's own rules (the loop over `argv` in the `main` of Redis's
 //! `src/server.c`): each `--name` starts a line of configuration, the arguments after it are its words.
 //! So everything the file can say, the command line can say, with the same checks and errors. Written by
 //! hand, because those rules are not what an option parser offers.
 //!
-//! Neighbours: `config::Loader` reads the lines; `help.rs` writes the help from the list of directives.
+//! Neighbours: `config::Loader` reads the lines; `help.rs`, `manual.rs` and `completions.rs` write
+//! their texts from the list of directives.
 
 mod check_aof;
 mod check_rdb;
+mod completions;
 mod help;
+mod manual;
 
 use crate::SWYTCH_VERSION;
 use crate::config::{ConfigError, Loaded, Loader, quote, split_words};
@@ -23,6 +26,7 @@ use std::process::ExitCode;
 
 pub use check_aof::CheckAof;
 pub use check_rdb::CheckRdb;
+pub use completions::Shell;
 
 /// Exit code when the configuration is wrong or the server failed.
 const FAILURE: u8 = 1;
@@ -42,6 +46,10 @@ pub enum Invocation {
     CheckAof(CheckAof),
     /// Say what `swytch check-aof` takes.
     CheckAofHelp,
+    /// Write the manual page.
+    Manual,
+    /// Write what completes the command line.
+    Completions(Shell),
     /// Say the version.
     Version,
     /// Say what `swytch` can do.
@@ -100,6 +108,8 @@ pub fn run(
         Ok(Invocation::CheckRdbHelp) => return print(check_rdb::USAGE),
         Ok(Invocation::CheckAof(wanted)) => return check_aof::run(&wanted),
         Ok(Invocation::CheckAofHelp) => return print(check_aof::USAGE),
+        Ok(Invocation::Manual) => return print(&manual::page()),
+        Ok(Invocation::Completions(shell)) => return print(&completions::text(shell)),
         Ok(Invocation::Version) => return print(&format!("{}\n", version())),
         Ok(Invocation::Help) => return print(&help::overview()),
         Ok(Invocation::RedisHelp) => return print(&help::redis()),
@@ -142,6 +152,8 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
         b"help" if rest.first().is_some_and(|topic| topic == b"check-rdb") => Ok(Invocation::CheckRdbHelp),
         b"help" if rest.first().is_some_and(|topic| topic == b"redis") => Ok(Invocation::RedisHelp),
         b"help" | b"--help" | b"-h" => Ok(Invocation::Help),
+        b"manual" => Ok(Invocation::Manual),
+        b"completions" => completions::parse(&rest).map(Invocation::Completions),
         b"version" | b"--version" | b"-v" | b"-V" => Ok(Invocation::Version),
         other => {
             let other = String::from_utf8_lossy(other);
