@@ -35,14 +35,16 @@ impl Worker<'_> {
             return Err(End);
         }
         let Some(secure) = connection.transport.secure() else { return Ok(()) };
-        match secure.take_fault() {
-            None => {}
-            Some(Fault::NotTls) => {
-                limited!(warn, "plaintext at the TLS port", client, %address, "closing a client that does not speak TLS to tls-port");
+        if let Some(fault) = secure.take_fault() {
+            match fault {
+                Fault::NotTls => {
+                    limited!(warn, "plaintext at the TLS port", client, %address, "closing a client that does not speak TLS to tls-port");
+                }
+                Fault::Session(error) => {
+                    limited!(warn, "TLS failures", client, %address, %error, "closing a client over whose TLS session there is no agreement");
+                }
             }
-            Some(Fault::Session(error)) => {
-                limited!(warn, "TLS failures", client, %address, %error, "closing a client over whose TLS session there is no agreement");
-            }
+            return Err(End);
         }
         if let Some(name) = secure.greet() {
             self.let_in_by_certificate(connection, name);
