@@ -270,10 +270,23 @@ impl Event {
 }
 
 /// What a listener wants to be told; what nobody wants is not made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wants {
     /// What takes each effect back: keeping what is overwritten costs something.
     pub undo: bool,
+    /// Events.
+    pub events: bool,
+}
+
+impl Wants {
+    /// Effects alone.
+    pub const OPS: Wants = Wants { undo: false, events: false };
+}
+
+impl Default for Wants {
+    fn default() -> Wants {
+        Wants { undo: false, events: true }
+    }
 }
 
 /// A listener to the effects of one command or transaction. It is called under the locks of every shard it hears of.

@@ -27,6 +27,7 @@ pub use hash::{HashSeed, Key};
 pub use keyspace::{Absent, Changes, Editor, Expiry, Keyspace, KeyspaceMut, Misfit, ScanCursor, WrongType};
 pub use observe::{Observers, Waiter, WaiterState, WatchFlag};
 pub use raw_string::RawString;
+pub use prefetch::prefetch;
 pub use readers::{Readers, Stale};
 pub use shard::{LockScope, Locked, Retired, Shards};
 pub use table::{Figures, Lengths};

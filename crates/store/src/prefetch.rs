@@ -4,7 +4,7 @@
 
 /// Sends for the cache line of an address, which may lead to nothing.
 #[inline]
-pub(crate) fn prefetch(address: *const u8) {
+pub fn prefetch(address: *const u8) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a prefetch does not fault at any address.
     unsafe {

@@ -36,7 +36,7 @@ impl<'k> Recorder<'k> {
     }
 }
 
-const WANTS_UNDO: Wants = Wants { undo: true };
+const WANTS_UNDO: Wants = Wants { undo: true, events: true };
 
 impl Sink for Recorder<'_> {
     fn wants(&self) -> Wants {

@@ -110,7 +110,9 @@ impl Writer {
             round.each(|group| self.stream.append(group, &mut self.pending));
             self.read_until = round.until();
         }
-        !rounds.is_empty()
+        let has_read = !rounds.is_empty();
+        self.order.give_back(rounds);
+        has_read
     }
 
     fn write(&mut self) -> io::Result<()> {

@@ -136,7 +136,7 @@ struct KeyUndo {
 
 impl Sink for Journal<'_> {
     fn wants(&self) -> Wants {
-        Wants { undo: true }
+        Wants { undo: true, events: true }
     }
 
     fn changed(&mut self, effect: &Effect<'_>, undo: Option<EffectUndo>) {
@@ -189,7 +189,8 @@ pub fn attend_to_met(server: &Server, worker: &WorkerShared, keyspace: Keyspace<
     }
 }
 
-fn count(server: &Server, worker: &WorkerShared, mut changes: Changes) {
+/// Counts what has changed, and hands over what is to be freed.
+pub(super) fn count(server: &Server, worker: &WorkerShared, mut changes: Changes) {
     worker.stats.dirty.add(changes.dirty);
     if changes.expired > 0 {
         worker.stats.expired_keys.add(changes.expired);

@@ -6,7 +6,7 @@
 
 use std::sync::atomic::Ordering;
 
-use swytch_store::{Effect, EffectUndo, Event, EventClass, Sink};
+use swytch_store::{Effect, EffectUndo, Event, EventClass, Sink, Wants};
 
 use super::tracking::Broadcast;
 use crate::config::keyspace_events as classes;
@@ -17,7 +17,7 @@ use crate::server::{Conditions, Server, WorkerShared};
 pub(super) struct Listeners<'s> {
     server: &'s Server,
     worker: &'s WorkerShared,
-    recorder: Option<Recorder>,
+    recorder: Option<Box<Recorder>>,
     /// `notify-keyspace-events`, if there is anything to be told.
     events: Option<u32>,
     /// What is to be told of names, if anybody is.
@@ -47,6 +47,10 @@ impl<'s> Listeners<'s> {
 }
 
 impl Sink for Listeners<'_> {
+    fn wants(&self) -> Wants {
+        Wants { undo: false, events: self.events.is_some() }
+    }
+
     fn changed(&mut self, effect: &Effect<'_>, undo: Option<EffectUndo>) {
         if let Some(recorder) = &mut self.recorder {
             recorder.changed(effect, undo);

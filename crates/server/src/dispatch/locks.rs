@@ -9,6 +9,7 @@ use crate::command::spec::{ReadHandler, WriteHandler};
 use crate::command::{
     Call, CommandError, CommandResult, Flags, FoundScript, Handler, Outcome, ScriptHandler, ShardSteps,
 };
+use crate::effects::OpenGroup;
 use crate::server::Conditions;
 
 /// Chooses the view for the handler and runs it.
@@ -178,10 +179,12 @@ fn read<'s>(call: &mut Call<'s>, locked: Locked<'s>, handler: ReadHandler) -> Co
 
 #[inline(always)]
 fn write<'s>(call: &mut Call<'s>, locked: Locked<'s>, handler: WriteHandler) -> CommandResult {
-    if call.server.conditions().intersects(BEHIND_LOCKS)
-        || locked.is_observed()
-        || call.client.flags.contains(ClientFlags::NOTES_READS)
-    {
+    let conditions = call.server.conditions() & BEHIND_LOCKS;
+    let is_noted = locked.is_observed() || call.client.flags.contains(ClientFlags::NOTES_READS);
+    if !conditions.is_empty() || is_noted {
+        if conditions == Conditions::RECORDING && !is_noted {
+            return write_recorded(call, locked, handler);
+        }
         return write_observed(call, locked, handler);
     }
     // The common case: nobody listens, nobody waits, nothing is left behind.
@@ -196,6 +199,35 @@ fn write<'s>(call: &mut Call<'s>, locked: Locked<'s>, handler: WriteHandler) -> 
         return result;
     }
     settle(call, keyspace, result)
+}
+
+/// A write of which nobody is told but whoever reads the order of effects: the common case of a server with a log.
+#[inline(never)]
+fn write_recorded<'s>(call: &mut Call<'s>, locked: Locked<'s>, handler: WriteHandler) -> CommandResult {
+    let (server, worker) = (call.server, call.worker);
+    let group = OpenGroup::new(worker.lane.recorder());
+    let mut sink = &group;
+    let mut keyspace = KeyspaceMut::new(view_of(call, locked), Some(&mut sink));
+    // A panic goes on when what has changed until then has its place in the order.
+    let result = guard::catch(|| handler(call, &mut keyspace));
+    count::lookups(call.worker, &keyspace);
+    if call.block.is_none()
+        && let Some(dirty) = keyspace.settled()
+    {
+        server.effects.publish(&worker.lane, group.take());
+        worker.stats.dirty.add(dirty);
+        guard::release(keyspace);
+        return guard::go_on(result);
+    }
+    if matches!(result, Ok(Ok(()))) && call.block.is_some() {
+        park::park(call, &mut keyspace);
+    }
+    let (keyspace, mut changes) = keyspace.finish();
+    server.effects.publish(&worker.lane, group.take());
+    tracking::tell(server, worker, &mut changes);
+    drop(keyspace);
+    changes::count(server, worker, changes);
+    guard::go_on(result)
 }
 
 /// A write that something may still refuse, or of which somebody is told.

@@ -1,6 +1,8 @@
 //! The effects of one command, transaction or script, in the form in which they are kept: as Redis commands.
 
-use swytch_store::{At, Effect, EffectUndo, Event, KeyspaceOp, Sink};
+use std::cell::RefCell;
+
+use swytch_store::{At, Effect, EffectUndo, Event, KeyspaceOp, Sink, Wants};
 
 use super::forms::{Commands, encode};
 
@@ -41,6 +43,11 @@ impl Recorder {
 }
 
 impl Sink for Recorder {
+    #[inline]
+    fn wants(&self) -> Wants {
+        Wants::OPS
+    }
+
     fn changed(&mut self, effect: &Effect<'_>, _: Option<EffectUndo>) {
         let commands = encode(effect, &mut self.bytes);
         if commands == 0 {
@@ -49,6 +56,39 @@ impl Sink for Recorder {
         self.commands += commands;
         let is_in_one = !matches!(effect.at, At::Keyspace(KeyspaceOp::FlushAll | KeyspaceOp::SwapDb { .. }));
         self.effects.push((is_in_one.then_some(effect.db), self.bytes.len()));
+    }
+
+    fn event(&mut self, _: u32, _: Event, _: &[u8]) {}
+}
+
+/// A recorder that is taken out of a view which goes on.
+#[derive(Debug)]
+pub struct OpenGroup(RefCell<Option<Box<Recorder>>>);
+
+impl OpenGroup {
+    /// A group that records.
+    #[inline]
+    pub fn new(recorder: Box<Recorder>) -> OpenGroup {
+        OpenGroup(RefCell::new(Some(recorder)))
+    }
+
+    /// What it has; from now on it records nothing.
+    #[inline]
+    pub fn take(&self) -> Box<Recorder> {
+        self.0.take().unwrap_or_default()
+    }
+}
+
+impl Sink for &OpenGroup {
+    #[inline]
+    fn wants(&self) -> Wants {
+        Wants::OPS
+    }
+
+    fn changed(&mut self, effect: &Effect<'_>, undo: Option<EffectUndo>) {
+        if let Some(group) = &mut *self.0.borrow_mut() {
+            group.changed(effect, undo);
+        }
     }
 
     fn event(&mut self, _: u32, _: Event, _: &[u8]) {}

@@ -20,6 +20,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
+use swytch_store::prefetch;
 
 use super::group::{Group, Recorder};
 
@@ -27,6 +28,11 @@ use super::group::{Group, Recorder};
 const LANE_BYTES_MAX: usize = 16 << 20;
 /// Bytes of rounds that wait for a consumer before the lanes are left as they are.
 const ROUNDS_BYTES_MAX: usize = 64 << 20;
+
+/// Bytes of a lane that are kept for what comes next.
+const KEPT_BYTES_MAX: usize = 2 << 20;
+/// Cache lines of the next group that are sent for.
+const PREFETCHED_LINES: usize = 3;
 
 /// A group's place in the order; the first one is 0.
 pub type Place = u64;
@@ -39,16 +45,20 @@ pub struct Lane(Mutex<LaneQueue>);
 #[derive(Debug, Default)]
 struct LaneQueue {
     groups: Groups,
+    /// Takes the place of `groups` when these are taken: memory that was in use a moment ago.
+    emptied: Groups,
     /// A recorder that nobody uses, for the memory that it has.
-    spare: Recorder,
+    spare: Option<Box<Recorder>>,
     /// Behind its last group.
     end: Place,
 }
 
 impl Lane {
-    /// An empty recorder for the next group.
-    pub fn recorder(&self) -> Recorder {
-        std::mem::take(&mut self.0.lock().spare)
+    /// An empty recorder for the next group. It stays where it is until it is given back: to move what was written a moment
+    /// ago costs more than to write it.
+    #[inline]
+    pub fn recorder(&self) -> Box<Recorder> {
+        self.0.lock().spare.take().unwrap_or_default()
     }
 
     /// The place behind the last group of this lane.
@@ -77,6 +87,23 @@ struct Head {
 }
 
 impl Groups {
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.effects.clear();
+        self.heads.clear();
+    }
+
+    /// Sends for the memory that the next group is written to: every group ends with an instruction that waits for what was
+    /// written.
+    #[inline]
+    fn prefetch(&self) {
+        for line in 0..PREFETCHED_LINES {
+            prefetch_end(&self.bytes, line * 64);
+        }
+        prefetch_end(&self.effects, 0);
+        prefetch_end(&self.heads, 0);
+    }
+
     fn push(&mut self, place: Place, group: &Recorder) {
         let first_byte = self.bytes.len();
         let head = Head { place, commands: group.commands, first_effect: self.effects.len(), first_byte };
@@ -226,7 +253,7 @@ impl Order {
     }
 
     /// Gives a group its place and takes its recorder back. Called before the locks of the group's command are released.
-    pub fn publish(&self, lane: &Lane, mut group: Recorder) {
+    pub fn publish(&self, lane: &Lane, mut group: Box<Recorder>) {
         let mut queue = lane.0.lock();
         if !group.is_empty() {
             // Behind the lane's lock, so that a lane's places rise and whoever empties it finds all that were given.
@@ -238,7 +265,8 @@ impl Order {
             }
         }
         group.clear();
-        queue.spare = group;
+        queue.groups.prefetch();
+        queue.spare = Some(group);
         drop(queue);
         if self.asleep.load(Ordering::SeqCst) {
             self.ring();
@@ -303,6 +331,19 @@ impl Order {
         rounds
     }
 
+    /// Takes rounds back that were read, for the memory that they have.
+    pub fn give_back(&self, rounds: Vec<Arc<Round>>) {
+        for round in rounds.into_iter().filter_map(Arc::into_inner) {
+            for (lane, mut groups) in self.lanes.iter().zip(round.lanes) {
+                groups.clear();
+                let emptied = &mut lane.0.lock().emptied;
+                if (emptied.bytes.capacity()..=KEPT_BYTES_MAX).contains(&groups.bytes.capacity()) {
+                    *emptied = groups;
+                }
+            }
+        }
+    }
+
     /// Waits until there may be something to read, or the time is over.
     pub fn wait(&self, at_most: Duration) {
         let mut bell = self.bell.0.lock();
@@ -342,7 +383,10 @@ impl Order {
         }
         let mut lanes = std::mem::take(&mut read.carried);
         for (lane, groups) in self.lanes.iter().zip(&mut lanes) {
-            let taken = std::mem::take(&mut lane.0.lock().groups);
+            let taken = {
+                let LaneQueue { groups, emptied, .. } = &mut *lane.0.lock();
+                std::mem::replace(groups, std::mem::take(emptied))
+            };
             match groups.heads.is_empty() {
                 true => *groups = taken,
                 false => groups.append(&taken),
@@ -357,6 +401,11 @@ impl Order {
             read.rounds.push_back(Arc::new(Round { lanes, from, until, bytes }));
         }
     }
+}
+
+#[inline(always)]
+fn prefetch_end<T>(items: &Vec<T>, offset: usize) {
+    prefetch(items.as_ptr_range().end.cast::<u8>().wrapping_add(offset));
 }
 
 impl Rounds {

@@ -128,18 +128,22 @@ impl<'s> KeyspaceMut<'s, '_> {
     /// Keeps what takes the coming change back, until it is told together with the change.
     #[cold]
     fn foresee(&mut self, key: &Key<'_>, undo: impl FnOnce(Option<EntryRef<'_>>) -> Undo) {
-        if self.sink.is_none() {
+        if self.wants == Wants::OPS {
             return;
         }
         self.tell_misses();
         let before = self.base.stored(key);
         let kind = before.map(EntryRef::data_type);
-        let undo = self.wants_undo().then(|| undo(before));
+        let undo = self.wants.undo.then(|| undo(before));
         self.changes.foresee(Foreseen { undo, kind });
     }
 
     #[cold]
     fn tell_altered(&mut self, key: &Key<'_>, inserted: bool, op: Op<'_>, event: Event) {
+        if self.wants == Wants::OPS {
+            self.tell_op(key, op, None);
+            return self.signal(key);
+        }
         let Foreseen { undo, kind } = self.changes.take_foreseen();
         if inserted || event.overwriting == Overwriting::ToldAfter {
             self.notify(Event::NEW, key);
@@ -199,7 +203,7 @@ impl<'s> KeyspaceMut<'s, '_> {
     }
 
     pub(super) fn wants_undo(&self) -> bool {
-        self.sink.as_ref().is_some_and(|sink| sink.wants().undo)
+        self.wants.undo
     }
 
     fn tell_op(&mut self, key: &Key<'_>, op: Op<'_>, undo: Option<Undo>) {
@@ -210,7 +214,7 @@ impl<'s> KeyspaceMut<'s, '_> {
     /// Tells listeners of an effect.
     pub(super) fn tell(&mut self, effect: &Effect<'_>, undo: Option<EffectUndo>) {
         if let Some(sink) = &mut self.sink {
-            sink.changed(effect, undo.filter(|_| sink.wants().undo));
+            sink.changed(effect, undo.filter(|_| self.wants.undo));
         }
     }
 
@@ -451,7 +455,7 @@ impl Captured {
 
 impl Sink for Captured {
     fn wants(&self) -> Wants {
-        Wants { undo: self.wants_undo }
+        Wants { undo: self.wants_undo, events: true }
     }
 
     fn changed(&mut self, _: &Effect<'_>, undo: Option<EffectUndo>) {

@@ -3,7 +3,7 @@
 use std::ops::{Deref, DerefMut};
 
 use super::{Keyspace, Met};
-use crate::effect::{Event, Sink};
+use crate::effect::{Event, Sink, Wants};
 use crate::entry::EntryRef;
 use crate::readers::Stale;
 use crate::shard::{Retired, ShardData};
@@ -144,6 +144,8 @@ impl Changes {
 pub struct KeyspaceMut<'s, 'e> {
     pub(super) base: Keyspace<'s>,
     pub(super) sink: Option<&'e mut dyn Sink>,
+    /// What the sink wants to be told; without one it is of no meaning.
+    pub(super) wants: Wants,
     /// False lets a change skip everything that only observers need.
     pub(super) observed: bool,
     pub(super) changes: Changes,
@@ -174,7 +176,8 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
     #[inline(always)]
     pub fn new(base: Keyspace<'s>, sink: Option<&'e mut dyn Sink>) -> Self {
         let observed = sink.is_some() || base.locked.is_observed();
-        KeyspaceMut { base, sink, observed, changes: Changes::default() }
+        let wants = sink.as_ref().map_or(Wants::OPS, |sink| sink.wants());
+        KeyspaceMut { base, sink, wants, observed, changes: Changes::default() }
     }
 
     /// Removes what readers met expired and gives out what happened; the locks stay held until the
@@ -318,11 +321,13 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
         if !self.observed {
             return;
         }
-        let observers = &self.shard_data(key).observers;
-        observers.raise(key.db, key.bytes);
-        // A key that is gone again by the time the waiters are looked at serves none of them.
-        if observers.is_awaited(key.db, key.bytes) {
-            self.changes.make_ready(key.db, key.bytes);
+        let data = self.shard_data(key);
+        if data.observed {
+            data.observers.raise(key.db, key.bytes);
+            // A key that is gone again by the time the waiters are looked at serves none of them.
+            if data.observers.is_awaited(key.db, key.bytes) {
+                self.changes.make_ready(key.db, key.bytes);
+            }
         }
         self.signal_readers(key, false);
     }
@@ -337,7 +342,9 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
 
     fn signal_readers(&mut self, key: &Key<'_>, has_expired: bool) {
         let data = self.shard_data(key);
-        if let Some(stale) = data.observers.readers.take(key.hash, key.bytes) {
+        if data.observed
+            && let Some(stale) = data.observers.readers.take(key.hash, key.bytes)
+        {
             data.observed = !data.observers.is_empty();
             self.changes.make_stale(stale);
         }
@@ -365,6 +372,7 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
         if let Some(at_ms) = table.entry_at(found).expire_at_ms()
             && at_ms <= now_ms
             && !ignore_expiry
+            && self.wants.events
         {
             self.remove_if_expired(key);
             return None;

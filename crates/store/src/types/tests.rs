@@ -87,7 +87,7 @@ struct Follower<'s> {
 
 impl Sink for Follower<'_> {
     fn wants(&self) -> Wants {
-        Wants { undo: true }
+        Wants { undo: true, events: true }
     }
 
     fn changed(&mut self, effect: &Effect<'_>, undo: Option<EffectUndo>) {

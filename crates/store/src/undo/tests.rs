@@ -15,7 +15,7 @@ struct Journal {
 
 impl Sink for Journal {
     fn wants(&self) -> Wants {
-        Wants { undo: true }
+        Wants { undo: true, events: true }
     }
 
     fn changed(&mut self, effect: &Effect<'_>, undo: Option<EffectUndo>) {
