@@ -42,6 +42,8 @@ const SHARED_HEADER_BYTES: usize = 2 * size_of::<usize>() + size_of::<Vec<u8>>()
 
 const KEY_LEN_LONG: u8 = 255;
 const FLAG_EXPIRES: u8 = 1;
+/// It has come to be, or changed, since the moment of a cut that is read.
+const FLAG_NEW: u8 = 2;
 
 #[repr(C, align(8))]
 struct Header {
@@ -382,11 +384,19 @@ impl Entry {
         new
     }
 
+    /// Says whether it is [new](EntryRef::is_new).
+    pub(crate) fn set_new(&mut self, new: bool) {
+        // SAFETY: `&mut self` makes this the only use of the entry.
+        let flags = unsafe { &mut (*self.0.as_ptr()).flags };
+        *flags = *flags & !FLAG_NEW | if new { FLAG_NEW } else { 0 };
+    }
+
     /// The same entry in memory that is allocated now, and its value too, unless that is large or shared.
     pub fn moved(self) -> Entry {
         let old = self.as_ref();
         let (key, expire_at_ms, clock) = (old.key(), old.expire_at_ms(), old.clock());
-        match old.value() {
+        let is_new = old.is_new();
+        let mut moved = match old.value() {
             Value::Collection(face) if face.memory_bytes() <= MOVED_BYTES_MAX => {
                 face.to_owned_value().into_entry(key, expire_at_ms, clock)
             }
@@ -394,7 +404,9 @@ impl Entry {
                 Self::with_raw(key, raw.copied(), expire_at_ms.is_some()).dated(expire_at_ms, clock)
             }
             _ => self.rebuilt(None, expire_at_ms),
-        }
+        };
+        moved.set_new(is_new);
+        moved
     }
 
     /// A copy under another key, with its expiry. A long string is shared until one of both is written.
@@ -460,6 +472,11 @@ impl<'a> EntryRef<'a> {
     fn parts(self) -> Parts {
         let header = self.header();
         Parts::new(header.kind, self.expires(), self.key_len(), usize::from(header.embedded_len))
+    }
+
+    /// True when it has come to be, or changed, since the moment of a cut that has not been read to here.
+    pub(crate) fn is_new(self) -> bool {
+        self.header().flags & FLAG_NEW != 0
     }
 
     fn expires(self) -> bool {

@@ -5,6 +5,7 @@
 //! each change one [`Effect`]. There is no other way to change a value, so whoever listens to the effects knows every
 //! change. A data type is a folder in `types` and a row there.
 
+pub mod cut;
 pub mod effect;
 pub mod entry;
 pub mod eviction;
@@ -26,8 +27,8 @@ pub use eviction::{Evictable, Order, Picker};
 pub use hash::{HashSeed, Key};
 pub use keyspace::{Absent, Changes, Editor, Expiry, Keyspace, KeyspaceMut, Misfit, ScanCursor, WrongType};
 pub use observe::{Observers, Waiter, WaiterState, WatchFlag};
-pub use raw_string::RawString;
 pub use prefetch::prefetch;
+pub use raw_string::RawString;
 pub use readers::{Readers, Stale};
 pub use shard::{LockScope, Locked, Retired, Shards};
 pub use table::{Figures, Lengths};

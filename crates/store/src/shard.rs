@@ -15,6 +15,7 @@ use std::time::Duration;
 use parking_lot::RawMutex;
 use parking_lot::lock_api::{RawMutex as _, RawMutexTimed as _};
 
+use crate::cut::ShardCut;
 use crate::entry::{Entry, EntryRef};
 use crate::observe::Observers;
 use crate::readers::Readers;
@@ -38,6 +39,10 @@ pub(crate) struct Tables {
 impl Tables {
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Table> {
         std::iter::once(&self.first).chain(&self.others)
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Table> {
+        std::iter::once(&mut self.first).chain(&mut self.others)
     }
 
     /// Exchanges the tables of two databases.
@@ -68,7 +73,7 @@ impl IndexMut<u32> for Tables {
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct ShardData {
-    /// True while [`Observers`] is not empty: the one thing every write looks at.
+    /// True while [`Observers`] is not empty, or a cut is read: the one thing every write looks at.
     pub(crate) observed: bool,
     pub(crate) tables: Tables,
     pub(crate) observers: Observers,
@@ -76,6 +81,8 @@ pub(crate) struct ShardData {
     pub(crate) expiry_prefix: Box<[u32]>,
     /// Where chance decides.
     pub(crate) chance: Chance,
+    /// A cut that is read.
+    pub(crate) cut: Option<Box<ShardCut>>,
 }
 
 /// Random numbers, of no use to whoever needs a secret.
@@ -246,6 +253,7 @@ impl Shards {
                     observers: Observers::default(),
                     expiry_prefix: vec![0; databases].into(),
                     chance: Chance(Cell::new(seed.hash(&index.to_le_bytes()))),
+                    cut: None,
                 }),
             }
         };
@@ -601,7 +609,7 @@ impl<'s> Locked<'s> {
     pub fn with_observers<R>(&mut self, shard: u16, change: impl FnOnce(&mut Observers) -> R) -> R {
         let data = self.data_mut(shard);
         let result = change(&mut data.observers);
-        data.observed = !data.observers.is_empty();
+        data.look_for_observers();
         result
     }
 

@@ -128,6 +128,7 @@ impl<'s> KeyspaceMut<'s, '_> {
     /// Keeps what takes the coming change back, until it is told together with the change.
     #[cold]
     fn foresee(&mut self, key: &Key<'_>, undo: impl FnOnce(Option<EntryRef<'_>>) -> Undo) {
+        self.keep(key);
         if self.wants == Wants::OPS {
             return;
         }
@@ -140,6 +141,7 @@ impl<'s> KeyspaceMut<'s, '_> {
 
     #[cold]
     fn tell_altered(&mut self, key: &Key<'_>, inserted: bool, op: Op<'_>, event: Event) {
+        self.mark(key);
         if self.wants == Wants::OPS {
             self.tell_op(key, op, None);
             return self.signal(key);
@@ -194,9 +196,12 @@ impl<'s> KeyspaceMut<'s, '_> {
 
     /// Alters keys in a way that the caller tells of with [`KeyspaceMut::tell`].
     pub(super) fn act<R>(&mut self, key: &Key<'_>, act: impl FnOnce(&mut Tables<'_, 's>) -> R) -> R {
+        self.keep(key);
         let mut tables = self.tables();
         let result = act(&mut tables);
-        if tables.inserted {
+        let inserted = tables.inserted;
+        self.mark(key);
+        if inserted {
             self.notify(Event::NEW, key);
         }
         result
@@ -250,6 +255,7 @@ impl<'s> KeyspaceMut<'s, '_> {
         };
         let observed = self.observed;
         if observed {
+            self.keep(key);
             self.tell_misses();
         }
         let (table, limits) = self.base.table_and_limits(key);
@@ -305,6 +311,7 @@ impl<'s> KeyspaceMut<'s, '_> {
         let changed = editor.changed;
         if !value.is_empty() || C::STAYS_EMPTY && changed > 0 {
             table.insert(key.hash, Entry::holding(key.bytes, value, None, clock));
+            self.mark(key);
         }
         self.changes.dirty += changed;
         if observed && changed > 0 {
@@ -394,6 +401,7 @@ impl<'s> KeyspaceMut<'s, '_> {
     pub(crate) fn take_back_at<C: Row>(&mut self, key: &Key<'_>, undo: &C::Undo) {
         let found = self.live_place(key);
         let clock = self.stamp_at(key, found);
+        self.keep(key);
         let (table, limits) = self.base.table_and_limits(key);
         let limits = limits.get();
         match found {
@@ -420,6 +428,7 @@ impl<'s> KeyspaceMut<'s, '_> {
                 table.insert(key.hash, Entry::holding(key.bytes, value, None, clock));
             }
         }
+        self.mark(key);
         self.signal(key);
     }
 }

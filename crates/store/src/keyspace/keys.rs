@@ -174,6 +174,7 @@ impl KeyspaceMut<'_, '_> {
         self.tell_misses();
         let overwritten = if from.is(to) { None } else { self.base.stored(to).map(EntryRef::data_type) };
         let clock = self.stamp_at(to, None);
+        self.keep(from);
         self.act(to, |tables| {
             let entry = tables.take(from, found);
             let expire_at_ms = entry.as_ref().expire_at_ms();

@@ -28,7 +28,9 @@ impl KeyspaceMut<'_, '_> {
                     emptied.attach(hint);
                 }
                 let full = std::mem::replace(table, emptied);
-                self.changes.retire(Retired::Table(Box::new(full)));
+                if let Some(full) = self.base.locked.data_mut(shard).keep_table(full) {
+                    self.changes.retire(Retired::Table(Box::new(full)));
+                }
             }
         }
         self.changes.dirty += removed.max(1);

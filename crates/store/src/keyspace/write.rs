@@ -316,6 +316,22 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
         }
     }
 
+    /// Before a key changes: a cut keeps what is there.
+    #[inline(always)]
+    pub(super) fn keep(&mut self, key: &Key<'_>) {
+        if self.observed {
+            self.shard_data(key).keep(key);
+        }
+    }
+
+    /// After a key has changed: what is there now is not of a cut.
+    #[inline(always)]
+    pub(super) fn mark(&mut self, key: &Key<'_>) {
+        if self.observed {
+            self.shard_data(key).mark(key);
+        }
+    }
+
     /// A key has changed: raises the flags of its watchers, and remembers it for parked clients and for those who have read it.
     pub(super) fn signal(&mut self, key: &Key<'_>) {
         if !self.observed {
@@ -345,7 +361,7 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
         if data.observed
             && let Some(stale) = data.observers.readers.take(key.hash, key.bytes)
         {
-            data.observed = !data.observers.is_empty();
+            data.look_for_observers();
             self.changes.make_stale(stale);
         }
         if let Some(sink) = &mut self.sink {
@@ -356,6 +372,7 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
     /// A notification about a key.
     pub fn notify(&mut self, event: Event, key: &Key<'_>) {
         if let Some(sink) = &mut self.sink
+            && self.wants.events
             && !event.name.is_empty()
         {
             sink.event(key.db, event, key.bytes);
@@ -372,7 +389,6 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
         if let Some(at_ms) = table.entry_at(found).expire_at_ms()
             && at_ms <= now_ms
             && !ignore_expiry
-            && self.wants.events
         {
             self.remove_if_expired(key);
             return None;

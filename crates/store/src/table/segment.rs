@@ -14,6 +14,8 @@
 //! A segment is one allocation of a length known at run time, so its buckets are reached by unsafe code.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::mem::ManuallyDrop;
+use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -686,6 +688,42 @@ impl Segment {
             moved += 1;
         }
         moved
+    }
+}
+
+impl Segment {
+    /// Entries.
+    pub(super) fn len(&self) -> usize {
+        usize::from(self.len)
+    }
+
+    /// Shows the entries of some hash prefixes that are not new, takes that mark off the others, and counts all of them.
+    ///
+    /// # Safety
+    /// The slots hold live entries that nobody else uses.
+    pub(super) unsafe fn read(
+        &mut self,
+        buckets: usize,
+        prefixes: Range<u32>,
+        mut visit: impl FnMut(EntryRef<'_>),
+    ) -> usize {
+        let slots =
+            (0..buckets).flat_map(|bucket| self.bucket(bucket)).chain(self.stash.iter().map(|one| &one.slot));
+        let mut seen = 0;
+        for slot in slots {
+            let value = slot.load(Ordering::Relaxed);
+            if value == 0 || !prefixes.contains(&((value >> TAG_SHIFT) as u32)) {
+                continue;
+            }
+            // SAFETY: by the contract; the entry stays in its slot.
+            let mut entry = ManuallyDrop::new(unsafe { Entry::from_raw(address(value)) });
+            match entry.as_ref().is_new() {
+                true => entry.set_new(false),
+                false => visit(entry.as_ref()),
+            }
+            seen += 1;
+        }
+        seen
     }
 }
 
