@@ -11,6 +11,8 @@ use crate::write::{self, Value, WriteOptions};
 pub struct FileWriter<W> {
     output: Output<W>,
     version: u32,
+    /// The version that what was written needs.
+    needed: u32,
 }
 
 impl<W> std::fmt::Debug for FileWriter<W> {
@@ -25,7 +27,7 @@ impl<W: Write> FileWriter<W> {
         let WriteOptions { version, compress } = options;
         let mut output = Output::new(target, checksum, compress);
         output.bytes(format!("REDIS{version:04}").as_bytes());
-        FileWriter { output, version }
+        FileWriter { output, version, needed: 0 }
     }
 
     /// Something that the writer says of itself.
@@ -50,6 +52,12 @@ impl<W: Write> FileWriter<W> {
         self.output.length(expiring);
     }
 
+    /// The keys that follow are of this database, of which some were written before.
+    pub fn database_again(&mut self, index: u64) {
+        self.output.byte(opcode::DATABASE);
+        self.output.length(index);
+    }
+
     /// A key with its value.
     ///
     /// # Errors
@@ -59,6 +67,7 @@ impl<W: Write> FileWriter<W> {
         if needed > self.version {
             return Err(needed);
         }
+        self.needed = self.needed.max(needed);
         if let Some(at_ms) = facts.expires_ms {
             self.output.byte(opcode::EXPIRES_MS);
             self.output.bytes(&at_ms.to_le_bytes());
@@ -72,6 +81,11 @@ impl<W: Write> FileWriter<W> {
         }
         write::write(&mut self.output, self.version, value, |output| output.string(key));
         Ok(())
+    }
+
+    /// The version that the values need.
+    pub fn version_needed(&self) -> u32 {
+        self.needed
     }
 
     /// Whether the target has failed; [`FileWriter::finish`] says how.

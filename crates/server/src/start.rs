@@ -22,9 +22,9 @@ use crate::config::{Config, Loaded, SetContext, ShutdownFlags};
 use crate::metrics;
 use crate::net::{Arrivals, Listeners, Worker, listen};
 use crate::observe::{logging, supervision};
-use crate::persistence::append;
 use crate::persistence::load::StartFile;
 use crate::persistence::save::{self, AtEnd};
+use crate::persistence::{append, background};
 use crate::scripting::libraries::{self, Policy};
 use crate::server::{Mail, Server, housekeeping};
 use crate::system::{huge_pages, open_files};
@@ -97,7 +97,7 @@ fn try_serve(loaded: Loaded) -> io::Result<()> {
     if loading.is_none() {
         announce(&server, &announcement);
     }
-    save::start_save_points(&server)?;
+    background::start(&server)?;
     listeners.accept(&server, &arrivals)?;
     supervision::stopping(&server.config);
     for worker in workers {

@@ -84,6 +84,12 @@ fn await_safety(server: &mut Server) {
     server.client.until("all is safe", |client| client.info_number(field), |left| *left == 0);
 }
 
+#[track_caller]
+fn await_rewrite(server: &mut Server) {
+    let running = |client: &mut Client| client.info_number("aof_rewrite_in_progress");
+    server.client.until("it is rewritten", running, |running| *running == 0);
+}
+
 /// The second one, which has loaded what the first one wrote, has the same data.
 #[track_caller]
 fn assert_same(wrote: &mut Server, loaded: &mut Server, digest: &str, what: &str) {
@@ -291,6 +297,7 @@ fn what_expires_functions_and_annotations_are_kept() {
     for preamble in ["yes", "no"] {
         server.set("aof-use-rdb-preamble", preamble);
         server.say("BGREWRITEAOF");
+        await_rewrite(&mut server);
         let digest = server.say("DEBUG DIGEST");
         let incr = fs::read(file_of(&server, ".incr.aof")).expect("it is there");
         assert_eq!(incr, b"", "everything is in the base");
@@ -312,10 +319,13 @@ fn the_log_is_switched_on_and_off_while_clients_write() {
         scope.spawn(move || disturb(port, &mut random, COMMANDS, is_any));
         for value in ["yes", "no", "yes", "no", "yes"] {
             assert_eq!(server.set("appendonly", value), None);
-            assert!(matches!(server.say("BGREWRITEAOF"), Reply::Simple(_)));
+            let reply = server.say("BGREWRITEAOF").to_string();
+            assert!(reply.contains(" rewriting started") || reply.contains("already in progress"), "{reply}");
         }
     });
+    await_rewrite(&mut server);
     assert_eq!(server.client.info_number("aof_enabled"), 1);
+    assert_eq!(server.client.info_field("aof_last_bgrewrite_status").as_deref(), Some("ok"));
     let digest = settle(&mut server);
     restart(&mut server, &format!("{file}appendonly yes\n"));
     assert_eq!(server.say("DEBUG DIGEST").text(), digest);
@@ -323,6 +333,36 @@ fn the_log_is_switched_on_and_off_while_clients_write() {
     server.say("CONFIG SET appendonly no");
     let Reply::Array(replies) = server.say("EXEC") else { panic!("EXEC answers an array") };
     assert!(matches!(&replies[0], Reply::Error(_)), "{replies:?}");
+}
+
+#[test]
+fn a_log_that_is_rewritten_while_clients_write_has_all_of_it() {
+    for preamble in ["yes", "no"] {
+        let file =
+            format!("{FILE}threads 3\nauto-aof-rewrite-percentage 0\naof-use-rdb-preamble {preamble}\n");
+        let mut server = ours().start("append-rewrite", &file);
+        let mut random = Random::from_environment();
+        disturb(server.port, &mut random, 200, is_any);
+        std::thread::scope(|scope| {
+            let (port, mut random) = (server.port, random.fork());
+            scope.spawn(move || disturb(port, &mut random, COMMANDS, is_any));
+            for round in 1..=4 {
+                server.set("rdb-key-save-delay", if round % 2 == 0 { "2000" } else { "0" });
+                assert_eq!(
+                    server.say("BGREWRITEAOF"),
+                    Reply::simple("Background append only file rewriting started")
+                );
+                await_rewrite(&mut server);
+                assert_eq!(server.client.info_field("aof_last_bgrewrite_status").as_deref(), Some("ok"));
+            }
+        });
+        let digest = settle(&mut server);
+        // The list has one base, and one increment behind it.
+        file_of(&server, ".incr.aof");
+        file_of(&server, if preamble == "yes" { ".base.rdb" } else { ".base.aof" });
+        restart(&mut server, &file);
+        assert_eq!(server.say("DEBUG DIGEST").text(), digest, "preamble {preamble}");
+    }
 }
 
 #[test]

@@ -268,6 +268,45 @@ impl Files {
         if keeps_history { Ok(()) } else { self.forget_history().or(Ok(())) }
     }
 
+    /// Begins another increment: what is appended from now on goes there. What was appended before is safe.
+    ///
+    /// # Errors
+    /// If that fails. The log goes on as it was, or is broken.
+    pub fn turn(&mut self) -> io::Result<()> {
+        self.sync()?;
+        let next = self.add_increment()?;
+        if let Some(last) = self.last.replace(next) {
+            self.earlier_bytes += last.bytes;
+        }
+        Ok(())
+    }
+
+    /// Puts a file, which is whole and safe, as the base in the place of everything before the increment that is written.
+    ///
+    /// # Errors
+    /// If that fails. The log goes on as it was, or is broken.
+    pub fn replace_before_last(
+        &mut self,
+        temporary: &Path,
+        form: BaseForm,
+        keeps_history: bool,
+    ) -> io::Result<()> {
+        if self.is_broken {
+            return Err(broken());
+        }
+        let mut manifest = self.manifest.clone();
+        let base = manifest.next_base(&self.name, form);
+        manifest.replace_before_last(base.clone());
+        let path = base.path(&self.directory);
+        self.disk.rename(temporary, &path)?;
+        let (_, base_bytes) = self.disk.open(&path)?;
+        // Its name, before the list that has it.
+        self.disk.sync_directory(&self.directory)?;
+        self.persist(manifest)?;
+        (self.base_bytes, self.earlier_bytes) = (base_bytes, 0);
+        if keeps_history { Ok(()) } else { self.forget_history().or(Ok(())) }
+    }
+
     /// Deletes what the list has as history.
     ///
     /// # Errors

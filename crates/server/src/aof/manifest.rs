@@ -165,6 +165,13 @@ impl Manifest {
         part(name, self.base_number + 1, kind)
     }
 
+    /// Puts another base in the place of everything before the last increment.
+    pub(super) fn replace_before_last(&mut self, base: Part) {
+        let last = self.increments.pop();
+        self.begin_anew(base);
+        self.increments.extend(last);
+    }
+
     /// Puts another base in the place of everything there is.
     pub(super) fn begin_anew(&mut self, base: Part) {
         self.history.extend(self.base.take());

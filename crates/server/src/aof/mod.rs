@@ -11,6 +11,7 @@ pub mod manifest;
 pub mod reader;
 pub mod writer;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
@@ -43,6 +44,9 @@ pub struct State {
     pub unsynced_ms: AtomicU64,
     /// Syncs that were late because the disk was busy.
     pub late_syncs: AtomicU64,
+    /// Where the next increment is to begin: effects before this place belong to the one that is written. [`NOWHERE`] while
+    /// nobody wants that.
+    pub turn_at: Arc<AtomicU64>,
     /// Groups of effects before this place are on the disk.
     pub safe_until: AtomicU64,
     /// What the last write or sync has failed with.
@@ -55,6 +59,8 @@ pub struct State {
     pub rewrite_took_s: AtomicU64,
 }
 
+/// [`State::turn_at`] while no increment is to begin.
+pub const NOWHERE: u64 = u64::MAX;
 /// [`State::rewrite_took_s`] before there was one.
 const NEVER: u64 = u64::MAX;
 
@@ -67,6 +73,7 @@ impl Default for State {
             unsynced_bytes: AtomicU64::new(0),
             unsynced_ms: AtomicU64::new(0),
             late_syncs: AtomicU64::new(0),
+            turn_at: Arc::new(AtomicU64::new(NOWHERE)),
             safe_until: AtomicU64::new(0),
             fault: Mutex::new(None),
             rewrites: AtomicU64::new(0),

@@ -68,8 +68,30 @@ fn any_crash_leaves_every_safe_group_in_order_and_without_a_gap() {
             files.cut(whole).expect("the disk works");
         }
         files.begin().expect("the disk works");
+        let mut base_of = None;
         for _ in 0..random.below(12) {
-            match random.below(8) {
+            match random.below(10) {
+                8 => {
+                    // What comes from now on is behind the base that is written meanwhile.
+                    files.turn().expect("the disk works");
+                    (safe, base_of) = (written, Some(written));
+                }
+                9 => {
+                    let Some(groups) = base_of.take() else { continue };
+                    let temporary = PathBuf::from("/data/temp-base");
+                    let mut file = disk.create(&temporary).expect("the disk works");
+                    file.write_all(groups.to_string().as_bytes()).expect("the disk works");
+                    file.sync().expect("the disk works");
+                    let stops = random.once_in(3);
+                    if stops {
+                        disk.stop_after(random.below(12));
+                    }
+                    let keeps = random.once_in(2);
+                    let replaced = files.replace_before_last(&temporary, BaseForm::Rdb, keeps);
+                    if stops || replaced.is_err() {
+                        break;
+                    }
+                }
                 0 => {
                     let text = written.to_string();
                     let base = |file: &mut dyn DiskFile| {
@@ -88,6 +110,7 @@ fn any_crash_leaves_every_safe_group_in_order_and_without_a_gap() {
                         }
                         _ => {}
                     }
+                    base_of = None;
                     let made = files.begin_anew(BaseForm::Rdb, random.once_in(2), base);
                     disk.set_room(None);
                     disk.set_sync_fails(false);

@@ -1,14 +1,17 @@
 //! Who writes the log: it reads the order of effects, appends them to the files as commands, and forces them to the disk when
 //! that is due.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use super::NOWHERE;
 use super::files::Files;
 use super::manifest::BaseForm;
 use crate::config::AppendFsync;
-use crate::effects::order::{Consumer, Order};
+use crate::effects::order::{Consumer, Order, Round};
 use crate::effects::{CommandStream, Place};
 use crate::system::disk::DiskFile;
 
@@ -36,6 +39,11 @@ pub struct Writer {
     annotated_s: u64,
     /// Commands that are not written yet.
     pending: Vec<u8>,
+    /// Rounds that belong to the increment that is to begin.
+    later: VecDeque<Arc<Round>>,
+    /// Where that is ([`super::State::turn_at`]), and where the last one has begun.
+    turn_at: Arc<AtomicU64>,
+    turned_at: Option<Place>,
     /// The places behind the last group that was read, written, and forced to the disk.
     read_until: Place,
     written_until: Place,
@@ -46,7 +54,8 @@ pub struct Writer {
 
 impl Writer {
     /// The writer of a log whose files have begun, for what comes from now on. The caller holds all shards' locks.
-    pub fn new(files: Files, order: &Arc<Order>) -> Writer {
+    pub fn new(files: Files, order: &Arc<Order>, turn_at: &Arc<AtomicU64>) -> Writer {
+        turn_at.store(NOWHERE, Ordering::SeqCst);
         let consumer = order.join();
         let from = order.next();
         Writer {
@@ -56,6 +65,9 @@ impl Writer {
             stream: CommandStream::default(),
             annotated_s: 0,
             pending: Vec::new(),
+            later: VecDeque::new(),
+            turn_at: Arc::clone(turn_at),
+            turned_at: None,
             read_until: from,
             written_until: from,
             safe_until: from,
@@ -69,8 +81,13 @@ impl Writer {
     /// # Errors
     /// If one of them fails. What was read is kept and written the next time.
     pub fn round(&mut self, policy: Policy) -> io::Result<bool> {
-        let has_read = self.read(policy);
+        let mut has_read = self.read(policy);
         self.write()?;
+        if self.is_at_turn() {
+            self.turn()?;
+            has_read |= self.read(policy);
+            self.write()?;
+        }
         let is_due = match policy.sync {
             AppendFsync::Always => true,
             AppendFsync::Everysec => self.unsynced_since.is_some_and(|since| since.elapsed() >= SYNC_AFTER),
@@ -87,6 +104,8 @@ impl Writer {
     /// # Errors
     /// If one of them fails.
     pub fn finish(&mut self, policy: Policy) -> io::Result<()> {
+        self.give_up_turn();
+        self.write()?;
         while self.read(policy) {
             self.write()?;
         }
@@ -96,10 +115,14 @@ impl Writer {
 
     /// Reads what has come; false if nothing has, or there is no room for more.
     fn read(&mut self, policy: Policy) -> bool {
-        if self.pending.len() > PENDING_BYTES_MAX {
-            return false;
+        let later_bytes: usize = self.later.iter().map(|round| round.bytes()).sum();
+        if self.pending.len() + later_bytes <= PENDING_BYTES_MAX {
+            self.later.extend(self.order.read(&self.consumer));
         }
-        let rounds = self.order.read(&self.consumer);
+        // Looked at behind the rounds: who wants a turn has said so before anything came that is to be behind it.
+        let turn_at = self.turn_at.load(Ordering::SeqCst);
+        let belongs = self.later.iter().take_while(|round| round.until() <= turn_at).count();
+        let rounds: Vec<Arc<Round>> = self.later.drain(..belongs).collect();
         if let Some(now_s) =
             policy.annotate_s.filter(|now_s| *now_s != self.annotated_s && !rounds.is_empty())
         {
@@ -113,6 +136,32 @@ impl Writer {
         let has_read = !rounds.is_empty();
         self.order.give_back(rounds);
         has_read
+    }
+
+    /// Whether all is written that is to be before another increment begins.
+    fn is_at_turn(&self) -> bool {
+        self.turn_at.load(Ordering::SeqCst) == self.written_until
+    }
+
+    /// Begins another increment.
+    fn turn(&mut self) -> io::Result<()> {
+        self.sync()?;
+        self.files.turn()?;
+        self.stream = CommandStream::default();
+        self.annotated_s = 0;
+        self.turned_at = Some(self.written_until);
+        self.give_up_turn();
+        Ok(())
+    }
+
+    /// No other increment is to begin.
+    fn give_up_turn(&self) {
+        self.turn_at.store(NOWHERE, Ordering::SeqCst);
+    }
+
+    /// Where the last increment has begun, if that was in this writer's time.
+    pub fn turned_at(&self) -> Option<Place> {
+        self.turned_at
     }
 
     fn write(&mut self) -> io::Result<()> {
@@ -149,6 +198,7 @@ impl Writer {
         keeps_history: bool,
         write_base: impl FnOnce(&mut dyn DiskFile) -> io::Result<u64>,
     ) -> io::Result<()> {
+        self.give_up_turn();
         // All that was published is in the data; if it fails, it has still to be written.
         while self.read(policy) {}
         self.files.begin_anew(form, keeps_history, write_base)?;
@@ -156,6 +206,7 @@ impl Writer {
         // What there was no room for is in the base as well.
         while !self.order.read(&self.consumer).is_empty() {}
         self.pending.clear();
+        self.later.clear();
         self.stream = CommandStream::default();
         self.annotated_s = 0;
         (self.read_until, self.written_until, self.safe_until) = (until, until, until);

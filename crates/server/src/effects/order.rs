@@ -171,6 +171,11 @@ impl Round {
         self.until
     }
 
+    /// Bytes of its groups.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Tells its groups in order.
     pub fn each(&self, mut act: impl FnMut(Group<'_>)) {
         let mut next = vec![0; self.lanes.len()];
@@ -276,6 +281,13 @@ impl Order {
     /// The place that the next group will have.
     pub fn next(&self) -> Place {
         self.next.0.load(Ordering::SeqCst)
+    }
+
+    /// The place of the next group, which is the first of a round. The caller holds all shards' locks.
+    pub fn boundary(&self) -> Place {
+        let mut read = self.read.lock();
+        self.collect(&mut read);
+        read.until
     }
 
     /// Replies that tell of groups before this place may leave.
@@ -404,7 +416,7 @@ impl Order {
 }
 
 #[inline(always)]
-fn prefetch_end<T>(items: &Vec<T>, offset: usize) {
+fn prefetch_end<T>(items: &[T], offset: usize) {
     prefetch(items.as_ptr_range().end.cast::<u8>().wrapping_add(offset));
 }
 

@@ -1,7 +1,8 @@
 //! The append-only log of the server: its thread, its bases, and how it is switched on and off.
 //!
-//! A base is made under the locks of all shards, as a save is: everybody waits meanwhile, and the log has one moment of the
-//! data in it. What is published later follows in the log's next file.
+//! A rewrite writes a moment of the data in the background. The log's next file begins at that moment ([`mark_turn`]), and when
+//! the base is whole the list names both and forgets what was before. The first base of a log, and one that is made because the
+//! disk has failed, are written under the locks of all shards.
 //!
 //! While the disk fails writes are refused, and once a second it is tried again. After a sync that has failed a new base is
 //! made from the data, because what the disk has of the last file is not known.
@@ -16,11 +17,14 @@ use std::time::{Duration, Instant};
 
 use swytch_store::Keyspace;
 
-use super::save;
-use crate::aof::{BaseForm, Files, Found, Policy, Writer};
+use super::source::Source;
+use super::{background, save};
+use crate::aof::{BaseForm, Files, Found, NOWHERE, Policy, Writer};
 use crate::config::{AppendFsync, Config};
+use crate::effects::Place;
 use crate::effects::forms::{Commands, rebuild};
 use crate::observe::logging::limited;
+use crate::server::background::{Moment, cancelled};
 use crate::server::{Conditions, Server};
 use crate::system::disk::DiskFile;
 use crate::system::{clock, files};
@@ -31,8 +35,6 @@ const NAP: Duration = Duration::from_millis(10);
 const PATIENCE: Duration = Duration::from_millis(100);
 /// As long as there is no log.
 const NO_LOG_PATIENCE: Duration = Duration::from_secs(1);
-/// Between two tries to rewrite a log that has grown.
-const REWRITE_RETRY: Duration = Duration::from_secs(60);
 /// Between two tries while the disk fails.
 const RETRY: Duration = Duration::from_secs(1);
 /// A sync that is later than this is counted as late (Redis: the time a write waits for one).
@@ -85,9 +87,11 @@ pub fn follow_config(server: &Server) -> io::Result<()> {
     let keyspace = server.whole_in_time().ok_or_else(|| io::Error::other("a script runs for too long"))?;
     match (server.config.appendonly(), server.log.state.is_on.load(Ordering::SeqCst)) {
         (true, false) => {
+            // Nobody else changes its files meanwhile.
+            let mut writer = server.log.writer.lock();
             let (mut files, _) = find(server)?;
             begin_anew_in(server, &keyspace, &mut files)?;
-            switch_on(server, files);
+            switch_on_in(server, &mut writer, files);
         }
         (false, true) => switch_off(server),
         _ => {}
@@ -117,10 +121,14 @@ pub fn apply_policy(server: &Server) {
 }
 
 fn switch_on(server: &Server, files: Files) {
-    let writer = Writer::new(files, &server.effects);
+    switch_on_in(server, &mut server.log.writer.lock(), files);
+}
+
+fn switch_on_in(server: &Server, writer: &mut Option<Writer>, files: Files) {
+    let begun = Writer::new(files, &server.effects, &server.log.state.turn_at);
     // Everything before it is in the files.
     server.effects.release(server.effects.next());
-    *server.log.writer.lock() = Some(writer);
+    *writer = Some(begun);
     server.log.state.is_on.store(true, Ordering::SeqCst);
     server.set_conditions(Conditions::RECORDING, true);
     apply_policy(server);
@@ -136,7 +144,7 @@ pub fn start_thread(server: &Arc<Server>) -> io::Result<JoinHandle<()>> {
 }
 
 fn run(server: &Server) {
-    let (mut has_failed, mut rewrite_from) = (false, Instant::now());
+    let mut has_failed = false;
     while !server.stopping.load(Ordering::Acquire) {
         let policy = policy(&server.config);
         let is_always = policy.sync == AppendFsync::Always;
@@ -163,13 +171,7 @@ fn run(server: &Server) {
                 if std::mem::take(&mut has_failed) {
                     recovered(server);
                 }
-                if rewrite_is_due(server) && rewrite_from <= Instant::now() {
-                    tracing::info!("the append-only log has grown; it is rewritten");
-                    // What a script has for too long is written later.
-                    if server.whole_in_time().is_none_or(|keyspace| rewrite(server, &keyspace).is_err()) {
-                        rewrite_from = Instant::now() + REWRITE_RETRY;
-                    }
-                } else if !has_written {
+                if !has_written {
                     server.effects.wait(due_in.unwrap_or(PATIENCE).clamp(NAP / 10, PATIENCE));
                 } else if !is_always {
                     std::thread::sleep(NAP);
@@ -183,7 +185,7 @@ fn run(server: &Server) {
                 server.wake_holders();
                 has_failed = true;
                 if is_broken {
-                    if server.whole_in_time().is_some_and(|keyspace| rewrite(server, &keyspace).is_ok()) {
+                    if server.whole_in_time().is_some_and(|keyspace| repair(server, &keyspace).is_ok()) {
                         continue;
                     }
                 }
@@ -220,8 +222,11 @@ fn measure(server: &Server, writer: &mut Writer) {
 }
 
 /// Whether the log has grown as much as `auto-aof-rewrite-percentage` allows.
-fn rewrite_is_due(server: &Server) -> bool {
+pub(super) fn rewrite_is_due(server: &Server) -> bool {
     let (config, state) = (&server.config, &server.log.state);
+    if !state.is_on.load(Ordering::SeqCst) {
+        return false;
+    }
     let (bytes, base) =
         (state.bytes.load(Ordering::Relaxed), state.base_bytes.load(Ordering::Relaxed).max(1));
     let percent = u64::from(config.auto_aof_rewrite_percentage());
@@ -230,46 +235,110 @@ fn rewrite_is_due(server: &Server) -> bool {
         && bytes.saturating_sub(base) as u128 * 100 / u128::from(base) >= u128::from(percent)
 }
 
-/// BGREWRITEAOF: the log begins anew with a base of the data. The view holds all locks.
+/// Marks the place that the log's next file begins at: what was published until now is in the data. The caller holds all locks.
+pub(super) fn mark_turn(server: &Server) -> Place {
+    let place = server.effects.boundary();
+    if server.log.state.is_on.load(Ordering::SeqCst) {
+        server.log.state.turn_at.store(place, Ordering::SeqCst);
+    }
+    place
+}
+
+/// Writes a moment of the data as a base, and puts it in the place of all that the log had before.
 ///
 /// # Errors
-/// If it cannot be written. The log goes on as it was.
-pub fn rewrite(server: &Server, keyspace: &Keyspace<'_>) -> io::Result<()> {
-    let (began, state) = (Instant::now(), &server.log.state);
-    state.rewrites.fetch_add(1, Ordering::Relaxed);
-    let mut log = server.log.writer.lock();
-    let config = &server.config;
-    let rewritten = match &mut *log {
-        Some(writer) => {
-            writer.begin_anew(policy(config), base_form(config), config.aof_disable_auto_gc(), |file| {
-                write_base(server, keyspace, file)
-            })
+/// If it cannot be written, or is of no use any more. The log goes on as it was.
+pub(super) fn write_moment(server: &Server, moment: &mut Moment) -> io::Result<()> {
+    let logs = server.log.state.is_on.load(Ordering::SeqCst);
+    let temporary = background::temporary_path(server, "aof");
+    let form = base_form(&server.config);
+    background::write_temporary(server, &temporary, |file| {
+        write_base(server, form, &mut Source::Moment(moment), file)
+    })?;
+    let keeps_history = server.config.aof_disable_auto_gc();
+    let published = await_turn(server, logs, moment.place).and_then(|()| {
+        server.background.publish(|| {
+            let mut log = server.log.writer.lock();
+            match &mut *log {
+                Some(writer) if logs && writer.turned_at() == Some(moment.place) => {
+                    writer.files().replace_before_last(&temporary, form, keeps_history)?;
+                    measure(server, writer);
+                    server.log.state.base_bytes.store(writer.files().bytes(), Ordering::Relaxed);
+                    Ok(())
+                }
+                None if !logs => {
+                    let (mut files, _) = find(server)?;
+                    files.turn()?;
+                    files.replace_before_last(&temporary, form, keeps_history)
+                }
+                // It was switched, or begun anew.
+                _ => Err(cancelled()),
+            }
+        })
+    });
+    // What is left of it is only litter.
+    published.inspect_err(|_| _ = server.disk.remove(&temporary))
+}
+
+/// Waits until the log's next file has begun.
+fn await_turn(server: &Server, logs: bool, place: Place) -> io::Result<()> {
+    let turn_at = &server.log.state.turn_at;
+    while logs && turn_at.load(Ordering::SeqCst) == place {
+        let has_stopped = server.stopping.load(Ordering::Acquire) || server.background.is_cancelled();
+        if has_stopped || server.log.state.has_failed() {
+            // Whatever follows belongs to the file that is written.
+            let _ = turn_at.compare_exchange(place, NOWHERE, Ordering::SeqCst, Ordering::SeqCst);
+            return Err(io::Error::other("the log's next file could not be begun"));
         }
-        None => find(server).and_then(|(mut files, _)| begin_anew_in(server, keyspace, &mut files)),
-    };
-    let took = began.elapsed();
-    state.rewrite_took_s.store(took.as_secs(), Ordering::Relaxed);
-    if let Err(error) = rewritten {
-        state.failed_rewrites.fetch_add(1, Ordering::Relaxed);
-        tracing::error!(%error, "Background AOF rewrite failed: the log goes on as it was");
-        return Err(error);
+        server.effects.ring();
+        std::thread::sleep(NAP);
     }
-    state.failed_rewrites.store(0, Ordering::Relaxed);
-    if let Some(writer) = &mut *log {
-        let (_, safe) = writer.reached();
-        release(server, safe);
-        measure(server, writer);
-        state.base_bytes.store(writer.files().bytes(), Ordering::Relaxed);
-    }
-    let took_ms = took.as_millis() as u64;
-    tracing::info!(took_ms, "Background AOF rewrite finished successfully");
     Ok(())
+}
+
+/// A base was put in its place, or was not.
+pub(super) fn ended(server: &Server, result: io::Result<()>, took: Duration) {
+    let state = &server.log.state;
+    state.rewrite_took_s.store(took.as_secs(), Ordering::Relaxed);
+    match result {
+        Ok(()) => {
+            state.failed_rewrites.store(0, Ordering::Relaxed);
+            let took_ms = took.as_millis() as u64;
+            tracing::info!(took_ms, "Background AOF rewrite finished successfully");
+        }
+        Err(error) => {
+            state.failed_rewrites.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(%error, "Background AOF rewrite failed: the log goes on as it was");
+        }
+    }
+}
+
+/// The log begins anew with a base of the data, because nobody knows what the disk has. The view holds all locks.
+fn repair(server: &Server, keyspace: &Keyspace<'_>) -> io::Result<()> {
+    let (began, config) = (Instant::now(), &server.config);
+    server.log.state.rewrites.fetch_add(1, Ordering::Relaxed);
+    let mut log = server.log.writer.lock();
+    let Some(writer) = &mut *log else { return Ok(()) };
+    let form = base_form(config);
+    let repaired = writer.begin_anew(policy(config), form, config.aof_disable_auto_gc(), |file| {
+        write_base(server, form, &mut Source::Held(keyspace), file)
+    });
+    if repaired.is_ok() {
+        release(server, writer.reached().1);
+        measure(server, writer);
+        server.log.state.base_bytes.store(writer.files().bytes(), Ordering::Relaxed);
+    }
+    drop(log);
+    let told = repaired.as_ref().copied().map_err(|error| io::Error::from(error.kind()));
+    ended(server, told, began.elapsed());
+    repaired
 }
 
 fn begin_anew_in(server: &Server, keyspace: &Keyspace<'_>, files: &mut Files) -> io::Result<()> {
     let config = &server.config;
-    files.begin_anew(base_form(config), config.aof_disable_auto_gc(), |file| {
-        write_base(server, keyspace, file)
+    let form = base_form(config);
+    files.begin_anew(form, config.aof_disable_auto_gc(), |file| {
+        write_base(server, form, &mut Source::Held(keyspace), file)
     })?;
     server.log.state.base_bytes.store(files.bytes(), Ordering::Relaxed);
     Ok(())
@@ -279,32 +348,35 @@ fn base_form(config: &Config) -> BaseForm {
     if config.aof_use_rdb_preamble() { BaseForm::Rdb } else { BaseForm::Commands }
 }
 
-fn write_base(server: &Server, keyspace: &Keyspace<'_>, file: &mut dyn DiskFile) -> io::Result<u64> {
-    match base_form(&server.config) {
-        BaseForm::Rdb => save::write_whole(server, keyspace, file, save::Use::LogBase),
-        BaseForm::Commands => write_commands(server, keyspace, file),
+fn write_base(
+    server: &Server,
+    form: BaseForm,
+    source: &mut Source<'_>,
+    file: &mut dyn DiskFile,
+) -> io::Result<u64> {
+    match form {
+        BaseForm::Rdb => save::write_whole(server, source, file, save::Use::LogBase),
+        BaseForm::Commands => write_commands(server, source, file),
     }
 }
 
-fn write_commands(server: &Server, keyspace: &Keyspace<'_>, file: &mut dyn DiskFile) -> io::Result<u64> {
-    let (mut commands, mut total) = (Vec::new(), 0);
-    for library in server.scripts.libraries().iter() {
+fn write_commands(server: &Server, source: &mut Source<'_>, file: &mut dyn DiskFile) -> io::Result<u64> {
+    let (mut commands, mut total, mut db_now) = (Vec::new(), 0, None);
+    for library in source.libraries(server).iter() {
         Commands::new(&mut commands).push(&[b"FUNCTION", b"LOAD", &library.source]);
     }
-    for db in 0..keyspace.databases() {
-        if keyspace.sizes(db).0 == 0 {
-            continue;
+    source.each(server, &mut |db, entry| {
+        if db_now.replace(db) != Some(db) {
+            Commands::new(&mut commands).push(&[b"SELECT", db.to_string().as_bytes()]);
         }
-        Commands::new(&mut commands).push(&[b"SELECT", db.to_string().as_bytes()]);
-        for entry in keyspace.stored_entries(db) {
-            rebuild(entry.key(), entry.value(), entry.expire_at_ms(), &mut commands);
-            if commands.len() >= BASE_BYTES {
-                total += commands.len() as u64;
-                file.write_all(&commands)?;
-                commands.clear();
-            }
+        rebuild(entry.key(), entry.value(), entry.expire_at_ms(), &mut commands);
+        if commands.len() >= BASE_BYTES {
+            total += commands.len() as u64;
+            file.write_all(&commands)?;
+            commands.clear();
         }
-    }
+        Ok(())
+    })?;
     file.write_all(&commands)?;
     Ok(total + commands.len() as u64)
 }

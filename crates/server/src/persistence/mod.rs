@@ -5,12 +5,15 @@
 //! - `payload`: one value as DUMP gives it and RESTORE takes it
 //! - `save`: all of them into the file, for SAVE, save points and the end of the server
 //! - `load`: the file into memory, at the start and for DEBUG RELOAD
+//! - `source`: where a file takes the data from; `background`: who writes files while the data goes on changing
 //! - `append`: the append-only log, its thread and its bases; `replay`: the log into memory
 
 pub mod append;
+pub mod background;
 pub mod load;
 pub mod payload;
 mod replay;
 pub mod save;
+mod source;
 mod stream;
 pub mod value;

@@ -1,6 +1,6 @@
 //! The whole data into its file.
 //!
-//! It is written under the locks of all shards, so the file is one moment of the data and everybody waits meanwhile. The
+//! It is written under the locks of all shards, and everybody waits meanwhile, or in the background from a moment of the data. The
 //! file is written beside the one that is there, forced to the disk and only then put in its place: what was saved before
 //! is there until what is saved now is.
 
@@ -8,7 +8,6 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -16,7 +15,9 @@ use swytch_rdb::{FileWriter, KeyFacts, WriteOptions};
 use swytch_store::Keyspace;
 
 use super::payload::write_options;
-use super::{append, value};
+use super::source::Source;
+use super::{append, background, value};
+use crate::server::background::{Moment, Task};
 use crate::server::{Conditions, Server};
 use crate::system::disk::{self, DiskFile, directory_of};
 use crate::system::{allocator, clock};
@@ -61,7 +62,7 @@ fn try_save(server: &Server, keyspace: &Keyspace<'_>) -> io::Result<(PathBuf, u6
     let path = path(server).ok_or_else(|| io::Error::other("dbfilename is empty"))?;
     let disk = &*server.disk;
     let bytes = disk::replace(disk, &temporary_path(server), &path, |file| {
-        write_whole(server, keyspace, file, Use::Snapshot)
+        write_whole(server, &mut Source::Held(keyspace), file, Use::Snapshot)
     })?;
     // The name is on the disk when the directory is.
     disk.sync_directory(&directory_of(&path))?;
@@ -83,17 +84,22 @@ pub enum Use {
 /// If it cannot be written.
 pub fn write_whole(
     server: &Server,
-    keyspace: &Keyspace<'_>,
+    source: &mut Source<'_>,
     file: &mut dyn DiskFile,
     purpose: Use,
 ) -> io::Result<u64> {
     let mut options = write_options(&server.config);
+    if let Source::Moment(_) = source {
+        // It is read once: what the last file has needed is known before this one begins.
+        options.version = options.version.max(server.saves.version_needed());
+    }
     loop {
-        match write(server, keyspace, file, options, purpose)? {
+        match write(server, source, file, options, purpose)? {
             Written::Whole(bytes) => return Ok(bytes),
             Written::NeedsVersion(version) => {
                 options.version = version;
                 file.truncate(0)?;
+                source.begin_again(server)?;
             }
         }
     }
@@ -109,7 +115,7 @@ enum Written {
 
 fn write(
     server: &Server,
-    keyspace: &Keyspace<'_>,
+    source: &mut Source<'_>,
     file: &mut dyn DiskFile,
     options: WriteOptions,
     purpose: Use,
@@ -128,30 +134,76 @@ fn write(
     writer.remark("used-mem", &allocator::used_bytes().to_string());
     writer.remark("aof-base", if purpose == Use::LogBase { "1" } else { "0" });
     writer.remark("swytch-ver", SWYTCH_VERSION);
-    server.scripts.libraries().iter().for_each(|library| writer.function(&library.source));
+    source.libraries(server).iter().for_each(|library| writer.function(&library.source));
     let delay = Duration::from_micros(u64::try_from(config.rdb_key_save_delay()).unwrap_or(0));
-    for db in 0..keyspace.databases() {
-        let (keys, expiring) = keyspace.sizes(db);
-        if keys == 0 {
-            continue;
-        }
-        writer.database(u64::from(db), keys as u64, expiring as u64);
-        for entry in keyspace.stored_entries(db) {
-            let facts = KeyFacts { expires_ms: entry.expire_at_ms(), ..KeyFacts::default() };
-            let written = value::with_written(entry, |value| writer.key(entry.key(), facts, value));
-            if let Err(version) = written {
-                return Ok(Written::NeedsVersion(version));
-            }
-            if writer.has_failed() {
-                break;
-            }
-            if !delay.is_zero() {
-                std::thread::sleep(delay);
+    let sizes: Vec<(usize, usize)> =
+        (0..server.shards.databases() as u32).map(|db| source.sizes(db)).collect();
+    let (mut begun, mut db_now, mut needed) = (vec![false; sizes.len()], None, None);
+    let written = source.each(server, &mut |db, entry| {
+        if db_now.replace(db) != Some(db) {
+            let (keys, expiring) = sizes[db as usize];
+            match std::mem::replace(&mut begun[db as usize], true) {
+                false => writer.database(u64::from(db), keys as u64, expiring as u64),
+                true => writer.database_again(u64::from(db)),
             }
         }
+        let facts = KeyFacts { expires_ms: entry.expire_at_ms(), ..KeyFacts::default() };
+        let written = value::with_written(entry, |value| writer.key(entry.key(), facts, value));
+        needed = written.err();
+        if needed.is_some() || writer.has_failed() {
+            return Err(io::Error::other("the rest is not looked at"));
+        }
+        if !delay.is_zero() {
+            std::thread::sleep(delay);
+        }
+        Ok(())
+    });
+    if let Some(version) = needed {
+        return Ok(Written::NeedsVersion(version));
     }
+    if !writer.has_failed() {
+        written?;
+    }
+    server.saves.set_version_needed(writer.version_needed());
     let (_, bytes) = writer.finish()?;
     Ok(Written::Whole(bytes))
+}
+
+/// Writes a moment of the data to the data's file.
+///
+/// # Errors
+/// If it cannot be written, or was cancelled. The file that was there before is untouched.
+pub(super) fn write_moment(server: &Server, moment: &mut Moment) -> io::Result<()> {
+    let path = path(server).ok_or_else(|| io::Error::other("dbfilename is empty"))?;
+    let temporary = background::temporary_path(server, "rdb");
+    let bytes = background::write_temporary(server, &temporary, |file| {
+        write_whole(server, &mut Source::Moment(moment), file, Use::Snapshot)
+    })?;
+    let published = server.background.publish(|| {
+        server.disk.rename(&temporary, &path)?;
+        server.disk.sync_directory(&directory_of(&path))
+    });
+    // What is left of it is only litter.
+    published.inspect_err(|_| _ = server.disk.remove(&temporary))?;
+    tracing::info!(bytes, "DB saved on disk: {}", path.display());
+    Ok(())
+}
+
+/// A moment of the data was written, or was not.
+pub(super) fn ended(server: &Server, moment: &Moment, result: io::Result<()>, took: Duration) {
+    let saved = result.is_ok();
+    match result {
+        Ok(()) => {
+            server.saves.succeeded(moment.changes);
+            let took_ms = took.as_millis() as u64;
+            tracing::info!(took_ms, "Background saving terminated with success");
+        }
+        Err(error) => {
+            tracing::error!(%error, "Background saving error; the file that was there before is untouched");
+        }
+    }
+    server.saves.ended_in_background(saved, took);
+    server.set_conditions(Conditions::SAVE_FAILED, !saved && server.config.stop_writes_on_bgsave_error());
 }
 
 /// A file that goes to the disk step by step, so that the last step is short.
@@ -225,6 +277,8 @@ pub fn shut_down(server: &Server, at_end: AtEnd, force: bool) -> Result<(), Goes
         server.stop();
         return Ok(());
     }
+    // An older moment must not take the place of what is saved now.
+    server.background.cancel(Task::Save);
     let keyspace = server.whole_in_time().ok_or(GoesOn::Busy)?;
     if append::finish(server).is_err() && !force {
         tracing::error!("what was acknowledged would be lost, can't exit: the server goes on");
@@ -254,58 +308,11 @@ pub fn shut_down_after_scripts(server: &Server, at_end: AtEnd, force: bool) {
 /// Removes what a save has left that is cut short by the end of the process.
 pub fn remove_temporary_file(server: &Server) {
     // There is none, most likely.
-    let _ = std::fs::remove_file(temporary_path(server));
+    let of_background = ["rdb", "aof"].map(|end| background::temporary_path(server, end));
+    for path in of_background.into_iter().chain([temporary_path(server)]) {
+        let _ = std::fs::remove_file(path);
+    }
 }
 
-/// Between two looks at the save points, in milliseconds.
+/// Between two tries to end the server, in milliseconds.
 const ROUND_MS: u64 = 100;
-/// Seconds between two tries where the last one failed.
-const RETRY_S: u64 = 5;
-
-/// Starts the thread that saves when a save point is reached. It ends with the server.
-///
-/// # Errors
-/// When the system gives no thread.
-pub fn start_save_points(server: &Arc<Server>) -> io::Result<()> {
-    let server = Arc::clone(server);
-    let run = move || {
-        let mut tried_s = 0;
-        while !server.stopping.load(Ordering::Acquire) {
-            if let Some(reason) = due(&server, tried_s) {
-                tried_s = clock::unix_ms() / 1000;
-                tracing::info!("{reason}, saving");
-                save_by_itself(&server);
-            }
-            std::thread::sleep(Duration::from_millis(ROUND_MS));
-        }
-    };
-    std::thread::Builder::new().name("swytch-save".into()).spawn(run).map(drop)
-}
-
-/// Why the data is to be saved now, if it is.
-fn due(server: &Server, tried_s: u64) -> Option<String> {
-    if server.conditions().intersects(Conditions::LOADING | Conditions::OVERDUE) {
-        return None;
-    }
-    let (changes, now_s) = (server.dirty(), clock::unix_ms() / 1000);
-    let since_s = now_s.saturating_sub(server.saves.last_s());
-    if server.saves.has_failed() && now_s.saturating_sub(tried_s) <= RETRY_S {
-        return None;
-    }
-    let points = server.config.save_points();
-    let point =
-        points.iter().find(|point| changes >= point.changes as u64 && since_s > point.seconds as u64)?;
-    Some(format!("{} changes in {} seconds", point.changes, point.seconds))
-}
-
-fn save_by_itself(server: &Server) {
-    // It is tried again when the script has ended that has one of them.
-    let Some(keyspace) = server.whole_in_time() else { return };
-    server.saves.begin_by_itself();
-    let saved = save(server, &keyspace).is_ok();
-    drop(keyspace);
-    server.saves.end_by_itself(saved);
-    if !saved && server.config.stop_writes_on_bgsave_error() {
-        server.set_conditions(Conditions::SAVE_FAILED, true);
-    }
-}

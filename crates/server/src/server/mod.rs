@@ -1,5 +1,6 @@
 //! The state that all threads share.
 
+pub mod background;
 pub mod compaction;
 pub mod departures;
 pub mod housekeeping;
@@ -41,6 +42,7 @@ use crate::tls::Tls;
 pub use listen_requests::ListenRequests;
 pub use mailbox::{Mail, Mailbox, WAKE};
 pub use publish::Woken;
+pub use scripts::Libraries;
 
 bitflags! {
     /// Conditions of the whole server that every command looks at, in one load.
@@ -178,6 +180,8 @@ pub struct Server {
     pub log: AppendLog,
     /// The data's file.
     pub saves: saves::Saves,
+    /// Who writes the data while it goes on changing.
+    pub background: background::Background,
     /// Scripts and functions.
     pub scripts: scripts::Scripts,
     /// Those who are still to leave a shard.
@@ -260,6 +264,7 @@ impl Server {
             disk: Arc::new(SystemDisk),
             log: AppendLog::default(),
             saves: saves::Saves::default(),
+            background: background::Background::default(),
             scripts: scripts::Scripts::default(),
             departures: departures::Departures::default(),
             run_id,

@@ -1,6 +1,7 @@
 //! What is known of the data's file: when it was written and how that went, and how far it has been read.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::system::clock;
 
@@ -12,8 +13,8 @@ pub struct Saves {
     last_s: AtomicU64,
     count: AtomicU64,
     failed: AtomicBool,
-    running_since_s: AtomicU64,
     last_took_s: AtomicU64,
+    version_needed: AtomicU32,
     /// The file that is read at the start.
     pub loading: Loading,
 }
@@ -44,8 +45,8 @@ impl Default for Saves {
             last_s: AtomicU64::new(clock::unix_ms() / 1000),
             count: AtomicU64::new(0),
             failed: AtomicBool::new(false),
-            running_since_s: AtomicU64::new(NEVER),
             last_took_s: AtomicU64::new(NEVER),
+            version_needed: AtomicU32::new(0),
             loading: Loading::default(),
         }
     }
@@ -57,18 +58,22 @@ impl Saves {
         self.count.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A save point's save has begun.
-    pub fn begin_by_itself(&self) {
-        self.running_since_s.store(clock::unix_ms() / 1000, Ordering::Relaxed);
-    }
-
-    /// A save point's save has ended.
-    pub fn end_by_itself(&self, saved: bool) {
-        let began_s = self.running_since_s.swap(NEVER, Ordering::Relaxed);
-        self.last_took_s.store((clock::unix_ms() / 1000).saturating_sub(began_s), Ordering::Relaxed);
+    /// A save in the background has ended.
+    pub fn ended_in_background(&self, saved: bool, took: Duration) {
+        self.last_took_s.store(took.as_secs(), Ordering::Relaxed);
         if !saved {
             self.failed.store(true, Ordering::Relaxed);
         }
+    }
+
+    /// The version that the values of the last file have needed.
+    pub fn version_needed(&self) -> u32 {
+        self.version_needed.load(Ordering::Relaxed)
+    }
+
+    /// The version that the values of a file need.
+    pub fn set_version_needed(&self, version: u32) {
+        self.version_needed.store(version, Ordering::Relaxed);
     }
 
     /// The data is in its file, with this many changes.
@@ -98,17 +103,12 @@ impl Saves {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// Whether the last save of a save point has failed, and none has succeeded since.
+    /// Whether the last save in the background has failed, and none has succeeded since.
     pub fn has_failed(&self) -> bool {
         self.failed.load(Ordering::Relaxed)
     }
 
-    /// Since when a save point's save runs, in Unix seconds.
-    pub fn running_since_s(&self) -> Option<u64> {
-        Some(self.running_since_s.load(Ordering::Relaxed)).filter(|since_s| *since_s != NEVER)
-    }
-
-    /// How long the last save of a save point took, in seconds.
+    /// How long the last save in the background took, in seconds.
     pub fn last_took_s(&self) -> Option<u64> {
         Some(self.last_took_s.load(Ordering::Relaxed)).filter(|took_s| *took_s != NEVER)
     }

@@ -6,6 +6,7 @@ use swytch_store::{Keyspace, KeyspaceMut};
 
 use crate::command::prelude::*;
 use crate::persistence::save;
+use crate::server::background::Task;
 
 pub static DBSIZE: CommandSpec = CommandSpec {
     name: "dbsize",
@@ -83,6 +84,8 @@ fn flush(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>, db: Option<u32
 
 /// Where data is saved by itself it does not come back from an older file once all of it was deleted, as in Redis.
 fn save_the_absence(call: &Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) {
+    // What is written is not to come back either.
+    call.server.background.cancel(Task::Save);
     if call.server.config.save_points().is_empty() || !call.origin.is_limited() {
         return;
     }

@@ -37,6 +37,7 @@ pub const SPECS: &[&CommandSpec] = &[
     &slowlog::SLOWLOG,
     &save::BGREWRITEAOF,
     &save::LASTSAVE,
+    &save::BGSAVE,
     &save::SAVE,
     &time::TIME,
 ];

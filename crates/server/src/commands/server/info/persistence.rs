@@ -1,5 +1,5 @@
-//! Section Persistence: the data's file and the append-only log; for what is done in the background elsewhere, the values of a
-//! server that does nothing then.
+//! Section Persistence: the data's file and the append-only log; for what a fork does elsewhere, the values of a server that does
+//! nothing.
 
 use std::sync::atomic::Ordering;
 
@@ -7,6 +7,7 @@ use super::text::Text;
 use crate::command::ShardSteps;
 use crate::command::prelude::*;
 use crate::server::Conditions;
+use crate::server::background::Task;
 
 pub(super) fn persistence(text: &mut Text, call: &Call<'_>, _: &mut ShardSteps<'_>) {
     text.section("Persistence");
@@ -17,31 +18,38 @@ pub(super) fn persistence(text: &mut Text, call: &Call<'_>, _: &mut ShardSteps<'
         (log.is_on.load(Ordering::Relaxed), log.failed_rewrites.load(Ordering::Relaxed));
     let now_s = call.now_ms / 1000;
     let seconds = |seconds: Option<u64>| seconds.map_or(-1, |seconds| seconds as i64);
-    let running_s = saves.running_since_s().map(|since_s| now_s.saturating_sub(since_s));
+    let background = &call.server.background;
+    let [saving_s, rewriting_s] = [Task::Save, Task::Rewrite]
+        .map(|task| background.since_s(task).map(|since_s| now_s.saturating_sub(since_s)));
+    let [written, total] = match background.running() {
+        Some(_) => [&background.keys, &background.keys_total].map(|keys| keys.load(Ordering::Relaxed)),
+        None => [0, 0],
+    };
+    let scheduled = background.is_scheduled(Task::Rewrite);
     text.fields(&[
         ("loading", &u8::from(loading)),
         ("async_loading", &0),
         ("current_cow_peak", &0),
         ("current_cow_size", &0),
         ("current_cow_size_age", &0),
-        ("current_fork_perc", &"0.00"),
-        ("current_save_keys_processed", &0),
-        ("current_save_keys_total", &0),
+        ("current_fork_perc", &format!("{:.2}", written as f64 * 100.0 / total.max(1) as f64)),
+        ("current_save_keys_processed", &written),
+        ("current_save_keys_total", &total),
         ("rdb_changes_since_last_save", &call.server.dirty()),
-        ("rdb_bgsave_in_progress", &u8::from(running_s.is_some())),
+        ("rdb_bgsave_in_progress", &u8::from(saving_s.is_some())),
         ("rdb_last_save_time", &saves.last_s()),
         ("rdb_last_bgsave_status", &if saves.has_failed() { "err" } else { "ok" }),
         ("rdb_last_bgsave_time_sec", &seconds(saves.last_took_s())),
-        ("rdb_current_bgsave_time_sec", &seconds(running_s)),
+        ("rdb_current_bgsave_time_sec", &seconds(saving_s)),
         ("rdb_saves", &saves.count()),
         ("rdb_last_cow_size", &0),
         ("rdb_last_load_keys_expired", &load.expired.load(Ordering::Relaxed)),
         ("rdb_last_load_keys_loaded", &load.keys.load(Ordering::Relaxed)),
         ("aof_enabled", &u8::from(log_is_on)),
-        ("aof_rewrite_in_progress", &0),
-        ("aof_rewrite_scheduled", &0),
+        ("aof_rewrite_in_progress", &u8::from(rewriting_s.is_some())),
+        ("aof_rewrite_scheduled", &u8::from(scheduled)),
         ("aof_last_rewrite_time_sec", &seconds(log.rewrite_took_s())),
-        ("aof_current_rewrite_time_sec", &-1),
+        ("aof_current_rewrite_time_sec", &seconds(rewriting_s)),
         ("aof_last_bgrewrite_status", &if failed_rewrites > 0 { "err" } else { "ok" }),
         ("aof_rewrites", &log.rewrites.load(Ordering::Relaxed)),
         ("aof_rewrites_consecutive_failures", &failed_rewrites),
@@ -58,7 +66,7 @@ pub(super) fn persistence(text: &mut Text, call: &Call<'_>, _: &mut ShardSteps<'
         text.fields(&[
             ("aof_current_size", &bytes),
             ("aof_base_size", &base),
-            ("aof_pending_rewrite", &0),
+            ("aof_pending_rewrite", &u8::from(scheduled)),
             ("aof_buffer_length", &call.server.effects.waiting_bytes()),
             ("aof_pending_bio_fsync", &u8::from(unsynced > 0)),
             ("aof_delayed_fsync", &late),

@@ -1,0 +1,211 @@
+//! Who writes in the background: the thread that saves for BGSAVE and at save points, and begins the log anew for BGREWRITEAOF and
+//! when it has grown.
+//!
+//! All locks are held for as long as it takes to mark the moment (`swytch_store::cut`), and the thread reads it piece by piece.
+//! A file is published as one step, unless something has made it useless: the end of the server, FLUSHALL, BGSAVE CANCEL.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use swytch_store::Keyspace;
+use swytch_store::cut::Cut;
+
+use super::{append, save};
+use crate::server::background::{Moment, Task};
+use crate::server::{Conditions, Server};
+use crate::system::clock;
+
+/// Between two looks at what is due.
+const ROUND: Duration = Duration::from_millis(100);
+/// Seconds between two tries of a save that has failed (Redis: `CONFIG_BGSAVE_RETRY_DELAY`).
+const SAVE_RETRY_S: u64 = 5;
+/// Between two tries to rewrite a log that has grown.
+const REWRITE_RETRY: Duration = Duration::from_secs(60);
+
+/// Why nothing has begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// This is written already.
+    Running(Task),
+    /// A script has some of the data for too long.
+    Busy,
+}
+
+/// Begins to write the data as it is now. The caller holds no locks.
+///
+/// # Errors
+/// Why that cannot be now.
+pub fn begin(server: &Server, task: Task) -> Result<(), Refused> {
+    let mut keyspace = server.whole_in_time().ok_or(Refused::Busy)?;
+    server.background.begin(task, || take(server, &mut keyspace, task)).map_err(Refused::Running)?;
+    drop(keyspace);
+    let kind = match task {
+        Task::Save => {
+            server.saves.begin();
+            "saving"
+        }
+        Task::Rewrite => {
+            server.log.state.rewrites.fetch_add(1, Ordering::Relaxed);
+            // Its thread closes the file that what follows is not in.
+            server.effects.ring();
+            "append only file rewriting"
+        }
+    };
+    tracing::info!("Background {kind} started");
+    Ok(())
+}
+
+/// Marks a moment of the data; none where the one before is still looked over.
+fn take(server: &Server, keyspace: &mut Keyspace<'_>, task: Task) -> Option<Moment> {
+    let cut = Cut::begin(keyspace.locked_mut())?;
+    let keys: usize = (0..keyspace.databases()).map(|db| cut.sizes(db).0).sum();
+    server.background.keys.store(0, Ordering::Relaxed);
+    server.background.keys_total.store(keys as u64, Ordering::Relaxed);
+    let place = match task {
+        Task::Save => server.effects.next(),
+        Task::Rewrite => append::mark_turn(server),
+    };
+    let (libraries, changes) = (server.scripts.libraries(), server.total(|stats| stats.dirty.get()));
+    Some(Moment { task, cut, libraries, changes, place })
+}
+
+/// Another moment in the place of one that was not read to its end.
+///
+/// # Errors
+/// If it cannot be had.
+pub(super) fn take_again(server: &Server, moment: &mut Moment) -> io::Result<()> {
+    moment.cut.pass_over(&server.shards);
+    retire(server, moment);
+    let again = loop {
+        if server.stopping.load(Ordering::Acquire) {
+            return Err(io::Error::other("the server ends"));
+        }
+        match server.whole_in_time() {
+            Some(mut keyspace) => break take(server, &mut keyspace, moment.task),
+            None => std::thread::sleep(ROUND),
+        }
+    };
+    *moment = again.ok_or_else(|| io::Error::other("there is another moment that was not read"))?;
+    Ok(())
+}
+
+/// Has memory freed that only the moment has held.
+pub(super) fn retire(server: &Server, moment: &mut Moment) {
+    let retired = moment.cut.take_retired();
+    if !retired.is_empty() {
+        server.reclaimer.retire(retired);
+    }
+}
+
+/// Starts the thread. It ends with the server.
+///
+/// # Errors
+/// When the system gives no thread.
+pub fn start(server: &Arc<Server>) -> io::Result<()> {
+    let server = Arc::clone(server);
+    std::thread::Builder::new().name("swytch-save".into()).spawn(move || run(&server)).map(drop)
+}
+
+fn run(server: &Server) {
+    let mut tried = Tried { save_s: 0, rewrite: None };
+    while !server.stopping.load(Ordering::Acquire) {
+        if let Some(moment) = server.background.next(ROUND) {
+            write(server, moment, &mut tried);
+            server.background.end();
+        } else if let Some((task, reason)) = due(server, &tried) {
+            if let Some(reason) = reason {
+                tracing::info!("{reason}");
+            }
+            // Where a script has some of the data it is tried again in the next round.
+            let _ = begin(server, task);
+        }
+    }
+}
+
+/// When something was tried last.
+struct Tried {
+    save_s: u64,
+    rewrite: Option<Instant>,
+}
+
+fn write(server: &Server, mut moment: Moment, tried: &mut Tried) {
+    let began = Instant::now();
+    let result = match moment.task {
+        Task::Save => save::write_moment(server, &mut moment),
+        Task::Rewrite => append::write_moment(server, &mut moment),
+    };
+    if result.is_err() {
+        moment.cut.pass_over(&server.shards);
+    }
+    retire(server, &mut moment);
+    let is_cancelled = result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Interrupted);
+    match (moment.task, result) {
+        (task, Err(_)) if is_cancelled => tracing::warn!("Background writing cancelled: {task:?}"),
+        (Task::Save, result) => {
+            tried.save_s = clock::unix_ms() / 1000;
+            save::ended(server, &moment, result, began.elapsed());
+        }
+        (Task::Rewrite, result) => {
+            tried.rewrite = Some(Instant::now());
+            append::ended(server, result, began.elapsed());
+        }
+    }
+}
+
+/// What is to be written now, and why if nobody has asked for it.
+fn due(server: &Server, tried: &Tried) -> Option<(Task, Option<String>)> {
+    if server.conditions().intersects(Conditions::LOADING | Conditions::OVERDUE) {
+        return None;
+    }
+    let background = &server.background;
+    if background.is_scheduled(Task::Rewrite) {
+        return Some((Task::Rewrite, None));
+    }
+    let (changes, now_s) = (server.dirty(), clock::unix_ms() / 1000);
+    let may_save = !server.saves.has_failed() || now_s.saturating_sub(tried.save_s) > SAVE_RETRY_S;
+    if may_save {
+        let since_s = now_s.saturating_sub(server.saves.last_s());
+        let points = server.config.save_points();
+        let reached = |changes_min: u64, seconds: u64| changes >= changes_min && since_s > seconds;
+        if let Some(point) = points.iter().find(|point| reached(point.changes as u64, point.seconds as u64)) {
+            let reason = format!("{} changes in {} seconds. Saving...", point.changes, point.seconds);
+            return Some((Task::Save, Some(reason)));
+        }
+        if background.is_scheduled(Task::Save) {
+            return Some((Task::Save, None));
+        }
+    }
+    let may_rewrite = tried.rewrite.is_none_or(|at| {
+        server.log.state.failed_rewrites.load(Ordering::Relaxed) == 0 || at.elapsed() > REWRITE_RETRY
+    });
+    if may_rewrite && append::rewrite_is_due(server) {
+        return Some((Task::Rewrite, Some("the append-only log has grown; it is rewritten".to_owned())));
+    }
+    None
+}
+
+/// A name that a file has until it is whole.
+pub(super) fn temporary_path(server: &Server, end: &str) -> PathBuf {
+    server.config.resolve(format!("temp-bg-{}.{end}", std::process::id()))
+}
+
+/// Writes a file under a name for the time being and forces it to the disk; how many bytes it has.
+///
+/// # Errors
+/// Those of `write` and of the disk. The file is gone then.
+pub(super) fn write_temporary(
+    server: &Server,
+    path: &std::path::Path,
+    write: impl FnOnce(&mut dyn crate::system::disk::DiskFile) -> io::Result<u64>,
+) -> io::Result<u64> {
+    let disk = &*server.disk;
+    let written = disk.create(path).and_then(|mut file| {
+        let bytes = write(&mut *file)?;
+        file.sync()?;
+        Ok(bytes)
+    });
+    written.inspect_err(|_| _ = disk.remove(path))
+}

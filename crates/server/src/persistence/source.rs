@@ -1,0 +1,82 @@
+//! Where a file of the whole data takes it from: what there is under locks that are held, or a moment that is read while the data
+//! goes on changing.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use swytch_store::{EntryRef, Keyspace};
+
+use super::background;
+use crate::server::background::{Moment, cancelled};
+use crate::server::{Libraries, Server};
+
+/// The whole data.
+#[derive(Debug)]
+pub enum Source<'s> {
+    /// Of a view that holds all locks.
+    Held(&'s Keyspace<'s>),
+    /// Of a moment. It is read once.
+    Moment(&'s mut Moment),
+}
+
+impl Source<'_> {
+    /// Keys of a database, and those of them that expire.
+    pub fn sizes(&self, db: u32) -> (usize, usize) {
+        match self {
+            Source::Held(keyspace) => keyspace.sizes(db),
+            Source::Moment(moment) => moment.cut.sizes(db),
+        }
+    }
+
+    /// The libraries of functions.
+    pub fn libraries(&self, server: &Server) -> Arc<Libraries> {
+        match self {
+            Source::Held(_) => server.scripts.libraries(),
+            Source::Moment(moment) => Arc::clone(&moment.libraries),
+        }
+    }
+
+    /// Shows every entry with its database, those whose time is over included.
+    ///
+    /// # Errors
+    /// Those of `act`; if the file is of no use any more.
+    pub fn each(
+        &mut self,
+        server: &Server,
+        act: &mut dyn FnMut(u32, EntryRef<'_>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let moment = match self {
+            Source::Held(keyspace) => {
+                let mut entries = (0..keyspace.databases())
+                    .flat_map(|db| keyspace.stored_entries(db).map(move |one| (db, one)));
+                return entries.try_for_each(|(db, entry)| act(db, entry));
+            }
+            Source::Moment(moment) => moment,
+        };
+        let background = &server.background;
+        background.keys.store(0, Ordering::Relaxed);
+        while let Some(entries) = moment.cut.read(&server.shards) {
+            for shown in &entries {
+                if background.is_cancelled() || server.stopping.load(Ordering::Relaxed) {
+                    return Err(cancelled());
+                }
+                act(shown.db, shown.entry())?;
+            }
+            background.keys.fetch_add(entries.len() as u64, Ordering::Relaxed);
+            background::retire(server, moment);
+        }
+        Ok(())
+    }
+
+    /// Makes it such that it can be read once more.
+    ///
+    /// # Errors
+    /// If that cannot be.
+    pub fn begin_again(&mut self, server: &Server) -> io::Result<()> {
+        match self {
+            Source::Held(_) => Ok(()),
+            Source::Moment(moment) => background::take_again(server, moment),
+        }
+    }
+}
