@@ -113,6 +113,8 @@ fn try_serve(loaded: Loaded) -> io::Result<()> {
     if log.join().is_err() {
         tracing::error!("the thread of the append-only log had failed");
     }
+    // A save in the background that was under way has left its file.
+    save::remove_temporary_file(&server);
     tracing::info!("stopped and ready to exit, bye bye");
     Ok(())
 }
