@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 use crate::Key;
 use crate::entry::{Entry, EntryRef};
 use crate::shard::{LockScope, Locked, Retired, ShardData, Shards};
-use crate::table::{Table, Unread};
+use crate::table::Table;
 
 /// Entries that are read under a lock at a time, about.
 const ENTRIES_PER_STEP: usize = 128;
@@ -149,7 +149,7 @@ impl ShardData {
     #[cold]
     pub(crate) fn keep(&mut self, key: &Key<'_>) {
         let Some(cut) = &mut self.cut else { return };
-        if let Unread::Entry { db, entry } = self.tables[key.db].unread(key) {
+        if let Some((db, entry)) = self.tables[key.db].unread(key) {
             cut.kept.push((db, Entry::duplicated(entry, key.bytes, entry.clock())));
             self.tables[key.db].mark_as_new(key);
         }
