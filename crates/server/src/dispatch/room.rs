@@ -7,8 +7,8 @@
 //! Source: `performEvictions` in Redis's `src/evict.c`.
 
 use std::sync::atomic::Ordering;
-use swytch_store::Keyspace;
 
+use swytch_store::Keyspace;
 use swytch_store::eviction::Picked;
 
 use super::changes;

@@ -26,7 +26,7 @@ use crate::effects::forms::{Commands, rebuild};
 use crate::observe::logging::limited;
 use crate::server::background::{Moment, cancelled};
 use crate::server::{Conditions, Server};
-use crate::system::disk::DiskFile;
+use crate::system::disk::{self, DiskFile};
 use crate::system::{clock, files};
 
 /// Between two rounds where the log need not be on the disk before replies: what a killed process may lose.
@@ -252,15 +252,18 @@ pub(super) fn write_moment(server: &Server, moment: &mut Moment) -> io::Result<(
     let logs = server.log.state.is_on.load(Ordering::SeqCst);
     let temporary = background::temporary_path(server, "aof");
     let form = base_form(&server.config);
-    background::write_temporary(server, &temporary, |file| {
-        write_base(server, form, &mut Source::Moment(moment), file)
-    })?;
     let keeps_history = server.config.aof_disable_auto_gc();
-    let published = await_turn(server, logs, moment.place).and_then(|()| {
+    let write = |file: &mut dyn DiskFile| {
+        write_base(server, form, &mut Source::Moment(moment), file)?;
+        // It may be of a later moment than it was begun with.
+        Ok(moment.place)
+    };
+    let put = |place: &Place| {
+        await_turn(server, logs, *place)?;
         server.background.publish(|| {
             let mut log = server.log.writer.lock();
             match &mut *log {
-                Some(writer) if logs && writer.turned_at() == Some(moment.place) => {
+                Some(writer) if logs && writer.turned_at() == Some(*place) => {
                     writer.files().replace_before_last(&temporary, form, keeps_history)?;
                     measure(server, writer);
                     server.log.state.base_bytes.store(writer.files().bytes(), Ordering::Relaxed);
@@ -275,9 +278,8 @@ pub(super) fn write_moment(server: &Server, moment: &mut Moment) -> io::Result<(
                 _ => Err(cancelled()),
             }
         })
-    });
-    // What is left of it is only litter.
-    published.inspect_err(|_| _ = server.disk.remove(&temporary))
+    };
+    disk::put_in_place(&*server.disk, &temporary, write, put).map(drop)
 }
 
 /// Waits until the log's next file has begun.

@@ -191,21 +191,3 @@ fn due(server: &Server, tried: &Tried) -> Option<(Task, Option<String>)> {
 pub(super) fn temporary_path(server: &Server, end: &str) -> PathBuf {
     server.config.resolve(format!("temp-bg-{}.{end}", std::process::id()))
 }
-
-/// Writes a file under a name for the time being and forces it to the disk; how many bytes it has.
-///
-/// # Errors
-/// Those of `write` and of the disk. The file is gone then.
-pub(super) fn write_temporary(
-    server: &Server,
-    path: &std::path::Path,
-    write: impl FnOnce(&mut dyn crate::system::disk::DiskFile) -> io::Result<u64>,
-) -> io::Result<u64> {
-    let disk = &*server.disk;
-    let written = disk.create(path).and_then(|mut file| {
-        let bytes = write(&mut *file)?;
-        file.sync()?;
-        Ok(bytes)
-    });
-    written.inspect_err(|_| _ = disk.remove(path))
-}

@@ -176,15 +176,15 @@ fn write(
 pub(super) fn write_moment(server: &Server, moment: &mut Moment) -> io::Result<()> {
     let path = path(server).ok_or_else(|| io::Error::other("dbfilename is empty"))?;
     let temporary = background::temporary_path(server, "rdb");
-    let bytes = background::write_temporary(server, &temporary, |file| {
-        write_whole(server, &mut Source::Moment(moment), file, Use::Snapshot)
+    let disk = &*server.disk;
+    let write =
+        |file: &mut dyn DiskFile| write_whole(server, &mut Source::Moment(moment), file, Use::Snapshot);
+    let bytes = disk::put_in_place(disk, &temporary, write, |_| {
+        server.background.publish(|| {
+            disk.rename(&temporary, &path)?;
+            disk.sync_directory(&directory_of(&path))
+        })
     })?;
-    let published = server.background.publish(|| {
-        server.disk.rename(&temporary, &path)?;
-        server.disk.sync_directory(&directory_of(&path))
-    });
-    // What is left of it is only litter.
-    published.inspect_err(|_| _ = server.disk.remove(&temporary))?;
     tracing::info!(bytes, "DB saved on disk: {}", path.display());
     Ok(())
 }

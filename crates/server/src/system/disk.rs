@@ -9,8 +9,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// Writes a file under a temporary name, forces it to the disk and gives it its name, in place of a file that has it: a crash
-/// leaves one or the other. That it has the name is safe when its directory is synced. If something fails the temporary
-/// file is gone.
+/// leaves one or the other. That it has the name is safe when its directory is synced.
 ///
 /// # Errors
 /// Those of `write` and of the disk; the file that had the name is as it was.
@@ -20,13 +19,27 @@ pub fn replace<R>(
     path: &Path,
     write: impl FnOnce(&mut dyn DiskFile) -> io::Result<R>,
 ) -> io::Result<R> {
+    put_in_place(disk, temporary, write, |_| disk.rename(temporary, path))
+}
+
+/// Writes a file under a temporary name, forces it to the disk and has it put in its place, by what was said when it was
+/// written. If something fails the temporary file is gone.
+///
+/// # Errors
+/// Those of `write`, `put` and of the disk.
+pub fn put_in_place<R>(
+    disk: &dyn Disk,
+    temporary: &Path,
+    write: impl FnOnce(&mut dyn DiskFile) -> io::Result<R>,
+    put: impl FnOnce(&R) -> io::Result<()>,
+) -> io::Result<R> {
     let written = disk.create(temporary).and_then(|mut file| {
         let result = write(&mut *file)?;
         file.sync()?;
         Ok(result)
     });
-    let renamed = written.and_then(|result| disk.rename(temporary, path).map(|()| result));
-    renamed.inspect_err(|_| {
+    let placed = written.and_then(|result| put(&result).map(|()| result));
+    placed.inspect_err(|_| {
         // What is left of it is only litter.
         let _ = disk.remove(temporary);
     })
