@@ -43,6 +43,11 @@ fn directives() -> impl Iterator<Item = &'static Directive> {
     Group::ALL.iter().flat_map(|group| help::of_group(*group))
 }
 
+/// All that can follow `swytch redis`.
+fn options() -> String {
+    directives().map(|directive| format!("--{}", directive.name)).collect::<Vec<_>>().join(" ")
+}
+
 /// The values of a directive that has few.
 fn values(directive: &Directive) -> Option<String> {
     match directive.kind {
@@ -68,13 +73,12 @@ fn bash() -> String {
                 writeln!(text, "    redis:--{name}) COMPREPLY=($(compgen -W \"{values}\" -- \"$word\")) ;;");
         }
     }
-    let names: Vec<String> = directives().map(|directive| format!("--{}", directive.name)).collect();
     let _ = write!(
         text,
         "    redis:*)\n        case $word in\n        -*) COMPREPLY=($(compgen -W \"{}\" -- \"$word\")) ;;\n        \
              *) COMPREPLY=($(compgen -f -- \"$word\")) ;;\n        esac ;;\n    \
              *) COMPREPLY=($(compgen -f -- \"$word\")) ;;\n    esac\n}}\ncomplete -o filenames -F _swytch swytch\n",
-        names.join(" ")
+        options()
     );
     text
 }
@@ -107,13 +111,12 @@ fn zsh() -> String {
             let _ = writeln!(text, "    redis:--{}) compadd {values} ;;", directive.name);
         }
     }
-    let names: Vec<String> = directives().map(|directive| format!("--{}", directive.name)).collect();
     let _ = write!(
         text,
         "    redis:*) if [[ $words[CURRENT] == -* ]]; then compadd -- {}; else _files; fi ;;\n    \
              *) _files ;;\n    esac\n}}\n\
          if [[ $zsh_eval_context[-1] == loadautofunc ]]; then _swytch \"$@\"; else compdef _swytch swytch; fi\n",
-        names.join(" ")
+        options()
     );
     text
 }
