@@ -72,6 +72,12 @@ impl<'a> Reply<'a> {
         self.out.position()
     }
 
+    /// Bytes of it so far.
+    #[inline]
+    pub fn bytes(&self) -> usize {
+        self.position() - self.began
+    }
+
     /// True when the output keeps nothing more and the connection is to end: the rest need not be written.
     #[inline]
     pub fn is_full(&self) -> bool {

@@ -51,6 +51,8 @@ fn names_and_defaults() {
         .map(|directive| directive.name)
         // New names in 8.0, or here, for what 7.0 calls otherwise; hidden since 8.0 in the last case.
         .chain(["server-cpulist", "bio-cpulist", "aof-rewrite-cpulist", "bgsave-cpulist", "log-level"])
+        // Valkey's names.
+        .chain(["commandlog-execution-slower-than", "commandlog-slow-execution-max-len"])
         .collect();
     for name in ours.keys().filter(|name| !theirs.contains_key(*name)) {
         assert!(
@@ -213,6 +215,8 @@ fn meant(name: &str, value: &str) -> bool {
         "maxmemory-samples" => true,
         // 8.6 knows two more policies, and an error names all.
         "maxmemory-policy" => true,
+        // A share of the memory there is.
+        "maxmemory" => value.ends_with('%'),
         // The one place where Redis reads hexadecimal numbers.
         "latency-tracking-info-percentiles" => value == "0x10",
         // Protected or immutable in Redis 7.0 and 8.0 alike, but the same value is accepted here.

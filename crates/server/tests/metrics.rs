@@ -184,3 +184,24 @@ fn own_address() -> Option<IpAddr> {
     let address = socket.local_addr().ok()?.ip();
     (!address.is_loopback() && !address.is_unspecified()).then_some(address)
 }
+
+/// What redis_exporter shows of a server by itself, a name a line.
+const EXPORTER_NAMES: &str = include_str!("exporter_names.txt");
+
+#[test]
+fn all_that_the_exporter_shows_is_on_the_page() {
+    let port = free_port();
+    let file = format!(
+        "bind 127.0.0.1\nmetrics-port {port}\nappendonly yes\nlatency-monitor-threshold 1\nenable-debug-command yes\n"
+    );
+    let mut server = ours!().start("names", &file);
+    // An event of LATENCY, an error, a key that expires: what they are called depends on their being there.
+    for line in ["SET a 1 EX 1000", "LPUSH a 1", "DEBUG SLEEP 0.01"] {
+        server.say(line);
+    }
+    let page = ask(port, "GET /metrics HTTP/1.1\r\n\r\n");
+    let shown: Vec<&str> =
+        page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    let missing: Vec<&str> = EXPORTER_NAMES.lines().filter(|name| !shown.contains(name)).collect();
+    assert!(EXPORTER_NAMES.lines().count() > 100 && missing.is_empty(), "{missing:?}");
+}

@@ -145,6 +145,35 @@ slowlog get -2
 slowlog get abc
 slowlog get 1 2
 slowlog reset extra
+8.6 hotkeys
+8.6 hotkeys nosuch
+8.6 hotkeys get
+8.6 hotkeys stop
+8.6 hotkeys reset
+8.6 hotkeys start
+8.6 hotkeys start metrics 0
+8.6 hotkeys start metrics 1
+8.6 hotkeys start metrics 3 cpu net
+8.6 hotkeys start metrics x cpu
+8.6 hotkeys start metrics 2 cpu
+8.6 hotkeys start metrics 1 cpu net
+8.6 hotkeys start metrics 2 cpu cpu
+8.6 hotkeys start metrics 2 net net
+8.6 hotkeys start metrics 1 gpu
+8.6 hotkeys start metrics 1 cpu count 0
+8.6 hotkeys start metrics 1 cpu count 65
+8.6 hotkeys start metrics 1 cpu count
+8.6 hotkeys start metrics 1 cpu duration 0
+8.6 hotkeys start metrics 1 cpu duration 1000001
+8.6 hotkeys start metrics 1 cpu sample 0
+8.6 hotkeys start metrics 1 cpu slots 1 0
+8.6 hotkeys start metrics 2 gpu net count 2 sample 1
+8.6 hotkeys start metrics 1 net
+8.6 hotkeys reset
+8.6 hotkeys stop
+8.6 hotkeys stop
+8.6 hotkeys reset
+8.6 hotkeys get
 latency
 latency nosuch
 latency latest
@@ -206,9 +235,14 @@ fn replies_are_those_of_redis() {
     else {
         return;
     };
+    compare(&mut ours, &mut redis, TRANSCRIPT);
+}
+
+/// Has both say the lines that a server of the other's version knows, and holds their replies against each other.
+fn compare(ours: &mut Server, redis: &mut Server, transcript: &str) {
     let version = redis.minor_version();
     let mut wrong = Vec::new();
-    for line in TRANSCRIPT.lines().filter(|line| !line.is_empty()) {
+    for line in transcript.lines().filter(|line| !line.is_empty()) {
         let line = match line.split_once(' ') {
             Some((from, rest)) if from.starts_with(|first: char| first.is_ascii_digit()) => {
                 if version.as_str() < from {
@@ -224,6 +258,94 @@ fn replies_are_those_of_redis() {
         }
     }
     assert!(wrong.is_empty(), "ours, then those of Redis {version}:\n{}", wrong.join("\n"));
+}
+
+/// What a node of a cluster that has all slots is asked.
+const OF_A_NODE: &str = "
+cluster keyslot foo
+cluster keyslot a{foo}b
+cluster keyslot
+cluster nosuch
+cluster links
+cluster replicas nosuch
+cluster slaves nosuch
+cluster count-failure-reports nosuch
+set {a}1 x
+set a 1
+mset {a}1 x {a}2 y
+mset a 1 b 2
+del a b
+sintercard 2 a b
+zunionstore a 2 b c
+bitop and a b c
+sort a store b
+cluster countkeysinslot 15495
+cluster countkeysinslot 0
+cluster countkeysinslot 16384
+cluster countkeysinslot -1
+cluster countkeysinslot x
+cluster getkeysinslot 15495 10
+cluster getkeysinslot 15495 0
+cluster getkeysinslot 15495 -1
+cluster getkeysinslot 16384 1
+cluster getkeysinslot 0 x
+8.2 cluster slot-stats slotsrange 15494 15496
+8.2 cluster slot-stats slotsrange 2 1
+8.2 cluster slot-stats slotsrange 0 16384
+8.2 cluster slot-stats slotsrange x 1
+8.2 cluster slot-stats slotsrange 1
+8.2 cluster slot-stats orderby key-count limit 2
+8.2 cluster slot-stats orderby key-count limit 2 asc
+8.2 cluster slot-stats orderby key-count asc limit 1
+8.2 cluster slot-stats orderby key-count limit 0
+8.2 cluster slot-stats orderby key-count limit x
+8.2 cluster slot-stats orderby nosuch
+8.2 cluster slot-stats nosuch a
+select 0
+select 1
+select x
+swapdb 0 1
+move a 1
+copy {a}1 {a}3 db 0
+8.2 copy {a}1 {a}3 db 1
+watch a b
+multi
+set a 1
+set b 1
+exec
+multi
+mset a 1 b 2
+exec
+multi
+exec
+ssubscribe a b
+spublish a x
+readonly
+readwrite
+asking
+readonly x
+eval \"redis.call('set','a',1) redis.call('set','b',1) return 1\" 0
+eval \"return redis.pcall('mset','a',1,'b',2)['err']\" 0
+eval \"#!lua\\nredis.call('set','a',1) return redis.pcall('set','b',1)['err']\" 0
+eval \"#!lua flags=allow-cross-slot-keys\\nredis.call('set','a',1) redis.call('set','b',1) return 1\" 0
+eval \"#!lua flags=no-cluster\\nreturn 1\" 0
+eval \"#!lua\\nreturn redis.pcall('set','b',1)['err']\" 1 a
+";
+
+#[test]
+fn a_node_of_a_cluster_answers_as_redis_does() {
+    let file = "cluster-enabled yes\n";
+    let (mut ours, Some(mut redis)) = (ours().start("node", file), Server::redis("node-redis", file)) else {
+        return;
+    };
+    assert!(!matches!(redis.say("CLUSTER ADDSLOTSRANGE 0 16383"), Reply::Error(_)));
+    let mut client = redis.connect();
+    client.until(
+        "the node is ready",
+        |client| client.say("CLUSTER INFO"),
+        |info| matches!(info, Reply::Bulk(info) if info.starts_with(b"cluster_state:ok")),
+    );
+    compare(&mut ours, &mut redis, OF_A_NODE);
 }
 
 /// Commands whose effects on INFO's counters are compared; `!` in front waits, so that what is to expire does.

@@ -113,7 +113,7 @@ pub(super) fn placeholder(directive: &Directive) -> String {
         Kind::Integer(..) => "NUMBER".to_owned(),
         Kind::Octal(..) => "MODE".to_owned(),
         Kind::Memory(..) => "BYTES".to_owned(),
-        Kind::MemoryOrPercent(..) => "BYTES|PERCENT%".to_owned(),
+        Kind::MemoryOrShare(..) | Kind::MemoryOrPercent(..) => "BYTES|PERCENT%".to_owned(),
         Kind::Choice(names, _) if names.len() <= 3 => {
             let names: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
             names.join("|")

@@ -199,8 +199,16 @@ impl<'a> Call<'a> {
             let text = "ERR value is out of range, value must between -2147483648 and 2147483647";
             return Err(CommandError::text(text));
         }
-        let databases = self.server.config.databases() as i64;
+        let databases = self.server.shards.databases() as i64;
         if (0..databases).contains(&index) { Ok(index as u32) } else { Err(CommandError::DbIndexOutOfRange) }
+    }
+
+    /// Where clients of a cluster are served there is one database, and this is their error.
+    ///
+    /// # Errors
+    /// It, then.
+    pub fn refused_in_cluster(&self, error: &'static str) -> Result<(), CommandError> {
+        if self.server.config.cluster_enabled() { Err(CommandError::text(error)) } else { Ok(()) }
     }
 
     /// The longest string that the command may make.

@@ -211,6 +211,8 @@ pub enum Group {
     Transactions,
     /// Scripts and functions.
     Scripting,
+    /// What clients of a cluster ask of a node.
+    Cluster,
     /// The server.
     Server,
 }
@@ -233,6 +235,7 @@ impl Group {
             Group::PubSub => "pubsub",
             Group::Transactions => "transactions",
             Group::Scripting => "scripting",
+            Group::Cluster => "cluster",
             Group::Server => "server",
         }
     }

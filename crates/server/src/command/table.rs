@@ -98,6 +98,17 @@ impl Command {
         Some(keys)
     }
 
+    /// Positions of all that belongs to a slot: keys, and channels of shards.
+    pub fn slot_positions(&self, args: &Args<'_>) -> Vec<usize> {
+        let mut positions = self.key_positions(args);
+        for spec in self.spec.key_specs {
+            if spec.flags.contains(super::spec::KeyFlags::NOT_KEY) {
+                key_positions_of(spec, args, &mut positions);
+            }
+        }
+        positions
+    }
+
     /// True if the values of the keys that a request names lead to others, which may be anywhere.
     pub fn reaches_any(&self, args: &Args<'_>) -> bool {
         self.spec.keys.is_some_and(|keys| keys(args).reaches_any)

@@ -7,6 +7,7 @@ use crate::command::CommandSpec;
 
 pub mod acl;
 pub mod bitmap;
+pub mod cluster;
 pub mod connection;
 pub mod geo;
 pub mod hash;
@@ -27,6 +28,7 @@ pub mod transactions;
 pub const SPECS: &[&[&CommandSpec]] = &[
     acl::SPECS,
     bitmap::SPECS,
+    cluster::SPECS,
     connection::SPECS,
     geo::SPECS,
     hash::SPECS,

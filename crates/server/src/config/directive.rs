@@ -47,6 +47,8 @@ pub enum Kind {
     Octal(Bounds, i64),
     /// Bytes, with the units k, kb, m, mb, g, gb.
     Memory(Bounds, i64),
+    /// The same, or a percentage of what this process may have, which is worked out where it is read.
+    MemoryOrShare(Bounds, i64),
     /// Bytes, or a percentage of `maxmemory`; a percentage is kept as its negative.
     MemoryOrPercent(Bounds, i64),
     /// One of the names (or several, added up, where the directive takes several words).
@@ -254,6 +256,10 @@ impl Directive {
         Directive::new(name, Kind::Memory(bounds(min, max, true), default))
     }
 
+    pub(super) const fn memory_or_share(name: &'static str, max: i128, default: i64) -> Directive {
+        Directive::new(name, Kind::MemoryOrShare(bounds(0, max, true), default))
+    }
+
     pub(super) const fn memory_or_percent(name: &'static str, default: i64) -> Directive {
         Directive::new(name, Kind::MemoryOrPercent(bounds(-100, LONG_MAX, false), default))
     }
@@ -369,7 +375,9 @@ impl Directive {
 
     /// The default, sizes with their unit; empty for `dir`, which starts at the working directory.
     pub fn default_text(&self) -> String {
-        if let Kind::Memory(_, bytes) | Kind::MemoryOrPercent(_, bytes) = self.kind {
+        if let Kind::Memory(_, bytes) | Kind::MemoryOrShare(_, bytes) | Kind::MemoryOrPercent(_, bytes) =
+            self.kind
+        {
             return value::memory_with_unit(bytes as u64);
         }
         let value = value::default(self, Path::new(""));
@@ -510,6 +518,15 @@ choices! {
         No = "no",
         Yes = "yes",
         Local = "local",
+    }
+}
+
+choices! {
+    /// What clients of a cluster are told to connect to.
+    pub enum EndpointType {
+        Ip = "ip",
+        HostName = "hostname",
+        Unknown = "unknown-endpoint",
     }
 }
 

@@ -122,7 +122,6 @@ fn what_would_be_unsafe_to_ignore_is_refused() {
         "tls-dh-params-file /x.dh",
         "maxmemory-clients 5%",
         "min-replicas-to-write 1",
-        "cluster-enabled yes",
         "supervised upstart",
     ] {
         let name = text.split(' ').next().expect("a name");
@@ -141,12 +140,13 @@ fn what_would_be_unsafe_to_ignore_is_refused() {
         "tls-port 6380\ntls-auth-clients yes",
         "shutdown-on-sigterm nosave now",
         "supervised systemd",
+        "cluster-enabled yes",
     ] {
         assert!(refused(text).is_empty(), "{text}");
         assert!(load(text).expect("good").warnings.iter().all(|warning| warning.name != "save"), "{text}");
     }
-    let all = refused("port 1\ncluster-enabled yes\nmin-replicas-to-write 1");
-    assert_eq!(all, ["cluster-enabled", "min-replicas-to-write"], "one start shows all");
+    let all = refused("port 1\nmaxmemory-clients 5%\nmin-replicas-to-write 1");
+    assert_eq!(all, ["maxmemory-clients", "min-replicas-to-write"], "one start shows all");
     let warning = &load("masterauth secret").expect("well-formed").warnings[0];
     assert!(!warning.to_string().contains("secret"), "{warning}");
 }

@@ -6,8 +6,9 @@ use super::directives::slot;
 use super::special::{ClientClass, OutputBufferLimit, SavePoint};
 use super::value::Value;
 use super::{
-    AclPubsubDefault, AppendFsync, Config, LogFormat, LogLevel, MaxmemoryPolicy, ProtectedAction,
-    SanitizeDumpPayload, ShutdownFlags, Supervised, TlsAuthClients, TlsAuthClientsUser, TlsMinVersion,
+    AclPubsubDefault, AppendFsync, Config, EndpointType, LogFormat, LogLevel, MaxmemoryPolicy,
+    ProtectedAction, SanitizeDumpPayload, ShutdownFlags, Supervised, TlsAuthClients, TlsAuthClientsUser,
+    TlsMinVersion,
 };
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -123,6 +124,27 @@ numbers! {
     slowlog_log_slower_than: i64 = "slowlog-log-slower-than";
     /// Entries of SLOWLOG.
     slowlog_max_len: usize = "slowlog-max-len";
+    /// What the directive says, which means nothing here.
+    io_threads: u32 = "io-threads";
+    /// Whether clients of Redis Cluster are served.
+    cluster_enabled: bool = "cluster-enabled";
+    /// Whether the keys of a request may be in several slots all the same.
+    cluster_allow_cross_slot: bool = "cluster-allow-cross-slot";
+    /// Ports that clients of a cluster are told; 0 for those listened on.
+    cluster_announce_port: u16 = "cluster-announce-port";
+    cluster_announce_tls_port: u16 = "cluster-announce-tls-port";
+    /// The port of the cluster's bus that they are told.
+    cluster_announce_bus_port: u16 = "cluster-announce-bus-port";
+    /// What they are told to connect to.
+    cluster_preferred_endpoint_type: EndpointType = "cluster-preferred-endpoint-type";
+    /// Bytes from which a command is in COMMANDLOG; negative for never.
+    commandlog_request_larger_than: i64 = "commandlog-request-larger-than";
+    /// Entries of its log of large requests.
+    commandlog_large_request_max_len: usize = "commandlog-large-request-max-len";
+    /// Bytes of its reply from which a command is in COMMANDLOG; negative for never.
+    commandlog_reply_larger_than: i64 = "commandlog-reply-larger-than";
+    /// Entries of its log of large replies.
+    commandlog_large_reply_max_len: usize = "commandlog-large-reply-max-len";
     /// Milliseconds from which LATENCY records an event; 0 for never.
     latency_monitor_threshold: u64 = "latency-monitor-threshold";
     /// Whether commands' latencies are kept in histograms.
@@ -252,6 +274,10 @@ texts! {
     tls_ca_cert_dir = "tls-ca-cert-dir";
     /// Accepted protocol versions.
     tls_protocols = "tls-protocols";
+    /// The address that clients of a cluster are told.
+    cluster_announce_ip = "cluster-announce-ip";
+    /// The host name that they are told.
+    cluster_announce_hostname = "cluster-announce-hostname";
     /// Accepted ciphers of TLS 1.2.
     tls_ciphers = "tls-ciphers";
     /// Accepted ciphers of TLS 1.3.
@@ -259,6 +285,11 @@ texts! {
 }
 
 impl Config {
+    /// What clients are told that they speak with.
+    pub fn mode(&self) -> &'static str {
+        if self.cluster_enabled() { "cluster" } else { "standalone" }
+    }
+
     /// When a client of this class that does not read its replies is closed.
     #[inline]
     pub fn output_buffer_limit(&self, class: ClientClass) -> OutputBufferLimit {
@@ -367,6 +398,7 @@ from_choice!(
     ProtectedAction,
     SanitizeDumpPayload,
     Supervised,
+    EndpointType,
     TlsAuthClients,
     TlsAuthClientsUser,
     TlsMinVersion
@@ -406,7 +438,7 @@ mod tests {
                 Kind::Integer(bounds, _) | Kind::Octal(bounds, _) | Kind::Memory(bounds, _) => {
                     (bounds.min, bounds.max)
                 }
-                Kind::MemoryOrPercent(bounds, _) => (bounds.min, bounds.max),
+                Kind::MemoryOrShare(bounds, _) | Kind::MemoryOrPercent(bounds, _) => (bounds.min, bounds.max),
                 Kind::Flag(_) => (0, 1),
                 Kind::Choice(names, _) => (0, names.len() as i128 - 1),
                 Kind::Special(_) => (0, u32::MAX as i128),

@@ -6,6 +6,7 @@
 use super::directive::{Bounds, Directive, Kind};
 use super::special::{self, OutputBufferLimits, SavePoint};
 use super::{rules, words};
+use crate::system::process;
 use std::path::PathBuf;
 
 /// The value of a directive.
@@ -34,6 +35,7 @@ pub(super) fn default(directive: &Directive, start_directory: &std::path::Path) 
         Kind::Integer(_, default)
         | Kind::Octal(_, default)
         | Kind::Memory(_, default)
+        | Kind::MemoryOrShare(_, default)
         | Kind::MemoryOrPercent(_, default)
         | Kind::Choice(_, default) => Value::Number(default),
         Kind::Text { default, .. } => Value::Text(default.map(|text| text.as_bytes().to_vec())),
@@ -72,7 +74,8 @@ pub(super) fn parse(
             check_bounds(number, &bounds, true)?;
             Ok(Value::Number(number))
         }
-        Kind::Memory(bounds, _) => {
+        Kind::MemoryOrShare(..) if word.ends_with(b"%") => parse_share(word, process::memory_limit_bytes()),
+        Kind::Memory(bounds, _) | Kind::MemoryOrShare(bounds, _) => {
             let bytes = memory(word).ok_or("argument must be a memory value")?;
             check_bounds(bytes as i64, &bounds, false)?;
             Ok(Value::Number(clamped(bytes as i64, &bounds)))
@@ -98,7 +101,9 @@ pub(super) fn format(directive: &Directive, value: &Value) -> Vec<u8> {
         (Kind::MemoryOrPercent(..), Value::Number(number)) if *number < 0 => {
             format!("{}%", -number).into_bytes()
         }
-        (Kind::Memory(..), Value::Number(number)) => format!("{}", *number as u64).into_bytes(),
+        (Kind::Memory(..) | Kind::MemoryOrShare(..), Value::Number(number)) => {
+            format!("{}", *number as u64).into_bytes()
+        }
         (Kind::Special(kind), value) => special::format(kind, value),
         (_, Value::Number(number)) => number.to_string().into_bytes(),
         (_, Value::Text(text)) => text.clone().unwrap_or_default(),
@@ -110,7 +115,9 @@ pub(super) fn format(directive: &Directive, value: &Value) -> Vec<u8> {
 pub(super) fn rewrite(directive: &Directive, value: &Value) -> Vec<Vec<u8>> {
     let name = directive.name;
     let text = match (directive.kind, value) {
-        (Kind::Memory(..), Value::Number(number)) => memory_with_unit(*number as u64).into_bytes(),
+        (Kind::Memory(..) | Kind::MemoryOrShare(..), Value::Number(number)) => {
+            memory_with_unit(*number as u64).into_bytes()
+        }
         (Kind::MemoryOrPercent(..), Value::Number(number)) if *number >= 0 => {
             memory_with_unit(*number as u64).into_bytes()
         }
@@ -192,6 +199,16 @@ fn parse_choice(names: &[(&'static str, i64)], words: &[&[u8]], combine: bool) -
             Err(format!("argument(s) must be one of the following: {}", known.join(", ")))
         }
     }
+}
+
+/// A percentage of `whole`, as bytes.
+fn parse_share(word: &[u8], whole: u64) -> Result<Value, Reason> {
+    let percent = word.strip_suffix(b"%").and_then(integer).filter(|percent| (1..=100).contains(percent));
+    let percent = percent.ok_or("percentage argument must be between 1 and 100")?;
+    if whole == 0 {
+        return Err("how much memory there is cannot be found out: give bytes".to_owned());
+    }
+    Ok(Value::Number((u128::from(whole) * percent as u128 / 100) as i64))
 }
 
 fn parse_memory_or_percent(word: &[u8], bounds: &Bounds) -> Result<Value, Reason> {
@@ -305,6 +322,9 @@ mod tests {
         ("maxmemory", "99999999999gb", "error: argument must be a memory value"),
         ("maxmemory", "-1", "error: argument must be a memory value"),
         ("maxmemory", "1tb", "error: argument must be a memory value"),
+        ("maxmemory", "0%", "error: percentage argument must be between 1 and 100"),
+        ("maxmemory", "101%", "error: percentage argument must be between 1 and 100"),
+        ("maxmemory", "%", "error: percentage argument must be between 1 and 100"),
         (
             "proto-max-bulk-len",
             "1",
@@ -319,6 +339,13 @@ mod tests {
         ("log-format", "xml", "error: argument(s) must be one of the following: text, json"),
         ("oom-score-adj", "relative", "yes"),
     ];
+
+    #[test]
+    fn a_share_is_of_the_memory_there_is() {
+        assert_eq!(parse_share(b"50%", 3001), Ok(Value::Number(1500)));
+        assert_eq!(parse_share(b"100%", 1 << 40), Ok(Value::Number(1 << 40)));
+        assert!(parse_share(b"50%", 0).is_err());
+    }
 
     #[test]
     fn words_are_read_and_written_as_in_redis() {

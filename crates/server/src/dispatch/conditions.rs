@@ -19,12 +19,13 @@
 //! | the log cannot be written | every write | never: what comes now waits for it |
 //! | replies wait for the log | | when they are to leave |
 //! | the data was saved for the last time | every command | every write, EXEC |
+//! | keys must be in one slot | every command | never: it holds from the start |
 //! | a script runs for too long | every command | never: whoever waits for one of its locks finds it overdue |
 //! | the rights of a user | every command | every write, EXEC |
 //! | authentication, a monitor's rights | every command | never: only the client's own commands change them |
 //!
 //! A command that only reads is not asked again: run behind the condition or before, nobody can tell. What is to come
-//! (read-only replicas, slots of a cluster) is another row: its bit is set
+//! (read-only replicas) is another row: its bit is set
 //! while it changes or as long as it holds, and `admit` asks.
 
 use std::sync::Arc;

@@ -1,12 +1,13 @@
-//! What is counted of a command: statistics, SLOWLOG, LATENCY.
+//! What is counted of a command: statistics, SLOWLOG, COMMANDLOG, HOTKEYS, LATENCY.
 
 use swytch_store::Keyspace;
 
 use crate::clients::ClientFlags;
 use crate::command::{Call, Flags, Origin};
-use crate::observe::slowlog;
+use crate::observe::command_log::{self, CommandLog};
+use crate::observe::hot_keys::Done;
 use crate::server::{Server, WorkerShared};
-use crate::system::clock::ticks_to_ns;
+use crate::system::clock::{self, ticks_to_ns};
 
 /// A command that takes so many nanoseconds makes its worker look at the clock.
 const LONG_NS: u64 = 1_000_000;
@@ -29,8 +30,17 @@ pub fn call(call: &mut Call<'_>, ticks: u64, failed: bool) {
         command.latency.add(ns);
     }
     // A negative threshold, as an unsigned number, is never reached.
-    if ns / 1000 >= config.slowlog_log_slower_than() as u64 && !call.command.is(Flags::SKIP_SLOWLOG) {
-        log_slow(call, ns);
+    if ns / 1000 >= config.slowlog_log_slower_than() as u64 {
+        log(call, &call.server.command_logs.slow, ns / 1000, config.slowlog_max_len());
+    }
+    if call.args.may_have_bytes(config.commandlog_request_larger_than() as u64) {
+        log_large_request(call);
+    }
+    if call.reply.bytes() as u64 >= config.commandlog_reply_larger_than() as u64 {
+        log_large_reply(call);
+    }
+    if call.server.hot_keys.is_counting() {
+        count_keys(call, ns);
     }
     let threshold_ms = config.latency_monitor_threshold();
     if threshold_ms > 0 {
@@ -58,21 +68,52 @@ pub fn error(server: &Server, worker: &WorkerShared, text: &[u8]) {
 }
 
 #[cold]
-fn log_slow(call: &Call<'_>, ns: u64) {
+fn log_large_request(call: &Call<'_>) {
+    let config = &call.server.config;
+    let bytes = call.args.request_bytes() as u64;
+    if bytes >= config.commandlog_request_larger_than() as u64 {
+        let len_max = config.commandlog_large_request_max_len();
+        log(call, &call.server.command_logs.large_requests, bytes, len_max);
+    }
+}
+
+#[cold]
+fn log_large_reply(call: &Call<'_>) {
+    // What an output that is full would have had is not known.
+    if !call.reply.is_full() {
+        let len_max = call.server.config.commandlog_large_reply_max_len();
+        log(call, &call.server.command_logs.large_replies, call.reply.bytes() as u64, len_max);
+    }
+}
+
+#[cold]
+fn log(call: &Call<'_>, log: &CommandLog, amount: u64, len_max: usize) {
+    if call.command.is(Flags::SKIP_SLOWLOG) {
+        return;
+    }
     // What a script calls has no client of its own.
     let (address, name) = match call.origin {
         Origin::Script => Default::default(),
         _ => (call.client.shared.address.clone(), call.client.shared.names.lock().name.clone()),
     };
-    let entry = slowlog::Entry {
-        id: 0,
-        time_s: call.now_ms / 1000,
-        duration_us: ns / 1000,
-        arguments: slowlog::shorten(&call.args),
-        address,
-        name,
-    };
-    call.server.slowlog.push(entry, call.server.config.slowlog_max_len());
+    let arguments = command_log::shorten(&call.args);
+    let entry = command_log::Entry { id: 0, time_s: call.now_ms / 1000, amount, arguments, address, name };
+    log.push(entry, len_max);
+}
+
+#[cold]
+fn count_keys(call: &Call<'_>, ns: u64) {
+    // What a script calls counts with the script.
+    if call.origin == Origin::Script {
+        return;
+    }
+    let positions = call.command.key_positions(&call.args);
+    if positions.is_empty() {
+        return;
+    }
+    let done = Done { ns, bytes: (call.args.request_bytes() + call.reply.bytes()) as u64 };
+    let keys = positions.iter().map(|at| call.args.get(*at));
+    call.server.hot_keys.count(call.client.shared.worker, clock::unix_ms(), done, keys);
 }
 
 #[cold]

@@ -18,6 +18,7 @@ use crate::acl::Context;
 use crate::command::{Args, Call, Command, Flags, Handler, Origin};
 use crate::server::Conditions;
 use crate::system::clock::Ticks;
+use crate::system::slot;
 
 /// What a script may do, and what it has done.
 #[derive(Clone, Copy, Debug, Default)]
@@ -30,6 +31,10 @@ pub struct Rules {
     pub is_out_of_memory: bool,
     /// It has called a command that writes.
     pub has_written: bool,
+    /// All that it touches must be in one slot.
+    pub keeps_to_slot: bool,
+    /// That slot, once it is known.
+    pub slot: Option<u16>,
 }
 
 /// What has become of a command.
@@ -130,6 +135,26 @@ fn refusal(call: &Call<'_>, command: &Command, rules: &Rules) -> Option<String> 
     None
 }
 
+/// Why a command may not touch what it names, where keys must be in one slot.
+fn across_slots(
+    call: &Call<'_>,
+    command: &Command,
+    args: &Args<'_>,
+    rules: &mut Rules,
+) -> Option<&'static str> {
+    if !call.server.conditions().contains(Conditions::ONE_SLOT) || !call.origin.is_limited() {
+        return None;
+    }
+    let positions = command.slot_positions(args);
+    let first = args.get(*positions.first()?);
+    if slot::are_several(positions.iter().map(|at| args.get(*at))) {
+        return Some("Script attempted to access a non local key in a cluster node");
+    }
+    let is_other =
+        rules.keeps_to_slot && *rules.slot.get_or_insert_with(|| slot::of(first)) != slot::of(first);
+    is_other.then_some("Script attempted to access keys that do not hash to the same slot")
+}
+
 /// Runs a command that the script of `call` calls and appends its reply.
 pub fn run(
     call: &mut Call<'_>,
@@ -146,7 +171,10 @@ pub fn run(
     buffers.fill(words);
     let args = Args::new(&buffers.query, &buffers.ranges);
     let refused = match find(call, &args) {
-        Ok(command) => match denied(call, command, &args).or_else(|| refusal(call, command, rules)) {
+        Ok(command) => match denied(call, command, &args)
+            .or_else(|| refusal(call, command, rules))
+            .or_else(|| across_slots(call, command, &args, rules).map(str::to_owned))
+        {
             Some(text) => Err((Some(command), text)),
             None => Ok(command),
         },

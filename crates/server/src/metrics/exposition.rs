@@ -1,299 +1,260 @@
-//! The metrics themselves, in Prometheus's text format (version 0.0.4).
+//! What is on the page of metrics.
 //!
 //! What Redis has, too, is named as the widely used redis_exporter names it, so that dashboards and alerts made for
-//! Redis keep working; what only this server has begins with `swytch_`.
+//! Redis keep working; what only this server has begins with `swytch_`. The fields of INFO come from INFO's own sections,
+//! under the names of `names.rs`; here is what INFO does not say.
 
-use std::fmt::{Display, Write as _};
+use std::fmt::Display;
 use std::sync::atomic::Ordering::Relaxed;
 
-use swytch_store::{Figures, Keyspace};
+use swytch_store::Keyspace;
 
-use crate::clients::{ClientFlags, channels};
+use super::names::{self, Family, INSTANCE};
+use super::page::{Kind, Metric, Page};
 use crate::command::CommandTable;
-use crate::observe::stats::CommandStats;
+use crate::commands::server::info::{self, Facts, Totals, Visitor};
+use crate::config::ClientClass;
 use crate::server::Server;
 use crate::system::clock::{self, ticks_to_ns};
-use crate::system::{allocator, process};
-
-/// The format's content type.
-pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
-
-/// The kind of a metric.
-#[derive(Clone, Copy)]
-enum Kind {
-    /// Goes up and down.
-    Gauge,
-    /// Only goes up, until a restart or CONFIG RESETSTAT.
-    Counter,
-}
-
-use Kind::{Counter, Gauge};
 
 /// All metrics of the server.
 pub(super) fn text(commands: &CommandTable, server: &Server) -> String {
     let mut page = Page::default();
-    instance(&mut page, server);
-    clients(&mut page, server);
-    memory(&mut page, server);
-    traffic(&mut page, server);
-    calls(&mut page, commands, server);
-    keyspace(&mut page, server);
-    threads(&mut page, server);
-    page.0
-}
-
-fn instance(page: &mut Page, server: &Server) {
-    page.single("redis_up", Gauge, "The server answers.", 1);
-    page.metric("redis_instance_info", Gauge, "What the server is.");
-    page.sample(
-        "redis_instance_info",
-        &[
-            ("redis_version", crate::REDIS_VERSION),
-            ("swytch_version", crate::SWYTCH_VERSION),
-            ("redis_mode", "standalone"),
-            ("role", "master"),
-            ("os", std::env::consts::OS),
-            ("run_id", &server.run_id),
-        ],
-        1,
-    );
-    page.single(
-        "swytch_log_lines_missing_total",
-        Counter,
-        "Log lines that could not be written in time.",
-        crate::observe::logging::missing_lines(),
-    );
-    let uptime_s = server.started.elapsed().as_secs();
-    page.single("redis_uptime_in_seconds", Gauge, "Seconds since the start.", uptime_s);
+    page.sample(&Metric::gauge("redis_up", "The server answers."), &[], 1);
     let started_s = server.started_ms as f64 / 1000.0;
-    page.single("redis_start_time_seconds", Gauge, "Start in Unix time.", started_s);
-    let cpu = process::cpu_time();
-    let help = "Processor time in user mode.";
-    page.single("redis_cpu_user_seconds_total", Counter, help, cpu.user.as_secs_f64());
-    let help = "Processor time in system mode.";
-    page.single("redis_cpu_sys_seconds_total", Counter, help, cpu.system.as_secs_f64());
+    page.sample(&Metric::gauge("redis_start_time_seconds", "Start in Unix time."), &[], started_s);
+    let now_ms = clock::unix_ms();
+    let facts = Facts { server, commands, now_ms, totals: totals(server, now_ms) };
+    let mut fields = Fields { page, instance: Vec::new() };
+    info::tell_all(&mut fields, &facts);
+    let mut page = fields.into_page();
+    facts.totals.iter().for_each(|totals| empty_databases(&mut page, totals));
+    latencies(&mut page, commands, server);
+    logs(&mut page, server);
+    command_logs(&mut page, server);
+    limits(&mut page, server);
+    workers(&mut page, server);
+    page.into_text()
 }
 
-fn clients(page: &mut Page, server: &Server) {
-    let mut blocked = 0;
-    server.clients.for_each(|client| {
-        let flags = ClientFlags::from_bits_retain(client.flags.load(Relaxed));
-        blocked += u64::from(flags.contains(ClientFlags::BLOCKED));
-    });
-    let connected = server.clients.connected();
-    page.single("redis_connected_clients", Gauge, "Clients connected.", connected);
-    page.single("redis_blocked_clients", Gauge, "Clients that wait in a blocking command.", blocked);
-    for (name, help, kind) in [
-        ("redis_pubsub_channels", "Channels with a subscriber.", channels::Kind::Channel),
-        ("redis_pubsub_patterns", "Patterns with a subscriber.", channels::Kind::Pattern),
-        ("redis_pubsubshard_channels", "Shard channels with a subscriber.", channels::Kind::ShardChannel),
-    ] {
-        page.single(name, Gauge, help, server.channels.count(kind));
-    }
-    page.single("redis_pubsub_clients", Gauge, "Clients with a subscription.", server.channels.subscribers());
-    page.single("redis_config_maxclients", Gauge, "maxclients.", server.config.maxclients());
-    page.single(
-        "redis_connections_received_total",
-        Counter,
-        "Connections accepted.",
-        server.clients.accepted.load(Relaxed),
-    );
-    page.single(
-        "redis_rejected_connections_total",
-        Counter,
-        "Connections refused because of maxclients or protected mode.",
-        server.clients.rejected.load(Relaxed),
-    );
+/// What is known of all shards, unless a script has one for too long: that cannot be counted.
+fn totals(server: &Server, now_ms: u64) -> Option<Totals> {
+    let mut totals = Totals::new(server.shards.databases());
+    (0..server.shards.count() as u16)
+        .all(|shard| {
+            let locked = server.shards.lock_one_in_time(shard);
+            locked.map(|locked| totals.add(&Keyspace::new(locked, now_ms), shard)).is_some()
+        })
+        .then_some(totals)
 }
 
-fn memory(page: &mut Page, server: &Server) {
-    page.single("redis_memory_used_bytes", Gauge, "Bytes allocated.", allocator::used_bytes());
-    page.single("redis_memory_used_peak_bytes", Gauge, "Most bytes allocated.", allocator::peak_bytes());
-    page.single("redis_memory_used_rss_bytes", Gauge, "Bytes resident.", process::resident_bytes());
-    page.single("redis_memory_max_bytes", Gauge, "maxmemory; 0 for no limit.", server.config.maxmemory());
-    page.single(
-        "redis_lazyfree_pending_objects",
-        Gauge,
-        "Values that wait to be freed in the background.",
-        server.reclaimer.pending(),
-    );
+/// Makes samples of INFO's fields.
+struct Fields {
+    page: Page,
+    /// Texts that say what the server is.
+    instance: Vec<(&'static str, String)>,
 }
 
-fn traffic(page: &mut Page, server: &Server) {
-    let counters: [(&str, &str, u64); 12] = [
-        ("redis_commands_processed_total", "Commands run.", server.total(|stats| stats.commands_processed())),
-        ("redis_net_input_bytes_total", "Bytes read.", server.total(|stats| stats.input_bytes.get())),
-        ("redis_net_output_bytes_total", "Bytes written.", server.total(|stats| stats.output_bytes.get())),
-        (
-            "redis_keyspace_hits_total",
-            "Reads of keys that existed.",
-            server.total(|stats| stats.keyspace_hits.get()),
-        ),
-        (
-            "redis_keyspace_misses_total",
-            "Reads of keys that did not exist.",
-            server.total(|stats| stats.keyspace_misses.get()),
-        ),
-        ("redis_expired_keys_total", "Keys expired.", server.total(|stats| stats.expired_keys.get())),
-        ("redis_evicted_keys_total", "Keys evicted.", server.total(|stats| stats.evicted_keys.get())),
-        ("redis_total_error_replies", "Error replies.", server.total(|stats| stats.error_replies.get())),
-        ("redis_total_reads_processed", "Reads from sockets.", server.total(|stats| stats.reads.get())),
-        ("redis_total_writes_processed", "Writes to sockets.", server.total(|stats| stats.writes.get())),
-        (
-            "redis_client_output_buffer_limit_disconnections_total",
-            "Clients closed because they did not read their replies.",
-            server.total(|stats| stats.output_limit_disconnections.get()),
-        ),
-        (
-            "redis_client_query_buffer_limit_disconnections_total",
-            "Clients closed because of a request that was too large.",
-            server.total(|stats| stats.query_limit_disconnections.get()),
-        ),
-    ];
-    for (name, help, value) in counters {
-        page.single(name, Counter, help, value);
-    }
-    page.metric("redis_errors_total", Counter, "Error replies by code.");
-    for (code, count) in server.errors.snapshot() {
-        page.sample("redis_errors_total", &[("err", &code)], count);
-    }
-    page.single("redis_slowlog_length", Gauge, "Entries in SLOWLOG.", server.slowlog.len());
-    page.single("redis_rdb_changes_since_last_save", Gauge, "Changes since the last save.", server.dirty());
-}
+impl Visitor for Fields {
+    fn section(&mut self, _: &str) {}
 
-fn calls(page: &mut Page, commands: &CommandTable, server: &Server) {
-    type Read = fn(&CommandStats) -> f64;
-    let metrics: [(&str, &str, Read); 4] = [
-        ("redis_commands_total", "Calls of a command.", |stats| stats.calls.get() as f64),
-        ("redis_commands_duration_seconds_total", "Time a command took.", |stats| {
-            ticks_to_ns(stats.ticks.get()) as f64 / 1e9
-        }),
-        ("redis_commands_failed_calls_total", "Calls that answered an error.", |stats| {
-            stats.failed.get() as f64
-        }),
-        ("redis_commands_rejected_calls_total", "Calls refused before they ran.", |stats| {
-            stats.rejected.get() as f64
-        }),
-    ];
-    for (name, help, read) in metrics {
-        page.metric(name, Counter, help);
-        for command in commands.iter_all() {
-            let stats = || server.workers.iter().map(|worker| &worker.stats.commands[command.index]);
-            if stats().all(|stats| stats.calls.get() + stats.rejected.get() + stats.failed.get() == 0) {
-                continue;
+    fn field(&mut self, name: &str, value: &dyn Display) {
+        if let Some(label) = INSTANCE.iter().find(|label| **label == name) {
+            self.instance.push((label, value.to_string()));
+        }
+        for (_, metric, scale) in names::of_field(name) {
+            if let Some(number) = number(value) {
+                self.page.sample(metric, &[], number * scale);
             }
-            page.sample(name, &[("cmd", &command.full_name)], stats().map(read).sum::<f64>());
+        }
+    }
+
+    fn record(&mut self, name: &str, values: &[(&str, &dyn Display)]) {
+        let Some((family, label)) = Family::of(name) else { return };
+        for (part, metric, scale) in family.parts {
+            let value = values.iter().find(|(name, _)| name == part);
+            if let Some(number) = value.and_then(|(_, value)| number(value)) {
+                self.page.sample(metric, &[(family.label, label)], number * scale);
+            }
         }
     }
 }
 
-fn keyspace(page: &mut Page, server: &Server) {
-    let mut databases = vec![Figures::default(); server.shards.databases()];
-    for shard in 0..server.shards.count() as u16 {
-        // What a script has for too long cannot be counted.
-        let Some(locked) = server.shards.lock_one_in_time(shard) else { return };
-        let keyspace = Keyspace::new(locked, clock::unix_ms());
-        for (db, figures) in databases.iter_mut().enumerate() {
-            keyspace.add_to(figures, shard, db as u32);
-        }
-    }
-    page.metric("redis_db_keys", Gauge, "Keys in a database.");
-    for (db, figures) in databases.iter().enumerate() {
-        page.sample("redis_db_keys", &[("db", &format!("db{db}"))], figures.keys);
-    }
-    page.metric("redis_db_keys_expiring", Gauge, "Keys in a database that expire.");
-    for (db, figures) in databases.iter().enumerate() {
-        page.sample("redis_db_keys_expiring", &[("db", &format!("db{db}"))], figures.expiring);
+impl Fields {
+    fn into_page(mut self) -> Page {
+        let labels: Vec<(&str, &str)> =
+            self.instance.iter().map(|(label, text)| (*label, text.as_str())).collect();
+        self.page.sample(&Metric::gauge("redis_instance_info", "What the server is."), &labels, 1);
+        self.page
     }
 }
 
-fn threads(page: &mut Page, server: &Server) {
-    page.single("swytch_threads", Gauge, "Worker threads.", server.workers.len());
-    page.single("swytch_shards", Gauge, "Shards of the keyspace.", server.shards.count());
-    page.single(
-        "swytch_shard_lock_waits_total",
-        Counter,
-        "How often a shard's lock was found taken.",
-        server.shards.contended(),
-    );
-    page.metric("swytch_worker_connections", Gauge, "Connections of a worker thread.");
+/// A field's value as a number; states are 1 when they are good.
+fn number(value: &dyn Display) -> Option<f64> {
+    match value.to_string().as_str() {
+        "ok" => Some(1.0),
+        "err" => Some(0.0),
+        text => text.parse().ok(),
+    }
+}
+
+/// Databases without keys, which INFO does not show.
+fn empty_databases(page: &mut Page, totals: &Totals) {
+    for db in totals.empty_databases() {
+        let labels = [("db", &*format!("db{db}"))];
+        page.sample(&names::DB_KEYS, &labels, 0);
+        page.sample(&names::DB_KEYS_EXPIRING, &labels, 0);
+    }
+}
+
+/// How long commands take, as a summary and as a histogram.
+fn latencies(page: &mut Page, commands: &CommandTable, server: &Server) {
+    const SUMMARY: Metric = Metric {
+        name: "redis_latency_percentiles_usec",
+        kind: Kind::Summary,
+        help: "Microseconds that percentages of a command's calls did not exceed.",
+    };
+    const HISTOGRAM: Metric = Metric {
+        name: "redis_commands_latencies_usec",
+        kind: Kind::Histogram,
+        help: "Microseconds that calls of a command took.",
+    };
+    if !server.config.latency_tracking() {
+        return;
+    }
+    let percentiles = server.config.latency_tracking_info_percentiles();
+    for command in commands.iter_all() {
+        let snapshot = server.latency_of(command.index);
+        let calls = snapshot.total();
+        if calls == 0 {
+            continue;
+        }
+        let name = command.full_name.as_str();
+        let us = ticks_to_ns(server.total(|stats| stats.commands[command.index].ticks.get())) / 1000;
+        for percent in &percentiles {
+            let labels = [("cmd", name), ("quantile", &percent.to_string())];
+            page.sample(&SUMMARY, &labels, snapshot.percentile_ns(*percent) as f64 / 1000.0);
+        }
+        for (bound_ns, count) in snapshot.cumulative_by_power_of_two() {
+            let labels = [("cmd", name), ("le", &(bound_ns as f64 / 1000.0).to_string())];
+            page.part(&HISTOGRAM, "_bucket", &labels, count);
+        }
+        page.part(&HISTOGRAM, "_bucket", &[("cmd", name), ("le", "+Inf")], calls);
+        for metric in [&SUMMARY, &HISTOGRAM] {
+            page.part(metric, "_sum", &[("cmd", name)], us);
+            page.part(metric, "_count", &[("cmd", name)], calls);
+        }
+    }
+}
+
+/// SLOWLOG, LATENCY and the server's own log.
+fn logs(page: &mut Page, server: &Server) {
+    let length = server.command_logs.slow.len();
+    page.sample(&Metric::gauge("redis_slowlog_length", "Entries in SLOWLOG."), &[], length);
+    let (id, seconds) = match server.command_logs.slow.newest(1).first() {
+        Some(entry) => (entry.id, entry.amount as f64 / 1e6),
+        None => (0, 0.0),
+    };
+    page.sample(&Metric::gauge("redis_slowlog_last_id", "Number of SLOWLOG's newest entry."), &[], id);
+    let help = "Time that the command of SLOWLOG's newest entry took.";
+    page.sample(&Metric::gauge("redis_last_slow_execution_duration_seconds", help), &[], seconds);
+    for (event, series) in server.latency.snapshot() {
+        let Some((time_s, latency_ms)) = series.samples.back() else { continue };
+        let labels = [("event_name", event)];
+        let help = "Unix time of the newest sample of an event of LATENCY.";
+        page.sample(&Metric::gauge("redis_latency_spike_last", help), &labels, time_s);
+        let help = "Latency of the newest sample of an event of LATENCY.";
+        let seconds = *latency_ms as f64 / 1000.0;
+        page.sample(&Metric::gauge("redis_latency_spike_duration_seconds", help), &labels, seconds);
+    }
+    let help = "Log lines that could not be written in time.";
+    let missing = crate::observe::logging::missing_lines();
+    page.sample(&Metric::counter("swytch_log_lines_missing_total", help), &[], missing);
+}
+
+/// The logs of COMMANDLOG and what they hold at most.
+fn command_logs(page: &mut Page, server: &Server) {
+    let (logs, config) = (&server.command_logs, &server.config);
+    let lengths = [
+        ("redis_commandlog_slow_length", logs.slow.len()),
+        ("redis_commandlog_large_request_length", logs.large_requests.len()),
+        ("redis_commandlog_large_reply_length", logs.large_replies.len()),
+    ];
+    for (name, length) in lengths {
+        page.sample(&Metric::gauge(name, "Entries in a log of COMMANDLOG."), &[], length);
+    }
+    let lengths_max = [
+        ("redis_commandlog_slow_execution_max_len", config.slowlog_max_len()),
+        ("redis_commandlog_large_request_max_len", config.commandlog_large_request_max_len()),
+        ("redis_commandlog_large_reply_max_len", config.commandlog_large_reply_max_len()),
+    ];
+    for (name, length) in lengths_max {
+        page.sample(&Metric::gauge(name, "Entries kept in a log of COMMANDLOG."), &[], length);
+    }
+    let thresholds = [
+        ("redis_commandlog_execution_slower_than", config.slowlog_log_slower_than()),
+        ("redis_commandlog_request_larger_than", config.commandlog_request_larger_than()),
+        ("redis_commandlog_reply_larger_than", config.commandlog_reply_larger_than()),
+    ];
+    for (name, threshold) in thresholds {
+        let help = "Microseconds or bytes from which a command is in a log of COMMANDLOG.";
+        page.sample(&Metric::gauge(name, help), &[], threshold);
+    }
+}
+
+/// Limits that the configuration sets.
+fn limits(page: &mut Page, server: &Server) {
+    let config = &server.config;
+    page.sample(&Metric::gauge("redis_config_maxclients", "maxclients."), &[], config.maxclients());
+    page.sample(&Metric::gauge("redis_config_io_threads", "io-threads."), &[], config.io_threads());
+    let help = "maxmemory; 0 for no limit.";
+    page.sample(&Metric::gauge("redis_config_maxmemory", help), &[], config.maxmemory());
+    let classes =
+        [("normal", ClientClass::Normal), ("slave", ClientClass::Replica), ("pubsub", ClientClass::Pubsub)];
+    for (class, limit) in classes.map(|(name, class)| (name, config.output_buffer_limit(class))) {
+        let help = "Bytes of output from which on a client of a class is closed, at once or after a time.";
+        let metric = Metric::gauge("redis_config_client_output_buffer_limit_bytes", help);
+        page.sample(&metric, &[("class", class), ("limit", "hard")], limit.hard_bytes);
+        page.sample(&metric, &[("class", class), ("limit", "soft")], limit.soft_bytes);
+        let help = "Seconds for which a client of a class may be over its soft limit.";
+        let metric = Metric::gauge("redis_config_client_output_buffer_limit_overcome_seconds", help);
+        page.sample(&metric, &[("class", class), ("limit", "soft")], limit.soft_seconds);
+    }
+}
+
+fn workers(page: &mut Page, server: &Server) {
     for (index, worker) in server.workers.iter().enumerate() {
-        let connections = worker.connections.load(Relaxed);
-        page.sample("swytch_worker_connections", &[("worker", &index.to_string())], connections);
+        let index = index.to_string();
+        let labels = [("worker", index.as_str())];
+        let metric = Metric::gauge("swytch_worker_connections", "Connections of a worker thread.");
+        page.sample(&metric, &labels, worker.connections.load(Relaxed));
+        let metric = Metric::counter("swytch_worker_commands_total", "Commands run by a worker thread.");
+        page.sample(&metric, &labels, worker.stats.commands_processed());
     }
-    page.metric("swytch_worker_commands_total", Counter, "Commands run by a worker thread.");
-    for (index, worker) in server.workers.iter().enumerate() {
-        let commands = worker.stats.commands_processed();
-        page.sample("swytch_worker_commands_total", &[("worker", &index.to_string())], commands);
-    }
-}
-
-/// The text while it is written.
-#[derive(Default)]
-struct Page(String);
-
-impl Page {
-    /// Begins a metric.
-    fn metric(&mut self, name: &str, kind: Kind, help: &str) {
-        let kind = match kind {
-            Gauge => "gauge",
-            Counter => "counter",
-        };
-        // Writing to memory cannot fail.
-        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
-    }
-
-    /// A value of the metric begun last.
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
-        self.0.push_str(name);
-        for (index, (label, text)) in labels.iter().enumerate() {
-            self.0.push(if index == 0 { '{' } else { ',' });
-            let _ = write!(self.0, "{label}=\"{}\"", escaped(text));
-        }
-        if !labels.is_empty() {
-            self.0.push('}');
-        }
-        let _ = writeln!(self.0, " {value}");
-    }
-
-    /// A metric with one value.
-    fn single(&mut self, name: &str, kind: Kind, help: &str, value: impl Display) {
-        self.metric(name, kind, help);
-        self.sample(name, &[], value);
-    }
-}
-
-/// A label's text: the format escapes three characters.
-fn escaped(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
-    #[test]
-    fn samples_and_labels() {
-        let mut page = Page::default();
-        page.single("a_total", Counter, "Some help.", 1.5);
-        page.metric("b", Gauge, "More.");
-        page.sample("b", &[("x", "1"), ("y", "q\"\\\n")], 2);
-        assert_eq!(
-            page.0,
-            "# HELP a_total Some help.\n# TYPE a_total counter\na_total 1.5\n\
-             # HELP b More.\n# TYPE b gauge\nb{x=\"1\",y=\"q\\\"\\\\\\n\"} 2\n"
-        );
+    fn server() -> (&'static CommandTable, std::sync::Arc<Server>) {
+        let commands = CommandTable::new(crate::commands::SPECS, &[]).expect("names of one command each");
+        let server = Server::new(crate::config::Config::new(), 2, commands).expect("a server");
+        server.log.state.is_on.store(true, Relaxed);
+        (commands, server)
     }
 
     /// The rules of the format that a scraper checks: one block per name, every sample under its own name.
     #[test]
     fn the_page_of_a_server_is_well_formed() {
-        let commands = crate::command::CommandTable::new(crate::commands::SPECS, &[])
-            .expect("names of one command each");
-        let server = Server::new(crate::config::Config::new(), 2, commands).expect("a server");
+        let (commands, server) = server();
+        let stats = &server.workers[0].stats.commands[0];
+        stats.calls.add(2);
+        stats.latency.add(3000);
         let page = text(commands, &server);
-        let mut seen = std::collections::HashSet::new();
-        let mut current = String::new();
+        let (mut seen, mut current) = (HashSet::new(), String::new());
         for line in page.lines() {
             let mut words = line.split(' ');
             if line.starts_with("# HELP ") {
@@ -301,13 +262,43 @@ mod tests {
                 assert!(seen.insert(current.clone()), "{current} twice");
             } else if !line.starts_with('#') {
                 let name = line.split(['{', ' ']).next().expect("a name");
-                assert_eq!(name, current, "{line}");
+                let suffix = name.strip_prefix(&current);
+                assert!(
+                    suffix.is_some_and(|suffix| ["", "_bucket", "_sum", "_count"].contains(&suffix)),
+                    "{line}"
+                );
                 let value = line.rsplit(' ').next().expect("a value");
                 assert!(value.parse::<f64>().is_ok(), "{line}");
             }
         }
-        for name in ["redis_up", "redis_connected_clients", "redis_db_keys", "swytch_threads"] {
+        for name in ["redis_up", "redis_commands_total", "redis_commands_latencies_usec", "redis_db_keys"] {
             assert!(seen.contains(name), "{name}");
         }
+    }
+
+    #[derive(Default)]
+    struct Names(HashSet<String>);
+
+    impl Visitor for Names {
+        fn section(&mut self, _: &str) {}
+
+        fn field(&mut self, name: &str, _: &dyn Display) {
+            self.0.insert(name.to_owned());
+        }
+
+        fn record(&mut self, _: &str, _: &[(&str, &dyn Display)]) {}
+    }
+
+    /// A metric whose field is gone would be missing from the page without a word.
+    #[test]
+    fn info_has_every_field_that_has_a_name() {
+        let (commands, server) = server();
+        let now_ms = clock::unix_ms();
+        let facts = Facts { server: &server, commands, now_ms, totals: totals(&server, now_ms) };
+        let mut told = Names::default();
+        info::tell_all(&mut told, &facts);
+        let named = names::fields().chain(INSTANCE.iter().copied());
+        let missing: Vec<&str> = named.filter(|field| !told.0.contains(*field)).collect();
+        assert!(missing.is_empty(), "{missing:?}");
     }
 }

@@ -1,7 +1,8 @@
 //! Metrics for Prometheus, and a health check, over HTTP on `metrics-port`.
 //!
-//! `GET /metrics` answers the text of `exposition.rs`, `GET /health` says whether the server serves. `http.rs` is all
-//! of HTTP that this takes, `connection.rs` one request and its answer, `serve.rs` the event loop.
+//! `GET /metrics` answers the text of `exposition.rs`, written with `page.rs`; `names.rs` says what INFO's fields are called
+//! there. `GET /health` says whether the server serves. `http.rs` is all of HTTP that this takes, `connection.rs` one
+//! request and its answer, `serve.rs` the event loop.
 //!
 //! Invariants: metrics never hold up commands: they run on threads of their own, read counters, and lock one shard
 //! at a time for a few loads. Connections are bounded in number (`METRICS_CONNECTIONS_MAX`), bytes and time. Who would
@@ -10,6 +11,8 @@
 mod connection;
 mod exposition;
 mod http;
+mod names;
+mod page;
 mod serve;
 
 use std::io;

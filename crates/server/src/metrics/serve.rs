@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 
 use super::connection::{Connection, End, Progress};
 use super::http::{Request, Response};
-use super::{exposition, health};
+use super::{exposition, health, page};
 use crate::command::CommandTable;
 use crate::net::is_refused_by_protected_mode;
 use crate::observe::logging;
@@ -198,8 +198,8 @@ fn make_pages(
     waker: &Waker,
 ) {
     while orders.recv().is_ok() {
-        let page = Response::new(200, exposition::CONTENT_TYPE, &exposition::text(commands, server));
-        *ready.lock() = Some(Arc::new(page));
+        let answer = Response::new(200, page::CONTENT_TYPE, &exposition::text(commands, server));
+        *ready.lock() = Some(Arc::new(answer));
         // The loop looks by itself before long.
         let _ = waker.wake();
     }

@@ -76,6 +76,15 @@ impl<'a> Args<'a> {
         bytes_of(self.ranges, self.query)
     }
 
+    /// True unless the request is known at a glance to have fewer bytes.
+    #[inline]
+    pub fn may_have_bytes(&self, bytes: u64) -> bool {
+        /// The most that is around an argument.
+        const FRAME_BYTES_MAX: usize = 32;
+        !self.query.long.is_empty()
+            || (self.query.bytes.len() + (self.ranges.len() + 1) * FRAME_BYTES_MAX) as u64 >= bytes
+    }
+
     /// Bytes of the request that these arguments come from, had it no superfluous ones.
     pub fn request_bytes(&self) -> usize {
         let digits = |number: usize| number.max(1).ilog10() as usize + 1;

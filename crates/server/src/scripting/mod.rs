@@ -21,6 +21,7 @@ use crate::command::{Call, CommandError, CommandResult, Flags, FoundScript};
 use crate::dispatch::inner::{self, Rules};
 use crate::dispatch::show_script;
 use crate::server::scripts::Script;
+use crate::system::slot;
 use host::ScriptHost;
 use threads::Buffers;
 
@@ -184,11 +185,18 @@ fn rules_of(call: &Call<'_>, flags: Option<ScriptFlags>, access: Access) -> Resu
             "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'",
         ));
     }
+    if has(ScriptFlags::NO_CLUSTER) && call.server.config.cluster_enabled() {
+        let text = "ERR Can not run script on cluster, 'no-cluster' flag is set.";
+        return Err(CommandError::text(text));
+    }
+    let first_key = call.command.key_positions(&call.args).first().copied();
     Ok(Rules {
         is_read_only: access == Access::Read || no_writes,
         allows_oom,
         is_out_of_memory,
         has_written: false,
+        keeps_to_slot: flags.is_some() && !has(ScriptFlags::ALLOW_CROSS_SLOT_KEYS),
+        slot: first_key.map(|at| slot::of(call.args.get(at))),
     })
 }
 

@@ -30,9 +30,11 @@ use crate::clients::tracking::Trackers;
 use crate::clients::{Channels, Registry};
 use crate::config::{Config, keyspace_events};
 use crate::effects::{Lane, Order};
+use crate::observe::command_log::CommandLogs;
 use crate::observe::histogram::Snapshot;
+use crate::observe::hot_keys::HotKeys;
 use crate::observe::stats::{ErrorStats, WorkerStats};
-use crate::observe::{latency, monitor, slowlog};
+use crate::observe::{latency, monitor};
 use crate::server::reclaim::{Epoch, Reclaimer};
 use crate::system::allocator;
 use crate::system::clock::{self, AtomicMonotonicMs, MonotonicMs};
@@ -78,6 +80,8 @@ bitflags! {
         const BROADCASTING = 1 << 13;
         /// Memory is over `maxmemory`: whoever comes next makes room.
         const OVER_LIMIT = 1 << 14;
+        /// The keys of a request must be in one slot.
+        const ONE_SLOT = 1 << 15;
         /// What may refuse, delay or show a command: all but who hears of its changes and when its reply leaves.
         const REFUSING = !(Self::RECORDING.bits() | Self::HOLDING.bits() | Self::BROADCASTING.bits());
         /// Somebody hears of changes.
@@ -96,6 +100,8 @@ pub struct WorkerShared {
     pub lane: Arc<Lane>,
     /// Its quiescence.
     pub epoch: Arc<Epoch>,
+    /// What the system calls its thread; 0 before it runs.
+    pub thread_id: AtomicU32,
     /// Connections it has.
     pub connections: AtomicU32,
     /// When its event loop last came round.
@@ -123,6 +129,7 @@ impl WorkerShared {
             mailbox: Mailbox::new()?,
             lane: Arc::default(),
             epoch: Arc::default(),
+            thread_id: AtomicU32::new(0),
             connections: AtomicU32::new(0),
             turned: AtomicMonotonicMs::new(MonotonicMs::now()),
             deadlines: AtomicU64::new(0),
@@ -164,8 +171,10 @@ pub struct Server {
     pub errors: ErrorStats,
     /// Recent rates.
     pub rates: crate::observe::rates::Rates,
-    /// SLOWLOG.
-    pub slowlog: slowlog::Slowlog,
+    /// SLOWLOG and COMMANDLOG.
+    pub command_logs: CommandLogs,
+    /// HOTKEYS.
+    pub hot_keys: HotKeys,
     /// LATENCY.
     pub latency: latency::LatencyMonitor,
     /// MONITOR.
@@ -241,8 +250,11 @@ impl Server {
         let reclaimer = Reclaimer::start(workers.iter().map(|worker| Arc::clone(&worker.epoch)).collect());
         let effects = Order::new(workers.iter().map(|worker| Arc::clone(&worker.lane)).collect());
         clock::ns_per_tick();
+        // Clients of a cluster know of one database.
+        let databases = if config.cluster_enabled() { 1 } else { config.databases() };
+        let is_bound_to_slots = config.cluster_enabled() && !config.cluster_allow_cross_slot();
         let server = Server {
-            shards: Shards::new(shards, config.databases(), seed),
+            shards: Shards::new(shards, databases, seed),
             config,
             workers,
             users: Users::new(names),
@@ -254,7 +266,8 @@ impl Server {
             recording: Default::default(),
             errors: ErrorStats::default(),
             rates: crate::observe::rates::Rates::default(),
-            slowlog: slowlog::Slowlog::default(),
+            command_logs: CommandLogs::default(),
+            hot_keys: HotKeys::default(),
             latency: latency::LatencyMonitor::default(),
             monitors: monitor::Monitors::default(),
             excess: room::Excess::default(),
@@ -294,6 +307,7 @@ impl Server {
                 server.hold_writers(lags);
             }
         });
+        server.set_conditions(Conditions::ONE_SLOT, is_bound_to_slots);
         Ok(server)
     }
 

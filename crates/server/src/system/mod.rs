@@ -14,5 +14,6 @@ pub mod large_blocks;
 pub mod open_files;
 pub mod process;
 pub mod random;
+pub mod slot;
 #[cfg(test)]
 pub(crate) mod torn_disk;

@@ -23,6 +23,9 @@ fn select(call: &mut Call<'_>) -> CommandResult {
             "ERR value is out of range, value must between -2147483648 and 2147483647",
         ));
     }
+    if index != 0 {
+        call.refused_in_cluster("ERR SELECT is not allowed in cluster mode")?;
+    }
     call.client.db = call.db_index(call.args.get(1))?;
     call.reply.ok();
     Ok(())

@@ -79,6 +79,7 @@ fn copy(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResul
 }
 
 fn move_key(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    call.refused_in_cluster("ERR MOVE is not allowed in cluster mode")?;
     let to_db = call.db_index(call.args.get(2))?;
     if to_db == call.client.db {
         return Err(same_object());

@@ -1,9 +1,11 @@
 //! Commands about the server and its keyspace as a whole.
 
 pub mod command;
+pub mod command_log;
 pub mod config;
 pub mod debug;
 pub mod flush;
+pub mod hot_keys;
 pub mod info;
 pub mod latency;
 pub mod lolwut;
@@ -12,7 +14,6 @@ pub mod monitor;
 pub mod role;
 pub mod save;
 pub mod shutdown;
-pub mod slowlog;
 pub mod swapdb;
 pub mod time;
 
@@ -21,11 +22,13 @@ use crate::command::CommandSpec;
 /// The commands of this group.
 pub const SPECS: &[&CommandSpec] = &[
     &command::COMMAND,
+    &command_log::COMMANDLOG,
     &config::CONFIG,
     &debug::DEBUG,
     &flush::DBSIZE,
     &flush::FLUSHALL,
     &flush::FLUSHDB,
+    &hot_keys::HOTKEYS,
     &info::INFO,
     &memory::MEMORY,
     &swapdb::SWAPDB,
@@ -34,7 +37,7 @@ pub const SPECS: &[&CommandSpec] = &[
     &monitor::MONITOR,
     &role::ROLE,
     &shutdown::SHUTDOWN,
-    &slowlog::SLOWLOG,
+    &command_log::SLOWLOG,
     &save::BGREWRITEAOF,
     &save::LASTSAVE,
     &save::BGSAVE,

@@ -20,6 +20,7 @@ pub static SWAPDB: CommandSpec = CommandSpec {
 };
 
 fn swap(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    call.refused_in_cluster("ERR SWAPDB is not allowed in cluster mode")?;
     let index = |at: usize, error: CommandError| {
         call.args.integer(at).ok().and_then(|index| i32::try_from(index).ok()).ok_or(error)
     };

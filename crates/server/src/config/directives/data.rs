@@ -32,8 +32,8 @@ const fn disk(directive: D) -> D {
 }
 
 pub(super) const LIST: &[D] = &[
-    memory(D::unsigned_memory("maxmemory", 0, u64::MAX as i128, 0))
-        .summary("Bytes in use beyond which keys are evicted or writes refused; 0 for no limit."),
+    memory(D::memory_or_share("maxmemory", u64::MAX as i128, 0))
+        .summary("Bytes, or a share of all memory, beyond which keys go or writes fail; 0 for none."),
     memory(D::choice("maxmemory-policy", MaxmemoryPolicy::NAMES, MaxmemoryPolicy::NoEviction as i64))
         .summary("What is evicted at maxmemory: noeviction, allkeys-lru, volatile-ttl, ..."),
     memory(D::integer("maxmemory-samples", 1, 64, 5)).summary("Keys looked at to find one to evict."),

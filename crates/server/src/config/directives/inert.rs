@@ -189,10 +189,6 @@ pub(super) const LIST: &[D] = &[
         0,
     ))
     .summary("What to do when the stream cannot be applied."),
-    cluster(D::flag("cluster-enabled", false))
-        .immutable()
-        .refused(NO_CLUSTER)
-        .summary("Run as a node of a Redis Cluster."),
     cluster(D::text("cluster-config-file", "nodes.conf"))
         .immutable()
         .summary("File a node keeps the cluster's state in."),
@@ -224,23 +220,6 @@ pub(super) const LIST: &[D] = &[
     cluster(D::integer("cluster-compatibility-sample-ratio", 0, 100, 0))
         .known(Known::Redis8)
         .summary("Percentage of commands checked for use in a cluster."),
-    cluster(D::optional_text("cluster-announce-ip")).summary("Address told to other nodes."),
-    cluster(D::optional_text("cluster-announce-hostname"))
-        .checked(rules::announced_host_name)
-        .summary("Host name told to other nodes."),
-    cluster(D::optional_text("cluster-announce-human-nodename"))
-        .known(Known::Redis8)
-        .checked(rules::announced_node_name)
-        .summary("Node name for people."),
-    cluster(D::integer("cluster-announce-port", 0, 65535, 0)).summary("Port told to other nodes."),
-    cluster(D::integer("cluster-announce-tls-port", 0, 65535, 0)).summary("TLS port told to other nodes."),
-    cluster(D::integer("cluster-announce-bus-port", 0, 65535, 0)).summary("Bus port told to other nodes."),
-    cluster(D::choice(
-        "cluster-preferred-endpoint-type",
-        &[("ip", 0), ("hostname", 1), ("unknown-endpoint", 2)],
-        0,
-    ))
-    .summary("What clients are told to connect to."),
 ];
 
 /// Numbers as in `syslog(3)`.

@@ -1,9 +1,10 @@
 //! Directives about how the server listens, whom it lets in, and what it says about itself.
 
 use super::super::directive::{
-    AclPubsubDefault, Directive as D, Group, INT_MAX, Known, LONG_MAX, LogFormat, LogLevel, ProtectedAction,
-    ShutdownFlags, Special, TlsAuthClients, TlsAuthClientsUser, TlsMinVersion,
+    AclPubsubDefault, Directive as D, EndpointType, Group, INT_MAX, Known, LONG_MAX, LogFormat, LogLevel,
+    ProtectedAction, ShutdownFlags, Special, TlsAuthClients, TlsAuthClientsUser, TlsMinVersion,
 };
+use super::super::rules;
 
 const NO_OUTGOING: &str = "no connection is opened to another server";
 
@@ -21,6 +22,10 @@ const fn security(directive: D) -> D {
 
 const fn clients(directive: D) -> D {
     directive.in_group(Group::Clients)
+}
+
+const fn cluster(directive: D) -> D {
+    directive.in_group(Group::Cluster)
 }
 
 const fn observed(directive: D) -> D {
@@ -161,9 +166,48 @@ pub(super) const LIST: &[D] = &[
         .summary("Log lines as text or as JSON."),
     observed(D::text("logfile", "").immutable())
         .summary("File to write the log to; empty for standard output."),
+    cluster(D::flag("cluster-enabled", false))
+        .immutable()
+        .summary("Serve clients of Redis Cluster, as a cluster of one node."),
+    cluster(D::flag("cluster-allow-cross-slot", false))
+        .immutable()
+        .known(Known::Swytch)
+        .summary("With cluster-enabled, let the keys of a request be in several slots."),
+    cluster(D::optional_text("cluster-announce-ip")).summary("Address that clients of a cluster are told."),
+    cluster(D::optional_text("cluster-announce-hostname"))
+        .checked(rules::announced_host_name)
+        .summary("Host name that clients of a cluster are told."),
+    cluster(D::optional_text("cluster-announce-human-nodename"))
+        .known(Known::Redis8)
+        .checked(rules::announced_node_name)
+        .harmless("the log names no node")
+        .summary("Node name for people."),
+    cluster(D::integer("cluster-announce-port", 0, 65535, 0))
+        .summary("Port that clients of a cluster are told; 0 for the one listened on."),
+    cluster(D::integer("cluster-announce-tls-port", 0, 65535, 0))
+        .summary("TLS port that clients of a cluster are told; 0 for the one listened on."),
+    cluster(D::integer("cluster-announce-bus-port", 0, 65535, 0))
+        .summary("Port of the cluster's bus that clients are told; 0 for none."),
+    cluster(D::choice("cluster-preferred-endpoint-type", EndpointType::NAMES, EndpointType::Ip as i64))
+        .summary("What clients of a cluster are told to connect to: ip, hostname or unknown-endpoint."),
     observed(D::integer("slowlog-log-slower-than", -1, LONG_MAX, 10_000))
+        .alias("commandlog-execution-slower-than")
         .summary("Microseconds from which a command is in SLOWLOG; -1 for never."),
-    observed(D::unsigned("slowlog-max-len", 0, LONG_MAX, 128)).summary("Entries kept by SLOWLOG."),
+    observed(D::unsigned("slowlog-max-len", 0, LONG_MAX, 128))
+        .alias("commandlog-slow-execution-max-len")
+        .summary("Entries kept by SLOWLOG."),
+    observed(D::integer("commandlog-request-larger-than", -1, LONG_MAX, 1 << 20))
+        .known(Known::Swytch)
+        .summary("Bytes from which a command is in COMMANDLOG's large-request; -1 for never."),
+    observed(D::unsigned("commandlog-large-request-max-len", 0, LONG_MAX, 128))
+        .known(Known::Swytch)
+        .summary("Entries kept by COMMANDLOG's large-request."),
+    observed(D::integer("commandlog-reply-larger-than", -1, LONG_MAX, 1 << 20))
+        .known(Known::Swytch)
+        .summary("Bytes of its reply from which a command is in COMMANDLOG's large-reply; -1 for never."),
+    observed(D::unsigned("commandlog-large-reply-max-len", 0, LONG_MAX, 128))
+        .known(Known::Swytch)
+        .summary("Entries kept by COMMANDLOG's large-reply."),
     observed(D::integer("latency-monitor-threshold", 0, LONG_MAX, 0))
         .summary("Milliseconds from which LATENCY records an event; 0 for never."),
     observed(D::flag("latency-tracking", true)).summary("Keep a histogram of every command's latency."),

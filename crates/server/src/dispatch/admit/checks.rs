@@ -11,6 +11,7 @@ use crate::command::{Call, CommandError, Flags, Handler};
 use crate::config::ProtectedAction;
 use crate::server::{Conditions, Server};
 use crate::system::clock::MonotonicMs;
+use crate::system::slot;
 
 type Check = Result<(), Refusal>;
 
@@ -22,6 +23,7 @@ pub(super) fn in_order(call: &mut Call<'_>) -> Check {
     authentication(call)?;
     transaction(call)?;
     rights(call)?;
+    one_slot(call)?;
     memory_after_eviction(call)?;
     disk(call)?;
     listening(call)?;
@@ -116,6 +118,19 @@ fn rights(call: &mut Call<'_>) -> Check {
     let Some(denied) = rights::check(call, call.command, call.args, context) else { return Ok(()) };
     let text = denied.text(&call.client.user, call.command, &call.args, false);
     Err(Refusal::Error(CommandError::owned([b"NOPERM ", &text[..]].concat())))
+}
+
+/// Keys, and those of all commands of a transaction that is to run, may have to be in one slot.
+fn one_slot(call: &Call<'_>) -> Check {
+    if !call.server.conditions().contains(Conditions::ONE_SLOT) || !call.origin.is_limited() {
+        return Ok(());
+    }
+    let queue = call.client.queue.iter().filter(|_| call.command.is(Flags::RUNS_QUEUE));
+    let queued = queue.map(|queued| (call.commands.queued(queued), queued.args.as_args()));
+    let keys = std::iter::once((call.command, call.args))
+        .chain(queued)
+        .flat_map(|(command, args)| command.slot_positions(&args).into_iter().map(move |at| args.get(at)));
+    if slot::are_several(keys) { Err(Refusal::AcrossSlots) } else { Ok(()) }
 }
 
 /// Makes room where memory is over its limit, as far as that can be done.

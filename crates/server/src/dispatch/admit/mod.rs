@@ -18,6 +18,8 @@ use crate::command::{Call, CommandError, CommandResult, Flags, Outcome};
 enum Refusal {
     /// It is answered this error.
     Error(CommandError),
+    /// Its keys are in several slots.
+    AcrossSlots,
     /// It is tried again when the pause has ended.
     Later,
     /// Its client was killed: nothing of it counts any more.
@@ -29,6 +31,7 @@ pub(super) fn admit(call: &mut Call<'_>) -> Option<Outcome> {
     match checks::in_order(call) {
         Ok(()) => None,
         Err(Refusal::Error(error)) => Some(reject(call, error.reply())),
+        Err(Refusal::AcrossSlots) => Some(reject_across_slots(call)),
         Err(Refusal::Later) => Some(Outcome::Paused),
         Err(Refusal::Gone) => {
             call.close_after_reply();
@@ -46,6 +49,7 @@ pub(super) fn refused_behind_locks(call: &mut Call<'_>) -> Option<CommandResult>
     }
     match checks::behind_locks(call).err()? {
         Refusal::Error(error) => return Some(Err(error)),
+        Refusal::AcrossSlots => return Some(Err(CommandError::text(ACROSS_SLOTS))),
         Refusal::Later => call.outcome = Outcome::Paused,
         Refusal::Gone => call.close_after_reply(),
     }
@@ -60,7 +64,7 @@ pub(super) fn is_refused_when_served(call: &mut Call<'_>) -> bool {
             reject(call, error.reply());
             true
         }
-        Ok(()) | Err(Refusal::Later | Refusal::Gone) => false,
+        Ok(()) | Err(Refusal::AcrossSlots | Refusal::Later | Refusal::Gone) => false,
     }
 }
 
@@ -84,6 +88,20 @@ fn reject(call: &mut Call<'_>, text: &[u8]) -> Outcome {
         return outcome;
     }
     answer(call, text)
+}
+
+/// The answer to keys of several slots where that is not allowed.
+const ACROSS_SLOTS: &str = "CROSSSLOT Keys in request don't hash to the same slot";
+
+/// Answers the error that clients of a cluster know by its code, also to EXEC, which ends its transaction.
+#[cold]
+fn reject_across_slots(call: &mut Call<'_>) -> Outcome {
+    spoil(call);
+    call.worker.stats.commands[call.command.index].rejected.add(1);
+    if call.command.is(Flags::RUNS_QUEUE) {
+        watch::discard(call.server, call.client);
+    }
+    answer(call, ACROSS_SLOTS.as_bytes())
 }
 
 /// The error of EXEC that is refused for a reason other than its commands.

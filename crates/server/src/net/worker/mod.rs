@@ -45,6 +45,7 @@ use crate::dispatch::{conditions, watch};
 use crate::effects::Place;
 use crate::server::{Mail, Server, WAKE, WorkerShared};
 use crate::system::clock::{self, MonotonicMs, Ticks};
+use crate::system::process;
 
 /// Events taken from the system at a time.
 const EVENTS_MAX: usize = 1024;
@@ -164,6 +165,7 @@ impl<'s> Worker<'s> {
 
     /// Serves until the server stops.
     pub fn run(mut self) {
+        self.shared().thread_id.store(process::thread_id(), Ordering::Relaxed);
         let mut events = Events::with_capacity(EVENTS_MAX);
         while !self.stopping {
             match self.poll.poll(&mut events, Some(self.timeout())) {

@@ -2,16 +2,11 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use swytch_store::Keyspace;
-
-use super::text::Text;
+use super::{Facts, Visitor};
 use crate::clients::ClientFlags;
-use crate::command::ShardSteps;
-use crate::command::prelude::*;
-use crate::dispatch::park;
 
-pub(super) fn clients(text: &mut Text, call: &Call<'_>, steps: &mut ShardSteps<'_>) {
-    let server = call.server;
+pub(super) fn clients(info: &mut dyn Visitor, facts: &Facts<'_>) {
+    let server = facts.server;
     let (mut input_max, mut output_max) = (0, 0);
     let (mut blocked, mut watching) = (server.parked_clients.load(Relaxed), 0);
     server.clients.for_each(|client| {
@@ -22,18 +17,8 @@ pub(super) fn clients(text: &mut Text, call: &Call<'_>, steps: &mut ShardSteps<'
         watching += usize::from(client.watched.load(Relaxed) > 0);
     });
     let timed: u64 = server.workers.iter().map(|worker| worker.deadlines.load(Relaxed)).sum();
-    let (mut awaited, mut awaited_absent, mut watched) = (0, 0, 0);
-    for shard in 0..server.shards.count() as u16 {
-        steps.with_shard(shard, &mut |keyspace: &Keyspace<'_>| {
-            let observers = keyspace.locked().observers(shard);
-            let (waiting, watching) = observers.key_counts();
-            awaited_absent += observers.count_awaited(park::awaits_absence);
-            awaited += waiting;
-            watched += watching;
-        });
-    }
-    text.section("Clients");
-    text.fields(&[
+    info.section("Clients");
+    info.fields(&[
         ("connected_clients", &server.clients.connected()),
         ("cluster_connections", &0),
         ("maxclients", &server.config.maxclients()),
@@ -44,8 +29,12 @@ pub(super) fn clients(text: &mut Text, call: &Call<'_>, steps: &mut ShardSteps<'
         ("pubsub_clients", &server.channels.subscribers()),
         ("watching_clients", &watching),
         ("clients_in_timeout_table", &timed),
-        ("total_watched_keys", &watched),
-        ("total_blocking_keys", &awaited),
-        ("total_blocking_keys_on_nokey", &awaited_absent),
     ]);
+    if let Some(totals) = &facts.totals {
+        info.fields(&[
+            ("total_watched_keys", &totals.watched),
+            ("total_blocking_keys", &totals.awaited),
+            ("total_blocking_keys_on_nokey", &totals.awaited_absent),
+        ]);
+    }
 }

@@ -1,8 +1,9 @@
 //! INFO: statistics as text, in Redis's sections and with Redis's field names.
 //!
 //! A field whose mechanism this server does not have is shown with the value it has in a Redis that does not
-//! use the mechanism, because monitoring tools look fields up by name. Each file writes the sections it is
-//! named after.
+//! use the mechanism, because monitoring tools look fields up by name. Each file has the sections it is named after.
+//!
+//! A section tells its fields to a [`Visitor`]: what INFO answers (`text.rs`) is one, the page of metrics another.
 
 mod clients;
 mod commands;
@@ -13,10 +14,17 @@ mod replication;
 mod server;
 mod stats;
 mod text;
+mod totals;
+mod visitor;
 
-use crate::command::ShardSteps;
+use swytch_store::UnixMs;
+
 use crate::command::prelude::*;
+use crate::command::{CommandTable, ShardSteps};
+use crate::server::Server;
 use text::Text;
+pub use totals::Totals;
+pub use visitor::Visitor;
 
 pub static INFO: CommandSpec = CommandSpec {
     name: "info",
@@ -35,40 +43,84 @@ pub static INFO: CommandSpec = CommandSpec {
     ..CommandSpec::DEFAULT
 };
 
-/// What writes a section.
-type Write = fn(&mut Text, &Call<'_>, &mut ShardSteps<'_>);
+/// What the sections speak of.
+#[derive(Debug)]
+pub struct Facts<'a> {
+    /// The server.
+    pub server: &'a Server,
+    /// Its commands.
+    pub commands: &'a CommandTable,
+    /// The time.
+    pub now_ms: UnixMs,
+    /// What is known of all shards, if they could be had.
+    pub totals: Option<Totals>,
+}
 
-/// The sections in the order they are shown; true for those that a bare INFO shows.
-const SECTIONS: &[(&str, bool, Write)] = &[
-    ("server", true, server::server),
-    ("clients", true, clients::clients),
-    ("memory", true, memory::memory),
-    ("persistence", true, persistence::persistence),
-    ("threads", true, stats::threads),
-    ("stats", true, stats::stats),
-    ("replication", true, replication::replication),
-    ("cpu", true, stats::cpu),
-    ("modules", true, server::modules),
-    ("commandstats", false, commands::commandstats),
-    ("errorstats", true, commands::errorstats),
-    ("latencystats", false, commands::latencystats),
-    ("cluster", true, server::cluster),
-    ("keyspace", true, keyspace::keyspace),
-    ("keysizes", true, keyspace::keysizes),
+struct Section {
+    name: &'static str,
+    /// A bare INFO shows it.
+    by_default: bool,
+    /// It says something of all shards.
+    of_shards: bool,
+    tell: fn(&mut dyn Visitor, &Facts<'_>),
+}
+
+impl Section {
+    const fn new(name: &'static str, tell: fn(&mut dyn Visitor, &Facts<'_>)) -> Section {
+        Section { name, by_default: true, of_shards: false, tell }
+    }
+
+    const fn on_request(self) -> Section {
+        Section { by_default: false, ..self }
+    }
+
+    const fn of_shards(self) -> Section {
+        Section { of_shards: true, ..self }
+    }
+}
+
+/// The sections in the order they are shown.
+const SECTIONS: &[Section] = &[
+    Section::new("server", server::server),
+    Section::new("clients", clients::clients).of_shards(),
+    Section::new("memory", memory::memory).of_shards(),
+    Section::new("persistence", persistence::persistence),
+    Section::new("threads", stats::threads),
+    Section::new("stats", stats::stats),
+    Section::new("replication", replication::replication),
+    Section::new("cpu", stats::cpu),
+    Section::new("modules", server::modules),
+    Section::new("commandstats", commands::commandstats).on_request(),
+    Section::new("errorstats", commands::errorstats),
+    Section::new("latencystats", commands::latencystats).on_request(),
+    Section::new("cluster", server::cluster),
+    Section::new("keyspace", keyspace::keyspace).of_shards(),
+    Section::new("keysizes", keyspace::keysizes).of_shards(),
 ];
+
+/// Tells all sections.
+pub fn tell_all(visitor: &mut dyn Visitor, facts: &Facts<'_>) {
+    SECTIONS.iter().for_each(|section| (section.tell)(visitor, facts));
+}
 
 fn info(call: &mut Call<'_>, steps: &mut ShardSteps<'_>) -> CommandResult {
     let names: Vec<&[u8]> = call.args.from(1).collect();
     let named = |name: &str| names.iter().any(|given| given.eq_ignore_ascii_case(name.as_bytes()));
     let all = named("all") || named("everything");
     let default = names.is_empty() || named("default");
+    let wanted = |section: &&Section| all || named(section.name) || (default && section.by_default);
+    let sections: Vec<&Section> = SECTIONS.iter().filter(wanted).collect();
     call.client.publish();
-    let mut text = Text::default();
-    for (name, shown_by_default, write) in SECTIONS {
-        if all || named(name) || (default && *shown_by_default) {
-            write(&mut text, call, steps);
+    let server = call.server;
+    let mut totals = Totals::new(server.shards.databases());
+    if sections.iter().any(|section| section.of_shards) {
+        for shard in 0..server.shards.count() as u16 {
+            steps.with_shard(shard, &mut |keyspace| totals.add(keyspace, shard));
         }
     }
+    let facts = Facts { server, commands: call.commands, now_ms: call.now_ms, totals: Some(totals) };
+    let mut text = Text::default();
+    sections.iter().for_each(|section| (section.tell)(&mut text, &facts));
     call.reply.verbatim("txt", text.as_bytes());
     Ok(())
 }

@@ -3,22 +3,20 @@
 
 use std::sync::atomic::Ordering;
 
-use super::text::Text;
-use crate::command::ShardSteps;
-use crate::command::prelude::*;
+use super::{Facts, Visitor};
 use crate::server::Conditions;
 use crate::server::background::Task;
 
-pub(super) fn persistence(text: &mut Text, call: &Call<'_>, _: &mut ShardSteps<'_>) {
-    text.section("Persistence");
-    let saves = &call.server.saves;
-    let (loading, load) = (call.server.conditions().contains(Conditions::LOADING), &saves.loading);
-    let log = &call.server.log.state;
+pub(super) fn persistence(info: &mut dyn Visitor, facts: &Facts<'_>) {
+    info.section("Persistence");
+    let saves = &facts.server.saves;
+    let (loading, load) = (facts.server.conditions().contains(Conditions::LOADING), &saves.loading);
+    let log = &facts.server.log.state;
     let (log_is_on, failed_rewrites) =
         (log.is_on.load(Ordering::Relaxed), log.failed_rewrites.load(Ordering::Relaxed));
-    let now_s = call.now_ms / 1000;
+    let now_s = facts.now_ms / 1000;
     let seconds = |seconds: Option<u64>| seconds.map_or(-1, |seconds| seconds as i64);
-    let background = &call.server.background;
+    let background = &facts.server.background;
     let [saving_s, rewriting_s] = [Task::Save, Task::Rewrite]
         .map(|task| background.since_s(task).map(|since_s| now_s.saturating_sub(since_s)));
     let [written, total] = match background.running() {
@@ -26,7 +24,7 @@ pub(super) fn persistence(text: &mut Text, call: &Call<'_>, _: &mut ShardSteps<'
         None => [0, 0],
     };
     let scheduled = background.is_scheduled(Task::Rewrite);
-    text.fields(&[
+    info.fields(&[
         ("loading", &u8::from(loading)),
         ("async_loading", &0),
         ("current_cow_peak", &0),
@@ -35,7 +33,7 @@ pub(super) fn persistence(text: &mut Text, call: &Call<'_>, _: &mut ShardSteps<'
         ("current_fork_perc", &format!("{:.2}", written as f64 * 100.0 / total.max(1) as f64)),
         ("current_save_keys_processed", &written),
         ("current_save_keys_total", &total),
-        ("rdb_changes_since_last_save", &call.server.dirty()),
+        ("rdb_changes_since_last_save", &facts.server.dirty()),
         ("rdb_bgsave_in_progress", &u8::from(saving_s.is_some())),
         ("rdb_last_save_time", &saves.last_s()),
         ("rdb_last_bgsave_status", &if saves.has_failed() { "err" } else { "ok" }),
@@ -62,12 +60,12 @@ pub(super) fn persistence(text: &mut Text, call: &Call<'_>, _: &mut ShardSteps<'
         let [bytes, base, unsynced, age_ms, late] =
             [&log.bytes, &log.base_bytes, &log.unsynced_bytes, &log.unsynced_ms, &log.late_syncs]
                 .map(|number| number.load(Ordering::Relaxed));
-        let groups = call.server.effects.next().saturating_sub(log.safe_until.load(Ordering::Relaxed));
-        text.fields(&[
+        let groups = facts.server.effects.next().saturating_sub(log.safe_until.load(Ordering::Relaxed));
+        info.fields(&[
             ("aof_current_size", &bytes),
             ("aof_base_size", &base),
             ("aof_pending_rewrite", &u8::from(scheduled)),
-            ("aof_buffer_length", &call.server.effects.waiting_bytes()),
+            ("aof_buffer_length", &facts.server.effects.waiting_bytes()),
             ("aof_pending_bio_fsync", &u8::from(unsynced > 0)),
             ("aof_delayed_fsync", &late),
             ("aof_unsynced_bytes", &unsynced),
@@ -80,7 +78,7 @@ pub(super) fn persistence(text: &mut Text, call: &Call<'_>, _: &mut ShardSteps<'
             [&load.began_s, &load.bytes_total, &load.bytes].map(|number| number.load(Ordering::Relaxed));
         let share = if total == 0 { 1.0 } else { bytes as f64 / total as f64 };
         let left_s = now_s.saturating_sub(began_s) as f64 * (1.0 - share) / share.max(1e-9);
-        text.fields(&[
+        info.fields(&[
             ("loading_start_time", &began_s),
             ("loading_total_bytes", &total),
             ("loading_rdb_used_mem", &0),

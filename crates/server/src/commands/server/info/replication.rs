@@ -1,19 +1,17 @@
 //! Section Replication: a primary without replicas.
 
-use super::text::Text;
-use crate::command::ShardSteps;
-use crate::command::prelude::*;
+use super::{Facts, Visitor};
 
 /// The id of a history that does not exist.
 const NO_HISTORY: &str = "0000000000000000000000000000000000000000";
 
-pub(super) fn replication(text: &mut Text, call: &Call<'_>, _: &mut ShardSteps<'_>) {
-    text.section("Replication");
-    text.fields(&[
+pub(super) fn replication(info: &mut dyn Visitor, facts: &Facts<'_>) {
+    info.section("Replication");
+    info.fields(&[
         ("role", &"master"),
         ("connected_slaves", &0),
         ("master_failover_state", &"no-failover"),
-        ("master_replid", &call.server.run_id),
+        ("master_replid", &facts.server.run_id),
         ("master_replid2", &NO_HISTORY),
         ("master_repl_offset", &0),
         ("second_repl_offset", &-1),

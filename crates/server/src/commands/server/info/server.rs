@@ -1,11 +1,9 @@
 //! Sections Server, Modules, Cluster.
 
-use super::text::Text;
-use crate::command::ShardSteps;
-use crate::command::prelude::*;
+use super::{Facts, Visitor};
 
-pub(super) fn server(text: &mut Text, call: &Call<'_>, _: &mut ShardSteps<'_>) {
-    let server = call.server;
+pub(super) fn server(info: &mut dyn Visitor, facts: &Facts<'_>) {
+    let server = facts.server;
     let config = &server.config;
     let system = rustix::system::uname();
     let word = |word: &std::ffi::CStr| word.to_string_lossy().into_owned();
@@ -14,15 +12,15 @@ pub(super) fn server(text: &mut Text, call: &Call<'_>, _: &mut ShardSteps<'_>) {
     let port = if config.port() != 0 { config.port() } else { config.tls_port() };
     let executable = std::env::current_exe().map(|path| path.display().to_string()).unwrap_or_default();
     let config_file = config.file().map(|path| path.display().to_string()).unwrap_or_default();
-    text.section("Server");
-    text.fields(&[
+    info.section("Server");
+    info.fields(&[
         ("redis_version", &crate::REDIS_VERSION),
         ("swytch_version", &crate::SWYTCH_VERSION),
         ("server_name", &"swytch"),
         ("redis_git_sha1", &"00000000"),
         ("redis_git_dirty", &0),
         ("redis_build_id", &"0000000000000000"),
-        ("redis_mode", &"standalone"),
+        ("redis_mode", &config.mode()),
         ("os", &os),
         ("arch_bits", &usize::BITS),
         ("monotonic_clock", &crate::system::clock::SOURCE),
@@ -38,19 +36,19 @@ pub(super) fn server(text: &mut Text, call: &Call<'_>, _: &mut ShardSteps<'_>) {
         ("uptime_in_days", &(uptime_s / 86_400)),
         ("hz", &config.hz()),
         ("configured_hz", &config.hz()),
-        ("lru_clock", &swytch_store::access_clock(call.now_ms)),
+        ("lru_clock", &swytch_store::access_clock(facts.now_ms)),
         ("executable", &executable),
         ("config_file", &config_file),
         ("io_threads_active", &u8::from(server.workers.len() > 1)),
         ("threads", &server.workers.len()),
         ("shards", &server.shards.count()),
     ]);
-    listeners(text, call);
+    listeners(info, facts);
 }
 
 /// `listener0:name=tcp,bind=127.0.0.1,bind=-::1,port=6379`
-fn listeners(text: &mut Text, call: &Call<'_>) {
-    let config = &call.server.config;
+fn listeners(info: &mut dyn Visitor, facts: &Facts<'_>) {
+    let config = &facts.server.config;
     let mut listeners = Vec::new();
     let addresses: String = config.bind().iter().map(|address| format!(",bind={address}")).collect();
     for (name, port) in [("tcp", config.port()), ("tls", config.tls_port())] {
@@ -62,15 +60,15 @@ fn listeners(text: &mut Text, call: &Call<'_>) {
         listeners.push(format!("name=unix,bind={}", path.display()));
     }
     for (index, listener) in listeners.iter().enumerate() {
-        text.field(&format!("listener{index}"), listener);
+        info.field(&format!("listener{index}"), &listener);
     }
 }
 
-pub(super) fn modules(text: &mut Text, _: &Call<'_>, _: &mut ShardSteps<'_>) {
-    text.section("Modules");
+pub(super) fn modules(info: &mut dyn Visitor, _: &Facts<'_>) {
+    info.section("Modules");
 }
 
-pub(super) fn cluster(text: &mut Text, _: &Call<'_>, _: &mut ShardSteps<'_>) {
-    text.section("Cluster");
-    text.field("cluster_enabled", 0);
+pub(super) fn cluster(info: &mut dyn Visitor, facts: &Facts<'_>) {
+    info.section("Cluster");
+    info.field("cluster_enabled", &u8::from(facts.server.config.cluster_enabled()));
 }

@@ -2,36 +2,34 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::text::Text;
+use super::{Facts, Visitor};
 use crate::acl::Reason;
 use crate::clients::channels::Kind;
-use crate::command::ShardSteps;
-use crate::command::prelude::*;
 use crate::observe::rates::Metric;
 use crate::system::clock::ticks_to_ns;
 use crate::system::process;
 
-pub(super) fn threads(text: &mut Text, call: &Call<'_>, _: &mut ShardSteps<'_>) {
-    text.section("Threads");
-    for (index, worker) in call.server.workers.iter().enumerate() {
+pub(super) fn threads(info: &mut dyn Visitor, facts: &Facts<'_>) {
+    info.section("Threads");
+    for (index, worker) in facts.server.workers.iter().enumerate() {
         let (clients, stats) = (worker.connections.load(Relaxed), &worker.stats);
-        text.field(
+        info.record(
             &format!("io_thread_{index}"),
-            format_args!("clients={clients},reads={},writes={}", stats.reads.get(), stats.writes.get()),
+            &[("clients", &clients), ("reads", &stats.reads.get()), ("writes", &stats.writes.get())],
         );
     }
 }
 
-pub(super) fn stats(text: &mut Text, call: &Call<'_>, _: &mut ShardSteps<'_>) {
-    let server = call.server;
+pub(super) fn stats(info: &mut dyn Visitor, facts: &Facts<'_>) {
+    let server = facts.server;
     let rate = |metric| server.rates.per_second(metric);
     let turns_per_second = rate(Metric::Turns);
     let turns = server.total(|stats| stats.turns.get());
     let turn_us = ticks_to_ns(server.total(|stats| stats.turn_ticks.get())) / 1000;
     let command_ticks: u64 =
         server.total(|stats| stats.commands.iter().map(|command| command.ticks.get()).sum());
-    text.section("Stats");
-    text.fields(&[
+    info.section("Stats");
+    info.fields(&[
         ("total_connections_received", &server.clients.accepted.load(Relaxed)),
         ("total_commands_processed", &server.total(|stats| stats.commands_processed())),
         ("instantaneous_ops_per_sec", &rate(Metric::Commands)),
@@ -40,11 +38,11 @@ pub(super) fn stats(text: &mut Text, call: &Call<'_>, _: &mut ShardSteps<'_>) {
         ("total_net_repl_input_bytes", &0),
         ("total_net_repl_output_bytes", &0),
     ]);
-    text.decimal("instantaneous_input_kbps", rate(Metric::InputBytes) as f64 / 1024.0);
-    text.decimal("instantaneous_output_kbps", rate(Metric::OutputBytes) as f64 / 1024.0);
-    text.decimal("instantaneous_input_repl_kbps", 0.0);
-    text.decimal("instantaneous_output_repl_kbps", 0.0);
-    text.fields(&[
+    info.decimal("instantaneous_input_kbps", rate(Metric::InputBytes) as f64 / 1024.0);
+    info.decimal("instantaneous_output_kbps", rate(Metric::OutputBytes) as f64 / 1024.0);
+    info.decimal("instantaneous_input_repl_kbps", 0.0);
+    info.decimal("instantaneous_output_repl_kbps", 0.0);
+    info.fields(&[
         ("rejected_connections", &server.clients.rejected.load(Relaxed)),
         ("sync_full", &0),
         ("sync_partial_ok", &0),
@@ -116,14 +114,15 @@ pub(super) fn stats(text: &mut Text, call: &Call<'_>, _: &mut ShardSteps<'_>) {
     ]);
 }
 
-pub(super) fn cpu(text: &mut Text, _: &Call<'_>, _: &mut ShardSteps<'_>) {
-    let (own, children, thread) =
-        (process::cpu_time(), process::children_cpu_time(), process::thread_cpu_time());
-    text.section("CPU");
-    text.seconds("used_cpu_sys", own.system);
-    text.seconds("used_cpu_user", own.user);
-    text.seconds("used_cpu_sys_children", children.system);
-    text.seconds("used_cpu_user_children", children.user);
-    text.seconds("used_cpu_sys_main_thread", thread.system);
-    text.seconds("used_cpu_user_main_thread", thread.user);
+pub(super) fn cpu(info: &mut dyn Visitor, facts: &Facts<'_>) {
+    let (own, children) = (process::cpu_time(), process::children_cpu_time());
+    // Commands run on every worker: the first stands for the thread that runs them elsewhere.
+    let thread = process::thread_cpu_time(facts.server.workers[0].thread_id.load(Relaxed));
+    info.section("CPU");
+    info.seconds("used_cpu_sys", own.system);
+    info.seconds("used_cpu_user", own.user);
+    info.seconds("used_cpu_sys_children", children.system);
+    info.seconds("used_cpu_user_children", children.user);
+    info.seconds("used_cpu_sys_main_thread", thread.system);
+    info.seconds("used_cpu_user_main_thread", thread.user);
 }

@@ -1,47 +1,14 @@
 //! The text of INFO: sections with a title, fields as `name:value`.
 
 use std::fmt::{Display, Write as _};
-use std::time::Duration;
+
+use super::Visitor;
 
 /// INFO's text while it is written.
 #[derive(Debug, Default)]
 pub(super) struct Text(String);
 
 impl Text {
-    /// Begins a section; an empty line separates it from the one before.
-    pub(super) fn section(&mut self, title: &str) {
-        if !self.0.is_empty() {
-            self.0.push_str("\r\n");
-        }
-        self.line(format_args!("# {title}"));
-    }
-
-    /// A field. The value has no line ends.
-    pub(super) fn field(&mut self, name: &str, value: impl Display) {
-        self.line(format_args!("{name}:{value}"));
-    }
-
-    /// Several fields.
-    pub(super) fn fields(&mut self, fields: &[(&str, &dyn Display)]) {
-        fields.iter().for_each(|(name, value)| self.field(name, value));
-    }
-
-    /// A ratio or percentage with two digits.
-    pub(super) fn decimal(&mut self, name: &str, value: f64) {
-        self.line(format_args!("{name}:{value:.2}"));
-    }
-
-    /// A time in seconds with six digits.
-    pub(super) fn seconds(&mut self, name: &str, time: Duration) {
-        self.line(format_args!("{name}:{}.{:06}", time.as_secs(), time.subsec_micros()));
-    }
-
-    /// An amount of memory, in bytes and readable.
-    pub(super) fn bytes(&mut self, name: &str, bytes: u64) {
-        self.field(name, bytes);
-        self.line(format_args!("{name}_human:{}", human(bytes)));
-    }
-
     /// The text so far.
     pub(super) fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
@@ -50,6 +17,25 @@ impl Text {
     fn line(&mut self, line: std::fmt::Arguments<'_>) {
         // Writing to memory cannot fail.
         let _ = write!(self.0, "{line}\r\n");
+    }
+}
+
+impl Visitor for Text {
+    /// An empty line separates a section from the one before.
+    fn section(&mut self, title: &str) {
+        if !self.0.is_empty() {
+            self.0.push_str("\r\n");
+        }
+        self.line(format_args!("# {title}"));
+    }
+
+    fn field(&mut self, name: &str, value: &dyn Display) {
+        self.line(format_args!("{name}:{value}"));
+    }
+
+    fn record(&mut self, name: &str, values: &[(&str, &dyn Display)]) {
+        let values: Vec<String> = values.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        self.field(name, &values.join(","));
     }
 }
 
@@ -87,10 +73,11 @@ mod tests {
     fn lines_end_as_in_redis() {
         let mut text = Text::default();
         text.section("One");
-        text.field("a", 1);
+        text.field("a", &1);
         text.section("Two");
-        text.decimal("b", 0.5);
-        assert_eq!(text.as_bytes(), b"# One\r\na:1\r\n\r\n# Two\r\nb:0.50\r\n");
+        text.record("b", &[("c", &2), ("d", &"e")]);
+        (&mut text as &mut dyn Visitor).decimal("f", 0.5);
+        assert_eq!(text.as_bytes(), b"# One\r\na:1\r\n\r\n# Two\r\nb:c=2,d=e\r\nf:0.50\r\n");
         assert_eq!(safe("a:b#c\nd"), "a_b_c_d");
     }
 }

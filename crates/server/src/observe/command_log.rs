@@ -1,4 +1,4 @@
-//! SLOWLOG: the most recent commands that took long.
+//! SLOWLOG and COMMANDLOG: the most recent commands that took long, or were large, or had large replies.
 
 use std::collections::VecDeque;
 
@@ -6,15 +6,15 @@ use parking_lot::Mutex;
 
 use crate::request::{Args, redact};
 
-/// One slow command.
+/// One command.
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// Number, rising.
     pub id: u64,
     /// When, in Unix seconds.
     pub time_s: u64,
-    /// How long, in microseconds.
-    pub duration_us: u64,
+    /// What it is there for: how long it took, in microseconds, or how many bytes it or its reply had.
+    pub amount: u64,
     /// Arguments, shortened.
     pub arguments: Vec<Vec<u8>>,
     /// The client's address.
@@ -28,11 +28,22 @@ pub const ARGUMENTS_MAX: usize = 32;
 /// Bytes kept of an argument (Redis: SLOWLOG_ENTRY_MAX_STRING).
 pub const ARGUMENT_BYTES_MAX: usize = 128;
 
-/// The log.
+/// The logs of a server.
 #[derive(Debug, Default)]
-pub struct Slowlog(Mutex<(VecDeque<Entry>, u64)>);
+pub struct CommandLogs {
+    /// Of commands that took long.
+    pub slow: CommandLog,
+    /// Of those that were large.
+    pub large_requests: CommandLog,
+    /// Of those that were answered much.
+    pub large_replies: CommandLog,
+}
 
-impl Slowlog {
+/// A log.
+#[derive(Debug, Default)]
+pub struct CommandLog(Mutex<(VecDeque<Entry>, u64)>);
+
+impl CommandLog {
     /// Adds an entry as the newest, with a number of its own, and keeps at most `len_max`.
     pub fn push(&self, entry: Entry, len_max: usize) {
         let mut log = self.0.lock();
