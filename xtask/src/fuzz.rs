@@ -34,13 +34,13 @@ pub(crate) fn targets() -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Runs all targets side by side and gives what came of each.
+/// Runs all targets side by side for a short time and gives what came of each.
 ///
 /// # Errors
 /// When the targets cannot be listed or built.
 pub(crate) fn run_all(seconds: u64) -> Result<Vec<(String, Result<u64>)>> {
     let targets = targets()?;
-    let folder = build(&targets)?;
+    let folder = build(&targets, "short")?;
     Ok(lanes::each(&mut vec![(); lanes::count()], targets, |(), target| {
         let outcome = run_built(&target, &folder.join(&target), seconds);
         (target, outcome)
@@ -55,7 +55,7 @@ pub(crate) fn run(target: &str, seconds: u64) -> Result<u64> {
     if !targets()?.iter().any(|name| name == target) {
         bail!("no fuzz target {target:?}; there are: {}", targets()?.join(", "));
     }
-    run_built(target, &build(&[target.to_owned()])?.join(target), seconds)
+    run_built(target, &build(&[target.to_owned()], "release")?.join(target), seconds)
 }
 
 fn run_built(target: &str, binary: &Path, seconds: u64) -> Result<u64> {
@@ -93,8 +93,8 @@ fn run_built(target: &str, binary: &Path, seconds: u64) -> Result<u64> {
     executed.and_then(|count| count.trim().parse().ok()).context("libFuzzer reported no statistics")
 }
 
-/// Builds these targets at once and gives the folder where they lie.
-fn build(targets: &[String]) -> Result<PathBuf> {
+/// Builds these targets at once in a profile of theirs and gives the folder where they lie.
+fn build(targets: &[String], profile: &str) -> Result<PathBuf> {
     setup::fuzz_toolchain()?;
     let manifest = workspace::root().join("fuzz/Cargo.toml");
     let output = workspace::root().join("fuzz/target");
@@ -102,7 +102,7 @@ fn build(targets: &[String]) -> Result<PathBuf> {
     // With an explicit target the flags leave build scripts alone.
     let mut command = workspace::cargo();
     command
-        .args(["build", "--quiet", "--release", "--target", &host])
+        .args(["build", "--quiet", "--profile", profile, "--target", &host])
         .args(targets.iter().flat_map(|target| ["--bin", target]))
         .arg("--manifest-path")
         .arg(manifest)
@@ -110,7 +110,7 @@ fn build(targets: &[String]) -> Result<PathBuf> {
         .arg(&output)
         .env("RUSTFLAGS", COVERAGE_FLAGS);
     workspace::run(&mut command)?;
-    Ok(output.join(host).join("release"))
+    Ok(output.join(host).join(profile))
 }
 
 fn host_triple() -> Result<String> {
