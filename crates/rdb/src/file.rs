@@ -1,6 +1,6 @@
 //! A whole file: its head, what it says of itself, its keys, and the checksum at its end.
 
-use std::io::Read;
+use std::io::BufRead;
 
 use crate::input::Input;
 use crate::object::{self, Kind, Part, Shape};
@@ -123,12 +123,18 @@ pub trait Sink {
     fn end(&mut self, bytes: u64) -> Result<(), String>;
 }
 
-/// Reads a file and tells `sink` what is in it. What follows the end of the file is left in `source`.
+/// Reads a file, tells `sink` what is in it, and gives the bytes that it has. What follows its end is left in `source`.
 ///
 /// # Errors
 /// At the first thing that is wrong; what was told before is true.
-pub fn read_file<R: Read>(source: R, sink: &mut dyn Sink) -> Result<(), Fault> {
+pub fn read_file<R: BufRead>(source: R, sink: &mut dyn Sink) -> Result<u64, Fault> {
     let input = &mut Input::new(source);
+    read_whole(input, sink)?;
+    input.settle()?;
+    Ok(input.offset())
+}
+
+fn read_whole<R: BufRead>(input: &mut Input<R>, sink: &mut dyn Sink) -> Result<(), Fault> {
     let (version, writer) = read_head(input)?;
     sink.head(version, writer);
     let (mut name, mut text) = (Vec::new(), Vec::new());
@@ -196,7 +202,7 @@ pub fn read_file<R: Read>(source: R, sink: &mut dyn Sink) -> Result<(), Fault> {
     if version < CHECKSUM_VERSION_MIN {
         return Ok(());
     }
-    let computed = input.checksum();
+    let computed = input.checksum()?;
     let stated = u64::from_le_bytes(input.bytes()?);
     // Zero says that the writer was told to compute none.
     if stated != 0 && stated != computed {
@@ -205,7 +211,7 @@ pub fn read_file<R: Read>(source: R, sink: &mut dyn Sink) -> Result<(), Fault> {
     Ok(())
 }
 
-fn read_head<R: Read>(input: &mut Input<R>) -> Result<(u32, Writer), Fault> {
+fn read_head<R: BufRead>(input: &mut Input<R>) -> Result<(u32, Writer), Fault> {
     let no_rdb = |offset| Fault { offset, kind: FaultKind::NoRdb };
     let head = input.bytes::<9>().map_err(|fault| match fault.kind {
         FaultKind::Truncated => no_rdb(0),

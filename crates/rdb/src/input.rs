@@ -2,7 +2,7 @@
 //!
 //! Invariant: memory for a string grows with the bytes that arrive, not with those that are announced.
 
-use std::io::Read;
+use std::io::{self, BufRead};
 
 use crc::{CRC_64_REDIS, Crc, Digest, Table};
 
@@ -17,35 +17,42 @@ pub(crate) type Checksum = Digest<'static, u64, Table<16>>;
 
 const UNKNOWN_ENCODING: &str = "a string has an unknown encoding";
 
-/// Bytes read at a time of what is announced.
-const PIECE_BYTES: usize = 1 << 16;
-
 /// A length, or the mark of a string in a special encoding.
 enum Length {
     Of(u64),
     Encoded(u8),
 }
 
+fn unreadable(offset: u64, error: io::Error) -> Fault {
+    Fault { offset, kind: FaultKind::Unreadable(error) }
+}
+
 /// The bytes of a file or payload as they are read.
+///
+/// What was read of the bytes that the source has at hand is only counted; the checksum and a copy of it are made, and the
+/// source is told, when more are needed or somebody asks.
 pub(crate) struct Input<R> {
     source: R,
-    offset: u64,
+    /// Bytes of what the source has at hand that are read.
+    used: usize,
+    /// Where in the file the bytes that the source has at hand begin.
+    begin: u64,
     /// Of a file; a payload's is computed over all of it before it is read.
     checksum: Option<Checksum>,
     /// Compressed bytes, kept for their memory.
     compressed: Vec<u8>,
-    /// Takes a copy of what is read, if it is wanted.
-    copy: Option<Vec<u8>>,
+    /// Takes a copy of what is read, if it is wanted, and from where on of the bytes at hand.
+    copy: Option<(Vec<u8>, usize)>,
 }
 
-impl<R: Read> Input<R> {
+impl<R: BufRead> Input<R> {
     pub(crate) fn new(source: R) -> Input<R> {
         Input { checksum: Some(CRC.digest()), ..Input::unsummed(source, 0) }
     }
 
     /// Bytes whose checksum nobody asks for, the first of them at an offset.
     pub(crate) fn unsummed(source: R, offset: u64) -> Input<R> {
-        Input { source, offset, checksum: None, compressed: Vec::new(), copy: None }
+        Input { source, used: 0, begin: offset, checksum: None, compressed: Vec::new(), copy: None }
     }
 
     /// Lets `read` go on and puts what it has read into `target`, whose content is replaced.
@@ -55,15 +62,20 @@ impl<R: Read> Input<R> {
         read: impl FnOnce(&mut Self) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         target.clear();
-        self.copy = Some(std::mem::take(target));
-        let result = read(self);
-        *target = self.copy.take().unwrap_or_default();
-        result
+        self.copy = Some((std::mem::take(target), self.used));
+        let result = read(self)?;
+        let (mut copy, from) = self.copy.take().unwrap_or_default();
+        let used = self.used;
+        if from < used {
+            copy.extend_from_slice(&self.at_hand()?[from..used]);
+        }
+        *target = copy;
+        Ok(result)
     }
 
     /// A fault at the byte that would be read next.
     pub(crate) fn fault(&self, kind: FaultKind) -> Fault {
-        Fault { offset: self.offset, kind }
+        Fault { offset: self.offset(), kind }
     }
 
     pub(crate) fn malformed(&self, what: &'static str) -> Fault {
@@ -71,32 +83,79 @@ impl<R: Read> Input<R> {
     }
 
     pub(crate) fn offset(&self) -> u64 {
-        self.offset
+        self.begin + self.used as u64
     }
 
     /// The checksum of all bytes read so far.
-    pub(crate) fn checksum(&self) -> u64 {
-        self.checksum.clone().map_or(0, Checksum::finalize)
+    pub(crate) fn checksum(&mut self) -> Result<u64, Fault> {
+        self.settle()?;
+        Ok(self.checksum.clone().map_or(0, Checksum::finalize))
     }
 
-    fn fill(&mut self, target: &mut [u8]) -> Result<(), Fault> {
-        if let Err(error) = self.source.read_exact(target) {
-            let ended = error.kind() == std::io::ErrorKind::UnexpectedEof;
-            return Err(self.fault(if ended { FaultKind::Truncated } else { FaultKind::Unreadable(error) }));
+    /// Leaves in the source what is not read, and nothing else.
+    pub(crate) fn settle(&mut self) -> Result<(), Fault> {
+        let used = self.used;
+        if used == 0 {
+            return Ok(());
         }
+        // Not by `at_hand`: what is read of is at hand, whatever has become of the file.
+        let bytes = self.source.fill_buf().map_err(|error| unreadable(self.begin, error))?;
         if let Some(checksum) = &mut self.checksum {
-            checksum.update(target);
+            checksum.update(&bytes[..used]);
         }
-        if let Some(copy) = &mut self.copy {
-            copy.extend_from_slice(target);
+        if let Some((copy, from)) = &mut self.copy {
+            copy.extend_from_slice(&bytes[*from..used]);
+            *from = 0;
         }
-        self.offset += target.len() as u64;
+        self.source.consume(used);
+        self.begin += used as u64;
+        self.used = 0;
         Ok(())
     }
 
+    fn at_hand(&mut self) -> Result<&[u8], Fault> {
+        let offset = self.offset();
+        loop {
+            match self.source.fill_buf() {
+                // Asked again below, since the compiler does not let it go out of a loop.
+                Ok(_) => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(unreadable(offset, error)),
+            }
+        }
+        self.source.fill_buf().map_err(|error| unreadable(offset, error))
+    }
+
+    /// Lets `take` have the next `len` bytes, in as many pieces as they come.
+    #[inline]
+    fn pieces(&mut self, len: u64, mut take: impl FnMut(&[u8])) -> Result<(), Fault> {
+        let mut left = len;
+        while left > 0 {
+            let used = self.used;
+            let rest = &self.at_hand()?[used..];
+            if rest.is_empty() {
+                self.settle()?;
+                if self.at_hand()?.is_empty() {
+                    return Err(self.fault(FaultKind::Truncated));
+                }
+                continue;
+            }
+            let piece = rest.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            take(&rest[..piece]);
+            self.used += piece;
+            left -= piece as u64;
+        }
+        Ok(())
+    }
+
+    #[inline]
     pub(crate) fn bytes<const LEN: usize>(&mut self) -> Result<[u8; LEN], Fault> {
-        let mut bytes = [0; LEN];
-        self.fill(&mut bytes).map(|()| bytes)
+        let (mut bytes, mut filled) = ([0; LEN], 0);
+        self.pieces(LEN as u64, |piece| {
+            bytes[filled..filled + piece.len()].copy_from_slice(piece);
+            filled += piece.len();
+        })?;
+        Ok(bytes)
     }
 
     pub(crate) fn byte(&mut self) -> Result<u8, Fault> {
@@ -105,15 +164,7 @@ impl<R: Read> Input<R> {
 
     /// Appends the next `len` bytes to `target`.
     pub(crate) fn append(&mut self, len: u64, target: &mut Vec<u8>) -> Result<(), Fault> {
-        let mut left = len;
-        while left > 0 {
-            let piece = left.min(PIECE_BYTES as u64) as usize;
-            let at = target.len();
-            target.resize(at + piece, 0);
-            self.fill(&mut target[at..])?;
-            left -= piece as u64;
-        }
-        Ok(())
+        self.pieces(len, |piece| target.extend_from_slice(piece))
     }
 
     /// A length; a special encoding is a fault here.
@@ -139,18 +190,18 @@ impl<R: Read> Input<R> {
         })
     }
 
-    /// Passes a string; `buffer` is for the bytes.
-    pub(crate) fn skip_string(&mut self, buffer: &mut Vec<u8>) -> Result<(), Fault> {
-        buffer.clear();
-        match self.length_or_encoding()? {
-            Length::Of(length) => self.append(length, buffer),
+    /// Passes a string.
+    pub(crate) fn skip_string(&mut self) -> Result<(), Fault> {
+        let len = match self.length_or_encoding()? {
+            Length::Of(length) => length,
             Length::Encoded(3) => {
                 let (packed, _) = (self.length()?, self.length()?);
-                self.append(packed, buffer)
+                packed
             }
-            Length::Encoded(width @ 0..=2) => self.append(1 << width, buffer),
-            Length::Encoded(_) => Err(self.malformed(UNKNOWN_ENCODING)),
-        }
+            Length::Encoded(width @ 0..=2) => 1 << width,
+            Length::Encoded(_) => return Err(self.malformed(UNKNOWN_ENCODING)),
+        };
+        self.pieces(len, |_| ())
     }
 
     /// Reads a string into `target`, whose content is replaced.
@@ -239,6 +290,6 @@ mod tests {
         let mut input = Input::new(&b"123456789"[..]);
         input.bytes::<9>().expect("nine bytes");
         // Source: the test vector of Redis's crc64.c.
-        assert_eq!(input.checksum(), 0xe9c6_d914_c4b8_d9ca);
+        assert_eq!(input.checksum().expect("nine bytes"), 0xe9c6_d914_c4b8_d9ca);
     }
 }

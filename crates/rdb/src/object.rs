@@ -1,6 +1,6 @@
 //! One value: from its type byte and its bytes to its parts.
 
-use std::io::Read;
+use std::io::BufRead;
 
 use crate::input::Input;
 use crate::packed::{Checked, Entry, IntSet, Listpack, Ziplist, Zipmap};
@@ -165,7 +165,7 @@ pub(crate) const NODE_PLAIN: u64 = 1;
 pub(crate) const NODE_PACKED: u64 = 2;
 
 /// Reads the parts of a value.
-pub(crate) fn read<R: Read>(
+pub(crate) fn read<R: BufRead>(
     input: &mut Input<R>,
     kind: Kind,
     shape: Shape,
@@ -225,8 +225,7 @@ pub(crate) fn read<R: Read>(
 }
 
 /// Passes a value, up to what follows it. What it is made of is not looked at, as far as its end is found without.
-pub(crate) fn skip<R: Read>(input: &mut Input<R>, kind: Kind, shape: Shape) -> Result<(), Fault> {
-    let buffer = &mut Vec::new();
+pub(crate) fn skip<R: BufRead>(input: &mut Input<R>, kind: Kind, shape: Shape) -> Result<(), Fault> {
     match shape {
         Shape::Stream(_) | Shape::Module => return read(input, kind, shape, &mut |_| Ok(())),
         Shape::Expiring | Shape::ListpackExpiring => drop(input.time_ms()?),
@@ -238,7 +237,7 @@ pub(crate) fn skip<R: Read>(input: &mut Input<R>, kind: Kind, shape: Shape) -> R
                 if shape == Shape::Quicklist2 {
                     input.length()?;
                 }
-                input.skip_string(buffer)?;
+                input.skip_string()?;
             }
         }
         Shape::Plain
@@ -252,11 +251,11 @@ pub(crate) fn skip<R: Read>(input: &mut Input<R>, kind: Kind, shape: Shape) -> R
                 if matches!(shape, Shape::Expiring | Shape::ExpiringAbsolute) {
                     input.length()?;
                 }
-                input.skip_string(buffer)?;
+                input.skip_string()?;
                 match (kind, shape) {
                     (Kind::SortedSet, Shape::PlainText) => drop(input.double_in_text()?),
                     (Kind::SortedSet, _) => drop(input.double()?),
-                    (Kind::Hash, _) => input.skip_string(buffer)?,
+                    (Kind::Hash, _) => input.skip_string()?,
                     _ => {}
                 }
                 if shape == Shape::ExpiringBehind {
@@ -264,16 +263,16 @@ pub(crate) fn skip<R: Read>(input: &mut Input<R>, kind: Kind, shape: Shape) -> R
                 }
             }
         }
-        _ => input.skip_string(buffer)?,
+        _ => input.skip_string()?,
     }
     Ok(())
 }
 
-fn tell<R: Read>(input: &Input<R>, part: Part<'_>, told: &mut Told<'_>) -> Result<(), Fault> {
+fn tell<R: BufRead>(input: &Input<R>, part: Part<'_>, told: &mut Told<'_>) -> Result<(), Fault> {
     told(part).map_err(|why| input.fault(FaultKind::Refused(why)))
 }
 
-fn read_plain<R: Read>(
+fn read_plain<R: BufRead>(
     input: &mut Input<R>,
     kind: Kind,
     shape: Shape,
@@ -327,7 +326,7 @@ fn read_plain<R: Read>(
 }
 
 /// Tells the entries of a packed value: single ones, or pairs of member and score, or of field and value.
-fn unpack<'a, R: Read, E: Iterator<Item = Checked<'a>>>(
+fn unpack<'a, R: BufRead, E: Iterator<Item = Checked<'a>>>(
     input: &Input<R>,
     kind: Kind,
     entries: Result<E, &'static str>,
@@ -361,7 +360,7 @@ fn unpack<'a, R: Read, E: Iterator<Item = Checked<'a>>>(
 }
 
 /// Tells fields whose times stand behind their values, zero for none.
-fn unpack_expiring<'a, R: Read>(
+fn unpack_expiring<'a, R: BufRead>(
     input: &Input<R>,
     entries: Result<Listpack<'a>, &'static str>,
     told: &mut Told<'_>,
@@ -405,7 +404,7 @@ fn module_name(id: u64) -> [u8; 9] {
 }
 
 /// Skips what modules keep of the key that follows, behind its opcode.
-pub(crate) fn skip_key_remarks<R: Read>(input: &mut Input<R>) -> Result<(), Fault> {
+pub(crate) fn skip_key_remarks<R: BufRead>(input: &mut Input<R>) -> Result<(), Fault> {
     for _ in 0..input.length()? {
         input.bytes::<4>()?;
         skip_module(input)?;
@@ -414,7 +413,7 @@ pub(crate) fn skip_key_remarks<R: Read>(input: &mut Input<R>) -> Result<(), Faul
 }
 
 /// Skips what a module has written, which says of each item what it is, up to the mark of its end.
-pub(crate) fn skip_module<R: Read>(input: &mut Input<R>) -> Result<(), Fault> {
+pub(crate) fn skip_module<R: BufRead>(input: &mut Input<R>) -> Result<(), Fault> {
     let mut text = Vec::new();
     loop {
         match input.length()? {

@@ -3,7 +3,7 @@
 //! Source: Redis's `t_stream.c` (the layout of a listpack) and `rdb.c`.
 
 use std::borrow::Cow;
-use std::io::Read;
+use std::io::BufRead;
 
 use crate::input::Input;
 use crate::packed::{Checked, Entry, Listpack};
@@ -109,7 +109,11 @@ pub enum Layout {
 pub(crate) type Told<'t> = dyn FnMut(Part<'_>) -> Result<(), String> + 't;
 
 /// Reads a stream's parts.
-pub(crate) fn read<R: Read>(input: &mut Input<R>, layout: Layout, told: &mut Told<'_>) -> Result<(), Fault> {
+pub(crate) fn read<R: BufRead>(
+    input: &mut Input<R>,
+    layout: Layout,
+    told: &mut Told<'_>,
+) -> Result<(), Fault> {
     let (mut name, mut inner) = (Vec::new(), Vec::new());
     let nodes = input.length()?;
     let mut items = 0;
@@ -168,7 +172,7 @@ pub(crate) fn read<R: Read>(input: &mut Input<R>, layout: Layout, told: &mut Tol
     tell(input, told, StreamPart::Additions { added, duplicates })
 }
 
-fn tell<R: Read>(input: &Input<R>, told: &mut Told<'_>, part: StreamPart<'_>) -> Result<(), Fault> {
+fn tell<R: BufRead>(input: &Input<R>, told: &mut Told<'_>, part: StreamPart<'_>) -> Result<(), Fault> {
     told(Part::Stream(part)).map_err(|why| input.fault(FaultKind::Refused(why)))
 }
 
@@ -181,7 +185,7 @@ const FLAG_SAME_FIELDS: i64 = 2;
 ///
 /// The listpack: `count | deleted | fields n | n names | 0`, then for each item `flags | ms and sequence as distances
 /// from the master's`, with the same fields `n values | entries before`, else `n | n names and values | entries before`.
-fn read_items<R: Read>(
+fn read_items<R: BufRead>(
     input: &Input<R>,
     master: StreamId,
     bytes: &[u8],
@@ -289,12 +293,12 @@ fn stream_id(bytes: &[u8]) -> Option<StreamId> {
 }
 
 /// A place as two lengths.
-fn read_id<R: Read>(input: &mut Input<R>) -> Result<StreamId, Fault> {
+fn read_id<R: BufRead>(input: &mut Input<R>) -> Result<StreamId, Fault> {
     Ok(StreamId { ms: input.length()?, sequence: input.length()? })
 }
 
 /// A place as sixteen bytes.
-fn read_raw_id<R: Read>(input: &mut Input<R>) -> Result<StreamId, Fault> {
+fn read_raw_id<R: BufRead>(input: &mut Input<R>) -> Result<StreamId, Fault> {
     let bytes = input.bytes::<16>()?;
     Ok(stream_id(&bytes).expect("sixteen bytes are a place"))
 }

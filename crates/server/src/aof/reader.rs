@@ -22,33 +22,6 @@ pub fn begins_as_rdb(start: &[u8]) -> bool {
     [&b"REDIS"[..], b"VALKEY"].iter().any(|magic| start.starts_with(magic))
 }
 
-/// A source, and how much was taken from it.
-#[derive(Debug)]
-pub struct Counting<'a, R> {
-    source: &'a mut R,
-    bytes: u64,
-}
-
-impl<'a, R> Counting<'a, R> {
-    /// Nothing was taken yet.
-    pub fn new(source: &'a mut R) -> Self {
-        Counting { source, bytes: 0 }
-    }
-
-    /// Bytes taken.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
-    }
-}
-
-impl<R: Read> Read for Counting<'_, R> {
-    fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
-        let read = self.source.read(target)?;
-        self.bytes += read as u64;
-        Ok(read)
-    }
-}
-
 /// Why the next command cannot be read.
 #[derive(Debug)]
 pub enum Bad {

@@ -10,7 +10,7 @@ use swytch_rdb::{KeyFacts, Kind, Part, Shape, Sink, read_file};
 
 use super::{FAILURE, UsageError, check_rdb};
 use crate::aof::manifest::Manifest;
-use crate::aof::reader::{Bad, CommandReader, Counting, begins_as_rdb};
+use crate::aof::reader::{Bad, CommandReader, begins_as_rdb};
 
 /// What the usage is.
 pub(super) const USAGE: &str = "\
@@ -140,14 +140,15 @@ fn read(path: &Path) -> io::Result<Found> {
     let mut source = BufReader::with_capacity(check_rdb::BUFFER_BYTES, check_rdb::shown_while_read(file)?);
     if begins_as_rdb(source.fill_buf()?) {
         let mut keys = Keys(0);
-        let mut counting = Counting::new(&mut source);
-        let outcome = read_file(&mut counting, &mut keys);
+        let outcome = read_file(&mut source, &mut keys);
         found.keys = Some(keys.0);
-        if let Err(fault) = outcome {
-            found.damage = Some(fault.to_string());
-            return Ok(found);
+        match outcome {
+            Ok(bytes) => found.whole_bytes = bytes,
+            Err(fault) => {
+                found.damage = Some(fault.to_string());
+                return Ok(found);
+            }
         }
-        found.whole_bytes = counting.bytes();
     }
     let mut reader = CommandReader::new(source, found.whole_bytes);
     // Commands of a transaction that has not ended yet.

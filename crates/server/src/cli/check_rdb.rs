@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{self, BufReader, IsTerminal, Read};
+use std::io::{self, BufRead, BufReader, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -94,11 +94,11 @@ pub(super) fn run(wanted: &CheckRdb) -> ExitCode {
             eprintln!("swytch: {name} is damaged: {fault}");
             ExitCode::from(FAILURE)
         }
-        Ok(Ok(())) => super::print(&survey.report(&name.to_string(), None)),
+        Ok(Ok(_)) => super::print(&survey.report(&name.to_string(), None)),
     }
 }
 
-fn open(path: &Path) -> io::Result<impl Read + use<>> {
+fn open(path: &Path) -> io::Result<impl BufRead + use<>> {
     Ok(BufReader::with_capacity(BUFFER_BYTES, shown_while_read(File::open(path)?)?))
 }
 

@@ -3,7 +3,7 @@
 //! At the start the file is read on a thread of its own while the workers run: clients are told to wait, and INFO says
 //! how far it is. A damaged file ends the server before anybody has seen a part of it, and is left as it is.
 
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError, mpsc};
@@ -21,6 +21,8 @@ use crate::system::clock;
 
 /// Bytes read from the file at a time.
 const BUFFER_BYTES: usize = 1 << 20;
+/// Keys whose place is sent for before it is needed.
+const AHEAD: usize = 6;
 /// Between two lines of the log about how far the file is.
 const PROGRESS: Duration = Duration::from_secs(5);
 
@@ -140,15 +142,15 @@ fn load_snapshot(
     Ok(())
 }
 
-/// The base of a log into the keyspace, which is empty. What follows it is left in `source`.
+/// The base of a log into the keyspace, which is empty; the bytes that it has. What follows it is left in `source`.
 ///
 /// # Errors
 /// What is wrong with it, and where.
 pub(super) fn load_base(
     server: &Server,
-    source: &mut (impl Read + Send),
+    source: &mut impl BufRead,
     take_libraries: &mut TakeLibraries<'_>,
-) -> io::Result<()> {
+) -> io::Result<u64> {
     load_into(server, source, Overdue::Kept, take_libraries)
 }
 
@@ -163,29 +165,12 @@ enum Overdue {
 
 fn load_into(
     server: &Server,
-    source: impl Read + Send,
+    source: impl BufRead,
     overdue: Overdue,
     take_libraries: &mut TakeLibraries<'_>,
-) -> io::Result<()> {
-    let put = |record: Record<'_>| {
-        let key = server.shards.key(record.db, record.key);
-        let locked = server.shards.lock_one(server.shards.shard_of(&key));
-        let keyspace = Keyspace::new(locked, clock::unix_ms()).ignoring_expiry(true);
-        let mut keyspace = KeyspaceMut::new(keyspace, None);
-        if keyspace.live_entry(&key).is_some() {
-            return Err("a key is in the file twice".to_owned());
-        }
-        place(&mut keyspace, &key, record);
-        let (keyspace, mut changes) = keyspace.finish();
-        drop(keyspace);
-        let retired = changes.take_retired();
-        if !retired.is_empty() {
-            server.reclaimer.retire(retired);
-        }
-        Ok(())
-    };
-    let libraries = read_on_all_cores(server, source, overdue, &put)?;
-    take(libraries, take_libraries)
+) -> io::Result<u64> {
+    let (libraries, bytes) = read_on_all_cores(server, source, overdue)?;
+    take(libraries, take_libraries).map(|()| bytes)
 }
 
 /// Something is about to be read that has this many bytes.
@@ -261,21 +246,24 @@ pub fn reload(
 /// Reads a file and hands out its records, but for keys whose time is over; the sources of its libraries.
 fn read(
     server: &Server,
-    source: impl Read,
+    source: impl BufRead,
     put: &mut dyn FnMut(Record<'_>) -> Result<(), String>,
 ) -> io::Result<Vec<Vec<u8>>> {
     let limits = server.shards.encoding_limits();
-    let mut take = |unmade: Unmade<'_>| make(server, limits, Overdue::LeftOut, unmade, put);
-    split(server, source, &mut take).map_err(io::Error::other)
+    let mut take = |unmade: Unmade<'_>| match make(server, limits, Overdue::LeftOut, unmade)? {
+        Some(record) => put(record).map_err(|why| refused(unmade.value, why)),
+        None => Ok(()),
+    };
+    split(server, source, &mut take).map(|(libraries, _)| libraries).map_err(io::Error::other)
 }
 
-/// [`read`] with a thread that finds where values begin and end, and others that make them.
+/// Reads a file into the keyspace, with a thread that finds where values begin and end, and others that make them; the
+/// sources of its libraries, and its bytes.
 fn read_on_all_cores(
     server: &Server,
-    source: impl Read,
+    source: impl BufRead,
     overdue: Overdue,
-    put: &(dyn Fn(Record<'_>) -> Result<(), String> + Sync),
-) -> io::Result<Vec<Vec<u8>>> {
+) -> io::Result<(Vec<Vec<u8>>, u64)> {
     let threads = server.workers.len();
     let (sender, receiver) = mpsc::sync_channel::<Batch>(threads);
     let (receiver, faults) = (Mutex::new(receiver), Mutex::new(Vec::new()));
@@ -287,14 +275,11 @@ fn read_on_all_cores(
     let read = std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                let limits = server.shards.encoding_limits();
                 let next = || receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
                 // Batches are taken in the order of the file: what is taken after a fault lies behind it.
                 while let Ok(batch) = next() {
                     if !failed.load(Ordering::Relaxed) {
-                        let made = batch
-                            .each(|unmade| make(server, limits, overdue, unmade, &mut |record| put(record)));
-                        made.unwrap_or_else(note);
+                        put_all(server, &batch, overdue).unwrap_or_else(note);
                     }
                 }
             });
@@ -320,10 +305,52 @@ fn read_on_all_cores(
         read
     });
     let faults = faults.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let (libraries, fault) =
-        read.map_or_else(|fault| (Vec::new(), Some(fault)), |libraries| (libraries, None));
+    let (content, fault) = read.map_or_else(|fault| (None, Some(fault)), |content| (Some(content), None));
     let first = faults.into_iter().chain(fault).min_by_key(|fault| fault.offset);
-    first.map_or(Ok(libraries), |fault| Err(io::Error::other(fault)))
+    first.map_or(Ok(content.unwrap_or_default()), |fault| Err(io::Error::other(fault)))
+}
+
+/// Puts the keys of a batch into the keyspace, those of a shard under one lock.
+fn put_all(server: &Server, batch: &Batch, overdue: Overdue) -> Result<(), Fault> {
+    let (shards, limits) = (&server.shards, server.shards.encoding_limits());
+    let mut made = Vec::with_capacity(batch.items.len());
+    let mut order = Vec::with_capacity(batch.items.len());
+    batch.each(|unmade| {
+        if let Some(record) = make(server, limits, overdue, unmade)? {
+            let key = shards.key(record.db, record.key);
+            order.push((shards.shard_of(&key), made.len()));
+            made.push(Some((key, record, unmade.value)));
+        }
+        Ok(())
+    })?;
+    order.sort_unstable();
+    for of_one in order.chunk_by(|(shard, _), (next, _)| shard == next) {
+        let keyspace = Keyspace::new(shards.lock_one(of_one[0].0), clock::unix_ms()).ignoring_expiry(true);
+        let mut keyspace = KeyspaceMut::new(keyspace, None);
+        let mut put = |at: usize, ahead: Option<&(u16, usize)>| {
+            if let Some((key, ..)) = ahead.and_then(|(_, ahead)| made[*ahead].as_ref()) {
+                keyspace.prefetch(key);
+            }
+            let Some((key, record, value)) = made[at].take() else { return Ok(()) };
+            if keyspace.stored(&key).is_some() {
+                return Err(refused(value, "a key is in the file twice".to_owned()));
+            }
+            place(&mut keyspace, &key, record);
+            Ok(())
+        };
+        let mut ended = Ok(());
+        for (number, &(_, at)) in of_one.iter().enumerate() {
+            ended = ended.and_then(|()| put(at, of_one.get(number + AHEAD)));
+        }
+        let (keyspace, mut changes) = keyspace.finish();
+        drop(keyspace);
+        let retired = changes.take_retired();
+        if !retired.is_empty() {
+            server.reclaimer.retire(retired);
+        }
+        ended?;
+    }
+    Ok(())
 }
 
 fn refused(value: Unread<'_>, why: String) -> Fault {
@@ -377,7 +404,7 @@ impl Batch {
         self.items.push(Item { db, key_bytes, facts, kind, shape, offset, value_bytes });
     }
 
-    fn each(&self, mut act: impl FnMut(Unmade<'_>) -> Result<(), Fault>) -> Result<(), Fault> {
+    fn each<'a>(&'a self, mut act: impl FnMut(Unmade<'a>) -> Result<(), Fault>) -> Result<(), Fault> {
         let mut rest = &self.bytes[..];
         self.items.iter().try_for_each(|item| {
             let (key, behind) = rest.split_at(item.key_bytes);
@@ -389,43 +416,43 @@ impl Batch {
     }
 }
 
-/// Makes a key's value and hands it out.
-fn make(
+/// Makes a key's value; nothing if it is not to be loaded.
+fn make<'a>(
     server: &Server,
     limits: EncodingLimits,
     overdue: Overdue,
-    unmade: Unmade<'_>,
-    put: &mut dyn FnMut(Record<'_>) -> Result<(), String>,
-) -> Result<(), Fault> {
+    unmade: Unmade<'a>,
+) -> Result<Option<Record<'a>>, Fault> {
     let Unmade { db, key, facts, value } = unmade;
     let refused = |why| refused(value, why);
     let mut reader = Reader::new(value.kind, limits).map_err(refused)?;
     value.parts(&mut |part| reader.part(part))?;
     let progress = &server.saves.loading;
-    match reader.finish().map_err(refused)? {
+    Ok(match reader.finish().map_err(refused)? {
         value::Read::Empty => {
             tracing::warn!("a key without members was left out: {}", key.escape_ascii());
+            None
         }
         value::Read::Value(_)
             if overdue == Overdue::LeftOut
                 && facts.expires_ms.is_some_and(|at_ms| at_ms < clock::unix_ms()) =>
         {
             progress.expired.fetch_add(1, Ordering::Relaxed);
+            None
         }
         value::Read::Value(value) => {
-            put(Record { db, key, value, facts }).map_err(refused)?;
             progress.keys.fetch_add(1, Ordering::Relaxed);
+            Some(Record { db, key, value, facts })
         }
-    }
-    Ok(())
+    })
 }
 
-/// Reads a file and hands out its keys with their values as they stand there; the sources of its libraries.
+/// Reads a file and hands out its keys with their values as they stand there; the sources of its libraries, and its bytes.
 fn split(
     server: &Server,
-    source: impl Read,
+    source: impl BufRead,
     take: &mut dyn FnMut(Unmade<'_>) -> Result<(), Fault>,
-) -> Result<Vec<Vec<u8>>, Fault> {
+) -> Result<(Vec<Vec<u8>>, u64), Fault> {
     let delay = Duration::from_micros(u64::try_from(server.config.key_load_delay()).unwrap_or(0));
     let mut splitter = Splitter {
         server,
@@ -436,8 +463,8 @@ fn split(
         delay,
         libraries: Vec::new(),
     };
-    read_file(source, &mut splitter)?;
-    Ok(splitter.libraries)
+    let bytes = read_file(source, &mut splitter)?;
+    Ok((splitter.libraries, bytes))
 }
 
 /// A file, and how much of it was read.

@@ -16,7 +16,7 @@ use swytch_resp::Output;
 
 use super::load::{self, Counted, TakeLibraries};
 use crate::aof::Files;
-use crate::aof::reader::{Bad, CommandReader, Counting, begins_as_rdb};
+use crate::aof::reader::{Bad, CommandReader, begins_as_rdb};
 use crate::clients::{Client, ClientFlags, ClientShared};
 use crate::command::{Args, Call, CommandTable, Outcome};
 use crate::dispatch::{Request, execute, lookup};
@@ -84,10 +84,8 @@ fn load_file(
 ) -> io::Result<u64> {
     let mut offset = 0;
     if begins_as_rdb(source.fill_buf()?) {
-        let mut counting = Counting::new(&mut source);
-        load::load_base(server, &mut counting, take_libraries)
+        offset = load::load_base(server, &mut source, take_libraries)
             .map_err(|error| io::Error::other(format!("{}: {error}", path.display())))?;
-        offset = counting.bytes();
     }
     let mut reader = CommandReader::new(source, offset);
     let mut replayer = Replayer::new(commands, server, worker);

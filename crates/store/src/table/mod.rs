@@ -333,6 +333,15 @@ impl Table {
         self.find_place(key).map(|found| self.entry_at(found))
     }
 
+    /// Sends for what looking a key up reads first.
+    #[inline]
+    pub fn prefetch(&self, hash: u64) {
+        if let Some(segment) = self.segment(hash) {
+            // SAFETY: segments in the directory are alive.
+            unsafe { Segment::prefetch_bucket(segment, self.buckets, hash) };
+        }
+    }
+
     /// The place of a key, for the calls below; true until the next insertion or removal.
     #[inline]
     pub fn find_place(&self, key: &Key<'_>) -> Option<Found> {
