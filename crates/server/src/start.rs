@@ -54,6 +54,8 @@ fn try_serve(loaded: Loaded) -> io::Result<()> {
     let signals = Signals::new([SIGTERM, SIGINT, SIGHUP].iter().chain(&HARMLESS))?;
     let level = logging::start(&loaded.config)?;
     install_panic_hook();
+    // Who has started it finds its process although it does not come to serve.
+    tracing::info!("swytch {SWYTCH_VERSION} starts, PID: {}", std::process::id());
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }

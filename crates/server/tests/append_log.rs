@@ -86,8 +86,10 @@ fn await_safety(server: &mut Server) {
 
 #[track_caller]
 fn await_rewrite(server: &mut Server) {
-    let running = |client: &mut Client| client.info_number("aof_rewrite_in_progress");
-    server.client.until("it is rewritten", running, |running| *running == 0);
+    let is_left = |client: &mut Client| {
+        ["aof_rewrite_scheduled", "aof_rewrite_in_progress"].map(|field| client.info_number(field))
+    };
+    server.client.until("it is rewritten", is_left, |left| *left == [0, 0]);
 }
 
 /// The second one, which has loaded what the first one wrote, has the same data.
@@ -237,27 +239,56 @@ fn a_torn_end_is_cut_off_and_anything_else_ends_the_start() {
         assert_eq!(fs::read(&path).expect("it is there"), whole[..begin], "what is torn goes as a whole");
     }
     server.signal("KILL");
-    let refused = |bytes: &[u8], file: &str, why: &str| {
+    let refused = |server: &Server, bytes: &[u8], file: &str, why: &str| {
         fs::write(&path, bytes).expect("it is ours");
-        let output = run_again(&server, file);
+        let output = run_again(server, file);
         let told = [output.stdout, output.stderr].concat();
         let told = String::from_utf8_lossy(&told);
         assert!(!output.status.success() && told.contains(why), "{why}: {told}");
         assert_eq!(fs::read(&path).expect("it is there"), bytes, "it stays as it is");
     };
     refused(
+        &server,
         &whole[..whole.len() - 3],
         &format!("{FILE}aof-load-truncated no\n"),
         "Unexpected end of file reading the append only file",
     );
-    refused(&[&whole[..begin], b"!\r\n"].concat(), FILE, "Bad file format reading the append only file");
-    refused(&[&whole[..begin], b"*1\r\n$x\r\n"].concat(), FILE, "Bad file format");
     refused(
+        &server,
+        &[&whole[..begin], b"!\r\n"].concat(),
+        FILE,
+        "Bad file format reading the append only file",
+    );
+    refused(&server, &[&whole[..begin], b"*1\r\n$x\r\n"].concat(), FILE, "Bad file format");
+    refused(
+        &server,
         &[&whole[..begin], b"*1\r\n$3\r\nbla\r\n"].concat(),
         FILE,
         "Unknown command 'bla' reading the append only file",
     );
-    refused(&[&whole[..begin], b"*3\r\n$5\r\nBLPOP\r\n$1\r\nx\r\n$1\r\n0\r\n"].concat(), FILE, "which waits");
+    refused(
+        &server,
+        &[&whole[..begin], b"*3\r\n$5\r\nBLPOP\r\n$1\r\nx\r\n$1\r\n0\r\n"].concat(),
+        FILE,
+        "which waits",
+    );
+    // An end that is no commands is cut off if it is short enough, with the transaction that it is in.
+    let in_transaction = begin + "*1\r\n$5\r\nMULTI\r\n".len();
+    for good in [begin, in_transaction] {
+        let bytes = [&whole[..good], b"!bad"].concat();
+        let bad_bytes = bytes.len() - begin;
+        let file = |bytes: usize| format!("{FILE}aof-load-corrupt-tail-max-size {bytes}\n");
+        refused(
+            &server,
+            &bytes,
+            &file(bad_bytes),
+            &format!("set aof-load-corrupt-tail-max-size to more than {bad_bytes}"),
+        );
+        restart(&mut server, &file(bad_bytes + 1));
+        assert_eq!(server.say("DBSIZE").number(), Some(1));
+        assert_eq!(fs::read(&path).expect("it is there"), whole[..begin]);
+        server.signal("KILL");
+    }
     let manifest = file_of(&server, ".manifest");
     fs::write(&manifest, "file appendonly.aof.9.incr.aof seq 9 type i\n").expect("it is ours");
     let output = run_again(&server, FILE);
@@ -289,6 +320,10 @@ fn what_expires_functions_and_annotations_are_kept() {
     assert!(text.starts_with("#TS:"), "{text}");
     assert!(text.contains("DEL\r\n$4\r\ngone") && text.contains("PXAT"), "{text}");
     assert!(!text.contains("HSETEX"), "an older server reads it: {text}");
+    assert_eq!(server.say("DEBUG LOADAOF"), Reply::ok());
+    assert_eq!(server.say("DEBUG DIGEST"), digest, "loaded beside its clients");
+    assert_eq!(server.say("FUNCTION LIST").elements().len(), 1);
+    await_safety(&mut server);
     restart(&mut server, &file);
     assert_eq!(server.say("DEBUG DIGEST"), digest);
     assert_eq!(server.say("PEXPIRETIME later").number(), Some(9_000_000_000_000));
@@ -333,6 +368,62 @@ fn the_log_is_switched_on_and_off_while_clients_write() {
     server.say("CONFIG SET appendonly no");
     let Reply::Array(replies) = server.say("EXEC") else { panic!("EXEC answers an array") };
     assert!(matches!(&replies[0], Reply::Error(_)), "{replies:?}");
+}
+
+#[test]
+fn waitaof_waits_until_what_its_client_has_written_is_safe_as_in_redis() {
+    const NO_LOG: &str = "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.";
+    let with_it = others().into_iter().filter(|(name, _)| !name.starts_with("redis 7.0"));
+    for program in std::iter::once(ours()).chain(with_it.map(|(_, program)| program)) {
+        let mut server = program.start("append-wait", "save \"\"\nappendonly no\n");
+        let counts = |local, replicas| Reply::Array(vec![Reply::Integer(local), Reply::Integer(replicas)]);
+        assert_eq!(server.say("WAITAOF 0 0 0"), counts(0, 0));
+        let errors = [
+            ("WAITAOF 1 0 0", NO_LOG),
+            ("WAITAOF 2 0 0", "ERR value is out of range, value must between 0 and 1"),
+            ("WAITAOF 0 -1 0", "ERR value is out of range, must be positive"),
+            ("WAITAOF 0 0 -1", "ERR timeout is negative"),
+            ("WAITAOF 0 0 x", "ERR timeout is not an integer or out of range"),
+        ];
+        for (line, error) in errors {
+            assert_eq!(server.say(line), Reply::error(error), "{line}");
+        }
+        server.set("appendonly", "yes");
+        await_rewrite(&mut server);
+        assert_eq!(server.say("WAITAOF 1 0 0"), counts(1, 0), "it has written nothing");
+        server.set("appendfsync", "no");
+        let mut clients: Vec<Client> = (0..3).map(|_| server.connect()).collect();
+        let [one, two, three] = &mut clients[..] else { unreachable!("three") };
+        one.say("SET n 1");
+        assert_eq!(one.say("WAITAOF 1 0 1"), counts(0, 0));
+        assert_eq!(one.say("WAITAOF 0 0 0"), counts(0, 0));
+        assert_eq!(three.say("WAITAOF 1 0 0"), counts(1, 0), "others have written");
+        one.say("MULTI");
+        one.say("WAITAOF 1 1 0");
+        assert_eq!(one.say("EXEC"), Reply::Array(vec![counts(0, 0)]));
+        let script = "return #redis.call('WAITAOF', 1, 0, 0)";
+        assert_eq!(one.call(&["EVAL", script, "0"]).number(), Some(2), "it does not wait");
+        let id = one.say("CLIENT ID").text();
+        for client in [&mut *one, &mut *two] {
+            client.send_all(&[vec!["SET", "n", "2"], vec!["WAITAOF", "1", "0", "0"], vec!["GET", "n"]]);
+            assert_eq!(client.reply(), Reply::ok());
+        }
+        server.client.await_blocked(2);
+        assert_eq!(server.say(&format!("CLIENT UNBLOCK {id}")).number(), Some(1));
+        assert_eq!((one.reply(), one.reply()), (counts(0, 0), Reply::bulk("2")));
+        server.set("appendfsync", "everysec");
+        assert_eq!((two.reply(), two.reply()), (counts(1, 0), Reply::bulk("2")));
+        server.set("appendfsync", "always");
+        one.say("SET n 3");
+        assert_eq!(one.say("WAITAOF 1 0 0"), counts(1, 0));
+        assert_eq!(one.say("WAITAOF 1 1 1"), counts(1, 0), "there is no replica");
+        server.set("appendfsync", "no");
+        one.send_all(&[vec!["SET", "n", "4"], vec!["WAITAOF", "1", "0", "0"]]);
+        assert_eq!(one.reply(), Reply::ok());
+        server.client.await_blocked(1);
+        server.set("appendonly", "no");
+        assert_eq!(one.reply(), Reply::error(NO_LOG));
+    }
 }
 
 #[test]

@@ -7,6 +7,9 @@
 //! A write that fails half way is cut off again, so that nothing but whole groups lies before what is written next. After a
 //! sync that has failed nobody knows what the disk has, and a later one that succeeds proves nothing: the log is
 //! broken until a new base takes its place.
+//!
+//! A log that is switched on begins aside: what is appended goes to an increment that no list names, until the base is there that
+//! it follows. A crash before that leaves what there was before.
 
 use std::ffi::OsStr;
 use std::io::{self, Read, Write};
@@ -31,6 +34,8 @@ pub struct Files {
     base_bytes: u64,
     earlier_bytes: u64,
     is_broken: bool,
+    /// The increment that is written is not in the list.
+    is_aside: bool,
 }
 
 /// The increment that is written.
@@ -75,6 +80,7 @@ impl Files {
             base_bytes: 0,
             earlier_bytes: 0,
             is_broken: false,
+            is_aside: false,
         };
         let found = files.read_manifest()?;
         Ok((files, found))
@@ -190,6 +196,25 @@ impl Files {
         self.forget_history()
     }
 
+    /// Opens an increment that the list does not name before a base is put before it.
+    ///
+    /// # Errors
+    /// If that fails.
+    pub fn begin_aside(&mut self) -> io::Result<()> {
+        self.disk.create_directory(&self.directory)?;
+        self.disk.sync_directory(&directory_of(&self.directory))?;
+        let part = self.manifest.clone().add_increment(&self.name);
+        let file = self.disk.create(&part.path(&self.directory))?;
+        self.last = Some(Last { file, bytes: 0, is_ragged: false });
+        (self.base_bytes, self.earlier_bytes, self.is_aside) = (0, 0, true);
+        Ok(())
+    }
+
+    /// Whether what is appended is of no use yet: there is no base that it follows.
+    pub fn is_aside(&self) -> bool {
+        self.is_aside
+    }
+
     fn add_increment(&mut self) -> io::Result<Last> {
         self.disk.create_directory(&self.directory)?;
         let mut manifest = self.manifest.clone();
@@ -264,7 +289,8 @@ impl Files {
         self.disk.sync_directory(&self.directory)?;
         self.persist(manifest)?;
         self.last = Some(Last { file, bytes: 0, is_ragged: false });
-        (self.base_bytes, self.earlier_bytes, self.is_broken) = (base_bytes, 0, false);
+        (self.base_bytes, self.earlier_bytes) = (base_bytes, 0);
+        (self.is_broken, self.is_aside) = (false, false);
         if keeps_history { Ok(()) } else { self.forget_history().or(Ok(())) }
     }
 
@@ -274,6 +300,10 @@ impl Files {
     /// If that fails. The log goes on as it was, or is broken.
     pub fn turn(&mut self) -> io::Result<()> {
         self.sync()?;
+        if self.is_aside {
+            // All of it will be in the base.
+            return self.begin_aside();
+        }
         let next = self.add_increment()?;
         if let Some(last) = self.last.replace(next) {
             self.earlier_bytes += last.bytes;
@@ -296,14 +326,19 @@ impl Files {
         }
         let mut manifest = self.manifest.clone();
         let base = manifest.next_base(&self.name, form);
-        manifest.replace_before_last(base.clone());
+        if self.is_aside {
+            manifest.begin_anew(base.clone());
+            manifest.add_increment(&self.name);
+        } else {
+            manifest.replace_before_last(base.clone());
+        }
         let path = base.path(&self.directory);
         self.disk.rename(temporary, &path)?;
         let (_, base_bytes) = self.disk.open(&path)?;
         // Its name, before the list that has it.
         self.disk.sync_directory(&self.directory)?;
         self.persist(manifest)?;
-        (self.base_bytes, self.earlier_bytes) = (base_bytes, 0);
+        (self.base_bytes, self.earlier_bytes, self.is_aside) = (base_bytes, 0, false);
         if keeps_history { Ok(()) } else { self.forget_history().or(Ok(())) }
     }
 

@@ -18,13 +18,15 @@ use parking_lot::Mutex;
 
 pub use files::{Files, Found};
 pub use manifest::BaseForm;
-pub use writer::{Policy, Writer};
+pub use writer::{Policy, Rest, Writer};
 
 /// The log of a server.
 #[derive(Debug, Default)]
 pub struct AppendLog {
     /// Its writer, while it is on. Whoever holds shards' locks besides has taken them before.
     pub writer: Mutex<Option<Writer>>,
+    /// Its files, while it is on and waits for a moment of the data to begin at. Taken before `writer`.
+    pub waiting: Mutex<Option<Files>>,
     /// What is known of it.
     pub state: State,
 }
@@ -34,6 +36,8 @@ pub struct AppendLog {
 pub struct State {
     /// It is on.
     pub is_on: AtomicBool,
+    /// It is on, and there is no base of it yet.
+    pub is_aside: AtomicBool,
     /// Bytes of all its files.
     pub bytes: AtomicU64,
     /// Bytes of them when its base was made, or the server started.
@@ -68,6 +72,7 @@ impl Default for State {
     fn default() -> State {
         State {
             is_on: AtomicBool::new(false),
+            is_aside: AtomicBool::new(false),
             bytes: AtomicU64::new(0),
             base_bytes: AtomicU64::new(0),
             unsynced_bytes: AtomicU64::new(0),

@@ -111,6 +111,10 @@ impl<R: BufRead> CommandReader<R> {
     }
 
     fn length(&mut self, kind: u8, taken: &mut u64) -> Result<i64, Bad> {
+        // However much of it is there.
+        if self.source.fill_buf()?.first().is_some_and(|first| *first != kind) {
+            return Err(Bad::Format);
+        }
         let line = self.line(LINE_BYTES_MAX)?;
         *taken += line.len() as u64;
         let digits =

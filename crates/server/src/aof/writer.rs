@@ -1,8 +1,9 @@
 //! Who writes the log: it reads the order of effects, appends them to the files as commands, and forces them to the disk when
-//! that is due.
+//! that is due. It has no clock of its own, so that a test may let years pass.
 
 use std::collections::VecDeque;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -19,14 +20,29 @@ use crate::system::disk::DiskFile;
 const PENDING_BYTES_MAX: usize = 64 << 20;
 /// `everysec`: how old the oldest byte may become before it is forced to the disk. The rest of the second is for doing so.
 const SYNC_AFTER: Duration = Duration::from_millis(900);
+/// Between two rounds where the log need not be on the disk before replies: what a killed process may lose.
+const NAP: Duration = Duration::from_millis(10);
+/// Longest time between two rounds.
+const PATIENCE: Duration = Duration::from_millis(100);
 
-/// When a log is forced to the disk, and what is written into it beside effects.
+/// When a log is forced to the disk, what is written into it beside effects, and what time it is.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
     /// When it is forced to the disk.
     pub sync: AppendFsync,
     /// The time is written into it, in Unix seconds.
     pub annotate_s: Option<u64>,
+    /// Now.
+    pub now: Instant,
+}
+
+/// What is to be done between two rounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// Nothing, for so long.
+    For(Duration),
+    /// Nothing before something is published, for so long at most.
+    UntilNews(Duration),
 }
 
 /// The writer of a log.
@@ -53,11 +69,14 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// The writer of a log whose files have begun, for what comes from now on. The caller holds all shards' locks.
+    /// The writer of a log whose files have begun, for what comes from now on. Where they have begun aside a moment of the data is
+    /// taken now. The caller holds all shards' locks.
     pub fn new(files: Files, order: &Arc<Order>, turn_at: &Arc<AtomicU64>) -> Writer {
         turn_at.store(NOWHERE, Ordering::SeqCst);
         let consumer = order.join();
         let from = order.next();
+        // Nothing is safe yet.
+        let (turned_at, safe_until) = if files.is_aside() { (Some(from), 0) } else { (None, from) };
         Writer {
             files,
             order: Arc::clone(order),
@@ -67,10 +86,10 @@ impl Writer {
             pending: Vec::new(),
             later: VecDeque::new(),
             turn_at: Arc::clone(turn_at),
-            turned_at: None,
+            turned_at,
             read_until: from,
             written_until: from,
-            safe_until: from,
+            safe_until,
             unsynced_since: None,
             unsynced_bytes: 0,
         }
@@ -82,15 +101,15 @@ impl Writer {
     /// If one of them fails. What was read is kept and written the next time.
     pub fn round(&mut self, policy: Policy) -> io::Result<bool> {
         let mut has_read = self.read(policy);
-        self.write()?;
+        self.write(policy)?;
         if self.is_at_turn() {
             self.turn()?;
             has_read |= self.read(policy);
-            self.write()?;
+            self.write(policy)?;
         }
         let is_due = match policy.sync {
             AppendFsync::Always => true,
-            AppendFsync::Everysec => self.unsynced_since.is_some_and(|since| since.elapsed() >= SYNC_AFTER),
+            AppendFsync::Everysec => self.due_in(policy.now).is_some_and(|due_in| due_in.is_zero()),
             AppendFsync::No => false,
         };
         if is_due {
@@ -105,12 +124,31 @@ impl Writer {
     /// If one of them fails.
     pub fn finish(&mut self, policy: Policy) -> io::Result<()> {
         self.give_up_turn();
-        self.write()?;
+        self.write(policy)?;
         while self.read(policy) {
-            self.write()?;
+            self.write(policy)?;
         }
-        self.write()?;
+        self.write(policy)?;
         self.sync()
+    }
+
+    /// Replies may leave that tell of groups before this place.
+    pub fn acknowledged(&self, policy: Policy) -> Place {
+        let waits = policy.sync == AppendFsync::Always && !self.files.is_aside();
+        if waits { self.safe_until } else { self.written_until }
+    }
+
+    /// What is to be done behind a round, which has written something or has not.
+    pub fn rest(&self, policy: Policy, has_written: bool) -> Rest {
+        match policy.sync {
+            AppendFsync::Always if has_written => Rest::For(Duration::ZERO),
+            _ if has_written => Rest::For(NAP),
+            AppendFsync::Everysec => {
+                let due_in = self.due_in(policy.now).unwrap_or(PATIENCE);
+                Rest::UntilNews(due_in.clamp(NAP / 10, PATIENCE))
+            }
+            AppendFsync::Always | AppendFsync::No => Rest::UntilNews(PATIENCE),
+        }
     }
 
     /// Reads what has come; false if nothing has, or there is no room for more.
@@ -164,11 +202,11 @@ impl Writer {
         self.turned_at
     }
 
-    fn write(&mut self) -> io::Result<()> {
+    fn write(&mut self, policy: Policy) -> io::Result<()> {
         if !self.pending.is_empty() {
             self.files.append(&self.pending)?;
             self.unsynced_bytes += self.pending.len() as u64;
-            self.unsynced_since.get_or_insert_with(Instant::now);
+            self.unsynced_since.get_or_insert(policy.now);
             self.pending.clear();
             self.pending.shrink_to(PENDING_BYTES_MAX);
         }
@@ -182,7 +220,22 @@ impl Writer {
             self.unsynced_since = None;
             self.unsynced_bytes = 0;
         }
-        self.safe_until = self.written_until;
+        if !self.files.is_aside() {
+            self.safe_until = self.written_until;
+        }
+        Ok(())
+    }
+
+    /// Puts a file, which is whole and safe and has all before the place where the last increment has begun, as the base before
+    /// it.
+    ///
+    /// # Errors
+    /// As [`Files::replace_before_last`].
+    pub fn put_base(&mut self, temporary: &Path, form: BaseForm, keeps_history: bool) -> io::Result<()> {
+        self.files.replace_before_last(temporary, form, keeps_history)?;
+        if self.unsynced_since.is_none() {
+            self.safe_until = self.written_until;
+        }
         Ok(())
     }
 
@@ -229,9 +282,9 @@ impl Writer {
         (self.unsynced_bytes, self.unsynced_since)
     }
 
-    /// How long until something is to be forced to the disk, if anything is.
-    pub fn due_in(&self) -> Option<Duration> {
-        self.unsynced_since.map(|since| SYNC_AFTER.saturating_sub(since.elapsed()))
+    /// How long until something is to be forced to the disk under `everysec`, if anything is.
+    fn due_in(&self, now: Instant) -> Option<Duration> {
+        self.unsynced_since.map(|since| SYNC_AFTER.saturating_sub(now.saturating_duration_since(since)))
     }
 }
 

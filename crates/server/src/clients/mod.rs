@@ -119,6 +119,24 @@ pub struct Client {
     pub watch_flag: WatchFlag,
     /// How it tracks, if it does.
     pub tracker: Option<Arc<Tracker>>,
+    /// How far it has written.
+    pub wrote: Wrote,
+}
+
+/// Places in the order of effects, as far as somebody reads it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wrote {
+    /// Behind what a client has written with requests that were run before those that run now.
+    pub until: u64,
+    /// Behind what its thread has published before those that run now.
+    pub lane_end: u64,
+}
+
+impl Wrote {
+    /// Behind all that the client has written, if its thread has published what lies before `lane_end`.
+    pub fn until_now(self, lane_end: u64) -> u64 {
+        if lane_end > self.lane_end { lane_end } else { self.until }
+    }
 }
 
 impl Client {
@@ -142,6 +160,7 @@ impl Client {
             watched: WatchedKeys::default(),
             watch_flag: WatchFlag::default(),
             tracker: None,
+            wrote: Wrote::default(),
         }
     }
 

@@ -76,6 +76,15 @@ pub enum TimeoutReply {
     NullArray,
 }
 
+/// What a client waits for that is no key: how far somebody has come.
+pub trait Progress: Send + Sync + std::fmt::Debug {
+    /// Whether it is answered now.
+    fn is_enough(&self, server: &Server) -> bool;
+
+    /// Answers, whether it is enough or the time is over.
+    fn answer(&self, server: &Server, reply: &mut Reply<'_>);
+}
+
 /// A handler's wish to have its client parked until one of the keys can serve it.
 #[derive(Clone, Debug)]
 pub struct BlockRequest {

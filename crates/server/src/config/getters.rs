@@ -237,6 +237,8 @@ numbers! {
     aof_rewrite_incremental_fsync: bool = "aof-rewrite-incremental-fsync";
     /// Whether a log is loaded whose end is missing.
     aof_load_truncated: bool = "aof-load-truncated";
+    /// How long an end of the log that is no commands has to be for it not to be cut off.
+    aof_load_corrupt_tail_max_size: u64 = "aof-load-corrupt-tail-max-size";
     /// Whether a base is written as RDB.
     aof_use_rdb_preamble: bool = "aof-use-rdb-preamble";
     /// Whether the time is written into the log.

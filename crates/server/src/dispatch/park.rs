@@ -3,7 +3,8 @@
 //! A client whose command found nothing is registered as a [`Waiter`] at each of its keys, under the locks
 //! of their shards. A writer that makes a key ready serves the waiters of that key in the order they came,
 //! before it releases its locks: nobody can take an element between a push and the client that was
-//! promised it. Serving runs the waiter's command again, from its first key on, and may need more shards
+//! promised it. Who waits for no key but for [`Progress`] is registered nowhere: its own worker looks again whenever somebody
+//! may have come further. Serving runs the waiter's command again, from its first key on, and may need more shards
 //! than the writer's own command does (other keys of BLPOP, the destination of BLMOVE and those who wait for
 //! it in turn): a writer to a key that is awaited by such a client locks all of them before it begins
 //! ([`lock_for_writing`]).
@@ -25,7 +26,8 @@ use swytch_store::{Keyspace, KeyspaceMut, LockScope, Observers, Type, Value, Wai
 use super::{admit, changes, count, guard, locks, scope, tracking};
 use crate::clients::{Client, ClientShared};
 use crate::command::{
-    Args, Call, Command, CommandError, CommandTable, Origin, Outcome, OwnedArgs, Ready, TimeoutReply, When,
+    Args, Call, Command, CommandError, CommandTable, Origin, Outcome, OwnedArgs, Progress, Ready,
+    TimeoutReply, When,
 };
 use crate::config::ClientClass;
 use crate::server::{Conditions, Mail, Server, WorkerShared};
@@ -44,10 +46,12 @@ pub struct Parked {
     pub args: OwnedArgs,
     /// The keys it waits for, by their argument positions, in the client's database.
     pub keys: Vec<usize>,
-    /// The type that a key must have to serve it; one of another type lets it wait on.
-    pub kind: Type,
+    /// The type that a key must have to serve it, if it waits for keys; one of another type lets it wait on.
+    pub kind: Option<Type>,
     /// What decides instead of the type, if there is more to it.
     pub ready: Option<Ready>,
+    /// What it waits for instead of keys.
+    pub progress: Option<Box<dyn Progress>>,
     /// What it is answered when its time is over.
     pub on_timeout: TimeoutReply,
     /// When that is.
@@ -67,7 +71,7 @@ impl Parked {
                 When::At(ms) => ms <= clock::unix_ms(),
                 When::NotBefore(_) | When::Later => false,
             },
-            None => value.is_some_and(|value| value.data_type() == self.kind),
+            None => value.is_some_and(|value| Some(value.data_type()) == self.kind),
         }
     }
 
@@ -166,8 +170,9 @@ pub fn park(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) {
         command: call.command,
         args: rewritten(&call.args, &request.rewritten),
         keys: request.keys.clone(),
-        kind: request.kind,
+        kind: Some(request.kind),
         ready: request.ready,
+        progress: None,
         on_timeout: request.on_timeout,
         deadline: request.deadline,
     };
@@ -180,9 +185,44 @@ pub fn park(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) {
             .locked_mut()
             .with_observers(shard, |observers| observers.park(call.client.db, key.bytes, &waiter));
     }
-    server.parked_clients.fetch_add(1, Ordering::SeqCst);
+    await_reply(call, waiter, next_look);
+}
+
+/// Answers the client of `call` when somebody has come far enough, or the time is over, or at once if it may not wait.
+pub fn until(call: &mut Call<'_>, progress: Box<dyn Progress>, deadline: Option<MonotonicMs>) {
+    if !call.origin.may_block() || progress.is_enough(call.server) {
+        progress.answer(call.server, &mut call.reply);
+        return;
+    }
+    let parked = Parked {
+        client: call.client.deputy(),
+        commands: call.commands,
+        command: call.command,
+        args: call.args.to_owned(),
+        keys: Vec::new(),
+        kind: None,
+        ready: None,
+        progress: Some(progress),
+        on_timeout: TimeoutReply::Null,
+        deadline,
+    };
+    await_reply(call, Arc::new(Waiter::new(Vec::new(), Box::new(parked))), deadline);
+}
+
+fn await_reply(call: &mut Call<'_>, waiter: Arc<Waiter>, next_look: Option<MonotonicMs>) {
+    call.server.parked_clients.fetch_add(1, Ordering::SeqCst);
     *call.client.shared.waiter.lock() = Some(Arc::clone(&waiter));
     call.outcome = Outcome::Blocked(waiter, next_look);
+}
+
+/// Whether a client waits for somebody to come far enough.
+pub fn awaits_progress(waiter: &Waiter) -> bool {
+    Parked::of(waiter).progress.is_some()
+}
+
+/// Whether that has been reached.
+pub fn has_reached(server: &Server, waiter: &Waiter) -> bool {
+    Parked::of(waiter).progress.as_ref().is_some_and(|progress| progress.is_enough(server))
 }
 
 /// Arguments, some of which are replaced.
@@ -289,6 +329,9 @@ pub fn answer_in_vain(
         stats.failed.add(1);
         reply.error(text);
         return;
+    }
+    if let Some(progress) = &parked.progress {
+        return progress.answer(server, &mut reply);
     }
     match parked.on_timeout {
         TimeoutReply::Null => reply.null(),

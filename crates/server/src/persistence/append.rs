@@ -1,8 +1,9 @@
 //! The append-only log of the server: its thread, its bases, and how it is switched on and off.
 //!
 //! A rewrite writes a moment of the data in the background. The log's next file begins at that moment ([`mark_turn`]), and when
-//! the base is whole the list names both and forgets what was before. The first base of a log, and one that is made because the
-//! disk has failed, are written under the locks of all shards.
+//! the base is whole the list names both and forgets what was before. A log that is switched on begins with a rewrite: as in
+//! Redis nothing is promised before its base is there. One that a server starts with, and a base that is made because the disk
+//! has failed, are written under the locks of all shards.
 //!
 //! While the disk fails writes are refused, and once a second it is tried again. After a sync that has failed a new base is
 //! made from the data, because what the disk has of the last file is not known.
@@ -19,20 +20,18 @@ use swytch_store::Keyspace;
 
 use super::source::Source;
 use super::{background, save};
-use crate::aof::{BaseForm, Files, Found, NOWHERE, Policy, Writer};
+use crate::aof::{BaseForm, Files, Found, NOWHERE, Policy, Rest, Writer};
 use crate::config::{AppendFsync, Config};
 use crate::effects::Place;
 use crate::effects::forms::{Commands, rebuild};
 use crate::observe::logging::limited;
-use crate::server::background::{Moment, cancelled};
+use crate::server::background::{Moment, Task, cancelled};
 use crate::server::{Conditions, Server};
 use crate::system::disk::{self, DiskFile};
 use crate::system::{clock, files};
 
-/// Between two rounds where the log need not be on the disk before replies: what a killed process may lose.
+/// Between two looks whether the log's next file has begun.
 const NAP: Duration = Duration::from_millis(10);
-/// Longest time between two rounds.
-const PATIENCE: Duration = Duration::from_millis(100);
 /// As long as there is no log.
 const NO_LOG_PATIENCE: Duration = Duration::from_secs(1);
 /// Between two tries while the disk fails.
@@ -59,7 +58,7 @@ pub fn find(server: &Server) -> io::Result<(Files, Found)> {
 
 fn policy(config: &Config) -> Policy {
     let annotate_s = config.aof_timestamp_enabled().then(|| clock::unix_ms() / 1000);
-    Policy { sync: config.appendfsync(), annotate_s }
+    Policy { sync: config.appendfsync(), annotate_s, now: Instant::now() }
 }
 
 /// From now on changes are written behind what the files have, which is what is in memory. The caller holds all locks.
@@ -75,37 +74,53 @@ pub fn go_on(server: &Server, keyspace: &Keyspace<'_>, mut files: Files) -> io::
     files.begin()?;
     let state = &server.log.state;
     state.base_bytes.store(files.bytes(), Ordering::Relaxed);
-    switch_on(server, files);
+    state.is_on.store(true, Ordering::SeqCst);
+    switch_on(server, &mut server.log.writer.lock(), files);
     Ok(())
 }
 
-/// Switches the log on or off, as `appendonly` says: on, it begins with a base of the data. The caller holds no locks.
+/// Switches the log on or off, as `appendonly` says: on, it begins with a rewrite, now or when what is written in the background
+/// is. The caller holds no locks.
 ///
 /// # Errors
 /// If its files cannot be written. Nothing has changed.
 pub fn follow_config(server: &Server) -> io::Result<()> {
-    let keyspace = server.whole_in_time().ok_or_else(|| io::Error::other("a script runs for too long"))?;
-    match (server.config.appendonly(), server.log.state.is_on.load(Ordering::SeqCst)) {
-        (true, false) => {
-            // Nobody else changes its files meanwhile.
-            let mut writer = server.log.writer.lock();
-            let (mut files, _) = find(server)?;
-            begin_anew_in(server, &keyspace, &mut files)?;
-            switch_on_in(server, &mut writer, files);
+    // Who has this decides by the directive alone, whoever has set it last.
+    let differs = || server.config.appendonly() != server.log.state.is_on.load(Ordering::SeqCst);
+    if server.config.appendonly() {
+        let mut waiting = server.log.waiting.lock();
+        if differs() {
+            let mut files = find(server)?.0;
+            files.begin_aside()?;
+            *waiting = Some(files);
+            server.log.state.is_aside.store(true, Ordering::SeqCst);
+            server.log.state.is_on.store(true, Ordering::SeqCst);
+            drop(waiting);
+            if background::begin(server, Task::Rewrite).is_err() {
+                server.background.schedule(Task::Rewrite);
+            }
         }
-        (false, true) => switch_off(server),
-        _ => {}
+    } else {
+        // Nobody takes a moment of the data meanwhile.
+        let _keyspace =
+            server.whole_in_time().ok_or_else(|| io::Error::other("a script runs for too long"))?;
+        let mut waiting = server.log.waiting.lock();
+        if differs() {
+            *waiting = None;
+            switch_off(server);
+        }
     }
     Ok(())
 }
 
 fn switch_off(server: &Server) {
-    let Some(mut writer) = server.log.writer.lock().take() else { return };
-    if let Err(error) = writer.finish(policy(&server.config)) {
+    if let Some(mut writer) = server.log.writer.lock().take()
+        && let Err(error) = writer.finish(policy(&server.config))
+    {
         tracing::error!(%error, "the end of the append-only log could not be written");
     }
-    drop(writer);
     server.log.state.is_on.store(false, Ordering::SeqCst);
+    server.log.state.is_aside.store(false, Ordering::SeqCst);
     *server.log.state.fault.lock() = None;
     server.set_conditions(Conditions::RECORDING, server.effects.is_read());
     server.set_conditions(Conditions::HOLDING | Conditions::LOG_FAILED, false);
@@ -114,24 +129,23 @@ fn switch_off(server: &Server) {
 
 /// Replies are held back, or not, as `appendfsync` says.
 pub fn apply_policy(server: &Server) {
-    let holds =
-        server.log.state.is_on.load(Ordering::SeqCst) && server.config.appendfsync() == AppendFsync::Always;
+    let state = &server.log.state;
+    let promises = state.is_on.load(Ordering::SeqCst) && !state.is_aside.load(Ordering::SeqCst);
+    let holds = promises && server.config.appendfsync() == AppendFsync::Always;
     server.set_conditions(Conditions::HOLDING, holds);
     server.effects.ring();
 }
 
-fn switch_on(server: &Server, files: Files) {
-    switch_on_in(server, &mut server.log.writer.lock(), files);
-}
-
-fn switch_on_in(server: &Server, writer: &mut Option<Writer>, files: Files) {
+/// The place that it begins at.
+fn switch_on(server: &Server, writer: &mut Option<Writer>, files: Files) -> Place {
     let begun = Writer::new(files, &server.effects, &server.log.state.turn_at);
     // Everything before it is in the files.
     server.effects.release(server.effects.next());
+    let from = begun.reached().0;
     *writer = Some(begun);
-    server.log.state.is_on.store(true, Ordering::SeqCst);
     server.set_conditions(Conditions::RECORDING, true);
     apply_policy(server);
+    from
 }
 
 /// Starts the log's thread, which has nothing to do while there is none. It ends with the server.
@@ -147,8 +161,6 @@ fn run(server: &Server) {
     let mut has_failed = false;
     while !server.stopping.load(Ordering::Acquire) {
         let policy = policy(&server.config);
-        let is_always = policy.sync == AppendFsync::Always;
-        let mut due_in = None;
         let round = {
             let mut log = server.log.writer.lock();
             let Some(writer) = &mut *log else {
@@ -158,23 +170,22 @@ fn run(server: &Server) {
                 continue;
             };
             let round = writer.round(policy);
-            let (written, safe) = writer.reached();
-            release(server, if is_always { safe } else { written });
+            // First, because who is woken looks at it.
             measure(server, writer);
-            if policy.sync == AppendFsync::Everysec {
-                due_in = writer.due_in();
+            release(server, writer.acknowledged(policy));
+            match round {
+                Ok(has_written) => Ok(writer.rest(policy, has_written)),
+                Err(error) => Err((error, writer.files().is_broken())),
             }
-            round.map_err(|error| (error, writer.files().is_broken()))
         };
         match round {
-            Ok(has_written) => {
+            Ok(rest) => {
                 if std::mem::take(&mut has_failed) {
                     recovered(server);
                 }
-                if !has_written {
-                    server.effects.wait(due_in.unwrap_or(PATIENCE).clamp(NAP / 10, PATIENCE));
-                } else if !is_always {
-                    std::thread::sleep(NAP);
+                match rest {
+                    Rest::For(time) => std::thread::sleep(time),
+                    Rest::UntilNews(time) => server.effects.wait(time),
                 }
             }
             Err((error, is_broken)) => {
@@ -210,7 +221,7 @@ fn release(server: &Server, until: u64) {
 /// Shows others how far the log is.
 fn measure(server: &Server, writer: &mut Writer) {
     let state = &server.log.state;
-    state.safe_until.store(writer.reached().1, Ordering::Relaxed);
+    state.safe_until.store(writer.reached().1, Ordering::SeqCst);
     let (bytes, since) = writer.unsynced();
     let age = since.map_or(Duration::ZERO, |since| since.elapsed());
     let was_ms = state.unsynced_ms.swap(age.as_millis() as u64, Ordering::Relaxed);
@@ -227,6 +238,9 @@ pub(super) fn rewrite_is_due(server: &Server) -> bool {
     if !state.is_on.load(Ordering::SeqCst) {
         return false;
     }
+    if state.is_aside.load(Ordering::SeqCst) {
+        return true;
+    }
     let (bytes, base) =
         (state.bytes.load(Ordering::Relaxed), state.base_bytes.load(Ordering::Relaxed).max(1));
     let percent = u64::from(config.auto_aof_rewrite_percentage());
@@ -235,8 +249,12 @@ pub(super) fn rewrite_is_due(server: &Server) -> bool {
         && bytes.saturating_sub(base) as u128 * 100 / u128::from(base) >= u128::from(percent)
 }
 
-/// Marks the place that the log's next file begins at: what was published until now is in the data. The caller holds all locks.
+/// Marks the place that the log's next file begins at, or its first: what was published until now is in the data. The caller holds
+/// all locks.
 pub(super) fn mark_turn(server: &Server) -> Place {
+    if let Some(files) = server.log.waiting.lock().take() {
+        return switch_on(server, &mut server.log.writer.lock(), files);
+    }
     let place = server.effects.boundary();
     if server.log.state.is_on.load(Ordering::SeqCst) {
         server.log.state.turn_at.store(place, Ordering::SeqCst);
@@ -261,15 +279,19 @@ pub(super) fn write_moment(server: &Server, moment: &mut Moment) -> io::Result<(
     let put = |place: &Place| {
         await_turn(server, logs, *place)?;
         server.background.publish(|| {
+            // Who switches the log on looks at its files, too.
+            let _waiting = server.log.waiting.lock();
             let mut log = server.log.writer.lock();
             match &mut *log {
                 Some(writer) if logs && writer.turned_at() == Some(*place) => {
-                    writer.files().replace_before_last(&temporary, form, keeps_history)?;
-                    measure(server, writer);
-                    server.log.state.base_bytes.store(writer.files().bytes(), Ordering::Relaxed);
+                    writer.put_base(&temporary, form, keeps_history)?;
+                    based(server, writer);
                     Ok(())
                 }
                 None if !logs => {
+                    if server.log.state.is_on.load(Ordering::SeqCst) {
+                        return Err(cancelled());
+                    }
                     let (mut files, _) = find(server)?;
                     files.turn()?;
                     files.replace_before_last(&temporary, form, keeps_history)
@@ -280,6 +302,16 @@ pub(super) fn write_moment(server: &Server, moment: &mut Moment) -> io::Result<(
         })
     };
     disk::put_in_place(&*server.disk, &temporary, write, put).map(drop)
+}
+
+/// The log has a base that it had not.
+fn based(server: &Server, writer: &mut Writer) {
+    measure(server, writer);
+    server.log.state.base_bytes.store(writer.files().bytes(), Ordering::Relaxed);
+    if server.log.state.is_aside.swap(false, Ordering::SeqCst) {
+        apply_policy(server);
+    }
+    release(server, writer.reached().1);
 }
 
 /// Waits until the log's next file has begun.
@@ -326,9 +358,7 @@ fn repair(server: &Server, keyspace: &Keyspace<'_>) -> io::Result<()> {
         write_base(server, form, &mut Source::Held(keyspace), file)
     });
     if repaired.is_ok() {
-        release(server, writer.reached().1);
-        measure(server, writer);
-        server.log.state.base_bytes.store(writer.files().bytes(), Ordering::Relaxed);
+        based(server, writer);
     }
     drop(log);
     let told = repaired.as_ref().copied().map_err(|error| io::Error::from(error.kind()));

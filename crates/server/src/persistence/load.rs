@@ -230,31 +230,48 @@ pub fn reload(
         }
         Ok(())
     };
-    let libraries = read(server, open()?, &mut check).map_err(|error| named(&path, &error))?;
+    let left_out = Overdue::LeftOut;
+    let (libraries, _) = read(server, open()?, left_out, &mut check).map_err(|error| named(&path, &error))?;
     take_libraries(libraries).map_err(|error| named(&path, &io::Error::other(error)))?;
     if !beside.keep {
         keyspace.flush(None);
     }
-    let mut put = |record: Record<'_>| {
+    let mut put = put_into(keyspace);
+    read(server, open()?, left_out, &mut put).map(drop).map_err(|error| named(&path, &error))
+}
+
+/// [`load_base`] under locks that are held.
+pub(super) fn load_base_into(
+    server: &Server,
+    keyspace: &mut KeyspaceMut<'_, '_>,
+    source: &mut impl BufRead,
+    take_libraries: &mut TakeLibraries<'_>,
+) -> io::Result<u64> {
+    let (libraries, bytes) = read(server, source, Overdue::Kept, &mut put_into(keyspace))?;
+    take(libraries, take_libraries).map(|()| bytes)
+}
+
+fn put_into(keyspace: &mut KeyspaceMut<'_, '_>) -> impl FnMut(Record<'_>) -> Result<(), String> {
+    |record| {
         let key = keyspace.key(record.db, record.key);
         place(keyspace, &key, record);
         Ok(())
-    };
-    read(server, open()?, &mut put).map(drop).map_err(|error| named(&path, &error))
+    }
 }
 
-/// Reads a file and hands out its records, but for keys whose time is over; the sources of its libraries.
+/// Reads a file and hands out its records; the sources of its libraries, and its bytes.
 fn read(
     server: &Server,
     source: impl BufRead,
+    overdue: Overdue,
     put: &mut dyn FnMut(Record<'_>) -> Result<(), String>,
-) -> io::Result<Vec<Vec<u8>>> {
+) -> io::Result<(Vec<Vec<u8>>, u64)> {
     let limits = server.shards.encoding_limits();
-    let mut take = |unmade: Unmade<'_>| match make(server, limits, Overdue::LeftOut, unmade)? {
+    let mut take = |unmade: Unmade<'_>| match make(server, limits, overdue, unmade)? {
         Some(record) => put(record).map_err(|why| refused(unmade.value, why)),
         None => Ok(()),
     };
-    split(server, source, &mut take).map(|(libraries, _)| libraries).map_err(io::Error::other)
+    split(server, source, &mut take).map_err(io::Error::other)
 }
 
 /// Reads a file into the keyspace, with a thread that finds where values begin and end, and others that make them; the

@@ -12,7 +12,7 @@ pub mod append;
 pub mod background;
 pub mod load;
 pub mod payload;
-mod replay;
+pub mod replay;
 pub mod save;
 mod source;
 mod stream;

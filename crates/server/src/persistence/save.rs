@@ -280,6 +280,10 @@ pub fn shut_down(server: &Server, at_end: AtEnd, force: bool) -> Result<(), Goes
     // An older moment must not take the place of what is saved now.
     server.background.cancel(Task::Save);
     let keyspace = server.whole_in_time().ok_or(GoesOn::Busy)?;
+    if server.log.state.is_aside.load(Ordering::SeqCst) && !force {
+        tracing::warn!("Writing initial AOF, can't exit: the server goes on");
+        return Err(GoesOn::NotSaved);
+    }
     if append::finish(server).is_err() && !force {
         tracing::error!("what was acknowledged would be lost, can't exit: the server goes on");
         return Err(GoesOn::NotSaved);

@@ -129,6 +129,11 @@ impl<'s> Keyspace<'s> {
         Keyspace { ignore_expiry, ..self }
     }
 
+    /// [`Keyspace::ignoring_expiry`], from now on.
+    pub fn set_ignores_expiry(&mut self, ignores_expiry: bool) {
+        self.ignore_expiry = ignores_expiry;
+    }
+
     /// What parts of values expired by is over for who looks through this view: its time, or never where what has expired
     /// is visible.
     #[inline]

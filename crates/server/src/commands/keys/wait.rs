@@ -1,10 +1,18 @@
 //! WAIT, WAITAOF
 //!
-//! There are no replicas that acknowledge, so nothing could change while a client waits for them: both answer at once.
+//! There are no replicas that acknowledge: WAIT answers at once, since nothing could change while a client waits for them, and
+//! WAITAOF that wants some waits in vain, as in Redis. For this server's log a client waits as data (`dispatch/park`).
 
 use std::sync::atomic::Ordering;
 
+use swytch_resp::Reply;
+
+use crate::command::Progress;
 use crate::command::prelude::*;
+use crate::dispatch::park;
+use crate::effects::Place;
+use crate::server::Server;
+use crate::system::clock::MonotonicMs;
 
 const BASE: CommandSpec = CommandSpec {
     group: Group::Generic,
@@ -34,14 +42,13 @@ pub static WAITAOF: CommandSpec = CommandSpec {
     arguments: &[Arg::integer("numlocal"), Arg::integer("numreplicas"), Arg::integer("timeout")],
     tips: &["request_policy:all_shards", "response_policy:agg_min"],
     reply: ReplyShape::Tuple(&[ReplyShape::Count, ReplyShape::Count]),
-    differs: "Waiting for this server's log is an error; with `appendfsync always` every reply waits for it.",
     handler: Handler::Session(wait_for_log),
     ..BASE
 };
 
 fn wait(call: &mut Call<'_>) -> CommandResult {
     call.args.integer(1)?;
-    check_timeout(call, 2)?;
+    timeout(call, 2)?;
     call.reply.integer(0);
     Ok(())
 }
@@ -51,35 +58,67 @@ fn wait_for_log(call: &mut Call<'_>) -> CommandResult {
     if !(0..=1).contains(&local) {
         return Err(CommandError::text("ERR value is out of range, value must between 0 and 1"));
     }
-    if !call.args.integer(2).is_ok_and(|replicas| replicas >= 0) {
-        return Err(CommandError::text("ERR value is out of range, must be positive"));
+    let replicas = call.args.integer(2).ok().filter(|replicas| *replicas >= 0);
+    let replicas =
+        replicas.ok_or_else(|| CommandError::text("ERR value is out of range, must be positive"))?;
+    let deadline = timeout(call, 3)?;
+    let until = call.client.wrote.until_now(call.worker.lane.end());
+    let safety = Safety { until, local: local > 0, replicas: replicas > 0 };
+    if safety.has_no_log(call.server) {
+        return Err(CommandError::text(NO_LOG));
     }
-    check_timeout(call, 3)?;
-    if local > 0 && call.server.log.state.is_on.load(Ordering::Relaxed) {
-        return Err(CommandError::text(
-            "ERR WAITAOF does not wait for the log of this server: with appendfsync always every reply does",
-        ));
-    }
-    if local > 0 {
-        return Err(CommandError::text(
-            "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.",
-        ));
-    }
-    call.reply.array(2);
-    call.reply.integer(0);
-    call.reply.integer(0);
+    park::until(call, Box::new(safety), deadline);
     Ok(())
 }
 
-/// A timeout in milliseconds.
-fn check_timeout(call: &Call<'_>, index: usize) -> CommandResult {
+const NO_LOG: &str = "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.";
+
+/// Whether what a client has written is safe.
+#[derive(Debug)]
+struct Safety {
+    /// The place behind it.
+    until: Place,
+    /// It is to be in the log of this server.
+    local: bool,
+    /// It is to be in those of replicas, of which there are none.
+    replicas: bool,
+}
+
+impl Safety {
+    fn has_no_log(&self, server: &Server) -> bool {
+        self.local && !server.log.state.is_on.load(Ordering::SeqCst)
+    }
+
+    fn is_in_log(&self, server: &Server) -> bool {
+        let log = &server.log.state;
+        log.is_on.load(Ordering::SeqCst) && log.safe_until.load(Ordering::SeqCst) >= self.until
+    }
+}
+
+impl Progress for Safety {
+    fn is_enough(&self, server: &Server) -> bool {
+        self.has_no_log(server) || !self.replicas && (!self.local || self.is_in_log(server))
+    }
+
+    fn answer(&self, server: &Server, reply: &mut Reply<'_>) {
+        if self.has_no_log(server) {
+            return reply.error(NO_LOG.as_bytes());
+        }
+        reply.array(2);
+        reply.integer(i64::from(self.is_in_log(server)));
+        reply.integer(0);
+    }
+}
+
+/// When a timeout in milliseconds is over; `None` for 0, which waits forever.
+fn timeout(call: &Call<'_>, index: usize) -> Result<Option<MonotonicMs>, CommandError> {
     let timeout_ms = swytch_decimal::parse_i64(call.args.get(index))
         .ok_or_else(|| CommandError::text("ERR timeout is not an integer or out of range"))?;
     if timeout_ms < 0 {
         return Err(CommandError::TimeoutNegative);
     }
     match timeout_ms.checked_add(call.now_ms as i64) {
-        Some(_) => Ok(()),
+        Some(_) => Ok((timeout_ms > 0).then(|| MonotonicMs::now().after(timeout_ms as u64))),
         None => Err(CommandError::TimeoutOutOfRange),
     }
 }

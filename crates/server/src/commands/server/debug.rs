@@ -20,7 +20,7 @@ use crate::command::prelude::*;
 use crate::command::{Guard, Origin, reply_help};
 use crate::config::Config;
 use crate::persistence::load::{self, Beside};
-use crate::persistence::{payload, save};
+use crate::persistence::{payload, replay, save};
 use crate::scripting::libraries::{self, Policy};
 use crate::server::Conditions;
 use crate::system::digest::Digest;
@@ -63,7 +63,7 @@ const ACTS: &[(&str, usize, usize, Act)] = &[
     ("JMAP", 0, 0, |call, _| Err(not_served(call, "there is no map of it"))),
     ("LEAK", 1, 1, leak),
     ("LISTPACK", 1, 1, |call, keyspace| show(call, keyspace, Encoding::Listpack, "Listpack")),
-    ("LOADAOF", 0, usize::MAX, |call, _| Err(not_served(call, "the log is read at the start"))),
+    ("LOADAOF", 0, usize::MAX, load_log),
     ("LOG", 1, 1, log),
     ("OBJECT", 1, 1, object),
     ("OOM", 0, usize::MAX, |_, _| panic!("DEBUG OOM: an allocation that cannot succeed")),
@@ -111,6 +111,8 @@ const HELP: &[&str] = &[
     "    Never free a copy of <string>.",
     "LISTPACK <key>",
     "    Check that the value of <key> is a listpack.",
+    "LOADAOF",
+    "    Force the append-only log to the disk, forget the data and load the log. It has all of it once more from then on.",
     "LOG <message>",
     "    Write <message> to the server's log.",
     "OBJECT <key>",
@@ -271,6 +273,16 @@ fn reload(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandRes
     load::reload(server, keyspace, beside, &mut take).map_err(|error| {
         tracing::error!(%error, "DEBUG RELOAD: the file was not loaded, and nothing has changed");
         CommandError::text("ERR Error trying to load the RDB dump, check server logs.")
+    })?;
+    accept(call, keyspace)
+}
+
+fn load_log(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    let server = call.server;
+    let mut take = |sources: Vec<Vec<u8>>| libraries::restore(server, &sources, Policy::Flush);
+    replay::load_again(call, keyspace, &mut take).map_err(|error| {
+        tracing::error!(%error, "DEBUG LOADAOF: the log was not loaded");
+        CommandError::text("ERR Error trying to load the AOF files, check server logs.")
     })?;
     accept(call, keyspace)
 }

@@ -154,6 +154,8 @@ pub(super) const LIST: &[D] = &[
         .summary("Bytes below which the append-only log is not rewritten."),
     disk(D::flag("aof-rewrite-incremental-fsync", true)).summary("Force a rewritten log to disk in steps."),
     disk(D::flag("aof-load-truncated", true)).summary("Load an append-only log whose end is missing."),
+    disk(D::integer("aof-load-corrupt-tail-max-size", 0, LONG_MAX, 0).known(Known::Redis8))
+        .summary("Bytes below which a corrupt end of the log is cut off."),
     disk(D::flag("aof-use-rdb-preamble", true)).summary("Start a rewritten log with a snapshot."),
     disk(D::flag("aof-timestamp-enabled", false)).summary("Write timestamps into the append-only log."),
     disk(D::flag("aof-disable-auto-gc", false).hidden()).summary("Keep old files of the append-only log."),

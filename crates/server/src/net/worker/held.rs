@@ -18,14 +18,19 @@ pub(super) struct Mark {
     from: u64,
     /// Behind what the thread has published, where that matters.
     lane_end: Option<Place>,
+    /// Replies wait.
+    holds: bool,
 }
 
 impl Worker<'_> {
     /// Where a connection is before its requests run.
     #[inline]
-    pub(super) fn mark(&self, connection: &Connection) -> Mark {
-        let holds = self.server.conditions().contains(Conditions::HOLDING);
-        Mark { from: connection.position(), lane_end: holds.then(|| self.shared().lane.end()) }
+    pub(super) fn mark(&self, connection: &mut Connection) -> Mark {
+        let conditions = self.server.conditions();
+        let is_read = conditions.contains(Conditions::RECORDING);
+        let lane_end = is_read.then(|| self.shared().lane.end());
+        connection.client.wrote.lane_end = lane_end.unwrap_or(0);
+        Mark { from: connection.position(), lane_end, holds: conditions.contains(Conditions::HOLDING) }
     }
 
     /// What has been appended to a connection's output since a mark waits, if it has to.
@@ -33,14 +38,22 @@ impl Worker<'_> {
     pub(super) fn hold(&mut self, connection: &mut Connection, mark: Mark) {
         if let Some(before) = mark.lane_end {
             let end = self.shared().lane.end();
-            self.hold_from(connection, mark.from, if end > before { end } else { 0 });
+            let own = if end > before { end } else { 0 };
+            self.hold_behind(connection, mark, own);
         }
     }
 
     /// The same of a reply that another thread has made.
     pub(super) fn hold_served(&mut self, connection: &mut Connection, mark: Mark) {
         if mark.lane_end.is_some() {
-            self.hold_from(connection, mark.from, self.server.effects.next());
+            self.hold_behind(connection, mark, self.server.effects.next());
+        }
+    }
+
+    fn hold_behind(&mut self, connection: &mut Connection, mark: Mark, own: Place) {
+        connection.client.wrote.until = connection.client.wrote.until.max(own);
+        if mark.holds {
+            self.hold_from(connection, mark.from, own);
         }
     }
 

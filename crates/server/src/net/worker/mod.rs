@@ -286,7 +286,10 @@ impl<'s> Worker<'s> {
                 }
             }
             Mail::Resume => self.resume(),
-            Mail::Released => self.release_held(),
+            Mail::Released => {
+                self.release_held();
+                self.answer_awaiting();
+            }
             Mail::Stop => self.stopping = true,
         }
     }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use swytch_resp::Output;
 use swytch_store::Waiter;
@@ -15,6 +16,7 @@ use crate::clients::ClientFlags;
 use crate::dispatch::park;
 use crate::net::connection::Connection;
 use crate::net::waits::Waits;
+use crate::server::Mail;
 use crate::system::clock::MonotonicMs;
 
 /// The waiting connections of a worker, by their slots.
@@ -24,6 +26,8 @@ pub(super) struct Parked {
     deadlines: BTreeSet<(MonotonicMs, usize)>,
     /// Those held by a pause.
     paused: BTreeSet<usize>,
+    /// Those that wait until somebody has come far enough.
+    awaiting: BTreeSet<usize>,
 }
 
 impl Parked {
@@ -37,10 +41,19 @@ impl Parked {
         if let Some(deadline) = now.deadline() {
             self.deadlines.insert((deadline, slot));
         }
-        match now {
-            Waits::Paused => self.paused.insert(slot),
-            Waits::ForNothing | Waits::Parked { .. } | Waits::ForTheEnd => self.paused.remove(&slot),
-        };
+        for (slots, is_among) in [
+            (&mut self.paused, matches!(now, Waits::Paused)),
+            (
+                &mut self.awaiting,
+                matches!(now, Waits::Parked { waiter, .. } if park::awaits_progress(waiter)),
+            ),
+        ] {
+            if is_among {
+                slots.insert(slot);
+            } else if !slots.is_empty() {
+                slots.remove(&slot);
+            }
+        }
         let client = &mut connection.client;
         client.flags.set(ClientFlags::POSTPONED, matches!(now, Waits::Paused));
         client.flags.set(ClientFlags::BLOCKED, matches!(now, Waits::Parked { .. }));
@@ -78,8 +91,33 @@ impl Worker<'_> {
         waiter: Arc<Waiter>,
         deadline: Option<MonotonicMs>,
     ) {
+        let awaits = park::awaits_progress(&waiter).then(|| Arc::clone(&waiter));
         self.parked.set(connection, slot, Waits::Parked { waiter, deadline });
         connection.compact_input();
+        if let Some(waiter) = awaits {
+            // Before it is looked: whoever comes further behind this sees it.
+            self.shared().holds.store(true, Ordering::SeqCst);
+            if park::has_reached(self.server, &waiter) {
+                self.shared().mailbox.send(Mail::Released);
+            }
+        }
+    }
+
+    /// Somebody has come further: clients that have waited for it are answered.
+    pub(super) fn answer_awaiting(&mut self) {
+        let slots: Vec<usize> = self.parked.awaiting.iter().copied().collect();
+        if slots.is_empty() {
+            return;
+        }
+        self.shared().holds.store(true, Ordering::SeqCst);
+        for slot in slots {
+            let Some(connection) = self.connection(slot) else { continue };
+            let Waits::Parked { waiter, .. } = &connection.waits else { continue };
+            let (client, waiter) = (connection.client.id(), Arc::clone(waiter));
+            if park::has_reached(self.server, &waiter) && park::give_up(self.server, &waiter) {
+                self.on_gave_up(client, &waiter, false);
+            }
+        }
     }
 
     /// The next request must wait for the end of a pause.
@@ -149,7 +187,7 @@ impl Worker<'_> {
     fn unpark(&mut self, slot: usize, reply: Output) {
         let Some(mut connection) = self.connections.get_mut(slot).and_then(Option::take) else { return };
         self.parked.set(&mut connection, slot, Waits::ForNothing);
-        let (mark, before) = (connection.output.position(), self.mark(&connection));
+        let (mark, before) = (connection.output.position(), self.mark(&mut connection));
         connection.output.set_silent(connection.client.flags.intersects(SILENT));
         connection.output.append(reply);
         connection.output.set_silent(false);

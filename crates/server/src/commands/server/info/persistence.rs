@@ -17,13 +17,14 @@ pub(super) fn persistence(info: &mut dyn Visitor, facts: &Facts<'_>) {
     let now_s = facts.now_ms / 1000;
     let seconds = |seconds: Option<u64>| seconds.map_or(-1, |seconds| seconds as i64);
     let background = &facts.server.background;
+    // First, because what is scheduled comes to be running.
+    let scheduled = background.is_scheduled(Task::Rewrite);
     let [saving_s, rewriting_s] = [Task::Save, Task::Rewrite]
         .map(|task| background.since_s(task).map(|since_s| now_s.saturating_sub(since_s)));
     let [written, total] = match background.running() {
         Some(_) => [&background.keys, &background.keys_total].map(|keys| keys.load(Ordering::Relaxed)),
         None => [0, 0],
     };
-    let scheduled = background.is_scheduled(Task::Rewrite);
     info.fields(&[
         ("loading", &u8::from(loading)),
         ("async_loading", &0),
