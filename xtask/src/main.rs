@@ -9,6 +9,7 @@ mod ci;
 mod clients;
 mod cluster;
 mod conformance;
+mod crash;
 mod floors;
 mod fuzz;
 mod judges;
@@ -63,6 +64,9 @@ Development commands of swytch.
       --seconds N                   how long (default 600)
       --threads N                   of chaos, instead of 2 and then 8
       --server PATH --peer PATH     these binaries
+  cargo xtask crash                 nothing acknowledged is lost: a disk that tears, and a server that is killed under load
+      --rounds N                    kills (default 200)
+      --server PATH                 this binary
   cargo xtask model [campaign|search STATES|walk SEED STATES|hunt STATES]  the cluster protocol, model-checked
   cargo xtask simulate [OPTION...]  whole clusters on virtual time; ends with an error if a promise is broken
       --seeds N --from S            this many seeds (default 300), from this one (default 0)
@@ -135,6 +139,7 @@ fn dispatch(command: &str, mut arguments: Arguments) -> Result<()> {
             close(clients::run(server)?)
         }
         "commands" => close(judges::commands(arguments)?),
+        "crash" => close(crash::run(arguments)?),
         "conformance" => close(conformance::run(&conformance::Options::from_arguments(arguments)?)?),
         "mutants" => mutants::run(arguments),
         "simulate" => cluster::simulate(arguments),

@@ -22,8 +22,23 @@ struct Mutant {
     path: PathBuf,
     /// `Bug:`, one sentence.
     bug: String,
-    /// `Noticed by:`, a test file of the server and words of its tests' names.
+    /// `Noticed by:`, a test file of the server and words of its tests' names; `store:lib` is the unit tests of `crates/store`.
     noticed_by: Vec<String>,
+}
+
+/// Where the tests are that notice a mutant.
+struct Tests<'m> {
+    /// The folder of their crate.
+    folder: &'m str,
+    /// Their file, if they are no unit tests.
+    file: Option<&'m str>,
+}
+
+impl Mutant {
+    fn tests(&self) -> Tests<'_> {
+        let (folder, file) = self.noticed_by[0].split_once(':').unwrap_or(("server", &self.noticed_by[0]));
+        Tests { folder, file: (file != "lib").then_some(file) }
+    }
 }
 
 /// Runs all mutants or those named, and prints, or with `--update` writes, a table; the rows of others stay as they are.
@@ -69,12 +84,15 @@ the run in which they did.\n\n";
 
 /// The attempt in which the tests fail.
 fn noticed(copy: &Path, mutant: &Mutant) -> Result<Option<u32>> {
+    let Tests { folder, file } = mutant.tests();
+    let package = if folder == "server" { "swytch".to_owned() } else { format!("swytch-{folder}") };
     let tests = |more: &[&str]| -> Result<bool> {
         let mut command = workspace::cargo();
         command
             .current_dir(copy)
             .env("CARGO_TARGET_DIR", copy.with_file_name("build"))
-            .args(["test", "--quiet", "--package", "swytch", "--test", &mutant.noticed_by[0]])
+            .args(["test", "--quiet", "--package", &package])
+            .args(file.map_or(vec!["--lib"], |file| vec!["--test", file]))
             .args(more)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -147,7 +165,9 @@ mod tests {
         let mutants = mutants().expect("the patches are readable");
         assert!(!mutants.is_empty());
         for mutant in mutants {
-            let test = format!("crates/server/tests/{}.rs", mutant.noticed_by[0]);
+            let Tests { folder, file } = mutant.tests();
+            let file = file.map_or("src/lib.rs".to_owned(), |file| format!("tests/{file}.rs"));
+            let test = format!("crates/{folder}/{file}");
             assert!(workspace::root().join(&test).is_file(), "{}: there is no {test}", mutant.name);
             apply(workspace::root(), &mutant, &["--check"])
                 .unwrap_or_else(|error| panic!("{}: {error:#}", mutant.name));

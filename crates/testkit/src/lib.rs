@@ -7,6 +7,7 @@
 pub mod chaos;
 pub mod client;
 pub mod commands;
+pub mod crash;
 pub mod differential;
 pub mod grammar;
 pub mod process;

@@ -291,13 +291,30 @@ impl Server {
     }
 
     /// Ends the process and starts another one with the file as it is now; the port must be in it.
+    ///
+    /// # Panics
+    /// When that does not answer; with its log.
     #[track_caller]
     pub fn restart(&mut self) {
+        self.start_again().unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// Like [`Server::restart`], for programs that go on.
+    ///
+    /// # Errors
+    /// When it cannot be started or does not answer; with the end of its log.
+    pub fn start_again(&mut self) -> io::Result<()> {
+        self.kill();
+        self.child = self.launch.spawn(&self.directory, None)?;
+        self.client = self.launch.first_answer(&mut self.child, self.port, &self.directory)?;
+        Ok(())
+    }
+
+    /// Ends the process at once, without a word.
+    pub fn kill(&mut self) {
+        // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
-        self.child = self.launch.spawn(&self.directory, None).expect("it started before");
-        let answer = self.launch.first_answer(&mut self.child, self.port, &self.directory);
-        self.client = answer.unwrap_or_else(|error| panic!("{error}"));
     }
 
     /// Connects again, to `port`.
@@ -401,8 +418,7 @@ impl Drop for Server {
             };
             println!("{name} on port {} {end}; its log ends:\n{}", self.port, self.log_tail(LOG_LINES));
         }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.kill();
         // A directory that cannot be removed is only litter.
         let _ = std::fs::remove_dir_all(&self.directory);
     }
