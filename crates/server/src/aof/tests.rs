@@ -222,10 +222,12 @@ impl Life {
         let until = self.policy.now + time;
         while self.next_round <= until {
             self.policy.now = self.next_round;
-            let has_written = self.writer.round(self.policy)?;
+            let round = self.writer.round(self.policy);
+            // Replies leave whether it has succeeded or not.
             if !self.writer.files().is_aside() {
                 self.acknowledged = self.first + self.writer.acknowledged(self.policy);
             }
+            let has_written = round?;
             let (rest, waits_for_news) = match self.writer.rest(self.policy, has_written) {
                 Rest::For(time) => (time, false),
                 Rest::UntilNews(time) => (time, true),
