@@ -5,12 +5,14 @@
 //! they were heavy.
 
 use std::collections::HashMap;
+use std::ops::AddAssign;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
+use crate::system::clock::{Ticks, ticks_to_ns};
 use crate::system::process::{self, CpuTime};
-use crate::system::random;
+use crate::system::{random, slot};
 
 /// Keys counted for each that is to be shown, before the lighter half is forgotten.
 const COUNTED_PER_SHOWN: usize = 64;
@@ -18,7 +20,7 @@ const COUNTED_PER_SHOWN: usize = 64;
 const NAME_BYTES_MAX: usize = 1 << 20;
 
 /// What is to be counted.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Plan {
     /// Time.
     pub cpu: bool,
@@ -30,6 +32,8 @@ pub struct Plan {
     pub duration_ms: Option<u64>,
     /// One command of this many is looked at.
     pub sample_ratio: u64,
+    /// Slots whose keys alone are looked at, in ascending order.
+    pub slots: Option<Box<[u16]>>,
 }
 
 /// A period in which keys are counted.
@@ -56,23 +60,34 @@ pub struct HotKeys {
 /// What was counted.
 #[derive(Debug, Default)]
 pub struct Counts {
-    /// Nanoseconds of all commands that have keys.
-    pub ns: u64,
-    /// Their bytes.
-    pub bytes: u64,
+    /// By all commands that have keys.
+    pub all: Done,
+    /// By those whose keys are in the slots of the plan.
+    pub selected: Done,
+    /// By those of them that were looked at.
+    pub sampled: Done,
+    /// What counting itself has taken, in nanoseconds.
+    pub own_ns: u64,
     /// Nanoseconds by key, of the commands that were looked at.
     pub by_ns: Weights,
     /// Bytes by key, likewise.
     pub by_bytes: Weights,
 }
 
-/// What one command did.
-#[derive(Clone, Copy, Debug)]
+/// What commands did.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Done {
-    /// Nanoseconds it took.
+    /// Nanoseconds they took.
     pub ns: u64,
-    /// Bytes of its request and its reply.
+    /// Bytes of their requests and replies.
     pub bytes: u64,
+}
+
+impl AddAssign for Done {
+    fn add_assign(&mut self, other: Done) {
+        self.ns += other.ns;
+        self.bytes += other.bytes;
+    }
 }
 
 impl HotKeys {
@@ -130,17 +145,22 @@ impl HotKeys {
         worker: usize,
         now_ms: u64,
         done: Done,
-        keys: impl ExactSizeIterator<Item = &'k [u8]>,
+        keys: impl ExactSizeIterator<Item = &'k [u8]> + Clone,
     ) {
+        let began = Ticks::now();
         let session = self.session.read();
         let Some(session) = session.as_ref().filter(|session| session.goes_on(now_ms)) else { return };
-        let plan = session.plan;
+        let plan = &session.plan;
         let mut counts = session.by_worker[worker].lock();
-        counts.ns += done.ns;
-        counts.bytes += done.bytes;
+        counts.all += done;
+        if !plan.selects(keys.clone().next().unwrap_or_default()) {
+            return;
+        }
+        counts.selected += done;
         if plan.sample_ratio > 1 && !random::next_u64().is_multiple_of(plan.sample_ratio) {
             return;
         }
+        counts.sampled += done;
         let (keys_max, share) = (plan.shown * COUNTED_PER_SHOWN, keys.len().max(1) as u64);
         for key in keys {
             if plan.cpu {
@@ -150,6 +170,14 @@ impl HotKeys {
                 counts.by_bytes.add(key, done.bytes / share, keys_max);
             }
         }
+        counts.own_ns += ticks_to_ns(Ticks::now().since(began));
+    }
+}
+
+impl Plan {
+    /// Whether commands with this key are looked at.
+    fn selects(&self, key: &[u8]) -> bool {
+        self.slots.as_ref().is_none_or(|slots| slots.binary_search(&slot::of(key)).is_ok())
     }
 }
 
@@ -170,8 +198,10 @@ impl Session {
         let mut sum = Counts::default();
         for counts in &self.by_worker {
             let counts = counts.lock();
-            sum.ns += counts.ns;
-            sum.bytes += counts.bytes;
+            sum.all += counts.all;
+            sum.selected += counts.selected;
+            sum.sampled += counts.sampled;
+            sum.own_ns += counts.own_ns;
             sum.by_ns.merge(&counts.by_ns);
             sum.by_bytes.merge(&counts.by_bytes);
         }
@@ -245,7 +275,8 @@ impl Weights {
 mod tests {
     use super::*;
 
-    const PLAN: Plan = Plan { cpu: true, net: true, shown: 2, duration_ms: None, sample_ratio: 1 };
+    const PLAN: Plan =
+        Plan { cpu: true, net: true, shown: 2, duration_ms: None, sample_ratio: 1, slots: None };
 
     fn count(hot_keys: &HotKeys, worker: usize, ns: u64, keys: &[&[u8]]) {
         hot_keys.count(worker, 10, Done { ns, bytes: 10 }, keys.iter().copied());
@@ -264,7 +295,7 @@ mod tests {
             let counts = session.counts();
             assert_eq!(counts.by_ns.heaviest(2, 1_000), [(&b"hot"[..], 350_000), (&b"warm"[..], 150_000)]);
             assert_eq!(counts.by_bytes.heaviest(9, 1)[0], (&b"hot"[..], 1_500_000));
-            assert_eq!((counts.ns, counts.by_ns.total), (600_000_000, 600_000_000));
+            assert_eq!((counts.all.ns, counts.by_ns.total), (600_000_000, 600_000_000));
             assert!(counts.by_ns.by_key.len() <= 2 * 2 * COUNTED_PER_SHOWN);
         });
     }
@@ -282,13 +313,27 @@ mod tests {
     }
 
     #[test]
+    fn keys_of_other_slots_are_not_looked_at() {
+        let hot_keys = HotKeys::default();
+        let slots = Some([slot::of(b"a")].into());
+        assert!(hot_keys.start(Plan { slots, ..PLAN }, 1, 5));
+        count(&hot_keys, 0, 1_000, &[b"{a}1", b"{a}2"]);
+        count(&hot_keys, 0, 5_000, &[b"b"]);
+        hot_keys.look(|session| {
+            let counts = session.counts();
+            assert_eq!(counts.by_ns.heaviest(2, 1), [(&b"{a}1"[..], 500), (&b"{a}2"[..], 500)]);
+            assert_eq!((counts.all.ns, counts.selected.ns, counts.sampled.ns), (6_000, 1_000, 1_000));
+        });
+    }
+
+    #[test]
     fn a_session_ends_by_itself() {
         let hot_keys = HotKeys::default();
         assert!(hot_keys.start(Plan { duration_ms: Some(10), ..PLAN }, 1, 5));
         count(&hot_keys, 0, 1_000, &[b"a"]);
         hot_keys.count(0, 15, Done { ns: 1, bytes: 1 }, [&b"late"[..]].into_iter());
         assert_eq!(hot_keys.look(|session| (session.goes_on(14), session.goes_on(15))), Some((true, false)));
-        assert_eq!(hot_keys.look(|session| session.counts().bytes), Some(10));
+        assert_eq!(hot_keys.look(|session| session.counts().all.bytes), Some(10));
         assert!(!hot_keys.stop(20) && hot_keys.reset(20) && hot_keys.look(|_| ()).is_none());
     }
 }

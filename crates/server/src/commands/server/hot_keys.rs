@@ -2,8 +2,8 @@
 
 use crate::command::help::reply_help;
 use crate::command::prelude::*;
-use crate::observe::hot_keys::{Plan, Session, Weights};
-use crate::system::{clock, process};
+use crate::observe::hot_keys::{Done, Plan, Session, Weights};
+use crate::system::{clock, process, slot};
 
 const SUB: CommandSpec = CommandSpec {
     since: "8.6.0",
@@ -114,7 +114,14 @@ fn parse(call: &Call<'_>) -> Result<Plan, CommandError> {
         return Err(CommandError::text("ERR METRICS parameter is required"));
     }
     let count = bounded(cursor.expect()?, METRICS, "ERR METRICS count must be > 0 and <= 2")?;
-    let mut plan = Plan { cpu: false, net: false, shown: SHOWN_DEFAULT, duration_ms: None, sample_ratio: 1 };
+    let mut plan = Plan {
+        cpu: false,
+        net: false,
+        shown: SHOWN_DEFAULT,
+        duration_ms: None,
+        sample_ratio: 1,
+        slots: None,
+    };
     for _ in 0..count {
         let Some(metric) = cursor.next() else {
             let error = "ERR METRICS count does not match number of metric types provided";
@@ -143,13 +150,36 @@ fn parse(call: &Call<'_>) -> Result<Plan, CommandError> {
             let error = "ERR SAMPLE ratio must be positive";
             plan.sample_ratio = bounded(cursor.expect()?, i64::from(i32::MAX), error)? as u64;
         } else if cursor.word("SLOTS") {
-            return Err(CommandError::text("ERR SLOTS parameter cannot be used in non-cluster mode"));
+            if !call.server.config.cluster_enabled() {
+                return Err(CommandError::text("ERR SLOTS parameter cannot be used in non-cluster mode"));
+            }
+            plan.slots = Some(parse_slots(&mut cursor)?);
         } else {
             return Err(CommandError::Syntax);
         }
     }
     cursor.end()?;
     Ok(plan)
+}
+
+/// Slots behind their number, in ascending order.
+fn parse_slots(cursor: &mut ArgCursor<'_>) -> Result<Box<[u16]>, CommandError> {
+    let error = "ERR SLOTS count must be between 1 and 16384";
+    let count = bounded(cursor.expect()?, slot::SLOTS.into(), error)? as usize;
+    if cursor.remaining() < count {
+        return Err(CommandError::text("ERR not enough slot numbers provided"));
+    }
+    let parse = |word: &[u8]| {
+        let slot = swytch_decimal::parse_i64(word).and_then(|number| u16::try_from(number).ok());
+        let slot = slot.filter(|number| *number < slot::SLOTS);
+        slot.ok_or(CommandError::text("ERR Invalid or out of range slot"))
+    };
+    let mut slots = (0..count).map(|_| parse(cursor.expect()?)).collect::<Result<Vec<u16>, _>>()?;
+    slots.sort_unstable();
+    if slots.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err(CommandError::text("ERR duplicate slot number"));
+    }
+    Ok(slots.into())
 }
 
 fn stop(call: &mut Call<'_>) -> CommandResult {
@@ -179,33 +209,69 @@ fn get(call: &mut Call<'_>) -> CommandResult {
 }
 
 fn show(call: &mut Call<'_>, session: &Session) {
-    let (plan, counts, now_ms) = (session.plan, session.counts(), clock::unix_ms());
-    let reply = &mut call.reply;
-    reply.array(1);
-    reply.map(7 + 3 * usize::from(plan.cpu) + 2 * usize::from(plan.net));
-    let mut field = |name: &str, number: u64| {
-        reply.bulk(name.as_bytes());
-        reply.integer(number as i64);
-    };
-    field("tracking-active", u64::from(session.goes_on(now_ms)));
-    field("sample-ratio", plan.sample_ratio);
-    field("all-commands-all-slots-us", counts.ns / 1000);
-    field("net-bytes-all-commands-all-slots", counts.bytes);
-    field("collection-start-time-unix-ms", session.began_ms);
-    field("collection-duration-ms", session.duration_ms(now_ms));
+    let (plan, counts, now_ms) = (&session.plan, session.counts(), clock::unix_ms());
+    let all = [(0, slot::SLOTS - 1)];
+    let ranges = plan.slots.as_ref().map_or_else(|| all.to_vec(), |slots| ranges_of(slots));
+    let mut amounts = Vec::new();
+    let mut amount = |name: &'static str, number: u64| amounts.push((name, number));
+    let is_sampled = plan.sample_ratio > 1;
+    let parts: [([&str; 3], fn(Done) -> u64); 2] = [
+        (
+            [
+                "sampled-commands-selected-slots-us",
+                "all-commands-selected-slots-us",
+                "all-commands-all-slots-us",
+            ],
+            |done| done.ns / 1000,
+        ),
+        (
+            [
+                "net-bytes-sampled-commands-selected-slots",
+                "net-bytes-all-commands-selected-slots",
+                "net-bytes-all-commands-all-slots",
+            ],
+            |done| done.bytes,
+        ),
+    ];
+    for ([sampled, selected, all], told) in parts {
+        if plan.slots.is_some() && is_sampled {
+            amount(sampled, told(counts.sampled));
+        }
+        if plan.slots.is_some() {
+            amount(selected, told(counts.selected));
+        }
+        amount(all, told(counts.all));
+    }
+    amount("collection-start-time-unix-ms", session.began_ms);
+    amount("collection-duration-ms", session.duration_ms(now_ms));
     if plan.cpu {
         let (now, before) = (process::cpu_time(), session.cpu_before);
-        field("total-cpu-time-user-ms", now.user.saturating_sub(before.user).as_millis() as u64);
-        field("total-cpu-time-sys-ms", now.system.saturating_sub(before.system).as_millis() as u64);
+        amount("total-cpu-time-user-ms", now.user.saturating_sub(before.user).as_millis() as u64);
+        amount("total-cpu-time-sys-ms", now.system.saturating_sub(before.system).as_millis() as u64);
     }
     if plan.net {
-        field("total-net-bytes", counts.by_bytes.total);
+        amount("total-net-bytes", counts.by_bytes.total);
     }
-    reply.bulk(b"selected-slots");
+    let reply = &mut call.reply;
     reply.array(1);
-    reply.array(2);
-    reply.integer(0);
-    reply.integer(16_383);
+    reply.map(3 + amounts.len() + usize::from(plan.cpu) + usize::from(plan.net));
+    reply.bulk(b"tracking-active");
+    reply.integer(i64::from(session.goes_on(now_ms)));
+    reply.bulk(b"sample-ratio");
+    reply.integer(plan.sample_ratio as i64);
+    reply.bulk(b"selected-slots");
+    reply.array(ranges.len());
+    for (first, last) in ranges {
+        reply.array(1 + usize::from(first < last));
+        reply.integer(first.into());
+        if first < last {
+            reply.integer(last.into());
+        }
+    }
+    for (name, number) in amounts {
+        reply.bulk(name.as_bytes());
+        reply.integer(number as i64);
+    }
     let mut keys = |name: &str, weights: &Weights, unit| {
         let heaviest = weights.heaviest(plan.shown, unit);
         reply.bulk(name.as_bytes());
@@ -223,13 +289,20 @@ fn show(call: &mut Call<'_>, session: &Session) {
     }
 }
 
+/// The ranges that ascending numbers make: first and last of each.
+fn ranges_of(slots: &[u16]) -> Vec<(u16, u16)> {
+    slots.chunk_by(|slot, next| slot + 1 == *next).map(|range| (range[0], range[range.len() - 1])).collect()
+}
+
 fn help(call: &mut Call<'_>) -> CommandResult {
     reply_help(
         call,
         &[
             "START METRICS <count> [CPU] [NET] [COUNT <k>] [DURATION <seconds>] [SAMPLE <ratio>]",
+            "      [SLOTS <count> <slot> [<slot> ...]]",
             "    Begin to count microseconds (CPU) or bytes (NET) by key. <k> keys are shown (default: 10);",
-            "    it ends by itself after <seconds>; one command of <ratio> is looked at (default: each).",
+            "    it ends by itself after <seconds>; one command of <ratio> is looked at (default: each);",
+            "    with cluster-enabled, only keys of these slots are.",
             "STOP",
             "    End it; GET still shows what was counted.",
             "GET",

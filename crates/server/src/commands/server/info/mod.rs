@@ -89,6 +89,7 @@ const SECTIONS: &[Section] = &[
     Section::new("stats", stats::stats),
     Section::new("replication", replication::replication),
     Section::new("cpu", stats::cpu),
+    Section::new("hotkeys", stats::hot_keys),
     Section::new("modules", server::modules),
     Section::new("commandstats", commands::commandstats).on_request(),
     Section::new("errorstats", commands::errorstats),

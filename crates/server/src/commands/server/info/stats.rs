@@ -126,3 +126,12 @@ pub(super) fn cpu(info: &mut dyn Visitor, facts: &Facts<'_>) {
     info.seconds("used_cpu_sys_main_thread", thread.system);
     info.seconds("used_cpu_user_main_thread", thread.user);
 }
+
+/// Nothing but its head before the first HOTKEYS START.
+pub(super) fn hot_keys(info: &mut dyn Visitor, facts: &Facts<'_>) {
+    info.section("Hotkeys");
+    facts.server.hot_keys.look(|session| {
+        info.field("hotkeys-tracking-active", &u8::from(session.goes_on(facts.now_ms)));
+        info.field("hotkeys-cmd-cpu-time", &(session.counts().own_ns / 1_000_000));
+    });
+}
