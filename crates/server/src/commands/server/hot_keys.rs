@@ -208,6 +208,9 @@ fn get(call: &mut Call<'_>) -> CommandResult {
     Ok(())
 }
 
+/// What of it is shown.
+type Amount = fn(Done) -> u64;
+
 fn show(call: &mut Call<'_>, session: &Session) {
     let (plan, counts, now_ms) = (&session.plan, session.counts(), clock::unix_ms());
     let all = [(0, slot::SLOTS - 1)];
@@ -215,7 +218,7 @@ fn show(call: &mut Call<'_>, session: &Session) {
     let mut amounts = Vec::new();
     let mut amount = |name: &'static str, number: u64| amounts.push((name, number));
     let is_sampled = plan.sample_ratio > 1;
-    let parts: [([&str; 3], fn(Done) -> u64); 2] = [
+    let parts: [([&str; 3], Amount); 2] = [
         (
             [
                 "sampled-commands-selected-slots-us",
