@@ -23,9 +23,9 @@ const PARKED_AFTER: Duration = Duration::from_millis(10);
 const HUNG_AFTER: Duration = Duration::from_secs(60);
 
 /// Left out: they end or delay the server or the connection, silence replies, or change the settings that the
-/// other commands' results depend on. `replicaof` and its kin would connect elsewhere. Subscribing answers once for each
+/// other commands' results depend on. Who follows has no replies any more. Subscribing answers once for each
 /// channel.
-const LEFT_OUT: [&str; 22] = [
+const LEFT_OUT: [&str; 25] = [
     "acl",
     "bgrewriteaof",
     "bgsave",
@@ -38,8 +38,10 @@ const LEFT_OUT: [&str; 22] = [
     "failover",
     "monitor",
     "psubscribe",
+    "psync",
     "punsubscribe",
     "quit",
+    "replconf",
     "replicaof",
     "save",
     "shutdown",
@@ -47,6 +49,7 @@ const LEFT_OUT: [&str; 22] = [
     "ssubscribe",
     "subscribe",
     "sunsubscribe",
+    "sync",
     "unsubscribe",
 ];
 

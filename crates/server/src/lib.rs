@@ -26,6 +26,7 @@ pub mod metrics;
 pub mod net;
 pub mod observe;
 pub mod persistence;
+pub mod replication;
 pub mod request;
 pub mod scripting;
 pub mod server;

@@ -24,7 +24,7 @@ use crate::net::{Arrivals, Listeners, Worker, listen};
 use crate::observe::{logging, supervision};
 use crate::persistence::load::StartFile;
 use crate::persistence::save::{self, AtEnd};
-use crate::persistence::{append, background};
+use crate::persistence::{append, background, replicate};
 use crate::scripting::libraries::{self, Policy};
 use crate::server::{Mail, Server, housekeeping};
 use crate::system::{huge_pages, open_files};
@@ -91,6 +91,7 @@ fn try_serve(loaded: Loaded) -> io::Result<()> {
         .collect::<io::Result<Vec<_>>>()?;
     housekeeping::start(&server)?;
     let log = append::start_thread(&server)?;
+    let stream = replicate::start_thread(&server)?;
     let metrics = metrics::start(commands, &server)?;
     let _pid_file = PidFile::create(&server.config);
     huge_pages::switch_on();
@@ -114,6 +115,9 @@ fn try_serve(loaded: Loaded) -> io::Result<()> {
     }
     if log.join().is_err() {
         tracing::error!("the thread of the append-only log had failed");
+    }
+    if stream.join().is_err() {
+        tracing::error!("the thread of the stream for followers had failed");
     }
     // A save in the background that was under way has left its file.
     save::remove_temporary_file(&server);

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use corpus::{fill, others};
-use forms::disturb;
+use forms::{disturb, is_told_alike};
 use shapes::ours;
 use swytch_testkit::{Client, Random, Reply, Server};
 
@@ -110,33 +110,6 @@ fn assert_same(wrote: &mut Server, loaded: &mut Server, digest: &str, what: &str
         }
     }
     panic!("{what}: the digests differ and those of the values do not");
-}
-
-/// Whether every server knows a form, and its effect does not depend on when the log is read, as that of expiring fields and of
-/// identifiers of producers does.
-fn is_told_alike(form: &str) -> bool {
-    let later = [
-        "HSETEX",
-        "HGETEX",
-        "HGETDEL",
-        "EXPIRE {h}",
-        "EXPIREAT {h}",
-        "HPERSIST",
-        "HEXPIRE",
-        "HPEXPIRE",
-        "XDELEX",
-        "XACKDEL",
-        "XCFGSET",
-        "XIDMP",
-        "DELREF",
-        "ACKED",
-        "IDMP",
-        "CLAIM {n}",
-    ];
-    // Its digest writes fractions and large scores in another way.
-    let has_fractions =
-        form.contains("{z}") && ["0.", "1e", "STOREDIST"].iter().any(|word| form.contains(word));
-    !has_fractions && (!later.iter().any(|word| form.contains(word)) || form == "PEXPIRE {h} {ms}")
 }
 
 fn is_any(_: &str) -> bool {

@@ -110,7 +110,8 @@ fn left(policy: &str) -> (i64, i64) {
     }
     let used = client.info_number("used_memory");
     client.say(&format!("CONFIG SET maxmemory {}", used - 400_000));
-    client.until("room", |client| client.info_number("used_memory"), |now| *now < used - 390_000);
+    // INFO counts its own memory too.
+    client.until("room", |client| client.info_number("used_memory"), |now| *now < used - 350_000);
     let mut count = |kind: &str| {
         let Reply::Array(keys) = client.say(&format!("KEYS {kind}:*")) else {
             panic!("KEYS answers an array")

@@ -155,7 +155,7 @@ impl Writer {
     fn read(&mut self, policy: Policy) -> bool {
         let later_bytes: usize = self.later.iter().map(|round| round.bytes()).sum();
         if self.pending.len() + later_bytes <= PENDING_BYTES_MAX {
-            self.later.extend(self.order.read(&self.consumer));
+            self.later.extend(self.order.read(self.consumer));
         }
         // Looked at behind the rounds: who wants a turn has said so before anything came that is to be behind it.
         let turn_at = self.turn_at.load(Ordering::SeqCst);
@@ -257,7 +257,7 @@ impl Writer {
         self.files.begin_anew(form, keeps_history, write_base)?;
         let until = self.order.next();
         // What there was no room for is in the base as well.
-        while !self.order.read(&self.consumer).is_empty() {}
+        while !self.order.read(self.consumer).is_empty() {}
         self.pending.clear();
         self.later.clear();
         self.stream = CommandStream::default();
@@ -265,6 +265,11 @@ impl Writer {
         (self.read_until, self.written_until, self.safe_until) = (until, until, until);
         (self.unsynced_since, self.unsynced_bytes) = (None, 0);
         Ok(())
+    }
+
+    /// As what it reads the order of effects.
+    pub fn consumer(&self) -> Consumer {
+        self.consumer
     }
 
     /// Where it writes.
@@ -290,6 +295,6 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.order.leave(&self.consumer);
+        self.order.leave(self.consumer);
     }
 }

@@ -5,6 +5,7 @@
 //! through the [`Channels`].
 
 pub mod channels;
+pub mod introduction;
 mod registry;
 pub mod tracking;
 mod watched;
@@ -20,6 +21,7 @@ use crate::acl::{Rights, Seen, User, Users};
 use crate::request::OwnedArgs;
 
 pub use channels::{Channels, Subscriber};
+use introduction::Introduction;
 pub use registry::{ClientShared, Names, Registry};
 use tracking::{Modes, Tracker};
 pub use watched::WatchedKeys;
@@ -72,6 +74,8 @@ bitflags! {
         const CACHING = 1 << 20;
         /// What it reads is noted.
         const NOTES_READS = 1 << 21;
+        /// Follows the stream of effects (PSYNC).
+        const FOLLOWER = 1 << 22;
     }
 }
 
@@ -121,6 +125,8 @@ pub struct Client {
     pub tracker: Option<Arc<Tracker>>,
     /// How far it has written.
     pub wrote: Wrote,
+    /// What it has said of itself (REPLCONF).
+    pub introduction: Option<Box<Introduction>>,
 }
 
 /// Places in the order of effects, as far as somebody reads it.
@@ -161,6 +167,7 @@ impl Client {
             watch_flag: WatchFlag::default(),
             tracker: None,
             wrote: Wrote::default(),
+            introduction: None,
         }
     }
 
@@ -191,12 +198,15 @@ impl Client {
         Arc::clone(self.user.look(&mut self.seen))
     }
 
-    /// True when its commands are neither refused for want of a password, of rights or because it is subscribed, nor queued.
+    /// True when its commands are neither refused for want of a password, of rights or because it is subscribed or follows, nor
+    /// queued.
     #[inline]
     pub fn is_plain(&self) -> bool {
         self.authenticated
             && self.user.is_free()
-            && !self.flags.intersects(ClientFlags::MULTI.union(ClientFlags::PUBSUB))
+            && !self
+                .flags
+                .intersects(ClientFlags::MULTI.union(ClientFlags::PUBSUB).union(ClientFlags::FOLLOWER))
     }
 
     /// True when it may send nothing but what has to do with its subscriptions: under RESP2 a message cannot be told from

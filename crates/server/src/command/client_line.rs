@@ -61,6 +61,7 @@ pub fn client_line(out: &mut Vec<u8>, commands: &CommandTable, client: &ClientSh
 fn flag_letters(flags: ClientFlags, client: &ClientShared) -> String {
     let letters = [
         (ClientFlags::MONITOR, 'O'),
+        (ClientFlags::FOLLOWER, 'S'),
         (ClientFlags::PUBSUB, 'P'),
         (ClientFlags::MULTI, 'x'),
         (ClientFlags::BLOCKED, 'b'),

@@ -15,6 +15,7 @@ pub mod hyperloglog;
 pub mod keys;
 pub mod list;
 pub mod pubsub;
+pub mod replication;
 pub mod scripting;
 pub mod server;
 pub mod set;
@@ -36,6 +37,7 @@ pub const SPECS: &[&[&CommandSpec]] = &[
     keys::SPECS,
     list::SPECS,
     pubsub::SPECS,
+    replication::SPECS,
     scripting::SPECS,
     server::SPECS,
     set::SPECS,

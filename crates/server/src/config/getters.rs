@@ -243,6 +243,24 @@ numbers! {
     aof_use_rdb_preamble: bool = "aof-use-rdb-preamble";
     /// Whether the time is written into the log.
     aof_timestamp_enabled: bool = "aof-timestamp-enabled";
+    /// Whether followers are sent the data without a file.
+    repl_diskless_sync: bool = "repl-diskless-sync";
+    /// Seconds to wait for more of them before that.
+    repl_diskless_sync_delay_seconds: u64 = "repl-diskless-sync-delay";
+    /// So many of them are not waited for any longer; 0 for no such number.
+    repl_diskless_sync_max_replicas: usize = "repl-diskless-sync-max-replicas";
+    /// Bytes of the stream that are kept.
+    repl_backlog_size: u64 = "repl-backlog-size";
+    /// Seconds for which they are once nobody follows; 0 for ever.
+    repl_backlog_ttl_seconds: u64 = "repl-backlog-ttl";
+    /// Seconds of silence after which a follower is let go.
+    repl_timeout_seconds: u64 = "repl-timeout";
+    /// Seconds between two signs of life to followers.
+    repl_ping_replica_period_seconds: u64 = "repl-ping-replica-period";
+    /// So many followers have to keep up for writes to be accepted.
+    min_replicas_to_write: usize = "min-replicas-to-write";
+    /// Seconds of silence after which one does not.
+    min_replicas_max_lag_seconds: u64 = "min-replicas-max-lag";
     /// Whether files that the log no longer needs are kept.
     aof_disable_auto_gc: bool = "aof-disable-auto-gc";
 }

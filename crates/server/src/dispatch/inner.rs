@@ -12,7 +12,7 @@ use swytch_resp::{ArgRange, Output, Protocol, Query, Reply};
 use swytch_store::KeyspaceMut;
 
 pub use super::admit::refuses_writes;
-use super::admit::{OUT_OF_MEMORY, disk_fault};
+use super::admit::{FEW_FOLLOWERS, OUT_OF_MEMORY, disk_fault};
 use super::{count, guard, locks, lookup, park, rights, show};
 use crate::acl::Context;
 use crate::command::{Args, Call, Command, Flags, Handler, Origin};
@@ -128,6 +128,9 @@ fn refusal(call: &Call<'_>, command: &Command, rules: &Rules) -> Option<String> 
         && let Some(fault) = disk_fault(call.server)
     {
         return Some(format!("-{fault}"));
+    }
+    if flags.contains(Flags::WRITE) && call.server.conditions().contains(Conditions::FEW_FOLLOWERS) {
+        return Some(format!("-{FEW_FOLLOWERS}"));
     }
     if rules.is_out_of_memory && !rules.allows_oom && flags.contains(Flags::DENYOOM) {
         return Some(format!("-{OUT_OF_MEMORY}"));

@@ -192,8 +192,8 @@ impl Round {
     }
 }
 
-/// A consumer's place, in rounds.
-#[derive(Debug)]
+/// Who reads, or did.
+#[derive(Clone, Copy, Debug)]
 pub struct Consumer {
     id: u64,
 }
@@ -206,7 +206,10 @@ pub struct Order {
     read: Mutex<Rounds>,
     /// A consumer sleeps that the next group is to wake.
     asleep: AtomicBool,
-    bell: (Mutex<()>, Condvar),
+    /// How many consumers sleep.
+    sleepers: Mutex<usize>,
+    published: Condvar,
+    rung: Condvar,
     /// Replies that tell of groups before this place may leave.
     released: AtomicU64,
     on_lag: OnceLock<Box<dyn Fn(bool) + Send + Sync>>,
@@ -274,7 +277,7 @@ impl Order {
         queue.spare = Some(group);
         drop(queue);
         if self.asleep.load(Ordering::SeqCst) {
-            self.ring();
+            self.wake();
         }
     }
 
@@ -312,7 +315,7 @@ impl Order {
     }
 
     /// The consumer reads no more.
-    pub fn leave(&self, consumer: &Consumer) {
+    pub fn leave(&self, consumer: Consumer) {
         let mut read = self.read.lock();
         read.consumers.retain(|(id, _)| *id != consumer.id);
         read.forget();
@@ -327,7 +330,7 @@ impl Order {
     }
 
     /// What has come since the consumer read last, in order; nothing where nothing has, or where others have to read first.
-    pub fn read(&self, consumer: &Consumer) -> Vec<Arc<Round>> {
+    pub fn read(&self, consumer: Consumer) -> Vec<Arc<Round>> {
         let mut read = self.read.lock();
         if read.bytes <= ROUNDS_BYTES_MAX {
             self.collect(&mut read);
@@ -356,24 +359,44 @@ impl Order {
         }
     }
 
-    /// Waits until there may be something to read, or the time is over.
-    pub fn wait(&self, at_most: Duration) {
-        let mut bell = self.bell.0.lock();
+    /// Waits until there may be something for a consumer to read, somebody rings, or the time is over.
+    pub fn wait(&self, consumer: Consumer, at_most: Duration) {
+        let mut sleepers = self.sleepers.lock();
+        *sleepers += 1;
         self.asleep.store(true, Ordering::SeqCst);
         // Whoever has published before has not seen that somebody sleeps.
-        if self.next() == self.read.lock().until {
-            self.bell.1.wait_for(&mut bell, at_most);
+        if !self.has_news(consumer) {
+            self.published.wait_for(&mut sleepers, at_most);
         }
-        self.asleep.store(false, Ordering::SeqCst);
+        *sleepers -= 1;
+        // One that wakes by itself leaves others asleep.
+        self.asleep.store(*sleepers > 0, Ordering::SeqCst);
+    }
+
+    /// Waits until somebody rings, or the time is over: for whoever does not read at present.
+    pub fn wait_for_ring(&self, at_most: Duration) {
+        self.rung.wait_for(&mut self.sleepers.lock(), at_most);
+    }
+
+    fn has_news(&self, consumer: Consumer) -> bool {
+        let read = self.read.lock();
+        let end = read.first + read.rounds.len() as u64;
+        let is_behind = |(id, number): &(u64, u64)| *id == consumer.id && *number < end;
+        self.next() != read.until || read.consumers.iter().any(is_behind)
+    }
+
+    /// Wakes everybody who waits.
+    pub fn ring(&self) {
+        self.wake();
+        self.rung.notify_all();
     }
 
     /// Wakes the consumers.
     #[cold]
-    pub fn ring(&self) {
-        if self.asleep.swap(false, Ordering::SeqCst) {
-            drop(self.bell.0.lock());
-            self.bell.1.notify_all();
-        }
+    fn wake(&self) {
+        self.asleep.store(false, Ordering::SeqCst);
+        drop(self.sleepers.lock());
+        self.published.notify_all();
     }
 
     /// Bytes that wait to be read.
@@ -454,7 +477,7 @@ mod tests {
         order.publish(&order.lanes[lane], group);
     }
 
-    fn read(order: &Order, consumer: &Consumer) -> Vec<(usize, Vec<u8>)> {
+    fn read(order: &Order, consumer: Consumer) -> Vec<(usize, Vec<u8>)> {
         let mut groups = Vec::new();
         for round in order.read(consumer) {
             round.each(|group| {
@@ -472,14 +495,14 @@ mod tests {
         for number in 0..100usize {
             publish(&order, number % 3 * number % 3, format!("{number}").as_bytes(), 1 + number % 2);
         }
-        let groups = read(&order, &consumer);
+        let groups = read(&order, consumer);
         assert_eq!(groups.len(), 100);
         for (number, (commands, bytes)) in groups.iter().enumerate() {
             let digits = number.to_string();
             let one = format!("*2\r\n$3\r\nDEL\r\n${}\r\n{digits}\r\n", digits.len());
             assert_eq!((*commands, bytes), (1 + number % 2, &one.repeat(1 + number % 2).into_bytes()));
         }
-        assert!(read(&order, &consumer).is_empty());
+        assert!(read(&order, consumer).is_empty());
     }
 
     #[test]
@@ -490,15 +513,15 @@ mod tests {
         publish(&order, 1, b"first", 1);
         let late = order.join();
         publish(&order, 0, b"second", 1);
-        assert_eq!(read(&order, &late).len(), 1);
+        assert_eq!(read(&order, late).len(), 1);
         publish(&order, 1, b"third", 1);
-        assert_eq!(read(&order, &late).len(), 1);
-        let all = read(&order, &slow);
+        assert_eq!(read(&order, late).len(), 1);
+        let all = read(&order, slow);
         assert_eq!(all.len(), 3);
         assert!(all[0].1.ends_with(b"first\r\n") && all[2].1.ends_with(b"third\r\n"));
         assert!(order.read.lock().rounds.is_empty(), "nothing is kept that everybody has read");
-        order.leave(&slow);
-        order.leave(&late);
+        order.leave(slow);
+        order.leave(late);
         assert!(!order.is_read());
     }
 
@@ -543,7 +566,7 @@ mod tests {
             }
             loop {
                 let done = running.load(Ordering::SeqCst) == 0;
-                for (_, bytes) in read(&order, &consumer) {
+                for (_, bytes) in read(&order, consumer) {
                     let text = String::from_utf8(bytes).expect("it is text");
                     let (thread, number) = text
                         .trim_end()
@@ -559,7 +582,7 @@ mod tests {
                 if done {
                     break;
                 }
-                order.wait(Duration::from_millis(5));
+                order.wait(consumer, Duration::from_millis(5));
             }
         });
         assert_eq!(seen, [GROUPS; THREADS]);
@@ -577,12 +600,12 @@ mod tests {
             publish(&order, 0, &key, 1);
         }
         assert!(lags.load(Ordering::SeqCst));
-        assert_eq!(read(&order, &consumer).len(), LANE_BYTES_MAX >> 20);
+        assert_eq!(read(&order, consumer).len(), LANE_BYTES_MAX >> 20);
         assert!(!lags.load(Ordering::SeqCst));
         // Another one that does not read holds everybody back in the end.
         let _lazy = order.join();
         let mut published = 0;
-        while !lags.load(Ordering::SeqCst) || !read(&order, &consumer).is_empty() {
+        while !lags.load(Ordering::SeqCst) || !read(&order, consumer).is_empty() {
             publish(&order, 0, &key, 1);
             published += 1;
             assert!(published < 1000, "nobody is held back");

@@ -42,9 +42,9 @@ impl Recording {
         let ends = Arc::new(AtomicBool::new(false));
         let (order, consumer, ending) = (Arc::clone(order), order.join(), Arc::clone(&ends));
         let run = move || {
-            let written = write(file, &order, &consumer, &ending);
+            let written = write(file, &order, consumer, &ending);
             // Also when it has failed, which `stop` reports: nobody is to be held back because of it.
-            order.leave(&consumer);
+            order.leave(consumer);
             written
         };
         let writer = std::thread::Builder::new().name("swytch-record".into()).spawn(run)?;
@@ -66,7 +66,7 @@ impl Recording {
     }
 }
 
-fn write(file: File, order: &Order, consumer: &Consumer, ends: &AtomicBool) -> std::io::Result<()> {
+fn write(file: File, order: &Order, consumer: Consumer, ends: &AtomicBool) -> std::io::Result<()> {
     let (mut file, mut stream, mut commands) = (BufWriter::new(file), CommandStream::default(), Vec::new());
     loop {
         // Looked at first: what was published before it was set is read below.
@@ -81,7 +81,7 @@ fn write(file: File, order: &Order, consumer: &Consumer, ends: &AtomicBool) -> s
             return file.flush();
         }
         if rounds.is_empty() {
-            order.wait(PATIENCE);
+            order.wait(consumer, PATIENCE);
         }
     }
 }

@@ -4,6 +4,8 @@
 //! while requests are read and replies written, and only what is left over is copied into buffers of
 //! its own.
 
+use std::sync::Arc;
+
 use swytch_resp::{Output, Parser, Query};
 
 use super::batch::Batch;
@@ -11,6 +13,7 @@ use super::held::{Held, Released};
 use super::transport::Transport;
 use super::waits::Waits;
 use crate::clients::Client;
+use crate::replication::Follower;
 use crate::system::clock::MonotonicMs;
 
 /// Bytes read at a time, and the size of the worker's lent query buffer.
@@ -59,6 +62,8 @@ pub(super) struct Connection {
     pub(super) waits: Waits,
     /// Since when the output has been over the soft limit.
     pub(super) over_soft_limit_since: Option<MonotonicMs>,
+    /// What it is given, if it follows.
+    pub(super) follower: Option<Arc<Follower>>,
     /// Its last event.
     pub(super) active: MonotonicMs,
     /// It stands in the worker's queue of those with more to do.
@@ -88,6 +93,7 @@ impl Connection {
             hung_up: false,
             waits: Waits::default(),
             over_soft_limit_since: None,
+            follower: None,
             active: now,
             is_queued: false,
             is_slow,

@@ -161,22 +161,23 @@ fn run(server: &Server) {
     let mut has_failed = false;
     while !server.stopping.load(Ordering::Acquire) {
         let policy = policy(&server.config);
-        let round = {
+        let (round, consumer) = {
             let mut log = server.log.writer.lock();
             let Some(writer) = &mut *log else {
                 drop(log);
                 has_failed = false;
-                server.effects.wait(NO_LOG_PATIENCE);
+                server.effects.wait_for_ring(NO_LOG_PATIENCE);
                 continue;
             };
             let round = writer.round(policy);
             // First, because who is woken looks at it.
             measure(server, writer);
             release(server, writer.acknowledged(policy));
-            match round {
+            let round = match round {
                 Ok(has_written) => Ok(writer.rest(policy, has_written)),
                 Err(error) => Err((error, writer.files().is_broken())),
-            }
+            };
+            (round, writer.consumer())
         };
         match round {
             Ok(rest) => {
@@ -185,7 +186,7 @@ fn run(server: &Server) {
                 }
                 match rest {
                     Rest::For(time) => std::thread::sleep(time),
-                    Rest::UntilNews(time) => server.effects.wait(time),
+                    Rest::UntilNews(time) => server.effects.wait(consumer, time),
                 }
             }
             Err((error, is_broken)) => {

@@ -1,5 +1,5 @@
-//! Who writes in the background: the thread that saves for BGSAVE and at save points, and begins the log anew for BGREWRITEAOF and
-//! when it has grown.
+//! Who writes in the background: the thread that saves for BGSAVE and at save points, begins the log anew for BGREWRITEAOF and
+//! when it has grown, and sends followers the data.
 //!
 //! All locks are held for as long as it takes to mark the moment (`swytch_store::cut`), and the thread reads it piece by piece.
 //! A file is published as one step, unless something has made it useless: the end of the server, FLUSHALL, BGSAVE CANCEL.
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use swytch_store::Keyspace;
 use swytch_store::cut::Cut;
 
-use super::{append, save};
+use super::{append, replicate, save};
 use crate::server::background::{Moment, Task};
 use crate::server::{Conditions, Server};
 use crate::system::clock;
@@ -53,6 +53,10 @@ pub fn begin(server: &Server, task: Task) -> Result<(), Refused> {
             server.effects.ring();
             "append only file rewriting"
         }
+        Task::Sync => {
+            server.effects.ring();
+            "synchronisation of followers"
+        }
     };
     tracing::info!("Background {kind} started");
     Ok(())
@@ -60,16 +64,20 @@ pub fn begin(server: &Server, task: Task) -> Result<(), Refused> {
 
 /// Marks a moment of the data; none where the one before is still looked over.
 fn take(server: &Server, keyspace: &mut Keyspace<'_>, task: Task) -> Option<Moment> {
+    if task == Task::Sync && server.replication.waiting().is_none() {
+        return None;
+    }
     let cut = Cut::begin(keyspace.locked_mut())?;
     let keys: usize = (0..keyspace.databases()).map(|db| cut.sizes(db).0).sum();
     server.background.keys.store(0, Ordering::Relaxed);
     server.background.keys_total.store(keys as u64, Ordering::Relaxed);
-    let place = match task {
-        Task::Save => server.effects.next(),
-        Task::Rewrite => append::mark_turn(server),
+    let (place, transfer) = match task {
+        Task::Save => (server.effects.next(), None),
+        Task::Rewrite => (append::mark_turn(server), None),
+        Task::Sync => replicate::mark(server),
     };
     let (libraries, changes) = (server.scripts.libraries(), server.total(|stats| stats.dirty.get()));
-    Some(Moment { task, cut, libraries, changes, place })
+    Some(Moment { task, cut, libraries, changes, place, transfer })
 }
 
 /// Another moment in the place of one that was not read to its end.
@@ -78,7 +86,7 @@ fn take(server: &Server, keyspace: &mut Keyspace<'_>, task: Task) -> Option<Mome
 /// If it cannot be had.
 pub(super) fn take_again(server: &Server, moment: &mut Moment) -> io::Result<()> {
     moment.cut.pass_over(&server.shards);
-    retire(server, moment);
+    moment.retire(&server.reclaimer);
     let again = loop {
         if server.stopping.load(Ordering::Acquire) {
             return Err(io::Error::other("the server ends"));
@@ -90,14 +98,6 @@ pub(super) fn take_again(server: &Server, moment: &mut Moment) -> io::Result<()>
     };
     *moment = again.ok_or_else(|| io::Error::other("there is another moment that was not read"))?;
     Ok(())
-}
-
-/// Has memory freed that only the moment has held.
-pub(super) fn retire(server: &Server, moment: &mut Moment) {
-    let retired = moment.cut.take_retired();
-    if !retired.is_empty() {
-        server.reclaimer.retire(retired);
-    }
 }
 
 /// Starts the thread. It ends with the server.
@@ -136,11 +136,12 @@ fn write(server: &Server, mut moment: Moment, tried: &mut Tried) {
     let result = match moment.task {
         Task::Save => save::write_moment(server, &mut moment),
         Task::Rewrite => append::write_moment(server, &mut moment),
+        Task::Sync => replicate::write_moment(server, &mut moment),
     };
     if result.is_err() {
         moment.cut.pass_over(&server.shards);
     }
-    retire(server, &mut moment);
+    moment.retire(&server.reclaimer);
     let is_cancelled = result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Interrupted);
     match (moment.task, result) {
         (task, Err(_)) if is_cancelled => tracing::warn!("Background writing cancelled: {task:?}"),
@@ -152,6 +153,7 @@ fn write(server: &Server, mut moment: Moment, tried: &mut Tried) {
             tried.rewrite = Some(Instant::now());
             append::ended(server, result, began.elapsed());
         }
+        (Task::Sync, result) => replicate::ended(result, began.elapsed()),
     }
 }
 
@@ -161,6 +163,9 @@ fn due(server: &Server, tried: &Tried) -> Option<(Task, Option<String>)> {
         return None;
     }
     let background = &server.background;
+    if replicate::is_due(server) {
+        return Some((Task::Sync, None));
+    }
     if background.is_scheduled(Task::Rewrite) {
         return Some((Task::Rewrite, None));
     }

@@ -6,6 +6,7 @@
 //! - `save`: all of them into the file, for SAVE, save points and the end of the server
 //! - `load`: the file into memory, at the start and for DEBUG RELOAD
 //! - `source`: where a file takes the data from; `background`: who writes files while the data goes on changing
+//! - `replicate`: the stream for followers, its thread, and the data that they are sent
 //! - `append`: the append-only log, its thread and its bases; `replay`: the log into memory
 
 pub mod append;
@@ -13,6 +14,7 @@ pub mod background;
 pub mod load;
 pub mod payload;
 pub mod replay;
+pub mod replicate;
 pub mod save;
 mod source;
 mod stream;

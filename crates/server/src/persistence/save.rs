@@ -17,6 +17,7 @@ use swytch_store::Keyspace;
 use super::payload::write_options;
 use super::source::Source;
 use super::{append, background, value};
+use crate::clients::introduction::DataPart;
 use crate::server::background::{Moment, Task};
 use crate::server::{Conditions, Server};
 use crate::system::disk::{self, DiskFile, directory_of};
@@ -76,6 +77,8 @@ pub enum Use {
     Snapshot,
     /// An append-only log follows.
     LogBase,
+    /// The stream of effects follows, for those who want this part of the data.
+    Followers(DataPart),
 }
 
 /// Writes the whole data; how many bytes that were.
@@ -94,39 +97,45 @@ pub fn write_whole(
         options.version = options.version.max(server.saves.version_needed());
     }
     loop {
-        match write(server, source, file, options, purpose)? {
+        let in_steps = match purpose {
+            Use::LogBase => server.config.aof_rewrite_incremental_fsync(),
+            Use::Snapshot | Use::Followers(_) => server.config.rdb_save_incremental_fsync(),
+        };
+        let step_bytes = if in_steps { SYNC_BYTES } else { u64::MAX };
+        let target = Stepwise { file: &mut *file, step_bytes, unsynced_bytes: 0 };
+        match write(server, source, target, options, purpose)? {
             Written::Whole(bytes) => return Ok(bytes),
             Written::NeedsVersion(version) => {
                 options.version = version;
                 file.truncate(0)?;
-                source.begin_again(server)?;
+                if let Source::Moment(moment) = source {
+                    background::take_again(server, moment)?;
+                }
             }
         }
     }
 }
 
 /// What came of writing a file.
-enum Written {
+pub(super) enum Written {
     /// It has this many bytes.
     Whole(u64),
     /// A value needs a newer version, so the file has to begin anew.
     NeedsVersion(u32),
 }
 
-fn write(
+/// Writes the whole data to wherever it goes.
+///
+/// # Errors
+/// If that fails.
+pub(super) fn write(
     server: &Server,
     source: &mut Source<'_>,
-    file: &mut dyn DiskFile,
+    target: impl Write,
     options: WriteOptions,
     purpose: Use,
 ) -> io::Result<Written> {
     let config = &server.config;
-    let in_steps = match purpose {
-        Use::Snapshot => config.rdb_save_incremental_fsync(),
-        Use::LogBase => config.aof_rewrite_incremental_fsync(),
-    };
-    let step_bytes = if in_steps { SYNC_BYTES } else { u64::MAX };
-    let target = Stepwise { file, step_bytes, unsynced_bytes: 0 };
     let mut writer = FileWriter::new(target, options, config.rdbchecksum());
     writer.remark("redis-ver", REDIS_VERSION);
     writer.remark("redis-bits", &usize::BITS.to_string());
@@ -134,12 +143,22 @@ fn write(
     writer.remark("used-mem", &allocator::used_bytes().to_string());
     writer.remark("aof-base", if purpose == Use::LogBase { "1" } else { "0" });
     writer.remark("swytch-ver", SWYTCH_VERSION);
-    source.libraries(server).iter().for_each(|library| writer.function(&library.source));
+    if matches!(purpose, Use::Followers(_)) {
+        // Where the stream selects no database it is this one.
+        writer.remark("repl-stream-db", "0");
+    }
+    let part = if let Use::Followers(part) = purpose { part } else { DataPart::All };
+    if part != DataPart::None {
+        source.libraries(server).iter().for_each(|library| writer.function(&library.source));
+    }
     let delay = Duration::from_micros(u64::try_from(config.rdb_key_save_delay()).unwrap_or(0));
     let sizes: Vec<(usize, usize)> =
         (0..server.shards.databases() as u32).map(|db| source.sizes(db)).collect();
     let (mut begun, mut db_now, mut needed) = (vec![false; sizes.len()], None, None);
     let written = source.each(server, &mut |db, entry| {
+        if part != DataPart::All {
+            return Ok(());
+        }
         if db_now.replace(db) != Some(db) {
             let (keys, expiring) = sizes[db as usize];
             match std::mem::replace(&mut begun[db as usize], true) {
@@ -159,6 +178,7 @@ fn write(
         Ok(())
     });
     if let Some(version) = needed {
+        server.saves.set_version_needed(version);
         return Ok(Written::NeedsVersion(version));
     }
     if !writer.has_failed() {

@@ -7,7 +7,6 @@ use std::sync::atomic::Ordering;
 
 use swytch_store::{EntryRef, Keyspace};
 
-use super::background;
 use crate::server::background::{Moment, cancelled};
 use crate::server::{Libraries, Server};
 
@@ -64,19 +63,8 @@ impl Source<'_> {
                 act(shown.db, shown.entry())?;
             }
             background.keys.fetch_add(entries.len() as u64, Ordering::Relaxed);
-            background::retire(server, moment);
+            moment.retire(&server.reclaimer);
         }
         Ok(())
-    }
-
-    /// Makes it such that it can be read once more.
-    ///
-    /// # Errors
-    /// If that cannot be.
-    pub fn begin_again(&mut self, server: &Server) -> io::Result<()> {
-        match self {
-            Source::Held(_) => Ok(()),
-            Source::Moment(moment) => background::take_again(server, moment),
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! What is written in the background: the data's file, or a new base of the log; one of them at a time.
+//! What is written in the background: the data's file, a new base of the log, or what followers are sent; one of them at a time.
 
 use std::io;
 use std::sync::Arc;
@@ -8,8 +8,10 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 use swytch_store::cut::Cut;
 
+use super::reclaim::Reclaimer;
 use super::scripts::Libraries;
 use crate::effects::Place;
+use crate::replication::Transfer;
 use crate::system::clock;
 
 /// What is written.
@@ -19,6 +21,8 @@ pub enum Task {
     Save,
     /// A new base of the log.
     Rewrite,
+    /// What followers are sent.
+    Sync,
 }
 
 /// The data at one moment.
@@ -34,6 +38,18 @@ pub struct Moment {
     pub changes: u64,
     /// Effects before this place are in it.
     pub place: Place,
+    /// How it is sent, if followers are to have it.
+    pub transfer: Option<Arc<Transfer>>,
+}
+
+impl Moment {
+    /// Has memory freed that only the moment has held.
+    pub fn retire(&mut self, reclaimer: &Reclaimer) {
+        let retired = self.cut.take_retired();
+        if !retired.is_empty() {
+            reclaimer.retire(retired);
+        }
+    }
 }
 
 /// Who writes in the background, and what is asked of it.
@@ -56,6 +72,7 @@ struct State {
     next: Option<Moment>,
     save_is_scheduled: bool,
     rewrite_is_scheduled: bool,
+    sync_is_scheduled: bool,
 }
 
 impl State {
@@ -63,6 +80,7 @@ impl State {
         match task {
             Task::Save => &mut self.save_is_scheduled,
             Task::Rewrite => &mut self.rewrite_is_scheduled,
+            Task::Sync => &mut self.sync_is_scheduled,
         }
     }
 }

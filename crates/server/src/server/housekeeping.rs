@@ -34,6 +34,7 @@ fn run(server: &Arc<Server>) {
         if server.conditions().contains(Conditions::PAUSED) {
             server.end_pause(now);
         }
+        server.check_followers();
         compaction.look(server, now);
         allocator::settle();
         let mut slept_ms = 0;

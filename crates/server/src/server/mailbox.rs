@@ -39,6 +39,8 @@ pub enum Mail {
         /// What.
         bytes: SharedBytes,
     },
+    /// There is more for a follower to read.
+    Feed(u64),
     /// These clients have messages in their inboxes.
     Messages(Vec<u64>),
     /// CLIENT KILL.

@@ -35,6 +35,7 @@ use crate::observe::histogram::Snapshot;
 use crate::observe::hot_keys::HotKeys;
 use crate::observe::stats::{ErrorStats, WorkerStats};
 use crate::observe::{latency, monitor};
+use crate::replication::Replication;
 use crate::server::reclaim::{Epoch, Reclaimer};
 use crate::system::allocator;
 use crate::system::clock::{self, AtomicMonotonicMs, MonotonicMs};
@@ -82,6 +83,8 @@ bitflags! {
         const OVER_LIMIT = 1 << 14;
         /// The keys of a request must be in one slot.
         const ONE_SLOT = 1 << 15;
+        /// Fewer followers keep up than `min-replicas-to-write` says.
+        const FEW_FOLLOWERS = 1 << 16;
         /// What may refuse, delay or show a command: all but who hears of its changes and when its reply leaves.
         const REFUSING = !(Self::RECORDING.bits() | Self::HOLDING.bits() | Self::BROADCASTING.bits());
         /// Somebody hears of changes.
@@ -189,6 +192,8 @@ pub struct Server {
     pub log: AppendLog,
     /// The data's file.
     pub saves: saves::Saves,
+    /// Those who follow.
+    pub replication: Replication,
     /// Who writes the data while it goes on changing.
     pub background: background::Background,
     /// Scripts and functions.
@@ -277,6 +282,7 @@ impl Server {
             disk: Arc::new(SystemDisk),
             log: AppendLog::default(),
             saves: saves::Saves::default(),
+            replication: Replication::new(),
             background: background::Background::default(),
             scripts: scripts::Scripts::default(),
             departures: departures::Departures::default(),
@@ -347,6 +353,19 @@ impl Server {
     pub fn wake_holders(&self) {
         let holders = self.workers.iter().filter(|worker| worker.holds.swap(false, Ordering::SeqCst));
         holders.for_each(|worker| worker.mailbox.send(Mail::Released));
+    }
+
+    /// Compares the followers that keep up with `min-replicas-to-write`.
+    pub fn check_followers(&self) {
+        let wanted = self.config.min_replicas_to_write();
+        let is_asked = wanted > 0 && self.config.min_replicas_max_lag_seconds() > 0;
+        if is_asked || self.replication.has_followers() {
+            self.replication.count_good(self.config.min_replicas_max_lag_seconds());
+        }
+        let are_few = is_asked && self.replication.good.load(Ordering::Relaxed) < wanted;
+        if are_few != self.conditions().contains(Conditions::FEW_FOLLOWERS) {
+            self.set_conditions(Conditions::FEW_FOLLOWERS, are_few);
+        }
     }
 
     /// Ends a pause whose time is over at `now`, and wakes the clients that waited.

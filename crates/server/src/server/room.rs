@@ -63,7 +63,12 @@ impl Server {
 
     /// Bytes in use that `maxmemory` is not about.
     pub fn uncounted_bytes(&self) -> u64 {
-        self.reclaimer.pending_bytes() + self.effects.held_bytes() as u64
+        // What is kept in any case counts, as in Redis.
+        let of_followers = match self.replication.has_followers() {
+            true => self.replication.held_bytes().saturating_sub(self.config.repl_backlog_size() as usize),
+            false => 0,
+        };
+        self.reclaimer.pending_bytes() + (self.effects.held_bytes() + of_followers) as u64
     }
 
     /// True as long as keys are to be evicted.

@@ -45,6 +45,9 @@ fn quit(call: &mut Call<'_>) -> CommandResult {
 
 /// Everything about the connection is as if it were new.
 fn reset(call: &mut Call<'_>) -> CommandResult {
+    if call.client.flags.contains(ClientFlags::FOLLOWER) {
+        return Err(CommandError::text("ERR can only reset normal client connections"));
+    }
     watch::discard(call.server, call.client);
     if call.client.flags.contains(ClientFlags::MONITOR) {
         conditions::end_monitoring(call.server, call.client.id());

@@ -1,7 +1,6 @@
 //! WAIT, WAITAOF
 //!
-//! There are no replicas that acknowledge: WAIT answers at once, since nothing could change while a client waits for them, and
-//! WAITAOF that wants some waits in vain, as in Redis. For this server's log a client waits as data (`dispatch/park`).
+//! A client waits as data (`dispatch/park`) for the log of this server, and for what replicas acknowledge.
 
 use std::sync::atomic::Ordering;
 
@@ -11,6 +10,7 @@ use crate::command::Progress;
 use crate::command::prelude::*;
 use crate::dispatch::park;
 use crate::effects::Place;
+use crate::replication::Awaited;
 use crate::server::Server;
 use crate::system::clock::MonotonicMs;
 
@@ -29,7 +29,6 @@ pub static WAIT: CommandSpec = CommandSpec {
     arguments: &[Arg::integer("numreplicas"), Arg::integer("timeout")],
     tips: &["request_policy:all_shards", "response_policy:agg_min"],
     reply: ReplyShape::Count,
-    differs: "There are no replicas to wait for: it answers 0 at once.",
     handler: Handler::Session(wait),
     ..BASE
 };
@@ -47,10 +46,37 @@ pub static WAITAOF: CommandSpec = CommandSpec {
 };
 
 fn wait(call: &mut Call<'_>) -> CommandResult {
-    call.args.integer(1)?;
-    timeout(call, 2)?;
-    call.reply.integer(0);
+    // Fewer than none are there at once.
+    let enough = usize::try_from(call.args.integer(1)?).unwrap_or(0);
+    let deadline = timeout(call, 2)?;
+    park::until(call, Box::new(Received { what: written(call, enough > 0), enough }), deadline);
     Ok(())
+}
+
+/// What the client has written until now. Where `asks`, followers are to say soon whether they have it.
+fn written(call: &Call<'_>, asks: bool) -> Awaited {
+    if asks && call.server.replication.has_followers() {
+        call.server.replication.want_acknowledgements();
+        call.server.effects.ring();
+    }
+    Awaited::new(call.client.wrote.until_now(call.worker.lane.end()))
+}
+
+/// Whether enough replicas have what a client has written.
+#[derive(Debug)]
+struct Received {
+    what: Awaited,
+    enough: usize,
+}
+
+impl Progress for Received {
+    fn is_enough(&self, server: &Server) -> bool {
+        self.what.count(&server.replication).0 >= self.enough
+    }
+
+    fn answer(&self, server: &Server, reply: &mut Reply<'_>) {
+        reply.count(self.what.count(&server.replication).0);
+    }
 }
 
 fn wait_for_log(call: &mut Call<'_>) -> CommandResult {
@@ -63,7 +89,8 @@ fn wait_for_log(call: &mut Call<'_>) -> CommandResult {
         replicas.ok_or_else(|| CommandError::text("ERR value is out of range, must be positive"))?;
     let deadline = timeout(call, 3)?;
     let until = call.client.wrote.until_now(call.worker.lane.end());
-    let safety = Safety { until, local: local > 0, replicas: replicas > 0 };
+    let enough = usize::try_from(replicas).unwrap_or(usize::MAX);
+    let safety = Safety { until, local: local > 0, replicas: written(call, enough > 0), enough };
     if safety.has_no_log(call.server) {
         return Err(CommandError::text(NO_LOG));
     }
@@ -80,8 +107,9 @@ struct Safety {
     until: Place,
     /// It is to be in the log of this server.
     local: bool,
-    /// It is to be in those of replicas, of which there are none.
-    replicas: bool,
+    /// It is to be in the logs of enough replicas.
+    replicas: Awaited,
+    enough: usize,
 }
 
 impl Safety {
@@ -97,7 +125,8 @@ impl Safety {
 
 impl Progress for Safety {
     fn is_enough(&self, server: &Server) -> bool {
-        self.has_no_log(server) || !self.replicas && (!self.local || self.is_in_log(server))
+        let are_enough = || self.replicas.count(&server.replication).1 >= self.enough;
+        self.has_no_log(server) || (!self.local || self.is_in_log(server)) && are_enough()
     }
 
     fn answer(&self, server: &Server, reply: &mut Reply<'_>) {
@@ -106,7 +135,7 @@ impl Progress for Safety {
         }
         reply.array(2);
         reply.integer(i64::from(self.is_in_log(server)));
-        reply.integer(0);
+        reply.count(self.replicas.count(&server.replication).1);
     }
 }
 

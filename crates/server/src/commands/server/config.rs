@@ -219,6 +219,9 @@ fn apply(server: &Server, config: &Config, changed: &[&'static Directive]) -> Re
     if is_changed(&["appendfsync"]) {
         append::apply_policy(server);
     }
+    if is_changed(&["min-replicas-to-write", "min-replicas-max-lag"]) {
+        server.check_followers();
+    }
     if changed.iter().any(|directive| directive.group == crate::config::Group::Memory) {
         server.apply_memory_limit();
     }

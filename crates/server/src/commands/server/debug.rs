@@ -48,7 +48,7 @@ type Act = fn(&mut Call<'_>, &mut KeyspaceMut<'_, '_>) -> CommandResult;
 const ACTS: &[(&str, usize, usize, Act)] = &[
     ("AOF-FLUSH-SLEEP", 1, 1, |call, _| Err(not_served(call, "the log is written by a thread of its own"))),
     ("ASSERT", 0, usize::MAX, |_, _| panic!("DEBUG ASSERT: an assertion that always fails")),
-    ("CHANGE-REPL-ID", 0, 0, |call, _| Err(not_served(call, NO_REPLICAS))),
+    ("CHANGE-REPL-ID", 0, 0, change_replication_id),
     ("CLIENT-EVICTION", 0, 0, |_, _| Err(CommandError::text("ERR maxmemory-clients is disabled."))),
     ("CONFIG-REWRITE-FORCE-ALL", 0, 0, rewrite_every_directive),
     ("CRASH-AND-RECOVER", 0, 1, restart),
@@ -76,7 +76,7 @@ const ACTS: &[(&str, usize, usize, Act)] = &[
     ("RECORD-EFFECTS", 1, 1, record_effects),
     ("RELOAD", 0, usize::MAX, reload),
     ("REPLAY", 1, 1, replay),
-    ("REPLICATE", 1, usize::MAX, |call, _| Err(not_served(call, NO_REPLICAS))),
+    ("REPLICATE", 1, usize::MAX, |call, _| Err(not_served(call, "replicas are told of changes alone"))),
     ("REPLYBUFFER", 2, 2, reply_buffer),
     ("RESTART", 0, 1, restart),
     ("SDSLEN", 1, 1, string_lengths),
@@ -95,6 +95,8 @@ const ACTS: &[(&str, usize, usize, Act)] = &[
 const HELP: &[&str] = &[
     "ASSERT",
     "    Fail an assertion; its client is told and the server goes on.",
+    "CHANGE-REPL-ID",
+    "    Begin a history of another name: replicas that come back are sent everything.",
     "CONFIG-REWRITE-FORCE-ALL",
     "    Like CONFIG REWRITE, with every directive.",
     "DIGEST",
@@ -188,7 +190,6 @@ fn tune(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResul
     accept(call, keyspace)
 }
 
-const NO_REPLICAS: &str = "there are no replicas";
 const NO_CLUSTER: &str = "there is no cluster bus";
 
 fn not_served(call: &Call<'_>, reason: &str) -> CommandError {
@@ -208,6 +209,12 @@ fn segfault(_: &mut Call<'_>, _: &mut KeyspaceMut<'_, '_>) -> CommandResult {
     crate::observe::logging::flush();
     let sent = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::SEGV);
     sent.map_err(|error| CommandError::owned(format!("ERR {error}")))
+}
+
+fn change_replication_id(call: &mut Call<'_>, _: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    call.server.replication.rename();
+    call.reply.ok();
+    Ok(())
 }
 
 fn digest(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {

@@ -1,6 +1,9 @@
 //! ROLE
 
+use std::sync::Arc;
+
 use crate::command::prelude::*;
+use crate::replication::{Follower, Phase};
 
 pub static ROLE: CommandSpec = CommandSpec {
     name: "role",
@@ -11,16 +14,26 @@ pub static ROLE: CommandSpec = CommandSpec {
     flags: Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE).union(Flags::FAST),
     categories: Categories::ADMIN.union(Categories::DANGEROUS),
     reply: ReplyShape::List(&ReplyShape::Any),
-    differs: "Always `master` without replicas.",
+    differs: "Always `master`.",
     handler: Handler::Session(role),
     ..CommandSpec::DEFAULT
 };
 
-/// A primary at offset 0 without replicas.
+/// A primary, where its stream ends, and those who read it.
 fn role(call: &mut Call<'_>) -> CommandResult {
+    let facts = call.server.replication.facts();
+    let is_online = |follower: &&Arc<Follower>| follower.phase() == Some(Phase::Online);
+    let online: Vec<_> = facts.followers.iter().filter(is_online).collect();
     call.reply.array(3);
     call.reply.bulk(b"master");
-    call.reply.integer(0);
-    call.reply.array(0);
+    call.reply.integer(facts.end as i64);
+    call.reply.array(online.len());
+    for follower in online {
+        let (address, port) = follower.address();
+        call.reply.array(3);
+        call.reply.bulk(address.as_bytes());
+        call.reply.bulk(port.to_string().as_bytes());
+        call.reply.bulk(follower.acknowledged().to_string().as_bytes());
+    }
     Ok(())
 }

@@ -98,10 +98,13 @@ fn save_in_background(call: &mut Call<'_>) -> CommandResult {
     }
     match begin(call, Task::Save)? {
         Ok(()) => call.reply.simple("Background saving started"),
+        Err(Some(Task::Save | Task::Sync)) if !schedules => return Err(CommandError::text(SAVING)),
         Err(Some(Task::Save)) => return Err(CommandError::text(SAVING)),
         Err(None) => schedule(call, Task::Save, "Background saving scheduled"),
-        Err(Some(Task::Rewrite)) if schedules => schedule(call, Task::Save, "Background saving scheduled"),
-        Err(Some(Task::Rewrite)) => return Err(CommandError::text(REWRITING)),
+        Err(Some(Task::Rewrite | Task::Sync)) if schedules => {
+            schedule(call, Task::Save, "Background saving scheduled")
+        }
+        Err(Some(_)) => return Err(CommandError::text(REWRITING)),
     }
     Ok(())
 }

@@ -149,14 +149,10 @@ pub(super) const LIST: &[D] = &[
     replication(D::integer("replica-priority", 0, INT_MAX, 100))
         .alias("slave-priority")
         .summary("Sentinel's preference for this replica; 0 for never."),
-    replication(D::flag("repl-disable-tcp-nodelay", false))
-        .summary("Send fewer, larger packets to replicas."),
-    replication(D::flag("repl-diskless-sync", true))
-        .summary("Send a snapshot to replicas without writing it to disk."),
-    replication(D::integer("repl-diskless-sync-delay", 0, INT_MAX, 5))
-        .summary("Seconds to wait for more replicas before a snapshot is sent."),
-    replication(D::integer("repl-diskless-sync-max-replicas", 0, INT_MAX, 0))
-        .summary("Replicas after which a snapshot is sent without more waiting."),
+    replication(
+        D::flag("repl-disable-tcp-nodelay", false).harmless("what there is for replicas is sent together"),
+    )
+    .summary("Send fewer, larger packets to replicas."),
     replication(D::choice("repl-diskless-load", &[("disabled", 0), ("on-empty-db", 1), ("swapdb", 2)], 0))
         .denied_while_loading()
         .summary("Load a snapshot from the primary without writing it to disk."),
@@ -164,25 +160,9 @@ pub(super) const LIST: &[D] = &[
         .known(Known::Redis8)
         .hidden()
         .summary("Send the snapshot on a connection of its own."),
-    replication(D::memory("repl-backlog-size", 1, LONG_MAX, 1024 * 1024).clamped(16 * 1024, i64::MAX))
-        .summary("Bytes of the stream kept for replicas that reconnect."),
-    replication(D::integer("repl-backlog-ttl", 0, LONG_MAX, 3600))
-        .summary("Seconds the stream is kept after the last replica left."),
     replication(D::memory("replica-full-sync-buffer-limit", 0, LONG_MAX, 0))
         .known(Known::Redis8)
         .summary("Bytes of the stream kept during a full synchronisation."),
-    replication(D::integer("repl-timeout", 1, INT_MAX, 60))
-        .summary("Seconds of silence after which a replication link is given up."),
-    replication(D::integer("repl-ping-replica-period", 1, INT_MAX, 10))
-        .alias("repl-ping-slave-period")
-        .summary("Seconds between PINGs to replicas."),
-    replication(D::integer("min-replicas-to-write", 0, INT_MAX, 0))
-        .refused("there are no replicas, so writes cannot depend on them")
-        .alias("min-slaves-to-write")
-        .summary("Replicas that must be connected for writes to be accepted."),
-    replication(D::integer("min-replicas-max-lag", 0, INT_MAX, 10))
-        .alias("min-slaves-max-lag")
-        .summary("Seconds a replica may lag behind and still count."),
     replication(D::choice(
         "propagation-error-behavior",
         &[("ignore", 0), ("panic", 1), ("panic-on-replicas", 2)],

@@ -5,6 +5,7 @@
 //! typed getter goes to `getters.rs`. The tests below forbid duplicates and incomplete entries.
 
 mod data;
+mod followers;
 mod inert;
 mod server;
 
@@ -12,7 +13,7 @@ use super::directive::Directive;
 #[cfg(test)]
 use super::value;
 
-const PARTS: [&[Directive]; 3] = [server::LIST, data::LIST, inert::LIST];
+const PARTS: [&[Directive]; 4] = [server::LIST, data::LIST, followers::LIST, inert::LIST];
 
 /// How many directives there are.
 pub(super) const COUNT: usize = {

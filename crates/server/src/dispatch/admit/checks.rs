@@ -26,6 +26,7 @@ pub(super) fn in_order(call: &mut Call<'_>) -> Check {
     one_slot(call)?;
     memory_after_eviction(call)?;
     disk(call)?;
+    followers(call)?;
     listening(call)?;
     loading(call)?;
     script(call)?;
@@ -49,6 +50,9 @@ pub(super) fn when_served(call: &mut Call<'_>) -> Check {
 
 /// The answer to a command that may use memory when too much is used.
 pub(in crate::dispatch) const OUT_OF_MEMORY: &str = "OOM command not allowed when used memory > 'maxmemory'.";
+
+/// The answer to a write where too few followers keep up.
+pub(in crate::dispatch) const FEW_FOLLOWERS: &str = "NOREPLICAS Not enough good replicas to write.";
 
 /// The answer to a write where saves fail.
 const DISK_FAILED: &str = "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to \
@@ -159,6 +163,14 @@ fn disk(call: &Call<'_>) -> Check {
     fault.map_or(Ok(()), |fault| Err(Refusal::Error(CommandError::owned(fault))))
 }
 
+/// Writes may depend on how many followers keep up.
+fn followers(call: &Call<'_>) -> Check {
+    let refused = call.server.conditions().contains(Conditions::FEW_FOLLOWERS)
+        && call.origin.is_limited()
+        && flags(call).contains(Flags::WRITE);
+    if refused { Err(Refusal::Error(CommandError::text(FEW_FOLLOWERS))) } else { Ok(()) }
+}
+
 fn listening(call: &Call<'_>) -> Check {
     if !call.client.only_listens() || call.command.is(Flags::WHILE_LISTENING) {
         return Ok(());
@@ -204,11 +216,11 @@ fn script(call: &Call<'_>) -> Check {
     if refused { Err(Refusal::Error(scope::busy(call.server))) } else { Ok(()) }
 }
 
-/// A client that monitors is to Redis a kind of replica, and is refused as one: it is never paused, so it must not
-/// touch the data.
+/// A client that follows is never paused, so it must not touch the data. One that monitors is to Redis of that kind.
 fn monitor(call: &Call<'_>) -> Check {
     let touches = Flags::WRITE | Flags::READONLY | Flags::MAY_REPLICATE;
-    if call.client.flags.contains(ClientFlags::MONITOR) && flags(call).intersects(touches) {
+    let is_replica = ClientFlags::MONITOR | ClientFlags::FOLLOWER;
+    if call.client.flags.intersects(is_replica) && flags(call).intersects(touches) {
         return Err(Refusal::Error(CommandError::text("ERR Replica can't interact with the keyspace")));
     }
     Ok(())
@@ -219,7 +231,8 @@ fn pause(call: &Call<'_>) -> Check {
     if server.conditions().contains(Conditions::LAGGING) && flags(call).contains(Flags::WRITE) {
         return Err(Refusal::Later);
     }
-    if !server.conditions().contains(Conditions::PAUSED) || call.client.flags.contains(ClientFlags::MONITOR) {
+    let is_replica = ClientFlags::MONITOR | ClientFlags::FOLLOWER;
+    if !server.conditions().contains(Conditions::PAUSED) || call.client.flags.intersects(is_replica) {
         return Ok(());
     }
     let now = MonotonicMs::now();

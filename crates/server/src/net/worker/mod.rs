@@ -278,6 +278,7 @@ impl<'s> Worker<'s> {
             Mail::Served { client, waiter, reply } => self.on_served(client, &waiter, reply),
             Mail::Unblock { client, waiter, error } => self.on_gave_up(client, &waiter, error),
             Mail::Deliver { client, bytes } => self.deliver(client, &bytes),
+            Mail::Feed(client) => self.feed(client),
             Mail::Messages(clients) => self.deliver_messages(&clients),
             Mail::Close(client) => {
                 // One that has left by itself is gone already.
@@ -325,6 +326,12 @@ impl<'s> Worker<'s> {
         self.wait_no_more(&mut connection, slot);
         connection.transport.say_end();
         watch::discard(self.server, &mut connection.client);
+        if connection.client.flags.contains(ClientFlags::FOLLOWER) {
+            self.begin_to_feed(&mut connection);
+            if let Some(follower) = connection.follower.take() {
+                self.server.replication.leave(&follower);
+            }
+        }
         if connection.client.flags.contains(ClientFlags::MONITOR) {
             conditions::end_monitoring(self.server, id);
         }

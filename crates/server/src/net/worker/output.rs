@@ -10,6 +10,7 @@ use crate::clients::ClientFlags;
 use crate::config::ClientClass;
 use crate::dispatch::subscriptions;
 use crate::net::connection::Connection;
+use crate::replication::Fed;
 use crate::system::clock::Ticks;
 
 /// Output up to this size is below every sensible limit and not compared with it after each command; Redis
@@ -27,10 +28,36 @@ const HELD_INPUT_BYTES_MAX: usize = 512 * 1024;
 const WRITE_BYTES_PER_TURN: usize = 1 << 20;
 
 impl Worker<'_> {
+    /// Bytes of output at which a connection is closed. A follower is given no more than it can take, so it has no such bound.
+    pub(super) fn output_bytes_max(&self, connection: &Connection) -> usize {
+        match connection.follower {
+            Some(_) => usize::MAX,
+            None => self.server.config.output_bytes_max(class_of(connection)),
+        }
+    }
+
+    /// The client follows from now on.
+    #[cold]
+    pub(super) fn begin_to_feed(&self, connection: &mut Connection) {
+        if connection.follower.is_none() {
+            connection.follower = self.server.replication.follower(connection.client.id());
+            connection.output.set_limit(usize::MAX);
+        }
+    }
+
+    /// There is more for a follower to read.
+    pub(super) fn feed(&mut self, client: u64) {
+        // One that has left needs nothing.
+        let Some(&slot) = self.slots.get(&client) else { return };
+        if self.flush(slot).is_err() {
+            self.close(slot);
+        }
+    }
+
     /// After a command: nothing, as long as little has come together; else limits are applied and replies written.
     pub(super) fn relieve_output(&mut self, connection: &mut Connection) -> Result<(), End> {
         let output = &connection.output;
-        let bytes_max = self.server.config.output_bytes_max(class_of(connection));
+        let bytes_max = self.output_bytes_max(connection);
         if output.is_full() || output.pending() > bytes_max {
             // A reply over the hard limit closes the connection before anything of it is written, as in Redis.
             return self.close_for_output(connection);
@@ -43,6 +70,10 @@ impl Worker<'_> {
 
     /// Writes what a connection has to say and applies the limits to what the peer does not read.
     pub(super) fn write_out(&mut self, connection: &mut Connection) -> Result<(), End> {
+        let fed = match &connection.follower {
+            Some(follower) => self.server.replication.feed(follower, &mut connection.output),
+            None => Fed::All,
+        };
         if connection.has_unsent() && !connection.awaits_writable {
             self.shared().stats.writes.add(1);
             let released = self.released();
@@ -53,12 +84,14 @@ impl Worker<'_> {
         }
         if !connection.has_unsent() && !connection.output.is_full() {
             connection.over_soft_limit_since = None;
-            if connection.client.flags.contains(ClientFlags::CLOSE_AFTER_REPLY) {
+            if connection.client.flags.contains(ClientFlags::CLOSE_AFTER_REPLY) || fed == Fed::Last {
                 return Err(End);
             }
+            connection.wrote_its_share |= fed == Fed::Part;
             return Ok(());
         }
-        self.check_output_limit(connection)
+        // How far a follower may be behind is looked after where the stream is kept.
+        if connection.follower.is_some() { Ok(()) } else { self.check_output_limit(connection) }
     }
 
     fn check_output_limit(&mut self, connection: &mut Connection) -> Result<(), End> {
@@ -148,7 +181,7 @@ impl Worker<'_> {
     fn deliver_inbox(&mut self, slot: usize) {
         let Some(mut connection) = self.connections.get_mut(slot).and_then(Option::take) else { return };
         connection.output.lend(&mut self.lent_output);
-        connection.output.set_limit(self.server.config.output_bytes_max(class_of(&connection)));
+        connection.output.set_limit(self.output_bytes_max(&connection));
         let result = self.take_messages(&mut connection).and_then(|()| self.write_out(&mut connection));
         connection.output.give_back(&mut self.lent_output);
         if connection.wrote_its_share {
@@ -193,8 +226,10 @@ impl Worker<'_> {
 /// True when a connection's next request waits until the replies to earlier ones have left and the peer has taken them.
 pub(super) fn is_held(connection: &Connection) -> bool {
     let is_behind = connection.awaits_writable || connection.wrote_its_share;
-    let waits = is_behind && connection.unparsed_bytes() < HELD_INPUT_BYTES_MAX
-        || connection.held.is_full(connection.output.pending());
+    // What a follower says has no replies: it is heard while it cannot take more.
+    let waits =
+        is_behind && connection.follower.is_none() && connection.unparsed_bytes() < HELD_INPUT_BYTES_MAX
+            || connection.held.is_full(connection.output.pending());
     waits && !connection.hung_up
 }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use swytch_resp::{LONG_ARGUMENT_BYTES_MIN, Limits, Protocol, ProtocolError, Reply};
 
-use super::output::{OUTPUT_BYTES_UNLIMITED, SILENT, class_of, is_held, silence};
+use super::output::{OUTPUT_BYTES_UNLIMITED, SILENT, is_held, silence};
 use super::{End, Worker};
 use crate::clients::ClientFlags;
 use crate::command::{Call, Flags};
@@ -144,7 +144,7 @@ impl Worker<'_> {
             std::mem::swap(&mut connection.query.bytes, &mut self.lent_input);
         }
         connection.output.lend(&mut self.lent_output);
-        connection.output.set_limit(self.server.config.output_bytes_max(class_of(connection)));
+        connection.output.set_limit(self.output_bytes_max(connection));
     }
 
     /// Takes the worker's buffers back; what is left in them moves to buffers of the connection. One that has nothing
@@ -285,8 +285,11 @@ impl Worker<'_> {
         }
         if connection.client.flags.contains(ClientFlags::PUBSUB) {
             // What it has published to itself comes behind the reply.
-            connection.output.set_limit(self.server.config.output_bytes_max(class_of(connection)));
+            connection.output.set_limit(self.output_bytes_max(connection));
             self.take_messages(connection)?;
+        }
+        if connection.client.flags.contains(ClientFlags::FOLLOWER) {
+            self.begin_to_feed(connection);
         }
         self.relieve_output(connection)
     }
@@ -365,4 +368,5 @@ const AFTER_COMMAND: ClientFlags = SILENT
     .union(ClientFlags::CLOSE_AFTER_REPLY)
     .union(ClientFlags::TOOK_LONG)
     .union(ClientFlags::PUBSUB)
-    .union(ClientFlags::CACHING);
+    .union(ClientFlags::CACHING)
+    .union(ClientFlags::FOLLOWER);

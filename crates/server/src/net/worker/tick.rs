@@ -89,7 +89,7 @@ impl Worker<'_> {
             let Some(connection) = connection else { continue };
             let killed = connection.client.shared.killed.load(Ordering::Relaxed);
             let listens = ClientFlags::BLOCKED | ClientFlags::MONITOR | ClientFlags::PUBSUB;
-            let waits = connection.client.flags.intersects(listens);
+            let waits = connection.client.flags.intersects(listens | ClientFlags::FOLLOWER);
             let idle_ms = self.now.since(connection.active);
             if killed || (timeout_ms > 0 && !waits && idle_ms > timeout_ms) {
                 doomed.push(slot);

@@ -88,11 +88,15 @@ impl ClientType {
             .ok_or_else(|| CommandError::quoting("ERR Unknown client type '", name, "'"))
     }
 
-    /// The type of a connection. A monitoring client is a normal one, as in Redis; there are no replicas.
+    /// The type of a connection. A monitoring client is a normal one, as in Redis.
     pub fn of(client: &ClientShared) -> ClientType {
-        match ClientFlags::from_bits_retain(client.flags.load(Relaxed)).contains(ClientFlags::PUBSUB) {
-            true => ClientType::PubSub,
-            false => ClientType::Normal,
+        let flags = ClientFlags::from_bits_retain(client.flags.load(Relaxed));
+        if flags.contains(ClientFlags::FOLLOWER) {
+            ClientType::Replica
+        } else if flags.contains(ClientFlags::PUBSUB) {
+            ClientType::PubSub
+        } else {
+            ClientType::Normal
         }
     }
 }

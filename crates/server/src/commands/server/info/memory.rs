@@ -63,8 +63,8 @@ pub(super) fn memory(info: &mut dyn Visitor, facts: &Facts<'_>) {
     info.field("mem_fragmentation_bytes", &(resident as i64 - used as i64));
     info.fields(&[
         ("mem_not_counted_for_evict", &server.uncounted_bytes()),
-        ("mem_replication_backlog", &0),
-        ("mem_total_replication_buffers", &0),
+        ("mem_replication_backlog", &server.replication.facts().held_bytes),
+        ("mem_total_replication_buffers", &server.replication.held_bytes()),
         ("mem_replica_full_sync_buffer", &0),
         ("mem_clients_slaves", &0),
         ("mem_clients_normal", &client_bytes),

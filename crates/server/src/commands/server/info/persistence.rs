@@ -19,8 +19,10 @@ pub(super) fn persistence(info: &mut dyn Visitor, facts: &Facts<'_>) {
     let background = &facts.server.background;
     // First, because what is scheduled comes to be running.
     let scheduled = background.is_scheduled(Task::Rewrite);
-    let [saving_s, rewriting_s] = [Task::Save, Task::Rewrite]
+    let [saving_s, rewriting_s, sending_s] = [Task::Save, Task::Rewrite, Task::Sync]
         .map(|task| background.since_s(task).map(|since_s| now_s.saturating_sub(since_s)));
+    // What followers are sent is to Redis a save as well.
+    let saving_s = saving_s.or(sending_s);
     let [written, total] = match background.running() {
         Some(_) => [&background.keys, &background.keys_total].map(|keys| keys.load(Ordering::Relaxed)),
         None => [0, 0],

@@ -1,23 +1,42 @@
-//! Section Replication: a primary without replicas.
+//! Section Replication: a primary with those who follow it.
+
+use std::fmt::Display;
+use std::sync::atomic::Ordering;
 
 use super::{Facts, Visitor};
+use crate::replication::Phase;
+use crate::system::clock::MonotonicMs;
 
-/// The id of a history that does not exist.
+/// The name of a history that does not exist.
 const NO_HISTORY: &str = "0000000000000000000000000000000000000000";
 
 pub(super) fn replication(info: &mut dyn Visitor, facts: &Facts<'_>) {
+    let (config, replication) = (&facts.server.config, &facts.server.replication);
+    let (facts, now) = (replication.facts(), MonotonicMs::now());
     info.section("Replication");
+    info.fields(&[("role", &"master"), ("connected_slaves", &facts.followers.len())]);
+    if config.min_replicas_to_write() > 0 && config.min_replicas_max_lag_seconds() > 0 {
+        info.fields(&[("min_slaves_good_slaves", &replication.good.load(Ordering::Relaxed))]);
+    }
+    for (index, follower) in facts.followers.iter().enumerate() {
+        let Some(phase) = follower.phase() else { continue };
+        let (address, port) = follower.address();
+        let lag_s = if phase == Phase::Online { follower.silent_ms(now) / 1000 } else { 0 };
+        let (state, offset) = (phase.name(), follower.acknowledged());
+        let values: [(&str, &dyn Display); 5] =
+            [("ip", &address), ("port", &port), ("state", &state), ("offset", &offset), ("lag", &lag_s)];
+        info.record(&format!("slave{index}"), &values);
+    }
+    let (start, bytes) = facts.kept.map_or((0, 0), |(start, bytes)| (start + 1, bytes));
     info.fields(&[
-        ("role", &"master"),
-        ("connected_slaves", &0),
         ("master_failover_state", &"no-failover"),
-        ("master_replid", &facts.server.run_id),
+        ("master_replid", &facts.name),
         ("master_replid2", &NO_HISTORY),
-        ("master_repl_offset", &0),
+        ("master_repl_offset", &facts.end),
         ("second_repl_offset", &-1),
-        ("repl_backlog_active", &0),
-        ("repl_backlog_size", &1_048_576),
-        ("repl_backlog_first_byte_offset", &0),
-        ("repl_backlog_histlen", &0),
+        ("repl_backlog_active", &u8::from(facts.kept.is_some())),
+        ("repl_backlog_size", &config.repl_backlog_size()),
+        ("repl_backlog_first_byte_offset", &start),
+        ("repl_backlog_histlen", &bytes),
     ]);
 }

@@ -44,9 +44,9 @@ pub(super) fn stats(info: &mut dyn Visitor, facts: &Facts<'_>) {
     info.decimal("instantaneous_output_repl_kbps", 0.0);
     info.fields(&[
         ("rejected_connections", &server.clients.rejected.load(Relaxed)),
-        ("sync_full", &0),
-        ("sync_partial_ok", &0),
-        ("sync_partial_err", &0),
+        ("sync_full", &server.replication.full.load(Relaxed)),
+        ("sync_partial_ok", &server.replication.partial.load(Relaxed)),
+        ("sync_partial_err", &server.replication.partial_refused.load(Relaxed)),
         ("expired_subkeys", &server.total(|stats| stats.expired_parts.get())),
         ("expired_subkeys_active", &server.total(|stats| stats.expired_parts_active.get())),
         ("expired_keys", &server.total(|stats| stats.expired_keys.get())),

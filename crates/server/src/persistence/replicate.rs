@@ -1,0 +1,292 @@
+//! Followers served: the thread that makes the stream out of the order of effects, and the data that they are sent first.
+//!
+//! The data is that of a moment (`swytch_store::cut`). It goes to the followers while it is written, its end marked, or through a
+//! file where its length has to be told before. The stream goes on at the moment's place, and is kept from there.
+
+use std::io::{self, BufWriter, Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use swytch_rdb::WriteOptions;
+use swytch_resp::output::CHUNK_BYTES;
+
+use super::background;
+use super::save::{self, Use, Written};
+use super::source::Source;
+use crate::clients::introduction::DataPart;
+use crate::config::ClientClass;
+use crate::effects::Place;
+use crate::effects::order::Consumer;
+use crate::replication::{Follower, Phase, Reader, Transfer, new_name};
+use crate::server::background::Moment;
+use crate::server::{Conditions, Mail, Server};
+use crate::system::clock::MonotonicMs;
+use crate::system::disk;
+
+/// Between two rounds of the stream's thread while there is something to read.
+const NAP: Duration = Duration::from_micros(500);
+/// Longest time between two rounds.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// Between two looks at what time asks for, in milliseconds.
+const TICK_MS: u64 = 100;
+/// Between two signs of life to those who have nothing to read yet, in milliseconds.
+const SIGN_MS: u64 = 1000;
+
+/// Starts the thread that makes the stream. It ends with the server.
+///
+/// # Errors
+/// When the system gives no thread.
+pub fn start_thread(server: &Arc<Server>) -> io::Result<JoinHandle<()>> {
+    let server = Arc::clone(server);
+    std::thread::Builder::new().name("swytch-stream".into()).spawn(move || run(&server))
+}
+
+fn run(server: &Server) {
+    let now = MonotonicMs::now();
+    let mut due = Due { tick: now, sign: now, ping: now };
+    while !server.stopping.load(Ordering::Acquire) {
+        let advanced = advance(server);
+        if let Some((true, _)) = advanced {
+            let_go_of_slow(server);
+        }
+        due.look(server);
+        match advanced {
+            Some((true, _)) => std::thread::sleep(NAP),
+            Some((false, consumer)) => server.effects.wait(consumer, PATIENCE),
+            None => server.effects.wait_for_ring(PATIENCE),
+        }
+    }
+}
+
+/// Reads what has come into the stream: whether there was anything, and as what it is read, if it is.
+fn advance(server: &Server) -> Option<(bool, Consumer)> {
+    let (has_read, consumer) = {
+        let mut reader = server.replication.reader.lock();
+        let reader = reader.as_mut()?;
+        let has_read = reader.advance(&server.replication, kept_bytes(server), |one| wake(server, one));
+        (has_read, reader.consumer())
+    };
+    if has_read {
+        // Some may have waited for less than was acknowledged.
+        server.wake_holders();
+    }
+    Some((has_read, consumer))
+}
+
+/// Tells followers something that is no effect.
+fn tell(server: &Server, words: &[&[u8]]) {
+    if let Some(reader) = &mut *server.replication.reader.lock() {
+        reader.tell(&server.replication, kept_bytes(server), words, |one| wake(server, one));
+    }
+}
+
+fn kept_bytes(server: &Server) -> u64 {
+    server.config.repl_backlog_size()
+}
+
+fn wake(server: &Server, follower: &Follower) {
+    server.workers[follower.client.worker].mailbox.send(Mail::Feed(follower.client.id));
+}
+
+/// When something is to be done next.
+struct Due {
+    tick: MonotonicMs,
+    sign: MonotonicMs,
+    ping: MonotonicMs,
+}
+
+impl Due {
+    fn look(&mut self, server: &Server) {
+        let now = MonotonicMs::now();
+        if now < self.tick {
+            return;
+        }
+        self.tick = now.after(TICK_MS);
+        let followers = server.replication.followers();
+        if now >= self.sign {
+            self.sign = now.after(SIGN_MS);
+            for follower in followers.iter().filter(|one| one.phase() != Some(Phase::Online)) {
+                follower.let_wait();
+                wake(server, follower);
+            }
+        }
+        if now >= self.ping {
+            self.ping = now.after(server.config.repl_ping_replica_period_seconds() * 1000);
+            if !followers.is_empty() {
+                tell(server, &[b"PING"]);
+            }
+        }
+        let silence_ms = server.config.repl_timeout_seconds() * 1000;
+        for follower in followers {
+            if follower.phase() == Some(Phase::Online)
+                && !follower.is_plain
+                && follower.silent_ms(now) > silence_ms
+            {
+                let_go(server, &follower, "it was not heard of for repl-timeout");
+            }
+        }
+        let_go_of_slow(server);
+        // Nothing, but what nobody needs any more is forgotten.
+        server.replication.append(&[], kept_bytes(server), |_| ());
+        end_alone(server, now);
+    }
+}
+
+/// A follower is let go: its connection is closed, and nothing is kept for it.
+fn let_go(server: &Server, follower: &Arc<Follower>, reason: &str) {
+    tracing::warn!(client = follower.client.id, "closing the connection of a follower: {reason}");
+    server.replication.leave(follower);
+    server.workers[follower.client.worker].mailbox.send(Mail::Close(follower.client.id));
+}
+
+/// Those are let go for whom more of the stream is kept than `client-output-buffer-limit` allows.
+fn let_go_of_slow(server: &Server) {
+    let limit = server.config.output_buffer_limit(ClientClass::Replica);
+    // What is kept in any case is no follower's fault.
+    let hard_bytes = limit.hard_bytes.max(kept_bytes(server));
+    for (follower, behind) in server.replication.behind() {
+        let over_hard = limit.hard_bytes > 0 && behind > hard_bytes;
+        let over_soft = limit.soft_bytes > 0 && behind > limit.soft_bytes;
+        if over_hard || follower.is_over_for(over_soft) > Some(limit.soft_seconds * 1000) {
+            let_go(server, &follower, "it is too far behind (client-output-buffer-limit)");
+        }
+    }
+}
+
+/// When nobody has followed for long enough nothing is kept for who may come back, and nothing is read.
+fn end_alone(server: &Server, now: MonotonicMs) {
+    let ttl_ms = server.config.repl_backlog_ttl_seconds() * 1000;
+    let is_over = server.replication.alone_since().is_some_and(|since| now.since(since) > ttl_ms);
+    if ttl_ms == 0 || !is_over {
+        return;
+    }
+    // Where a script has some of the data it is tried again.
+    let Some(_keyspace) = server.whole_in_time() else { return };
+    let mut reader = server.replication.reader.lock();
+    if server.replication.keep_no_more() {
+        *reader = None;
+        server.set_conditions(Conditions::RECORDING, server.effects.is_read());
+        tracing::info!("nobody has followed for repl-backlog-ttl: the stream is not kept any more");
+    }
+}
+
+/// Whether somebody is to be sent the data now.
+pub(super) fn is_due(server: &Server) -> bool {
+    let Some((since, count)) = server.replication.waiting() else { return false };
+    let config = &server.config;
+    let delay_ms =
+        if config.repl_diskless_sync() { config.repl_diskless_sync_delay_seconds() * 1000 } else { 0 };
+    let enough = config.repl_diskless_sync_max_replicas();
+    (enough > 0 && count >= enough) || MonotonicMs::now().since(since) >= delay_ms
+}
+
+/// Those who wait are to be sent the data as it is now, which is the order's next place. The caller holds all locks.
+pub(super) fn mark(server: &Server) -> (Place, Option<Arc<Transfer>>) {
+    if server.replication.keep() {
+        *server.replication.reader.lock() = Some(Reader::new(&server.effects));
+        server.set_conditions(Conditions::RECORDING, true);
+    }
+    match server.replication.mark(&server.effects) {
+        Some((place, transfer)) => (place, Some(transfer)),
+        None => (server.effects.next(), None),
+    }
+}
+
+/// Sends followers a moment of the data.
+///
+/// # Errors
+/// If it cannot be read, or nobody is left. Those who are have to begin again.
+pub(super) fn write_moment(server: &Server, moment: &mut Moment) -> io::Result<()> {
+    let transfer = moment.transfer.clone().ok_or_else(|| io::Error::other("nobody waits for the data"))?;
+    let sent = send(server, moment, &transfer);
+    transfer.end(sent.is_ok(), |one| wake(server, one));
+    sent
+}
+
+fn send(server: &Server, moment: &mut Moment, transfer: &Transfer) -> io::Result<()> {
+    let (config, form) = (&server.config, transfer.form);
+    transfer.stream_from(|| server.stopping.load(Ordering::Acquire))?;
+    let version = form.version.min(config.rdb_version()).max(server.saves.version_needed());
+    if form.version_max.is_some_and(|max| version > max) {
+        let text = format!("the data needs RDB version {version}, which the follower does not read");
+        return Err(io::Error::other(text));
+    }
+    let options = WriteOptions { version, compress: config.rdbcompression() && form.may_compress };
+    let mut source = Source::Moment(moment);
+    let mut target = BufWriter::with_capacity(CHUNK_BYTES, ToFollowers { server, transfer });
+    if form.is_marked && config.repl_diskless_sync() {
+        let mark = new_name();
+        write!(target, "$EOF:{mark}\r\n")?;
+        write_data(server, &mut source, &mut target, options, form.part)?;
+        target.write_all(mark.as_bytes())?;
+        return target.flush();
+    }
+    let (disk, path) = (&*server.disk, background::temporary_path(server, "sync"));
+    let sent = disk::put_in_place(
+        disk,
+        &path,
+        |file| {
+            let mut file = BufWriter::with_capacity(CHUNK_BYTES, file);
+            write_data(server, &mut source, &mut file, options, form.part)?;
+            file.flush()
+        },
+        |()| {
+            let (file, bytes) = disk.open(&path)?;
+            write!(target, "${bytes}\r\n")?;
+            io::copy(&mut file.take(bytes), &mut target)?;
+            target.flush()
+        },
+    );
+    // Whatever has come of it, it was only a way.
+    let _ = disk.remove(&path);
+    sent
+}
+
+fn write_data(
+    server: &Server,
+    source: &mut Source<'_>,
+    target: impl Write,
+    options: WriteOptions,
+    part: DataPart,
+) -> io::Result<()> {
+    match save::write(server, source, target, options, Use::Followers(part))? {
+        Written::Whole(_) => Ok(()),
+        Written::NeedsVersion(version) => {
+            let text = format!("a value needs RDB version {version}: followers have to begin again");
+            Err(io::Error::other(text))
+        }
+    }
+}
+
+/// What is written goes to followers, when they can take it.
+struct ToFollowers<'s> {
+    server: &'s Server,
+    transfer: &'s Transfer,
+}
+
+impl Write for ToFollowers<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let server = self.server;
+        let patience = Duration::from_secs(server.config.repl_timeout_seconds());
+        let is_over = || server.stopping.load(Ordering::Acquire);
+        let leave = |follower: &Arc<Follower>| {
+            let_go(server, follower, "it has taken nothing of the data for repl-timeout")
+        };
+        self.transfer.write(bytes, patience, is_over, |one| wake(server, one), leave)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Followers were sent the data, or were not.
+pub(super) fn ended(result: io::Result<()>, took: Duration) {
+    match result {
+        Ok(()) => tracing::info!(took_ms = took.as_millis() as u64, "followers were sent the data"),
+        Err(error) => tracing::warn!(%error, "followers could not be sent the data"),
+    }
+}

@@ -1,0 +1,438 @@
+//! Followers: servers that were told REPLICAOF, and whoever reads as they do.
+//!
+//! - `stream`: the order of effects as bytes that have positions
+//! - `chunks`: bytes that several readers share
+//! - `transfer`: the data at one moment on its way
+//! - `follower`: one of them, and how far it is; `waits`: what it is that clients wait for
+//!
+//! The last bytes of the stream are kept (`repl-backlog-size`), and from where the slowest follower is. A follower reads when
+//! its connection can take more, straight from what all share: it costs no memory of its own, and one that stays behind by
+//! more than `client-output-buffer-limit` is let go.
+//!
+//! The thread that makes the stream, and who writes the data, are in `persistence/replicate`. While nobody has followed nothing
+//! reads the order of effects.
+
+pub mod chunks;
+mod follower;
+mod stream;
+mod transfer;
+mod waits;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+use swytch_resp::Output;
+
+use self::chunks::Chunks;
+use self::follower::{NOTHING, Reading};
+use self::transfer::Found;
+use crate::clients::ClientShared;
+use crate::clients::introduction::Introduction;
+use crate::effects::{Order, Place};
+use crate::system::clock::MonotonicMs;
+
+pub use follower::{Follower, Phase};
+pub use stream::Reader;
+pub use transfer::{Form, Transfer};
+pub use waits::Awaited;
+
+/// Bytes that are appended to a follower's output at a time, about.
+const FEED_BYTES: usize = 256 * 1024;
+
+/// Places of the order whose positions are remembered: long enough for whoever waits to look.
+const REACHED_MAX: usize = 1024;
+
+/// Who follows, and what they read.
+#[derive(Debug)]
+pub struct Replication {
+    state: Mutex<State>,
+    /// Who reads the order of effects, while anybody follows or may come back. Whoever holds shards' locks besides has taken them
+    /// before.
+    pub reader: Mutex<Option<Reader>>,
+    /// The place where the data is that is to be sent, and who is to know its position.
+    moment: Mutex<Option<(Place, Arc<Transfer>)>>,
+    /// Somebody waits for acknowledgements.
+    wants_acknowledgements: AtomicBool,
+    followers: AtomicUsize,
+    /// How many of them are online and were heard of within `min-replicas-max-lag`.
+    pub good: AtomicUsize,
+    /// Times that somebody was sent the data.
+    pub full: AtomicU64,
+    /// Times that somebody went on with the stream, and that somebody could not.
+    pub partial: AtomicU64,
+    /// Times that somebody wanted to and could not.
+    pub partial_refused: AtomicU64,
+}
+
+#[derive(Debug)]
+struct State {
+    /// The name of the history that the stream tells: 40 hexadecimal digits.
+    name: String,
+    /// What is kept of the stream, while there is one.
+    kept: Option<Chunks>,
+    /// Where it has ended.
+    end: u64,
+    /// Places that it has reached lately, and their positions.
+    reached: VecDeque<(Place, u64)>,
+    followers: Vec<Arc<Follower>>,
+    /// Since when there are none.
+    alone_since: MonotonicMs,
+}
+
+/// What a follower was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fed {
+    /// All that there is at present.
+    All,
+    /// A part of it.
+    Part,
+    /// The last that it will be given.
+    Last,
+}
+
+/// What INFO tells of the stream.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// The name of the history.
+    pub name: String,
+    /// Where the stream ends.
+    pub end: u64,
+    /// The first position that is kept, and how many bytes are, if there is a stream.
+    pub kept: Option<(u64, u64)>,
+    /// Bytes of memory that this takes.
+    pub held_bytes: usize,
+    /// Who follows.
+    pub followers: Vec<Arc<Follower>>,
+}
+
+/// 40 hexadecimal digits that nobody has had before.
+pub fn new_name() -> String {
+    let mut bytes = [0; 20];
+    getrandom::fill(&mut bytes).expect("the system has given random numbers at the start");
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl Default for Replication {
+    fn default() -> Replication {
+        Replication::new()
+    }
+}
+
+impl Replication {
+    /// With nobody.
+    pub fn new() -> Replication {
+        Replication {
+            state: Mutex::new(State {
+                name: new_name(),
+                kept: None,
+                end: 0,
+                reached: VecDeque::from([(0, 0)]),
+                followers: Vec::new(),
+                alone_since: MonotonicMs::now(),
+            }),
+            reader: Mutex::new(None),
+            moment: Mutex::new(None),
+            wants_acknowledgements: AtomicBool::new(false),
+            followers: AtomicUsize::new(0),
+            good: AtomicUsize::new(0),
+            full: AtomicU64::new(0),
+            partial: AtomicU64::new(0),
+            partial_refused: AtomicU64::new(0),
+        }
+    }
+
+    /// True while anybody follows.
+    pub fn has_followers(&self) -> bool {
+        self.followers.load(Ordering::SeqCst) > 0
+    }
+
+    /// Those who follow.
+    pub fn followers(&self) -> Vec<Arc<Follower>> {
+        self.state.lock().followers.clone()
+    }
+
+    /// A client's place among them.
+    pub fn follower(&self, client: u64) -> Option<Arc<Follower>> {
+        self.state.lock().followers.iter().find(|follower| follower.client.id == client).cloned()
+    }
+
+    /// What there is to tell.
+    pub fn facts(&self) -> Facts {
+        let state = self.state.lock();
+        let kept = state.kept.as_ref();
+        Facts {
+            name: state.name.clone(),
+            end: kept.map_or(state.end, Chunks::end),
+            kept: kept.map(|kept| (kept.start(), kept.end() - kept.start())),
+            held_bytes: kept.map_or(0, Chunks::held_bytes),
+            followers: state.followers.clone(),
+        }
+    }
+
+    /// Bytes of memory of what is kept and on its way.
+    pub fn held_bytes(&self) -> usize {
+        let facts = self.facts();
+        let of_transfer = |follower: &Arc<Follower>| match &*follower.reading.lock() {
+            Reading::Receives(transfer) => transfer.held_bytes(),
+            _ => 0,
+        };
+        // Those who are sent the data at a time are sent the same.
+        facts.held_bytes + facts.followers.iter().map(of_transfer).max().unwrap_or(0)
+    }
+
+    /// A client goes on with the stream where it has left it; the name of the history, or nothing where that cannot be.
+    pub fn go_on(
+        &self,
+        client: &Arc<ClientShared>,
+        introduction: &Introduction,
+        name: &[u8],
+        position: u64,
+    ) -> Option<String> {
+        let mut state = self.state.lock();
+        let is_kept = state.kept.as_ref().is_some_and(|kept| (kept.start()..=kept.end()).contains(&position));
+        if !is_kept || !state.name.as_bytes().eq_ignore_ascii_case(name) {
+            return None;
+        }
+        let follower = Follower::new(client, introduction.clone(), false, Reading::Streams(position));
+        follower.acknowledge(position);
+        self.add(&mut state, follower);
+        self.partial.fetch_add(1, Ordering::Relaxed);
+        Some(state.name.clone())
+    }
+
+    /// A client is to be sent the data, and then the stream.
+    pub fn begin(&self, client: &Arc<ClientShared>, introduction: &Introduction, is_plain: bool) {
+        let mut state = self.state.lock();
+        let reading = Reading::Waits(MonotonicMs::now());
+        self.add(&mut state, Follower::new(client, introduction.clone(), is_plain, reading));
+    }
+
+    fn add(&self, state: &mut State, follower: Follower) {
+        state.followers.push(Arc::new(follower));
+        self.followers.store(state.followers.len(), Ordering::SeqCst);
+    }
+
+    /// A follower follows no more.
+    pub fn leave(&self, follower: &Arc<Follower>) {
+        let mut reading = follower.reading.lock();
+        if let Reading::Receives(transfer) = std::mem::replace(&mut *reading, Reading::Ended) {
+            transfer.leave(follower);
+        }
+        let mut state = self.state.lock();
+        state.followers.retain(|other| !Arc::ptr_eq(other, follower));
+        self.followers.store(state.followers.len(), Ordering::SeqCst);
+        if state.followers.is_empty() {
+            state.alone_since = MonotonicMs::now();
+        }
+    }
+
+    /// Appends what there is for a follower to its output.
+    pub fn feed(&self, follower: &Arc<Follower>, out: &mut Output) -> Fed {
+        while out.pending() < FEED_BYTES {
+            let mut reading = follower.reading.lock();
+            let wants_data_only = follower.introduction.data_only;
+            match &*reading {
+                Reading::Waits(_) => {
+                    follower.is_hungry.store(true, Ordering::SeqCst);
+                    self.let_wait(follower, out);
+                    return Fed::All;
+                }
+                Reading::Loads(_) => return Fed::All,
+                Reading::Ended => return Fed::Last,
+                Reading::Receives(transfer) => match transfer.read(follower, FEED_BYTES, out) {
+                    Found::Bytes => {}
+                    Found::Nothing(has_begun) => {
+                        if !has_begun {
+                            self.let_wait(follower, out);
+                        }
+                        return Fed::All;
+                    }
+                    Found::Broken => return Fed::Last,
+                    Found::End(from) => {
+                        transfer.leave(follower);
+                        let is_marked = transfer.form.is_marked;
+                        follower.begin_to_count();
+                        // Behind a mark nothing may come that is read together with it.
+                        *reading = match (wants_data_only, is_marked) {
+                            (true, _) => Reading::Ended,
+                            (false, true) => Reading::Loads(from),
+                            (false, false) => Reading::Streams(from),
+                        };
+                    }
+                },
+                &Reading::Streams(at) => {
+                    let state = self.state.lock();
+                    let kept = state.kept.as_ref().filter(|kept| kept.start() <= at);
+                    let Some(kept) = kept else { return Fed::Last };
+                    let next = kept.read(at, FEED_BYTES, out);
+                    if next == at {
+                        // Whoever appends later than this looks at it.
+                        follower.is_hungry.store(true, Ordering::SeqCst);
+                        return Fed::All;
+                    }
+                    follower.needs_from.store(next, Ordering::SeqCst);
+                    *reading = Reading::Streams(next);
+                }
+            }
+        }
+        Fed::Part
+    }
+
+    fn let_wait(&self, follower: &Follower, out: &mut Output) {
+        if !follower.is_plain && follower.is_to_wait.swap(false, Ordering::SeqCst) {
+            out.extend(b"\n");
+        }
+    }
+
+    /// When the first of those has come who wait for the data, and how many they are; nothing where nobody does.
+    pub fn waiting(&self) -> Option<(MonotonicMs, usize)> {
+        if !self.has_followers() {
+            return None;
+        }
+        let since = |follower: &Arc<Follower>| match *follower.reading.lock() {
+            Reading::Waits(since) => Some(since),
+            _ => None,
+        };
+        let waiting: Vec<MonotonicMs> = self.followers().iter().filter_map(since).collect();
+        waiting.iter().min().map(|since| (*since, waiting.len()))
+    }
+
+    /// Those of the first form among those who wait are to be sent the data as it is now: the order's next place, and how it is
+    /// sent; nothing where nobody waits. The caller holds all shards' locks.
+    pub(crate) fn mark(&self, order: &Order) -> Option<(Place, Arc<Transfer>)> {
+        let mut followers = self.followers();
+        followers.retain(|follower| matches!(*follower.reading.lock(), Reading::Waits(_)));
+        let form = Form::of(&followers.first()?.introduction);
+        let mut chosen = followers;
+        chosen.retain(|follower| Form::of(&follower.introduction) == form);
+        {
+            let state = self.state.lock();
+            // Where the stream goes on is not before its end.
+            let end = state.kept.as_ref().map_or(state.end, Chunks::end);
+            chosen.iter().for_each(|follower| follower.needs_from.store(end, Ordering::SeqCst));
+        }
+        let transfer = Arc::new(Transfer::new(form, &chosen));
+        for follower in &chosen {
+            let mut reading = follower.reading.lock();
+            match *reading {
+                Reading::Waits(_) => *reading = Reading::Receives(Arc::clone(&transfer)),
+                // It has left meanwhile.
+                _ => transfer.leave(follower),
+            }
+        }
+        self.full.fetch_add(chosen.len() as u64, Ordering::Relaxed);
+        let place = order.boundary();
+        *self.moment.lock() = Some((place, Arc::clone(&transfer)));
+        Some((place, transfer))
+    }
+
+    /// Who is to know the position of this place, if anybody is.
+    fn take_moment(&self, place: Place) -> Option<Arc<Transfer>> {
+        let mut moment = self.moment.lock();
+        moment.take_if(|(at, _)| *at == place).map(|(_, transfer)| transfer)
+    }
+
+    /// A history begins whose stream is kept from now on; false where there is one.
+    pub(crate) fn keep(&self) -> bool {
+        let mut state = self.state.lock();
+        if state.kept.is_some() {
+            return false;
+        }
+        state.name = new_name();
+        state.kept = Some(Chunks::new(state.end));
+        true
+    }
+
+    /// Nothing is kept any more; false where somebody follows.
+    pub(crate) fn keep_no_more(&self) -> bool {
+        let mut state = self.state.lock();
+        if !state.followers.is_empty() {
+            return false;
+        }
+        if let Some(kept) = state.kept.take() {
+            state.end = kept.end();
+        }
+        true
+    }
+
+    /// For how many bytes of the stream each follower is waited for, of those who need any.
+    pub fn behind(&self) -> Vec<(Arc<Follower>, u64)> {
+        let state = self.state.lock();
+        let end = state.kept.as_ref().map_or(state.end, Chunks::end);
+        let behind = |follower: &Arc<Follower>| {
+            let from = follower.needs_from.load(Ordering::SeqCst);
+            (from != NOTHING).then(|| (Arc::clone(follower), end.saturating_sub(from)))
+        };
+        state.followers.iter().filter_map(behind).collect()
+    }
+
+    /// Counts those who are online and were heard of within this time.
+    pub fn count_good(&self, lag_max_s: u64) {
+        let now = MonotonicMs::now();
+        let is_good = |follower: &&Arc<Follower>| {
+            follower.phase() == Some(Phase::Online) && follower.silent_ms(now) / 1000 <= lag_max_s
+        };
+        self.good.store(self.followers().iter().filter(is_good).count(), Ordering::Relaxed);
+    }
+
+    /// Groups before a place are in the stream, which they end now.
+    pub(crate) fn reach(&self, place: Place) {
+        let mut state = self.state.lock();
+        if state.reached.back().is_none_or(|(last, _)| *last < place) {
+            let end = state.kept.as_ref().map_or(state.end, Chunks::end);
+            state.reached.push_back((place, end));
+            if state.reached.len() > REACHED_MAX {
+                state.reached.pop_front();
+            }
+        }
+    }
+
+    /// A position of the stream that all groups before a place lie before, if it has come that far: the first that is known.
+    fn position_of(&self, place: Place) -> Option<u64> {
+        let state = self.state.lock();
+        let first = state.reached.partition_point(|(reached, _)| *reached < place);
+        state.reached.get(first).map(|(_, position)| *position)
+    }
+
+    /// How many followers say that they have the stream up to a position, and how many that it is in their logs.
+    fn count_acknowledged(&self, position: u64) -> (usize, usize) {
+        let mut followers = self.followers();
+        followers.retain(|follower| follower.phase() == Some(Phase::Online));
+        let count = |says: fn(&Follower) -> u64| followers.iter().filter(|one| says(one) >= position).count();
+        (count(Follower::acknowledged), count(Follower::in_log))
+    }
+
+    /// Followers are to acknowledge what they have, all that was published until now included.
+    pub fn want_acknowledgements(&self) {
+        self.wants_acknowledgements.store(true, Ordering::SeqCst);
+    }
+
+    /// Since when nobody follows, if something is kept all the same.
+    pub(crate) fn alone_since(&self) -> Option<MonotonicMs> {
+        let state = self.state.lock();
+        (state.followers.is_empty() && state.kept.is_some()).then_some(state.alone_since)
+    }
+
+    /// The history has another name from now on: nobody goes on with it.
+    pub fn rename(&self) {
+        self.state.lock().name = new_name();
+    }
+
+    /// Appends to the stream, of which at least `bytes_min` are kept, and tells `wake` of those who have waited for it. The
+    /// position behind it.
+    pub(crate) fn append(&self, bytes: &[u8], bytes_min: u64, wake: impl Fn(&Follower)) -> u64 {
+        let mut state = self.state.lock();
+        let State { kept, followers, end, .. } = &mut *state;
+        let Some(kept) = kept else { return *end };
+        kept.append(bytes);
+        let needed = followers.iter().map(|follower| follower.needs_from.load(Ordering::SeqCst)).min();
+        kept.forget(kept.end().saturating_sub(bytes_min).min(needed.unwrap_or(NOTHING)));
+        let is_hungry = |follower: &&Arc<Follower>| follower.is_hungry.swap(false, Ordering::SeqCst);
+        if !bytes.is_empty() {
+            followers.iter().filter(is_hungry).for_each(|follower| wake(follower));
+        }
+        kept.end()
+    }
+}

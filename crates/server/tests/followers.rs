@@ -1,0 +1,343 @@
+//! Followers: stock servers that were told REPLICAOF have our data at every moment that they say they have it, and so does
+//! whatever else reads as they do.
+
+#[path = "support/corpus.rs"]
+mod corpus;
+#[path = "support/forms.rs"]
+mod forms;
+#[path = "support/shapes.rs"]
+mod shapes;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use corpus::{fill, others};
+use forms::{disturb, is_told_alike};
+use shapes::ours;
+use swytch_testkit::{Client, Program, Random, Reply, Server};
+
+const FILE: &str = "save \"\"\nenable-debug-command yes\nthreads 3\nrepl-diskless-sync-delay 0\n";
+/// What others are started with.
+const THEIRS: &str = "save \"\"\nenable-debug-command yes\n";
+/// Commands of each client in a part of the load.
+const COMMANDS: usize = 300;
+
+#[track_caller]
+fn follow(server: &Server, follower: &mut Server) {
+    assert_eq!(follower.say(&format!("REPLICAOF 127.0.0.1 {}", server.port)), Reply::ok());
+}
+
+#[track_caller]
+fn await_link(follower: &mut Server) {
+    let link = |client: &mut Client| client.info_field("master_link_status");
+    follower.client.until("the link is up", link, |link| link.as_deref() == Some("up"));
+}
+
+#[track_caller]
+fn await_followers(server: &mut Server, count: i64) {
+    let connected = |client: &mut Client| client.info_number("connected_slaves");
+    server.client.until(&format!("{count} follow"), connected, |found| *found == count);
+}
+
+/// Waits until nothing is left that goes by itself.
+#[track_caller]
+fn await_expiry(server: &mut Server) {
+    let left = |client: &mut Client| {
+        let text = client.info("keyspace");
+        text.split([',', '\r', '\n']).any(|field| field.starts_with("expires=") && field != "expires=0")
+    };
+    server.client.until("nothing expires any more", left, |left| !left);
+}
+
+/// All followers have what was written until now.
+#[track_caller]
+fn await_acknowledgements(server: &mut Server, count: usize) {
+    let reply = server.say(&format!("WAIT {count} 30000"));
+    assert_eq!(reply.number(), Some(count as u64), "{}", server.client.info("replication"));
+}
+
+#[track_caller]
+fn assert_same(server: &mut Server, follower: &mut Server, what: &str) {
+    let digests = [&mut *server, follower].map(|one| one.say("DEBUG DIGEST").text());
+    if digests[0] == digests[1] {
+        return;
+    }
+    for db in 0..6 {
+        let mut keys: Vec<String> = Vec::new();
+        for one in [&mut *server, follower] {
+            one.say(&format!("SELECT {db}"));
+            keys.extend(one.say("KEYS *").elements().iter().map(Reply::text));
+        }
+        for key in keys {
+            let command = format!("DEBUG DIGEST-VALUE {key}");
+            assert_eq!(server.say(&command), follower.say(&command), "{what}: {key} in database {db}");
+        }
+    }
+    panic!("{what}: the digests differ and those of the values do not");
+}
+
+/// Loads one more library of functions.
+#[track_caller]
+fn load_library(server: &mut Server, number: usize) {
+    let source =
+        format!("#!lua name=lib{number}\nredis.register_function('f{number}', function() return 1 end)");
+    let reply = server.call(&[b"FUNCTION", b"LOAD", source.as_bytes()]);
+    assert!(!reply.is_error(), "{reply}");
+}
+
+/// Says at its end that something is over.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn servers_of_every_family_follow_under_load_and_through_cut_links() {
+    let mut random = Random::from_environment();
+    let mut server = ours().start("followed", &format!("{FILE}repl-backlog-size 64mb\n"));
+    fill(&mut server.client);
+    load_library(&mut server, 0);
+    let mut followers: Vec<(String, Server)> =
+        others().into_iter().map(|(name, program)| (name, program.start("follower", THEIRS))).collect();
+    let count = followers.len();
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        // Also where something is not as it should be.
+        let _ends = Ends(&is_over);
+        let (port, mut random, is_over) = (server.port, random.fork(), &is_over);
+        scope.spawn(move || {
+            while !is_over.load(Ordering::SeqCst) {
+                disturb(port, &mut random, COMMANDS, is_told_alike);
+            }
+        });
+        for (_, follower) in &mut followers {
+            // One after the other, so that some begin while others read.
+            follow(&server, follower);
+            await_link(follower);
+        }
+        for cut in 1..=2 {
+            server.say("CLIENT KILL TYPE replica");
+            let went_on = |client: &mut Client| client.info_number("sync_partial_ok");
+            let wanted = (cut * count) as i64;
+            server.client.until("they go on where they were", went_on, |found| *found >= wanted);
+            followers.iter_mut().for_each(|(_, follower)| await_link(follower));
+            // What is acknowledged is there, whatever else is on its way. Nobody flushes functions.
+            load_library(&mut server, cut);
+            await_acknowledgements(&mut server, count);
+            for (name, follower) in &mut followers {
+                assert_eq!(follower.say("FUNCTION LIST").elements().len(), cut + 1, "{name}");
+            }
+        }
+    });
+    await_expiry(&mut server);
+    server.say("SET last one");
+    await_acknowledgements(&mut server, count);
+    assert_eq!(server.client.info_number("sync_full"), count as i64, "a cut link costs no second copy");
+    for (name, follower) in &mut followers {
+        assert_same(&mut server, follower, name);
+    }
+    let told = server.say("ROLE");
+    let [role, end, online] = told.elements() else { panic!("three parts") };
+    assert_eq!((role.text(), online.elements().len()), ("master".to_owned(), count));
+    let offsets: Vec<u64> =
+        online.elements().iter().filter_map(|one| one.elements()[2].text().parse().ok()).collect();
+    assert!(offsets.iter().all(|offset| *offset <= end.number().unwrap_or(0)), "{offsets:?} of {end}");
+    let lines = server.say("CLIENT LIST TYPE replica").text();
+    assert_eq!(lines.lines().filter(|line| line.contains(" flags=S ")).count(), count, "{lines}");
+}
+
+#[test]
+fn a_follower_that_comes_back_too_late_or_elsewhere_is_sent_everything_again() {
+    let Some((name, program)) = others().into_iter().next() else { return };
+    // A file is sent where its length has to be known before.
+    let file = format!("{FILE}repl-backlog-size 16kb\nrepl-diskless-sync no\n");
+    let mut server = ours().start("followed-again", &file);
+    let mut follower = program.start("follower-again", THEIRS);
+    server.say("SET key value");
+    follow(&server, &mut follower);
+    await_link(&mut follower);
+    // As a secret of the server, so that the follower is refused while much is written.
+    server.set("requirepass", "secret");
+    server.say("AUTH secret");
+    server.say("CLIENT KILL TYPE replica");
+    for number in 0..200 {
+        server.call(&[b"SET", format!("key:{number}").as_bytes(), &[b'v'; 2000]]);
+    }
+    await_followers(&mut server, 0);
+    follower.set("masterauth", "secret");
+    await_followers(&mut server, 1);
+    await_link(&mut follower);
+    await_acknowledgements(&mut server, 1);
+    assert_eq!(server.client.info_number("sync_full"), 2);
+    assert!(server.client.info_number("sync_partial_err") >= 1);
+    assert_same(&mut server, &mut follower, &name);
+
+    // Another history has another name.
+    let mut other = ours().start("followed-else", FILE);
+    other.say("SET other 1");
+    follower.set("masterauth", "");
+    follow(&other, &mut follower);
+    await_followers(&mut other, 1);
+    await_link(&mut follower);
+    await_acknowledgements(&mut other, 1);
+    assert_same(&mut other, &mut follower, &name);
+    await_followers(&mut server, 0);
+}
+
+#[test]
+fn wait_and_min_replicas_tell_who_keeps_up() {
+    let Some((_, program)) = others().into_iter().next() else { return };
+    let mut server = ours().start("followed-wait", FILE);
+    assert_eq!(server.say("WAIT 0 0").number(), Some(0));
+    assert_eq!(server.say("WAIT 1 10").number(), Some(0), "nobody follows");
+    server.set("min-replicas-to-write", "1");
+    let refused = Reply::error("NOREPLICAS Not enough good replicas to write.");
+    assert_eq!(server.say("SET key 1"), refused);
+    assert_eq!(server.call(&[b"EVAL", b"return redis.pcall('SET', 'key', 1)", b"0"]), refused);
+    assert_eq!(server.say("GET key"), Reply::Null);
+    let mut follower = program.start("follower-wait", THEIRS);
+    follow(&server, &mut follower);
+    server.client.until(
+        "writes are accepted",
+        |client| client.say("SET key 1"),
+        |reply| *reply == Reply::ok(),
+    );
+    assert_eq!(server.say("WAIT 1 30000").number(), Some(1));
+    assert_eq!(server.say("WAIT 2 10").number(), Some(1), "as many as there are");
+    // In a transaction nobody waits.
+    server.say("MULTI");
+    server.say("INCR key");
+    server.say("WAIT 9 0");
+    assert_eq!(server.say("EXEC").elements().len(), 2);
+
+    // One that does not answer, and those who wait for it.
+    follower.signal("STOP");
+    let mut waiting = server.connect();
+    waiting.say("SET key 2");
+    assert_eq!(waiting.say("WAIT 1 50").number(), Some(0));
+    waiting.send(&["WAIT", "1", "0"]);
+    server.client.await_blocked(1);
+    follower.signal("CONT");
+    assert_eq!(waiting.reply().number(), Some(1));
+    waiting.send(&["WAIT", "2", "0"]);
+    server.client.await_blocked(1);
+    let id = waiting_id(&mut server);
+    assert_eq!(server.say(&format!("CLIENT UNBLOCK {id} ERROR")).number(), Some(1));
+    assert!(waiting.reply().is_error());
+
+    assert_eq!(follower.say("REPLICAOF NO ONE"), Reply::ok());
+    await_followers(&mut server, 0);
+    server.client.until(
+        "writes are refused again",
+        |client| client.say("SET key 1"),
+        |reply| *reply == refused,
+    );
+    assert_eq!(server.say("REPLICAOF no one"), Reply::ok());
+    assert!(server.say("REPLICAOF 127.0.0.1 1").is_error());
+}
+
+#[track_caller]
+fn waiting_id(server: &mut Server) -> String {
+    let lines = server.say("CLIENT LIST").text();
+    let line = lines.lines().find(|line| line.contains(" cmd=wait ")).expect("somebody waits");
+    line.split(' ').next().and_then(|field| field.strip_prefix("id=")).expect("it has an id").to_owned()
+}
+
+/// A connection that says what followers say and reads no more than it has to.
+fn begin_by_hand(server: &Server) -> BufReader<TcpStream> {
+    let mut stream = TcpStream::connect(("127.0.0.1", server.port)).expect("it listens");
+    stream.write_all(b"REPLCONF capa eof capa psync2\r\nPSYNC ? -1\r\n").expect("it reads");
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    let mut next = || {
+        line.clear();
+        // Until there is something to say, line ends say that somebody is there.
+        while line.trim().is_empty() {
+            reader.read_line(&mut line).expect("it answers");
+        }
+        line.trim_start().to_owned()
+    };
+    assert_eq!(next(), "+OK\r\n");
+    assert!(next().starts_with("+FULLRESYNC "));
+    assert!(next().starts_with("$EOF:"));
+    reader
+}
+
+#[test]
+fn a_follower_that_does_not_read_is_let_go_and_its_memory_comes_back() {
+    let file = format!("{FILE}repl-backlog-size 16kb\nclient-output-buffer-limit replica 8mb 0 0\n");
+    let mut server = ours().start("followed-slow", &file);
+    // It hangs up in the middle of the data.
+    for number in 0..64 {
+        server.say(&format!("SETRANGE big:{number} 1000000 x"));
+    }
+    server.set("rdbcompression", "no");
+    let reader = begin_by_hand(&server);
+    await_followers(&mut server, 1);
+    drop(reader);
+    await_followers(&mut server, 0);
+    let saves = |client: &mut Client| client.say("BGSAVE");
+    server.client.until("nobody writes the rest", saves, |reply| matches!(reply, Reply::Simple(_)));
+    let running = |client: &mut Client| client.info_number("rdb_bgsave_in_progress");
+    server.client.until("the data is saved", running, |running| *running == 0);
+    assert_eq!(server.client.info_field("rdb_last_bgsave_status").as_deref(), Some("ok"));
+    server.say("FLUSHALL");
+
+    let mut reader = begin_by_hand(&server);
+    let before = server.client.info_number("mem_total_replication_buffers");
+    let value = vec![b'v'; 1 << 20];
+    let mut written = 0;
+    while server.client.info_number("connected_slaves") == 1 {
+        server.call(&[b"SET", b"key", &value]);
+        written += 1;
+        assert!(written < 100, "nobody is let go");
+    }
+    assert!(written >= 8, "it had a limit: {written}");
+    let held = |client: &mut Client| client.info_number("mem_total_replication_buffers");
+    server.client.until("memory comes back", held, |held| *held <= before + (2 << 20));
+    // What it was sent before it is told by the end of the connection.
+    let mut rest = Vec::new();
+    let _ = reader.read_to_end(&mut rest);
+}
+
+#[test]
+fn tools_that_read_as_followers_do_are_served() {
+    let beside =
+        |(_, program): (String, Program)| program.path.with_file_name(format!("{}-cli", program.name));
+    let Some(tool) = others().into_iter().map(beside).find(|tool| tool.is_file()) else {
+        println!("skipped: there is no redis-cli beside redis-server");
+        return;
+    };
+    let mut server = ours().start("followed-tools", FILE);
+    fill(&mut server.client);
+    let port = server.port.to_string();
+    let copy = server.directory.join("copy.rdb");
+    let output = Command::new(&tool).args(["-p", &port, "--rdb"]).arg(&copy).output().expect("it runs");
+    assert!(output.status.success(), "{output:?}");
+    let check =
+        Command::new(env!("CARGO_BIN_EXE_swytch")).arg("check-rdb").arg(&copy).output().expect("it runs");
+    assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stdout));
+    await_followers(&mut server, 0);
+
+    let mut shown = Command::new(&tool)
+        .args(["-p", &port, "--replica"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it runs");
+    await_followers(&mut server, 1);
+    let online = |client: &mut Client| client.info("replication").contains("state=online");
+    server.client.until("it reads the stream", online, |online| *online);
+    server.say("SET seen 1");
+    let lines = BufReader::new(shown.stdout.take().expect("it is a pipe")).lines();
+    assert!(lines.map_while(Result::ok).any(|line| line.contains("SET") && line.contains("seen")));
+    // It ends with the test in any case.
+    let _ = shown.kill();
+    let _ = shown.wait();
+    await_followers(&mut server, 0);
+}
