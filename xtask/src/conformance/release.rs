@@ -51,13 +51,13 @@ pub(crate) fn by_name(name: &str) -> Result<&'static Release> {
     }
 }
 
-/// A test that fails between MULTI and EXEC would leave its transaction open for the tests behind it, and one that has
-/// stopped active expiry would leave it so. A client that reads raw replies itself is left alone.
+/// A test that fails between MULTI and EXEC would leave its transaction open for the tests behind it, one that has stopped
+/// active expiry would leave it so, and one that has selected a database would leave its client there. A client that reads raw replies itself is left alone.
 const CLEAN_UP_AFTER_FAILURE: Adaptation = (
     "tests/support/test.tcl",
     "        set assertion [string match \"assertion:*\" $error]\n",
     "        set assertion [string match \"assertion:*\" $error]\n        catch {\n            regexp {\\d+$} [srv 0 client] id\n            \
-     if {!$::redis::deferred($id) && !$::redis::readraw($id)} {\n                catch {r discard}\n                r debug set-active-expire 1\n            }\n        }\n",
+     if {!$::redis::deferred($id) && !$::redis::readraw($id)} {\n                catch {r discard}\n                r debug set-active-expire 1\n                catch {r select 9}\n            }\n        }\n",
 );
 
 /// The release that Debian's stable archive has as a program, too.

@@ -54,7 +54,8 @@ impl Sink for Recorder {
             return;
         }
         self.commands += commands;
-        let is_in_one = !matches!(effect.at, At::Keyspace(KeyspaceOp::FlushAll | KeyspaceOp::SwapDb { .. }));
+        // FLUSHALL is in the database where it was said, as Redis has it.
+        let is_in_one = !matches!(effect.at, At::Keyspace(KeyspaceOp::SwapDb { .. }));
         self.effects.push((is_in_one.then_some(effect.db), self.bytes.len()));
     }
 

@@ -234,7 +234,7 @@ pub fn reload(
     let (libraries, _) = read(server, open()?, left_out, &mut check).map_err(|error| named(&path, &error))?;
     take_libraries(libraries).map_err(|error| named(&path, &io::Error::other(error)))?;
     if !beside.keep {
-        keyspace.flush(None);
+        keyspace.flush(None, 0);
     }
     let mut put = put_into(keyspace);
     read(server, open()?, left_out, &mut put).map(drop).map_err(|error| named(&path, &error))

@@ -108,7 +108,7 @@ pub fn load_again(
     let parts = files.parts()?;
     take_libraries(Vec::new()).map_err(io::Error::other)?;
     changes::tell(server, call.worker, &[b"FUNCTION", b"FLUSH"]);
-    keyspace.flush(None);
+    keyspace.flush(None, 0);
     keyspace.set_ignores_expiry(true);
     let loaded = parts.iter().try_for_each(|(path, bytes)| {
         let (file, _) = files.disk().open(path)?;

@@ -92,7 +92,7 @@ fn happen(shards: &Shards, keys: u64, now_ms: u64, random: &mut Random) {
         0 => {
             let mut keyspace = KeyspaceMut::new(view(shards, now_ms), None);
             let db = (!random.once_in(4)).then(|| random.below(DATABASES) as u32);
-            keyspace.flush(db);
+            keyspace.flush(db, 0);
             keyspace.finish().1.take_retired();
         }
         1 | 2 => {

@@ -6,8 +6,8 @@ use crate::observe::Observers;
 use crate::shard::Retired;
 
 impl KeyspaceMut<'_, '_> {
-    /// Empties one database, or all of them. Needs all locks.
-    pub fn flush(&mut self, db: Option<u32>) -> u64 {
+    /// Empties one database, or all of them, as was said in the database `from`. Needs all locks.
+    pub fn flush(&mut self, db: Option<u32>, from: u32) -> u64 {
         let databases = match db {
             Some(db) => db..db + 1,
             None => 0..self.base.databases(),
@@ -35,7 +35,7 @@ impl KeyspaceMut<'_, '_> {
         }
         self.changes.dirty += removed.max(1);
         let op = if db.is_some() { KeyspaceOp::FlushDb } else { KeyspaceOp::FlushAll };
-        self.tell(&Effect { db: db.unwrap_or(0), at: At::Keyspace(op) }, None);
+        self.tell(&Effect { db: db.unwrap_or(from), at: At::Keyspace(op) }, None);
         removed
     }
 

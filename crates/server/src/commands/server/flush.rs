@@ -77,7 +77,7 @@ fn flush(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>, db: Option<u32
         return Err(CommandError::Syntax);
     }
     arguments.end()?;
-    keyspace.flush(db);
+    keyspace.flush(db, call.client.db);
     call.reply.ok();
     Ok(())
 }
