@@ -76,6 +76,8 @@ bitflags! {
         const NOTES_READS = 1 << 21;
         /// Follows the stream of effects (PSYNC).
         const FOLLOWER = 1 << 22;
+        /// What is to Redis some kind of replica.
+        const REPLICAS = Self::FOLLOWER.bits() | Self::MONITOR.bits();
     }
 }
 

@@ -94,9 +94,7 @@ fn take_back<'s>(
     tracking::tell(server, worker, &mut undone);
     drop(keyspace);
     for retired in [changes.take_retired(), undone.take_retired()] {
-        if !retired.is_empty() {
-            server.reclaimer.retire(retired);
-        }
+        server.reclaimer.retire(retired);
     }
 }
 
@@ -201,8 +199,5 @@ pub(super) fn count(server: &Server, worker: &WorkerShared, mut changes: Changes
     if changes.expired_parts > 0 {
         worker.stats.expired_parts.add(changes.expired_parts);
     }
-    let retired = changes.take_retired();
-    if !retired.is_empty() {
-        server.reclaimer.retire(retired);
-    }
+    server.reclaimer.retire(changes.take_retired());
 }

@@ -344,27 +344,19 @@ fn put_all(server: &Server, batch: &Batch, overdue: Overdue) -> Result<(), Fault
     for of_one in order.chunk_by(|(shard, _), (next, _)| shard == next) {
         let keyspace = Keyspace::new(shards.lock_one(of_one[0].0), clock::unix_ms()).ignoring_expiry(true);
         let mut keyspace = KeyspaceMut::new(keyspace, None);
-        let mut put = |at: usize, ahead: Option<&(u16, usize)>| {
-            if let Some((key, ..)) = ahead.and_then(|(_, ahead)| made[*ahead].as_ref()) {
-                keyspace.prefetch(key);
-            }
+        let ended = of_one.iter().enumerate().try_for_each(|(number, &(_, at))| {
+            let ahead = of_one.get(number + AHEAD).and_then(|(_, ahead)| made[*ahead].as_ref());
+            ahead.iter().for_each(|(key, ..)| keyspace.prefetch(key));
             let Some((key, record, value)) = made[at].take() else { return Ok(()) };
             if keyspace.stored(&key).is_some() {
                 return Err(refused(value, "a key is in the file twice".to_owned()));
             }
             place(&mut keyspace, &key, record);
             Ok(())
-        };
-        let mut ended = Ok(());
-        for (number, &(_, at)) in of_one.iter().enumerate() {
-            ended = ended.and_then(|()| put(at, of_one.get(number + AHEAD)));
-        }
+        });
         let (keyspace, mut changes) = keyspace.finish();
         drop(keyspace);
-        let retired = changes.take_retired();
-        if !retired.is_empty() {
-            server.reclaimer.retire(retired);
-        }
+        server.reclaimer.retire(changes.take_retired());
         ended?;
     }
     Ok(())

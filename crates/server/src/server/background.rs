@@ -1,5 +1,6 @@
 //! What is written in the background: the data's file, a new base of the log, or what followers are sent; one of them at a time.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,7 +16,7 @@ use crate::replication::Transfer;
 use crate::system::clock;
 
 /// What is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Task {
     /// The data's file.
     Save,
@@ -45,10 +46,7 @@ pub struct Moment {
 impl Moment {
     /// Has memory freed that only the moment has held.
     pub fn retire(&mut self, reclaimer: &Reclaimer) {
-        let retired = self.cut.take_retired();
-        if !retired.is_empty() {
-            reclaimer.retire(retired);
-        }
+        reclaimer.retire(self.cut.take_retired());
     }
 }
 
@@ -70,19 +68,8 @@ pub struct Background {
 struct State {
     running: Option<(Task, u64)>,
     next: Option<Moment>,
-    save_is_scheduled: bool,
-    rewrite_is_scheduled: bool,
-    sync_is_scheduled: bool,
-}
-
-impl State {
-    fn scheduled(&mut self, task: Task) -> &mut bool {
-        match task {
-            Task::Save => &mut self.save_is_scheduled,
-            Task::Rewrite => &mut self.rewrite_is_scheduled,
-            Task::Sync => &mut self.sync_is_scheduled,
-        }
-    }
+    /// What is to begin when nothing else is written.
+    scheduled: BTreeSet<Task>,
 }
 
 impl Background {
@@ -108,7 +95,7 @@ impl Background {
         let Some(moment) = take() else { return Err(task) };
         state.running = Some((task, clock::unix_ms() / 1000));
         state.next = Some(moment);
-        *state.scheduled(task) = false;
+        state.scheduled.remove(&task);
         self.cancelled.store(false, Ordering::SeqCst);
         self.bell.notify_all();
         Ok(())
@@ -130,17 +117,17 @@ impl Background {
 
     /// It is to begin when nothing else is written.
     pub fn schedule(&self, task: Task) {
-        *self.state.lock().scheduled(task) = true;
+        self.state.lock().scheduled.insert(task);
     }
 
     /// Whether it is to begin when nothing else is written.
     pub fn is_scheduled(&self, task: Task) -> bool {
-        *self.state.lock().scheduled(task)
+        self.state.lock().scheduled.contains(&task)
     }
 
     /// It is not to begin; whether it was.
     pub fn unschedule(&self, task: Task) -> bool {
-        std::mem::take(self.state.lock().scheduled(task))
+        self.state.lock().scheduled.remove(&task)
     }
 
     /// What is written does not take its place, unless it has; whether it was written.

@@ -73,9 +73,16 @@ impl Reclaimer {
         Reclaimer { queue, pending, pending_bytes, freed }
     }
 
-    /// Takes over what a command left behind.
-    #[cold]
+    /// Takes over what a command left behind, which mostly is nothing.
+    #[inline]
     pub fn retire(&self, retired: Vec<Retired>) {
+        if !retired.is_empty() {
+            self.take_over(retired);
+        }
+    }
+
+    #[cold]
+    fn take_over(&self, retired: Vec<Retired>) {
         self.pending.fetch_add(retired.iter().map(Retired::keys).sum(), Ordering::Relaxed);
         self.pending_bytes.fetch_add(retired.iter().map(Retired::value_bytes).sum(), Ordering::Relaxed);
         // The thread ends only with the process; then nothing needs freeing.

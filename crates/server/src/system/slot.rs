@@ -9,6 +9,11 @@ pub const SLOTS: u16 = 16_384;
 
 const CRC: Crc<u16> = Crc::<u16>::new(&CRC_16_XMODEM);
 
+/// The slot that has this number, if there is one.
+pub fn numbered(number: i64) -> Option<u16> {
+    u16::try_from(number).ok().filter(|slot| *slot < SLOTS)
+}
+
 /// The slot of a key: that of what stands between its first `{` and the next `}`, if anything does.
 pub fn of(key: &[u8]) -> u16 {
     let tag = key.iter().position(|byte| *byte == b'{').and_then(|open| {

@@ -104,8 +104,8 @@ fn walk(call: &Call<'_>, steps: &mut ShardSteps<'_>, mut visit: impl FnMut(&Entr
 }
 
 fn slot_at(call: &Call<'_>, index: usize) -> Result<u16, CommandError> {
-    let slot = swytch_decimal::parse_i64(call.args.get(index)).and_then(|slot| u16::try_from(slot).ok());
-    slot.filter(|slot| *slot < SLOTS).ok_or(CommandError::text("ERR Invalid or out of range slot"))
+    let slot = swytch_decimal::parse_i64(call.args.get(index)).and_then(slot::numbered);
+    slot.ok_or(CommandError::text("ERR Invalid or out of range slot"))
 }
 
 fn keyslot(call: &mut Call<'_>) -> CommandResult {
@@ -126,18 +126,15 @@ fn count_keys_in_slot(call: &mut Call<'_>, steps: &mut ShardSteps<'_>) -> Comman
     Ok(())
 }
 
-/// The slot that COUNTKEYSINSLOT and GETKEYSINSLOT name.
+/// The slot that COUNTKEYSINSLOT names.
 fn slot_argument(call: &Call<'_>) -> Result<u16, CommandError> {
-    let slot = call.args.integer(2)?;
-    let slot = u16::try_from(slot).ok().filter(|slot| *slot < SLOTS);
-    slot.ok_or(CommandError::text("ERR Invalid slot"))
+    slot::numbered(call.args.integer(2)?).ok_or(CommandError::text("ERR Invalid slot"))
 }
 
 fn get_keys_in_slot(call: &mut Call<'_>, steps: &mut ShardSteps<'_>) -> CommandResult {
     must_be_enabled(call)?;
     let (slot, count) = (call.args.integer(2)?, call.args.integer(3)?);
-    let slot = u16::try_from(slot).ok().filter(|slot| *slot < SLOTS);
-    let (Some(wanted), Ok(count)) = (slot, usize::try_from(count)) else {
+    let (Some(wanted), Ok(count)) = (slot::numbered(slot), usize::try_from(count)) else {
         return Err(CommandError::text("ERR Invalid slot or number of keys"));
     };
     let mut keys = Vec::new();

@@ -52,14 +52,15 @@ fn acknowledge(call: &mut Call<'_>, mut arguments: ArgCursor<'_>) {
     if !call.client.flags.contains(ClientFlags::FOLLOWER) {
         return;
     }
-    let mut offset = || arguments.integer().ok().and_then(|offset| u64::try_from(offset).ok());
     let Some(follower) = call.server.replication.follower(call.client.id()) else { return };
-    if let Some(offset) = offset() {
+    let offset = |arguments: &mut ArgCursor<'_>| u64::try_from(arguments.integer().ok()?).ok();
+    if let Some(offset) = offset(&mut arguments) {
         follower.acknowledge(offset);
     }
-    if arguments.word("FACK") {
-        let offset = arguments.integer().ok().and_then(|offset| u64::try_from(offset).ok());
-        offset.into_iter().for_each(|offset| follower.acknowledge_log(offset));
+    if arguments.word("FACK")
+        && let Some(offset) = offset(&mut arguments)
+    {
+        follower.acknowledge_log(offset);
     }
     // Some may have waited for that.
     call.server.wake_holders();

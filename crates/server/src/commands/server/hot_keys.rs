@@ -170,8 +170,7 @@ fn parse_slots(cursor: &mut ArgCursor<'_>) -> Result<Box<[u16]>, CommandError> {
         return Err(CommandError::text("ERR not enough slot numbers provided"));
     }
     let parse = |word: &[u8]| {
-        let slot = swytch_decimal::parse_i64(word).and_then(|number| u16::try_from(number).ok());
-        let slot = slot.filter(|number| *number < slot::SLOTS);
+        let slot = swytch_decimal::parse_i64(word).and_then(slot::numbered);
         slot.ok_or(CommandError::text("ERR Invalid or out of range slot"))
     };
     let mut slots = (0..count).map(|_| parse(cursor.expect()?)).collect::<Result<Vec<u16>, _>>()?;

@@ -219,8 +219,7 @@ fn script(call: &Call<'_>) -> Check {
 /// A client that follows is never paused, so it must not touch the data. One that monitors is to Redis of that kind.
 fn monitor(call: &Call<'_>) -> Check {
     let touches = Flags::WRITE | Flags::READONLY | Flags::MAY_REPLICATE;
-    let is_replica = ClientFlags::MONITOR | ClientFlags::FOLLOWER;
-    if call.client.flags.intersects(is_replica) && flags(call).intersects(touches) {
+    if call.client.flags.intersects(ClientFlags::REPLICAS) && flags(call).intersects(touches) {
         return Err(Refusal::Error(CommandError::text("ERR Replica can't interact with the keyspace")));
     }
     Ok(())
@@ -231,8 +230,8 @@ fn pause(call: &Call<'_>) -> Check {
     if server.conditions().contains(Conditions::LAGGING) && flags(call).contains(Flags::WRITE) {
         return Err(Refusal::Later);
     }
-    let is_replica = ClientFlags::MONITOR | ClientFlags::FOLLOWER;
-    if !server.conditions().contains(Conditions::PAUSED) || call.client.flags.intersects(is_replica) {
+    let is_paused = server.conditions().contains(Conditions::PAUSED);
+    if !is_paused || call.client.flags.intersects(ClientFlags::REPLICAS) {
         return Ok(());
     }
     let now = MonotonicMs::now();
