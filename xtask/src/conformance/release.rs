@@ -60,6 +60,19 @@ const CLEAN_UP_AFTER_FAILURE: Adaptation = (
      if {!$::redis::deferred($id) && !$::redis::readraw($id)} {\n                catch {r discard}\n                r debug set-active-expire 1\n                catch {r select 9}\n            }\n        }\n",
 );
 
+/// Who has closed a connection has not left its channels yet where another thread serves it; the next test counts receivers.
+const DEPARTED_ARE_GONE: Adaptation = (
+    "tests/unit/pubsub.tcl",
+    "        $rd2 close\n",
+    "        $rd2 close\n        wait_for_condition 50 100 {[llength [r pubsub channels]] + [r pubsub numpat] == 0} else {fail \
+     {still subscribed}}\n",
+);
+const DEPARTED_ARE_GONE_FROM_SHARDS: Adaptation = (
+    "tests/unit/pubsubshard.tcl",
+    "        $rd2 close\n",
+    "        $rd2 close\n        wait_for_condition 50 100 {[r pubsub shardchannels] eq {}} else {fail {still subscribed}}\n",
+);
+
 /// The release that Debian's stable archive has as a program, too.
 pub(crate) static REDIS_7_0: Release = Release {
     name: "7.0",
@@ -132,6 +145,8 @@ pub(crate) static REDIS_7_0: Release = Release {
     // It refuses to start with what it does not serve: the tests that need it fail one by one instead, and the others in
     // the file are judged. And its encodings are those of Redis 8, where small lists and sets are a `listpack` since 7.2.
     ours: &[
+        DEPARTED_ARE_GONE,
+        DEPARTED_ARE_GONE_FROM_SHARDS,
         // Each part of the keyspace begins with a table of some kilobytes.
         ("tests/unit/maxmemory.tcl", "{$used+100*1024}", "{$used+400*1024}"),
         (
@@ -251,6 +266,8 @@ pub(crate) static REDIS_8_6: Release = Release {
         ),
     ],
     ours: &[
+        DEPARTED_ARE_GONE,
+        DEPARTED_ARE_GONE_FROM_SHARDS,
         // Each part of the keyspace begins with a table of some kilobytes.
         ("tests/unit/maxmemory.tcl", "{$used+100*1024}", "{$used+400*1024}"),
         // There are no replicas, and nobody to wait for their process.

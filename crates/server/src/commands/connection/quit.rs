@@ -38,6 +38,8 @@ pub static RESET: CommandSpec = CommandSpec {
 };
 
 fn quit(call: &mut Call<'_>) -> CommandResult {
+    // Who has read the reply counts no longer among the receivers.
+    subscriptions::end_all(call);
     call.reply.ok();
     call.close_after_reply();
     Ok(())
