@@ -288,7 +288,7 @@ impl Client {
         &mut self,
         what: &str,
         mut ask: impl FnMut(&mut Client) -> T,
-        wanted: impl Fn(&T) -> bool,
+        mut wanted: impl FnMut(&T) -> bool,
     ) -> T {
         let deadline = Instant::now() + PATIENCE;
         loop {

@@ -20,11 +20,16 @@ const MEMORY_ROUND_MS: u64 = 10;
 /// When the system gives no thread.
 pub fn start(server: &Arc<Server>) -> std::io::Result<()> {
     let server = Arc::clone(server);
-    std::thread::Builder::new().name("swytch-housekeeping".into()).spawn(move || run(&server)).map(drop)
+    // Compares from now on, however long the thread takes to begin.
+    let watch = JumpWatch::new();
+    std::thread::Builder::new()
+        .name("swytch-housekeeping".into())
+        .spawn(move || run(&server, watch))
+        .map(drop)
 }
 
-fn run(server: &Arc<Server>) {
-    let (mut watch, mut compaction) = (JumpWatch::new(), compaction::Watch::default());
+fn run(server: &Arc<Server>, mut watch: JumpWatch) {
+    let mut compaction = compaction::Watch::default();
     while !server.stopping.load(Ordering::Acquire) {
         if let Some(by_ms) = watch.look() {
             tracing::warn!(by_ms, "the system's clock was set; keys expire by it");
