@@ -189,6 +189,7 @@ impl<V: Values> Turn<'_, V> {
                 // This node's clients have written what the owner does not know yet; they must go on seeing it.
                 complete = false;
                 self.park(op, key);
+                self.focus_on(key);
             }
             match self.owner_of(key) {
                 Some(owner) => owners.push(owner),

@@ -158,6 +158,11 @@ impl<V: Values> Turn<'_, V> {
 
     /// The copy of `key`, brought into the installed view: roles of an older one are void.
     pub(crate) fn copy_now(&mut self, key: &Key) -> Option<&mut Copy> {
+        debug_assert_eq!(
+            self.part.id,
+            key.part(self.config.parts),
+            "a key is looked at in its own partition"
+        );
         let view = &self.installed.view;
         let copy = self.part.copies.get_mut(key)?;
         if copy.view != view.id {

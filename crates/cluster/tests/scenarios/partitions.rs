@@ -146,6 +146,30 @@ pub(crate) fn one_partition_that_has_committed_is_enough() {
     }
 }
 
+/// A node that was expired has forks of both keys: an operation on them waits for each in the key's own partition.
+#[test]
+pub(crate) fn an_operation_that_waits_for_a_fork_looks_at_each_key_in_its_partition() {
+    let mut cluster = shared(3);
+    cluster.partition(&[&[0], &[1, 2]]);
+    cluster.run(40_000);
+    cluster.add(0, "b", "left").expect("add");
+    cluster.add(1, "b", "right").expect("add");
+    cluster.heal();
+    while !cluster.node(0).has_fork(&key("b")) {
+        cluster.now += 50;
+        (0..3).for_each(|node| cluster.input(node, Input::Tick));
+        cluster.deliver_but(|message| matches!(message, Message::ForkLog { .. }));
+    }
+    let read = cluster.submit(0, Class::Read, &["a", "b"], "list");
+    cluster.run(4_000);
+    assert_eq!(
+        cluster.replies[&read].as_ref().map(|answer| answer.reply.clone()),
+        Ok("before|before left right".into())
+    );
+    cluster.assert_converged();
+    assert_eq!(cluster.owners("b").len(), 1);
+}
+
 /// A node with as many partitions as a server will have.
 #[test]
 pub(crate) fn a_node_may_have_256_partitions() {

@@ -56,6 +56,7 @@ table! {
         what_is_aborted_is_taken_back_in_all_partitions
         partitions_settle_a_batch_alike
         one_partition_that_has_committed_is_enough
+        an_operation_that_waits_for_a_fork_looks_at_each_key_in_its_partition
         a_node_may_have_256_partitions
     }
     slots {
