@@ -32,6 +32,10 @@ impl Values for Nothing {
 
     fn install(&mut self, _: &Key, _: Option<&Blob>) {}
 
+    fn holds(&self, _: &Key) -> bool {
+        true
+    }
+
     fn ready(&self, _: &Key) -> bool {
         false
     }

@@ -77,6 +77,8 @@ pub struct Timers {
     pub abort_ms: u64,
     /// An unfinished attempt at a view is given up after this time.
     pub propose_ms: u64,
+    /// A key without a value is forgotten after this time.
+    pub forget_ms: u64,
     /// Fork logs are kept for an expired node this long.
     pub retain_ms: u64,
 }
@@ -93,6 +95,7 @@ impl Default for Timers {
             op_ms: 5_000,
             abort_ms: 2_500,
             propose_ms: 1_000,
+            forget_ms: 1_000,
             retain_ms: 24 * 3_600 * 1_000,
         }
     }
@@ -119,7 +122,7 @@ pub struct Limits {
     /// Creation leases a node holds, and those a home gives; none at 0. A slot has one, so more than there are slots
     /// are never used.
     pub leases_max: usize,
-    /// Names created under leases that one home has not acknowledged; what comes then is created by the home.
+    /// News for one home that it has not acknowledged. What comes then is created by the home, and not forgotten.
     pub unreported_max: usize,
     /// Scans that a home has not answered; more are refused with TryAgain.
     pub scans_max: usize,

@@ -8,8 +8,11 @@
 //! - Somebody else's touch waits until the lease is recalled: the lessee creates nothing more, and the home has
 //!   every name created under it. That goes for keys with an owner as well: the lessee could leave such a key to the
 //!   joiner and then take it for an unseen one.
-//! - A lessee numbers what it creates, per home. The home acknowledges up to the first number it lacks, and the
-//!   answer to a recall tells the last: messages may be lost, doubled and reordered as they like.
+//! - A lessee tells the home what it creates, as numbered *news*. The home acknowledges up to the first number it lacks, and
+//!   the answer to a recall tells the last: messages may be lost, doubled and reordered as they like.
+//! - A copy that is dropped is news as well, of any member, in the same order. A home takes news in their order, and who has
+//!   told that it holds a key no more does not touch it before that is acknowledged: so a home never forgets a holder
+//!   because of what is over.
 //! - A lease has a number of its own; once recalled it does not come back with a grant that the recall overtook.
 //! - A lease dies with the view, and what its home has not acknowledged by then is part of the lessee's report.
 //!
@@ -22,7 +25,7 @@ use std::ops::Range;
 use crate::directory::Touched;
 use crate::ids::{NodeId, NodeSet};
 use crate::key::{Key, Slot};
-use crate::message::Message;
+use crate::message::{Message, News};
 use crate::mutant::Mutant;
 use crate::tally::Rule;
 use crate::turn::Turn;
@@ -35,19 +38,21 @@ pub(crate) struct HeldLeases {
     held: BTreeMap<Slot, u64>,
     /// The newest recalled lease by slot: its grant may still be on its way.
     recalled: BTreeMap<Slot, u64>,
-    /// By home, names created under leases and not yet acknowledged.
+    /// By home, news not yet acknowledged.
     unreported: BTreeMap<NodeId, Unreported>,
+    /// How many of these say that a key is gone.
+    gone: BTreeMap<Key, u32>,
 }
 
-/// Names in the order of their creation.
+/// News in their order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Unreported {
-    /// How many were created and acknowledged before `names`.
+    /// How many were told and acknowledged before `news`.
     before: u64,
-    names: VecDeque<Key>,
-    /// How many of `names` were sent.
+    news: VecDeque<News>,
+    /// How many of `news` were sent.
     sent: usize,
-    /// When the first of `names` was sent or came to be the first.
+    /// When the first of `news` was sent or came to be the first.
     since_ms: u64,
 }
 
@@ -59,7 +64,7 @@ pub(crate) struct GivenLeases {
     recalling: BTreeSet<Slot>,
     /// By slot, who holds or has touched a key of it.
     seen: BTreeMap<Slot, NodeSet>,
-    /// By member, how many of the names it created under leases are known here.
+    /// By member, how many of its news are known here.
     known: BTreeMap<NodeId, u64>,
 }
 
@@ -72,17 +77,30 @@ struct Given {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Recall {
-    /// How many names the lessee has created in all, once it has answered.
-    created: Option<u64>,
+    /// How many news the lessee has told in all, once it has answered.
+    told: Option<u64>,
     /// Touches that wait for the end of the recall.
     touches: BTreeMap<(Key, NodeId), Touched>,
     sent_ms: u64,
 }
 
 impl HeldLeases {
-    /// Ends the view and returns the names that their homes may not know.
-    pub(crate) fn end(&mut self) -> BTreeSet<Key> {
-        std::mem::take(self).unreported.into_values().flat_map(|unreported| unreported.names).collect()
+    /// Ends the view and returns the names that their homes may not know, and those that they may take for held.
+    pub(crate) fn end(&mut self) -> (BTreeSet<Key>, BTreeSet<Key>) {
+        let news = std::mem::take(self).unreported.into_values().flat_map(|unreported| unreported.news);
+        let (gone, created): (Vec<News>, Vec<News>) = news.partition(|news| news.gone);
+        let names = |news: Vec<News>| news.into_iter().map(|news| news.key).collect();
+        (names(created), names(gone))
+    }
+
+    /// Whether a home has to hear first that this node holds the key no more.
+    pub(crate) fn is_leaving(&self, key: &Key) -> bool {
+        self.gone.contains_key(key)
+    }
+
+    /// Whether more news can be kept for a home.
+    pub(crate) fn has_room(&self, home: NodeId, unreported_max: usize) -> bool {
+        self.unreported.get(&home).is_none_or(|unreported| unreported.news.len() < unreported_max)
     }
 
     /// Whether the unseen keys of the slot are this node's to create: whatever it does not hold, nobody does.
@@ -91,9 +109,7 @@ impl HeldLeases {
     }
 
     fn may_create(&self, slot: Slot, home: NodeId, unreported_max: usize) -> bool {
-        let room =
-            self.unreported.get(&home).is_none_or(|unreported| unreported.names.len() < unreported_max);
-        room && self.has(slot)
+        self.has_room(home, unreported_max) && self.has(slot)
     }
 }
 
@@ -125,21 +141,33 @@ impl<V: Values> Turn<'_, V> {
         {
             return false;
         }
-        let now = self.now.mono_ms;
-        let unreported = self.part.leases.unreported.entry(home).or_default();
-        if unreported.names.is_empty() {
-            unreported.since_ms = now;
-        }
-        unreported.names.push_back(key.clone());
-        let due = unreported.names.len() - unreported.sent >= limits.report_max.max(1);
+        self.tell_news(home, News { key: key.clone(), gone: false });
         self.create(key, NodeSet::EMPTY);
         self.count(Rule::CreatedByLease);
         // Whoever asked for the key is not waiting for it yet.
         self.part.born.insert(key.clone());
-        if due {
-            self.send_created(home);
-        }
         true
+    }
+
+    /// This node has dropped its copy: the home is to know.
+    pub(crate) fn tell_gone(&mut self, key: &Key) {
+        if let Some(home) = self.home_of(key) {
+            *self.part.leases.gone.entry(key.clone()).or_default() += 1;
+            self.tell_news(home, News { key: key.clone(), gone: true });
+        }
+    }
+
+    /// Has news for a home: sent with the next tick, or when there are many.
+    fn tell_news(&mut self, home: NodeId, news: News) {
+        let now = self.now.mono_ms;
+        let unreported = self.part.leases.unreported.entry(home).or_default();
+        if unreported.news.is_empty() {
+            unreported.since_ms = now;
+        }
+        unreported.news.push_back(news);
+        if unreported.news.len() - unreported.sent >= self.config.limits.report_max.max(1) {
+            self.send_news(home);
+        }
     }
 
     /// A grant came with the permission to create a key.
@@ -152,16 +180,16 @@ impl<V: Values> Turn<'_, V> {
         }
     }
 
-    /// Reports the names that were not sent yet.
-    fn send_created(&mut self, home: NodeId) {
+    /// Sends the news that were not sent yet.
+    pub(crate) fn send_news(&mut self, home: NodeId) {
         let chunk = self.config.limits.report_max.max(1);
         let Some(unreported) = self.part.leases.unreported.get_mut(&home) else { return };
         let mut messages = Vec::new();
-        while unreported.sent < unreported.names.len() {
+        while unreported.sent < unreported.news.len() {
             let after = unreported.before + unreported.sent as u64;
-            let keys: Vec<Key> = unreported.names.range(unreported.sent..).take(chunk).cloned().collect();
-            unreported.sent += keys.len();
-            messages.push(Message::Created { after, keys });
+            let news: Vec<News> = unreported.news.range(unreported.sent..).take(chunk).cloned().collect();
+            unreported.sent += news.len();
+            messages.push(Message::News { after, news });
         }
         for message in messages {
             self.send(home, message);
@@ -170,11 +198,25 @@ impl<V: Values> Turn<'_, V> {
 
     pub(crate) fn on_noted(&mut self, from: NodeId, known: u64) {
         let now = self.now.mono_ms;
-        let Some(unreported) = self.part.leases.unreported.get_mut(&from) else { return };
-        while unreported.before < known && unreported.names.pop_front().is_some() {
+        let leases = &mut self.part.leases;
+        let Some(unreported) = leases.unreported.get_mut(&from) else { return };
+        let mut left = Vec::new();
+        while unreported.before < known
+            && let Some(news) = unreported.news.pop_front()
+        {
             unreported.before += 1;
             unreported.sent = unreported.sent.saturating_sub(1);
             unreported.since_ms = now;
+            if let Some(count) = leases.gone.get_mut(&news.key).filter(|_| news.gone) {
+                *count -= 1;
+                if *count == 0 {
+                    leases.gone.remove(&news.key);
+                    left.push(news.key);
+                }
+            }
+        }
+        for key in left {
+            self.repeat_touch(&key);
         }
     }
 
@@ -192,9 +234,9 @@ impl<V: Values> Turn<'_, V> {
             // The home still waits: what was sent before may be lost.
             unreported.sent = 0;
         }
-        let created = unreported.before + unreported.names.len() as u64;
-        self.send_created(from);
-        self.send(from, Message::Recalled { slot, lease, created });
+        let told = unreported.before + unreported.news.len() as u64;
+        self.send_news(from);
+        self.send(from, Message::Recalled { slot, lease, told });
     }
 
     // The home's side.
@@ -245,13 +287,20 @@ impl<V: Values> Turn<'_, V> {
         self.part.directory.leases.given.get_mut(&slot)?.recall.as_mut()
     }
 
-    pub(crate) fn on_created(&mut self, from: NodeId, after: u64, keys: Vec<Key>) {
-        let until = after.saturating_add(keys.len() as u64);
+    pub(crate) fn on_news(&mut self, from: NodeId, after: u64, news: Vec<News>) {
+        let until = after.saturating_add(news.len() as u64);
         let known = self.part.directory.leases.known.get(&from).copied().unwrap_or_default();
-        for (number, key) in (after..until).zip(&keys) {
-            self.part.directory.enter(key, from);
-            if number >= known {
-                self.part.directory.expect_owner(key, from);
+        let twice = self.config.without(Mutant::NewsTwice);
+        let directory = &mut self.part.directory;
+        for (number, News { key, gone }) in (after..until).zip(&news) {
+            if after > known || number < known && !twice {
+                continue;
+            }
+            if *gone {
+                directory.leave(key, from);
+            } else {
+                directory.enter(key, from);
+                directory.expect_owner(key, from);
             }
         }
         let known = if after <= known { until.max(known) } else { known };
@@ -260,13 +309,13 @@ impl<V: Values> Turn<'_, V> {
         self.end_recalls(from);
     }
 
-    pub(crate) fn on_recalled(&mut self, from: NodeId, slot: Slot, lease: u64, created: u64) {
+    pub(crate) fn on_recalled(&mut self, from: NodeId, slot: Slot, lease: u64, told: u64) {
         let Some(given) = self.part.directory.leases.given.get_mut(&slot) else { return };
         if (given.to, given.lease) != (from, lease) {
             return;
         }
         if let Some(recall) = &mut given.recall {
-            recall.created = Some(created);
+            recall.told = Some(told);
             self.end_recalls(from);
         }
     }
@@ -276,8 +325,8 @@ impl<V: Values> Turn<'_, V> {
         let leases = &mut self.part.directory.leases;
         let known = leases.known.get(&lessee).copied().unwrap_or_default();
         let is_over = |given: &Given| {
-            let created = given.recall.as_ref().and_then(|recall| recall.created);
-            given.to == lessee && created.is_some_and(|created| created <= known)
+            let told = given.recall.as_ref().and_then(|recall| recall.told);
+            given.to == lessee && told.is_some_and(|told| told <= known)
         };
         let over: Vec<Slot> = leases
             .recalling
@@ -304,12 +353,12 @@ impl<V: Values> Turn<'_, V> {
             if unreported.sent > 0 && now >= unreported.since_ms + retry {
                 (unreported.sent, unreported.since_ms) = (0, now);
             }
-            if unreported.sent < unreported.names.len() {
+            if unreported.sent < unreported.news.len() {
                 homes.push(*home);
             }
         }
         for home in homes {
-            self.send_created(home);
+            self.send_news(home);
         }
         let mut due = Vec::new();
         let leases = &mut self.part.directory.leases;

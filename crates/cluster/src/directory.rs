@@ -122,6 +122,21 @@ impl Directory {
         self.leases.see(key.slot(), NodeSet::only(holder));
     }
 
+    /// A node holds the key no more.
+    pub(crate) fn leave(&mut self, key: &Key, holder: NodeId) {
+        let Some(entry) = self.entries.get_mut(key) else { return };
+        entry.holders.remove(holder);
+        if entry.owner == Some(holder) {
+            (entry.owner, entry.created, entry.appointed) = (None, None, None);
+        }
+        self.tidy(key);
+    }
+
+    /// Whether a home has everything that this node had to report.
+    pub(crate) fn is_known_at(&self, home: NodeId) -> bool {
+        !self.unreported.contains_key(&home)
+    }
+
     /// Forgets a key that there is nothing to say of.
     fn tidy(&mut self, key: &Key) {
         if self.entries.get(key).is_some_and(DirEntry::is_blank) {
@@ -188,8 +203,19 @@ impl<V: Values> Turn<'_, V> {
     }
 
     fn send_touch(&mut self, key: &Key, Touch { nonce, reads_before, .. }: Touch) {
-        if let Some(home) = self.home_of(key) {
+        let Some(home) = self.home_of(key) else { return };
+        if self.part.leases.is_leaving(key) && !self.config.without(Mutant::TouchBeforeNews) {
+            // It is sent when the home has heard the news.
+            self.send_news(home);
+        } else {
             self.send(home, Message::Touch { key: key.clone(), nonce, reads: reads_before.is_some() });
+        }
+    }
+
+    /// Sends the touch of a key again, if there is one.
+    pub(crate) fn repeat_touch(&mut self, key: &Key) {
+        if let Some(touch) = self.part.touches.get(key).copied() {
+            self.send_touch(key, touch);
         }
     }
 
@@ -201,7 +227,7 @@ impl<V: Values> Turn<'_, V> {
         let behind = std::mem::take(&mut self.part.directory.unreported);
         let new = |home| (home, Report { full: behind.contains_key(&home), names: Vec::new() });
         let mut reports: BTreeMap<NodeId, Report> = members.iter().map(new).collect();
-        let mut created = self.part.leases.end();
+        let (mut created, gone) = self.part.leases.end();
         if self.config.without(Mutant::ForgetUnreportedCreations) {
             created.clear();
         }
@@ -210,11 +236,17 @@ impl<V: Values> Turn<'_, V> {
             let Some(home) = key.slot().home(members) else { continue };
             let Some(report) = reports.get_mut(&home) else { continue };
             if report.full || key.slot().home(old_members) != Some(home) || created.contains(&key) {
-                report.names.push(key);
+                report.names.push(key.clone());
             }
+            self.list_absent(&key);
         }
         self.part.directory.unreported = reports;
         self.send_reports();
+        for key in gone {
+            if !self.part.copies.contains(&key) {
+                self.tell_gone(&key);
+            }
+        }
     }
 
     fn send_reports(&mut self) {
@@ -306,6 +338,7 @@ impl<V: Values> Turn<'_, V> {
         let mut copy = Copy::new(meta, self.installed.view.id);
         copy.role = Role::Owner(Box::default());
         self.part.copies.insert(key.clone(), copy);
+        self.list_absent(key);
         self.count(if doubt.is_empty() { Rule::Created } else { Rule::CreatedInDoubt });
     }
 
@@ -360,8 +393,9 @@ impl<V: Values> Turn<'_, V> {
             self.send(from, Message::Reported { again: true });
             return;
         }
-        for key in &keys {
-            self.part.directory.enter(key, from);
+        // A stray duplicate may tell of what is gone meanwhile.
+        if !self.part.directory.reported.contains(from) {
+            keys.iter().for_each(|key| self.part.directory.enter(key, from));
         }
         let seen = self.part.directory.parts.entry(from).or_default();
         seen.insert(part);
@@ -373,7 +407,7 @@ impl<V: Values> Turn<'_, V> {
     }
 
     /// Forgets who owns what: tokens die with the view.
-    pub(crate) fn restart_directory(&mut self) {
+    pub(crate) fn restart_directory(&mut self, dropped: NodeSet) {
         let members = self.installed.view.members;
         let me = self.config.id;
         let directory = &mut self.part.directory;
@@ -385,8 +419,10 @@ impl<V: Values> Turn<'_, V> {
             if key.slot().home(members) != Some(me) {
                 directory.entries.remove(&key);
             } else if let Some(entry) = directory.entries.get_mut(&key) {
-                *entry = DirEntry { holders: entry.holders, ..DirEntry::default() };
+                // What is held by a node that was dropped is a fork.
+                *entry = DirEntry { holders: entry.holders - dropped, ..DirEntry::default() };
                 directory.leases.see(key.slot(), entry.holders & members);
+                directory.tidy(&key);
             }
         }
     }

@@ -48,7 +48,7 @@ impl<V: Values> Turn<'_, V> {
             self.be_reborn(old_flush == base.flush);
         }
         self.forget_view();
-        self.restart_directory();
+        self.restart_directory(dropped);
         self.restart_scans();
         self.start_reports();
         self.reroute(flushed || reborn);
@@ -218,7 +218,7 @@ impl<V: Values> Turn<'_, V> {
             operation.stage = Stage::Routing;
         }
         for op in doubtful {
-            if let Some(ticket) = self.part.operations.remove(&op).and_then(|operation| operation.ticket) {
+            if let Some(ticket) = self.take_operation(op).and_then(|operation| operation.ticket) {
                 let result = Err(ClientError::InDoubt);
                 self.out.actions.push(Action::Reply { ticket, result });
             }

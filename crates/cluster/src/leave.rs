@@ -24,6 +24,8 @@ pub(crate) struct Eviction {
     pub(crate) sent_ms: u64,
     /// The name of the leave that was requested.
     leave: u64,
+    /// It was not the store that wanted it: the copy is to go only if the key still has no value.
+    absent: bool,
 }
 
 impl<V: Values> Turn<'_, V> {
@@ -34,32 +36,45 @@ impl<V: Values> Turn<'_, V> {
             self.drop_copy(&key);
             self.evicted(&key, Evicted::Dropped);
         } else {
-            if !self.part.evicting.contains_key(&key) {
-                self.name_leave(&key);
+            match self.part.evicting.get_mut(&key) {
+                Some(eviction) => eviction.absent = false,
+                None => self.name_leave(&key, false),
             }
             self.evict_step(&key, true);
         }
     }
 
+    /// Gives up the copy of a key without a value, which others hold as well.
+    pub(crate) fn leave_absent(&mut self, key: &Key) {
+        if !self.part.evicting.contains_key(key) && self.may_drop_absent(key) {
+            self.name_leave(key, true);
+            self.evict_step(key, true);
+        }
+    }
+
     /// Gives the leave that is to be asked for a name of its own.
-    fn name_leave(&mut self, key: &Key) {
+    fn name_leave(&mut self, key: &Key, absent: bool) {
         let leave = self.next_number();
-        self.part.evicting.insert(key.clone(), Eviction { sent_ms: self.now.mono_ms, leave });
+        self.part.evicting.insert(key.clone(), Eviction { sent_ms: self.now.mono_ms, leave, absent });
     }
 
     fn evicted(&mut self, key: &Key, outcome: Evicted) {
-        self.part.evicting.remove(key);
+        let eviction = self.part.evicting.remove(key);
         match outcome {
             Evicted::Dropped => self.count(Rule::LeftKey),
             Evicted::Deleted => self.count(Rule::DeletedLast),
             Evicted::Refused => self.count(Rule::RefusedEviction),
             Evicted::NotHeld => {}
         }
+        if eviction.is_some_and(|eviction| eviction.absent) {
+            return;
+        }
         self.out.actions.push(Action::Evict { key: key.clone(), outcome });
     }
 
-    fn drop_copy(&mut self, key: &Key) {
+    pub(crate) fn drop_copy(&mut self, key: &Key) {
         self.part.copies.remove(key);
+        self.tell_gone(key);
         self.values.install(key, None);
         self.part.unconfirmed.remove(key);
         self.part.busy_keys.remove(key);
@@ -71,8 +86,13 @@ impl<V: Values> Turn<'_, V> {
     fn evict_step(&mut self, key: &Key, first: bool) {
         let Some(eviction) = self.part.evicting.get_mut(key) else { return };
         eviction.sent_ms = self.now.mono_ms;
-        let leave = eviction.leave;
+        let (leave, absent) = (eviction.leave, eviction.absent);
         if !self.is_serving() {
+            return;
+        }
+        if absent && (self.values.holds(key) || self.owns(key)) {
+            self.part.evicting.remove(key);
+            self.list_absent(key);
             return;
         }
         let (view, members, me) = (self.installed.view.id, self.installed.view.members, self.config.id);
@@ -154,21 +174,23 @@ impl<V: Values> Turn<'_, V> {
 
     pub(crate) fn on_may_drop(&mut self, from: NodeId, key: Key, leave: u64, version: Version) {
         let view = self.installed.view.id;
-        let wanted = self.part.evicting.get(&key).is_some_and(|eviction| eviction.leave == leave);
+        let eviction = self.part.evicting.get(&key).copied().filter(|eviction| eviction.leave == leave);
+        let wanted = eviction.is_some_and(|eviction| !eviction.absent || !self.values.holds(&key));
+        let unused = self.may_drop(&key);
         let gone = match self.copy_now(&key) {
             None => true,
             Some(copy) => {
                 let idle =
                     copy.meta.version == version && copy.prepared.is_none() && copy.owning(view).is_none();
-                idle && wanted
+                idle && wanted && unused
             }
         };
         if gone && self.part.copies.contains(&key) {
             self.drop_copy(&key);
             self.evicted(&key, Evicted::Dropped);
-        } else if !gone && wanted {
+        } else if let Some(eviction) = eviction.filter(|_| !gone) {
             // The owner goes on without this leave: a permission that comes late must not be used.
-            self.name_leave(&key);
+            self.name_leave(&key, eviction.absent);
         }
         self.send(from, Message::Dropped { key, leave, version, gone });
     }

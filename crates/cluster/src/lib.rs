@@ -8,6 +8,7 @@
 //! Invariant of the crate: no sockets, no clocks, no threads, no data types, no hash-map order in behaviour. The
 //! same inputs give the same actions, bit for bit. [`Values`] is the only door to the data.
 
+mod absence;
 mod agenda;
 pub mod config;
 mod copy;

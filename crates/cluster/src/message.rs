@@ -118,6 +118,15 @@ pub struct Held {
     pub owner: Option<NodeId>,
 }
 
+/// What a home does not hear otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct News {
+    /// The key.
+    pub key: Key,
+    /// Not held any more; else created under a lease.
+    pub gone: bool,
+}
+
 /// What a node knows of a batch of class X.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Outcome {
@@ -156,6 +165,8 @@ pub struct Forwarded {
     pub floor: u64,
     /// It was sent to an owner in an earlier view as well, and may have been applied there.
     pub exposed: bool,
+    /// The creation of its first key that it is for.
+    pub birth: FlightId,
     /// Its class.
     pub class: Class,
     /// Its keys.
@@ -344,14 +355,14 @@ pub enum Message {
         /// Its last copy was deleted.
         gone: bool,
     },
-    /// Lessee -> home: I created these, in this order.
-    Created {
-        /// How many keys of this home's slots it had created under leases in this view before these.
+    /// Member -> home: I created these, or hold these no more, in this order.
+    News {
+        /// How many news of this view there were for this home before these.
         after: u64,
-        /// Names.
-        keys: Vec<Key>,
+        /// The news.
+        news: Vec<News>,
     },
-    /// Home -> lessee: I know as many of the names you created.
+    /// Home -> member: I know as many of your news.
     Noted {
         /// How many, without a gap.
         known: u64,
@@ -369,8 +380,8 @@ pub enum Message {
         slot: Slot,
         /// The lease.
         lease: u64,
-        /// How many keys of this home's slots it has created under leases in this view.
-        created: u64,
+        /// How many news of this view there were for this home so far.
+        told: u64,
     },
 
     // Regrouping.
@@ -601,11 +612,19 @@ pub enum Message {
         gone: bool,
     },
 
+    /// Owner -> subscriber: the key has no value, leave it.
+    Fade {
+        /// The key.
+        key: Key,
+    },
+
     // Healing.
     /// Returned node -> owner: what I did while I was out of the base.
     ForkLog {
         /// The key.
         key: Key,
+        /// The creation of the key that it is to be merged into.
+        birth: FlightId,
         /// The fork.
         fork: Box<CopyState>,
     },

@@ -85,11 +85,21 @@ pub enum Mutant {
     AbsentForLaterReads,
     /// A lessee creates by itself a key that it has asked its home for.
     CreateWhatIsAskedFor,
+    /// The owner of a key without a value forgets it although others hold it.
+    ForgetSharedKeys,
+    /// A copy is dropped although an operation of its node's own clients on the key is at another node.
+    LeaveWhileEngaged,
+    /// An operation that was sent for one creation of a key is run on another.
+    RunForAnotherCreation,
+    /// A home takes news that it has heard before.
+    NewsTwice,
+    /// A key is touched before its home has heard that it was dropped.
+    TouchBeforeNews,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 45] = [
         Self::NoFence,
         Self::XWithoutAllSubscribers,
         Self::BuildOnInstalledBase,
@@ -130,5 +140,10 @@ impl Mutant {
         Self::FastPathWithoutStamp,
         Self::AbsentForLaterReads,
         Self::CreateWhatIsAskedFor,
+        Self::ForgetSharedKeys,
+        Self::LeaveWhileEngaged,
+        Self::RunForAnotherCreation,
+        Self::NewsTwice,
+        Self::TouchBeforeNews,
     ];
 }

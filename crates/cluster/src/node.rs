@@ -205,6 +205,7 @@ impl<V: Values> Node<V> {
             Mail::Ready(op) => (op.part(), None),
             Mail::Learned(part, _) => (*part, None),
             Mail::Late(op) => (op.part(), self.scope_of_operation(*op)),
+            Mail::Disengage(_, key) => (key.part(self.parts()), None),
             Mail::Pinned(op, key) => (op.part(), self.scope_of_keys(op.part(), std::iter::once(key))),
             Mail::Decide(flight) | Mail::Close(flight) => {
                 let part = flight.part();

@@ -336,20 +336,36 @@ impl<V: Values> Turn<'_, V> {
         operation.stage = Stage::Forwarded(to);
         operation.since_ms = now;
         operation.forwarded = true;
+        let (own, keys) = (operation.ticket.is_some(), operation.all_keys());
+        if own {
+            self.engage(op, &keys);
+        }
+        let birth = self.birth_for(op, &keys);
+        let Some(operation) = self.part.operations.get(&op) else { return };
         let forwarded = Forwarded {
             op,
             floor: operation.floor,
             exposed: operation.exposed,
+            birth,
             class: operation.class,
             keys: operation.keys.clone(),
             command: operation.command.clone(),
             watches: operation.watches.clone(),
             hops: 0,
         };
-        if operation.ticket.is_none() {
+        if !own {
             self.part.operations.remove(&op);
         }
         self.send(to, Message::Forward(Box::new(forwarded)));
+    }
+
+    /// The creation of the operation's first key that this node has a copy of.
+    fn birth_for(&mut self, op: OpId, keys: &[Key]) -> FlightId {
+        let Some(first) = keys.first() else { return FlightId::default() };
+        self.focus_on(first);
+        let birth = self.part.copies.get(first).map(|copy| copy.meta.birth);
+        self.focus(op.part());
+        birth.unwrap_or_default()
     }
 
     pub(crate) fn on_forward(&mut self, from: NodeId, forwarded: Forwarded) {
@@ -384,6 +400,11 @@ impl<V: Values> Turn<'_, V> {
         };
         let owners: Vec<Option<NodeId>> = keys.iter().map(owner_of).collect();
         if owners.iter().all(|owner| *owner == Some(me)) {
+            let birth = self.birth_for(op, &keys);
+            if birth != forwarded.birth && !self.config.without(Mutant::RunForAnotherCreation) {
+                self.send(op.node, Message::Redirect { op, owner: None });
+                return;
+            }
             for key in &keys {
                 self.focus_on(key);
                 self.raise_floor(key, OpId { counter: forwarded.floor, ..op });
@@ -485,7 +506,7 @@ impl<V: Values> Turn<'_, V> {
 
     /// Ends an operation well.
     pub(crate) fn succeed(&mut self, op: OpId, reply: Blob) {
-        let operation = self.part.operations.remove(&op);
+        let operation = self.take_operation(op);
         if let Some(operation) = operation.as_ref().filter(|operation| operation.is_known_elsewhere())
             && let Some(key) = operation.first_key()
         {
@@ -532,7 +553,7 @@ impl<V: Values> Turn<'_, V> {
 
     /// Ends an operation with an error that holds for all copies of it in this view.
     pub(crate) fn end(&mut self, op: OpId, error: ClientError) {
-        let Some(operation) = self.part.operations.remove(&op) else { return };
+        let Some(operation) = self.take_operation(op) else { return };
         let Some(ticket) = operation.ticket else {
             self.send(op.node, Message::Answered { op, result: Err(error) });
             return;

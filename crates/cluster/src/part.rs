@@ -9,6 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::absence::Fading;
 use crate::agenda::Agenda;
 use crate::config::Config;
 use crate::copy::{Copy, CopyState, Owning};
@@ -53,6 +54,10 @@ pub(crate) struct Part<U> {
     pub(crate) operations: BTreeMap<OpId, Box<Operation>>,
     /// Operations that wait for something to happen to a key.
     pub(crate) parked: BTreeMap<Key, BTreeSet<OpId>>,
+    /// Keys without a value.
+    pub(crate) fading: Fading,
+    /// Keys of operations of this node's own clients that other nodes have copies of.
+    pub(crate) engaged: BTreeMap<Key, BTreeSet<OpId>>,
     /// Keys requested at their home.
     pub(crate) touches: BTreeMap<Key, Touch>,
     /// Slots whose unseen keys this node creates by itself.
@@ -110,6 +115,8 @@ impl<U> Part<U> {
             settling: BTreeMap::new(),
             operations: BTreeMap::new(),
             parked: BTreeMap::new(),
+            fading: Fading::default(),
+            engaged: BTreeMap::new(),
             touches: BTreeMap::new(),
             leases: HeldLeases::default(),
             born: BTreeSet::new(),

@@ -38,6 +38,8 @@ rules! {
     CreatedInDoubt,
     /// A read was answered without a copy, because nobody holds the key.
     ReadAbsent,
+    /// A key without a value was forgotten.
+    Forgot,
     /// A slot was leased to one node.
     Leased,
     /// A lease was recalled.

@@ -46,6 +46,8 @@ pub(crate) enum Mail {
     Late(OpId),
     /// The key was pinned for the operation, which is in another partition.
     Pinned(OpId, Key),
+    /// The operation, which is in another partition, has no more use for the key.
+    Disengage(OpId, Key),
     /// Another partition has learned that the batch is committed.
     Learned(u8, FlightId),
     /// Everyone holds the batch.
@@ -234,6 +236,7 @@ impl<V: Values> Turn<'_, V> {
             self.wait_tick();
             self.heal_tick();
             self.leave_tick();
+            self.absence_tick();
             for key in std::mem::take(&mut self.part.stalled) {
                 self.part.work.insert(key);
             }
@@ -262,6 +265,7 @@ impl<V: Values> Turn<'_, V> {
             Mail::Ready(op) => self.part.ready.insert(op),
             Mail::Late(op) => self.run_late(op),
             Mail::Pinned(op, key) => self.on_pinned(op, &key),
+            Mail::Disengage(op, key) => self.disengage(op, &key),
             Mail::Learned(_, flight) => self.on_learned(flight),
             Mail::Decide(flight) => self.decide(flight),
             Mail::Close(flight) => self.close_flight(flight),
@@ -282,10 +286,10 @@ impl<V: Values> Turn<'_, V> {
             Message::Own { key, holders } => self.on_own(key, holders),
             Message::Join { key, joiner, nonce } => self.on_join(from, key, joiner, nonce),
             Message::Owned { key, gone } => self.on_owned(from, key, gone),
-            Message::Created { after, keys } => self.on_created(from, after, keys),
+            Message::News { after, news } => self.on_news(from, after, news),
             Message::Noted { known } => self.on_noted(from, known),
             Message::Recall { slot, lease } => self.on_recall(from, slot, lease),
-            Message::Recalled { slot, lease, created } => self.on_recalled(from, slot, lease, created),
+            Message::Recalled { slot, lease, told } => self.on_recalled(from, slot, lease, told),
             Message::RegroupAsk { key, birth, whole } => self.on_regroup_ask(from, key, birth, whole),
             Message::RegroupState { key, state } => self.on_regroup_state(from, key, state),
             Message::Align { key, round, meta, body } => self.on_align(from, key, round, *meta, *body),
@@ -323,7 +327,8 @@ impl<V: Values> Turn<'_, V> {
             Message::Dropped { key, leave, version, gone } => {
                 self.on_dropped(from, key, leave, version, gone);
             }
-            Message::ForkLog { key, fork } => self.on_fork_log(from, key, fork),
+            Message::Fade { key } => self.on_fade(from, &key),
+            Message::ForkLog { key, birth, fork } => self.on_fork_log(from, key, birth, fork),
             Message::ForkMerged { key, version } => self.on_fork_merged(key, version),
             Message::Heartbeat { .. }
             | Message::Collect { .. }

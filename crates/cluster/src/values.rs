@@ -35,6 +35,9 @@ pub trait Values {
     /// Replaces the value by a snapshot, or removes the key.
     fn install(&mut self, key: &Key, snapshot: Option<&Blob>);
 
+    /// Whether the key exists.
+    fn holds(&self, key: &Key) -> bool;
+
     /// Whether a client blocked on the key could be served now.
     fn ready(&self, key: &Key) -> bool;
 

@@ -91,7 +91,7 @@ impl<V: Values> Turn<'_, V> {
     /// Wakes the first waiter when the key is ready and nobody was woken for this version yet.
     pub(crate) fn wake_next(&mut self, key: &Key) {
         let view = self.installed.view.id;
-        if !self.values.ready(key) {
+        if self.owning(key).is_none_or(|owning| owning.waiters.is_empty()) || !self.values.ready(key) {
             return;
         }
         let Some(copy) = self.part.copies.get_mut(key) else { return };

@@ -212,6 +212,10 @@ impl<H: Host> Values for StoreValues<H> {
         };
     }
 
+    fn holds(&self, key: &Key) -> bool {
+        self.view(key, |keyspace, key| keyspace.stored(key).is_some())
+    }
+
     fn ready(&self, key: &Key) -> bool {
         self.view(key, |keyspace, key| {
             keyspace.stored(key).is_some_and(|entry| matches!(entry.value(), Value::Collection(_)))
@@ -229,8 +233,7 @@ impl<H: Host> Values for StoreValues<H> {
     }
 
     fn delete(&self, key: &Key) -> Option<Blob> {
-        let is_there = self.view(key, |keyspace, key| keyspace.stored(key).is_some());
-        is_there.then(|| wire::blob(&Op::Key(KeyOp::Delete)))
+        self.holds(key).then(|| wire::blob(&Op::Key(KeyOp::Delete)))
     }
 
     fn merge(&self, fork: &MergeInput<'_>) -> Vec<Blob> {

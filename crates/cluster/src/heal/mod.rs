@@ -17,7 +17,7 @@
 use std::collections::BTreeSet;
 
 use crate::copy::{Copy, CopyState, PreparedPart, Queued};
-use crate::ids::{Blob, NodeId, OpId, Stamp, Version};
+use crate::ids::{Blob, FlightId, NodeId, OpId, Stamp, Version};
 use crate::key::Key;
 use crate::message::Message;
 use crate::mutant::Mutant;
@@ -208,16 +208,18 @@ impl<V: Values> Turn<'_, V> {
                 self.touch(&key);
                 continue;
             };
+            let Some(birth) = self.part.copies.get(&key).map(|copy| copy.meta.birth) else { continue };
             if let Some(stashed) = self.part.stash.get_mut(&name) {
                 stashed.sent_ms = Some(now);
                 let fork = Box::new(stashed.state.clone());
-                self.send(owner, Message::ForkLog { key, fork });
+                self.send(owner, Message::ForkLog { key, birth, fork });
             }
         }
     }
 
-    pub(crate) fn on_fork_log(&mut self, from: NodeId, key: Key, fork: Box<CopyState>) {
-        if !self.owns_or_tells(from, &key) {
+    pub(crate) fn on_fork_log(&mut self, from: NodeId, key: Key, birth: FlightId, fork: Box<CopyState>) {
+        let same = self.part.copies.get(&key).is_some_and(|copy| copy.meta.birth == birth);
+        if !self.owns_or_tells(from, &key) || !same {
             return;
         }
         let queued = self.owning(&key).map(|owning| {

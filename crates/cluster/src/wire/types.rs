@@ -10,7 +10,7 @@ use crate::ids::{
 use crate::interface::{Class, ClientError, Watch};
 use crate::key::{Key, SLOTS, Slot};
 use crate::message::{
-    Alignment, Base, BaseTag, Envelope, Forwarded, Held, Message, Outcome, Part, Token, Vote,
+    Alignment, Base, BaseTag, Envelope, Forwarded, Held, Message, News, Outcome, Part, Token, Vote,
 };
 use crate::participants::Participants;
 use crate::values::{Entry, EntryOp, Step};
@@ -172,8 +172,9 @@ structs! {
     Reply { text, keys }
     Whole { snapshot }
     Held { version, owner }
+    News { key, gone }
     CopyState { meta, log, done, prepared, value }
-    Forwarded { op, floor, exposed, class, keys, command, watches, hops }
+    Forwarded { op, floor, exposed, birth, class, keys, command, watches, hops }
     Envelope { from, incarnation, to, view, part, from_part, message }
 }
 
@@ -202,10 +203,10 @@ enums! {
         16 Own { key, holders },
         17 Join { key, joiner, nonce },
         18 Owned { key, gone },
-        25 Created { after, keys },
+        25 News { after, news },
         26 Noted { known },
         27 Recall { slot, lease },
-        28 Recalled { slot, lease, created },
+        28 Recalled { slot, lease, told },
         20 RegroupAsk { key, birth, whole },
         21 RegroupState { key, state },
         22 Align { key, round, meta, body },
@@ -237,7 +238,8 @@ enums! {
         63 LeaveKey { key, leave },
         64 MayDrop { key, leave, version },
         65 Dropped { key, leave, version, gone },
-        70 ForkLog { key, fork },
+        66 Fade { key },
+        70 ForkLog { key, birth, fork },
         71 ForkMerged { key, version },
     }
 }

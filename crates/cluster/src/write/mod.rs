@@ -187,6 +187,7 @@ impl<V: Values> Turn<'_, V> {
             }
         }
         self.wake_next(key);
+        self.list_absent(key);
     }
 
     /// Whether X may be executed on `key`, which this node owns.

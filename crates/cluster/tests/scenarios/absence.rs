@@ -113,3 +113,156 @@ pub(crate) fn a_lessee_does_not_create_by_itself_what_it_has_asked_for() {
     assert_eq!(cluster.owners(&b).len(), 1);
     assert_eq!(cluster.read(0, &b), Ok("one zero".into()));
 }
+
+/// `k` is held by these nodes, and has no value.
+fn emptied(nodes: &[u8], adjust: impl Fn(&mut Config)) -> Cluster {
+    let mut cluster = Cluster::with(3, adjust);
+    for node in nodes {
+        cluster.add(*node, "k", "word").expect("add");
+    }
+    cluster.run(200);
+    assert_eq!(cluster.take(nodes[0], "k"), Ok("word".into()));
+    cluster
+}
+
+fn is_forgotten(cluster: &Cluster) -> bool {
+    (0..3)
+        .all(|node| cluster.node(node).keys().is_empty() && cluster.node(node).names_in(0..SLOTS).is_empty())
+}
+
+#[test]
+pub(crate) fn what_was_deleted_leaves_nothing() {
+    let mut cluster = Cluster::new(3);
+    for number in 0..40_u8 {
+        let name = format!("k{number}");
+        for node in 0..=number % 3 {
+            cluster.add(node, &name, "word").expect("add");
+        }
+        assert_eq!(cluster.take(number % 2, &name), Ok("word".into()));
+        assert_eq!(cluster.op(2, Class::Read, &[&name, "never"], "list"), Ok("|".into()));
+    }
+    // One that is evicted.
+    cluster.add(0, "evicted", "word").expect("add");
+    cluster.input(0, Input::Evict(key("evicted")));
+    cluster.run(15_000);
+    for node in 0..3 {
+        assert_eq!(cluster.node(node).keys(), [], "at {node}");
+        assert_eq!(cluster.node(node).names_in(0..SLOTS), [], "at {node}");
+    }
+    for node in 0..3 {
+        cluster.add(node, "k1", &format!("n{node}")).expect("add");
+    }
+    assert_eq!(cluster.read(0, "k1"), Ok("n0 n1 n2".into()));
+    cluster.run(2_000);
+    cluster.assert_converged();
+}
+
+/// A view change does not keep what has no value.
+#[test]
+pub(crate) fn what_was_deleted_before_a_view_change_is_forgotten_after_it() {
+    let mut cluster = emptied(&[0, 1, 2], |_| {});
+    cluster.attempt(0, &[0, 1, 2]);
+    cluster.run(15_000);
+    assert!(is_forgotten(&cluster));
+}
+
+#[test]
+pub(crate) fn a_key_that_others_hold_is_not_forgotten() {
+    let mut cluster = emptied(&[0, 1], |_| {});
+    for _ in 0..80 {
+        cluster.now += 50;
+        (0..3).for_each(|node| cluster.input(node, Input::Tick));
+        cluster.deliver_but(|message| matches!(message, Message::Fade { .. }));
+    }
+    assert_eq!(cluster.add(1, "k", "more"), Ok("OK".into()));
+    assert_eq!(cluster.read(2, "k"), Ok("more".into()));
+}
+
+/// The answer to a pop is lost again and again, while the key has no value any more: whoever waits for it keeps its copy.
+#[test]
+pub(crate) fn a_key_is_not_forgotten_while_a_retry_has_to_find_its_answer() {
+    let mut cluster = Cluster::new(3);
+    cluster.add(0, "k", "word").expect("add");
+    assert_eq!(cluster.read(1, "k"), Ok("word".into()));
+    cluster.run(500);
+    let ticket = cluster.submit(1, Class::X, &["k"], "take");
+    for _ in 0..80 {
+        cluster.deliver_but(|message| matches!(message, Message::Answered { .. }));
+        cluster.now += 50;
+        (0..3).for_each(|node| cluster.input(node, Input::Tick));
+    }
+    cluster.run(1_000);
+    assert_eq!(cluster.replies[&ticket].as_ref().map(|answer| answer.reply.clone()), Ok("word".into()));
+    cluster.run(10_000);
+    assert!(is_forgotten(&cluster));
+}
+
+/// A duplicate of a request that was answered long ago finds its key created anew.
+#[test]
+pub(crate) fn what_was_asked_for_one_creation_of_a_key_is_not_run_on_another() {
+    let mut cluster = Cluster::new(3);
+    for node in [0, 1] {
+        cluster.add(node, "k", "word").expect("add");
+    }
+    cluster.run(500);
+    let ticket = cluster.submit(1, Class::W, &["k"], "add late");
+    let request = cluster.wire.front().expect("the request").clone();
+    assert!(matches!(request.message, Message::Forward(_)) && request.to == NodeId(0));
+    cluster.run(100);
+    assert!(cluster.replies[&ticket].is_ok());
+    assert_eq!((cluster.take(0, "k"), cluster.take(0, "k")), (Ok("late".into()), Ok("word".into())));
+    cluster.run(10_000);
+    assert!(is_forgotten(&cluster));
+    cluster.add(0, "k", "new").expect("add");
+    // Node 1 subscribes and asks for nothing that would tell the owner how far its requests are answered.
+    assert_eq!(cluster.read(1, "k"), Ok("new".into()));
+    cluster.wire.push_back(request);
+    cluster.run(1_000);
+    assert_eq!(cluster.read(1, "k"), Ok("new".into()));
+}
+
+/// A node that is not home of `k` is about to tell its home that it has dropped its copy.
+fn about_to_tell() -> (Cluster, u8, u8, Vec<Envelope>) {
+    let names = Cluster::new(3);
+    let (_, others) = others(&names, "k");
+    let (holder, other) = (others[0], others[1]);
+    let mut cluster = emptied(&[holder], |config| config.limits.leases_max = 0);
+    let is_news = |envelope: &Envelope| matches!(envelope.message, Message::News { .. });
+    loop {
+        cluster.now += 50;
+        (0..3).for_each(|node| cluster.input(node, Input::Tick));
+        let news = catch(&mut cluster, is_news);
+        if !news.is_empty() {
+            assert!(cluster.node(holder).keys().is_empty());
+            return (cluster, holder, other, news);
+        }
+        cluster.deliver_all();
+    }
+}
+
+#[test]
+pub(crate) fn a_key_is_touched_again_only_when_its_home_has_heard_that_it_was_dropped() {
+    let (mut cluster, holder, other, news) = about_to_tell();
+    let ticket = cluster.submit(holder, Class::W, &["k"], "add again");
+    let is_news = |message: &Message| matches!(message, Message::News { .. });
+    cluster.deliver_but(is_news);
+    cluster.wire.extend(news);
+    cluster.run(100);
+    assert!(cluster.replies[&ticket].is_ok());
+    cluster.add(other, "k", "more").expect("add");
+    assert_eq!(cluster.owners("k").len(), 1);
+    assert_eq!(cluster.read(holder, "k"), Ok("again more".into()));
+}
+
+#[test]
+pub(crate) fn what_a_home_has_heard_before_is_no_news() {
+    let (mut cluster, holder, other, news) = about_to_tell();
+    cluster.wire.extend(news.clone());
+    cluster.deliver_all();
+    cluster.add(holder, "k", "again").expect("add");
+    cluster.wire.extend(news);
+    cluster.deliver_all();
+    cluster.add(other, "k", "more").expect("add");
+    assert_eq!(cluster.owners("k").len(), 1);
+    assert_eq!(cluster.read(holder, "k"), Ok("again more".into()));
+}

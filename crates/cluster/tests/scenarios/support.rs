@@ -103,6 +103,10 @@ impl Values for Words {
         self.run(key, &format!("all {list}"));
     }
 
+    fn holds(&self, key: &Key) -> bool {
+        self.0.contains_key(key)
+    }
+
     fn ready(&self, key: &Key) -> bool {
         self.0.contains_key(key)
     }

@@ -43,6 +43,13 @@ table! {
         a_read_sees_what_was_written_after_an_earlier_one_had_asked
         a_watch_of_what_is_not_there_fails_once_it_is
         a_lessee_does_not_create_by_itself_what_it_has_asked_for
+        what_was_deleted_leaves_nothing
+        what_was_deleted_before_a_view_change_is_forgotten_after_it
+        a_key_that_others_hold_is_not_forgotten
+        a_key_is_not_forgotten_while_a_retry_has_to_find_its_answer
+        what_was_asked_for_one_creation_of_a_key_is_not_run_on_another
+        a_key_is_touched_again_only_when_its_home_has_heard_that_it_was_dropped
+        what_a_home_has_heard_before_is_no_news
     }
     operations {
         an_operation_that_was_executed_is_not_refused_for_a_full_queue
@@ -71,7 +78,7 @@ table! {
     }
     transactions {
         one_participant_that_has_committed_is_enough
-        a_transaction_that_has_lost_a_key_is_not_answered_with_ok
+        a_copy_stays_while_its_transaction_is_under_way
         a_batch_that_is_settled_late_is_brought_in
         a_transaction_over_several_keys_sees_its_watches
         a_watch_does_not_take_a_new_creation_for_the_old_one
@@ -117,6 +124,7 @@ const LEFT_TO_SEARCHES: &[Mutant] = &[
     Mutant::FlushKeepsStragglers,
     Mutant::LeaseAcrossBases,
     Mutant::FoldUnvalidated,
+    Mutant::FoldOpenOperations,
     Mutant::HonourRecalledLease,
     Mutant::ForgetUnreportedCreations,
 ];

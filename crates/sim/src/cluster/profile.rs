@@ -136,7 +136,8 @@ impl Profile {
     /// The profile of a seed.
     pub fn of_seed(seed: u64) -> Self {
         let tags = if seed % TAGGED_EVERY == TAGGED_AT { TAGS } else { 0 };
-        let profile = Self { parts: parts(seed), ..Self::with_tags(seed, tags) };
+        let timers = Timers { forget_ms: forget_ms(seed), ..Timers::default() };
+        let profile = Self { parts: parts(seed), timers, ..Self::with_tags(seed, tags) };
         if seed % EXILE_EVERY == EXILE_AT { profile.with_exile() } else { profile }
     }
 
@@ -237,6 +238,12 @@ impl Profile {
 /// Partitions, from a stream of their own so that a seed plays the same with any number of them otherwise.
 fn parts(seed: u64) -> u16 {
     [1, 1, 2, 4][Rng::named(seed, "partitions").below(4) as usize]
+}
+
+/// How long keys without a value are kept, from a stream of its own as well: less than a message takes, or longer than most
+/// keys stay without one.
+fn forget_ms(seed: u64) -> u64 {
+    [20, 200, 1_000, 10_000][Rng::named(seed, "forgetting").below(4) as usize]
 }
 
 /// Bounds; how early logs are folded differs, so that a run folds often, seldom, or only when a view ends.

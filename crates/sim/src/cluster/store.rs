@@ -130,6 +130,13 @@ impl Values for Store {
         }
     }
 
+    fn holds(&self, key: &Key) -> bool {
+        match self {
+            Self::Abstract(values) => values.holds(key),
+            Self::Real(values) => values.holds(key),
+        }
+    }
+
     fn ready(&self, key: &Key) -> bool {
         match self {
             Self::Abstract(values) => values.ready(key),

@@ -231,8 +231,12 @@ impl Values for SimValues {
         }
     }
 
-    fn ready(&self, key: &Key) -> bool {
+    fn holds(&self, key: &Key) -> bool {
         self.object(key).is_some()
+    }
+
+    fn ready(&self, key: &Key) -> bool {
+        self.holds(key)
     }
 
     fn expire(&self, key: &Key, wall_ms: u64) -> Option<Blob> {

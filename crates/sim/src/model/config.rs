@@ -27,6 +27,8 @@ pub struct Scope {
     pub transactions: bool,
     /// X that watch what the last read at their node has shown.
     pub watches: bool,
+    /// A third of the writes delete their keys.
+    pub deletes: bool,
     /// Bounds on what may happen.
     pub operations: u8,
     /// Attempts at views chosen freely.
@@ -61,6 +63,7 @@ impl Scope {
             propose_ms: 2_000,
             op_ms: 20_000,
             abort_ms: 6_000,
+            forget_ms: Self::TICK_MS,
             ..Timers::default()
         };
         let report_max = self.report_max;
@@ -92,6 +95,7 @@ impl Scope {
             classes: vec![Class::X],
             transactions: false,
             watches: false,
+            deletes: false,
             operations: 2,
             proposals: 0,
             crashes: 0,
@@ -301,6 +305,40 @@ impl Scope {
             restarts: 1,
             advances: 16,
             ..Self::reads()
+        }
+    }
+
+    /// Keys that are deleted, forgotten and created anew.
+    pub fn deletions() -> Self {
+        let scope = Self {
+            classes: vec![Class::W, Class::X, Class::X, Class::Read],
+            transactions: true,
+            watches: true,
+            deletes: true,
+            operations: 16,
+            proposals: 2,
+            crashes: 1,
+            restarts: 1,
+            evictions: 1,
+            duplicates: 6,
+            advances: 24,
+            ..Self::base("deletions, 3 nodes", 3, &["a", "b"])
+        };
+        scope.held_by(&[&[0, 1], &[1, 2]])
+    }
+
+    /// The same while all links are up, under creation leases.
+    pub fn deletions_and_leases() -> Self {
+        Self {
+            classes: vec![Class::W, Class::W, Class::X, Class::Read],
+            deletes: true,
+            shared: Vec::new(),
+            operations: 20,
+            proposals: 2,
+            duplicates: 8,
+            advances: 20,
+            report_max: 1,
+            ..Self::base("deletions and leases, 2 nodes", 2, &["{t}a", "{t}b"])
         }
     }
 

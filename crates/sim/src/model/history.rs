@@ -141,6 +141,14 @@ impl State {
         }
     }
 
+    /// A deleted key was forgotten, with all that was done to it.
+    pub(super) fn note_forgotten(&mut self, view: ViewId, key: usize, tags: u64) {
+        self.deleted |= 1 << key;
+        self.kept[key] = NodeSet::EMPTY;
+        self.forgotten[key] |= tags;
+        self.deleted_tags |= tags | self.known.within(view, key);
+    }
+
     /// A copy was dropped: its node no longer counts as a holder, and somebody else has to have what it held.
     pub(super) fn note_drop(&mut self, scope: &Scope, at: NodeId, key: &Key) {
         let Some(index) = scope.keys.iter().position(|other| other == key) else { return };

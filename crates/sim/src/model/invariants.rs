@@ -78,6 +78,12 @@ fn replicas_equal(state: &State, key: &Key, at: NodeId, node: &Node<Journal>) ->
 fn once_each(key: &Key, index: usize, at: NodeId, state: &State) -> Result<(), Violation> {
     let Some(slot) = &state.nodes[usize::from(at.0)] else { return Ok(()) };
     let tags = slot.node.values().tags(key);
+    let again = slot.tags[index] & state.forgotten[index];
+    if again != 0 {
+        let evidence =
+            format!("{key:?} at {at:?}: {tags:?}, of which {again:#b} were deleted with an earlier creation");
+        return broken("an operation is applied once", evidence);
+    }
     if slot.tags[index].count_ones() as usize == tags.len() {
         return Ok(());
     }

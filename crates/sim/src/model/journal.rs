@@ -2,10 +2,13 @@
 //! off the value itself.
 //!
 //! A command is one byte, the operation's tag; its effect appends the tag; the reply is the list before, of each key in
-//! turn ([`lists`]). A merge
-//! appends what the loser did, except operations that are there already because they ran on both sides. Folded
+//! turn ([`lists`]). A transaction does so on each of its keys. A deletion is an operation like others whose command has a
+//! second byte: the key does not exist from then on, until the next operation, but its list stays, so that nothing is
+//! hidden as long as anybody keeps anything of the key.
+//!
+//! A merge appends what the loser did, except operations that are there already because they ran on both sides. Folded
 //! operations are one effect, the tags in a row, which is merged as a whole: if the core brought some of them before,
-//! or a folded one ran on both sides, a tag stands there twice. A transaction does so on each of its keys.
+//! or a folded one ran on both sides, a tag stands there twice.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -14,6 +17,9 @@ use swytch_cluster::{Blob, Entry, Executed, Key, MergeBy, MergeInput, Stamp, Ste
 
 /// First byte of a merge's effect.
 const MERGED: u8 = 0xff;
+
+/// Behind the tag of a deletion.
+pub(super) const DELETED: u8 = 0xfd;
 
 /// Stands between the lists of two keys in a reply.
 const NEXT_KEY: u8 = 0xfe;
@@ -25,30 +31,45 @@ pub(super) fn lists(reply: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// Lists of tags.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Journal(BTreeMap<Key, Vec<u8>>);
+pub(super) struct Journal(BTreeMap<Key, List>);
+
+/// What was done to a key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct List {
+    tags: Vec<u8>,
+    /// The last of it was a deletion.
+    deleted: bool,
+}
+
+impl List {
+    fn run(&mut self, bytes: &[u8]) {
+        self.deleted = bytes.last() == Some(&DELETED);
+        self.tags.extend(bytes.iter().filter(|byte| **byte != DELETED));
+    }
+}
 
 impl Journal {
     /// The operations applied to a key, in order.
     pub(super) fn tags(&self, key: &Key) -> &[u8] {
-        self.0.get(key).map_or(&[], Vec::as_slice)
+        self.0.get(key).map_or(&[], |list| &list.tags)
     }
 }
 
 impl Values for Journal {
-    type Undo = usize;
+    type Undo = Option<(usize, bool)>;
 
-    fn execute(&mut self, command: &Blob, keys: &[Key], _: Stamp) -> Executed<usize> {
+    fn execute(&mut self, command: &Blob, keys: &[Key], _: Stamp) -> Executed<Self::Undo> {
         let mut reply = Vec::new();
         let mut effects = Vec::new();
         let mut undo = Vec::new();
         for (index, key) in keys.iter().enumerate() {
-            let tags = self.0.entry(key.clone()).or_default();
+            undo.push((index, self.0.get(key).map(|list| (list.tags.len(), list.deleted))));
+            let list = self.0.entry(key.clone()).or_default();
             if index > 0 {
                 reply.push(NEXT_KEY);
             }
-            reply.extend_from_slice(tags);
-            undo.push((index, tags.len()));
-            tags.extend_from_slice(command.bytes());
+            reply.extend_from_slice(&list.tags);
+            list.run(command.bytes());
             effects.push((index, command.clone()));
         }
         Executed { reply: reply.into(), effects, undo }
@@ -59,26 +80,42 @@ impl Values for Journal {
     }
 
     fn apply(&mut self, key: &Key, effect: &Blob, _: Stamp) {
-        let tags = self.0.entry(key.clone()).or_default();
+        let list = self.0.entry(key.clone()).or_default();
         match effect.bytes() {
-            [MERGED, merged @ ..] => tags.extend_from_slice(merged),
-            plain => tags.extend_from_slice(plain),
+            [MERGED] => {}
+            [MERGED, merged @ ..] => list.run(merged),
+            plain => list.run(plain),
         }
     }
 
-    fn undo(&mut self, key: &Key, undo: usize) {
-        self.0.entry(key.clone()).or_default().truncate(undo);
+    fn undo(&mut self, key: &Key, undo: Self::Undo) {
+        let Some((length, deleted)) = undo else {
+            self.0.remove(key);
+            return;
+        };
+        let list = self.0.entry(key.clone()).or_default();
+        list.tags.truncate(length);
+        list.deleted = deleted;
     }
 
     fn snapshot(&self, key: &Key) -> Option<Blob> {
-        self.0.get(key).map(|tags| Blob::new(tags))
+        let end: fn(&List) -> &[u8] = |list| if list.deleted { &[DELETED] } else { &[] };
+        self.0.get(key).map(|list| [&list.tags[..], end(list)].concat().into())
     }
 
     fn install(&mut self, key: &Key, snapshot: Option<&Blob>) {
         match snapshot {
-            Some(tags) => self.0.insert(key.clone(), tags.bytes().to_vec()),
+            Some(tags) => {
+                let mut list = List::default();
+                list.run(tags.bytes());
+                self.0.insert(key.clone(), list)
+            }
             None => self.0.remove(key),
         };
+    }
+
+    fn holds(&self, key: &Key) -> bool {
+        self.0.get(key).is_some_and(|list| !list.deleted)
     }
 
     fn ready(&self, _: &Key) -> bool {
@@ -97,7 +134,8 @@ impl Values for Journal {
         let mut tags = self.tags(fork.key).to_vec();
         let known = tags.len();
         let mut add = |group: &[u8]| {
-            if !group.iter().all(|tag| tags.contains(tag)) {
+            let is_known = |tag: &u8| *tag == DELETED || tags.contains(tag);
+            if !group.iter().all(is_known) {
                 tags.extend_from_slice(group);
             }
         };

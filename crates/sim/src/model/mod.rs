@@ -132,12 +132,15 @@ pub fn walk_scopes() -> Vec<Scope> {
         Scope::flushes(),
         Scope::leases(),
         Scope::leases_and_views(),
+        Scope::deletions(),
+        Scope::deletions_and_leases(),
         Scope::everything(3),
         Scope::partitions(5),
         Scope::everything(5),
         Scope::transactions_in_doubt().in_parts(2, "transactions in doubt, 2 partitions"),
         Scope::overlapping().in_parts(4, "overlapping keys, 4 partitions"),
         Scope::reads_in_time().in_parts(2, "reads in partitions, 2 partitions"),
+        Scope::deletions().in_parts(2, "deletions, 2 partitions"),
         Scope::everything(3).in_parts(4, "everything, 4 partitions"),
     ]
 }

@@ -112,9 +112,11 @@ fn choices(scope: &Scope, state: &State, steps: &mut Vec<Step>) {
         let watch = scope.watches && class == Class::X;
         for node in all.iter().copied() {
             if scope.transactions {
-                steps.push(Step::Submit { node, class, keys: every_key(scope), watch });
+                steps.push(Step::Submit { node, class, keys: every_key(scope), watch, delete: false });
             } else {
-                steps.extend((0..key_count).map(|key| Step::Submit { node, class, keys: 1 << key, watch }));
+                let submit =
+                    |key: usize| Step::Submit { node, class, keys: 1 << key as u8, watch, delete: false };
+                steps.extend((0..key_count).map(submit));
             }
         }
     }

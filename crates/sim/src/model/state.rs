@@ -12,14 +12,14 @@ use std::sync::Arc;
 
 use swytch_cluster::{
     Action, Blob, Class, Config, Envelope, Evicted, Incarnation, Input, Key, Message, Node, NodeId, NodeSet,
-    Request, Time, ViewId,
+    Request, Rule, Time, ViewId,
 };
 
 use super::answers::Known;
 use super::config::{KEYS_MAX, NODES_MAX, Scope};
 use super::history::Outcome;
 use super::invariants::Violation;
-use super::journal::Journal;
+use super::journal::{DELETED, Journal};
 use super::links::Links;
 use super::seen::{Fingerprint, fingerprint};
 
@@ -28,8 +28,9 @@ use super::seen::{Fingerprint, fingerprint};
 pub(super) enum Step {
     /// Deliver the message at this place of the wire; `keep` leaves a copy on its way.
     Deliver { index: usize, keep: bool },
-    /// A client asks its node for the next operation of the plan, `watch`ing what the last read there has shown.
-    Submit { node: NodeId, class: Class, keys: KeyMask, watch: bool },
+    /// A client asks its node for the next operation of the plan, `watch`ing what the last read there has shown. It may
+    /// `delete` its keys.
+    Submit { node: NodeId, class: Class, keys: KeyMask, watch: bool, delete: bool },
     /// A node starts an attempt at a view, whatever it hears.
     Propose { node: NodeId, candidates: NodeSet },
     /// A node stops for good.
@@ -93,6 +94,8 @@ pub(super) struct State {
     /// Operations that such a copy contained: bit `i` is tag `i`. The answer to one may come after the key was deleted
     /// and created anew.
     pub(super) deleted_tags: u64,
+    /// Per key of the scope, operations of a creation of it that is forgotten because it was deleted.
+    pub(super) forgotten: [u64; KEYS_MAX],
     /// Per key of the scope, the nodes that have held a copy of it all the time.
     pub(super) kept: [NodeSet; KEYS_MAX],
     /// Nodes that run since the beginning and were in every base that was installed.
@@ -145,6 +148,7 @@ impl State {
             flushes_from: 0,
             deleted: 0,
             deleted_tags: 0,
+            forgotten: [0; KEYS_MAX],
             kept: [NodeSet::EMPTY; KEYS_MAX],
             stayed: members,
             lineage_may_change: false,
@@ -199,7 +203,9 @@ impl State {
     pub(super) fn apply(&mut self, scope: &Scope, step: &Step) -> NodeSet {
         match *step {
             Step::Deliver { index, keep } => self.deliver(scope, index, keep),
-            Step::Submit { node, class, keys, watch } => self.submit(scope, node, class, keys, watch),
+            Step::Submit { node, class, keys, watch, delete } => {
+                self.submit(scope, node, class, keys, (watch, delete));
+            }
             Step::Propose { node, candidates } => {
                 self.spent.proposals += 1;
                 let time = self.time();
@@ -234,7 +240,14 @@ impl State {
         }
     }
 
-    fn submit(&mut self, scope: &Scope, node: NodeId, class: Class, keys: KeyMask, watch: bool) {
+    fn submit(
+        &mut self,
+        scope: &Scope,
+        node: NodeId,
+        class: Class,
+        keys: KeyMask,
+        (watch, delete): (bool, bool),
+    ) {
         let tag = self.outcomes.len() as u64;
         self.spent.operations += 1;
         let life = self.node(node).map(Node::incarnation).unwrap_or_default();
@@ -245,7 +258,7 @@ impl State {
             ticket: tag,
             class,
             keys: indexes(keys).map(|index| scope.keys[index].clone()).collect(),
-            command: Blob::new(&[tag as u8]),
+            command: [tag as u8, DELETED][..1 + usize::from(delete)].to_vec().into(),
             watches: watches.unwrap_or_default(),
             local_read: false,
         };
@@ -320,13 +333,43 @@ impl State {
         id: NodeId,
         change: impl FnOnce(&mut Node<Journal>, &mut Vec<Action>),
     ) {
-        let Some(Some(slot)) = self.nodes.get_mut(usize::from(id.0)) else { return };
-        self.touched.insert(id);
-        let mut out = Vec::new();
-        change(Arc::make_mut(&mut slot.node), &mut out);
-        for action in out {
+        for action in self.act(scope, id, change) {
             self.carry_out(scope, id, action);
         }
+    }
+
+    /// Runs `change` on a copy of the node and notes what it forgets. Returns its actions.
+    fn act(
+        &mut self,
+        scope: &Scope,
+        id: NodeId,
+        change: impl FnOnce(&mut Node<Journal>, &mut Vec<Action>),
+    ) -> Vec<Action> {
+        let mut out = Vec::new();
+        let Some(Some(slot)) = self.nodes.get_mut(usize::from(id.0)) else { return out };
+        self.touched.insert(id);
+        let copies = |node: &Node<Journal>| -> Vec<Option<u64>> {
+            let tags = |key| node.copy_of(key).map(|_| mask_of(node.values().tags(key)));
+            scope.keys.iter().map(tags).collect()
+        };
+        let (before, view, forgot) =
+            (copies(&slot.node), slot.node.view().id, slot.node.tally().of(Rule::Forgot));
+        change(Arc::make_mut(&mut slot.node), &mut out);
+        let (after, forgets) = (copies(&slot.node), slot.node.tally().of(Rule::Forgot) > forgot);
+        if slot.node.view().id != view {
+            return out;
+        }
+        // Copies of keys without a value go without a word.
+        for (index, key) in scope.keys.iter().enumerate() {
+            let told =
+                |action: &Action| matches!(action, Action::Evict { key: evicted, .. } if evicted == key);
+            match (before[index], after[index]) {
+                (Some(tags), None) if forgets => self.note_forgotten(view, index, tags),
+                (Some(_), None) if !out.iter().any(told) => self.note_drop(scope, id, key),
+                _ => {}
+            }
+        }
+        out
     }
 
     fn carry_out(&mut self, scope: &Scope, id: NodeId, action: Action) {
@@ -372,13 +415,9 @@ impl State {
     /// once where a link is up.
     fn tick(&mut self, scope: &Scope, id: NodeId, views: bool) {
         let time = self.time();
-        let mut out = Vec::new();
         let mut passing = vec![(id, Input::Tick)];
         while let Some((to, input)) = passing.pop() {
-            let Some(Some(slot)) = self.nodes.get_mut(usize::from(to.0)) else { continue };
-            self.touched.insert(to);
-            Arc::make_mut(&mut slot.node).handle(time, input, &mut out);
-            for action in out.drain(..) {
+            for action in self.act(scope, to, |node, out| node.handle(time, input, out)) {
                 match action {
                     Action::Send(envelope) if passes(&envelope.message, views) => {
                         if self.links.up(envelope.from, envelope.to) {

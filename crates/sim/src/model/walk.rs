@@ -118,7 +118,8 @@ fn random_step(scope: &Scope, state: &State, rng: &mut Rng) -> Option<Step> {
                 let may_be_several = scope.transactions && matches!(class, Class::X | Class::Read);
                 let several = may_be_several && rng.below(3) == 0;
                 let watch = scope.watches && class == Class::X && rng.below(2) == 0;
-                Step::Submit { node, class, keys: some_keys(scope, class, several, rng), watch }
+                let delete = scope.deletes && class != Class::Read && rng.below(3) == 0;
+                Step::Submit { node, class, keys: some_keys(scope, class, several, rng), watch, delete }
             }
             84..=86 if runs && spent.proposals < scope.proposals => {
                 let candidates = NodeSet(rng.below(1 << scope.nodes)).with(node);
