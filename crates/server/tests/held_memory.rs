@@ -72,6 +72,39 @@ fn what_a_connection_holds_is_not_called_data() {
 }
 
 #[test]
+fn those_that_hold_most_are_closed_when_all_hold_too_much() {
+    let server = start("threads 2\nmaxmemory-clients 8mb\n");
+    let mut admin = server.connect();
+    admin.say("CLIENT NO-EVICT ON");
+    let holder = |name: &str, kilobytes: usize, evict: &str| {
+        let mut client = server.connect();
+        client.say(&format!("CLIENT SETNAME {name}"));
+        client.say(&format!("CLIENT NO-EVICT {evict}"));
+        client.say("MULTI");
+        client.call(&["SET", "k", &"v".repeat(kilobytes << 10)]);
+        client
+    };
+    let mut holders = |names: &[&str]| {
+        let list = admin.say("CLIENT LIST").text();
+        let found: Vec<&str> =
+            names.iter().copied().filter(|name| list.contains(&format!("name={name} "))).collect();
+        (found.join(" "), admin.info_number("evicted_clients"))
+    };
+    let names = ["small", "large", "spared", "one", "two"];
+    let _small = holder("small", 1024, "OFF");
+    let mut large = holder("large", 2048, "OFF");
+    let mut spared = holder("spared", 3072, "ON");
+    let _one = holder("one", 1536, "OFF");
+    assert_eq!(holders(&names), ("small large spared one".to_owned(), 0));
+    let _two = holder("two", 1536, "OFF");
+    assert_eq!(holders(&names), ("small spared one two".to_owned(), 1));
+    assert!(large.is_closed());
+    assert_eq!(server.connect().say("CONFIG SET maxmemory-clients 1mb"), Reply::Simple("OK".into()));
+    assert_eq!(holders(&names), ("spared".to_owned(), 4));
+    assert_eq!(spared.say("DISCARD"), Reply::Simple("OK".into()));
+}
+
+#[test]
 fn queued_commands_and_unparsed_input_have_one_limit() {
     let server = start("client-query-buffer-limit 1mb\n");
     let mut client = server.connect();

@@ -6,6 +6,7 @@
 
 pub mod channels;
 pub mod introduction;
+mod memory;
 mod registry;
 pub mod tracking;
 mod watched;
@@ -22,6 +23,7 @@ use crate::request::OwnedArgs;
 
 pub use channels::{Channels, Subscriber};
 use introduction::Introduction;
+pub use memory::ClientMemory;
 pub use registry::{ClientShared, Names, Registry};
 use tracking::{Modes, Tracker};
 pub use watched::WatchedKeys;
@@ -246,6 +248,8 @@ impl Client {
             .store(if self.in_multi() { self.queue.len() as i64 } else { -1 }, Ordering::Relaxed);
         self.shared.queued_bytes.store(self.queued_bytes, Ordering::Relaxed);
         self.shared.watched.store(self.watched.len() as u64, Ordering::Relaxed);
+        let named_bytes = self.watched.bytes() + tracker.map_or(0, Tracker::prefix_bytes);
+        self.shared.named_bytes.store(named_bytes as u64, Ordering::Relaxed);
         self.shared.protocol.store(if self.protocol == Protocol::Resp3 { 3 } else { 2 }, Ordering::Relaxed);
     }
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::Mutex;
 use swytch_store::Waiter;
 
-use super::Subscriber;
+use super::{ClientFlags, Subscriber};
 use crate::acl::User;
 use crate::system::clock::{AtomicMonotonicMs, MonotonicMs};
 
@@ -42,7 +42,7 @@ pub struct ClientShared {
     pub active: AtomicMonotonicMs,
     /// Selected database.
     pub db: AtomicU32,
-    /// [`ClientFlags`](super::ClientFlags).
+    /// [`ClientFlags`].
     pub flags: AtomicU32,
     /// Commands queued, or -1 outside of a transaction.
     pub queued: AtomicI64,
@@ -56,6 +56,10 @@ pub struct ClientShared {
     pub protocol: AtomicU8,
     /// Index of the last command, or `usize::MAX`.
     pub last_command: AtomicUsize,
+    /// Bytes of the names of keys that it watches, and of the prefixes that it tracks by.
+    pub named_bytes: AtomicU64,
+    /// What [`ClientMemory`](super::ClientMemory) has counted of it.
+    pub counted_bytes: AtomicU64,
     /// Bytes of unprocessed input.
     pub query_bytes: AtomicU64,
     /// Capacity of the query buffer.
@@ -115,6 +119,8 @@ impl ClientShared {
             redirection: AtomicI64::new(-1),
             protocol: AtomicU8::new(2),
             last_command: AtomicUsize::new(usize::MAX),
+            named_bytes: AtomicU64::new(0),
+            counted_bytes: AtomicU64::new(0),
             query_bytes: AtomicU64::new(0),
             query_capacity: AtomicU64::new(0),
             argument_bytes: AtomicU64::new(0),
@@ -133,12 +139,29 @@ impl ClientShared {
         }
     }
 
-    /// Bytes of memory that the client takes: itself, its buffers, what it has queued, is parked with or subscribed to.
+    /// Bytes of memory that the client takes: itself, its buffers, what it has queued, watches, is parked with or
+    /// subscribed to.
     pub fn memory_bytes(&self) -> u64 {
-        let parts = [&self.query_capacity, &self.held_bytes, &self.queued_bytes, &self.output_held_bytes];
+        let parts = [
+            &self.query_capacity,
+            &self.held_bytes,
+            &self.queued_bytes,
+            &self.named_bytes,
+            &self.output_held_bytes,
+        ];
         size_of::<Self>() as u64
             + parts.iter().map(|bytes| bytes.load(Ordering::Relaxed)).sum::<u64>()
             + self.subscriber.get().map_or(0, |subscriber| subscriber.memory_bytes())
+    }
+
+    /// Its flags, as its worker has last shown them.
+    pub fn flags(&self) -> ClientFlags {
+        ClientFlags::from_bits_retain(self.flags.load(Ordering::Relaxed))
+    }
+
+    /// True when it follows (PSYNC): what it holds is the business of replication.
+    pub fn is_follower(&self) -> bool {
+        self.flags().contains(ClientFlags::FOLLOWER)
     }
 
     /// What it is to those who tell it something, from now on.
@@ -201,6 +224,13 @@ impl Registry {
     /// Calls `look` for each client, in order of their numbers, while nobody can connect or leave.
     pub fn for_each(&self, look: impl FnMut(&Arc<ClientShared>)) {
         self.clients.lock().values().for_each(look);
+    }
+
+    /// Bytes of memory that all of them take: those who send commands, and those who follow.
+    pub fn memory_bytes(&self) -> [u64; 2] {
+        let mut bytes = [0; 2];
+        self.for_each(|client| bytes[usize::from(client.is_follower())] += client.memory_bytes());
+        bytes
     }
 
     /// One client.

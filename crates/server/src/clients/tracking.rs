@@ -39,6 +39,7 @@ pub struct Tracker {
     pub redirection: Option<Arc<ClientShared>>,
     /// What the names begin with that it is told of in broadcasting mode.
     pub prefixes: BTreeSet<Box<[u8]>>,
+    prefix_bytes: usize,
     /// The client that is told instead is gone.
     is_broken: AtomicBool,
 }
@@ -51,7 +52,13 @@ impl Tracker {
         redirection: Option<Arc<ClientShared>>,
         prefixes: BTreeSet<Box<[u8]>>,
     ) -> Tracker {
-        Tracker { client, modes, redirection, prefixes, is_broken: AtomicBool::new(false) }
+        let prefix_bytes = prefixes.iter().map(|prefix| size_of::<Box<[u8]>>() + prefix.len()).sum();
+        Tracker { client, modes, redirection, prefixes, prefix_bytes, is_broken: AtomicBool::new(false) }
+    }
+
+    /// Bytes that its prefixes take.
+    pub fn prefix_bytes(&self) -> usize {
+        self.prefix_bytes
     }
 
     /// Whether what the client reads is noted; `said` is whether it has spoken of its next command (CLIENT CACHING).

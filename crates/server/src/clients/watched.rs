@@ -9,6 +9,7 @@ pub struct WatchedKeys {
     /// By database: whether the key was there when WATCH was called. Only then is it a change that its time is over at
     /// EXEC.
     by_db: BTreeMap<u32, HashMap<Box<[u8]>, bool>>,
+    bytes: usize,
 }
 
 impl WatchedKeys {
@@ -21,6 +22,7 @@ impl WatchedKeys {
     pub fn insert(&mut self, db: u32, key: &[u8], was_live: bool) {
         if let Entry::Vacant(vacant) = self.by_db.entry(db).or_default().entry(key.into()) {
             vacant.insert(was_live);
+            self.bytes += size_of::<(Box<[u8]>, bool)>() + key.len();
         }
     }
 
@@ -29,6 +31,11 @@ impl WatchedKeys {
         self.by_db
             .iter()
             .flat_map(|(db, keys)| keys.iter().map(move |(key, was_live)| (*db, &**key, *was_live)))
+    }
+
+    /// Bytes that they take here.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// How many there are.

@@ -11,7 +11,7 @@ use crate::system::clock::MonotonicMs;
 
 /// Appends a connection's line, without a line end. Sizes are in bytes, ages in seconds.
 pub fn client_line(out: &mut Vec<u8>, commands: &CommandTable, client: &ClientShared) {
-    let flags = ClientFlags::from_bits_retain(client.flags.load(Relaxed));
+    let flags = client.flags();
     let names = client.names.lock().clone();
     let queued = client.queued.load(Relaxed);
     let query = client.query_bytes.load(Relaxed);

@@ -85,13 +85,17 @@ pub fn end_monitoring(server: &Server, client: u64) {
     server.monitors.remove(client, || server.set_conditions(Conditions::MONITORED, false));
 }
 
-/// CLIENT KILL: the client is gone for everybody once the call is answered; its worker closes the connection.
-pub fn kill(call: &mut Call<'_>, client: &Arc<ClientShared>) {
-    let server = call.server;
+/// CLIENT KILL: the client is gone for everybody once the call is answered.
+pub fn kill_for(call: &mut Call<'_>, client: &Arc<ClientShared>) {
+    kill(call.server, client);
+    changed(call);
+}
+
+/// The client is gone; its worker closes the connection.
+pub fn kill(server: &Server, client: &Arc<ClientShared>) {
     server.clients.kill(client, |dying| server.set_conditions(Conditions::KILLING, dying));
     leave(server, client);
     server.workers[client.worker].mailbox.send(Mail::Close(client.id));
-    changed(call);
 }
 
 /// The same of all clients that are such; how many that were. The call's own is answered first.
@@ -102,7 +106,7 @@ pub fn kill_all(call: &mut Call<'_>, is_such: impl Fn(&ClientShared) -> bool) ->
         if client.id == call.client.id() {
             call.close_after_reply();
         } else {
-            kill(call, client);
+            kill_for(call, client);
         }
     }
     clients.len()
@@ -112,6 +116,7 @@ pub fn kill_all(call: &mut Call<'_>, is_such: impl Fn(&ClientShared) -> bool) ->
 pub fn closed(server: &Server, client: &ClientShared) {
     leave(server, client);
     server.clients.close(client, |dying| server.set_conditions(Conditions::KILLING, dying));
+    server.client_memory.forget(client);
 }
 
 /// Nobody tells the client anything any more.

@@ -7,7 +7,7 @@
 //! - `scope`: which shards a command needs; `locks`: the views of them; `changes`: what follows from changes; `listeners`: who
 //!   hears of them; `guard`: what happens on a panic; `count`:
 //!   statistics
-//! - `room`: keys that are evicted
+//! - `room`: keys that are evicted; `client_room`: clients that are
 //! - `inner`: commands that a script calls
 //! - `show`: what MONITOR is shown
 //! - `prefetch`: the entries of several keys, fetched together
@@ -20,6 +20,7 @@
 
 mod admit;
 pub mod changes;
+pub mod client_room;
 pub mod conditions;
 pub mod count;
 pub mod execute;

@@ -13,7 +13,9 @@ use super::held::{Held, Released};
 use super::transport::Transport;
 use super::waits::Waits;
 use crate::clients::Client;
+use crate::dispatch::client_room;
 use crate::replication::Follower;
+use crate::server::Server;
 use crate::system::clock::MonotonicMs;
 
 /// Bytes read at a time, and the size of the worker's lent query buffer.
@@ -193,7 +195,7 @@ impl Connection {
     }
 
     /// Gives back what the connection keeps and does not need: its last requests may have been large ones.
-    pub(super) fn shrink(&mut self) {
+    pub(super) fn shrink(&mut self, server: &Server) {
         self.compact_input();
         self.query.bytes.shrink_to_fit();
         self.query.long.shrink_to_fit();
@@ -202,7 +204,7 @@ impl Connection {
         self.batch.shrink();
         self.client.queue.shrink_to_fit();
         self.is_shrunk = true;
-        self.publish();
+        self.publish(server);
     }
 
     /// Drops everything that was received and has not run.
@@ -213,8 +215,8 @@ impl Connection {
         self.query.long.clear();
     }
 
-    /// Tells other threads what CLIENT LIST shows of the buffers; [`Client::publish`] tells the rest.
-    pub(super) fn publish(&self) {
+    /// Tells other threads what CLIENT LIST shows of the buffers, which count together; [`Client::publish`] tells the rest.
+    pub(super) fn publish(&self, server: &Server) {
         use std::sync::atomic::Ordering::Relaxed;
         let shared = &self.client.shared;
         shared.query_bytes.store(
@@ -232,5 +234,8 @@ impl Connection {
         shared.output_bytes.store(self.output.pending() as u64, Relaxed);
         shared.output_held_bytes.store(self.output.held_bytes() as u64, Relaxed);
         shared.output_chunks.store(self.output.chunk_count() as u64, Relaxed);
+        if server.client_memory.is_limited() {
+            client_room::count(server, shared);
+        }
     }
 }

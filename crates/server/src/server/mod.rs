@@ -27,7 +27,7 @@ use swytch_store::{
 use crate::acl::{Names, Users};
 use crate::aof::AppendLog;
 use crate::clients::tracking::Trackers;
-use crate::clients::{Channels, Registry};
+use crate::clients::{Channels, ClientMemory, Registry};
 use crate::config::{Config, keyspace_events};
 use crate::effects::{Lane, Order};
 use crate::observe::command_log::CommandLogs;
@@ -156,6 +156,8 @@ pub struct Server {
     pub users: Users,
     /// All clients.
     pub clients: Registry,
+    /// What they hold together.
+    pub client_memory: ClientMemory,
     /// What they are subscribed to.
     pub channels: Channels,
     /// Those of them that track.
@@ -264,6 +266,7 @@ impl Server {
             workers,
             users: Users::new(names),
             clients: Registry::default(),
+            client_memory: ClientMemory::default(),
             channels: Channels::default(),
             trackers: Trackers::default(),
             reclaimer,

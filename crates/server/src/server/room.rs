@@ -46,6 +46,7 @@ impl Server {
         let counting =
             Counting { log_factor: config.lfu_log_factor(), decay_minutes: config.lfu_decay_time() };
         self.shards.set_usage(usage, counting);
+        self.client_memory.set_limit(config.maxmemory_clients(), config.maxmemory());
         allocator::set_limit(Some(config.maxmemory()).filter(|limit| *limit > 0).unwrap_or(u64::MAX));
         self.check_memory();
     }

@@ -158,6 +158,7 @@ fn reset_statistics(call: &mut Call<'_>) -> CommandResult {
     call.server.users.forget_counts();
     call.server.clients.accepted.store(0, Ordering::Relaxed);
     call.server.clients.rejected.store(0, Ordering::Relaxed);
+    call.server.client_memory.evicted.store(0, Ordering::Relaxed);
     call.reply.ok();
     Ok(())
 }
@@ -222,7 +223,9 @@ fn apply(server: &Server, config: &Config, changed: &[&'static Directive]) -> Re
     if is_changed(&["min-replicas-to-write", "min-replicas-max-lag"]) {
         server.check_followers();
     }
-    if changed.iter().any(|directive| directive.group == crate::config::Group::Memory) {
+    if changed.iter().any(|directive| directive.group == config::Group::Memory)
+        || is_changed(&["maxmemory-clients"])
+    {
         server.apply_memory_limit();
     }
     if is_changed(&["oom-score-adj", "oom-score-adj-values"]) {

@@ -131,11 +131,12 @@ fn stats(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
     fields.integer("peak.allocated", peak);
     fields.integer("total.allocated", used);
     fields.integer("startup.allocated", startup);
-    for absent in ["replication.backlog", "replica.fullsync.buffer", "clients.slaves"] {
+    for absent in ["replication.backlog", "replica.fullsync.buffer"] {
         fields.integer(absent, 0);
     }
-    let buffers = call.server.clients.snapshot().iter().map(|client| client.memory_bytes()).sum();
-    fields.integer("clients.normal", buffers);
+    let [client_bytes, follower_bytes] = call.server.clients.memory_bytes();
+    fields.integer("clients.slaves", follower_bytes);
+    fields.integer("clients.normal", client_bytes);
     for absent in ["cluster.links", "aof.buffer"] {
         fields.integer(absent, 0);
     }

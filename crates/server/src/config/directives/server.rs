@@ -153,10 +153,8 @@ pub(super) const LIST: &[D] = &[
     clients(D::memory("proto-max-bulk-len", 1024 * 1024, LONG_MAX, 512 * 1024 * 1024))
         .summary("Bytes of one argument."),
     clients(D::memory_or_percent("maxmemory-clients", 0))
-        .refused("clients are bounded one by one, not together")
-        .summary("Bytes of all clients' buffers, or a percentage of maxmemory; 0 for no limit."),
+        .summary("Bytes that all clients together may hold, or a percentage of maxmemory; 0 for no limit."),
     clients(D::unsigned("tracking-table-max-keys", 0, LONG_MAX, 1_000_000))
-        .harmless("client-side caching is not served by this build")
         .summary("Keys remembered for client-side caching."),
     observed(D::choice("loglevel", LogLevel::NAMES, LogLevel::Notice as i64).alias("log-level"))
         .summary("Least important log lines to write."),

@@ -143,7 +143,7 @@ impl Worker<'_> {
         if connection.wrote_its_share {
             self.go_on_later(&mut connection, slot);
         }
-        connection.publish();
+        connection.publish(self.server);
         self.connections[slot] = Some(connection);
         result
     }
@@ -187,7 +187,7 @@ impl Worker<'_> {
         if connection.wrote_its_share {
             self.go_on_later(&mut connection, slot);
         }
-        connection.publish();
+        connection.publish(self.server);
         self.connections[slot] = Some(connection);
         if result.is_err() {
             self.close(slot);

@@ -114,7 +114,7 @@ impl Worker<'_> {
         connection.client.publish();
         let result = result.and_then(|()| self.write_out(connection));
         self.take_back(connection);
-        connection.publish();
+        connection.publish(self.server);
         result
     }
 

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use super::Worker;
 use crate::clients::ClientFlags;
-use crate::dispatch::room;
-use crate::dispatch::tracking;
+use crate::dispatch::{client_room, room, tracking};
 use crate::net::connection::READ_BYTES;
 use crate::scripting;
 use crate::server::Conditions;
@@ -44,6 +43,7 @@ impl Worker<'_> {
             self.shrink_lent();
             scripting::forget_removed(self.server);
             tracking::keep_limit(self.server);
+            client_room::look_again(self.server);
             self.server.departures.go(&self.server.shards);
             allocator::give_back();
         }
@@ -97,7 +97,7 @@ impl Worker<'_> {
                 over.push(slot);
             }
             if idle_ms >= IDLE_MS && !connection.is_shrunk {
-                connection.shrink();
+                connection.shrink(self.server);
             }
         }
         for slot in over {

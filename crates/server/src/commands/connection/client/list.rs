@@ -6,6 +6,7 @@ use super::{OTHERS, SUB};
 use crate::clients::{ClientFlags, ClientShared};
 use crate::command::client_line;
 use crate::command::prelude::*;
+use crate::dispatch::client_room;
 
 pub(super) static LIST: CommandSpec = CommandSpec {
     name: "list",
@@ -90,7 +91,7 @@ impl ClientType {
 
     /// The type of a connection. A monitoring client is a normal one, as in Redis.
     pub fn of(client: &ClientShared) -> ClientType {
-        let flags = ClientFlags::from_bits_retain(client.flags.load(Relaxed));
+        let flags = client.flags();
         if flags.contains(ClientFlags::FOLLOWER) {
             ClientType::Replica
         } else if flags.contains(ClientFlags::PUBSUB) {
@@ -105,6 +106,7 @@ fn list(call: &mut Call<'_>) -> CommandResult {
     let mut arguments = call.args.cursor(2);
     let server = call.server;
     publish(call);
+    client_room::make_before_looking(call);
     let clients = if arguments.remaining() == 0 {
         server.clients.snapshot()
     } else if arguments.remaining() == 2 && arguments.word("TYPE") {

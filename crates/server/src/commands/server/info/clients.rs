@@ -12,7 +12,7 @@ pub(super) fn clients(info: &mut dyn Visitor, facts: &Facts<'_>) {
     server.clients.for_each(|client| {
         input_max = input_max.max(client.query_bytes.load(Relaxed) + client.argument_bytes.load(Relaxed));
         output_max = output_max.max(client.output_bytes.load(Relaxed));
-        let flags = ClientFlags::from_bits_retain(client.flags.load(Relaxed));
+        let flags = client.flags();
         blocked += usize::from(flags.contains(ClientFlags::POSTPONED));
         watching += usize::from(client.watched.load(Relaxed) > 0);
     });

@@ -13,8 +13,7 @@ pub(super) fn memory(info: &mut dyn Visitor, facts: &Facts<'_>) {
     let used = allocator::used_bytes();
     let peak = allocator::peak_bytes();
     let resident = process::resident_bytes();
-    let mut client_bytes = 0;
-    server.clients.for_each(|client| client_bytes += client.memory_bytes());
+    let [client_bytes, follower_bytes] = server.clients.memory_bytes();
     let net = used.saturating_sub(server.startup_bytes);
     let percent = |part: u64, whole: u64| part as f64 * 100.0 / whole.max(1) as f64;
     let ratio = |part: u64, whole: u64| part as f64 / whole.max(1) as f64;
@@ -25,7 +24,7 @@ pub(super) fn memory(info: &mut dyn Visitor, facts: &Facts<'_>) {
     info.field("used_memory_peak_perc", &format_args!("{:.2}%", percent(used, peak)));
     info.field("used_memory_startup", &server.startup_bytes);
     if let Some(totals) = &facts.totals {
-        let overhead = (server.startup_bytes + client_bytes + totals.table_bytes).min(used);
+        let overhead = (server.startup_bytes + client_bytes + follower_bytes + totals.table_bytes).min(used);
         let dataset = used - overhead;
         info.field("used_memory_overhead", &overhead);
         info.field("used_memory_dataset", &dataset);
@@ -66,7 +65,7 @@ pub(super) fn memory(info: &mut dyn Visitor, facts: &Facts<'_>) {
         ("mem_replication_backlog", &server.replication.facts().held_bytes),
         ("mem_total_replication_buffers", &server.replication.held_bytes()),
         ("mem_replica_full_sync_buffer", &0),
-        ("mem_clients_slaves", &0),
+        ("mem_clients_slaves", &follower_bytes),
         ("mem_clients_normal", &client_bytes),
         ("mem_cluster_links", &0),
         ("mem_aof_buffer", &0),

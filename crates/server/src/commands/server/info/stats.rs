@@ -55,7 +55,7 @@ pub(super) fn stats(info: &mut dyn Visitor, facts: &Facts<'_>) {
         ("expired_time_cap_reached_count", &0),
         ("expire_cycle_cpu_milliseconds", &0),
         ("evicted_keys", &server.total(|stats| stats.evicted_keys.get())),
-        ("evicted_clients", &0),
+        ("evicted_clients", &server.client_memory.evicted.load(Relaxed)),
         ("evicted_scripts", &server.scripts.evicted.load(std::sync::atomic::Ordering::Relaxed)),
         ("total_eviction_exceeded_time", &server.excess.total_ms()),
         ("current_eviction_exceeded_time", &server.excess.current_ms()),
