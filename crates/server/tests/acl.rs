@@ -82,6 +82,69 @@ fn every_way_in_is_guarded() {
     ]);
 }
 
+/// Rules that Valkey has and Redis has not, in its words.
+#[test]
+fn databases_are_guarded_wherever_they_are_selected_or_named() {
+    let no = "-NOPERM No permissions to access database";
+    let server = ours().start("acl-databases", FILE);
+    play(
+        &server,
+        &format!(
+            "r: ACL SETUSER alice on >pw ~* &* +@all db=0,1 = OK
+             r: ACL SETUSER alice db=0,x = -ERR Error in ACL SETUSER modifier 'db=0,x': Syntax error
+             a: AUTH alice pw = OK
+             a: SET k v = OK
+             a: SELECT 2 = {no}
+             a: SELECT 16 = -ERR DB index is out of range
+             a: MOVE k 2 = {no}
+             a: COPY k l DB 1 DB 2 = {no}
+             a: COPY k l DB 1 = :1
+             a: SWAPDB 1 2 = {no}
+             a: FLUSHALL = {no}
+             a: EVAL return(redis.pcall('select','2').err) 0 = ERR ACL failure in script: No permissions to access database
+             a: MULTI = OK
+             a: SELECT 1 = QUEUED
+             a: GET l = QUEUED
+             a: EXEC = [OK, v]
+             a: MULTI = OK
+             a: SELECT 2 = {no}
+             a: EXEC = -EXECABORT Transaction discarded because of previous errors.
+             a: SELECT 0 = OK
+             r: ACL SETUSER alice db=1 (db=2 ~r* +@read +select) = OK
+             a: GET k = {no}
+             a: SCAN 0 = {no}
+             a: WATCH k = {no}
+             a: MOVE k 1 = {no}
+             a: COPY k m DB 1 = {no}
+             a: PING = PONG
+             a: MULTI = OK
+             a: SELECT 1 = QUEUED
+             a: GET l = QUEUED
+             a: SELECT 2 = QUEUED
+             a: SET r x = -NOPERM User alice has no permissions to run the 'set' command
+             a: DISCARD = OK
+             a: SELECT 2 = OK
+             a: GET r = null
+             a: GET k = -NOPERM No permissions to access a key
+             r: ACL DRYRUN alice SELECT 3 = User alice has no permissions to access database 3
+             r: ACL DRYRUN alice GET k = User alice has no permissions to access database 0
+             r: ACL SETUSER alice db=1 clearselectors = OK
+             r: ACL SETUSER alice resetdbs = OK
+             a: SELECT 1 = {no}
+             r: ACL SETUSER alice alldbs = OK
+             a: FLUSHALL = OK"
+        ),
+    );
+    let mut admin = server.connect();
+    admin.say("ACL SETUSER alice db=1,0");
+    let line = admin.say("ACL LIST").elements()[0].text();
+    assert!(line.contains(" &* db=0,1 +@all"), "{line}");
+    assert!(admin.say("ACL GETUSER alice").to_string().contains("databases, db=0,1"));
+    assert!(!admin.say("ACL GETUSER default").to_string().contains("databases"));
+    assert!(admin.say("ACL LOG").to_string().contains("reason, database, context, multi, object, 2,"));
+    assert_eq!(admin.info_number("acl_access_denied_db"), 13);
+}
+
 /// Redis 8.6 asks again about commands but not about keys: it looks at those of EXEC.
 #[test]
 fn a_transaction_touches_no_key_that_is_no_longer_allowed() {

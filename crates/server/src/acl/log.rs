@@ -20,6 +20,8 @@ pub enum Reason {
     Login,
     /// A certificate names nobody who may log in.
     Certificate,
+    /// A database is not allowed.
+    Database,
 }
 
 impl Reason {
@@ -31,6 +33,7 @@ impl Reason {
             Reason::Channel => "channel",
             Reason::Login => "auth",
             Reason::Certificate => "tls-cert",
+            Reason::Database => "database",
         }
     }
 }

@@ -45,6 +45,8 @@ pub enum RuleError {
     BadHash,
     /// A subcommand has no first argument to allow.
     FirstWordOfSubcommand,
+    /// A database has no such number.
+    OutOfRange,
 }
 
 impl std::fmt::Display for RuleError {
@@ -67,6 +69,7 @@ impl std::fmt::Display for RuleError {
                 "The password hash must be exactly 64 characters and contain only lowercase hexadecimal characters"
             }
             RuleError::FirstWordOfSubcommand => "Allowing first-arg of a subcommand is not supported",
+            RuleError::OutOfRange => "The provided database ID is out of range",
         })
     }
 }

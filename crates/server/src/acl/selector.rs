@@ -1,6 +1,6 @@
-//! Commands, keys and channels that are allowed together.
+//! Commands, keys, channels and databases that are allowed together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bitflags::bitflags;
 
@@ -54,6 +54,8 @@ pub struct Selector {
     keys: Vec<KeyPattern>,
     allows_all_channels: bool,
     channels: Vec<Vec<u8>>,
+    /// The databases, if not all: Valkey's rules `db=`.
+    databases: Option<BTreeSet<u32>>,
 }
 
 /// Whether two words are the same but for their case.
@@ -84,8 +86,11 @@ impl Selector {
                 self.allows_all_channels = false;
                 self.channels.clear();
             }
-            // Valkey's word for what holds here for everybody.
-            _ if is(rule, "alldbs") => {}
+            _ if is(rule, "alldbs") => self.databases = None,
+            _ if is(rule, "resetdbs") => self.databases = Some(BTreeSet::new()),
+            [d, b, b'=', numbers @ ..] if is(&[*d, *b], "db") => {
+                self.databases = Some(parse_databases(numbers)?);
+            }
             _ if is(rule, "allcommands") || is(rule, "+@all") => self.begin_with(true, names),
             _ if is(rule, "nocommands") || is(rule, "-@all") => self.begin_with(false, names),
             [b'~', pattern @ ..] => self.add_keys(pattern, KeyAccess::all())?,
@@ -202,7 +207,20 @@ impl Selector {
 
     /// Whether it allows everything.
     pub fn is_free(&self) -> bool {
-        self.allows_all_commands && self.allows_all_keys && self.allows_all_channels
+        self.allows_all_commands
+            && self.allows_all_keys
+            && self.allows_all_channels
+            && self.databases.is_none()
+    }
+
+    /// Whether it allows all databases.
+    pub fn allows_all_databases(&self) -> bool {
+        self.databases.is_none()
+    }
+
+    /// Whether it allows the database with this number.
+    pub fn allows_database(&self, database: u32) -> bool {
+        self.databases.as_ref().is_none_or(|allowed| allowed.contains(&database))
     }
 
     /// Whether it allows all keys, whatever is done to them.
@@ -276,16 +294,41 @@ impl Selector {
             .join(&b' ')
     }
 
+    /// The rule about databases; none where all are allowed, as in a server that has no such rules.
+    pub fn describe_databases(&self) -> Option<Vec<u8>> {
+        let allowed = self.databases.as_ref()?;
+        let numbers: Vec<String> = allowed.iter().map(u32::to_string).collect();
+        Some(if numbers.is_empty() {
+            b"resetdbs".to_vec()
+        } else {
+            format!("db={}", numbers.join(",")).into()
+        })
+    }
+
     /// All rules that make it, from nothing.
     pub fn describe(&self) -> Vec<u8> {
         let mut parts = vec![self.describe_keys()];
         if !self.allows_all_channels {
             parts.push(b"resetchannels".to_vec());
         }
-        parts.extend([self.describe_channels(), self.describe_commands()]);
+        parts.push(self.describe_channels());
+        parts.extend(self.describe_databases());
+        parts.push(self.describe_commands());
         parts.retain(|part| !part.is_empty());
         parts.join(&b' ')
     }
+}
+
+/// Reads `0,1,15`.
+fn parse_databases(numbers: &[u8]) -> Result<BTreeSet<u32>, RuleError> {
+    let number = |digits: &[u8]| match swytch_decimal::parse_i64(digits) {
+        Some(number) => i32::try_from(number)
+            .ok()
+            .and_then(|number| u32::try_from(number).ok())
+            .ok_or(RuleError::OutOfRange),
+        None => Err(RuleError::Syntax),
+    };
+    numbers.split(|byte| *byte == b',').map(number).collect()
 }
 
 /// Reads `RW~pattern` or the like.

@@ -22,6 +22,7 @@ fn what_describes_rights_makes_the_same_ones() {
         "on >one >two -@all +@read -get +config|get +select|0 %R~a* %W~b* ~c &d",
         "off +@all -@dangerous +flushall (+get ~x &*) (+@set -sadd %R~y*)",
         "+cluster -psync skip-sanitize-payload allkeys",
+        "on +@all db=3,0,15,3 (+get ~x resetdbs) (alldbs +set)",
     ] {
         let once = rights(rules);
         let text = String::from_utf8(once.describe()).expect("ascii");
@@ -54,9 +55,31 @@ fn a_user_is_known_to_be_free_as_long_as_it_is() {
         users.set(b"default", &words, false).expect("rules").is_free()
     };
     assert!(users.default().is_free());
-    for rules in ["-get", "resetkeys", "resetchannels", "+@all -@all", "reset"] {
+    for rules in ["-get", "resetkeys", "resetchannels", "resetdbs", "db=0,1", "+@all -@all", "reset"] {
         assert!(!free(rules), "{rules}");
         assert!(free("reset on nopass +@all ~* &*"), "after {rules}");
+    }
+}
+
+#[test]
+fn a_rule_about_databases_is_a_list_of_numbers_and_replaces_the_one_before() {
+    let described = |rules: &str| {
+        let databases = rights(rules).selectors()[0].describe_databases();
+        databases.map(|text| String::from_utf8(text).expect("ascii"))
+    };
+    assert_eq!(described("alldbs"), None);
+    assert_eq!(described("db=1,0,1 DB=15,2").as_deref(), Some("db=2,15"));
+    assert_eq!(described("db=1 resetdbs").as_deref(), Some("resetdbs"));
+    assert_eq!(described("db=1 alldbs"), None);
+    for (rule, error) in [
+        ("db=", RuleError::Syntax),
+        ("db=,0", RuleError::Syntax),
+        ("db=0,,1", RuleError::Syntax),
+        ("db=0,x", RuleError::Syntax),
+        ("db=-1", RuleError::OutOfRange),
+        ("db=2147483648", RuleError::OutOfRange),
+    ] {
+        assert_eq!(Rights::none(false, names()).apply(rule.as_bytes(), false, names()), Err(error), "{rule}");
     }
 }
 

@@ -22,7 +22,7 @@ pub struct Users {
     own: Arc<User>,
     log: Mutex<Log>,
     /// How often something was refused, by [`Reason`].
-    refused: [AtomicU64; 5],
+    refused: [AtomicU64; 6],
 }
 
 impl Users {

@@ -78,6 +78,8 @@ bitflags! {
         const NOTES_READS = 1 << 21;
         /// Follows the stream of effects (PSYNC).
         const FOLLOWER = 1 << 22;
+        /// Has said that a replica may answer it (READONLY).
+        const READS_ONLY = 1 << 23;
         /// What is to Redis some kind of replica.
         const REPLICAS = Self::FOLLOWER.bits() | Self::MONITOR.bits();
     }
@@ -119,6 +121,8 @@ pub struct Client {
     pub flags: ClientFlags,
     /// Commands queued since MULTI.
     pub queue: Vec<QueuedCommand>,
+    /// The database that those commands will have selected.
+    pub queue_db: u32,
     /// Bytes that the commands in `queue` take.
     pub queued_bytes: u64,
     /// Keys watched.
@@ -166,6 +170,7 @@ impl Client {
             seen: Seen::default(),
             flags: ClientFlags::empty(),
             queue: Vec::new(),
+            queue_db: 0,
             queued_bytes: 0,
             watched: WatchedKeys::default(),
             watch_flag: WatchFlag::default(),
@@ -219,8 +224,9 @@ impl Client {
         self.flags.contains(ClientFlags::PUBSUB) && self.protocol == Protocol::Resp2
     }
 
-    /// Queues the command with this index for EXEC.
-    pub fn enqueue(&mut self, command: usize, args: OwnedArgs) {
+    /// Queues the command with this index for EXEC. It selects a database, or none.
+    pub fn enqueue(&mut self, command: usize, args: OwnedArgs, selects: Option<u32>) {
+        self.queue_db = selects.unwrap_or(self.queue_db);
         self.queued_bytes += (size_of::<QueuedCommand>() + args.held_bytes()) as u64;
         self.queue.push(QueuedCommand { command, args });
     }

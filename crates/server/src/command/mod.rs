@@ -26,8 +26,8 @@ pub use origin::Origin;
 pub use reply_shape::ReplyShape;
 pub use several::PopFromSeveral;
 pub use spec::{
-    Arg, ArgKind, BeginSearch, Categories, ChannelSpec, CommandSpec, FindKeys, Flags, FoundScript, Group,
-    Guard, Handler, KeyFlags, KeySpec, RequestKeys, ScriptHandler,
+    Arg, ArgKind, BeginSearch, Categories, ChannelSpec, CommandSpec, DatabaseSpec, FindKeys, Flags,
+    FoundScript, Group, Guard, Handler, KeyFlags, KeySpec, RequestKeys, ScriptHandler,
 };
 pub use table::{Command, CommandTable};
 
@@ -38,6 +38,6 @@ pub type CommandResult = Result<(), CommandError>;
 pub mod prelude {
     pub use super::{
         Arg, ArgCursor, ArgKind, Args, Call, Categories, ChannelSpec, CommandError, CommandResult,
-        CommandSpec, Flags, Group, Handler, KeyFlags, ReplyShape,
+        CommandSpec, DatabaseSpec, Flags, Group, Handler, KeyFlags, ReplyShape,
     };
 }

@@ -597,6 +597,21 @@ pub enum ChannelSpec {
     AllPatterns,
 }
 
+/// Which databases a command is about, for rules of users that name some.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DatabaseSpec {
+    /// The selected one, if it has to do with keys.
+    Selected,
+    /// The one that the first argument names, which is the selected one from then on.
+    Selects,
+    /// Those that these arguments name, and the selected one if it has keys.
+    At(&'static [usize]),
+    /// Those that stand behind this word, and the selected one.
+    Behind(&'static [u8]),
+    /// All.
+    All,
+}
+
 /// The declaration of a command.
 #[derive(Clone, Copy, Debug)]
 pub struct CommandSpec {
@@ -629,6 +644,8 @@ pub struct CommandSpec {
     pub key_flags: Option<fn(&Args<'_>) -> KeyFlags>,
     /// Which of its arguments are channels.
     pub channels: ChannelSpec,
+    /// Which databases it is about.
+    pub databases: DatabaseSpec,
     /// The argument tree, without the name.
     pub arguments: &'static [Arg],
     /// Command tips for clients and proxies.
@@ -664,6 +681,7 @@ impl CommandSpec {
         member: None,
         key_flags: None,
         channels: ChannelSpec::None,
+        databases: DatabaseSpec::Selected,
         arguments: &[],
         tips: &[],
         history: &[],

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{admit, lookup, run};
+use super::{admit, lookup, rights, run};
 use crate::command::{Args, Call, Command, Flags, Outcome};
 use crate::server::Conditions;
 use crate::system::clock::Ticks;
@@ -59,7 +59,8 @@ fn execute_checked(call: &mut Call<'_>, command: Option<&'static Command>, clock
         return outcome;
     }
     if call.client.in_multi() && !call.command.is(Flags::IN_MULTI) {
-        call.client.enqueue(call.command.index, call.args.to_owned());
+        let selects = rights::selected_by(call.command, &call.args, call.server.shards.databases() as u32);
+        call.client.enqueue(call.command.index, call.args.to_owned(), selects);
         call.reply.simple("QUEUED");
         return Outcome::Done;
     }

@@ -130,6 +130,7 @@ fn run_queued(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) {
 
 fn no_longer_allowed(denied: Denied) -> String {
     let reason = match denied {
+        Denied::Database(..) => "no permission to access the database",
         Denied::Command => "no permission to execute the command or subcommand",
         Denied::Key(_) => "no permission to touch the specified keys",
         Denied::Channel(_) => "no permission to access one of the channels used as arguments",

@@ -96,8 +96,9 @@ impl Host for ScriptHost<'_, '_, '_, '_> {
         if !command.accepts_arity(args.len()) {
             return Err("Wrong number of args for redis.acl_check_cmd()");
         }
+        let place = rights::Place::of(self.call);
         let client = &mut self.call.client;
-        Ok(client.user.is_free() || rights::denied(&client.rights(), command, &args).is_none())
+        Ok(client.user.is_free() || rights::denied(&client.rights(), command, &args, place).is_none())
     }
 
     fn log(&mut self, level: u8, line: &[u8]) {

@@ -22,7 +22,7 @@ pub(super) static SETUSER: CommandSpec = CommandSpec {
     tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
     arguments: &[Arg::string("username"), Arg::string("rule").optional().multiple()],
     reply: ReplyShape::OK,
-    differs: "A user may use every database: of Valkey's rules about them only `alldbs` is known.",
+    differs: "Valkey's rules about databases are known, too.",
     handler: Handler::Session(set_user),
     ..ADMIN
 };

@@ -125,7 +125,7 @@ fn get_user(call: &mut Call<'_>) -> CommandResult {
     let (flags, [own, others @ ..]) = (rights.flags(), rights.selectors()) else {
         unreachable!("a user has a selector of its own")
     };
-    call.reply.map(6);
+    call.reply.map(3 + fields_of(own).len());
     call.reply.bulk(b"flags");
     call.reply.set(flags.len());
     flags.iter().for_each(|flag| call.reply.bulk(flag.as_bytes()));
@@ -137,23 +137,28 @@ fn get_user(call: &mut Call<'_>) -> CommandResult {
     call.reply.bulk(b"selectors");
     call.reply.array(others.len());
     for selector in others {
-        call.reply.map(3);
+        call.reply.map(fields_of(selector).len());
         show_selector(call, selector);
     }
     Ok(())
 }
 
-/// Three fields of a map.
 fn show_selector(call: &mut Call<'_>, selector: &Selector) {
-    let fields: [(&[u8], Vec<u8>); 3] = [
-        (b"commands", selector.describe_commands()),
-        (b"keys", selector.describe_keys()),
-        (b"channels", selector.describe_channels()),
-    ];
-    for (name, text) in fields {
-        call.reply.bulk(name);
+    for (name, text) in fields_of(selector) {
+        call.reply.bulk(name.as_bytes());
         call.reply.bulk(&text);
     }
+}
+
+/// A selector in the map of GETUSER. Redis knows of no databases, so they are shown where there is a rule about them.
+fn fields_of(selector: &Selector) -> Vec<(&'static str, Vec<u8>)> {
+    let mut fields = vec![
+        ("commands", selector.describe_commands()),
+        ("keys", selector.describe_keys()),
+        ("channels", selector.describe_channels()),
+    ];
+    fields.extend(selector.describe_databases().map(|databases| ("databases", databases)));
+    fields
 }
 
 fn cat(call: &mut Call<'_>) -> CommandResult {
@@ -268,7 +273,7 @@ fn dry_run(call: &mut Call<'_>) -> CommandResult {
     if !command.accepts_arity(args.len()) {
         return Err(CommandError::wrong_arity(&command.full_name));
     }
-    match rights::denied(&user.rights(), command, &args) {
+    match rights::denied(&user.rights(), command, &args, rights::Place::of(call)) {
         Some(denied) => call.reply.bulk(&denied.text(&user, command, &args, true)),
         None => call.reply.ok(),
     }

@@ -11,6 +11,7 @@ pub static SELECT: CommandSpec = CommandSpec {
     flags: Flags::LOADING.union(Flags::STALE).union(Flags::FAST),
     categories: Categories::CONNECTION,
     arguments: &[Arg::integer("index")],
+    databases: DatabaseSpec::Selects,
     reply: ReplyShape::OK,
     handler: Handler::Session(select),
     ..CommandSpec::DEFAULT

@@ -27,6 +27,7 @@ pub static COPY: CommandSpec = CommandSpec {
         Arg::integer("destination-db").token("DB").optional(),
         Arg::flag("replace", "REPLACE").optional(),
     ],
+    databases: DatabaseSpec::Behind(b"DB"),
     reply: ReplyShape::Flag,
     handler: Handler::Write(copy),
     ..CommandSpec::DEFAULT
@@ -42,6 +43,7 @@ pub static MOVE: CommandSpec = CommandSpec {
     categories: Categories::KEYSPACE,
     key_specs: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE))],
     arguments: &[Arg::key("key"), Arg::integer("db")],
+    databases: DatabaseSpec::At(&[2]),
     reply: ReplyShape::Flag,
     handler: Handler::Write(move_key),
     ..CommandSpec::DEFAULT

@@ -46,6 +46,7 @@ pub static FLUSHALL: CommandSpec = CommandSpec {
     summary: "Deletes the keys of all databases.",
     since: "1.0.0",
     complexity: "O(1); the keys are freed in the background.",
+    databases: DatabaseSpec::All,
     handler: Handler::WriteAll(|call, keyspace| {
         flush(call, keyspace, None)?;
         save_the_absence(call, keyspace);

@@ -14,6 +14,7 @@ pub static SWAPDB: CommandSpec = CommandSpec {
     flags: Flags::WRITE.union(Flags::FAST),
     categories: Categories::KEYSPACE.union(Categories::DANGEROUS),
     arguments: &[Arg::integer("index1"), Arg::integer("index2")],
+    databases: DatabaseSpec::At(&[1, 2]),
     reply: ReplyShape::OK,
     handler: Handler::WriteAll(swap),
     ..CommandSpec::DEFAULT

@@ -92,6 +92,7 @@ fn multi(call: &mut Call<'_>) -> CommandResult {
         return Err(CommandError::text("ERR MULTI calls can not be nested"));
     }
     call.client.flags |= ClientFlags::MULTI;
+    call.client.queue_db = call.client.db;
     call.reply.ok();
     Ok(())
 }

@@ -110,6 +110,7 @@ pub(super) fn stats(info: &mut dyn Visitor, facts: &Facts<'_>) {
         ("acl_access_denied_key", &server.users.refused(Reason::Key)),
         ("acl_access_denied_channel", &server.users.refused(Reason::Channel)),
         ("acl_access_denied_tls_cert", &server.users.refused(Reason::Certificate)),
+        ("acl_access_denied_db", &server.users.refused(Reason::Database)),
         ("shard_lock_waits", &server.shards.contended()),
     ]);
 }
