@@ -324,6 +324,7 @@ readonly
 readwrite
 asking
 readonly x
+config get databases
 eval \"redis.call('set','a',1) redis.call('set','b',1) return 1\" 0
 eval \"return redis.pcall('mset','a',1,'b',2)['err']\" 0
 eval \"#!lua\\nredis.call('set','a',1) return redis.pcall('set','b',1)['err']\" 0
@@ -346,6 +347,14 @@ fn a_node_of_a_cluster_answers_as_redis_does() {
         |info| matches!(info, Reply::Bulk(info) if info.starts_with(b"cluster_state:ok")),
     );
     compare(&mut ours, &mut redis, OF_A_NODE);
+    let shown = |server: &mut Server| {
+        let flags = |line: String| line.split(' ').find(|word| word.starts_with("flags=")).map(str::to_owned);
+        ["READONLY", "PING", "READWRITE"].map(|command| {
+            server.say(command);
+            flags(server.say("CLIENT INFO").text())
+        })
+    };
+    assert_eq!(shown(&mut ours), shown(&mut redis));
 }
 
 /// Commands whose effects on INFO's counters are compared; `!` in front waits, so that what is to expire does.

@@ -72,6 +72,7 @@ fn flag_letters(flags: ClientFlags, client: &ClientShared) -> String {
         (ClientFlags::DIRTY_WATCH, 'd'),
         (ClientFlags::CLOSE_AFTER_REPLY, 'c'),
         (ClientFlags::UNIX_SOCKET, 'U'),
+        (ClientFlags::READS_ONLY, 'r'),
         (ClientFlags::NO_EVICT, 'e'),
         (ClientFlags::NO_TOUCH, 'T'),
     ];

@@ -9,7 +9,7 @@
 //! Neighbours: `words.rs` splits lines; `cli/` turns arguments into lines.
 
 use super::directive::Special;
-use super::directives::{COUNT, DIRECTIVES, RETIRED, find, nearest};
+use super::directives::{COUNT, DIRECTIVES, RETIRED, find, nearest, slot};
 use super::{Config, Kind, value, words};
 use crate::system::{files, glob};
 use std::ffi::{OsStr, OsString};
@@ -194,12 +194,12 @@ impl Loader {
     /// Ends loading: checks what only the whole can tell.
     pub fn finish(mut self) -> Result<Loaded, ConfigError> {
         let mut refusals = Vec::new();
-        for &slot in &self.order {
-            let directive = &DIRECTIVES[slot];
-            let Some(place) = self.mentioned[slot].clone() else {
+        for &at in &self.order {
+            let directive = &DIRECTIVES[at];
+            let Some(place) = self.mentioned[at].clone() else {
                 continue;
             };
-            let value = self.config.values()[slot].clone();
+            let value = self.config.values()[at].clone();
             if let Some(reason) = directive.refusal(&value) {
                 let text = value::format(directive, &value);
                 let line = [directive.name.as_bytes(), b" ", &text].concat();
@@ -209,6 +209,10 @@ impl Loader {
             }
             let Some(reason) = directive.without_meaning(&value) else { continue };
             self.warnings.push(Warning { place, name: directive.name.to_owned(), reason: reason.to_owned() });
+        }
+        if self.config.cluster_enabled() {
+            // Clients of a cluster know of one database.
+            self.config.load(slot("databases"), &[b"1"], false).expect("it is a number of databases");
         }
         Ok(Loaded {
             config: self.config,

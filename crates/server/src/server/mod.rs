@@ -257,11 +257,9 @@ impl Server {
         let reclaimer = Reclaimer::start(workers.iter().map(|worker| Arc::clone(&worker.epoch)).collect());
         let effects = Order::new(workers.iter().map(|worker| Arc::clone(&worker.lane)).collect());
         clock::ns_per_tick();
-        // Clients of a cluster know of one database.
-        let databases = if config.cluster_enabled() { 1 } else { config.databases() };
         let is_bound_to_slots = config.cluster_enabled() && !config.cluster_allow_cross_slot();
         let server = Server {
-            shards: Shards::new(shards, databases, seed),
+            shards: Shards::new(shards, config.databases(), seed),
             config,
             workers,
             users: Users::new(names),

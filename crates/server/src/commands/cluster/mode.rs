@@ -1,7 +1,9 @@
 //! ASKING, READONLY, READWRITE: what a client of a cluster says about the slot it asks, and about the age of what it reads.
-//! No slot is on its way here and nothing is read from a replica, so nothing follows from them.
+//! No slot is on its way here and nothing is read from a replica, so nothing follows from them; CLIENT LIST shows who has said
+//! READONLY.
 
 use super::must_be_enabled;
+use crate::clients::ClientFlags;
 use crate::command::prelude::*;
 
 const MODE: CommandSpec = CommandSpec {
@@ -11,7 +13,7 @@ const MODE: CommandSpec = CommandSpec {
     flags: Flags::LOADING.union(Flags::STALE).union(Flags::FAST),
     categories: Categories::CONNECTION,
     reply: ReplyShape::OK,
-    handler: Handler::Session(agree),
+    handler: Handler::Session(|call| agree(call, |_| ())),
     ..CommandSpec::DEFAULT
 };
 
@@ -25,14 +27,20 @@ pub(super) static ASKING: CommandSpec = CommandSpec {
 pub(super) static READONLY: CommandSpec = CommandSpec {
     name: "readonly",
     summary: "Says that the connection may be answered by a replica.",
+    handler: Handler::Session(|call| agree(call, |flags| *flags |= ClientFlags::READS_ONLY)),
     ..MODE
 };
 
-pub(super) static READWRITE: CommandSpec =
-    CommandSpec { name: "readwrite", summary: "Takes back what READONLY has said.", ..MODE };
+pub(super) static READWRITE: CommandSpec = CommandSpec {
+    name: "readwrite",
+    summary: "Takes back what READONLY has said.",
+    handler: Handler::Session(|call| agree(call, |flags| *flags -= ClientFlags::READS_ONLY)),
+    ..MODE
+};
 
-fn agree(call: &mut Call<'_>) -> CommandResult {
+fn agree(call: &mut Call<'_>, follow: fn(&mut ClientFlags)) -> CommandResult {
     must_be_enabled(call)?;
+    follow(&mut call.client.flags);
     call.reply.ok();
     Ok(())
 }
