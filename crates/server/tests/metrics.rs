@@ -1,5 +1,6 @@
 //! Metrics and health over HTTP on a running server.
 
+use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::net::{IpAddr, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -188,6 +189,34 @@ fn own_address() -> Option<IpAddr> {
 /// What redis_exporter shows of a server by itself, a name a line.
 const EXPORTER_NAMES: &str = include_str!("exporter_names.txt");
 
+/// The names of metrics, and of labels that are called so, in a text.
+fn names_in(text: &str) -> HashSet<&str> {
+    let words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+    words.filter(|word| word.starts_with("redis_") || word.starts_with("swytch_")).collect()
+}
+
+/// The page for a person, the dashboard and the alerts.
+const ASKED_BY_OTHERS: [&str; 3] = [
+    include_str!("../src/metrics/overview.html"),
+    include_str!("../../../packaging/monitoring/dashboard.json"),
+    include_str!("../../../packaging/monitoring/alerts.yml"),
+];
+
+#[test]
+fn the_page_for_a_person_needs_nothing_from_elsewhere() {
+    let (_server, port) = start("overview");
+    let answer = ask(port, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\n"), "{head}");
+    assert_eq!(body, ASKED_BY_OTHERS[0]);
+    assert!(body.contains("connect-src 'self'") && body.contains("fetch(\"/metrics\""));
+    let rest = body.replace("http://www.w3.org/2000/svg", "").replace("href=\"data:,\"", "");
+    let rest = rest.replace("href=\"/metrics\"", "");
+    for elsewhere in ["//www", "http:", "https:", "src=", "href=", "url(", "@import", "innerHTML"] {
+        assert!(!rest.contains(elsewhere), "{elsewhere}");
+    }
+}
+
 #[test]
 fn all_that_the_exporter_shows_is_on_the_page() {
     let port = free_port();
@@ -204,4 +233,12 @@ fn all_that_the_exporter_shows_is_on_the_page() {
         page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
     let missing: Vec<&str> = EXPORTER_NAMES.lines().filter(|name| !shown.contains(name)).collect();
     assert!(EXPORTER_NAMES.lines().count() > 100 && missing.is_empty(), "{missing:?}");
+    let shown: String =
+        page.lines().filter(|line| !line.starts_with('#')).map(|line| line.to_owned() + "\n").collect();
+    let shown = names_in(&shown);
+    for text in ASKED_BY_OTHERS {
+        let asked = names_in(text);
+        let missing: Vec<_> = asked.difference(&shown).collect();
+        assert!(asked.len() >= 10 && missing.is_empty(), "{missing:?}");
+    }
 }

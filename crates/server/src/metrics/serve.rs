@@ -183,7 +183,7 @@ fn respond(
             };
         }
         "/health" | "/healthz" => health(server),
-        "/" => Response::text(200, "/metrics\n/health"),
+        "/" => Response::new(200, "text/html; charset=utf-8", OVERVIEW),
         _ => Response::text(404, "not found"),
     };
     connection.answer(response, request.head_only)
@@ -204,6 +204,9 @@ fn make_pages(
         let _ = waker.wake();
     }
 }
+
+/// For a person. It reads `/metrics` itself, and nothing from elsewhere.
+const OVERVIEW: &str = include_str!("overview.html");
 
 const PROTECTED_MODE: &str = "swytch is running in protected mode because no password is set for the default user, \
 and this request does not come from the loopback interface. Set a password with 'requirepass', or turn protected mode \
