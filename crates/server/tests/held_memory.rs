@@ -99,7 +99,7 @@ fn those_that_hold_most_are_closed_when_all_hold_too_much() {
     let _two = holder("two", 1536, "OFF");
     assert_eq!(holders(&names), ("small spared one two".to_owned(), 1));
     assert!(large.is_closed());
-    assert_eq!(server.connect().say("CONFIG SET maxmemory-clients 1mb"), Reply::Simple("OK".into()));
+    assert_eq!(server.connect().say("CONFIG SET maxmemory-clients 3500kb"), Reply::Simple("OK".into()));
     assert_eq!(holders(&names), ("spared".to_owned(), 4));
     assert_eq!(spared.say("DISCARD"), Reply::Simple("OK".into()));
 }

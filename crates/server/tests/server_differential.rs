@@ -324,7 +324,7 @@ readonly
 readwrite
 asking
 readonly x
-config get databases
+8.2 config get databases
 eval \"redis.call('set','a',1) redis.call('set','b',1) return 1\" 0
 eval \"return redis.pcall('mset','a',1,'b',2)['err']\" 0
 eval \"#!lua\\nredis.call('set','a',1) return redis.pcall('set','b',1)['err']\" 0

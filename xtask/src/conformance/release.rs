@@ -252,6 +252,7 @@ pub(crate) static REDIS_8_6: Release = Release {
         "unit/lazyfree",
         "unit/bitops",
         "unit/bitfield",
+        "unit/client-eviction",
     ],
     extra: &[],
     later: &[],
@@ -268,6 +269,37 @@ pub(crate) static REDIS_8_6: Release = Release {
     ours: &[
         DEPARTED_ARE_GONE,
         DEPARTED_ARE_GONE_FROM_SHARDS,
+        // Where one client is answered before what another one has sent was read, as by several threads, these tests mean nothing.
+        ("tests/unit/client-eviction.tcl", "start_server {} {", "start_server {overrides {threads 1}} {"),
+        (
+            "tests/unit/client-eviction.tcl",
+            "            set client_mem [client_field client-$i tot-mem]\n",
+            "            wait_for_condition 200 10 {[llength [lmap line [split [r client list] \"\\n\"] {\n                if {![string match \
+             \"*name=client-$i *\" $line] || ![regexp {tot-mem=(\\d+)} $line - held] || $held < $size} continue\n                \
+             set held\n            }]] == $clients_per_size} else {fail {not read}}\n            \
+             set client_mem [client_field client-$i tot-mem]\n",
+        ),
+        // Requests wait while the peer does not take the replies to earlier ones, unless many come: then the replies grow.
+        (
+            "tests/unit/client-eviction.tcl",
+            "$rr get k\n                $rr flush\n                after 10\n",
+            "$rr eval {return redis.call('get', 'k')} 1 k [string repeat x 65536]\n                $rr flush\n                \
+             after 10\n",
+        ),
+        (
+            "tests/unit/client-eviction.tcl",
+            "                $rr client no-evict off\n",
+            "                $rr client no-evict off\n                $rr echo [string repeat x 1048576]\n                $rr flush\n",
+        ),
+        // The reply to GET refers to a long value, which is not the client's; that of a script is a copy.
+        ("tests/unit/client-eviction.tcl", "$rr get k\n", "$rr eval {return redis.call('get', 'k')} 1 k\n"),
+        (
+            "tests/unit/client-eviction.tcl",
+            "r debug reply-copy-avoidance 0",
+            "# r debug reply-copy-avoidance 0",
+        ),
+        // What clients hold is not counted from time to time.
+        ("tests/unit/client-eviction.tcl", "r debug pause-cron ", "# r debug pause-cron "),
         // Each part of the keyspace begins with a table of some kilobytes.
         ("tests/unit/maxmemory.tcl", "{$used+100*1024}", "{$used+400*1024}"),
         // There are no replicas, and nobody to wait for their process.

@@ -60,9 +60,17 @@ impl ClientMemory {
         self.limit_bytes.load(Ordering::Relaxed) != u64::MAX
     }
 
-    /// Counts what a client holds now.
-    pub fn count(&self, client: &ClientShared) {
-        self.exchange(client, if client.is_follower() { 0 } else { client.memory_bytes() });
+    /// True where a client's holding so much more would be too much.
+    pub fn has_no_room_for(&self, bytes: usize) -> bool {
+        bytes > 0 && self.is_too_much(self.total_bytes.load(Ordering::Relaxed).saturating_add(bytes as u64))
+    }
+
+    /// Counts what a client holds now, and says how much that is. Of a client that may leave at any moment this is asked while it
+    /// cannot ([`Registry::for_each`](super::Registry::for_each)): who has left would count for good.
+    pub fn count(&self, client: &ClientShared) -> u64 {
+        let bytes = if client.is_follower() { 0 } else { client.memory_bytes() };
+        self.exchange(client, bytes);
+        bytes
     }
 
     /// A client holds nothing any more.
@@ -76,16 +84,15 @@ impl ClientMemory {
         self.total_bytes.fetch_add(bytes.wrapping_sub(before), Ordering::Relaxed);
     }
 
-    /// True while all together hold too much.
-    pub fn is_over(&self) -> bool {
-        // A sum that is being changed may be negative for a moment.
-        let total_bytes = self.total_bytes.load(Ordering::Relaxed) as i64;
-        total_bytes > 0 && total_bytes as u64 > self.limit_bytes.load(Ordering::Relaxed)
+    /// True where all clients may not hold so much.
+    pub fn is_too_much(&self, bytes: u64) -> bool {
+        bytes > self.limit_bytes.load(Ordering::Relaxed)
     }
 
     /// True while it may help to close clients.
     pub fn wants_room(&self) -> bool {
-        self.is_over() && !self.is_futile.load(Ordering::Relaxed)
+        // While it is being changed the sum may be negative, which is a large number; then somebody looks for nothing.
+        self.is_too_much(self.total_bytes.load(Ordering::Relaxed)) && !self.is_futile.load(Ordering::Relaxed)
     }
 
     /// One thread at a time closes clients.

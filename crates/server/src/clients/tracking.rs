@@ -28,6 +28,10 @@ bitflags! {
     }
 }
 
+/// Bytes that a prefix takes beside its own, twice: in the tracker's set, and among all prefixes, where it has a tree of
+/// trackers with room for eleven.
+const PREFIX_BYTES: usize = 2 * size_of::<Box<[u8]>>() + 12 * size_of::<(u64, Arc<Tracker>)>();
+
 /// A client that tracks.
 #[derive(Debug)]
 pub struct Tracker {
@@ -52,7 +56,7 @@ impl Tracker {
         redirection: Option<Arc<ClientShared>>,
         prefixes: BTreeSet<Box<[u8]>>,
     ) -> Tracker {
-        let prefix_bytes = prefixes.iter().map(|prefix| size_of::<Box<[u8]>>() + prefix.len()).sum();
+        let prefix_bytes = prefixes.iter().map(|prefix| PREFIX_BYTES + 2 * prefix.len()).sum();
         Tracker { client, modes, redirection, prefixes, prefix_bytes, is_broken: AtomicBool::new(false) }
     }
 

@@ -14,13 +14,15 @@ use crate::command::Call;
 use crate::observe::logging::limited;
 use crate::server::Server;
 
-/// Those who stay: they are not to be closed, do not count, or are being closed already.
-const SPARED: ClientFlags =
-    ClientFlags::NO_EVICT.union(ClientFlags::FOLLOWER).union(ClientFlags::CLOSE_AFTER_REPLY);
+/// Those who stay.
+const SPARED: ClientFlags = ClientFlags::NO_EVICT.union(ClientFlags::FOLLOWER);
 
 /// A client holds something else than before.
 #[cold]
 pub fn count(server: &Server, client: &ClientShared) {
+    if client.killed.load(Ordering::Relaxed) {
+        return;
+    }
     server.client_memory.count(client);
     if server.client_memory.wants_room() {
         make(server, conditions::kill);
@@ -41,7 +43,6 @@ pub fn make_before_looking(call: &mut Call<'_>) {
     if !server.client_memory.is_limited() {
         return;
     }
-    server.clients.for_each(|client| server.client_memory.count(client));
     make(server, |_, client| {
         if client.id == call.client.id() {
             call.close_after_reply();
@@ -51,31 +52,30 @@ pub fn make_before_looking(call: &mut Call<'_>) {
     });
 }
 
+/// The running sum says when to look. What is too much is added up anew, of those who are still there: one that was closed
+/// holds its memory for a moment more.
 fn make(server: &Server, mut close: impl FnMut(&Server, &Arc<ClientShared>)) {
     let memory = &server.client_memory;
     let _closing = memory.begin_to_close();
-    if !memory.is_over() {
-        return;
-    }
-    let mut clients = server.clients.snapshot();
-    clients.retain(|client| {
-        memory.count(client);
-        !client.flags().intersects(SPARED)
-    });
-    clients.sort_by_cached_key(|client| Reverse(client.counted_bytes.load(Ordering::Relaxed)));
-    for client in clients {
-        if !memory.is_over() {
+    let mut clients: Vec<(u64, Arc<ClientShared>)> = Vec::new();
+    // Who leaves meanwhile is forgotten behind this.
+    server.clients.for_each(|client| clients.push((memory.count(client), Arc::clone(client))));
+    let mut total_bytes = clients.iter().map(|(held_bytes, _)| held_bytes).sum();
+    clients.retain(|(_, client)| !client.flags().intersects(SPARED));
+    clients.sort_by_key(|(held_bytes, _)| Reverse(*held_bytes));
+    for (held_bytes, client) in clients {
+        if !memory.is_too_much(total_bytes) {
             return;
         }
-        let held_bytes = client.memory_bytes();
         limited!(warn, "evicted clients", client = client.id, address = %client.address, held_bytes,
             "closing a client because all of them hold more than maxmemory-clients"
         );
         close(server, &client);
         memory.forget(&client);
         memory.evicted.fetch_add(1, Ordering::Relaxed);
+        total_bytes -= held_bytes;
     }
-    if memory.is_over() {
+    if memory.is_too_much(total_bytes) {
         memory.note_futile();
     }
 }

@@ -215,22 +215,34 @@ impl Connection {
         self.query.long.clear();
     }
 
+    /// Bytes that it holds beside its buffers.
+    fn held_bytes(&self) -> usize {
+        self.query.long_bytes() + self.parser.held_bytes() + self.batch.held_bytes() + self.waits.held_bytes()
+    }
+
+    /// In the middle of a turn: a request whose arguments are too much does not run. The buffers are lent, and do not count.
+    #[cold]
+    pub(super) fn count_arguments(&self, server: &Server) {
+        let long_bytes = self.query.long_bytes() + self.parser.long_bytes();
+        if server.client_memory.has_no_room_for(long_bytes) {
+            self.client
+                .shared
+                .held_bytes
+                .store(self.held_bytes() as u64, std::sync::atomic::Ordering::Relaxed);
+            client_room::count(server, &self.client.shared);
+        }
+    }
+
     /// Tells other threads what CLIENT LIST shows of the buffers, which count together; [`Client::publish`] tells the rest.
     pub(super) fn publish(&self, server: &Server) {
         use std::sync::atomic::Ordering::Relaxed;
         let shared = &self.client.shared;
-        shared.query_bytes.store(
-            (self.query.bytes.len() - self.parser.keep_from().min(self.query.bytes.len())) as u64,
-            Relaxed,
-        );
+        let unused = self.query.bytes.len() - self.parser.keep_from().min(self.query.bytes.len());
+        shared.query_bytes.store((unused + self.parser.long_bytes()) as u64, Relaxed);
         shared.query_capacity.store(self.query.bytes.capacity() as u64, Relaxed);
         let arguments = self.parser.partial_argument_bytes() + self.batch.argument_bytes(&self.query);
         shared.argument_bytes.store(arguments as u64, Relaxed);
-        let held = self.query.long_bytes()
-            + self.parser.held_bytes()
-            + self.batch.held_bytes()
-            + self.waits.held_bytes();
-        shared.held_bytes.store(held as u64, Relaxed);
+        shared.held_bytes.store(self.held_bytes() as u64, Relaxed);
         shared.output_bytes.store(self.output.pending() as u64, Relaxed);
         shared.output_held_bytes.store(self.output.held_bytes() as u64, Relaxed);
         shared.output_chunks.store(self.output.chunk_count() as u64, Relaxed);

@@ -47,6 +47,12 @@ impl Server {
             Counting { log_factor: config.lfu_log_factor(), decay_minutes: config.lfu_decay_time() };
         self.shards.set_usage(usage, counting);
         self.client_memory.set_limit(config.maxmemory_clients(), config.maxmemory());
+        if self.client_memory.is_limited() {
+            // Those who say nothing count as well.
+            self.clients.for_each(|client| {
+                self.client_memory.count(client);
+            });
+        }
         allocator::set_limit(Some(config.maxmemory()).filter(|limit| *limit > 0).unwrap_or(u64::MAX));
         self.check_memory();
     }

@@ -49,7 +49,9 @@ const ACTS: &[(&str, usize, usize, Act)] = &[
     ("AOF-FLUSH-SLEEP", 1, 1, |call, _| Err(not_served(call, "the log is written by a thread of its own"))),
     ("ASSERT", 0, usize::MAX, |_, _| panic!("DEBUG ASSERT: an assertion that always fails")),
     ("CHANGE-REPL-ID", 0, 0, change_replication_id),
-    ("CLIENT-EVICTION", 0, 0, |call, _| Err(not_served(call, "clients are not sorted before some have to go"))),
+    ("CLIENT-EVICTION", 0, 0, |call, _| {
+        Err(not_served(call, "clients are not sorted before some have to go"))
+    }),
     ("CONFIG-REWRITE-FORCE-ALL", 0, 0, rewrite_every_directive),
     ("CRASH-AND-RECOVER", 0, 1, restart),
     ("DICT-RESIZING", 1, 1, tune),

@@ -89,6 +89,9 @@ impl Worker<'_> {
             if let Err(end) = self.look_at_transport(connection, read) {
                 break Err(end);
             }
+            if self.server.client_memory.is_limited() {
+                connection.count_arguments(self.server);
+            }
             // The system tells of the end once, possibly together with the last bytes.
             connection.unread = outcome == ReadOutcome::More || connection.hung_up;
             if outcome == ReadOutcome::Closed {
