@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Seconds each fuzz target runs.
-const FUZZ_SECONDS: u64 = 25;
+const FUZZ_SECONDS: u64 = 15;
 /// Test binaries that are named with their time, the slowest first: where to look when the tests take long.
 const SLOWEST_SHOWN: usize = 8;
 /// What random choices begin with. Each run makes the same, so that one that fails judges the change and not its luck;
