@@ -11,6 +11,7 @@ mod cluster;
 mod conformance;
 mod crash;
 mod floors;
+mod followers;
 mod fuzz;
 mod judges;
 mod lanes;
@@ -66,6 +67,9 @@ Development commands of swytch.
       --server PATH --peer PATH     these binaries
   cargo xtask crash                 nothing acknowledged is lost: a disk that tears, and a server that is killed under load
       --rounds N                    kills (default 200)
+      --server PATH                 this binary
+  cargo xtask followers             Redis and Valkey follow through cut links and kills: all have the same, and what WAIT told
+      --rounds N                    times that all is compared (default 100)
       --server PATH                 this binary
   cargo xtask model [campaign|search STATES|walk SEED STATES|hunt STATES]  the cluster protocol, model-checked
   cargo xtask simulate [OPTION...]  whole clusters on virtual time; ends with an error if a promise is broken
@@ -140,6 +144,7 @@ fn dispatch(command: &str, mut arguments: Arguments) -> Result<()> {
         }
         "commands" => close(judges::commands(arguments)?),
         "crash" => close(crash::run(arguments)?),
+        "followers" => close(followers::run(arguments)?),
         "conformance" => close(conformance::run(&conformance::Options::from_arguments(arguments)?)?),
         "mutants" => mutants::run(arguments),
         "simulate" => cluster::simulate(arguments),

@@ -9,18 +9,14 @@
 //!   the other was sent, the later one is not there without the earlier one, whoever has sent them.
 //!
 //! No time is judged. How long before the kill the first operation was acknowledged that is not there is measured and told.
-//!
-//! - `operation`: what connections do, and what comes of it
-
-mod operation;
 
 use std::io;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use self::operation::{Operation, State};
 use crate::client::Client;
+use crate::operation::{Operation, State};
 use crate::process::{PATIENCE, Program, Server};
 use crate::random::Random;
 

@@ -1,4 +1,5 @@
-//! What a connection does to its keys, and what is in them afterwards, worked out without a server.
+//! What a connection does to its keys, and what is in them afterwards, worked out without a server: of servers that end in the
+//! middle of it (`crash`, `following`).
 
 use std::collections::BTreeMap;
 use std::io;
@@ -8,7 +9,7 @@ use crate::random::Random;
 use crate::reply::Reply;
 
 /// A connection's keys behind its own name, and how each is read.
-pub(super) const KEYS: [(&str, &[&str]); 8] = [
+pub(crate) const KEYS: [(&str, &[&str]); 8] = [
     ("count", &["GET"]),
     ("hash", &["HGETALL"]),
     ("list", &["LRANGE", "0", "-1"]),
@@ -32,7 +33,7 @@ type Words = Vec<String>;
 
 /// Commands that are done all or not at all.
 #[derive(Clone, Debug)]
-pub(super) struct Operation {
+pub(crate) struct Operation {
     commands: Vec<Words>,
     how: How,
 }
@@ -46,7 +47,7 @@ enum How {
 
 impl Operation {
     /// The operation with this number of a connection.
-    pub(super) fn any(connection: usize, number: u64, random: &mut Random) -> Operation {
+    pub(crate) fn any(connection: usize, number: u64, random: &mut Random) -> Operation {
         let (how, count) = match random.below(10) {
             0 | 1 => (How::Transaction, 1 + random.below(4_usize)),
             2 => (How::Script, 1 + random.below(4_usize)),
@@ -57,7 +58,7 @@ impl Operation {
     }
 
     /// Appends what a server is sent.
-    pub(super) fn request(&self, out: &mut Vec<u8>) {
+    pub(crate) fn request(&self, out: &mut Vec<u8>) {
         let [before, behind]: [&[&str]; 2] = match self.how {
             How::Alone => [&[], &[]],
             How::Transaction => [&["MULTI"], &["EXEC"]],
@@ -76,7 +77,7 @@ impl Operation {
     ///
     /// # Errors
     /// Those of the connection; what else the server has answered.
-    pub(super) fn receive(&self, client: &mut Client) -> io::Result<()> {
+    pub(crate) fn receive(&self, client: &mut Client) -> io::Result<()> {
         let replies = if self.how == How::Transaction { self.commands.len() + 2 } else { 1 };
         for _ in 0..replies {
             let reply = client.receive()?;
@@ -140,14 +141,14 @@ enum Value {
 
 /// What the keys of a connection hold, and what of the list of all is its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct State(BTreeMap<String, Value>);
+pub(crate) struct State(BTreeMap<String, Value>);
 
 impl State {
     /// What a server has of a connection.
     ///
     /// # Errors
     /// Those of the connection, and the server's.
-    pub(super) fn found(client: &mut Client, connection: usize) -> io::Result<State> {
+    pub(crate) fn found(client: &mut Client, connection: usize) -> io::Result<State> {
         let mut state = State::default();
         for (name, how) in KEYS {
             let key = format!("c{connection}:{name}");
@@ -176,7 +177,7 @@ impl State {
     }
 
     /// For which numbers of these operations the first that many lead from here to `after`, in order.
-    pub(super) fn counts_to<'a>(
+    pub(crate) fn counts_to<'a>(
         mut self,
         operations: impl Iterator<Item = &'a Operation>,
         after: &State,
@@ -195,7 +196,7 @@ impl State {
     }
 
     /// Does what an operation does.
-    pub(super) fn apply(&mut self, operation: &Operation) {
+    pub(crate) fn apply(&mut self, operation: &Operation) {
         for words in &operation.commands {
             self.run(&words.iter().map(String::as_str).collect::<Vec<_>>());
         }
