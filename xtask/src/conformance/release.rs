@@ -73,6 +73,22 @@ const DEPARTED_ARE_GONE_FROM_SHARDS: Adaptation = (
     "        $rd2 close\n        wait_for_condition 50 100 {[r pubsub shardchannels] eq {}} else {fail {still subscribed}}\n",
 );
 
+/// Its log is written by a thread of its own: what is looked for may come a moment later.
+const LOG_COMES_LATER: Adaptation = (
+    "tests/support/util.tcl",
+    "proc verify_log_message {srv_idx pattern from_line} {\n    incr from_line\n",
+    "proc verify_log_message {srv_idx pattern from_line} {\n    catch {wait_for_log_messages $srv_idx [list $pattern] $from_line 20 10}\n    \
+     incr from_line\n",
+);
+
+/// It does not start as a follower, which is the end of a file where that is not looked for.
+const FOLLOWER_IN_TEST: Adaptation = (
+    "tests/integration/aof.tcl",
+    "        start_server [list overrides [list dir $server_path appendonly yes replica-read-only yes replicaof",
+    "        fail {it does not start as a follower}\n        start_server [list overrides [list dir $server_path appendonly yes \
+     replica-read-only yes replicaof",
+);
+
 /// The release that Debian's stable archive has as a program, too.
 pub(crate) static REDIS_7_0: Release = Release {
     name: "7.0",
@@ -114,8 +130,16 @@ pub(crate) static REDIS_7_0: Release = Release {
         "unit/sort",
         "unit/scripting",
         "unit/functions",
+        "integration/convert-zipmap-hash-on-load",
+        "integration/convert-ziplist-hash-on-load",
+        "integration/convert-ziplist-zset-on-load",
     ],
     extra: &[
+        "integration/aof",
+        "integration/aof-multi-part",
+        "integration/rdb",
+        "integration/corrupt-dump",
+        "integration/corrupt-dump-fuzzer",
         "unit/introspection",
         "unit/info",
         "unit/tracking",
@@ -130,6 +154,8 @@ pub(crate) static REDIS_7_0: Release = Release {
         "unit/replybufsize",
     ],
     later: &[
+        "integration/logging",
+        "integration/shutdown",
         "unit/aofrw",
         "unit/obuf-limits",
         "unit/wait",
@@ -147,6 +173,8 @@ pub(crate) static REDIS_7_0: Release = Release {
     ours: &[
         DEPARTED_ARE_GONE,
         DEPARTED_ARE_GONE_FROM_SHARDS,
+        FOLLOWER_IN_TEST,
+        LOG_COMES_LATER,
         // Each part of the keyspace begins with a table of some kilobytes.
         ("tests/unit/maxmemory.tcl", "{$used+100*1024}", "{$used+400*1024}"),
         (
@@ -254,8 +282,17 @@ pub(crate) static REDIS_8_6: Release = Release {
         "unit/bitfield",
         "unit/client-eviction",
     ],
-    extra: &[],
-    later: &[],
+    extra: &[
+        "integration/aof",
+        "integration/aof-multi-part",
+        "integration/rdb",
+        "integration/convert-zipmap-hash-on-load",
+        "integration/convert-ziplist-hash-on-load",
+        "integration/convert-ziplist-zset-on-load",
+        "integration/corrupt-dump",
+        "integration/corrupt-dump-fuzzer",
+    ],
+    later: &["integration/logging", "integration/shutdown"],
     adaptations: &[
         CLEAN_UP_AFTER_FAILURE,
         // Where what is done with a server fails outside of a test, its parent would be taken for it and ended, too.
@@ -300,6 +337,8 @@ pub(crate) static REDIS_8_6: Release = Release {
         ),
         // What clients hold is not counted from time to time.
         ("tests/unit/client-eviction.tcl", "r debug pause-cron ", "# r debug pause-cron "),
+        FOLLOWER_IN_TEST,
+        LOG_COMES_LATER,
         // Each part of the keyspace begins with a table of some kilobytes.
         ("tests/unit/maxmemory.tcl", "{$used+100*1024}", "{$used+400*1024}"),
         // There are no replicas, and nobody to wait for their process.

@@ -85,7 +85,9 @@ impl Table {
     /// Reads the rows back. Only our side of a cell counts, Redis's comes from the reference.
     fn parse(text: &str) -> Table {
         let mut table = Table::default();
-        for line in text.lines().filter(|line| line.starts_with("| unit/")) {
+        for line in
+            text.lines().filter(|line| line.starts_with("| unit/") || line.starts_with("| integration/"))
+        {
             let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
             let ours = |index: usize| {
                 cells.get(index).and_then(|cell| cell.split(" / ").next()?.parse::<usize>().ok())
