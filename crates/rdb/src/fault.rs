@@ -46,7 +46,7 @@ impl fmt::Display for Fault {
             FaultKind::NoRdb => write!(f, "this is no RDB file: it begins with neither REDIS nor VALKEY")?,
             FaultKind::Version(version) => write!(f, "version {version} is not known")?,
             FaultKind::Checksum { stated, computed } => {
-                write!(f, "the checksum is {computed:016x}, and the end says {stated:016x}")?;
+                write!(f, "CRC error: the checksum is {computed:016x}, and the end says {stated:016x}")?;
             }
             FaultKind::Type(number) => write!(f, "there is no type or opcode {number} in this version")?,
             FaultKind::Malformed(what) => f.write_str(what)?,

@@ -32,7 +32,9 @@ pub use fault::{Fault, FaultKind};
 pub use file::{KeyFacts, Sink, Unread, read_file};
 pub use file_writer::FileWriter;
 pub use object::{Kind, Part, Shape};
-pub use payload::{PAYLOAD_FRAME_BYTES, Payload, read_functions, write_functions, write_payload};
+pub use payload::{
+    CHECKSUM_BYTES, PAYLOAD_FRAME_BYTES, Payload, read_functions, write_functions, write_payload,
+};
 pub use stream::{Layout, StreamId, StreamPart};
 pub use write::{Form, Show, VERSION_DEFAULT, VERSIONS, Value, WriteOptions};
 

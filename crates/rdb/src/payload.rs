@@ -14,7 +14,8 @@ use crate::{Fault, FaultKind, Writer};
 
 /// Bytes of version and checksum.
 const FOOTER_BYTES: usize = 10;
-const CHECKSUM_BYTES: usize = 8;
+/// Bytes of the checksum at a payload's end.
+pub const CHECKSUM_BYTES: usize = 8;
 
 /// Bytes of a payload beside its value: type and footer.
 pub const PAYLOAD_FRAME_BYTES: usize = 1 + FOOTER_BYTES;

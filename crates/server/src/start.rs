@@ -14,6 +14,9 @@ use signal_hook::consts::{
 };
 use signal_hook::iterator::Signals;
 
+#[cfg(test)]
+mod tests;
+
 use crate::SWYTCH_VERSION;
 use crate::acl;
 use crate::command::CommandTable;
@@ -23,10 +26,11 @@ use crate::metrics;
 use crate::net::{Arrivals, Listeners, Worker, listen};
 use crate::observe::{logging, supervision};
 use crate::persistence::load::StartFile;
-use crate::persistence::save::{self, AtEnd};
-use crate::persistence::{append, background, replicate};
+use crate::persistence::{append, background, replicate, save, shutdown};
 use crate::scripting::libraries::{self, Policy};
+use crate::server::ending::{AtEnd, How};
 use crate::server::{Mail, Server, housekeeping};
+use crate::system::disk::SystemDisk;
 use crate::system::{huge_pages, open_files};
 
 /// Exit code when the server could not start or failed.
@@ -54,8 +58,6 @@ fn try_serve(loaded: Loaded) -> io::Result<()> {
     let signals = Signals::new([SIGTERM, SIGINT, SIGHUP].iter().chain(&HARMLESS))?;
     let level = logging::start(&loaded.config)?;
     install_panic_hook();
-    // Who has started it finds its process although it does not come to serve.
-    tracing::info!("swytch {SWYTCH_VERSION} starts, PID: {}", std::process::id());
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
@@ -68,40 +70,54 @@ fn try_serve(loaded: Loaded) -> io::Result<()> {
         tracing::warn!("oom-score-adj could not be set: {}", error.reason);
     }
     let commands = CommandTable::new(commands::SPECS, &loaded.renamed_commands).map_err(io::Error::other)?;
-    let server = Server::new(loaded.config, threads, commands)?;
+    let server = Server::new(loaded.config, threads, commands, Arc::new(SystemDisk))?;
     acl::start(&server.users, &server.config, &loaded.users).map_err(io::Error::other)?;
     server.set_level_handle(level);
-    let start_file = StartFile::open(&server)?;
+    run(commands, &server, |server| heed(signals, server))
+}
+
+/// Loads the data and serves until somebody stops the server. `heed` lets others do that; it is called when there is something
+/// to stop.
+fn run(
+    commands: &'static CommandTable,
+    server: &Arc<Server>,
+    heed: impl FnOnce(&Arc<Server>) -> io::Result<()>,
+) -> io::Result<()> {
     server.tls.follow(&server.config).map_err(|error| io::Error::other(format!("TLS: {error}")))?;
     if server.config.tls_port() == 0 && server.config.tls_cert_file().is_some_and(|file| !file.is_empty()) {
         tracing::warn!("tls-cert-file is set, and nobody is served with TLS: tls-port is 0");
     }
-    let listeners = listen(&server)?;
+    let listeners = listen(server)?;
     if listeners.is_empty() {
         return Err(io::Error::other("nothing to listen on: give --port, --tls-port or --unixsocket"));
     }
-    heed(signals, &server)?;
-    let arrivals: Vec<Arc<Arrivals>> = (0..threads).map(|_| Arc::default()).collect();
-    let workers = (0..threads)
+    // Who has started it finds its process although it does not come to serve, and may connect.
+    tracing::info!("swytch {SWYTCH_VERSION} starts, PID: {}", std::process::id());
+    let start_file = StartFile::open(server)
+        .inspect_err(|error| tracing::error!(%error, "the data was not found as it should be"))?;
+    shutdown::start_thread(server)?;
+    heed(server)?;
+    let arrivals: Vec<Arc<Arrivals>> = server.workers.iter().map(|_| Arc::default()).collect();
+    let workers = (0..server.workers.len())
         .map(|index| {
-            let (server, arrivals) = (Arc::clone(&server), Arc::clone(&arrivals[index]));
+            let (server, arrivals) = (Arc::clone(server), Arc::clone(&arrivals[index]));
             let run = move || Worker::new(commands, &server, index, arrivals).map(Worker::run);
             std::thread::Builder::new().name(format!("swytch-{index}")).spawn(run)
         })
         .collect::<io::Result<Vec<_>>>()?;
-    housekeeping::start(&server)?;
-    let log = append::start_thread(&server)?;
-    let stream = replicate::start_thread(&server)?;
-    let metrics = metrics::start(commands, &server)?;
+    housekeeping::start(server)?;
+    let log = append::start_thread(server)?;
+    let stream = replicate::start_thread(server)?;
+    let metrics = metrics::start(commands, server)?;
     let _pid_file = PidFile::create(&server.config);
     huge_pages::switch_on();
-    let announcement = announcement(&server, &listeners, &metrics);
-    let loading = start_file.map(|file| load(commands, &server, file, announcement.clone())).transpose()?;
+    let announcement = announcement(server, &listeners, &metrics);
+    let loading = start_file.map(|file| load(commands, server, file, announcement.clone())).transpose()?;
     if loading.is_none() {
-        announce(&server, &announcement);
+        announce(server, &announcement);
     }
-    background::start(&server)?;
-    listeners.accept(&server, &arrivals)?;
+    background::start(server)?;
+    listeners.accept(server, &arrivals)?;
     supervision::stopping(&server.config);
     for worker in workers {
         if !matches!(worker.join(), Ok(Ok(()))) {
@@ -120,7 +136,7 @@ fn try_serve(loaded: Loaded) -> io::Result<()> {
         tracing::error!("the thread of the stream for followers had failed");
     }
     // A save in the background that was under way has left its file.
-    save::remove_temporary_file(&server);
+    save::remove_temporary_file(server);
     tracing::info!("stopped and ready to exit, bye bye");
     Ok(())
 }
@@ -222,14 +238,11 @@ fn fit_maxclients(config: &Config, threads: usize) -> io::Result<()> {
 fn heed(mut signals: Signals, server: &Arc<Server>) -> io::Result<()> {
     let server = Arc::clone(server);
     std::thread::Builder::new().name("swytch-signals".into()).spawn(move || {
-        // On a thread of its own, because it may take long to save the data.
-        let mut shutdown: Option<JoinHandle<()>> = None;
         for signal in signals.forever() {
             match signal {
                 SIGHUP => logging::reopen(),
                 SIGTERM | SIGINT
-                    if server.stopping.load(Ordering::Acquire)
-                        || shutdown.as_ref().is_some_and(|shutdown| !shutdown.is_finished()) =>
+                    if server.stopping.load(Ordering::Acquire) || server.ending.is_going_on() =>
                 {
                     tracing::warn!("a second signal: stopping at once");
                     save::remove_temporary_file(&server);
@@ -246,15 +259,11 @@ fn heed(mut signals: Signals, server: &Arc<Server>) -> io::Result<()> {
                     };
                     let (saves, leaves) =
                         (flags.contains(ShutdownFlags::SAVE), flags.contains(ShutdownFlags::NOSAVE));
-                    let at_end = AtEnd::asked(saves, leaves);
-                    let (server, force) = (Arc::clone(&server), flags.contains(ShutdownFlags::FORCE));
-                    let run = move || save::shut_down_after_scripts(&server, at_end, force);
-                    match std::thread::Builder::new().name("swytch-shutdown".into()).spawn(run) {
-                        Ok(thread) => shutdown = Some(thread),
-                        Err(error) => {
-                            tracing::error!(%error, "no thread for the shutdown; send the signal again")
-                        }
-                    }
+                    server.ending.begin(How {
+                        at_end: AtEnd::asked(saves, leaves),
+                        force: flags.contains(ShutdownFlags::FORCE),
+                        now: flags.contains(ShutdownFlags::NOW),
+                    });
                 }
                 _ => tracing::info!("received signal {signal}, which means nothing here"),
             }

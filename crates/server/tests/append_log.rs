@@ -266,7 +266,10 @@ fn a_torn_end_is_cut_off_and_anything_else_ends_the_start() {
     fs::write(&manifest, "file appendonly.aof.9.incr.aof seq 9 type i\n").expect("it is ours");
     let output = run_again(&server, FILE);
     let told = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    assert!(told.contains("appendonly.aof.9.incr.aof: No such file or directory"), "{told}");
+    assert!(
+        told.contains("appendonly.aof.9.incr.aof of the append-only log: No such file or directory"),
+        "{told}"
+    );
 }
 
 #[test]

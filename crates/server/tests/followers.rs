@@ -241,6 +241,66 @@ fn wait_and_min_replicas_tell_who_keeps_up() {
     assert!(server.say("REPLICAOF 127.0.0.1 1").is_error());
 }
 
+/// What was written before anybody followed lies before the first position of the stream.
+#[test]
+fn who_may_not_have_read_the_data_yet_is_not_counted() {
+    let mut server = ours().start("followed-unread", FILE);
+    server.say("SET key 1");
+    let _reader = begin_by_hand(&server);
+    let info = |client: &mut Client| client.info("replication");
+    server.client.until("the data is sent", info, |text| text.contains(",state=online,"));
+    assert_eq!(server.say("WAIT 1 10").number(), Some(0));
+}
+
+#[test]
+fn the_end_waits_for_followers_that_lag_behind() {
+    let Some((_, program)) = others().into_iter().next() else { return };
+    let mut server = ours().start("followed-end", FILE);
+    let mut follower = program.start("follower-end", THEIRS);
+    follow(&server, &mut follower);
+    await_followers(&mut server, 1);
+    await_link(&mut follower);
+    await_acknowledgements(&mut server, 1);
+
+    follower.signal("STOP");
+    server.say("SET key 1");
+    let mut ending = server.connect();
+    ending.send(&["SHUTDOWN", "NOSAVE"]);
+    server.client.await_blocked(1);
+    assert_eq!(server.say("GET key").text(), "1", "who only reads is served");
+    let mut writing = server.connect();
+    writing.send(&["SET", "key", "2"]);
+    assert_eq!(server.say("SHUTDOWN ABORT"), Reply::ok());
+    assert_eq!(ending.reply(), Reply::error("ERR Errors trying to SHUTDOWN. Check logs."));
+    assert_eq!(writing.reply(), Reply::ok());
+    assert!(server.say("SHUTDOWN ABORT").is_error());
+
+    server.signal("TERM");
+    server.client.until("it is to end", |client| client.say("SHUTDOWN ABORT"), |reply| *reply == Reply::ok());
+    server.set("shutdown-timeout", "100000");
+    ending.send(&["SHUTDOWN"]);
+    server.client.await_blocked(1);
+    follower.signal("CONT");
+    assert_eq!(server.await_end(swytch_testkit::PATIENCE), Some(0), "{}", server.log_tail(20));
+    assert!(ending.is_closed());
+    assert_eq!(follower.say("GET key").text(), "2");
+
+    // Nobody waits for long, nor at all who says so.
+    std::fs::write(server.file(), format!("port {}\n{FILE}", server.port)).expect("the file is the server's");
+    for (timeout, words) in [("1", "SHUTDOWN"), ("100000", "SHUTDOWN NOW")] {
+        server.restart();
+        await_followers(&mut server, 1);
+        await_link(&mut follower);
+        server.set("shutdown-timeout", timeout);
+        follower.signal("STOP");
+        server.say("SET key 3");
+        ending = server.connect();
+        ending.send(&words.split(' ').collect::<Vec<_>>());
+        assert_eq!(server.await_end(swytch_testkit::PATIENCE), Some(0), "{words}");
+        follower.signal("CONT");
+    }
+}
+
 #[track_caller]
 fn waiting_id(server: &mut Server) -> String {
     let lines = server.say("CLIENT LIST").text();

@@ -374,5 +374,5 @@ fn broken() -> io::Error {
 }
 
 fn named(path: &Path, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+    io::Error::new(error.kind(), format!("{} of the append-only log: {error}", path.display()))
 }

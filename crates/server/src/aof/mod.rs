@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 
 pub use files::{Files, Found};
 pub use manifest::BaseForm;
-pub use writer::{Policy, Rest, Writer};
+pub use writer::{Policy, Rest, Writer, annotation};
 
 /// The log of a server.
 #[derive(Debug, Default)]
@@ -61,6 +61,8 @@ pub struct State {
     pub failed_rewrites: AtomicU64,
     /// How long the last one took, in seconds.
     pub rewrite_took_s: AtomicU64,
+    /// How long the log's thread sleeps before it writes, in microseconds (DEBUG AOF-FLUSH-SLEEP).
+    pub sleep_us: AtomicU64,
 }
 
 /// [`State::turn_at`] while no increment is to begin.
@@ -84,6 +86,7 @@ impl Default for State {
             rewrites: AtomicU64::new(0),
             failed_rewrites: AtomicU64::new(0),
             rewrite_took_s: AtomicU64::new(NEVER),
+            sleep_us: AtomicU64::new(0),
         }
     }
 }

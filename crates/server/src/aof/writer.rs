@@ -25,6 +25,11 @@ const NAP: Duration = Duration::from_millis(10);
 /// Longest time between two rounds.
 const PATIENCE: Duration = Duration::from_millis(100);
 
+/// The line of a log that says when what follows was written, in Unix seconds.
+pub fn annotation(now_s: u64) -> String {
+    format!("#TS:{now_s}\r\n")
+}
+
 /// When a log is forced to the disk, what is written into it beside effects, and what time it is.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
@@ -164,7 +169,7 @@ impl Writer {
         if let Some(now_s) =
             policy.annotate_s.filter(|now_s| *now_s != self.annotated_s && !rounds.is_empty())
         {
-            self.pending.extend_from_slice(format!("#TS:{now_s}\r\n").as_bytes());
+            self.pending.extend_from_slice(annotation(now_s).as_bytes());
             self.annotated_s = now_s;
         }
         for round in &rounds {

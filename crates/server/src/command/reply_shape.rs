@@ -6,7 +6,7 @@
 /// What a command answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReplyShape {
-    /// Nothing but an error: a container's name alone, or a command that ends the connection.
+    /// Nothing but an error: a container's name alone.
     Never,
     /// Whatever another command answers, or a test asks for.
     Any,

@@ -64,6 +64,8 @@ numbers! {
     tcp_backlog: u32 = "tcp-backlog";
     /// File mode of the unix socket; 0 leaves it to the umask.
     unixsocketperm: u32 = "unixsocketperm";
+    /// Seconds that the end of the server waits for followers.
+    shutdown_timeout_seconds: u64 = "shutdown-timeout";
     /// Idle seconds before a client is closed; 0 for never.
     timeout_seconds: u64 = "timeout";
     /// Seconds between TCP keepalive probes; 0 for none.

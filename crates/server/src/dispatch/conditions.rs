@@ -35,6 +35,7 @@ use super::tracking;
 use crate::clients::{ClientFlags, ClientShared};
 use crate::command::Call;
 use crate::observe::monitor::Monitor;
+use crate::server::pause::Why;
 use crate::server::{Conditions, Mail, Server};
 use crate::system::clock::MonotonicMs;
 
@@ -55,7 +56,11 @@ pub fn changed(call: &mut Call<'_>) {
 #[cold]
 pub fn wait_for_holders(call: &mut Call<'_>) {
     call.client.flags -= ClientFlags::CHANGED_CONDITIONS;
-    let shards = &call.server.shards;
+    await_holders(call.server);
+}
+
+fn await_holders(server: &Server) {
+    let shards = &server.shards;
     // A script that has one for too long asks at each of its commands.
     (0..shards.count()).for_each(|shard| drop(shards.lock_one_in_time(shard as u16)));
 }
@@ -63,13 +68,25 @@ pub fn wait_for_holders(call: &mut Call<'_>) {
 /// CLIENT PAUSE, until a time in Unix milliseconds.
 pub fn pause(call: &mut Call<'_>, until: MonotonicMs, writes_only: bool) {
     let server = call.server;
-    server.pause.begin(until, writes_only, || server.set_conditions(Conditions::PAUSED, true));
+    server.pause.begin(Why::Client, until, writes_only, || server.set_conditions(Conditions::PAUSED, true));
     changed(call);
 }
 
 /// CLIENT UNPAUSE.
 pub fn unpause(server: &Server) {
-    server.end_pause(MonotonicMs::NEVER);
+    server.end_pause(MonotonicMs::now(), Some(Why::Client));
+}
+
+/// Nothing changes any more, because the server is to end. The caller holds no locks.
+pub fn hold_writes(server: &Server) {
+    let never = MonotonicMs::NEVER;
+    server.pause.begin(Why::Ending, never, true, || server.set_conditions(Conditions::PAUSED, true));
+    await_holders(server);
+}
+
+/// The server goes on after all.
+pub fn release_writes(server: &Server) {
+    server.end_pause(MonotonicMs::now(), Some(Why::Ending));
 }
 
 /// MONITOR: the call's client sees every command from now on.

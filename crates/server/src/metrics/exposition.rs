@@ -241,7 +241,8 @@ mod tests {
 
     fn server() -> (&'static CommandTable, std::sync::Arc<Server>) {
         let commands = CommandTable::new(crate::commands::SPECS, &[]).expect("names of one command each");
-        let server = Server::new(crate::config::Config::new(), 2, commands).expect("a server");
+        let disk = std::sync::Arc::new(crate::system::disk::SystemDisk);
+        let server = Server::new(crate::config::Config::new(), 2, commands, disk).expect("a server");
         server.log.state.is_on.store(true, Relaxed);
         (commands, server)
     }

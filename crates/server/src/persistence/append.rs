@@ -20,7 +20,7 @@ use swytch_store::Keyspace;
 
 use super::source::Source;
 use super::{background, save};
-use crate::aof::{BaseForm, Files, Found, NOWHERE, Policy, Rest, Writer};
+use crate::aof::{BaseForm, Files, Found, NOWHERE, Policy, Rest, Writer, annotation};
 use crate::config::{AppendFsync, Config};
 use crate::effects::Place;
 use crate::effects::forms::{Commands, rebuild};
@@ -161,6 +161,10 @@ fn run(server: &Server) {
     let mut has_failed = false;
     while !server.stopping.load(Ordering::Acquire) {
         let policy = policy(&server.config);
+        match server.log.state.sleep_us.load(Ordering::Relaxed) {
+            0 => {}
+            sleep_us => std::thread::sleep(Duration::from_micros(sleep_us)),
+        }
         let (round, consumer) = {
             let mut log = server.log.writer.lock();
             let Some(writer) = &mut *log else {
@@ -395,6 +399,9 @@ fn write_base(
 
 fn write_commands(server: &Server, source: &mut Source<'_>, file: &mut dyn DiskFile) -> io::Result<u64> {
     let (mut commands, mut total, mut db_now) = (Vec::new(), 0, None);
+    if let Some(now_s) = policy(&server.config).annotate_s {
+        commands.extend_from_slice(annotation(now_s).as_bytes());
+    }
     for library in source.libraries(server).iter() {
         Commands::new(&mut commands).push(&[b"FUNCTION", b"LOAD", &library.source]);
     }

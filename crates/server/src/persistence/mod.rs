@@ -3,7 +3,7 @@
 //! - `value`: a value as the parts of RDB and back; a type has its lines there
 //! - `stream`: streams, whose parts RDB has in another order
 //! - `payload`: one value as DUMP gives it and RESTORE takes it
-//! - `save`: all of them into the file, for SAVE, save points and the end of the server
+//! - `save`: all of them into the file, for SAVE, save points and the end of the server; `shutdown`: that end
 //! - `load`: the file into memory, at the start and for DEBUG RELOAD
 //! - `source`: where a file takes the data from; `background`: who writes files while the data goes on changing
 //! - `replicate`: the stream for followers, its thread, and the data that they are sent
@@ -16,6 +16,7 @@ pub mod payload;
 pub mod replay;
 pub mod replicate;
 pub mod save;
+pub mod shutdown;
 mod source;
 mod stream;
 pub mod value;

@@ -77,7 +77,7 @@ pub(super) fn load(
         let what = if end == End::Truncated {
             "short read while loading the AOF file"
         } else {
-            "corrupt end of the AOF file"
+            "corrupt AOF file tail"
         };
         tracing::warn!(whole, cut_bytes, "!!! Warning: {what} {}!!!", path.display());
         files.cut(whole)?;

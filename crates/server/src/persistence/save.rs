@@ -8,7 +8,6 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use swytch_rdb::{FileWriter, KeyFacts, WriteOptions};
@@ -16,9 +15,9 @@ use swytch_store::Keyspace;
 
 use super::payload::write_options;
 use super::source::Source;
-use super::{append, background, value};
+use super::{background, value};
 use crate::clients::introduction::DataPart;
-use crate::server::background::{Moment, Task};
+use crate::server::background::Moment;
 use crate::server::{Conditions, Server};
 use crate::system::disk::{self, DiskFile, directory_of};
 use crate::system::{allocator, clock};
@@ -249,86 +248,6 @@ impl Write for Stepwise<'_> {
     }
 }
 
-/// Whether the data is saved when the server ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AtEnd {
-    /// If there are save points.
-    AsConfigured,
-    /// In any case.
-    Save,
-    /// In no case.
-    Leave,
-}
-
-impl AtEnd {
-    /// What two options that exclude each other say.
-    pub fn asked(save: bool, leave: bool) -> AtEnd {
-        match (save, leave) {
-            (true, _) => AtEnd::Save,
-            (_, true) => AtEnd::Leave,
-            _ => AtEnd::AsConfigured,
-        }
-    }
-}
-
-/// Why the server goes on although it was to end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GoesOn {
-    /// A script runs for too long, and the data cannot be saved meanwhile.
-    Busy,
-    /// The data could not be saved.
-    NotSaved,
-}
-
-/// Ends the server. If the data is to be saved and cannot be, it goes on unless `force` says otherwise. Nothing changes
-/// between the save and the end.
-///
-/// # Errors
-/// Why it goes on.
-pub fn shut_down(server: &Server, at_end: AtEnd, force: bool) -> Result<(), GoesOn> {
-    let is_loading = server.conditions().contains(Conditions::LOADING);
-    let saves = match at_end {
-        AtEnd::AsConfigured => !server.config.save_points().is_empty(),
-        AtEnd::Save => true,
-        AtEnd::Leave => false,
-    };
-    let logs = server.log.state.is_on.load(Ordering::SeqCst);
-    if (!saves && !logs) || is_loading {
-        server.stop();
-        return Ok(());
-    }
-    // An older moment must not take the place of what is saved now.
-    server.background.cancel(Task::Save);
-    let keyspace = server.whole_in_time().ok_or(GoesOn::Busy)?;
-    if server.log.state.is_aside.load(Ordering::SeqCst) && !force {
-        tracing::warn!("Writing initial AOF, can't exit: the server goes on");
-        return Err(GoesOn::NotSaved);
-    }
-    if append::finish(server).is_err() && !force {
-        tracing::error!("what was acknowledged would be lost, can't exit: the server goes on");
-        return Err(GoesOn::NotSaved);
-    }
-    if saves {
-        tracing::info!("saving the data before the end");
-        if save(server, &keyspace).is_err() && !force {
-            tracing::error!("Error trying to save the DB, can't exit: the server goes on");
-            return Err(GoesOn::NotSaved);
-        }
-    }
-    // Whoever waits for a lock finds this behind it.
-    server.set_conditions(Conditions::STOPPING, true);
-    server.stop();
-    Ok(())
-}
-
-/// [`shut_down`] of whoever can wait for the end of a script.
-pub fn shut_down_after_scripts(server: &Server, at_end: AtEnd, force: bool) {
-    // Why the data was not saved is in the log.
-    while shut_down(server, at_end, force) == Err(GoesOn::Busy) && !server.stopping.load(Ordering::Acquire) {
-        std::thread::sleep(Duration::from_millis(ROUND_MS));
-    }
-}
-
 /// Removes what a save has left that is cut short by the end of the process.
 pub fn remove_temporary_file(server: &Server) {
     // There is none, most likely.
@@ -337,6 +256,3 @@ pub fn remove_temporary_file(server: &Server) {
         let _ = std::fs::remove_file(path);
     }
 }
-
-/// Between two tries to end the server, in milliseconds.
-const ROUND_MS: u64 = 100;

@@ -29,9 +29,11 @@ pub struct Follower {
     pub(super) is_hungry: AtomicBool,
     /// It is to be sent a line end, so that it does not think that nobody is there.
     pub(super) is_to_wait: AtomicBool,
-    /// How much of the stream it says that it has and that is in its log, and when it said that last.
+    /// One more than how much of the stream it says that it has, and that is in its log; 0 while it has said nothing: who has been
+    /// sent all before the first position need not have read it.
     acknowledged: AtomicU64,
     in_log: AtomicU64,
+    /// When it said that last.
     heard: AtomicMonotonicMs,
     /// Since when it has been over the soft limit of outputs.
     over_soft_limit_since: Mutex<Option<MonotonicMs>>,
@@ -99,7 +101,7 @@ impl Follower {
 
     /// It says that it has the stream up to a position.
     pub fn acknowledge(&self, until: u64) {
-        self.acknowledged.fetch_max(until, Ordering::SeqCst);
+        self.acknowledged.fetch_max(until.saturating_add(1), Ordering::SeqCst);
         self.heard.set(MonotonicMs::now());
         let mut reading = self.reading.lock();
         if let Reading::Loads(from) = *reading {
@@ -109,17 +111,22 @@ impl Follower {
 
     /// How much of the stream it says that it has.
     pub fn acknowledged(&self) -> u64 {
-        self.acknowledged.load(Ordering::SeqCst)
+        self.acknowledged.load(Ordering::SeqCst).saturating_sub(1)
+    }
+
+    /// Whether it says that it has all before a position.
+    pub fn has(&self, position: u64) -> bool {
+        self.acknowledged.load(Ordering::SeqCst) > position
     }
 
     /// It says that it has the stream up to a position in its log.
     pub fn acknowledge_log(&self, until: u64) {
-        self.in_log.fetch_max(until, Ordering::SeqCst);
+        self.in_log.fetch_max(until.saturating_add(1), Ordering::SeqCst);
     }
 
-    /// How much of the stream it says that it has in its log.
-    pub fn in_log(&self) -> u64 {
-        self.in_log.load(Ordering::SeqCst)
+    /// Whether it says that all before a position is in its log.
+    pub fn has_in_log(&self, position: u64) -> bool {
+        self.in_log.load(Ordering::SeqCst) > position
     }
 
     /// How far it is; nothing once it follows no more.

@@ -400,8 +400,9 @@ impl Replication {
     fn count_acknowledged(&self, position: u64) -> (usize, usize) {
         let mut followers = self.followers();
         followers.retain(|follower| follower.phase() == Some(Phase::Online));
-        let count = |says: fn(&Follower) -> u64| followers.iter().filter(|one| says(one) >= position).count();
-        (count(Follower::acknowledged), count(Follower::in_log))
+        let count =
+            |has: fn(&Follower, u64) -> bool| followers.iter().filter(|one| has(one, position)).count();
+        (count(Follower::has), count(Follower::has_in_log))
     }
 
     /// Followers are to acknowledge what they have, all that was published until now included.

@@ -37,7 +37,7 @@ fn run(server: &Arc<Server>, mut watch: JumpWatch) {
         let now = MonotonicMs::now();
         sample_rates(server, now);
         if server.conditions().contains(Conditions::PAUSED) {
-            server.end_pause(now);
+            server.end_pause(now, None);
         }
         server.check_followers();
         compaction.look(server, now);

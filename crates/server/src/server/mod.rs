@@ -3,6 +3,7 @@
 pub mod background;
 pub mod compaction;
 pub mod departures;
+pub mod ending;
 pub mod housekeeping;
 pub mod listen_requests;
 pub mod mailbox;
@@ -39,7 +40,7 @@ use crate::replication::Replication;
 use crate::server::reclaim::{Epoch, Reclaimer};
 use crate::system::allocator;
 use crate::system::clock::{self, AtomicMonotonicMs, MonotonicMs};
-use crate::system::disk::{Disk, SystemDisk};
+use crate::system::disk::Disk;
 use crate::tls::Tls;
 
 pub use listen_requests::ListenRequests;
@@ -184,10 +185,14 @@ pub struct Server {
     pub latency: latency::LatencyMonitor,
     /// MONITOR.
     pub monitors: monitor::Monitors,
-    /// CLIENT PAUSE.
-    pub pause: crate::server::pause::Pause,
+    /// CLIENT PAUSE, and what the end of the server waits with.
+    pub pause: pause::Pause,
+    /// The end, where it is not at once.
+    pub ending: ending::Ending,
     /// DEBUG SET-ACTIVE-EXPIRE.
     pub active_expire: AtomicBool,
+    /// DEBUG SET-SKIP-CHECKSUM-VALIDATION.
+    pub skips_checksums: AtomicBool,
     /// Where files are.
     pub disk: Arc<dyn Disk>,
     /// The append-only log.
@@ -236,11 +241,17 @@ const SHARDS_MIN: usize = 16;
 const SHARDS_MAX: usize = 1024;
 
 impl Server {
-    /// A server without connections; `threads` workers are to be run for it, with the commands of these `names`.
+    /// A server without connections; `threads` workers are to be run for it, with the commands of these `names`. Its files lie
+    /// on `disk`.
     ///
     /// # Errors
     /// When the system gives no random numbers or no wake-up channel for a worker.
-    pub fn new(config: Config, threads: usize, names: &'static dyn Names) -> std::io::Result<Arc<Server>> {
+    pub fn new(
+        config: Config,
+        threads: usize,
+        names: &'static dyn Names,
+        disk: Arc<dyn Disk>,
+    ) -> std::io::Result<Arc<Server>> {
         let mut random = [0u8; 24 + 20];
         getrandom::fill(&mut random).map_err(std::io::Error::other)?;
         let lane = |at: usize| {
@@ -278,9 +289,11 @@ impl Server {
             monitors: monitor::Monitors::default(),
             excess: room::Excess::default(),
             compaction: compaction::Compaction::default(),
-            pause: crate::server::pause::Pause::default(),
+            pause: pause::Pause::default(),
+            ending: ending::Ending::default(),
             active_expire: AtomicBool::new(true),
-            disk: Arc::new(SystemDisk),
+            skips_checksums: AtomicBool::new(false),
+            disk,
             log: AppendLog::default(),
             saves: saves::Saves::default(),
             replication: Replication::new(),
@@ -369,10 +382,12 @@ impl Server {
         }
     }
 
-    /// Ends a pause whose time is over at `now`, and wakes the clients that waited.
-    pub fn end_pause(&self, now: MonotonicMs) {
-        self.pause.end(now, || {
-            self.set_conditions(Conditions::PAUSED, false);
+    /// Ends pauses whose time is over at `now`, and the one with this reason, and wakes the clients that waited.
+    pub fn end_pause(&self, now: MonotonicMs, why: Option<pause::Why>) {
+        self.pause.end(now, why, |was_last| {
+            if was_last {
+                self.set_conditions(Conditions::PAUSED, false);
+            }
             for worker in &self.workers {
                 worker.mailbox.send(Mail::Resume);
             }

@@ -1,19 +1,30 @@
 //! A disk for tests that forgets, at a crash, whatever it has not promised to keep: bytes that were not forced to it are
 //! there, are not, or are there in part and without those before them; names that were not forced are the old ones or the
-//! new ones, each on its own. Besides it can be full, and fail.
+//! new ones, each on its own. Besides it can be full, fail, and stall.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Cursor, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 use super::disk::{Disk, DiskFile};
 
 /// The disk. A clone is the same disk.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct TornDisk(Arc<Mutex<State>>);
+pub(crate) struct TornDisk {
+    state: Arc<Mutex<State>>,
+    stall: Arc<Stall>,
+}
+
+/// Syncs that do not return.
+#[derive(Debug, Default)]
+struct Stall {
+    /// Whether they do not, and how many wait.
+    state: Mutex<(bool, usize)>,
+    changed: Condvar,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -44,22 +55,34 @@ const SECTOR_BYTES: usize = 16;
 impl TornDisk {
     /// Only this many bytes more can be written; any number where none is given.
     pub(crate) fn set_room(&self, room: Option<usize>) {
-        self.0.lock().room = room;
+        self.state.lock().room = room;
     }
 
     /// Whether syncs fail.
     pub(crate) fn set_sync_fails(&self, fails: bool) {
-        self.0.lock().sync_fails = fails;
+        self.state.lock().sync_fails = fails;
+    }
+
+    /// Whether syncs of files stall: they return when they do so no longer.
+    pub(crate) fn set_sync_stalls(&self, stalls: bool) {
+        self.stall.state.lock().0 = stalls;
+        self.stall.changed.notify_all();
+    }
+
+    /// Waits until a sync has stalled.
+    pub(crate) fn await_stalled_sync(&self) {
+        let mut state = self.stall.state.lock();
+        self.stall.changed.wait_while(&mut state, |(stalls, waiting)| !*stalls || *waiting == 0);
     }
 
     /// After this many changes more the machine stands still, until the crash.
     pub(crate) fn stop_after(&self, changes: usize) {
-        self.0.lock().left = Some(changes);
+        self.state.lock().left = Some(changes);
     }
 
     /// The machine stops; `chance` says of each thing that was not safe whether it is there afterwards.
     pub(crate) fn crash(&self, mut chance: impl FnMut() -> bool) {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         state.age += 1;
         let paths: BTreeSet<PathBuf> = state.names.keys().chain(state.safe_names.keys()).cloned().collect();
         let mut names = BTreeMap::new();
@@ -85,12 +108,22 @@ impl TornDisk {
     }
 
     fn file(&self, number: usize) -> Box<dyn DiskFile> {
-        let age = self.0.lock().age;
+        let age = self.state.lock().age;
         Box::new(Handle { disk: self.clone(), number, age })
     }
 
     fn find(&self, path: &Path) -> io::Result<usize> {
-        self.0.lock().names.get(path).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
+        self.state.lock().names.get(path).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+impl Stall {
+    fn pass(&self) {
+        let mut state = self.state.lock();
+        state.1 += 1;
+        self.changed.notify_all();
+        self.changed.wait_while(&mut state, |(stalls, _)| *stalls);
+        state.1 -= 1;
     }
 }
 
@@ -127,7 +160,7 @@ impl TornFile {
 
 impl Disk for TornDisk {
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         state.change()?;
         state.files.push(TornFile::default());
         let number = state.files.len() - 1;
@@ -142,14 +175,14 @@ impl Disk for TornDisk {
 
     fn open(&self, path: &Path) -> io::Result<(Box<dyn Read + Send>, u64)> {
         let number = self.find(path)?;
-        let bytes = self.0.lock().files[number].bytes.clone();
+        let bytes = self.state.lock().files[number].bytes.clone();
         let len = bytes.len() as u64;
         Ok((Box::new(Cursor::new(bytes)), len))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let number = self.find(from)?;
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         state.change()?;
         state.names.remove(from);
         state.names.insert(to.to_owned(), number);
@@ -158,7 +191,7 @@ impl Disk for TornDisk {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.find(path)?;
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         state.change()?;
         state.names.remove(path);
         Ok(())
@@ -169,7 +202,7 @@ impl Disk for TornDisk {
     }
 
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         state.change()?;
         if state.sync_fails {
             return Err(io::Error::other("the disk has failed"));
@@ -195,7 +228,7 @@ struct Handle {
 
 impl Handle {
     fn with<R>(&self, act: impl FnOnce(&mut State, usize) -> io::Result<R>) -> io::Result<R> {
-        let mut state = self.disk.0.lock();
+        let mut state = self.disk.state.lock();
         if state.age != self.age {
             return Err(io::Error::other("the machine has stopped"));
         }
@@ -224,6 +257,7 @@ impl Write for Handle {
 
 impl DiskFile for Handle {
     fn sync(&mut self) -> io::Result<()> {
+        self.disk.stall.pass();
         self.with(|state, number| {
             if state.sync_fails {
                 return Err(io::Error::other("the disk has failed"));

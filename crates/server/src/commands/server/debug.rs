@@ -42,11 +42,14 @@ pub static DEBUG: CommandSpec = CommandSpec {
     ..CommandSpec::DEFAULT
 };
 
+/// What the log's thread sleeps before it writes, at most: the end of the server waits for it.
+const LOG_SLEEP_US_MAX: u64 = 60_000_000;
+
 type Act = fn(&mut Call<'_>, &mut KeyspaceMut<'_, '_>) -> CommandResult;
 
 /// The subcommands: name, fewest and most arguments behind it, what it does.
 const ACTS: &[(&str, usize, usize, Act)] = &[
-    ("AOF-FLUSH-SLEEP", 1, 1, |call, _| Err(not_served(call, "the log is written by a thread of its own"))),
+    ("AOF-FLUSH-SLEEP", 1, 1, sleep_before_log),
     ("ASSERT", 0, usize::MAX, |_, _| panic!("DEBUG ASSERT: an assertion that always fails")),
     ("CHANGE-REPL-ID", 0, 0, change_replication_id),
     ("CLIENT-EVICTION", 0, 0, |call, _| {
@@ -86,7 +89,7 @@ const ACTS: &[(&str, usize, usize, Act)] = &[
     ("SET-ACTIVE-EXPIRE", 1, 1, set_active_expire),
     ("SHIFT-CLOCK", 1, 1, shift_clock),
     ("SET-DISABLE-DENY-SCRIPTS", 1, 1, set_disable_deny_scripts),
-    ("SET-SKIP-CHECKSUM-VALIDATION", 1, 1, |call, _| Err(not_served(call, "checksums are always checked"))),
+    ("SET-SKIP-CHECKSUM-VALIDATION", 1, 1, skip_checksums),
     ("SLEEP", 1, 1, sleep),
     ("STRINGMATCH-LEN", 2, 2, string_match),
     ("STRINGMATCH-TEST", 0, 0, string_match_test),
@@ -95,6 +98,8 @@ const ACTS: &[(&str, usize, usize, Act)] = &[
 ];
 
 const HELP: &[&str] = &[
+    "AOF-FLUSH-SLEEP <microseconds>",
+    "    Have the append-only log's thread sleep for so long before it writes.",
     "ASSERT",
     "    Fail an assertion; its client is told and the server goes on.",
     "CHANGE-REPL-ID",
@@ -143,6 +148,8 @@ const HELP: &[&str] = &[
     "    End the process by a segmentation fault.",
     "SET-ACTIVE-EXPIRE <0|1>",
     "    Whether keys expire although nobody asks for them.",
+    "SET-SKIP-CHECKSUM-VALIDATION <0|1>",
+    "    Whether RESTORE takes payloads with any checksum.",
     "SHIFT-CLOCK <milliseconds>",
     "    Set this server's clock forward, or back by a negative number, as if the system's had been set.",
     "SLEEP <seconds>",
@@ -296,6 +303,12 @@ fn load_log(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandR
     accept(call, keyspace)
 }
 
+fn sleep_before_log(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    let sleep_us = u64::try_from(leading_integer(call.args.get(2))).unwrap_or(0).min(LOG_SLEEP_US_MAX);
+    call.server.log.state.sleep_us.store(sleep_us, std::sync::atomic::Ordering::Relaxed);
+    accept(call, keyspace)
+}
+
 fn shift_clock(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
     let by_ms = call.args.integer(2)?;
     tracing::warn!(by_ms, "DEBUG SHIFT-CLOCK: setting this server's clock");
@@ -306,6 +319,12 @@ fn shift_clock(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> Comma
 fn set_active_expire(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
     let on = leading_integer(call.args.get(2)) != 0;
     call.server.active_expire.store(on, std::sync::atomic::Ordering::Relaxed);
+    accept(call, keyspace)
+}
+
+fn skip_checksums(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    let skips = leading_integer(call.args.get(2)) != 0;
+    call.server.skips_checksums.store(skips, std::sync::atomic::Ordering::Relaxed);
     accept(call, keyspace)
 }
 

@@ -1,9 +1,14 @@
 //! SHUTDOWN
 
+use swytch_resp::Reply;
+
+use crate::command::Progress;
 use crate::command::prelude::*;
+use crate::dispatch::park;
 use crate::dispatch::scope::busy;
-use crate::persistence::save::{AtEnd, GoesOn, shut_down};
-use crate::server::Conditions;
+use crate::persistence::shutdown::{GoesOn, has_to_wait, shut_down};
+use crate::server::ending::{AtEnd, How};
+use crate::server::{Conditions, Server};
 
 pub static SHUTDOWN: CommandSpec = CommandSpec {
     name: "shutdown",
@@ -24,9 +29,28 @@ pub static SHUTDOWN: CommandSpec = CommandSpec {
         Arg::flag("force", "FORCE").optional().since("7.0.0"),
         Arg::flag("abort", "ABORT").optional().since("7.0.0"),
     ],
+    reply: ReplyShape::OK,
     handler: Handler::Session(shutdown),
     ..CommandSpec::DEFAULT
 };
+
+const FAILED: &str = "ERR Errors trying to SHUTDOWN. Check logs.";
+
+/// An end that waits for followers: its client hears of it only where it comes to nothing.
+#[derive(Debug)]
+struct InVain {
+    attempt: u64,
+}
+
+impl Progress for InVain {
+    fn is_enough(&self, server: &Server) -> bool {
+        server.ending.was_in_vain(self.attempt)
+    }
+
+    fn answer(&self, _: &Server, reply: &mut Reply<'_>) {
+        reply.error(FAILED.as_bytes());
+    }
+}
 
 fn shutdown(call: &mut Call<'_>) -> CommandResult {
     let (mut save, mut nosave, mut now, mut force, mut abort) = (false, false, false, false, false);
@@ -53,16 +77,26 @@ fn shutdown(call: &mut Call<'_>) -> CommandResult {
         return Err(CommandError::Syntax);
     }
     if abort {
-        // A shutdown waits for nothing, so there is never one to be aborted.
-        return Err(CommandError::text("ERR No shutdown in progress."));
+        if !call.server.ending.give_up() {
+            return Err(CommandError::text("ERR No shutdown in progress."));
+        }
+        call.server.wake_holders();
+        call.reply.ok();
+        return Ok(());
     }
     tracing::info!(client = call.client.shared.address, "SHUTDOWN: stopping");
     if !nosave && call.server.conditions().contains(Conditions::OVERDUE) {
         return Err(busy(call.server));
     }
-    shut_down(call.server, AtEnd::asked(save, nosave), force).map_err(|reason| match reason {
+    let how = How { at_end: AtEnd::asked(save, nosave), force, now };
+    if call.server.ending.is_going_on() || has_to_wait(call.server, how) {
+        let attempt = call.server.ending.begin(how);
+        park::until(call, Box::new(InVain { attempt }), None);
+        return Ok(());
+    }
+    shut_down(call.server, how).map_err(|reason| match reason {
         GoesOn::Busy => busy(call.server),
-        GoesOn::NotSaved => CommandError::text("ERR Errors trying to SHUTDOWN. Check logs."),
+        GoesOn::NotSaved => CommandError::text(FAILED),
     })?;
     call.close_after_reply();
     Ok(())

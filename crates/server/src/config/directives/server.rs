@@ -117,7 +117,6 @@ pub(super) const LIST: &[D] = &[
         .several_words()
         .summary("The score of a primary; Redis's others have no meaning."),
     D::integer("shutdown-timeout", 0, INT_MAX, 10)
-        .harmless("the end of the server does not wait for replicas")
         .summary("Seconds a shutdown waits for replicas that lag behind."),
     D::choice("shutdown-on-sigint", ShutdownFlags::NAMES, 0)
         .several_words()

@@ -235,7 +235,7 @@ fn pause(call: &Call<'_>) -> Check {
         return Ok(());
     }
     let now = MonotonicMs::now();
-    server.end_pause(now);
+    server.end_pause(now, None);
     let writes = flags(call).intersects(Flags::WRITE | Flags::MAY_REPLICATE);
     if server.pause.holds(writes, now) { Err(Refusal::Later) } else { Ok(()) }
 }

@@ -1,0 +1,150 @@
+//! The end of the server: followers are given what they lack, the log is forced to the disk and the data saved, as it is told.
+//!
+//! For followers it waits, and writes wait with it, up to `shutdown-timeout` and on a thread of its own; SHUTDOWN ABORT ends that.
+//!
+//! Source: `prepareForShutdown` and `finishShutdown` in Redis's `src/server.c`.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::{append, save};
+use crate::dispatch::conditions;
+use crate::replication::Awaited;
+use crate::server::background::Task;
+use crate::server::ending::{AtEnd, How};
+use crate::server::{Conditions, Server};
+
+/// How long the thread waits for somebody to ask for the end before it looks whether there was one.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// Between two looks at followers, and between two tries to end.
+const NAP: Duration = Duration::from_millis(10);
+/// Between two requests that followers say what they have.
+const REQUEST: Duration = Duration::from_millis(500);
+
+/// Why the server goes on although it was to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GoesOn {
+    /// A script runs for too long, and the data cannot be saved meanwhile.
+    Busy,
+    /// The data could not be saved.
+    NotSaved,
+}
+
+/// Ends the server. If the data is to be saved and cannot be, it goes on unless it is forced. Nothing changes between the save
+/// and the end.
+///
+/// # Errors
+/// Why it goes on.
+pub fn shut_down(server: &Server, how: How) -> Result<(), GoesOn> {
+    let is_loading = server.conditions().contains(Conditions::LOADING);
+    let saves = match how.at_end {
+        AtEnd::AsConfigured => !server.config.save_points().is_empty(),
+        AtEnd::Save => true,
+        AtEnd::Leave => false,
+    };
+    let logs = server.log.state.is_on.load(Ordering::SeqCst);
+    if (!saves && !logs) || is_loading {
+        server.stop();
+        return Ok(());
+    }
+    // An older moment must not take the place of what is saved now.
+    server.background.cancel(Task::Save);
+    let keyspace = server.whole_in_time().ok_or(GoesOn::Busy)?;
+    if server.log.state.is_aside.load(Ordering::SeqCst) && !how.force {
+        tracing::warn!("Writing initial AOF, can't exit: the server goes on");
+        return Err(GoesOn::NotSaved);
+    }
+    if append::finish(server).is_err() && !how.force {
+        tracing::error!("what was acknowledged would be lost, can't exit: the server goes on");
+        return Err(GoesOn::NotSaved);
+    }
+    if saves {
+        tracing::info!("saving the data before the end");
+        if save::save(server, &keyspace).is_err() && !how.force {
+            tracing::error!("Error trying to save the DB, can't exit: the server goes on");
+            return Err(GoesOn::NotSaved);
+        }
+    }
+    // Whoever waits for a lock finds this behind it.
+    server.set_conditions(Conditions::STOPPING, true);
+    server.stop();
+    Ok(())
+}
+
+/// Whether there are followers that the end of the server has to wait for.
+pub fn has_to_wait(server: &Server, how: How) -> bool {
+    let may_wait =
+        !how.now && server.config.shutdown_timeout_seconds() > 0 && server.replication.has_followers();
+    may_wait && behind(server, &Awaited::new(server.effects.next())) > 0
+}
+
+/// Starts the thread that ends the server where that is not at once. It ends with the server.
+///
+/// # Errors
+/// When the system gives no thread.
+pub fn start_thread(server: &Arc<Server>) -> io::Result<()> {
+    let server = Arc::clone(server);
+    std::thread::Builder::new().name("swytch-shutdown".into()).spawn(move || run(&server)).map(drop)
+}
+
+fn run(server: &Server) {
+    while !server.stopping.load(Ordering::Acquire) {
+        let Some((how, attempt)) = server.ending.wait(PATIENCE) else { continue };
+        if !(await_followers(server, how, attempt) && end(server, how, attempt)) {
+            conditions::release_writes(server);
+            server.ending.fail(attempt);
+            server.wake_holders();
+        }
+    }
+}
+
+/// Waits until followers have everything, or long enough; false where the server is to go on.
+fn await_followers(server: &Server, how: How, attempt: u64) -> bool {
+    if !has_to_wait(server, how) {
+        return true;
+    }
+    tracing::info!("Waiting for replicas before shutting down.");
+    conditions::hold_writes(server);
+    let everything = Awaited::new(server.effects.next());
+    let (began, mut requested) = (Instant::now(), None::<Instant>);
+    let timeout = Duration::from_secs(server.config.shutdown_timeout_seconds());
+    loop {
+        if server.ending.was_in_vain(attempt) {
+            tracing::warn!("Shutdown manually aborted.");
+            return false;
+        }
+        let behind = behind(server, &everything);
+        if behind == 0 || began.elapsed() >= timeout {
+            let all = server.replication.followers().len();
+            tracing::info!(
+                "{} of {all} replicas are in sync when shutting down.",
+                all.saturating_sub(behind)
+            );
+            return true;
+        }
+        if requested.is_none_or(|at| at.elapsed() >= REQUEST) {
+            requested = Some(Instant::now());
+            server.replication.want_acknowledgements();
+            server.effects.ring();
+        }
+        std::thread::sleep(NAP);
+    }
+}
+
+/// How many followers do not say that they have all of this.
+fn behind(server: &Server, what: &Awaited) -> usize {
+    server.replication.followers().len().saturating_sub(what.count(&server.replication).0)
+}
+
+/// [`shut_down`], which waits for the end of a script.
+fn end(server: &Server, how: How, attempt: u64) -> bool {
+    loop {
+        match shut_down(server, how) {
+            Err(GoesOn::Busy) if !server.ending.was_in_vain(attempt) => std::thread::sleep(NAP),
+            // Why the data was not saved is in the log.
+            result => return result.is_ok(),
+        }
+    }
+}
