@@ -329,7 +329,7 @@ pub(crate) enum Role {
         /// Who, as far as this node knows.
         owner: NodeId,
         /// How often the token had moved then.
-        tenure: u32,
+        tenure: u64,
     },
     /// This node orders.
     Owner(Box<Owning>),
@@ -385,7 +385,7 @@ pub(crate) enum Doubt {
 /// What only the owner of a key keeps.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Owning {
-    pub(crate) tenure: u32,
+    pub(crate) tenure: u64,
     pub(crate) queue: VecDeque<Queued>,
     /// The one batch, join, leave or grant in progress.
     pub(crate) busy: Option<Busy>,

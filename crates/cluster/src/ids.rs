@@ -14,6 +14,15 @@ pub const NODES_MAX: u8 = 64;
 /// that lasts for 2,000 years.
 pub(crate) const COUNTER_MAX: u64 = u64::MAX >> 8;
 
+/// How far a number that a message tells may be ahead of what its receiver knows. No absence is that long, and whoever
+/// believed any number could be talked into one that leaves none for those who come after.
+const JUMP_MAX: u64 = 1 << 32;
+
+/// Whether a number may come next to one that is known.
+pub(crate) fn is_near(told: u64, known: u64) -> bool {
+    told <= known.saturating_add(JUMP_MAX)
+}
+
 /// Index of a node in the cluster, below [`NODES_MAX`]. A restarted node keeps it and raises its [`Incarnation`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub u8);
@@ -206,6 +215,11 @@ pub struct OpId {
 }
 
 impl OpId {
+    /// Which life of its node it is of.
+    pub(crate) fn life(self) -> u64 {
+        self.counter >> 40
+    }
+
     /// The partition of the operation's first key.
     pub fn part(self) -> u8 {
         self.counter as u8
@@ -272,7 +286,10 @@ impl Stamp {
         *self = if wall_ms > self.wall_ms {
             Self { wall_ms, logical: 0, node }
         } else {
-            Self { logical: self.logical + 1, ..*self }
+            match self.logical.checked_add(1) {
+                Some(logical) => Self { logical, ..*self },
+                None => Self { wall_ms: self.wall_ms + 1, logical: 0, node },
+            }
         };
         *self
     }
@@ -331,6 +348,16 @@ impl fmt::Debug for Blob {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_stands_behind_a_stamp_never_runs_out_of_readings() {
+        let (node, other) = (NodeId(0), NodeId(1));
+        let seen = Stamp { wall_ms: 100, logical: u32::MAX - 1, node };
+        let mut clock = seen;
+        let readings = [clock.tick(50, node), clock.tick(50, node), clock.tick(50, other)];
+        assert!(seen < readings[0] && readings.is_sorted());
+        assert_eq!((readings[1].wall_ms, readings[1].logical), (101, 0));
+    }
 
     #[test]
     fn node_sets_behave_like_sets() {

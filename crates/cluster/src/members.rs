@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use crate::config::Config;
 use crate::flush::Flushing;
-use crate::ids::{Generation, Incarnation, NodeId, NodeSet, Time, ViewId};
+use crate::ids::{COUNTER_MAX, Generation, Incarnation, NodeId, NodeSet, Time, ViewId, is_near};
 use crate::installed::{Fence, Installed};
 use crate::interface::Action;
 use crate::key::mix;
@@ -235,6 +235,7 @@ impl Members {
                 self.on_heartbeat(from, life, (sent_ms, echo_ms), reach, (base, promised));
             }
             Message::Collect { view } => self.on_collect(from, view),
+            Message::Promise { base, .. } if !self.is_near_base(&base) => {}
             Message::Promise { view, base, vote } => {
                 self.on_promise(from, life, view, *base, vote.map(|vote| *vote));
             }
@@ -368,6 +369,8 @@ impl Members {
         (base, promised): (BaseTag, ViewId),
     ) {
         let now = self.now.mono_ms;
+        // Who is in no view has nothing to compare with.
+        let believed = self.installed.view.id == ViewId::default() || self.is_near_view(promised);
         let fresh = Peer {
             incarnation,
             heard_ms: now,
@@ -393,7 +396,9 @@ impl Members {
         peer.echoed_ms = peer.echoed_ms.max(echo_ms.filter(|echo| *echo <= now));
         peer.reach = reach;
         peer.base = base;
-        peer.promised = promised;
+        if believed {
+            peer.promised = promised;
+        }
         // Addresses travel with the heartbeats: whom a peer hears, this node tries as well.
         self.known = (self.known | reach).with(from);
     }
@@ -502,9 +507,7 @@ impl Members {
 
     /// Asks `candidates` (and this node itself) for promises of a new view.
     pub(crate) fn start_attempt(&mut self, candidates: NodeSet, flush: bool) {
-        let highest = self.peers.values().map(|peer| peer.promised).max().unwrap_or_default();
-        let highest = highest.max(self.promised).max(self.highest);
-        let view = ViewId::new(highest.counter() + 1, self.config.id);
+        let view = ViewId::new((self.highest_known().counter() + 1).min(COUNTER_MAX), self.config.id);
         let candidates = candidates.with(self.config.id);
         self.attempt = Some(Attempt {
             view,
@@ -525,6 +528,24 @@ impl Members {
         self.attempt.is_some()
     }
 
+    /// The highest view heard of.
+    fn highest_known(&self) -> ViewId {
+        let promised = self.peers.values().map(|peer| peer.promised).max().unwrap_or_default();
+        promised.max(self.promised).max(self.highest)
+    }
+
+    /// Whether a view may come next.
+    fn is_near_view(&self, view: ViewId) -> bool {
+        is_near(view.counter(), self.highest_known().counter())
+            || self.config.without(Mutant::BelieveAnyNumber)
+    }
+
+    /// Whether a base may come next.
+    fn is_near_base(&self, base: &Base) -> bool {
+        is_near(base.tag.generation.0, self.stands_on().tag.generation.0)
+            || self.config.without(Mutant::BelieveAnyNumber)
+    }
+
     fn end_attempt(&mut self) {
         self.attempt = None;
         let jitter = mix(self.now.mono_ms ^ (u64::from(self.config.id.0) << 48));
@@ -533,6 +554,9 @@ impl Members {
     }
 
     pub(crate) fn on_collect(&mut self, from: NodeId, view: ViewId) {
+        if !self.is_near_view(view) {
+            return;
+        }
         if self.left || view < self.promised || self.accepted.view >= view {
             let promised = self.promised;
             self.send(from, Message::Refuse { view, promised });
@@ -620,6 +644,9 @@ impl Members {
         plan: Plan,
         dead: &[(NodeId, Incarnation)],
     ) {
+        if !self.is_near_view(view) || !self.is_near_base(&plan.base) {
+            return;
+        }
         let me = (self.config.id, self.incarnation);
         let accepted = &self.accepted;
         if accepted.view == view {
@@ -688,7 +715,7 @@ impl Members {
     }
 
     pub(crate) fn on_refuse(&mut self, view: ViewId, promised: ViewId) {
-        if self.attempt.as_ref().is_some_and(|attempt| attempt.view == view) {
+        if self.is_near_view(promised) && self.attempt.as_ref().is_some_and(|attempt| attempt.view == view) {
             self.highest = self.highest.max(promised);
             self.end_attempt();
         }

@@ -183,7 +183,7 @@ pub struct Forwarded {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token {
     /// How often the token moved in this view.
-    pub tenure: u32,
+    pub tenure: u64,
     /// The version the token is for.
     pub version: Version,
     /// Held by all subscribers up to here.
@@ -346,6 +346,13 @@ pub enum Message {
         /// Who.
         joiner: NodeId,
         /// Its touch.
+        nonce: u64,
+    },
+    /// Joiner -> owner: this snapshot was not asked for, or not any more.
+    NotJoining {
+        /// The key.
+        key: Key,
+        /// The touch that the snapshot names.
         nonce: u64,
     },
     /// Owner -> home: I own it now; or nobody holds it any more.
@@ -555,7 +562,7 @@ pub enum Message {
         /// The key.
         key: Key,
         /// The move.
-        tenure: u32,
+        tenure: u64,
     },
 
     // Waiting and leaving.

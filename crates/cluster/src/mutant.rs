@@ -95,11 +95,15 @@ pub enum Mutant {
     NewsTwice,
     /// A key is touched before its home has heard that it was dropped.
     TouchBeforeNews,
+    /// A snapshot that is not waited for is not answered.
+    IgnoreUnwantedSnapshots,
+    /// Numbers of messages are believed however far they are ahead.
+    BelieveAnyNumber,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 47] = [
         Self::NoFence,
         Self::XWithoutAllSubscribers,
         Self::BuildOnInstalledBase,
@@ -145,5 +149,7 @@ impl Mutant {
         Self::RunForAnotherCreation,
         Self::NewsTwice,
         Self::TouchBeforeNews,
+        Self::IgnoreUnwantedSnapshots,
+        Self::BelieveAnyNumber,
     ];
 }

@@ -373,6 +373,7 @@ impl<V: Values> Turn<'_, V> {
         if op.node == self.config.id
             || self.part.operations.contains_key(&op)
             || forwarded.keys.is_empty()
+            || !self.is_next_of_its_node(op, forwarded.floor)
             || matches!(forwarded.class, Class::Read | Class::Flush)
         {
             return;
@@ -434,6 +435,13 @@ impl<V: Values> Turn<'_, V> {
                 self.send(op.node, Message::Redirect { op, owner: hint });
             }
         }
+    }
+
+    /// Whether an operation and the one before which all are answered may be of its node's present life.
+    fn is_next_of_its_node(&self, op: OpId, floor: u64) -> bool {
+        let life = self.installed.view.base.members.get(&op.node);
+        life.is_some_and(|life| op.life() == life.0 >> 16 && floor <= op.counter)
+            || self.config.without(Mutant::BelieveAnyNumber)
     }
 
     pub(crate) fn on_redirect(&mut self, from: NodeId, op: OpId, owner: Option<(Key, NodeId)>) {

@@ -11,7 +11,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::copy::{
-    Aligning, Busy, Copy, CopyState, Doubt, Invalid, Log, Meta, Prepared, PreparedPart, Regroup, Role, Whole,
+    Aligning, Busy, Copy, CopyState, Doubt, Invalid, Log, Meta, Owning, Prepared, PreparedPart, Regroup,
+    Role, Whole,
 };
 use crate::ids::{FlightId, NodeId, NodeSet, Version};
 use crate::key::Key;
@@ -263,6 +264,11 @@ impl<V: Values> Turn<'_, V> {
         let generation = self.installed.view.base.tag.generation;
         let version = meta.version;
         match self.copy_now(&key) {
+            None if touched.is_none() => {
+                self.decline_snapshot(from, key, round);
+                return;
+            }
+            // The owner will hear of the newer touch.
             None if touched != Some(round) => return,
             // Without a copy, entries alone are of no use.
             None if matches!(body, Alignment::Tail(_)) => return,
@@ -405,6 +411,36 @@ impl<V: Values> Turn<'_, V> {
         copy.meta.doubt.remove(joiner);
         self.count(Rule::JoinedKey);
         self.order(key, Vec::new(), recipients, After::Join(joiner, nonce));
+    }
+
+    /// A snapshot has come that nobody here waits for: somebody else's answer to the touch was the first, or a duplicate of
+    /// the join came when this node had left the key again. The owner must not wait for an acknowledgement.
+    fn decline_snapshot(&mut self, owner: NodeId, key: Key, nonce: u64) {
+        if self.config.without(Mutant::IgnoreUnwantedSnapshots) {
+            return;
+        }
+        let is_room = |home| self.part.leases.has_room(home, self.config.limits.unreported_max);
+        if self.home_of(&key).is_some_and(is_room) && !self.part.leases.is_leaving(&key) {
+            // It has entered this node as a holder.
+            self.tell_gone(&key);
+        }
+        self.send(owner, Message::NotJoining { key, nonce });
+    }
+
+    /// The node that a snapshot was sent to does not subscribe: the others are told that it is gone again.
+    pub(crate) fn on_not_joining(&mut self, from: NodeId, key: &Key, nonce: u64) {
+        let view = self.installed.view.id;
+        let Some(copy) = self.part.copies.get_mut(key) else { return };
+        let is_it = |owning: &Owning| {
+            matches!(&owning.busy, Some(Busy::Align(aligning))
+                if aligning.is_join() && aligning.round == nonce && aligning.all == NodeSet::only(from))
+        };
+        if copy.owning(view).is_some_and(is_it) {
+            copy.meta.subscribers.remove(from);
+            let subscribers = copy.meta.subscribers;
+            self.release(key);
+            self.order(key, Vec::new(), subscribers, After::Nothing);
+        }
     }
 
     pub(crate) fn send_snapshot(&mut self, key: &Key, joiner: NodeId, nonce: u64) {

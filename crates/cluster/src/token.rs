@@ -131,7 +131,7 @@ impl<V: Values> Turn<'_, V> {
         self.send(from, Message::GrantAck { key, tenure });
     }
 
-    pub(crate) fn on_grant_ack(&mut self, from: NodeId, key: Key, tenure: u32) {
+    pub(crate) fn on_grant_ack(&mut self, from: NodeId, key: Key, tenure: u64) {
         let view = self.installed.view.id;
         let Some(copy) = self.part.copies.get_mut(&key) else { return };
         let given =

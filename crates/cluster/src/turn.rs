@@ -285,6 +285,7 @@ impl<V: Values> Turn<'_, V> {
             Message::Absent { key, nonce } => self.on_absent(&key, nonce),
             Message::Own { key, holders } => self.on_own(key, holders),
             Message::Join { key, joiner, nonce } => self.on_join(from, key, joiner, nonce),
+            Message::NotJoining { key, nonce } => self.on_not_joining(from, &key, nonce),
             Message::Owned { key, gone } => self.on_owned(from, key, gone),
             Message::News { after, news } => self.on_news(from, after, news),
             Message::Noted { known } => self.on_noted(from, known),

@@ -203,6 +203,7 @@ enums! {
         16 Own { key, holders },
         17 Join { key, joiner, nonce },
         18 Owned { key, gone },
+        29 NotJoining { key, nonce },
         25 News { after, news },
         26 Noted { known },
         27 Recall { slot, lease },

@@ -2,7 +2,7 @@
 
 use swytch_cluster::*;
 
-use super::support::Cluster;
+use super::support::{Cluster, key};
 
 /// Three nodes hold `k`, whose token follows every operation and whose queue takes one more. Node 1 has sent `add late`
 /// to node 0; the request is returned, undelivered. Then the token has come to node 1.
@@ -113,4 +113,91 @@ pub(crate) fn an_operation_out_of_time_without_its_first_token_is_in_doubt() {
         cluster.deliver_but(lost);
     }
     assert_eq!(cluster.replies[&ticket], Err(ClientError::InDoubt));
+}
+
+/// A message that node 1 sends to node 0 in its view.
+fn said_by_1(cluster: &Cluster, message: Message) -> Envelope {
+    let part = match &message {
+        Message::Forward(forwarded) => forwarded.op.part(),
+        _ => 0,
+    };
+    let (from, to) = (NodeId(1), NodeId(0));
+    let node = cluster.node(1);
+    let (incarnation, view) = (node.incarnation(), node.view().id);
+    Envelope { from, incarnation, to, view, part, from_part: part, message }
+}
+
+/// A node that promised the highest view there is could promise no other, and one that had heard of it propose none.
+#[test]
+pub(crate) fn a_view_far_ahead_of_all_others_shuts_nobody_out() {
+    let mut cluster = Cluster::new(3);
+    cluster.run(500);
+    let far = ViewId::new(u64::MAX >> 8, NodeId(63));
+    cluster.attempt(0, &[0, 1, 2]);
+    let view = ViewId::new(2, NodeId(0));
+    assert!(cluster.wire.iter().any(|envelope| envelope.message == Message::Collect { view }));
+    for message in [Message::Refuse { view, promised: far }, Message::Collect { view: far }] {
+        cluster.wire.push_front(said_by_1(&cluster, message));
+    }
+    cluster.run(8_000);
+    assert_eq!(cluster.node(0).view().members.len(), 3);
+    for node in 0..3 {
+        assert_eq!(cluster.add(node, "k", &format!("n{node}")), Ok("OK".into()), "at {node}");
+    }
+}
+
+/// A request that says of more operations than its node can have asked for that they are answered.
+#[test]
+pub(crate) fn a_request_far_ahead_of_its_node_does_not_end_the_others() {
+    let mut cluster = Cluster::new(2);
+    for node in 0..2 {
+        cluster.add(node, "k", &format!("n{node}")).expect("add");
+    }
+    cluster.run(500);
+    cluster.submit(1, Class::W, &["k"], "add word");
+    let request = cluster.wire.pop_back().expect("the request");
+    let Message::Forward(forwarded) = &request.message else { panic!("{request:?}") };
+    assert_eq!(request.to, NodeId(0));
+    for (counter, floor) in [(u64::MAX << 8, u64::MAX << 8), (forwarded.op.counter, u64::MAX)] {
+        let mut far = forwarded.clone();
+        (far.op.counter, far.floor) = (counter | u64::from(request.part), floor);
+        cluster.wire.push_back(said_by_1(&cluster, Message::Forward(far)));
+    }
+    cluster.deliver_all();
+    cluster.wire.push_back(request);
+    assert_eq!(cluster.add(1, "k", "more"), Ok("OK".into()));
+    cluster.run(1_000);
+    assert_eq!(cluster.read(0, "k"), Ok("more n0 n1 word".into()));
+}
+
+/// A join comes once more when its node has left the key again: the owner waits for nobody to take the value.
+#[test]
+pub(crate) fn a_join_that_comes_again_after_its_node_has_left_stops_nothing() {
+    let mut cluster = Cluster::new(3);
+    let home = cluster.node(0).home_of(&key("k")).expect("a home");
+    let others: Vec<u8> = (0..3).filter(|node| NodeId(*node) != home).collect();
+    let (owner, joiner) = (others[0], others[1]);
+    cluster.add(owner, "k", "word").expect("add");
+    cluster.run(500);
+    let read = cluster.submit(joiner, Class::Read, &["k"], "list");
+    let mut join = None;
+    while let Some(envelope) = cluster.wire.pop_front() {
+        if matches!(envelope.message, Message::Join { .. }) {
+            join = Some(envelope.clone());
+        }
+        cluster.input(envelope.to.0, Input::Message(Box::new(envelope)));
+    }
+    assert!(cluster.replies[&read].is_ok());
+    cluster.input(joiner, Input::Evict(key("k")));
+    cluster.run(1_000);
+    assert_eq!(cluster.evicted, [(NodeId(joiner), key("k"), Evicted::Dropped)]);
+    cluster.wire.push_back(join.expect("a join"));
+    cluster.deliver_all();
+    assert_eq!(cluster.add(owner, "k", "more"), Ok("OK".into()));
+    assert_eq!(cluster.take(owner, "k"), Ok("more".into()));
+    let holders = cluster.node(owner).copy_of(&key("k")).expect("a copy").meta.subscribers;
+    assert_eq!(holders, NodeSet::only(NodeId(owner)));
+    assert_eq!(cluster.read(joiner, "k"), Ok("word".into()));
+    cluster.run(2_000);
+    cluster.assert_converged();
 }

@@ -56,6 +56,9 @@ table! {
         a_request_that_comes_after_the_refusal_is_not_executed
         a_duplicate_of_what_was_answered_before_the_token_moved_is_not_executed
         an_operation_out_of_time_without_its_first_token_is_in_doubt
+        a_view_far_ahead_of_all_others_shuts_nobody_out
+        a_request_far_ahead_of_its_node_does_not_end_the_others
+        a_join_that_comes_again_after_its_node_has_left_stops_nothing
     }
     partitions {
         each_partition_of_a_subscriber_prepares_its_part
