@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::ids::{Generation, NodeId, NodeSet};
+use crate::ids::{Generation, Incarnation, NodeId, NodeSet};
 use crate::members::Members;
 use crate::message::Base;
 use crate::mutant::Mutant;
@@ -57,6 +57,8 @@ pub(crate) struct Fence {
     pub(crate) left: bool,
     /// X is allowed as long as the monotonic clock stands below this.
     pub(crate) lease_until_ms: u64,
+    /// Expired nodes that do not come back with forks, because the life that was expired is over.
+    pub(crate) over: NodeSet,
 }
 
 impl Members {
@@ -110,6 +112,7 @@ impl Members {
             if expired.contains(node) {
                 dropped.expired = Some(generation);
                 next.retired.insert(node, self.now.mono_ms + self.config.timers.retain_ms);
+                self.exiles.insert(node, old.members.get(&node).copied().unwrap_or_default());
             }
         }
     }
@@ -122,7 +125,12 @@ impl Members {
     /// Works out anew what partitions may do, after anything that it depends on.
     pub(crate) fn refresh_fence(&mut self) {
         let serving = self.installed.view.id != Default::default() && !self.frozen();
-        self.fence = Fence { serving, left: self.left, lease_until_ms: self.lease_until_ms() };
+        let over = |(node, life): &(&NodeId, &Incarnation)| self.is_over(**node, **life);
+        let over = match self.config.without(Mutant::AwaitTheOver) {
+            true => NodeSet::EMPTY,
+            false => self.exiles.iter().filter(over).map(|(node, _)| *node).collect(),
+        };
+        self.fence = Fence { serving, left: self.left, lease_until_ms: self.lease_until_ms(), over };
     }
 
     /// Until when half of the base is known to count on this node still.

@@ -85,6 +85,8 @@ pub(crate) struct Members {
     peers: BTreeMap<NodeId, Peer>,
     /// Lives up to this one are over.
     over: BTreeMap<NodeId, Incarnation>,
+    /// Which life of a node was expired last.
+    pub(crate) exiles: BTreeMap<NodeId, Incarnation>,
     attempt: Option<Attempt>,
     wanted_since_ms: Option<u64>,
     next_attempt_ms: u64,
@@ -119,6 +121,7 @@ impl Members {
             known: NodeSet::EMPTY,
             peers: BTreeMap::new(),
             over: BTreeMap::new(),
+            exiles: BTreeMap::new(),
             attempt: None,
             wanted_since_ms: None,
             next_attempt_ms: 0,

@@ -99,11 +99,13 @@ pub enum Mutant {
     IgnoreUnwantedSnapshots,
     /// Numbers of messages are believed however far they are ahead.
     BelieveAnyNumber,
+    /// Logs are kept for an expired node although the life that was expired is over.
+    AwaitTheOver,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 47] = [
+    pub const ALL: [Self; 48] = [
         Self::NoFence,
         Self::XWithoutAllSubscribers,
         Self::BuildOnInstalledBase,
@@ -151,5 +153,6 @@ impl Mutant {
         Self::TouchBeforeNews,
         Self::IgnoreUnwantedSnapshots,
         Self::BelieveAnyNumber,
+        Self::AwaitTheOver,
     ];
 }

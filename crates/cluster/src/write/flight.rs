@@ -177,10 +177,13 @@ impl<V: Values> Turn<'_, V> {
         let mut settled = Vec::with_capacity(parts.len());
         for Part { key, .. } in parts {
             self.focus_on(&key);
-            if let Some(stable) = self.part.copies.get(&key).map(|copy| self.stable_version(copy)) {
-                self.settle_stable(&key, stable);
-                settled.push((key, stable));
+            let Some(copy) = self.part.copies.get(&key) else { continue };
+            let (stable, has_lost) = (self.stable_version(copy), !copy.meta.lost.is_empty());
+            self.settle_stable(&key, stable);
+            if has_lost {
+                self.give_up_the_lost(&key);
             }
+            settled.push((key, stable));
         }
         settled
     }

@@ -382,7 +382,16 @@ impl<V: Values> Turn<'_, V> {
     pub(crate) fn awaited(&self) -> NodeSet {
         let now = self.now.mono_ms;
         let retired = self.installed.retired.iter().chain(&self.part.retired);
-        retired.filter(|(_, until)| now < **until).map(|(node, _)| *node).collect()
+        let retired: NodeSet = retired.filter(|(_, until)| now < **until).map(|(node, _)| *node).collect();
+        retired - self.fence.over
+    }
+
+    /// Waits no more for forks of the key that nobody can bring back.
+    pub(crate) fn give_up_the_lost(&mut self, key: &Key) {
+        let awaited = self.awaited();
+        if let Some(copy) = self.part.copies.get_mut(key) {
+            copy.meta.lost = copy.meta.lost & (awaited | self.installed.view.base.nodes());
+        }
     }
 
     /// Up to where all possible holders are known to hold the key.

@@ -178,6 +178,36 @@ fn a_majority_goes_on_after_the_expiry_and_the_expired_node_comes_back_with_its_
     cluster.assert_converged();
 }
 
+/// Nobody waits for the fork of a node of which the operator has said that it is dead, or that has come back without its
+/// memory: no logs are kept for it, neither of new keys nor of old ones that are written to.
+#[test]
+fn a_node_that_is_lost_for_good_costs_no_logs() {
+    for comes_back in [false, true] {
+        let mut cluster = Cluster::new(3);
+        cluster.crash(2);
+        cluster.run(40_000);
+        assert_eq!(cluster.node(0).view().base.nodes().len(), 2, "node 2 is expired");
+        let write = |cluster: &mut Cluster, name: &str| {
+            for word in ["a", "b", "c"] {
+                cluster.add(0, name, word).expect("add");
+            }
+            cluster.node(0).copy_of(&key(name)).expect("a copy").log_len
+        };
+        assert!(write(&mut cluster, "old") > 0, "it may bring a fork back");
+        if comes_back {
+            cluster.restart(2, 2);
+            cluster.run(8_000);
+            assert_eq!(cluster.node(0).view().base.nodes().len(), 3, "another life of it");
+        } else {
+            cluster.input(1, Input::Forget(NodeId(2)));
+            cluster.run(100);
+        }
+        assert_eq!((write(&mut cluster, "new"), write(&mut cluster, "old")), (0, 0), "{comes_back}");
+        let meta = cluster.node(0).copy_of(&key("old")).expect("a copy").meta;
+        assert_eq!(meta.lost, NodeSet::EMPTY);
+    }
+}
+
 /// A node that was expired and has promised a view nobody installs tries to bring another one about. It must not
 /// freeze the members of the new base again and again while they cannot take it in.
 #[test]
