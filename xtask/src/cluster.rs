@@ -52,8 +52,8 @@ pub(crate) fn simulate_some() -> Result<()> {
     simulate(Arguments::new(seeds(CI_SEEDS_REAL).into_iter().chain(["--real-store".to_owned()])))
 }
 
-/// States per scope in the CI: with fifteen scopes of walks and nine of searches over three million in a minute.
-const CI_STATES: u64 = 150_000;
+/// States per scope in the CI: with 24 scopes of walks and twelve of searches almost five million, in two minutes.
+const CI_STATES: u64 = 140_000;
 
 /// States per scope of the campaign: more than 10^8 in all, half an hour of one core.
 const CAMPAIGN_STATES: u64 = 5_000_000;

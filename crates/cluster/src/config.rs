@@ -65,9 +65,9 @@ pub struct Timers {
     pub heartbeat_ms: u64,
     /// A peer silent for longer is suspected.
     pub suspect_ms: u64,
-    /// Without an echo from half of the base for longer, every X stops.
+    /// Without an echo from most of the base for longer, every X stops.
     pub lease_ms: u64,
-    /// A majority may drop a peer silent for longer. More than the drift factor (3) times `lease_ms`.
+    /// Most of the base may drop a peer silent for longer. More than the drift factor (3) times `lease_ms`.
     pub expiry_ms: u64,
     /// Between two sendings of an unanswered request.
     pub retry_ms: u64,

@@ -133,7 +133,7 @@ impl Members {
         self.fence = Fence { serving, left: self.left, lease_until_ms: self.lease_until_ms(), over };
     }
 
-    /// Until when half of the base is known to count on this node still.
+    /// Until when most of the base are known to count on this node still.
     fn lease_until_ms(&self) -> u64 {
         if self.config.without(Mutant::NoFence) {
             return u64::MAX;
@@ -143,12 +143,18 @@ impl Members {
             return 0;
         }
         let mut echoes = self.supporting_echoes();
-        let wanted = base.members.len().div_ceil(2);
-        let Some(others) = wanted.checked_sub(usize::from(self.supports_itself())).filter(|count| *count > 0)
-        else {
-            return u64::MAX;
+        if self.supports_itself() {
+            echoes.push((u64::MAX, self.config.id));
+        }
+        echoes.sort_unstable_by_key(|echo| std::cmp::Reverse(*echo));
+        let any_half = self.config.without(Mutant::LeaseOfAnyHalf);
+        let mut supporters = NodeSet::EMPTY;
+        let completes = |(_, node): &&(u64, NodeId)| {
+            supporters.insert(*node);
+            let is_half = 2 * supporters.len() as usize == base.members.len();
+            base.is_most(supporters, base.members.len()) || any_half && is_half
         };
-        echoes.sort_unstable_by_key(|sent_ms| std::cmp::Reverse(*sent_ms));
-        echoes.get(others - 1).map_or(0, |sent_ms| sent_ms + self.config.timers.lease_ms)
+        let until = |(sent_ms, _): &(u64, NodeId)| sent_ms.saturating_add(self.config.timers.lease_ms);
+        echoes.iter().find(completes).map_or(0, until)
     }
 }

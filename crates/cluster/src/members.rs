@@ -4,10 +4,9 @@
 //! - A node takes part in one view at a time, the one it has installed. From its promise of a newer view until an
 //!   installation it is *frozen*: it begins nothing new in the old one, since that would only be cut short; what is
 //!   under way may end, for all that a promise tells is bases, and copies are requested after the installation.
-//! - The lease holds only while nodes that make up at least half of the installed base (this node included) have
-//!   echoed a heartbeat this node sent less than `lease_ms` ago, and stand on the very same base: they have accepted
-//!   none after it. A node that
-//!   accepts a base without some member has not heard that member for `expiry_ms`. The two sets of nodes meet, so
+//! - The lease holds only while nodes that make up most of the installed base (this node included) have echoed a
+//!   heartbeat this node sent less than `lease_ms` ago, and stand on the very same base: they have accepted none after
+//!   it. Most are more than half, or half with the base's lowest member ([`Base::is_most`]). A node that accepts a base without some member has not heard that member for `expiry_ms`. The two sets of nodes meet, so
 //!   the lease of a dropped node is over before the base that drops it exists.
 //!
 //! There is one `Members` in a node; the partitions of its keys see it through [`Installed`] and [`Fence`] only, and act
@@ -287,13 +286,13 @@ impl Members {
     }
 
     /// When the heartbeats were sent that members of the base on the very same base have echoed last.
-    pub(crate) fn supporting_echoes(&self) -> Vec<u64> {
+    pub(crate) fn supporting_echoes(&self) -> Vec<(u64, NodeId)> {
         let base = &self.installed.view.base;
         let any_base = self.config.without(Mutant::LeaseAcrossBases);
         let echo = |(node, life): (&NodeId, &Incarnation)| {
             let peer = self.peers.get(node)?;
             let supports = peer.incarnation == *life && (peer.base == base.tag || any_base);
-            peer.echoed_ms.filter(|_| supports)
+            Some((peer.echoed_ms.filter(|_| supports)?, *node))
         };
         base.members.iter().filter_map(echo).collect()
     }
@@ -421,7 +420,10 @@ impl Members {
     }
 
     fn quorum(&self) -> Quorum {
-        Quorum { half_expires: self.config.without(Mutant::ExpireByHalf) }
+        Quorum {
+            half_expires: self.config.without(Mutant::ExpireByHalf),
+            half_is_less: self.config.without(Mutant::HalfIsLess),
+        }
     }
 
     /// The largest set of mutually reachable nodes that a greedy walk in node order finds.

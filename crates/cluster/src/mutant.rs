@@ -13,7 +13,7 @@ pub enum Mutant {
     BuildOnInstalledBase,
     /// A node accepts a base that drops a peer it has just heard.
     ExpireWithoutSilence,
-    /// Half of the base, instead of a strict majority, may expire nodes.
+    /// Any half of the base may expire nodes.
     ExpireByHalf,
     /// Data messages of another view are taken.
     AcceptOtherViews,
@@ -101,11 +101,15 @@ pub enum Mutant {
     BelieveAnyNumber,
     /// Logs are kept for an expired node although the life that was expired is over.
     AwaitTheOver,
+    /// Half of the base expires nobody, not even with its lowest member.
+    HalfIsLess,
+    /// Any half of the base gives a lease.
+    LeaseOfAnyHalf,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 48] = [
+    pub const ALL: [Self; 50] = [
         Self::NoFence,
         Self::XWithoutAllSubscribers,
         Self::BuildOnInstalledBase,
@@ -154,5 +158,7 @@ impl Mutant {
         Self::IgnoreUnwantedSnapshots,
         Self::BelieveAnyNumber,
         Self::AwaitTheOver,
+        Self::HalfIsLess,
+        Self::LeaseOfAnyHalf,
     ];
 }

@@ -98,7 +98,7 @@ impl<V: Values> Turn<'_, V> {
         self.fence.serving
     }
 
-    /// Whether X may go on: half of the base has confirmed recently enough that it still counts on this node.
+    /// Whether X may go on: most of the base have confirmed recently enough that it still counts on this node.
     pub(crate) fn lease_holds(&self) -> bool {
         self.now.mono_ms < self.fence.lease_until_ms
     }

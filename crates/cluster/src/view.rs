@@ -2,8 +2,8 @@
 //!
 //! A *base* is the set of node lives that may hold current copies; a *view* is the set of nodes that work together
 //! right now. Bases form one chain: every new base is accepted by a set of nodes that meets every other set able to
-//! make one (all of the old base, a strict majority of it, or at least half when the rest is known to be dead; lives
-//! that were declared over do not count). A base that was accepted somewhere and is not known to be installed is a
+//! make one (all of the old base, more than half of it, half of it with its lowest member, or any half when the rest is known
+//! to be dead; lives that were declared over do not count). A base that was accepted somewhere and is not known to be installed is a
 //! *vote*: it may have been made, so it is made again by such a set, or shown never to have been made; until one of
 //! the two is possible the base before it stays, and whoever gave the vote supports nobody's lease on that one.
 //! Neighbour: `membership` runs these rules over messages.
@@ -73,8 +73,21 @@ pub struct Plan {
 /// How many of the base must be present for the rest to be dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quorum {
-    /// Half is enough even for the merely silent: a seeded fault.
+    /// Any half is enough even for the merely silent: a seeded fault.
     pub half_expires: bool,
+    /// Half never is, not even with the lowest member: a seeded fault.
+    pub half_is_less: bool,
+}
+
+impl Base {
+    /// Whether these members meet every other set of which that can be said: they are more than half of the `counted`, or
+    /// half with the lowest member of the base. Everybody has to take the same one for the lowest, so it is that of the
+    /// base, alive or not.
+    pub(crate) fn is_most(&self, members: NodeSet, counted: usize) -> bool {
+        let twice = 2 * members.len() as usize;
+        let breaks_tie = || self.members.keys().next().is_some_and(|lowest| members.contains(*lowest));
+        twice > counted || twice == counted && breaks_tie()
+    }
 }
 
 /// Bases that were never made are remembered until one is installed, at most this many: nodes have one vote each.
@@ -84,7 +97,7 @@ const NEVER_MAX: usize = NODES_MAX as usize;
 /// it can be.
 ///
 /// A base of which every member is a candidate takes in all candidates. A base with members missing may drop them
-/// when they are silent and a strict majority is present, or when they are dead and at least half is present.
+/// when they are silent and most are present ([`Base::is_most`]), or when they are dead and at least half is present.
 /// Otherwise the base stays and only its members form the view.
 pub fn plan(
     view: ViewId,
@@ -149,7 +162,7 @@ fn present_of(base: &Base, candidates: &BTreeMap<NodeId, Candidate>) -> NodeSet 
 enum Fate {
     /// It may have been made.
     Open,
-    /// Those who can have installed it are silent and less than half of it: their lease is over, and who drops them
+    /// Those who can have installed it are silent and not most of it: their lease is over, and who drops them
     /// drops them from this base as well.
     Silent,
     /// No living node has installed it, nor ever will: all its members are here, or dead, and none has; or one of them
@@ -173,15 +186,16 @@ fn fate_of(
     let at_hand = |(node, life): (&NodeId, &Incarnation)| {
         here.contains(*node) || absence(*node, *life) >= Absence::Dead
     };
-    let away: Vec<Absence> = base
+    let away: BTreeMap<NodeId, Absence> = base
         .members
         .iter()
         .filter(|member| !at_hand(*member))
-        .map(|(node, life)| absence(*node, *life))
+        .map(|(node, life)| (*node, absence(*node, *life)))
         .collect();
+    let most_are_away = base.is_most(away.keys().copied().collect(), base.members.len());
     if away.is_empty() || only_at_birth && here.iter().any(refused) {
         Fate::Never
-    } else if 2 * away.len() < base.members.len() && away.iter().all(|absence| *absence == Absence::Silent) {
+    } else if !most_are_away && away.values().all(|absence| *absence == Absence::Silent) {
         Fate::Silent
     } else {
         Fate::Open
@@ -194,8 +208,8 @@ fn decides(base: &Base, accepting: NodeSet, absence: impl Fn(NodeId, Incarnation
     let absences: Vec<Absence> = absent.map(|(node, life)| absence(*node, *life)).collect();
     let declared = absences.iter().filter(|absence| **absence == Absence::Declared).count();
     let counted = base.members.len() - declared;
-    let twice = 2 * accepting.len() as usize;
-    twice > counted || twice == counted && absences.iter().all(|absence| *absence >= Absence::Dead)
+    let is_half = 2 * accepting.len() as usize == counted;
+    base.is_most(accepting, counted) || is_half && absences.iter().all(|absence| *absence >= Absence::Dead)
 }
 
 /// `renew`: makes a new base of the old members when it would not change otherwise, so that votes for others end.
@@ -259,7 +273,9 @@ pub fn may_drop(
     let twice = 2 * present.len() as usize;
     match absences.iter().min() {
         None | Some(Absence::Missing) => false,
-        Some(Absence::Silent) => twice > counted || (quorum.half_expires && twice == counted),
+        Some(Absence::Silent) if quorum.half_expires => twice >= counted,
+        Some(Absence::Silent) if quorum.half_is_less => twice > counted,
+        Some(Absence::Silent) => base.is_most(present, counted),
         Some(Absence::Dead | Absence::Declared) => twice >= counted,
     }
 }
@@ -268,7 +284,7 @@ pub fn may_drop(
 mod tests {
     use super::*;
 
-    const STRICT: Quorum = Quorum { half_expires: false };
+    const STRICT: Quorum = Quorum { half_expires: false, half_is_less: false };
 
     fn base(generation: u64, nodes: &[u8]) -> Base {
         Base {
@@ -307,15 +323,18 @@ mod tests {
     }
 
     #[test]
-    fn a_strict_majority_drops_the_silent_and_half_does_not() {
+    fn a_majority_drops_the_silent_and_half_only_with_the_lowest_member() {
         let view = ViewId::default();
         let three = base(1, &[0, 1, 2]);
         let majority =
             plan(view, &candidates(&[0, 1], &three), |_, _| Absence::Silent, false, STRICT).expect("plan");
         assert_eq!(nodes(&majority), (0b011, 0b011, 2));
         let two = base(1, &[0, 1]);
-        let half = plan(view, &candidates(&[0], &two), |_, _| Absence::Silent, false, STRICT).expect("plan");
-        assert_eq!(nodes(&half), (0b001, 0b011, 1));
+        let half = plan(view, &candidates(&[1], &two), |_, _| Absence::Silent, false, STRICT).expect("plan");
+        assert_eq!(nodes(&half), (0b010, 0b011, 1));
+        let lowest =
+            plan(view, &candidates(&[0], &two), |_, _| Absence::Silent, false, STRICT).expect("plan");
+        assert_eq!(nodes(&lowest), (0b001, 0b001, 2));
         let dead = plan(view, &candidates(&[0], &two), |_, _| Absence::Dead, false, STRICT).expect("plan");
         assert_eq!(nodes(&dead), (0b001, 0b001, 2));
     }

@@ -178,6 +178,38 @@ fn a_majority_goes_on_after_the_expiry_and_the_expired_node_comes_back_with_its_
     cluster.assert_converged();
 }
 
+/// A base falls apart in halves: the one with the lowest member is most of it, and the other has no lease.
+#[test]
+fn the_half_with_the_lowest_member_goes_on() {
+    for sides in [[&[0][..], &[1]], [&[0, 2], &[1, 3]]] {
+        let [left, right] = sides;
+        let nodes = (left.len() + right.len()) as u8;
+        let mut cluster = Cluster::new(nodes);
+        for node in 0..nodes {
+            cluster.add(node, "k", &format!("n{node}")).expect("add");
+        }
+        cluster.add(1, "solo", "right").expect("add");
+        cluster.partition(&[left, right]);
+        cluster.run(12_000);
+        assert_eq!(cluster.take(1, "solo"), Err(ClientError::Unreachable), "half without a lease");
+        cluster.run(30_000);
+        assert_eq!(cluster.node(0).view().base.nodes().len() as usize, left.len());
+        assert_eq!(cluster.node(1).view().base.nodes().len() as u8, nodes);
+        assert_eq!(cluster.take(0, "k"), Ok("n0".into()));
+        cluster.add(0, "solo", "left").expect("add");
+        assert_eq!(cluster.take(0, "solo"), Ok("left".into()));
+        assert_eq!(cluster.take(1, "solo"), Err(ClientError::Unreachable));
+        assert_eq!(cluster.add(1, "k", "more"), Ok("OK".into()));
+        cluster.heal();
+        cluster.run(8_000);
+        assert_eq!(cluster.node(0).view().base.nodes().len() as u8, nodes);
+        assert_eq!(cluster.take(1, "solo"), Ok("right".into()));
+        assert_eq!(cluster.take(0, "k"), Ok("more".into()));
+        cluster.run(2_000);
+        cluster.assert_converged();
+    }
+}
+
 /// Nobody waits for the fork of a node of which the operator has said that it is dead, or that has come back without its
 /// memory: no logs are kept for it, neither of new keys nor of old ones that are written to.
 #[test]

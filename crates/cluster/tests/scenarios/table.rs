@@ -25,6 +25,7 @@ table! {
         an_operation_that_may_be_asked_for_again_keeps_its_entry
         writes_go_on_in_a_partition_and_merge
         a_majority_goes_on_after_the_expiry_and_the_expired_node_comes_back_with_its_fork
+        the_half_with_the_lowest_member_goes_on
         a_node_that_is_lost_for_good_costs_no_logs
         an_expired_node_does_not_disturb_a_base_that_cannot_take_it_in
         a_crashed_owner_loses_nothing_that_others_hold
@@ -121,7 +122,6 @@ fn all_hold_with_several_partitions() {
 const LEFT_TO_SEARCHES: &[Mutant] = &[
     Mutant::BuildOnInstalledBase,
     Mutant::ExpireWithoutSilence,
-    Mutant::ExpireByHalf,
     Mutant::AcceptOtherViews,
     Mutant::AbortWithoutAcks,
     Mutant::AnswerWithoutAcks,

@@ -400,7 +400,12 @@ impl Scope {
 
     /// Partitions and expiry without crashes or flushes: what the lease and the bases are for.
     pub fn partitions(nodes: u8) -> Self {
-        let name = if nodes == 5 { "partitions, 5 nodes" } else { "partitions, 3 nodes" };
+        let name = match nodes {
+            2 => "partitions, 2 nodes",
+            4 => "partitions, 4 nodes",
+            5 => "partitions, 5 nodes",
+            _ => "partitions, 3 nodes",
+        };
         Self {
             classes: vec![Class::X, Class::X, Class::W],
             operations: 10,

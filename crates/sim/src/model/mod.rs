@@ -135,6 +135,8 @@ pub fn walk_scopes() -> Vec<Scope> {
         Scope::deletions(),
         Scope::deletions_and_leases(),
         Scope::everything(3),
+        Scope::partitions(2),
+        Scope::partitions(4),
         Scope::partitions(5),
         Scope::everything(5),
         Scope::transactions_in_doubt().in_parts(2, "transactions in doubt, 2 partitions"),
