@@ -52,7 +52,7 @@ pub(crate) fn simulate_some() -> Result<()> {
     simulate(Arguments::new(seeds(CI_SEEDS_REAL).into_iter().chain(["--real-store".to_owned()])))
 }
 
-/// States per scope in the CI: with 24 scopes of walks and twelve of searches almost five million, in two minutes.
+/// States per scope in the CI: with 24 scopes of walks and ten of searches more than four million, in two minutes.
 const CI_STATES: u64 = 140_000;
 
 /// States per scope of the campaign: more than 10^8 in all, half an hour of one core.

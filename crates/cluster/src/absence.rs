@@ -117,10 +117,11 @@ impl<V: Values> Turn<'_, V> {
             && !self.part.evicting.contains_key(key);
         let alone =
             copy.possible_holders() == NodeSet::only(me) || self.config.without(Mutant::ForgetSharedKeys);
+        // An expired node may have collected this state to own the key, and nobody here may know it for a holder.
         let settled = copy.prepared.is_none()
             && copy.log.entries.is_empty()
             && !copy.log.overflow
-            && (copy.meta.lost & self.awaited()).is_empty();
+            && self.awaited().is_empty();
         idle && alone && settled && self.may_drop_absent(key)
     }
 

@@ -38,3 +38,9 @@ fn a_node_outside_the_base_gives_its_members_time() {
 fn a_fork_is_not_the_copy_that_was_dropped() {
     walk("reads in partitions, 3 nodes", 0x9342_4cc1_fb31_154f);
 }
+
+/// A node had collected the state of a key to own it, and was expired: the one that had sent it knew of no other holder.
+#[test]
+fn a_key_is_not_forgotten_while_any_expired_node_may_come_back() {
+    walk("deletions and leases, 2 nodes", 0x51e1_2a7a_df1e_c077);
+}
