@@ -15,8 +15,8 @@ use swytch_testkit::random::SEED_VARIABLE;
 
 use crate::conformance::{self, REDIS_7_0, REDIS_8_6, Summary};
 use crate::{
-    attack, benchmark, clients, cluster, crash, fuzz, judges, lanes, licences, package, setup, style,
-    workspace,
+    attack, benchmark, clients, cluster, crash, followers, fuzz, judges, lanes, licences, package, setup,
+    style, workspace,
 };
 
 /// Seconds each fuzz target runs.
@@ -67,6 +67,7 @@ const STEPS: [&[Step]; 9] = [
         ("random bytes", || judges::some(judges::wire)),
         ("random commands", || judges::some(judges::commands)),
         ("crashes", crash::some),
+        ("followers", followers::some),
     ],
 ];
 

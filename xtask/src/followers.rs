@@ -10,6 +10,8 @@ use crate::{server_option, setup, workspace};
 
 /// Rounds, unless it is told.
 const ROUNDS: u64 = 100;
+/// Rounds that every change must pass.
+const CI_ROUNDS: u64 = 8;
 
 /// As many rounds as are wanted.
 ///
@@ -20,6 +22,14 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<Summary> {
     let server = server_option(&mut arguments)?.map_or_else(workspace::build_server, Ok)?;
     arguments.nothing_else()?;
     follow(&Program::at("swytch", server), rounds)
+}
+
+/// The share that every change must pass.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn some() -> Result<Summary> {
+    follow(&Program::at("swytch", workspace::build_server()?), CI_ROUNDS)
 }
 
 /// Whoever is there of the other families follows.
