@@ -53,7 +53,7 @@ pub(crate) fn simulate_some() -> Result<()> {
 }
 
 /// States per scope in the CI: with 24 scopes of walks and ten of searches more than four million, in two minutes.
-const CI_STATES: u64 = 140_000;
+const CI_STATES: u64 = 100_000;
 
 /// States per scope of the campaign: more than 10^8 in all, half an hour of one core.
 const CAMPAIGN_STATES: u64 = 5_000_000;
