@@ -1,5 +1,7 @@
 //! `cargo xtask simulate`: whole clusters of the protocol's core on virtual time, judged by checkers;
 //! `cargo xtask model`: the same core, model-checked.
+use std::process::Command;
+
 use anyhow::Result;
 
 use crate::arguments::Arguments;
@@ -11,23 +13,20 @@ const CI_SEEDS: u64 = 300;
 /// Those that it plays again with the keyspace of the server instead of abstract values.
 const CI_SEEDS_REAL: u64 = 100;
 
+/// How a run of hours is built, and one of a minute.
+const LONG: &str = "campaign";
+const SHORT: &str = "short";
+
 /// Runs the simulator, with its assertions, and the given options.
 ///
 /// # Errors
 /// When a seed breaks a promise; the seed was printed.
-pub(crate) fn simulate(mut arguments: Arguments) -> Result<()> {
-    let mut command = workspace::cargo();
-    command.args([
-        "run",
-        "--quiet",
-        "--profile",
-        "campaign",
-        "--package",
-        "swytch-sim",
-        "--bin",
-        "simulate",
-        "--",
-    ]);
+pub(crate) fn simulate(arguments: Arguments) -> Result<()> {
+    simulate_built(LONG, arguments)
+}
+
+fn simulate_built(profile: &str, mut arguments: Arguments) -> Result<()> {
+    let mut command = program(profile, ["--bin", "simulate"]);
     for name in ["--seeds", "--seed", "--from", "--minutes", "--jobs"] {
         if let Some(value) = arguments.number(name)? {
             command.arg(name).arg(value.to_string());
@@ -48,11 +47,12 @@ pub(crate) fn simulate(mut arguments: Arguments) -> Result<()> {
 /// As [`simulate`].
 pub(crate) fn simulate_some() -> Result<()> {
     let seeds = |seeds: u64| ["--seeds".to_owned(), seeds.to_string()];
-    simulate(Arguments::new(seeds(CI_SEEDS)))?;
-    simulate(Arguments::new(seeds(CI_SEEDS_REAL).into_iter().chain(["--real-store".to_owned()])))
+    simulate_built(SHORT, Arguments::new(seeds(CI_SEEDS)))?;
+    let real = seeds(CI_SEEDS_REAL).into_iter().chain(["--real-store".to_owned()]);
+    simulate_built(SHORT, Arguments::new(real))
 }
 
-/// States per scope in the CI: with 24 scopes of walks and ten of searches more than four million, in two minutes.
+/// States per scope in the CI: with 24 scopes of walks and ten of searches over three million in two minutes.
 const CI_STATES: u64 = 100_000;
 
 /// States per scope of the campaign: more than 10^8 in all, half an hour of one core.
@@ -68,11 +68,11 @@ pub(crate) fn model(arguments: Arguments) -> Result<()> {
     match words.first().map(String::as_str) {
         None => model_some(),
         Some("campaign") => {
-            let walks = run_model(&["walk", "1", &CAMPAIGN_STATES.to_string()]);
-            let searches = run_model(&["deep", &CAMPAIGN_STATES.to_string()]);
+            let walks = run_model(LONG, &["walk", "1", &CAMPAIGN_STATES.to_string()]);
+            let searches = run_model(LONG, &["deep", &CAMPAIGN_STATES.to_string()]);
             walks.and(searches)
         }
-        Some(_) => run_model(&words.iter().map(String::as_str).collect::<Vec<_>>()),
+        Some(_) => run_model(LONG, &words.iter().map(String::as_str).collect::<Vec<_>>()),
     }
 }
 
@@ -81,12 +81,17 @@ pub(crate) fn model(arguments: Arguments) -> Result<()> {
 /// # Errors
 /// When a run breaks a promise.
 pub(crate) fn model_some() -> Result<()> {
-    run_model(&["walk", "1", &CI_STATES.to_string()])?;
-    run_model(&["search", &CI_STATES.to_string()])
+    run_model(SHORT, &["walk", "1", &CI_STATES.to_string()])?;
+    run_model(SHORT, &["search", &CI_STATES.to_string()])
 }
 
-fn run_model(words: &[&str]) -> Result<()> {
+fn run_model(profile: &str, words: &[&str]) -> Result<()> {
+    workspace::run(program(profile, ["--example", "model"]).args(words))
+}
+
+/// Cargo's call of one of the simulator's programs; the words behind it are the program's.
+fn program(profile: &str, which: [&str; 2]) -> Command {
     let mut command = workspace::cargo();
-    command.args(["run", "--quiet", "--release", "--package", "swytch-sim", "--example", "model", "--"]);
-    workspace::run(command.args(words))
+    command.args(["run", "--quiet", "--profile", profile, "--package", "swytch-sim"]).args(which).arg("--");
+    command
 }

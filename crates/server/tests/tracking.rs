@@ -189,6 +189,14 @@ fn options_that_do_not_go_together_are_refused_and_what_holds_is_told() {
 }
 
 #[test]
+fn a_key_that_is_evicted_has_changed() {
+    check(&[&format!(
+        "{RESP3}b: CONFIG SET maxmemory-policy allkeys-random = OK\nb: SET k 1 = OK\na: CLIENT TRACKING ON = OK\na: GET k = 1
+         b: CONFIG SET maxmemory 1 = OK\na< >[invalidate, [k]]\na silent\nb: CONFIG SET maxmemory 0 = OK\nb: EXISTS k = :0"
+    )]);
+}
+
+#[test]
 fn all_databases_are_told_of_when_two_change_places() {
     let server = ours().start("tracking", FILE);
     play(
