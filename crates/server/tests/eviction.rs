@@ -52,12 +52,18 @@ fn fill(client: &mut Client, prefix: &str, count: usize, value_bytes: usize) {
     }
 }
 
+/// What the server's clock says, in Unix seconds.
+fn seconds(client: &mut Client) -> i64 {
+    client.say("TIME").elements()[0].text().parse().expect("seconds")
+}
+
 #[test]
 fn memory_stays_within_two_percent_of_its_limit_under_writes_whatever_goes_first() {
     const LIMIT: i64 = 16 << 20;
     for policy in EVICTING {
         let server = start("evict", &format!("threads 2\nmaxmemory {LIMIT}\nmaxmemory-policy {policy}\n"));
         let mut admin = server.connect();
+        let began_s = seconds(&mut admin);
         thread::scope(|scope| {
             for number in 0..3 {
                 let mut writer = server.connect();
@@ -72,6 +78,8 @@ fn memory_stays_within_two_percent_of_its_limit_under_writes_whatever_goes_first
         });
         let peak = admin.info_number("used_memory_peak");
         assert!(peak < LIMIT + LIMIT / 50, "{policy}: {peak} bytes at a limit of {LIMIT}");
+        let [since_s, now_s] = [admin.info_number("used_memory_peak_time"), seconds(&mut admin)];
+        assert!((began_s..=now_s).contains(&since_s), "{policy}: {began_s}, {since_s}, {now_s}");
         let used = admin.info_number("used_memory");
         assert!(used > LIMIT - LIMIT / 20, "{policy}: only {used} bytes are left of {LIMIT}");
         assert!(admin.info_number("evicted_keys") > 1000, "{policy}");

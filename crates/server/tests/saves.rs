@@ -252,6 +252,8 @@ fn a_save_point_saves_and_writes_are_refused_while_it_cannot() {
         |held| *held,
     );
     assert_eq!(server.client.info_field("rdb_last_bgsave_status").as_deref(), Some("err"));
+    let failures = server.client.info_number("rdb_saves_consecutive_failures");
+    assert!(failures >= 1);
     assert!(server.say("PING").to_string().starts_with("-MISCONF "));
     assert_eq!(server.say("GET b"), Reply::bulk("2"));
     assert_eq!(server.say("CONFIG SET stop-writes-on-bgsave-error no"), Reply::ok());
@@ -269,6 +271,11 @@ fn a_save_point_saves_and_writes_are_refused_while_it_cannot() {
     fs::remove_dir_all(dump_of(&server)).expect("it is ours");
     server.client.until("it saves again", |client| client.say("SAVE"), |reply| *reply == Reply::ok());
     assert_eq!(server.say("SET d 4"), Reply::ok());
+    // It counts what is saved in the background.
+    assert!(server.client.info_number("rdb_saves_consecutive_failures") >= failures);
+    server.client.until("a save begins", |client| client.say("BGSAVE"), |reply| !reply.is_error());
+    let failures = |client: &mut Client| client.info_number("rdb_saves_consecutive_failures");
+    server.client.until("it has succeeded", failures, |failures| *failures == 0);
 }
 
 /// Deleted data does not come back from a file that was saved before.

@@ -174,6 +174,11 @@ const MEMORY: &[Row] = &[
     gauge("used_memory", "redis_memory_used_bytes", "Bytes allocated."),
     gauge("used_memory_rss", "redis_memory_used_rss_bytes", "Bytes resident."),
     gauge("used_memory_peak", "redis_memory_used_peak_bytes", "Most bytes allocated."),
+    gauge(
+        "used_memory_peak_time",
+        "swytch_memory_used_peak_timestamp_seconds",
+        "Unix time since when that is the most.",
+    ),
     gauge("used_memory_overhead", "redis_memory_used_overhead_bytes", "Bytes allocated for other than data."),
     gauge("used_memory_startup", "redis_memory_used_startup_bytes", "Bytes allocated at the start."),
     gauge("used_memory_dataset", "redis_memory_used_dataset_bytes", "Bytes allocated for data."),
@@ -267,6 +272,11 @@ const PERSISTENCE: &[Row] = &[
         "Seconds that the present save has taken, or -1.",
     ),
     gauge("rdb_saves", "redis_rdb_saves_total", "Saves since the start."),
+    gauge(
+        "rdb_saves_consecutive_failures",
+        "swytch_rdb_saves_consecutive_failures",
+        "Saves in the background that have failed since one that has not.",
+    ),
     gauge("rdb_last_cow_size", "redis_rdb_last_cow_size_bytes", "Bytes that the last save had copied."),
     gauge(
         "rdb_last_load_keys_expired",

@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{Conditions, Server, compaction};
-use crate::system::allocator;
 use crate::system::clock::{JumpWatch, MonotonicMs};
+use crate::system::{allocator, clock};
 
 /// Between two looks, in milliseconds.
 const ROUND_MS: u64 = 100;
@@ -42,6 +42,7 @@ fn run(server: &Arc<Server>, mut watch: JumpWatch) {
         server.check_followers();
         compaction.look(server, now);
         allocator::settle();
+        allocator::note_peak(clock::unix_ms() / 1000);
         let mut slept_ms = 0;
         while slept_ms < ROUND_MS {
             server.check_memory();

@@ -13,6 +13,7 @@ pub struct Saves {
     last_s: AtomicU64,
     count: AtomicU64,
     failed: AtomicBool,
+    failures: AtomicU64,
     last_took_s: AtomicU64,
     version_needed: AtomicU32,
     /// The file that is read at the start.
@@ -45,6 +46,7 @@ impl Default for Saves {
             last_s: AtomicU64::new(clock::unix_ms() / 1000),
             count: AtomicU64::new(0),
             failed: AtomicBool::new(false),
+            failures: AtomicU64::new(0),
             last_took_s: AtomicU64::new(NEVER),
             version_needed: AtomicU32::new(0),
             loading: Loading::default(),
@@ -61,8 +63,11 @@ impl Saves {
     /// A save in the background has ended.
     pub fn ended_in_background(&self, saved: bool, took: Duration) {
         self.last_took_s.store(took.as_secs(), Ordering::Relaxed);
-        if !saved {
+        if saved {
+            self.failures.store(0, Ordering::Relaxed);
+        } else {
             self.failed.store(true, Ordering::Relaxed);
+            self.failures.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -101,6 +106,17 @@ impl Saves {
     /// How often the data was saved, or that was tried.
     pub fn count(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
+    }
+
+    /// How many saves in the background have failed since the last one that has not.
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    /// CONFIG RESETSTAT: what is counted begins anew.
+    pub fn reset(&self) {
+        self.count.store(0, Ordering::Relaxed);
+        self.failures.store(0, Ordering::Relaxed);
     }
 
     /// Whether the last save in the background has failed, and none has succeeded since.

@@ -28,6 +28,9 @@ const FLUSH_BYTES: i64 = 32 * 1024;
 
 static USED: AtomicI64 = AtomicI64::new(0);
 static PEAK: AtomicU64 = AtomicU64::new(0);
+/// The highest that [`note_peak`] has seen, and when.
+static NOTED_PEAK: AtomicU64 = AtomicU64::new(0);
+static NOTED_PEAK_S: AtomicU64 = AtomicU64::new(0);
 /// What is in use beyond so many bytes raises the alarm.
 static LIMIT: AtomicU64 = AtomicU64::new(u64::MAX);
 static ALARM: OnceLock<Alarm> = OnceLock::new();
@@ -72,6 +75,15 @@ pub fn settle() {
 /// The highest value of [`used_bytes`] that any thread has seen.
 pub fn peak_bytes() -> u64 {
     PEAK.load(Ordering::Relaxed).max(used_bytes())
+}
+
+/// Notes that [`peak_bytes`] is what it is now, unless that was noted before: when it was, in Unix seconds.
+pub fn note_peak(now_s: u64) -> u64 {
+    let peak = peak_bytes();
+    if NOTED_PEAK.fetch_max(peak, Ordering::Relaxed) < peak {
+        NOTED_PEAK_S.store(now_s, Ordering::Relaxed);
+    }
+    NOTED_PEAK_S.load(Ordering::Relaxed)
 }
 
 /// Gives memory that is not used back to the system: what this thread has allocated now, and what others have when they

@@ -155,6 +155,8 @@ fn reset_statistics(call: &mut Call<'_>) -> CommandResult {
     call.server.rates.reset();
     call.server.reclaimer.reset();
     call.server.excess.reset();
+    call.server.saves.reset();
+    call.server.log.state.rewrites.store(0, Ordering::Relaxed);
     call.server.users.forget_counts();
     call.server.clients.accepted.store(0, Ordering::Relaxed);
     call.server.clients.rejected.store(0, Ordering::Relaxed);

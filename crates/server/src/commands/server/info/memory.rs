@@ -21,6 +21,7 @@ pub(super) fn memory(info: &mut dyn Visitor, facts: &Facts<'_>) {
     info.bytes("used_memory", used);
     info.bytes("used_memory_rss", resident);
     info.bytes("used_memory_peak", peak);
+    info.field("used_memory_peak_time", &allocator::note_peak(facts.now_ms / 1000));
     info.field("used_memory_peak_perc", &format_args!("{:.2}%", percent(used, peak)));
     info.field("used_memory_startup", &server.startup_bytes);
     if let Some(totals) = &facts.totals {
@@ -67,6 +68,10 @@ pub(super) fn memory(info: &mut dyn Visitor, facts: &Facts<'_>) {
         ("mem_replica_full_sync_buffer", &0),
         ("mem_clients_slaves", &follower_bytes),
         ("mem_clients_normal", &client_bytes),
+        // No slot moves to or from this server.
+        ("mem_cluster_slot_migration_output_buffer", &0),
+        ("mem_cluster_slot_migration_input_buffer", &0),
+        ("mem_cluster_slot_migration_input_buffer_peak", &0),
         ("mem_cluster_links", &0),
         ("mem_aof_buffer", &0),
         ("mem_allocator", &"mimalloc"),

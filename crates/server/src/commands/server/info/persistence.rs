@@ -43,6 +43,7 @@ pub(super) fn persistence(info: &mut dyn Visitor, facts: &Facts<'_>) {
         ("rdb_last_bgsave_time_sec", &seconds(saves.last_took_s())),
         ("rdb_current_bgsave_time_sec", &seconds(saving_s)),
         ("rdb_saves", &saves.count()),
+        ("rdb_saves_consecutive_failures", &saves.failures()),
         ("rdb_last_cow_size", &0),
         ("rdb_last_load_keys_expired", &load.expired.load(Ordering::Relaxed)),
         ("rdb_last_load_keys_loaded", &load.keys.load(Ordering::Relaxed)),
