@@ -305,6 +305,9 @@ pub trait Sink {
     /// A key of this name has changed in some database, or has gone because its time was over, so that what was read of it is no
     /// longer true.
     fn touched(&mut self, _key: &[u8], _has_expired: bool) {}
+
+    /// Takes a command that changes nothing and has its place among the changes: a message to somebody.
+    fn message(&mut self, _db: u32, _words: &[&[u8]]) {}
 }
 
 /// What `expire_at_ms` means to a write of a whole value.

@@ -240,9 +240,7 @@ impl Life {
 
     /// The moment of the data that a base is written from.
     fn mark_turn(&self) -> u64 {
-        let place = self.order.boundary();
-        self.turn_at.store(place, Ordering::SeqCst);
-        place
+        self.order.boundary(|place| self.turn_at.store(place, Ordering::SeqCst))
     }
 
     /// Puts the base of a moment in its place, if its increment has begun.

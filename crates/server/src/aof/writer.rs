@@ -166,15 +166,16 @@ impl Writer {
         let turn_at = self.turn_at.load(Ordering::SeqCst);
         let belongs = self.later.iter().take_while(|round| round.until() <= turn_at).count();
         let rounds: Vec<Arc<Round>> = self.later.drain(..belongs).collect();
-        if let Some(now_s) =
-            policy.annotate_s.filter(|now_s| *now_s != self.annotated_s && !rounds.is_empty())
-        {
-            self.pending.extend_from_slice(annotation(now_s).as_bytes());
-            self.annotated_s = now_s;
-        }
+        let begin = self.pending.len();
         for round in &rounds {
             round.each(|group| self.stream.append(group, &mut self.pending));
             self.read_until = round.until();
+        }
+        if let Some(now_s) = policy.annotate_s.filter(|now_s| *now_s != self.annotated_s)
+            && self.pending.len() > begin
+        {
+            drop(self.pending.splice(begin..begin, annotation(now_s).into_bytes()));
+            self.annotated_s = now_s;
         }
         let has_read = !rounds.is_empty();
         self.order.give_back(rounds);
@@ -190,7 +191,7 @@ impl Writer {
     fn turn(&mut self) -> io::Result<()> {
         self.sync()?;
         self.files.turn()?;
-        self.stream = CommandStream::default();
+        self.stream.begin_anew();
         self.annotated_s = 0;
         self.turned_at = Some(self.written_until);
         self.give_up_turn();
@@ -216,6 +217,10 @@ impl Writer {
             self.pending.shrink_to(PENDING_BYTES_MAX);
         }
         self.written_until = self.read_until;
+        if self.unsynced_since.is_none() && !self.files.is_aside() {
+            // What was passed over needs no disk.
+            self.safe_until = self.written_until;
+        }
         Ok(())
     }
 
@@ -265,7 +270,7 @@ impl Writer {
         while !self.order.read(self.consumer).is_empty() {}
         self.pending.clear();
         self.later.clear();
-        self.stream = CommandStream::default();
+        self.stream.begin_anew();
         self.annotated_s = 0;
         (self.read_until, self.written_until, self.safe_until) = (until, until, until);
         (self.unsynced_since, self.unsynced_bytes) = (None, 0);

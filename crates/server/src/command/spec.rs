@@ -69,6 +69,8 @@ bitflags! {
         const WHILE_LISTENING = 1 << 25;
         /// What its client has said of its next command holds for the one behind this. Not shown.
         const KEEPS_CACHING = 1 << 26;
+        /// Changes nothing, and followers are sent it as it was said. Not shown.
+        const FORWARDED = 1 << 27;
     }
 }
 

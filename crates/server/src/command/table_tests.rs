@@ -164,6 +164,10 @@ fn flags_and_handlers_agree() {
                 assert!(may.into_iter().any(|flag| command.is(flag)), "{name} writes");
             }
             Handler::Read(_) => assert!(!command.is(Flags::WRITE), "{name} cannot write"),
+            Handler::Session(_) => {
+                let is_held_back = command.is(Flags::MAY_REPLICATE);
+                assert!(is_held_back || !command.is(Flags::FORWARDED), "{name} would not wait for followers");
+            }
             Handler::Container => assert!(!spec.subcommands.is_empty(), "{name} has no subcommands"),
             _ => {}
         }

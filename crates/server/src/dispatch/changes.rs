@@ -4,6 +4,7 @@ use swytch_store::{Changes, Effect, EffectUndo, Event, Keyspace, KeyspaceMut, Si
 
 use super::listeners::Listeners;
 use super::{guard, park, tracking};
+use crate::command::{Call, Flags};
 use crate::server::{Conditions, Server, WorkerShared};
 
 /// Runs `act` on a write view: with the listeners if there are any, and with everything that
@@ -153,6 +154,12 @@ impl Sink for Journal<'_> {
         }
     }
 
+    fn message(&mut self, db: u32, words: &[&[u8]]) {
+        if let Some(listeners) = &mut self.listeners {
+            listeners.message(db, words);
+        }
+    }
+
     fn touched(&mut self, key: &[u8], has_expired: bool) {
         if self.listeners.is_some() {
             self.told.push((Told::Touched { has_expired }, key.into()));
@@ -175,6 +182,30 @@ pub fn tell(server: &Server, worker: &WorkerShared, words: &[&[u8]]) {
         let mut group = worker.lane.recorder();
         group.command(words);
         server.effects.publish(&worker.lane, group);
+    }
+}
+
+/// Forwards a command that changes nothing, if it is one for that, to those who follow: behind the changes that came before it,
+/// as a part of the view's group if there is one, and not behind what comes of it.
+#[inline]
+pub fn forward(call: &Call<'_>, keyspace: Option<&mut KeyspaceMut<'_, '_>>) {
+    if call.command.is(Flags::FORWARDED) && call.server.replication.is_kept() {
+        forward_now(call, keyspace);
+    }
+}
+
+#[cold]
+fn forward_now(call: &Call<'_>, keyspace: Option<&mut KeyspaceMut<'_, '_>>) {
+    // Who has renamed it has done so here.
+    let words: Vec<&[u8]> =
+        std::iter::once(call.command.spec.name.as_bytes()).chain(call.args.from(1)).collect();
+    match keyspace {
+        Some(keyspace) => keyspace.message(call.client.db, &words),
+        None => {
+            let mut group = call.worker.lane.recorder();
+            group.message(call.client.db, &words);
+            call.server.effects.publish(&call.worker.lane, group);
+        }
     }
 }
 

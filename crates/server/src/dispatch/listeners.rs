@@ -71,6 +71,12 @@ impl Sink for Listeners<'_> {
         }
     }
 
+    fn message(&mut self, db: u32, words: &[&[u8]]) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.message(db, words);
+        }
+    }
+
     fn touched(&mut self, key: &[u8], has_expired: bool) {
         if let Some(broadcast) = &mut self.broadcast {
             // That its time is over is nobody's doing.

@@ -6,12 +6,23 @@ use swytch_store::{At, Effect, EffectUndo, Event, KeyspaceOp, Sink, Wants};
 
 use super::forms::{Commands, encode};
 
-/// Collects the effects of one group.
+/// What a command of a group is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// It changes this database.
+    Database(u32),
+    /// It changes what is in no database.
+    Server,
+    /// It is a message, sent by who had this database selected, and changes nothing.
+    Message(u32),
+}
+
+/// Collects the effects of one group, and the messages among them.
 #[derive(Debug, Default)]
 pub struct Recorder {
     pub(super) bytes: Vec<u8>,
-    /// Database of each effect, if it is in one, and where its bytes end.
-    pub(super) effects: Vec<(Option<u32>, usize)>,
+    /// What each is about, and where its bytes end.
+    pub(super) effects: Vec<(Subject, usize)>,
     /// Commands that they are.
     pub(super) commands: usize,
 }
@@ -27,9 +38,13 @@ impl Recorder {
 
     /// Adds a command that changes what is no key.
     pub fn command(&mut self, words: &[&[u8]]) {
+        self.push(Subject::Server, words);
+    }
+
+    fn push(&mut self, subject: Subject, words: &[&[u8]]) {
         Commands::new(&mut self.bytes).push(words);
         self.commands += 1;
-        self.effects.push((None, self.bytes.len()));
+        self.effects.push((subject, self.bytes.len()));
     }
 
     pub(super) fn clear(&mut self) {
@@ -55,11 +70,18 @@ impl Sink for Recorder {
         }
         self.commands += commands;
         // FLUSHALL is in the database where it was said, as Redis has it.
-        let is_in_one = !matches!(effect.at, At::Keyspace(KeyspaceOp::SwapDb { .. }));
-        self.effects.push((is_in_one.then_some(effect.db), self.bytes.len()));
+        let subject = match effect.at {
+            At::Keyspace(KeyspaceOp::SwapDb { .. }) => Subject::Server,
+            _ => Subject::Database(effect.db),
+        };
+        self.effects.push((subject, self.bytes.len()));
     }
 
     fn event(&mut self, _: u32, _: Event, _: &[u8]) {}
+
+    fn message(&mut self, db: u32, words: &[&[u8]]) {
+        self.push(Subject::Message(db), words);
+    }
 }
 
 /// A recorder that is taken out of a view which goes on.
@@ -93,6 +115,12 @@ impl Sink for &OpenGroup {
     }
 
     fn event(&mut self, _: u32, _: Event, _: &[u8]) {}
+
+    fn message(&mut self, db: u32, words: &[&[u8]]) {
+        if let Some(group) = &mut *self.0.borrow_mut() {
+            group.message(db, words);
+        }
+    }
 }
 
 /// A group as consumers are told it.
@@ -102,28 +130,53 @@ pub struct Group<'a> {
     pub commands: usize,
     pub(super) first_byte: usize,
     pub(super) bytes: &'a [u8],
-    pub(super) effects: &'a [(Option<u32>, usize)],
+    pub(super) effects: &'a [(Subject, usize)],
 }
 
 impl<'a> Group<'a> {
-    /// Its effects: the database of each, if it is in one, and its commands.
-    pub fn effects(&self) -> impl Iterator<Item = (Option<u32>, &'a [u8])> {
+    /// Its effects and messages: what each is about, and its commands.
+    pub fn effects(&self) -> impl Iterator<Item = (Subject, &'a [u8])> {
         let (mut start, bytes) = (self.first_byte, self.bytes);
-        self.effects.iter().map(move |&(db, end)| (db, &bytes[std::mem::replace(&mut start, end)..end]))
+        let part = move |&(subject, end)| (subject, &bytes[std::mem::replace(&mut start, end)..end]);
+        self.effects.iter().map(part)
+    }
+
+    fn messages(&self) -> usize {
+        self.effects.iter().filter(|(subject, _)| matches!(subject, Subject::Message(_))).count()
     }
 }
 
-/// Groups as one stream of commands: SELECT where the database changes, MULTI and EXEC around a group of several.
+/// Groups as one stream of commands: SELECT where the database changes, MULTI and EXEC around a group of several. It is one of
+/// changes, unless it is to have messages, too.
 #[derive(Debug, Default)]
 pub struct CommandStream {
     db: Option<u32>,
+    has_messages: bool,
 }
 
 impl CommandStream {
+    /// One with messages.
+    pub fn with_messages() -> CommandStream {
+        CommandStream { db: None, has_messages: true }
+    }
+
+    /// From here on somebody reads who knows of no database that was selected before.
+    pub fn begin_anew(&mut self) {
+        self.db = None;
+    }
+
     /// Appends a group.
     pub fn append(&mut self, group: Group<'_>, out: &mut Vec<u8>) {
-        let is_atomic = group.commands > 1;
-        for (index, (db, commands)) in group.effects().enumerate() {
+        let has_messages = self.has_messages;
+        let left_out = if has_messages { 0 } else { group.messages() };
+        let is_atomic = group.commands - left_out > 1;
+        let told =
+            group.effects().filter(|(subject, _)| has_messages || !matches!(subject, Subject::Message(_)));
+        for (index, (subject, commands)) in told.enumerate() {
+            let db = match subject {
+                Subject::Database(db) | Subject::Message(db) => Some(db),
+                Subject::Server => None,
+            };
             if let Some(db) = db.filter(|db| self.db != Some(*db)) {
                 Commands::new(out).push(&[b"SELECT", db.to_string().as_bytes()]);
                 self.db = Some(db);
@@ -136,5 +189,38 @@ impl CommandStream {
         if is_atomic {
             Commands::new(out).push(&[b"EXEC"]);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use swytch_store::{KeyOp, Op};
+
+    use super::*;
+
+    fn told(mut stream: CommandStream, group: &Recorder) -> String {
+        let Recorder { bytes, effects, commands } = group;
+        let mut out = Vec::new();
+        stream.append(Group { commands: *commands, first_byte: 0, bytes, effects }, &mut out);
+        let text = String::from_utf8(out).expect("it is text");
+        let words = text.split("\r\n").filter(|word| !word.is_empty() && !word.starts_with('$'));
+        words.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn messages_are_told_in_their_place_and_to_those_alone_who_want_them() {
+        let mut group = Recorder::default();
+        group.message(2, &[b"publish", b"before", b"1"]);
+        group.changed(&Effect { db: 3, at: At::Key { key: b"key", op: Op::Key(KeyOp::Delete) } }, None);
+        group.message(3, &[b"publish", b"behind", b"2"]);
+        assert_eq!(told(CommandStream::default(), &group), "*2 SELECT 3 *2 DEL key");
+        assert_eq!(
+            told(CommandStream::with_messages(), &group),
+            "*2 SELECT 2 *1 MULTI *3 publish before 1 *2 SELECT 3 *2 DEL key *3 publish behind 2 *1 EXEC"
+        );
+        group.clear();
+        group.message(0, &[b"publish", b"alone", b"3"]);
+        assert_eq!(told(CommandStream::default(), &group), "");
+        assert_eq!(told(CommandStream::with_messages(), &group), "*2 SELECT 0 *3 publish alone 3");
     }
 }

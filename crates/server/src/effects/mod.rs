@@ -12,5 +12,5 @@ pub mod group;
 pub mod order;
 pub mod record;
 
-pub use group::{CommandStream, OpenGroup, Recorder};
+pub use group::{CommandStream, OpenGroup, Recorder, Subject};
 pub use order::{Lane, Order, Place};

@@ -22,7 +22,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 use swytch_store::prefetch;
 
-use super::group::{Group, Recorder};
+use super::group::{Group, Recorder, Subject};
 
 /// Bytes that wait in one lane before writers are held back.
 const LANE_BYTES_MAX: usize = 16 << 20;
@@ -71,8 +71,8 @@ impl Lane {
 #[derive(Debug, Default)]
 struct Groups {
     bytes: Vec<u8>,
-    /// Database of each effect, if it is in one, and where its bytes end.
-    effects: Vec<(Option<u32>, usize)>,
+    /// What each effect or message is about, and where its bytes end.
+    effects: Vec<(Subject, usize)>,
     heads: Vec<Head>,
 }
 
@@ -109,14 +109,14 @@ impl Groups {
         let head = Head { place, commands: group.commands, first_effect: self.effects.len(), first_byte };
         self.heads.push(head);
         self.bytes.extend_from_slice(&group.bytes);
-        self.effects.extend(group.effects.iter().map(|(db, end)| (*db, first_byte + end)));
+        self.effects.extend(group.effects.iter().map(|(subject, end)| (*subject, first_byte + end)));
     }
 
     /// Appends the groups of another one, which come later.
     fn append(&mut self, other: &Groups) {
         let (bytes, effects) = (self.bytes.len(), self.effects.len());
         self.bytes.extend_from_slice(&other.bytes);
-        self.effects.extend(other.effects.iter().map(|(db, end)| (*db, bytes + end)));
+        self.effects.extend(other.effects.iter().map(|(subject, end)| (*subject, bytes + end)));
         self.heads.extend(other.heads.iter().map(|head| Head {
             first_effect: effects + head.first_effect,
             first_byte: bytes + head.first_byte,
@@ -134,8 +134,9 @@ impl Groups {
             ..*head
         };
         let heads = self.heads[at..].iter().map(moved).collect();
-        let effects =
-            self.effects[first.first_effect..].iter().map(|(db, end)| (*db, end - first.first_byte));
+        let effects = self.effects[first.first_effect..]
+            .iter()
+            .map(|(subject, end)| (*subject, end - first.first_byte));
         let later =
             Groups { bytes: self.bytes[first.first_byte..].to_vec(), effects: effects.collect(), heads };
         self.heads.truncate(at);
@@ -286,10 +287,12 @@ impl Order {
         self.next.0.load(Ordering::SeqCst)
     }
 
-    /// The place of the next group, which is the first of a round. The caller holds all shards' locks.
-    pub fn boundary(&self) -> Place {
+    /// The place of the next group, which is the first of a round. The caller holds all shards' locks, so that no change comes
+    /// meanwhile; messages may. Whoever is given what comes behind the place looks later than `mark` was told it.
+    pub fn boundary(&self, mark: impl FnOnce(Place)) -> Place {
         let mut read = self.read.lock();
         self.collect(&mut read);
+        mark(read.until);
         read.until
     }
 

@@ -260,11 +260,12 @@ pub(super) fn mark_turn(server: &Server) -> Place {
     if let Some(files) = server.log.waiting.lock().take() {
         return switch_on(server, &mut server.log.writer.lock(), files);
     }
-    let place = server.effects.boundary();
-    if server.log.state.is_on.load(Ordering::SeqCst) {
-        server.log.state.turn_at.store(place, Ordering::SeqCst);
-    }
-    place
+    let logs = server.log.state.is_on.load(Ordering::SeqCst);
+    server.effects.boundary(|place| {
+        if logs {
+            server.log.state.turn_at.store(place, Ordering::SeqCst);
+        }
+    })
 }
 
 /// Writes a moment of the data as a base, and puts it in the place of all that the log had before.

@@ -55,6 +55,8 @@ pub struct Replication {
     moment: Mutex<Option<(Place, Arc<Transfer>)>>,
     /// Somebody waits for acknowledgements.
     wants_acknowledgements: AtomicBool,
+    /// Something is kept of the stream.
+    is_kept: AtomicBool,
     followers: AtomicUsize,
     /// How many of them are online and were heard of within `min-replicas-max-lag`.
     pub good: AtomicUsize,
@@ -135,6 +137,7 @@ impl Replication {
             reader: Mutex::new(None),
             moment: Mutex::new(None),
             wants_acknowledgements: AtomicBool::new(false),
+            is_kept: AtomicBool::new(false),
             followers: AtomicUsize::new(0),
             good: AtomicUsize::new(0),
             full: AtomicU64::new(0),
@@ -146,6 +149,11 @@ impl Replication {
     /// True while anybody follows.
     pub fn has_followers(&self) -> bool {
         self.followers.load(Ordering::SeqCst) > 0
+    }
+
+    /// True while there is a stream, for those who follow or may come back.
+    pub fn is_kept(&self) -> bool {
+        self.is_kept.load(Ordering::SeqCst)
     }
 
     /// Those who follow.
@@ -174,12 +182,15 @@ impl Replication {
     /// Bytes of memory of what is kept and on its way.
     pub fn held_bytes(&self) -> usize {
         let facts = self.facts();
-        let of_transfer = |follower: &Arc<Follower>| match &*follower.reading.lock() {
-            Reading::Receives(transfer) => transfer.held_bytes(),
-            _ => 0,
+        let transfer_of = |follower: &Arc<Follower>| match &*follower.reading.lock() {
+            Reading::Receives(transfer) => Some(Arc::clone(transfer)),
+            _ => None,
         };
-        // Those who are sent the data at a time are sent the same.
-        facts.held_bytes + facts.followers.iter().map(of_transfer).max().unwrap_or(0)
+        let mut transfers: Vec<Arc<Transfer>> = facts.followers.iter().filter_map(transfer_of).collect();
+        // Several are sent the same.
+        transfers.sort_unstable_by_key(Arc::as_ptr);
+        transfers.dedup_by(|one, other| Arc::ptr_eq(one, other));
+        facts.held_bytes + transfers.iter().map(|transfer| transfer.held_bytes()).sum::<usize>()
     }
 
     /// A client goes on with the stream where it has left it; the name of the history, or nothing where that cannot be.
@@ -323,8 +334,7 @@ impl Replication {
             }
         }
         self.full.fetch_add(chosen.len() as u64, Ordering::Relaxed);
-        let place = order.boundary();
-        *self.moment.lock() = Some((place, Arc::clone(&transfer)));
+        let place = order.boundary(|place| *self.moment.lock() = Some((place, Arc::clone(&transfer))));
         Some((place, transfer))
     }
 
@@ -342,6 +352,7 @@ impl Replication {
         }
         state.name = new_name();
         state.kept = Some(Chunks::new(state.end));
+        self.is_kept.store(true, Ordering::SeqCst);
         true
     }
 
@@ -354,6 +365,7 @@ impl Replication {
         if let Some(kept) = state.kept.take() {
             state.end = kept.end();
         }
+        self.is_kept.store(false, Ordering::SeqCst);
         true
     }
 

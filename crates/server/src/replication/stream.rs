@@ -29,7 +29,7 @@ impl Reader {
             consumer: order.join(),
             reached: order.next(),
             order: Arc::clone(order),
-            stream: CommandStream::default(),
+            stream: CommandStream::with_messages(),
             bytes: Vec::new(),
         }
     }
@@ -85,8 +85,7 @@ impl Reader {
     fn look_for_moment(&mut self, replication: &Replication, bytes_min: u64, wake: &impl Fn(&Follower)) {
         // Looked at behind the rounds: who has marked a place has done so before anything came that is behind it.
         let Some(transfer) = replication.take_moment(self.reached) else { return };
-        // Whoever begins here knows of no database that was selected before.
-        self.stream = CommandStream::default();
+        self.stream.begin_anew();
         let position = replication.append(&[], bytes_min, wake);
         transfer.go_on_at(&replication.facts().name, position, wake);
     }

@@ -197,6 +197,13 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
         }
     }
 
+    /// Has listeners take a command that changes nothing and has its place among the changes.
+    pub fn message(&mut self, db: u32, words: &[&[u8]]) {
+        if let Some(sink) = &mut self.sink {
+            sink.message(db, words);
+        }
+    }
+
     /// Tells of keys that readers did not find, before a change is told of.
     #[inline]
     pub(super) fn tell_misses(&mut self) {

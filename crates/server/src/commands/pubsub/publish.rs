@@ -3,8 +3,12 @@
 use crate::command::KeySpec;
 use crate::command::prelude::*;
 
-const FLAGS: Flags =
-    Flags::PUBSUB.union(Flags::LOADING).union(Flags::STALE).union(Flags::FAST).union(Flags::MAY_REPLICATE);
+const FLAGS: Flags = Flags::PUBSUB
+    .union(Flags::LOADING)
+    .union(Flags::STALE)
+    .union(Flags::FAST)
+    .union(Flags::MAY_REPLICATE)
+    .union(Flags::FORWARDED);
 
 pub static PUBLISH: CommandSpec = CommandSpec {
     name: "publish",

@@ -227,7 +227,7 @@ fn monitor(call: &Call<'_>) -> Check {
 
 fn pause(call: &Call<'_>) -> Check {
     let server = call.server;
-    if server.conditions().contains(Conditions::LAGGING) && flags(call).contains(Flags::WRITE) {
+    if server.conditions().contains(Conditions::LAGGING) && writes(call) {
         return Err(Refusal::Later);
     }
     let is_paused = server.conditions().contains(Conditions::PAUSED);
@@ -236,8 +236,12 @@ fn pause(call: &Call<'_>) -> Check {
     }
     let now = MonotonicMs::now();
     server.end_pause(now, None);
-    let writes = flags(call).intersects(Flags::WRITE | Flags::MAY_REPLICATE);
-    if server.pause.holds(writes, now) { Err(Refusal::Later) } else { Ok(()) }
+    if server.pause.holds(writes(call), now) { Err(Refusal::Later) } else { Ok(()) }
+}
+
+/// Whether something may come of it that others read in its order.
+fn writes(call: &Call<'_>) -> bool {
+    flags(call).intersects(Flags::WRITE | Flags::MAY_REPLICATE)
 }
 
 /// The properties of the command; of one that runs a queue, also those of the commands in it; of one that runs a script,
