@@ -233,21 +233,21 @@ fn fit_maxclients(config: &Config, threads: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// The first SIGTERM or SIGINT stops the server as `shutdown-on-sigterm` and `shutdown-on-sigint` say, the second at
-/// once. SIGHUP has the log file opened anew. The others do nothing.
+/// SIGTERM and SIGINT stop the server as `shutdown-on-sigterm` and `shutdown-on-sigint` say. While it comes to its end because of
+/// one of them, SIGINT ends it at once, as whoever presses the keys a second time wants it, and SIGTERM does nothing more. SIGHUP
+/// has the log file opened anew. The others do nothing.
 fn heed(mut signals: Signals, server: &Arc<Server>) -> io::Result<()> {
     let server = Arc::clone(server);
     std::thread::Builder::new().name("swytch-signals".into()).spawn(move || {
+        let mut begun = None;
         for signal in signals.forever() {
             match signal {
                 SIGHUP => logging::reopen(),
-                SIGTERM | SIGINT
-                    if server.stopping.load(Ordering::Acquire) || server.ending.is_going_on() =>
-                {
+                SIGINT if begun.is_some_and(|attempt| !server.ending.was_in_vain(attempt)) => {
                     tracing::warn!("a second signal: stopping at once");
                     save::remove_temporary_file(&server);
                     logging::flush();
-                    std::process::exit(128 + signal);
+                    std::process::exit(i32::from(FAILURE));
                 }
                 SIGTERM | SIGINT => {
                     tracing::info!("received signal {signal}, stopping");
@@ -259,11 +259,11 @@ fn heed(mut signals: Signals, server: &Arc<Server>) -> io::Result<()> {
                     };
                     let (saves, leaves) =
                         (flags.contains(ShutdownFlags::SAVE), flags.contains(ShutdownFlags::NOSAVE));
-                    server.ending.begin(How {
+                    begun = Some(server.ending.begin(How {
                         at_end: AtEnd::asked(saves, leaves),
                         force: flags.contains(ShutdownFlags::FORCE),
                         now: flags.contains(ShutdownFlags::NOW),
-                    });
+                    }));
                 }
                 _ => tracing::info!("received signal {signal}, which means nothing here"),
             }

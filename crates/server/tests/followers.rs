@@ -12,6 +12,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use corpus::{fill, others};
 use forms::{disturb, is_told_alike};
@@ -241,12 +242,64 @@ fn wait_and_min_replicas_tell_who_keeps_up() {
     assert!(server.say("REPLICAOF 127.0.0.1 1").is_error());
 }
 
+#[test]
+fn messages_reach_the_clients_of_followers_in_their_place_among_the_changes() {
+    let Some((_, program)) = others().into_iter().next() else { return };
+    let mut server = ours().start("followed-messages", &format!("{FILE}appendonly yes\n"));
+    let mut follower = program.start("follower-messages", THEIRS);
+    // What changes there is heard as well, so it is heard in which order all comes.
+    follower.set("notify-keyspace-events", "K$");
+    follow(&server, &mut follower);
+    await_followers(&mut server, 1);
+    await_link(&mut follower);
+    let mut hearing = follower.connect();
+    for command in ["SUBSCRIBE channel", "SUBSCRIBE __keyspace@0__:key", "SSUBSCRIBE channel"] {
+        hearing.say(command);
+    }
+    let mut assert_heard = |expected: &[&str]| {
+        for message in expected {
+            let heard: Vec<String> = hearing.reply().elements().iter().map(Reply::text).collect();
+            assert_eq!([&heard[0], &heard[2]].map(String::as_str).join(" "), *message, "{heard:?}");
+        }
+    };
+    let change = "message set";
+    server.client.send_all(&[vec!["SET", "key", "1"], vec!["PUBLISH", "channel", "1"], vec!["INCR", "key"]]);
+    (0..3).for_each(|_| drop(server.client.reply()));
+    assert_heard(&[change, "message 1", "message incrby"]);
+    for command in ["MULTI", "SET key 2", "SPUBLISH channel 2", "SET key 3", "PUBLISH channel 3", "EXEC"] {
+        assert!(!server.say(command).is_error());
+    }
+    assert_heard(&[change, "smessage 2", change, "message 3"]);
+    let script: &[u8] =
+        b"redis.call('SET', 'key', 4) redis.call('PUBLISH', 'channel', 4) redis.call('SET', 'key', 5)";
+    assert!(!server.call(&[b"EVAL", script, b"0"]).is_error());
+    assert_heard(&[change, "message 4", change]);
+
+    // Who comes back hears what it has missed.
+    server.say("CLIENT KILL TYPE replica");
+    server.say("PUBLISH channel missed");
+    assert_heard(&["message missed"]);
+    assert_eq!(server.client.info_number("sync_full"), 1);
+
+    // The second one when nothing else is on its way to the disk.
+    for _ in 0..2 {
+        server.say("PUBLISH channel last");
+        assert_eq!(server.say("WAITAOF 1 0 10000").elements()[0].number(), Some(1));
+    }
+    let files = std::fs::read_dir(server.directory.join("appendonlydir")).expect("there is a log");
+    let log: String = files
+        .flatten()
+        .map(|file| String::from_utf8_lossy(&std::fs::read(file.path()).expect("it is there")).to_uppercase())
+        .collect();
+    assert!(log.contains("SET") && !log.contains("PUBLISH"), "messages change nothing: {log}");
+}
+
 /// What was written before anybody followed lies before the first position of the stream.
 #[test]
 fn who_may_not_have_read_the_data_yet_is_not_counted() {
     let mut server = ours().start("followed-unread", FILE);
     server.say("SET key 1");
-    let _reader = begin_by_hand(&server);
+    let (_reader, _) = begin_by_hand(&server);
     let info = |client: &mut Client| client.info("replication");
     server.client.until("the data is sent", info, |text| text.contains(",state=online,"));
     assert_eq!(server.say("WAIT 1 10").number(), Some(0));
@@ -299,6 +352,27 @@ fn the_end_waits_for_followers_that_lag_behind() {
         assert_eq!(server.await_end(swytch_testkit::PATIENCE), Some(0), "{words}");
         follower.signal("CONT");
     }
+
+    // A service manager that says it again changes nothing; whoever presses the keys does.
+    server.restart();
+    await_followers(&mut server, 1);
+    await_link(&mut follower);
+    server.set("shutdown-timeout", "100000");
+    follower.signal("STOP");
+    server.say("SET key 4");
+    let heeded = |server: &Server| server.log_tail(1000).matches("received signal 15").count();
+    for _ in 0..2 {
+        let (before, deadline) = (heeded(&server), Instant::now() + swytch_testkit::PATIENCE);
+        server.signal("TERM");
+        while heeded(&server) == before {
+            assert!(server.is_running() && Instant::now() < deadline, "{}", server.log_tail(20));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+    assert_eq!(server.say("GET key").text(), "4");
+    server.signal("INT");
+    assert_eq!(server.await_end(swytch_testkit::PATIENCE), Some(1), "{}", server.log_tail(20));
+    follower.signal("CONT");
 }
 
 #[track_caller]
@@ -308,8 +382,8 @@ fn waiting_id(server: &mut Server) -> String {
     line.split(' ').next().and_then(|field| field.strip_prefix("id=")).expect("it has an id").to_owned()
 }
 
-/// A connection that says what followers say and reads no more than it has to.
-fn begin_by_hand(server: &Server) -> BufReader<TcpStream> {
+/// A connection that says what followers say and reads no more than it has to, and the line before the data.
+fn begin_by_hand(server: &Server) -> (BufReader<TcpStream>, String) {
     let mut stream = TcpStream::connect(("127.0.0.1", server.port)).expect("it listens");
     stream.write_all(b"REPLCONF capa eof capa psync2\r\nPSYNC ? -1\r\n").expect("it reads");
     let mut reader = BufReader::new(stream);
@@ -324,8 +398,9 @@ fn begin_by_hand(server: &Server) -> BufReader<TcpStream> {
     };
     assert_eq!(next(), "+OK\r\n");
     assert!(next().starts_with("+FULLRESYNC "));
-    assert!(next().starts_with("$EOF:"));
-    reader
+    let line = next();
+    assert!(line.starts_with('$'), "{line}");
+    (reader, line)
 }
 
 #[test]
@@ -337,7 +412,7 @@ fn a_follower_that_does_not_read_is_let_go_and_its_memory_comes_back() {
         server.say(&format!("SETRANGE big:{number} 1000000 x"));
     }
     server.set("rdbcompression", "no");
-    let reader = begin_by_hand(&server);
+    let (reader, _) = begin_by_hand(&server);
     await_followers(&mut server, 1);
     drop(reader);
     await_followers(&mut server, 0);
@@ -348,7 +423,7 @@ fn a_follower_that_does_not_read_is_let_go_and_its_memory_comes_back() {
     assert_eq!(server.client.info_field("rdb_last_bgsave_status").as_deref(), Some("ok"));
     server.say("FLUSHALL");
 
-    let mut reader = begin_by_hand(&server);
+    let (mut reader, _) = begin_by_hand(&server);
     let before = server.client.info_number("mem_total_replication_buffers");
     let value = vec![b'v'; 1 << 20];
     let mut written = 0;
@@ -363,6 +438,34 @@ fn a_follower_that_does_not_read_is_let_go_and_its_memory_comes_back() {
     // What it was sent before it is told by the end of the connection.
     let mut rest = Vec::new();
     let _ = reader.read_to_end(&mut rest);
+}
+
+#[test]
+fn nobody_waits_for_a_follower_that_takes_its_time_with_a_file() {
+    let mut server =
+        ours().start("followed-file", &format!("{FILE}repl-diskless-sync no\nrdbcompression no\n"));
+    for number in 0..32 {
+        server.say(&format!("SETRANGE big:{number} 1000000 x"));
+    }
+    let (mut reader, line) = begin_by_hand(&server);
+    let saves = |client: &mut Client| client.say("BGSAVE");
+    server.client.until("a save begins", saves, |reply| matches!(reply, Reply::Simple(_)));
+    let running = |client: &mut Client| client.info_number("rdb_bgsave_in_progress");
+    server.client.until("the data is saved", running, |running| *running == 0);
+    assert!(server.client.info("replication").contains(",state=send_bulk,"));
+    let entries = std::fs::read_dir(&server.directory).expect("the directory is there");
+    let names: Vec<_> =
+        entries.flatten().map(|entry| entry.file_name().into_string().unwrap_or_default()).collect();
+    assert!(names.iter().all(|name| !name.starts_with("temp-")), "{names:?}");
+
+    server.say("SET behind it");
+    let bytes = line[1..].trim_end().parse().expect("the length of the data");
+    assert!(bytes > 32_000_000, "{line}");
+    let mut data = vec![0; bytes];
+    reader.read_exact(&mut data).expect("the data");
+    assert!(data.starts_with(b"REDIS00"));
+    reader.get_mut().write_all(b"REPLCONF ACK 0\r\n").expect("it reads");
+    assert!(reader.lines().map_while(Result::ok).any(|line| line == "behind"), "the stream comes then");
 }
 
 #[test]

@@ -1,13 +1,14 @@
 //! Followers served: the thread that makes the stream out of the order of effects, and the data that they are sent first.
 //!
 //! The data is that of a moment (`swytch_store::cut`). It goes to the followers while it is written, its end marked, or through a
-//! file where its length has to be told before. The stream goes on at the moment's place, and is kept from there.
+//! file where its length has to be told before; a thread sends that while others go on to use the disk. The stream goes on at the
+//! moment's place, and is kept from there.
 
 use std::io::{self, BufWriter, Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use swytch_rdb::WriteOptions;
 use swytch_resp::output::CHUNK_BYTES;
@@ -23,7 +24,6 @@ use crate::replication::{Follower, Phase, Reader, Transfer, new_name};
 use crate::server::background::Moment;
 use crate::server::{Conditions, Mail, Server};
 use crate::system::clock::MonotonicMs;
-use crate::system::disk;
 
 /// Between two rounds of the stream's thread while there is something to read.
 const NAP: Duration = Duration::from_micros(500);
@@ -194,18 +194,29 @@ pub(super) fn mark(server: &Server) -> (Place, Option<Arc<Transfer>>) {
     }
 }
 
-/// Sends followers a moment of the data.
+/// Sends followers a moment of the data, or has it sent from a file that has all of it.
 ///
 /// # Errors
 /// If it cannot be read, or nobody is left. Those who are have to begin again.
-pub(super) fn write_moment(server: &Server, moment: &mut Moment) -> io::Result<()> {
-    let transfer = moment.transfer.clone().ok_or_else(|| io::Error::other("nobody waits for the data"))?;
-    let sent = send(server, moment, &transfer);
-    transfer.end(sent.is_ok(), |one| wake(server, one));
+pub(super) fn write_moment(server: &Arc<Server>, moment: &mut Moment) -> io::Result<()> {
+    let (began, transfer) = (Instant::now(), moment.transfer.clone());
+    let transfer = transfer.ok_or_else(|| io::Error::other("nobody waits for the data"))?;
+    let sent = match send(server, moment, &transfer) {
+        Ok(Some(file)) => match start_sending(server, &transfer, file, began) {
+            Ok(()) => return Ok(()),
+            failed => failed,
+        },
+        sent => sent.map(drop),
+    };
+    ended(server, &transfer, &sent, began);
     sent
 }
 
-fn send(server: &Server, moment: &mut Moment, transfer: &Transfer) -> io::Result<()> {
+/// Data in a file, and how many bytes it has.
+type Whole = (Box<dyn Read + Send>, u64);
+
+/// Sends followers a moment, or writes it to a file.
+fn send(server: &Server, moment: &mut Moment, transfer: &Transfer) -> io::Result<Option<Whole>> {
     let (config, form) = (&server.config, transfer.form);
     transfer.stream_from(|| server.stopping.load(Ordering::Acquire))?;
     let version = form.version.min(config.rdb_version()).max(server.saves.version_needed());
@@ -215,33 +226,48 @@ fn send(server: &Server, moment: &mut Moment, transfer: &Transfer) -> io::Result
     }
     let options = WriteOptions { version, compress: config.rdbcompression() && form.may_compress };
     let mut source = Source::Moment(moment);
-    let mut target = BufWriter::with_capacity(CHUNK_BYTES, ToFollowers { server, transfer });
     if form.is_marked && config.repl_diskless_sync() {
+        let mut target = BufWriter::with_capacity(CHUNK_BYTES, ToFollowers { server, transfer });
         let mark = new_name();
         write!(target, "$EOF:{mark}\r\n")?;
         write_data(server, &mut source, &mut target, options, form.part)?;
         target.write_all(mark.as_bytes())?;
-        return target.flush();
+        return target.flush().map(|()| None);
     }
     let (disk, path) = (&*server.disk, background::temporary_path(server, "sync"));
-    let sent = disk::put_in_place(
-        disk,
-        &path,
-        |file| {
-            let mut file = BufWriter::with_capacity(CHUNK_BYTES, file);
-            write_data(server, &mut source, &mut file, options, form.part)?;
-            file.flush()
-        },
-        |()| {
-            let (file, bytes) = disk.open(&path)?;
-            write!(target, "${bytes}\r\n")?;
-            io::copy(&mut file.take(bytes), &mut target)?;
-            target.flush()
-        },
-    );
-    // Whatever has come of it, it was only a way.
+    let written = disk.create(&path).and_then(|file| {
+        let mut file = BufWriter::with_capacity(CHUNK_BYTES, file);
+        write_data(server, &mut source, &mut file, options, form.part)?;
+        file.flush()?;
+        disk.open(&path)
+    });
+    // It is only a way: who has it open reads it on.
     let _ = disk.remove(&path);
-    sent
+    written.map(Some)
+}
+
+/// Has a thread send followers what a file has: as long as they take for it, nobody else waits.
+fn start_sending(
+    server: &Arc<Server>,
+    transfer: &Arc<Transfer>,
+    file: Whole,
+    began: Instant,
+) -> io::Result<()> {
+    let (server, transfer) = (Arc::clone(server), Arc::clone(transfer));
+    let run = move || {
+        let sent = send_file(&server, &transfer, file);
+        ended(&server, &transfer, &sent, began);
+    };
+    std::thread::Builder::new().name("swytch-send".into()).spawn(run).map(drop)
+}
+
+fn send_file(server: &Server, transfer: &Transfer, (file, bytes): Whole) -> io::Result<()> {
+    let mut target = BufWriter::with_capacity(CHUNK_BYTES, ToFollowers { server, transfer });
+    write!(target, "${bytes}\r\n")?;
+    if io::copy(&mut file.take(bytes), &mut target)? < bytes {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    target.flush()
 }
 
 fn write_data(
@@ -284,9 +310,12 @@ impl Write for ToFollowers<'_> {
 }
 
 /// Followers were sent the data, or were not.
-pub(super) fn ended(result: io::Result<()>, took: Duration) {
+fn ended(server: &Server, transfer: &Transfer, result: &io::Result<()>, began: Instant) {
+    transfer.end(result.is_ok(), |one| wake(server, one));
     match result {
-        Ok(()) => tracing::info!(took_ms = took.as_millis() as u64, "followers were sent the data"),
+        Ok(()) => {
+            tracing::info!(took_ms = began.elapsed().as_millis() as u64, "followers were sent the data")
+        }
         Err(error) => tracing::warn!(%error, "followers could not be sent the data"),
     }
 }

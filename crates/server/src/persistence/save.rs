@@ -251,7 +251,7 @@ impl Write for Stepwise<'_> {
 /// Removes what a save has left that is cut short by the end of the process.
 pub fn remove_temporary_file(server: &Server) {
     // There is none, most likely.
-    let of_background = ["rdb", "aof"].map(|end| background::temporary_path(server, end));
+    let of_background = ["rdb", "aof", "sync"].map(|end| background::temporary_path(server, end));
     for path in of_background.into_iter().chain([temporary_path(server)]) {
         let _ = std::fs::remove_file(path);
     }
