@@ -4,10 +4,11 @@
 //! about them; the conformance and client-library runs in `xtask` stand on them as well. `throughput`, `memory`,
 //! `contention`, `fairness` and `messages` (with `generator`), `growth`, `output` and `release` are the measurements, `floor` what a server
 //! cannot get below, `report` and `plot` their presentation, and [`compare()`] runs them all.
-//! Rivals are started as binaries and never linked.
+//! Rivals are started as binaries and never linked. [`eviction`] needs none of all that: it plays traces.
 pub mod client;
 mod compare;
 mod contention;
+pub mod eviction;
 mod fairness;
 pub mod floor;
 mod generator;

@@ -45,6 +45,17 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
     Ok(())
 }
 
+/// Plays traces through the keyspace of the server and through other caches, optimised, and prints the miss ratios.
+pub(crate) fn eviction(mut arguments: Arguments) -> Result<()> {
+    let mut command = workspace::cargo();
+    command.args(["run", "--quiet", "--release", "--package", "swytch-bench", "--bin", "eviction", "--"]);
+    if let Some(requests) = arguments.number("--requests")? {
+        command.arg("--requests").arg(requests.to_string());
+    }
+    command.args(arguments.words()?);
+    workspace::run(&mut command)
+}
+
 /// Runs every part once, small, against the Redis of the machine; the figures mean nothing and are not shown.
 pub(crate) fn smoke() -> Result<()> {
     let ours = Program::at("swytch", &workspace::build_server()?);

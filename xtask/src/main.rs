@@ -54,6 +54,9 @@ Development commands of swytch.
       --rounds N                    rounds per cell (default 3)
       --smoke                       a small run that shows that everything works
       --update                      write docs/performance.md and docs/performance.svg
+  cargo xtask eviction [WORD...]    miss ratios of the policies of eviction beside others and the optimum, on made traces
+      WORD                          only traces whose names contain one of these
+      --requests N                  requests of each trace (default 1,000,000)
   cargo xtask fuzz TARGET|all [--seconds N]   a fuzz target for so long (default 60)
   cargo xtask attack [NAME...]      what once brought servers down, held against ours and a live Redis
       --server PATH                 this binary instead of a fresh release build
@@ -131,6 +134,7 @@ fn dispatch(command: &str, mut arguments: Arguments) -> Result<()> {
             }
             Ok(())
         }
+        "eviction" => benchmark::eviction(arguments),
         "fuzz" => run_fuzz(arguments),
         "package" => {
             let server = server_option(&mut arguments)?;
