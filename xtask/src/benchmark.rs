@@ -35,11 +35,8 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
     let comparison = compare(&Options { programs, floor: floor()?, generator, parts, commands, scale })?;
     println!("{}", comparison.to_markdown());
     if update {
-        let document = workspace::root().join("docs/performance.md");
-        let text =
-            fs::read_to_string(&document).with_context(|| format!("reading {}", document.display()))?;
         let tables = format!("![speed and memory](performance.svg)\n\n{}", comparison.to_markdown());
-        fs::write(&document, between_markers(&text, &tables)?)?;
+        rewrite("docs/performance.md", &tables)?;
         fs::write(workspace::root().join("docs/performance.svg"), comparison.to_svg())?;
     }
     Ok(())
@@ -47,13 +44,24 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
 
 /// Plays traces through the keyspace of the server and through other caches, optimised, and prints the miss ratios.
 pub(crate) fn eviction(mut arguments: Arguments) -> Result<()> {
+    let update = arguments.flag("--update");
     let mut command = workspace::cargo();
     command.args(["run", "--quiet", "--release", "--package", "swytch-bench", "--bin", "eviction", "--"]);
     if let Some(requests) = arguments.number("--requests")? {
         command.arg("--requests").arg(requests.to_string());
     }
     command.args(arguments.words()?);
-    workspace::run(&mut command)
+    match update {
+        true => rewrite("docs/eviction.md", &workspace::output_of(&mut command)?),
+        false => workspace::run(&mut command),
+    }
+}
+
+/// Puts something between the markers of a document.
+fn rewrite(document: &str, content: &str) -> Result<()> {
+    let path = workspace::root().join(document);
+    let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    Ok(fs::write(&path, between_markers(&text, content)?)?)
 }
 
 /// Runs every part once, small, against the Redis of the machine; the figures mean nothing and are not shown.
