@@ -23,12 +23,14 @@ pub(super) fn decode(lua: Lua) -> Outcome {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Token {
+enum Token<'a> {
     ObjectBegin,
     ObjectEnd,
     ArrayBegin,
     ArrayEnd,
-    /// It is in [`Decoder::string`].
+    /// A string without escapes.
+    Plain(&'a [u8]),
+    /// It is in [`Decoder::string`], where its escapes were read.
     String,
     Number(f64),
     Boolean(bool),
@@ -41,8 +43,8 @@ enum Token {
 
 /// A token and where it begins.
 #[derive(Clone, Copy, Debug)]
-struct Found {
-    token: Token,
+struct Found<'a> {
+    token: Token<'a>,
     at: usize,
 }
 
@@ -56,15 +58,15 @@ struct Decoder<'a> {
     string: Vec<u8>,
 }
 
-impl Decoder<'_> {
-    fn unexpected<T>(&self, expected: &str, found: Found) -> Result<T, Failure> {
+impl<'a> Decoder<'a> {
+    fn unexpected<T>(&self, expected: &str, found: Found<'a>) -> Result<T, Failure> {
         let name = match found.token {
             Token::Error(what) => what,
             Token::ObjectBegin => "T_OBJ_BEGIN",
             Token::ObjectEnd => "T_OBJ_END",
             Token::ArrayBegin => "T_ARR_BEGIN",
             Token::ArrayEnd => "T_ARR_END",
-            Token::String => "T_STRING",
+            Token::Plain(..) | Token::String => "T_STRING",
             Token::Number(_) => "T_NUMBER",
             Token::Boolean(_) => "T_BOOLEAN",
             Token::Null => "T_NULL",
@@ -80,7 +82,7 @@ impl Decoder<'_> {
         self.text.get(at).copied().unwrap_or(0)
     }
 
-    fn token(&mut self) -> Found {
+    fn token(&mut self) -> Found<'a> {
         while matches!(self.byte(self.at), b' ' | b'\t' | b'\n' | b'\r') {
             self.at += 1;
         }
@@ -124,7 +126,7 @@ impl Decoder<'_> {
         first > b'9' && (is(b"inf") || is(b"nan"))
     }
 
-    fn number_token(&mut self) -> Found {
+    fn number_token(&mut self) -> Found<'a> {
         let at = self.at;
         if !self.settings.decode_invalid && self.is_invalid_number() {
             return Found { token: Token::Error("invalid number"), at };
@@ -138,24 +140,30 @@ impl Decoder<'_> {
         }
     }
 
-    fn string_token(&mut self) -> Found {
+    fn string_token(&mut self) -> Found<'a> {
         let start = self.at;
         let fault = |at, what| Found { token: Token::Error(what), at };
         self.at += 1;
         self.string.clear();
+        let mut is_plain = true;
         loop {
-            let rest = &self.text[self.at.min(self.text.len())..];
-            let end = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0)).unwrap_or(rest.len());
-            self.string.extend_from_slice(&rest[..end]);
-            self.at += end;
-            match self.byte(self.at) {
-                b'"' => {
-                    self.at += 1;
-                    return Found { token: Token::String, at: start };
+            let from = self.at;
+            let rest = &self.text[from.min(self.text.len())..];
+            self.at += rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0)).unwrap_or(rest.len());
+            let (run, end) = (&self.text[from..self.at], self.byte(self.at));
+            if end == b'"' {
+                self.at += 1;
+                if is_plain {
+                    return Found { token: Token::Plain(run), at: start };
                 }
-                b'\\' => {}
-                _ => return fault(self.at, "unexpected end of string"),
+                self.string.extend_from_slice(run);
+                return Found { token: Token::String, at: start };
             }
+            if end != b'\\' {
+                return fault(self.at, "unexpected end of string");
+            }
+            self.string.extend_from_slice(run);
+            is_plain = false;
             let escaped = match self.byte(self.at + 1) {
                 byte @ (b'"' | b'\\' | b'/') => byte,
                 b'b' => 8,
@@ -197,9 +205,10 @@ impl Decoder<'_> {
     }
 
     /// Pushes the value that begins with a token.
-    fn value(&mut self, found: Found) -> Result<(), Failure> {
+    fn value(&mut self, found: Found<'a>) -> Result<(), Failure> {
         self.shared.step()?;
         match found.token {
+            Token::Plain(bytes) => self.lua.push_bytes(bytes),
             Token::String => self.lua.push_bytes(&self.string),
             Token::Number(number) => self.lua.push_number(number),
             Token::Boolean(value) => self.lua.push_bool(value),
@@ -227,10 +236,11 @@ impl Decoder<'_> {
         let mut found = self.token();
         if found.token != Token::ObjectEnd {
             loop {
-                if found.token != Token::String {
-                    return self.unexpected("object key string", found);
+                match found.token {
+                    Token::Plain(name) => self.lua.push_bytes(name),
+                    Token::String => self.lua.push_bytes(&self.string),
+                    _ => return self.unexpected("object key string", found),
                 }
-                self.lua.push_bytes(&self.string);
                 let colon = self.token();
                 if colon.token != Token::Colon {
                     return self.unexpected("colon", colon);
