@@ -5,6 +5,7 @@
 //! its own.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use swytch_resp::{Output, Parser, Query};
 
@@ -225,17 +226,13 @@ impl Connection {
     pub(super) fn count_arguments(&self, server: &Server) {
         let long_bytes = self.query.long_bytes() + self.parser.long_bytes();
         if server.client_memory.has_no_room_for(long_bytes) {
-            self.client
-                .shared
-                .held_bytes
-                .store(self.held_bytes() as u64, std::sync::atomic::Ordering::Relaxed);
+            self.client.shared.held_bytes.store(self.held_bytes() as u64, Relaxed);
             client_room::count(server, &self.client.shared);
         }
     }
 
     /// Tells other threads what CLIENT LIST shows of the buffers, which count together; [`Client::publish`] tells the rest.
     pub(super) fn publish(&self, server: &Server) {
-        use std::sync::atomic::Ordering::Relaxed;
         let shared = &self.client.shared;
         let unused = self.query.bytes.len() - self.parser.keep_from().min(self.query.bytes.len());
         shared.query_bytes.store((unused + self.parser.long_bytes()) as u64, Relaxed);
