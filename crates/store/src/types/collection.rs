@@ -79,6 +79,9 @@ pub trait Face: Typed + Debug + Send {
         self.add(part, limits)
     }
 
+    /// Takes the form that costs least, now that all parts are there.
+    fn settle(&mut self) {}
+
     /// Sends for what looking these members up reads, where that may lie far from the processor.
     fn prefetch(&self, _: &mut dyn Iterator<Item = &[u8]>) {}
 

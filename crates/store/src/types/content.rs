@@ -138,7 +138,10 @@ impl Builder {
     }
 
     /// The value.
-    pub fn finish(self) -> OwnedValue {
+    pub fn finish(mut self) -> OwnedValue {
+        if let Some(face) = self.value.face_mut() {
+            face.settle();
+        }
         self.value
     }
 }

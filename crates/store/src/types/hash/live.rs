@@ -74,7 +74,7 @@ impl<'h> Live<'h> {
                     show(field);
                 }
             }),
-            Stored::Packed(..) => {
+            Stored::Record(_) | Stored::Packed(..) => {
                 self.iter().for_each(show);
                 None
             }

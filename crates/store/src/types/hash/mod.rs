@@ -2,25 +2,29 @@
 //!
 //! The forms go by the names that Redis gives to the same content under the same limits: `listpack` and `hashtable`, and
 //! `listpackex` for a packed value with room for a deadline behind each value. As in Redis a hash never comes back from one
-//! form to the one before. A field whose time is over stays until somebody says that it is gone: who must not see it says
+//! form to the one before. Names that many small hashes have in common lie in a [`Schema`], once, and those hashes hold their
+//! values alone; nobody sees that but in how much memory they take. A field whose time is over stays until somebody says that it is gone: who must not see it says
 //! what time it is ([`Hash::live`]).
 
 mod live;
 pub mod op;
+mod schema;
 
 use std::hash::Hasher;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use super::Encoding;
 use super::collection::{Collection, Face};
 use super::content::Part;
 use super::limits::{EncodingLimits, PackedLimit};
-use super::packed::{ENTRIES_MAX, Form, Handle, Packed, UNLIMITED, encoded_bytes};
+use super::packed::{Form, Handle, Packed, RECORD_ENTRIES_MAX, UNLIMITED, encoded_bytes, split_value};
 use super::pages::{Entry, Shape, Table};
 use super::side::Side;
 use crate::UnixMs;
 use crate::hash::HashSeed;
 use crate::keyspace::{Editor, Expiry, Misfit};
+
+use schema::Schema;
 
 pub use live::Live;
 pub use op::{HashOp, HashUndo};
@@ -93,10 +97,39 @@ struct Timed {
     due_ms: UnixMs,
 }
 
-/// Either form, to look at.
+/// Any form, to look at.
 enum Stored<'a> {
+    Record(Record<'a>),
     Packed(&'a Packed, usize),
     Table(&'a Table<Fields>),
+}
+
+/// The values of fields whose names lie elsewhere.
+#[derive(Clone, Copy)]
+struct Record<'a> {
+    schema: &'static Schema,
+    values: &'a [u8],
+}
+
+impl<'a> Record<'a> {
+    /// Its fields, in the order in which they came.
+    #[inline]
+    fn fields(self) -> impl Iterator<Item = Field<'a>> {
+        let mut rest = self.values;
+        self.schema.names().map(move |name| {
+            let (value, behind) = split_value(rest);
+            rest = behind;
+            Field { name, value, expire_at_ms: None }
+        })
+    }
+
+    /// Where the value of a field lies, with its length.
+    fn place(self, name: &[u8]) -> Option<Range<usize>> {
+        let index = self.schema.names().position(|own| own == name)?;
+        let rest = (0..index).fold(self.values, |rest, _| split_value(rest).1);
+        let start = self.values.len() - rest.len();
+        Some(start..self.values.len() - split_value(rest).1.len())
+    }
 }
 
 /// Fields with values.
@@ -193,7 +226,16 @@ impl Face for Hash {
     }
 
     fn is_searched(&self) -> bool {
-        matches!(self.stored(), Stored::Packed(..))
+        !matches!(self.stored(), Stored::Table(_))
+    }
+
+    fn settle(&mut self) {
+        if let Stored::Packed(_, WIDTH) = self.stored() {
+            let fields: Vec<FieldValue<'_>> = self.iter().map(|field| [field.name, field.value]).collect();
+            if let Some(record) = Hash::record(fields.into_iter()) {
+                self.0 = Handle::small(record);
+            }
+        }
     }
 }
 
@@ -227,6 +269,7 @@ impl Hash {
     #[inline]
     pub fn len(&self) -> usize {
         match self.stored() {
+            Stored::Record(record) => record.schema.len(),
             Stored::Packed(packed, width) => packed.count() / width,
             Stored::Table(table) => table.len(),
         }
@@ -241,7 +284,10 @@ impl Hash {
     #[inline]
     fn stored(&self) -> Stored<'_> {
         match self.0.form() {
-            Form::Small(packed) => Stored::Packed(packed, WIDTH),
+            Form::Small(packed) => match packed.as_record() {
+                Some((label, values)) => Stored::Record(Record { schema: Schema::numbered(label), values }),
+                None => Stored::Packed(packed, WIDTH),
+            },
             Form::Big(Large::Timed(timed)) => Stored::Packed(&timed.packed, TIMED_WIDTH),
             Form::Big(Large::Table(table)) => Stored::Table(table),
         }
@@ -257,6 +303,7 @@ impl Hash {
     #[inline]
     pub fn find(&self, name: &[u8]) -> Option<Field<'_>> {
         match self.stored() {
+            Stored::Record(record) => record.fields().find(|field| field.name == name),
             Stored::Packed(packed, width) => Some(Field::packed_at(packed, width, packed.find(name, width)?)),
             Stored::Table(table) => table.get(name).map(Field::of),
         }
@@ -265,7 +312,37 @@ impl Hash {
     /// Gives fields their values and returns how many are new. The expiry is that of each of them.
     pub fn set(&mut self, fields: &[FieldValue<'_>], expiry: Expiry, limit: PackedLimit) -> usize {
         self.prepare(fields, expiry, limit);
+        if let Form::Small(packed) = self.0.form_mut()
+            && packed.count() == 0
+        {
+            if let Some(record) = Hash::record(fields.iter().copied()) {
+                *packed = record;
+                return fields.len();
+            }
+            packed.reserve(fields.iter().flatten().map(|entry| encoded_bytes(entry)).sum(), UNLIMITED);
+        }
         fields.iter().filter(|field| self.set_one(field, expiry, limit)).count()
+    }
+
+    /// The values of fields alone, if their names are those of many. A single field is mostly the first of several that
+    /// come one by one.
+    fn record<'f>(fields: impl Iterator<Item = FieldValue<'f>> + Clone) -> Option<Packed> {
+        fields.clone().nth(1)?;
+        let schema = Schema::of(fields.clone().map(|[name, _]| name))?;
+        Some(Packed::record(schema.id(), fields.map(|[_, value]| value)))
+    }
+
+    /// Takes the names back that lie elsewhere, since others are to join them or one is to go.
+    fn spell_out(&mut self) {
+        let Stored::Record(record) = self.stored() else { return };
+        let mut packed = Packed::new();
+        let bytes = |field: Field<'_>| encoded_bytes(field.name) + encoded_bytes(field.value);
+        packed.reserve(record.fields().map(bytes).sum(), UNLIMITED);
+        for field in record.fields() {
+            packed.push(Side::Tail, field.name, UNLIMITED);
+            packed.push(Side::Tail, field.value, UNLIMITED);
+        }
+        self.0 = Handle::small(packed);
     }
 
     /// Takes the form that fits the fields to come, with this expiry.
@@ -280,7 +357,11 @@ impl Hash {
     /// Takes the form that fits the fields to come (Redis: `hashTypeTryConversion`).
     #[inline]
     fn expect(&mut self, fields: &[FieldValue<'_>], limit: PackedLimit) {
-        let Stored::Packed(packed, width) = self.stored() else { return };
+        let (packed, width) = match self.0.form() {
+            Form::Small(packed) => (packed, WIDTH),
+            Form::Big(Large::Timed(timed)) => (&timed.packed, TIMED_WIDTH),
+            Form::Big(Large::Table(_)) => return,
+        };
         let bytes_max = limit.bytes as usize;
         let is_short = |[name, value]: &FieldValue<'_>| name.len() <= bytes_max && value.len() <= bytes_max;
         let bytes = fields.iter().flatten().map(|entry| encoded_bytes(entry)).sum();
@@ -289,10 +370,6 @@ impl Hash {
             || !packed.is_safe_to_grow(bytes)
         {
             self.become_table();
-        } else if packed.count() == 0
-            && let Form::Small(packed) = self.0.form_mut()
-        {
-            packed.reserve(bytes, UNLIMITED);
         }
     }
 
@@ -310,7 +387,17 @@ impl Hash {
                 return table.put(Entry { member: name, value, deadline_ms });
             }
             Form::Big(Large::Timed(timed)) => (&mut timed.packed, TIMED_WIDTH),
-            Form::Small(packed) => (packed, WIDTH),
+            Form::Small(packed) => match packed.as_record() {
+                None => (packed, WIDTH),
+                Some((label, values)) => {
+                    let Some(place) = (Record { schema: Schema::numbered(label), values }).place(name) else {
+                        self.append(field, expiry, limit);
+                        return true;
+                    };
+                    packed.replace_value(place, value);
+                    return false;
+                }
+            },
         };
         let Some(offset) = packed.find(name, width) else {
             self.append(field, expiry, limit);
@@ -331,6 +418,7 @@ impl Hash {
     /// Adds a field that is none of those that are there.
     fn append(&mut self, field: &FieldValue<'_>, expiry: Expiry, limit: PackedLimit) {
         let [name, value] = field;
+        self.spell_out();
         let deadline_ms = if let Expiry::At(at_ms) = expiry { Some(at_ms) } else { None };
         let (packed, width) = match self.0.form_mut() {
             Form::Big(Large::Table(table)) => {
@@ -371,12 +459,14 @@ impl Hash {
 
     /// Lets a packed hash have deadlines.
     fn make_room_for_deadlines(&mut self) {
-        let Form::Small(packed) = self.0.form() else { return };
-        if packed.count() / WIDTH > ENTRIES_MAX / TIMED_WIDTH {
+        let Form::Small(_) = self.0.form() else { return };
+        let bytes =
+            |field: Field<'_>| encoded_bytes(field.name) + encoded_bytes(field.value) + encoded_bytes(&[]);
+        if self.len() > RECORD_ENTRIES_MAX / TIMED_WIDTH {
             return self.become_table();
         }
         let mut timed = Timed::default();
-        timed.packed.reserve(packed.used() + packed.count(), UNLIMITED);
+        timed.packed.reserve(self.iter().map(bytes).sum(), UNLIMITED);
         self.iter().for_each(|field| {
             [field.name, field.value, &[]]
                 .iter()
@@ -396,6 +486,12 @@ impl Hash {
 
     /// Removes a field; false if there is none.
     pub fn remove(&mut self, name: &[u8]) -> bool {
+        if let Stored::Record(record) = self.stored() {
+            if record.place(name).is_none() {
+                return false;
+            }
+            self.spell_out();
+        }
         let (packed, width) = match self.0.form_mut() {
             Form::Big(Large::Table(table)) => return table.remove(name),
             Form::Big(Large::Timed(timed)) => {
@@ -431,9 +527,10 @@ impl Hash {
 
     /// All fields, those included whose time is over; few in the order in which they came.
     pub fn iter(&self) -> impl Iterator<Item = Field<'_>> {
-        let (packed, table) = match self.stored() {
-            Stored::Packed(packed, width) => (Some((packed, width)), None),
-            Stored::Table(table) => (None, Some(table)),
+        let (record, packed, table) = match self.stored() {
+            Stored::Record(record) => (Some(record), None, None),
+            Stored::Packed(packed, width) => (None, Some((packed, width)), None),
+            Stored::Table(table) => (None, None, Some(table)),
         };
         let fields = packed.into_iter().flat_map(|(packed, width)| {
             let mut offset = 0;
@@ -443,12 +540,14 @@ impl Hash {
                 Some(field)
             })
         });
-        fields.chain(table.into_iter().flat_map(Table::iter).map(Field::of))
+        let of_record = record.into_iter().flat_map(Record::fields);
+        of_record.chain(fields).chain(table.into_iter().flat_map(Table::iter).map(Field::of))
     }
 
     /// The field of a rank below the length; ranks are those of [`Hash::iter`].
     fn at(&self, rank: usize) -> Field<'_> {
         match self.stored() {
+            Stored::Record(record) => record.fields().nth(rank).expect("the rank is below the length"),
             Stored::Packed(packed, width) => Field::packed_at(packed, width, packed.offset_of(rank * width)),
             Stored::Table(table) => Field::of(table.at(rank)),
         }
@@ -487,7 +586,7 @@ fn field_of(part: Part<'_>) -> Result<(FieldValue<'_>, Expiry), Misfit> {
 
 /// Most fields of a packed hash.
 fn fields_max(limit: PackedLimit, width: usize) -> usize {
-    (limit.members as usize).min(ENTRIES_MAX / width)
+    (limit.members as usize).min(RECORD_ENTRIES_MAX / width)
 }
 
 #[cfg(test)]

@@ -59,6 +59,18 @@ fn agrees_with_a_map_in_all_forms() {
     for seed in 0..400 {
         let mut random = Random::new(seed);
         let (mut hash, mut model) = (Hash::default(), Model::new());
+        if random.once_in(2) {
+            // After some seeds these names are kept apart.
+            let values = [word(&mut random), word(&mut random), word(&mut random)];
+            let fields: Vec<FieldValue<'_>> = [&b"0"[..], b"3", b"-2"]
+                .iter()
+                .zip(&values)
+                .map(|(name, value)| [*name, &value[..]])
+                .collect();
+            hash.set(&fields, Expiry::Clear, LIMIT);
+            model.extend(fields.iter().map(|[name, value]| (name.to_vec(), (value.to_vec(), None))));
+            check(&hash, &model, 0);
+        }
         for now_ms in 0..60 {
             let (name, value) = (word(&mut random), word(&mut random));
             let at_ms = (seed % 2 == 0 && random.once_in(3)).then(|| now_ms + random.below(20));
@@ -153,6 +165,43 @@ fn a_small_hash_that_comes_at_once_takes_what_it_needs() {
     hash.set(&fields, Expiry::Clear, EncodingLimits::default().hash);
     // A header of 12 bytes, two for each length.
     assert_eq!(hash.memory_bytes(), (12 + 8 * (6 + 2 + 5 + 2_usize)).next_multiple_of(8));
+}
+
+#[test]
+fn hashes_with_the_same_names_hold_their_values_alone() {
+    let names: Vec<String> = (0..8).map(|number| format!("name-{number}")).collect();
+    let hash_of = |value: &[u8], names: &[String]| {
+        let fields: Vec<FieldValue<'_>> = names.iter().map(|name| [name.as_bytes(), value]).collect();
+        let mut hash = Hash::default();
+        hash.set(&fields, Expiry::Clear, EncodingLimits::default().hash);
+        hash
+    };
+    let alone = hash_of(b"value", &names);
+    let many: Vec<Hash> = (0..100).map(|_| hash_of(b"value", &names)).collect();
+    // A header of 12 bytes, a length for each value.
+    assert_eq!(many[99].memory_bytes(), (12 + 8 * (1 + 5_usize)).next_multiple_of(8));
+    assert_eq!((alone.encoding(), &alone), (many[99].encoding(), &many[99]));
+    assert!(alone.iter().eq(many[99].iter()), "in the order in which they came");
+    // Values of any length take the place of others, in a copy alone.
+    let (mut changed, mut model) = (many[99].clone(), Model::new());
+    for (number, name) in names.iter().enumerate() {
+        let value = vec![b'v'; [0, 1, 5, 64, 4, 63, 5, 0][number]];
+        assert_eq!(
+            changed.set(&[[name.as_bytes(), &value]], Expiry::Clear, EncodingLimits::default().hash),
+            0
+        );
+        model.insert(name.clone().into_bytes(), (value, None));
+    }
+    check(&changed, &model, 0);
+    assert!(matches!(changed.stored(), Stored::Record(_)) && alone == many[99]);
+    // Names that come twice are never kept, nor are long ones.
+    let twice = [&names[..], &names[..1]].concat();
+    let long = ["l".repeat(200), "m".to_owned()];
+    for names in [&twice[..], &long] {
+        let hash = (0..100).map(|_| hash_of(b"v", names)).next_back().expect("a hundred");
+        assert!(matches!(hash.stored(), Stored::Packed(..)) || names.len() == 2, "{hash:?}");
+        assert_eq!(hash.len(), names.len() - usize::from(names.len() == 9));
+    }
 }
 
 impl Sample for Hash {

@@ -11,6 +11,7 @@
 
 mod buffer;
 mod handle;
+mod record;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +27,7 @@ const BYTES_MAX: usize = 1 << 30;
 pub(super) const ENTRIES_MAX: usize = u16::MAX as usize;
 
 pub(super) use handle::{Form, Handle};
+pub(super) use record::{ENTRIES_MAX as RECORD_ENTRIES_MAX, split_value};
 
 /// Size from which on an allocation grows to the next power of two.
 const DOUBLING_FROM_BYTES: usize = 1 << 10;
