@@ -36,10 +36,14 @@ pub(crate) fn with_tools(mut command: Command) -> Command {
     command
 }
 
-/// Builds the release server and gives its path.
+/// Names the profile in which servers are built: `release` where it is not set.
+pub(crate) const PROFILE_VARIABLE: &str = "SWYTCH_PROFILE";
+
+/// Builds the server and gives its path.
 pub(crate) fn build_server() -> Result<PathBuf> {
-    run(cargo().args(["build", "--quiet", "--release", "--package", "swytch", "--bin", "swytch"]))?;
-    Ok(target_directory().join("release/swytch"))
+    let profile = std::env::var(PROFILE_VARIABLE).unwrap_or_else(|_| "release".to_owned());
+    run(cargo().args(["build", "--quiet", "--profile", &profile, "--package", "swytch", "--bin", "swytch"]))?;
+    Ok(target_directory().join(profile).join("swytch"))
 }
 
 /// Runs a command with our own output and fails when it does.
