@@ -44,9 +44,12 @@ pub(crate) fn run(server: Option<PathBuf>) -> Result<Summary> {
     rust.args(["run", "--quiet", "--package", "client-smoke", "--"]);
     let mut secured = python("smoke.py");
     secured.args(["127.0.0.1", &tls_port, &certificate]);
+    let mut moving = python("move.py");
+    moving.args(["127.0.0.1", &free_port().to_string()]).arg(&path);
     let all = [
         ("redis-py over TLS", secured),
         ("redis-py", python("smoke.py")),
+        ("redis-py, whose server ends", moving),
         ("RQ and Celery", python("jobs.py")),
         ("ioredis", node("smoke.js")),
         ("node-redis", node("node-redis.js")),

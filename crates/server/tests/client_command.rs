@@ -56,6 +56,36 @@ fn a_client_kills_itself_after_its_reply() {
 }
 
 #[test]
+fn who_asked_for_it_is_told_before_the_end_and_served_until_it_is_gone() {
+    let mut server =
+        ours().start("notice", "threads 2\nshutdown-notice 1000\nshutdown-notice-endpoint other:7\n");
+    let mut other = Client::open(server.port);
+    assert!(other.say("CLIENT MAINT_NOTIFICATIONS ON").is_error(), "RESP2 has no such messages");
+    let mut told = Client::open(server.port);
+    told.say("HELLO 3");
+    for wrong in
+        ["MAYBE", "ON moving-endpoint-type", "ON moving-endpoint-type ipv9", "ON moving-endpoint-type none x"]
+    {
+        assert!(told.say(&format!("CLIENT MAINT_NOTIFICATIONS {wrong}")).is_error(), "{wrong}");
+    }
+    assert_eq!(told.say("CLIENT MAINT_NOTIFICATIONS OFF"), Reply::ok());
+    assert_eq!(told.say("CLIENT MAINT_NOTIFICATIONS ON moving-endpoint-type external-fqdn"), Reply::ok());
+    for number in [1, 2] {
+        server.signal("TERM");
+        let expected =
+            [Reply::bulk("MOVING"), Reply::Integer(number), Reply::Integer(1000), Reply::bulk("other:7")];
+        assert_eq!(told.reply().elements(), expected);
+        assert_eq!((told.say("SET key 1"), other.say("GET key").text()), (Reply::ok(), "1".to_owned()));
+        if number == 1 {
+            assert_eq!(told.say("SHUTDOWN ABORT"), Reply::ok());
+        }
+    }
+    drop(told);
+    assert_eq!(server.await_end(swytch_testkit::PATIENCE), Some(0), "{}", server.log_tail(20));
+    assert!(other.is_closed());
+}
+
+#[test]
 fn unblocking_ends_a_wait_with_null_or_error() {
     let server = start("unblock");
     let (mut waiting, mut other) = (Client::open(server.port), Client::open(server.port));

@@ -116,10 +116,13 @@ fn page(listed: &BTreeMap<String, Listed>) -> String {
         let shown = name.replace('|', " ").to_uppercase();
         groups.entry(&peer.group).or_default().push(format!("| {shown} | {state} | {since} | {note} |"));
     }
-    let own: Vec<&str> = table
+    let own: Vec<String> = table
         .iter_all()
-        .map(|command| command.full_name.as_str())
-        .filter(|name| !listed.contains_key(*name))
+        .filter(|command| !listed.contains_key(command.full_name.as_str()))
+        .map(|command| {
+            let shown = command.full_name.replace('|', " ").to_uppercase();
+            format!("| {shown} | {} | {} |", command.spec.summary, command.spec.differs)
+        })
         .collect();
     let mut text = HEAD.to_owned();
     let open = listed.len() - works - refused;
@@ -133,7 +136,12 @@ fn page(listed: &BTreeMap<String, Listed>) -> String {
         )
         .expect("a string takes every write");
     }
-    assert!(own.is_empty(), "commands that no peer has want a section of their own: {own:?}");
+    let own = own.join("\n");
+    write!(
+        text,
+        "\n## of neither\n\n| command | what it does | where it comes from |\n|---|---|---|\n{own}\n"
+    )
+    .expect("a string takes every write");
     text
 }
 

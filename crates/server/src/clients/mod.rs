@@ -80,6 +80,8 @@ bitflags! {
         const FOLLOWER = 1 << 22;
         /// Has said that a replica may answer it (READONLY).
         const READS_ONLY = 1 << 23;
+        /// Is told before the server ends (CLIENT MAINT_NOTIFICATIONS).
+        const HEARS_OF_END = 1 << 24;
         /// What is to Redis some kind of replica.
         const REPLICAS = Self::FOLLOWER.bits() | Self::MONITOR.bits();
     }

@@ -66,6 +66,8 @@ numbers! {
     unixsocketperm: u32 = "unixsocketperm";
     /// Seconds that the end of the server waits for followers.
     shutdown_timeout_seconds: u64 = "shutdown-timeout";
+    /// Seconds between the news that the server ends and its end.
+    shutdown_notice_seconds: u64 = "shutdown-notice";
     /// Idle seconds before a client is closed; 0 for never.
     timeout_seconds: u64 = "timeout";
     /// Seconds between TCP keepalive probes; 0 for none.
@@ -282,6 +284,8 @@ texts! {
     logfile = "logfile";
     /// File of the process id.
     pidfile = "pidfile";
+    /// Where clients are told to go before the server ends.
+    shutdown_notice_endpoint = "shutdown-notice-endpoint";
     /// Name of the snapshot file.
     dbfilename = "dbfilename";
     /// Certificate file.

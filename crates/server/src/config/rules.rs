@@ -46,6 +46,16 @@ pub(super) fn announced_host_name(value: &[u8]) -> Result<(), &'static str> {
     Ok(())
 }
 
+/// A host and a port behind a colon, or nothing.
+pub(super) fn endpoint(value: &[u8]) -> Result<(), &'static str> {
+    let text = std::str::from_utf8(value).ok();
+    let is_endpoint = text.and_then(|text| text.rsplit_once(':')).is_some_and(|(host, port)| {
+        let has_no_space = !host.chars().any(|char| char.is_whitespace() || char.is_control());
+        !host.is_empty() && has_no_space && port.parse::<u16>().is_ok_and(|port| port > 0)
+    });
+    if value.is_empty() || is_endpoint { Ok(()) } else { Err("an endpoint is host:port") }
+}
+
 pub(super) fn announced_node_name(value: &[u8]) -> Result<(), &'static str> {
     const FORBIDDEN: &[u8] = b"!#$%&()*+:;<>?@[]^{|}~";
     if value.iter().any(|byte| FORBIDDEN.contains(byte)) {

@@ -105,7 +105,14 @@ pub fn write(reply: &mut Reply<'_>, message: &Message, is_subscribed: bool) {
             reply.bulk(b"tracking-redir-broken");
             reply.integer(*client as i64);
         }
-        Message::RedirectionEnded(_) => {}
+        Message::Moving { number, seconds, endpoint } if reply.protocol() == Protocol::Resp3 => {
+            reply.push(4);
+            reply.bulk(b"MOVING");
+            reply.integer(*number as i64);
+            reply.integer(*seconds as i64);
+            reply.bulk_or_null(endpoint.as_deref());
+        }
+        Message::RedirectionEnded(_) | Message::Moving { .. } => {}
     }
 }
 

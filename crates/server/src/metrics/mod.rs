@@ -21,7 +21,7 @@ use std::sync::atomic::Ordering;
 
 use crate::command::CommandTable;
 use crate::net::open_tcp;
-use crate::server::Server;
+use crate::server::{Conditions, Server};
 use crate::system::clock::MonotonicMs;
 use http::Response;
 
@@ -55,10 +55,12 @@ pub fn start(commands: &'static CommandTable, server: &Arc<Server>) -> io::Resul
 fn health(server: &Server) -> Response {
     let now = MonotonicMs::now();
     let stuck = server.workers.iter().any(|worker| now.since(worker.turned.get()) > STUCK_MS);
-    let (status, word) = match server.stopping.load(Ordering::Acquire) {
-        true => (503, "stopping"),
-        false if stuck => (503, "stuck"),
-        false => (200, "ok"),
+    let is_ending = server.stopping.load(Ordering::Acquire) || server.ending.is_going_on();
+    let (status, word) = match () {
+        () if is_ending => (503, "stopping"),
+        () if stuck => (503, "stuck"),
+        () if server.conditions().contains(Conditions::LOADING) => (503, "loading"),
+        () => (200, "ok"),
     };
     Response::new(status, "application/json", &format!("{{\"status\":\"{word}\"}}\n"))
 }

@@ -1,6 +1,7 @@
-//! The end of the server: followers are given what they lack, the log is forced to the disk and the data saved, as it is told.
+//! The end of the server: clients that asked for it are told and may go elsewhere, followers are given what they lack, the log is forced to the disk and the data saved, as it is told.
 //!
-//! For followers it waits, and writes wait with it, up to `shutdown-timeout` and on a thread of its own; SHUTDOWN ABORT ends that.
+//! For clients it waits up to `shutdown-notice` and serves them meanwhile; for followers up to `shutdown-timeout`, and writes wait
+//! with it. It does so on a thread of its own; SHUTDOWN ABORT ends that.
 //!
 //! Source: `prepareForShutdown` and `finishShutdown` in Redis's `src/server.c`.
 
@@ -10,11 +11,13 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::{append, save};
+use crate::clients::channels::Message;
+use crate::clients::{ClientFlags, ClientShared};
 use crate::dispatch::conditions;
 use crate::replication::Awaited;
 use crate::server::background::Task;
 use crate::server::ending::{AtEnd, How};
-use crate::server::{Conditions, Server};
+use crate::server::{Conditions, Server, Woken};
 
 /// How long the thread waits for somebody to ask for the end before it looks whether there was one.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -73,11 +76,25 @@ pub fn shut_down(server: &Server, how: How) -> Result<(), GoesOn> {
     Ok(())
 }
 
-/// Whether there are followers that the end of the server has to wait for.
+/// Whether there is somebody that the end of the server has to wait for.
 pub fn has_to_wait(server: &Server, how: How) -> bool {
+    has_to_tell(server, how) || has_to_wait_for_followers(server, how)
+}
+
+fn has_to_wait_for_followers(server: &Server, how: How) -> bool {
     let may_wait =
         !how.now && server.config.shutdown_timeout_seconds() > 0 && server.replication.has_followers();
     may_wait && behind(server, &Awaited::new(server.effects.next())) > 0
+}
+
+fn has_to_tell(server: &Server, how: How) -> bool {
+    !how.now && server.config.shutdown_notice_seconds() > 0 && !who_hears(server).is_empty()
+}
+
+/// Clients that are told before the server ends.
+fn who_hears(server: &Server) -> Vec<Arc<ClientShared>> {
+    let hears = |client: &Arc<ClientShared>| client.flags().contains(ClientFlags::HEARS_OF_END);
+    server.clients.snapshot().into_iter().filter(hears).collect()
 }
 
 /// Starts the thread that ends the server where that is not at once. It ends with the server.
@@ -92,7 +109,8 @@ pub fn start_thread(server: &Arc<Server>) -> io::Result<()> {
 fn run(server: &Server) {
     while !server.stopping.load(Ordering::Acquire) {
         let Some((how, attempt)) = server.ending.wait(PATIENCE) else { continue };
-        if !(await_followers(server, how, attempt) && end(server, how, attempt)) {
+        let goes_on = !give_notice(server, how, attempt) || !await_followers(server, how, attempt);
+        if goes_on || !end(server, how, attempt) {
             conditions::release_writes(server);
             server.ending.fail(attempt);
             server.wake_holders();
@@ -100,9 +118,35 @@ fn run(server: &Server) {
     }
 }
 
+/// Tells clients that the server ends and waits until they are gone, or long enough; false where the server is to go on.
+fn give_notice(server: &Server, how: How, attempt: u64) -> bool {
+    if !has_to_tell(server, how) {
+        return true;
+    }
+    let seconds = server.config.shutdown_notice_seconds();
+    let endpoint = server.config.shutdown_notice_endpoint().map(Arc::from);
+    let news = Message::Moving { number: attempt + 1, seconds, endpoint };
+    let (told, mut woken) = (who_hears(server), Woken::default());
+    told.iter().for_each(|client| woken.tell(server, client, &news));
+    woken.wake(server);
+    tracing::info!("{} clients are told to go elsewhere within {seconds} seconds", told.len());
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(seconds) {
+        if server.ending.was_in_vain(attempt) {
+            tracing::warn!("Shutdown manually aborted.");
+            return false;
+        }
+        if told.iter().all(|client| client.killed.load(Ordering::Acquire)) {
+            break;
+        }
+        std::thread::sleep(NAP);
+    }
+    true
+}
+
 /// Waits until followers have everything, or long enough; false where the server is to go on.
 fn await_followers(server: &Server, how: How, attempt: u64) -> bool {
-    if !has_to_wait(server, how) {
+    if !has_to_wait_for_followers(server, how) {
         return true;
     }
     tracing::info!("Waiting for replicas before shutting down.");

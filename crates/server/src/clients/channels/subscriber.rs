@@ -37,6 +37,15 @@ pub enum Message {
     },
     /// The client with this number is gone, which was to be told what was read and is no longer true.
     RedirectionEnded(u64),
+    /// The server ends.
+    Moving {
+        /// The number of this news: whoever has several connections hears it on each.
+        number: u64,
+        /// After so many seconds at the latest.
+        seconds: u64,
+        /// Where to go, if that is not where the name leads that the client came by.
+        endpoint: Option<Arc<[u8]>>,
+    },
 }
 
 impl Message {
@@ -47,7 +56,9 @@ impl Message {
             Message::Stale { names: Some(names), .. } => {
                 names.iter().map(|name| name.len() + size_of::<Box<[u8]>>()).sum()
             }
-            Message::Stale { names: None, .. } | Message::RedirectionEnded(_) => size_of::<Message>(),
+            Message::Stale { names: None, .. } | Message::RedirectionEnded(_) | Message::Moving { .. } => {
+                size_of::<Message>()
+            }
         }
     }
 }

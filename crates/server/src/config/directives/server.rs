@@ -118,6 +118,13 @@ pub(super) const LIST: &[D] = &[
         .summary("The score of a primary; Redis's others have no meaning."),
     D::integer("shutdown-timeout", 0, INT_MAX, 10)
         .summary("Seconds a shutdown waits for replicas that lag behind."),
+    D::integer("shutdown-notice", 0, 3600, 0)
+        .known(Known::Swytch)
+        .summary("Seconds for which clients that asked to be told can go elsewhere before a shutdown."),
+    D::optional_text("shutdown-notice-endpoint")
+        .checked(rules::endpoint)
+        .known(Known::Swytch)
+        .summary("host:port that they are told to go to; unset for where the name leads that they came by."),
     D::choice("shutdown-on-sigint", ShutdownFlags::NAMES, 0)
         .several_words()
         .summary("How SIGINT shuts down: default, or of save, nosave, now, force."),

@@ -75,7 +75,6 @@ pub(super) static NO_EVICT: CommandSpec = CommandSpec {
     flags: OTHERS,
     arguments: ON_OFF,
     reply: ReplyShape::OK,
-    differs: "Clients are never evicted, so it changes nothing but the flag in CLIENT LIST.",
     handler: Handler::Session(|call| switch(call, ClientFlags::NO_EVICT)),
     ..SUB
 };

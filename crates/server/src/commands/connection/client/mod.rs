@@ -1,11 +1,12 @@
 //! CLIENT: what a connection is called, how it behaves, and what others may do to it.
 //!
-//! `about.rs` sets and tells things of the calling connection; `list.rs` describes connections; `kill.rs`,
-//! `pause.rs` and `unblock.rs` act on others.
+//! `about.rs`, `tracking.rs` and `maintenance.rs` set and tell things of the calling connection; `list.rs` describes connections;
+//! `kill.rs`, `pause.rs` and `unblock.rs` act on others.
 
 mod about;
 mod kill;
 mod list;
+mod maintenance;
 mod pause;
 mod tracking;
 mod unblock;
@@ -44,6 +45,7 @@ pub static CLIENT: CommandSpec = CommandSpec {
         &list::INFO,
         &kill::KILL,
         &list::LIST,
+        &maintenance::MAINT_NOTIFICATIONS,
         &about::NO_EVICT,
         &about::NO_TOUCH,
         &pause::PAUSE,
@@ -104,6 +106,8 @@ fn help(call: &mut Call<'_>) -> CommandResult {
             "      Those of this type.",
             "    * ID <client-id> [<client-id> [...]]",
             "      Those with these ids.",
+            "MAINT_NOTIFICATIONS (ON|OFF) [MOVING-ENDPOINT-TYPE <type>]",
+            "    Choose whether this connection is told before the server ends.",
             "NO-EVICT (ON|OFF)",
             "    Exempt this connection from client eviction.",
             "NO-TOUCH (ON|OFF)",
