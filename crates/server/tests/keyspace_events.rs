@@ -10,10 +10,12 @@ use swytch_testkit::{Program, Server};
 
 const FILE: &str = "save \"\"\nenable-debug-command yes\nhz 100\n";
 
-/// Plays transcripts to swytch and to Redis, if that knows all classes; `e` hears all events.
+/// Plays transcripts to swytch, with and without a log, and to Redis, if that knows all classes; `e` hears all events.
 fn check(classes: &str, transcripts: &[&str]) {
     let redis = Program::redis_since("8.6").map(|redis| redis.start("events-redis", FILE));
-    let servers: [Option<Server>; 2] = [Some(ours().start("events", &format!("{FILE}threads 4\n"))), redis];
+    let [ours, logs] = ["", "appendonly yes\n"]
+        .map(|line| Some(ours().start("events", &format!("{FILE}threads 4\n{line}"))));
+    let servers: [Option<Server>; 3] = [ours, logs, redis];
     for server in servers.iter().flatten() {
         for transcript in transcripts {
             let begin = format!(

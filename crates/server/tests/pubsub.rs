@@ -127,14 +127,21 @@ fn under_resp3_messages_are_pushed_between_replies() {
 
 #[test]
 fn a_transaction_publishes_when_it_runs_and_subscribes_in_its_place() {
-    check(&[
+    let transcripts = [
         "a: SUBSCRIBE c = [subscribe, c, :1]\np: MULTI = OK\np: PUBLISH c x = QUEUED\na silent\np: PUBLISH c y = QUEUED
          p: EXEC = [:1, :1]\na< [message, c, x]\na< [message, c, y]",
         "a: MULTI = OK\na: SUBSCRIBE c d = QUEUED\na: PING = QUEUED\na> EXEC\na< [[subscribe, c, :1], [subscribe, d, :2]]\na< [pong, ]",
         "a: MULTI = OK\na: SSUBSCRIBE c = QUEUED\na: PING = QUEUED
          a: EXEC = [-ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client, PONG]",
         "a: MULTI = OK\na: PUBLISH c x = QUEUED\na: DISCARD = OK",
-    ]);
+        // Whoever subscribes behind a message does not receive it.
+        "b: SUBSCRIBE c = [subscribe, c, :1]\na: MULTI = OK\na: PUBLISH c x = QUEUED\na: SUBSCRIBE c = QUEUED
+         a: EXEC = [:1, [subscribe, c, :1]]\nb< [message, c, x]\na silent",
+    ];
+    check(&transcripts);
+    // The same where what a transaction tells waits until it has its place in the log.
+    let logs = ours().start("pubsub-log", &format!("{FILE}appendonly yes\n"));
+    transcripts.iter().for_each(|transcript| play(&logs, transcript));
 }
 
 #[test]

@@ -402,6 +402,30 @@ fn a_thread_whose_script_does_not_end_serves_its_other_clients() {
 }
 
 #[test]
+fn nobody_hears_of_a_transaction_before_it_has_its_place_in_the_log() {
+    let file = format!("{PATIENT}appendonly yes\nnotify-keyspace-events KA\n");
+    for threads in ["1", "2"] {
+        let mut server = ours().launch("unheard").file(&file).arguments(&["--threads", threads]).start();
+        let (mut endless, mut listens) = (server.connect(), server.connect());
+        listens.call(&["HELLO", "3"]);
+        listens.call(&["SUBSCRIBE", "news"]);
+        listens.call(&["PSUBSCRIBE", "__keyspace*"]);
+        for line in ["MULTI", "SET key value", "PUBLISH news told"] {
+            endless.say(line);
+        }
+        endless.call(&["EVAL", "while true do end", "0"]);
+        endless.send(&["EXEC"]);
+        until_busy(&mut server.client, "GET key");
+        // What has been told comes before the reply to what is said now.
+        assert_eq!(listens.call(&["PING"]), Reply::simple("PONG"));
+        assert_eq!(server.say("SCRIPT KILL"), Reply::ok());
+        assert_eq!(listens.reply().to_string(), ">[pmessage, __keyspace*, __keyspace@0__:key, set]");
+        assert_eq!(listens.reply().to_string(), ">[message, news, told]");
+        assert_eq!(endless.reply().elements()[1], Reply::Integer(1));
+    }
+}
+
+#[test]
 fn a_transaction_is_refused_that_a_script_keeps_from_running() {
     let mut server = ours().launch("kept-transaction").file(PATIENT).arguments(&["--threads", "1"]).start();
     let (mut endless, mut late) = (server.connect(), server.connect());

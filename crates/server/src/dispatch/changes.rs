@@ -185,28 +185,27 @@ pub fn tell(server: &Server, worker: &WorkerShared, words: &[&[u8]]) {
     }
 }
 
-/// Forwards a command that changes nothing, if it is one for that, to those who follow: behind the changes that came before it,
-/// as a part of the view's group if there is one, and not behind what comes of it.
-#[inline]
-pub fn forward(call: &Call<'_>, keyspace: Option<&mut KeyspaceMut<'_, '_>>) {
-    if call.command.is(Flags::FORWARDED) && call.server.replication.is_kept() {
-        forward_now(call, keyspace);
+/// Forwards a command that changes nothing to those who follow: behind the changes that came before it, and not behind what
+/// comes of it.
+pub fn forward(call: &Call<'_>) {
+    if call.server.replication.is_kept() {
+        let mut group = call.worker.lane.recorder();
+        group.message(call.client.db, &forwarded(call));
+        call.server.effects.publish(&call.worker.lane, group);
     }
 }
 
-#[cold]
-fn forward_now(call: &Call<'_>, keyspace: Option<&mut KeyspaceMut<'_, '_>>) {
-    // Who has renamed it has done so here.
-    let words: Vec<&[u8]> =
-        std::iter::once(call.command.spec.name.as_bytes()).chain(call.args.from(1)).collect();
-    match keyspace {
-        Some(keyspace) => keyspace.message(call.client.db, &words),
-        None => {
-            let mut group = call.worker.lane.recorder();
-            group.message(call.client.db, &words);
-            call.server.effects.publish(&call.worker.lane, group);
-        }
+/// The same of one that runs under the locks of a view, if it is to be forwarded: as a part of its group.
+#[inline]
+pub(super) fn forward_within(call: &Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) {
+    if call.command.is(Flags::FORWARDED) && call.server.replication.is_kept() {
+        keyspace.message(call.client.db, &forwarded(call));
     }
+}
+
+fn forwarded<'c>(call: &Call<'c>) -> Vec<&'c [u8]> {
+    // Who has renamed it has done so here.
+    std::iter::once(call.command.spec.name.as_bytes()).chain(call.args.from(1)).collect()
 }
 
 /// Removes the expired keys that a reader met and tells of those it did not find, then releases the locks. While clients are

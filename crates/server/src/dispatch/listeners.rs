@@ -1,23 +1,25 @@
 //! Who hears of changes: recorders of effects, those who are subscribed to keyspace events, and those who are told of the names
 //! of all keys that change.
 //!
-//! An event is published when it happens, under the locks of its key, so that a key's events are in the order of its
-//! changes; whoever caused one by a command has its reply before it.
+//! An event is published under the locks of its key, so that a key's events are in the order of its changes: when it happens,
+//! or where there are recorders once they have been given what it is about. Whoever caused one by a command has its reply before it.
 
 use std::sync::atomic::Ordering;
 
 use swytch_store::{Effect, EffectUndo, Event, EventClass, Sink, Wants};
 
 use super::tracking::Broadcast;
+use crate::clients::channels::Kind;
 use crate::config::keyspace_events as classes;
 use crate::effects::Recorder;
-use crate::server::{Conditions, Server, WorkerShared};
+use crate::server::{Collecting, Conditions, Server, WorkerShared};
 
 /// The listeners of one command or transaction.
 pub(super) struct Listeners<'s> {
     server: &'s Server,
     worker: &'s WorkerShared,
-    recorder: Option<Box<Recorder>>,
+    /// What is recorded, and what is told of it once that has its place.
+    recorder: Option<(Box<Recorder>, Collecting<'s>)>,
     /// `notify-keyspace-events`, if there is anything to be told.
     events: Option<u32>,
     /// What is to be told of names, if anybody is.
@@ -28,17 +30,24 @@ impl<'s> Listeners<'s> {
     /// Those there are now.
     pub(super) fn of(server: &'s Server, worker: &'s WorkerShared) -> Listeners<'s> {
         let conditions = server.conditions();
-        let recorder = conditions.contains(Conditions::RECORDING).then(|| worker.lane.recorder());
+        let recorder = conditions
+            .contains(Conditions::RECORDING)
+            .then(|| (worker.lane.recorder(), worker.outbox.open(server)));
         let events =
             conditions.contains(Conditions::NOTIFYING).then(|| server.config.notify_keyspace_events());
         let broadcast = conditions.contains(Conditions::BROADCASTING).then(Broadcast::default);
         Listeners { server, worker, recorder, events, broadcast }
     }
 
+    fn publish_event(&self, channel: &[u8], message: &[u8]) {
+        self.worker.outbox.publish(self.server, Kind::Channel, channel, message);
+    }
+
     /// Hands over what was recorded. Called before the locks are released.
     pub(super) fn publish(self) {
-        if let Some(recorder) = self.recorder {
+        if let Some((recorder, collecting)) = self.recorder {
             self.server.effects.publish(&self.worker.lane, recorder);
+            drop(collecting);
         }
         if let Some(broadcast) = self.broadcast {
             broadcast.tell(self.server);
@@ -52,7 +61,7 @@ impl Sink for Listeners<'_> {
     }
 
     fn changed(&mut self, effect: &Effect<'_>, undo: Option<EffectUndo>) {
-        if let Some(recorder) = &mut self.recorder {
+        if let Some((recorder, _)) = &mut self.recorder {
             recorder.changed(effect, undo);
         }
     }
@@ -64,15 +73,15 @@ impl Sink for Listeners<'_> {
         }
         if events & classes::KEYSPACE != 0 {
             let channel = [format!("__keyspace@{db}__:").as_bytes(), key].concat();
-            self.server.publish(&channel, event.name.as_bytes());
+            self.publish_event(&channel, event.name.as_bytes());
         }
         if events & classes::KEYEVENT != 0 {
-            self.server.publish(format!("__keyevent@{db}__:{}", event.name).as_bytes(), key);
+            self.publish_event(format!("__keyevent@{db}__:{}", event.name).as_bytes(), key);
         }
     }
 
     fn message(&mut self, db: u32, words: &[&[u8]]) {
-        if let Some(recorder) = &mut self.recorder {
+        if let Some((recorder, _)) = &mut self.recorder {
             recorder.message(db, words);
         }
     }

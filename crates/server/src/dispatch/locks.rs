@@ -76,7 +76,7 @@ pub fn handle_within(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) ->
 fn run_within(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
     match call.command.spec.handler {
         Handler::Session(handler) => {
-            changes::forward(call, Some(keyspace));
+            changes::forward_within(call, keyspace);
             handler(call)
         }
         Handler::Read(handler) | Handler::Wait(handler) | Handler::ReadAll(handler) => {
@@ -309,7 +309,6 @@ fn script(call: &mut Call<'_>, handler: &ScriptHandler) -> CommandResult {
 /// A command that needs no locks, or takes those it needs itself.
 #[inline(always)]
 fn session(call: &mut Call<'_>, handler: fn(&mut Call<'_>) -> CommandResult) -> CommandResult {
-    changes::forward(call, None);
     let result = handler(call);
     if call.client.flags.contains(ClientFlags::CHANGED_CONDITIONS) {
         conditions::wait_for_holders(call);

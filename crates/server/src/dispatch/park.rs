@@ -405,7 +405,7 @@ fn serve_one(
     }
     let to = &parked.client.shared;
     let mail = Mail::Served { client: to.id, waiter: Arc::clone(waiter), reply: output };
-    server.workers[to.worker].mailbox.send(mail);
+    worker.outbox.send(server, to.worker, mail);
     // Behind the reply.
     tracking::tell(server, worker, keyspace.changes_mut());
     worker.serving.store(writer, Ordering::Relaxed);

@@ -25,7 +25,7 @@ pub fn show_script(call: &Call<'_>) {
         let line = line(call);
         call.server.monitors.show(clock::unix_us(), &line, |monitor, bytes| {
             let mail = Mail::Deliver { client: monitor.client, bytes };
-            call.server.workers[monitor.worker].mailbox.send(mail);
+            call.worker.outbox.send(call.server, monitor.worker, mail);
         });
     }
 }

@@ -1,45 +1,162 @@
 //! What is told to clients of other threads: into their inboxes, and mail to the workers that have them.
+//!
+//! Invariant: nobody hears of a group of effects before it has its place in their order. What a client does because of a
+//! message would come before its cause else, in the log and at those who follow. So what a group tells waits in the
+//! [`Outbox`] of its thread until it has its place, where anybody reads the order.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::{Mail, Server};
-use crate::clients::channels::Message;
+use crate::clients::channels::{Kind, Message};
 use crate::clients::{ClientShared, Subscriber};
 use crate::config::ClientClass;
 
 impl Server {
-    /// Publishes a message to a channel; how many receive it, each as often as it is subscribed to something that matches.
-    pub fn publish(&self, channel: &[u8], message: &[u8]) -> usize {
-        self.publish_by(|bytes_max, wake| self.channels.publish(channel, message, bytes_max, wake))
-    }
-
-    /// As [`Server::publish`], to a shard channel.
-    pub fn publish_to_shard(&self, channel: &[u8], message: &[u8]) -> usize {
-        self.publish_by(|bytes_max, wake| self.channels.publish_to_shard(channel, message, bytes_max, wake))
-    }
-
-    /// What waits in an inbox is output that nobody has read, and has its limit.
-    fn publish_by(&self, give: impl FnOnce(usize, &mut dyn FnMut(&Subscriber)) -> usize) -> usize {
+    /// Publishes a message to a channel: how many receive it, each as often as it is subscribed to something that matches.
+    /// `first` happens before anybody does, in the order in which the messages of the channel are received.
+    pub fn publish(&self, kind: Kind, channel: &[u8], message: &[u8], first: impl FnOnce()) -> usize {
         let mut woken = Woken::default();
-        let bytes_max = self.config.output_bytes_max(ClientClass::Pubsub);
-        let given = give(bytes_max, &mut |subscriber| woken.note(self, subscriber));
+        let given = woken.publish(self, kind, channel, message, first);
         woken.wake(self);
         given
     }
 }
 
-/// Clients with something in their inboxes of which their workers do not know, by worker.
+/// What a thread's group of effects has to tell clients when it has its place; nothing collects where there is no such group,
+/// and what is to be told is told at once.
 #[derive(Debug, Default)]
-pub struct Woken(Vec<Vec<u64>>);
+pub struct Outbox(Mutex<Option<Vec<Letter>>>);
 
-impl Woken {
-    fn note(&mut self, server: &Server, subscriber: &Subscriber) {
-        if self.0.is_empty() {
-            self.0 = vec![Vec::new(); server.workers.len()];
-        }
-        self.0[subscriber.worker].push(subscriber.client);
+/// What is to be told.
+#[derive(Debug)]
+enum Letter {
+    /// A message to a channel.
+    Published { kind: Kind, channel: Box<[u8]>, message: Box<[u8]> },
+    /// Something to one client.
+    Told { client: Arc<ClientShared>, message: Message },
+    /// Something to a worker.
+    Mail { worker: usize, mail: Mail },
+}
+
+impl Outbox {
+    /// A group begins. It has its place when what is returned is dropped, which tells what was collected.
+    pub fn open<'s>(&'s self, server: &'s Server) -> Collecting<'s> {
+        Collecting { before: self.0.lock().replace(Vec::new()), outbox: self, server }
     }
 
-    /// Puts a message into a client's inbox.
-    pub fn tell(&mut self, server: &Server, client: &ClientShared, message: &Message) {
+    /// Until what is returned is dropped commands run that are no part of the group.
+    pub fn set_aside<'s>(&'s self, server: &'s Server) -> Collecting<'s> {
+        Collecting { before: self.0.lock().take(), outbox: self, server }
+    }
+
+    /// As [`Server::publish`], as a part of the group if there is one. Who is counted is given the message unless it
+    /// unsubscribes meanwhile.
+    pub fn publish(&self, server: &Server, kind: Kind, channel: &[u8], message: &[u8]) -> usize {
+        if let Some(letters) = &mut *self.0.lock() {
+            let given = server.channels.receivers_of(kind, channel);
+            if given > 0 {
+                letters.push(Letter::Published { kind, channel: channel.into(), message: message.into() });
+            }
+            return given;
+        }
+        server.publish(kind, channel, message, || ())
+    }
+
+    /// Sends a worker mail.
+    pub fn send(&self, server: &Server, worker: usize, mail: Mail) {
+        match &mut *self.0.lock() {
+            Some(letters) => letters.push(Letter::Mail { worker, mail }),
+            None => server.workers[worker].mailbox.send(mail),
+        }
+    }
+
+    /// Tells what was collected although the group goes on: who receives it is about to change by the group's own doing.
+    pub fn tell_now(&self, server: &Server) {
+        let letters = self.0.lock().as_mut().map(std::mem::take);
+        deliver(server, letters.unwrap_or_default());
+    }
+}
+
+/// A group whose messages are collected.
+#[must_use]
+#[derive(Debug)]
+pub struct Collecting<'s> {
+    /// What the outbox was before.
+    before: Option<Vec<Letter>>,
+    outbox: &'s Outbox,
+    server: &'s Server,
+}
+
+impl Drop for Collecting<'_> {
+    fn drop(&mut self) {
+        let letters = std::mem::replace(&mut *self.outbox.0.lock(), self.before.take());
+        deliver(self.server, letters.unwrap_or_default());
+    }
+}
+
+fn deliver(server: &Server, letters: Vec<Letter>) {
+    let mut woken = Woken::default();
+    for letter in letters {
+        match letter {
+            Letter::Published { kind, channel, message } => {
+                woken.publish(server, kind, &channel, &message, || ());
+            }
+            Letter::Told { client, message } => woken.tell(server, &client, &message),
+            Letter::Mail { worker, mail } => {
+                // In the order in which it came about.
+                std::mem::take(&mut woken).wake(server);
+                server.workers[worker].mailbox.send(mail);
+            }
+        }
+    }
+    woken.wake(server);
+}
+
+/// Clients with something in their inboxes of which their workers do not know, by worker.
+#[derive(Debug, Default)]
+pub struct Woken<'o> {
+    by_worker: Vec<Vec<u64>>,
+    /// Where what they are told waits.
+    outbox: Option<&'o Outbox>,
+}
+
+impl<'o> Woken<'o> {
+    /// Of those who are told by a thread with this outbox.
+    pub fn by(outbox: &'o Outbox) -> Woken<'o> {
+        Woken { by_worker: Vec::new(), outbox: Some(outbox) }
+    }
+
+    fn note(&mut self, server: &Server, subscriber: &Subscriber) {
+        if self.by_worker.is_empty() {
+            self.by_worker = vec![Vec::new(); server.workers.len()];
+        }
+        self.by_worker[subscriber.worker].push(subscriber.client);
+    }
+
+    fn publish(
+        &mut self,
+        server: &Server,
+        kind: Kind,
+        channel: &[u8],
+        message: &[u8],
+        first: impl FnOnce(),
+    ) -> usize {
+        // What waits in an inbox is output that nobody has read, and has its limit.
+        let bytes_max = server.config.output_bytes_max(ClientClass::Pubsub);
+        let wake = &mut |subscriber: &Subscriber| self.note(server, subscriber);
+        server.channels.publish(kind, channel, message, bytes_max, first, wake)
+    }
+
+    /// Tells a client something.
+    pub fn tell(&mut self, server: &Server, client: &Arc<ClientShared>, message: &Message) {
+        if let Some(outbox) = self.outbox
+            && let Some(letters) = &mut *outbox.0.lock()
+        {
+            letters.push(Letter::Told { client: Arc::clone(client), message: message.clone() });
+            return;
+        }
         let subscriber = client.as_subscriber();
         if subscriber.receive(message, server.config.output_bytes_max(ClientClass::Normal)) {
             self.note(server, subscriber);
@@ -48,7 +165,7 @@ impl Woken {
 
     /// Tells the workers.
     pub fn wake(self, server: &Server) {
-        for (worker, clients) in server.workers.iter().zip(self.0) {
+        for (worker, clients) in server.workers.iter().zip(self.by_worker) {
             if !clients.is_empty() {
                 worker.mailbox.send(Mail::Messages(clients));
             }

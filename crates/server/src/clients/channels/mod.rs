@@ -119,16 +119,25 @@ impl Channels {
         }
     }
 
-    /// Gives a message to those who are subscribed to its channel, and to patterns that match it: how often it was given
-    /// to somebody. `wake` is told who had nothing in the inbox before. Nobody's inbox takes more than `inbox_bytes_max`.
+    /// Gives a message to those who are subscribed to its channel, and to patterns that match the name unless it is a shard
+    /// channel: how often it was given to somebody. `first` happens before, in the order of the channel's messages. `wake` is
+    /// told who had nothing in the inbox before. Nobody's inbox takes more than `inbox_bytes_max`.
     pub fn publish(
         &self,
+        kind: Kind,
         channel: &[u8],
         message: &[u8],
         inbox_bytes_max: usize,
+        first: impl FnOnce(),
         wake: &mut dyn FnMut(&Subscriber),
     ) -> usize {
-        let part = self.channels.part(channel).lock();
+        let Some(registry) = self.registry(kind) else { return 0 };
+        let part = registry.part(channel).lock();
+        first();
+        if kind == Kind::ShardChannel {
+            let parts: [&[u8]; 3] = [b"smessage", channel, message];
+            return part.get(channel).map_or(0, |receivers| give(receivers, &parts, inbox_bytes_max, wake));
+        }
         let mut given = 0;
         let mut give = |receivers: &Receivers, parts: &[&[u8]]| {
             given += give(receivers, parts, inbox_bytes_max, wake);
@@ -144,17 +153,15 @@ impl Channels {
         given
     }
 
-    /// As [`Channels::publish`], to a shard channel.
-    pub fn publish_to_shard(
-        &self,
-        channel: &[u8],
-        message: &[u8],
-        inbox_bytes_max: usize,
-        wake: &mut dyn FnMut(&Subscriber),
-    ) -> usize {
-        let part = self.shard_channels.part(channel).lock();
-        part.get(channel)
-            .map_or(0, |receivers| give(receivers, &[b"smessage", channel, message], inbox_bytes_max, wake))
+    /// How often a message to this channel would be given to somebody.
+    pub fn receivers_of(&self, kind: Kind, channel: &[u8]) -> usize {
+        let by_name = self.subscribers_of(kind, channel);
+        if kind == Kind::ShardChannel {
+            return by_name;
+        }
+        let patterns = self.patterns.read();
+        let matching = patterns.iter().filter(|(pattern, _)| glob::matches(pattern, channel, false));
+        by_name + matching.map(|(_, receivers)| receivers.len()).sum::<usize>()
     }
 
     /// The names that anybody is subscribed to, of those that match a pattern.

@@ -29,11 +29,17 @@ fn a_message_is_given_once_for_its_channel_and_once_for_each_pattern_that_matche
     channels.subscribe(&one, Kind::Pattern, b"x*");
     channels.subscribe(&two, Kind::ShardChannel, b"news");
     let mut woken = Vec::new();
-    let given = channels.publish(b"news", b"m", usize::MAX, &mut |to| woken.push((to.client, to.worker)));
+    let publish = |kind, channel: &[u8], wake: &mut dyn FnMut(&Subscriber)| {
+        let would_be_given = channels.receivers_of(kind, channel);
+        let given = channels.publish(kind, channel, b"m", usize::MAX, || (), wake);
+        assert_eq!(given, would_be_given);
+        given
+    };
+    let given = publish(Kind::Channel, b"news", &mut |to| woken.push((to.client, to.worker)));
     assert_eq!((given, woken), (4, vec![(1, 0), (2, 1)]), "each is woken once");
     assert_eq!((messages(&one), messages(&two)), (3, 1));
-    assert_eq!(channels.publish_to_shard(b"news", b"m", usize::MAX, &mut |_| ()), 1);
-    assert_eq!(channels.publish(b"old", b"m", usize::MAX, &mut |_| ()), 0);
+    assert_eq!(publish(Kind::ShardChannel, b"news", &mut |_| ()), 1);
+    assert_eq!(publish(Kind::Channel, b"old", &mut |_| ()), 0);
     assert_eq!((channels.subscribers(), channels.subscribers_of(Kind::Channel, b"news")), (2, 2));
     channels.leave(&one, false);
     channels.leave(&two, true);
@@ -50,7 +56,7 @@ fn an_inbox_that_would_hold_too_much_holds_nothing_and_says_so() {
     channels.subscribe(&slow, Kind::Channel, b"c");
     let mut woken = 0;
     for _ in 0..100 {
-        channels.publish(b"c", &[b'x'; 100], 1000, &mut |_| woken += 1);
+        channels.publish(Kind::Channel, b"c", &[b'x'; 100], 1000, || (), &mut |_| woken += 1);
         assert!(slow.inbox_bytes() <= 1000);
     }
     assert!(!slow.take_messages(|| false, |_| panic!("it holds nothing")));

@@ -1,7 +1,9 @@
 //! PUBLISH, SPUBLISH
 
+use crate::clients::channels::Kind;
 use crate::command::KeySpec;
 use crate::command::prelude::*;
+use crate::dispatch::changes;
 
 const FLAGS: Flags = Flags::PUBSUB
     .union(Flags::LOADING)
@@ -42,13 +44,20 @@ pub static SPUBLISH: CommandSpec = CommandSpec {
 };
 
 fn publish(call: &mut Call<'_>) -> CommandResult {
-    let given = call.server.publish(call.args.get(1), call.args.get(2));
-    call.reply.count(given);
-    Ok(())
+    publish_to(call, Kind::Channel)
 }
 
 fn publish_to_shard(call: &mut Call<'_>) -> CommandResult {
-    let given = call.server.publish_to_shard(call.args.get(1), call.args.get(2));
+    publish_to(call, Kind::ShardChannel)
+}
+
+fn publish_to(call: &mut Call<'_>, kind: Kind) -> CommandResult {
+    let (server, channel, message) = (call.server, call.args.get(1), call.args.get(2));
+    let given = match call.origin.holds_locks() {
+        // It was forwarded as a part of the group.
+        true => call.worker.outbox.publish(server, kind, channel, message),
+        false => server.publish(kind, channel, message, || changes::forward(call)),
+    };
     call.reply.count(given);
     Ok(())
 }

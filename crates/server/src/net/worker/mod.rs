@@ -344,6 +344,8 @@ impl<'s> Worker<'s> {
 
 impl Others for Worker<'_> {
     fn serve(&mut self) {
+        // What these do and tell is no part of what the script does.
+        let _aside = self.shared().outbox.set_aside(self.server);
         let mut events = Events::with_capacity(EVENTS_MAX);
         match self.poll.poll(&mut events, Some(Duration::ZERO)) {
             Ok(()) => self.do_what_is_to_be_done(&events),
