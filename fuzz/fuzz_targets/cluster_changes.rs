@@ -3,7 +3,9 @@
 #![no_main]
 use libfuzzer_sys::fuzz_target;
 use std::sync::Arc;
-use swytch_cluster::{Blob, Entry, Generation, Key, MergeBy, MergeInput, Stamp, Step, Values, Version};
+use swytch_cluster::{
+    Blob, Entry, Generation, History, Key, MergeBy, MergeInput, Stamp, Step, Values, Version,
+};
 use swytch_store::{Changes, HashSeed, Keyspace, KeyspaceMut, Op, Shards, StringOp};
 use swytch_values::{Host, Snapshot, StoreValues, wire};
 
@@ -64,7 +66,8 @@ fuzz_target!(|data: &[u8]| {
         log.push(Entry { dot: version, prior, stamp, effects, origin: None, step: Step::Write });
     }
     let (our_version, their_version) = (version, version);
-    let by = MergeBy::Logs { ours: &log, our_version, theirs: &[], their_version };
+    let ours = History { since: Stamp::default(), entries: &log };
+    let by = MergeBy::Logs { ours, our_version, theirs: &[], their_version };
     // That the log leads to the value is asserted within.
     assert_eq!(values.merge(&MergeInput { key: &key, by }), Vec::<Blob>::new());
 });

@@ -86,6 +86,8 @@ impl<V: Values> Turn<'_, V> {
                 self.drop_copy(key);
                 return;
             }
+            // They wait for it to have one.
+            Some(_) if self.owning(key).is_some_and(|owning| !owning.waiters.is_empty()) => {}
             Some(_) => self.send_all(others, Message::Fade { key: key.clone() }),
         }
         self.list_absent(key);
@@ -117,11 +119,13 @@ impl<V: Values> Turn<'_, V> {
             && !self.part.evicting.contains_key(key);
         let alone =
             copy.possible_holders() == NodeSet::only(me) || self.config.without(Mutant::ForgetSharedKeys);
-        // An expired node may have collected this state to own the key, and nobody here may know it for a holder.
+        // A node that was expired since may have collected this state to own the key, and nobody may know it for a holder.
+        let unseen = self.awaited_since(copy.meta.birth.view);
+        let unseen = if self.config.without(Mutant::ForgetTheAwaited) { NodeSet::EMPTY } else { unseen };
         let settled = copy.prepared.is_none()
             && copy.log.entries.is_empty()
             && !copy.log.overflow
-            && self.awaited().is_empty();
+            && (unseen | copy.meta.lost & self.awaited_for(copy.meta.birth.view)).is_empty();
         idle && alone && settled && self.may_drop_absent(key)
     }
 
@@ -130,6 +134,7 @@ impl<V: Values> Turn<'_, V> {
         let home = self.home_of(key);
         let limits = self.config.limits;
         self.may_drop(key)
+            && !self.is_waited_for(key)
             && home.is_some_and(|home| {
                 self.part.directory.is_known_at(home)
                     && self.part.leases.has_room(home, limits.unreported_max)
@@ -140,6 +145,11 @@ impl<V: Values> Turn<'_, V> {
     pub(crate) fn may_drop(&self, key: &Key) -> bool {
         let engaged = self.part.engaged.contains_key(key) && !self.config.without(Mutant::LeaveWhileEngaged);
         !engaged && !self.has_fork(key)
+    }
+
+    /// Whether clients of this node block until the key has a value.
+    fn is_waited_for(&self, key: &Key) -> bool {
+        self.part.waited_for.contains_key(key)
     }
 
     /// An operation of this node's own clients goes to another node.

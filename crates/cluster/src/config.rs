@@ -81,6 +81,9 @@ pub struct Timers {
     pub forget_ms: u64,
     /// Fork logs are kept for an expired node this long.
     pub retain_ms: u64,
+    /// Those of keys that come into being after its expiry only this long: who comes back has mostly done so by then, and
+    /// who does not is not to cost every new key a log.
+    pub return_ms: u64,
 }
 
 impl Default for Timers {
@@ -97,6 +100,7 @@ impl Default for Timers {
             propose_ms: 1_000,
             forget_ms: 1_000,
             retain_ms: 24 * 3_600 * 1_000,
+            return_ms: 10 * 60 * 1_000,
         }
     }
 }
@@ -113,6 +117,9 @@ pub struct Limits {
     /// Entries in a key's log, after folding about one for each cell touched; a longer fork falls back to the
     /// whole-key last writer.
     pub log_max: usize,
+    /// Epochs before those of its log of which a copy remembers what it contains. A fork from before them is decided
+    /// whole as well.
+    pub covers_max: usize,
     /// A log with fewer entries is not folded while its view lasts.
     pub fold_min: usize,
     /// Waiting clients per key at its owner.
@@ -137,6 +144,7 @@ impl Default for Limits {
             queue_max: 4_096,
             batch_max: 128,
             log_max: 65_536,
+            covers_max: 64,
             fold_min: 64,
             waiters_max: 4_096,
             report_max: 512,

@@ -8,16 +8,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use crate::config::Config;
 use crate::fold::Folding;
 use crate::ids::{Blob, FlightId, Generation, NodeId, NodeSet, OpId, Stamp, Version, ViewId};
 use crate::interface::{ClientError, Watch};
 use crate::message::{Alignment, Part};
+use crate::mutant::Mutant;
 use crate::participants::Participants;
-use crate::values::{Entry, Step};
-
-/// Epochs whose entries a copy remembers to contain. They outlive the log, because a node that was expired may bring
-/// its fork back twice, or two such nodes the same one.
-const COVERS_MAX: usize = 64;
+use crate::values::{Entry, History, Step};
 
 /// Versions and subscribers of a copy.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,9 +32,12 @@ pub struct Meta {
     pub doubt: NodeSet,
     /// Former subscribers that were expired and may come back with a fork.
     pub lost: NodeSet,
-    /// Epochs before the current one whose entries the value contains, and up to which seq.
+    /// Epochs before the current one whose entries the value contains, and up to which seq. They outlive the log, because a
+    /// node that was expired may bring its fork back twice, or two such nodes the same one.
     pub covers: BTreeMap<ViewId, u64>,
-    /// Stamp of the last entry.
+    /// Of epochs up to this one it is not known any more what the value contains besides what `covers` says.
+    pub forgotten: ViewId,
+    /// Stamp of the last entry that has changed the value or taken in a fork.
     pub written: Stamp,
 }
 
@@ -52,19 +53,19 @@ impl Meta {
     }
 
     /// Moves on to the next entry.
-    pub(crate) fn advance(&mut self, dot: Version, stamp: Stamp) {
-        if dot.epoch != self.version.epoch {
+    pub(crate) fn advance(&mut self, entry: &Entry) {
+        if entry.dot.epoch != self.version.epoch {
             self.covers.insert(self.version.epoch, self.version.seq);
-            self.bound_covers();
         }
-        self.version = dot;
-        self.written = self.written.max(stamp);
+        self.version = entry.dot;
+        self.written = self.written.max(entry.written());
     }
 
-    fn bound_covers(&mut self) {
-        while self.covers.len() > COVERS_MAX {
-            self.covers.pop_first();
-        }
+    /// Whether it is not known any more if the value contains one of these entries.
+    pub(crate) fn has_forgotten(&self, entries: &[Entry], version: Version) -> bool {
+        let mut dots = entries.iter().map(|entry| entry.dot).chain([version]);
+        self.forgotten != ViewId::default()
+            && dots.any(|dot| dot.epoch <= self.forgotten && !self.covers_dot(dot))
     }
 
     /// Takes over what another copy contains, after its entries were merged in.
@@ -76,7 +77,7 @@ impl Meta {
                 *known = seq.max(*known);
             }
         }
-        self.bound_covers();
+        self.forgotten = self.forgotten.max(other.forgotten);
     }
 }
 
@@ -90,11 +91,19 @@ pub struct Log {
     pub entries: Vec<Entry>,
     /// It grew too long and was dropped.
     pub overflow: bool,
+    /// When the state where it starts was written last. Without entries that is [`Meta::written`].
+    pub since: Stamp,
 }
 
 impl Log {
-    /// Appends, or gives the log up.
-    pub(crate) fn extend(&mut self, mut entries: Vec<Entry>, entries_max: usize) {
+    /// The log as a store is shown it.
+    pub(crate) fn history(&self, meta: &Meta) -> History<'_> {
+        let since = if self.entries.is_empty() { meta.written } else { self.since };
+        History { since, entries: &self.entries }
+    }
+
+    /// Appends to the log of a value that was `written` last then, or gives it up.
+    pub(crate) fn extend(&mut self, mut entries: Vec<Entry>, written: Stamp, entries_max: usize) {
         if self.entries.len() + entries.len() > entries_max {
             self.give_up();
         }
@@ -102,7 +111,7 @@ impl Log {
             return;
         }
         if self.entries.is_empty() {
-            self.entries = entries;
+            (self.entries, self.since) = (entries, written);
         } else {
             self.entries.append(&mut entries);
         }
@@ -114,18 +123,20 @@ impl Log {
         self.entries.clear();
     }
 
-    /// Drops everything up to `until`, and returns it if the log starts at another state now. Not while the rest has
-    /// taken something in that had not seen that state: on top of it, it would come out otherwise.
-    fn trim(&mut self, meta: &Meta, until: Version) -> Option<Vec<Entry>> {
+    /// Drops everything up to `until`, and returns it and when it started if the log starts at another state now. Not while
+    /// the rest has taken something in that had not seen that state: on top of it, it would come out otherwise.
+    fn trim(&mut self, meta: &Meta, until: Version) -> Option<(Stamp, Vec<Entry>)> {
         if until == meta.version {
             let restarts = std::mem::take(&mut self.overflow) || !self.entries.is_empty();
-            return restarts.then(|| std::mem::take(&mut self.entries));
+            return restarts.then(|| (self.since, std::mem::take(&mut self.entries)));
         }
         let last = self.entries.iter().position(|entry| entry.dot == until)?;
         if !Self::follows(&self.entries[last + 1..], until) {
             return None;
         }
-        Some(self.entries.drain(..=last).collect())
+        let settled: Vec<Entry> = self.entries.drain(..=last).collect();
+        let until = settled.iter().map(Entry::written).fold(self.since, Stamp::max);
+        Some((std::mem::replace(&mut self.since, until), settled))
     }
 
     /// Whether these entries, which come after the state at `start` in a log, have all seen it. What a merge took in may
@@ -533,17 +544,33 @@ impl Copy {
     }
 
     /// Adds entries that the value already contains.
-    pub(crate) fn append(&mut self, entries: Vec<Entry>, entries_max: usize) {
+    pub(crate) fn append(&mut self, entries: Vec<Entry>, config: &Config) {
+        let written = self.meta.written;
         for entry in &entries {
-            self.meta.advance(entry.dot, entry.stamp);
+            self.meta.advance(entry);
             self.done.learn(entry);
         }
-        self.log.extend(entries, entries_max);
+        self.log.extend(entries, written, config.limits.log_max);
+        self.bound_covers(config);
     }
 
-    /// Notes that all subscribers hold everything up to `stable`, and returns what the log need not keep any more
-    /// if it starts at another state now.
-    pub(crate) fn settle_stable(&mut self, stable: Version) -> Option<Vec<Entry>> {
+    /// Forgets of the oldest epochs what the value contains. Not of those that the log leads through, nor of as many before
+    /// it: a fork begins in one of them.
+    pub(crate) fn bound_covers(&mut self, config: &Config) {
+        let mut covers_max = config.limits.covers_max;
+        if !config.without(Mutant::ForgetWhatTheLogNeeds) {
+            covers_max += self.log.entries.len();
+        }
+        while self.meta.covers.len() > covers_max
+            && let Some((epoch, _)) = self.meta.covers.pop_first()
+        {
+            self.meta.forgotten = self.meta.forgotten.max(epoch);
+        }
+    }
+
+    /// Notes that all subscribers hold everything up to `stable`, and returns what the log need not keep any more and when
+    /// that started, if it starts at another state now.
+    pub(crate) fn settle_stable(&mut self, stable: Version, config: &Config) -> Option<(Stamp, Vec<Entry>)> {
         // News of long ago may name a state in the middle of what was folded since.
         let reachable = stable.seq > self.meta.stable.seq && stable.seq >= self.folding.from_seq;
         if reachable && self.log.since(&self.meta, stable).is_some() {
@@ -552,6 +579,10 @@ impl Copy {
         // A batch in doubt may have to be merged on top of an entry that everyone has.
         let prior =
             self.prepared.map(|prepared| prepared.prior).filter(|prior| prior.seq < self.meta.stable.seq);
-        self.log.trim(&self.meta, prior.unwrap_or(self.meta.stable))
+        let settled = self.log.trim(&self.meta, prior.unwrap_or(self.meta.stable));
+        if settled.is_some() {
+            self.bound_covers(config);
+        }
+        settled
     }
 }

@@ -295,7 +295,8 @@ impl<V: Values> Turn<'_, V> {
 
     /// Having said that it holds nothing, this node must not be made an owner by an answer to an earlier touch.
     fn void_touch(&mut self, key: &Key) {
-        if self.part.touches.get(key).is_some_and(|touch| touch.reads_before.is_none()) {
+        let touches = self.part.touches.get(key).is_some_and(|touch| touch.reads_before.is_none());
+        if touches && !self.config.without(Mutant::KeepVoidedTouch) {
             self.start_touch(key, None);
         }
     }
@@ -317,7 +318,8 @@ impl<V: Values> Turn<'_, V> {
 
     /// Brings a key that nobody holds into being, owned by this node.
     pub(crate) fn create(&mut self, key: &Key, doubt: NodeSet) {
-        let mut lost = self.awaited().without(self.config.id);
+        // They may have held the key and come back with it.
+        let mut lost = self.awaited_for(self.installed.view.id).without(self.config.id);
         if self.has_fork(key) {
             lost.insert(self.config.id);
         }
@@ -330,9 +332,9 @@ impl<V: Values> Turn<'_, V> {
             stable: version,
             subscribers: NodeSet::only(self.config.id),
             doubt,
-            // Whoever was expired may have held the key and come back with it.
             lost,
             covers: BTreeMap::new(),
+            forgotten: ViewId::default(),
             written: Default::default(),
         };
         let mut copy = Copy::new(meta, self.installed.view.id);
@@ -399,7 +401,7 @@ impl<V: Values> Turn<'_, V> {
         }
         let seen = self.part.directory.parts.entry(from).or_default();
         seen.insert(part);
-        if seen.len() >= parts as usize {
+        if seen.len() >= parts as usize || self.config.without(Mutant::CountFirstPart) {
             self.send(from, Message::Reported { again: false });
             self.part.directory.reported.insert(from);
             self.begin_scans();
@@ -624,10 +626,14 @@ impl<V: Values> Turn<'_, V> {
             if self.copy_now(&key).is_some_and(|copy| copy.owner(view, me).is_some()) {
                 self.part.touches.remove(&key);
             } else {
+                let home = self.home_of(&key).map_or(NodeSet::EMPTY, NodeSet::only);
+                self.doubt_way_to(home);
                 self.send_touch(&key, touch);
             }
         }
         if now >= self.part.directory.report_sent_ms + retry {
+            let homes = self.part.directory.unreported.keys().copied().collect();
+            self.doubt_way_to(homes);
             self.send_reports();
         }
         for key in self.part.directory.asking.clone() {
@@ -645,6 +651,7 @@ impl<V: Values> Turn<'_, V> {
             if waiting.is_empty() {
                 self.ask_holders(&key);
             }
+            self.doubt_way_to(waiting);
             for node in waiting.iter() {
                 self.send(node, Message::Query { key: key.clone(), round });
             }

@@ -181,6 +181,7 @@ impl<V: Values> Turn<'_, V> {
     /// Everything that lived in the old view only.
     fn forget_view(&mut self) {
         self.part.settling.clear();
+        self.part.over.clear();
         self.part.touches.clear();
         self.part.born.clear();
         self.part.unconfirmed.clear();

@@ -166,9 +166,12 @@ impl<V: Values> Turn<'_, V> {
     fn watches_hold(&mut self, op: OpId) -> bool {
         let operation = self.part.operations.get(&op);
         let watches = operation.map(|operation| operation.watches.clone()).unwrap_or_default();
+        let versions_only = self.config.without(Mutant::WatchVersionsOnly);
         let unchanged = watches.iter().all(|(key, watch)| {
             self.focus_on(key);
-            self.part.copies.get(key).is_some_and(|copy| copy.is_as_watched(*watch))
+            self.part.copies.get(key).is_some_and(|copy| {
+                copy.is_as_watched(*watch) || versions_only && copy.meta.version == watch.version
+            })
         });
         self.focus(op.part());
         unchanged

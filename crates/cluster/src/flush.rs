@@ -9,6 +9,7 @@
 use crate::ids::{Blob, NodeId};
 use crate::interface::{Action, Answer, ClientError};
 use crate::members::Members;
+use crate::mutant::Mutant;
 
 /// A FLUSHALL that is not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -61,7 +62,8 @@ impl Members {
     fn advance_flush(&mut self, number: u64) {
         let view = &self.installed.view;
         let complete = view.base.nodes() == view.members;
-        let (now_flush, members, everywhere) = (view.base.flush, view.members, self.unflushed.is_empty());
+        let everywhere = self.unflushed.is_empty() || self.config.without(Mutant::AnswerFlushWhenInstalled);
+        let (now_flush, members) = (view.base.flush, view.members);
         let Some(flushing) = self.flushes.get_mut(&number).filter(|_| self.fence.serving) else { return };
         let wanted = *flushing.target.get_or_insert(now_flush + 1);
         if now_flush >= wanted && !everywhere {

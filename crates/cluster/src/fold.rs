@@ -25,7 +25,7 @@ use crate::ids::{Blob, Version, ViewId};
 use crate::key::Key;
 use crate::mutant::Mutant;
 use crate::tally::{Rule, Tally};
-use crate::values::{Entry, Step, Values};
+use crate::values::{Entry, History, Step, Values};
 
 /// A log that nears its bound is folded again when it has grown by one part in this many of the bound.
 const LAST_STEPS: usize = 8;
@@ -93,12 +93,16 @@ impl<V: Values> Folder<'_, V> {
     fn fold_log(&mut self, copy: &mut Copy) {
         let open_as_well = self.config.without(Mutant::FoldOpenOperations);
         let Some(held) = copy.folding.held else { return };
+        let since = copy.log.since;
         let log = &mut copy.log.entries;
         let run = run_up_to(log, held);
         let free = |entry: &Entry| open_as_well || is_free(entry, &copy.done);
         let folded: Vec<(usize, Vec<Vec<Blob>>)> = stretches(log, run.clone(), free)
             .into_iter()
-            .filter_map(|stretch| Some((stretch.start, self.values.fold(self.key, log, stretch)?)))
+            .filter_map(|stretch| {
+                let history = History { since, entries: log };
+                Some((stretch.start, self.values.fold(self.key, history, stretch)?))
+            })
             .collect();
         let before = log.len();
         for (start, effects) in folded {

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::ids::{Generation, Incarnation, NodeId, NodeSet};
+use crate::ids::{Generation, Incarnation, NodeId, NodeSet, ViewId};
 use crate::members::Members;
 use crate::message::Base;
 use crate::mutant::Mutant;
@@ -24,8 +24,17 @@ pub(crate) struct Installed {
     pub(crate) rebirths: u64,
     /// By node, when it was dropped from the base since the last rebirth.
     pub(crate) drops: BTreeMap<NodeId, Dropped>,
-    /// Expired nodes whose forks may come back, and until when logs are kept for them.
-    pub(crate) retired: BTreeMap<NodeId, u64>,
+    /// Nodes that were expired, once each.
+    pub(crate) retired: BTreeMap<NodeId, Retired>,
+}
+
+/// An expired node, whose fork may come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Retired {
+    /// When it was expired.
+    pub(crate) at_ms: u64,
+    /// The first view here without it: what came into being in that view or later is not part of its fork.
+    pub(crate) view: ViewId,
 }
 
 /// The last generations that dropped a node. Earlier ones do not matter: a copy that has not been looked at since knows
@@ -74,7 +83,6 @@ impl Members {
         let base = next.view.base.clone();
         self.tally.add(Rule::InstalledView);
         self.end_votes(base.tag.generation);
-        next.retired.retain(|_, until| now < *until);
         self.note_base_change(&old_base, &base, &mut next);
         if base.flush > old_base.flush {
             let (before, after) = (old_base.nodes() | accepted.previous.nodes(), base.nodes());
@@ -111,7 +119,7 @@ impl Members {
             dropped.last = generation;
             if expired.contains(node) {
                 dropped.expired = Some(generation);
-                next.retired.insert(node, self.now.mono_ms + self.config.timers.retain_ms);
+                next.retired.insert(node, Retired { at_ms: next.at_ms, view: next.view.id });
                 self.exiles.insert(node, old.members.get(&node).copied().unwrap_or_default());
             }
         }

@@ -43,7 +43,10 @@ pub enum Input {
     Peer(NodeId),
     /// An operator asserts that the node is dead for good.
     Forget(NodeId),
-    /// This node leaves for good; the caller has evicted its keys before.
+    /// This node is to leave soon: other members take over what only it holds; answered by [`Action::Evacuated`]. Until then
+    /// it goes on as before.
+    Evacuate,
+    /// This node leaves for good. What only it holds goes with it.
     Leave,
 }
 
@@ -184,6 +187,9 @@ pub enum Action {
         /// another home. `TryAgain`: a member has not answered in time, or too many calls wait.
         known: Result<ViewId, ClientError>,
     },
+    /// At this moment all that this node holds is held by another member as well. What its clients create from now on is
+    /// not; the caller lets it leave, or wants to know again.
+    Evacuated,
     /// A new view was installed.
     View {
         /// Its name.

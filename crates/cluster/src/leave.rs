@@ -197,12 +197,13 @@ impl<V: Values> Turn<'_, V> {
 
     pub(crate) fn on_dropped(&mut self, from: NodeId, key: Key, named: u64, version: Version, gone: bool) {
         let view = self.installed.view.id;
+        let any = self.config.without(Mutant::EndAnyLeave);
         let Some(copy) = self.part.copies.get_mut(&key) else { return };
         let leaving = copy.owning(view).is_some_and(|owning| {
-            matches!(owning.busy, Some(Busy::Leaving { node, leave, .. }) if node == from && leave == named)
+            matches!(owning.busy, Some(Busy::Leaving { node, leave, .. }) if node == from && (leave == named || any))
         });
         // The node may have left, joined again, and be leaving on a stray duplicate of its wish.
-        if !leaving || copy.meta.version != version {
+        if !leaving || copy.meta.version != version && !any {
             return;
         }
         if gone {

@@ -12,7 +12,7 @@
 //! There is one `Members` in a node; the partitions of its keys see it through [`Installed`] and [`Fence`] only, and act
 //! on a new view when they next do anything.
 //!
-//! Neighbours: `view` has the rules, `installed` what partitions are shown, `flush` makes FLUSHALL a change of the base,
+//! Neighbours: `reach` says who is there, `view` has the rules, `installed` what partitions are shown, `flush` makes FLUSHALL a change of the base,
 //! `enter` does what a new view means for keys and operations.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -26,22 +26,25 @@ use crate::interface::Action;
 use crate::key::mix;
 use crate::message::{Base, BaseTag, Envelope, Message, Vote};
 use crate::mutant::Mutant;
+use crate::reach::Probe;
 use crate::tally::{Rule, Tally};
 use crate::view::{Absence, Candidate, Plan, Quorum, View, may_drop, plan};
 
 /// What a node knows of another.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Peer {
-    incarnation: Incarnation,
+    pub(crate) incarnation: Incarnation,
     /// Own clock at the last heartbeat from it.
-    heard_ms: u64,
+    pub(crate) heard_ms: u64,
     /// Its clock in that heartbeat; `None` until the first.
-    sent_ms: Option<u64>,
+    pub(crate) sent_ms: Option<u64>,
     /// Own clock in the newest own heartbeat it has echoed.
-    echoed_ms: Option<u64>,
-    reach: NodeSet,
-    base: BaseTag,
-    promised: ViewId,
+    pub(crate) echoed_ms: Option<u64>,
+    pub(crate) reach: NodeSet,
+    pub(crate) base: BaseTag,
+    pub(crate) promised: ViewId,
+    /// Something that was sent to it is not answered.
+    pub(crate) probe: Option<Probe>,
 }
 
 /// A proposal this node has accepted.
@@ -81,9 +84,9 @@ pub(crate) struct Members {
     pub(crate) unflushed: NodeSet,
     /// Peers with an address.
     pub(crate) known: NodeSet,
-    peers: BTreeMap<NodeId, Peer>,
+    pub(crate) peers: BTreeMap<NodeId, Peer>,
     /// Lives up to this one are over.
-    over: BTreeMap<NodeId, Incarnation>,
+    pub(crate) over: BTreeMap<NodeId, Incarnation>,
     /// Which life of a node was expired last.
     pub(crate) exiles: BTreeMap<NodeId, Incarnation>,
     attempt: Option<Attempt>,
@@ -174,6 +177,7 @@ impl Members {
                 reach: base.nodes(),
                 base: base.tag,
                 promised: self.promised,
+                probe: None,
             };
             self.peers.insert(*node, peer);
         }
@@ -220,7 +224,8 @@ impl Members {
             self.note_flushed(from);
         }
         if !envelope.message.is_membership() {
-            if same_view || self.config.without(Mutant::AcceptOtherViews) {
+            let is_probe = matches!(envelope.message, Message::Probe { .. });
+            if same_view || is_probe || self.config.without(Mutant::AcceptOtherViews) {
                 return Some(envelope);
             }
             self.tally.add(Rule::RejectedByView);
@@ -248,6 +253,7 @@ impl Members {
             }
             Message::Accept { view } => self.on_accept(from, view),
             Message::Install { view } => self.on_install(view),
+            Message::Probed { sent_ms } => self.on_probed(from, life, sent_ms),
             Message::Over { dead } => dead.iter().for_each(|(node, life)| self.note_over(*node, *life)),
             _ => {}
         }
@@ -266,9 +272,13 @@ impl Members {
             self.loopback.push_back(message);
             return;
         }
+        self.send_to(to, 0, message);
+    }
+
+    pub(crate) fn send_to(&mut self, to: NodeId, part: u8, message: Message) {
         let (from, view) = (self.config.id, self.installed.view.id);
         let envelope =
-            Envelope { from, incarnation: self.incarnation, to, view, part: 0, from_part: 0, message };
+            Envelope { from, incarnation: self.incarnation, to, view, part, from_part: 0, message };
         self.out.push(Action::Send(Box::new(envelope)));
     }
 
@@ -346,20 +356,10 @@ impl Members {
                 promised: self.promised,
             };
             self.send(node, message);
+            if let Some(probe) = self.peers.get(&node).and_then(|peer| peer.probe) {
+                self.send_to(node, probe.part, Message::Probe { sent_ms: now });
+            }
         }
-    }
-
-    /// This node and everyone it hears.
-    fn reach(&self) -> NodeSet {
-        let recent = |peer: &&Peer| self.now.mono_ms <= peer.heard_ms + self.config.timers.suspect_ms;
-        self.peers
-            .iter()
-            .filter(|(node, peer)| {
-                peer.sent_ms.is_some()
-                    && recent(peer)
-                    && self.over.get(node).is_none_or(|over| peer.incarnation > *over)
-            })
-            .fold(NodeSet::only(self.config.id), |reach, (node, _)| reach.with(*node))
     }
 
     pub(crate) fn on_heartbeat(
@@ -381,6 +381,7 @@ impl Members {
             reach,
             base,
             promised: ViewId::default(),
+            probe: None,
         };
         let peer = self.peers.entry(from).or_insert_with(|| fresh.clone());
         if incarnation < peer.incarnation {
@@ -424,24 +425,6 @@ impl Members {
             half_expires: self.config.without(Mutant::ExpireByHalf),
             half_is_less: self.config.without(Mutant::HalfIsLess),
         }
-    }
-
-    /// The largest set of mutually reachable nodes that a greedy walk in node order finds.
-    fn clique(&self) -> NodeSet {
-        let me = self.config.id;
-        let mut clique = NodeSet::only(me);
-        for node in self.reach().without(me).iter() {
-            let Some(peer) = self.peers.get(&node) else { continue };
-            let hears_all = clique.is_subset(peer.reach);
-            let heard_by_all = clique
-                .without(me)
-                .iter()
-                .all(|other| self.peers.get(&other).is_some_and(|other| other.reach.contains(node)));
-            if hears_all && heard_by_all {
-                clique.insert(node);
-            }
-        }
-        clique
     }
 
     /// Starts an attempt when the installed view is not the one this node could be in.
@@ -691,6 +674,7 @@ impl Members {
                 reach: NodeSet::EMPTY,
                 base: BaseTag::default(),
                 promised: ViewId::default(),
+                probe: None,
             });
             if peer.incarnation < *incarnation {
                 peer.incarnation = *incarnation;

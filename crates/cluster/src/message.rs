@@ -270,6 +270,17 @@ pub enum Message {
         dead: Vec<(NodeId, Incarnation)>,
     },
 
+    /// Any -> a partition, on the way that data takes and in whatever view it is: does this arrive?
+    Probe {
+        /// The sender's monotonic clock.
+        sent_ms: u64,
+    },
+    /// The partition -> the sender of the probe, on the way that data takes.
+    Probed {
+        /// The clock in the probe.
+        sent_ms: u64,
+    },
+
     // Directory.
     /// Member -> home: which keys of the home's slots the member holds.
     Report {
@@ -467,6 +478,8 @@ pub enum Message {
         flight: FlightId,
         /// Held by all subscribers up to here, per key.
         stable: Vec<(Key, Version)>,
+        /// All batches below this number are over that the coordinating partition has begun in this view; 0: not said.
+        over: u64,
     },
 
     // Writing.
@@ -619,6 +632,11 @@ pub enum Message {
         gone: bool,
     },
 
+    /// A node that is about to leave -> a member: hold this key as well.
+    Invite {
+        /// The key.
+        key: Key,
+    },
     /// Owner -> subscriber: the key has no value, leave it.
     Fade {
         /// The key.
@@ -657,6 +675,7 @@ impl Message {
                 | Self::Accept { .. }
                 | Self::Install { .. }
                 | Self::Over { .. }
+                | Self::Probed { .. }
         )
     }
 }

@@ -2,9 +2,22 @@
 //!
 //! Without the feature `mutants` the switch is a constant `false`, so a product build carries none of it.
 
-/// One removed rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Mutant {
+macro_rules! mutants {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// One removed rule.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Mutant {
+            $($(#[$doc])* $name),*
+        }
+
+        impl Mutant {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+        }
+    };
+}
+
+mutants! {
     /// X goes on although the lease is over.
     NoFence,
     /// X goes on although a subscriber is unreachable.
@@ -105,60 +118,40 @@ pub enum Mutant {
     HalfIsLess,
     /// Any half of the base gives a lease.
     LeaseOfAnyHalf,
-}
-
-impl Mutant {
-    /// All of them.
-    pub const ALL: [Self; 50] = [
-        Self::NoFence,
-        Self::XWithoutAllSubscribers,
-        Self::BuildOnInstalledBase,
-        Self::ExpireWithoutSilence,
-        Self::ExpireByHalf,
-        Self::AcceptOtherViews,
-        Self::SettleWithoutParticipants,
-        Self::SettleCommitWithoutAll,
-        Self::AbortWithoutAcks,
-        Self::CommitOnFirstAck,
-        Self::AnswerWithoutAcks,
-        Self::NoDedupe,
-        Self::KeepTokenOnGrant,
-        Self::TokenSurvivesView,
-        Self::SnapshotBeforeJoin,
-        Self::DropWithoutLeave,
-        Self::CreateWithoutDoubt,
-        Self::AbsentBeforeReports,
-        Self::LowestSurvives,
-        Self::DropForks,
-        Self::FlushKeepsStragglers,
-        Self::IgnoreWatches,
-        Self::PrepareFirstKeyOnly,
-        Self::ReadPending,
-        Self::CloseEarly,
-        Self::TrimEarly,
-        Self::LeaseAcrossBases,
-        Self::FoldUnvalidated,
-        Self::FoldOpenOperations,
-        Self::KeepCreatingAfterRecall,
-        Self::AnswerBeforeRecall,
-        Self::HonourRecalledLease,
-        Self::ForgetUnreportedCreations,
-        Self::AckForAllPartitions,
-        Self::KeepOutcomeFromSiblings,
-        Self::ForgetAwaitedBatch,
-        Self::GuestsStayExecuted,
-        Self::FastPathWithoutStamp,
-        Self::AbsentForLaterReads,
-        Self::CreateWhatIsAskedFor,
-        Self::ForgetSharedKeys,
-        Self::LeaveWhileEngaged,
-        Self::RunForAnotherCreation,
-        Self::NewsTwice,
-        Self::TouchBeforeNews,
-        Self::IgnoreUnwantedSnapshots,
-        Self::BelieveAnyNumber,
-        Self::AwaitTheOver,
-        Self::HalfIsLess,
-        Self::LeaseOfAnyHalf,
-    ];
+    /// A key without a value is forgotten though an expired node nobody knows for a holder may come back with it.
+    ForgetTheAwaited,
+    /// FLUSHALL is answered as soon as it is installed here.
+    AnswerFlushWhenInstalled,
+    /// A node that has said that it does not hold a key takes the answer to its earlier touch.
+    KeepVoidedTouch,
+    /// EXEC compares versions of watched keys, and not which creation they are of.
+    WatchVersionsOnly,
+    /// The first part of a report counts for all of it.
+    CountFirstPart,
+    /// The end of a leave ends whatever leave of that node is under way.
+    EndAnyLeave,
+    /// The token does not say below which numbers all operations are answered.
+    LeaveFloorsBehind,
+    /// When a holder is dropped, nobody else is taken for one that it may have taken in.
+    LoseHoldersOnly,
+    /// A copy forgets what it contains of epochs that its log leads through.
+    ForgetWhatTheLogNeeds,
+    /// A fork is merged although it is forgotten what the copy contains of it.
+    MergeTheForgotten,
+    /// A fork from before the start of the log counts as if it had come after it.
+    LateForksOnTop,
+    /// Logs of new keys are kept as long for nodes that were expired before as for others.
+    AwaitAlikeForNewKeys,
+    /// A node counts as reachable as long as its heartbeats are heard.
+    HeartbeatsSuffice,
+    /// A node that is about to leave hands nothing over.
+    LeaveWithTheOnlyCopy,
+    /// It does not bring its copies together with those of others.
+    LeaveUnmerged,
+    /// Records of aborted batches are kept as long as the view lasts.
+    RememberAborts,
+    /// Waits are registered again and again in the shortest interval.
+    RegisterWithoutPause,
+    /// An owner takes any number of operations from another node.
+    TakeAnyNumber,
 }

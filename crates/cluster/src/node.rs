@@ -30,6 +30,8 @@ pub struct Node<V: Values> {
     out: Outbox,
     /// Scans of several partitions: how many have not answered.
     scans: Vec<(u64, usize)>,
+    /// The caller waits to hear that nothing is held here only.
+    evacuating: bool,
 }
 
 /// What an observer may see of a copy.
@@ -63,7 +65,8 @@ impl<V: Values> Node<V> {
         assert!(config.parts.is_power_of_two() && config.parts <= PARTS_MAX, "{} partitions", config.parts);
         let parts = (0..config.parts).map(|id| Part::new(&config, id as u8)).collect();
         let members = Members::new(&config);
-        let mut node = Self { values, members, parts, out: Outbox::default(), scans: Vec::new() };
+        let (out, scans) = (Outbox::default(), Vec::new());
+        let mut node = Self { values, members, parts, out, scans, evacuating: false };
         node.enter_all(true);
         node.settle_down();
         node.out.actions.clear();
@@ -134,6 +137,12 @@ impl<V: Values> Node<V> {
             }
             Input::Peer(node) => self.members.meet(node),
             Input::Forget(node) => self.members.forget(node),
+            Input::Evacuate => {
+                self.evacuating = true;
+                for id in 0..self.parts.len() {
+                    self.turn_of(id as u8, |turn| turn.evacuate());
+                }
+            }
             Input::Leave => self.members.leave(),
         }
         self.finish(out);
@@ -156,11 +165,15 @@ impl<V: Values> Node<V> {
         self.gather();
         self.settle_down();
         self.answer_scans();
+        self.end_evacuation();
         out.append(&mut self.out.actions);
     }
 
     /// Takes over what membership wants done, and has partitions enter a view that it has installed.
     fn gather(&mut self) {
+        if !self.out.doubted.is_empty() {
+            self.members.probe(std::mem::take(&mut self.out.doubted));
+        }
         self.members.settle_down();
         self.enter_all(false);
         self.out.actions.append(&mut self.members.out);
@@ -283,6 +296,25 @@ impl<V: Values> Node<V> {
             turn.enter();
         }
         act(&mut turn);
+    }
+
+    /// An evacuation is over when every partition has looked at all its keys and found none to hand over.
+    fn end_evacuation(&mut self) {
+        let is_over = |part: &Part<V::Undo>| {
+            part.stash.is_empty() && part.evacuation.as_ref().is_some_and(|evacuation| evacuation.done)
+        };
+        if !self.evacuating || !self.parts.iter().all(is_over) {
+            return;
+        }
+        // Some have looked a while ago.
+        for id in 0..self.parts.len() {
+            self.turn_of(id as u8, |turn| turn.evacuate());
+        }
+        if self.parts.iter().all(is_over) {
+            self.evacuating = false;
+            self.parts.iter_mut().for_each(|part| part.evacuation = None);
+            self.out.actions.push(Action::Evacuated);
+        }
     }
 
     /// A scan is over when every partition has said that it knows its keys.
@@ -422,6 +454,11 @@ impl<V: Values> Node<V> {
                 batches + open + part.flights.len() + part.guests.len(),
             )
         })
+    }
+
+    /// Batches of class X of which this node keeps a record.
+    pub fn records(&self) -> usize {
+        self.parts.iter().map(|part| part.records.len()).sum()
     }
 
     /// How often each rule was used.

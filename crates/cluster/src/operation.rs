@@ -11,7 +11,7 @@
 
 use crate::copy::Queued;
 use crate::directory::Touch;
-use crate::ids::{Blob, FlightId, NodeId, OpId};
+use crate::ids::{Blob, FlightId, NodeId, NodeSet, OpId};
 use crate::interface::{Action, Answer, Class, ClientError, Request, Watch};
 use crate::key::Key;
 use crate::message::{Forwarded, Message, Outcome};
@@ -368,6 +368,19 @@ impl<V: Values> Turn<'_, V> {
         birth.unwrap_or_default()
     }
 
+    /// Whether this node has no room for another operation of that one. It will be asked again, and its client is told in
+    /// the end.
+    fn is_over_budget(&self, node: NodeId) -> bool {
+        let ops_max = self.config.limits.ops_max;
+        if self.part.operations.len() < ops_max || self.config.without(Mutant::TakeAnyNumber) {
+            return false;
+        }
+        let budget = (ops_max / self.installed.view.members.len().max(1) as usize).max(1);
+        let first = OpId { node, counter: 0 };
+        let theirs = self.part.operations.range(first..).take_while(|(op, _)| op.node == node);
+        theirs.take(budget).count() == budget
+    }
+
     pub(crate) fn on_forward(&mut self, from: NodeId, forwarded: Forwarded) {
         let op = forwarded.op;
         if op.node == self.config.id
@@ -411,7 +424,7 @@ impl<V: Values> Turn<'_, V> {
                 self.raise_floor(key, OpId { counter: forwarded.floor, ..op });
             }
             self.focus(op.part());
-            if self.answered_in_view(&keys[0], op) {
+            if self.answered_in_view(&keys[0], op) || self.is_over_budget(op.node) {
                 return;
             }
             self.part.operations.insert(op, Box::new(operation));
@@ -661,10 +674,12 @@ impl<V: Values> Turn<'_, V> {
             return;
         }
         for op in again {
-            let forwarded = |operation: &&mut Box<Operation>| matches!(operation.stage, Stage::Forwarded(_));
-            if let Some(operation) = self.part.operations.get_mut(&op).filter(forwarded) {
+            if let Some(operation) = self.part.operations.get_mut(&op)
+                && let Stage::Forwarded(owner) = operation.stage
+            {
                 // The owner may have changed since.
                 operation.stage = Stage::Routing;
+                self.doubt_way_to(NodeSet::only(owner));
             }
             self.part.ready.insert(op);
         }

@@ -15,7 +15,9 @@ use crate::config::Config;
 use crate::copy::{Copy, CopyState, Owning};
 use crate::creation::HeldLeases;
 use crate::directory::{Directory, Touch};
+use crate::evacuate::Evacuation;
 use crate::ids::{FlightId, Generation, NodeId, NodeSet, OpId, Stamp, Version, ViewId};
+use crate::installed::Retired;
 use crate::key::Key;
 use crate::leave::Eviction;
 use crate::message::Base;
@@ -50,6 +52,8 @@ pub(crate) struct Part<U> {
     pub(crate) guests: Table<Guest<U>, FlightId>,
     /// Records of batches of class X this partition takes part in or has decided.
     pub(crate) records: Table<Record, FlightId>,
+    /// By coordinator and its partition, the number below which its batches of this view are over.
+    pub(crate) over: BTreeMap<(NodeId, u8), u64>,
     pub(crate) settling: BTreeMap<FlightId, Settling>,
     pub(crate) operations: BTreeMap<OpId, Box<Operation>>,
     /// Operations that wait for something to happen to a key.
@@ -67,12 +71,14 @@ pub(crate) struct Part<U> {
     /// Copies whose last change is not confirmed to be everywhere: whom to ask, and when that was done last.
     pub(crate) unconfirmed: Table<(NodeId, u64)>,
     pub(crate) waits: BTreeMap<u64, Waiting>,
+    /// How many of these wait for a key.
+    pub(crate) waited_for: BTreeMap<Key, u32>,
     /// Scans of slots this node is home of.
     pub(crate) scans: BTreeMap<u64, Scan>,
     /// Forks kept from the time before this node was dropped from the base.
     pub(crate) stash: BTreeMap<(Key, Version), Stashed>,
-    /// Nodes that were expired as far as copies tell, and until when logs are kept for them.
-    pub(crate) retired: BTreeMap<NodeId, u64>,
+    /// Nodes that were expired as far as copies tell.
+    pub(crate) retired: BTreeMap<NodeId, Retired>,
     pub(crate) next_number: u64,
     pub(crate) next_operation: u64,
     /// Keys whose queue may move.
@@ -81,6 +87,8 @@ pub(crate) struct Part<U> {
     pub(crate) ready: Agenda<OpId>,
     /// Keys owned here that are busy with something other than a batch.
     pub(crate) busy_keys: BTreeSet<Key>,
+    /// The node wants to leave.
+    pub(crate) evacuation: Option<Evacuation>,
     /// Copies the store wants back.
     pub(crate) evicting: BTreeMap<Key, Eviction>,
     /// Keys whose queue waits for the lease.
@@ -112,6 +120,7 @@ impl<U> Part<U> {
             flights: Table::default(),
             guests: Table::default(),
             records: Table::default(),
+            over: BTreeMap::new(),
             settling: BTreeMap::new(),
             operations: BTreeMap::new(),
             parked: BTreeMap::new(),
@@ -122,6 +131,7 @@ impl<U> Part<U> {
             born: BTreeSet::new(),
             unconfirmed: Table::default(),
             waits: BTreeMap::new(),
+            waited_for: BTreeMap::new(),
             scans: BTreeMap::new(),
             stash: BTreeMap::new(),
             retired: BTreeMap::new(),
@@ -130,6 +140,7 @@ impl<U> Part<U> {
             work: Agenda::default(),
             ready: Agenda::default(),
             busy_keys: BTreeSet::new(),
+            evacuation: None,
             evicting: BTreeMap::new(),
             stalled: BTreeSet::new(),
         }
@@ -177,7 +188,12 @@ impl<U> Part<U> {
     /// A number that no other of this partition's or of another partition's equals.
     pub(crate) fn next_number(&mut self) -> u64 {
         self.next_number += 1;
-        self.next_number << 8 | u64::from(self.id)
+        self.number_after(0)
+    }
+
+    /// The number that was given last, or one that comes some numbers after it.
+    pub(crate) fn number_after(&self, further: u64) -> u64 {
+        (self.next_number + further) << 8 | u64::from(self.id)
     }
 
     /// Keeps the hybrid clock ahead of every stamp seen.

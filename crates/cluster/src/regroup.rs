@@ -15,6 +15,7 @@ use crate::copy::{
     Role, Whole,
 };
 use crate::ids::{FlightId, NodeId, NodeSet, Version};
+use crate::installed::Retired;
 use crate::key::Key;
 use crate::message::{Alignment, Message, Outcome};
 use crate::mutant::Mutant;
@@ -184,7 +185,7 @@ impl<V: Values> Turn<'_, V> {
         for commit in commits {
             self.apply_settled(key, &commit);
         }
-        let until = self.now.mono_ms + self.config.timers.retain_ms;
+        let retired = Retired { at_ms: self.now.mono_ms, view: self.installed.view.id };
         let Some(copy) = self.part.copies.get_mut(key) else { return };
         let meta = &mut copy.meta;
         for state in states.values() {
@@ -194,7 +195,9 @@ impl<V: Values> Turn<'_, V> {
         }
         let lost = meta.lost;
         for node in (lost - base).iter() {
-            self.part.retired.entry(node).or_insert(until);
+            if !self.installed.retired.contains_key(&node) {
+                self.part.retired.entry(node).or_insert(retired);
+            }
         }
         let retired = self.awaited();
         let Some(meta) = self.part.copies.get_mut(key).map(|copy| &mut copy.meta) else { return };
@@ -300,7 +303,6 @@ impl<V: Values> Turn<'_, V> {
     }
 
     fn take_alignment(&mut self, key: &Key, meta: Meta, body: Alignment) {
-        let log_max = self.config.limits.log_max;
         self.see_stamp(meta.written);
         match body {
             Alignment::Tail(entries) => {
@@ -311,7 +313,7 @@ impl<V: Values> Turn<'_, V> {
                     }
                 }
                 if let Some(copy) = self.part.copies.get_mut(key) {
-                    copy.append(entries, log_max);
+                    copy.append(entries, self.config);
                     copy.meta = Meta { stable: copy.meta.stable, ..meta };
                 }
             }
@@ -375,13 +377,16 @@ impl<V: Values> Turn<'_, V> {
         let Some(Busy::Align(aligning)) = copy.owning(view).and_then(|owning| owning.busy.clone()) else {
             return;
         };
-        let stable = self.stable_version(copy);
+        let stable = self.stable_version(key, copy);
         self.settle_stable(key, stable);
         for node in aligning.all.iter() {
             self.send(node, Message::AlignDone { key: key.clone(), round: aligning.round, stable });
         }
         self.tell_owned(key, false);
         self.release(key);
+        if aligning.is_join() {
+            self.evacuated(key);
+        }
     }
 
     pub(crate) fn on_align_done(&mut self, key: Key, round: u64, stable: Version) {

@@ -211,7 +211,7 @@ impl<V: Values> Turn<'_, V> {
         let informed =
             if settling.complete { settling.participants.clone() } else { Participants::default() };
         for (node, part) in informed.each() {
-            self.send_to(node, part, Message::Close { flight, stable: Vec::new() });
+            self.send_to(node, part, Message::Close { flight, stable: Vec::new(), over: 0 });
         }
         self.regroup_settled(flight);
     }

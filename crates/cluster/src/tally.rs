@@ -102,6 +102,10 @@ rules! {
     Overflowed,
     /// Two creations of a key met of which neither had kept its log from the start.
     UnitedCreations,
+    /// A fork was merged that began before the start of the log: what it did counts as another creation of the key.
+    MergedLate,
+    /// It was not known any more what of a fork a key contains: the later writer has the whole key.
+    DecidedForgotten,
     /// Two forks of a key could not be merged: the later writer took the whole key.
     DecidedWhole,
 }

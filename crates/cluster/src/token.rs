@@ -87,6 +87,7 @@ impl<V: Values> Turn<'_, V> {
     pub(crate) fn on_grant(&mut self, from: NodeId, key: Key, token: Token) {
         let view = self.installed.view.id;
         let tenure = token.tenure;
+        let floors = if self.config.without(Mutant::LeaveFloorsBehind) { Vec::new() } else { token.floors };
         let Some(copy) = self.copy_now(&key) else { return };
         let known = match &copy.role {
             Role::Idle => return,
@@ -102,7 +103,7 @@ impl<V: Values> Turn<'_, V> {
             }
             copy.meta.subscribers = token.subscribers;
             copy.invalid = None;
-            token.floors.into_iter().for_each(|floor| copy.done.raise(floor));
+            floors.into_iter().for_each(|floor| copy.done.raise(floor));
             let doubtful = token.doubtful || copy.prepared.is_some();
             let doubt = if doubtful { Doubt::Open } else { Doubt::None };
             let prepared = copy.prepared.map(|prepared| prepared.flight);

@@ -11,7 +11,7 @@
 //! Invariants: a turn begins with the partition entering the installed view; a rule about one key uses nothing but that
 //! key's partition, so a message never needs two.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::config::Config;
 use crate::copy::{Copy, Owning, Role};
@@ -32,6 +32,8 @@ use crate::values::Values;
 pub(crate) struct Outbox {
     pub(crate) actions: Vec<Action>,
     pub(crate) mail: VecDeque<Mail>,
+    /// Nodes that have not answered something in time, and a partition that waits for it.
+    pub(crate) doubted: BTreeMap<NodeId, u8>,
     pub(crate) tally: Tally,
 }
 
@@ -136,6 +138,13 @@ impl<V: Values> Turn<'_, V> {
         }
     }
 
+    /// These nodes are asked again because they have not answered in time: does anything of what is sent to them arrive?
+    pub(crate) fn doubt_way_to(&mut self, nodes: NodeSet) {
+        for node in nodes.without(self.config.id).iter() {
+            self.out.doubted.insert(node, self.part.id);
+        }
+    }
+
     /// Lets an operation go on, in whichever partition it is.
     pub(crate) fn make_ready(&mut self, op: OpId) {
         if op.part() == self.part.id {
@@ -186,7 +195,7 @@ impl<V: Values> Turn<'_, V> {
             let base = view.base.nodes().without(self.config.id);
             let (dropped, expired) = self.installed.dropped_since(copy.generation);
             let holders = copy.possible_holders();
-            if !(holders & dropped).is_empty() {
+            if !(holders & dropped).is_empty() && !self.config.without(Mutant::LoseHoldersOnly) {
                 // They may have taken in others that this copy has never heard of.
                 copy.meta.lost = copy.meta.lost | base;
             }
@@ -237,6 +246,7 @@ impl<V: Values> Turn<'_, V> {
             self.heal_tick();
             self.leave_tick();
             self.absence_tick();
+            self.evacuation_tick();
             for key in std::mem::take(&mut self.part.stalled) {
                 self.part.work.insert(key);
             }
@@ -304,7 +314,7 @@ impl<V: Values> Turn<'_, V> {
                 self.on_settle_order((from, from_part), flight, commit);
             }
             Message::SettleAck { flight } => self.on_settle_ack((from, from_part), flight),
-            Message::Close { flight, stable } => self.on_close(flight, stable),
+            Message::Close { flight, stable, over } => self.on_close(from, flight, stable, over),
             Message::Inv { flight, parts } => self.on_inv(from, flight, parts),
             Message::Prep { flight, participants, parts } => self.on_prep(from, flight, participants, parts),
             Message::Ack { flight } => self.on_ack((from, from_part), flight),
@@ -328,9 +338,11 @@ impl<V: Values> Turn<'_, V> {
             Message::Dropped { key, leave, version, gone } => {
                 self.on_dropped(from, key, leave, version, gone);
             }
+            Message::Invite { key } => self.on_invite(&key),
             Message::Fade { key } => self.on_fade(from, &key),
             Message::ForkLog { key, birth, fork } => self.on_fork_log(from, key, birth, fork),
             Message::ForkMerged { key, version } => self.on_fork_merged(key, version),
+            Message::Probe { sent_ms } => self.send(from, Message::Probed { sent_ms }),
             Message::Heartbeat { .. }
             | Message::Collect { .. }
             | Message::Promise { .. }
@@ -338,7 +350,8 @@ impl<V: Values> Turn<'_, V> {
             | Message::Propose { .. }
             | Message::Accept { .. }
             | Message::Install { .. }
-            | Message::Over { .. } => {}
+            | Message::Over { .. }
+            | Message::Probed { .. } => {}
         }
     }
 }

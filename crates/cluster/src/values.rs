@@ -52,7 +52,7 @@ pub trait Values {
 
     /// The log of a key does not reach back beyond these entries any more: every holder has them. `rest` of the log
     /// remains. A store that keeps the state at the start of the log, for merges, moves it on.
-    fn settle(&mut self, key: &Key, settled: &[Entry], rest: &[Entry]) {
+    fn settle(&mut self, key: &Key, settled: History<'_>, rest: &[Entry]) {
         let _ = (key, settled, rest);
     }
 
@@ -63,7 +63,7 @@ pub trait Values {
     /// anywhere holds in part, of operations that ran nowhere else. An entry left without effects goes. What remains
     /// must take every state and every merge, now and later, to where all the entries would take it; it still stands
     /// under the dots and stamps of its entries.
-    fn fold(&self, key: &Key, log: &[Entry], stretch: Range<usize>) -> Option<Vec<Vec<Blob>>> {
+    fn fold(&self, key: &Key, log: History<'_>, stretch: Range<usize>) -> Option<Vec<Vec<Blob>>> {
         let _ = (key, log, stretch);
         None
     }
@@ -90,6 +90,16 @@ pub struct Executed<U> {
     pub undo: Vec<(usize, U)>,
 }
 
+/// A key's log as its store is shown it.
+#[derive(Clone, Copy, Debug)]
+pub struct History<'a> {
+    /// When the state where it starts was written last. What another creation of the key has overwritten before, without
+    /// having seen that state, does not overwrite it.
+    pub since: Stamp,
+    /// In order.
+    pub entries: &'a [Entry],
+}
+
 /// One ordered step in the history of a key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Entry {
@@ -105,6 +115,14 @@ pub struct Entry {
     pub prior: Version,
     /// What kind of step it is.
     pub step: Step,
+}
+
+impl Entry {
+    /// Its stamp, if it is more than a change of subscribers.
+    pub(crate) fn written(&self) -> Stamp {
+        let is_write = self.step != Step::Write || !self.effects.is_empty();
+        if is_write { self.stamp } else { Stamp::default() }
+    }
 }
 
 /// Kinds of steps in a key's history.
@@ -157,7 +175,7 @@ pub enum MergeBy<'a> {
     /// By what both sides did.
     Logs {
         /// This store's log.
-        ours: &'a [Entry],
+        ours: History<'a>,
         /// The version of the value that this store holds.
         our_version: Version,
         /// What the fork contains and `ours` and the state it starts from do not; an operation that is also part of

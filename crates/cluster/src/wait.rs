@@ -1,12 +1,14 @@
 //! Blocking waits: the owner keeps the waiting nodes in order of arrival and wakes one per write.
 //!
 //! A woken client claims with an ordinary pop, which decides; a wake promises nothing. A wait that is lost with an
-//! owner or a message is registered again by its own node, and the owner wakes at once when the key is ready.
+//! owner or a message is registered again by its own node, and the owner wakes at once when the key is ready. That is
+//! done less and less often, because most clients wait for long and nothing is lost.
 
 use crate::ids::NodeId;
 use crate::interface::Action;
 use crate::key::Key;
 use crate::message::Message;
+use crate::mutant::Mutant;
 use crate::tally::Rule;
 use crate::turn::Turn;
 use crate::values::Values;
@@ -16,16 +18,24 @@ use crate::values::Values;
 pub(crate) struct Waiting {
     key: Key,
     sent_ms: Option<u64>,
+    /// Until it is registered again.
+    pause_ms: u64,
 }
+
+/// Of retry intervals, the longest pause before a wait is registered again.
+const PAUSE_MAX: u64 = 32;
 
 impl<V: Values> Turn<'_, V> {
     pub(crate) fn on_wait(&mut self, ticket: u64, key: Key) {
-        self.part.waits.insert(ticket, Waiting { key, sent_ms: None });
+        let waiting = Waiting { key: key.clone(), sent_ms: None, pause_ms: 0 };
+        if self.part.waits.insert(ticket, waiting).is_none() {
+            *self.part.waited_for.entry(key).or_default() += 1;
+        }
         self.register_wait(ticket);
     }
 
     pub(crate) fn on_cancel_wait(&mut self, ticket: u64) {
-        let Some(waiting) = self.part.waits.remove(&ticket) else { return };
+        let Some(waiting) = self.end_wait(ticket) else { return };
         let me = self.config.id;
         if !self.is_serving() {
             return;
@@ -37,8 +47,11 @@ impl<V: Values> Turn<'_, V> {
 
     fn register_wait(&mut self, ticket: u64) {
         let (me, now) = (self.config.id, self.now.mono_ms);
+        let retry = self.config.timers.retry_ms;
+        let pause_max = if self.config.without(Mutant::RegisterWithoutPause) { 1 } else { PAUSE_MAX };
         let Some(waiting) = self.part.waits.get_mut(&ticket) else { return };
         waiting.sent_ms = Some(now);
+        waiting.pause_ms = (2 * waiting.pause_ms).clamp(retry, retry * pause_max);
         let key = waiting.key.clone();
         if !self.is_serving() {
             return;
@@ -55,12 +68,11 @@ impl<V: Values> Turn<'_, V> {
 
     pub(crate) fn wait_tick(&mut self) {
         let now = self.now.mono_ms;
-        let retry = self.config.timers.retry_ms;
         let due: Vec<u64> = self
             .part
             .waits
             .iter()
-            .filter(|(_, waiting)| waiting.sent_ms.is_none_or(|sent| now >= sent + retry))
+            .filter(|(_, waiting)| waiting.sent_ms.is_none_or(|sent| now >= sent + waiting.pause_ms))
             .map(|(ticket, _)| *ticket)
             .collect();
         for ticket in due {
@@ -108,15 +120,26 @@ impl<V: Values> Turn<'_, V> {
 
     pub(crate) fn on_wake(&mut self, key: &Key, ticket: u64) {
         if self.part.waits.get(&ticket).is_some_and(|waiting| waiting.key == *key) {
-            self.part.waits.remove(&ticket);
+            self.end_wait(ticket);
             self.out.actions.push(Action::Wake { ticket });
         }
+    }
+
+    fn end_wait(&mut self, ticket: u64) -> Option<Waiting> {
+        let waiting = self.part.waits.remove(&ticket)?;
+        if let Some(count) = self.part.waited_for.get_mut(&waiting.key) {
+            *count -= 1;
+            if *count == 0 {
+                self.part.waited_for.remove(&waiting.key);
+            }
+        }
+        Some(waiting)
     }
 }
 
 impl Waiting {
     /// The owner that knew of this wait is gone.
     pub(crate) fn again(&mut self) {
-        self.sent_ms = None;
+        (self.sent_ms, self.pause_ms) = (None, 0);
     }
 }

@@ -70,6 +70,11 @@ impl<V: Clone, X: Follow> Cell<V, X> {
         self.base_follow.cut();
     }
 
+    /// Takes out writes up to that time.
+    pub(crate) fn keep_later(&mut self, since: Stamp) {
+        self.entries.retain(|_, entry| entry.stamp > since);
+    }
+
     /// The write that is visible: the latest.
     pub(crate) fn winner(&self) -> Option<(Dot, &Entry<V, X>)> {
         self.entries.iter().max_by_key(|(dot, entry)| (entry.stamp, **dot)).map(|(dot, entry)| (*dot, entry))
@@ -132,6 +137,17 @@ pub(crate) fn join_cells<K: Ord + Clone, V: Clone, X: Follow>(
             fresh.join(mine, cell, theirs);
             own.insert(key.clone(), fresh);
         }
+    }
+}
+
+/// Of cells that the base has as well takes out the writes up to that time.
+pub(crate) fn keep_later_cells<K: Ord, V: Clone, X: Follow>(
+    cells: &mut BTreeMap<K, Cell<V, X>>,
+    is_in_base: impl Fn(&K) -> bool,
+    since: Stamp,
+) {
+    for (_, cell) in cells.iter_mut().filter(|(key, _)| is_in_base(key)) {
+        cell.keep_later(since);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::cell::{Cell, Follow, Tally, join_cells};
+use crate::cell::{Cell, Follow, Tally, join_cells, keep_later_cells};
 use crate::dot::{Context, Dot, Origin, Side, Stamp, survives};
 use crate::effect::{Effect, parse_integer};
 use crate::sequence::Sequence;
@@ -253,13 +253,15 @@ impl KeyLog {
         self.context.join(theirs);
     }
 
-    /// The log of a side that started from an absent key, for a base that this side has never seen: what it says about
-    /// its own base does not hold for that one.
+    /// The log of a side that started from an absent key, for a base that this side has never seen and that was last written
+    /// at `since`: what it says about its own base does not hold for that one, and what it has written before does not
+    /// overwrite it.
     #[must_use]
-    pub fn unrelated(&self) -> Self {
+    pub fn unrelated(&self, base: &Object, since: Stamp) -> Self {
         let mut log = self.clone();
         log.base_gone = false;
-        log.deadline = log.deadline.filter(|(_, deadline)| deadline.is_some());
+        log.deadline = log.deadline.filter(|(at, deadline)| deadline.is_some() && *at > since);
+        log.keep_later(&base.value, since);
         log.string.base_gone = false;
         log.hash.values_mut().for_each(|cell| cell.base_gone = false);
         log.set.values_mut().for_each(|cell| cell.base_gone = false);
@@ -267,6 +269,43 @@ impl KeyLog {
         log.list.forget_base();
         log.stream.forget_base();
         log
+    }
+
+    /// Takes out what was written where the base has something as well, and earlier.
+    fn keep_later(&mut self, base: &Value, since: Stamp) {
+        let earlier =
+            |kind: Kind| kind != base.kind() && self.created(kind).is_some_and(|created| created <= since);
+        let clashes: Vec<Kind> = Kind::ALL.into_iter().filter(|kind| earlier(*kind)).collect();
+        for kind in clashes {
+            self.forget_kind(kind);
+        }
+        match base {
+            Value::String(text) => {
+                self.string.keep_later(since);
+                self.string.base_follow.keep_later_bits(text.len(), since);
+            }
+            Value::Hash(fields) => {
+                keep_later_cells(&mut self.hash, |field| fields.contains_key(field), since)
+            }
+            Value::SortedSet(members) => {
+                keep_later_cells(&mut self.sorted_set, |member| members.contains_key(member), since);
+            }
+            Value::Set(_) | Value::List(_) | Value::Stream(_) | Value::HyperLogLog(_) => {}
+        }
+    }
+
+    /// Takes out all that makes a value of this type.
+    fn forget_kind(&mut self, kind: Kind) {
+        self.creations.retain(|_, (of, _)| *of != kind);
+        match kind {
+            Kind::String => self.string = Cell::default(),
+            Kind::Hash => self.hash.clear(),
+            Kind::Set => self.set.clear(),
+            Kind::SortedSet => self.sorted_set.clear(),
+            Kind::List => self.list = Sequence::default(),
+            Kind::Stream => self.stream = StreamLog::default(),
+            Kind::HyperLogLog => self.registers.clear(),
+        }
     }
 
     /// The key's state: the base with everything in the log.

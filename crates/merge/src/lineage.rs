@@ -5,7 +5,8 @@
 //! the key at every version, with all that joining needs to know. A state is kept as long as something follows from it.
 //!
 //! Invariants: an effect's name is that of its operation, so one that ran on two sides counts once; a lineage that
-//! began from nothing says nothing about the state where the log starts (`KeyLog::unrelated`).
+//! began from nothing says nothing about the state where the log starts, and overwrites of it only what is older
+//! (`KeyLog::unrelated`).
 //!
 //! Neighbours: stores of values ([`Values`](swytch_cluster::Values)) say with [`Meaning`] what their blobs stand for, and leave merging,
 //! moving a log's start and folding to the functions here.
@@ -13,7 +14,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use swytch_cluster::{Blob, Entry, Step, Version};
+use swytch_cluster::{Blob, Entry, History, Step, Version};
 
 use crate::dot::{Dot, Origin, Side, Stamp};
 use crate::effect::{Effect, End};
@@ -37,8 +38,8 @@ pub trait Meaning {
 pub struct Line<'a> {
     /// The state before the first entry.
     pub start: Option<&'a Object>,
-    /// In order.
-    pub entries: &'a [Entry],
+    /// What came since.
+    pub log: History<'a>,
 }
 
 /// What two logs have in common and what comes of both.
@@ -58,23 +59,24 @@ pub fn merge_logs(
     theirs: &[Entry],
     their_version: Version,
 ) -> Merged {
-    let entries = ours.entries.iter().chain(theirs);
-    let mut graph = Graph::new(meaning, ours.start, entries, &[our_version, their_version]);
+    let entries = ours.log.entries.iter().chain(theirs);
+    let mut graph = Graph::new(meaning, ours, entries, &[our_version, their_version]);
     let own = graph.take(our_version);
     let state = own.forked.state().cloned();
-    Merged { ours: state, both: own.join(graph.take(their_version)).forked.state }
+    let theirs = graph.take(their_version);
+    Merged { ours: state, both: own.join(theirs, graph.since).forked.state }
 }
 
 /// The key at a version that the log leads through.
 pub fn state_at(meaning: &impl Meaning, log: Line<'_>, version: Version) -> Option<Object> {
-    Graph::new(meaning, log.start, log.entries.iter(), &[version]).take(version).forked.state
+    Graph::new(meaning, log, log.log.entries.iter(), &[version]).take(version).forked.state
 }
 
 /// Folds a stretch of a log, see [`Values::fold`](swytch_cluster::Values::fold).
 pub fn fold_log(meaning: &impl Meaning, log: Line<'_>, stretch: Range<usize>) -> Option<Vec<Vec<Blob>>> {
-    let (earlier, stretch) = (&log.entries[..stretch.start], &log.entries[stretch]);
+    let (earlier, stretch) = (&log.log.entries[..stretch.start], &log.log.entries[stretch]);
     let prior = stretch.first()?.prior;
-    let before = Graph::new(meaning, log.start, earlier.iter(), &[prior]).take(prior).forked;
+    let before = Graph::new(meaning, log, earlier.iter(), &[prior]).take(prior).forked;
     let mut now = before.state().cloned();
     let mut run = Vec::new();
     let mut of_entry = Vec::new();
@@ -121,6 +123,8 @@ pub fn detached(meaning: &impl Meaning, state: Option<&Object>, batch: &[Entry])
 /// The states of a key along the graph of its entries, each kept as long as something follows from it.
 struct Graph<'a> {
     start: Option<&'a Object>,
+    /// When that was written last.
+    since: Stamp,
     states: BTreeMap<Version, Lineage>,
     uses: BTreeMap<Version, usize>,
 }
@@ -134,12 +138,17 @@ struct Lineage {
 }
 
 impl Lineage {
-    fn join(self, other: Self) -> Self {
+    /// Both together; the start was written last at `since`.
+    fn join(self, other: Self, since: Stamp) -> Self {
         let (mut into, from) = if self.related || !other.related { (self, other) } else { (other, self) };
-        if into.related == from.related {
-            into.forked.merge(from.forked.log());
-        } else {
-            into.forked.merge(&from.forked.log().unrelated());
+        match into.forked.base() {
+            Some(base) if into.related != from.related => {
+                let log = from.forked.log().unrelated(base, since);
+                into.forked.merge(&log);
+            }
+            _ => {
+                into.forked.merge(from.forked.log());
+            }
         }
         into
     }
@@ -163,11 +172,12 @@ impl<'a> Graph<'a> {
     /// Plays all entries; `wanted` are the versions that are going to be taken, once each.
     fn new<'e>(
         meaning: &impl Meaning,
-        start: Option<&'a Object>,
+        Line { start, log }: Line<'a>,
         entries: impl Iterator<Item = &'e Entry> + Clone,
         wanted: &[Version],
     ) -> Self {
-        let mut graph = Self { start, states: BTreeMap::new(), uses: BTreeMap::new() };
+        let since = stamp_of(log.since);
+        let mut graph = Self { start, since, states: BTreeMap::new(), uses: BTreeMap::new() };
         let parents = entries.clone().flat_map(|entry| match entry.step {
             Step::Merge(merged) => vec![entry.prior, merged],
             Step::Write | Step::Start => vec![entry.prior],
@@ -178,7 +188,7 @@ impl<'a> Graph<'a> {
         for entry in entries {
             let mut state = graph.take(entry.prior);
             match entry.step {
-                Step::Merge(merged) => state = state.join(graph.take(merged)),
+                Step::Merge(merged) => state = state.join(graph.take(merged), since),
                 Step::Write | Step::Start => state.play(meaning, entry),
             }
             graph.states.insert(entry.dot, state);
@@ -215,9 +225,11 @@ fn origin_of(entry: &Entry, index: usize) -> Origin {
         }
     };
     let sequence = number * EFFECTS_PER_ENTRY + index as u64 + 1;
-    let swytch_cluster::Stamp { wall_ms, logical, node } = entry.stamp;
-    let stamp = Stamp { physical_ms: wall_ms, logical, node: u64::from(node.0) };
-    Origin { dot: Dot { side, sequence }, stamp }
+    Origin { dot: Dot { side, sequence }, stamp: stamp_of(entry.stamp) }
+}
+
+fn stamp_of(swytch_cluster::Stamp { wall_ms, logical, node }: swytch_cluster::Stamp) -> Stamp {
+    Stamp { physical_ms: wall_ms, logical, node: u64::from(node.0) }
 }
 
 /// Effects that make a value from nothing.

@@ -29,6 +29,16 @@ impl StringFollow {
         self.bits.insert(offset, BTreeMap::from([(origin.dot.side, write)]));
     }
 
+    /// Takes out the bits of the first bytes that were written up to that time.
+    pub(crate) fn keep_later_bits(&mut self, bytes: usize, since: Stamp) {
+        self.bits.retain(|offset, writes| {
+            if (*offset as usize) / 8 < bytes {
+                writes.retain(|_, (_, stamp, _)| *stamp > since);
+            }
+            !writes.is_empty()
+        });
+    }
+
     pub(crate) fn has_bits(&self) -> bool {
         !self.bits.is_empty()
     }

@@ -57,7 +57,7 @@ fn main() -> ExitCode {
         }
         ["hunt", states, ref names @ ..] => {
             let named = |mutant: &Mutant| names.is_empty() || names.contains(&format!("{mutant:?}").as_str());
-            for mutant in Mutant::ALL.into_iter().filter(named) {
+            for mutant in Mutant::ALL.iter().copied().filter(named) {
                 match hunt(mutant, number(states).unwrap_or(100_000) as usize) {
                     Some((scope, report)) => println!("{mutant:?}: {scope}: {}", report.line()),
                     None => {

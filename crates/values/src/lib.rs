@@ -25,7 +25,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use swytch_cluster::{Blob, Entry, Executed, Key, MergeBy, MergeInput, Stamp, Values};
+use swytch_cluster::{Blob, Entry, Executed, History, Key, MergeBy, MergeInput, Stamp, Values};
 use swytch_merge::{Line, Object, detached, fold_log, merge_logs, state_at};
 use swytch_store::{
     Changes, EntryRef, KeyOp, Keyspace, KeyspaceMut, LockScope, Misfit, Op, OwnedEntry, Shards, Sink, Undo,
@@ -246,7 +246,7 @@ impl<H: Host> Values for StoreValues<H> {
             MergeBy::Logs { ours, our_version, theirs, their_version } => {
                 let now = self.object(fork.key);
                 let start = self.start(fork.key).as_ref().map(object_of);
-                let ours = Line { start: start.as_ref(), entries: ours };
+                let ours = Line { start: start.as_ref(), log: ours };
                 let merged = merge_logs(&InMerges, ours, our_version, theirs, their_version);
                 debug_assert_eq!(merged.ours, now, "the log of {:?} does not lead to its value", fork.key);
                 if merged.both == now {
@@ -258,23 +258,23 @@ impl<H: Host> Values for StoreValues<H> {
         }
     }
 
-    fn settle(&mut self, key: &Key, settled: &[Entry], rest: &[Entry]) {
+    fn settle(&mut self, key: &Key, settled: History<'_>, rest: &[Entry]) {
         let Some(start) = self.starts.get_mut(key) else { return };
-        let Some(last) = settled.last().filter(|_| !rest.is_empty()) else {
+        let Some(last) = settled.entries.last().filter(|_| !rest.is_empty()) else {
             self.starts.remove(key);
             return;
         };
-        if start.advance(changes(settled), changes(rest)) {
+        if start.advance(changes(settled.entries), changes(rest)) {
             return;
         }
         let from = self.start(key).as_ref().map(object_of);
-        let state = state_at(&InMerges, Line { start: from.as_ref(), entries: settled }, last.dot);
+        let state = state_at(&InMerges, Line { start: from.as_ref(), log: settled }, last.dot);
         self.starts.insert(key.clone(), Start::at(state.and_then(entry_of)));
     }
 
-    fn fold(&self, key: &Key, log: &[Entry], stretch: Range<usize>) -> Option<Vec<Vec<Blob>>> {
+    fn fold(&self, key: &Key, log: History<'_>, stretch: Range<usize>) -> Option<Vec<Vec<Blob>>> {
         let start = self.start(key).as_ref().map(object_of);
-        fold_log(&InMerges, Line { start: start.as_ref(), entries: log }, stretch)
+        fold_log(&InMerges, Line { start: start.as_ref(), log }, stretch)
     }
 
     fn detach(&self, key: &Key, batch: &[Entry]) -> Vec<Vec<Blob>> {

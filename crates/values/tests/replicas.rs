@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use swytch_cluster::{
-    Blob, Entry, Generation, Key, MergeBy, MergeInput, NodeId, Stamp, Step, Values, Version, ViewId,
+    Blob, Entry, Generation, History, Key, MergeBy, MergeInput, NodeId, Stamp, Step, Values, Version, ViewId,
 };
 use swytch_store::{
     Absent, Builder, Changes, Condition, Editor, Elements, EncodingLimits, Event, Expiry, Hash, HashOp,
@@ -207,6 +207,11 @@ fn state(store: &Store) -> Vec<Option<OwnedEntry>> {
     keys().iter().map(|key| store.entry(key)).collect()
 }
 
+/// A log as a store is shown it; nothing in these tests comes from another creation of the key.
+fn history(entries: &[Entry]) -> History<'_> {
+    History { since: Stamp::default(), entries }
+}
+
 /// One side's history of one key.
 #[derive(Clone)]
 struct Line {
@@ -282,7 +287,7 @@ fn a_log_leads_from_its_start_to_the_value() {
                     let count = random.below(line.log.len() as u64 + 1) as usize;
                     let settled: Vec<Entry> = line.log.drain(..count).collect();
                     if count > 0 {
-                        store.settle(&key, &settled, &line.log);
+                        store.settle(&key, history(&settled), &line.log);
                     }
                 }
                 2 => {
@@ -293,7 +298,7 @@ fn a_log_leads_from_its_start_to_the_value() {
                 _ => {}
             }
             // A merge with nothing new; that the log leads to the value is asserted within.
-            let (ours, our_version, their_version) = (&line.log[..], line.version, line.version);
+            let (ours, our_version, their_version) = (history(&line.log), line.version, line.version);
             let by = MergeBy::Logs { ours, our_version, theirs: &[], their_version };
             let effects = store.merge(&MergeInput { key: &key, by });
             assert_eq!(effects, Vec::<Blob>::new(), "seed {seed}, step {step}");
@@ -314,7 +319,7 @@ fn forks_merge_to_one_value_whoever_merges_and_whatever_was_folded() {
         }
         let merged = |own: &(Store, Line), other: &(Store, Line)| {
             let by = MergeBy::Logs {
-                ours: &own.1.log,
+                ours: history(&own.1.log),
                 our_version: own.1.version,
                 theirs: &other.1.log,
                 their_version: other.1.version,
@@ -334,7 +339,7 @@ fn forks_merge_to_one_value_whoever_merges_and_whatever_was_folded() {
         assert_eq!(one, merged(second, first), "seed {seed}");
         let mut folded = (store(), first.1.clone());
         folded.0.install(&key, first.0.snapshot(&key).as_ref());
-        if let Some(effects) = first.0.fold(&key, &first.1.log, 0..first.1.log.len()) {
+        if let Some(effects) = first.0.fold(&key, history(&first.1.log), 0..first.1.log.len()) {
             for (entry, effects) in folded.1.log.iter_mut().zip(effects) {
                 entry.effects = effects;
             }
@@ -439,7 +444,7 @@ fn the_start_of_a_long_log_is_kept() {
     let key = Key::new(b"a");
     let mut values = store();
     values.apply(&key, &push(Side::Tail, b"first"), stamp(1));
-    values.settle(&key, &[], &[]);
+    values.settle(&key, history(&[]), &[]);
     let first = values.entry(&key);
     for step in 0..2_000 {
         values.apply(&key, &push(Side::Head, &[b'x'; 100]), stamp(step));

@@ -23,7 +23,7 @@ use crate::message::Message;
 use crate::mutant::Mutant;
 use crate::tally::Rule;
 use crate::turn::Turn;
-use crate::values::{Entry, MergeBy, MergeInput, Step, Values};
+use crate::values::{Entry, History, MergeBy, MergeInput, Step, Values};
 
 impl<V: Values> Turn<'_, V> {
     /// Merges what another copy has and this one, owned here, lacks. True if there was a fork.
@@ -35,22 +35,31 @@ impl<V: Values> Turn<'_, V> {
         }
         let (start, their_start) = (copy.log.start(&copy.meta), other.log.start(&other.meta));
         let value = other.value.as_ref();
-        if copy.log.overflow || other.log.overflow {
+        if self.is_forgotten(copy, other) {
+            let is_later = other.meta.written > copy.meta.written;
+            self.count(Rule::DecidedForgotten);
+            if is_later {
+                self.take_whole(key, other);
+            }
+        } else if copy.log.overflow || other.log.overflow {
             self.take_whole(key, other);
         } else if their_start.seq == 0 || copy.meta.covers_dot(their_start) {
-            self.take_in(key, &other.log.entries, other.meta.version, other.meta.written);
-        } else if value.is_some() && (start.seq == 0 || other.meta.covers_dot(start)) {
+            self.take_in_fork(key, &other.log.entries, other.meta.version, other.meta.written);
+        } else if value.is_some()
+            && (start.seq == 0 || other.meta.covers_dot(start))
+            && !other.meta.has_forgotten(&copy.log.entries, copy.meta.version)
+        {
             self.change_sides(key, other);
             return true;
         } else if let Some(value) = value.filter(|_| copy.meta.birth != other.meta.birth) {
-            let stamp = other.log.entries.first().map_or(other.meta.written, |entry| entry.stamp);
+            let stamp = other.log.history(&other.meta).since;
             let effects = value.snapshot.iter().cloned().collect();
             let (prior, step) = (Version::default(), Step::Start);
             let first = Entry { dot: their_start, prior, stamp, effects, origin: None, step };
             let entries: Vec<Entry> =
                 std::iter::once(first).chain(other.log.entries.iter().cloned()).collect();
             self.count(Rule::UnitedCreations);
-            self.take_in(key, &entries, other.meta.version, other.meta.written);
+            self.take_in_fork(key, &entries, other.meta.version, other.meta.written);
         } else {
             self.take_whole(key, other);
         }
@@ -58,22 +67,43 @@ impl<V: Values> Turn<'_, V> {
         true
     }
 
+    /// Whether it is not known any more what the copy contains of the other one. Then the later writer has the whole key:
+    /// what was merged before is never the later.
+    fn is_forgotten(&self, copy: &Copy, other: &CopyState) -> bool {
+        copy.meta.has_forgotten(&other.log.entries, other.meta.version)
+            && !self.config.without(Mutant::MergeTheForgotten)
+    }
+
     /// Takes over what the other copy contained and which operations it had answered.
     fn absorb(&mut self, key: &Key, other: &CopyState) {
         if let Some(copy) = self.part.copies.get_mut(key) {
             copy.meta.absorb(&other.meta);
             copy.done.absorb(&other.done);
+            copy.bound_covers(self.config);
         }
     }
 
-    /// Merges entries that this copy may lack. It contains the state where their log starts.
+    /// Merges entries of a fork that this copy may lack. It contains the state where their log starts.
+    fn take_in_fork(&mut self, key: &Key, entries: &[Entry], version: Version, written: Stamp) {
+        let Some(copy) = self.part.copies.get(key) else { return };
+        let on_top = self.config.without(Mutant::LateForksOnTop);
+        match detached(copy, entries).filter(|_| !on_top) {
+            Some(entries) => {
+                self.count(Rule::MergedLate);
+                self.take_in(key, &entries, version, written);
+            }
+            None => self.take_in(key, entries, version, written),
+        }
+    }
+
+    /// Merges entries that this copy may lack.
     fn take_in(&mut self, key: &Key, entries: &[Entry], version: Version, written: Stamp) {
         let Some(copy) = self.part.copies.get(key) else { return };
         let theirs = missing(copy, entries);
         let effects = if theirs.iter().all(|entry| entry.effects.is_empty()) {
             Vec::new()
         } else {
-            let (ours, our_version) = (&copy.log.entries[..], copy.meta.version);
+            let (ours, our_version) = (copy.log.history(&copy.meta), copy.meta.version);
             let by = MergeBy::Logs { ours, our_version, theirs: &theirs, their_version: version };
             self.values.merge(&MergeInput { key, by })
         };
@@ -94,10 +124,11 @@ impl<V: Values> Turn<'_, V> {
         copy.meta.doubt = meta.doubt;
         copy.meta.lost = meta.lost;
         copy.log_replaced();
-        self.take_in(key, &log.entries, meta.version, meta.written);
+        self.take_in_fork(key, &log.entries, meta.version, meta.written);
         if let Some(copy) = self.part.copies.get_mut(key) {
             copy.meta.absorb(&meta);
             copy.done.absorb(&done);
+            copy.bound_covers(self.config);
         }
     }
 
@@ -139,7 +170,7 @@ impl<V: Values> Turn<'_, V> {
         let log_max = self.config.limits.log_max;
         let Some(copy) = self.part.copies.get_mut(key) else { return };
         taken.iter().for_each(|entry| copy.done.learn(entry));
-        copy.log.extend(taken, log_max);
+        copy.log.extend(taken, copy.meta.written, log_max);
         let prior = copy.meta.version;
         // The entries taken in may be of this very view, when the node has changed sides.
         let last = Version { seq: prior.seq.max(version.seq), ..prior };
@@ -166,8 +197,9 @@ impl<V: Values> Turn<'_, V> {
             } else {
                 if copy.log.overflow {
                     // What the batch was ordered on top of is not known any more: it comes after all there is.
+                    let since = copy.meta.written;
                     self.count(Rule::DecidedWhole);
-                    self.values.settle(key, &[], &[]);
+                    self.values.settle(key, History { since, entries: &[] }, &[]);
                     self.take_in(key, &prepared.detached_entries(), last.dot, last.stamp);
                 } else {
                     self.take_in(key, &part.entries, last.dot, last.stamp);
@@ -235,19 +267,28 @@ impl<V: Values> Turn<'_, V> {
     /// what the value contains now.
     pub(crate) fn merge_fork(&mut self, key: &Key, from: NodeId, fork: CopyState) {
         let awaited = self.awaited();
-        let Some(copy) = self.part.copies.get_mut(key) else { return };
+        let Some(copy) = self.part.copies.get(key) else { return };
         let version = fork.meta.version;
-        let settled =
-            fork.prepared.clone().filter(|part| !part.last_dot().is_none_or(|dot| copy.meta.covers_dot(dot)));
-        let contained = copy.meta.covers_dot(version);
+        let forgotten = self.is_forgotten(copy, &fork);
+        let contained = copy.meta.covers_dot(version) || forgotten && fork.meta.written <= copy.meta.written;
+        let settled = fork
+            .prepared
+            .clone()
+            .filter(|part| !part.last_dot().is_none_or(|dot| copy.meta.covers_dot(dot)) && !forgotten);
         if contained && settled.is_none() {
-            copy.meta.lost.remove(from);
+            if forgotten {
+                self.count(Rule::DecidedForgotten);
+            }
+            if let Some(copy) = self.part.copies.get_mut(key) {
+                copy.meta.lost.remove(from);
+            }
             self.send(from, Message::ForkMerged { key: key.clone(), version });
             return;
         }
         let others = (copy.meta.subscribers & self.installed.view.members).without(self.config.id);
         // Whoever else held the fork may bring its own.
         let holders = (fork.meta.subscribers | fork.meta.doubt | fork.meta.lost).without(self.config.id);
+        let Some(copy) = self.part.copies.get_mut(key) else { return };
         copy.meta.lost = copy.meta.lost | (holders & awaited);
         if !contained {
             self.merge_copy(key, &fork);
@@ -280,4 +321,23 @@ fn missing(copy: &Copy, entries: &[Entry]) -> Vec<Entry> {
             _ => entry.clone(),
         })
         .collect()
+}
+
+/// The entries of a fork, if some were ordered on top of a state from before the one where the log of the copy starts.
+/// That is known no more, nor what came after it entry by entry: what stands on it has seen nothing of what is here, and
+/// counts as another creation of the key.
+fn detached(copy: &Copy, entries: &[Entry]) -> Option<Vec<Entry>> {
+    let lacking = entries.iter().filter(|entry| !copy.meta.covers_dot(entry.dot));
+    let known: BTreeSet<Version> = copy.log.entries.iter().chain(lacking).map(|entry| entry.dot).collect();
+    let start = copy.log.start(&copy.meta);
+    let is_known = |state: Version| state.seq == 0 || state == start || known.contains(&state);
+    if start.seq == 0 || entries.iter().all(|entry| copy.meta.covers_dot(entry.dot) || is_known(entry.prior))
+    {
+        return None;
+    }
+    let detach = |entry: &Entry| match is_known(entry.prior) {
+        true => entry.clone(),
+        false => Entry { prior: Version::default(), ..entry.clone() },
+    };
+    Some(entries.iter().map(detach).collect())
 }

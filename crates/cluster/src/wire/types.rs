@@ -166,8 +166,8 @@ structs! {
     EntryOp { id, floor, exposed, reply, keys }
     Part { key, prior, entries, subscribers }
     PreparedPart { flight, participants, part, detached, committed }
-    Meta { birth, version, stable, subscribers, doubt, lost, covers, written }
-    Log { entries, overflow }
+    Meta { birth, version, stable, subscribers, doubt, lost, covers, forgotten, written }
+    Log { entries, overflow, since }
     Answered { floor, replies }
     Reply { text, keys }
     Whole { snapshot }
@@ -193,6 +193,8 @@ enums! {
         5 Accept { view },
         6 Install { view },
         7 Over { dead },
+        8 Probe { sent_ms },
+        9 Probed { sent_ms },
         10 Report { previous, full, part, parts, keys },
         11 Reported { again },
         12 Touch { key, nonce, reads },
@@ -217,7 +219,7 @@ enums! {
         31 SettleState { flight, outcome },
         32 SettleOrder { flight, commit },
         33 SettleAck { flight },
-        34 Close { flight, stable },
+        34 Close { flight, stable, over },
         40 Inv { flight, parts },
         41 Prep { flight, participants, parts },
         42 Ack { flight },
@@ -240,6 +242,7 @@ enums! {
         64 MayDrop { key, leave, version },
         65 Dropped { key, leave, version, gone },
         66 Fade { key },
+        67 Invite { key },
         70 ForkLog { key, birth, fork },
         71 ForkMerged { key, version },
     }

@@ -178,7 +178,7 @@ impl<V: Values> Turn<'_, V> {
         for Part { key, .. } in parts {
             self.focus_on(&key);
             let Some(copy) = self.part.copies.get(&key) else { continue };
-            let (stable, has_lost) = (self.stable_version(copy), !copy.meta.lost.is_empty());
+            let (stable, has_lost) = (self.stable_version(&key, copy), !copy.meta.lost.is_empty());
             self.settle_stable(&key, stable);
             if has_lost {
                 self.give_up_the_lost(&key);
@@ -349,14 +349,16 @@ impl<V: Values> Turn<'_, V> {
                 self.refuse(*op, ClientError::Aborted);
             }
         }
+        // Of one that was committed nobody keeps a record any more.
+        let over = if aborted { self.over_below() } else { 0 };
         // Only now does everyone have it: a subscriber that was merely prepared could still fork off below it.
         let stable = self.settle_all(flight.parts);
         self.focus(id.part());
         if flight.participants.rest.is_empty() {
             let others = flight.participants.nodes.without(self.config.id);
-            self.send_all(others, Message::Close { flight: id, stable });
+            self.send_all(others, Message::Close { flight: id, stable, over });
         } else {
-            self.send_closes(id, &flight.participants, &stable);
+            self.send_closes(id, &flight.participants, &stable, over);
         }
         for key in &flight.keys {
             self.focus_on(key);
@@ -368,13 +370,26 @@ impl<V: Values> Turn<'_, V> {
         self.focus(id.part());
     }
 
+    /// All batches of this partition below this number are over.
+    fn over_below(&self) -> u64 {
+        let open = self.part.flights.keys().first().map(|id| id.number());
+        open.unwrap_or_else(|| self.part.number_after(1))
+    }
+
     /// Tells each partition that took part that the batch is over, and what that says of its keys.
-    fn send_closes(&mut self, id: FlightId, participants: &Participants, stable: &[(Key, Version)]) {
+    fn send_closes(
+        &mut self,
+        id: FlightId,
+        participants: &Participants,
+        stable: &[(Key, Version)],
+        over: u64,
+    ) {
         for (part, nodes) in participants.iter() {
             let of_part = |(key, _): &&(Key, Version)| key.part(self.config.parts) == part;
             let stable: Vec<(Key, Version)> = stable.iter().filter(of_part).cloned().collect();
             for node in nodes.without(self.config.id).iter() {
-                self.send_to(node, part, Message::Close { flight: id, stable: stable.clone() });
+                let stable = stable.clone();
+                self.send_to(node, part, Message::Close { flight: id, stable, over });
             }
         }
     }
@@ -391,7 +406,8 @@ impl<V: Values> Turn<'_, V> {
         match self.part.flights.get(&id) {
             None if id.node() == self.config.id && id.view == self.installed.view.id => {
                 self.send_to(from.0, from.1, Message::Val { flight: id, stable: Vec::new() });
-                self.send_to(from.0, from.1, Message::Close { flight: id, stable: Vec::new() });
+                let over = self.over_below();
+                self.send_to(from.0, from.1, Message::Close { flight: id, stable: Vec::new(), over });
             }
             Some(flight) if flight.phase != Phase::Preparing => self.send_phase_to(id, from),
             _ => {}
@@ -410,6 +426,8 @@ impl<V: Values> Turn<'_, V> {
             {
                 self.abort_flight(id);
             } else if now >= sent + timers.retry_ms {
+                let waiting = flight.waiting.each().map(|(node, _)| node).collect();
+                self.doubt_way_to(waiting);
                 self.send_phase(id);
             }
         }
@@ -434,6 +452,14 @@ impl<V: Values> Turn<'_, V> {
             return;
         }
         *sent_ms = now;
+        let waiting = match &owning.busy {
+            Some(Busy::Regroup(regroup)) => regroup.waiting,
+            Some(Busy::Align(aligning)) => aligning.waiting,
+            Some(Busy::Leaving { node, .. } | Busy::Granting { to: node, .. }) => NodeSet::only(*node),
+            Some(Busy::Flight(_)) | None => NodeSet::EMPTY,
+        };
+        self.doubt_way_to(waiting);
+        let Some(owning) = self.owning_mut(key) else { return };
         match owning.busy {
             Some(Busy::Regroup(_)) => self.send_regroup_asks(key),
             Some(Busy::Align(_)) => self.send_aligns(key),

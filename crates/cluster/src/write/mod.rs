@@ -17,6 +17,7 @@ mod subscriber;
 use crate::copy::{Busy, Copy, Doubt, Owning, Queued, Role};
 use crate::fold::Folder;
 use crate::ids::{Blob, FlightId, NodeId, NodeSet, OpId, Version, ViewId};
+use crate::installed::Retired;
 use crate::interface::{Class, ClientError};
 use crate::key::Key;
 use crate::message::Part;
@@ -26,7 +27,7 @@ use crate::part::Part as PartOf;
 use crate::participants::Participants;
 use crate::tally::Rule;
 use crate::turn::Turn;
-use crate::values::{Entry, Step, Values};
+use crate::values::{Entry, History, Step, Values};
 
 /// A batch this node coordinates.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -358,7 +359,7 @@ impl<V: Values> Turn<'_, V> {
         if entries.first().is_some_and(is_batch) {
             folder.fold_below_batch(copy, view, entries.len());
         }
-        copy.append(entries, self.config.limits.log_max);
+        copy.append(entries, self.config);
         if copy.log.overflow {
             folder.tally.add(Rule::Overflowed);
         }
@@ -380,36 +381,59 @@ impl<V: Values> Turn<'_, V> {
 
     /// Expired nodes that may come back with forks.
     pub(crate) fn awaited(&self) -> NodeSet {
+        self.awaited_that(|_| self.config.timers.retain_ms)
+    }
+
+    /// Those for which a key that came into being in this view keeps its log.
+    pub(crate) fn awaited_for(&self, birth: ViewId) -> NodeSet {
+        let timers = &self.config.timers;
+        let alike = self.config.without(Mutant::AwaitAlikeForNewKeys);
+        self.awaited_that(|retired| match alike || birth < retired.view {
+            true => timers.retain_ms,
+            // Its key of that name is another one.
+            false => timers.retain_ms.min(timers.return_ms),
+        })
+    }
+
+    /// Those that may have held a key that came into being in this view.
+    pub(crate) fn awaited_since(&self, birth: ViewId) -> NodeSet {
+        let retain_ms = self.config.timers.retain_ms;
+        self.awaited_that(|retired| if birth < retired.view { retain_ms } else { 0 })
+    }
+
+    fn awaited_that(&self, wait_ms: impl Fn(&Retired) -> u64) -> NodeSet {
         let now = self.now.mono_ms;
         let retired = self.installed.retired.iter().chain(&self.part.retired);
-        let retired: NodeSet = retired.filter(|(_, until)| now < **until).map(|(node, _)| *node).collect();
-        retired - self.fence.over
+        let awaited = retired.filter(|(_, retired)| now < retired.at_ms.saturating_add(wait_ms(retired)));
+        awaited.map(|(node, _)| *node).collect::<NodeSet>() - self.fence.over
     }
 
     /// Waits no more for forks of the key that nobody can bring back.
     pub(crate) fn give_up_the_lost(&mut self, key: &Key) {
-        let awaited = self.awaited();
+        let Some(copy) = self.part.copies.get(key) else { return };
+        let awaited = self.awaited_for(copy.meta.birth.view);
         if let Some(copy) = self.part.copies.get_mut(key) {
             copy.meta.lost = copy.meta.lost & (awaited | self.installed.view.base.nodes());
         }
     }
 
     /// Up to where all possible holders are known to hold the key.
-    pub(crate) fn stable_version(&self, copy: &Copy) -> Version {
+    pub(crate) fn stable_version(&self, key: &Key, copy: &Copy) -> Version {
         let view = &self.installed.view;
-        let awaited = self.awaited();
+        let awaited = self.awaited_for(copy.meta.birth.view);
         let doubtful = copy.owning(view.id).is_some_and(|owning| owning.doubt != Doubt::None);
         let complete = copy.possible_holders().is_subset(view.members)
             && (copy.meta.lost & (awaited | (view.base.nodes() - view.members))).is_empty()
-            && !doubtful;
+            && !doubtful
+            && !self.has_fork(key);
         if complete || self.config.without(Mutant::TrimEarly) { copy.meta.version } else { copy.meta.stable }
     }
 
     /// Notes that all subscribers hold the key up to `stable`.
     pub(crate) fn settle_stable(&mut self, key: &Key, stable: Version) {
         let Some(copy) = self.part.copies.get_mut(key) else { return };
-        if let Some(settled) = copy.settle_stable(stable) {
-            self.values.settle(key, &settled, &copy.log.entries);
+        if let Some((since, settled)) = copy.settle_stable(stable, self.config) {
+            self.values.settle(key, History { since, entries: &settled }, &copy.log.entries);
         }
     }
 

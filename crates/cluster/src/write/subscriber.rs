@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::copy::{Copy, Invalid, Prepared, Role};
-use crate::ids::{FlightId, NodeId, Version};
+use crate::ids::{FlightId, NodeId, NodeSet, Version};
 use crate::key::Key;
 use crate::message::{Message, Outcome, Part};
 use crate::mutant::Mutant;
@@ -126,6 +126,9 @@ impl<V: Values> Turn<'_, V> {
         participants: Participants,
         parts: Vec<Part>,
     ) {
+        if self.is_known_over(flight) {
+            return;
+        }
         match self.part.records.get(&flight).map(|record| record.outcome) {
             Some(Outcome::Aborted) => return,
             Some(_) => {
@@ -184,11 +187,13 @@ impl<V: Values> Turn<'_, V> {
 
     pub(crate) fn on_abort(&mut self, from: NodeId, flight: FlightId) {
         let now = self.now.mono_ms;
-        let record = self.part.records.entry_or(&flight, || Record::aborted(now));
-        if record.outcome == Outcome::Prepared {
-            record.outcome = Outcome::Aborted;
-            for part in std::mem::take(&mut record.parts) {
-                self.end_prepared(&part.key, flight);
+        if !self.is_known_over(flight) {
+            let record = self.part.records.entry_or(&flight, || Record::aborted(now));
+            if record.outcome == Outcome::Prepared {
+                record.outcome = Outcome::Aborted;
+                for part in std::mem::take(&mut record.parts) {
+                    self.end_prepared(&part.key, flight);
+                }
             }
         }
         self.send_to(from, flight.part(), Message::Decided { flight });
@@ -202,8 +207,36 @@ impl<V: Values> Turn<'_, V> {
         }
     }
 
+    /// Whether the batch is one of those of which its coordinator has said that they are over.
+    fn is_known_over(&self, flight: FlightId) -> bool {
+        let over = self.part.over.get(&(flight.node(), flight.part()));
+        flight.view == self.installed.view.id
+            && over.is_some_and(|over| flight.number() < *over)
+            && !self.config.without(Mutant::RememberAborts)
+    }
+
+    /// A coordinator's batches below this number are over: a duplicate of a PREP is known by that.
+    fn forget_aborted(&mut self, coordinator: (NodeId, u8), below: u64) {
+        let over = self.part.over.entry(coordinator).or_default();
+        *over = below.max(*over);
+        let forgotten = self.part.records.keys_where(|flight, record| {
+            record.outcome == Outcome::Aborted && (flight.node(), flight.part()) == coordinator
+        });
+        for flight in forgotten {
+            if self.is_known_over(flight) {
+                self.part.records.remove(&flight);
+            }
+        }
+    }
+
     /// Everyone has decided; nobody will ask this node about the batch.
-    pub(crate) fn on_close(&mut self, flight: FlightId, stable: Vec<(Key, Version)>) {
+    pub(crate) fn on_close(
+        &mut self,
+        from: NodeId,
+        flight: FlightId,
+        stable: Vec<(Key, Version)>,
+        over: u64,
+    ) {
         let decided =
             self.part.records.get(&flight).is_some_and(|record| record.outcome == Outcome::Committed);
         for (key, version) in stable.into_iter().filter(|_| decided) {
@@ -221,10 +254,13 @@ impl<V: Values> Turn<'_, V> {
             _ => record.closed = true,
         }
         self.drop_closed(flight);
+        if over > 0 && from == flight.node() && flight.view == self.installed.view.id {
+            self.forget_aborted((from, flight.part()), over);
+        }
     }
 
     /// Forgets a batch that everyone has decided and that no operation here waits for. One that was aborted is kept until
-    /// the view ends: a duplicate of its PREP could still be on the way.
+    /// its coordinator says that all up to it are over: a duplicate of its PREP could still be on the way.
     pub(crate) fn drop_closed(&mut self, flight: FlightId) {
         let view = self.installed.view.id;
         if self.part.is_awaited(flight) && !self.config.without(Mutant::ForgetAwaitedBatch) {
@@ -248,6 +284,7 @@ impl<V: Values> Turn<'_, V> {
             let Some((owner, sent)) = self.part.unconfirmed.get_mut(&key) else { continue };
             let owner = *owner;
             *sent = now;
+            self.doubt_way_to(NodeSet::only(owner));
             match self.part.copies.get(&key).and_then(|copy| copy.invalid) {
                 Some(Invalid::Flight(flight)) => self.send_to(owner, flight.part(), Message::Ask { flight }),
                 Some(Invalid::Align(round)) => self.send(owner, Message::AlignAck { key, round }),

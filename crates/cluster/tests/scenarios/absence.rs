@@ -266,3 +266,35 @@ pub(crate) fn what_a_home_has_heard_before_is_no_news() {
     assert_eq!(cluster.owners("k").len(), 1);
     assert_eq!(cluster.read(holder, "k"), Ok("again more".into()));
 }
+
+/// The permission to create `k` takes long. Meanwhile its home has asked again, was told that nobody holds the key, and has
+/// let another node create it.
+#[test]
+pub(crate) fn a_permission_to_create_is_void_once_its_node_has_said_that_it_holds_nothing() {
+    let mut cluster = Cluster::with(3, |config| config.limits.leases_max = 0);
+    let (_, others) = others(&cluster, "k");
+    let (late, first) = (others[0], others[1]);
+    let is_permission = |envelope: &Envelope| matches!(envelope.message, Message::Create { .. });
+    cluster.submit(late, Class::W, &["k"], "add late");
+    while !cluster.wire.iter().any(is_permission) {
+        let envelope = cluster.wire.pop_front().expect("the permission is to come");
+        cluster.input(envelope.to.0, Input::Message(Box::new(envelope)));
+    }
+    let permission = catch(&mut cluster, is_permission);
+    let ticket = cluster.submit(first, Class::W, &["k"], "add first");
+    for _ in 0..40 {
+        while let Some(envelope) = cluster.wire.pop_front() {
+            if envelope.from != NodeId(late) || !matches!(envelope.message, Message::Touch { .. }) {
+                cluster.input(envelope.to.0, Input::Message(Box::new(envelope)));
+            }
+        }
+        cluster.now += 50;
+        (0..3).for_each(|node| cluster.input(node, Input::Tick));
+    }
+    assert!(cluster.replies[&ticket].is_ok());
+    cluster.wire.extend(permission);
+    cluster.deliver_all();
+    assert_eq!(cluster.owners("k").len(), 1);
+    cluster.run(1_000);
+    assert_eq!(cluster.read(late, "k"), Ok("first late".into()));
+}

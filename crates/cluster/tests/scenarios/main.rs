@@ -2,6 +2,8 @@
 //! several partitions, and with each seeded fault.
 
 mod absence;
+mod forks;
+mod members;
 mod operations;
 mod partitions;
 mod slots;
@@ -301,6 +303,38 @@ fn flushall_needs_everyone_and_leaves_nothing() {
             assert_eq!(cluster.read(node, &format!("k{name}")), Ok(String::new()));
         }
     }
+    cluster.run(2_000);
+    cluster.assert_converged();
+}
+
+/// A member has accepted a FLUSHALL and does not know that it is installed. What it acknowledges in the old base goes with
+/// it, so nobody may have been told that it is over.
+#[test]
+fn a_flush_is_not_over_before_every_member_has_heard_of_it() {
+    let mut cluster = Cluster::new(3);
+    for node in 0..3 {
+        cluster.add(node, "k", &format!("n{node}")).expect("add");
+    }
+    cluster.run(1_000);
+    let flush = cluster.submit(0, Class::Flush, &[], "");
+    let tells = |message: &Message| {
+        matches!(
+            message,
+            Message::Install { .. }
+                | Message::Heartbeat { .. }
+                | Message::Report { .. }
+                | Message::Reported { .. }
+        )
+    };
+    cluster.deliver_but(tells);
+    cluster.partition(&[&[0, 1], &[2]]);
+    cluster.run(3_000);
+    assert_eq!(cluster.node(0).view().base.flush, 1);
+    assert_eq!(cluster.add(2, "k", "late"), Ok("OK".into()));
+    assert!(!matches!(cluster.replies.get(&flush), Some(Ok(_))), "{:?}", cluster.replies.get(&flush));
+    cluster.heal();
+    cluster.run(8_000);
+    assert_eq!(cluster.read(2, "k"), Ok(String::new()));
     cluster.run(2_000);
     cluster.assert_converged();
 }

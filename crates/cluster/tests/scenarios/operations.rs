@@ -201,3 +201,82 @@ pub(crate) fn a_join_that_comes_again_after_its_node_has_left_stops_nothing() {
     cluster.run(2_000);
     cluster.assert_converged();
 }
+
+/// A batch is aborted because nobody hears that it is prepared. Once that is over nobody remembers it, and a duplicate of
+/// it is not prepared again.
+#[test]
+pub(crate) fn what_was_aborted_is_forgotten_and_stays_aborted() {
+    let mut cluster = Cluster::new(3);
+    for node in 0..3 {
+        cluster.add(node, "k", &format!("n{node}")).expect("add");
+    }
+    cluster.run(500);
+    let ticket = cluster.submit(0, Class::X, &["k"], "take");
+    let is_prep = |envelope: &&Envelope| matches!(envelope.message, Message::Prep { .. });
+    let prep = cluster.wire.iter().find(is_prep).expect("a PREP").clone();
+    for _ in 0..60 {
+        cluster.deliver_but(|message| matches!(message, Message::Ack { .. }));
+        cluster.now += 50;
+        (0..3).for_each(|node| cluster.input(node, Input::Tick));
+    }
+    cluster.run(500);
+    assert_eq!(cluster.replies[&ticket], Err(ClientError::Aborted));
+    let receiver = prep.to.0;
+    cluster.wire.push_back(prep);
+    cluster.deliver_all();
+    assert!(cluster.node(receiver).copy_of(&key("k")).is_some_and(|copy| copy.prepared.is_none()));
+    for node in 0..3 {
+        assert_eq!(cluster.node(node).records(), 0, "at {node}");
+    }
+    assert_eq!(cluster.take(1, "k"), Ok("n0".into()));
+}
+
+/// Clients block for long: the owner hears of them now and then. One whose wake was lost hears of it in the end.
+#[test]
+pub(crate) fn waits_are_registered_again_less_and_less_often() {
+    let mut cluster = Cluster::new(2);
+    for node in 0..2 {
+        cluster.add(node, "k", "word").expect("add");
+    }
+    assert_eq!(cluster.take(0, "k"), Ok("word".into()));
+    cluster.input(1, Input::Wait { ticket: 900, key: key("k") });
+    let mut messages = 0;
+    for _ in 0..1_200 {
+        cluster.now += 50;
+        (0..2).for_each(|node| cluster.input(node, Input::Tick));
+        let is_wait = |envelope: &&Envelope| matches!(envelope.message, Message::WaitFor { .. });
+        messages += cluster.wire.iter().filter(is_wait).count();
+        cluster.deliver_all();
+    }
+    assert!(messages < 15, "{messages} in a minute");
+    cluster.submit(0, Class::W, &["k"], "add again");
+    cluster.deliver_but(|message| matches!(message, Message::Wake { .. }));
+    assert_eq!(cluster.woken, []);
+    cluster.run(15_000);
+    assert_eq!(cluster.woken, [900]);
+}
+
+/// The owner of a key that stands still has as many operations of its own clients as it may have: of those of another node
+/// it takes that one's share.
+#[test]
+pub(crate) fn an_owner_takes_a_share_of_operations_from_each_node() {
+    let mut cluster = Cluster::with(3, |config| config.limits.ops_max = 6);
+    for node in 0..3 {
+        cluster.add(node, "k", "word").expect("add");
+    }
+    let owner = cluster.owners("k")[0].0;
+    let other = (owner + 1) % 3;
+    let submit = |cluster: &mut Cluster, node: u8, word: u32| {
+        let ticket = cluster.submit(node, Class::W, &["k"], &format!("add {node}{word}"));
+        cluster.deliver_but(|message| matches!(message, Message::Ack { .. }));
+        ticket
+    };
+    let mut tickets: Vec<u64> = (0..6).map(|word| submit(&mut cluster, owner, word)).collect();
+    tickets.extend((0..6).map(|word| submit(&mut cluster, other, word)));
+    assert_eq!(cluster.node(owner).unfinished().0, 8);
+    cluster.run(3_000);
+    for ticket in tickets {
+        assert!(cluster.replies[&ticket].is_ok(), "{:?}", cluster.replies[&ticket]);
+    }
+    cluster.assert_converged();
+}

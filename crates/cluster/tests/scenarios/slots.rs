@@ -196,3 +196,31 @@ pub(crate) fn scans_are_bounded_in_number_and_time() {
     cluster.input(3, Input::Scan { ticket: 3, slots: 0..SLOTS });
     assert_eq!(cluster.scanned.last(), Some(&(3, Err(ClientError::NotServing))));
 }
+
+/// A home that has heard the first part of a report only does not take what is in the others for absent.
+#[test]
+pub(crate) fn a_home_waits_for_all_parts_of_a_report() {
+    let mut cluster = Cluster::with(3, |config| {
+        config.limits = Limits { report_max: 1, leases_max: 0, ..config.limits };
+    });
+    let home = |nodes: &[u8], name: &str| key(name).slot().home(nodes.iter().copied().map(NodeId).collect());
+    let moves =
+        |name: &String| home(&[0, 1, 2], name) == Some(NodeId(2)) && home(&[0, 1], name) == Some(NodeId(0));
+    let names: Vec<String> = (0..500).map(|number| format!("k{number}")).filter(moves).take(6).collect();
+    for name in &names {
+        cluster.add(1, name, "one").expect("add");
+    }
+    cluster.run(500);
+    cluster.crash(2);
+    for _ in 0..80 {
+        cluster.now += 50;
+        (0..2).for_each(|node| cluster.input(node, Input::Tick));
+        cluster.deliver_but(|message| matches!(message, Message::Report { part, .. } if *part > 0));
+    }
+    assert_eq!(cluster.node(0).view().members.len(), 2);
+    for name in &names {
+        cluster.add(0, name, "zero").expect("add");
+        assert_eq!(cluster.owners(name).len(), 1);
+        assert_eq!(cluster.read(1, name), Ok("one zero".into()));
+    }
+}

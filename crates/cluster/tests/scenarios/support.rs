@@ -1,8 +1,8 @@
 //! A cluster in one process for scenario tests: first-in-first-out links that can be cut, one clock.
 //!
 //! Values are sets of words with three commands: `add w`, `take` (the smallest word: an X), `swap w` (replaces all,
-//! an X that replies with the old words), `more n` (adds to the number that stands among the words as `#number`); a
-//! read lists the words.
+//! an X that replies with the old words), `more n` (adds to the number that stands among the words as `#number`), `set w`
+//! (of those words the one set last stands among the others as `=w`); a read lists the words.
 
 #![allow(unreachable_pub, reason = "a test module shared by inclusion")]
 
@@ -18,6 +18,19 @@ pub struct Words(pub BTreeMap<Key, BTreeSet<String>>);
 
 fn text(blob: &Blob) -> String {
     String::from_utf8(blob.bytes().to_vec()).expect("words are text")
+}
+
+/// What an entry does; the start of another creation of the key adds what that was then.
+fn changes(entry: &Entry) -> Vec<String> {
+    let effects = entry.effects.iter().map(text);
+    if entry.step != Step::Start {
+        return effects.collect();
+    }
+    let words: Vec<String> =
+        effects.flat_map(|list| list.split(' ').map(str::to_owned).collect::<Vec<_>>()).collect();
+    let change =
+        |word: &String| word.strip_prefix('=').map_or(format!("add {word}"), |word| format!("set {word}"));
+    words.iter().map(change).collect()
 }
 
 fn id(entry: &Entry) -> Option<OpId> {
@@ -38,6 +51,10 @@ impl Words {
                 let number = words.iter().find_map(|word| word.strip_prefix('#')?.parse::<u64>().ok());
                 words.retain(|word| !word.starts_with('#'));
                 words.insert(format!("#{}", number.unwrap_or(0) + more.parse::<u64>().expect("a number")));
+            }
+            Some(("set", word)) => {
+                words.retain(|word| !word.starts_with('='));
+                words.insert(format!("={word}"));
             }
             Some(("all", list)) => *words = list.split_whitespace().map(Into::into).collect(),
             _ => words.clear(),
@@ -121,14 +138,32 @@ impl Values for Words {
 
     fn merge(&self, fork: &MergeInput<'_>) -> Vec<Blob> {
         match fork.by {
-            MergeBy::Logs { ours, theirs, .. } => theirs
-                .iter()
-                .filter(|entry| !matches!(entry.step, Step::Merge(_)))
-                .filter(|entry| entry.origin.is_none() || ours.iter().all(|own| id(own) != id(entry)))
-                .flat_map(|entry| &entry.effects)
-                .filter(|effect| !text(effect).starts_with("all"))
-                .cloned()
-                .collect(),
+            MergeBy::Logs { ours, theirs, .. } => {
+                let is_new = |entry: &&Entry| {
+                    !matches!(entry.step, Step::Merge(_))
+                        && (entry.origin.is_none() || ours.entries.iter().all(|own| id(own) != id(entry)))
+                };
+                let sets = |entry: &Entry| changes(entry).iter().any(|change| change.starts_with("set "));
+                let since = ours.entries.iter().filter(|entry| sets(entry)).map(|entry| entry.stamp).max();
+                // What began with nothing has not seen the state where this log starts.
+                let mut unrelated = BTreeSet::new();
+                let mut effects = Vec::new();
+                for entry in theirs.iter().filter(is_new) {
+                    if entry.prior.seq == 0 || unrelated.contains(&entry.prior) {
+                        unrelated.insert(entry.dot);
+                    }
+                    let seen = since.max(unrelated.contains(&entry.dot).then_some(ours.since));
+                    let counts = |change: &String| match change.split_once(' ') {
+                        Some(("all", _)) => false,
+                        Some(("set", _)) => Some(entry.stamp) > seen,
+                        _ => true,
+                    };
+                    effects.extend(
+                        changes(entry).into_iter().filter(counts).map(|change| change.as_str().into()),
+                    );
+                }
+                effects
+            }
             MergeBy::Whole { value } => {
                 vec![format!("all {}", value.map(text).unwrap_or_default()).as_str().into()]
             }
@@ -136,8 +171,9 @@ impl Values for Words {
     }
 
     /// Of each word the last effect stays, and of the number one that adds all.
-    fn fold(&self, _: &Key, log: &[Entry], stretch: Range<usize>) -> Option<Vec<Vec<Blob>>> {
-        let mut effects: Vec<Vec<Blob>> = log[stretch].iter().map(|entry| entry.effects.clone()).collect();
+    fn fold(&self, _: &Key, log: History<'_>, stretch: Range<usize>) -> Option<Vec<Vec<Blob>>> {
+        let mut effects: Vec<Vec<Blob>> =
+            log.entries[stretch].iter().map(|entry| entry.effects.clone()).collect();
         let (mut later, mut number) = (BTreeSet::new(), 0);
         for effect in effects.iter_mut().rev() {
             effect.retain(|effect| match text(effect).split_once(' ') {
@@ -146,6 +182,7 @@ impl Values for Words {
                     number += more.parse::<u64>().expect("a number");
                     false
                 }
+                Some(("set", _)) => later.insert("=".to_owned()),
                 _ => true,
             });
         }
@@ -167,10 +204,13 @@ pub struct Cluster {
     pub wire: VecDeque<Envelope>,
     pub now: u64,
     pub cut: BTreeSet<(NodeId, NodeId)>,
+    /// Links that heartbeats pass, and nothing else.
+    pub grey: BTreeSet<(NodeId, NodeId)>,
     pub replies: BTreeMap<u64, Outcome>,
     pub woken: Vec<u64>,
     pub evicted: Vec<(NodeId, Key, Evicted)>,
     pub scanned: Vec<(u64, Result<ViewId, ClientError>)>,
+    pub evacuated: Vec<NodeId>,
     ticket: u64,
 }
 
@@ -227,10 +267,12 @@ impl Cluster {
             wire: VecDeque::new(),
             now: 100_000,
             cut: BTreeSet::new(),
+            grey: BTreeSet::new(),
             replies: BTreeMap::new(),
             woken: Vec::new(),
             evicted: Vec::new(),
             scanned: Vec::new(),
+            evacuated: Vec::new(),
             ticket: 0,
         }
     }
@@ -275,6 +317,7 @@ impl Cluster {
                 Action::Wake { ticket } => self.woken.push(ticket),
                 Action::Evict { key, outcome } => self.evicted.push((NodeId(node), key, outcome)),
                 Action::Scan { ticket, known } => self.scanned.push((ticket, known)),
+                Action::Evacuated => self.evacuated.push(NodeId(node)),
                 Action::View { .. } => {}
             }
         }
@@ -290,7 +333,9 @@ impl Cluster {
         while let Some(envelope) = self.wire.pop_front() {
             steps += 1;
             assert!(steps < 200_000, "messages without end: {envelope:?}");
-            if !self.cut.contains(&(envelope.from, envelope.to)) && !lost(&envelope.message) {
+            let link = (envelope.from, envelope.to);
+            let is_grey = self.grey.contains(&link) && !matches!(envelope.message, Message::Heartbeat { .. });
+            if !self.cut.contains(&link) && !is_grey && !lost(&envelope.message) {
                 self.input(envelope.to.0, Input::Message(Box::new(envelope)));
             }
         }

@@ -88,7 +88,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String>
             "--real-store" => options.real_store = true,
             "--mutants" => options.mutants = Some(Vec::new()),
             name => {
-                let mutant = Mutant::ALL.into_iter().find(|mutant| format!("{mutant:?}") == name);
+                let mutant = Mutant::ALL.iter().copied().find(|mutant| format!("{mutant:?}") == name);
                 match (&mut options.mutants, mutant) {
                     (Some(mutants), Some(mutant)) => mutants.push(mutant),
                     _ => return Err(format!("unknown argument {name}")),

@@ -4,7 +4,7 @@
 //! created out of sight of its holders is another one than theirs. Neighbours: `world` tells of what happens, `judge`
 //! looks at what was noted here.
 
-use swytch_cluster::{Envelope, Incarnation, Key, Limits, Node, NodeId};
+use swytch_cluster::{Envelope, Incarnation, Key, Limits, Node, NodeId, Timers};
 
 use super::profile::KeyUse;
 use super::store::Store;
@@ -125,12 +125,27 @@ impl World {
         let decided: Vec<usize> = (0..self.profile.keys.len()).filter(is_over).collect();
         self.tainted.extend(&decided);
         self.lenient.extend(&decided);
-        if self.profile.limits == Limits::default() {
+        if self.profile.limits == Limits::default() && !self.comes_back_late() {
             self.violate(
                 "a key was decided whole although no log is full",
                 format!("{decided:?} at host {host}"),
             );
         }
+    }
+
+    /// A fork came that was forgotten: only one that is late, or bounds that are narrow, excuse what is lost by that.
+    pub(super) fn observe_forgotten_fork(&mut self, host: usize) {
+        for index in 0..self.profile.keys.len() {
+            self.forgive(index);
+        }
+        if self.profile.limits.covers_max == Limits::default().covers_max && !self.comes_back_late() {
+            self.violate("a fork is forgotten although nothing is late", format!("at host {host}"));
+        }
+    }
+
+    /// Whether hosts come back when nobody keeps logs for them any more.
+    fn comes_back_late(&self) -> bool {
+        self.profile.timers.retain_ms < Timers::default().retain_ms
     }
 
     /// Keys were created.

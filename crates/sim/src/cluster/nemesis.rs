@@ -41,6 +41,7 @@ const CRASH_POINTS: &[&str] = &[
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Fault {
     Cut,
+    Grey,
     Crash,
     Pause,
     ClockJump,
@@ -66,14 +67,25 @@ pub(super) struct Nemesis {
     faults: Vec<(Fault, u64)>,
     /// Directed links that are cut, by the number of the cut.
     cuts: BTreeMap<u64, Vec<(usize, usize)>>,
+    /// Those that only heartbeats pass.
+    grey: BTreeMap<u64, Vec<(usize, usize)>>,
+    grey_rng: Rng,
     next_cut: u64,
     crash_point: &'static str,
 }
 
 impl Nemesis {
-    pub(super) fn new(mut rng: Rng) -> Self {
+    pub(super) fn new(mut rng: Rng, seed: u64) -> Self {
         let crash_point = rng.pick(CRASH_POINTS);
-        Self { rng, faults: Vec::new(), cuts: BTreeMap::new(), next_cut: 0, crash_point }
+        Self {
+            rng,
+            faults: Vec::new(),
+            cuts: BTreeMap::new(),
+            grey: BTreeMap::new(),
+            grey_rng: Rng::named(seed, "which links are grey"),
+            next_cut: 0,
+            crash_point,
+        }
     }
 
     /// Schedules the first strike of each kind of fault.
@@ -87,6 +99,7 @@ impl Nemesis {
             (Fault::Leave, faults.leave_every_ms),
             (Fault::Evict, faults.evict_every_ms),
             (Fault::Flush, faults.flush_every_ms),
+            (Fault::Grey, faults.grey_every_ms),
         ];
         for (fault, every_ms) in all.into_iter().filter(|(_, every_ms)| *every_ms > 0) {
             let number = world.nemesis.faults.len();
@@ -139,12 +152,29 @@ impl Nemesis {
         parts.first().filter(|_| strikes).map(|part| part.key.clone())
     }
 
-    pub(super) fn is_cut(&self, from: usize, to: usize) -> bool {
-        self.cuts.values().any(|links| links.contains(&(from, to)))
+    pub(super) fn is_cut(&self, from: usize, to: usize, message: &Message) -> bool {
+        let has = |links: &BTreeMap<u64, Vec<_>>| links.values().any(|links| links.contains(&(from, to)));
+        has(&self.cuts) || has(&self.grey) && !matches!(message, Message::Heartbeat { .. })
     }
 
     pub(super) fn mend(&mut self, cut: u64) {
         self.cuts.remove(&cut);
+        self.grey.remove(&cut);
+    }
+
+    /// Nothing but heartbeats passes a link for a while, in one direction or in both.
+    fn grey(world: &mut World) {
+        let rng = &mut world.nemesis.grey_rng;
+        let mut order: Vec<usize> = (0..world.hosts.len()).collect();
+        rng.shuffle(&mut order);
+        let [one, other, ..] = order[..] else { return };
+        let links = if rng.chance(1, 2) { vec![(one, other)] } else { vec![(one, other), (other, one)] };
+        let length_ms = rng.between(1_000, 15_000);
+        world.nemesis.next_cut += 1;
+        let cut = world.nemesis.next_cut;
+        world.tell(|| format!("grey {cut} for {length_ms} ms: {links:?}"));
+        world.nemesis.grey.insert(cut, links);
+        world.after(length_ms * 1_000, Event::Mend { cut });
     }
 
     /// One fault happens, and the next of its kind is scheduled.
@@ -157,6 +187,7 @@ impl Nemesis {
         world.tell(|| format!("fault {fault:?}"));
         match fault {
             Fault::Cut => Self::cut(world),
+            Fault::Grey => Self::grey(world),
             Fault::Crash => Self::crash(world),
             Fault::Pause => Self::pause(world),
             Fault::ClockJump => {
@@ -183,6 +214,7 @@ impl Nemesis {
     pub(super) fn heal(world: &mut World) {
         world.healing = true;
         world.nemesis.cuts.clear();
+        world.nemesis.grey.clear();
         for host in 0..world.hosts.len() {
             world.hosts[host].paused_until_us = 0;
             if !world.is_up(host) {
@@ -250,7 +282,7 @@ impl Nemesis {
         if let Some(host) = Self::some_host(world) {
             world.hosts[host].leaving = true;
             if Self::may_crash(world, host) {
-                world.continue_leaving(host);
+                world.input(host, Input::Evacuate);
             } else {
                 world.hosts[host].leaving = false;
             }

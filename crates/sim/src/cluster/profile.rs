@@ -100,6 +100,8 @@ pub struct Profile {
 pub struct Faults {
     /// Cuts: partitions, one-way cuts, isolated hosts, flapping.
     pub cut_every_ms: u64,
+    /// Links that only heartbeats pass.
+    pub grey_every_ms: u64,
     /// Cuts may last longer than the expiry.
     pub long_cuts: bool,
     /// Crashes at any moment.
@@ -136,8 +138,10 @@ impl Profile {
     /// The profile of a seed.
     pub fn of_seed(seed: u64) -> Self {
         let tags = if seed % TAGGED_EVERY == TAGGED_AT { TAGS } else { 0 };
-        let timers = Timers { forget_ms: forget_ms(seed), ..Timers::default() };
-        let profile = Self { parts: parts(seed), timers, ..Self::with_tags(seed, tags) };
+        let mut profile = Self { parts: parts(seed), timers: timers(seed), ..Self::with_tags(seed, tags) };
+        if !profile.faults.is_calm() {
+            profile.faults.grey_every_ms = grey_every_ms(seed);
+        }
         if seed % EXILE_EVERY == EXILE_AT { profile.with_exile() } else { profile }
     }
 
@@ -241,9 +245,23 @@ fn parts(seed: u64) -> u16 {
 }
 
 /// How long keys without a value are kept, from a stream of its own as well: less than a message takes, or longer than most
-/// keys stay without one.
-fn forget_ms(seed: u64) -> u64 {
-    [20, 200, 1_000, 10_000][Rng::named(seed, "forgetting").below(4) as usize]
+/// keys stay without one. And how long logs are kept for expired nodes: those of new keys not at all in one seed of two, and
+/// others in one of four so short that most nodes come back late. There nothing is forgotten, because what a late fork
+/// brings back of a forgotten key is no promise.
+fn timers(seed: u64) -> Timers {
+    let forget_ms = [20, 200, 1_000, 10_000][Rng::named(seed, "forgetting").below(4) as usize];
+    let return_ms = if Rng::named(seed, "returning").chance(1, 2) { 0 } else { Timers::default().return_ms };
+    let timers = Timers { forget_ms, return_ms, ..Timers::default() };
+    match Rng::named(seed, "retaining").below(4) {
+        0 => Timers { retain_ms: 5_000, forget_ms: 3_600_000, ..timers },
+        _ => timers,
+    }
+}
+
+/// One seed in six has links that only heartbeats pass now and then.
+fn grey_every_ms(seed: u64) -> u64 {
+    let rng = &mut Rng::named(seed, "grey links");
+    if rng.chance(1, 6) { rng.between(8_000, 30_000) } else { 0 }
 }
 
 /// Bounds; how early logs are folded differs, so that a run folds often, seldom, or only when a view ends.
@@ -259,6 +277,7 @@ fn narrow() -> Limits {
         queue_max: 8,
         batch_max: 3,
         log_max: 12,
+        covers_max: 4,
         fold_min: 2,
         waiters_max: 2,
         report_max: 2,

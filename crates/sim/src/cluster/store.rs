@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
-use swytch_cluster::{Blob, Entry, Executed, Key, MergeInput, Stamp, Values};
+use swytch_cluster::{Blob, Entry, Executed, History, Key, MergeInput, Stamp, Values};
 use swytch_merge::Object;
 use swytch_store::{
     Absent, Changes, Editor, Elements, Event, Expiry, HashSeed, Keyspace, KeyspaceMut, List, Shards,
@@ -165,14 +165,14 @@ impl Values for Store {
         }
     }
 
-    fn settle(&mut self, key: &Key, settled: &[Entry], rest: &[Entry]) {
+    fn settle(&mut self, key: &Key, settled: History<'_>, rest: &[Entry]) {
         match self {
             Self::Abstract(values) => values.settle(key, settled, rest),
             Self::Real(values) => values.settle(key, settled, rest),
         }
     }
 
-    fn fold(&self, key: &Key, log: &[Entry], stretch: Range<usize>) -> Option<Vec<Vec<Blob>>> {
+    fn fold(&self, key: &Key, log: History<'_>, stretch: Range<usize>) -> Option<Vec<Vec<Blob>>> {
         match self {
             Self::Abstract(values) => values.fold(key, log, stretch),
             Self::Real(values) => values.fold(key, log, stretch),

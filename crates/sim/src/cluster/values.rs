@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::rc::Rc;
 
-use swytch_cluster::{Blob, Entry, Executed, Key, MergeBy, MergeInput, Stamp, Values};
+use swytch_cluster::{Blob, Entry, Executed, History, Key, MergeBy, MergeInput, Stamp, Values};
 use swytch_merge::{
     Bytes, Effect, End, Kind, Line, Meaning, Object, Value, detached, fold_log, merge_logs, state_at,
 };
@@ -258,7 +258,7 @@ impl Values for SimValues {
                 other => panic!("a snapshot was expected: {other:?}"),
             }),
             MergeBy::Logs { ours, our_version, theirs, their_version } => {
-                let ours = Line { start: slot.start().as_ref(), entries: ours };
+                let ours = Line { start: slot.start().as_ref(), log: ours };
                 let merged = merge_logs(self, ours, our_version, theirs, their_version);
                 assert_eq!(merged.ours, slot.object, "the log of {:?} does not lead to its value", fork.key);
                 merged.both
@@ -267,11 +267,11 @@ impl Values for SimValues {
         vec![self.payloads.put(Payload::Merged(Rc::new(state)))]
     }
 
-    fn settle(&mut self, key: &Key, settled: &[Entry], rest: &[Entry]) {
+    fn settle(&mut self, key: &Key, settled: History<'_>, rest: &[Entry]) {
         let Some(slot) = self.slots.get(key) else { return };
-        let start = match settled.last() {
+        let start = match settled.entries.last() {
             Some(last) if !rest.is_empty() => {
-                Some(state_at(self, Line { start: slot.start().as_ref(), entries: settled }, last.dot))
+                Some(state_at(self, Line { start: slot.start().as_ref(), log: settled }, last.dot))
             }
             _ => None,
         };
@@ -280,9 +280,9 @@ impl Values for SimValues {
         }
     }
 
-    fn fold(&self, key: &Key, log: &[Entry], stretch: Range<usize>) -> Option<Vec<Vec<Blob>>> {
+    fn fold(&self, key: &Key, log: History<'_>, stretch: Range<usize>) -> Option<Vec<Vec<Blob>>> {
         let start = self.slots.get(key).and_then(|slot| slot.start().as_ref());
-        fold_log(self, Line { start, entries: log }, stretch)
+        fold_log(self, Line { start, log }, stretch)
     }
 
     fn detach(&self, key: &Key, batch: &[Entry]) -> Vec<Vec<Blob>> {
@@ -454,6 +454,7 @@ mod tests {
         entries: Vec<Entry>,
         epoch: ViewId,
         version: Version,
+        since: Stamp,
         written: Stamp,
     }
 
@@ -465,6 +466,7 @@ mod tests {
                 entries: Vec::new(),
                 epoch: ViewId::new(epoch, NodeId(0)),
                 version: Version::default(),
+                since: Stamp::default(),
                 written: Stamp::default(),
             }
         }
@@ -495,7 +497,7 @@ mod tests {
             let known = |entry: &&Entry| self.entries.iter().all(|own| own.dot != entry.dot);
             let theirs: Vec<Entry> = other.entries.iter().filter(known).cloned().collect();
             let by = MergeBy::Logs {
-                ours: &self.entries,
+                ours: History { since: self.since, entries: &self.entries },
                 our_version: self.version,
                 theirs: &theirs,
                 their_version: other.version,
@@ -512,7 +514,9 @@ mod tests {
         /// Everyone has the first `count` entries.
         fn settle(&mut self, count: usize) {
             let settled: Vec<Entry> = self.entries.drain(..count).collect();
-            self.values.settle(&self.key.clone(), &settled, &self.entries);
+            let since = self.since;
+            self.since = settled.last().map_or(since, |last| last.stamp);
+            self.values.settle(&self.key.clone(), History { since, entries: &settled }, &self.entries);
         }
 
         fn counter(&mut self) -> Reply {
@@ -571,5 +575,23 @@ mod tests {
         // c has nothing that a lacks, whatever was settled in between.
         a.merge(&c);
         assert_eq!(a.counter(), Reply::Counter(CounterOutput(1111)));
+    }
+
+    /// Of two creations of a register the later write stays, whoever merges and whatever is settled.
+    #[test]
+    fn another_creation_of_the_key_overwrites_only_what_is_older() {
+        for later in [false, true] {
+            let payloads = Payloads::default();
+            let (mut a, mut b) = (Replica::new(&payloads, 1), Replica::new(&payloads, 2));
+            let set = |number| Operation::Register(RegisterInput::Write(number));
+            b.written.wall_ms = if later { 100 } else { 0 };
+            a.run(set(1));
+            a.run(set(2));
+            b.run(set(3));
+            a.settle(2);
+            a.merge(&b);
+            let value = RegisterOutput::Value(Some(if later { 3 } else { 2 }));
+            assert_eq!(a.run(Operation::Register(RegisterInput::Read)), Reply::Register(value));
+        }
     }
 }

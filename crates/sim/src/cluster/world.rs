@@ -164,7 +164,7 @@ impl World {
             watch: None,
             hosts,
             clients: (0..profile.clients).map(|index| Client::new(index as u32)).collect(),
-            nemesis: Nemesis::new(faults),
+            nemesis: Nemesis::new(faults, profile.seed),
             payloads,
             now_us: 0,
             rng,
@@ -426,14 +426,17 @@ impl World {
         let time = self.time_of(host);
         let Some(node) = &mut self.hosts[host].node else { return };
         let mut actions = Vec::new();
-        let (creations, decided_whole) = (created(node), node.tally().of(Rule::DecidedWhole));
+        let (creations, decided_whole, forgotten) = (created(node), whole(node), forgotten_forks(node));
         node.handle(time, input, &mut actions);
-        let now_decided_whole = node.tally().of(Rule::DecidedWhole);
+        let (now_decided_whole, now_forgotten) = (whole(node), forgotten_forks(node));
         if created(node) > creations {
             self.observe_creations(host);
         }
         if now_decided_whole > decided_whole {
             self.observe_decided_whole(host);
+        }
+        if now_forgotten > forgotten {
+            self.observe_forgotten_fork(host);
         }
         for action in actions {
             match action {
@@ -452,6 +455,7 @@ impl World {
                 Action::Wake { ticket } => self.wake(ticket),
                 Action::Evict { key, outcome } => self.evicted(host, &key, outcome),
                 Action::Scan { ticket, known } => self.observe_scan(host, ticket, known),
+                Action::Evacuated => self.evacuated(host),
                 Action::View { id, members } => {
                     self.note((host, id, members));
                     self.tell(|| format!("host {host} installs {id:?} {members:?}"));
@@ -467,7 +471,7 @@ impl World {
 
     fn send(&mut self, from: usize, envelope: Box<Envelope>) {
         let to = usize::from(envelope.to.0);
-        if to >= self.hosts.len() || self.nemesis.is_cut(from, to) {
+        if to >= self.hosts.len() || self.nemesis.is_cut(from, to, &envelope.message) {
             return;
         }
         let lossy = !self.healing;
@@ -524,24 +528,12 @@ impl World {
             }
             self.dropped.push((self.events, host, index));
         }
-        // A refused eviction is tried again by the observer.
-        if outcome != Evicted::Refused {
-            self.continue_leaving(host);
-        }
     }
 
-    /// A host that leaves gives its copies up first, one after the other.
-    pub(super) fn continue_leaving(&mut self, host: usize) {
-        if !self.hosts[host].leaving {
-            return;
-        }
-        let Some(node) = &self.hosts[host].node else { return };
-        match node.keys().first().cloned() {
-            Some(key) => self.input(host, Input::Evict(key)),
-            // What it did while it was out of the base would go with it.
-            None if node.unfinished().1 > 0 => {}
-            None if !Nemesis::may_crash(self, host) => {}
-            None => self.leave(host),
+    /// All that the host holds is held by others as well: if it was to leave, it goes. Else the observer asks again.
+    fn evacuated(&mut self, host: usize) {
+        if self.hosts[host].leaving && self.is_up(host) && Nemesis::may_crash(self, host) {
+            self.leave(host);
         }
     }
 
@@ -582,7 +574,10 @@ impl World {
                 self.input(host, Input::Expire(key));
             }
             if self.hosts[host].leaving {
-                self.continue_leaving(host);
+                self.input(host, Input::Evacuate);
+            }
+            if !self.is_up(host) {
+                continue;
             }
             self.scan_now_and_then(host);
         }
@@ -612,6 +607,14 @@ impl World {
     fn is_finished(&self) -> bool {
         self.last_reads.len() == self.profile.keys.len() && super::judge::diverging(self).is_none()
     }
+}
+
+fn whole(node: &Node<Store>) -> u64 {
+    node.tally().of(Rule::DecidedWhole)
+}
+
+fn forgotten_forks(node: &Node<Store>) -> u64 {
+    node.tally().of(Rule::DecidedForgotten)
 }
 
 /// How many keys the node has created.

@@ -45,6 +45,10 @@ pub struct Scope {
     pub advances: u8,
     /// Names in one report.
     pub report_max: usize,
+    /// How long logs are kept for expired nodes.
+    pub retain_ms: u64,
+    /// How long those of new keys are.
+    pub return_ms: u64,
     /// The seeded fault.
     pub mutant: Option<Mutant>,
 }
@@ -64,6 +68,8 @@ impl Scope {
             op_ms: 20_000,
             abort_ms: 6_000,
             forget_ms: Self::TICK_MS,
+            retain_ms: self.retain_ms,
+            return_ms: self.return_ms,
             ..Timers::default()
         };
         let report_max = self.report_max;
@@ -104,6 +110,8 @@ impl Scope {
             duplicates: 0,
             advances: 0,
             report_max: Limits::default().report_max,
+            retain_ms: Timers::default().retain_ms,
+            return_ms: Timers::default().return_ms,
             mutant: None,
         }
     }
@@ -322,6 +330,7 @@ impl Scope {
             evictions: 1,
             duplicates: 6,
             advances: 24,
+            return_ms: 0,
             ..Self::base("deletions, 3 nodes", 3, &["a", "b"])
         };
         scope.held_by(&[&[0, 1], &[1, 2]])
@@ -338,6 +347,7 @@ impl Scope {
             duplicates: 8,
             advances: 20,
             report_max: 1,
+            return_ms: 0,
             ..Self::base("deletions and leases, 2 nodes", 2, &["{t}a", "{t}b"])
         }
     }
@@ -355,7 +365,22 @@ impl Scope {
             proposals: 6,
             advances: 16,
             shared: vec![(Key::new(b"a"), NodeSet::only(NodeId(0)))],
+            return_ms: 0,
             ..Self::base("expiry, 3 nodes", 3, &["a"])
+        }
+    }
+
+    /// Forks that come when nobody keeps a log for them any more.
+    pub fn late_forks() -> Self {
+        Self {
+            classes: vec![Class::W, Class::W, Class::X, Class::Read],
+            operations: 14,
+            proposals: 2,
+            duplicates: 2,
+            advances: 24,
+            retain_ms: Self::TICK_MS,
+            return_ms: 0,
+            ..Self::base("late forks, 3 nodes", 3, &["a"])
         }
     }
 

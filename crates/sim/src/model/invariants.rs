@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use swytch_cluster::{Class, ClientError, Key, Node, NodeId, NodeSet, Rule};
+use swytch_cluster::{Class, ClientError, Key, Node, NodeId, NodeSet, Rule, Timers};
 
 use super::config::{KEYS_MAX, Scope};
 use super::history::Outcome;
@@ -124,8 +124,17 @@ fn flushed(state: &State, tag: usize, outcome: &Outcome) -> Result<(), Violation
     Ok(())
 }
 
+/// Of two lineages that have both forgotten where they parted, one is given up.
+fn decided_late(state: &State, scope: &Scope) -> bool {
+    let decided = |(_, node): (NodeId, &Node<Journal>)| node.tally().of(Rule::DecidedWhole) > 0;
+    scope.retain_ms < Timers::default().retain_ms && state.running().any(decided)
+}
+
 fn not_lost(state: &State, scope: &Scope, tag: usize, outcome: &Outcome) -> Result<(), Violation> {
-    if !matches!(outcome.class, Class::W | Class::X) || excused(state, tag, outcome) {
+    if decided_late(state, scope)
+        || !matches!(outcome.class, Class::W | Class::X)
+        || excused(state, tag, outcome)
+    {
         return Ok(());
     }
     let Some(first) = indexes(outcome.keys).next() else { return Ok(()) };
@@ -284,6 +293,9 @@ fn transactions_are_whole(state: &State) -> Result<(), Violation> {
 }
 
 fn everything_acknowledged_is_there(state: &State, scope: &Scope) -> Result<(), Violation> {
+    if decided_late(state, scope) {
+        return Ok(());
+    }
     for (tag, outcome) in state.outcomes.iter().enumerate() {
         let good = matches!(outcome.answer, Some(Ok(_))) && matches!(outcome.class, Class::W | Class::X);
         if !good || excused(state, tag, outcome) {

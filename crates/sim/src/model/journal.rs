@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use swytch_cluster::{Blob, Entry, Executed, Key, MergeBy, MergeInput, Stamp, Step, Values};
+use swytch_cluster::{Blob, Executed, History, Key, MergeBy, MergeInput, Stamp, Step, Values};
 
 /// First byte of a merge's effect.
 const MERGED: u8 = 0xff;
@@ -160,8 +160,8 @@ impl Values for Journal {
         vec![effect.into()]
     }
 
-    fn fold(&self, _: &Key, log: &[Entry], stretch: Range<usize>) -> Option<Vec<Vec<Blob>>> {
-        let effects = log[stretch.clone()].iter().flat_map(|entry| &entry.effects);
+    fn fold(&self, _: &Key, log: History<'_>, stretch: Range<usize>) -> Option<Vec<Vec<Blob>>> {
+        let effects = log.entries[stretch.clone()].iter().flat_map(|entry| &entry.effects);
         let tags: Vec<u8> = effects.flat_map(Blob::bytes).copied().collect();
         let mut folded = vec![Vec::new(); stretch.len()];
         folded.last_mut()?.push(tags.into());

@@ -129,6 +129,7 @@ pub fn walk_scopes() -> Vec<Scope> {
         Scope::reads(),
         Scope::reads_in_time(),
         Scope::expiry(),
+        Scope::late_forks(),
         Scope::flushes(),
         Scope::leases(),
         Scope::leases_and_views(),

@@ -379,12 +379,12 @@ impl State {
             Action::Evict { key, outcome: Evicted::Deleted } => self.note_deletion(scope, id, &key),
             Action::Evict { key, outcome: Evicted::Dropped } => self.note_drop(scope, id, &key),
             Action::View { id: view, .. } => self.note_view(scope, id, view),
-            Action::Wake { .. } | Action::Evict { .. } | Action::Scan { .. } => {}
+            Action::Wake { .. } | Action::Evict { .. } | Action::Scan { .. } | Action::Evacuated => {}
         }
     }
 
     fn post(&mut self, envelope: Envelope) {
-        if matches!(envelope.message, Message::Heartbeat { .. }) || self.node(envelope.to).is_none() {
+        if passes(&envelope.message, false) || self.node(envelope.to).is_none() {
             return;
         }
         let print = fingerprint(&envelope);
@@ -578,7 +578,7 @@ fn read_of(key: &Key) -> Request {
 
 fn passes(message: &Message, views: bool) -> bool {
     match message {
-        Message::Heartbeat { .. } => true,
+        Message::Heartbeat { .. } | Message::Probe { .. } | Message::Probed { .. } => true,
         Message::Collect { .. }
         | Message::Promise { .. }
         | Message::Refuse { .. }

@@ -1,0 +1,100 @@
+//! Who counts as reachable, and how one leaves.
+
+use swytch_cluster::*;
+
+use super::support::{Cluster, key};
+
+/// Heartbeats reach node 2, and nothing else does.
+#[test]
+pub(crate) fn a_peer_whom_only_heartbeats_reach_is_suspected() {
+    let mut cluster = Cluster::new(3);
+    for node in 0..3 {
+        cluster.add(node, "k", &format!("n{node}")).expect("add");
+    }
+    cluster.run(1_000);
+    cluster.grey = (0..2).map(|node| (NodeId(node), NodeId(2))).collect();
+    for node in 0..2 {
+        assert_eq!(cluster.add(node, "k", &format!("more{node}")), Ok("OK".into()), "at {node}");
+    }
+    assert_eq!(cluster.node(0).view().members.len(), 2);
+    assert_eq!(cluster.take(0, "k"), Err(ClientError::Unreachable), "it may do the same");
+    cluster.run(10_000);
+    assert_eq!(cluster.node(0).view().members.len(), 2);
+    cluster.grey.clear();
+    cluster.run(5_000);
+    assert_eq!(cluster.node(0).view().members.len(), 3);
+    assert_eq!(cluster.read(2, "k"), Ok("more0 more1 n0 n1 n2".into()));
+    cluster.run(2_000);
+    cluster.assert_converged();
+}
+
+/// A node with keys of its own, shared ones, and one that is gone.
+#[test]
+pub(crate) fn a_node_that_leaves_takes_nothing_with_it() {
+    let mut cluster = Cluster::new(3);
+    cluster.add(0, "shared", "word").expect("add");
+    for number in 0..40 {
+        cluster.add(2, &format!("k{number}"), &format!("w{number}")).expect("add");
+    }
+    assert_eq!(cluster.read(2, "shared"), Ok("word".into()));
+    assert_eq!(cluster.take(2, "k0"), Ok("w0".into()));
+    cluster.input(2, Input::Evacuate);
+    // Invitations and what follows from them are lost at first.
+    cluster.deliver_but(|message| matches!(message, Message::Invite { .. } | Message::Align { .. }));
+    assert_eq!(cluster.evacuated, []);
+    assert_eq!(cluster.add(2, "k1", "more"), Ok("OK".into()), "it goes on serving");
+    cluster.run(2_000);
+    assert_eq!(cluster.evacuated, [NodeId(2)]);
+    cluster.input(2, Input::Leave);
+    cluster.run(100);
+    cluster.crash(2);
+    cluster.run(3_000);
+    assert_eq!(cluster.node(0).view().base.nodes().len(), 2);
+    assert_eq!(cluster.read(0, "k0"), Ok(String::new()));
+    assert_eq!(cluster.take(1, "k1"), Ok("more".into()));
+    for number in 1..40 {
+        assert_eq!(cluster.read(number % 2, &format!("k{number}")), Ok(format!("w{number}")));
+    }
+    cluster.run(2_000);
+    cluster.assert_converged();
+}
+
+/// A node that leaves has written without the others, and nobody has used the key since they are together again.
+#[test]
+pub(crate) fn a_node_that_leaves_brings_back_what_it_has_written_alone() {
+    let mut cluster = Cluster::new(3);
+    for node in 0..3 {
+        cluster.add(node, "k", &format!("n{node}")).expect("add");
+    }
+    cluster.partition(&[&[0, 1], &[2]]);
+    cluster.run(3_000);
+    cluster.add(2, "k", "alone").expect("add");
+    cluster.heal();
+    cluster.run(4_000);
+    cluster.input(2, Input::Evacuate);
+    cluster.run(1_000);
+    assert_eq!(cluster.evacuated, [NodeId(2)]);
+    cluster.input(2, Input::Leave);
+    cluster.run(100);
+    cluster.crash(2);
+    cluster.run(3_000);
+    assert_eq!(cluster.read(0, "k"), Ok("alone n0 n1 n2".into()));
+    cluster.run(2_000);
+    cluster.assert_converged();
+}
+
+/// As long as nobody is there who could take over what only it holds, a node is not told that it may go.
+#[test]
+pub(crate) fn a_node_leaves_when_somebody_is_there_to_take_over() {
+    let mut cluster = Cluster::new(2);
+    cluster.add(1, "k", "word").expect("add");
+    cluster.partition(&[&[0], &[1]]);
+    cluster.run(3_000);
+    cluster.input(1, Input::Evacuate);
+    cluster.run(3_000);
+    assert_eq!(cluster.evacuated, []);
+    cluster.heal();
+    cluster.run(5_000);
+    assert_eq!(cluster.evacuated, [NodeId(1)]);
+    assert!(cluster.node(0).copy_of(&key("k")).is_some());
+}
