@@ -105,6 +105,7 @@ impl KeyLog {
         if !before.existed {
             self.creations.insert(origin.dot, (after.value.kind(), origin.stamp));
             self.deadline = Some((origin.stamp, None));
+            self.stream.begin();
         }
         match effect {
             Effect::Set(_) | Effect::Delete => unreachable!("recorded above"),

@@ -104,6 +104,11 @@ impl StreamLog {
         progress.pending.remove(&id);
     }
 
+    /// The key was absent: what another side has deleted of a former stream is of no concern to a new one.
+    pub(crate) fn begin(&mut self) {
+        self.deleted_ids.clear();
+    }
+
     /// Removes everything seen.
     pub(crate) fn remove_all(&mut self, base: Option<&Stream>) {
         self.entries.clear();

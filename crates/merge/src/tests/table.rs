@@ -157,6 +157,20 @@ fn stream_union_by_id_and_deletes() {
     assert_eq!((stream.last_id, stream.entries_added), (stream_id(6), 5));
 }
 
+/// One side deletes the key, the other an entry of it; then a stream is begun anew.
+#[test]
+fn a_stream_begun_anew_remembers_no_deletion_of_the_former_one() {
+    let base = stream_of(&[1]);
+    let (mut one, mut other) = (Replica::new(&base, 1), Replica::new(&base, 2));
+    one.apply(&Delete).expect("it fits");
+    other.apply(&StreamDelete(stream_id(1), true)).expect("it fits");
+    one.merge(&other, 3);
+    assert_eq!(one.state(), None);
+    one.apply(&StreamAdd(stream_id(2), bytes("f"))).expect("it fits");
+    assert_eq!(one.forked.log().render(base.as_ref()).0, one.state());
+    assert_eq!(as_stream(one.state()).max_deleted, stream_id(0));
+}
+
 #[test]
 fn stream_two_explicit_ids_collide_and_it_is_counted() {
     let (state, losses) = fork(
