@@ -15,6 +15,7 @@ use crate::process;
 use crate::progress;
 use crate::release::{Release, Rest};
 use crate::server::Server;
+use crate::snapshot::{Writing, Written};
 use crate::statistics::median;
 use crate::throughput::{Generator, Sample, WORKLOADS, Workload};
 
@@ -47,11 +48,13 @@ pub enum Part {
     Output,
     /// What stays resident of what is gone.
     Release,
+    /// What clients wait while the data is written.
+    Snapshot,
 }
 
 impl Part {
     /// All of them, in the order of the report.
-    pub const ALL: [Part; 8] = [
+    pub const ALL: [Part; 9] = [
         Part::Throughput,
         Part::TwoThreads,
         Part::Memory,
@@ -60,6 +63,7 @@ impl Part {
         Part::Messages,
         Part::Output,
         Part::Release,
+        Part::Snapshot,
     ];
 
     /// The word on the command line.
@@ -73,6 +77,7 @@ impl Part {
             Part::Messages => "messages",
             Part::Output => "output",
             Part::Release => "release",
+            Part::Snapshot => "snapshot",
         }
     }
 }
@@ -92,6 +97,10 @@ pub struct Scale {
     pub fairness_time: Duration,
     /// Replies of the output part are this many times smaller than in the report.
     pub output_part: usize,
+    /// Keys of the snapshot part.
+    pub snapshot_keys: u64,
+    /// How long clients of the snapshot part write before.
+    pub snapshot_time: Duration,
 }
 
 impl Scale {
@@ -103,6 +112,8 @@ impl Scale {
         growth_keys: 10_000_000,
         fairness_time: Duration::from_secs(4),
         output_part: 1,
+        snapshot_keys: 10_000_000,
+        snapshot_time: Duration::from_secs(4),
     };
     /// A run that only shows that everything works.
     pub const SMOKE: Scale = Scale {
@@ -112,6 +123,8 @@ impl Scale {
         growth_keys: 20_000,
         fairness_time: Duration::from_millis(300),
         output_part: 32,
+        snapshot_keys: 20_000,
+        snapshot_time: Duration::from_millis(100),
     };
 
     /// Operations of a turn, so that every depth runs for about as long.
@@ -163,6 +176,8 @@ pub struct Comparison {
     /// A row per load, by name.
     pub(crate) output: Vec<(String, Vec<Sending>)>,
     pub(crate) release: Vec<(Release, Vec<Rest>)>,
+    /// A row per kind of writing; of each server one entry per turn.
+    pub(crate) snapshot: Vec<(Writing, Vec<Vec<Written>>)>,
 }
 
 /// One command at one pipeline depth.
@@ -244,6 +259,9 @@ pub fn compare(options: &Options) -> Result<Comparison> {
             let rests = options.programs.iter().map(measure).collect::<Result<_>>()?;
             comparison.release.push((release, rests));
         }
+    }
+    if options.parts.contains(&Part::Snapshot) {
+        comparison.snapshot = snapshot(options)?;
     }
     Ok(comparison)
 }
@@ -364,6 +382,28 @@ fn fairness(options: &Options, cores: &[usize]) -> Result<(Vec<Waiting>, Vec<Cro
     let keys = options.scale.keys.div_ceil(5);
     let crowd = fairness::crowd(&start_all(options, 2, &cores[..2])?, keys, options.scale.rounds, time)?;
     Ok((waiting, crowd))
+}
+
+/// Servers with two threads in turns, a fresh process each.
+fn snapshot(options: &Options) -> Result<Vec<(Writing, Vec<Vec<Written>>)>> {
+    let Scale { rounds, snapshot_keys, snapshot_time, .. } = options.scale;
+    let mut rows = Vec::new();
+    for writing in Writing::ALL {
+        println!("snapshot: {}", writing.name());
+        let mut turns = vec![Vec::new(); options.programs.len()];
+        for _ in 0..rounds {
+            for (program, turns) in options.programs.iter().zip(&mut turns) {
+                turns.push(writing.measure(
+                    program,
+                    &directives(program, 2),
+                    snapshot_keys,
+                    snapshot_time,
+                )?);
+            }
+        }
+        rows.push((writing, turns));
+    }
+    Ok(rows)
 }
 
 fn start_all(options: &Options, threads: u32, cores: &[usize]) -> Result<Vec<Server>> {

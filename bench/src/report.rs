@@ -5,6 +5,7 @@ use crate::compare::{Cell, Comparison, PIPELINES};
 use crate::growth::Latency;
 use crate::messages::SUBSCRIBERS;
 use crate::release::Rest;
+use crate::snapshot::Written;
 use crate::statistics::{median, median_ratio};
 use crate::throughput::Sample;
 
@@ -98,6 +99,9 @@ impl Comparison {
         }
         if !self.release.is_empty() {
             text.push_str(&self.release_table());
+        }
+        if !self.snapshot.is_empty() {
+            text.push_str(&self.snapshot_table());
         }
         text
     }
@@ -260,6 +264,38 @@ impl Comparison {
         text
     }
 
+    fn snapshot_table(&self) -> String {
+        let keys = self.scale.map_or_else(String::new, |scale| thousands(scale.snapshot_keys));
+        let mut text = format!(
+            "\n### While the data is written\n\n{keys} keys, 50 clients that make 50 000 SETs a second together, before and \
+             while the data is written; two server\nthreads as above, everything on the same two cores. Medians of the rounds, \
+             the worst of them all.\n\n"
+        );
+        text.push_str(&self.figures_head("what is written"));
+        for (writing, turns) in &self.snapshot {
+            let mut row =
+                |name: &str, decimals: usize, of: fn(&[f64]) -> f64, figure: fn(&Written) -> f64| {
+                    let values = turns.iter().map(|turns| of(&turns.iter().map(figure).collect::<Vec<_>>()));
+                    text.push_str(&precise_row(writing.name(), name, decimals, values));
+                };
+            let worst = |values: &[f64]| values.iter().copied().fold(0.0, f64::max);
+            row("median before, ms", 3, median, |written| written.before_ms[0]);
+            row("median meanwhile, ms", 3, median, |written| written.during_ms[0]);
+            row("99.9 % before, ms", 2, median, |written| written.before_ms[1]);
+            row("99.9 % meanwhile, ms", 2, median, |written| written.during_ms[1]);
+            row("worst before, ms", 2, worst, |written| written.before_ms[2]);
+            row("worst meanwhile, ms", 2, worst, |written| written.during_ms[2]);
+            row("time, s", 2, median, |written| written.time.as_secs_f64());
+            row("memory on top, %", 1, median, |written| written.growth * 100.0);
+            if turns.iter().flatten().any(|written| written.loading.is_some()) {
+                row("reading it at a start, s", 2, median, |written| {
+                    written.loading.map_or(f64::NAN, |time| time.as_secs_f64())
+                });
+            }
+        }
+        text
+    }
+
     /// The head of a table with a line for each figure.
     fn figures_head(&self, what: &str) -> String {
         let mut head = vec![what.to_owned(), "figure".to_owned()];
@@ -271,9 +307,13 @@ impl Comparison {
 
 /// A figure of each program, and ours beside the best of the peers'.
 fn figures_row(what: &str, name: &str, values: impl Iterator<Item = f64>) -> String {
+    precise_row(what, name, 0, values)
+}
+
+fn precise_row(what: &str, name: &str, decimals: usize, values: impl Iterator<Item = f64>) -> String {
     let values: Vec<f64> = values.collect();
     let mut line = vec![what.to_owned(), name.to_owned()];
-    line.extend(values.iter().map(|value| format!("{value:.0}")));
+    line.extend(values.iter().map(|value| format!("{value:.decimals$}")));
     let best = values.iter().skip(1).copied().reduce(f64::min);
     line.push(best.map_or_else(String::new, |best| format!("{:.2}", values[0] / best)));
     table_row(&line)

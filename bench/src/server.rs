@@ -24,6 +24,15 @@ impl Server {
         Ok(Server(started.with_context(|| format!("{} did not start", program.name))?))
     }
 
+    /// Kills the process and starts it again where it was.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn restart(&mut self) -> Result<()> {
+        self.0.kill();
+        self.0.start_again().context("starting it again")
+    }
+
     /// The TCP port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.0.port

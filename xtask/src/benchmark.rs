@@ -19,6 +19,9 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
     if let Some(rounds) = arguments.number("--rounds")? {
         scale.rounds = u32::try_from(rounds)?.max(1);
     }
+    if let Some(keys) = arguments.number("--snapshot-keys")? {
+        scale.snapshot_keys = keys.max(1);
+    }
     let server = server_option(&mut arguments)?.map_or_else(workspace::build_server, Ok)?;
     let peers = peers(&mut arguments)?;
     let generator = match arguments.value("--generator")? {
@@ -89,6 +92,7 @@ pub(crate) fn smoke() -> Result<()> {
         "2,000 clients",
         "### Messages",
         "Large replies",
+        "full synchronisation",
     ] {
         if !markdown.contains(part) {
             bail!("{part:?} is missing:\n{markdown}");

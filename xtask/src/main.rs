@@ -45,13 +45,14 @@ Development commands of swytch.
       --file-seconds N              limit per file (default 420)
   cargo xtask bench [PART...]       speed and memory against Redis and Valkey
       PART                          throughput, threads, memory, growth, fairness, messages, output,
-                                    release; without any: all
+                                    release, snapshot; without any: all
       --server PATH                 this binary instead of a fresh release build
       --peer NAME=PATH              a peer's server binary; can be given several times
       --build-peers                 Redis 8 and Valkey, built from Debian's source packages
       --command NAME                only these commands of the throughput part; several times
       --generator PATH              another redis-benchmark
       --rounds N                    rounds per cell (default 3)
+      --snapshot-keys N             keys of the snapshot part (default 10,000,000)
       --smoke                       a small run that shows that everything works
       --update                      write docs/performance.md and docs/performance.svg
   cargo xtask eviction [WORD...]    miss ratios of the policies of eviction beside others and the optimum, on made traces

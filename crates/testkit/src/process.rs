@@ -290,7 +290,7 @@ impl Server {
         client
     }
 
-    /// Ends the process and starts another one with the file as it is now; the port must be in it.
+    /// Ends the process and starts another one with the file as it is now, in which the port must be if there is one.
     ///
     /// # Panics
     /// When that does not answer; with its log.
@@ -305,7 +305,8 @@ impl Server {
     /// When it cannot be started or does not answer; with the end of its log.
     pub fn start_again(&mut self) -> io::Result<()> {
         self.kill();
-        self.child = self.launch.spawn(&self.directory, None)?;
+        let port = self.launch.file.is_none().then_some(self.port);
+        self.child = self.launch.spawn(&self.directory, port)?;
         self.client = self.launch.first_answer(&mut self.child, self.port, &self.directory)?;
         Ok(())
     }

@@ -1,0 +1,258 @@
+//! What clients wait while the whole data is written: BGSAVE, a rewrite of the log, the data for a follower; and how long
+//! that takes, what memory it costs, and how long reading it takes.
+//!
+//! Clients write at a fixed rate, so a server that stands still is late for all that was to be sent meanwhile: a time begins
+//! when a request is due, unless the generator itself has slept for too long. The same load before is what the machine adds.
+//! Server, generator and whoever receives the data share the cores.
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use swytch_testkit::Program;
+
+use crate::client::{Client, encode};
+use crate::generator::Latencies;
+use crate::load::fill;
+use crate::process;
+use crate::server::Server;
+use crate::throughput::VALUE;
+
+/// Writes a second.
+const RATE: u64 = 50_000;
+/// Connections that write, and how many of them send at the same time.
+const CONNECTIONS: usize = 50;
+const AT_A_TIME: usize = 10;
+/// Between two looks at whether it is done.
+const LOOK: Duration = Duration::from_millis(10);
+/// How long anything may take.
+const PATIENCE: Duration = Duration::from_secs(600);
+const OK: &[u8] = b"+OK\r\n";
+
+/// What is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Writing {
+    /// The file of the data.
+    Save,
+    /// A new base of the log.
+    Rewrite,
+    /// What a follower begins with.
+    Synchronisation,
+}
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Written {
+    /// Median, 99.9 % and worst of the clients before, in milliseconds.
+    pub(crate) before_ms: [f64; 3],
+    /// And meanwhile.
+    pub(crate) during_ms: [f64; 3],
+    pub(crate) time: Duration,
+    /// Memory that came on top, of both processes where there are two, as a share of what there was.
+    pub(crate) growth: f64,
+    /// How long it takes to read the data again at a start.
+    pub(crate) loading: Option<Duration>,
+}
+
+impl Writing {
+    /// The rows.
+    pub(crate) const ALL: [Writing; 3] = [Writing::Save, Writing::Rewrite, Writing::Synchronisation];
+
+    /// The name in tables.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Writing::Save => "BGSAVE",
+            Writing::Rewrite => "BGREWRITEAOF",
+            Writing::Synchronisation => "full synchronisation",
+        }
+    }
+
+    /// Starts the program, fills it with `keys` and has all of them written; clients write for at least `time` before.
+    ///
+    /// # Errors
+    /// When the server refuses something, or does not come to an end.
+    pub(crate) fn measure(
+        self,
+        program: &Program,
+        directives: &[&str],
+        keys: u64,
+        time: Duration,
+    ) -> Result<Written> {
+        let mut directives = directives.to_vec();
+        if self == Writing::Rewrite {
+            directives.extend(["--appendonly", "yes", "--auto-aof-rewrite-percentage", "0"]);
+        }
+        let mut server = Server::start(program, &directives, None)?;
+        let mut client = server.connect()?;
+        fill(&mut client, keys, |number| {
+            vec!["SET".to_owned(), format!("key:{number:012}"), VALUE.to_owned()]
+        })?;
+        let mut load = Load::connect(server.port(), keys)?;
+        load.run(|begun| begun.elapsed() < time / 4)?;
+        let before = load.run(|begun| begun.elapsed() < time)?;
+        let resident = server.resident_bytes()?;
+        process::forget_peak(server.pid())?;
+        let is_over = AtomicBool::new(false);
+        let (during, took) = std::thread::scope(|scope| {
+            let writing = scope.spawn(|| {
+                let took = self.write(&server, &mut client);
+                is_over.store(true, Ordering::Release);
+                took
+            });
+            let during = load.run(|_| !is_over.load(Ordering::Acquire));
+            anyhow::Ok((during?, writing.join().expect("nobody panics")?))
+        })?;
+        let copied = number(&persistence(&mut client)?, self.copied_field()).unwrap_or(0);
+        let grown = process::peak_bytes(server.pid())?.saturating_sub(resident) + copied;
+        let loading = match self {
+            Writing::Save => Some(load_again(&mut server)?),
+            Writing::Rewrite | Writing::Synchronisation => None,
+        };
+        Ok(Written {
+            before_ms: figures_ms(&before),
+            during_ms: figures_ms(&during),
+            time: took,
+            growth: grown as f64 / resident as f64,
+            loading,
+        })
+    }
+
+    /// Has the data written: how long it took.
+    fn write(self, server: &Server, client: &mut Client) -> Result<Duration> {
+        let (command, running) = match self {
+            Writing::Save => ("BGSAVE", "rdb_bgsave_in_progress"),
+            Writing::Rewrite => ("BGREWRITEAOF", "aof_rewrite_in_progress"),
+            Writing::Synchronisation => return receive_all(server.port()),
+        };
+        let began = Instant::now();
+        client.call(&[command])?;
+        while number(&persistence(client)?, running)? != 0 {
+            ensure!(began.elapsed() < PATIENCE, "{command} does not end");
+            std::thread::sleep(LOOK);
+        }
+        Ok(began.elapsed())
+    }
+
+    /// Where a server with two processes says what they do not share any more.
+    fn copied_field(self) -> &'static str {
+        match self {
+            Writing::Save | Writing::Synchronisation => "rdb_last_cow_size",
+            Writing::Rewrite => "aof_last_cow_size",
+        }
+    }
+}
+
+fn persistence(client: &mut Client) -> Result<String> {
+    Ok(client.call(&["INFO", "persistence"])?.text())
+}
+
+fn number(info: &str, field: &str) -> Result<u64> {
+    let value = info.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    Ok(value.with_context(|| format!("INFO has no {field}"))?.trim().parse()?)
+}
+
+fn figures_ms(latencies: &Latencies) -> [f64; 3] {
+    [latencies.at(0.5), latencies.at(0.999), latencies.worst_ms()]
+}
+
+/// Kills the server and starts it again: how long until it has its data.
+fn load_again(server: &mut Server) -> Result<Duration> {
+    let began = Instant::now();
+    server.restart()?;
+    let mut client = server.connect()?;
+    loop {
+        // Refused until the data is there.
+        if client.call(&["EXISTS", "key"]).is_ok() {
+            return Ok(began.elapsed());
+        }
+        ensure!(began.elapsed() < PATIENCE, "the data is not read to its end");
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// Follows until the data has arrived, and no longer.
+fn receive_all(port: u16) -> Result<Duration> {
+    let began = Instant::now();
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(b"SYNC\r\n")?;
+    let mut reader = BufReader::with_capacity(1 << 20, stream);
+    let mut line = String::new();
+    // Newlines say that it is being made.
+    while line.trim().is_empty() {
+        line.clear();
+        ensure!(reader.read_line(&mut line)? > 0, "the server closed the connection");
+    }
+    let Some(bytes) = line.trim().strip_prefix('$') else { bail!("SYNC was answered {line:?}") };
+    let bytes: u64 = bytes.parse().with_context(|| format!("SYNC was answered {line:?}"))?;
+    let received = std::io::copy(&mut reader.take(bytes), &mut std::io::sink())?;
+    ensure!(received == bytes, "{received} of {bytes} bytes have arrived");
+    Ok(began.elapsed())
+}
+
+/// Clients that write at a fixed rate.
+struct Load {
+    connections: Vec<TcpStream>,
+    keys: u64,
+    sent: u64,
+}
+
+impl Load {
+    fn connect(port: u16, keys: u64) -> Result<Load> {
+        let connect = |_| {
+            let stream = TcpStream::connect(("127.0.0.1", port)).context("connecting the load")?;
+            stream.set_nodelay(true)?;
+            stream.set_read_timeout(Some(PATIENCE))?;
+            anyhow::Ok(stream)
+        };
+        Ok(Load { connections: (0..CONNECTIONS).map(connect).collect::<Result<_>>()?, keys, sent: 0 })
+    }
+
+    /// Writes for as long as it is to go on.
+    fn run(&mut self, goes_on: impl Fn(Instant) -> bool) -> Result<Latencies> {
+        let between = Duration::from_secs(1) * AT_A_TIME as u32 / RATE as u32;
+        let (begun, mut latencies, mut turn) = (Instant::now(), Latencies::new(), 0);
+        let mut due = begun;
+        while goes_on(begun) {
+            let now = Instant::now();
+            let is_late = now >= due;
+            if !is_late {
+                std::thread::sleep(due - now);
+            }
+            let from = if is_late { due } else { Instant::now() };
+            let first = turn * AT_A_TIME % CONNECTIONS;
+            let group = first..first + AT_A_TIME;
+            for stream in &mut self.connections[group.clone()] {
+                // Strides of a large prime visit keys all over the table.
+                let key = self.sent.wrapping_mul(1_000_003) % self.keys;
+                self.sent += 1;
+                let mut request = Vec::with_capacity(128);
+                encode(&mut request, &["SET", &format!("key:{key:012}"), VALUE]);
+                stream.write_all(&request).context("sending to the server")?;
+            }
+            for stream in &mut self.connections[group] {
+                let mut reply = [0; OK.len()];
+                stream.read_exact(&mut reply).context("reading a reply")?;
+                ensure!(reply == OK, "SET was answered {:?}", String::from_utf8_lossy(&reply));
+                latencies.add(from.elapsed());
+            }
+            turn += 1;
+            due += between;
+        }
+        Ok(latencies)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_found_by_their_whole_name() {
+        let info = "# Persistence\r\nloading:0\r\nloading_since:5\r\n";
+        assert_eq!(number(info, "loading").ok(), Some(0));
+        assert_eq!(number(info, "loading_since").ok(), Some(5));
+        assert!(number(info, "load").is_err());
+    }
+}
