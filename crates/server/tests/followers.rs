@@ -299,7 +299,7 @@ fn messages_reach_the_clients_of_followers_in_their_place_among_the_changes() {
 fn who_may_not_have_read_the_data_yet_is_not_counted() {
     let mut server = ours().start("followed-unread", FILE);
     server.say("SET key 1");
-    let (_reader, _) = begin_by_hand(&server);
+    let (_reader, _) = begin_by_hand(&server, "capa eof capa psync2");
     let info = |client: &mut Client| client.info("replication");
     server.client.until("the data is sent", info, |text| text.contains(",state=online,"));
     assert_eq!(server.say("WAIT 1 10").number(), Some(0));
@@ -383,15 +383,16 @@ fn waiting_id(server: &mut Server) -> String {
 }
 
 /// A connection that says what followers say and reads no more than it has to, and the line before the data.
-fn begin_by_hand(server: &Server) -> (BufReader<TcpStream>, String) {
+fn begin_by_hand(server: &Server, capabilities: &str) -> (BufReader<TcpStream>, String) {
     let mut stream = TcpStream::connect(("127.0.0.1", server.port)).expect("it listens");
-    stream.write_all(b"REPLCONF capa eof capa psync2\r\nPSYNC ? -1\r\n").expect("it reads");
+    write!(stream, "REPLCONF {capabilities}\r\nPSYNC ? -1\r\n").expect("it reads");
     let mut reader = BufReader::new(stream);
-    let mut line = String::new();
+    let (mut line, deadline) = (String::new(), Instant::now() + swytch_testkit::PATIENCE);
     let mut next = || {
         line.clear();
         // Until there is something to say, line ends say that somebody is there.
         while line.trim().is_empty() {
+            assert!(Instant::now() < deadline, "there is nothing to say");
             reader.read_line(&mut line).expect("it answers");
         }
         line.trim_start().to_owned()
@@ -412,7 +413,7 @@ fn a_follower_that_does_not_read_is_let_go_and_its_memory_comes_back() {
         server.say(&format!("SETRANGE big:{number} 1000000 x"));
     }
     server.set("rdbcompression", "no");
-    let (reader, _) = begin_by_hand(&server);
+    let (reader, _) = begin_by_hand(&server, "capa eof capa psync2");
     await_followers(&mut server, 1);
     drop(reader);
     await_followers(&mut server, 0);
@@ -423,7 +424,7 @@ fn a_follower_that_does_not_read_is_let_go_and_its_memory_comes_back() {
     assert_eq!(server.client.info_field("rdb_last_bgsave_status").as_deref(), Some("ok"));
     server.say("FLUSHALL");
 
-    let (mut reader, _) = begin_by_hand(&server);
+    let (mut reader, _) = begin_by_hand(&server, "capa eof capa psync2");
     let before = server.client.info_number("mem_total_replication_buffers");
     let value = vec![b'v'; 1 << 20];
     let mut written = 0;
@@ -447,7 +448,7 @@ fn nobody_waits_for_a_follower_that_takes_its_time_with_a_file() {
     for number in 0..32 {
         server.say(&format!("SETRANGE big:{number} 1000000 x"));
     }
-    let (mut reader, line) = begin_by_hand(&server);
+    let (mut reader, line) = begin_by_hand(&server, "capa eof capa psync2");
     let saves = |client: &mut Client| client.say("BGSAVE");
     server.client.until("a save begins", saves, |reply| matches!(reply, Reply::Simple(_)));
     let running = |client: &mut Client| client.info_number("rdb_bgsave_in_progress");
@@ -466,6 +467,13 @@ fn nobody_waits_for_a_follower_that_takes_its_time_with_a_file() {
     assert!(data.starts_with(b"REDIS00"));
     reader.get_mut().write_all(b"REPLCONF ACK 0\r\n").expect("it reads");
     assert!(reader.lines().map_while(Result::ok).any(|line| line == "behind"), "the stream comes then");
+}
+
+#[test]
+fn who_is_sent_a_file_waits_for_no_others() {
+    let server = ours().start("followed-alone", &format!("{FILE}repl-diskless-sync-delay 3600\n"));
+    let (_reader, line) = begin_by_hand(&server, "capa psync2");
+    assert!(line[1..].trim_end().parse::<u64>().is_ok(), "{line}");
 }
 
 #[test]

@@ -174,12 +174,15 @@ fn end_alone(server: &Server, now: MonotonicMs) {
 
 /// Whether somebody is to be sent the data now.
 pub(super) fn is_due(server: &Server) -> bool {
-    let Some((since, count)) = server.replication.waiting() else { return false };
+    let Some(waiting) = server.replication.waiting() else { return false };
     let config = &server.config;
-    let delay_ms =
-        if config.repl_diskless_sync() { config.repl_diskless_sync_delay_seconds() * 1000 } else { 0 };
+    // Others are waited for where they cannot come in later. Whoever is sent a file waits for nobody, as with Redis.
+    let delay_ms = match config.repl_diskless_sync() && waiting.all_find_marks {
+        true => config.repl_diskless_sync_delay_seconds() * 1000,
+        false => 0,
+    };
     let enough = config.repl_diskless_sync_max_replicas();
-    (enough > 0 && count >= enough) || MonotonicMs::now().since(since) >= delay_ms
+    (enough > 0 && waiting.count >= enough) || MonotonicMs::now().since(waiting.since) >= delay_ms
 }
 
 /// Those who wait are to be sent the data as it is now, which is the order's next place. The caller holds all locks.

@@ -122,6 +122,17 @@ impl Default for Replication {
     }
 }
 
+/// Those who wait for the data.
+#[derive(Clone, Copy, Debug)]
+pub struct Waiting {
+    /// When the first of them has come.
+    pub since: MonotonicMs,
+    /// How many they are.
+    pub count: usize,
+    /// All of them can be sent it while it is written.
+    pub all_find_marks: bool,
+}
+
 impl Replication {
     /// With nobody.
     pub fn new() -> Replication {
@@ -297,17 +308,23 @@ impl Replication {
         }
     }
 
-    /// When the first of those has come who wait for the data, and how many they are; nothing where nobody does.
-    pub fn waiting(&self) -> Option<(MonotonicMs, usize)> {
+    /// Those who wait for the data; nothing where nobody does.
+    pub fn waiting(&self) -> Option<Waiting> {
         if !self.has_followers() {
             return None;
         }
-        let since = |follower: &Arc<Follower>| match *follower.reading.lock() {
-            Reading::Waits(since) => Some(since),
+        let waits = |follower: &Arc<Follower>| match *follower.reading.lock() {
+            Reading::Waits(since) => {
+                Some(Waiting { since, count: 1, all_find_marks: follower.introduction.finds_mark })
+            }
             _ => None,
         };
-        let waiting: Vec<MonotonicMs> = self.followers().iter().filter_map(since).collect();
-        waiting.iter().min().map(|since| (*since, waiting.len()))
+        let both = |one: Waiting, other: Waiting| Waiting {
+            since: one.since.min(other.since),
+            count: one.count + other.count,
+            all_find_marks: one.all_find_marks && other.all_find_marks,
+        };
+        self.followers().iter().filter_map(waits).reduce(both)
     }
 
     /// Those of the first form among those who wait are to be sent the data as it is now: the order's next place, and how it is
