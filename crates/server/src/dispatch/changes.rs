@@ -64,6 +64,8 @@ pub fn make_or_take_back<'s, R>(
     let result = guard::catch(|| act(&mut keyspace));
     if let Ok(None) = result {
         let (keyspace, changes) = keyspace.finish();
+        // First: what is told now has no group to wait for, and is told before the locks are released.
+        drop(journal.listeners);
         take_back(server, worker, keyspace, changes, journal.undos);
         return None;
     }
