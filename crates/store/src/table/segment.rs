@@ -32,6 +32,8 @@ const DISPLACEMENT_MASK: u64 = 0b11;
 /// Buckets away from home in which a free slot is still worth hopping for.
 const SEARCH_MAX: usize = 38;
 const EXPIRES_BIT: u64 = 0b100;
+/// Entries that are sent for at a time where all are read.
+const READ_AT_A_TIME: usize = 32;
 const ADDRESS_MASK: u64 = 0x0000_ffff_ffff_fff8;
 const TAG_SHIFT: u32 = 64 - TAG_BITS;
 
@@ -710,19 +712,33 @@ impl Segment {
         let slots =
             (0..buckets).flat_map(|bucket| self.bucket(bucket)).chain(self.stash.iter().map(|one| &one.slot));
         let mut seen = 0;
+        let mut show = |entries: &[*mut u8]| {
+            for &entry in entries {
+                // SAFETY: by the contract; the entry stays in its slot.
+                let mut entry = ManuallyDrop::new(unsafe { Entry::from_raw(entry) });
+                match entry.as_ref().is_new() {
+                    true => entry.set_new(false),
+                    false => visit(entry.as_ref()),
+                }
+            }
+            seen += entries.len();
+        };
+        // They lie anywhere, and a lock is held: some are sent for at a time.
+        let (mut sent_for, mut count) = ([std::ptr::null_mut(); READ_AT_A_TIME], 0);
         for slot in slots {
             let value = slot.load(Ordering::Relaxed);
             if value == 0 || !prefixes.contains(&((value >> TAG_SHIFT) as u32)) {
                 continue;
             }
-            // SAFETY: by the contract; the entry stays in its slot.
-            let mut entry = ManuallyDrop::new(unsafe { Entry::from_raw(address(value)) });
-            match entry.as_ref().is_new() {
-                true => entry.set_new(false),
-                false => visit(entry.as_ref()),
+            sent_for[count] = address(value);
+            prefetch(sent_for[count]);
+            count += 1;
+            if count == READ_AT_A_TIME {
+                show(&sent_for);
+                count = 0;
             }
-            seen += 1;
         }
+        show(&sent_for[..count]);
         seen
     }
 }
