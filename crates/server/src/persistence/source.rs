@@ -4,11 +4,17 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use swytch_store::{EntryRef, Keyspace};
 
 use crate::server::background::{Moment, cancelled};
 use crate::server::{Libraries, Server};
+
+/// Time after which whoever reads a moment lets others have the processor.
+const SHARE: Duration = Duration::from_micros(100);
+/// It gives away so many times what it takes itself, at most: it comes to an end although others are never done.
+const GIVEN_AWAY_MAX: u32 = 4;
 
 /// The whole data.
 #[derive(Debug)]
@@ -55,6 +61,7 @@ impl Source<'_> {
         };
         let background = &server.background;
         background.keys.store(0, Ordering::Relaxed);
+        let mut courtesy = Courtesy::begin();
         while let Some(entries) = moment.cut.read(&server.shards) {
             for shown in &entries {
                 if background.is_cancelled() || server.stopping.load(Ordering::Relaxed) {
@@ -64,7 +71,34 @@ impl Source<'_> {
             }
             background.keys.fetch_add(entries.len() as u64, Ordering::Relaxed);
             moment.retire(&server.reclaimer);
+            courtesy.show();
         }
         Ok(())
+    }
+}
+
+/// Whoever reads a moment computes without a pause, and the system lets it do so for milliseconds while a client's request
+/// waits for the same core. So it lets others go first, again and again, where it has no lock.
+#[derive(Debug)]
+struct Courtesy {
+    begun: Instant,
+    shown: Instant,
+    given_away: Duration,
+}
+
+impl Courtesy {
+    fn begin() -> Courtesy {
+        let now = Instant::now();
+        Courtesy { begun: now, shown: now, given_away: Duration::ZERO }
+    }
+
+    fn show(&mut self) {
+        let now = Instant::now();
+        let taken = (now - self.begun).saturating_sub(self.given_away);
+        if now - self.shown >= SHARE && self.given_away <= taken * GIVEN_AWAY_MAX {
+            std::thread::yield_now();
+            self.shown = Instant::now();
+            self.given_away += self.shown - now;
+        }
     }
 }
