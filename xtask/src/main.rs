@@ -35,10 +35,11 @@ Development commands of swytch.
   cargo xtask setup                 only install what the tests need
   cargo xtask clients [--server PATH]  client libraries and task queues against the server
   cargo xtask conformance [FILE...] the Redis test suite, file by file
-      --suite 7.0|8.6               that of 7.0.15 (default), or what that of 8.6.3 says of types and keys
-      FILE                          unit/scan, or core, extra, later; without any: core and extra
+      --suite 7.0|8.6|valkey        that of Redis 7.0.15 (default), of Redis 8.6.3, or of Valkey 9.1.2
+      FILE                          unit/scan, or core (what each change must keep), extra; without any: both
       --server PATH                 this binary instead of a fresh release build
-      --mode external|own|both      who starts the server: we, the suite, or both in turn (default)
+      --mode external|own|both|tls  who starts the server: we, the suite, or both in turn (default); or the suite,
+                                    and all of its clients speak TLS
       --check                       fail where a result is behind the committed one
       --update                      write docs/conformance.md and xtask/data/expected-failures-*.txt
       --against-redis               measure a real Redis and keep its figures

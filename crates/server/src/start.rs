@@ -91,6 +91,7 @@ fn run(
     if listeners.is_empty() {
         return Err(io::Error::other("nothing to listen on: give --port, --tls-port or --unixsocket"));
     }
+    warn_of_open_doors(server);
     // Who has started it finds its process although it does not come to serve, and may connect.
     tracing::info!("swytch {SWYTCH_VERSION} starts, PID: {}", std::process::id());
     let start_file = StartFile::open(server)
@@ -139,6 +140,23 @@ fn run(
     save::remove_temporary_file(server);
     tracing::info!("stopped and ready to exit, bye bye");
     Ok(())
+}
+
+/// Says who gets in where nobody is asked for a password.
+fn warn_of_open_doors(server: &Server) {
+    let config = &server.config;
+    if !server.users.lets_everybody_in() || config.port() == 0 && config.tls_port() == 0 {
+        return;
+    }
+    let everywhere = config.bind().iter().any(|address| {
+        matches!(address.strip_prefix('-').unwrap_or(address), "*" | "0.0.0.0" | "::" | "::*")
+    });
+    let who = match (config.protected_mode(), everywhere) {
+        (true, _) => "clients of this machine",
+        (false, true) => "whoever reaches this machine, and nothing protects the data",
+        (false, false) => "whoever reaches the addresses that it is bound to",
+    };
+    tracing::warn!("no password is set: the server is open to {who}");
 }
 
 /// Loads the data beside the workers, which tell clients to wait. Damaged data ends the server.

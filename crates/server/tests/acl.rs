@@ -159,6 +159,22 @@ fn a_transaction_touches_no_key_that_is_no_longer_allowed() {
     );
 }
 
+/// The last one of an option's keys is used, so it is the last one that must be allowed. Redis 8.6 looks at the first one.
+#[test]
+fn an_option_that_is_given_twice_is_allowed_for_the_key_that_is_used() {
+    let server = ours().start("acl-options", FILE);
+    play(
+        &server,
+        "r: ACL SETUSER alice on nopass +georadius +georadiusbymember ~geo ~mine* = OK\na: AUTH alice x = OK
+         r: GEOADD geo 13 38 m = :1
+         a: GEORADIUS geo 13 38 9 km STORE mine STORE other = -NOPERM No permissions to access a key
+         a: GEORADIUS geo 13 38 9 km STORE mine STOREDIST other = -NOPERM No permissions to access a key
+         a: GEORADIUSBYMEMBER geo m 9 km STORE mine STORE other = -NOPERM No permissions to access a key
+         a: GEORADIUS geo 13 38 9 km STORE other STORE mine = :1\na: GEORADIUS geo 13 38 9 km STORE mine = :1
+         r: EXISTS other = :0",
+    );
+}
+
 #[test]
 fn who_loses_the_right_to_listen_or_the_user_loses_the_connection() {
     check(&[

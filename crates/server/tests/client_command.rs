@@ -167,6 +167,25 @@ fn replies_can_be_turned_off_and_skipped() {
 }
 
 #[test]
+fn the_traffic_of_a_client_is_counted() {
+    let server = start("traffic");
+    let mut client = Client::open(server.port);
+    let traffic = |client: &mut Client| {
+        let line = client.say("CLIENT INFO").to_string();
+        ["tot-net-in=", "tot-cmds="].map(|name| {
+            let value = line.split(name).nth(1).and_then(|rest| rest.split_whitespace().next());
+            value.and_then(|number| number.parse::<u64>().ok()).expect("a number")
+        })
+    };
+    let before = traffic(&mut client);
+    client.say("EVAL return(redis.call('ping')) 0");
+    let after = traffic(&mut client);
+    let request = "*2\r\n$6\r\nCLIENT\r\n$4\r\nINFO\r\n".len() as u64;
+    let script = "*3\r\n$4\r\nEVAL\r\n$26\r\nreturn(redis.call('ping'))\r\n$1\r\n0\r\n".len() as u64;
+    assert_eq!([after[0] - before[0], after[1] - before[1]], [request + script, 3]);
+}
+
+#[test]
 fn a_pause_of_writes_holds_writes_alone() {
     let server = start("pause");
     let (mut writer, mut other) = (Client::open(server.port), Client::open(server.port));
@@ -177,6 +196,9 @@ fn a_pause_of_writes_holds_writes_alone() {
     std::thread::sleep(Duration::from_millis(50));
     assert_eq!(other.say("GET a"), Reply::Null, "its time is over");
     assert_eq!(other.say("GET b"), Reply::Null);
+    other.say("MULTI");
+    other.call(&["EVAL", "#!lua flags=no-writes\nreturn 1", "0"]);
+    assert_eq!(other.say("EXEC").to_string(), "[:1]", "a script that says so does not write");
     assert_eq!(other.say("CLIENT UNPAUSE"), Reply::ok());
     assert_eq!(writer.reply(), Reply::ok());
     assert_eq!(other.say("GET b"), Reply::bulk("new"));

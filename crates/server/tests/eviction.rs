@@ -256,7 +256,8 @@ fn object_tells_what_the_policy_keeps() {
          a: CONFIG SET lfu-log-factor 0 = OK\na: GET k = v\na: GET k = v\na: OBJECT FREQ k = :7\na: TTL k = :-1
          a: APPEND k w = :2\na: SET k other = OK\na: OBJECT FREQ k = :9\na: RENAME k l = OK\na: OBJECT FREQ l = :5
          a: LPUSH list 1 2 = :2\na: LPUSH list 3 = :3\na: LRANGE list 0 0 = [3]\na: OBJECT FREQ list = :7
-         a: CLIENT NO-TOUCH ON = OK\na: GET l = other\na: OBJECT FREQ l = :5\na: CLIENT NO-TOUCH OFF = OK
+         a: CLIENT NO-TOUCH ON = OK\na: GET l = other\na: OBJECT FREQ l = :5
+         a: EVAL return(redis.call('touch',KEYS[1])) 1 l = :1\na: OBJECT FREQ l = :6\na: CLIENT NO-TOUCH OFF = OK
          a: COPY list copy = :1\na: OBJECT FREQ copy = :5",
     ];
     let redis = Program::redis_since("8.0").map(|redis| redis.start("evict-object-redis", "save \"\"\n"));

@@ -31,6 +31,22 @@ fn fails(reply: &Reply, with: &str) {
     assert!(matches!(reply, Reply::Error(text) if text.contains(with)), "{reply} and not {with}");
 }
 
+/// Redis 7.2 and later: what a script or a transaction does, it does at one time.
+#[test]
+fn time_stands_still_in_a_script_and_in_a_transaction() {
+    let server = ours().start("frozen-time", "");
+    let mut client = server.connect();
+    let script = "local a=redis.call('time') for i=1,2000 do local b=redis.call('time') \
+                  if a[1]~=b[1] or a[2]~=b[2] then return 0 end end return 1";
+    assert_eq!(client.call(&["EVAL", script, "0"]).to_string(), ":1");
+    for line in ["MULTI", "TIME", "EVAL redis.call('time') 0", "TIME"] {
+        client.say(line);
+    }
+    let replies = client.say("EXEC");
+    let times = replies.elements();
+    assert_eq!(times[0].to_string(), times[2].to_string());
+}
+
 #[test]
 fn phrases_mean_what_they_mean_to_redis() {
     let Some(redis) = redis() else { return };

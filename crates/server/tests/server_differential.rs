@@ -299,7 +299,26 @@ cluster getkeysinslot 0 x
 8.2 cluster slot-stats orderby key-count asc limit 1
 8.2 cluster slot-stats orderby key-count limit 0
 8.2 cluster slot-stats orderby key-count limit x
+8.2 cluster slot-stats orderby key-count asc desc
+8.2 cluster slot-stats orderby key-count limit 1 limit 2
 8.2 cluster slot-stats orderby nosuch
+8.2 cluster slot-stats orderby network-bytes-in
+8.6 config set cluster-slot-stats-enabled net
+8.6 set {a}1 value
+8.6 multi
+8.6 set {a}2 value
+8.6 exists {a}1
+8.6 exec
+8.6 mget {a}1 {a}2
+8.6 ping
+8.6 eval \"return 1\" 1 a
+8.6 cluster slot-stats slotsrange 15495 15495
+8.6 cluster slot-stats orderby network-bytes-out limit 1
+8.6 cluster slot-stats orderby cpu-usec
+8.6 config resetstat
+8.6 cluster slot-stats orderby network-bytes-in limit 1
+8.6 config set cluster-slot-stats-enabled no
+8.6 config get cluster-slot-stats-enabled
 8.2 cluster slot-stats nosuch a
 select 0
 select 1

@@ -1,7 +1,8 @@
-//! What a real Redis passes of its own suite, measured once by the same runner and kept in a data file for each release.
+//! What a real server passes of its own suite, measured once by the same runner and kept in a data file for each release.
 //!
 //! One line per test: `MODES <tab> FILE <tab> STATE <tab> NAME`, a test that ran twice under one name stands
-//! twice. `STATE` is `ok` or `err`; a line with the state `ignored` has a count for a name.
+//! twice. `STATE` is `ok` or `err`; a line with the state `ignored` has a count for a name. What is not measured over
+//! TLS is what it is without.
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
@@ -40,7 +41,8 @@ impl Reference {
 
     /// The figures of one file, none where it was never measured.
     pub(crate) fn get(&self, file: &str, mode: Mode) -> Option<&ReferenceRun> {
-        self.runs.get(&(file.to_owned(), mode))
+        let measured = |mode| self.runs.get(&(file.to_owned(), mode));
+        measured(mode).or_else(|| if mode == Mode::Tls { measured(Mode::Own) } else { None })
     }
 
     /// Takes up a measured run in place of an older one.
@@ -54,10 +56,8 @@ impl Reference {
 
     /// Writes the data file.
     pub(crate) fn save(&self, release: &Release) -> Result<()> {
-        let head = format!(
-            "# What Redis {} gives over its own test suite; see xtask/src/conformance.\n",
-            release.version
-        );
+        let head =
+            format!("# What {} gives over its own test suite; see xtask/src/conformance.\n", release.title());
         let path = path(release);
         fs::write(&path, head + &self.to_text()).with_context(|| format!("writing {}", path.display()))
     }
@@ -67,7 +67,10 @@ impl Reference {
         for line in text.lines().filter(|line| !line.starts_with('#')) {
             let fields: Vec<&str> = line.splitn(4, '\t').collect();
             let [modes, file, state, name] = fields[..] else { anyhow::bail!("malformed line: {line}") };
-            for mode in Mode::BOTH.into_iter().filter(|mode| modes == "both" || modes == mode.name()) {
+            let both = modes == "both";
+            for mode in
+                Mode::ALL.into_iter().filter(|&mode| modes == mode.name() || both && mode != Mode::Tls)
+            {
                 let run = reference.runs.entry((file.to_owned(), mode)).or_default();
                 match state {
                     "ok" => run.ok.push(name.to_owned()),
@@ -84,15 +87,20 @@ impl Reference {
         let mut files: Vec<&String> = self.runs.keys().map(|(file, _)| file).collect();
         files.dedup();
         for file in files {
-            let lines = Mode::BOTH.map(|mode| self.get(file, mode).map(lines_of).unwrap_or_default());
-            let [external, own] = &lines;
+            let lines =
+                Mode::ALL.map(|mode| self.runs.get(&(file.clone(), mode)).map(lines_of).unwrap_or_default());
+            let [external, own, tls] = &lines;
             let names: BTreeMap<&String, ()> =
-                external.keys().chain(own.keys()).map(|line| (line, ())).collect();
+                external.keys().chain(own.keys()).chain(tls.keys()).map(|line| (line, ())).collect();
             for line in names.into_keys() {
                 let count = |of: &BTreeMap<String, usize>| of.get(line).copied().unwrap_or_default();
                 let both = count(external).min(count(own));
-                let parts =
-                    [("both", both), ("external", count(external) - both), ("own", count(own) - both)];
+                let parts = [
+                    ("both", both),
+                    ("external", count(external) - both),
+                    ("own", count(own) - both),
+                    ("tls", count(tls)),
+                ];
                 for (modes, count) in parts {
                     for _ in 0..count {
                         text.push_str(&format!("{modes}\t{file}\t{line}\n"));
@@ -117,7 +125,7 @@ fn lines_of(run: &ReferenceRun) -> BTreeMap<String, usize> {
 }
 
 fn path(release: &Release) -> PathBuf {
-    root().join(format!("xtask/data/redis-{}-suite.tsv", release.version))
+    root().join(format!("xtask/data/{}-{}-suite.tsv", release.product.package(), release.version))
 }
 
 #[cfg(test)]
@@ -137,10 +145,12 @@ mod tests {
         let mut reference = Reference::default();
         reference.set("unit/scan", Mode::External, &outcome(&["a", "a"], 3));
         reference.set("unit/scan", Mode::Own, &outcome(&["a", "b"], 0));
+        reference.set("unit/tls", Mode::Tls, &outcome(&["c"], 0));
         let text = reference.to_text();
         let read = Reference::parse(&text).expect("what was written can be read");
         assert_eq!(read.runs, reference.runs);
         assert_eq!(text.matches("both\tunit/scan\tok\ta\n").count(), 1);
         assert_eq!(text.matches("external\tunit/scan\tok\ta\n").count(), 1);
+        assert_eq!(read.get("unit/scan", Mode::Tls), read.get("unit/scan", Mode::Own));
     }
 }

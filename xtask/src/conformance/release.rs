@@ -1,47 +1,107 @@
 //! The releases of Redis whose suites are run: which files, and what our copy of each has otherwise.
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 
 use crate::setup;
 
 /// A change of our copy of a suite: a file, what stands there, and what stands there instead.
 type Adaptation = (&'static str, &'static str, &'static str);
 
-/// A release of Redis with its suite.
+/// Reasons why files are not run.
+const NO_TEST: &str = "has no test";
+const CRASHES: &str = "what a signal ends leaves no report with the stacks of all threads";
+const MODULES: &str = "modules are not loaded";
+const BUS: &str = "several nodes of a Redis Cluster; there is no bus, and slots do not move";
+const FOLLOWING: &str = "a server of this suite follows another one; that Redis follows swytch is judged by `cargo xtask followers`";
+
+/// A release with its suite.
 #[derive(Debug)]
 pub(crate) struct Release {
     /// What the command line calls it.
     pub(crate) name: &'static str,
+    /// Whose it is.
+    pub(crate) product: Product,
     /// The exact version, in the names of its files and in the document.
     pub(crate) version: &'static str,
     /// The suite of Debian's archive that carries its source.
     pub(crate) archive: &'static str,
     /// Files that must stand at Redis's own figure (but for the listed tests).
     pub(crate) core: &'static [&'static str],
-    /// Files that are run for what they can give already.
+    /// Files that are held to their figures as well, which takes too long to be done for each change.
     pub(super) extra: &'static [&'static str],
-    /// Files whose figures of a real Redis are kept for later.
-    pub(super) later: &'static [&'static str],
+    /// All others, each with a reason; a folder stands for what is in it.
+    pub(super) not_run: &'static [(&'static [&'static str], &'static str)],
     /// What our copy of the suite has otherwise, whichever server it judges. No change alters a verdict.
     pub(super) adaptations: &'static [Adaptation],
     /// What our copy has otherwise when the server under test is ours.
-    pub(super) ours: &'static [Adaptation],
-    /// Tags of blocks that ours does not begin, because the server for them does not start.
-    pub(super) unserved_tags: &'static str,
+    pub(super) ours: &'static [&'static [Adaptation]],
     /// A real server of this release.
     pub(super) server: fn() -> Result<PathBuf>,
+}
+
+/// Who makes the suite.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Product {
+    Redis,
+    Valkey,
+}
+
+impl Product {
+    /// The package of its source, and the beginning of its programs' names.
+    pub(super) fn package(self) -> &'static str {
+        match self {
+            Product::Redis => "redis",
+            Product::Valkey => "valkey",
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Product::Redis => "Redis",
+            Product::Valkey => "Valkey",
+        }
+    }
 }
 
 impl Release {
     /// Its unpacked source.
     pub(crate) fn source(&self) -> Result<PathBuf> {
-        setup::redis_source(self.version, self.archive)
+        setup::suite_source(self.product.package(), self.version, self.archive)
+    }
+
+    /// What stands above its part of the document.
+    pub(super) fn title(&self) -> String {
+        format!("{} {}", self.product.title(), self.version)
+    }
+
+    /// Sees that each file of the suite is run, or is not for a reason.
+    pub(super) fn account_for_all(&self, source: &Path) -> Result<()> {
+        let run = self.core.iter().chain(self.extra);
+        let named: BTreeSet<&str> =
+            run.chain(self.not_run.iter().flat_map(|(files, _)| *files)).copied().collect();
+        for folder in ["unit", "unit/type", "unit/cluster", "unit/moduleapi", "integration"] {
+            for entry in fs::read_dir(source.join("tests").join(folder))? {
+                let path = entry?.path();
+                if path.extension().is_none_or(|extension| extension != "tcl") {
+                    continue;
+                }
+                let file = format!("{folder}/{}", path.file_stem().unwrap_or_default().display());
+                ensure!(
+                    named.contains(format!("{folder}/").as_str()) || named.contains(file.as_str()),
+                    "{file} of the suite {} is neither run nor left out for a reason",
+                    self.version
+                );
+            }
+        }
+        Ok(())
     }
 }
 
 /// All of them, in the order of the document.
-pub(crate) static RELEASES: [&Release; 2] = [&REDIS_7_0, &REDIS_8_6];
+pub(crate) static RELEASES: [&Release; 3] = [&REDIS_7_0, &REDIS_8_6, &VALKEY_9_1];
 
 /// The release of that name.
 pub(crate) fn by_name(name: &str) -> Result<&'static Release> {
@@ -52,46 +112,133 @@ pub(crate) fn by_name(name: &str) -> Result<&'static Release> {
 }
 
 /// A test that fails between MULTI and EXEC would leave its transaction open for the tests behind it, one that has stopped
-/// active expiry would leave it so, and one that has selected a database would leave its client there. A client that reads raw replies itself is left alone.
+/// active expiry would leave it so, and one that has selected a database would leave its client there, which is the first one in one file. A client that reads raw replies itself is left alone.
 const CLEAN_UP_AFTER_FAILURE: Adaptation = (
     "tests/support/test.tcl",
     "        set assertion [string match \"assertion:*\" $error]\n",
     "        set assertion [string match \"assertion:*\" $error]\n        catch {\n            regexp {\\d+$} [srv 0 client] id\n            \
-     if {!$::redis::deferred($id) && !$::redis::readraw($id)} {\n                catch {r discard}\n                r debug set-active-expire 1\n                catch {r select 9}\n            }\n        }\n",
+     if {!$::redis::deferred($id) && !$::redis::readraw($id)} {\n                catch {r discard}\n                r debug set-active-expire 1\n                catch {r select [expr {$::curfile eq {tests/unit/info-keysizes.tcl} ? 0 : 9}]}\n            }\n        }\n",
 );
 
-/// Who has closed a connection has not left its channels yet where another thread serves it; the next test counts receivers.
-const DEPARTED_ARE_GONE: Adaptation = (
-    "tests/unit/pubsub.tcl",
-    "        $rd2 close\n",
-    "        $rd2 close\n        wait_for_condition 50 100 {[llength [r pubsub channels]] + [r pubsub numpat] == 0} else {fail \
-     {still subscribed}}\n",
-);
-const DEPARTED_ARE_GONE_FROM_SHARDS: Adaptation = (
-    "tests/unit/pubsubshard.tcl",
-    "        $rd2 close\n",
-    "        $rd2 close\n        wait_for_condition 50 100 {[r pubsub shardchannels] eq {}} else {fail {still subscribed}}\n",
+/// Our line about the start has no more words.
+const SERVER_INITIALIZED: Adaptation =
+    ("tests/support/server.tcl", " PID: $pid.*Server initialized", " PID: $pid");
+
+/// What no test is to ask for, and a comment in its place.
+const COPIES_REPLIES: (&str, &str) = ("r debug reply-copy-avoidance 0", "# r debug reply-copy-avoidance 0");
+
+/// A node has all slots from its start, and there is no bus.
+const ONE_NODE: Adaptation = (
+    "tests/support/cluster_util.tcl",
+    "    # Have all nodes meet\n",
+    "    if {$node_count > 1} {error {it has no bus}}\n    uplevel 1 $code\n    return\n",
 );
 
-/// Its log is written by a thread of its own: what is looked for may come a moment later.
-const LOG_COMES_LATER: Adaptation = (
-    "tests/support/util.tcl",
-    "proc verify_log_message {srv_idx pattern from_line} {\n    incr from_line\n",
-    "proc verify_log_message {srv_idx pattern from_line} {\n    catch {wait_for_log_messages $srv_idx [list $pattern] $from_line 20 10}\n    \
-     incr from_line\n",
-);
-
-/// It does not start as a follower, which is the end of a file where that is not looked for.
-const FOLLOWER_IN_TEST: Adaptation = (
-    "tests/integration/aof.tcl",
-    "        start_server [list overrides [list dir $server_path appendonly yes replica-read-only yes replicaof",
-    "        fail {it does not start as a follower}\n        start_server [list overrides [list dir $server_path appendonly yes \
-     replica-read-only yes replicaof",
-);
+/// What our copy of either suite of Redis has otherwise when the server under test is ours.
+const OURS: &[Adaptation] = &[
+    // Who has closed a connection has not left its channels yet where another thread serves it; the next test counts receivers.
+    (
+        "tests/unit/pubsub.tcl",
+        "        $rd2 close\n",
+        "        $rd2 close\n        wait_for_condition 50 100 {[llength [r pubsub channels]] + [r pubsub numpat] == 0} else {fail \
+         {still subscribed}}\n",
+    ),
+    (
+        "tests/unit/pubsubshard.tcl",
+        "        $rd2 close\n",
+        "        $rd2 close\n        wait_for_condition 50 100 {[r pubsub shardchannels] eq {}} else {fail {still subscribed}}\n",
+    ),
+    // Its log is written by a thread of its own: what is looked for may come a moment later.
+    (
+        "tests/support/util.tcl",
+        "proc verify_log_message {srv_idx pattern from_line} {\n    incr from_line\n",
+        "proc verify_log_message {srv_idx pattern from_line} {\n    catch {wait_for_log_messages $srv_idx [list $pattern] $from_line 20 10}\n    \
+         incr from_line\n",
+    ),
+    // It does not start as a follower, which is the end of a file where that is not looked for.
+    (
+        "tests/integration/aof.tcl",
+        "        start_server [list overrides [list dir $server_path appendonly yes replica-read-only yes replicaof",
+        "        fail {it does not start as a follower}\n        start_server [list overrides [list dir $server_path appendonly yes \
+         replica-read-only yes replicaof",
+    ),
+    // Keys are agreed on elliptic curves only.
+    (
+        "tests/support/server.tcl",
+        "        dict set config \"tls-dh-params-file\" [format \"%s/tests/tls/redis.dh\" [pwd]]\n",
+        "",
+    ),
+    (
+        "utils/gen-test-certs.sh",
+        "[ -f tests/tls/redis.dh ] || openssl dhparam -out tests/tls/redis.dh 2048\n",
+        "",
+    ),
+    // What cannot be set, not even to what it is, is not set there.
+    (
+        "tests/unit/introspection.tcl",
+        "            cluster-enabled\n",
+        "            cluster-enabled\n            cluster-allow-cross-slot\n            io-threads-do-reads\n",
+    ),
+    // A server of this test does not start as a follower, and its certificate is of a version before X.509's third.
+    (
+        "tests/unit/tls.tcl",
+        "            start_server [list overrides [list tls-cert-file $redis_crt",
+        "            fail {it follows nobody}\n            start_server [list overrides [list tls-cert-file $redis_crt",
+    ),
+    // Each part of the keyspace begins with a table of some kilobytes.
+    ("tests/unit/maxmemory.tcl", "{$used+100*1024}", "{$used+400*1024}"),
+    // What Redis has given up of the language is not served at all.
+    ("tests/unit/scripting.tcl", " overrides {lua-enable-deprecated-api $enabled}", ""),
+    ("tests/unit/scripting.tcl", "overrides {appendonly yes aof-use-rdb-preamble no}", "overrides {}"),
+    (
+        "tests/unit/scripting.tcl",
+        "        # enable AOF to also expose an assertion if the bug would happen\n        r flushall\n        r config set \
+         appendonly yes\n",
+        "        r flushall\n",
+    ),
+    // There is no debugger, which is no reason to end the file.
+    (
+        "tests/unit/scripting.tcl",
+        "    r script debug sync\n    r eval {return 'hello'} 0\n    r eval {return 'hello'} 0\n}\n",
+        "}\n",
+    ),
+    // A script that is busy keeps those waiting who need its keys, so it names one, and they do.
+    ("tests/unit/scripting.tcl", "catch {r ping} e", "catch {r dbsize} e"),
+    ("tests/unit/scripting.tcl", "{while true do end} 0", "{while true do end} 1 x"),
+    ("tests/unit/scripting.tcl", "while 1 do pcall(f) end} 0", "while 1 do pcall(f) end} 1 x"),
+    (
+        "tests/unit/scripting.tcl",
+        r"*3\r\n\$4\r\neval\r\n\$33\r\nwhile 1 do redis.call('ping') end\r\n\$1\r\n0",
+        r"*4\r\n\$4\r\neval\r\n\$33\r\nwhile 1 do redis.call('ping') end\r\n\$1\r\n1\r\n\$1\r\nx",
+    ),
+    (
+        "tests/unit/scripting.tcl",
+        r"*3\r\n\$5\r\nfcall\r\n\$4\r\ntest\r\n\$1\r\n0",
+        r"*4\r\n\$5\r\nfcall\r\n\$4\r\ntest\r\n\$1\r\n1\r\n\$1\r\nx",
+    ),
+    ("tests/unit/functions.tcl", "catch {r ping} e", "catch {r dbsize} e"),
+    (
+        "tests/unit/functions.tcl",
+        "$rd fcall test 0\n        after 200",
+        "$rd fcall test 1 x\n        after 200",
+    ),
+    (
+        "tests/unit/functions.tcl",
+        "command {fcall test 0} duration_ms",
+        "command {fcall test 1 x} duration_ms",
+    ),
+    (
+        "tests/unit/functions.tcl",
+        "$rd eval {local a = 1 while true do a = a + 1 end} 0",
+        "$rd eval {local a = 1 while true do a = a + 1 end} 1 x",
+    ),
+    ("tests/unit/multi.tcl", "$rd1 eval {while true do end} 0", "$rd1 eval {while true do end} 1 xx"),
+];
 
 /// The release that Debian's stable archive has as a program, too.
 pub(crate) static REDIS_7_0: Release = Release {
     name: "7.0",
+    product: Product::Redis,
     version: "7.0.15",
     archive: "bookworm",
     core: &[
@@ -140,6 +287,10 @@ pub(crate) static REDIS_7_0: Release = Release {
         "integration/rdb",
         "integration/corrupt-dump",
         "integration/corrupt-dump-fuzzer",
+        "integration/dismiss-mem",
+        "integration/redis-benchmark",
+        "integration/redis-cli",
+        "integration/shutdown",
         "unit/introspection",
         "unit/info",
         "unit/tracking",
@@ -152,16 +303,46 @@ pub(crate) static REDIS_7_0: Release = Release {
         "unit/lazyfree",
         "unit/memefficiency",
         "unit/replybufsize",
-    ],
-    later: &[
-        "integration/logging",
-        "integration/shutdown",
         "unit/aofrw",
         "unit/obuf-limits",
-        "unit/wait",
-        "unit/pendingquerybuf",
+        "unit/oom-score-adj",
         "unit/violations",
         "unit/cluster-scripting",
+        "unit/tls",
+    ],
+    not_run: &[
+        (&["unit/printver", "unit/type/list-common", "integration/aof-race"], NO_TEST),
+        (&["integration/logging"], CRASHES),
+        (&["unit/moduleapi/"], MODULES),
+        (
+            &[
+                "unit/cluster",
+                "unit/cluster/announced-endpoints",
+                "unit/cluster/links",
+                "unit/cluster/misc",
+                "unit/cluster/packet",
+            ],
+            BUS,
+        ),
+        (
+            &[
+                "unit/wait",
+                "unit/pendingquerybuf",
+                "integration/block-repl",
+                "integration/failover",
+                "integration/psync2",
+                "integration/psync2-master-restart",
+                "integration/psync2-pingoff",
+                "integration/psync2-reg",
+                "integration/replication",
+                "integration/replication-2",
+                "integration/replication-3",
+                "integration/replication-4",
+                "integration/replication-buffer",
+                "integration/replication-psync",
+            ],
+            FOLLOWING,
+        ),
     ],
     adaptations: &[
         // Before each block of tests the functions are emptied; a server without functions has nothing to empty.
@@ -171,89 +352,48 @@ pub(crate) static REDIS_7_0: Release = Release {
     // It refuses to start with what it does not serve: the tests that need it fail one by one instead, and the others in
     // the file are judged. And its encodings are those of Redis 8, where small lists and sets are a `listpack` since 7.2.
     ours: &[
-        DEPARTED_ARE_GONE,
-        DEPARTED_ARE_GONE_FROM_SHARDS,
-        FOLLOWER_IN_TEST,
-        LOG_COMES_LATER,
-        // Each part of the keyspace begins with a table of some kilobytes.
-        ("tests/unit/maxmemory.tcl", "{$used+100*1024}", "{$used+400*1024}"),
-        (
-            "tests/support/test.tcl",
-            "    set val [r object encoding $key]\n",
-            "    set val [r object encoding $key]\n    if {$val eq {listpack} && $enc in {quicklist hashtable}} {return}\n",
-        ),
-        ("tests/assets/default.conf", "notify-keyspace-events KEA\n", ""),
-        // What two connections send without waiting has no order where they are served by different threads.
-        (
-            "tests/unit/type/list.tcl",
-            "        $rd1 brpoplpush blist{t} target1{t} 0\n",
-            "        $rd1 brpoplpush blist{t} target1{t} 0\n        wait_for_blocked_clients_count 1\n",
-        ),
-        (
-            "tests/unit/type/stream-cgroups.tcl",
-            "        $rd XREAD BLOCK 0 STREAMS mystream \"$\"\n",
-            "        $rd XREAD BLOCK 0 STREAMS mystream \"$\"\n        wait_for_blocked_clients_count 1\n",
-        ),
-        (
-            "tests/unit/type/list.tcl",
-            "        # Blocked BLPOPLPUSH may create problems, unblock it.\n        r lpush srclist{t} element\n        set res \
-             [$watching_client read]\n",
-            "        set res [$watching_client read]\n        r lpush srclist{t} element\n",
-        ),
-        // What Redis has given up of the language is not served at all.
-        ("tests/unit/scripting.tcl", " overrides {lua-enable-deprecated-api $enabled}", ""),
-        ("tests/unit/scripting.tcl", "overrides {appendonly yes aof-use-rdb-preamble no}", "overrides {}"),
-        (
-            "tests/unit/scripting.tcl",
-            "        # enable AOF to also expose an assertion if the bug would happen\n        r flushall\n        r config set \
-             appendonly yes\n",
-            "        r flushall\n",
-        ),
-        // There is no debugger, which is no reason to end the file.
-        (
-            "tests/unit/scripting.tcl",
-            "    r script debug sync\n    r eval {return 'hello'} 0\n    r eval {return 'hello'} 0\n}\n",
-            "}\n",
-        ),
-        // A script that is busy keeps those waiting who need its keys, so it names one, and they do.
-        ("tests/unit/scripting.tcl", "catch {r ping} e", "catch {r dbsize} e"),
-        ("tests/unit/scripting.tcl", "{while true do end} 0", "{while true do end} 1 x"),
-        ("tests/unit/scripting.tcl", "while 1 do pcall(f) end} 0", "while 1 do pcall(f) end} 1 x"),
-        (
-            "tests/unit/scripting.tcl",
-            r"*3\r\n\$4\r\neval\r\n\$33\r\nwhile 1 do redis.call('ping') end\r\n\$1\r\n0",
-            r"*4\r\n\$4\r\neval\r\n\$33\r\nwhile 1 do redis.call('ping') end\r\n\$1\r\n1\r\n\$1\r\nx",
-        ),
-        (
-            "tests/unit/scripting.tcl",
-            r"*3\r\n\$5\r\nfcall\r\n\$4\r\ntest\r\n\$1\r\n0",
-            r"*4\r\n\$5\r\nfcall\r\n\$4\r\ntest\r\n\$1\r\n1\r\n\$1\r\nx",
-        ),
-        ("tests/unit/functions.tcl", "catch {r ping} e", "catch {r dbsize} e"),
-        (
-            "tests/unit/functions.tcl",
-            "$rd fcall test 0\n        after 200",
-            "$rd fcall test 1 x\n        after 200",
-        ),
-        (
-            "tests/unit/functions.tcl",
-            "command {fcall test 0} duration_ms",
-            "command {fcall test 1 x} duration_ms",
-        ),
-        (
-            "tests/unit/functions.tcl",
-            "$rd eval {local a = 1 while true do a = a + 1 end} 0",
-            "$rd eval {local a = 1 while true do a = a + 1 end} 1 x",
-        ),
-        ("tests/unit/multi.tcl", "$rd1 eval {while true do end} 0", "$rd1 eval {while true do end} 1 xx"),
+        OURS,
+        &[
+            (
+                "tests/support/test.tcl",
+                "    set val [r object encoding $key]\n",
+                "    set val [r object encoding $key]\n    if {$val eq {listpack} && $enc in {quicklist hashtable}} {return}\n",
+            ),
+            ("tests/assets/default.conf", "notify-keyspace-events KEA\n", ""),
+            // Since Redis 7.2 a script has those keys tracked that it reads: this one would wait for others.
+            (
+                "tests/unit/tracking.tcl",
+                "        # If a script calls a read command, track all declared keys\n",
+                "        fail {those are tracked that are read}\n",
+            ),
+            // What two connections send without waiting has no order where they are served by different threads.
+            (
+                "tests/unit/type/list.tcl",
+                "        $rd1 brpoplpush blist{t} target1{t} 0\n",
+                "        $rd1 brpoplpush blist{t} target1{t} 0\n        wait_for_blocked_clients_count 1\n",
+            ),
+            (
+                "tests/unit/type/stream-cgroups.tcl",
+                "        $rd XREAD BLOCK 0 STREAMS mystream \"$\"\n",
+                "        $rd XREAD BLOCK 0 STREAMS mystream \"$\"\n        wait_for_blocked_clients_count 1\n",
+            ),
+            (
+                "tests/unit/type/list.tcl",
+                "        # Blocked BLPOPLPUSH may create problems, unblock it.\n        r lpush srclist{t} element\n        set res \
+                 [$watching_client read]\n",
+                "        set res [$watching_client read]\n        r lpush srclist{t} element\n",
+            ),
+            // It has all slots from its start.
+            ("tests/unit/cluster-scripting.tcl", "    r 0 cluster addslotsrange 0 16383\n", ""),
+        ],
     ],
-    unserved_tags: "",
     server: setup::redis_server,
 };
 
 /// The release whose behaviour is ours where releases differ: what its suite says of data types and keys.
 pub(crate) static REDIS_8_6: Release = Release {
     name: "8.6",
+    product: Product::Redis,
     version: "8.6.3",
     archive: "experimental",
     core: &[
@@ -291,8 +431,87 @@ pub(crate) static REDIS_8_6: Release = Release {
         "integration/convert-ziplist-zset-on-load",
         "integration/corrupt-dump",
         "integration/corrupt-dump-fuzzer",
+        "integration/dismiss-mem",
+        "integration/redis-benchmark",
+        "integration/redis-cli",
+        "integration/shutdown",
+        "unit/protocol",
+        "unit/info-command",
+        "unit/multi",
+        "unit/expire",
+        "unit/quit",
+        "unit/slowlog",
+        "unit/latency-monitor",
+        "unit/limits",
+        "unit/querybuf",
+        "unit/introspection",
+        "unit/introspection-2",
+        "unit/shutdown",
+        "unit/pubsub",
+        "unit/pubsubshard",
+        "unit/scripting",
+        "unit/functions",
+        "unit/info",
+        "unit/info-keysizes",
+        "unit/hotkeys",
+        "unit/tracking",
+        "unit/auth",
+        "unit/maxmemory",
+        "unit/pause",
+        "unit/networking",
+        "unit/memefficiency",
+        "unit/replybufsize",
+        "unit/aofrw",
+        "unit/obuf-limits",
+        "unit/oom-score-adj",
+        "unit/violations",
+        "unit/tls",
+        "unit/cluster/scripting",
+        "unit/cluster/slot-stats",
     ],
-    later: &["integration/logging", "integration/shutdown"],
+    not_run: &[
+        (&["unit/printver", "integration/aof-race"], NO_TEST),
+        (&["integration/logging"], CRASHES),
+        (&["unit/moduleapi/"], MODULES),
+        (
+            &[
+                "unit/cluster/announced-endpoints",
+                "unit/cluster/atomic-slot-migration",
+                "unit/cluster/cli",
+                "unit/cluster/cluster-response-tls",
+                "unit/cluster/failure-marking",
+                "unit/cluster/hostnames",
+                "unit/cluster/human-announced-nodename",
+                "unit/cluster/internal-secret",
+                "unit/cluster/links",
+                "unit/cluster/misc",
+                "unit/cluster/multi-slot-operations",
+                "unit/cluster/sharded-pubsub",
+                "unit/cluster/slot-ownership",
+            ],
+            BUS,
+        ),
+        (
+            &[
+                "unit/wait",
+                "integration/block-repl",
+                "integration/failover",
+                "integration/psync2",
+                "integration/psync2-master-restart",
+                "integration/psync2-pingoff",
+                "integration/psync2-reg",
+                "integration/replication",
+                "integration/replication-2",
+                "integration/replication-3",
+                "integration/replication-4",
+                "integration/replication-buffer",
+                "integration/replication-iothreads",
+                "integration/replication-psync",
+                "integration/replication-rdbchannel",
+            ],
+            FOLLOWING,
+        ),
+    ],
     adaptations: &[
         CLEAN_UP_AFTER_FAILURE,
         // Where what is done with a server fails outside of a test, its parent would be taken for it and ended, too.
@@ -304,69 +523,97 @@ pub(crate) static REDIS_8_6: Release = Release {
         ),
     ],
     ours: &[
-        DEPARTED_ARE_GONE,
-        DEPARTED_ARE_GONE_FROM_SHARDS,
-        // Where one client is answered before what another one has sent was read, as by several threads, these tests mean nothing.
-        ("tests/unit/client-eviction.tcl", "start_server {} {", "start_server {overrides {threads 1}} {"),
-        (
-            "tests/unit/client-eviction.tcl",
-            "            set client_mem [client_field client-$i tot-mem]\n",
-            "            wait_for_condition 200 10 {[llength [lmap line [split [r client list] \"\\n\"] {\n                if {![string match \
-             \"*name=client-$i *\" $line] || ![regexp {tot-mem=(\\d+)} $line - held] || $held < $size} continue\n                \
-             set held\n            }]] == $clients_per_size} else {fail {not read}}\n            \
-             set client_mem [client_field client-$i tot-mem]\n",
-        ),
-        // Requests wait while the peer does not take the replies to earlier ones, unless many come: then the replies grow.
-        (
-            "tests/unit/client-eviction.tcl",
-            "$rr get k\n                $rr flush\n                after 10\n",
-            "$rr eval {return redis.call('get', 'k')} 1 k [string repeat x 65536]\n                $rr flush\n                \
-             after 10\n",
-        ),
-        (
-            "tests/unit/client-eviction.tcl",
-            "                $rr client no-evict off\n",
-            "                $rr client no-evict off\n                $rr echo [string repeat x 1048576]\n                $rr flush\n",
-        ),
-        // The reply to GET refers to a long value, which is not the client's; that of a script is a copy.
-        ("tests/unit/client-eviction.tcl", "$rr get k\n", "$rr eval {return redis.call('get', 'k')} 1 k\n"),
-        (
-            "tests/unit/client-eviction.tcl",
-            "r debug reply-copy-avoidance 0",
-            "# r debug reply-copy-avoidance 0",
-        ),
-        // What clients hold is not counted from time to time.
-        ("tests/unit/client-eviction.tcl", "r debug pause-cron ", "# r debug pause-cron "),
-        FOLLOWER_IN_TEST,
-        LOG_COMES_LATER,
-        // Each part of the keyspace begins with a table of some kilobytes.
-        ("tests/unit/maxmemory.tcl", "{$used+100*1024}", "{$used+400*1024}"),
-        // There are no replicas, and nobody to wait for their process.
-        ("tests/unit/maxmemory.tcl", "\ntest_slave_buffers ", "\n# test_slave_buffers "),
-        // Replies refer to long values and cannot be made not to.
-        ("tests/unit/maxmemory.tcl", "r debug reply-copy-avoidance 0", "# r debug reply-copy-avoidance 0"),
-        // Our line about the start has no more words.
-        ("tests/support/server.tcl", " PID: $pid.*Server initialized", " PID: $pid"),
-        // What is kept in the append-only log is judged by the other suite.
-        (
-            "tests/unit/type/hash-field-expire.tcl",
-            "overrides {appendonly {yes} appendfsync",
-            "overrides {appendfsync",
-        ),
-        ("tests/unit/type/stream.tcl", "overrides {appendonly yes", "overrides {"),
-        ("tests/unit/type/stream-cgroups.tcl", "overrides {appendonly yes", "overrides {"),
-        // Whatever is flushed is freed in the background, and nobody waits for that.
-        (
-            "tests/unit/lazyfree.tcl",
-            "assert_equal [s lazyfreed_objects] $num_keys",
-            "wait_for_condition 50 100 {[s lazyfreed_objects] == $num_keys} else {fail {not freed}}",
-        ),
-        (
-            "tests/unit/lazyfree.tcl",
-            "assert_equal [s lazyfreed_objects] 2",
-            "wait_for_condition 50 100 {[s lazyfreed_objects] == 2} else {fail {not freed}}",
-        ),
+        OURS,
+        &[
+            // Where one client is answered before what another one has sent was read, as by several threads, these tests mean nothing.
+            ("tests/unit/client-eviction.tcl", "start_server {} {", "start_server {overrides {threads 1}} {"),
+            (
+                "tests/unit/client-eviction.tcl",
+                "            set client_mem [client_field client-$i tot-mem]\n",
+                "            wait_for_condition 200 10 {[llength [lmap line [split [r client list] \"\\n\"] {\n                if {![string match \
+                 \"*name=client-$i *\" $line] || ![regexp {tot-mem=(\\d+)} $line - held] || $held < $size} continue\n                \
+                 set held\n            }]] == $clients_per_size} else {fail {not read}}\n            \
+                 set client_mem [client_field client-$i tot-mem]\n",
+            ),
+            // Requests wait while the peer does not take the replies to earlier ones, unless many come: then the replies grow.
+            (
+                "tests/unit/client-eviction.tcl",
+                "$rr get k\n                $rr flush\n                after 10\n",
+                "$rr eval {return redis.call('get', 'k')} 1 k [string repeat x 65536]\n                $rr flush\n                \
+                 after 10\n",
+            ),
+            (
+                "tests/unit/client-eviction.tcl",
+                "                $rr client no-evict off\n",
+                "                $rr client no-evict off\n                $rr echo [string repeat x 1048576]\n                $rr flush\n",
+            ),
+            // The reply to GET refers to a long value, which is not the client's; that of a script is a copy.
+            (
+                "tests/unit/client-eviction.tcl",
+                "$rr get k\n",
+                "$rr eval {return redis.call('get', 'k')} 1 k\n",
+            ),
+            // What clients hold is not counted from time to time.
+            ("tests/unit/client-eviction.tcl", "r debug pause-cron ", "# r debug pause-cron "),
+            ONE_NODE,
+            // A library that is loaded has the list of all made anew, which takes long where there are tens of thousands.
+            (
+                "tests/unit/scripting.tcl",
+                "        set n 50000\n",
+                "        set n [expr {$is_eval ? 50000 : 2000}]\n",
+            ),
+            // There are no replicas, and nobody to wait for their process.
+            ("tests/unit/maxmemory.tcl", "\ntest_slave_buffers ", "\n# test_slave_buffers "),
+            // Replies refer to long values and cannot be made not to.
+            ("tests/unit/maxmemory.tcl", COPIES_REPLIES.0, COPIES_REPLIES.1),
+            ("tests/unit/client-eviction.tcl", COPIES_REPLIES.0, COPIES_REPLIES.1),
+            ("tests/unit/info.tcl", COPIES_REPLIES.0, COPIES_REPLIES.1),
+            ("tests/unit/obuf-limits.tcl", COPIES_REPLIES.0, COPIES_REPLIES.1),
+            ("tests/unit/replybufsize.tcl", COPIES_REPLIES.0, COPIES_REPLIES.1),
+            SERVER_INITIALIZED,
+            // What is kept in the append-only log is judged by the other suite.
+            (
+                "tests/unit/type/hash-field-expire.tcl",
+                "overrides {appendonly {yes} appendfsync",
+                "overrides {appendfsync",
+            ),
+            ("tests/unit/type/stream.tcl", "overrides {appendonly yes", "overrides {"),
+            ("tests/unit/type/stream-cgroups.tcl", "overrides {appendonly yes", "overrides {"),
+            // Whatever is flushed is freed in the background, and nobody waits for that.
+            (
+                "tests/unit/lazyfree.tcl",
+                "assert_equal [s lazyfreed_objects] $num_keys",
+                "wait_for_condition 50 100 {[s lazyfreed_objects] == $num_keys} else {fail {not freed}}",
+            ),
+            (
+                "tests/unit/lazyfree.tcl",
+                "assert_equal [s lazyfreed_objects] 2",
+                "wait_for_condition 50 100 {[s lazyfreed_objects] == 2} else {fail {not freed}}",
+            ),
+        ],
     ],
-    unserved_tags: " -cluster",
     server: || setup::peer_build("redis"),
+};
+
+/// The other line of descent, for the rules of its own that are served here, too.
+static VALKEY_9_1: Release = Release {
+    name: "valkey",
+    product: Product::Valkey,
+    version: "9.1.2",
+    archive: "sid",
+    core: &[],
+    extra: &["unit/acl-v2"],
+    not_run: &[(
+        &["unit/", "unit/type/", "unit/cluster/", "unit/moduleapi/", "integration/"],
+        "where Redis and Valkey differ, swytch does what Redis does; of Valkey it has the rules of ACL about databases",
+    )],
+    adaptations: &[],
+    ours: &[&[
+        SERVER_INITIALIZED,
+        ("tests/assets/default.conf", "enable-debug-assert yes\n", ""),
+        // Scripts call the server by the name that Redis has given it.
+        ("tests/unit/acl-v2.tcl", "server.call(", "redis.call("),
+        ("tests/unit/acl-v2.tcl", "server.register_function", "redis.register_function"),
+    ]],
+    server: || setup::peer_build("valkey"),
 };

@@ -34,7 +34,7 @@ impl Table {
     /// Reads the committed table; an absent document is an empty table.
     pub(crate) fn load(release: &Release) -> Table {
         let document = fs::read_to_string(document_path()).unwrap_or_default();
-        let section = document.split("\n## ").find(|section| section.starts_with(&title(release)));
+        let section = document.split("\n## ").find(|section| section.starts_with(&release.title()));
         Table::parse(section.unwrap_or_default())
     }
 
@@ -51,13 +51,14 @@ impl Table {
     /// The table alone, ours / Redis in each cell, with a line of sums.
     pub(crate) fn to_markdown(&self, reference: &Reference) -> String {
         let mut text = String::from(
-            "| file | external: ok | err | ignored | own: ok | err | ignored |\n|---|---|---|---|---|---|---|\n",
+            "| file | external: ok | err | ignored | own: ok | err | ignored | tls: ok | err | ignored |\n\
+             |---|---|---|---|---|---|---|---|---|---|\n",
         );
         let files: BTreeSet<&String> = self.rows.keys().map(|(file, _)| file).collect();
-        let mut sums = [(Figures::default(), Figures::default()); 2];
+        let mut sums = [(Figures::default(), Figures::default()); Mode::ALL.len()];
         for file in files {
             let mut row = format!("| {file} |");
-            for (sum, mode) in sums.iter_mut().zip(Mode::BOTH) {
+            for (sum, mode) in sums.iter_mut().zip(Mode::ALL) {
                 let Some(ours) = self.get(file, mode) else {
                     row.push_str(" | | |");
                     continue;
@@ -92,7 +93,7 @@ impl Table {
             let ours = |index: usize| {
                 cells.get(index).and_then(|cell| cell.split(" / ").next()?.parse::<usize>().ok())
             };
-            for (mode, first) in Mode::BOTH.into_iter().zip([1, 4]) {
+            for (mode, first) in Mode::ALL.into_iter().zip([1, 4, 7]) {
                 if let (Some(ok), Some(err), Some(ignored)) = (ours(first), ours(first + 1), ours(first + 2))
                 {
                     table.set(cells[0], mode, Figures { ok, err, ignored });
@@ -136,6 +137,16 @@ impl NotPassed {
         self.entries.get(&(file.to_owned(), name.to_owned())).map(String::as_str)
     }
 
+    /// The file that a test of `file` in `mode` is listed under: what fails over TLS alone stands by itself.
+    pub(crate) fn listed_as(file: &str, mode: Mode) -> String {
+        if mode == Mode::Tls { format!("{file} over TLS") } else { file.to_owned() }
+    }
+
+    /// The reason given for a test in one mode.
+    pub(crate) fn reason_in(&self, file: &str, mode: Mode, name: &str) -> Option<&str> {
+        self.reason(file, name).or_else(|| self.reason(&NotPassed::listed_as(file, mode), name))
+    }
+
     /// The tests listed for a file.
     pub(crate) fn of_file(&self, file: &str) -> impl Iterator<Item = &str> {
         self.entries.keys().filter(move |(entry_file, _)| entry_file == file).map(|(_, name)| name.as_str())
@@ -157,9 +168,9 @@ impl NotPassed {
     /// Writes the list.
     pub(crate) fn save(&self, release: &Release) -> Result<()> {
         let head = format!(
-            "# Tests of the Redis {} suite that pass on Redis and not here: test name | file | reason.\n\
+            "# Tests of the {} suite that pass there and not here: test name | file | reason.\n\
              # `cargo xtask conformance --update` adds and removes entries; the reasons are written by hand.\n",
-            release.version
+            release.title()
         );
         let path = list_path(release);
         fs::write(&path, head + &self.to_text()).with_context(|| format!("writing {}", path.display()))
@@ -207,32 +218,30 @@ impl NotPassed {
 pub(crate) fn write_document(measured: &Release, table: &Table) -> Result<()> {
     let mut text = String::from(
         "# Conformance\n\n\
-         The judges are the Redis project's own test suites of two releases, taken from Debian's source packages. Each\n\
-         cell is ours / Redis of that release, both measured by `cargo xtask conformance`, file by file, with the tags\n\
-         `-slow -needs:repl`, in two ways:\n\n\
+         The judges are the own test suites of two releases of Redis, and of one of Valkey, taken from Debian's source\n\
+         packages. Each cell is ours / that release, both measured by `cargo xtask conformance`, file by file, with the tags\n\
+         `-slow -needs:repl`, in three ways:\n\n\
          - *external*: the server runs already and the suite connects to it;\n\
          - *own*: the suite starts the server itself, with its own configuration files, so that the tests which\n  \
-           need a server of their own run as well.\n\n\
+           need a server of their own run as well;\n\
+         - *tls*: the same with all clients over TLS, held against what Redis passes without (`--mode tls`).\n\n\
          *ignored* counts tests and blocks that tags leave out. Where a script gives up early, the tests it never\n\
          came to are missing from *ok* and stand in the list below the table.\n",
     );
     for release in RELEASES {
-        let committed = Table::load(release);
+        let (title, committed) = (release.title(), Table::load(release));
         text.push_str(&format!(
-            "\n## {}\n\n{}\n### Not passed here, passed by Redis {}\n{}",
-            title(release),
+            "\n## {title}\n\n{}\n### Not passed here, passed by {title}\n{}",
             if release.version == measured.version { table } else { &committed }
                 .to_markdown(&Reference::load(release)?),
-            release.version,
             NotPassed::load(release)?.to_markdown(),
         ));
+        text.push_str(&format!("\n### Files of the suite of {title} that are not run\n\n"));
+        for (files, reason) in release.not_run {
+            text.push_str(&format!("- {}: {reason}\n", files.join(", ")));
+        }
     }
     fs::write(document_path(), text).with_context(|| format!("writing {}", document_path().display()))
-}
-
-/// What stands above a release's part of the document.
-fn title(release: &Release) -> String {
-    format!("Redis {}", release.version)
 }
 
 fn document_path() -> PathBuf {
@@ -252,6 +261,7 @@ mod tests {
         let mut table = Table::default();
         table.set("unit/scan", Mode::External, Figures { ok: 20, err: 1, ignored: 2 });
         table.set("unit/quit", Mode::Own, Figures { ok: 3, err: 0, ignored: 0 });
+        table.set("unit/quit", Mode::Tls, Figures { ok: 2, err: 1, ignored: 0 });
         assert_eq!(Table::parse(&table.to_markdown(&Reference::default())), table);
     }
 

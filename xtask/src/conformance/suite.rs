@@ -1,8 +1,9 @@
-//! Running one file of the suite against one server binary, in one of the two ways.
+//! Running one file of the suite against one server binary, in one of three ways.
 //!
 //! `external`: the server is started first and the suite connects to it; tests that need a server of their own
 //! are left out by the suite. `own`: the suite starts `src/redis-server` itself, which in our copy of the suite
-//! is a script that calls the server under test, so those tests run too.
+//! is a script that calls the server under test, so those tests run too. `tls`: the same, and all of its clients
+//! speak TLS with certificates that the suite makes itself.
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -31,17 +32,21 @@ const EXTERNAL_DIRECTIVES: [&str; 6] =
 /// Seconds without a finished test after which the suite itself gives up.
 const STALL_LIMIT_SECONDS: &str = "120";
 
-/// Which side starts the server.
+/// Which side starts the server, and how its clients speak to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Mode {
     /// We start it, the suite connects.
     External,
     /// The suite starts it.
     Own,
+    /// The suite starts it and connects over TLS.
+    Tls,
 }
 
 impl Mode {
-    /// Both, in the order of the table's columns.
+    /// All, in the order of the table's columns.
+    pub(crate) const ALL: [Mode; 3] = [Mode::External, Mode::Own, Mode::Tls];
+    /// The usual ones.
     pub(crate) const BOTH: [Mode; 2] = [Mode::External, Mode::Own];
 
     /// The word on the command line and in files.
@@ -49,6 +54,7 @@ impl Mode {
         match self {
             Mode::External => "external",
             Mode::Own => "own",
+            Mode::Tls => "tls",
         }
     }
 }
@@ -56,7 +62,6 @@ impl Mode {
 /// A copy of the suite with a wrapper for the server under test.
 #[derive(Debug)]
 pub(crate) struct Suite {
-    release: &'static Release,
     program: Program,
     directory: PathBuf,
     logs: PathBuf,
@@ -69,7 +74,7 @@ impl Suite {
     /// Copies the suite from the unpacked source package, once for each lane in which it is to run. The copy is removed
     /// when dropped; the logs stay.
     pub(crate) fn prepare(
-        release: &'static Release,
+        release: &Release,
         source: &Path,
         program: Program,
         time_limit: Duration,
@@ -80,10 +85,11 @@ impl Suite {
         let logs = parent.join(format!("logs-{}-{}", release.name, program.name));
         fs::create_dir_all(directory.join("src"))?;
         fs::create_dir_all(&logs)?;
-        for part in ["tests", "runtest", "utils", "redis.conf", "sentinel.conf"] {
+        let package = release.product.package();
+        for part in ["tests", "runtest", "utils", &format!("{package}.conf"), "sentinel.conf"] {
             output_of(Command::new("cp").arg("-r").arg(source.join(part)).arg(&directory))?;
         }
-        let ours = release.ours.iter().filter(|_| program.is_swytch());
+        let ours = release.ours.iter().copied().flatten().filter(|_| program.is_swytch());
         for (file, stands, instead) in release.adaptations.iter().chain(ours) {
             let text = fs::read_to_string(directory.join(file))?;
             ensure!(text.contains(*stands), "{file} of the suite is not as expected");
@@ -93,16 +99,22 @@ impl Suite {
             .chain(program.leading_arguments.iter().cloned())
             .map(|word| format!("'{word}'"))
             .collect();
-        let wrapper = directory.join("src/redis-server");
+        let wrapper = directory.join("src").join(format!("{package}-server"));
         fs::write(&wrapper, format!("#!/bin/sh\nexec {} \"$@\"\n", call.join(" ")))?;
         fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755))?;
-        for tool in ["redis-cli", "redis-benchmark", "redis-check-aof", "redis-check-rdb"] {
-            symlink(
-                find_program(tool).with_context(|| format!("no {tool}"))?,
-                directory.join("src").join(tool),
-            )?;
+        for tool in ["cli", "benchmark", "check-aof", "check-rdb"] {
+            // Those of the release itself, where it was built, or else the machine's.
+            let (own, program) = (format!("{package}-{tool}"), format!("redis-{tool}"));
+            let built = Some(source.join("src").join(&own)).filter(|path| path.is_file());
+            let found = built.or_else(|| find_program(&program)).with_context(|| format!("no {program}"))?;
+            symlink(found, directory.join("src").join(own))?;
         }
-        Ok(Suite { release, program, directory, logs, time_limit, base_port: base_port(lane) })
+        Ok(Suite { program, directory, logs, time_limit, base_port: base_port(lane) })
+    }
+
+    /// Makes the certificates of the suite's servers and clients.
+    pub(crate) fn make_certificates(&self) -> Result<()> {
+        output_of(Command::new("utils/gen-test-certs.sh").current_dir(&self.directory)).map(drop)
     }
 
     /// The folder with the suite's full output per file.
@@ -115,15 +127,16 @@ impl Suite {
     pub(crate) fn run(&self, file: &str, mode: Mode, progress: &dyn Fn(&str)) -> Result<Outcome> {
         let mut command = Command::new("./runtest");
         let tags = if file == SLOW_FILE.0 { SLOW_FILE.1 } else { TAGS };
-        let unserved = if self.program.is_swytch() { self.release.unserved_tags } else { "" };
-        let tags = format!("{tags}{unserved}");
-        command.args(["--single", file, "--tags", &tags, "--clients", "1", "--durable"]);
+        command.args(["--single", file, "--tags", tags, "--clients", "1", "--durable"]);
         command.args(["--timeout", STALL_LIMIT_SECONDS]);
         command.current_dir(&self.directory).env("TERM", "dumb").stdin(Stdio::null());
         let mut server = match mode {
             Mode::External => Some(Server::start(&self.program, &EXTERNAL_DIRECTIVES, None)?),
-            Mode::Own => None,
+            Mode::Own | Mode::Tls => None,
         };
+        if mode == Mode::Tls {
+            command.arg("--tls");
+        }
         let recording = match &server {
             Some(server) if self.program.is_swytch() => Some(Recording::begin(server, &self.directory)?),
             _ => None,

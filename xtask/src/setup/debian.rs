@@ -39,6 +39,16 @@ pub(crate) fn suite_tools() -> Result<()> {
     install(&[("tclsh", "tcl"), ("redis-cli", "redis-tools"), ("taskset", "util-linux")])
 }
 
+/// What its clients need to speak TLS and to have certificates.
+pub(crate) fn suite_tls_tools() -> Result<()> {
+    install(&[("openssl", "openssl")])?;
+    let asked = "echo 'exit [catch {package require tls}]' | tclsh";
+    match output_of(Command::new("sh").args(["-c", asked])) {
+        Ok(_) => Ok(()),
+        Err(_) => install_packages(&["tcl-tls"]),
+    }
+}
+
 /// What building a fuzz target needs: libFuzzer is compiled from its C++ source.
 pub(crate) fn fuzz_toolchain() -> Result<()> {
     install(&[("c++", "g++")])
@@ -57,16 +67,16 @@ pub(crate) fn package_tools() -> Result<()> {
     ])
 }
 
-/// The unpacked source of a Redis version that a suite of Debian's archive carries.
-pub(crate) fn redis_source(version: &str, release: &str) -> Result<PathBuf> {
-    let folder = format!("redis-{version}");
-    let places = [tools_directory().join(&folder), peer_directory("redis").join(&folder)];
+/// The unpacked source of a version that a suite of Debian's archive carries.
+pub(crate) fn suite_source(package: &str, version: &str, release: &str) -> Result<PathBuf> {
+    let folder = format!("{package}-{version}");
+    let places = [tools_directory().join(&folder), peer_directory(package).join(&folder)];
     if let Some(found) = places.iter().find(|place| place.join("tests/test_helper.tcl").is_file()) {
         return Ok(found.clone());
     }
-    let unpacked = source_package("redis", release)?;
+    let unpacked = source_package(package, release)?;
     if unpacked != places[0] {
-        bail!("{release} carries {}, not Redis {version}", unpacked.display());
+        bail!("{release} carries {}, not {folder}", unpacked.display());
     }
     Ok(unpacked)
 }

@@ -13,7 +13,9 @@ mod clients;
 mod debian;
 
 pub(crate) use clients::{node_modules, python_environment};
-pub(crate) use debian::{fuzz_toolchain, package_tools, peer_build, redis_server, redis_source, suite_tools};
+pub(crate) use debian::{
+    fuzz_toolchain, package_tools, peer_build, redis_server, suite_source, suite_tls_tools, suite_tools,
+};
 
 /// What a step gets and where it lies.
 type Step = (&'static str, fn() -> Result<PathBuf>);
@@ -22,7 +24,9 @@ type Step = (&'static str, fn() -> Result<PathBuf>);
 pub(crate) fn everything() -> Result<()> {
     let steps: [Step; 5] = [
         ("Redis server and tools", redis_server),
-        ("Redis test suite", || suite_tools().and_then(|()| REDIS_7_0.source())),
+        ("Redis test suite", || {
+            suite_tools().and_then(|()| suite_tls_tools()).and_then(|()| REDIS_7_0.source())
+        }),
         ("fuzzing", || fuzz_toolchain().map(|()| PathBuf::from("c++"))),
         ("Python client", python_environment),
         ("Node client", node_modules),

@@ -137,6 +137,8 @@ pub struct Client {
     pub wrote: Wrote,
     /// What it has said of itself (REPLCONF).
     pub introduction: Option<Box<Introduction>>,
+    /// The time, in Unix microseconds, that all commands of the script or transaction have which runs for it.
+    pub frozen_us: u64,
 }
 
 /// Places in the order of effects, as far as somebody reads it.
@@ -171,6 +173,7 @@ impl Client {
             user,
             seen: Seen::default(),
             flags: ClientFlags::empty(),
+            frozen_us: 0,
             queue: Vec::new(),
             queue_db: 0,
             queued_bytes: 0,

@@ -82,6 +82,8 @@ pub struct ClientShared {
     pub commands: AtomicU64,
     /// Set by CLIENT KILL, and once the connection is closed.
     pub killed: AtomicBool,
+    /// It has said QUIT: whoever has read the reply to that counts it as gone.
+    pub leaves: AtomicBool,
     /// What the client is parked as, or was last.
     pub waiter: Mutex<Option<Arc<Waiter>>>,
     /// Names.
@@ -132,6 +134,7 @@ impl ClientShared {
             output_total: AtomicU64::new(0),
             commands: AtomicU64::new(0),
             killed: AtomicBool::new(false),
+            leaves: AtomicBool::new(false),
             waiter: Mutex::default(),
             names: Mutex::default(),
             user: Mutex::new(user),

@@ -78,7 +78,8 @@ impl Tracker {
     /// Who is told; `None` if that is another client, and it is gone.
     pub fn receiver(&self) -> Option<&Arc<ClientShared>> {
         let receiver = self.redirection.as_ref().unwrap_or(&self.client);
-        if self.redirection.is_some() && receiver.killed.load(Ordering::Acquire) {
+        let is_gone = receiver.killed.load(Ordering::Acquire) || receiver.leaves.load(Ordering::Acquire);
+        if self.redirection.is_some() && is_gone {
             self.is_broken.store(true, Ordering::Release);
             return None;
         }

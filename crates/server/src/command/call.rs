@@ -10,7 +10,7 @@ use super::{Args, Command, CommandError, CommandTable, Origin};
 use crate::clients::{Client, ClientFlags};
 use crate::request::start_of;
 use crate::server::{Server, WorkerShared};
-use crate::system::clock::MonotonicMs;
+use crate::system::clock::{self, MonotonicMs};
 
 /// Everything a handler works with, the keyspace aside.
 pub struct Call<'a> {
@@ -38,8 +38,22 @@ pub struct Call<'a> {
     pub block: Option<BlockRequest>,
     /// What has become of it.
     pub outcome: Outcome,
+    /// The slot that it is counted for, where its own arguments do not say that.
+    pub counted_slot: CountedSlot,
     /// Its thread's other clients, where there are any: served meanwhile if it takes very long.
     pub others: Option<&'a mut (dyn Others + 'a)>,
+}
+
+/// For which slot a command is counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CountedSlot {
+    /// That of its keys.
+    #[default]
+    OfArguments,
+    /// This one: that of the commands which it runs.
+    Known(u16),
+    /// For none, as it may have to do with several.
+    None,
 }
 
 /// The other clients of the thread that runs a call.
@@ -176,8 +190,15 @@ impl<'a> Call<'a> {
             origin,
             block: None,
             outcome: Outcome::Done,
+            counted_slot: CountedSlot::OfArguments,
             others: None,
         }
+    }
+
+    /// Has all commands that it runs tell the same time.
+    pub fn freeze_time(&mut self) {
+        let began_us = self.now_ms * 1000;
+        self.client.frozen_us = clock::unix_us().clamp(began_us, began_us + 999);
     }
 
     /// The key at an argument position, hashed.

@@ -9,6 +9,9 @@ use crate::clients::channels::Kind;
 use crate::clients::{ClientFlags, ClientShared};
 use crate::system::clock::MonotonicMs;
 
+/// What Redis's buffer of a client holds.
+const SHORT_OUTPUT_BYTES_MAX: u64 = 16 * 1024;
+
 /// Appends a connection's line, without a line end. Sizes are in bytes, ages in seconds.
 pub fn client_line(out: &mut Vec<u8>, commands: &CommandTable, client: &ClientShared) {
     let flags = client.flags();
@@ -21,7 +24,9 @@ pub fn client_line(out: &mut Vec<u8>, commands: &CommandTable, client: &ClientSh
     let (pending, held) = (client.output_bytes.load(Relaxed), client.output_held_bytes.load(Relaxed));
     // As in Redis, a short output lies in the buffer that every client has, and a long one in a list.
     let chunks = client.output_chunks.load(Relaxed);
-    let (buffer, in_buffer, listed) = if chunks == 0 { (held, pending, 0) } else { (0, 0, held) };
+    let is_short = chunks == 0 && pending <= SHORT_OUTPUT_BYTES_MAX;
+    let (buffer, in_buffer, listed) = if is_short { (held, pending, 0) } else { (0, 0, held) };
+    let chunks = if is_short { 0 } else { chunks.max(1) };
     let total = client.memory_bytes();
     let command = commands.by_index(client.last_command.load(Relaxed));
     let now = MonotonicMs::now();
@@ -31,7 +36,7 @@ pub fn client_line(out: &mut Vec<u8>, commands: &CommandTable, client: &ClientSh
         "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={queued} \
          watch={} qbuf={query} qbuf-free={query_free} argv-mem={arguments} multi-mem={queued_bytes} \
          rbs={buffer} rbp={buffer} obl={in_buffer} oll={chunks} omem={listed} tot-mem={total} events={} cmd={} user={} redir={} \
-         resp={} lib-name={} lib-ver={} io-thread={}",
+         resp={} lib-name={} lib-ver={} io-thread={} tot-net-in={} tot-net-out={} tot-cmds={}",
         client.id,
         client.address,
         client.local_address,
@@ -53,6 +58,9 @@ pub fn client_line(out: &mut Vec<u8>, commands: &CommandTable, client: &ClientSh
         text(&names.library_name),
         text(&names.library_version),
         client.worker,
+        client.input_total.load(Relaxed),
+        client.output_total.load(Relaxed),
+        client.commands.load(Relaxed),
     );
     // Writing to memory cannot fail.
     let _ = out.write_all(line.as_bytes());

@@ -19,7 +19,9 @@ pub mod table;
 mod table_tests;
 
 pub use crate::request::{ArgCursor, Args, CommandError, OwnedArgs};
-pub use call::{BlockRequest, Call, Others, Outcome, Progress, Ready, ShardSteps, TimeoutReply, When};
+pub use call::{
+    BlockRequest, Call, CountedSlot, Others, Outcome, Progress, Ready, ShardSteps, TimeoutReply, When,
+};
 pub use client_line::client_line;
 pub use help::reply_help;
 pub use origin::Origin;

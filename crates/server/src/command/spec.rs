@@ -8,8 +8,9 @@
 use bitflags::bitflags;
 use swytch_store::{Keyspace, KeyspaceMut};
 
-use super::{Args, Call, CommandError, CommandResult, ReplyShape};
+use super::{Args, Call, Command, CommandError, CommandResult, ReplyShape};
 use crate::config::{Config, ProtectedAction};
+use crate::server::Server;
 
 bitflags! {
     /// Properties that COMMAND INFO shows and the dispatcher obeys.
@@ -523,8 +524,8 @@ pub struct ScriptHandler {
     pub find: fn(&Call<'_>) -> Result<FoundScript, CommandError>,
     /// Runs it. [`super::Outcome::Again`] says that it must be taken back and run again under all locks.
     pub run: fn(&mut Call<'_>, &mut KeyspaceMut<'_, '_>, FoundScript) -> CommandResult,
-    /// The properties of a call: the script may say more than its command.
-    pub flags: fn(&Call<'_>) -> Flags,
+    /// The properties of a call of this command with these arguments: the script may say more than the command.
+    pub flags: fn(&Server, &Command, &Args<'_>) -> Flags,
 }
 
 /// A script that was found.

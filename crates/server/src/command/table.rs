@@ -71,7 +71,14 @@ impl Command {
     ///
     /// Source: `getKeysFromCommandWithSpecs` in Redis's `src/db.c`.
     pub fn keys_with_flags(&self, args: &Args<'_>) -> Option<Vec<(usize, super::KeyFlags)>> {
-        let mut keys = self.keys_of_specs(args).or_else(|| self.spec.keys.map(|keys| keys(args).named))?;
+        let used = self.spec.keys.map(|keys| keys(args).named);
+        let Some(mut keys) = self.keys_of_specs(args) else { return used };
+        if let Some(used) = used {
+            // A spec finds an option's first key; where the option is given again the last one is used, and for the same.
+            let flags_of = |position| keys.iter().find(|(known, _)| *known == position).or(keys.last());
+            keys =
+                used.into_iter().filter_map(|(at, _)| flags_of(at).map(|(_, flags)| (at, *flags))).collect();
+        }
         if let Some(flags_of) = self.spec.key_flags {
             let open = keys.iter_mut().filter(|(_, flags)| flags.contains(super::KeyFlags::VARIABLE_FLAGS));
             open.for_each(|(_, flags)| *flags = flags_of(args));

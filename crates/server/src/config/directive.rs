@@ -26,6 +26,8 @@ pub struct Directive {
     pub denied_while_loading: bool,
     /// Takes several words; a single word is split at spaces.
     pub several_words: bool,
+    /// What of a choice's words go together, if not all do.
+    pub(super) combination: Option<Combination>,
     /// What the server does with the value.
     pub standing: Standing,
     /// Who knows the directive.
@@ -65,6 +67,9 @@ pub enum Kind {
     /// A syntax of its own.
     Special(Special),
 }
+
+/// A rule about the words of a choice, all together.
+pub(super) type Combination = fn(i64) -> Result<(), &'static str>;
 
 /// A rule for text beyond its type; the error is the reply text.
 pub type Rule = fn(&[u8]) -> Result<(), &'static str>;
@@ -225,6 +230,7 @@ impl Directive {
             sensitive: false,
             denied_while_loading: false,
             several_words: false,
+            combination: None,
             standing: Standing::Honoured,
             known: Known::Redis7,
             group: Group::General,
@@ -340,6 +346,11 @@ impl Directive {
         self
     }
 
+    pub(super) const fn combined(mut self, rule: Combination) -> Directive {
+        self.combination = Some(rule);
+        self
+    }
+
     pub(super) const fn harmless(mut self, reason: &'static str) -> Directive {
         self.standing = Standing::Harmless(reason);
         self
@@ -435,6 +446,30 @@ impl ShutdownFlags {
         ("nosave", Self::NOSAVE.bits() as i64),
         ("now", Self::NOW.bits() as i64),
         ("force", Self::FORCE.bits() as i64),
+    ];
+}
+
+bitflags::bitflags! {
+    /// What is counted of each slot besides its keys.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct SlotMetrics: u8 {
+        /// The time that commands take.
+        const CPU = 1;
+        /// Bytes of requests and replies.
+        const NET = 2;
+        /// What keys and values take of memory.
+        const MEM = 4;
+    }
+}
+
+impl SlotMetrics {
+    /// Names and bits.
+    pub(super) const NAMES: &'static [(&'static str, i64)] = &[
+        ("no", 0),
+        ("yes", Self::all().bits() as i64),
+        ("cpu", Self::CPU.bits() as i64),
+        ("net", Self::NET.bits() as i64),
+        ("mem", Self::MEM.bits() as i64),
     ];
 }
 

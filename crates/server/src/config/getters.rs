@@ -7,8 +7,8 @@ use super::special::{ClientClass, OutputBufferLimit, SavePoint};
 use super::value::Value;
 use super::{
     AclPubsubDefault, AppendFsync, Config, EndpointType, LogFormat, LogLevel, MaxmemoryPolicy,
-    ProtectedAction, SanitizeDumpPayload, ShutdownFlags, Supervised, TlsAuthClients, TlsAuthClientsUser,
-    TlsMinVersion,
+    ProtectedAction, SanitizeDumpPayload, ShutdownFlags, SlotMetrics, Supervised, TlsAuthClients,
+    TlsAuthClientsUser, TlsMinVersion,
 };
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -134,6 +134,8 @@ numbers! {
     cluster_enabled: bool = "cluster-enabled";
     /// Whether the keys of a request may be in several slots all the same.
     cluster_allow_cross_slot: bool = "cluster-allow-cross-slot";
+    /// What is counted of each slot.
+    cluster_slot_stats_enabled: SlotMetrics = "cluster-slot-stats-enabled";
     /// Ports that clients of a cluster are told; 0 for those listened on.
     cluster_announce_port: u16 = "cluster-announce-port";
     cluster_announce_tls_port: u16 = "cluster-announce-tls-port";
@@ -437,6 +439,16 @@ impl FromNumber for ShutdownFlags {
     #[inline]
     fn from_number(number: i64) -> ShutdownFlags {
         ShutdownFlags::from_bits_truncate(number as u8)
+    }
+}
+
+impl FromNumber for SlotMetrics {
+    #[cfg(test)]
+    const RANGE: std::ops::RangeInclusive<i128> = 0..=SlotMetrics::all().bits() as i128;
+
+    #[inline]
+    fn from_number(number: i64) -> SlotMetrics {
+        SlotMetrics::from_bits_truncate(number as u8)
     }
 }
 

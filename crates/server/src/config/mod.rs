@@ -24,8 +24,8 @@ pub mod words;
 
 pub use directive::{
     AclPubsubDefault, AppendFsync, Directive, EndpointType, Group, Kind, Known, LogFormat, LogLevel,
-    MaxmemoryPolicy, Mutability, ProtectedAction, Rule, SanitizeDumpPayload, ShutdownFlags, Standing,
-    Supervised, TlsAuthClients, TlsAuthClientsUser, TlsMinVersion,
+    MaxmemoryPolicy, Mutability, ProtectedAction, Rule, SanitizeDumpPayload, ShutdownFlags, SlotMetrics,
+    Standing, Supervised, TlsAuthClients, TlsAuthClientsUser, TlsMinVersion,
 };
 pub use directives::{DIRECTIVES, FILE_ONLY};
 pub use file::{ConfigError, Loaded, Loader, Place, RenamedCommand, UserLine, Warning};

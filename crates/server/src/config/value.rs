@@ -5,7 +5,7 @@
 
 use super::directive::{Bounds, Directive, Kind};
 use super::special::{self, OutputBufferLimits, SavePoint};
-use super::{rules, words};
+use super::words;
 use crate::system::process;
 use std::path::PathBuf;
 
@@ -57,7 +57,9 @@ pub(super) fn parse(
         return special::parse(kind, words, current, accumulate);
     }
     if let Kind::Choice(names, _) = directive.kind {
-        return parse_choice(names, words, directive.several_words).map(Value::Number);
+        let chosen = parse_choice(names, words, directive.several_words)?;
+        directive.combination.map_or(Ok(()), |rule| rule(chosen))?;
+        return Ok(Value::Number(chosen));
     }
     let [word] = words else {
         return Err("wrong number of arguments".to_owned());
@@ -188,11 +190,7 @@ fn parse_choice(names: &[(&'static str, i64)], words: &[&[u8]], combine: bool) -
     let numbers: Option<Vec<i64>> = words.iter().map(number_of).collect();
     match numbers {
         Some(numbers) if numbers.len() == 1 || (combine && !numbers.is_empty()) => {
-            let all = numbers.iter().fold(0, |sum, number| sum | number);
-            if combine {
-                rules::shutdown_flags(all)?;
-            }
-            Ok(all)
+            Ok(numbers.iter().fold(0, |sum, number| sum | number))
         }
         _ => {
             let known: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
@@ -362,6 +360,11 @@ mod tests {
             "error: shutdown options SAVE and NOSAVE can't be used simultaneously"
         );
         assert!(round("shutdown-on-sigint", &[]).starts_with("error: argument(s) must be"));
+        for (words, written) in
+            [(&["net", "cpu"][..], "cpu net"), (&["cpu", "net", "mem"], "yes"), (&["no"], "no")]
+        {
+            assert_eq!(round("cluster-slot-stats-enabled", words), written);
+        }
     }
 
     #[test]

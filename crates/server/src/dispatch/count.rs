@@ -1,14 +1,20 @@
 //! What is counted of a command: statistics, SLOWLOG, COMMANDLOG, HOTKEYS, LATENCY.
 
+use std::sync::atomic::Ordering;
+
 use swytch_store::Keyspace;
 
 use crate::clients::ClientFlags;
-use crate::command::{Call, Flags, Origin};
+use crate::command::{Call, CountedSlot, Flags, Origin};
 use crate::observe::command_log::{self, CommandLog};
 use crate::observe::hot_keys::Done;
-use crate::server::{Server, WorkerShared};
+use crate::observe::slot_stats::Taken;
+use crate::server::{Conditions, Server, WorkerShared};
 use crate::system::clock::{self, ticks_to_ns};
+use crate::system::slot;
 
+/// Bytes of a request that begins a transaction.
+const MULTI_BYTES: u64 = b"*1\r\n$5\r\nmulti\r\n".len() as u64;
 /// A command that takes so many nanoseconds makes its worker look at the clock.
 const LONG_NS: u64 = 1_000_000;
 
@@ -21,6 +27,9 @@ pub fn call(call: &mut Call<'_>, ticks: u64, failed: bool) {
     if failed {
         command.failed.add(1);
     }
+    // Only one thread at a time runs commands of a client.
+    let of_client = &call.client.shared.commands;
+    of_client.store(of_client.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     let config = &call.server.config;
     let ns = ticks_to_ns(ticks);
     if ns >= LONG_NS {
@@ -39,8 +48,8 @@ pub fn call(call: &mut Call<'_>, ticks: u64, failed: bool) {
     if call.reply.bytes() as u64 >= config.commandlog_reply_larger_than() as u64 {
         log_large_reply(call);
     }
-    if call.server.hot_keys.is_counting() {
-        count_keys(call, ns);
+    if call.server.conditions().intersects(Conditions::COUNTED) {
+        by_keys(call, ns);
     }
     let threshold_ms = config.latency_monitor_threshold();
     if threshold_ms > 0 {
@@ -101,12 +110,43 @@ fn log(call: &Call<'_>, log: &CommandLog, amount: u64, len_max: usize) {
     log.push(entry, len_max);
 }
 
+/// Counts a command for its keys, and for the slot that they are in. What a script calls counts with the script.
 #[cold]
-fn count_keys(call: &Call<'_>, ns: u64) {
-    // What a script calls counts with the script.
-    if call.origin == Origin::Script {
-        return;
+fn by_keys(call: &mut Call<'_>, ns: u64) {
+    let conditions = call.server.conditions();
+    if conditions.contains(Conditions::COUNTING_KEYS) && call.origin != Origin::Script {
+        for_hot_keys(call, ns);
     }
+    if conditions.contains(Conditions::COUNTING_SLOTS)
+        && !matches!(call.origin, Origin::Script | Origin::Transaction)
+    {
+        for_slot(call, ns);
+    }
+}
+
+/// Counts a command that waits in its transaction. EXEC counts for what it runs.
+#[cold]
+pub fn queued(call: &mut Call<'_>) {
+    for_slot(call, 0);
+}
+
+fn for_slot(call: &mut Call<'_>, ns: u64) {
+    let slot = match std::mem::take(&mut call.counted_slot) {
+        CountedSlot::OfArguments => {
+            let position = call.command.slot_positions(&call.args).first().copied();
+            position.map(|at| slot::of(call.args.get(at)))
+        }
+        CountedSlot::Known(slot) => Some(slot),
+        CountedSlot::None => None,
+    };
+    let Some(slot) = slot else { return };
+    // MULTI named no keys yet.
+    let begin = if call.command.is(Flags::RUNS_QUEUE) { MULTI_BYTES } else { 0 };
+    let bytes_in = call.args.request_bytes() as u64 + begin;
+    call.server.slot_stats.add(slot, Taken { ns, bytes_in, bytes_out: call.reply.bytes() as u64 });
+}
+
+fn for_hot_keys(call: &Call<'_>, ns: u64) {
     let positions = call.command.key_positions(&call.args);
     if positions.is_empty() {
         return;

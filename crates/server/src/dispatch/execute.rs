@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{admit, lookup, rights, run};
+use super::{admit, count, lookup, rights, run};
 use crate::command::{Args, Call, Command, Flags, Outcome};
 use crate::server::Conditions;
 use crate::system::clock::Ticks;
@@ -62,6 +62,9 @@ fn execute_checked(call: &mut Call<'_>, command: Option<&'static Command>, clock
         let selects = rights::selected_by(call.command, &call.args, call.server.shards.databases() as u32);
         call.client.enqueue(call.command.index, call.args.to_owned(), selects);
         call.reply.simple("QUEUED");
+        if call.server.conditions().contains(Conditions::COUNTING_SLOTS) {
+            count::queued(call);
+        }
         return Outcome::Done;
     }
     run::run_shown(call, clock)

@@ -65,7 +65,14 @@ pub fn handle_shown(call: &mut Call<'_>) -> CommandResult {
 
 /// Runs the handler of a call under locks that are held for it already.
 pub fn handle_within(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    let touches = call.client.flags.contains(ClientFlags::NO_TOUCH) && call.command.is(Flags::ALWAYS_TOUCHES);
+    if touches {
+        keyspace.set_touching(true);
+    }
     let result = run_within(call, keyspace);
+    if touches {
+        keyspace.set_touching(false);
+    }
     if call.client.flags.contains(ClientFlags::NOTES_READS) {
         tracking::note_reads(call, keyspace);
         keyspace.refresh_observed();

@@ -10,9 +10,10 @@ use super::watch::discard;
 use super::{changes, count, guard, locks, park, scope, show};
 use crate::acl::Context;
 use crate::clients::{Client, ClientFlags, QueuedCommand};
-use crate::command::{Call, CommandError, CommandResult, Origin};
-use crate::server::Server;
+use crate::command::{Call, CommandError, CommandResult, CommandTable, CountedSlot, Origin};
+use crate::server::{Conditions, Server};
 use crate::system::clock::Ticks;
+use crate::system::slot;
 
 /// EXEC: runs the queue if no watched key has changed, as one atomic step.
 pub fn exec(call: &mut Call<'_>) -> CommandResult {
@@ -90,6 +91,10 @@ fn lock_transaction<'s>(call: &mut Call<'s>) -> Locked<'s> {
 
 fn run_queue<'s>(call: &mut Call<'s>, keyspace: Keyspace<'s>) -> CommandResult {
     let (commands, server, worker, now_ms) = (call.commands, call.server, call.worker, call.now_ms);
+    call.freeze_time();
+    if server.conditions().contains(Conditions::COUNTING_SLOTS) {
+        call.counted_slot = slot_of(commands, &call.client.queue);
+    }
     let queue = std::mem::take(&mut call.client.queue);
     call.client.flags &= !ClientFlags::MULTI;
     call.reply.array(queue.len());
@@ -111,6 +116,16 @@ fn run_queue<'s>(call: &mut Call<'s>, keyspace: Keyspace<'s>) -> CommandResult {
     call.origin = Origin::of(call.client);
     discard(server, call.client);
     Ok(())
+}
+
+/// The slot that a transaction is counted for: that of its first key.
+fn slot_of(commands: &CommandTable, queue: &[QueuedCommand]) -> CountedSlot {
+    let first = queue.iter().find_map(|queued| {
+        let args = queued.args.as_args();
+        let position = *commands.queued(queued).slot_positions(&args).first()?;
+        Some(slot::of(args.get(position)))
+    });
+    first.map_or(CountedSlot::None, CountedSlot::Known)
 }
 
 /// One command of a transaction; its error is its reply and the others run all the same.

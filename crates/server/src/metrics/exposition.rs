@@ -15,6 +15,7 @@ use crate::command::CommandTable;
 use crate::commands::server::info::{self, Facts, Totals, Visitor};
 use crate::config::ClientClass;
 use crate::server::Server;
+use crate::system::allocator;
 use crate::system::clock::{self, ticks_to_ns};
 
 /// All metrics of the server.
@@ -24,7 +25,13 @@ pub(super) fn text(commands: &CommandTable, server: &Server) -> String {
     let started_s = server.started_ms as f64 / 1000.0;
     page.sample(&Metric::gauge("redis_start_time_seconds", "Start in Unix time."), &[], started_s);
     let now_ms = clock::unix_ms();
-    let facts = Facts { server, commands, now_ms, totals: totals(server, now_ms) };
+    let facts = Facts {
+        used_bytes: allocator::settled_bytes(),
+        server,
+        commands,
+        now_ms,
+        totals: totals(server, now_ms),
+    };
     let mut fields = Fields { page, instance: Vec::new() };
     info::tell_all(&mut fields, &facts);
     let mut page = fields.into_page();
@@ -295,7 +302,8 @@ mod tests {
     fn info_has_every_field_that_has_a_name() {
         let (commands, server) = server();
         let now_ms = clock::unix_ms();
-        let facts = Facts { server: &server, commands, now_ms, totals: totals(&server, now_ms) };
+        let facts =
+            Facts { used_bytes: 0, server: &server, commands, now_ms, totals: totals(&server, now_ms) };
         let mut told = Names::default();
         info::tell_all(&mut told, &facts);
         let named = names::fields().chain(INSTANCE.iter().copied());

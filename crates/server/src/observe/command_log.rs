@@ -46,6 +46,9 @@ pub struct CommandLog(Mutex<(VecDeque<Entry>, u64)>);
 impl CommandLog {
     /// Adds an entry as the newest, with a number of its own, and keeps at most `len_max`.
     pub fn push(&self, entry: Entry, len_max: usize) {
+        if len_max == 0 {
+            return;
+        }
         let mut log = self.0.lock();
         let id = log.1;
         log.1 += 1;

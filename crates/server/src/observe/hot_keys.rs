@@ -6,7 +6,6 @@
 
 use std::collections::HashMap;
 use std::ops::AddAssign;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -52,8 +51,6 @@ pub struct Session {
 /// The last session.
 #[derive(Debug, Default)]
 pub struct HotKeys {
-    /// There is a session, and it has not been stopped.
-    counting: AtomicBool,
     session: RwLock<Option<Session>>,
 }
 
@@ -91,14 +88,8 @@ impl AddAssign for Done {
 }
 
 impl HotKeys {
-    /// Whether commands are to be counted.
-    #[inline]
-    pub fn is_counting(&self) -> bool {
-        self.counting.load(Ordering::Relaxed)
-    }
-
-    /// Begins a session, unless one goes on.
-    pub fn start(&self, plan: Plan, workers: usize, now_ms: u64) -> bool {
+    /// Begins a session, unless one goes on. `tell` says that commands are to be counted.
+    pub fn start(&self, plan: Plan, workers: usize, now_ms: u64, tell: impl FnOnce()) -> bool {
         let mut session = self.session.write();
         if session.as_ref().is_some_and(|session| session.goes_on(now_ms)) {
             return false;
@@ -110,27 +101,27 @@ impl HotKeys {
             ended_ms: None,
             by_worker: (0..workers).map(|_| Mutex::default()).collect(),
         });
-        self.counting.store(true, Ordering::Relaxed);
+        tell();
         true
     }
 
-    /// Ends the session; false if none goes on.
-    pub fn stop(&self, now_ms: u64) -> bool {
+    /// Ends the session; false if none goes on. `tell` says that commands are not to be counted any more.
+    pub fn stop(&self, now_ms: u64, tell: impl FnOnce()) -> bool {
         let mut session = self.session.write();
         let Some(session) = session.as_mut().filter(|session| session.goes_on(now_ms)) else { return false };
         session.ended_ms = Some(now_ms);
-        self.counting.store(false, Ordering::Relaxed);
+        tell();
         true
     }
 
-    /// Forgets the session; false if it goes on.
-    pub fn reset(&self, now_ms: u64) -> bool {
+    /// Forgets the session; false if it goes on. `tell` as for the end.
+    pub fn reset(&self, now_ms: u64, tell: impl FnOnce()) -> bool {
         let mut session = self.session.write();
         if session.as_ref().is_some_and(|session| session.goes_on(now_ms)) {
             return false;
         }
         *session = None;
-        self.counting.store(false, Ordering::Relaxed);
+        tell();
         true
     }
 
@@ -285,7 +276,7 @@ mod tests {
     #[test]
     fn the_heaviest_keys_of_all_workers_are_shown() {
         let hot_keys = HotKeys::default();
-        assert!(hot_keys.start(PLAN, 2, 5) && !hot_keys.start(PLAN, 2, 6));
+        assert!(hot_keys.start(PLAN, 2, 5, || ()) && !hot_keys.start(PLAN, 2, 6, || ()));
         for cold in 0..100_000u32 {
             count(&hot_keys, 0, 1_000, &[&cold.to_le_bytes()]);
             count(&hot_keys, 1, 3_000, &[b"hot", b"warm"]);
@@ -316,7 +307,7 @@ mod tests {
     fn keys_of_other_slots_are_not_looked_at() {
         let hot_keys = HotKeys::default();
         let slots = Some([slot::of(b"a")].into());
-        assert!(hot_keys.start(Plan { slots, ..PLAN }, 1, 5));
+        assert!(hot_keys.start(Plan { slots, ..PLAN }, 1, 5, || ()));
         count(&hot_keys, 0, 1_000, &[b"{a}1", b"{a}2"]);
         count(&hot_keys, 0, 5_000, &[b"b"]);
         hot_keys.look(|session| {
@@ -329,11 +320,11 @@ mod tests {
     #[test]
     fn a_session_ends_by_itself() {
         let hot_keys = HotKeys::default();
-        assert!(hot_keys.start(Plan { duration_ms: Some(10), ..PLAN }, 1, 5));
+        assert!(hot_keys.start(Plan { duration_ms: Some(10), ..PLAN }, 1, 5, || ()));
         count(&hot_keys, 0, 1_000, &[b"a"]);
         hot_keys.count(0, 15, Done { ns: 1, bytes: 1 }, [&b"late"[..]].into_iter());
         assert_eq!(hot_keys.look(|session| (session.goes_on(14), session.goes_on(15))), Some((true, false)));
         assert_eq!(hot_keys.look(|session| session.counts().all.bytes), Some(10));
-        assert!(!hot_keys.stop(20) && hot_keys.reset(20) && hot_keys.look(|_| ()).is_none());
+        assert!(!hot_keys.stop(20, || ()) && hot_keys.reset(20, || ()) && hot_keys.look(|_| ()).is_none());
     }
 }

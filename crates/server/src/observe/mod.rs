@@ -7,5 +7,6 @@ pub mod latency;
 pub mod logging;
 pub mod monitor;
 pub mod rates;
+pub mod slot_stats;
 pub mod stats;
 pub mod supervision;

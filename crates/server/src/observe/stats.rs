@@ -128,32 +128,83 @@ pub struct CommandStats {
     pub latency: Histogram,
 }
 
-/// Error replies by their code (INFO errorstats).
+/// Error replies by their code (INFO errorstats). Scripts make up codes as they like, so both their number and their length
+/// have bounds.
 #[derive(Debug, Default)]
-pub struct ErrorStats(Mutex<BTreeMap<String, u64>>);
+pub struct ErrorStats(Mutex<ErrorCodes>);
 
-/// Distinct codes that are counted; a client that makes up codes must not fill the memory.
+#[derive(Debug, Default)]
+struct ErrorCodes {
+    counts: BTreeMap<String, u64>,
+    /// There were too many: none is counted until CONFIG RESETSTAT.
+    given_up: bool,
+}
+
+/// Distinct codes that are counted.
 const ERROR_CODES_MAX: usize = 128;
+/// Most bytes of a code; what begins with a longer word has none.
+const ERROR_CODE_BYTES_MAX: usize = 30;
 
 impl ErrorStats {
     /// Counts the error whose reply text is `text`.
     pub fn count(&self, text: &[u8]) {
-        let code = String::from_utf8_lossy(text.split(|byte| *byte == b' ').next().unwrap_or(b"ERR"));
-        let mut codes = self.0.lock();
-        if let Some(count) = codes.get_mut(code.as_ref()) {
-            *count += 1;
-        } else if codes.len() < ERROR_CODES_MAX {
-            codes.insert(code.into_owned(), 1);
-        }
+        let begin = &text[..text.len().min(ERROR_CODE_BYTES_MAX + 1)];
+        let code = begin.iter().position(|byte| *byte == b' ').map_or(&b"ERR"[..], |end| &begin[..end]);
+        self.0.lock().count(&String::from_utf8_lossy(code));
     }
 
     /// All codes with their counts, in alphabetical order.
     pub fn snapshot(&self) -> Vec<(String, u64)> {
-        self.0.lock().iter().map(|(code, count)| (code.clone(), *count)).collect()
+        self.0.lock().counts.iter().map(|(code, count)| (code.clone(), *count)).collect()
     }
 
     /// CONFIG RESETSTAT.
     pub fn reset(&self) {
-        self.0.lock().clear();
+        *self.0.lock() = ErrorCodes::default();
+    }
+}
+
+impl ErrorCodes {
+    fn count(&mut self, code: &str) {
+        if self.given_up {
+            return;
+        }
+        if let Some(count) = self.counts.get_mut(code) {
+            *count += 1;
+        } else if self.counts.len() < ERROR_CODES_MAX {
+            self.counts.insert(code.to_owned(), 1);
+        } else {
+            let codes = self.counts.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            tracing::warn!(
+                "Errorstats stopped adding new errors: there are more than {ERROR_CODES_MAX} codes, which scripts may have \
+                 made up; CONFIG RESETSTAT lets them be counted anew"
+            );
+            tracing::warn!("Current errors code list: {codes}");
+            self.counts = BTreeMap::from([("ERRORSTATS_DISABLED".to_owned(), 1)]);
+            self.given_up = true;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_of_errors_have_bounds() {
+        let errors = ErrorStats::default();
+        let counted = |errors: &ErrorStats| errors.snapshot();
+        errors.count(b"WRONGTYPE of value");
+        errors.count(b"nothing-that-would-be-the-code-of-an-error but a word");
+        errors.count(b"word");
+        assert_eq!(counted(&errors), [("ERR".to_owned(), 2), ("WRONGTYPE".to_owned(), 1)]);
+        for code in 0..ERROR_CODES_MAX {
+            errors.count(format!("CODE{code} text").as_bytes());
+        }
+        errors.count(b"WRONGTYPE of value");
+        assert_eq!(counted(&errors), [("ERRORSTATS_DISABLED".to_owned(), 1)]);
+        errors.reset();
+        errors.count(b"WRONGTYPE of value");
+        assert_eq!(counted(&errors), [("WRONGTYPE".to_owned(), 1)]);
     }
 }

@@ -17,10 +17,13 @@ use swytch_resp::{Output, Reply};
 use swytch_script::{Compiled, Ended, Header, Interpreter, ScriptFlags};
 use swytch_store::KeyspaceMut;
 
-use crate::command::{Call, CommandError, CommandResult, Flags, FoundScript};
+use crate::command::{
+    Args, Call, Command, CommandError, CommandResult, CountedSlot, Flags, FoundScript, Origin,
+};
 use crate::dispatch::inner::{self, Rules};
 use crate::dispatch::show_script;
 use crate::server::scripts::Script;
+use crate::server::{Conditions, Server};
 use crate::system::slot;
 use host::ScriptHost;
 use threads::Buffers;
@@ -119,6 +122,9 @@ impl Runnable<'_> {
         rules: Rules,
         keys: usize,
     ) -> CommandResult {
+        if call.origin != Origin::Transaction {
+            call.freeze_time();
+        }
         let mut output = std::mem::take(&mut buffers.result);
         let mut reply = Reply::new(&mut output, call.reply.protocol());
         let (keys_of, arguments_of) = (call.args.from(3).take(keys), call.args.from(3 + keys));
@@ -163,7 +169,7 @@ fn key_count(call: &Call<'_>, not_a_number: Option<&'static str>) -> Result<usiz
 /// What a script may do, and the reasons not to begin it that follow from its flags; one without a header has none.
 ///
 /// Source: `scriptPrepareForRun` in Redis's `src/script.c`.
-fn rules_of(call: &Call<'_>, flags: Option<ScriptFlags>, access: Access) -> Result<Rules, CommandError> {
+fn rules_of(call: &mut Call<'_>, flags: Option<ScriptFlags>, access: Access) -> Result<Rules, CommandError> {
     let is_out_of_memory = inner::is_out_of_memory(call);
     let has = |flag| flags.is_some_and(|flags| flags.contains(flag));
     let (no_writes, allows_oom) = (has(ScriptFlags::NO_WRITES), has(ScriptFlags::ALLOW_OOM));
@@ -189,13 +195,17 @@ fn rules_of(call: &Call<'_>, flags: Option<ScriptFlags>, access: Access) -> Resu
         let text = "ERR Can not run script on cluster, 'no-cluster' flag is set.";
         return Err(CommandError::text(text));
     }
+    let keeps_to_slot = flags.is_some() && !has(ScriptFlags::ALLOW_CROSS_SLOT_KEYS);
+    if !keeps_to_slot && call.server.conditions().contains(Conditions::COUNTING_SLOTS) {
+        call.counted_slot = CountedSlot::None;
+    }
     let first_key = call.command.key_positions(&call.args).first().copied();
     Ok(Rules {
         is_read_only: access == Access::Read || no_writes,
         allows_oom,
         is_out_of_memory,
         has_written: false,
-        keeps_to_slot: flags.is_some() && !has(ScriptFlags::ALLOW_CROSS_SLOT_KEYS),
+        keeps_to_slot,
         slot: first_key.map(|at| slot::of(call.args.get(at))),
     })
 }
@@ -236,25 +246,25 @@ fn forget(output: &mut Output) {
 }
 
 /// The properties of a call of EVAL or EVALSHA: a script with a header says itself what it does.
-pub fn flags_of_script(call: &Call<'_>, named: Named) -> Flags {
-    let own = call.command.spec.flags;
-    let Some(argument) = call.args.try_get(1) else { return own };
+pub fn flags_of_script(server: &Server, command: &Command, args: &Args<'_>, named: Named) -> Flags {
+    let own = command.spec.flags;
+    let Some(argument) = args.try_get(1) else { return own };
     let flags = match named {
         Named::BySource => Header::of_script(argument).ok().and_then(|header| header.flags),
-        Named::BySha => script_named(call, argument).and_then(|script| script.header.flags),
+        Named::BySha => script_named(server, argument).and_then(|script| script.header.flags),
     };
     flags.map_or(own, |flags| with_script_flags(own, flags))
 }
 
-fn script_named(call: &Call<'_>, name: &[u8]) -> Option<std::sync::Arc<Script>> {
-    call.server.scripts.get(&std::str::from_utf8(name).ok()?.to_ascii_lowercase())
+fn script_named(server: &Server, name: &[u8]) -> Option<std::sync::Arc<Script>> {
+    server.scripts.get(&std::str::from_utf8(name).ok()?.to_ascii_lowercase())
 }
 
 /// The properties of a call of FCALL.
-pub fn flags_of_function(call: &Call<'_>) -> Flags {
-    let own = call.command.spec.flags;
-    let libraries = call.server.scripts.libraries();
-    let function = call.args.try_get(1).and_then(|name| libraries.function(name));
+pub fn flags_of_function(server: &Server, command: &Command, args: &Args<'_>) -> Flags {
+    let own = command.spec.flags;
+    let libraries = server.scripts.libraries();
+    let function = args.try_get(1).and_then(|name| libraries.function(name));
     function.map_or(own, |(_, function)| with_script_flags(own, function.flags))
 }
 

@@ -29,11 +29,12 @@ use crate::acl::{Names, Users};
 use crate::aof::AppendLog;
 use crate::clients::tracking::Trackers;
 use crate::clients::{Channels, ClientMemory, Registry};
-use crate::config::{Config, keyspace_events};
+use crate::config::{Config, SlotMetrics, keyspace_events};
 use crate::effects::{Lane, Order};
 use crate::observe::command_log::CommandLogs;
 use crate::observe::histogram::Snapshot;
 use crate::observe::hot_keys::HotKeys;
+use crate::observe::slot_stats::SlotStats;
 use crate::observe::stats::{ErrorStats, WorkerStats};
 use crate::observe::{latency, monitor};
 use crate::replication::Replication;
@@ -86,8 +87,15 @@ bitflags! {
         const ONE_SLOT = 1 << 15;
         /// Fewer followers keep up than `min-replicas-to-write` says.
         const FEW_FOLLOWERS = 1 << 16;
-        /// What may refuse, delay or show a command: all but who hears of its changes and when its reply leaves.
-        const REFUSING = !(Self::RECORDING.bits() | Self::HOLDING.bits() | Self::BROADCASTING.bits());
+        /// HOTKEYS counts what commands do to keys.
+        const COUNTING_KEYS = 1 << 17;
+        /// `cluster-slot-stats-enabled` has it counted what commands do to slots.
+        const COUNTING_SLOTS = 1 << 18;
+        /// What a command has done is counted for its keys.
+        const COUNTED = Self::COUNTING_KEYS.bits() | Self::COUNTING_SLOTS.bits();
+        /// What may refuse, delay or show a command: all but who hears of its changes, when its reply leaves and what is
+        /// counted of it.
+        const REFUSING = !(Self::RECORDING.bits() | Self::HOLDING.bits() | Self::BROADCASTING.bits() | Self::COUNTED.bits());
         /// Somebody hears of changes.
         const LISTENED = Self::RECORDING.bits() | Self::NOTIFYING.bits() | Self::BROADCASTING.bits();
     }
@@ -184,6 +192,8 @@ pub struct Server {
     pub command_logs: CommandLogs,
     /// HOTKEYS.
     pub hot_keys: HotKeys,
+    /// CLUSTER SLOT-STATS.
+    pub slot_stats: SlotStats,
     /// LATENCY.
     pub latency: latency::LatencyMonitor,
     /// MONITOR.
@@ -288,6 +298,7 @@ impl Server {
             rates: crate::observe::rates::Rates::default(),
             command_logs: CommandLogs::default(),
             hot_keys: HotKeys::default(),
+            slot_stats: SlotStats::default(),
             latency: latency::LatencyMonitor::default(),
             monitors: monitor::Monitors::default(),
             excess: room::Excess::default(),
@@ -316,6 +327,7 @@ impl Server {
         };
         server.apply_encoding_limits();
         server.apply_keyspace_events();
+        server.apply_slot_stats();
         server.apply_memory_limit();
         let server = Arc::new(server);
         let weak = Arc::downgrade(&server);
@@ -437,6 +449,14 @@ impl Server {
         let published = events & somewhere != 0 && events & !somewhere != 0;
         self.shards.tell_misses(published && events & keyspace_events::KEY_MISS != 0);
         self.set_conditions(Conditions::NOTIFYING, published);
+    }
+
+    /// Has counted of slots what `cluster-slot-stats-enabled` says.
+    pub fn apply_slot_stats(&self) {
+        let counted = SlotMetrics::CPU | SlotMetrics::NET;
+        let counts =
+            self.config.cluster_enabled() && self.config.cluster_slot_stats_enabled().intersects(counted);
+        self.set_conditions(Conditions::COUNTING_SLOTS, counts);
     }
 
     /// Sum of a counter over all workers.

@@ -72,6 +72,12 @@ pub fn settle() {
     }
 }
 
+/// [`used_bytes`], after [`settle`].
+pub fn settled_bytes() -> u64 {
+    settle();
+    used_bytes()
+}
+
 /// The highest value of [`used_bytes`] that any thread has seen.
 pub fn peak_bytes() -> u64 {
     PEAK.load(Ordering::Relaxed).max(used_bytes())

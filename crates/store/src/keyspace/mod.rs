@@ -123,6 +123,11 @@ impl<'s> Keyspace<'s> {
         Keyspace { touch, ..self }
     }
 
+    /// [`Keyspace::touching`], from now on.
+    pub fn set_touching(&mut self, touch: bool) {
+        self.touch = touch;
+    }
+
     /// Whether expired keys are visible, for effects that another server decided.
     #[inline(always)]
     pub fn ignoring_expiry(self, ignore_expiry: bool) -> Self {

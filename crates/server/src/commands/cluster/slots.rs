@@ -6,6 +6,8 @@ use swytch_store::{EntryRef, ScanCursor};
 use super::{CHANGING, SUB, must_be_enabled};
 use crate::command::ShardSteps;
 use crate::command::prelude::*;
+use crate::config::SlotMetrics;
+use crate::observe::slot_stats::Taken;
 use crate::system::slot::{self, SLOTS};
 
 pub(super) static KEYSLOT: CommandSpec = CommandSpec {
@@ -46,7 +48,7 @@ pub(super) static GETKEYSINSLOT: CommandSpec = CommandSpec {
 
 pub(super) static SLOT_STATS: CommandSpec = CommandSpec {
     name: "slot-stats",
-    summary: "Returns how many keys slots have, by their number or ordered by that.",
+    summary: "Returns how many keys slots have and what commands about them take, by their number or ordered by one of that.",
     since: "8.2.0",
     complexity: "O(N) for N keys in the database.",
     arity: -4,
@@ -72,7 +74,8 @@ pub(super) static SLOT_STATS: CommandSpec = CommandSpec {
         ReplyShape::Count,
         ReplyShape::Map(&ReplyShape::Text, &ReplyShape::Count),
     ])),
-    differs: "Walks the keyspace; of the metrics there is `key-count`.",
+    differs: "Walks the keyspace, also for `memory-bytes`, which can be switched on at any time. What is delivered to \
+              subscribers and followers is not counted.",
     handler: Handler::Steps(slot_stats),
     ..SUB
 };
@@ -149,13 +152,33 @@ fn get_keys_in_slot(call: &mut Call<'_>, steps: &mut ShardSteps<'_>) -> CommandR
     Ok(())
 }
 
+/// What SLOT-STATS knows of a slot.
+#[derive(Clone, Copy, Default)]
+struct Figures {
+    keys: u64,
+    memory_bytes: u64,
+    taken: Taken,
+}
+
+/// A metric of SLOT-STATS: its name, what must be counted for it, and its value.
+type Metric = (&'static str, SlotMetrics, fn(&Figures) -> u64);
+
+/// All of them, in the order in which they are shown.
+const METRICS: [Metric; 5] = [
+    ("key-count", SlotMetrics::empty(), |figures| figures.keys),
+    ("memory-bytes", SlotMetrics::MEM, |figures| figures.memory_bytes),
+    ("cpu-usec", SlotMetrics::CPU, |figures| figures.taken.ns / 1000),
+    ("network-bytes-in", SlotMetrics::NET, |figures| figures.taken.bytes_in),
+    ("network-bytes-out", SlotMetrics::NET, |figures| figures.taken.bytes_out),
+];
+
 /// Which slots SLOT-STATS shows.
 enum Filter {
     Range(u16, u16),
-    ByKeys { limit: usize, ascending: bool },
+    By { metric: Metric, limit: usize, ascending: bool },
 }
 
-fn parse_filter(call: &Call<'_>) -> Result<Filter, CommandError> {
+fn parse_filter(call: &Call<'_>, metrics: &[Metric]) -> Result<Filter, CommandError> {
     let mut cursor = call.args.cursor(2);
     if call.args.len() == 5 && cursor.word("SLOTSRANGE") {
         let (first, last) = (slot_at(call, 3)?, slot_at(call, 4)?);
@@ -168,59 +191,75 @@ fn parse_filter(call: &Call<'_>) -> Result<Filter, CommandError> {
     if !cursor.word("ORDERBY") {
         return Err(call.subcommand_syntax());
     }
-    if !cursor.word("key-count") {
-        let error = "ERR Unrecognized sort metric for ORDERBY.";
-        return Err(CommandError::text(error));
-    }
-    let (mut limit, mut ascending) = (usize::from(SLOTS), false);
+    let named = metrics.iter().find(|(name, ..)| cursor.word(name));
+    let metric = *named.ok_or(CommandError::text("ERR Unrecognized sort metric for ORDERBY."))?;
+    let (mut limit, mut ascending) = (None, None);
     while cursor.remaining() > 0 {
-        if cursor.remaining() > 1 && cursor.word("LIMIT") {
+        let given_before = if cursor.remaining() > 1 && cursor.word("LIMIT") {
             let error = "ERR Limit has to lie in between 1 and 16384 (maximum number of slots).";
             let number =
                 swytch_decimal::parse_i64(cursor.expect()?).and_then(|limit| u16::try_from(limit).ok());
             let number =
                 number.filter(|limit| (1..=SLOTS).contains(limit)).ok_or(CommandError::text(error))?;
-            limit = usize::from(number);
+            limit.replace(usize::from(number)).is_some()
         } else if cursor.word("ASC") {
-            ascending = true;
+            ascending.replace(true).is_some()
         } else if cursor.word("DESC") {
-            ascending = false;
+            ascending.replace(false).is_some()
         } else {
             return Err(CommandError::Syntax);
+        };
+        if given_before {
+            return Err(CommandError::text("ERR Multiple filters of the same type are disallowed."));
         }
     }
-    Ok(Filter::ByKeys { limit, ascending })
+    let (limit, ascending) = (limit.unwrap_or(usize::from(SLOTS)), ascending.unwrap_or(false));
+    Ok(Filter::By { metric, limit, ascending })
 }
 
 fn slot_stats(call: &mut Call<'_>, steps: &mut ShardSteps<'_>) -> CommandResult {
     must_be_enabled(call)?;
-    let filter = parse_filter(call)?;
-    let mut counts = vec![0u64; usize::from(SLOTS)];
+    let counted = call.server.config.cluster_slot_stats_enabled();
+    let metrics: Vec<Metric> =
+        METRICS.into_iter().filter(|(_, needed, _)| counted.contains(*needed)).collect();
+    let filter = parse_filter(call, &metrics)?;
+    let mut slots = vec![Figures::default(); usize::from(SLOTS)];
     walk(call, steps, |entry| {
-        counts[usize::from(slot::of(entry.key()))] += 1;
+        let figures = &mut slots[usize::from(slot::of(entry.key()))];
+        figures.keys += 1;
+        if counted.contains(SlotMetrics::MEM) {
+            figures.memory_bytes += entry.memory_bytes() as u64;
+        }
         true
     });
-    let slots: Vec<u16> = match filter {
+    if counted.intersects(SlotMetrics::CPU | SlotMetrics::NET) {
+        for (slot, figures) in (0..SLOTS).zip(&mut slots) {
+            figures.taken = call.server.slot_stats.of(slot);
+        }
+    }
+    let figures_of = |slot: &u16| &slots[usize::from(*slot)];
+    let shown: Vec<u16> = match filter {
         Filter::Range(first, last) => (first..=last).collect(),
-        Filter::ByKeys { limit, ascending } => {
-            let mut slots: Vec<u16> = (0..SLOTS).collect();
-            let keys = |slot: &u16| counts[usize::from(*slot)];
+        Filter::By { metric: (_, _, value), limit, ascending } => {
+            let mut shown: Vec<u16> = (0..SLOTS).collect();
             // Slots that are alike stay in the order of their numbers.
             match ascending {
-                true => slots.sort_by_key(keys),
-                false => slots.sort_by_key(|slot| std::cmp::Reverse(keys(slot))),
+                true => shown.sort_by_key(|slot| value(figures_of(slot))),
+                false => shown.sort_by_key(|slot| std::cmp::Reverse(value(figures_of(slot)))),
             }
-            slots.truncate(limit);
-            slots
+            shown.truncate(limit);
+            shown
         }
     };
-    call.reply.array(slots.len());
-    for slot in slots {
+    call.reply.array(shown.len());
+    for slot in shown {
         call.reply.array(2);
         call.reply.integer(i64::from(slot));
-        call.reply.map(1);
-        call.reply.bulk(b"key-count");
-        call.reply.integer(counts[usize::from(slot)] as i64);
+        call.reply.map(metrics.len());
+        for (name, _, value) in &metrics {
+            call.reply.bulk(name.as_bytes());
+            call.reply.integer(value(figures_of(&slot)) as i64);
+        }
     }
     Ok(())
 }

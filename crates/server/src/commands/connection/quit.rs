@@ -1,5 +1,7 @@
 //! QUIT, RESET
 
+use std::sync::atomic::Ordering;
+
 use swytch_resp::Protocol;
 
 use super::ANY_TIME;
@@ -40,6 +42,7 @@ pub static RESET: CommandSpec = CommandSpec {
 fn quit(call: &mut Call<'_>) -> CommandResult {
     // Who has read the reply counts no longer among the receivers.
     subscriptions::end_all(call);
+    call.client.shared.leaves.store(true, Ordering::Release);
     call.reply.ok();
     call.close_after_reply();
     Ok(())

@@ -11,12 +11,12 @@ const BY_SHA: &[Arg] = &[Arg::string("sha1"), COUNT, KEYS, ARGUMENTS];
 const OF_SOURCE: ScriptHandler = ScriptHandler {
     find: |call| find_script(call, Named::BySource),
     run: |call, keyspace, found| run_script(call, keyspace, found, Access::Write),
-    flags: |call| flags_of_script(call, Named::BySource),
+    flags: |server, command, args| flags_of_script(server, command, args, Named::BySource),
 };
 const OF_SHA: ScriptHandler = ScriptHandler {
     find: |call| find_script(call, Named::BySha),
     run: |call, keyspace, found| run_script(call, keyspace, found, Access::Write),
-    flags: |call| flags_of_script(call, Named::BySha),
+    flags: |server, command, args| flags_of_script(server, command, args, Named::BySha),
 };
 
 /// Properties of everything that runs a script.

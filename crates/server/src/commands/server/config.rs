@@ -152,6 +152,7 @@ fn reset_statistics(call: &mut Call<'_>) -> CommandResult {
         worker.stats.reset();
     }
     call.server.errors.reset();
+    call.server.slot_stats.reset();
     call.server.rates.reset();
     call.server.reclaimer.reset();
     call.server.excess.reset();
@@ -218,6 +219,9 @@ fn apply(server: &Server, config: &Config, changed: &[&'static Directive]) -> Re
     }
     if is_changed(&["notify-keyspace-events"]) {
         server.apply_keyspace_events();
+    }
+    if is_changed(&["cluster-slot-stats-enabled"]) {
+        server.apply_slot_stats();
     }
     if is_changed(&["appendfsync"]) {
         append::apply_policy(server);

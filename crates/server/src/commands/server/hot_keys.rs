@@ -3,6 +3,7 @@
 use crate::command::help::reply_help;
 use crate::command::prelude::*;
 use crate::observe::hot_keys::{Done, Plan, Session, Weights};
+use crate::server::{Conditions, Server};
 use crate::system::{clock, process, slot};
 
 const SUB: CommandSpec = CommandSpec {
@@ -95,7 +96,8 @@ fn start(call: &mut Call<'_>) -> CommandResult {
         return Err(in_progress);
     }
     let plan = parse(call)?;
-    if !call.server.hot_keys.start(plan, call.server.workers.len(), now_ms) {
+    let tell = || call.server.set_conditions(Conditions::COUNTING_KEYS, true);
+    if !call.server.hot_keys.start(plan, call.server.workers.len(), now_ms, tell) {
         return Err(in_progress);
     }
     call.reply.ok();
@@ -153,6 +155,9 @@ fn parse(call: &Call<'_>) -> Result<Plan, CommandError> {
             if !call.server.config.cluster_enabled() {
                 return Err(CommandError::text("ERR SLOTS parameter cannot be used in non-cluster mode"));
             }
+            if plan.slots.is_some() {
+                return Err(CommandError::text("ERR SLOTS parameter already specified"));
+            }
             plan.slots = Some(parse_slots(&mut cursor)?);
         } else {
             return Err(CommandError::Syntax);
@@ -181,8 +186,13 @@ fn parse_slots(cursor: &mut ArgCursor<'_>) -> Result<Box<[u16]>, CommandError> {
     Ok(slots.into())
 }
 
+/// Commands are not counted any more.
+fn no_more(server: &Server) {
+    server.set_conditions(Conditions::COUNTING_KEYS, false);
+}
+
 fn stop(call: &mut Call<'_>) -> CommandResult {
-    if call.server.hot_keys.stop(clock::unix_ms()) {
+    if call.server.hot_keys.stop(clock::unix_ms(), || no_more(call.server)) {
         call.reply.ok();
     } else {
         call.reply.null();
@@ -191,7 +201,7 @@ fn stop(call: &mut Call<'_>) -> CommandResult {
 }
 
 fn reset(call: &mut Call<'_>) -> CommandResult {
-    if !call.server.hot_keys.reset(clock::unix_ms()) {
+    if !call.server.hot_keys.reset(clock::unix_ms(), || no_more(call.server)) {
         let error = "ERR hotkey tracking session in progress, stop tracking first";
         return Err(CommandError::text(error));
     }

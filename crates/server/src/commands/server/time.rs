@@ -1,5 +1,6 @@
 //! TIME
 
+use crate::command::Origin;
 use crate::command::prelude::*;
 use crate::system::clock;
 
@@ -17,7 +18,10 @@ pub static TIME: CommandSpec = CommandSpec {
 };
 
 fn time(call: &mut Call<'_>) -> CommandResult {
-    let now_us = clock::unix_us() as i64;
+    let now_us = match call.origin {
+        Origin::Script | Origin::Transaction => call.client.frozen_us,
+        _ => clock::unix_us(),
+    } as i64;
     call.reply.array(2);
     call.reply.bulk_integer(now_us / 1_000_000);
     call.reply.bulk_integer(now_us % 1_000_000);

@@ -87,6 +87,27 @@ pub(super) const LIST: &[D] = &[
         .in_group(Group::Keyspace)
         .harmless("tables grow segment by segment")
         .summary("Rehash tables in the background."),
+    D::integer("lookahead", 1, INT_MAX, 16)
+        .known(Known::Redis8)
+        .in_group(Group::Clients)
+        .harmless("all commands that have arrived are looked through")
+        .summary("Commands of a connection that are read ahead."),
+    D::integer("prefetch-batch-max-size", 0, 128, 16)
+        .known(Known::Redis8)
+        .hidden()
+        .harmless("every thread asks for the keys of what it has read")
+        .summary("Commands whose keys are asked for together."),
+    D::flag("lazyexpire-nested-arbitrary-keys", true)
+        .known(Known::Redis8)
+        .hidden()
+        .in_group(Group::Keyspace)
+        .harmless("what a script or a transaction finds expired is removed")
+        .summary("Remove keys that scripts and transactions find expired."),
+    D::flag("key-memory-histograms", false)
+        .known(Known::Redis8)
+        .in_group(Group::Memory)
+        .harmless("INFO keysizes has the lengths of values, not what they take")
+        .summary("Count values by the memory that they take."),
     D::integer("io-threads", 1, 128, 1)
         .immutable()
         .harmless("every thread reads, runs and writes; see threads")
@@ -197,6 +218,20 @@ pub(super) const LIST: &[D] = &[
         .summary("Serve sharded pub/sub while the cluster is down."),
     cluster(D::unsigned_memory("cluster-link-sendbuf-limit", 0, u64::MAX as i128, 0))
         .summary("Bytes waiting for a node; 0 for no limit."),
+    cluster(D::integer("cluster-slot-migration-max-archived-tasks", 1, INT_MAX, 32))
+        .known(Known::Redis8)
+        .hidden()
+        .summary("Past migrations of slots that are remembered."),
+    cluster(D::memory("cluster-slot-migration-handoff-max-lag-bytes", 0, LONG_MAX, 1 << 20))
+        .known(Known::Redis8)
+        .summary("Bytes that the target of a migration may be behind at the hand-over."),
+    cluster(D::integer("cluster-slot-migration-write-pause-timeout", 0, LONG_MAX, 10_000))
+        .known(Known::Redis8)
+        .summary("Milliseconds that writes may wait at the hand-over of a migration."),
+    cluster(D::integer("cluster-slot-migration-sync-buffer-drain-timeout", 0, LONG_MAX, 60_000))
+        .known(Known::Redis8)
+        .hidden()
+        .summary("Milliseconds that a migration may take to send what it has kept."),
     cluster(D::integer("cluster-compatibility-sample-ratio", 0, 100, 0))
         .known(Known::Redis8)
         .summary("Percentage of commands checked for use in a cluster."),

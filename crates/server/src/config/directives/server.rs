@@ -2,7 +2,7 @@
 
 use super::super::directive::{
     AclPubsubDefault, Directive as D, EndpointType, Group, INT_MAX, Known, LONG_MAX, LogFormat, LogLevel,
-    ProtectedAction, ShutdownFlags, Special, TlsAuthClients, TlsAuthClientsUser, TlsMinVersion,
+    ProtectedAction, ShutdownFlags, SlotMetrics, Special, TlsAuthClients, TlsAuthClientsUser, TlsMinVersion,
 };
 use super::super::rules;
 
@@ -127,9 +127,11 @@ pub(super) const LIST: &[D] = &[
         .summary("host:port that they are told to go to; unset for where the name leads that they came by."),
     D::choice("shutdown-on-sigint", ShutdownFlags::NAMES, 0)
         .several_words()
+        .combined(rules::shutdown_flags)
         .summary("How SIGINT shuts down: default, or of save, nosave, now, force."),
     D::choice("shutdown-on-sigterm", ShutdownFlags::NAMES, 0)
         .several_words()
+        .combined(rules::shutdown_flags)
         .summary("How SIGTERM shuts down: default, or of save, nosave, now, force."),
     security(D::optional_text("requirepass").sensitive())
         .summary("Password of the default user; empty for none."),
@@ -177,6 +179,10 @@ pub(super) const LIST: &[D] = &[
         .immutable()
         .known(Known::Swytch)
         .summary("With cluster-enabled, let the keys of a request be in several slots."),
+    cluster(D::choice("cluster-slot-stats-enabled", SlotMetrics::NAMES, 0))
+        .several_words()
+        .known(Known::Redis8)
+        .summary("What CLUSTER SLOT-STATS tells besides keys: no, yes, or of cpu, net, mem."),
     cluster(D::optional_text("cluster-announce-ip")).summary("Address that clients of a cluster are told."),
     cluster(D::optional_text("cluster-announce-hostname"))
         .checked(rules::announced_host_name)

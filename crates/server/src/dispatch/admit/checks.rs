@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use super::super::{rights, room, scope};
 use super::Refusal;
 use crate::clients::ClientFlags;
-use crate::command::{Call, CommandError, Flags, Handler};
+use crate::command::{Args, Call, Command, CommandError, Flags, Handler};
 use crate::config::ProtectedAction;
 use crate::server::{Conditions, Server};
 use crate::system::clock::MonotonicMs;
@@ -247,12 +247,14 @@ fn writes(call: &Call<'_>) -> bool {
 /// The properties of the command; of one that runs a queue, also those of the commands in it; of one that runs a script,
 /// those of the script.
 fn flags(call: &Call<'_>) -> Flags {
-    let own = call.command.spec.flags;
-    if let Handler::Script(script) = call.command.spec.handler {
-        return (script.flags)(call);
-    }
+    let of = |command: &Command, args: &Args<'_>| match command.spec.handler {
+        Handler::Script(script) => (script.flags)(call.server, command, args),
+        _ => command.spec.flags,
+    };
+    let own = of(call.command, &call.args);
     if !own.contains(Flags::RUNS_QUEUE) {
         return own;
     }
-    call.client.queue.iter().fold(own, |all, queued| all | call.commands.queued(queued).spec.flags)
+    let queued = call.client.queue.iter();
+    queued.fold(own, |all, queued| all | of(call.commands.queued(queued), &queued.args.as_args()))
 }

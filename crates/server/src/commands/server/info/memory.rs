@@ -9,8 +9,7 @@ use crate::system::process;
 
 pub(super) fn memory(info: &mut dyn Visitor, facts: &Facts<'_>) {
     let server = facts.server;
-    allocator::settle();
-    let used = allocator::used_bytes();
+    let used = facts.used_bytes;
     let peak = allocator::peak_bytes();
     let resident = process::resident_bytes();
     let [client_bytes, follower_bytes] = server.clients.memory_bytes();

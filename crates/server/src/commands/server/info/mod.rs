@@ -22,6 +22,7 @@ use swytch_store::UnixMs;
 use crate::command::prelude::*;
 use crate::command::{CommandTable, ShardSteps};
 use crate::server::Server;
+use crate::system::allocator;
 use text::Text;
 pub use totals::Totals;
 pub use visitor::Visitor;
@@ -52,6 +53,8 @@ pub struct Facts<'a> {
     pub commands: &'a CommandTable,
     /// The time.
     pub now_ms: UnixMs,
+    /// Memory used before anything was gathered.
+    pub used_bytes: u64,
     /// What is known of all shards, if they could be had.
     pub totals: Option<Totals>,
 }
@@ -113,13 +116,15 @@ fn info(call: &mut Call<'_>, steps: &mut ShardSteps<'_>) -> CommandResult {
     let sections: Vec<&Section> = SECTIONS.iter().filter(wanted).collect();
     call.client.publish();
     let server = call.server;
+    let used_bytes = allocator::settled_bytes();
     let mut totals = Totals::new(server.shards.databases());
     if sections.iter().any(|section| section.of_shards) {
         for shard in 0..server.shards.count() as u16 {
             steps.with_shard(shard, &mut |keyspace| totals.add(keyspace, shard));
         }
     }
-    let facts = Facts { server, commands: call.commands, now_ms: call.now_ms, totals: Some(totals) };
+    let facts =
+        Facts { server, commands: call.commands, now_ms: call.now_ms, used_bytes, totals: Some(totals) };
     let mut text = Text::default();
     sections.iter().for_each(|section| (section.tell)(&mut text, &facts));
     call.reply.verbatim("txt", text.as_bytes());
