@@ -226,7 +226,7 @@ pub(crate) fn write_document(measured: &Release, table: &Table) -> Result<()> {
            need a server of their own run as well;\n\
          - *tls*: the same with all clients over TLS, held against what Redis passes without (`--mode tls`).\n\n\
          *ignored* counts tests and blocks that tags leave out. Where a script gives up early, the tests it never\n\
-         came to are missing from *ok* and stand in the list below the table.\n",
+         came to are missing from *ok* and stand in the list below the table. What has no row is run and is held to no figure yet.\n",
     );
     for release in RELEASES {
         let (title, committed) = (release.title(), Table::load(release));
