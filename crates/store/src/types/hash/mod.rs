@@ -112,6 +112,13 @@ struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
+    /// What a packed value is, if it is one.
+    #[inline]
+    fn of(packed: &'a Packed) -> Option<Record<'a>> {
+        let (label, values) = packed.as_record()?;
+        Some(Record { schema: Schema::numbered(label), values })
+    }
+
     /// Its fields, in the order in which they came.
     #[inline]
     fn fields(self) -> impl Iterator<Item = Field<'a>> {
@@ -284,10 +291,7 @@ impl Hash {
     #[inline]
     fn stored(&self) -> Stored<'_> {
         match self.0.form() {
-            Form::Small(packed) => match packed.as_record() {
-                Some((label, values)) => Stored::Record(Record { schema: Schema::numbered(label), values }),
-                None => Stored::Packed(packed, WIDTH),
-            },
+            Form::Small(packed) => Record::of(packed).map_or(Stored::Packed(packed, WIDTH), Stored::Record),
             Form::Big(Large::Timed(timed)) => Stored::Packed(&timed.packed, TIMED_WIDTH),
             Form::Big(Large::Table(table)) => Stored::Table(table),
         }
@@ -387,10 +391,10 @@ impl Hash {
                 return table.put(Entry { member: name, value, deadline_ms });
             }
             Form::Big(Large::Timed(timed)) => (&mut timed.packed, TIMED_WIDTH),
-            Form::Small(packed) => match packed.as_record() {
+            Form::Small(packed) => match Record::of(packed) {
                 None => (packed, WIDTH),
-                Some((label, values)) => {
-                    let Some(place) = (Record { schema: Schema::numbered(label), values }).place(name) else {
+                Some(record) => {
+                    let Some(place) = record.place(name) else {
                         self.append(field, expiry, limit);
                         return true;
                     };

@@ -67,13 +67,19 @@ fn length<'a>(bytes: impl IntoIterator<Item = &'a u8>) -> (usize, usize) {
     (len, head)
 }
 
+/// The length that content begins with, which is nearly always of a byte, and how many it takes.
+#[inline(always)]
+fn first_length(content: &[u8]) -> (usize, usize) {
+    match content[0] {
+        short @ ..0x80 => (usize::from(short), 1),
+        _ => length(content),
+    }
+}
+
 /// The entry that content begins with, and the bytes it takes.
 #[inline(always)]
 fn first(content: &[u8]) -> (&[u8], usize) {
-    let (len, head) = match content[0] {
-        short @ ..0x80 => (usize::from(short), 1),
-        _ => length(content),
-    };
+    let (len, head) = first_length(content);
     (&content[head..head + len], len + 2 * head)
 }
 

@@ -11,7 +11,7 @@
 use std::ops::Range;
 
 use super::buffer::{Buffer, HEADER_BYTES};
-use super::{Length, Packed, Side, UNLIMITED, length, length_bytes, roomy};
+use super::{Length, Packed, Side, UNLIMITED, first_length, length_bytes};
 
 /// From this count on it is a label. No collection that can become a record has so many entries.
 pub(in super::super) const ENTRIES_MAX: usize = LABEL_BIT - 1;
@@ -46,23 +46,13 @@ impl Packed {
     pub(in super::super) fn replace_value(&mut self, range: Range<usize>, value: &[u8]) {
         let Length { forwards, bytes, .. } = Length::of(value);
         let by = [&forwards[..bytes], value].concat();
-        let count = self.0.count();
-        if !self.0.replace(range.clone(), &by, count) {
-            let content = self.0.content();
-            let parts = [&content[..range.start], &by, &content[range.end..]];
-            let capacity = roomy(parts.iter().map(|part| part.len()).sum(), UNLIMITED);
-            self.0 = Buffer::of(&parts, count, capacity, Side::Tail);
-        }
-        self.give_back_room();
+        self.splice(range.start, range.end, &by, self.0.count(), UNLIMITED);
     }
 }
 
 /// The first of some values and the rest; there is one.
 #[inline(always)]
 pub(in super::super) fn split_value(values: &[u8]) -> (&[u8], &[u8]) {
-    let (len, head) = match values[0] {
-        short @ ..0x80 => (usize::from(short), 1),
-        _ => length(values),
-    };
+    let (len, head) = first_length(values);
     values[head..].split_at(len)
 }
