@@ -130,18 +130,22 @@ fn give_notice(server: &Server, how: How, attempt: u64) -> bool {
     told.iter().for_each(|client| woken.tell(server, client, &news));
     woken.wake(server);
     tracing::info!("{} clients are told to go elsewhere within {seconds} seconds", told.len());
+    wait(server, attempt, seconds, || told.iter().all(|client| client.killed.load(Ordering::Acquire)))
+}
+
+/// Waits until it is so, or so many seconds; false where the server is to go on.
+fn wait(server: &Server, attempt: u64, seconds: u64, mut is_so: impl FnMut() -> bool) -> bool {
     let began = Instant::now();
-    while began.elapsed() < Duration::from_secs(seconds) {
+    loop {
         if server.ending.was_in_vain(attempt) {
             tracing::warn!("Shutdown manually aborted.");
             return false;
         }
-        if told.iter().all(|client| client.killed.load(Ordering::Acquire)) {
-            break;
+        if is_so() || began.elapsed() >= Duration::from_secs(seconds) {
+            return true;
         }
         std::thread::sleep(NAP);
     }
-    true
 }
 
 /// Waits until followers have everything, or long enough; false where the server is to go on.
@@ -152,20 +156,9 @@ fn await_followers(server: &Server, how: How, attempt: u64) -> bool {
     tracing::info!("Waiting for replicas before shutting down.");
     conditions::hold_writes(server);
     let everything = Awaited::new(server.effects.next());
-    let (began, mut requested) = (Instant::now(), None::<Instant>);
-    let timeout = Duration::from_secs(server.config.shutdown_timeout_seconds());
-    loop {
-        if server.ending.was_in_vain(attempt) {
-            tracing::warn!("Shutdown manually aborted.");
-            return false;
-        }
-        let behind = behind(server, &everything);
-        if behind == 0 || began.elapsed() >= timeout {
-            let all = server.replication.followers().len();
-            tracing::info!(
-                "{} of {all} replicas are in sync when shutting down.",
-                all.saturating_sub(behind)
-            );
+    let mut requested = None::<Instant>;
+    let have_all = || {
+        if behind(server, &everything) == 0 {
             return true;
         }
         if requested.is_none_or(|at| at.elapsed() >= REQUEST) {
@@ -173,8 +166,15 @@ fn await_followers(server: &Server, how: How, attempt: u64) -> bool {
             server.replication.want_acknowledgements();
             server.effects.ring();
         }
-        std::thread::sleep(NAP);
+        false
+    };
+    if !wait(server, attempt, server.config.shutdown_timeout_seconds(), have_all) {
+        return false;
     }
+    let all = server.replication.followers().len();
+    let in_sync = all.saturating_sub(behind(server, &everything));
+    tracing::info!("{in_sync} of {all} replicas are in sync when shutting down.");
+    true
 }
 
 /// How many followers do not say that they have all of this.

@@ -42,9 +42,7 @@ fn maint_notifications(call: &mut Call<'_>) -> CommandResult {
     };
     if arguments.remaining() > 0 {
         let is_type = arguments.word("moving-endpoint-type")
-            && ["internal-ip", "internal-fqdn", "external-ip", "external-fqdn", "none"]
-                .into_iter()
-                .any(|word| arguments.word(word));
+            && ENDPOINT_TYPES.iter().any(|known| arguments.word(known.name));
         if !is_type || arguments.remaining() > 0 {
             return Err(CommandError::Syntax);
         }
