@@ -11,6 +11,7 @@ use crate::{server_option, setup, workspace};
 
 const BEGIN: &str = "<!-- bench:begin -->\n";
 const END: &str = "<!-- bench:end -->";
+const PLOT: &str = "![speed and memory](performance.svg)\n\n";
 
 /// Reads the command line, measures, prints, and with `--update` writes the document and the plot.
 pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
@@ -33,14 +34,23 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
         commands.push(command);
     }
     let parts = parts(&arguments.words()?)?;
+    if update && !commands.is_empty() {
+        bail!("--update needs all commands of its parts, so it does not go with --command");
+    }
+    let are_all = parts.len() == Part::ALL.len();
     let mut programs = vec![Program::at("swytch", &server)];
     programs.extend(peers);
     let comparison = compare(&Options { programs, floor: floor()?, generator, parts, commands, scale })?;
-    println!("{}", comparison.to_markdown());
+    let tables = comparison.to_markdown();
+    println!("{tables}");
     if update {
-        let tables = format!("![speed and memory](performance.svg)\n\n{}", comparison.to_markdown());
-        rewrite("docs/performance.md", &tables)?;
-        fs::write(workspace::root().join("docs/performance.svg"), comparison.to_svg())?;
+        if are_all {
+            fs::write(workspace::root().join("docs/performance.svg"), comparison.to_svg())?;
+        }
+        rewrite("docs/performance.md", |old| match are_all {
+            true => Ok(format!("{PLOT}{tables}")),
+            false => with_sections(old, &tables),
+        })?;
     }
     Ok(())
 }
@@ -55,16 +65,19 @@ pub(crate) fn eviction(mut arguments: Arguments) -> Result<()> {
     }
     command.args(arguments.words()?);
     match update {
-        true => rewrite("docs/eviction.md", &workspace::output_of(&mut command)?),
+        true => {
+            let tables = workspace::output_of(&mut command)?;
+            rewrite("docs/eviction.md", |_| Ok(tables))
+        }
         false => workspace::run(&mut command),
     }
 }
 
-/// Puts something between the markers of a document.
-fn rewrite(document: &str, content: &str) -> Result<()> {
+/// Puts something else in the place of what stands between the markers of a document.
+fn rewrite(document: &str, renew: impl FnOnce(&str) -> Result<String>) -> Result<()> {
     let path = workspace::root().join(document);
     let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-    Ok(fs::write(&path, between_markers(&text, content)?)?)
+    Ok(fs::write(&path, between_markers(&text, renew)?)?)
 }
 
 /// Runs every part once, small, against the Redis of the machine; the figures mean nothing and are not shown.
@@ -159,10 +172,35 @@ fn parts(words: &[String]) -> Result<Vec<Part>> {
 }
 
 /// Replaces what stands between the markers.
-fn between_markers(document: &str, tables: &str) -> Result<String> {
+fn between_markers(document: &str, renew: impl FnOnce(&str) -> Result<String>) -> Result<String> {
     let (before, rest) = document.split_once(BEGIN).context("the document has no begin marker")?;
-    let (_, after) = rest.split_once(END).context("the document has no end marker")?;
-    Ok(format!("{before}{BEGIN}\n{tables}\n{END}{after}"))
+    let (old, after) = rest.split_once(END).context("the document has no end marker")?;
+    Ok(format!("{before}{BEGIN}\n{}\n{END}{after}", renew(old.trim_matches('\n'))?))
+}
+
+/// The old tables with the sections of the new ones in the places of those of the same name, or behind all.
+///
+/// # Errors
+/// When the new ones were measured on another machine, at another scale or beside other peers.
+fn with_sections(old: &str, new: &str) -> Result<String> {
+    fn sections(tables: &str) -> (&str, Vec<&str>) {
+        let mut parts = tables.split("\n### ");
+        (parts.next().unwrap_or_default().trim(), parts.map(str::trim).collect())
+    }
+    fn name(section: &str) -> Option<&str> {
+        section.lines().next()
+    }
+    let ((head, mut kept), (new_head, measured)) = (sections(old), sections(new));
+    if !head.ends_with(new_head) {
+        bail!("what was measured differs, so all parts have to be measured again: {new_head}");
+    }
+    for section in measured {
+        match kept.iter_mut().find(|old| name(old) == name(section)) {
+            Some(old) => *old = section,
+            None => kept.push(section),
+        }
+    }
+    Ok(kept.iter().fold(head.to_owned(), |text, section| format!("{text}\n\n### {section}")) + "\n")
 }
 
 #[cfg(test)]
@@ -172,15 +210,28 @@ mod tests {
     #[test]
     fn only_the_middle_of_the_document_changes() {
         let document = format!("head\n{BEGIN}old\n{END}\ntail\n");
-        let changed = between_markers(&document, "new").expect("it has markers");
-        assert_eq!(changed, format!("head\n{BEGIN}\nnew\n{END}\ntail\n"));
-        assert!(between_markers("no markers", "new").is_err());
+        let changed =
+            between_markers(&document, |old| Ok(format!("new, not {old}"))).expect("it has markers");
+        assert_eq!(changed, format!("head\n{BEGIN}\nnew, not old\n{END}\ntail\n"));
+        assert!(between_markers("no markers", |_| Ok(String::new())).is_err());
     }
 
     #[test]
     fn the_committed_document_has_its_markers() {
         let document =
             fs::read_to_string(workspace::root().join("docs/performance.md")).expect("it is committed");
-        assert!(between_markers(&document, "new").is_ok());
+        assert!(between_markers(&document, |_| Ok(String::new())).is_ok());
+    }
+
+    #[test]
+    fn a_part_alone_takes_its_sections_place() {
+        let old = format!("{PLOT}A machine.\n\n### Speed\n\n1\n\n### Memory\n\n2\n");
+        let changed =
+            with_sections(&old, "A machine.\n\n### Speed\n\n3\n\n### Growth\n\n4\n").expect("the same");
+        assert_eq!(
+            changed,
+            format!("{PLOT}A machine.\n\n### Speed\n\n3\n\n### Memory\n\n2\n\n### Growth\n\n4\n")
+        );
+        assert!(with_sections(&old, "Another machine.\n\n### Speed\n\n3\n").is_err());
     }
 }

@@ -55,7 +55,7 @@ Development commands of swytch.
       --rounds N                    rounds per cell (default 3)
       --snapshot-keys N             keys of the snapshot part (default 10,000,000)
       --smoke                       a small run that shows that everything works
-      --update                      write docs/performance.md and docs/performance.svg
+      --update                      write docs/performance.md, of some parts only their sections; of all the plot, too
   cargo xtask eviction [WORD...]    miss ratios of the policies of eviction beside others and the optimum, on made traces
       WORD                          only traces whose names contain one of these
       --requests N                  requests of each trace (default 1,000,000)
