@@ -486,6 +486,14 @@ fn sources_are_kept_as_redis_keeps_them() {
         assert_eq!(client.call(&["EVALSHA", &last, "0"]), Reply::Integer(599));
         assert_eq!(client.call(&["EVALSHA", &loaded, "0"]), Reply::bulk("loaded"));
     }
+    // One that is loaded stays, whatever it came with.
+    assert_eq!(server.client.call(&["SCRIPT", "LOAD", "return 599"]).text(), last);
+    for number in 600..1200 {
+        eval(&mut server.client, &format!("return {number}"), &[], &[]);
+    }
+    assert_eq!(other.call(&["EVALSHA", &last, "0"]), Reply::Integer(599));
+    assert_eq!(server.say("CONFIG RESETSTAT"), Reply::ok());
+    assert_eq!(server.client.info_number("evicted_scripts"), 0);
     assert!(server.client.info_number("used_memory_vm_eval") > 10_000);
     assert_eq!(server.say("SCRIPT FLUSH"), Reply::ok());
     for client in [&mut server.client, &mut other] {
@@ -498,6 +506,53 @@ fn sources_are_kept_as_redis_keeps_them() {
         |client| client.info_number("used_memory_vm_eval"),
         until,
     );
+}
+
+#[test]
+fn every_thread_runs_the_libraries_that_there_are_now() {
+    let mut server = ours().launch("libraries").file(FILE).arguments(&["--threads", "2"]).start();
+    let mut clients = [server.connect(), server.connect(), server.connect()];
+    let library = |name: &str, functions: &[(&str, u32)]| {
+        let registered = |(name, value): &(&str, u32)| {
+            format!("redis.register_function('{name}', function() return {value} end)\n")
+        };
+        format!("#!lua name={name}\n{}", functions.iter().map(registered).collect::<String>())
+    };
+    let mut answer = |name: &str, expected: Option<i64>| {
+        for client in &mut clients {
+            let reply = client.call(&["FCALL", name, "0"]);
+            match expected {
+                Some(value) => assert_eq!(reply, Reply::Integer(value), "{name}"),
+                None => fails(&reply, "ERR Function not found"),
+            }
+        }
+    };
+    let mut load = |words: &[&str]| server.client.call(words);
+    load(&["FUNCTION", "LOAD", &library("one", &[("first", 1), ("second", 2)])]);
+    load(&["FUNCTION", "LOAD", &library("two", &[("third", 3)])]);
+    answer("FIRST", Some(1));
+    answer("third", Some(3));
+    // Some of its functions go and others come; one is another library's.
+    let replaced = library("one", &[("First", 11), ("fourth", 4)]);
+    load(&["FUNCTION", "LOAD", "REPLACE", &replaced]);
+    answer("first", Some(11));
+    answer("second", None);
+    answer("fourth", Some(4));
+    fails(&load(&["FUNCTION", "LOAD", &library("three", &[("THIRD", 5)])]), "Function THIRD already exists");
+    fails(
+        &load(&["FUNCTION", "LOAD", "REPLACE", &library("one", &[("sixth", 6), ("third", 5)])]),
+        "Function third already exists",
+    );
+    answer("first", Some(11));
+    load(&["FUNCTION", "DELETE", "two"]);
+    answer("third", None);
+    load(&["FUNCTION", "LOAD", "REPLACE", &library("one", &[("third", 7)])]);
+    answer("third", Some(7));
+    answer("fourth", None);
+    assert_eq!(load(&["FUNCTION", "FLUSH"]), Reply::ok());
+    answer("third", None);
+    assert_eq!(server.client.info_number("number_of_functions"), 0);
+    assert_eq!(server.client.info_number("used_memory_functions"), 0);
 }
 
 #[test]

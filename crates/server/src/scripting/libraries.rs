@@ -16,18 +16,16 @@ use crate::server::scripts::{Function, Libraries, Library};
 /// Why it was not loaded, in Redis's words. Nothing has changed.
 pub fn load(server: &Server, source: &[u8], replace: bool) -> Result<String, String> {
     let (name, header_bytes) = read_header(source)?;
-    let existing = || server.scripts.libraries().get(&name).cloned();
-    if !replace && existing().is_some() {
-        return Err(format!("Library '{name}' already exists"));
-    }
+    let free = |libraries: &Libraries| match libraries.get(&name) {
+        Some(_) if !replace => Err(format!("Library '{name}' already exists")),
+        _ => Ok(()),
+    };
+    free(&server.scripts.libraries())?;
     threads::load_library(server, &source[header_bytes..], |registered| {
         let library = make(&name, source, header_bytes, registered)?;
         server.scripts.change_libraries(|libraries| {
-            if !replace && libraries.get(&name).is_some() {
-                return Err(format!("Library '{name}' already exists"));
-            }
-            libraries.remove(&name);
-            add(libraries, &library)
+            free(libraries)?;
+            libraries.add(std::slice::from_ref(&library))
         })?;
         Ok(Some(library))
     })?;
@@ -58,21 +56,12 @@ fn make(
     let mut functions: Vec<_> = registered
         .into_iter()
         .map(|Registered { name, description, flags }| {
-            Arc::new(Function { name, description, flags, is_wide: AtomicBool::new(false) })
+            let (is_wide, is_gone) = (AtomicBool::new(false), AtomicBool::new(false));
+            Arc::new(Function { name, description, flags, is_wide, is_gone })
         })
         .collect();
     functions.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(Arc::new(Library { name: name.to_owned(), source: source.into(), header_bytes, functions }))
-}
-
-/// Adds a library whose name is free, if those of its functions are.
-fn add(libraries: &mut Libraries, library: &Arc<Library>) -> Result<(), String> {
-    let is_taken = |function: &&Arc<Function>| libraries.function(function.name.as_bytes()).is_some();
-    if let Some(function) = library.functions.iter().find(is_taken) {
-        return Err(format!("Function {} already exists", function.name));
-    }
-    libraries.insert(Arc::clone(library));
-    Ok(())
 }
 
 /// What becomes of libraries that are there when others are restored.
@@ -97,30 +86,22 @@ pub fn restore(server: &Server, sources: &[Vec<u8>], policy: Policy) -> Result<(
         if restored.get(&name).is_some() {
             return Err(format!("Library '{name}' already exists"));
         }
-        let mut made = None;
         threads::load_library(server, &source[header_bytes..], |registered| {
-            made = Some(make(&name, source, header_bytes, registered)?);
-            Ok(None)
+            restored.add(&[make(&name, source, header_bytes, registered)?]).map(|()| None)
         })?;
-        if let Some(library) = made {
-            add(&mut restored, &library)?;
-        }
     }
     server.scripts.change_libraries(|libraries| {
-        if policy == Policy::Flush {
-            *libraries = restored;
-            return Ok(());
-        }
-        for library in restored.iter() {
-            if libraries.get(&library.name).is_none() {
-                continue;
+        let added: Vec<_> = restored.iter().cloned().collect();
+        match policy {
+            Policy::Flush => libraries.clear(),
+            Policy::Append => {
+                if let Some(library) = added.iter().find(|library| libraries.get(&library.name).is_some()) {
+                    return Err(format!("Library {} already exists", library.name));
+                }
             }
-            if policy == Policy::Append {
-                return Err(format!("Library {} already exists", library.name));
-            }
-            libraries.remove(&library.name);
+            Policy::Replace => {}
         }
-        restored.iter().try_for_each(|library| add(libraries, library))
+        libraries.add(&added)
     })
 }
 
@@ -132,7 +113,7 @@ pub fn delete(server: &Server, name: &str) -> bool {
 /// FUNCTION FLUSH.
 pub fn flush(server: &Server) {
     let emptied: Result<(), std::convert::Infallible> = server.scripts.change_libraries(|libraries| {
-        *libraries = Libraries::default();
+        libraries.clear();
         Ok(())
     });
     debug_assert!(emptied.is_ok(), "nothing is wrong with no libraries");

@@ -1,11 +1,11 @@
 //! The interpreters of this thread, made when they are first needed, and what they have compiled.
 //!
-//! A thread notices by counters of `server::scripts` that scripts or functions were removed: with all of them goes the
-//! interpreter. One that is gone by itself is forgotten when it is next met.
+//! A thread notices by counters of `server::scripts` that all scripts or functions were removed: with them goes the
+//! interpreter. One that is gone by itself is forgotten when it is next met, or at a tick.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -17,7 +17,7 @@ use super::{INTERPRETER_BYTES_MAX, NO_SCRIPT, Named, SHA_LEN};
 use crate::command::{CommandError, CommandResult};
 use crate::dispatch::inner;
 use crate::dispatch::scope::busy;
-use crate::server::scripts::{Function, Library, Script};
+use crate::server::scripts::{Function, Library, Script, folded};
 use crate::server::{Conditions, Server};
 
 /// Memory that the runs of a thread share.
@@ -99,12 +99,32 @@ type Entry<T> = (Arc<T>, Compiled);
 /// The name of a script: a SHA-1 in hexadecimal.
 type Name = [u8; SHA_LEN];
 
+/// Hashes names of scripts, which are hashes: only those of sources that somebody has sent are kept, and none can be
+/// chosen.
+#[derive(Clone, Copy, Debug, Default)]
+struct NameHasher(u64);
+
+impl Hasher for NameHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) {
+        // Sixteen digits, of which four bits each differ.
+        if let Some((first, rest)) = bytes.split_first_chunk::<8>() {
+            let next = rest.first_chunk::<8>().map_or(0, |next| u64::from_le_bytes(*next));
+            self.0 = (u64::from_le_bytes(*first) ^ next.rotate_left(4)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        }
+    }
+}
+
 /// Scripts of this thread.
 #[derive(Default)]
 struct Scripts {
     counted: Option<Counted>,
     entries: Places<Entry<Script>>,
-    by_name: HashMap<Name, usize>,
+    by_name: HashMap<Name, usize, BuildHasherDefault<NameHasher>>,
     /// Names by sources: no SHA-1 is computed of one that was sent before.
     names: HashMap<Arc<[u8]>, Name>,
     flushes: u64,
@@ -118,8 +138,6 @@ struct Functions {
     entries: Places<Entry<Function>>,
     /// By their names in lower case.
     by_name: HashMap<Vec<u8>, usize>,
-    /// The libraries that are loaded here, by their names.
-    libraries: HashMap<String, Arc<Library>>,
     flushes: u64,
     changes: u64,
     buffers: Buffers,
@@ -163,7 +181,7 @@ pub(super) fn find_script(
 pub(super) fn find_function(server: &Server, name: &[u8]) -> Result<(usize, bool), CommandError> {
     FUNCTIONS.with(|functions| {
         let mut functions = functions.try_borrow_mut().map_err(|_| occupied(server))?;
-        functions.notice_changes(server);
+        functions.notice_flush(server);
         let at = functions.find(server, name)?;
         let is_wide = |(function, _): &Entry<Function>| function.is_wide.load(Ordering::Relaxed);
         Ok((at, functions.entries.get(at).is_some_and(is_wide)))
@@ -223,10 +241,13 @@ pub(super) fn load(server: &Server, source: &[u8]) -> Result<String, CommandErro
         let mut scripts = scripts.try_borrow_mut().map_err(|_| occupied(server))?;
         scripts.notice_flush(server);
         let name = name_of(source);
-        if server.scripts.get(text(&name)).is_none() {
-            scripts.compile(server, &name, source, false)?;
-            if let Some(counted) = &mut scripts.counted {
-                counted.count(server);
+        match server.scripts.get(text(&name)) {
+            Some(script) => script.keep(),
+            None => {
+                scripts.compile(server, &name, source, false)?;
+                if let Some(counted) = &mut scripts.counted {
+                    counted.count(server);
+                }
             }
         }
         Ok(text(&name).to_owned())
@@ -337,7 +358,7 @@ pub(super) fn load_library(
 ) -> Result<(), String> {
     FUNCTIONS.with(|functions| {
         let mut functions = functions.try_borrow_mut().map_err(|_| NESTED.to_owned())?;
-        functions.notice_changes(server);
+        functions.notice_flush(server);
         let registered = functions.run(code)?;
         let kept = keep(registered.iter().map(|(registered, _)| registered.clone()).collect());
         match &kept {
@@ -352,8 +373,8 @@ pub(super) fn load_library(
 }
 
 impl Functions {
-    /// Begins anew where all functions were removed, and forgets libraries that are others now.
-    fn notice_changes(&mut self, server: &Server) {
+    /// Begins anew where all functions were removed.
+    fn notice_flush(&mut self, server: &Server) {
         let flushes = server.scripts.function_flushes.load(Ordering::Acquire);
         if flushes != self.flushes {
             if let Some(counted) = &self.counted {
@@ -361,20 +382,17 @@ impl Functions {
             }
             *self = Functions { flushes, ..Functions::default() };
         }
+    }
+
+    /// Forgets functions that are gone.
+    fn drop_those_gone(&mut self, server: &Server) {
         let changes = server.scripts.library_changes.load(Ordering::Acquire);
         if changes == self.changes {
             return;
         }
         self.changes = changes;
-        let now = server.scripts.libraries();
-        self.libraries.retain(|name, library| now.get(name).is_some_and(|now| Arc::ptr_eq(now, library)));
         for at in 0..self.entries.things.len() {
-            let is_there = |function: &Arc<Function>| {
-                self.libraries
-                    .values()
-                    .any(|library| library.functions.iter().any(|one| Arc::ptr_eq(one, function)))
-            };
-            if self.entries.get(at).is_some_and(|(function, _)| !is_there(function)) {
+            if self.entries.get(at).is_some_and(|(function, _)| function.is_gone.load(Ordering::Acquire)) {
                 self.forget(at);
             }
         }
@@ -382,7 +400,11 @@ impl Functions {
 
     fn forget(&mut self, at: usize) {
         if let Some((function, compiled)) = self.entries.take(at) {
-            self.by_name.remove(&lower_case(function.name.as_bytes())[..]);
+            let name = folded(function.name.as_bytes());
+            // Another library may have a function of that name meanwhile.
+            if self.by_name.get(&*name) == Some(&at) {
+                self.by_name.remove(&*name);
+            }
             self.forget_all(std::iter::once(compiled));
         }
     }
@@ -395,9 +417,12 @@ impl Functions {
 
     /// The place of a function, loaded here.
     fn find(&mut self, server: &Server, name: &[u8]) -> Result<usize, CommandError> {
-        let name = &lower_case(name)[..];
-        if let Some(at) = self.by_name.get(name) {
-            return Ok(*at);
+        let name = &*folded(name);
+        if let Some(&at) = self.by_name.get(name) {
+            if self.entries.get(at).is_some_and(|(function, _)| !function.is_gone.load(Ordering::Acquire)) {
+                return Ok(at);
+            }
+            self.forget(at);
         }
         let libraries = server.scripts.libraries();
         let (library, _) = libraries.function(name).ok_or_else(|| CommandError::text(NO_FUNCTION))?;
@@ -418,19 +443,14 @@ impl Functions {
             match library.functions.iter().find(|function| function.name == registered.name) {
                 Some(function) => {
                     let at = self.entries.put((Arc::clone(function), compiled));
-                    self.by_name.insert(registered.name.to_ascii_lowercase().into_bytes(), at);
+                    let name = registered.name.to_ascii_lowercase().into_bytes();
+                    if let Some(gone) = self.by_name.insert(name, at) {
+                        self.forget(gone);
+                    }
                 }
                 None => self.forget_all(std::iter::once(compiled)),
             }
         }
-        self.libraries.insert(library.name.clone(), Arc::clone(library));
-    }
-}
-
-fn lower_case(name: &[u8]) -> Cow<'_, [u8]> {
-    match name.iter().any(u8::is_ascii_uppercase) {
-        true => Cow::Owned(name.to_ascii_lowercase()),
-        false => Cow::Borrowed(name),
     }
 }
 
@@ -443,7 +463,8 @@ pub fn forget_removed(server: &Server) {
     });
     FUNCTIONS.with(|functions| {
         if let Ok(mut functions) = functions.try_borrow_mut() {
-            functions.notice_changes(server);
+            functions.notice_flush(server);
+            functions.drop_those_gone(server);
         }
     });
 }

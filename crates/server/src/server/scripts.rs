@@ -3,7 +3,8 @@
 //! Each thread compiles what it runs for itself; here is what it compiles. What is sent with EVAL goes again when much of
 //! it has come, what is loaded stays.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
 
@@ -30,7 +31,7 @@ pub struct Script {
     /// It is gone from the server.
     pub is_gone: AtomicBool,
     /// It came with EVAL and was not loaded.
-    is_evaluated: bool,
+    is_evaluated: AtomicBool,
     /// When it was used last, in the order of uses; a number that none has before its first.
     used: AtomicU64,
 }
@@ -48,6 +49,12 @@ pub struct Library {
     pub functions: Vec<Arc<Function>>,
 }
 
+impl Library {
+    fn bytes(&self) -> usize {
+        self.source.len() + self.functions.len() * size_of::<Function>()
+    }
+}
+
 /// A function.
 #[derive(Debug)]
 pub struct Function {
@@ -59,72 +66,108 @@ pub struct Function {
     pub flags: ScriptFlags,
     /// See [`Script::is_wide`].
     pub is_wide: AtomicBool,
+    /// Its library is gone from the server.
+    pub is_gone: AtomicBool,
 }
 
 /// All libraries at one moment.
 #[derive(Clone, Debug, Default)]
-pub struct Libraries(HashMap<String, Arc<Library>>);
+pub struct Libraries {
+    by_name: BTreeMap<String, Arc<Library>>,
+    /// By the names of functions, as [`folded`].
+    by_function: HashMap<Vec<u8>, (Arc<Library>, Arc<Function>)>,
+    bytes: usize,
+}
+
+/// A name by which a function is found, in whatever case.
+pub fn folded(name: &[u8]) -> Cow<'_, [u8]> {
+    match name.iter().any(u8::is_ascii_uppercase) {
+        true => Cow::Owned(name.to_ascii_lowercase()),
+        false => Cow::Borrowed(name),
+    }
+}
 
 impl Libraries {
     /// The library of this name.
     pub fn get(&self, name: &str) -> Option<&Arc<Library>> {
-        self.0.get(name)
+        self.by_name.get(name)
     }
 
     /// The library with the function of this name, in whatever case, and the function.
-    pub fn function(&self, name: &[u8]) -> Option<(&Arc<Library>, &Arc<Function>)> {
-        self.0.values().find_map(|library| {
-            let is_named = |function: &&Arc<Function>| function.name.as_bytes().eq_ignore_ascii_case(name);
-            let found = library.functions.iter().find(is_named)?;
-            Some((library, found))
-        })
+    pub fn function(&self, name: &[u8]) -> Option<&(Arc<Library>, Arc<Function>)> {
+        self.by_function.get(&*folded(name))
     }
 
-    /// Adds a library, in place of one of the same name.
-    pub fn insert(&mut self, library: Arc<Library>) {
-        self.0.insert(library.name.clone(), library);
+    /// Adds libraries, each in place of one of the same name.
+    ///
+    /// # Errors
+    /// When one has a function whose name is that of another library's. Nothing has changed.
+    pub fn add(&mut self, added: &[Arc<Library>]) -> Result<(), String> {
+        for function in added.iter().flat_map(|library| &library.functions) {
+            let stays = |library: &Library| added.iter().all(|one| one.name != library.name);
+            if self.function(function.name.as_bytes()).is_some_and(|(library, _)| stays(library)) {
+                return Err(format!("Function {} already exists", function.name));
+            }
+        }
+        for library in added {
+            self.remove(&library.name);
+            for function in &library.functions {
+                let found = (Arc::clone(library), Arc::clone(function));
+                self.by_function.insert(folded(function.name.as_bytes()).into_owned(), found);
+            }
+            self.bytes += library.bytes();
+            self.by_name.insert(library.name.clone(), Arc::clone(library));
+        }
+        Ok(())
     }
 
     /// Removes the library of this name; false when there is none.
     pub fn remove(&mut self, name: &str) -> bool {
-        self.0.remove(name).is_some()
+        let Some(library) = self.by_name.remove(name) else { return false };
+        for function in &library.functions {
+            self.by_function.remove(&*folded(function.name.as_bytes()));
+            function.is_gone.store(true, Ordering::Release);
+        }
+        self.bytes -= library.bytes();
+        true
+    }
+
+    /// Removes all.
+    pub fn clear(&mut self) {
+        let gone = std::mem::take(self).by_function;
+        gone.values().for_each(|(_, function)| function.is_gone.store(true, Ordering::Release));
     }
 
     /// All, in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Library>> {
-        let mut all: Vec<_> = self.0.values().collect();
-        all.sort_by(|one, other| one.name.cmp(&other.name));
-        all.into_iter()
+        self.by_name.values()
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.by_name.len()
     }
 
     /// True when there is none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.by_name.is_empty()
     }
 
     /// How many functions they have.
     pub fn functions(&self) -> usize {
-        self.0.values().map(|library| library.functions.len()).sum()
+        self.by_function.len()
     }
 
     /// Bytes of their sources and of what is known of them.
     pub fn bytes(&self) -> usize {
-        self.0
-            .values()
-            .map(|library| library.source.len() + library.functions.len() * size_of::<Function>())
-            .sum()
+        self.bytes
     }
 }
 
 /// What is shared of scripts and functions.
 #[derive(Debug, Default)]
 pub struct Scripts {
-    by_name: RwLock<HashMap<String, Arc<Script>>>,
+    sources: RwLock<Sources>,
     libraries: RwLock<Arc<Libraries>>,
     /// Uses of scripts that came with EVAL.
     uses: AtomicU64,
@@ -132,7 +175,7 @@ pub struct Scripts {
     pub flushes: AtomicU64,
     /// Raised when all functions are gone.
     pub function_flushes: AtomicU64,
-    /// Raised when libraries change: threads look again.
+    /// Raised when libraries change: threads look for what is gone.
     pub library_changes: AtomicU64,
     /// Scripts that went to make room.
     pub evicted: AtomicU64,
@@ -144,20 +187,69 @@ pub struct Scripts {
     overdue: Mutex<usize>,
 }
 
+/// Scripts by their names.
+#[derive(Debug, Default)]
+struct Sources {
+    by_name: HashMap<String, Arc<Script>>,
+    /// Those that may go, by a use of theirs that was the last when it was noted here. Using a script writes nothing here.
+    evaluated: BTreeMap<u64, Arc<Script>>,
+    bytes: usize,
+}
+
+impl Sources {
+    fn add(&mut self, script: &Arc<Script>) {
+        self.bytes += script.bytes();
+        self.by_name.insert(script.name.clone(), Arc::clone(script));
+        if script.is_evaluated.load(Ordering::Relaxed) {
+            self.evaluated.insert(script.used.load(Ordering::Relaxed), Arc::clone(script));
+        }
+    }
+
+    /// Makes room for one more that comes with EVAL; how many went that were not used for the longest time.
+    fn make_room(&mut self) -> u64 {
+        let mut removed = 0;
+        while self.evaluated.len() >= EVALUATED_MAX {
+            let Some((noted, script)) = self.evaluated.pop_first() else { break };
+            let used = script.used.load(Ordering::Relaxed);
+            if !script.is_evaluated.load(Ordering::Relaxed) {
+                // It was loaded since.
+            } else if used != noted {
+                self.evaluated.insert(used, script);
+            } else if let Some(script) = self.by_name.remove(&script.name) {
+                self.bytes -= script.bytes();
+                script.is_gone.store(true, Ordering::Release);
+                removed += 1;
+            }
+        }
+        removed
+    }
+}
+
+impl Script {
+    fn bytes(&self) -> usize {
+        self.source.len() + 2 * self.name.len() + size_of::<Script>()
+    }
+
+    /// It was loaded: it stays until all are removed.
+    pub fn keep(&self) {
+        self.is_evaluated.store(false, Ordering::Relaxed);
+    }
+}
+
 impl Scripts {
     /// The script of this name.
     pub fn get(&self, name: &str) -> Option<Arc<Script>> {
-        self.by_name.read().get(name).cloned()
+        self.sources.read().by_name.get(name).cloned()
     }
 
     /// Adds a script, unless it is there.
     pub fn add(&self, name: &str, source: &[u8], header: Header, is_evaluated: bool) -> Arc<Script> {
-        let mut by_name = self.by_name.write();
-        if let Some(script) = by_name.get(name) {
+        let mut sources = self.sources.write();
+        if let Some(script) = sources.by_name.get(name) {
             return Arc::clone(script);
         }
         if is_evaluated {
-            self.make_room(&mut by_name);
+            self.evicted.fetch_add(sources.make_room(), Ordering::Relaxed);
         }
         let script = Arc::new(Script {
             name: name.to_owned(),
@@ -165,41 +257,29 @@ impl Scripts {
             header,
             is_wide: AtomicBool::new(false),
             is_gone: AtomicBool::new(false),
-            is_evaluated,
+            is_evaluated: AtomicBool::new(is_evaluated),
             used: AtomicU64::new(u64::MAX),
         });
         self.note_use(&script);
-        by_name.insert(name.to_owned(), Arc::clone(&script));
+        sources.add(&script);
         script
-    }
-
-    /// Removes those that came with EVAL and were not used for the longest time, until there is room for one more.
-    fn make_room(&self, by_name: &mut HashMap<String, Arc<Script>>) {
-        let evaluated = || by_name.values().filter(|script| script.is_evaluated);
-        if evaluated().count() < EVALUATED_MAX {
-            return;
-        }
-        let oldest = evaluated().min_by_key(|script| script.used.load(Ordering::Relaxed));
-        let Some(oldest) = oldest.map(|script| script.name.clone()) else { return };
-        if let Some(script) = by_name.remove(&oldest) {
-            script.is_gone.store(true, Ordering::Release);
-            self.evicted.fetch_add(1, Ordering::Relaxed);
-        }
     }
 
     /// A script is used.
     #[inline]
     pub fn note_use(&self, script: &Script) {
         // Of one that was the last to be used that is known: threads with the same script share no counter.
-        if script.is_evaluated && script.used.load(Ordering::Relaxed) != self.uses.load(Ordering::Relaxed) {
+        if script.is_evaluated.load(Ordering::Relaxed)
+            && script.used.load(Ordering::Relaxed) != self.uses.load(Ordering::Relaxed)
+        {
             script.used.store(self.uses.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
         }
     }
 
     /// Removes all scripts.
     pub fn flush(&self) {
-        let gone = std::mem::take(&mut *self.by_name.write());
-        gone.values().for_each(|script| script.is_gone.store(true, Ordering::Release));
+        let gone = std::mem::take(&mut *self.sources.write());
+        gone.by_name.values().for_each(|script| script.is_gone.store(true, Ordering::Release));
         self.flushes.fetch_add(1, Ordering::Release);
     }
 
@@ -223,9 +303,8 @@ impl Scripts {
 
     /// How many scripts there are, and the bytes of their sources and of what is known of them.
     pub fn figures(&self) -> (usize, usize) {
-        let by_name = self.by_name.read();
-        let bytes = |script: &Arc<Script>| script.source.len() + 2 * script.name.len() + size_of::<Script>();
-        (by_name.len(), by_name.values().map(bytes).sum())
+        let sources = self.sources.read();
+        (sources.by_name.len(), sources.bytes)
     }
 
     /// The libraries now.
@@ -233,20 +312,15 @@ impl Scripts {
         Arc::clone(&self.libraries.read())
     }
 
-    /// Changes the libraries as one step. Nothing has changed where `change` fails.
+    /// Changes the libraries as one step, of which `change` says whether it is one: nothing has changed where it fails.
+    /// They are copied only while somebody else looks at them as they are.
     ///
     /// # Errors
     /// That of `change`.
-    pub fn change_libraries<R, E>(
-        &self,
-        change: impl FnOnce(&mut Libraries) -> Result<R, E>,
-    ) -> Result<R, E> {
-        let mut libraries = self.libraries.write();
-        let mut changed = Libraries::clone(&libraries);
-        let result = change(&mut changed)?;
-        *libraries = Arc::new(changed);
+    pub fn change_libraries<E>(&self, change: impl FnOnce(&mut Libraries) -> Result<(), E>) -> Result<(), E> {
+        change(Arc::make_mut(&mut *self.libraries.write()))?;
         self.library_changes.fetch_add(1, Ordering::Release);
-        Ok(result)
+        Ok(())
     }
 }
 

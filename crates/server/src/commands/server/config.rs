@@ -162,6 +162,7 @@ fn reset_statistics(call: &mut Call<'_>) -> CommandResult {
     call.server.clients.accepted.store(0, Ordering::Relaxed);
     call.server.clients.rejected.store(0, Ordering::Relaxed);
     call.server.client_memory.evicted.store(0, Ordering::Relaxed);
+    call.server.scripts.evicted.store(0, Ordering::Relaxed);
     call.reply.ok();
     Ok(())
 }
