@@ -85,34 +85,44 @@ pub(crate) fn fail(lua: Lua, text: &str) -> Failure {
     Failure::Value
 }
 
+/// So many words need no list of their own, and leave room on the stack.
+const FEW: usize = 8;
+
 /// The words of a command, from the stack.
 fn words<R>(lua: Lua, act: impl FnOnce(&[&[u8]]) -> R) -> Result<R, &'static str> {
-    /// So many words need no list of their own.
-    const FEW: usize = 8;
-    let count = lua.top();
+    let count = lua.top() as usize;
     if count == 0 {
         return Err("Please specify at least one argument for this redis lib call");
     }
-    for at in 1..=count {
+    let (mut few, mut many);
+    let words = if count <= FEW {
+        few = [&b""[..]; FEW];
+        &mut few[..count]
+    } else {
+        many = vec![&b""[..]; count];
+        &mut many[..]
+    };
+    for (at, word) in words.iter_mut().enumerate() {
+        let at = at as c_int + 1;
         match lua.kind(at) {
             STRING => {}
             NUMBER => {
                 // A negative zero is none.
-                let text = swytch_decimal::format_double(lua.number(at).unwrap_or(0.0) + 0.0);
-                lua.push_bytes(text.as_bytes());
+                let number = lua.number(at).unwrap_or(0.0) + 0.0;
+                match swytch_decimal::double_as_integer(number) {
+                    Some(integer) => {
+                        let mut digits = [0; swytch_decimal::INTEGER_DIGITS_MAX];
+                        lua.push_bytes(swytch_decimal::format_i64(&mut digits, integer));
+                    }
+                    None => lua.push_bytes(swytch_decimal::shortest_double(number).as_bytes()),
+                }
                 lua.replace(at);
             }
             _ => return Err("Lua redis lib command arguments must be strings or integers"),
         }
+        *word = lua.bytes(at).unwrap_or_default();
     }
-    let word = |at: usize| lua.bytes(at as c_int + 1).unwrap_or_default();
-    let count = count as usize;
-    if count <= FEW {
-        let mut few = [&b""[..]; FEW];
-        few.iter_mut().take(count).enumerate().for_each(|(at, slot)| *slot = word(at));
-        return Ok(act(&few[..count]));
-    }
-    Ok(act(&(0..count).map(word).collect::<Vec<_>>()))
+    Ok(act(words))
 }
 
 /// `redis.call`, which raises errors, and `redis.pcall`, which returns them.
@@ -122,19 +132,28 @@ fn call(lua: Lua, raise: bool) -> Outcome {
         return Err(Failure::Ending);
     }
     let protocol = if shared.resp3.get() { Protocol::Resp3 } else { Protocol::Resp2 };
-    let mut reply = shared.reply.take();
-    reply.clear();
-    let called = words(lua, |words| shared.with_host(|host| host.call(words, protocol, &mut reply)));
-    lua.set_top(0);
-    let is_error = match called {
+    let (mut is_error, mut waits) = (false, None);
+    // It is pushed on top of the words, which must not be collected while they are borrowed, if there is room.
+    let has_room = lua.top() as usize <= FEW;
+    let mut take = |reply: &[u8]| {
+        is_error = reply.first() == Some(&b'-');
+        match has_room {
+            true => drop(push_reply(lua, reply)),
+            false => waits = Some(reply.to_vec()),
+        }
+    };
+    let called = words(lua, |words| shared.with_host(|host| host.call(words, protocol, &mut take)));
+    match called {
         Ok(Some(Called::Answered)) => {
-            push_reply(lua, &reply);
-            reply.first() == Some(&b'-')
+            if let Some(reply) = waits {
+                lua.set_top(0);
+                push_reply(lua, &reply);
+            }
         }
         Ok(Some(Called::Refused(text))) => {
             push_error(lua, &text);
             count_no_more(lua);
-            true
+            is_error = true;
         }
         Ok(Some(Called::Again)) => {
             shared.ending.set(Some(Ending::Again));
@@ -143,13 +162,8 @@ fn call(lua: Lua, raise: bool) -> Outcome {
         Ok(None) => return Err(fail(lua, "redis.call/pcall can only be called inside a script invocation")),
         Err(text) => {
             push_error(lua, text.as_bytes());
-            true
+            is_error = true;
         }
-    };
-    /// A reply that was longer gives its memory back.
-    const REPLY_BYTES_KEPT: usize = 64 * 1024;
-    if reply.capacity() <= REPLY_BYTES_KEPT {
-        shared.reply.replace(reply);
     }
     if is_error && raise { Err(Failure::Value) } else { Ok(1) }
 }

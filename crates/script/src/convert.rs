@@ -16,7 +16,8 @@ const STACK: &str = "ERR reached lua stack limit";
 
 /// Pushes what a reply means, and returns what is behind it. Replies are the server's own, so they are well formed.
 pub(crate) fn push_reply(lua: Lua, reply: &[u8]) -> &[u8] {
-    let Some(line_end) = reply.windows(2).position(|pair| pair == b"\r\n") else {
+    // No line has a carriage return in it but at its end.
+    let Some(line_end) = reply.iter().position(|byte| *byte == b'\r') else {
         lua.push_nil();
         return &[];
     };

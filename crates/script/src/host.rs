@@ -4,8 +4,8 @@ use swytch_resp::Protocol;
 
 /// The server, to a script that runs.
 pub trait Host {
-    /// Runs a command and appends its reply to `reply`.
-    fn call(&mut self, words: &[&[u8]], protocol: Protocol, reply: &mut Vec<u8>) -> Called;
+    /// Runs a command; `take` is given its reply once, whole.
+    fn call(&mut self, words: &[&[u8]], protocol: Protocol, take: &mut dyn FnMut(&[u8])) -> Called;
 
     /// Whether the script's client may run a command.
     ///

@@ -11,22 +11,20 @@ struct TestHost {
 }
 
 impl Host for TestHost {
-    fn call(&mut self, words: &[&[u8]], protocol: Protocol, reply: &mut Vec<u8>) -> Called {
+    fn call(&mut self, words: &[&[u8]], protocol: Protocol, take: &mut dyn FnMut(&[u8])) -> Called {
         match words {
-            [b"ECHO", reply_bytes] => {
-                reply.extend_from_slice(reply_bytes);
+            [b"ECHO", reply] => {
+                take(reply);
                 Called::Answered
             }
             [b"PROTOCOL"] => {
-                reply.extend_from_slice(if protocol == Protocol::Resp3 { b":3\r\n" } else { b":2\r\n" });
+                take(if protocol == Protocol::Resp3 { b":3\r\n" } else { b":2\r\n" });
                 Called::Answered
             }
             [b"AGAIN"] => Called::Again,
             [b"JOIN", rest @ ..] => {
                 let joined = rest.join(&b"|"[..]);
-                reply.extend_from_slice(format!("${}\r\n", joined.len()).as_bytes());
-                reply.extend_from_slice(&joined);
-                reply.extend_from_slice(b"\r\n");
+                take(&[format!("${}\r\n", joined.len()).as_bytes(), &joined, b"\r\n"].concat());
                 Called::Answered
             }
             _ => Called::Refused(b"Unknown Redis command called from script".to_vec()),
@@ -213,6 +211,65 @@ fn nothing_that_is_shared_can_be_changed() {
         let answer = bench.run(&format!("getmetatable({value}).__index = 1"));
         assert!(answer.contains("attempt to index a nil value"), "{answer}");
     }
+}
+
+#[test]
+fn what_a_script_does_to_its_lists_is_gone_with_it() {
+    let mut bench = Bench::new();
+    let shown = "local t = {} for k, v in pairs(KEYS) do t[#t + 1] = k .. '=' .. v end \
+                 for k, v in pairs(ARGV) do t[#t + 1] = k .. ':' .. v end return table.concat(t, ' ')";
+    let mut show = |before: &str, keys: &[&[u8]], arguments: &[&[u8]]| {
+        bench.run_with(before, &[b"x", b"y"], &[b"z"]);
+        bench.run_with(shown, keys, arguments)
+    };
+    for before in [
+        "return 1",
+        "KEYS.more = 1 ARGV[9] = 'i'",
+        "KEYS[1] = nil ARGV[1] = nil",
+        "KEYS[1] = nil KEYS.more = 1 KEYS.more = nil KEYS[1] = 'x'",
+        "for i = 1, 100 do KEYS[i] = 'many' end",
+        "setmetatable(KEYS, {__index = function() return 'all' end, __newindex = function() end})",
+        "setmetatable(ARGV, {__metatable = 'locked'}) table.sort(KEYS)",
+    ] {
+        assert_eq!(show(before, &[b"a", b"b", b"c"], &[b"d"]), "$15\r\n1=a 2=b 3=c 1:d\r\n", "{before}");
+        assert_eq!(show(before, &[b"a"], &[]), "$3\r\n1=a\r\n", "{before}");
+        assert_eq!(show(before, &[], &[&b"d"[..]; 12]).matches(":d").count(), 12, "{before}");
+    }
+    assert_eq!(bench.run_with("return {#KEYS, #ARGV, KEYS[3] or 'none'}", &[b"a"], &[]), {
+        "*3\r\n:1\r\n:0\r\n$4\r\nnone\r\n"
+    });
+}
+
+#[test]
+fn code_that_sets_no_global_finds_them_where_others_do() {
+    let mut bench = Bench::new();
+    for (source, answer) in [
+        ("return type(redis.call) .. type(_G.redis)", "$13\r\nfunctiontable\r\n"),
+        ("return (function() return (function() return #KEYS end)() end)()", ":0\r\n"),
+        ("return loadstring('return #ARGV')()", ":0\r\n"),
+        ("local s = 0 for i, v in ipairs({1, 2}) do s = s + v end return s", ":3\r\n"),
+    ] {
+        assert_eq!(bench.run(source), answer, "{source}");
+    }
+    for source in [
+        "x = 1",
+        "return (function() return function() redis = nil end end)()()",
+        "return loadstring('KEYS = 1')()",
+        "_G.x = 1",
+        "rawset(_G, 'x', 1)",
+    ] {
+        assert!(bench.run(source).contains("Attempt to modify a readonly table"), "{source}");
+        assert!(bench.run("return x").contains("nonexistent global variable 'x'"), "{source}");
+    }
+}
+
+#[test]
+fn a_command_may_have_as_many_words_as_the_stack_has_room_for() {
+    let words = "local t = {} for i = 1, 7995 do t[i] = 'a' end ";
+    assert_eq!(run(&format!("{words} return #redis.call('JOIN', unpack(t))")), ":15989\r\n");
+    assert_eq!(run("return redis.call('JOIN', 1, 2.5, -0, 1e15, 6, 7, 8, 9, 'x')"), {
+        "$31\r\n1|2.5|0|1000000000000000|6|7|8|9|x\r\n".replace("$31", "$34")
+    });
 }
 
 #[test]

@@ -12,7 +12,7 @@ use swytch_resp::{ArgRange, Output, Protocol, Query, Reply};
 use swytch_store::KeyspaceMut;
 
 pub use super::admit::refuses_writes;
-use super::admit::{FEW_FOLLOWERS, OUT_OF_MEMORY, disk_fault};
+use super::admit::{OUT_OF_MEMORY, crosses_slots, is_bound_to_slot, unwritable};
 use super::{count, guard, locks, lookup, park, rights, show};
 use crate::acl::Context;
 use crate::command::{Args, Call, Command, Flags, Handler, Origin};
@@ -67,14 +67,14 @@ impl Buffers {
         }
     }
 
-    /// Appends what was answered, and forgets it.
-    fn drain(&mut self, reply: &mut Vec<u8>) {
+    /// Lets `take` have what was answered, and forgets it.
+    fn drain(&mut self, take: &mut dyn FnMut(&[u8])) {
         match self.output.only_slice() {
             Some(bytes) => {
-                reply.extend_from_slice(bytes);
+                take(bytes);
                 self.output.rewind(0);
             }
-            None => reply.extend_from_slice(&std::mem::take(&mut self.output).to_vec()),
+            None => take(&std::mem::take(&mut self.output).to_vec()),
         }
     }
 }
@@ -124,13 +124,8 @@ fn refusal(call: &Call<'_>, command: &Command, rules: &Rules) -> Option<String> 
     if rules.has_written {
         return None;
     }
-    if flags.contains(Flags::WRITE)
-        && let Some(fault) = disk_fault(call.server)
-    {
+    if let Some(fault) = unwritable(call.server, flags & Flags::WRITE) {
         return Some(format!("-{fault}"));
-    }
-    if flags.contains(Flags::WRITE) && call.server.conditions().contains(Conditions::FEW_FOLLOWERS) {
-        return Some(format!("-{FEW_FOLLOWERS}"));
     }
     if rules.is_out_of_memory && !rules.allows_oom && flags.contains(Flags::DENYOOM) {
         return Some(format!("-{OUT_OF_MEMORY}"));
@@ -138,27 +133,30 @@ fn refusal(call: &Call<'_>, command: &Command, rules: &Rules) -> Option<String> 
     None
 }
 
-/// Why a command may not touch what it names, where keys must be in one slot.
+/// Why a command may not touch what it names, where keys must be in one slot. That of a script is the one of its first key,
+/// whether it has named it or not.
 fn across_slots(
     call: &Call<'_>,
-    command: &Command,
+    command: &'static Command,
     args: &Args<'_>,
     rules: &mut Rules,
 ) -> Option<&'static str> {
-    if !call.server.conditions().contains(Conditions::ONE_SLOT) || !call.origin.is_limited() {
+    if !is_bound_to_slot(call) {
         return None;
     }
-    let positions = command.slot_positions(args);
-    let first = args.get(*positions.first()?);
-    if slot::are_several(positions.iter().map(|at| args.get(*at))) {
+    if crosses_slots(call, std::iter::once((command, *args))) {
         return Some("Script attempted to access a non local key in a cluster node");
     }
-    let is_other =
-        rules.keeps_to_slot && *rules.slot.get_or_insert_with(|| slot::of(first)) != slot::of(first);
+    let slot_of = |command: &Command, args: &Args<'_>| {
+        command.slot_positions(args).first().map(|at| slot::of(args.get(*at)))
+    };
+    let touched = slot_of(command, args)?;
+    let own = *rules.slot.get_or_insert_with(|| slot_of(call.command, &call.args).unwrap_or(touched));
+    let is_other = rules.keeps_to_slot && own != touched;
     is_other.then_some("Script attempted to access keys that do not hash to the same slot")
 }
 
-/// Runs a command that the script of `call` calls and appends its reply.
+/// Runs a command that the script of `call` calls; `take` is given its reply.
 pub fn run(
     call: &mut Call<'_>,
     keyspace: &mut KeyspaceMut<'_, '_>,
@@ -166,7 +164,7 @@ pub fn run(
     rules: &mut Rules,
     words: &[&[u8]],
     protocol: Protocol,
-    reply: &mut Vec<u8>,
+    take: &mut dyn FnMut(&[u8]),
 ) -> Called {
     if words.iter().map(|word| word.len()).sum::<usize>() > WORDS_BYTES_MAX {
         return Called::Refused("The arguments of the command are too long".to_owned());
@@ -215,7 +213,7 @@ pub fn run(
     show(&inner);
     let failed = guard::run(&mut inner, |call| locks::handle_within(call, keyspace));
     count::call(&mut inner, Ticks::now().since(started), failed);
-    buffers.drain(reply);
+    buffers.drain(take);
     Called::Answered
 }
 

@@ -74,9 +74,9 @@ impl Drop for ScriptHost<'_, '_, '_, '_> {
 }
 
 impl Host for ScriptHost<'_, '_, '_, '_> {
-    fn call(&mut self, words: &[&[u8]], protocol: Protocol, reply: &mut Vec<u8>) -> Called {
+    fn call(&mut self, words: &[&[u8]], protocol: Protocol, take: &mut dyn FnMut(&[u8])) -> Called {
         let ScriptHost { call, keyspace, buffers, rules, .. } = self;
-        let called = inner::run(call, keyspace, buffers, rules, words, protocol, reply);
+        let called = inner::run(call, keyspace, buffers, rules, words, protocol, take);
         if self.is_overdue {
             // It may have more locks now.
             self.keyspace.locked().set_overdue(true);
@@ -148,7 +148,7 @@ impl LoadingHost {
 const LOADING_MS_MAX: u64 = 500;
 
 impl Host for LoadingHost {
-    fn call(&mut self, _: &[&[u8]], _: Protocol, _: &mut Vec<u8>) -> Called {
+    fn call(&mut self, _: &[&[u8]], _: Protocol, _: &mut dyn FnMut(&[u8])) -> Called {
         Called::Refused("redis.call can only be called inside a script invocation".as_bytes().to_vec())
     }
 

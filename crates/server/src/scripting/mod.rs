@@ -24,7 +24,6 @@ use crate::dispatch::inner::{self, Rules};
 use crate::dispatch::show_script;
 use crate::server::scripts::Script;
 use crate::server::{Conditions, Server};
-use crate::system::slot;
 use host::ScriptHost;
 use threads::Buffers;
 
@@ -199,14 +198,13 @@ fn rules_of(call: &mut Call<'_>, flags: Option<ScriptFlags>, access: Access) -> 
     if !keeps_to_slot && call.server.conditions().contains(Conditions::COUNTING_SLOTS) {
         call.counted_slot = CountedSlot::None;
     }
-    let first_key = call.command.key_positions(&call.args).first().copied();
     Ok(Rules {
         is_read_only: access == Access::Read || no_writes,
         allows_oom,
         is_out_of_memory,
         has_written: false,
         keeps_to_slot,
-        slot: first_key.map(|at| slot::of(call.args.get(at))),
+        slot: None,
     })
 }
 

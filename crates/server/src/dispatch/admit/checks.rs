@@ -2,6 +2,7 @@
 //!
 //! Source: `processCommand` in Redis's `src/server.c`, whose order decides which of two errors a client sees.
 
+use std::borrow::Cow;
 use std::sync::atomic::Ordering;
 
 use super::super::{rights, room, scope};
@@ -25,8 +26,7 @@ pub(super) fn in_order(call: &mut Call<'_>) -> Check {
     rights(call)?;
     one_slot(call)?;
     memory_after_eviction(call)?;
-    disk(call)?;
-    followers(call)?;
+    writable(call)?;
     listening(call)?;
     loading(call)?;
     script(call)?;
@@ -52,7 +52,7 @@ pub(super) fn when_served(call: &mut Call<'_>) -> Check {
 pub(in crate::dispatch) const OUT_OF_MEMORY: &str = "OOM command not allowed when used memory > 'maxmemory'.";
 
 /// The answer to a write where too few followers keep up.
-pub(in crate::dispatch) const FEW_FOLLOWERS: &str = "NOREPLICAS Not enough good replicas to write.";
+const FEW_FOLLOWERS: &str = "NOREPLICAS Not enough good replicas to write.";
 
 /// The answer to a write where saves fail.
 const DISK_FAILED: &str = "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to \
@@ -126,15 +126,26 @@ fn rights(call: &mut Call<'_>) -> Check {
 
 /// Keys, and those of all commands of a transaction that is to run, may have to be in one slot.
 fn one_slot(call: &Call<'_>) -> Check {
-    if !call.server.conditions().contains(Conditions::ONE_SLOT) || !call.origin.is_limited() {
-        return Ok(());
-    }
     let queue = call.client.queue.iter().filter(|_| call.command.is(Flags::RUNS_QUEUE));
     let queued = queue.map(|queued| (call.commands.queued(queued), queued.args.as_args()));
-    let keys = std::iter::once((call.command, call.args))
-        .chain(queued)
-        .flat_map(|(command, args)| command.slot_positions(&args).into_iter().map(move |at| args.get(at)));
-    if slot::are_several(keys) { Err(Refusal::AcrossSlots) } else { Ok(()) }
+    let all = std::iter::once((call.command, call.args)).chain(queued);
+    if crosses_slots(call, all) { Err(Refusal::AcrossSlots) } else { Ok(()) }
+}
+
+/// Whether keys must be in one slot.
+pub(in crate::dispatch) fn is_bound_to_slot(call: &Call<'_>) -> bool {
+    call.server.conditions().contains(Conditions::ONE_SLOT) && call.origin.is_limited()
+}
+
+/// Whether commands that run together for a call have keys in several slots where they must be in one.
+pub(in crate::dispatch) fn crosses_slots<'a>(
+    call: &Call<'_>,
+    commands: impl Iterator<Item = (&'static Command, Args<'a>)>,
+) -> bool {
+    let keys_of = |(command, args): (&Command, Args<'a>)| {
+        command.slot_positions(&args).into_iter().map(move |at| args.get(at))
+    };
+    is_bound_to_slot(call) && slot::are_several(commands.flat_map(keys_of))
 }
 
 /// Makes room where memory is over its limit, as far as that can be done.
@@ -156,19 +167,25 @@ fn memory(call: &Call<'_>) -> Check {
     if refused { Err(Refusal::Error(CommandError::text(OUT_OF_MEMORY))) } else { Ok(()) }
 }
 
-/// While saves fail nothing may be lost that comes now; PING says so too, to whoever watches the server.
-fn disk(call: &Call<'_>) -> Check {
-    let fault = disk_fault(call.server)
-        .filter(|_| flags(call).intersects(Flags::WRITE | Flags::TELLS_HEALTH) && call.origin.is_limited());
-    fault.map_or(Ok(()), |fault| Err(Refusal::Error(CommandError::owned(fault))))
+fn writable(call: &Call<'_>) -> Check {
+    let holds = !(call.server.conditions() & UNWRITABLE).is_empty() && call.origin.is_limited();
+    let fault = if holds { unwritable(call.server, flags(call)) } else { None };
+    fault.map_or(Ok(()), |fault| Err(Refusal::Error(CommandError::owned(fault.into_owned()))))
 }
 
-/// Writes may depend on how many followers keep up.
-fn followers(call: &Call<'_>) -> Check {
-    let refused = call.server.conditions().contains(Conditions::FEW_FOLLOWERS)
-        && call.origin.is_limited()
-        && flags(call).contains(Flags::WRITE);
-    if refused { Err(Refusal::Error(CommandError::text(FEW_FOLLOWERS))) } else { Ok(()) }
+/// Conditions under which nothing may be written.
+const UNWRITABLE: Conditions =
+    Conditions::SAVE_FAILED.union(Conditions::LOG_FAILED).union(Conditions::FEW_FOLLOWERS);
+
+/// Why a command with these properties does not run, if that is because too little of what it writes could be saved, or too
+/// few followers keep up. While saves fail PING says so too, to whoever watches the server.
+pub(in crate::dispatch) fn unwritable(server: &Server, flags: Flags) -> Option<Cow<'static, str>> {
+    let told = flags.intersects(Flags::WRITE | Flags::TELLS_HEALTH);
+    if told && let Some(fault) = disk_fault(server) {
+        return Some(Cow::Owned(fault));
+    }
+    let few = flags.contains(Flags::WRITE) && server.conditions().contains(Conditions::FEW_FOLLOWERS);
+    few.then_some(Cow::Borrowed(FEW_FOLLOWERS))
 }
 
 fn listening(call: &Call<'_>) -> Check {
@@ -187,7 +204,7 @@ pub fn refuses_writes(server: &Server) -> bool {
 }
 
 /// Why nothing may be written, if that is because it could not be saved.
-pub(in crate::dispatch) fn disk_fault(server: &Server) -> Option<String> {
+fn disk_fault(server: &Server) -> Option<String> {
     let failed = Conditions::SAVE_FAILED | Conditions::LOG_FAILED;
     if !server.conditions().intersects(failed) {
         return None;

@@ -6,7 +6,7 @@
 mod checks;
 
 pub use checks::refuses_writes;
-pub(super) use checks::{FEW_FOLLOWERS, OUT_OF_MEMORY, disk_fault};
+pub(super) use checks::{OUT_OF_MEMORY, crosses_slots, is_bound_to_slot, unwritable};
 
 use super::conditions::BEHIND_LOCKS;
 use super::{count, watch};
