@@ -30,7 +30,7 @@ pub struct Call<'a> {
     pub worker: &'a WorkerShared,
     /// Unix milliseconds; the same for all commands of a transaction.
     pub now_ms: u64,
-    /// Hash of the argument at [`Command::single_key`], if the batch has computed it.
+    /// Hash of the argument at [`Command::hashed_key`], if the batch has computed it.
     pub key_hash: Option<u64>,
     /// Whom it comes from, and what therefore holds for it.
     pub origin: Origin,

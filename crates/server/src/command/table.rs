@@ -21,6 +21,8 @@ pub struct Command {
     runs_with: (usize, usize),
     /// Where its only key is, when it has one at a fixed place.
     pub single_key: Option<usize>,
+    /// Where it says how many keys a script has that it runs. They follow.
+    script_keys_counted_at: Option<usize>,
     /// See [`CommandSpec::member`].
     pub member: Option<usize>,
     /// Its subcommands.
@@ -119,6 +121,16 @@ impl Command {
     /// True if the values of the keys that a request names lead to others, which may be anywhere.
     pub fn reaches_any(&self, args: &Args<'_>) -> bool {
         self.spec.keys.is_some_and(|keys| keys(args).reaches_any)
+    }
+
+    /// Position of the key that is prefetched and whose hash `Call::key_hash` is: the only one, or the first of a script.
+    #[inline(always)]
+    pub fn hashed_key(&self, args: &Args<'_>) -> Option<usize> {
+        if self.single_key.is_some() {
+            return self.single_key;
+        }
+        let count_at = self.script_keys_counted_at?;
+        args.try_get(count_at).is_some_and(|count| count != b"0").then_some(count_at + 1)
     }
 
     /// Positions of all keys among the arguments; an argument that makes a key spec unreadable ends it.
@@ -347,6 +359,7 @@ fn named(groups: &[&[&'static CommandSpec]]) -> (Vec<Named>, usize) {
                     full_name: format!("{}|{}", spec.name, sub.name),
                     runs_with: plain_range(sub),
                     single_key: single_key(sub),
+                    script_keys_counted_at: None,
                     member: sub.member,
                     subcommands: Vec::new(),
                     container: Some(spec.name),
@@ -359,6 +372,7 @@ fn named(groups: &[&[&'static CommandSpec]]) -> (Vec<Named>, usize) {
             full_name: spec.name.to_owned(),
             runs_with: plain_range(spec),
             single_key: single_key(spec),
+            script_keys_counted_at: script_keys_counted_at(spec),
             member: spec.member,
             subcommands,
             container: None,
@@ -399,6 +413,22 @@ fn plain_range(spec: &CommandSpec) -> (usize, usize) {
 fn arity_range(spec: &CommandSpec) -> (usize, usize) {
     let fewest = spec.arity.unsigned_abs() as usize;
     (fewest, if spec.arity < 0 { usize::MAX } else { fewest })
+}
+
+fn script_keys_counted_at(spec: &CommandSpec) -> Option<usize> {
+    match (spec.handler, spec.key_specs) {
+        (
+            Handler::Script(_),
+            [
+                super::KeySpec {
+                    begin: BeginSearch::Index(at),
+                    find: FindKeys::KeyNum { count_at: 0, first: 1, .. },
+                    ..
+                },
+            ],
+        ) => Some(*at),
+        _ => None,
+    }
 }
 
 fn single_key(spec: &CommandSpec) -> Option<usize> {

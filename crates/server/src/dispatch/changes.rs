@@ -137,7 +137,10 @@ struct KeyUndo {
 
 impl Sink for Journal<'_> {
     fn wants(&self) -> Wants {
-        Wants { undo: true, events: true }
+        Wants {
+            undo: true,
+            events: self.listeners.as_ref().is_some_and(|listeners| listeners.wants().events),
+        }
     }
 
     fn changed(&mut self, effect: &Effect<'_>, undo: Option<EffectUndo>) {

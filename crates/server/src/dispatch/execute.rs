@@ -14,7 +14,7 @@ pub struct Request<'a> {
     pub args: Args<'a>,
     /// What the name means, if the batch has looked it up.
     pub command: Option<&'static Command>,
-    /// Hash of the only key, if the batch has computed it.
+    /// See [`Call::key_hash`].
     pub key_hash: Option<u64>,
 }
 

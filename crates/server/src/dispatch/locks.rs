@@ -289,7 +289,7 @@ fn script(call: &mut Call<'_>, handler: &ScriptHandler) -> CommandResult {
     let (server, worker) = (call.server, call.worker);
     let found = find_script(call, handler)?;
     let is_wide = found.is_wide || server.conditions().contains(Conditions::MONITORED);
-    let mut scope = if is_wide { LockScope::All } else { scope::of_call(call) };
+    let mut scope = if is_wide { LockScope::All } else { scope::of_script(call, found.keys) };
     loop {
         let locked = scope::lock_in_time(server, scope)?;
         let keyspace = park::lock_for_writing(view_of(call, locked), call)?;

@@ -37,6 +37,15 @@ pub fn of_call(call: &Call<'_>) -> LockScope {
     of_keys(call.server, call.command, &call.args, call.client.db)
 }
 
+/// The shards of the keys that a script names, of which there are this many.
+pub fn of_script(call: &Call<'_>, keys: usize) -> LockScope {
+    match (keys, call.key_hash) {
+        (0, _) => LockScope::Nothing,
+        (1, Some(hash)) => LockScope::One(call.server.shards.shard_of_hash(hash)),
+        _ => of_call(call),
+    }
+}
+
 /// The shards of a command's keys in database `db`.
 fn of_keys(server: &Server, command: &Command, args: &Args<'_>, db: u32) -> LockScope {
     if let Some(at) = command.single_key {

@@ -123,7 +123,7 @@ impl Batch {
                     let args = Args::new(query, ranges);
                     let command = commands.find(args.get(0));
                     let key_hash = command
-                        .and_then(|command| command.single_key)
+                        .and_then(|command| command.hashed_key(&args))
                         .and_then(|at| args.try_get(at))
                         .map(|bytes| server.shards.hash(bytes));
                     self.requests.push(Pending {
