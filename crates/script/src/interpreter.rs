@@ -2,12 +2,14 @@
 //!
 //! The file is unsafe because it makes the interpreter and closes it.
 
+use std::cell::Cell;
 use std::ffi::{CStr, c_int};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use mlua_sys::lua51 as ffi;
 use swytch_resp::Reply;
 
+use crate::code::may_set_globals;
 use crate::convert::{Told, read_error, write_value};
 use crate::functions::{Loading, Registered, show_globals};
 use crate::host::Host;
@@ -42,7 +44,29 @@ pub struct Interpreter {
     /// Where the shared globals are kept, and what errors go through.
     globals: c_int,
     handler: c_int,
+    keys: List,
+    arguments: List,
+    /// Sources compiled since the last look for what their compilation has left.
+    compiled: Cell<u32>,
 }
+
+/// A list of words in a global. A table that the script before has left as it was is filled again: a new one costs more
+/// than the rest of a short script.
+#[derive(Debug)]
+struct List {
+    name: &'static CStr,
+    /// The table, if it is kept, and how many words are in it.
+    kept: Cell<Option<(c_int, usize)>>,
+}
+
+impl List {
+    fn named(name: &'static CStr) -> List {
+        List { name, kept: Cell::new(None) }
+    }
+}
+
+/// Words of a list whose table is kept.
+const WORDS_KEPT_MAX: usize = 8;
 
 /// What an interpreter has compiled.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -91,7 +115,8 @@ impl Interpreter {
         // SAFETY: the hook may throw, as hooks may.
         unsafe { ffi::lua_sethook(state, Some(look), ffi::LUA_MASKCOUNT, INSTRUCTIONS) };
         shared.memory.leave();
-        Interpreter { lua, shared, kind, globals, handler }
+        let (keys, arguments) = (List::named(c"KEYS"), List::named(c"ARGV"));
+        Interpreter { lua, shared, kind, globals, handler, keys, arguments, compiled: Cell::new(0) }
     }
 
     /// Bytes that it takes.
@@ -107,12 +132,28 @@ impl Interpreter {
         self.native(|this| {
             let lua = this.lua;
             if lua.compile(source, this.kind.source_name()) {
+                if !may_set_globals(&lua.code()) {
+                    this.show_shared_globals();
+                }
                 return Ok(Compiled(lua.keep()));
             }
             let text = lua.bytes(-1).unwrap_or_default().to_vec();
             lua.pop(1);
             Err(text)
         })
+        .inspect(|_| self.collect_some())
+    }
+
+    /// Collects a part of what compiling leaves, now and then. The collector's own pace is that of scripts, of which nothing
+    /// stays: what stays of these would let it wait for as much again.
+    fn collect_some(&self) {
+        const ROUND: u32 = 50;
+        const KILOBYTES: c_int = 50;
+        self.compiled.set((self.compiled.get() + 1) % ROUND);
+        if self.compiled.get() == 0 {
+            // SAFETY: nothing that is collected runs code.
+            unsafe { ffi::lua_gc(self.lua.0, ffi::LUA_GCSTEP, KILOBYTES) };
+        }
     }
 
     /// Forgets something compiled.
@@ -133,6 +174,7 @@ impl Interpreter {
             lua.set_top(0);
             result
         })
+        .inspect(|_| self.collect_some())
     }
 
     fn load_shown(&self, code: &[u8], host: &mut dyn Host) -> Result<Vec<(Registered, Compiled)>, Vec<u8>> {
@@ -141,10 +183,18 @@ impl Interpreter {
             let text = lua.bytes(-1).unwrap_or_default();
             return Err([b"Error compiling function: ", text].concat());
         }
+        let sets_globals = may_set_globals(&lua.code());
         self.shared.begin();
         self.shared.loading.replace(Some(Loading::default()));
         let called = self.shared.hosted(host, || lua.call(0, 0, 0));
         let Loading(functions) = self.shared.loading.take().unwrap_or_default();
+        if !sets_globals {
+            for (_, kept) in &functions {
+                lua.raw_get_at(crate::lua::REGISTRY, *kept);
+                self.show_shared_globals();
+                lua.pop(1);
+            }
+        }
         let functions = functions.into_iter().map(|(registered, kept)| (registered, Compiled(kept)));
         if called.is_ok() {
             return Ok(functions.collect());
@@ -169,18 +219,14 @@ impl Interpreter {
             lua.raw_get_at(crate::lua::REGISTRY, this.handler);
             match this.kind {
                 Kind::Scripts => {
-                    lua.raw_get_at(crate::lua::REGISTRY, this.globals);
-                    push_list(lua, keys);
-                    lua.set_field(-2, c"KEYS");
-                    push_list(lua, arguments);
-                    lua.set_field(-2, c"ARGV");
-                    lua.pop(1);
+                    this.show_list(&this.keys, keys);
+                    this.show_list(&this.arguments, arguments);
                     lua.raw_get_at(crate::lua::REGISTRY, compiled.0);
                 }
                 Kind::Functions => {
                     lua.raw_get_at(crate::lua::REGISTRY, compiled.0);
-                    push_list(lua, keys);
-                    push_list(lua, arguments);
+                    push_list(lua, keys, 0);
+                    push_list(lua, arguments, 0);
                 }
             }
             let given = lua.top() - 2;
@@ -200,6 +246,52 @@ impl Interpreter {
             }
             ended
         })
+    }
+
+    /// Gives the function on top of the stack, which sets none, the shared globals.
+    fn show_shared_globals(&self) {
+        self.lua.raw_get_at(crate::lua::REGISTRY, self.globals);
+        self.lua.set_globals();
+    }
+
+    /// Makes a list the value of its global.
+    fn show_list<'a>(&self, list: &List, items: impl ExactSizeIterator<Item = &'a [u8]>) {
+        let (lua, len) = (self.lua, items.len());
+        match list.kept.take() {
+            Some((kept, len_before)) if len <= WORDS_KEPT_MAX => {
+                lua.raw_get_at(crate::lua::REGISTRY, kept);
+                put_items(lua, items);
+                for index in len + 1..=len_before {
+                    lua.push_nil();
+                    lua.raw_set_at(-2, index as c_int);
+                }
+                if has_just(lua, len) {
+                    list.kept.set(Some((kept, len)));
+                    return lua.pop(1);
+                }
+                lua.forget(kept);
+                lua.table(len.max(WORDS_KEPT_MAX), 0);
+                for index in 1..=len as c_int {
+                    lua.raw_get_at(-2, index);
+                    lua.raw_set_at(-2, index);
+                }
+                lua.remove(-2);
+            }
+            before => {
+                if let Some((kept, _)) = before {
+                    lua.forget(kept);
+                }
+                push_list(lua, items, WORDS_KEPT_MAX);
+            }
+        }
+        if len <= WORDS_KEPT_MAX {
+            lua.copy(-1);
+            list.kept.set(Some((lua.keep(), len)));
+        }
+        lua.raw_get_at(crate::lua::REGISTRY, self.globals);
+        lua.insert(-2);
+        lua.set_field(-2, list.name);
+        lua.pop(1);
     }
 
     /// The result is on top of the stack.
@@ -293,12 +385,37 @@ impl Shared {
     }
 }
 
-fn push_list<'a>(lua: Lua, items: impl ExactSizeIterator<Item = &'a [u8]>) {
-    lua.table(items.len(), 0);
+/// Pushes a list with room for so many words at least.
+fn push_list<'a>(lua: Lua, items: impl ExactSizeIterator<Item = &'a [u8]>, room: usize) {
+    lua.table(items.len().max(room), 0);
+    put_items(lua, items);
+}
+
+fn put_items<'a>(lua: Lua, items: impl Iterator<Item = &'a [u8]>) {
     for (index, item) in items.enumerate() {
         lua.push_bytes(item);
         lua.raw_set_at(-2, index as c_int + 1);
     }
+}
+
+/// Whether the table on top of the stack is like a new one with so many elements: has no metatable, and these, in their
+/// order, and nothing else.
+fn has_just(lua: Lua, len: usize) -> bool {
+    if lua.meta_table(-1) {
+        lua.pop(1);
+        return false;
+    }
+    let mut count = 0;
+    lua.push_nil();
+    while lua.next(-2) {
+        lua.pop(1);
+        count += 1;
+        if lua.kind(-1) != crate::lua::NUMBER || lua.number(-1) != Some(count as f64) {
+            lua.pop(1);
+            return false;
+        }
+    }
+    count == len
 }
 
 /// Makes a table of an error, and writes the place into it where it was raised.

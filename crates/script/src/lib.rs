@@ -6,7 +6,7 @@
 //!
 //! - `interpreter`: compiling and running; `host`: what a script wants of the server
 //! - `lua`: the one layer over the bindings; `memory`: how much an interpreter may take
-//! - `sandbox`: what scripts see, and that none changes what another sees; `base`, `strings`: functions that replace
+//! - `sandbox`: what scripts see, and that none changes what another sees; `code`: which code sees it at once; `base`, `strings`: functions that replace
 //!   those of the interpreter where these could be made to run for ever or to break something
 //! - `api`: `redis.*`; `convert`: replies as values and values as replies; `functions`: libraries that register functions
 //! - `json`, `msgpack`, `structs`, `bits`: the libraries that scripts find beside those of the language
@@ -17,6 +17,7 @@
 mod api;
 mod base;
 mod bits;
+mod code;
 mod convert;
 mod functions;
 pub mod header;

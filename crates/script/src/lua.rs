@@ -57,8 +57,6 @@ pub(crate) struct Shared {
     pub(crate) json_changed: Cell<bool>,
     /// The library that is being loaded.
     pub(crate) loading: RefCell<Option<Loading>>,
-    /// A reply of a command; kept to be used again.
-    pub(crate) reply: RefCell<Vec<u8>>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -89,7 +87,6 @@ impl Shared {
             json: RefCell::default(),
             json_changed: Cell::new(false),
             loading: RefCell::default(),
-            reply: RefCell::default(),
         }
     }
 
@@ -486,6 +483,31 @@ impl Lua {
         };
         self.remove(-2);
         compiled
+    }
+
+    /// The code of the function on top of the stack, as the interpreter writes it down.
+    pub(crate) fn code(self) -> Vec<u8> {
+        unsafe extern "C-unwind" fn append(
+            _: *mut State,
+            bytes: *const c_void,
+            len: usize,
+            code: *mut c_void,
+        ) -> c_int {
+            // SAFETY: it is called with the list below, and with bytes of this length.
+            unsafe {
+                let code = &mut *code.cast::<Vec<u8>>();
+                code.extend_from_slice(std::slice::from_raw_parts(bytes.cast(), len));
+            }
+            0
+        }
+        let mut code = Vec::new();
+        unsafe { ffi::lua_dump(self.0, append, (&raw mut code).cast(), 0) };
+        code
+    }
+
+    /// Gives the function below the top of the stack the globals on top, which are taken off.
+    pub(crate) fn set_globals(self) {
+        unsafe { ffi::lua_setfenv(self.0, -2) };
     }
 
     fn absolute(self, at: c_int) -> c_int {
