@@ -14,14 +14,15 @@
 //! room for, which a keyed hash makes next to impossible, form a chain beside the pages.
 
 mod page;
+mod scale;
 #[cfg(test)]
 mod tests;
 
 use std::marker::PhantomData;
-use std::ops::Range;
 use std::sync::Arc;
 
 use page::{Far, Page, Stored, is_roomy_together, is_thin};
+use scale::Scale;
 
 use crate::UnixMs;
 use crate::hash::HashSeed;
@@ -37,29 +38,21 @@ pub(super) const AT_ONCE: usize = 16;
 /// Bits of a hash that are no part of the position.
 const TAG_BITS: u32 = 16;
 
-/// So much of a hash that hardly two members have the same. It finds an entry without its member.
+/// The upper bits of a hash, so many that hardly two members have the same. They find an entry without its member.
 pub(super) type Tag = [u8; 5];
-
-/// Bits of a tag that say where in the table an entry is, and those that say which it is there.
-const TAG_HIGH_BITS: u32 = 28;
-const TAG_LOW_BITS: u32 = 12;
 
 /// The tag of a hash.
 #[inline]
 pub(super) fn tag_of(hash: u64) -> Tag {
-    let low = hash & ((1 << TAG_LOW_BITS) - 1);
-    let tag = hash >> (u64::BITS - TAG_HIGH_BITS) << TAG_LOW_BITS | low;
-    let [bytes @ .., _, _, _] = tag.to_le_bytes();
-    bytes
+    let [tag @ .., _, _, _] = hash.to_be_bytes();
+    tag
 }
 
-/// The lowest hash with a tag.
+/// The first hash with a tag, and the last.
 #[inline]
-fn hash_of(tag: Tag) -> u64 {
-    let [a, b, c, d, e] = tag;
-    let tag = u64::from_le_bytes([a, b, c, d, e, 0, 0, 0]);
-    let low = tag & ((1 << TAG_LOW_BITS) - 1);
-    tag >> TAG_LOW_BITS << (u64::BITS - TAG_HIGH_BITS) | low
+fn hashes_of([a, b, c, d, e]: Tag) -> (u64, u64) {
+    let first = u64::from_be_bytes([a, b, c, d, e, 0, 0, 0]);
+    (first, first | u64::MAX >> (8 * size_of::<Tag>()))
 }
 
 /// What a table's entries are.
@@ -91,8 +84,8 @@ pub(super) struct Table<S> {
 
 #[derive(Clone, Debug)]
 struct Branch {
-    /// The first position.
-    start: u64,
+    /// Of its positions.
+    scale: Scale,
     /// Entries of its pages.
     len: usize,
     /// None of them has an earlier deadline.
@@ -102,8 +95,8 @@ struct Branch {
 
 #[derive(Clone, Debug)]
 struct Block {
-    /// The first position of each page.
-    starts: Vec<u64>,
+    /// Of the positions of each page.
+    scales: Vec<Scale>,
     pages: Vec<Page>,
 }
 
@@ -120,15 +113,10 @@ fn position(hash: u64) -> u64 {
     hash >> TAG_BITS
 }
 
-/// The last of `count` ascending starts that is at most a position; the first is. They divide a range about evenly, since
-/// hashes do, so the search begins where an even division would have it and is over after a step or two.
+/// The last of some ascending starts that is at most a position; the first is. It is sought from a likely one on.
 #[inline]
-fn last_until(position: u64, count: usize, range: Range<u64>, start: impl Fn(usize) -> u64) -> usize {
-    // Without their lower bits, positions leave room enough for a product with any count.
-    const LOWER: u32 = 16;
-    let even =
-        ((position - range.start) >> LOWER) * count as u64 / ((range.end - range.start) >> LOWER).max(1);
-    let mut at = (even as usize).min(count - 1);
+fn last_until(position: u64, count: usize, likely: usize, start: impl Fn(usize) -> u64) -> usize {
+    let mut at = likely;
     while start(at) > position {
         at -= 1;
     }
@@ -141,7 +129,7 @@ fn last_until(position: u64, count: usize, range: Range<u64>, start: impl Fn(usi
 impl Block {
     /// Behind the last position of a page, in a block that ends at `end`.
     fn end_of(&self, page: usize, end: u64) -> u64 {
-        self.starts.get(page + 1).copied().unwrap_or(end)
+        self.scales.get(page + 1).map_or(end, |next| next.start())
     }
 
     /// A page beside another: the one with fewer bytes.
@@ -151,17 +139,18 @@ impl Block {
         before.into_iter().chain(behind).min_by_key(|page| self.pages[*page].needed_bytes())
     }
 
-    fn replace(&mut self, from: usize, count: usize, by: Vec<(u64, Page)>) {
-        let (starts, pages): (Vec<u64>, Vec<Page>) = by.into_iter().unzip();
-        self.starts.splice(from..from + count, starts);
+    fn replace(&mut self, from: usize, count: usize, by: Vec<(Scale, Page)>) {
+        let (scales, pages): (Vec<Scale>, Vec<Page>) = by.into_iter().unzip();
+        self.scales.splice(from..from + count, scales);
         self.pages.splice(from..from + count, pages);
     }
 }
 
 impl<S: Shape> Default for Table<S> {
     fn default() -> Self {
-        let block = Block { starts: vec![0], pages: vec![Page::default()] };
-        let branch = Branch { start: 0, len: 0, due_ms: UnixMs::MAX, block: Arc::new(block) };
+        let scale = Scale::of(&(0..POSITIONS));
+        let block = Block { scales: vec![scale], pages: vec![Page::default()] };
+        let branch = Branch { scale, len: 0, due_ms: UnixMs::MAX, block: Arc::new(block) };
         let (branches, chain) = (vec![branch], Vec::new());
         Table { branches, chain, len: 0, timed: 0, due_ms: UnixMs::MAX, shape: PhantomData }
     }
@@ -182,7 +171,7 @@ impl<S: Shape> Table<S> {
     pub(super) fn memory_bytes(&self) -> usize {
         let blocks = self.branches.iter().map(|branch| {
             size_of::<Block>()
-                + branch.block.starts.capacity() * size_of::<u64>()
+                + branch.block.scales.capacity() * size_of::<Scale>()
                 + branch.block.pages.capacity() * size_of::<Page>()
         });
         let chain = self.chain.iter().map(|far| size_of::<Far>() + far.len());
@@ -201,17 +190,19 @@ impl<S: Shape> Table<S> {
     #[inline]
     fn locate(&self, position: u64) -> (usize, usize) {
         let branches = &self.branches;
-        let branch = last_until(position, branches.len(), 0..POSITIONS, |branch| branches[branch].start);
-        let starts = &branches[branch].block.starts;
-        let range = branches[branch].start..self.end_of(branch);
-        (branch, last_until(position, starts.len(), range, |page| starts[page]))
+        let likely = (u128::from(position) * branches.len() as u128 / u128::from(POSITIONS)) as usize;
+        let branch = last_until(position, branches.len(), likely, |branch| branches[branch].scale.start());
+        let Branch { scale, block, .. } = &branches[branch];
+        let (scales, likely) = (&block.scales, scale.place(position, block.scales.len()));
+        (branch, last_until(position, scales.len(), likely, |page| scales[page].start()))
     }
 
     /// Where the entry of a member of this hash is.
     #[inline]
     pub(super) fn find(&self, hash: u64, member: &[u8]) -> Option<Place> {
         let (branch, page) = self.locate(position(hash));
-        if let Some(slot) = self.branches[branch].block.pages[page].find::<S>(hash, member) {
+        let Block { scales, pages } = &*self.branches[branch].block;
+        if let Some(slot) = pages[page].find::<S>(scales[page], hash, member) {
             return Some(Place::Page { branch, page, slot });
         }
         self.chain.iter().position(|far| Entry::of_far(far).member == member).map(Place::Chain)
@@ -232,23 +223,19 @@ impl<S: Shape> Table<S> {
         }
     }
 
-    /// Shows the entries whose members may have a tag: all that do, and one in some thousand others.
+    /// Shows the entries whose members may have a tag: all that do, and one in some dozens others.
     #[inline]
     pub(super) fn each_candidate<'t>(&'t self, tag: Tag, mut show: impl FnMut(Entry<'t>)) {
-        let hash = hash_of(tag);
-        let last = position(hash | u64::MAX >> TAG_HIGH_BITS);
-        let mut from = position(hash);
-        let mut show_on = |entry: Entry<'t>| {
-            show(entry);
-            false
-        };
-        while from <= last {
+        let (first, last) = hashes_of(tag);
+        let mut from = position(first);
+        while from <= position(last) {
             let (branch, page) = self.locate(from);
             let block = &self.branches[branch].block;
-            block.pages[page].find_where::<S>(hash, &mut show_on);
+            let candidates = block.pages[page].candidates(block.scales[page], first, last);
+            candidates.for_each(|index| show(block.pages[page].entry::<S>(index)));
             from = block.end_of(page, self.end_of(branch));
         }
-        self.chain.iter().for_each(|far| _ = show_on(Entry::of_far(far)));
+        self.chain.iter().for_each(|far| show(Entry::of_far(far)));
     }
 
     /// Shows for each of at most [`AT_ONCE`] tags the entry whose member may have it, if there is only one. All that lies
@@ -257,22 +244,24 @@ impl<S: Shape> Table<S> {
     pub(super) fn each_only_candidate<'t>(&'t self, tags: &[Tag], mut show: impl FnMut(Option<Entry<'t>>)) {
         let (mut pages, mut found) = ([None; AT_ONCE], [None; AT_ONCE]);
         for (place, tag) in pages.iter_mut().zip(tags) {
-            let hash = hash_of(*tag);
-            let (branch, page) = self.locate(position(hash));
+            let (first, last) = hashes_of(*tag);
+            let (branch, page) = self.locate(position(first));
             let block = &self.branches[branch].block;
-            let last = position(hash | u64::MAX >> TAG_HIGH_BITS);
-            if last < block.end_of(page, self.end_of(branch)) && self.chain.is_empty() {
-                block.pages[page].prefetch();
-                *place = Some((&block.pages[page], hash));
+            if position(last) < block.end_of(page, self.end_of(branch)) && self.chain.is_empty() {
+                let (scale, page) = (block.scales[page], &block.pages[page]);
+                page.prefetch(scale, first);
+                *place = Some((page, scale, first, last));
             }
         }
         for (found, place) in found.iter_mut().zip(pages) {
-            *found = place.and_then(|(page, hash)| page.prefetch_only(hash).map(|index| (page, index)));
+            *found = place.and_then(|(page, scale, first, last): (&Page, Scale, u64, u64)| {
+                Some((page, page.prefetch_only(scale, first, last)?))
+            });
         }
         found
             .iter()
             .take(tags.len())
-            .for_each(|found| show(found.map(|(page, index)| page.entry::<S>(index))));
+            .for_each(|found| show(found.map(|(page, index): (&Page, usize)| page.entry::<S>(index))));
     }
 
     /// Sends for what looking members up reads: first where it begins on their pages, then what that leads to.
@@ -283,12 +272,15 @@ impl<S: Shape> Table<S> {
             for (place, member) in places.iter_mut().zip(&mut *members) {
                 let hash = S::hash(member);
                 let (branch, page) = self.locate(position(hash));
-                let page = &self.branches[branch].block.pages[page];
-                page.prefetch();
-                *place = Some((page, hash));
+                let Block { scales, pages } = &*self.branches[branch].block;
+                pages[page].prefetch(scales[page], hash);
+                *place = Some((&pages[page], scales[page], hash));
                 count += 1;
             }
-            places[..count].iter().flatten().for_each(|(page, hash)| page.prefetch_first(*hash));
+            places[..count]
+                .iter()
+                .flatten()
+                .for_each(|(page, scale, hash)| page.prefetch_first(*scale, *hash));
             if count < AT_ONCE {
                 break;
             }
@@ -398,14 +390,15 @@ impl<S: Shape> Table<S> {
         let Branch { len, due_ms, block, .. } = &mut self.branches[branch];
         *len += 1;
         *due_ms = deadline_ms.map_or(*due_ms, |at_ms| at_ms.min(*due_ms));
-        if !Arc::make_mut(block).pages[page].add::<S>(hash, entry, is_alone) {
+        let Block { scales, pages } = Arc::make_mut(block);
+        if !pages[page].add::<S>(scales[page], hash, entry, is_alone) {
             self.make_room(branch, page, hash, entry);
         }
     }
 
     /// The end of a branch's positions.
     fn end_of(&self, branch: usize) -> u64 {
-        self.branches.get(branch + 1).map_or(POSITIONS, |next| next.start)
+        self.branches.get(branch + 1).map_or(POSITIONS, |next| next.scale.start())
     }
 
     /// Adds an entry to a page that is full: its neighbour takes a share, or both become three.
@@ -417,7 +410,7 @@ impl<S: Shape> Table<S> {
             Some(other) => (page.min(other), page.max(other)),
             None => (page, page),
         };
-        let range = block.starts[first]..block.end_of(last, end);
+        let range = block.scales[first].start()..block.end_of(last, end);
         let full = &block.pages[first..=last];
         let bytes = full.iter().map(Page::needed_bytes).sum::<usize>() + entry.needed_bytes();
         let parts = if is_roomy_together(bytes, full.len()) { full.len() } else { full.len() + 1 };
@@ -435,14 +428,17 @@ impl<S: Shape> Table<S> {
 
     /// Makes two blocks of one.
     fn cut(&mut self, branch: usize) {
-        let Branch { len, due_ms, block, .. } = &mut self.branches[branch];
+        let end = self.end_of(branch);
+        let Branch { scale, len, due_ms, block } = &mut self.branches[branch];
         let (block, due_ms) = (Arc::make_mut(block), *due_ms);
         let half = block.pages.len() / 2;
-        let (starts, pages) = (block.starts.split_off(half), block.pages.split_off(half));
+        let (scales, pages) = (block.scales.split_off(half), block.pages.split_off(half));
         let moved = pages.iter().map(Page::count).sum::<usize>();
         *len -= moved;
-        let (start, block) = (starts[0], Arc::new(Block { starts, pages }));
-        self.branches.insert(branch + 1, Branch { start, len: moved, due_ms, block });
+        let middle = scales[0].start();
+        *scale = Scale::of(&(scale.start()..middle));
+        let (scale, block) = (Scale::of(&(middle..end)), Arc::new(Block { scales, pages }));
+        self.branches.insert(branch + 1, Branch { scale, len: moved, due_ms, block });
     }
 
     /// Joins a thin page with a neighbour if they have room in one, and its block with one beside it.
@@ -456,12 +452,12 @@ impl<S: Shape> Table<S> {
             if !is_roomy_together(bytes, 1) {
                 return;
             }
-            let range = block.starts[first]..block.end_of(last, end);
+            let range = block.scales[first].start()..block.end_of(last, end);
             let entries = block.pages[first..=last].iter().flat_map(Page::stored::<S>).collect();
             let (pages, _) = page::spread::<S>(entries, range, 1);
             block.replace(first, 2, pages);
         } else if end == POSITIONS && branch == 0 {
-            block.pages[page].shrink::<S>();
+            block.pages[page].shrink::<S>(block.scales[page]);
         }
         if self.branches.len() > 1 {
             self.join_blocks(branch);
@@ -474,13 +470,15 @@ impl<S: Shape> Table<S> {
         if pages(first) + pages(first + 1) > BLOCK_PAGES_JOINED {
             return;
         }
+        let end = self.end_of(first + 1);
         let Branch { len, due_ms, block, .. } = self.branches.remove(first + 1);
-        let Block { starts, pages } = Arc::unwrap_or_clone(block);
+        let Block { scales, pages } = Arc::unwrap_or_clone(block);
         let into = &mut self.branches[first];
+        into.scale = Scale::of(&(into.scale.start()..end));
         into.len += len;
         into.due_ms = into.due_ms.min(due_ms);
         let block = Arc::make_mut(&mut into.block);
-        block.starts.extend(starts);
+        block.scales.extend(scales);
         block.pages.extend(pages);
     }
 

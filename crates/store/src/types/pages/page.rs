@@ -1,18 +1,21 @@
-//! A page: entries of some range of hashes in one allocation, which copies share.
+//! A page: entries of some range of positions in one allocation, which copies share.
 //!
 //! ```text
-//! tags: low byte of the hash, one an entry | slots: 12 bits offset, 4 more bits of the hash | entries, in no order
+//! slots, in the order of their keys: 12 bits offset, 12 bits key | entries, in no order
 //! entry: length of the member | member | length of the value | [deadline] | value   (the latter if the shape has values)
 //!    or: MARK_FAR | index of an allocation of its own                               (over a quarter of a page)
 //! ```
 //!
-//! A length below 128 takes a byte, others two; where a deadline of eight bytes follows, a bit of the first of two says so. All tags are compared, eight at a time, so entries need no order and no
-//! empty slots between them; twelve bits of a hash let one of twenty absent members be compared with an entry. What is
-//! removed leaves a hole until the page is laid out anew.
+//! A length below 128 takes a byte, others two; where a deadline of eight bytes follows, a bit of the first of two says so.
+//! The key of an entry is the part of the page's range that its position lies in ([`Scale`]; the table has it, beside the page). Positions are those of hashes,
+//! so an even division of the slots leads to within a few of the right one: a search reads one or two lines of the
+//! processor's cache however many entries there are, and one of thirty absent members is compared with an entry. What
+//! is removed leaves a hole until the page is laid out anew.
 
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::scale::{KEY_BITS, Scale};
 use super::{Shape, position};
 use crate::UnixMs;
 use crate::prefetch::prefetch;
@@ -38,15 +41,15 @@ const FAR_BYTES: usize = 3;
 const TIMED: u8 = 0x40;
 const FAR_TIMED: u32 = 1 << 31;
 const DEADLINE_BYTES: usize = size_of::<UnixMs>();
-/// Bytes of a tag and a slot.
 const SLOT_BYTES: usize = 3;
-/// Tags are compared this many at a time.
-const GROUP: usize = 8;
 const OFFSET_BITS: u32 = 12;
+const _: () = assert!(OFFSET_BITS + KEY_BITS == 8 * SLOT_BYTES as u32);
+/// How far from where an even division has it an entry may be for its slot to have been sent for.
+const NEAR_SLOTS: usize = 8;
 
 /// What a page with these entries takes.
 fn needed(count: usize, bytes: usize) -> usize {
-    count.next_multiple_of(GROUP) * SLOT_BYTES + bytes
+    count * SLOT_BYTES + bytes
 }
 
 /// The size of a page that is alone and needs this many bytes.
@@ -168,7 +171,7 @@ pub(super) struct Page {
     bytes: Arc<[u8]>,
     rare: Option<Arc<Rare>>,
     count: u16,
-    /// Entries for which there are tags and slots; a multiple of the group.
+    /// Entries for which there are slots.
     slots: u16,
     /// Where the next entry goes.
     end: u16,
@@ -195,8 +198,7 @@ impl Page {
     /// A page of a size, for entries of which the given ones are a sample.
     fn of_size(size: usize, count: usize, bytes: usize) -> Page {
         let spare = size - needed(count, bytes);
-        let more = spare / (bytes.div_ceil(count.max(1)) + SLOT_BYTES);
-        let slots = ((count + more) / GROUP * GROUP).max(count.next_multiple_of(GROUP));
+        let slots = count + spare / (bytes.div_ceil(count.max(1)) + SLOT_BYTES);
         let end = (slots * SLOT_BYTES) as u16;
         let bytes = std::iter::repeat_n(0, size).collect();
         Page { bytes, rare: None, count: 0, slots: slots as u16, end, dead: 0 }
@@ -254,14 +256,20 @@ impl Page {
     }
 
     #[inline(always)]
-    fn slot(&self, index: usize) -> u16 {
-        let at = self.slots() + 2 * index;
-        u16::from_le_bytes([self.bytes[at], self.bytes[at + 1]])
+    fn slot(&self, index: usize) -> u32 {
+        // At least a byte of an entry follows the last slot.
+        let bytes = self.bytes[index * SLOT_BYTES..].first_chunk().expect("an entry follows");
+        u32::from_le_bytes(*bytes) & 0xff_ffff
     }
 
     #[inline(always)]
     fn offset(&self, index: usize) -> usize {
-        usize::from(self.slot(index) & ((1 << OFFSET_BITS) - 1))
+        (self.slot(index) & ((1 << OFFSET_BITS) - 1)) as usize
+    }
+
+    #[inline(always)]
+    fn key(&self, index: usize) -> u32 {
+        self.slot(index) >> OFFSET_BITS
     }
 
     /// The entry that begins at an offset.
@@ -344,68 +352,53 @@ impl Page {
 
     /// The index of a member.
     #[inline]
-    pub(super) fn find<S: Shape>(&self, hash: u64, member: &[u8]) -> Option<usize> {
-        self.find_where::<S>(hash, |entry| entry.member == member)
+    pub(super) fn find<S: Shape>(&self, scale: Scale, hash: u64, member: &[u8]) -> Option<usize> {
+        self.candidates(scale, hash, hash).find(|index| self.entry::<S>(*index).member == member)
     }
 
-    /// The index of the entry that is the wanted one, of those that may have a hash with such low bits.
+    /// The index of each entry whose hash may be one of a range, that of the last included.
     #[inline]
-    pub(super) fn find_where<'p, S: Shape>(
-        &'p self,
-        hash: u64,
-        mut is_wanted: impl FnMut(Entry<'p>) -> bool,
-    ) -> Option<usize> {
-        self.find_candidate(hash, |index| is_wanted(self.entry::<S>(index)))
+    pub(super) fn candidates(&self, scale: Scale, first: u64, last: u64) -> impl Iterator<Item = usize> {
+        let last = scale.key(position(last));
+        (self.place_of(scale, first)..self.count()).take_while(move |index| self.key(*index) <= last)
     }
 
-    /// The index that is the wanted one, of those whose entries may have a hash with such low bits.
+    /// The index of the first entry whose key is not below that of a hash.
     #[inline]
-    fn find_candidate(&self, hash: u64, mut is_wanted: impl FnMut(usize) -> bool) -> Option<usize> {
-        const LOW: u64 = u64::MAX / 0xff;
-        let wanted = LOW * (hash & 0xff);
-        let count = self.count();
-        let groups = self.bytes[..self.slots()].chunks_exact(GROUP).take(count.div_ceil(GROUP));
-        for (group, tags) in groups.enumerate() {
-            let word = u64::from_le_bytes(tags.try_into().expect("a group is a word")) ^ wanted;
-            // The high bit of each byte that is 0, and perhaps of some above it.
-            let mut hits = word.wrapping_sub(LOW) & !word & (LOW << 7);
-            while hits != 0 {
-                let index = group * GROUP + hits.trailing_zeros() as usize / 8;
-                hits &= hits - 1;
-                if index < count
-                    && u64::from(self.slot(index) >> OFFSET_BITS) == hash >> 8 & 0xf
-                    && is_wanted(index)
-                {
-                    return Some(index);
-                }
-            }
+    fn place_of(&self, scale: Scale, hash: u64) -> usize {
+        let key = scale.key(position(hash));
+        let mut index = scale.place(position(hash), self.count());
+        while index > 0 && self.key(index - 1) >= key {
+            index -= 1;
         }
-        None
+        while index < self.count() && self.key(index) < key {
+            index += 1;
+        }
+        index
     }
 
-    /// Sends for what a search reads before it reads an entry: tags and slots.
+    /// Sends for what a search for a hash reads before it reads an entry.
     #[inline]
-    pub(super) fn prefetch(&self) {
-        const LINE: usize = 64;
-        for line in self.bytes[..self.slots() * SLOT_BYTES].chunks(LINE) {
-            prefetch(line.as_ptr());
+    pub(super) fn prefetch(&self, scale: Scale, hash: u64) {
+        let likely = scale.place(position(hash), self.count());
+        for slot in [likely.saturating_sub(NEAR_SLOTS), likely + NEAR_SLOTS] {
+            prefetch(self.bytes.as_ptr().wrapping_add(slot * SLOT_BYTES));
         }
     }
 
-    /// Sends for the first entry that may have a hash with such low bits.
+    /// Sends for the first entry that may have a hash.
     #[inline]
-    pub(super) fn prefetch_first(&self, hash: u64) {
-        if let Some(index) = self.find_candidate(hash, |_| true) {
+    pub(super) fn prefetch_first(&self, scale: Scale, hash: u64) {
+        if let Some(index) = self.candidates(scale, hash, hash).next() {
             prefetch(self.bytes[self.offset(index)..].as_ptr());
         }
     }
 
-    /// The index of the only entry that may have a hash with such low bits, which is sent for.
+    /// The index of the only entry whose hash may be one of a range ([`Page::candidates`]), which is sent for.
     #[inline]
-    pub(super) fn prefetch_only(&self, hash: u64) -> Option<usize> {
-        let mut only = None;
-        let more = self.find_candidate(hash, |index| only.replace(index).is_some());
-        let index = only.filter(|_| more.is_none())?;
+    pub(super) fn prefetch_only(&self, scale: Scale, first: u64, last: u64) -> Option<usize> {
+        let mut candidates = self.candidates(scale, first, last);
+        let index = candidates.next().filter(|_| candidates.next().is_none())?;
         prefetch(self.bytes[self.offset(index)..].as_ptr());
         Some(index)
     }
@@ -417,10 +410,16 @@ impl Page {
     }
 
     /// Adds an entry; false if the page is full. One that is alone is as small as it may be.
-    pub(super) fn add<S: Shape>(&mut self, hash: u64, entry: &Stored<'_>, is_alone: bool) -> bool {
+    pub(super) fn add<S: Shape>(
+        &mut self,
+        scale: Scale,
+        hash: u64,
+        entry: &Stored<'_>,
+        is_alone: bool,
+    ) -> bool {
         let fits = usize::from(self.end) + entry.bytes() <= self.bytes.len();
         if self.count < self.slots && fits {
-            self.write::<S>(hash, entry);
+            self.write::<S>(scale, hash, entry);
             return true;
         }
         let (count, bytes) = (self.count() + 1, self.live_bytes() + entry.bytes());
@@ -430,25 +429,28 @@ impl Page {
         }
         let size = if is_alone { roomy(needed) } else { PAGE_BYTES };
         let mut page = Page::of_size(size, count, bytes);
-        self.stored::<S>().for_each(|(hash, entry)| page.write::<S>(hash, &entry));
-        page.write::<S>(hash, entry);
+        self.stored::<S>().for_each(|(hash, entry)| page.write::<S>(scale, hash, &entry));
+        page.write::<S>(scale, hash, entry);
         *self = page;
         true
     }
 
     /// Makes a page that is alone as small as it may be.
-    pub(super) fn shrink<S: Shape>(&mut self) {
+    pub(super) fn shrink<S: Shape>(&mut self, scale: Scale) {
         let size = roomy(self.needed_bytes());
         if size < self.bytes.len() {
             let mut page = Page::of_size(size, self.count(), self.live_bytes());
-            self.stored::<S>().for_each(|(hash, entry)| page.write::<S>(hash, &entry));
+            self.stored::<S>().for_each(|(hash, entry)| page.write::<S>(scale, hash, &entry));
             *self = page;
         }
     }
 
     /// Writes an entry where there is room.
-    fn write<S: Shape>(&mut self, hash: u64, entry: &Stored<'_>) {
-        let (index, slots, offset) = (self.count(), self.slots(), usize::from(self.end));
+    fn write<S: Shape>(&mut self, scale: Scale, hash: u64, entry: &Stored<'_>) {
+        let (count, offset, key) = (self.count(), usize::from(self.end), scale.key(position(hash)));
+        // What is laid out anew comes in this order.
+        let is_last = count == 0 || self.key(count - 1) <= key;
+        let at = if is_last { count } else { self.place_of(scale, hash) } * SLOT_BYTES;
         let mut end = offset;
         let marked;
         let parts = match entry {
@@ -463,9 +465,9 @@ impl Page {
             }
         };
         let bytes = self.bytes_mut();
-        bytes[index] = hash as u8;
-        let slot = offset as u16 | ((hash >> 8 & 0xf) as u16) << OFFSET_BITS;
-        bytes[slots + 2 * index..slots + 2 * index + 2].copy_from_slice(&slot.to_le_bytes());
+        let slot = (offset as u32 | key << OFFSET_BITS).to_le_bytes();
+        bytes.copy_within(at..count * SLOT_BYTES, at + SLOT_BYTES);
+        bytes[at..at + SLOT_BYTES].copy_from_slice(&slot[..SLOT_BYTES]);
         for part in parts {
             bytes[end..end + part.len()].copy_from_slice(part);
             end += part.len();
@@ -480,17 +482,15 @@ impl Page {
         }
     }
 
-    /// Removes the entry of an index; the last one takes it.
+    /// Removes the entry of an index, which the one behind it takes.
     pub(super) fn remove<S: Shape>(&mut self, index: usize) {
         let offset = self.offset(index);
-        let (size, last, slots) = (self.size_at::<S>(offset), self.count() - 1, self.slots());
+        let (size, slots) = (self.size_at::<S>(offset), self.count() * SLOT_BYTES);
         if self.bytes[offset] == MARK_FAR {
             let at = self.far_index(offset);
             self.rare_mut().far[at] = Far::default();
         }
-        let bytes = self.bytes_mut();
-        bytes[index] = bytes[last];
-        bytes.copy_within(slots + 2 * last..slots + 2 * last + 2, slots + 2 * index);
+        self.bytes_mut().copy_within((index + 1) * SLOT_BYTES..slots, index * SLOT_BYTES);
         self.count -= 1;
         if offset + size == usize::from(self.end) {
             self.end -= size as u16;
@@ -500,13 +500,13 @@ impl Page {
     }
 }
 
-/// Lays entries out in pages, at least one, each with its first position: in equal shares of the range where that fits,
+/// Lays entries out in pages, at least one, each with the scale of its positions: in equal shares of the range where that fits,
 /// else by their bytes. What has no room because its position is that of a whole page is given back.
 pub(super) fn spread<S: Shape>(
     mut entries: Vec<(u64, Stored<'_>)>,
     range: Range<u64>,
     parts: usize,
-) -> (Vec<(u64, Page)>, Vec<Far>) {
+) -> (Vec<(Scale, Page)>, Vec<Far>) {
     let share = (range.end - range.start).div_ceil(parts as u64);
     let start_of = |part: usize| range.start + share * part as u64;
     let mut sizes = vec![(0, 0); parts];
@@ -518,11 +518,13 @@ pub(super) fn spread<S: Shape>(
         |(count, bytes): &(usize, usize)| needed(*count, *bytes) <= PAGE_BYTES - PAGE_BYTES / SPARE_PART;
     if sizes.iter().all(fits) && start_of(parts - 1) < range.end {
         let page = |(part, (count, bytes)): (usize, &(usize, usize))| {
-            (start_of(part), Page::of_size(PAGE_BYTES, *count, *bytes))
+            let start = start_of(part);
+            (Scale::of(&(start..start + share)), Page::of_size(PAGE_BYTES, *count, *bytes))
         };
-        let mut pages: Vec<(u64, Page)> = sizes.iter().enumerate().map(page).collect();
+        let mut pages: Vec<(Scale, Page)> = sizes.iter().enumerate().map(page).collect();
         for (hash, entry) in &entries {
-            pages[((position(*hash) - range.start) / share) as usize].1.write::<S>(*hash, entry);
+            let (scale, page) = &mut pages[((position(*hash) - range.start) / share) as usize];
+            page.write::<S>(*scale, *hash, entry);
         }
         return (pages, Vec::new());
     }
@@ -535,8 +537,9 @@ pub(super) fn spread<S: Shape>(
         let is_full = needed(page_entries.len() + same.len(), bytes + same_bytes) > PAGE_BYTES
             || bytes + page_entries.len() * SLOT_BYTES >= whole / parts;
         if is_full && !page_entries.is_empty() {
-            pages.push((start, lay_out::<S>(&page_entries, bytes)));
-            (start, bytes) = (position(same[0].0), 0);
+            let next = position(same[0].0);
+            pages.push(lay_out::<S>(&page_entries, start..next, bytes));
+            (start, bytes) = (next, 0);
             page_entries.clear();
         }
         for (hash, entry) in same {
@@ -548,14 +551,14 @@ pub(super) fn spread<S: Shape>(
             }
         }
     }
-    pages.push((start, lay_out::<S>(&page_entries, bytes)));
+    pages.push(lay_out::<S>(&page_entries, start..range.end, bytes));
     (pages, chained)
 }
 
-fn lay_out<S: Shape>(entries: &[(u64, &Stored<'_>)], bytes: usize) -> Page {
-    let mut page = Page::of_size(PAGE_BYTES, entries.len(), bytes);
-    entries.iter().for_each(|(hash, entry)| page.write::<S>(*hash, entry));
-    page
+fn lay_out<S: Shape>(entries: &[(u64, &Stored<'_>)], range: Range<u64>, bytes: usize) -> (Scale, Page) {
+    let (scale, mut page) = (Scale::of(&range), Page::of_size(PAGE_BYTES, entries.len(), bytes));
+    entries.iter().for_each(|(hash, entry)| page.write::<S>(scale, *hash, entry));
+    (scale, page)
 }
 
 /// An entry in an allocation of its own.
@@ -571,6 +574,13 @@ fn far_of<S: Shape>(entry: &Stored<'_>) -> Far {
 
 #[cfg(test)]
 impl Page {
+    /// True if slots lie in the order of their keys, which are those of their entries.
+    pub(super) fn is_in_order<S: Shape>(&self, scale: Scale) -> bool {
+        let key = |entry: Entry<'_>| scale.key(position(S::hash(entry.member)));
+        (0..self.count()).is_sorted_by_key(|index| self.key(index))
+            && self.entries::<S>().enumerate().all(|(index, entry)| self.key(index) == key(entry))
+    }
+
     /// True if both are one allocation.
     pub(super) fn shares_with(&self, other: &Page) -> bool {
         Arc::ptr_eq(&self.bytes, &other.bytes)

@@ -66,16 +66,17 @@ fn put<S: Shape>(table: &mut Table<S>, member: &[u8], value: &[u8]) -> bool {
 /// The invariants that no change may break.
 fn check<S: Shape>(table: &Table<S>) {
     let mut len = table.chain.len();
-    assert_eq!(table.branches[0].start, 0);
+    assert_eq!(table.branches[0].scale.start(), 0);
     for (at, branch) in table.branches.iter().enumerate() {
-        let Block { starts, pages } = &*branch.block;
-        assert_eq!((starts.len(), starts[0]), (pages.len(), branch.start));
+        let Block { scales, pages } = &*branch.block;
+        assert_eq!((scales.len(), scales[0].start()), (pages.len(), branch.scale.start()));
         assert!(pages.len() < BLOCK_PAGES_MAX);
         assert_eq!(branch.len, pages.iter().map(Page::count).sum::<usize>());
         len += branch.len;
         for (index, page) in pages.iter().enumerate() {
-            let range = starts[index]..branch.block.end_of(index, table.end_of(at));
+            let range = scales[index].start()..branch.block.end_of(index, table.end_of(at));
             assert!(range.start < range.end, "{range:?}");
+            assert!(page.is_in_order::<S>(scales[index]));
             assert!(page.entries::<S>().all(|entry| range.contains(&position(S::hash(entry.member)))));
         }
     }

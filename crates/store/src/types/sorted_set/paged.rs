@@ -88,12 +88,12 @@ impl<S: Shape> Paged<S> {
             }
         });
         let first = first.expect("each item is some member's");
-        if is_alone { first } else { self.one_of_many(item, rank()) }
+        if is_alone { first } else { self.one_of_many(item, rank) }
     }
 
     /// The member of an item where several have its score and perhaps its tag.
     #[cold]
-    fn one_of_many(&self, item: Item, rank: usize) -> &[u8] {
+    fn one_of_many(&self, item: Item, rank: &dyn Fn() -> usize) -> &[u8] {
         let mut twins = Vec::new();
         self.scores.each_candidate(item.tag, |entry| {
             if score_of(entry) == item.score && tag_of(S::hash(entry.member)) == item.tag {
@@ -104,7 +104,7 @@ impl<S: Shape> Paged<S> {
             return member;
         }
         twins.sort_unstable();
-        let before = self.order.range(0..rank).rev().take_while(|other| other.score == item.score);
+        let before = self.order.range(0..rank()).rev().take_while(|other| other.score == item.score);
         twins[before.filter(|other| other.tag == item.tag).count()]
     }
 
@@ -191,23 +191,24 @@ pub(super) struct Members<'p, S> {
 impl<'p, S: Shape> Members<'p, S> {
     /// Finds the members of the next items from one end.
     fn find(&mut self, mut next: impl FnMut(&mut Items<'p>) -> Option<(usize, Item)>) -> Vec<Scored<'p>> {
-        let mut some = [(0, Item { score: 0.0, tag: Tag::default() }); AT_ONCE];
+        // Apart, as what looks for the tags reads nothing else.
+        let (mut tags, mut places) = ([Tag::default(); AT_ONCE], [(0, 0.0); AT_ONCE]);
         let mut count = 0;
         while count < AT_ONCE
-            && let Some(item) = next(&mut self.items)
+            && let Some((rank, Item { score, tag })) = next(&mut self.items)
         {
-            some[count] = item;
+            (tags[count], places[count]) = (tag, (rank, score));
             count += 1;
         }
         let mut members = Vec::with_capacity(count);
-        let mut items = some[..count].iter();
-        self.paged.scores.each_only_candidate(&some.map(|(_, item)| item.tag)[..count], |entry| {
-            let &(rank, item) = items.next().expect("there is an item for each candidate");
+        self.paged.scores.each_only_candidate(&tags[..count], |entry| {
+            let at = members.len();
+            let (rank, score) = places[at];
             let member = match entry {
-                Some(entry) if score_of(entry) == item.score => entry.member,
-                _ => self.paged.member_of(item, &|| rank),
+                Some(entry) if score_of(entry) == score => entry.member,
+                _ => self.paged.member_of(Item { score, tag: tags[at] }, &|| rank),
             };
-            members.push(Scored { score: item.score, member });
+            members.push(Scored { score, member });
         });
         members.reverse();
         members
