@@ -11,6 +11,7 @@ use swytch_testkit::Random;
 use super::reader::CommandReader;
 use super::*;
 use crate::config::AppendFsync;
+use crate::effects::Recorder;
 use crate::effects::order::{Lane, Order};
 use crate::system::disk::{self, Disk, DiskFile};
 use crate::system::torn_disk::TornDisk;
@@ -207,7 +208,7 @@ impl Life {
 
     fn publish(&mut self, random: &mut Random) {
         let lane = &self.lanes[random.below(self.lanes.len())];
-        let mut group = lane.recorder();
+        let mut group = Recorder::of_thread();
         let number = self.next_number();
         let filling = "x".repeat(number as usize % 37);
         group.command(&[b"SET", number.to_string().as_bytes(), filling.as_bytes()]);
@@ -288,6 +289,31 @@ fn numbers(files: &mut Files) -> (u64, u64) {
         }
     }
     (next, whole)
+}
+
+#[test]
+fn who_has_much_to_write_writes_it_in_small_parts() {
+    let policy = Policy { sync: AppendFsync::Everysec, annotate_s: None, now: Instant::now() };
+    let mut life = Life::begin(&TornDisk::default(), policy, 0, false).expect("the disk takes everything");
+    let mut rest_behind = |bytes: usize| {
+        let mut group = Recorder::of_thread();
+        group.command(&[b"SET", b"key", &vec![b'x'; bytes]]);
+        life.order.publish(&life.lanes[0], group);
+        let has_written = life.writer.round(policy).expect("the disk takes everything");
+        match life.writer.rest(policy, has_written) {
+            Rest::For(time) => time,
+            rest => panic!("{rest:?} behind {bytes} bytes"),
+        }
+    };
+    let before = rest_behind(1);
+    let much: Vec<Duration> = (0..5).map(|_| rest_behind(1 << 20)).collect();
+    assert!(
+        much.is_sorted_by(|one, next| next <= one) && much[0] < before && much[4] * 10 == before,
+        "{much:?}"
+    );
+    assert_eq!(rest_behind(400 << 10), much[4]);
+    let little: Vec<Duration> = (0..5).map(|_| rest_behind(1)).collect();
+    assert!(little[0] > much[4] && little[4] == before, "{little:?}");
 }
 
 #[test]

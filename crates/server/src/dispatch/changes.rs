@@ -5,6 +5,7 @@ use swytch_store::{Changes, Effect, EffectUndo, Event, Keyspace, KeyspaceMut, Si
 use super::listeners::Listeners;
 use super::{guard, park, tracking};
 use crate::command::{Call, Flags};
+use crate::effects::Recorder;
 use crate::server::{Conditions, Server, WorkerShared};
 
 /// Runs `act` on a write view: with the listeners if there are any, and with everything that
@@ -184,7 +185,7 @@ pub fn finish(server: &Server, worker: &WorkerShared, keyspace: KeyspaceMut<'_, 
 /// meanwhile has it twice rather than not at all.
 pub fn tell(server: &Server, worker: &WorkerShared, words: &[&[u8]]) {
     if server.conditions().contains(Conditions::RECORDING) {
-        let mut group = worker.lane.recorder();
+        let mut group = Recorder::of_thread();
         group.command(words);
         server.effects.publish(&worker.lane, group);
     }
@@ -194,7 +195,7 @@ pub fn tell(server: &Server, worker: &WorkerShared, words: &[&[u8]]) {
 /// comes of it.
 pub fn forward(call: &Call<'_>) {
     if call.server.replication.is_kept() {
-        let mut group = call.worker.lane.recorder();
+        let mut group = Recorder::of_thread();
         group.message(call.client.db, &forwarded(call));
         call.server.effects.publish(&call.worker.lane, group);
     }

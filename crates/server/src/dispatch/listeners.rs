@@ -32,7 +32,7 @@ impl<'s> Listeners<'s> {
         let conditions = server.conditions();
         let recorder = conditions
             .contains(Conditions::RECORDING)
-            .then(|| (worker.lane.recorder(), worker.outbox.open(server)));
+            .then(|| (Recorder::of_thread(), worker.outbox.open(server)));
         let events =
             conditions.contains(Conditions::NOTIFYING).then(|| server.config.notify_keyspace_events());
         let broadcast = conditions.contains(Conditions::BROADCASTING).then(Broadcast::default);

@@ -9,7 +9,7 @@ use crate::command::spec::{ReadHandler, WriteHandler};
 use crate::command::{
     Call, CommandError, CommandResult, Flags, FoundScript, Handler, Outcome, ScriptHandler, ShardSteps,
 };
-use crate::effects::OpenGroup;
+use crate::effects::{OpenGroup, Recorder};
 use crate::server::Conditions;
 
 /// Chooses the view for the handler and runs it.
@@ -215,7 +215,7 @@ fn write<'s>(call: &mut Call<'s>, locked: Locked<'s>, handler: WriteHandler) -> 
 #[inline(never)]
 fn write_recorded<'s>(call: &mut Call<'s>, locked: Locked<'s>, handler: WriteHandler) -> CommandResult {
     let (server, worker) = (call.server, call.worker);
-    let group = OpenGroup::new(worker.lane.recorder());
+    let group = OpenGroup::new(Recorder::of_thread());
     let mut sink = &group;
     let mut keyspace = KeyspaceMut::new(view_of(call, locked), Some(&mut sink));
     // A panic goes on when what has changed until then has its place in the order.

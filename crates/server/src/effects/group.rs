@@ -1,6 +1,6 @@
 //! The effects of one command, transaction or script, in the form in which they are kept: as Redis commands.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use swytch_store::{At, Effect, EffectUndo, Event, KeyspaceOp, Sink, Wants};
 
@@ -24,13 +24,32 @@ pub struct Recorder {
     /// What each is about, and where its bytes end.
     pub(super) effects: Vec<(Subject, usize)>,
     /// Commands that they are.
-    pub(super) commands: usize,
+    pub(super) commands: u32,
 }
 
 /// Memory that a recorder keeps for the next group.
 const KEPT_BYTES_MAX: usize = 64 << 10;
 
+thread_local! {
+    /// A recorder that this thread does not use, for the memory that it has.
+    static SPARE: Cell<Option<Box<Recorder>>> = const { Cell::new(None) };
+}
+
 impl Recorder {
+    /// An empty recorder for the next group of this thread. It stays where it is until it is given back: to move what was written
+    /// a moment ago costs more than to write it.
+    #[inline]
+    pub fn of_thread() -> Box<Recorder> {
+        SPARE.take().unwrap_or_default()
+    }
+
+    /// Keeps the memory for the next group.
+    #[inline]
+    pub(super) fn give_back(mut self: Box<Self>) {
+        self.clear();
+        SPARE.set(Some(self));
+    }
+
     /// True when nothing was changed.
     pub fn is_empty(&self) -> bool {
         self.effects.is_empty()
@@ -47,7 +66,7 @@ impl Recorder {
         self.effects.push((subject, self.bytes.len()));
     }
 
-    pub(super) fn clear(&mut self) {
+    fn clear(&mut self) {
         if self.bytes.capacity() > KEPT_BYTES_MAX {
             *self = Recorder::default();
         }
@@ -68,7 +87,7 @@ impl Sink for Recorder {
         if commands == 0 {
             return;
         }
-        self.commands += commands;
+        self.commands += commands as u32;
         // FLUSHALL is in the database where it was said, as Redis has it.
         let subject = match effect.at {
             At::Keyspace(KeyspaceOp::SwapDb { .. }) => Subject::Server,
@@ -123,11 +142,25 @@ impl Sink for &OpenGroup {
     }
 }
 
+/// What consumers are told at once.
+#[derive(Clone, Copy, Debug)]
+pub enum Told<'a> {
+    /// Groups that follow one another, of a command each, which change the same database.
+    Commands {
+        /// The database.
+        db: u32,
+        /// The commands.
+        bytes: &'a [u8],
+    },
+    /// One group.
+    Group(Group<'a>),
+}
+
 /// A group as consumers are told it.
 #[derive(Clone, Copy, Debug)]
 pub struct Group<'a> {
     /// Commands that its effects are.
-    pub commands: usize,
+    pub commands: u32,
     pub(super) first_byte: usize,
     pub(super) bytes: &'a [u8],
     pub(super) effects: &'a [(Subject, usize)],
@@ -141,8 +174,8 @@ impl<'a> Group<'a> {
         self.effects.iter().map(part)
     }
 
-    fn messages(&self) -> usize {
-        self.effects.iter().filter(|(subject, _)| matches!(subject, Subject::Message(_))).count()
+    fn messages(&self) -> u32 {
+        self.effects.iter().filter(|(subject, _)| matches!(subject, Subject::Message(_))).count() as u32
     }
 }
 
@@ -165,21 +198,33 @@ impl CommandStream {
         self.db = None;
     }
 
-    /// Appends a group.
-    pub fn append(&mut self, group: Group<'_>, out: &mut Vec<u8>) {
+    /// Appends what is told.
+    pub fn append(&mut self, told: Told<'_>, out: &mut Vec<u8>) {
+        match told {
+            Told::Commands { db, bytes } => {
+                self.select(db, out);
+                out.extend_from_slice(bytes);
+            }
+            Told::Group(group) => self.append_group(group, out),
+        }
+    }
+
+    fn select(&mut self, db: u32, out: &mut Vec<u8>) {
+        if self.db.replace(db) != Some(db) {
+            Commands::new(out).push(&[b"SELECT", db.to_string().as_bytes()]);
+        }
+    }
+
+    fn append_group(&mut self, group: Group<'_>, out: &mut Vec<u8>) {
         let has_messages = self.has_messages;
         let left_out = if has_messages { 0 } else { group.messages() };
         let is_atomic = group.commands - left_out > 1;
         let told =
             group.effects().filter(|(subject, _)| has_messages || !matches!(subject, Subject::Message(_)));
         for (index, (subject, commands)) in told.enumerate() {
-            let db = match subject {
-                Subject::Database(db) | Subject::Message(db) => Some(db),
-                Subject::Server => None,
-            };
-            if let Some(db) = db.filter(|db| self.db != Some(*db)) {
-                Commands::new(out).push(&[b"SELECT", db.to_string().as_bytes()]);
-                self.db = Some(db);
+            match subject {
+                Subject::Database(db) | Subject::Message(db) => self.select(db, out),
+                Subject::Server => {}
             }
             if is_atomic && index == 0 {
                 Commands::new(out).push(&[b"MULTI"]);
@@ -201,7 +246,7 @@ mod tests {
     fn told(mut stream: CommandStream, group: &Recorder) -> String {
         let Recorder { bytes, effects, commands } = group;
         let mut out = Vec::new();
-        stream.append(Group { commands: *commands, first_byte: 0, bytes, effects }, &mut out);
+        stream.append(Told::Group(Group { commands: *commands, first_byte: 0, bytes, effects }), &mut out);
         let text = String::from_utf8(out).expect("it is text");
         let words = text.split("\r\n").filter(|word| !word.is_empty() && !word.starts_with('$'));
         words.collect::<Vec<_>>().join(" ")
@@ -218,6 +263,13 @@ mod tests {
             told(CommandStream::with_messages(), &group),
             "*2 SELECT 2 *1 MULTI *3 publish before 1 *2 SELECT 3 *2 DEL key *3 publish behind 2 *1 EXEC"
         );
+        let mut stream = CommandStream::with_messages();
+        let mut out = Vec::new();
+        for (db, bytes) in [(1, b"a"), (1, b"b"), (0, b"c")] {
+            stream.append(Told::Commands { db, bytes }, &mut out);
+        }
+        let select = |db| format!("*2\r\n$6\r\nSELECT\r\n$1\r\n{db}\r\n");
+        assert_eq!(out, format!("{}ab{}c", select(1), select(0)).into_bytes());
         group.clear();
         group.message(0, &[b"publish", b"alone", b"3"]);
         assert_eq!(told(CommandStream::default(), &group), "");

@@ -5,8 +5,8 @@
 //! key hold a common lock, so the order of places is the order of changes of every key; a transaction's group lies at one
 //! place whatever it touched.
 //!
-//! Consumers read from behind. [`Order::read`] empties the lanes into a [`Round`], which tells its groups in the order of
-//! places; a round is kept until every consumer has been given it. Nothing of this runs under a shard's lock.
+//! Consumers read from behind. [`Order::read`] empties the lanes, all at one moment, into a [`Round`], which tells its groups in the
+//! order of places; a round is kept until every consumer has been given it. Nothing of this runs under a shard's lock.
 //!
 //! Memory is bounded: who reads too slowly makes rounds stay, when too much of them is there no lane is emptied, and when a
 //! lane is full the server is told to hold its writers back ([`Order::on_lag`]) until the lanes are empty again. Writers that are
@@ -19,18 +19,19 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use swytch_store::prefetch;
 
-use super::group::{Group, Recorder, Subject};
+use super::group::{Group, Recorder, Subject, Told};
 
 /// Bytes that wait in one lane before writers are held back.
 const LANE_BYTES_MAX: usize = 16 << 20;
 /// Bytes of rounds that wait for a consumer before the lanes are left as they are.
 const ROUNDS_BYTES_MAX: usize = 64 << 20;
 
-/// Bytes of a lane that are kept for what comes next.
-const KEPT_BYTES_MAX: usize = 2 << 20;
+/// Bytes of a lane that are kept for what comes next, and while nothing comes.
+const KEPT_BYTES_MAX: usize = 4 << 20;
+const IDLE_BYTES_MAX: usize = 64 << 10;
 /// Cache lines of the next group that are sent for.
 const PREFETCHED_LINES: usize = 3;
 
@@ -40,30 +41,23 @@ pub type Place = u64;
 /// Where the groups of one thread wait to be read.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-pub struct Lane(Mutex<LaneQueue>);
+pub struct Lane {
+    queue: Mutex<LaneQueue>,
+    end: AtomicU64,
+}
 
 #[derive(Debug, Default)]
 struct LaneQueue {
     groups: Groups,
     /// Takes the place of `groups` when these are taken: memory that was in use a moment ago.
     emptied: Groups,
-    /// A recorder that nobody uses, for the memory that it has.
-    spare: Option<Box<Recorder>>,
-    /// Behind its last group.
-    end: Place,
 }
 
 impl Lane {
-    /// An empty recorder for the next group. It stays where it is until it is given back: to move what was written a moment
-    /// ago costs more than to write it.
+    /// The place behind the last group of this lane, of what its own thread has published.
     #[inline]
-    pub fn recorder(&self) -> Box<Recorder> {
-        self.0.lock().spare.take().unwrap_or_default()
-    }
-
-    /// The place behind the last group of this lane.
     pub fn end(&self) -> Place {
-        self.0.lock().end
+        self.end.load(Ordering::Relaxed)
     }
 }
 
@@ -71,26 +65,35 @@ impl Lane {
 #[derive(Debug, Default)]
 struct Groups {
     bytes: Vec<u8>,
-    /// What each effect or message is about, and where its bytes end.
+    runs: Vec<Run>,
+    /// What each effect or message of groups that are no single command is about, and where its bytes end.
     effects: Vec<(Subject, usize)>,
-    heads: Vec<Head>,
 }
 
-/// What is to be known of a group beside its bytes.
+/// Groups whose places follow one another.
 #[derive(Clone, Copy, Debug)]
-struct Head {
-    place: Place,
-    commands: usize,
-    /// Where its effects and their bytes begin.
-    first_effect: usize,
+struct Run {
+    /// The first one's place, and behind the last one.
+    from: Place,
+    until: Place,
+    /// Where its bytes begin.
     first_byte: usize,
+    kind: RunKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RunKind {
+    /// Groups of a command each, which change this database: nearly all there are.
+    Single(u32),
+    /// One group of this many commands, and where its effects begin.
+    Group { commands: u32, first_effect: usize },
 }
 
 impl Groups {
     fn clear(&mut self) {
         self.bytes.clear();
+        self.runs.clear();
         self.effects.clear();
-        self.heads.clear();
     }
 
     /// Sends for the memory that the next group is written to: every group ends with an instruction that waits for what was
@@ -98,61 +101,44 @@ impl Groups {
     #[inline]
     fn prefetch(&self) {
         for line in 0..PREFETCHED_LINES {
-            prefetch_end(&self.bytes, line * 64);
+            prefetch(self.bytes.as_ptr_range().end.wrapping_add(line * 64));
         }
-        prefetch_end(&self.effects, 0);
-        prefetch_end(&self.heads, 0);
     }
 
+    #[inline]
     fn push(&mut self, place: Place, group: &Recorder) {
         let first_byte = self.bytes.len();
-        let head = Head { place, commands: group.commands, first_effect: self.effects.len(), first_byte };
-        self.heads.push(head);
         self.bytes.extend_from_slice(&group.bytes);
-        self.effects.extend(group.effects.iter().map(|(subject, end)| (*subject, first_byte + end)));
-    }
-
-    /// Appends the groups of another one, which come later.
-    fn append(&mut self, other: &Groups) {
-        let (bytes, effects) = (self.bytes.len(), self.effects.len());
-        self.bytes.extend_from_slice(&other.bytes);
-        self.effects.extend(other.effects.iter().map(|(subject, end)| (*subject, bytes + end)));
-        self.heads.extend(other.heads.iter().map(|head| Head {
-            first_effect: effects + head.first_effect,
-            first_byte: bytes + head.first_byte,
-            ..*head
-        }));
-    }
-
-    /// Takes away the groups from a place on.
-    fn split_off(&mut self, place: Place) -> Groups {
-        let at = self.heads.partition_point(|head| head.place < place);
-        let Some(&first) = self.heads.get(at) else { return Groups::default() };
-        let moved = |head: &Head| Head {
-            first_effect: head.first_effect - first.first_effect,
-            first_byte: head.first_byte - first.first_byte,
-            ..*head
+        let kind = match group.effects[..] {
+            [(Subject::Database(db), _)] if group.commands == 1 => RunKind::Single(db),
+            _ => {
+                let first_effect = self.effects.len();
+                let effects = group.effects.iter().map(|(subject, end)| (*subject, first_byte + end));
+                self.effects.extend(effects);
+                RunKind::Group { commands: group.commands, first_effect }
+            }
         };
-        let heads = self.heads[at..].iter().map(moved).collect();
-        let effects = self.effects[first.first_effect..]
-            .iter()
-            .map(|(subject, end)| (*subject, end - first.first_byte));
-        let later =
-            Groups { bytes: self.bytes[first.first_byte..].to_vec(), effects: effects.collect(), heads };
-        self.heads.truncate(at);
-        self.effects.truncate(first.first_effect);
-        self.bytes.truncate(first.first_byte);
-        later
+        match self.runs.last_mut() {
+            Some(last) if last.kind == kind && last.until == place => last.until += 1,
+            _ => self.runs.push(Run { from: place, until: place + 1, first_byte, kind }),
+        }
     }
 
-    fn group(&self, at: usize) -> Group<'_> {
-        let head = &self.heads[at];
-        let end = self.heads.get(at + 1).map_or(self.effects.len(), |next| next.first_effect);
-        Group {
-            commands: head.commands,
-            first_byte: head.first_byte,
-            bytes: &self.bytes,
-            effects: &self.effects[head.first_effect..end],
+    fn told(&self, at: usize) -> Told<'_> {
+        let (run, later) = (self.runs[at], &self.runs[at + 1..]);
+        match run.kind {
+            RunKind::Single(db) => {
+                let end = later.first().map_or(self.bytes.len(), |next| next.first_byte);
+                Told::Commands { db, bytes: &self.bytes[run.first_byte..end] }
+            }
+            RunKind::Group { commands, first_effect } => {
+                let next = later.iter().find_map(|next| match next.kind {
+                    RunKind::Group { first_effect, .. } => Some(first_effect),
+                    RunKind::Single(_) => None,
+                });
+                let effects = &self.effects[first_effect..next.unwrap_or(self.effects.len())];
+                Told::Group(Group { commands, first_byte: run.first_byte, bytes: &self.bytes, effects })
+            }
         }
     }
 }
@@ -178,16 +164,17 @@ impl Round {
     }
 
     /// Tells its groups in order.
-    pub fn each(&self, mut act: impl FnMut(Group<'_>)) {
+    pub fn each(&self, mut act: impl FnMut(Told<'_>)) {
         let mut next = vec![0; self.lanes.len()];
-        let mut lane = 0;
-        for place in self.from..self.until {
-            let is_next =
-                |lane: usize| self.lanes[lane].heads.get(next[lane]).is_some_and(|head| head.place == place);
-            if !is_next(lane) {
-                lane = (0..self.lanes.len()).find(|lane| is_next(*lane)).expect("each place is in some lane");
+        let (mut lane, mut place) = (0, self.from);
+        while place < self.until {
+            let next_of = |lane: usize| self.lanes[lane].runs.get(next[lane]).filter(|run| run.from == place);
+            if next_of(lane).is_none() {
+                let mut lanes = 0..self.lanes.len();
+                lane = lanes.find(|lane| next_of(*lane).is_some()).expect("each place is in some lane");
             }
-            act(self.lanes[lane].group(next[lane]));
+            place = next_of(lane).map_or(place, |run| run.until);
+            act(self.lanes[lane].told(next[lane]));
             next[lane] += 1;
         }
     }
@@ -232,8 +219,6 @@ struct Rounds {
     /// Consumers with the numbers of their next rounds.
     consumers: Vec<(u64, u64)>,
     last_id: u64,
-    /// What was found in each lane of places from `until` on.
-    carried: Vec<Groups>,
 }
 
 impl std::fmt::Debug for Order {
@@ -245,8 +230,7 @@ impl std::fmt::Debug for Order {
 impl Order {
     /// The order of groups from these lanes.
     pub fn new(lanes: Vec<Arc<Lane>>) -> Order {
-        let read = Rounds { carried: lanes.iter().map(|_| Groups::default()).collect(), ..Rounds::default() };
-        Order { lanes: lanes.into(), read: Mutex::new(read), ..Order::default() }
+        Order { lanes: lanes.into(), ..Order::default() }
     }
 
     /// Sets what is done when writers are to be held back (true), and when they may go on.
@@ -261,25 +245,24 @@ impl Order {
         }
     }
 
-    /// Gives a group its place and takes its recorder back. Called before the locks of the group's command are released.
-    pub fn publish(&self, lane: &Lane, mut group: Box<Recorder>) {
-        let mut queue = lane.0.lock();
+    /// Gives a group its place. Called before the locks of the group's command are released.
+    pub fn publish(&self, lane: &Lane, group: Box<Recorder>) {
         if !group.is_empty() {
-            // Behind the lane's lock, so that a lane's places rise and whoever empties it finds all that were given.
+            let mut queue = lane.queue.lock();
+            // Behind the lane's lock: who has those of all lanes knows that every place that was given is in one of them.
             let place = self.next.0.fetch_add(1, Ordering::SeqCst);
             queue.groups.push(place, &group);
-            queue.end = place + 1;
+            lane.end.store(place + 1, Ordering::Relaxed);
             if queue.groups.bytes.len() > LANE_BYTES_MAX {
                 self.lags(true);
             }
+            queue.groups.prefetch();
+            drop(queue);
+            if self.asleep.load(Ordering::SeqCst) {
+                self.wake();
+            }
         }
-        group.clear();
-        queue.groups.prefetch();
-        queue.spare = Some(group);
-        drop(queue);
-        if self.asleep.load(Ordering::SeqCst) {
-            self.wake();
-        }
+        group.give_back();
     }
 
     /// The place that the next group will have.
@@ -354,7 +337,7 @@ impl Order {
         for round in rounds.into_iter().filter_map(Arc::into_inner) {
             for (lane, mut groups) in self.lanes.iter().zip(round.lanes) {
                 groups.clear();
-                let emptied = &mut lane.0.lock().emptied;
+                let emptied = &mut lane.queue.lock().emptied;
                 if (emptied.bytes.capacity()..=KEPT_BYTES_MAX).contains(&groups.bytes.capacity()) {
                     *emptied = groups;
                 }
@@ -404,7 +387,7 @@ impl Order {
 
     /// Bytes that wait to be read.
     pub fn waiting_bytes(&self) -> usize {
-        self.lanes.iter().map(|lane| lane.0.lock().groups.bytes.len()).sum()
+        self.lanes.iter().map(|lane| lane.queue.lock().groups.bytes.len()).sum()
     }
 
     /// Bytes that wait to be read, or are being read.
@@ -412,26 +395,31 @@ impl Order {
         self.waiting_bytes() + self.read.lock().bytes
     }
 
-    /// Empties the lanes.
-    fn collect(&self, read: &mut Rounds) {
-        // Who was given a place before this has the lane's lock or has put the group there.
-        let until = self.next();
-        if until == read.until {
-            return;
-        }
-        let mut lanes = std::mem::take(&mut read.carried);
-        for (lane, groups) in self.lanes.iter().zip(&mut lanes) {
-            let taken = {
-                let LaneQueue { groups, emptied, .. } = &mut *lane.0.lock();
-                std::mem::replace(groups, std::mem::take(emptied))
-            };
-            match groups.heads.is_empty() {
-                true => *groups = taken,
-                false => groups.append(&taken),
+    /// Nothing comes, so no memory is kept for more.
+    fn forget_memory(&self) {
+        for lane in &self.lanes {
+            let mut queue = lane.queue.lock();
+            if queue.emptied.bytes.capacity() > IDLE_BYTES_MAX {
+                queue.emptied = Groups::default();
             }
         }
+    }
+
+    /// Empties the lanes, as they are at one moment.
+    fn collect(&self, read: &mut Rounds) {
+        if self.next() == read.until {
+            return self.forget_memory();
+        }
+        let mut queues: Vec<MutexGuard<'_, LaneQueue>> =
+            self.lanes.iter().map(|lane| lane.queue.lock()).collect();
+        let until = self.next();
+        let taken = queues.iter_mut().map(|queue| {
+            let LaneQueue { groups, emptied } = &mut **queue;
+            std::mem::replace(groups, std::mem::take(emptied))
+        });
+        let lanes: Vec<Groups> = taken.collect();
+        drop(queues);
         self.lags(false);
-        read.carried = lanes.iter_mut().map(|groups| groups.split_off(until)).collect();
         let from = std::mem::replace(&mut read.until, until);
         if !read.consumers.is_empty() {
             let bytes = lanes.iter().map(|groups| groups.bytes.len()).sum();
@@ -439,11 +427,6 @@ impl Order {
             read.rounds.push_back(Arc::new(Round { lanes, from, until, bytes }));
         }
     }
-}
-
-#[inline(always)]
-fn prefetch_end<T>(items: &[T], offset: usize) {
-    prefetch(items.as_ptr_range().end.cast::<u8>().wrapping_add(offset));
 }
 
 impl Rounds {
@@ -473,19 +456,28 @@ mod tests {
 
     /// A group of this many deletions of a key.
     fn publish(order: &Order, lane: usize, key: &[u8], count: usize) {
-        let mut group = order.lanes[lane].recorder();
+        let mut group = Recorder::of_thread();
         for _ in 0..count {
             group.changed(&Effect { db: 3, at: At::Key { key, op: Op::Key(KeyOp::Delete) } }, None);
         }
         order.publish(&order.lanes[lane], group);
     }
 
-    fn read(order: &Order, consumer: Consumer) -> Vec<(usize, Vec<u8>)> {
+    /// Groups of one such command or several: how many, and their bytes.
+    fn read(order: &Order, consumer: Consumer) -> Vec<(u32, Vec<u8>)> {
         let mut groups = Vec::new();
         for round in order.read(consumer) {
-            round.each(|group| {
-                let bytes = group.effects().flat_map(|(_, bytes)| bytes.to_vec()).collect();
-                groups.push((group.commands, bytes));
+            round.each(|told| match told {
+                Told::Commands { db, bytes } => {
+                    assert_eq!(db, 3);
+                    let text = std::str::from_utf8(bytes).expect("it is text");
+                    let commands = text.split("*2\r\n").skip(1);
+                    groups.extend(commands.map(|command| (1, format!("*2\r\n{command}").into_bytes())));
+                }
+                Told::Group(group) => {
+                    let bytes = group.effects().flat_map(|(_, bytes)| bytes.to_vec()).collect();
+                    groups.push((group.commands, bytes));
+                }
             });
         }
         groups
@@ -496,14 +488,16 @@ mod tests {
         let order = order(3);
         let consumer = order.join();
         for number in 0..100usize {
-            publish(&order, number % 3 * number % 3, format!("{number}").as_bytes(), 1 + number % 2);
+            // Some that follow one another in a lane, and some that do not.
+            publish(&order, number / 4 * number % 3, format!("{number}").as_bytes(), 1 + number / 2 % 2);
         }
         let groups = read(&order, consumer);
         assert_eq!(groups.len(), 100);
         for (number, (commands, bytes)) in groups.iter().enumerate() {
             let digits = number.to_string();
             let one = format!("*2\r\n$3\r\nDEL\r\n${}\r\n{digits}\r\n", digits.len());
-            assert_eq!((*commands, bytes), (1 + number % 2, &one.repeat(1 + number % 2).into_bytes()));
+            let count = 1 + number / 2 % 2;
+            assert_eq!((*commands as usize, bytes), (count, &one.repeat(count).into_bytes()));
         }
         assert!(read(&order, consumer).is_empty());
     }
@@ -529,24 +523,31 @@ mod tests {
     }
 
     #[test]
-    fn places_that_are_given_while_lanes_are_emptied_wait_for_the_next_round() {
+    fn commands_of_one_database_that_follow_one_another_are_told_at_once() {
         let mut groups = Groups::default();
-        let mut recorder = Recorder::default();
-        for place in [1, 4, 9] {
-            recorder.clear();
+        for (place, db, count) in
+            [(1, 0, 1), (2, 0, 1), (4, 0, 1), (5, 7, 1), (6, 7, 2), (7, 7, 2), (8, 7, 1)]
+        {
+            let mut recorder = Recorder::default();
             let key = format!("key {place}");
-            let effect = Effect { db: 0, at: At::Key { key: key.as_bytes(), op: Op::Key(KeyOp::Delete) } };
-            recorder.changed(&effect, None);
+            for _ in 0..count {
+                let at = At::Key { key: key.as_bytes(), op: Op::Key(KeyOp::Delete) };
+                recorder.changed(&Effect { db, at }, None);
+            }
             groups.push(place, &recorder);
         }
-        let later = groups.split_off(4);
-        assert_eq!(groups.heads.iter().map(|head| head.place).collect::<Vec<_>>(), [1]);
-        assert_eq!(later.heads.iter().map(|head| head.place).collect::<Vec<_>>(), [4, 9]);
-        groups.append(&later);
-        for (at, name) in ["key 1", "key 4", "key 9"].iter().enumerate() {
-            let told: Vec<u8> = groups.group(at).effects().flat_map(|(_, bytes)| bytes.to_vec()).collect();
-            assert!(told.ends_with(format!("{name}\r\n").as_bytes()), "{name}");
-        }
+        let keys = |bytes: &[u8]| {
+            let text = String::from_utf8(bytes.to_vec()).expect("it is text");
+            text.matches(char::is_numeric).collect::<String>().replace("235", "")
+        };
+        let told = (0..groups.runs.len()).map(|at| match groups.told(at) {
+            Told::Commands { db, bytes } => format!("{db}: {}", keys(bytes)),
+            Told::Group(group) => {
+                let bytes: Vec<u8> = group.effects().flat_map(|(_, bytes)| bytes.to_vec()).collect();
+                format!("of {}: {}", group.commands, keys(&bytes))
+            }
+        });
+        assert_eq!(told.collect::<Vec<_>>(), ["0: 12", "0: 4", "7: 5", "of 2: 66", "of 2: 77", "7: 8"]);
     }
 
     #[test]

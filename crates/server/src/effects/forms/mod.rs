@@ -32,19 +32,37 @@ impl<'o> Commands<'o> {
     }
 
     /// Begins a command of this many words.
+    #[inline]
     fn begin(&mut self, words: usize) {
         self.count += 1;
-        self.out.push(b'*');
-        swytch_decimal::push_i64(self.out, words as i64);
-        self.out.extend_from_slice(b"\r\n");
+        self.header(b'*', words);
     }
 
     /// Appends a word to the command that has begun.
+    #[inline]
     fn word(&mut self, word: &[u8]) {
-        self.out.push(b'$');
-        swytch_decimal::push_i64(self.out, word.len() as i64);
-        self.out.extend_from_slice(b"\r\n");
+        self.header(b'$', word.len());
         self.out.extend_from_slice(word);
+        self.out.extend_from_slice(b"\r\n");
+    }
+
+    /// Appends how many there are of something: nearly always few, which are written at once.
+    #[inline]
+    fn header(&mut self, mark: u8, count: usize) {
+        let digit = |number: usize| b'0' + (number % 10) as u8;
+        match count {
+            0..10 => self.out.extend_from_slice(&[mark, digit(count), b'\r', b'\n']),
+            10..100 => {
+                self.out.extend_from_slice(&[mark, digit(count / 10), digit(count), b'\r', b'\n']);
+            }
+            _ => self.long_header(mark, count),
+        }
+    }
+
+    #[inline(never)]
+    fn long_header(&mut self, mark: u8, count: usize) {
+        self.out.push(mark);
+        swytch_decimal::push_i64(self.out, count as i64);
         self.out.extend_from_slice(b"\r\n");
     }
 
