@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use crate::KeyFacts;
 use crate::file::opcode;
 use crate::output::Output;
-use crate::write::{self, Value, WriteOptions};
+use crate::write::{self, VERSION_VALKEY, Value, WriteOptions};
 
 /// A file that is being written.
 pub struct FileWriter<W> {
@@ -26,7 +26,11 @@ impl<W: Write> FileWriter<W> {
     pub fn new(target: W, options: WriteOptions, checksum: bool) -> FileWriter<W> {
         let WriteOptions { version, compress } = options;
         let mut output = Output::new(target, checksum, compress);
-        output.bytes(format!("REDIS{version:04}").as_bytes());
+        let head = match version {
+            VERSION_VALKEY => format!("VALKEY{version:03}"),
+            _ => format!("REDIS{version:04}"),
+        };
+        output.bytes(head.as_bytes());
         FileWriter { output, version, needed: 0 }
     }
 
@@ -61,10 +65,10 @@ impl<W: Write> FileWriter<W> {
     /// A key with its value.
     ///
     /// # Errors
-    /// With the version that the value needs, if that is newer than the file's. Nothing was written.
+    /// With the version that the value needs, if the file's does not say it. Nothing was written.
     pub fn key(&mut self, key: &[u8], facts: KeyFacts, value: &Value<'_>) -> Result<(), u32> {
         let needed = value.version_min();
-        if needed > self.version {
+        if !write::version_says(self.version, needed) {
             return Err(needed);
         }
         self.needed = self.needed.max(needed);

@@ -36,7 +36,7 @@ pub use payload::{
     CHECKSUM_BYTES, PAYLOAD_FRAME_BYTES, Payload, read_functions, write_functions, write_payload,
 };
 pub use stream::{Layout, StreamId, StreamPart};
-pub use write::{Form, Show, VERSION_DEFAULT, VERSIONS, Value, WriteOptions};
+pub use write::{Form, Show, VERSION_DEFAULT, VERSION_VALKEY, VERSIONS, Value, WriteOptions, version_says};
 
 /// Whose dialect the bytes are in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

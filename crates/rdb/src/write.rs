@@ -16,10 +16,13 @@ pub const VERSIONS: std::ops::RangeInclusive<u32> = 9..=13;
 /// The version that is written by default: the newest that Redis 7.2, Valkey and all later ones read.
 pub const VERSION_DEFAULT: u32 = 11;
 
+/// The version in which Valkey, from 9.0 on, lets fields of a hash expire. It knows no producers of streams.
+pub const VERSION_VALKEY: u32 = 80;
+
 /// How values are to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WriteOptions {
-    /// The version, one of [`VERSIONS`].
+    /// The version, one of [`VERSIONS`] or [`VERSION_VALKEY`].
     pub version: u32,
     /// Whether strings are compressed where that makes them shorter.
     pub compress: bool,
@@ -108,6 +111,11 @@ const EXPIRING_VERSION_MIN: u32 = 12;
 /// The version from which on a stream knows producers.
 const IDEMPOTENT_VERSION_MIN: u32 = 13;
 
+/// Whether a version says what needs another one.
+pub fn version_says(version: u32, needed: u32) -> bool {
+    if version == VERSION_VALKEY { needed < IDEMPOTENT_VERSION_MIN } else { needed <= version }
+}
+
 /// Type bytes, as in `object::meaning`.
 mod number {
     pub(super) const STRING: u8 = 0;
@@ -127,6 +135,7 @@ mod number {
     pub(super) const STREAM_HISTORY: u8 = 19;
     pub(super) const STREAM_ACTIVE: u8 = 21;
     pub(super) const STREAM_IDEMPOTENT: u8 = 26;
+    pub(super) const HASH_EXPIRING_VALKEY: u8 = 22;
     pub(super) const HASH_EXPIRING: u8 = 24;
     pub(super) const HASH_LISTPACK_EXPIRING: u8 = 25;
 }
@@ -138,14 +147,20 @@ pub(crate) fn write<W: Write>(
     value: &Value<'_>,
     between: impl FnOnce(&mut Output<W>),
 ) {
+    let is_valkey = version == VERSION_VALKEY;
     if let Some(earliest_ms) = value.earliest_ms() {
-        let number =
-            if value.form == Form::Packed { number::HASH_LISTPACK_EXPIRING } else { number::HASH_EXPIRING };
-        output.byte(number);
+        output.byte(match value.form {
+            _ if is_valkey => number::HASH_EXPIRING_VALKEY,
+            Form::Packed => number::HASH_LISTPACK_EXPIRING,
+            _ => number::HASH_EXPIRING,
+        });
         between(output);
-        return write_expiring(output, earliest_ms, value);
+        return match is_valkey {
+            true => write_expiring_behind(output, value),
+            false => write_expiring(output, earliest_ms, value),
+        };
     }
-    let number = number_of(version, value);
+    let number = number_of(if is_valkey { VERSION_DEFAULT } else { version }, value);
     output.byte(number);
     between(output);
     match number {
@@ -283,6 +298,17 @@ fn write_expiring<W: Write>(output: &mut Output<W>, earliest_ms: u64, value: &Va
         packed.push(if *at_ms == u64::MAX { "0".to_owned() } else { at_ms.to_string() }.as_bytes());
     }
     output.string(&packed.finish());
+}
+
+/// Writes such a hash as Valkey does: each field with its time behind it, or -1.
+fn write_expiring_behind<W: Write>(output: &mut Output<W>, value: &Value<'_>) {
+    output.length(value.len as u64);
+    (value.parts)(&mut |part| {
+        write_plain(output, part);
+        if let Part::Field { expires_ms, .. } = part {
+            output.bytes(&expires_ms.map_or(-1, |at_ms| at_ms as i64).to_le_bytes());
+        }
+    });
 }
 
 /// Where one node of a list ends and the next begins.

@@ -512,3 +512,37 @@ fn tools_that_read_as_followers_do_are_served() {
     let _ = shown.wait();
     await_followers(&mut server, 0);
 }
+
+/// Fields of a hash that expire are no matter of the version that Redis and Valkey share: each has one of its own.
+#[test]
+fn deadlines_of_fields_reach_whoever_has_them() {
+    let mut server = ours().start("followed", FILE);
+    for (name, program) in others() {
+        let mut follower = program.start("follower", THEIRS);
+        if follower.say("HTTL none FIELDS 1 field").is_error() {
+            continue;
+        }
+        server.say("FLUSHALL");
+        for (key, filler) in [("small", 2), ("big", 600)] {
+            for number in 0..filler {
+                server.say(&format!("HSET {key} field:{number} value:{number}"));
+            }
+            server.say(&format!("HPEXPIREAT {key} 4102444800123 FIELDS 2 field:0 field:1"));
+        }
+        follow(&server, &mut follower);
+        await_link(&mut follower);
+        server.say("HPEXPIREAT small 4102444800456 FIELDS 1 field:1");
+        await_acknowledgements(&mut server, 1);
+        for key in ["small", "big"] {
+            for question in [
+                format!("HPEXPIRETIME {key} FIELDS 3 field:0 field:1 field:2"),
+                format!("HLEN {key}"),
+                format!("HGET {key} field:1"),
+            ] {
+                assert_eq!(server.say(&question), follower.say(&question), "{name}: {question}");
+            }
+        }
+        follower.say("REPLICAOF NO ONE");
+        await_followers(&mut server, 0);
+    }
+}

@@ -181,7 +181,10 @@ impl Sink for Content {
     }
 
     fn part(&mut self, part: Part<'_>) -> Result<(), String> {
-        self.0.push(text(&part).escape_ascii().to_string());
+        self.0.push(match part {
+            Part::Field { field, expires_ms, .. } => format!("{} {expires_ms:?}", field.escape_ascii()),
+            part => text(&part).escape_ascii().to_string(),
+        });
         Ok(())
     }
 
@@ -225,4 +228,29 @@ fn a_file_comes_back_with_and_without_a_checksum() {
         ];
         assert_eq!(content.0, expected);
     }
+}
+
+/// Both forms of a hash are the same one there, and a stream has no producers.
+#[test]
+fn a_file_of_valkeys_version_has_the_deadlines_of_fields() {
+    let mut writer =
+        FileWriter::new(Vec::new(), WriteOptions { version: VERSION_VALKEY, compress: false }, true);
+    let parts = |visit: &mut dyn FnMut(Part<'_>)| {
+        visit(Part::Field { field: b"a", value: b"7", expires_ms: None });
+        visit(Part::Field { field: b"b", value: b"7", expires_ms: Some(2_000_000_000_000) });
+    };
+    for form in [Form::Packed, Form::Open] {
+        let value = Value { kind: Kind::Hash, form, len: 2, has_producers: false, parts: &parts };
+        writer.key(b"hash", KeyFacts::default(), &value).expect("the version has it");
+    }
+    let none = |_: &mut dyn FnMut(Part<'_>)| {};
+    let stream = Value { kind: Kind::Stream, form: Form::Open, len: 0, has_producers: true, parts: &none };
+    assert_eq!(writer.key(b"stream", KeyFacts::default(), &stream), Err(13));
+    let (bytes, _) = writer.finish().expect("a vector takes everything");
+    let mut content = Content::default();
+    read_file(bytes.as_slice(), &mut content).expect("a sound file");
+    let facts = "expires_ms: None, idle_s: None, frequency: None";
+    let key = format!("hash: hash as plain, with expiry, KeyFacts {{ {facts} }}");
+    let fields = ["a None", "b Some(2000000000000)"];
+    assert_eq!(content.0, ["80 of Valkey", &key, fields[0], fields[1], &key, fields[0], fields[1]]);
 }

@@ -38,13 +38,21 @@ pub enum DataPart {
 const OF_VERSION_TOLD: u32 = 11;
 const OF_VERSION_UNTOLD: u32 = 10;
 
+/// The first version that lets fields of a hash expire.
+const VALKEY_9: u32 = 0x09_00_00;
+
 impl Introduction {
     /// The version of RDB that it is sent.
     pub fn rdb_version(&self) -> u32 {
         if self.version.is_some() { OF_VERSION_TOLD } else { OF_VERSION_UNTOLD }
     }
 
-    /// The newest version that it may be sent, where that is known.
+    /// Whether it reads the version of RDB that Valkey has for itself.
+    pub fn reads_valkey_version(&self) -> bool {
+        self.version.is_some_and(|version| version >= VALKEY_9)
+    }
+
+    /// The newest version of Redis that it may be sent, where that is known.
     pub fn rdb_version_max(&self) -> Option<u32> {
         self.version.map(|_| OF_VERSION_TOLD)
     }

@@ -222,11 +222,11 @@ type Whole = (Box<dyn Read + Send>, u64);
 fn send(server: &Server, moment: &mut Moment, transfer: &Transfer) -> io::Result<Option<Whole>> {
     let (config, form) = (&server.config, transfer.form);
     transfer.stream_from(|| server.stopping.load(Ordering::Acquire))?;
-    let version = form.version.min(config.rdb_version()).max(server.saves.version_needed());
-    if form.version_max.is_some_and(|max| version > max) {
-        let text = format!("the data needs RDB version {version}, which the follower does not read");
+    let needed = form.version.min(config.rdb_version()).max(server.saves.version_needed());
+    let Some(version) = form.version_for(needed) else {
+        let text = format!("the data needs RDB version {needed}, which the follower does not read");
         return Err(io::Error::other(text));
-    }
+    };
     let options = WriteOptions { version, compress: config.rdbcompression() && form.may_compress };
     let mut source = Source::Moment(moment);
     if form.is_marked && config.repl_diskless_sync() {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
+use swytch_rdb::{VERSION_VALKEY, version_says};
 use swytch_resp::Output;
 
 use super::chunks::Chunks;
@@ -24,8 +25,10 @@ const ROUND: Duration = Duration::from_millis(100);
 pub struct Form {
     /// The version of RDB, and the newest that it may be.
     pub version: u32,
-    /// The newest version that it may be, if that is known.
+    /// The newest version of Redis that it may be, if that is known.
     pub version_max: Option<u32>,
+    /// It may be the version of Valkey's own.
+    pub reads_valkey: bool,
     /// Its end is marked; else its length is told before.
     pub is_marked: bool,
     /// What of the data.
@@ -40,9 +43,20 @@ impl Form {
         Form {
             version: introduction.rdb_version(),
             version_max: introduction.rdb_version_max(),
+            reads_valkey: introduction.reads_valkey_version(),
             is_marked: introduction.finds_mark,
             part: introduction.part,
             may_compress: !introduction.uncompressed,
+        }
+    }
+
+    /// The version in which data is sent that needs this one, if the follower reads any.
+    pub fn version_for(&self, needed: u32) -> Option<u32> {
+        match self.version_max {
+            Some(max) if needed > max => {
+                (self.reads_valkey && version_says(VERSION_VALKEY, needed)).then_some(VERSION_VALKEY)
+            }
+            _ => Some(needed),
         }
     }
 }
