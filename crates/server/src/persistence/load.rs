@@ -136,9 +136,13 @@ fn load_snapshot(
     let time = Instant::now();
     let source = BufReader::with_capacity(BUFFER_BYTES, Counted::new(source, server));
     load_into(server, source, Overdue::LeftOut, take_libraries).map_err(|error| named(path, &error))?;
-    let (keys, took_ms) =
-        (server.saves.loading.keys.load(Ordering::Relaxed), time.elapsed().as_millis() as u64);
+    let (progress, took_ms) = (&server.saves.loading, time.elapsed().as_millis() as u64);
+    let keys = progress.keys.load(Ordering::Relaxed);
     tracing::info!(keys, took_ms, "DB loaded from disk: {}", path.display());
+    let empty = progress.empty.load(Ordering::Relaxed);
+    if empty > 0 {
+        tracing::warn!("empty keys skipped: {empty}");
+    }
     Ok(())
 }
 
@@ -178,7 +182,7 @@ fn begin(server: &Server, bytes: u64) {
     let progress = &server.saves.loading;
     progress.bytes_total.store(bytes, Ordering::Relaxed);
     progress.began_s.store(clock::unix_ms() / 1000, Ordering::Relaxed);
-    for counter in [&progress.bytes, &progress.keys, &progress.expired] {
+    for counter in [&progress.bytes, &progress.keys, &progress.expired, &progress.empty] {
         counter.store(0, Ordering::Relaxed);
     }
 }
@@ -439,7 +443,8 @@ fn make<'a>(
     let progress = &server.saves.loading;
     Ok(match reader.finish().map_err(refused)? {
         value::Read::Empty => {
-            tracing::warn!("a key without members was left out: {}", key.escape_ascii());
+            tracing::warn!("skipping empty key: {}", key.escape_ascii());
+            progress.empty.fetch_add(1, Ordering::Relaxed);
             None
         }
         value::Read::Value(_)

@@ -33,6 +33,8 @@ pub struct Loading {
     pub keys: AtomicU64,
     /// Keys whose time was over.
     pub expired: AtomicU64,
+    /// Keys without members.
+    pub empty: AtomicU64,
 }
 
 /// [`Saves::last_took_s`] before there was one.
