@@ -42,7 +42,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("cluster|set-config-epoch", SLOTS),
     ("cluster|setslot", SLOTS),
     ("cluster|syncslots", SLOTS),
-    ("failover", "No node is a primary that another could take over from."),
     ("trimslots", SLOTS),
 ];
 const SLOTS: &str = "No node owns slots: every node answers for all of them.";
