@@ -13,8 +13,15 @@ const BEGIN: &str = "<!-- bench:begin -->\n";
 const END: &str = "<!-- bench:end -->";
 const PLOT: &str = "![speed and memory](performance.svg)\n\n";
 
-/// Reads the command line, measures, prints, and with `--update` writes the document and the plot.
+/// Reads the command line, measures, prints, and with `--update` writes the document and the plot. What measures must not be
+/// slow itself, so this program runs itself again, optimised.
 pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
+    if cfg!(debug_assertions) {
+        let mut command = workspace::cargo();
+        command.current_dir(std::env::current_dir()?);
+        command.args(["run", "--quiet", "--release", "--package", "xtask", "--"]);
+        return workspace::run(command.args(std::env::args_os().skip(1)));
+    }
     let update = arguments.flag("--update");
     let mut scale = if arguments.flag("--smoke") { Scale::SMOKE } else { Scale::FULL };
     if let Some(rounds) = arguments.number("--rounds")? {

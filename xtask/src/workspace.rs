@@ -43,7 +43,8 @@ pub(crate) const PROFILE_VARIABLE: &str = "SWYTCH_PROFILE";
 pub(crate) fn build_server() -> Result<PathBuf> {
     let profile = std::env::var(PROFILE_VARIABLE).unwrap_or_else(|_| "release".to_owned());
     run(cargo().args(["build", "--quiet", "--profile", &profile, "--package", "swytch", "--bin", "swytch"]))?;
-    Ok(target_directory().join(profile).join("swytch"))
+    let folder = if profile == "dev" { "debug" } else { &profile };
+    Ok(target_directory().join(folder).join("swytch"))
 }
 
 /// Runs a command with our own output and fails when it does.
