@@ -3,37 +3,68 @@
 //! Prints nanoseconds per write in the best of many rounds, because what else runs on the machine only ever adds to one;
 //! and messages per new key.
 
+use std::collections::HashSet;
+use std::hint::black_box;
 use std::time::Instant;
 
 use swytch_cluster::*;
 
-/// A store that does nothing, so that only the protocol is measured.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Nothing(Blob);
+/// Keys that exist, without values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Names {
+    reply: Blob,
+    held: HashSet<Key>,
+}
 
-impl Values for Nothing {
+impl Names {
+    fn new() -> Self {
+        Self { reply: Blob::new(b"x"), held: HashSet::new() }
+    }
+
+    fn hold(&mut self, key: &Key) {
+        if !self.held.contains(key) {
+            self.held.insert(key.clone());
+        }
+    }
+}
+
+impl Values for Names {
     type Undo = ();
 
-    fn execute(&mut self, _: &Blob, _: &[Key], _: Stamp) -> Executed<()> {
-        Executed { reply: self.0.clone(), effects: vec![(0, self.0.clone())], undo: vec![(0, ())] }
+    fn execute(&mut self, command: &Blob, keys: &[Key], _: Stamp) -> Executed<()> {
+        keys.iter().for_each(|key| self.hold(key));
+        Executed { reply: command.clone(), effects: vec![(0, command.clone())], undo: vec![(0, ())] }
     }
 
     fn read(&self, _: &Blob, _: &[Key], _: u64) -> Blob {
-        self.0.clone()
+        self.reply.clone()
     }
 
-    fn apply(&mut self, _: &Key, _: &Blob, _: Stamp) {}
+    fn apply(&mut self, key: &Key, _: &Blob, _: Stamp) {
+        self.hold(key);
+    }
 
     fn undo(&mut self, _: &Key, (): ()) {}
 
-    fn snapshot(&self, _: &Key) -> Option<Blob> {
-        None
+    fn snapshot(&self, key: &Key) -> Option<Blob> {
+        self.held.contains(key).then(|| self.reply.clone())
     }
 
-    fn install(&mut self, _: &Key, _: Option<&Blob>) {}
+    fn install(&mut self, key: &Key, snapshot: Option<&Blob>) {
+        match snapshot {
+            Some(_) => self.hold(key),
+            None => drop(self.held.remove(key)),
+        }
+    }
 
-    fn holds(&self, _: &Key) -> bool {
-        true
+    fn holds(&self, key: &Key) -> bool {
+        self.held.contains(key)
+    }
+
+    fn keys_in(&self, wanted: &dyn Fn(Slot) -> bool) -> Vec<Key> {
+        let mut keys: Vec<Key> = self.held.iter().filter(|key| wanted(key.slot())).cloned().collect();
+        keys.sort_unstable();
+        keys
     }
 
     fn ready(&self, _: &Key) -> bool {
@@ -61,7 +92,8 @@ const NOW: Time = Time { mono_ms: 100_000, wall_ms: 100_000 };
 
 fn request(class: Class, key: &Key) -> Input {
     let (command, keys) = (Blob::new(b"x"), vec![key.clone()]);
-    Input::Client(Request { ticket: 1, class, keys, command, watches: Vec::new(), local_read: false })
+    let (watches, local_read, watch) = (Vec::new(), false, false);
+    Input::Client(Request { ticket: 1, class, keys, command, watches, local_read, watch })
 }
 
 /// Clients that write at the same time, in the second figure: what comes while a batch is on its way is the next.
@@ -74,7 +106,7 @@ const ROUNDS: u32 = 200;
 ///
 /// Returns how many those were.
 fn run(
-    nodes: &mut [Node<Nothing>],
+    nodes: &mut [Node<Names>],
     at: usize,
     inputs: impl Iterator<Item = Input>,
     out: &mut Vec<Action>,
@@ -98,8 +130,8 @@ fn create(writes: u32, leases_max: usize) {
     let members: NodeSet = (0..2).map(NodeId).collect();
     let limits = Limits { leases_max, ..Limits::default() };
     let config = |id| Config { limits, ..Config::new(id) };
-    let mut nodes: Vec<Node<Nothing>> =
-        members.iter().map(|id| Node::in_view(config(id), Nothing(Blob::new(b"x")), members, NOW)).collect();
+    let mut nodes: Vec<Node<Names>> =
+        members.iter().map(|id| Node::in_view(config(id), Names::new(), members, NOW)).collect();
     let home = nodes[0].home_of(&Key::new(b"{slot}")).map_or(0, |home| usize::from(home.0));
     let mut out = Vec::new();
     let keys: Vec<Key> = (0..writes).map(|number| Key::new(format!("{{slot}}{number}").as_bytes())).collect();
@@ -114,26 +146,41 @@ fn create(writes: u32, leases_max: usize) {
     println!("2 nodes, new keys {with} a creation lease: {each:.0} ns and {per_key:.3} messages each");
 }
 
+/// Writes and reads a key that only its node holds.
+fn alone(what: &str, node: &mut Node<Names>, key: &Key, times: u32) {
+    let time = |act: &mut dyn FnMut() -> bool| {
+        let started = Instant::now();
+        let done = (0..times).filter(|_| act()).count();
+        started.elapsed().as_nanos() as f64 / done as f64
+    };
+    let writes = time(&mut || node.write_alone(black_box(key), Class::W, true));
+    let decided = time(&mut || node.write_alone(black_box(key), Class::X, true));
+    let reads = time(&mut || node.read_alone(black_box(key), true));
+    println!("alone, {what}: {writes:.1} ns per W, {decided:.1} per X, {reads:.1} per read");
+}
+
 fn main() {
+    let mut now = NOW;
     let writes: u32 = std::env::args().nth(1).and_then(|count| count.parse().ok()).unwrap_or(400_000);
     create(writes, 0);
     create(writes, Limits::default().leases_max);
     let mut out = Vec::new();
     for count in 1..=3_u8 {
         let members: NodeSet = (0..count).map(NodeId).collect();
-        let mut nodes: Vec<Node<Nothing>> = members
-            .iter()
-            .map(|id| Node::in_view(Config::new(id), Nothing(Blob::new(b"x")), members, NOW))
-            .collect();
+        let mut nodes: Vec<Node<Names>> =
+            members.iter().map(|id| Node::in_view(Config::new(id), Names::new(), members, NOW)).collect();
         let key = Key::new(b"key");
         for at in 0..nodes.len() {
             run(&mut nodes, at, std::iter::once(request(Class::Read, &key)), &mut out);
         }
         if count == 1 {
             run(&mut nodes, 0, std::iter::once(request(Class::W, &key)), &mut out);
-            let started = Instant::now();
-            let done = (0..writes * 50).filter(|_| nodes[0].write_alone(&key, Class::W).is_some()).count();
-            println!("alone: {:.1} ns per write", started.elapsed().as_nanos() as f64 / done as f64);
+            alone("with a record", &mut nodes[0], &key, writes * 50);
+            for _ in 0..2 {
+                now.mono_ms += 2_000;
+                nodes[0].handle(now, Input::Tick, &mut out);
+            }
+            alone("solo", &mut nodes[0], &key, writes * 50);
             continue;
         }
         for (class, together) in [(Class::W, 1), (Class::X, 1), (Class::W, TOGETHER), (Class::X, TOGETHER)] {

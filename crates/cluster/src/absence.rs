@@ -27,28 +27,32 @@ use crate::values::Values;
 /// Listed keys that one tick looks at; the others wait for the next.
 const LOOKS_MAX: usize = 1_024;
 
-/// Keys that had no value when they were last looked at, by the time at which to look again. Each waits as long as the
-/// others, so they come in the order in which they were listed.
+/// Keys that may need no record, by the time at which to look again. Each waits as long as the others, so they come in
+/// the order in which they were listed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Fading {
+pub(crate) struct Listed {
     queue: VecDeque<(u64, Key)>,
     listed: Table<()>,
 }
 
-impl Fading {
-    fn list(&mut self, key: &Key, due_ms: u64) {
+impl Listed {
+    pub(crate) fn list(&mut self, key: &Key, due_ms: u64) {
         if !self.listed.contains(key) {
             self.listed.insert(key.clone(), ());
             self.queue.push_back((due_ms, key.clone()));
         }
     }
 
-    fn next_due(&mut self, now_ms: u64) -> Option<Key> {
+    pub(crate) fn next_due(&mut self, now_ms: u64) -> Option<Key> {
         if self.queue.front()?.0 > now_ms {
             return None;
         }
         let (_, key) = self.queue.pop_front()?;
         self.listed.remove(&key);
+        if self.queue.is_empty() {
+            // A rush of keys is to leave nothing.
+            self.queue = VecDeque::new();
+        }
         Some(key)
     }
 }
@@ -106,13 +110,16 @@ impl<V: Values> Turn<'_, V> {
 
     /// Whether nothing is lost when this node, the owner, drops its record of a key without a value.
     fn may_forget(&self, key: &Key) -> bool {
+        self.needs_no_record(key) && self.may_drop_absent(key)
+    }
+
+    /// Whether nothing but the value is known here that anybody may ask for: this node owns the key, no other holds it or
+    /// can come back with it, and nothing is under way.
+    pub(crate) fn needs_no_record(&self, key: &Key) -> bool {
         let (view, me) = (&self.installed.view, self.config.id);
         let Some(copy) = self.part.copies.get(key) else { return false };
         let Some(owning) = copy.owning(view.id) else { return false };
-        let idle = owning.busy.is_none()
-            && owning.pinned.is_none()
-            && owning.queue.is_empty()
-            && owning.waiters.is_empty()
+        let idle = owning.is_idle()
             && owning.doubt == Doubt::None
             && !self.part.parked.contains_key(key)
             && !self.part.touches.contains_key(key)
@@ -126,7 +133,7 @@ impl<V: Values> Turn<'_, V> {
             && copy.log.entries.is_empty()
             && !copy.log.overflow
             && (unseen | copy.meta.lost & self.awaited_for(copy.meta.birth.view)).is_empty();
-        idle && alone && settled && self.may_drop_absent(key)
+        idle && alone && settled
     }
 
     /// Whether this node has no more use for a key without a value, and can tell its home so.

@@ -79,6 +79,8 @@ pub struct Timers {
     pub propose_ms: u64,
     /// A key without a value is forgotten after this time.
     pub forget_ms: u64,
+    /// What a client watches of a key that only its node holds is known for at least this long.
+    pub watch_ms: u64,
     /// Fork logs are kept for an expired node this long.
     pub retain_ms: u64,
     /// Those of keys that come into being after its expiry only this long: who comes back has mostly done so by then, and
@@ -99,6 +101,7 @@ impl Default for Timers {
             abort_ms: 2_500,
             propose_ms: 1_000,
             forget_ms: 1_000,
+            watch_ms: 60_000,
             retain_ms: 24 * 3_600 * 1_000,
             return_ms: 10 * 60 * 1_000,
         }

@@ -362,6 +362,8 @@ pub(crate) struct Copy {
     pub(crate) prepared: Option<Prepared>,
     /// Reads wait until this is confirmed to be everywhere.
     pub(crate) invalid: Option<Invalid>,
+    /// When a client was told the version last, to watch the key.
+    pub(crate) watched_ms: Option<u64>,
 }
 
 /// A batch of class X that a copy may have to take in.
@@ -481,6 +483,7 @@ impl Copy {
             generation,
             prepared: None,
             invalid: None,
+            watched_ms: None,
         }
     }
 

@@ -131,22 +131,31 @@ impl<V: Values> Turn<'_, V> {
 
     /// Creates a key that nobody holds because its slot is leased to this node. False: its home has to be asked.
     pub(crate) fn create_by_lease(&mut self, key: &Key) -> bool {
-        let Some(home) = self.home_of(key) else { return false };
-        let limits = self.config.limits;
-        // The home may have been told, in answer to a question of its own, that this node does not hold what it asks for.
-        let asked = self.part.touches.contains_key(key) && !self.config.without(Mutant::CreateWhatIsAskedFor);
-        if self.part.copies.contains(key)
-            || asked
-            || !self.part.leases.may_create(key.slot(), home, limits.unreported_max)
-        {
+        if self.part.copies.contains(key) || !self.may_create(key) {
             return false;
         }
-        self.tell_news(home, News { key: key.clone(), gone: false });
+        self.tell_created(key);
         self.create(key, NodeSet::EMPTY);
-        self.count(Rule::CreatedByLease);
         // Whoever asked for the key is not waiting for it yet.
         self.part.born.insert(key.clone());
         true
+    }
+
+    /// Whether this node may create a key that it does not hold.
+    pub(crate) fn may_create(&self, key: &Key) -> bool {
+        // The home may have been told, in answer to a question of its own, that this node does not hold what it asks for.
+        let asked = self.part.touches.contains_key(key) && !self.config.without(Mutant::CreateWhatIsAskedFor);
+        let unreported_max = self.config.limits.unreported_max;
+        let may = |home| self.part.leases.may_create(key.slot(), home, unreported_max);
+        !asked && self.part.leases.has(key.slot()) && self.home_of(key).is_some_and(may)
+    }
+
+    /// This node has created a key under a lease: the home is to know.
+    pub(crate) fn tell_created(&mut self, key: &Key) {
+        if let Some(home) = self.home_of(key) {
+            self.tell_news(home, News { key: key.clone(), gone: false });
+            self.count(Rule::CreatedByLease);
+        }
     }
 
     /// This node has dropped its copy: the home is to know.
@@ -214,6 +223,10 @@ impl<V: Values> Turn<'_, V> {
                     left.push(news.key);
                 }
             }
+        }
+        if unreported.news.is_empty() {
+            // A rush of keys is to leave nothing.
+            unreported.news.shrink_to_fit();
         }
         for key in left {
             self.repeat_touch(&key);

@@ -17,7 +17,7 @@ use std::ops::Range;
 use crate::copy::{Copy, Meta, Role};
 use crate::creation::GivenLeases;
 use crate::ids::{FlightId, NodeId, NodeSet, Version, ViewId};
-use crate::key::{Key, mix};
+use crate::key::{Key, Slot, mix};
 use crate::message::{Held, Message};
 use crate::mutant::Mutant;
 use crate::table::Table;
@@ -221,7 +221,7 @@ impl<V: Values> Turn<'_, V> {
 
     /// Reports names after a view change: to homes that are new to this node's slots, what was created under a lease
     /// that its home may not have heard of, or everything when asked to.
-    pub(crate) fn start_reports(&mut self) {
+    pub(crate) fn start_reports(&mut self, dropped: NodeSet) {
         let members = self.installed.view.members;
         // A home that has not confirmed the last report may not know what did not move either.
         let behind = std::mem::take(&mut self.part.directory.unreported);
@@ -232,18 +232,29 @@ impl<V: Values> Turn<'_, V> {
             created.clear();
         }
         let (_, old_members) = self.part.previous;
-        for key in self.part.copies.keys() {
-            let Some(home) = key.slot().home(members) else { continue };
-            let Some(report) = reports.get_mut(&home) else { continue };
-            if report.full || key.slot().home(old_members) != Some(home) || created.contains(&key) {
-                report.names.push(key.clone());
+        let is_new = |slot: Slot| {
+            let home = slot.home(members);
+            home != slot.home(old_members) || home.is_some_and(|home| behind.contains_key(&home))
+        };
+        let mut names = match self.config.without(Mutant::ReportRecordsOnly) {
+            true => self.part.copies.keys_where(|key, _| is_new(key.slot())),
+            false => self.held_keys(is_new),
+        };
+        created.retain(|key| self.is_held(key));
+        names.extend(created);
+        names.sort_unstable();
+        names.dedup();
+        for key in names {
+            let home = key.slot().home(members);
+            if let Some(report) = home.and_then(|home| reports.get_mut(&home)) {
+                report.names.push(key);
             }
-            self.list_absent(&key);
         }
+        self.list_spares(dropped);
         self.part.directory.unreported = reports;
         self.send_reports();
         for key in gone {
-            if !self.part.copies.contains(&key) {
+            if !self.is_held(&key) {
                 self.tell_gone(&key);
             }
         }
@@ -268,11 +279,10 @@ impl<V: Values> Turn<'_, V> {
 
     pub(crate) fn on_reported(&mut self, from: NodeId, again: bool) {
         let members = self.installed.view.members;
-        match self.part.directory.unreported.get_mut(&from) {
+        match self.part.directory.unreported.get(&from) {
             Some(report) if again && !report.full => {
-                let mut names = self.part.copies.keys();
-                names.retain(|key| key.slot().home(members) == Some(from));
-                *report = Report { full: true, names };
+                let names = self.held_keys(|slot| slot.home(members) == Some(from));
+                self.part.directory.unreported.insert(from, Report { full: true, names });
                 self.send_reports();
             }
             Some(_) if !again => {
@@ -286,7 +296,7 @@ impl<V: Values> Turn<'_, V> {
         let view = self.installed.view.id;
         let me = self.config.id;
         let held =
-            self.copy_now(&key).map(|copy| Held { version: copy.meta.version, owner: copy.owner(view, me) });
+            self.copy_or_record(&key).map(|copy| Held { version: copy.meta.version, owner: copy.owner(view, me) });
         if held.is_none() {
             self.void_touch(&key);
         }
@@ -356,7 +366,7 @@ impl<V: Values> Turn<'_, V> {
         let view = self.installed.view.id;
         let me = self.config.id;
         let queue_max = self.config.limits.queue_max;
-        match self.copy_now(&key) {
+        match self.copy_or_record(&key) {
             None => {
                 self.tell_owned(&key, true);
                 self.void_touch(&key);

@@ -32,10 +32,16 @@ impl<V: Values> Turn<'_, V> {
         let (old_flush, old_generation) = (self.part.flush, self.part.generation);
         let reborn = installed.rebirths > self.part.rebirths;
         let flushed = base.flush > old_flush;
+        let met = installed.meetings > self.part.meetings;
+        let is_fork = reborn && !self.config.without(Mutant::KeepSolosAtRebirth);
+        if is_fork || met && !reborn && !self.config.without(Mutant::SoloTokensSurvive) {
+            self.record_all();
+        }
         self.part.previous = (self.part.view, self.part.members);
         (self.part.view, self.part.members) = (view.id, view.members);
         (self.part.generation, self.part.flush) = (base.tag.generation, base.flush);
         self.part.rebirths = installed.rebirths;
+        self.part.meetings = installed.meetings;
         let (dropped, _) = installed.dropped_since(old_generation);
         for record in self.part.records.values_mut() {
             record.participants.remove_nodes(dropped);
@@ -50,7 +56,7 @@ impl<V: Values> Turn<'_, V> {
         self.forget_view();
         self.restart_directory(dropped);
         self.restart_scans();
-        self.start_reports();
+        self.start_reports(dropped);
         self.reroute(flushed || reborn);
     }
 
@@ -131,7 +137,7 @@ impl<V: Values> Turn<'_, V> {
 
     /// FLUSHALL: nothing of before stays.
     fn flush_all(&mut self) {
-        for key in self.part.copies.keys() {
+        for key in self.held_keys(|_| true) {
             self.values.install(&key, None);
         }
         self.part.copies.clear();

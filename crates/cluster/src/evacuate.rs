@@ -56,7 +56,7 @@ impl<V: Values> Turn<'_, V> {
             let idle = evacuation.queue.is_empty() && evacuation.invited.is_empty();
             if idle && evacuation.looked_ms.is_none_or(|looked_ms| now >= looked_ms + retry) {
                 evacuation.looked_ms = Some(now);
-                evacuation.queue = self.part.copies.keys().into();
+                evacuation.queue = self.held_keys(|_| true).into();
             }
             self.invite(&mut evacuation);
             evacuation.done = evacuation.queue.is_empty() && evacuation.invited.is_empty();
@@ -77,7 +77,10 @@ impl<V: Values> Turn<'_, V> {
         while evacuation.invited.len() < INVITED_MAX
             && let Some(key) = evacuation.queue.pop_front()
         {
-            if self.is_unmerged(&key) {
+            if self.is_alone() {
+                // Nobody is left to whom it could matter.
+                continue;
+            } else if self.is_unmerged(&key) {
                 self.touch(&key);
             } else if !self.is_only_here(&key) {
                 continue;
@@ -92,8 +95,8 @@ impl<V: Values> Turn<'_, V> {
     /// Whether this node's copy may contain what others lack, because it was not brought together with theirs in this view.
     fn is_unmerged(&mut self, key: &Key) -> bool {
         let (view, me) = (self.installed.view.id, self.config.id);
-        let anyway = self.is_alone() || self.config.without(Mutant::LeaveUnmerged);
-        let Some(copy) = self.copy_now(key).filter(|_| !anyway) else { return false };
+        let anyway = self.config.without(Mutant::LeaveUnmerged);
+        let Some(copy) = self.copy_or_record(key).filter(|_| !anyway) else { return false };
         let is_settled = copy.log.entries.is_empty() && !copy.log.overflow && copy.prepared.is_none();
         let busy = copy.owning(view).and_then(|owning| owning.busy.as_ref());
         let is_together = copy.owner(view, me).is_some()
@@ -106,7 +109,7 @@ impl<V: Values> Turn<'_, V> {
     /// Whether the key goes if this node does.
     fn is_only_here(&self, key: &Key) -> bool {
         let (view, me) = (&self.installed.view, self.config.id);
-        if self.is_alone() || self.config.without(Mutant::LeaveWithTheOnlyCopy) {
+        if self.config.without(Mutant::LeaveWithTheOnlyCopy) {
             return false;
         }
         let Some(copy) = self.part.copies.get(key) else { return false };
@@ -124,15 +127,14 @@ impl<V: Values> Turn<'_, V> {
         only_here && self.values.holds(key)
     }
 
-    /// Whether nobody is left to whom it could matter.
+    /// Whether the base is this node.
     fn is_alone(&self) -> bool {
         self.installed.view.base.nodes() == NodeSet::only(self.config.id)
     }
 
     /// A node that is about to leave wants this one to hold the key.
     pub(crate) fn on_invite(&mut self, key: &Key) {
-        let (view, me) = (self.installed.view.id, self.config.id);
-        if self.copy_now(key).is_none_or(|copy| copy.owner(view, me).is_none()) {
+        if self.owner_of(key).is_none() {
             self.touch_to_read(key);
         }
     }

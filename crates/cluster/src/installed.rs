@@ -22,6 +22,8 @@ pub(crate) struct Installed {
     pub(crate) at_ms: u64,
     /// How often the node was outside the base and had to start empty.
     pub(crate) rebirths: u64,
+    /// How often it met members that had been in another view before and did not start empty.
+    pub(crate) meetings: u64,
     /// By node, when it was dropped from the base since the last rebirth.
     pub(crate) drops: BTreeMap<NodeId, Dropped>,
     /// Nodes that were expired, once each.
@@ -66,6 +68,8 @@ pub(crate) struct Fence {
     pub(crate) left: bool,
     /// X is allowed as long as the monotonic clock stands below this.
     pub(crate) lease_until_ms: u64,
+    /// Writes on solo keys need no record from then on.
+    pub(crate) solo_from_ms: u64,
     /// Expired nodes that do not come back with forks, because the life that was expired is over.
     pub(crate) over: NodeSet,
 }
@@ -78,6 +82,7 @@ impl Members {
         let mut next = Installed {
             view: View { id: accepted.view, members: accepted.members, base: accepted.base },
             at_ms: now,
+            meetings: old.meetings + u64::from(accepted.from != old.view.id),
             ..Installed::clone(old)
         };
         let base = next.view.base.clone();
@@ -138,7 +143,21 @@ impl Members {
             true => NodeSet::EMPTY,
             false => self.exiles.iter().filter(over).map(|(node, _)| *node).collect(),
         };
-        self.fence = Fence { serving, left: self.left, lease_until_ms: self.lease_until_ms(), over };
+        let (lease_until_ms, solo_from_ms) = (self.lease_until_ms(), self.solo_from_ms(over));
+        self.fence = Fence { serving, left: self.left, lease_until_ms, solo_from_ms, over };
+    }
+
+    /// From when on all of the base is here, and nobody is likely to come back: until then what is written is to be
+    /// told from what others have written meanwhile.
+    fn solo_from_ms(&self, over: NodeSet) -> u64 {
+        let installed = &self.installed;
+        if !installed.view.missing().is_empty() && !self.config.without(Mutant::SoloWritesWithoutTheRest) {
+            return u64::MAX;
+        }
+        let awaited = installed.retired.iter().filter(|(node, _)| !over.contains(**node));
+        let timers = &self.config.timers;
+        let until = |retired: &Retired| retired.at_ms.saturating_add(timers.retain_ms.min(timers.return_ms));
+        awaited.map(|(_, retired)| until(retired)).max().unwrap_or(0)
     }
 
     /// Until when most of the base are known to count on this node still.

@@ -78,6 +78,8 @@ pub struct Request {
     pub watches: Vec<(Key, Watch)>,
     /// READMODE local: a read does not wait for a pending W.
     pub local_read: bool,
+    /// A read for WATCH: its versions are wanted as well.
+    pub watch: bool,
 }
 
 /// What WATCH remembers of a key. Versions of one creation of it differ; another creation counts from the start again.
@@ -95,7 +97,7 @@ pub struct Watch {
 pub struct Answer {
     /// The reply of the command.
     pub reply: Blob,
-    /// For a read: the versions of its keys, to be given back as watches of a later EXEC.
+    /// For a read that asked for them: the versions of its keys, to be given back as watches of a later EXEC.
     pub watches: Vec<(Key, Watch)>,
 }
 

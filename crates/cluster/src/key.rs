@@ -18,6 +18,11 @@ pub const SLOTS: u16 = 16_384;
 pub struct Slot(pub u16);
 
 impl Slot {
+    /// The partition of its keys, one of `parts`, which is a power of two.
+    pub fn part(self, parts: u16) -> u8 {
+        (self.0 & (parts - 1)) as u8
+    }
+
     /// The member of `members` that is home of this slot; `None` of an empty set.
     pub fn home(self, members: NodeSet) -> Option<NodeId> {
         members.iter().max_by_key(|node| (mix((u64::from(self.0) << 8) | u64::from(node.0)), *node))
@@ -50,7 +55,7 @@ impl Key {
 
     /// The partition, one of `parts`, which is a power of two.
     pub fn part(&self, parts: u16) -> u8 {
-        (self.slot.0 & (parts - 1)) as u8
+        self.slot.part(parts)
     }
 
     /// A 64-bit hash of the bytes, the same on every node.

@@ -36,6 +36,7 @@ mod reach;
 mod regroup;
 mod scan;
 mod settle;
+mod solo;
 mod table;
 pub mod tally;
 mod token;

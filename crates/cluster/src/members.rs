@@ -54,6 +54,8 @@ pub(crate) struct Accepted {
     pub(crate) members: NodeSet,
     pub(crate) base: Base,
     pub(crate) previous: Base,
+    /// The view that all members come from that do not start empty.
+    pub(crate) from: ViewId,
 }
 
 /// A view this node is trying to bring about.
@@ -155,7 +157,8 @@ impl Members {
     pub(crate) fn adopt(&mut self, view: ViewId, base: Base, now_ms: u64) {
         let members = base.nodes();
         self.promised = view;
-        self.accepted = Accepted { view, members, base: base.clone(), previous: base.clone() };
+        let from = ViewId::default();
+        self.accepted = Accepted { view, members, base: base.clone(), previous: base.clone(), from };
         self.installed = Arc::new(Installed {
             view: View { id: view, members, base },
             at_ms: now_ms,
@@ -243,12 +246,14 @@ impl Members {
             }
             Message::Collect { view } => self.on_collect(from, view),
             Message::Promise { base, .. } if !self.is_near_base(&base) => {}
-            Message::Promise { view, base, vote } => {
-                self.on_promise(from, life, view, *base, vote.map(|vote| *vote));
+            Message::Promise { view, base, vote, from: installed } => {
+                let vote = vote.map(|vote| *vote);
+                let candidate = Candidate { incarnation: life, base: *base, vote, view: installed };
+                self.on_promise(from, view, candidate);
             }
             Message::Refuse { view, promised } => self.on_refuse(view, promised),
-            Message::Propose { view, members, base, previous, settled, dead } => {
-                let plan = Plan { members, base: *base, previous: *previous, settled };
+            Message::Propose { view, members, base, previous, settled, dead, from: origin } => {
+                let plan = Plan { members, base: *base, previous: *previous, settled, from: origin };
                 self.on_propose(from, view, plan, &dead);
             }
             Message::Accept { view } => self.on_accept(from, view),
@@ -560,22 +565,16 @@ impl Members {
         let base = Box::new(self.installed.view.base.clone());
         let forgets = self.config.without(Mutant::BuildOnInstalledBase);
         let vote = self.vote.clone().filter(|_| !forgets).map(Box::new);
-        self.send(from, Message::Promise { view, base, vote });
+        let installed = self.installed.view.id;
+        self.send(from, Message::Promise { view, base, vote, from: installed });
     }
 
-    pub(crate) fn on_promise(
-        &mut self,
-        from: NodeId,
-        incarnation: Incarnation,
-        view: ViewId,
-        base: Base,
-        vote: Option<Vote>,
-    ) {
+    pub(crate) fn on_promise(&mut self, from: NodeId, view: ViewId, candidate: Candidate) {
         let Some(attempt) = &mut self.attempt else { return };
         if attempt.view != view || attempt.proposal.is_some() || !attempt.candidates.contains(from) {
             return;
         }
-        attempt.promises.insert(from, Candidate { incarnation, base, vote });
+        attempt.promises.insert(from, candidate);
         if attempt.promises.len() == attempt.candidates.len() as usize {
             self.propose();
         }
@@ -620,6 +619,7 @@ impl Members {
                 previous: Box::new(plan.previous.clone()),
                 settled: plan.settled.clone(),
                 dead: dead.clone(),
+                from: plan.from,
             };
             self.send(node, message);
         }
@@ -686,7 +686,8 @@ impl Members {
         if plan.base.tag != self.installed.view.base.tag {
             self.vote = Some(Vote { view, base: plan.base.clone(), settled: plan.settled });
         }
-        self.accepted = Accepted { view, members: plan.members, base: plan.base, previous: plan.previous };
+        let Plan { members, base, previous, from: origin, .. } = plan;
+        self.accepted = Accepted { view, members, base, previous, from: origin };
         self.send(from, Message::Accept { view });
     }
 

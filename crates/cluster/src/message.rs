@@ -231,6 +231,8 @@ pub enum Message {
         base: Box<Base>,
         /// A later base that was accepted and may have been installed elsewhere.
         vote: Option<Box<Vote>>,
+        /// The view installed last.
+        from: ViewId,
     },
     /// Candidate -> proposer: something higher is promised, or the base cannot be accepted.
     Refuse {
@@ -253,6 +255,8 @@ pub enum Message {
         settled: BTreeSet<BaseTag>,
         /// Lives known to be over.
         dead: Vec<(NodeId, Incarnation)>,
+        /// The view that all members that do not start empty come from, if it is the same.
+        from: ViewId,
     },
     /// Member -> proposer.
     Accept {

@@ -154,4 +154,18 @@ mutants! {
     RegisterWithoutPause,
     /// An owner takes any number of operations from another node.
     TakeAnyNumber,
+    /// Solo keys keep their owner when members of another view come in.
+    SoloTokensSurvive,
+    /// Writes on solo keys are not recorded though part of the base is missing.
+    SoloWritesWithoutTheRest,
+    /// Reports leave out what has no record.
+    ReportRecordsOnly,
+    /// Each birth of a key counts its versions from the start.
+    RepeatVersions,
+    /// A record goes although a client watches the key.
+    DropWatchedRecords,
+    /// A home is not told that a solo key is gone.
+    LeaveNamesOfSolos,
+    /// A node that starts empty keeps its solo keys.
+    KeepSolosAtRebirth,
 }

@@ -4,6 +4,7 @@
 //! the model, the simulator and tests. It hands each input to who it is for, gives every turn just the partitions that
 //! its scope names, and does all work that follows before [`Node::handle`] returns.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
@@ -37,8 +38,8 @@ pub struct Node<V: Values> {
 /// What an observer may see of a copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CopyInfo<'a> {
-    /// Versions and subscribers.
-    pub meta: &'a crate::copy::Meta,
+    /// Versions and subscribers. Those of a solo key say little more than that it is one.
+    pub meta: Cow<'a, crate::copy::Meta>,
     /// Whether this node orders the key's writes in the installed view.
     pub owns: bool,
     /// The owner, once the key is regrouped in the installed view.
@@ -51,6 +52,13 @@ pub struct CopyInfo<'a> {
     pub log_len: usize,
     /// The log cannot stand for what happened: a fork would be decided whole.
     pub overflowed: bool,
+}
+
+impl CopyInfo<'_> {
+    /// Whether the key has no record here, because only this node holds it.
+    pub fn is_solo(&self) -> bool {
+        self.meta.birth.view == ViewId::default()
+    }
 }
 
 /// Which partitions a turn needs: that of the operation or message, and those of further keys.
@@ -332,19 +340,41 @@ impl<V: Values> Node<V> {
         });
     }
 
-    /// The fast path: counts a write on a key that only this node holds and that nothing is waiting for. The caller
-    /// then executes the command itself and answers; nobody else needs to know. `None`: go through
+    /// The fast path: whether a write on a key that `exists` here may be executed by the caller at once, because only this
+    /// node holds it and nothing is waiting for it; if so, it is counted. Afterwards the caller answers, and tells by
+    /// [`Self::gone_alone`] if the key has no value any more; nobody else needs to know. `false`: go through
     /// [`Input::Client`].
     #[inline]
-    pub fn write_alone(&mut self, key: &Key, class: Class) -> Option<Version> {
-        let fence = self.members.fence();
-        if !fence.serving || class == Class::X && self.members.now.mono_ms >= fence.lease_until_ms {
-            return None;
+    pub fn write_alone(&mut self, key: &Key, class: Class, exists: bool) -> bool {
+        let (fence, now) = (self.members.fence(), self.members.now);
+        if !fence.serving || class == Class::X && now.mono_ms >= fence.lease_until_ms {
+            return false;
         }
         let (id, view) = (key.part(self.parts()), self.members.installed.view.id);
         let unstamped = self.members.config.without(Mutant::FastPathWithoutStamp);
-        let wall_ms = (!unstamped).then_some(self.members.now.wall_ms);
-        self.parts[usize::from(id)].write_alone(key, view, wall_ms)
+        let wall_ms = (!unstamped).then_some(now.wall_ms);
+        let part = &mut self.parts[usize::from(id)];
+        match part.write_recorded(key, view, wall_ms) {
+            Some(written) => written,
+            None => exists && part.write_solo(fence, now),
+        }
+    }
+
+    /// The fast path for reads: whether the caller may read a key that `exists` here at once, because only this node
+    /// holds it.
+    #[inline]
+    pub fn read_alone(&self, key: &Key, exists: bool) -> bool {
+        exists && self.members.fence().serving && !self.part_of(key).copies.contains(key)
+    }
+
+    /// What was written on the fast path has left the key without a value.
+    pub fn gone_alone(&mut self, key: &Key, out: &mut Vec<Action>) {
+        self.turn_at(key, |turn| turn.forget_solo(key));
+        self.finish(out);
+    }
+
+    fn is_solo(&self, key: &Key) -> bool {
+        !self.part_of(key).copies.contains(key) && self.values.holds(key)
     }
 
     /// The store.
@@ -364,6 +394,9 @@ impl<V: Values> Node<V> {
 
     /// Whether this node orders the key's writes in the installed view: `copy_of(key).owns` without the rest.
     pub fn owns(&self, key: &Key) -> bool {
+        if self.is_solo(key) {
+            return true;
+        }
         let owning = self.part_of(key).owning(key, self.view().id);
         owning.is_some_and(|owning| !owning.hands_over())
     }
@@ -400,17 +433,38 @@ impl<V: Values> Node<V> {
     /// Keys held here, in order.
     pub fn keys(&self) -> Vec<Key> {
         let mut keys: Vec<Key> = self.parts.iter().flat_map(|part| part.copies.keys()).collect();
+        keys.extend(self.values.keys_in(&|_| true));
         keys.sort_unstable();
+        keys.dedup();
         keys
+    }
+
+    /// How many keys have a record here besides their value. That a key is solo or not there costs none.
+    pub fn recorded(&self) -> usize {
+        self.parts.iter().map(|part| part.copies.len()).sum()
     }
 
     /// What is known of a copy.
     pub fn copy_of(&self, key: &Key) -> Option<CopyInfo<'_>> {
         let part = self.part_of(key);
+        if self.is_solo(key) {
+            let meta = Cow::Owned(part.solo_meta());
+            let owner = Some(self.config().id);
+            let (pending, overflowed) = (false, false);
+            return Some(CopyInfo {
+                meta,
+                owns: true,
+                owner,
+                pending,
+                prepared: None,
+                log_len: 0,
+                overflowed,
+            });
+        }
         let copy = part.copies.get(key)?;
         let view = self.view().id;
         Some(CopyInfo {
-            meta: &copy.meta,
+            meta: Cow::Borrowed(&copy.meta),
             owns: self.owns(key),
             owner: copy.owner(view, self.config().id),
             pending: copy.is_pending(view),

@@ -33,6 +33,8 @@ pub(crate) struct Operation {
     pub(crate) command: Blob,
     pub(crate) watches: Vec<(Key, Watch)>,
     pub(crate) local_read: bool,
+    /// The versions that were read are wanted.
+    pub(crate) watch: bool,
     /// All operations of the origin below this counter are answered.
     pub(crate) floor: u64,
     pub(crate) deadline_ms: u64,
@@ -101,6 +103,9 @@ impl Operation {
 impl<V: Values> Turn<'_, V> {
     pub(crate) fn on_client(&mut self, request: Request) {
         let ticket = request.ticket;
+        if self.answer_solo(&request) {
+            return;
+        }
         let mut reply = |result| self.out.actions.push(Action::Reply { ticket, result });
         if self.fence.left || request.keys.is_empty() {
             reply(Err(ClientError::NotServing));
@@ -125,6 +130,7 @@ impl<V: Values> Turn<'_, V> {
             command: request.command,
             watches: request.watches,
             local_read: request.local_read,
+            watch: request.watch,
             floor: self.floor().unwrap_or(op.counter),
             deadline_ms: now + self.config.timers.op_ms,
             since_ms: now,
@@ -276,10 +282,13 @@ impl<V: Values> Turn<'_, V> {
         self.focus(op.part());
         let Some(operation) = self.part.operations.remove(&op) else { return };
         let reply = self.values.read(&operation.command, &operation.keys, self.now.wall_ms);
-        let mut watches = Vec::with_capacity(operation.keys.len());
-        for key in &operation.keys {
+        let mut watches = Vec::new();
+        for key in operation.keys.iter().filter(|_| operation.watch) {
             self.focus_on(key);
-            watches.extend(self.part.copies.get(key).map(|copy| (key.clone(), copy.watch())));
+            if let Some(copy) = self.part.copies.get_mut(key) {
+                copy.watched_ms = Some(self.now.mono_ms);
+                watches.push((key.clone(), copy.watch()));
+            }
         }
         self.focus(op.part());
         if let Some(ticket) = operation.ticket {
@@ -292,7 +301,8 @@ impl<V: Values> Turn<'_, V> {
         let Some(operation) = self.part.operations.remove(&op) else { return };
         self.count(Rule::ReadAbsent);
         let reply = self.values.read(&operation.command, &operation.keys, self.now.wall_ms);
-        let watches = operation.keys.into_iter().map(|key| (key, Watch::default())).collect();
+        let watched = operation.keys.into_iter().filter(|_| operation.watch);
+        let watches = watched.map(|key| (key, Watch::default())).collect();
         if let Some(ticket) = operation.ticket {
             self.out.actions.push(Action::Reply { ticket, result: Ok(Answer { reply, watches }) });
         }
@@ -399,6 +409,7 @@ impl<V: Values> Turn<'_, V> {
             command: forwarded.command.clone(),
             watches: forwarded.watches.clone(),
             local_read: false,
+            watch: false,
             floor: forwarded.floor,
             deadline_ms: now + self.config.timers.op_ms,
             since_ms: now,
@@ -592,9 +603,7 @@ impl<V: Values> Turn<'_, V> {
         else {
             return;
         };
-        let view = self.installed.view.id;
-        let me = self.config.id;
-        let grouped = self.copy_now(&key).is_some_and(|copy| copy.owner(view, me).is_some());
+        let grouped = self.owner_of(&key).is_some();
         if grouped && self.part.copies.get(&key).is_some_and(|copy| !copy.is_pending(self.installed.view.id))
         {
             self.succeed(op, reply);

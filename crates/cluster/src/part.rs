@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::absence::Fading;
+use crate::absence::Listed;
 use crate::agenda::Agenda;
 use crate::config::Config;
 use crate::copy::{Copy, CopyState, Owning};
@@ -39,10 +39,11 @@ pub(crate) struct Part<U> {
     pub(crate) members: NodeSet,
     /// The view it had entered before, and its members.
     pub(crate) previous: (ViewId, NodeSet),
-    /// The base of the view it has entered: its number, its FLUSHALLs, and rebirths of the node so far.
+    /// The base of the view it has entered: its number, its FLUSHALLs; and rebirths and meetings of the node so far.
     pub(crate) generation: Generation,
     pub(crate) flush: u64,
     pub(crate) rebirths: u64,
+    pub(crate) meetings: u64,
     pub(crate) clock: Stamp,
     pub(crate) copies: Table<Copy>,
     pub(crate) directory: Directory,
@@ -59,7 +60,13 @@ pub(crate) struct Part<U> {
     /// Operations that wait for something to happen to a key.
     pub(crate) parked: BTreeMap<Key, BTreeSet<OpId>>,
     /// Keys without a value.
-    pub(crate) fading: Fading,
+    pub(crate) fading: Listed,
+    /// Keys that only this node holds and has a record of.
+    pub(crate) lonely: Listed,
+    /// Versions that are still to come of a key that only this node holds have a higher seq.
+    pub(crate) solo_seq: u64,
+    /// When a key without a record was written to last, at most.
+    pub(crate) solo_written: Stamp,
     /// Keys of operations of this node's own clients that other nodes have copies of.
     pub(crate) engaged: BTreeMap<Key, BTreeSet<OpId>>,
     /// Keys requested at their home.
@@ -114,6 +121,7 @@ impl<U> Part<U> {
             generation: Generation::default(),
             flush: 0,
             rebirths: 0,
+            meetings: 0,
             clock: Stamp { node: config.id, ..Stamp::default() },
             copies: Table::default(),
             directory: Directory::default(),
@@ -124,7 +132,10 @@ impl<U> Part<U> {
             settling: BTreeMap::new(),
             operations: BTreeMap::new(),
             parked: BTreeMap::new(),
-            fading: Fading::default(),
+            fading: Listed::default(),
+            lonely: Listed::default(),
+            solo_seq: 0,
+            solo_written: Stamp::default(),
             engaged: BTreeMap::new(),
             touches: BTreeMap::new(),
             leases: HeldLeases::default(),

@@ -27,7 +27,7 @@ use crate::write::After;
 
 impl<V: Values> Turn<'_, V> {
     pub(crate) fn on_own(&mut self, key: Key, holders: NodeSet) {
-        let Some(copy) = self.copy_now(&key) else {
+        let Some(copy) = self.copy_or_record(&key) else {
             self.tell_owned(&key, true);
             return;
         };
@@ -72,7 +72,7 @@ impl<V: Values> Turn<'_, V> {
     }
 
     pub(crate) fn on_regroup_ask(&mut self, from: NodeId, key: Key, birth: FlightId, whole: bool) {
-        let state = self.copy_now(&key).is_some().then(|| self.state_of(&key, birth, whole)).flatten();
+        let state = self.copy_or_record(&key).is_some().then(|| self.state_of(&key, birth, whole)).flatten();
         self.send(from, Message::RegroupState { key, state: state.map(Box::new) });
     }
 
@@ -266,7 +266,7 @@ impl<V: Values> Turn<'_, V> {
         let view = self.installed.view.id;
         let generation = self.installed.view.base.tag.generation;
         let version = meta.version;
-        match self.copy_now(&key) {
+        match self.copy_or_record(&key) {
             None if touched.is_none() => {
                 self.decline_snapshot(from, key, round);
                 return;

@@ -35,6 +35,9 @@ impl Hasher for NameHasher {
 #[derive(Clone, Debug)]
 pub(crate) struct Table<T, K = Key>(HashMap<K, T, BuildHasherDefault<NameHasher>>);
 
+/// Room for this many entries is never given back.
+const ROOM_MIN: usize = 16;
+
 impl<T, K> Default for Table<T, K> {
     fn default() -> Self {
         Self(HashMap::default())
@@ -55,7 +58,12 @@ impl<T, K: Clone + Ord + Hash> Table<T, K> {
     }
 
     pub(crate) fn remove(&mut self, key: &K) -> Option<T> {
-        self.0.remove(key)
+        let removed = self.0.remove(key);
+        // What a rush has left behind is given back; rarely enough that each entry pays for it once.
+        if self.0.len() < self.0.capacity() / 8 && self.0.capacity() > ROOM_MIN {
+            self.0.shrink_to(2 * self.0.len());
+        }
+        removed
     }
 
     pub(crate) fn contains(&self, key: &K) -> bool {

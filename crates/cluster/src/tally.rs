@@ -40,6 +40,12 @@ rules! {
     ReadAbsent,
     /// A key without a value was forgotten.
     Forgot,
+    /// A key that only this node holds got a record.
+    Recorded,
+    /// Its record went again.
+    Solo,
+    /// An operation on such a key was answered without one.
+    AnsweredSolo,
     /// A slot was leased to one node.
     Leased,
     /// A lease was recalled.

@@ -167,7 +167,7 @@ impl<V: Values> Turn<'_, V> {
         self.part.see_stamp(stamp);
     }
 
-    /// The copy of `key`, brought into the installed view: roles of an older one are void.
+    /// The copy of `key`, brought into the installed view: roles of an older one are void. A solo key has none.
     pub(crate) fn copy_now(&mut self, key: &Key) -> Option<&mut Copy> {
         debug_assert_eq!(
             self.part.id,
@@ -214,7 +214,7 @@ impl<V: Values> Turn<'_, V> {
     /// The owner of `key` in the installed view, once the key is regrouped there.
     pub(crate) fn owner_of(&mut self, key: &Key) -> Option<NodeId> {
         let (view, me) = (self.installed.view.id, self.config.id);
-        self.copy_now(key)?.owner(view, me)
+        self.copy_or_record(key)?.owner(view, me)
     }
 
     /// What this node keeps as the owner of `key` in the installed view.
@@ -246,6 +246,7 @@ impl<V: Values> Turn<'_, V> {
             self.heal_tick();
             self.leave_tick();
             self.absence_tick();
+            self.solo_tick();
             self.evacuation_tick();
             for key in std::mem::take(&mut self.part.stalled) {
                 self.part.work.insert(key);

@@ -9,7 +9,7 @@ use std::hash::Hash;
 use std::ops::Range;
 
 use crate::ids::{Blob, OpId, Stamp, Version};
-use crate::key::Key;
+use crate::key::{Key, Slot};
 
 /// A store of values as the protocol sees it.
 pub trait Values {
@@ -37,6 +37,9 @@ pub trait Values {
 
     /// Whether the key exists.
     fn holds(&self, key: &Key) -> bool;
+
+    /// All keys of the wanted slots that exist, in order.
+    fn keys_in(&self, wanted: &dyn Fn(Slot) -> bool) -> Vec<Key>;
 
     /// Whether a client blocked on the key could be served now.
     fn ready(&self, key: &Key) -> bool;

@@ -40,6 +40,8 @@ pub struct Candidate {
     pub base: Base,
     /// A later base it has accepted.
     pub vote: Option<Vote>,
+    /// The view it has installed.
+    pub view: ViewId,
 }
 
 /// What is known of a member of the base that is not a candidate.
@@ -68,6 +70,8 @@ pub struct Plan {
     /// Bases that nobody has a lease on any more, for all the candidates know: an installed one has come after, or
     /// they were never made.
     pub settled: BTreeSet<BaseTag>,
+    /// The view that all members come from that do not start empty; the default if they come from different ones.
+    pub from: ViewId,
 }
 
 /// How many of the base must be present for the rest to be dropped.
@@ -100,6 +104,26 @@ const NEVER_MAX: usize = NODES_MAX as usize;
 /// when they are silent and most are present ([`Base::is_most`]), or when they are dead and at least half is present.
 /// Otherwise the base stays and only its members form the view.
 pub fn plan(
+    view: ViewId,
+    candidates: &BTreeMap<NodeId, Candidate>,
+    absence: impl Fn(NodeId, Incarnation) -> Absence,
+    flush: bool,
+    quorum: Quorum,
+) -> Option<Plan> {
+    let plan = plan_base(view, candidates, absence, flush, quorum)?;
+    Some(Plan { from: common_view(candidates, &plan), ..plan })
+}
+
+/// The view that those members come from that keep what they hold; the default if they come from different ones.
+fn common_view(candidates: &BTreeMap<NodeId, Candidate>, plan: &Plan) -> ViewId {
+    let members = plan.members.iter().filter_map(|node| Some((node, candidates.get(&node)?)));
+    let keeping = members.filter(|(node, candidate)| candidate.base.kept_from(&plan.base).contains(*node));
+    let mut views = keeping.map(|(_, candidate)| candidate.view);
+    let first = views.next().unwrap_or_default();
+    if views.all(|view| view == first) { first } else { ViewId::default() }
+}
+
+fn plan_base(
     view: ViewId,
     candidates: &BTreeMap<NodeId, Candidate>,
     absence: impl Fn(NodeId, Incarnation) -> Absence,
@@ -147,7 +171,8 @@ pub fn plan(
         return Some(Plan { settled: never, ..next });
     }
     let members = present_of(chosen, candidates);
-    let stay = Plan { members, base: chosen.clone(), previous: chosen.clone(), settled };
+    let from = ViewId::default();
+    let stay = Plan { members, base: chosen.clone(), previous: chosen.clone(), settled, from };
     (!members.is_empty() && !flush).then_some(stay)
 }
 
@@ -252,7 +277,8 @@ fn plan_on(
         };
     }
     let members = if missing.is_empty() { base.nodes() } else { present };
-    (!members.is_empty()).then_some(Plan { members, base, previous, settled: BTreeSet::new() })
+    let (settled, from) = (BTreeSet::new(), ViewId::default());
+    (!members.is_empty()).then_some(Plan { members, base, previous, settled, from })
 }
 
 /// Whether those present may drop the rest of the base.
@@ -295,8 +321,12 @@ mod tests {
         }
     }
 
+    fn candidate(incarnation: u64, base: Base) -> Candidate {
+        Candidate { incarnation: Incarnation(incarnation), base, vote: None, view: ViewId::default() }
+    }
+
     fn candidates(nodes: &[u8], base: &Base) -> BTreeMap<NodeId, Candidate> {
-        let candidate = Candidate { incarnation: Incarnation(1), base: base.clone(), vote: None };
+        let candidate = candidate(1, base.clone());
         nodes.iter().map(|node| (NodeId(*node), candidate.clone())).collect()
     }
 
@@ -308,7 +338,7 @@ mod tests {
     fn a_whole_base_takes_joiners_in() {
         let old = base(3, &[0, 1]);
         let mut all = candidates(&[0, 1], &old);
-        all.insert(NodeId(2), Candidate { incarnation: Incarnation(9), base: Base::default(), vote: None });
+        all.insert(NodeId(2), candidate(9, Base::default()));
         let plan = plan(ViewId::default(), &all, |_, _| Absence::Missing, false, STRICT).expect("a plan");
         assert_eq!(nodes(&plan), (0b111, 0b111, 4));
     }
@@ -317,7 +347,7 @@ mod tests {
     fn joiners_wait_while_a_member_is_missing() {
         let old = base(3, &[0, 1]);
         let mut all = candidates(&[0], &old);
-        all.insert(NodeId(2), Candidate { incarnation: Incarnation(9), base: Base::default(), vote: None });
+        all.insert(NodeId(2), candidate(9, Base::default()));
         let plan = plan(ViewId::default(), &all, |_, _| Absence::Missing, false, STRICT).expect("a plan");
         assert_eq!(nodes(&plan), (0b001, 0b011, 3));
     }
@@ -353,7 +383,7 @@ mod tests {
     #[test]
     fn the_highest_installed_base_wins() {
         let mut all = candidates(&[0, 1], &base(1, &[0, 1, 2]));
-        let candidate = Candidate { incarnation: Incarnation(1), base: base(2, &[1, 2]), vote: None };
+        let candidate = candidate(1, base(2, &[1, 2]));
         all.insert(NodeId(2), candidate);
         let plan = plan(ViewId::default(), &all, |_, _| Absence::Missing, false, STRICT).expect("a plan");
         assert_eq!(nodes(&plan), (0b111, 0b111, 3));
@@ -400,7 +430,7 @@ mod tests {
         let installed = base(3, &[0, 1, 2]);
         let mut all = candidates(&[0, 1], &installed);
         let older = base(1, &[0, 1, 2, 3]);
-        let candidate = Candidate { incarnation: Incarnation(1), base: older.clone(), vote: None };
+        let candidate = candidate(1, older.clone());
         all.insert(NodeId(2), candidate);
         with_votes(&mut all, &[0, 1, 2, 4], &[2]);
         let vote = all[&NodeId(2)].vote.clone().expect("a vote");

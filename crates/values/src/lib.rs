@@ -25,7 +25,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use swytch_cluster::{Blob, Entry, Executed, History, Key, MergeBy, MergeInput, Stamp, Values};
+use swytch_cluster::{Blob, Entry, Executed, History, Key, MergeBy, MergeInput, Slot, Stamp, Values};
 use swytch_merge::{Line, Object, detached, fold_log, merge_logs, state_at};
 use swytch_store::{
     Changes, EntryRef, KeyOp, Keyspace, KeyspaceMut, LockScope, Misfit, Op, OwnedEntry, Shards, Sink, Undo,
@@ -214,6 +214,14 @@ impl<H: Host> Values for StoreValues<H> {
 
     fn holds(&self, key: &Key) -> bool {
         self.view(key, |keyspace, key| keyspace.stored(key).is_some())
+    }
+
+    fn keys_in(&self, wanted: &dyn Fn(Slot) -> bool) -> Vec<Key> {
+        let keyspace = Keyspace::new(self.shards.lock(LockScope::All), 0);
+        let names = keyspace.stored_entries(0).map(|entry| Key::new(entry.key()));
+        let mut keys: Vec<Key> = names.filter(|key| wanted(key.slot())).collect();
+        keys.sort_unstable();
+        keys
     }
 
     fn ready(&self, key: &Key) -> bool {

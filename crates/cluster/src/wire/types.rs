@@ -187,9 +187,9 @@ enums! {
     Message {
         0 Heartbeat { sent_ms, echo_ms, reach, base, promised },
         1 Collect { view },
-        2 Promise { view, base, vote },
+        2 Promise { view, base, vote, from },
         3 Refuse { view, promised },
-        4 Propose { view, members, base, previous, settled, dead },
+        4 Propose { view, members, base, previous, settled, dead, from },
         5 Accept { view },
         6 Install { view },
         7 Over { dead },

@@ -86,6 +86,11 @@ pub(crate) enum Admission {
 }
 
 impl Owning {
+    /// Whether nothing is under way, and nobody waits.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.busy.is_none() && self.pinned.is_none() && self.queue.is_empty() && self.waiters.is_empty()
+    }
+
     /// Whether the token is being given away.
     pub(crate) fn hands_over(&self) -> bool {
         matches!(self.busy, Some(Busy::Granting { .. }))
@@ -119,17 +124,14 @@ impl Owning {
 }
 
 impl<U> PartOf<U> {
-    /// Counts and stamps a write on a key that only this node holds and that nothing is waiting for. Without a `wall_ms` it
-    /// is not stamped.
+    /// Counts and stamps a write on a key that only this node holds and that nothing is waiting for, if that is so. Without
+    /// a `wall_ms` it is not stamped. `None`: there is no record of the key.
     #[inline]
-    pub(crate) fn write_alone(&mut self, key: &Key, view: ViewId, wall_ms: Option<u64>) -> Option<Version> {
+    pub(crate) fn write_recorded(&mut self, key: &Key, view: ViewId, wall_ms: Option<u64>) -> Option<bool> {
         let me = self.clock.node;
         let copy = self.copies.get_mut(key)?;
-        let Role::Owner(owning) = &copy.role else { return None };
-        let idle = owning.busy.is_none()
-            && owning.pinned.is_none()
-            && owning.queue.is_empty()
-            && owning.waiters.is_empty();
+        let Role::Owner(owning) = &copy.role else { return Some(false) };
+        let idle = owning.is_idle();
         let meta = &mut copy.meta;
         let alone = copy.view == view
             && meta.version.epoch == view
@@ -137,14 +139,14 @@ impl<U> PartOf<U> {
             && (meta.doubt | meta.lost).is_empty()
             && copy.prepared.is_none();
         if !alone || !idle {
-            return None;
+            return Some(false);
         }
         meta.version.seq += 1;
         meta.stable = meta.version;
         if let Some(wall_ms) = wall_ms {
             meta.written = self.clock.tick(wall_ms, me);
         }
-        Some(meta.version)
+        Some(true)
     }
 }
 
@@ -188,7 +190,7 @@ impl<V: Values> Turn<'_, V> {
             }
         }
         self.wake_next(key);
-        self.list_absent(key);
+        self.list_spare(key);
     }
 
     /// Whether X may be executed on `key`, which this node owns.

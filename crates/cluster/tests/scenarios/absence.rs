@@ -58,7 +58,7 @@ pub(crate) fn a_read_sees_what_was_written_after_an_earlier_one_had_asked() {
 #[test]
 pub(crate) fn a_watch_of_what_is_not_there_fails_once_it_is() {
     let mut cluster = Cluster::new(2);
-    let read = cluster.submit(0, Class::Read, &["k"], "list");
+    let read = cluster.submit(0, Class::Read, &["k"], "watch");
     cluster.deliver_all();
     let watches = cluster.replies[&read].clone().expect("a read").watches;
     assert_eq!(watches, [(key("k"), Watch::default())]);

@@ -7,6 +7,7 @@ mod members;
 mod operations;
 mod partitions;
 mod slots;
+mod solo;
 mod support;
 mod table;
 mod transactions;
@@ -437,11 +438,11 @@ fn an_unshared_key_is_written_on_the_fast_path() {
     let mut cluster = Cluster::new(2);
     cluster.add(0, "k", "a").expect("add");
     let node = cluster.nodes.get_mut(&NodeId(0)).expect("node 0");
-    let version = node.write_alone(&key("k"), Class::X).expect("alone");
-    assert_eq!(version.seq, 2);
+    assert!(node.write_alone(&key("k"), Class::X, true));
+    assert_eq!(node.copy_of(&key("k")).map(|copy| copy.meta.version.seq), Some(2));
     cluster.read(1, "k").expect("read");
     let node = cluster.nodes.get_mut(&NodeId(0)).expect("node 0");
-    assert_eq!(node.write_alone(&key("k"), Class::W), None);
+    assert!(!node.write_alone(&key("k"), Class::W, true));
 }
 
 /// Two creations of a key of which neither kept its log are united by their stamps: a write on the fast path is one as well.
@@ -449,12 +450,12 @@ fn an_unshared_key_is_written_on_the_fast_path() {
 fn a_write_on_the_fast_path_is_stamped() {
     let mut cluster = Cluster::new(2);
     cluster.add(0, "k", "a").expect("add");
-    cluster.run(1_000);
+    cluster.run(500);
     let written = |cluster: &Cluster| cluster.node(0).copy_of(&key("k")).map(|copy| copy.meta.written);
     let before = written(&cluster);
     let node = cluster.nodes.get_mut(&NodeId(0)).expect("node 0");
-    let writes = [(); 2].map(|()| node.write_alone(&key("k"), Class::W));
-    assert!(writes.iter().all(Option::is_some));
+    let writes = [(); 2].map(|()| node.write_alone(&key("k"), Class::W, true));
+    assert_eq!(writes, [true, true]);
     assert!(written(&cluster) > before);
     assert_eq!(written(&cluster).map(|stamp| (stamp.wall_ms, stamp.logical)), Some((cluster.now, 1)));
 }

@@ -2,7 +2,8 @@
 //!
 //! Values are sets of words with three commands: `add w`, `take` (the smallest word: an X), `swap w` (replaces all,
 //! an X that replies with the old words), `more n` (adds to the number that stands among the words as `#number`), `set w`
-//! (of those words the one set last stands among the others as `=w`); a read lists the words.
+//! (of those words the one set last stands among the others as `=w`); a read lists the words, and `watch` wants their
+//! version as well.
 
 #![allow(unreachable_pub, reason = "a test module shared by inclusion")]
 
@@ -122,6 +123,10 @@ impl Values for Words {
 
     fn holds(&self, key: &Key) -> bool {
         self.0.contains_key(key)
+    }
+
+    fn keys_in(&self, wanted: &dyn Fn(Slot) -> bool) -> Vec<Key> {
+        self.0.keys().filter(|key| wanted(key.slot())).cloned().collect()
     }
 
     fn ready(&self, key: &Key) -> bool {
@@ -368,7 +373,8 @@ impl Cluster {
         self.ticket += 1;
         let ticket = self.ticket;
         let keys = keys.iter().map(|name| key(name)).collect();
-        let request = Request { ticket, class, keys, command: command.into(), watches, local_read: false };
+        let (command, watch) = (command.into(), command == "watch");
+        let request = Request { ticket, class, keys, command, watches, local_read: false, watch };
         self.input(node, Input::Client(request));
         ticket
     }

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use swytch_cluster::Mutant;
 
 use super::support::{Setup, with_setup};
-use super::{absence, forks, members, operations, partitions, slots, transactions};
+use super::{absence, forks, members, operations, partitions, slots, solo, transactions};
 
 /// A scenario by its name.
 type Scenario = (&'static str, fn());
@@ -102,6 +102,19 @@ table! {
         scans_are_bounded_in_number_and_time
         a_home_waits_for_all_parts_of_a_report
     }
+    solo {
+        a_key_that_only_one_node_holds_has_no_record
+        a_solo_key_is_deleted_without_a_trace
+        a_solo_key_keeps_its_owner_when_others_crash_and_start_again
+        a_solo_key_is_brought_together_with_what_others_come_back_with
+        a_solo_key_is_asked_for_when_a_member_comes_from_another_view
+        a_write_in_a_partition_counts_from_its_own_time
+        reports_have_solo_keys_as_well
+        versions_go_on_where_a_record_ended
+        a_watched_key_keeps_its_record_for_a_while
+        an_expired_node_comes_back_with_its_solo_keys
+        a_flush_and_a_leave_see_solo_keys
+    }
     transactions {
         one_participant_that_has_committed_is_enough
         a_copy_stays_while_its_transaction_is_under_way
@@ -112,7 +125,7 @@ table! {
 }
 
 /// The sources, to count what the table has to have.
-const SOURCES: [&str; 8] = [
+const SOURCES: [&str; 9] = [
     include_str!("absence.rs"),
     include_str!("forks.rs"),
     include_str!("members.rs"),
@@ -120,6 +133,7 @@ const SOURCES: [&str; 8] = [
     include_str!("operations.rs"),
     include_str!("partitions.rs"),
     include_str!("slots.rs"),
+    include_str!("solo.rs"),
     include_str!("transactions.rs"),
 ];
 
@@ -214,6 +228,13 @@ const NOTICED_BY: &[(Mutant, &str)] = &[
     (Mutant::LeaveWithTheOnlyCopy, "a_node_that_leaves_takes_nothing_with_it"),
     (Mutant::RememberAborts, "what_was_aborted_is_forgotten_and_stays_aborted"),
     (Mutant::RegisterWithoutPause, "waits_are_registered_again_less_and_less_often"),
+    (Mutant::SoloTokensSurvive, "a_solo_key_is_brought_together_with_what_others_come_back_with"),
+    (Mutant::SoloWritesWithoutTheRest, "a_write_in_a_partition_counts_from_its_own_time"),
+    (Mutant::ReportRecordsOnly, "reports_have_solo_keys_as_well"),
+    (Mutant::RepeatVersions, "versions_go_on_where_a_record_ended"),
+    (Mutant::DropWatchedRecords, "a_watched_key_keeps_its_record_for_a_while"),
+    (Mutant::LeaveNamesOfSolos, "a_solo_key_is_deleted_without_a_trace"),
+    (Mutant::KeepSolosAtRebirth, "an_expired_node_comes_back_with_its_solo_keys"),
     (Mutant::TakeAnyNumber, "an_owner_takes_a_share_of_operations_from_each_node"),
 ];
 

@@ -88,7 +88,7 @@ pub(crate) fn a_transaction_over_several_keys_sees_its_watches() {
     let mut cluster = Cluster::new(3);
     cluster.add(0, "a", "1").expect("add");
     cluster.add(1, "b", "2").expect("add");
-    let watch = cluster.submit(2, Class::Read, &["a", "b"], "list");
+    let watch = cluster.submit(2, Class::Read, &["a", "b"], "watch");
     cluster.run(200);
     let watches = cluster.replies[&watch].as_ref().expect("read").watches.clone();
     cluster.add(0, "a", "0").expect("add");
@@ -110,13 +110,13 @@ pub(crate) fn a_transaction_over_several_keys_sees_its_watches() {
 pub(crate) fn a_watch_does_not_take_a_new_creation_for_the_old_one() {
     let mut cluster = Cluster::new(2);
     cluster.add(0, "k", "old").expect("add");
-    let watch = cluster.submit(0, Class::Read, &["k"], "list");
+    let watch = cluster.submit(0, Class::Read, &["k"], "watch");
     let watches = cluster.replies[&watch].as_ref().expect("read").watches.clone();
     cluster.input(0, Input::Evict(key("k")));
     cluster.run(500);
     assert_eq!(cluster.evicted, [(NodeId(0), key("k"), Evicted::Deleted)]);
     cluster.add(0, "k", "new").expect("add");
-    let again = cluster.submit(0, Class::Read, &["k"], "list");
+    let again = cluster.submit(0, Class::Read, &["k"], "watch");
     let version = |watches: &[(Key, Watch)]| watches[0].1.version;
     assert_eq!(version(&watches), version(&cluster.replies[&again].as_ref().expect("read").watches));
     let stale = cluster.submit_watching(0, Class::X, &["k"], "swap x", watches);

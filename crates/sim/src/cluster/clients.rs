@@ -270,6 +270,8 @@ impl World {
             })
             .collect();
         let command = self.payloads.put(Payload::Command(command));
+        let watching =
+            class == Class::Read && requests.len() == 1 && matches!(requests[0].1, Operation::Register(_));
         let request = Request {
             ticket,
             class,
@@ -280,10 +282,9 @@ impl World {
                 .map(|(key, watch)| (self.profile.keys[*key].key.clone(), *watch))
                 .collect(),
             local_read,
+            watch: watching,
         };
         let state = &mut self.clients[client];
-        let watching =
-            class == Class::Read && requests.len() == 1 && matches!(requests[0].1, Operation::Register(_));
         state.waiting =
             Some(Waiting { ticket, record: Some(record), since_us: self.now_us, blocked: None, watching });
         self.history.push(Record {
@@ -363,6 +364,7 @@ impl World {
             command,
             watches: vec![],
             local_read: false,
+            watch: false,
         };
         self.input(host, Input::Client(request));
     }

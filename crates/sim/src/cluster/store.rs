@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
-use swytch_cluster::{Blob, Entry, Executed, History, Key, MergeInput, Stamp, Values};
+use swytch_cluster::{Blob, Entry, Executed, History, Key, MergeInput, Slot, Stamp, Values};
 use swytch_merge::Object;
 use swytch_store::{
     Absent, Changes, Editor, Elements, Event, Expiry, HashSeed, Keyspace, KeyspaceMut, List, Shards,
@@ -134,6 +134,13 @@ impl Values for Store {
         match self {
             Self::Abstract(values) => values.holds(key),
             Self::Real(values) => values.holds(key),
+        }
+    }
+
+    fn keys_in(&self, wanted: &dyn Fn(Slot) -> bool) -> Vec<Key> {
+        match self {
+            Self::Abstract(values) => values.keys_in(wanted),
+            Self::Real(values) => values.keys_in(wanted),
         }
     }
 

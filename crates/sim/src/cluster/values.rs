@@ -235,6 +235,11 @@ impl Values for SimValues {
         self.object(key).is_some()
     }
 
+    fn keys_in(&self, wanted: &dyn Fn(swytch_cluster::key::Slot) -> bool) -> Vec<Key> {
+        let held = self.slots.iter().filter(|(key, slot)| slot.object.is_some() && wanted(key.slot()));
+        held.map(|(key, _)| key.clone()).collect()
+    }
+
     fn ready(&self, key: &Key) -> bool {
         self.holds(key)
     }

@@ -543,21 +543,26 @@ impl World {
             let key = self.profile.keys[index].key.clone();
             let mut owners: BTreeMap<(ViewId, FlightId), usize> = BTreeMap::new();
             let mut found = Vec::new();
+            let mut holders: BTreeMap<ViewId, (usize, bool)> = BTreeMap::new();
             for (host, state) in self.hosts.iter().enumerate() {
                 let Some(node) = &state.node else { continue };
                 let Some(copy) = node.copy_of(&key) else { continue };
+                let (other, solo) = holders.entry(node.view().id).or_insert((host, copy.is_solo()));
+                if *other != host && (*solo || copy.is_solo()) {
+                    let detail = format!("{key:?}: hosts {other} and {host} hold it");
+                    found.push(("held by others as well as without a record", detail));
+                }
                 if copy.owns
                     && node.is_serving()
                     && let Some(other) = owners.insert((node.view().id, copy.meta.birth), host)
                 {
-                    found.push(format!(
-                        "{key:?}: hosts {other} and {host} both own it in {:?}",
-                        node.view().id
-                    ));
+                    let view = node.view().id;
+                    let detail = format!("{key:?}: hosts {other} and {host} both own it in {view:?}");
+                    found.push(("two owners in one view", detail));
                 }
             }
-            for detail in found {
-                self.violate("two owners in one view", detail);
+            for (kind, detail) in found {
+                self.violate(kind, detail);
             }
         }
         for host in self.up_hosts() {

@@ -21,6 +21,8 @@ pub struct Scope {
     pub keys: Vec<Key>,
     /// Keys held by these nodes at the start.
     pub shared: Vec<(Key, NodeSet)>,
+    /// Some time has passed since, so that what only one node holds has no record.
+    pub settled: bool,
     /// Classes of operations, in the order of preference of the exhaustive search.
     pub classes: Vec<Class>,
     /// Operations on several keys as well: transactions, and reads.
@@ -68,6 +70,7 @@ impl Scope {
             op_ms: 20_000,
             abort_ms: 6_000,
             forget_ms: Self::TICK_MS,
+            watch_ms: 4 * Self::TICK_MS,
             retain_ms: self.retain_ms,
             return_ms: self.return_ms,
             ..Timers::default()
@@ -98,6 +101,7 @@ impl Scope {
             parts: 1,
             shared: keys.iter().map(|key| (key.clone(), all)).collect(),
             keys,
+            settled: false,
             classes: vec![Class::X],
             transactions: false,
             watches: false,
@@ -159,6 +163,46 @@ impl Scope {
             evictions: 1,
             shared: vec![(Key::new(b"k"), NodeSet::only(NodeId(0)))],
             ..Self::base("watch, eviction, 2 nodes", 2, &["k"])
+        }
+    }
+
+    /// A key that one node holds without a record, and two free views.
+    pub fn solo() -> Self {
+        Self {
+            settled: true,
+            classes: vec![Class::W, Class::X],
+            proposals: 2,
+            shared: vec![(Key::new(b"k"), NodeSet::only(NodeId(0)))],
+            ..Self::base("solo key, free views, 2 nodes", 2, &["k"])
+        }
+    }
+
+    /// Keys that are held by one node, and by others for a while.
+    pub fn solo_in_time() -> Self {
+        let scope = Self {
+            settled: true,
+            classes: vec![Class::W, Class::X, Class::X, Class::Read],
+            transactions: true,
+            watches: true,
+            operations: 16,
+            proposals: 4,
+            evictions: 5,
+            duplicates: 8,
+            advances: 24,
+            return_ms: 0,
+            ..Self::base("solo keys, 3 nodes", 3, &["a", "b"])
+        };
+        scope.held_by(&[&[0], &[1]])
+    }
+
+    /// The same where keys are also deleted, and nodes crash and start again.
+    pub fn solo_and_restarts() -> Self {
+        Self {
+            name: "solo keys and restarts, 3 nodes",
+            deletes: true,
+            crashes: 2,
+            restarts: 2,
+            ..Self::solo_in_time()
         }
     }
 

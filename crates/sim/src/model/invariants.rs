@@ -34,6 +34,7 @@ pub(super) fn check(state: &State, scope: &Scope, touched: NodeSet) -> Result<()
         for at in touched.iter() {
             let Some(node) = state.node(at) else { continue };
             one_token(state, key, at, node)?;
+            alone(state, key, at, node)?;
             replicas_equal(state, key, at, node)?;
             once_each(key, index, at, state)?;
         }
@@ -57,6 +58,21 @@ fn one_token(state: &State, key: &Key, at: NodeId, node: &Node<Journal>) -> Resu
     let other = state.running().find(|(id, other)| *id != at && other.view().id == view && other.owns(key));
     match other {
         Some((other, _)) => broken("one token per key and view", format!("{key:?} at {other:?} and {at:?}")),
+        None => Ok(()),
+    }
+}
+
+/// Who holds a key without a record, or any other member of its view, is the only one of them that holds it.
+fn alone(state: &State, key: &Key, at: NodeId, node: &Node<Journal>) -> Result<(), Violation> {
+    let Some(copy) = node.copy_of(key) else { return Ok(()) };
+    let holds_too = |(id, other): &(NodeId, &Node<Journal>)| {
+        let theirs = other.copy_of(key).filter(|_| *id != at && other.view().id == node.view().id);
+        theirs.is_some_and(|theirs| copy.is_solo() || theirs.is_solo())
+    };
+    match state.running().find(holds_too) {
+        Some((other, _)) => {
+            broken("what has no record is held by one node", format!("{key:?} at {at:?} and {other:?}"))
+        }
         None => Ok(()),
     }
 }

@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use swytch_cluster::{Blob, Executed, History, Key, MergeBy, MergeInput, Stamp, Step, Values};
+use swytch_cluster::{Blob, Executed, History, Key, MergeBy, MergeInput, Slot, Stamp, Step, Values};
 
 /// First byte of a merge's effect.
 const MERGED: u8 = 0xff;
@@ -116,6 +116,11 @@ impl Values for Journal {
 
     fn holds(&self, key: &Key) -> bool {
         self.0.get(key).is_some_and(|list| !list.deleted)
+    }
+
+    fn keys_in(&self, wanted: &dyn Fn(Slot) -> bool) -> Vec<Key> {
+        let held = self.0.iter().filter(|(key, list)| !list.deleted && wanted(key.slot()));
+        held.map(|(key, _)| key.clone()).collect()
     }
 
     fn ready(&self, _: &Key) -> bool {

@@ -107,6 +107,7 @@ pub fn exhaustive_scopes() -> Vec<Scope> {
         Scope::mixed(),
         Scope::touch(),
         Scope::watch(),
+        Scope::solo(),
         Scope::create(),
         Scope::lease(),
         Scope::lease_and_view(),
@@ -135,6 +136,8 @@ pub fn walk_scopes() -> Vec<Scope> {
         Scope::leases_and_views(),
         Scope::deletions(),
         Scope::deletions_and_leases(),
+        Scope::solo_in_time(),
+        Scope::solo_and_restarts(),
         Scope::everything(3),
         Scope::partitions(2),
         Scope::partitions(4),
@@ -144,6 +147,7 @@ pub fn walk_scopes() -> Vec<Scope> {
         Scope::overlapping().in_parts(4, "overlapping keys, 4 partitions"),
         Scope::reads_in_time().in_parts(2, "reads in partitions, 2 partitions"),
         Scope::deletions().in_parts(2, "deletions, 2 partitions"),
+        Scope::solo_and_restarts().in_parts(2, "solo keys and restarts, 2 partitions"),
         Scope::everything(3).in_parts(4, "everything, 4 partitions"),
     ]
 }

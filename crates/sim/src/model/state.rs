@@ -162,6 +162,13 @@ impl State {
                 state.deliver_all(scope);
             }
         }
+        for _ in (0..SETTLING_TICKS).filter(|_| scope.settled) {
+            state.now_ms += Scope::TICK_MS;
+            for id in members.iter() {
+                state.tick(scope, id, true);
+            }
+            state.deliver_all(scope);
+        }
         for (kept, key) in state.kept.iter_mut().zip(&scope.keys) {
             *kept = scope
                 .shared
@@ -261,6 +268,7 @@ impl State {
             command: [tag as u8, DELETED][..1 + usize::from(delete)].to_vec().into(),
             watches: watches.unwrap_or_default(),
             local_read: false,
+            watch: class == Class::Read && scope.watches,
         };
         if class == Class::Flush {
             // Whether or not it is ever answered, from now on it may happen.
@@ -363,8 +371,11 @@ impl State {
         for (index, key) in scope.keys.iter().enumerate() {
             let told =
                 |action: &Action| matches!(action, Action::Evict { key: evicted, .. } if evicted == key);
+            // What deletes a key without a record is forgotten with it.
+            let deleting = out.iter().fold(0, |tags, action| tags | self.written_by(action, index));
             match (before[index], after[index]) {
-                (Some(tags), None) if forgets => self.note_forgotten(view, index, tags),
+                (Some(tags), None) if forgets => self.note_forgotten(view, index, tags | deleting),
+                (None, None) if deleting != 0 => self.note_forgotten(view, index, deleting),
                 (Some(_), None) if !out.iter().any(told) => self.note_drop(scope, id, key),
                 _ => {}
             }
@@ -381,6 +392,13 @@ impl State {
             Action::View { id: view, .. } => self.note_view(scope, id, view),
             Action::Wake { .. } | Action::Evict { .. } | Action::Scan { .. } | Action::Evacuated => {}
         }
+    }
+
+    /// The operation that this action answers, if it is a write on the key.
+    fn written_by(&self, action: &Action, key: usize) -> u64 {
+        let Action::Reply { ticket, result: Ok(_) } = action else { return 0 };
+        let writes = |outcome: &Outcome| outcome.class != Class::Read && outcome.keys >> key & 1 == 1;
+        u64::from(self.outcomes.get(*ticket as usize).is_some_and(writes)) << (ticket & 63)
     }
 
     fn post(&mut self, envelope: Envelope) {
@@ -541,6 +559,9 @@ impl State {
     }
 }
 
+/// Ticks in which records that nobody needs go.
+const SETTLING_TICKS: u32 = 6;
+
 /// Ticks without anything in progress after which a healed cluster counts as being at rest.
 const QUIET_TICKS: u32 = 4;
 
@@ -573,6 +594,7 @@ fn read_of(key: &Key) -> Request {
         command: Blob::new(b""),
         watches: Vec::new(),
         local_read: false,
+        watch: false,
     }
 }
 
