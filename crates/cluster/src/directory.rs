@@ -30,6 +30,8 @@ use crate::view::View;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Directory {
     entries: Table<DirEntry>,
+    /// Keys of which there is only one holder to tell: nearly all of them.
+    sole: Table<Sole>,
     /// Keys with an entry that has something to repeat.
     asking: BTreeSet<Key>,
     /// Members whose reports are complete.
@@ -65,7 +67,24 @@ struct DirEntry {
     touchers: BTreeMap<NodeId, Touched>,
 }
 
+/// All that an entry says of most keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Sole {
+    holder: NodeId,
+    /// It has said that it is the owner.
+    owns: bool,
+}
+
 impl DirEntry {
+    /// What it says, if that is little.
+    fn as_sole(&self) -> Option<Sole> {
+        let holder = self.holders.first().filter(|holder| self.holders == NodeSet::only(*holder))?;
+        let is_settled = self.created.is_none() && self.appointed.is_none();
+        let is_quiet = self.question.is_none() && self.touchers.is_empty();
+        let alone = self.owner.is_none_or(|owner| owner == holder);
+        (is_settled && is_quiet && alone).then_some(Sole { holder, owns: self.owner.is_some() })
+    }
+
     /// Whether it says nothing that the home would not know without it.
     fn is_blank(&self) -> bool {
         self.holders.is_empty() && self.owner.is_none() && self.question.is_none() && self.touchers.is_empty()
@@ -118,13 +137,22 @@ impl Directory {
 
     /// Notes a holder.
     pub(crate) fn enter(&mut self, key: &Key, holder: NodeId) {
-        self.entries.entry_or(key, DirEntry::default).holders.insert(holder);
+        match self.sole.get(key) {
+            Some(sole) if sole.holder == holder => {}
+            None if !self.entries.contains(key) => {
+                self.sole.insert(key.clone(), Sole { holder, owns: false });
+            }
+            _ => self.open(key).holders.insert(holder),
+        }
         self.leases.see(key.slot(), NodeSet::only(holder));
     }
 
     /// A node holds the key no more.
     pub(crate) fn leave(&mut self, key: &Key, holder: NodeId) {
-        let Some(entry) = self.entries.get_mut(key) else { return };
+        if !self.knows(key) {
+            return;
+        }
+        let entry = self.open(key);
         entry.holders.remove(holder);
         if entry.owner == Some(holder) {
             (entry.owner, entry.created, entry.appointed) = (None, None, None);
@@ -137,24 +165,49 @@ impl Directory {
         !self.unreported.contains_key(&home)
     }
 
-    /// Forgets a key that there is nothing to say of.
+    fn knows(&self, key: &Key) -> bool {
+        self.sole.contains(key) || self.entries.contains(key)
+    }
+
+    /// The entry of a key, an empty one if there is none. To be tidied afterwards.
+    fn open(&mut self, key: &Key) -> &mut DirEntry {
+        let sole = self.sole.remove(key);
+        self.entries.entry_or(key, || {
+            let holders = sole.map_or(NodeSet::EMPTY, |sole| NodeSet::only(sole.holder));
+            let owner = sole.filter(|sole| sole.owns).map(|sole| sole.holder);
+            DirEntry { holders, owner, ..DirEntry::default() }
+        })
+    }
+
+    /// Forgets a key that there is nothing to say of, and keeps little of one that there is little to say of.
     fn tidy(&mut self, key: &Key) {
-        if self.entries.get(key).is_some_and(DirEntry::is_blank) {
+        let Some(entry) = self.entries.get(key) else { return };
+        let (sole, blank) = (entry.as_sole(), entry.is_blank());
+        if sole.is_some() || blank {
             self.entries.remove(key);
             self.asking.remove(key);
+        }
+        if let Some(sole) = sole {
+            self.sole.insert(key.clone(), sole);
         }
     }
 
     /// Notes who is likely to own the key, when nothing better is known.
     pub(crate) fn expect_owner(&mut self, key: &Key, owner: NodeId) {
-        if let Some(entry) = self.entries.get_mut(key).filter(|entry| entry.question.is_none()) {
-            entry.owner.get_or_insert(owner);
+        if self.knows(key) {
+            let entry = self.open(key);
+            if entry.question.is_none() {
+                entry.owner.get_or_insert(owner);
+            }
+            self.tidy(key);
         }
     }
 
-    /// Names of keys of these slots, in order; some may be gone.
+    /// Names of keys of these slots; some may be gone.
     pub(crate) fn names_in(&self, slots: &Range<u16>) -> Vec<Key> {
-        self.entries.keys_where(|key, _| slots.contains(&key.slot().0))
+        let mut names = self.entries.keys_where(|key, _| slots.contains(&key.slot().0));
+        names.extend(self.sole.keys_where(|key, _| slots.contains(&key.slot().0)));
+        names
     }
 
     /// Whether all these members have reported.
@@ -295,8 +348,9 @@ impl<V: Values> Turn<'_, V> {
     pub(crate) fn on_query(&mut self, from: NodeId, key: Key, round: u64) {
         let view = self.installed.view.id;
         let me = self.config.id;
-        let held =
-            self.copy_or_record(&key).map(|copy| Held { version: copy.meta.version, owner: copy.owner(view, me) });
+        let held = self
+            .copy_or_record(&key)
+            .map(|copy| Held { version: copy.meta.version, owner: copy.owner(view, me) });
         if held.is_none() {
             self.void_touch(&key);
         }
@@ -427,6 +481,16 @@ impl<V: Values> Turn<'_, V> {
         directory.parts.clear();
         directory.reported = NodeSet::EMPTY;
         directory.leases = GivenLeases::default();
+        for key in directory.sole.keys() {
+            let Some(sole) = directory.sole.get_mut(&key) else { continue };
+            sole.owns = false;
+            let holder = sole.holder;
+            if key.slot().home(members) != Some(me) || dropped.contains(holder) {
+                directory.sole.remove(&key);
+            } else {
+                directory.leases.see(key.slot(), NodeSet::only(holder) & members);
+            }
+        }
         for key in directory.entries.keys() {
             if key.slot().home(members) != Some(me) {
                 directory.entries.remove(&key);
@@ -452,7 +516,7 @@ impl<V: Values> Turn<'_, V> {
             self.part.directory.leases.see(key.slot(), NodeSet::only(from));
         }
         let (me, owned_here) = (self.config.id, self.owns(&key));
-        let entry = self.part.directory.entries.entry_or(&key, DirEntry::default);
+        let entry = self.part.directory.open(&key);
         if owned_here {
             // Late news of a former owner may say otherwise, and that one would send the joiner back here.
             (entry.owner, entry.created, entry.appointed) = (Some(me), None, None);
@@ -464,8 +528,9 @@ impl<V: Values> Turn<'_, V> {
         match entry.owner {
             Some(owner) => {
                 entry.holders.insert(from);
+                let (created, appointed) = (entry.created, entry.appointed);
                 self.part.directory.leases.see(key.slot(), NodeSet::only(from));
-                if let Some((creator, created)) = entry.created.filter(|(creator, _)| *creator == from) {
+                if let Some((creator, created)) = created.filter(|(creator, _)| *creator == from) {
                     // The answer was lost; a touch with another name has voided it and comes with a new question.
                     if created == nonce {
                         let doubt = self.doubt_of_creation();
@@ -474,11 +539,11 @@ impl<V: Values> Turn<'_, V> {
                         return;
                     }
                 }
-                let appointed = entry.appointed;
                 if let Some(holders) = appointed {
                     // The appointment may be lost, and the owner may have no use for the key itself.
                     self.send(owner, Message::Own { key: key.clone(), holders });
                 }
+                self.part.directory.tidy(&key);
                 if owner != from || appointed.is_none() {
                     self.send(owner, Message::Join { key, joiner: from, nonce });
                 }
@@ -601,10 +666,14 @@ impl<V: Values> Turn<'_, V> {
             self.part.directory.enter(key, joiner);
             self.send(owner, Message::Join { key: key.clone(), joiner, nonce });
         }
+        self.part.directory.tidy(key);
     }
 
     pub(crate) fn on_owned(&mut self, from: NodeId, key: Key, gone: bool) {
-        let Some(entry) = self.part.directory.entries.get_mut(&key) else { return };
+        if !self.part.directory.knows(&key) {
+            return;
+        }
+        let entry = self.part.directory.open(&key);
         if !gone {
             entry.holders.insert(from);
             entry.owner = Some(from);
@@ -615,6 +684,7 @@ impl<V: Values> Turn<'_, V> {
             entry.created = None;
             entry.appointed = None;
         }
+        self.part.directory.tidy(&key);
     }
 
     pub(crate) fn directory_tick(&mut self) {
