@@ -155,7 +155,12 @@ pub(crate) fn run(options: &Options) -> Result<Summary> {
     // A check tries again what fails, and waits so much that a lane more than elsewhere finds a core. What is recorded is
     // measured once, with nothing beside it.
     let lanes = if options.check { lanes::count() + 1 } else { 1 };
-    let prepare = |lane| Suite::prepare(release, &source, program.clone(), limit, lane);
+    let follows = |file: &String| release.follows(file).is_some();
+    let follower = match program.is_swytch() && options.file_list().iter().any(follows) {
+        true => Some((release.server)()?),
+        false => None,
+    };
+    let prepare = |lane| Suite::prepare(release, &source, program.clone(), limit, lane, follower.as_deref());
     let mut suites = (0..lanes).map(prepare).collect::<Result<Vec<Suite>>>()?;
     if options.modes.contains(&Mode::Tls) {
         setup::suite_tls_tools()?;

@@ -8,7 +8,7 @@ use anyhow::{Result, bail, ensure};
 use crate::setup;
 
 /// A change of our copy of a suite: a file, what stands there, and what stands there instead.
-type Adaptation = (&'static str, &'static str, &'static str);
+pub(super) type Adaptation = (&'static str, &'static str, &'static str);
 
 /// Reasons why files are not run.
 const NO_TEST: &str = "has no test";
@@ -38,6 +38,9 @@ pub(crate) struct Release {
     pub(super) adaptations: &'static [Adaptation],
     /// What our copy has otherwise when the server under test is ours.
     pub(super) ours: &'static [&'static [Adaptation]],
+    /// Files in which servers follow others, and which of those that a file starts do (F), in their order and again and again:
+    /// these are real ones of the release.
+    pub(super) followers: &'static [(&'static str, &'static str)],
     /// A real server of this release.
     pub(super) server: fn() -> Result<PathBuf>,
 }
@@ -70,6 +73,11 @@ impl Release {
     /// Its unpacked source.
     pub(crate) fn source(&self) -> Result<PathBuf> {
         setup::suite_source(self.product.package(), self.version, self.archive)
+    }
+
+    /// Which servers of a file follow others, if any do.
+    pub(super) fn follows(&self, file: &str) -> Option<&'static str> {
+        self.followers.iter().find(|(name, _)| *name == file).map(|(_, which)| *which)
     }
 
     /// What stands above its part of the document.
@@ -291,6 +299,8 @@ pub(crate) static REDIS_7_0: Release = Release {
         "integration/redis-benchmark",
         "integration/redis-cli",
         "integration/shutdown",
+        "integration/block-repl",
+        "unit/wait",
         "unit/introspection",
         "unit/info",
         "unit/tracking",
@@ -326,9 +336,7 @@ pub(crate) static REDIS_7_0: Release = Release {
         ),
         (
             &[
-                "unit/wait",
                 "unit/pendingquerybuf",
-                "integration/block-repl",
                 "integration/failover",
                 "integration/psync2",
                 "integration/psync2-master-restart",
@@ -387,6 +395,7 @@ pub(crate) static REDIS_7_0: Release = Release {
             ("tests/unit/cluster-scripting.tcl", "    r 0 cluster addslotsrange 0 16383\n", ""),
         ],
     ],
+    followers: &[("integration/block-repl", "-F"), ("unit/wait", "-F")],
     server: setup::redis_server,
 };
 
@@ -505,8 +514,8 @@ pub(crate) static REDIS_8_6: Release = Release {
                 "integration/replication-3",
                 "integration/replication-4",
                 "integration/replication-buffer",
-                "integration/replication-iothreads",
                 "integration/replication-psync",
+                "integration/replication-iothreads",
                 "integration/replication-rdbchannel",
             ],
             FOLLOWING,
@@ -592,6 +601,7 @@ pub(crate) static REDIS_8_6: Release = Release {
             ),
         ],
     ],
+    followers: &[],
     server: || setup::peer_build("redis"),
 };
 
@@ -615,5 +625,6 @@ static VALKEY_9_1: Release = Release {
         ("tests/unit/acl-v2.tcl", "server.call(", "redis.call("),
         ("tests/unit/acl-v2.tcl", "server.register_function", "redis.register_function"),
     ]],
+    followers: &[],
     server: || setup::peer_build("valkey"),
 };

@@ -223,7 +223,7 @@ pub(crate) fn write_document(measured: &Release, table: &Table) -> Result<()> {
          `-slow -needs:repl`, in three ways:\n\n\
          - *external*: the server runs already and the suite connects to it;\n\
          - *own*: the suite starts the server itself, with its own configuration files, so that the tests which\n  \
-           need a server of their own run as well;\n\
+           need a server of their own run as well; where servers follow one another those that follow are real ones;\n\
          - *tls*: the same with all clients over TLS, held against what Redis passes without (`--mode tls`).\n\n\
          *ignored* counts tests and blocks that tags leave out. Where a script gives up early, the tests it never\n\
          came to are missing from *ok* and stand in the list below the table. What has no row is run and is held to no figure yet.\n",

@@ -3,7 +3,8 @@
 //! `external`: the server is started first and the suite connects to it; tests that need a server of their own
 //! are left out by the suite. `own`: the suite starts `src/redis-server` itself, which in our copy of the suite
 //! is a script that calls the server under test, so those tests run too. `tls`: the same, and all of its clients
-//! speak TLS with certificates that the suite makes itself.
+//! speak TLS with certificates that the suite makes itself. In files where servers follow one another those that follow are the
+//! release's own, and the server under test is whom they follow.
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -18,7 +19,7 @@ use swytch_bench::server::Server;
 use swytch_testkit::Program;
 
 use super::output::{self, Outcome};
-use super::release::Release;
+use super::release::{Adaptation, Release};
 use super::replay::Recording;
 use crate::workspace::{find_program, output_of, target_directory};
 
@@ -31,6 +32,17 @@ const EXTERNAL_DIRECTIVES: [&str; 6] =
     ["--enable-debug-command", "yes", "--enable-protected-configs", "yes", "--save", ""];
 /// Seconds without a finished test after which the suite itself gives up.
 const STALL_LIMIT_SECONDS: &str = "120";
+
+/// What the configuration of a server says that follows another one.
+const FOLLOWS: &str = "# follows";
+/// The servers that a file starts are marked in their order, again and again.
+const MARKS_FOLLOWERS: Adaptation = (
+    "tests/support/server.tcl",
+    "    set config_file [tmpfile redis.conf]\n",
+    "    set config_file [tmpfile redis.conf]\n    if {[info exists ::env(SUITE_FOLLOWERS)]} {\n        set which [string index \
+     $::env(SUITE_FOLLOWERS) [expr {([incr ::suite_servers] - 1) % [string length $::env(SUITE_FOLLOWERS)]}]]\n        if {$which eq \
+     {F}} {lappend config_lines {#} follows}\n    }\n",
+);
 
 /// Which side starts the server, and how its clients speak to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,6 +78,7 @@ pub(crate) struct Suite {
     directory: PathBuf,
     logs: PathBuf,
     time_limit: Duration,
+    release: &'static Release,
     /// The first of the ports for the suite's own servers.
     base_port: u32,
 }
@@ -74,11 +87,12 @@ impl Suite {
     /// Copies the suite from the unpacked source package, once for each lane in which it is to run. The copy is removed
     /// when dropped; the logs stay.
     pub(crate) fn prepare(
-        release: &Release,
+        release: &'static Release,
         source: &Path,
         program: Program,
         time_limit: Duration,
         lane: usize,
+        follower: Option<&Path>,
     ) -> Result<Suite> {
         let parent = target_directory().join("conformance");
         let directory = parent.join(format!("run-{}-{lane}", std::process::id()));
@@ -90,7 +104,8 @@ impl Suite {
             output_of(Command::new("cp").arg("-r").arg(source.join(part)).arg(&directory))?;
         }
         let ours = release.ours.iter().copied().flatten().filter(|_| program.is_swytch());
-        for (file, stands, instead) in release.adaptations.iter().chain(ours) {
+        let marks = follower.map(|_| &MARKS_FOLLOWERS);
+        for (file, stands, instead) in release.adaptations.iter().chain(ours).chain(marks) {
             let text = fs::read_to_string(directory.join(file))?;
             ensure!(text.contains(*stands), "{file} of the suite is not as expected");
             fs::write(directory.join(file), text.replace(stands, instead))?;
@@ -100,7 +115,14 @@ impl Suite {
             .map(|word| format!("'{word}'"))
             .collect();
         let wrapper = directory.join("src").join(format!("{package}-server"));
-        fs::write(&wrapper, format!("#!/bin/sh\nexec {} \"$@\"\n", call.join(" ")))?;
+        // A server that follows is marked in its configuration.
+        let follows = match follower {
+            Some(path) => {
+                format!("if grep -qs '^{FOLLOWS}$' \"$1\"; then exec '{}' \"$@\"; fi\n", path.display())
+            }
+            None => String::new(),
+        };
+        fs::write(&wrapper, format!("#!/bin/sh\n{follows}exec {} \"$@\"\n", call.join(" ")))?;
         fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755))?;
         for tool in ["cli", "benchmark", "check-aof", "check-rdb"] {
             // Those of the release itself, where it was built, or else the machine's.
@@ -109,7 +131,7 @@ impl Suite {
             let found = built.or_else(|| find_program(&program)).with_context(|| format!("no {program}"))?;
             symlink(found, directory.join("src").join(own))?;
         }
-        Ok(Suite { program, directory, logs, time_limit, base_port: base_port(lane) })
+        Ok(Suite { program, release, directory, logs, time_limit, base_port: base_port(lane) })
     }
 
     /// Makes the certificates of the suite's servers and clients.
@@ -130,6 +152,9 @@ impl Suite {
         command.args(["--single", file, "--tags", tags, "--clients", "1", "--durable"]);
         command.args(["--timeout", STALL_LIMIT_SECONDS]);
         command.current_dir(&self.directory).env("TERM", "dumb").stdin(Stdio::null());
+        if let Some(which) = self.release.follows(file).filter(|_| self.program.is_swytch()) {
+            command.env("SUITE_FOLLOWERS", which);
+        }
         let mut server = match mode {
             Mode::External => Some(Server::start(&self.program, &EXTERNAL_DIRECTIVES, None)?),
             Mode::Own | Mode::Tls => None,
