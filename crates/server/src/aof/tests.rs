@@ -292,31 +292,6 @@ fn numbers(files: &mut Files) -> (u64, u64) {
 }
 
 #[test]
-fn who_has_much_to_write_writes_it_in_small_parts() {
-    let policy = Policy { sync: AppendFsync::Everysec, annotate_s: None, now: Instant::now() };
-    let mut life = Life::begin(&TornDisk::default(), policy, 0, false).expect("the disk takes everything");
-    let mut rest_behind = |bytes: usize| {
-        let mut group = Recorder::of_thread();
-        group.command(&[b"SET", b"key", &vec![b'x'; bytes]]);
-        life.order.publish(&life.lanes[0], group);
-        let has_written = life.writer.round(policy).expect("the disk takes everything");
-        match life.writer.rest(policy, has_written) {
-            Rest::For(time) => time,
-            rest => panic!("{rest:?} behind {bytes} bytes"),
-        }
-    };
-    let before = rest_behind(1);
-    let much: Vec<Duration> = (0..5).map(|_| rest_behind(1 << 20)).collect();
-    assert!(
-        much.is_sorted_by(|one, next| next <= one) && much[0] < before && much[4] * 10 == before,
-        "{much:?}"
-    );
-    assert_eq!(rest_behind(400 << 10), much[4]);
-    let little: Vec<Duration> = (0..5).map(|_| rest_behind(1)).collect();
-    assert!(little[0] > much[4] && little[4] == before, "{little:?}");
-}
-
-#[test]
 fn what_was_acknowledged_is_there_after_any_crash_and_under_everysec_all_but_a_second() {
     let mut random = Random::from_environment();
     let disk = TornDisk::default();

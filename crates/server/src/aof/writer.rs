@@ -22,12 +22,8 @@ const PENDING_BYTES_MAX: usize = 64 << 20;
 const SYNC_AFTER: Duration = Duration::from_millis(900);
 /// Commands whose memory is kept for the next round.
 const KEPT_BYTES_MAX: usize = 4 << 20;
-/// Between two rounds where the log need not be on the disk before replies: what a killed process may lose. It is less where
-/// much comes: what a round writes is to be in the processor's cache still.
+/// Between two rounds where the log need not be on the disk before replies: what a killed process may lose.
 const NAP: Duration = Duration::from_millis(10);
-const NAP_MIN: Duration = Duration::from_millis(1);
-/// About what a round is to write then.
-const ROUND_BYTES: u64 = 256 << 10;
 /// Longest time between two rounds.
 const PATIENCE: Duration = Duration::from_millis(100);
 
@@ -77,8 +73,6 @@ pub struct Writer {
     safe_until: Place,
     unsynced_since: Option<Instant>,
     unsynced_bytes: u64,
-    /// How long to rest behind a round that has written something.
-    nap: Duration,
 }
 
 impl Writer {
@@ -105,7 +99,6 @@ impl Writer {
             safe_until,
             unsynced_since: None,
             unsynced_bytes: 0,
-            nap: NAP,
         }
     }
 
@@ -156,7 +149,7 @@ impl Writer {
     pub fn rest(&self, policy: Policy, has_written: bool) -> Rest {
         match policy.sync {
             AppendFsync::Always if has_written => Rest::For(Duration::ZERO),
-            _ if has_written => Rest::For(self.nap),
+            _ if has_written => Rest::For(NAP),
             AppendFsync::Everysec => {
                 let due_in = self.due_in(policy.now).unwrap_or(PATIENCE);
                 Rest::UntilNews(due_in.clamp(NAP / 10, PATIENCE))
@@ -220,16 +213,10 @@ impl Writer {
     fn write(&mut self, policy: Policy) -> io::Result<()> {
         if !self.pending.is_empty() {
             self.files.append(&self.pending)?;
-            let bytes = self.pending.len() as u64;
-            self.unsynced_bytes += bytes;
+            self.unsynced_bytes += self.pending.len() as u64;
             self.unsynced_since.get_or_insert(policy.now);
             self.pending.clear();
             self.pending.shrink_to(KEPT_BYTES_MAX);
-            self.nap = match bytes {
-                ..ROUND_BYTES => NAP.min(self.nap * 2),
-                bytes if bytes > 2 * ROUND_BYTES => NAP_MIN.max(self.nap / 2),
-                _ => self.nap,
-            };
         }
         self.written_until = self.read_until;
         if self.unsynced_since.is_none() && !self.files.is_aside() {
