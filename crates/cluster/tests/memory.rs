@@ -1,7 +1,7 @@
 //! What keys cost the core besides their values, counted by an allocator: nothing at a node that holds a key alone, a name
 //! at the home of its slot, and nothing anywhere when it is gone.
 //!
-//! Unsafe code: an allocator cannot be written without.
+//! An allocator cannot be written without unsafe code.
 
 #![allow(unsafe_code, reason = "an allocator that counts")]
 
