@@ -1,6 +1,6 @@
 //! Solo keys: what only this node holds has a value and nothing else.
 //!
-//! A key with a value and without a record ([`Copy`]) is *solo*: this node owns it, and nobody else holds anything of it.
+//! A key with a value and without a record ([`crate::copy::Copy`]) is *solo*: this node owns it, and nobody else holds anything of it.
 //! Reads and writes run at once and leave no trace. Whoever asks for it (another node, an operation on several keys, a
 //! WATCH) makes it a record of a new birth; the record goes again when it tells nothing more than the value does.
 //!

@@ -320,6 +320,9 @@ fn the_end_waits_for_followers_that_lag_behind() {
     let mut ending = server.connect();
     ending.send(&["SHUTDOWN", "NOSAVE"]);
     server.client.await_blocked(1);
+    assert!(server.client.info_number("shutdown_in_milliseconds") > 0);
+    let clients = server.say("CLIENT LIST").text().lines().count() as i64;
+    assert_eq!(server.client.info_number("connected_clients"), clients - 1, "followers are no clients");
     assert_eq!(server.say("GET key").text(), "1", "who only reads is served");
     let mut writing = server.connect();
     writing.send(&["SET", "key", "2"]);
@@ -327,6 +330,7 @@ fn the_end_waits_for_followers_that_lag_behind() {
     assert_eq!(ending.reply(), Reply::error("ERR Errors trying to SHUTDOWN. Check logs."));
     assert_eq!(writing.reply(), Reply::ok());
     assert!(server.say("SHUTDOWN ABORT").is_error());
+    assert_eq!(server.client.info_field("shutdown_in_milliseconds"), None);
 
     server.signal("TERM");
     server.client.until("it is to end", |client| client.say("SHUTDOWN ABORT"), |reply| *reply == Reply::ok());
@@ -350,6 +354,8 @@ fn the_end_waits_for_followers_that_lag_behind() {
         ending = server.connect();
         ending.send(&words.split(' ').collect::<Vec<_>>());
         assert_eq!(server.await_end(swytch_testkit::PATIENCE), Some(0), "{words}");
+        let lags = format!("Lagging replica 127.0.0.1:{}", follower.port);
+        assert!(words != "SHUTDOWN" || server.log_tail(1000).contains(&lags), "{}", server.log_tail(20));
         follower.signal("CONT");
     }
 

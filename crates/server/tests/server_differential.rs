@@ -225,6 +225,21 @@ exec
 reset
 client getname
 info nosuch
+failover
+failover abort
+failover abort now
+failover nosuch
+failover timeout
+failover timeout 0
+failover timeout -5
+failover timeout abc
+failover timeout 10 timeout 20
+failover to localhost
+failover to localhost abc
+failover to localhost 6379
+failover force
+failover to localhost 6379 force timeout 100
+failover to localhost 6379 timeout 100 force force
 ";
 
 #[test]

@@ -395,7 +395,7 @@ pub(crate) static REDIS_7_0: Release = Release {
             ("tests/unit/cluster-scripting.tcl", "    r 0 cluster addslotsrange 0 16383\n", ""),
         ],
     ],
-    followers: &[("integration/block-repl", "-F"), ("unit/wait", "-F")],
+    followers: &[("integration/block-repl", "-F"), ("integration/shutdown", "-F"), ("unit/wait", "-F")],
     server: setup::redis_server,
 };
 
@@ -601,7 +601,7 @@ pub(crate) static REDIS_8_6: Release = Release {
             ),
         ],
     ],
-    followers: &[],
+    followers: &[("integration/shutdown", "-F")],
     server: || setup::peer_build("redis"),
 };
 

@@ -14,10 +14,11 @@ use super::{append, save};
 use crate::clients::channels::Message;
 use crate::clients::{ClientFlags, ClientShared};
 use crate::dispatch::conditions;
-use crate::replication::Awaited;
+use crate::replication::{Awaited, Phase};
 use crate::server::background::Task;
 use crate::server::ending::{AtEnd, How};
 use crate::server::{Conditions, Server, Woken};
+use crate::system::clock::MonotonicMs;
 
 /// How long the thread waits for somebody to ask for the end before it looks whether there was one.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -41,6 +42,14 @@ pub enum GoesOn {
 /// # Errors
 /// Why it goes on.
 pub fn shut_down(server: &Server, how: How) -> Result<(), GoesOn> {
+    let result = try_to_end(server, how);
+    if result == Err(GoesOn::NotSaved) {
+        tracing::error!("Errors trying to shut down the server: it goes on. Look above for why.");
+    }
+    result
+}
+
+fn try_to_end(server: &Server, how: How) -> Result<(), GoesOn> {
     let is_loading = server.conditions().contains(Conditions::LOADING);
     let saves = match how.at_end {
         AtEnd::AsConfigured => !server.config.save_points().is_empty(),
@@ -56,17 +65,17 @@ pub fn shut_down(server: &Server, how: How) -> Result<(), GoesOn> {
     server.background.cancel(Task::Save);
     let keyspace = server.whole_in_time().ok_or(GoesOn::Busy)?;
     if server.log.state.is_aside.load(Ordering::SeqCst) && !how.force {
-        tracing::warn!("Writing initial AOF, can't exit: the server goes on");
+        tracing::warn!("Writing initial AOF, can't exit");
         return Err(GoesOn::NotSaved);
     }
     if append::finish(server).is_err() && !how.force {
-        tracing::error!("what was acknowledged would be lost, can't exit: the server goes on");
+        tracing::error!("what was acknowledged would be lost, can't exit");
         return Err(GoesOn::NotSaved);
     }
     if saves {
         tracing::info!("saving the data before the end");
         if save::save(server, &keyspace).is_err() && !how.force {
-            tracing::error!("Error trying to save the DB, can't exit: the server goes on");
+            tracing::error!("Error trying to save the DB, can't exit");
             return Err(GoesOn::NotSaved);
         }
     }
@@ -84,7 +93,7 @@ pub fn has_to_wait(server: &Server, how: How) -> bool {
 fn has_to_wait_for_followers(server: &Server, how: How) -> bool {
     let may_wait =
         !how.now && server.config.shutdown_timeout_seconds() > 0 && server.replication.has_followers();
-    may_wait && behind(server, &Awaited::new(server.effects.next())) > 0
+    may_wait && !Awaited::new(server.effects.next()).lacking(&server.replication).is_empty()
 }
 
 fn has_to_tell(server: &Server, how: How) -> bool {
@@ -135,13 +144,14 @@ fn give_notice(server: &Server, how: How, attempt: u64) -> bool {
 
 /// Waits until it is so, or so many seconds; false where the server is to go on.
 fn wait(server: &Server, attempt: u64, seconds: u64, mut is_so: impl FnMut() -> bool) -> bool {
-    let began = Instant::now();
+    let until = Instant::now() + Duration::from_secs(seconds);
+    server.ending.wait_until(until);
     loop {
         if server.ending.was_in_vain(attempt) {
             tracing::warn!("Shutdown manually aborted.");
             return false;
         }
-        if is_so() || began.elapsed() >= Duration::from_secs(seconds) {
+        if is_so() || Instant::now() >= until {
             return true;
         }
         std::thread::sleep(NAP);
@@ -158,7 +168,7 @@ fn await_followers(server: &Server, how: How, attempt: u64) -> bool {
     let everything = Awaited::new(server.effects.next());
     let mut requested = None::<Instant>;
     let have_all = || {
-        if behind(server, &everything) == 0 {
+        if everything.lacking(&server.replication).is_empty() {
             return true;
         }
         if requested.is_none_or(|at| at.elapsed() >= REQUEST) {
@@ -171,15 +181,16 @@ fn await_followers(server: &Server, how: How, attempt: u64) -> bool {
     if !wait(server, attempt, server.config.shutdown_timeout_seconds(), have_all) {
         return false;
     }
-    let all = server.replication.followers().len();
-    let in_sync = all.saturating_sub(behind(server, &everything));
+    let (all, lagging) = (server.replication.followers().len(), everything.lacking(&server.replication));
+    let (end, now) = (server.replication.facts().end, MonotonicMs::now());
+    for one in &lagging {
+        let ((host, port), phase) = (one.address(), one.phase().map_or("gone", Phase::name));
+        let (bytes, lag_s) = (end.saturating_sub(one.acknowledged()), one.silent_ms(now) / 1000);
+        tracing::warn!("Lagging replica {host}:{port} is {bytes} bytes behind, lag={lag_s}, state={phase}.");
+    }
+    let in_sync = all.saturating_sub(lagging.len());
     tracing::info!("{in_sync} of {all} replicas are in sync when shutting down.");
     true
-}
-
-/// How many followers do not say that they have all of this.
-fn behind(server: &Server, what: &Awaited) -> usize {
-    server.replication.followers().len().saturating_sub(what.count(&server.replication).0)
 }
 
 /// [`shut_down`], which waits for the end of a script.

@@ -1,8 +1,9 @@
 //! What a client waits for that wants to know that followers have what it has written (WAIT, WAITAOF).
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::Replication;
+use super::{Follower, Phase, Replication};
 use crate::effects::Place;
 
 /// A position that is not known yet.
@@ -24,12 +25,26 @@ impl Awaited {
 
     /// How many followers say that they have it, and that it is in their logs.
     pub fn count(&self, replication: &Replication) -> (usize, usize) {
-        let mut position = self.position.load(Ordering::SeqCst);
-        if position == UNKNOWN {
-            let Some(found) = replication.position_of(self.place) else { return (0, 0) };
-            self.position.store(found, Ordering::SeqCst);
-            position = found;
+        self.position(replication).map_or((0, 0), |position| replication.count_acknowledged(position))
+    }
+
+    /// The followers that do not say that they have it.
+    pub fn lacking(&self, replication: &Replication) -> Vec<Arc<Follower>> {
+        let position = self.position(replication);
+        let mut followers = replication.followers();
+        followers.retain(|one| {
+            one.phase() != Some(Phase::Online) || position.is_none_or(|position| !one.has(position))
+        });
+        followers
+    }
+
+    fn position(&self, replication: &Replication) -> Option<u64> {
+        let known = self.position.load(Ordering::SeqCst);
+        if known != UNKNOWN {
+            return Some(known);
         }
-        replication.count_acknowledged(position)
+        let found = replication.position_of(self.place)?;
+        self.position.store(found, Ordering::SeqCst);
+        Some(found)
     }
 }

@@ -1,6 +1,6 @@
 //! The end of the server, from when somebody asks for it: it may wait for followers, be given up, and come to nothing.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -48,6 +48,8 @@ pub struct Ending {
 struct State {
     /// How the server is to end, while it is.
     how: Option<How>,
+    /// Until when it waits for others, once it does.
+    until: Option<Instant>,
     /// How often it has gone on although it was to end.
     in_vain: u64,
 }
@@ -67,11 +69,23 @@ impl Ending {
         self.state.lock().how.is_some()
     }
 
+    /// The end waits for others until then, at most.
+    pub fn wait_until(&self, time: Instant) {
+        self.state.lock().until = Some(time);
+    }
+
+    /// How much longer the server waits at most, while it is to end.
+    pub fn time_left(&self) -> Option<Duration> {
+        let state = self.state.lock();
+        let until = state.until.filter(|_| state.how.is_some());
+        until.map(|time| time.saturating_duration_since(Instant::now()))
+    }
+
     /// The server goes on; false where it was not to end.
     pub fn give_up(&self) -> bool {
         let mut state = self.state.lock();
-        let was_to_end = state.how.take().is_some();
-        state.in_vain += u64::from(was_to_end);
+        let was_to_end = state.how.is_some();
+        *state = State { in_vain: state.in_vain + u64::from(was_to_end), ..State::default() };
         was_to_end
     }
 
@@ -79,7 +93,7 @@ impl Ending {
     pub fn fail(&self, attempt: u64) {
         let mut state = self.state.lock();
         if state.in_vain == attempt {
-            *state = State { how: None, in_vain: attempt + 1 };
+            *state = State { in_vain: attempt + 1, ..State::default() };
         }
     }
 

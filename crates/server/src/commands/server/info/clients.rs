@@ -19,7 +19,10 @@ pub(super) fn clients(info: &mut dyn Visitor, facts: &Facts<'_>) {
     let timed: u64 = server.workers.iter().map(|worker| worker.deadlines.load(Relaxed)).sum();
     info.section("Clients");
     info.fields(&[
-        ("connected_clients", &server.clients.connected()),
+        (
+            "connected_clients",
+            &server.clients.connected().saturating_sub(server.replication.followers().len()),
+        ),
         ("cluster_connections", &0),
         ("maxclients", &server.config.maxclients()),
         ("client_recent_max_input_buffer", &input_max),

@@ -40,9 +40,11 @@ pub(super) fn server(info: &mut dyn Visitor, facts: &Facts<'_>) {
         ("executable", &executable),
         ("config_file", &config_file),
         ("io_threads_active", &u8::from(server.workers.len() > 1)),
-        ("threads", &server.workers.len()),
-        ("shards", &server.shards.count()),
     ]);
+    if let Some(time) = server.ending.time_left() {
+        info.field("shutdown_in_milliseconds", &time.as_millis());
+    }
+    info.fields(&[("threads", &server.workers.len()), ("shards", &server.shards.count())]);
     listeners(info, facts);
 }
 
