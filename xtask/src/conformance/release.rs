@@ -156,6 +156,12 @@ const OURS: &[Adaptation] = &[
         "        $rd2 close\n",
         "        $rd2 close\n        wait_for_condition 50 100 {[r pubsub shardchannels] eq {}} else {fail {still subscribed}}\n",
     ),
+    // Two connections may be served by two threads: that a request was sent before another one says nothing.
+    (
+        "tests/integration/shutdown.tcl",
+        "            set info_clients [$master info clients]\n",
+        "            wait_for_blocked_clients_count 2 100 10 -1\n            set info_clients [$master info clients]\n",
+    ),
     // Its log is written by a thread of its own: what is looked for may come a moment later.
     (
         "tests/support/util.tcl",
