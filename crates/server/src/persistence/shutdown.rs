@@ -44,7 +44,7 @@ pub enum GoesOn {
 pub fn shut_down(server: &Server, how: How) -> Result<(), GoesOn> {
     let result = try_to_end(server, how);
     if result == Err(GoesOn::NotSaved) {
-        tracing::error!("Errors trying to shut down the server: it goes on. Look above for why.");
+        tracing::error!("Errors trying to shut down: the server goes on. Look above for why.");
     }
     result
 }
