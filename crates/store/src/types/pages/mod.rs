@@ -36,7 +36,7 @@ const BLOCK_PAGES_JOINED: usize = 64;
 /// How many entries are looked for at once where many are wanted.
 pub(super) const AT_ONCE: usize = 16;
 /// Bits of a hash that are no part of the position.
-const TAG_BITS: u32 = 16;
+const LOWER_BITS: u32 = 16;
 
 /// The upper bits of a hash, so many that hardly two members have the same. They find an entry without its member.
 pub(super) type Tag = [u8; 5];
@@ -107,10 +107,10 @@ pub(super) enum Place {
 }
 
 /// How many positions there are.
-const POSITIONS: u64 = 1 << (u64::BITS - TAG_BITS);
+const POSITIONS: u64 = 1 << (u64::BITS - LOWER_BITS);
 
 fn position(hash: u64) -> u64 {
-    hash >> TAG_BITS
+    hash >> LOWER_BITS
 }
 
 /// The last of some ascending starts that is at most a position; the first is. It is sought from a likely one on.
