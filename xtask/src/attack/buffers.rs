@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use swytch_testkit::{Client, Reply, Server};
 
-use super::{Attack, Limit, fault, push_kilobytes, serve};
+use super::{Attack, Limit, PATIENCE, QUIET, fault, push_kilobytes, serve, settled};
 
 pub(super) const ATTACKS: &[Attack] = &[
     Attack {
@@ -14,7 +14,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         unit: "peak of resident memory beyond the data, MB",
         limit: Limit::OfPeer(1.2, 64.0),
         has_peer: true,
-        is_quick: true,
+        is_for_ci: true,
         act: |program| {
             let mut server = serve(program, 1, &["--client-output-buffer-limit", "normal 12mb 0 0"])?;
             let value = "v".repeat(16 << 20);
@@ -34,7 +34,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         unit: "peak of resident memory beyond the data, MB",
         limit: Limit::OfPeer(1.2, 64.0),
         has_peer: true,
-        is_quick: false,
+        is_for_ci: false,
         act: |program| {
             let mut server = serve(program, 1, &[])?;
             push_kilobytes(&mut server.client, 10_000)?;
@@ -52,7 +52,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         unit: "peak of resident memory beyond the start, MB",
         limit: Limit::OfPeer(1.2, 48.0),
         has_peer: true,
-        is_quick: true,
+        is_for_ci: true,
         act: |program| {
             let mut server = serve(program, 2, &["--client-output-buffer-limit", "pubsub 1mb 0 0"])?;
             let mut silent: Vec<Client> = (0..10).map(|_| server.connect()).collect();
@@ -73,7 +73,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         unit: "used_memory that stays, kB",
         limit: Limit::OfPeer(1.0, 300.0),
         has_peer: true,
-        is_quick: true,
+        is_for_ci: true,
         act: |program| {
             let mut server = serve(program, 2, &[])?;
             let key = "k".repeat(1 << 20);
@@ -82,17 +82,16 @@ pub(super) const ATTACKS: &[Attack] = &[
             std::thread::sleep(Duration::from_secs(3));
             let before = server.client.info_number("used_memory");
             depart(&mut server, &key, 20);
-            std::thread::sleep(Duration::from_secs(4));
-            Ok(((server.client.info_number("used_memory") - before) as f64 / 1e3).max(0.0))
+            settled(QUIET, || Ok(((server.client.info_number("used_memory") - before) as f64 / 1e3).max(0.0)))
         },
     },
     Attack {
         name: "idle-buffers",
-        what: "maxmemory 100mb; eight clients SET and DEL 10 MB each and then are idle for 4 s",
+        what: "maxmemory 100mb; eight clients SET and DEL 10 MB each and then are idle",
         unit: "whether a small SET is refused",
         limit: Limit::None,
         has_peer: true,
-        is_quick: true,
+        is_for_ci: true,
         act: |program| {
             let mut server = serve(program, 2, &["--maxmemory", "100mb"])?;
             let value = "v".repeat(10 << 20);
@@ -101,17 +100,16 @@ pub(super) const ATTACKS: &[Attack] = &[
                 client.ask(&["SET", "k", &value])?;
                 client.ask(&["DEL", "k"])?;
             }
-            std::thread::sleep(Duration::from_secs(4));
-            Ok(fault(server.say("SET a b") != Reply::ok()))
+            settled(PATIENCE, || Ok(fault(server.say("SET a b") != Reply::ok())))
         },
     },
     Attack {
         name: "idle-reply-buffers",
-        what: "eight clients GET 10 MB each and then are idle for 4 s",
+        what: "eight clients GET 10 MB each and then are idle",
         unit: "MB that they still hold",
         limit: Limit::OfPeer(1.0, 1.0),
         has_peer: true,
-        is_quick: true,
+        is_for_ci: true,
         act: |program| {
             let mut server = serve(program, 2, &[])?;
             server.client.ask(&["SET", "k", &"v".repeat(10 << 20)])?;
@@ -120,8 +118,7 @@ pub(super) const ATTACKS: &[Attack] = &[
             for client in &mut clients {
                 client.ask(&["GET", "k"])?;
             }
-            std::thread::sleep(Duration::from_secs(4));
-            Ok(((server.client.info_number("used_memory") - before) as f64 / 1e6).max(0.0))
+            settled(QUIET, || Ok(((server.client.info_number("used_memory") - before) as f64 / 1e6).max(0.0)))
         },
     },
 ];

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use swytch_testkit::{Program, Reply, Server};
 
-use super::{Attack, Limit, fault, serve};
+use super::{Attack, Limit, PATIENCE, fault, serve};
 
 /// How long each of them goes on.
 const TIME: Duration = Duration::from_secs(3);
@@ -18,7 +18,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         unit: "worst PING of another, ms",
         limit: Limit::OfPeer(2.0, 50.0),
         has_peer: true,
-        is_quick: true,
+        is_for_ci: false,
         act: |program| worst_ping(program, 1, 1, "GET k\r\n"),
     },
     Attack {
@@ -27,7 +27,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         unit: "worst PING of another, ms",
         limit: Limit::OfPeer(2.0, 100.0),
         has_peer: true,
-        is_quick: false,
+        is_for_ci: false,
         act: |program| worst_ping(program, 2, 10, "GET k\r\n"),
     },
     Attack {
@@ -36,7 +36,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         unit: "worst PING of another, ms",
         limit: Limit::OfPeer(2.0, 200.0),
         has_peer: true,
-        is_quick: false,
+        is_for_ci: false,
         act: |program| worst_ping(program, 2, 1, "KEYS nothing\r\n"),
     },
     Attack {
@@ -45,7 +45,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         unit: "seconds until the process has ended",
         limit: Limit::AtMost(3.0),
         has_peer: true,
-        is_quick: true,
+        is_for_ci: false,
         act: |program| {
             let mut server = serve(program, 1, &[])?;
             server.client.ask(&["DEBUG", "POPULATE", "10000"])?;
@@ -70,7 +70,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         unit: "MB of data beyond the limit",
         limit: Limit::AtMost(20.0),
         has_peer: true,
-        is_quick: false,
+        is_for_ci: false,
         act: |program| {
             let mut server = serve(program, 2, &["--maxmemory", "100mb"])?;
             server.client.ask(&["DEBUG", "POPULATE", "10000"])?;
@@ -90,7 +90,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         unit: "elements lost",
         limit: Limit::None,
         has_peer: true,
-        is_quick: true,
+        is_for_ci: true,
         act: |program| {
             let mut server = serve(program, 1, &[])?;
             let mut waiter = server.connect();
@@ -108,10 +108,10 @@ pub(super) const ATTACKS: &[Attack] = &[
     Attack {
         name: "stranded-accept",
         what: "descriptors run out, a client connects, and then there are some again",
-        unit: "whether the client is still not served after 5 s",
+        unit: "whether the client is still not served",
         limit: Limit::None,
         has_peer: true,
-        is_quick: true,
+        is_for_ci: true,
         act: |program| {
             let mut server = serve(program, 1, &[])?;
             let limit = |server: &Server, limit: &str| {
@@ -126,7 +126,7 @@ pub(super) const ATTACKS: &[Attack] = &[
             limit(&server, "4096:4096")?;
             // Clients that were there are heard, which proves that the server runs.
             server.client.ask(&["PING"])?;
-            stranded.set_patience(Duration::from_secs(5));
+            stranded.set_patience(PATIENCE);
             Ok(fault(stranded.receive().is_err()))
         },
     },

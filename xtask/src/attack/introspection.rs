@@ -11,7 +11,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         unit: "figures among avg_ttl and keysizes that are missing",
         limit: Limit::None,
         has_peer: false,
-        is_quick: true,
+        is_for_ci: true,
         act: |program| {
             let mut server = serve(program, 1, &[])?;
             server.client.ask(&["SET", "k", "v", "EX", "1000"])?;
@@ -32,7 +32,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         unit: "answers that are not those of Redis 8",
         limit: Limit::None,
         has_peer: false,
-        is_quick: true,
+        is_for_ci: true,
         act: |program| {
             let mut server = serve(program, 1, &[])?;
             server.client.ask(&["RPUSH", "l", "a", "b"])?;
@@ -48,7 +48,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         unit: "whether it may",
         limit: Limit::None,
         has_peer: true,
-        is_quick: true,
+        is_for_ci: true,
         act: |program| {
             let mut server = serve(program, 1, &[])?;
             let mut monitor = server.connect();

@@ -5,30 +5,30 @@ use std::time::{Duration, Instant};
 
 use swytch_testkit::{Program, Server};
 
-use super::{Attack, Limit, push_kilobytes, serve};
+use super::{Attack, Limit, QUIET, push_kilobytes, serve, settled};
 
 pub(super) const ATTACKS: &[Attack] = &[
     Attack {
         name: "flushed-memory",
-        what: "FLUSHALL of 300,000 keys of 1 kB, and 5 s",
+        what: "FLUSHALL of 300,000 keys of 1 kB, until nothing more is given back",
         unit: "resident MB",
         limit: Limit::OfPeer(1.0, 24.0),
         has_peer: true,
-        is_quick: true,
+        is_for_ci: true,
         act: |program| {
             let mut server = serve(program, 1, &[])?;
             server.client.ask(&["DEBUG", "POPULATE", "300000", "key", "1000"])?;
             server.client.ask(&["FLUSHALL"])?;
-            resident_after(&mut server, Duration::from_secs(5))
+            resident_after(&mut server)
         },
     },
     Attack {
         name: "thinned-memory",
-        what: "nine of ten among 300,000 keys of 1 kB are deleted, and 10 s",
+        what: "nine of ten among 300,000 keys of 1 kB are deleted, until nothing more is given back",
         unit: "resident bytes for one used",
         limit: Limit::OfPeer(1.0, 1.6),
         has_peer: true,
-        is_quick: false,
+        is_for_ci: false,
         act: |program| {
             let mut server = serve(program, 1, &[])?;
             server.client.ask(&["DEBUG", "POPULATE", "300000", "key", "1000"])?;
@@ -39,31 +39,31 @@ pub(super) const ATTACKS: &[Attack] = &[
                     .collect();
                 server.client.ask(&words)?;
             }
-            let resident = resident_after(&mut server, Duration::from_secs(10))?;
+            let resident = resident_after(&mut server)?;
             Ok(resident * 1e6 / server.client.info_number("used_memory") as f64)
         },
     },
     Attack {
         name: "deleted-value",
-        what: "DEL of a list of 200 MB, and 5 s",
+        what: "DEL of a list of 200 MB, until nothing more is given back",
         unit: "resident MB",
         limit: Limit::OfPeer(1.0, 24.0),
         has_peer: true,
-        is_quick: false,
+        is_for_ci: false,
         act: |program| {
             let mut server = serve(program, 1, &[])?;
             (0..200).try_for_each(|_| push_kilobytes(&mut server.client, 1000))?;
             server.client.ask(&["DEL", "l"])?;
-            resident_after(&mut server, Duration::from_secs(5))
+            resident_after(&mut server)
         },
     },
     Attack {
         name: "expired-memory",
-        what: "100,000 keys of 1 kB expire, and 5 s",
+        what: "100,000 keys of 1 kB expire, until nothing more is given back",
         unit: "resident MB",
         limit: Limit::OfPeer(1.0, 24.0),
         has_peer: true,
-        is_quick: false,
+        is_for_ci: false,
         act: |program| {
             let mut server = serve(program, 1, &[])?;
             let value = "v".repeat(1000);
@@ -80,7 +80,7 @@ pub(super) const ATTACKS: &[Attack] = &[
             while server.client.call(&["DBSIZE"]).number() != Some(0) && Instant::now() < deadline {
                 std::thread::sleep(Duration::from_millis(100));
             }
-            resident_after(&mut server, Duration::from_secs(5))
+            resident_after(&mut server)
         },
     },
     Attack {
@@ -89,7 +89,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         unit: "MEMORY USAGE, bytes",
         limit: Limit::OfPeer(1.0, 72.0),
         has_peer: true,
-        is_quick: true,
+        is_for_ci: true,
         act: |program| list_usage(program, 1, 0),
     },
     Attack {
@@ -98,7 +98,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         unit: "MEMORY USAGE, bytes",
         limit: Limit::OfPeer(1.0, 192.0),
         has_peer: true,
-        is_quick: true,
+        is_for_ci: true,
         act: |program| list_usage(program, 1000, 995),
     },
     Attack {
@@ -107,7 +107,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         unit: "used bytes per list",
         limit: Limit::OfPeer(1.0, 96.0),
         has_peer: true,
-        is_quick: false,
+        is_for_ci: false,
         act: |program| {
             const LISTS: i64 = 100_000;
             let mut server = serve(program, 1, &[])?;
@@ -137,14 +137,12 @@ fn list_usage(program: &Program, pushed: usize, popped: usize) -> io::Result<f64
     Ok(usage.number().unwrap_or(0) as f64)
 }
 
-/// Resident memory in MB after a time in which clients ask for little.
-fn resident_after(server: &mut Server, time: Duration) -> io::Result<f64> {
-    let deadline = Instant::now() + time;
-    while Instant::now() < deadline {
+/// Resident memory in MB when it has not shrunk for a time in which clients ask for little.
+fn resident_after(server: &mut Server) -> io::Result<f64> {
+    settled(QUIET, || {
         server.client.ask(&["PING"])?;
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    swytch_bench::process::resident_bytes(server.pid())
-        .map(|bytes| bytes as f64 / 1e6)
-        .map_err(|error| io::Error::other(error.to_string()))
+        swytch_bench::process::resident_bytes(server.pid())
+            .map(|bytes| bytes as f64 / 1e6)
+            .map_err(|error| io::Error::other(error.to_string()))
+    })
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use swytch_testkit::{Program, free_port, scratch};
 
-use super::{Attack, Limit, fault, serve, under};
+use super::{Attack, Limit, PATIENCE, fault, serve, settled, under};
 
 pub(super) const ATTACKS: &[Attack] = &[
     Attack {
@@ -18,7 +18,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         unit: "whether the process ends",
         limit: Limit::None,
         has_peer: true,
-        is_quick: true,
+        is_for_ci: true,
         act: |program| after_signals(program, &["HUP"]),
     },
     Attack {
@@ -27,7 +27,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         unit: "whether the process ends",
         limit: Limit::None,
         has_peer: true,
-        is_quick: true,
+        is_for_ci: true,
         act: |program| after_signals(program, &["USR2", "ALRM"]),
     },
     Attack {
@@ -36,7 +36,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         unit: "forms that are refused",
         limit: Limit::None,
         has_peer: true,
-        is_quick: true,
+        is_for_ci: true,
         act: |program| {
             let forms =
                 ["user default on nopass sanitize-payload ~* &* +@all", "user default on nopass ~* &* +@all"];
@@ -51,7 +51,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         unit: "starts with a socket that let others in",
         limit: Limit::None,
         has_peer: false,
-        is_quick: true,
+        is_for_ci: true,
         act: |program| {
             let open = under(program, "sh", &["-c", "umask 0; exec \"$0\" \"$@\""]);
             let mut seen = 0.0;
@@ -67,17 +67,17 @@ pub(super) const ATTACKS: &[Attack] = &[
         unit: "whether no new file appears",
         limit: Limit::None,
         has_peer: true,
-        is_quick: true,
+        is_for_ci: true,
         act: |program| {
             let directory = scratch("rotation");
             let log = directory.join("server.log");
             let mut server = serve(program, 1, &["--logfile", &log.display().to_string()])?;
             fs::rename(&log, directory.join("server.log.1"))?;
             server.signal("HUP");
-            std::thread::sleep(Duration::from_millis(500));
-            server.say("DEBUG LOG something");
-            std::thread::sleep(Duration::from_millis(500));
-            let missing = fault(!log.exists());
+            let missing = settled(PATIENCE, || {
+                server.say("DEBUG LOG something");
+                Ok(fault(!log.exists()))
+            })?;
             fs::remove_dir_all(&directory)?;
             Ok(missing)
         },
@@ -88,7 +88,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         unit: "whether the server starts all the same",
         limit: Limit::None,
         has_peer: true,
-        is_quick: true,
+        is_for_ci: true,
         act: |program| Ok(fault(serve(program, 1, &["--logfile", "/no/such/folder/log"]).is_ok())),
     },
     Attack {
@@ -97,7 +97,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         unit: "those that are accepted and do nothing",
         limit: Limit::None,
         has_peer: false,
-        is_quick: true,
+        is_for_ci: true,
         act: |program| {
             let port = free_port().to_string();
             let tls =
@@ -117,7 +117,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         unit: "clients fewer than 992",
         limit: Limit::None,
         has_peer: true,
-        is_quick: true,
+        is_for_ci: true,
         act: |program| clients_missing(program, "1024", 992.0),
     },
     Attack {
@@ -126,7 +126,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         unit: "clients fewer than 8",
         limit: Limit::None,
         has_peer: true,
-        is_quick: true,
+        is_for_ci: true,
         act: |program| clients_missing(program, "40", 8.0),
     },
     Attack {
@@ -135,7 +135,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         unit: "kB of log",
         limit: Limit::AtMost(20.0),
         has_peer: true,
-        is_quick: true,
+        is_for_ci: true,
         act: |program| {
             let server = serve(program, 1, &[])?;
             let before = server.log_tail(usize::MAX).len();
@@ -150,7 +150,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         limit: Limit::None,
         // Redis waits for its log, and for ever.
         has_peer: false,
-        is_quick: true,
+        is_for_ci: true,
         act: |program| {
             let directory = scratch("pipe");
             let pipe = directory.join("pipe");
@@ -161,7 +161,7 @@ pub(super) const ATTACKS: &[Attack] = &[
             let server = serve(&under(program, "sh", &["-c", &script]), 1, &["--loglevel", "debug"])?;
             flood(server.port, 2000);
             let mut client = server.connect();
-            client.set_patience(Duration::from_secs(3));
+            client.set_patience(PATIENCE);
             let hangs = fault(client.ask(&["PING"]).is_err());
             fs::remove_dir_all(&directory)?;
             Ok(hangs)
@@ -173,7 +173,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         unit: "of 50 questions for /health, those that failed",
         limit: Limit::None,
         has_peer: false,
-        is_quick: true,
+        is_for_ci: true,
         act: |program| health_beside(program, 64, true),
     },
     Attack {
@@ -182,7 +182,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         unit: "of 50 questions for /health, those that failed",
         limit: Limit::None,
         has_peer: false,
-        is_quick: true,
+        is_for_ci: true,
         act: |program| health_beside(program, 16, false),
     },
 ];
@@ -273,7 +273,7 @@ fn health_beside(program: &Program, others: usize, is_slow: bool) -> io::Result<
 fn is_healthy(port: u16) -> bool {
     let ask = || -> io::Result<Vec<u8>> {
         let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
         stream.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer)?;

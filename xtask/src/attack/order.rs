@@ -16,7 +16,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         unit: "places where the order differs",
         limit: Limit::None,
         has_peer: true,
-        is_quick: true,
+        is_for_ci: true,
         act: |program| {
             const EACH: usize = 1000;
             let server = serve(program, 4, &[])?;
@@ -57,7 +57,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         unit: "times that a write came after its OK",
         limit: Limit::None,
         has_peer: true,
-        is_quick: true,
+        is_for_ci: true,
         act: |program| {
             let mut server = serve(program, 4, &[])?;
             let stop = AtomicBool::new(false);
@@ -88,7 +88,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         unit: "times that it wrote after the kill was answered",
         limit: Limit::None,
         has_peer: true,
-        is_quick: true,
+        is_for_ci: true,
         act: |program| {
             let mut server = serve(program, 4, &[])?;
             let mut late = 0;

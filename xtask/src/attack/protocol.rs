@@ -14,7 +14,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         unit: "whether anything but the error and the end came",
         limit: Limit::None,
         has_peer: true,
-        is_quick: true,
+        is_for_ci: true,
         act: |program| {
             let value = b"\r\n*1\r\n$8\r\nFLUSHALL\r\n".repeat(100_000);
             let head = format!("PING\r\n*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${}\r\n", value.len());
@@ -28,7 +28,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         unit: "whether anything but the error and the end came",
         limit: Limit::None,
         has_peer: true,
-        is_quick: true,
+        is_for_ci: true,
         act: |program| {
             let end = "+PONG\r\n-ERR Protocol error: invalid multibulk length\r\n";
             smuggled(program, b"PING\r\n*2147483648\r\nDEL canary\r\n", end)
@@ -40,7 +40,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         unit: "whether anything but the error and the end came",
         limit: Limit::None,
         has_peer: true,
-        is_quick: true,
+        is_for_ci: true,
         act: |program| {
             let end = "+OK\r\n-ERR wrong number of arguments for 'get' command\r\n\
                        -ERR Protocol error: expected '$', got 'D'\r\n";
@@ -53,7 +53,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         unit: "whether it was refused",
         limit: Limit::None,
         has_peer: true,
-        is_quick: true,
+        is_for_ci: true,
         act: |program| {
             let server = serve(program, 1, &["--client-query-buffer-limit", "1mb"])?;
             let value = "v".repeat(700_000);
@@ -68,7 +68,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         unit: "commands that were queued beyond the tenth",
         limit: Limit::None,
         has_peer: true,
-        is_quick: true,
+        is_for_ci: true,
         act: |program| {
             let server = serve(program, 1, &["--client-query-buffer-limit", "1mb"])?;
             let value = "v".repeat(100_000);
@@ -84,7 +84,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         unit: "whether a cut value was stored without an error",
         limit: Limit::None,
         has_peer: false,
-        is_quick: true,
+        is_for_ci: true,
         act: |program| {
             let server = serve(program, 1, &[])?;
             let mut client = server.connect();
@@ -99,7 +99,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         unit: "seconds of the server's CPU",
         limit: Limit::OfPeer(1.5, 0.5),
         has_peer: true,
-        is_quick: false,
+        is_for_ci: false,
         act: |program| {
             const KEYS: usize = 20_000;
             let server = serve(program, 1, &[])?;
