@@ -25,6 +25,12 @@ pub fn resident_bytes(pid: u32) -> Result<u64> {
     status_bytes(pid, "VmRSS:")
 }
 
+/// The resident memory of the process in bytes that no file holds: its data without its code, which a build that is
+/// not optimised has several times as much of.
+pub fn private_bytes(pid: u32) -> Result<u64> {
+    status_bytes(pid, "RssAnon:")
+}
+
 /// The highest resident set size of the process in bytes, since its start or the last [`forget_peak`].
 pub fn peak_bytes(pid: u32) -> Result<u64> {
     status_bytes(pid, "VmHWM:")

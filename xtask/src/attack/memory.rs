@@ -11,7 +11,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     Attack {
         name: "flushed-memory",
         what: "FLUSHALL of 300,000 keys of 1 kB, until nothing more is given back",
-        unit: "resident MB",
+        unit: "resident MB of data",
         limit: Limit::OfPeer(1.0, 24.0),
         has_peer: true,
         is_for_ci: true,
@@ -25,7 +25,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     Attack {
         name: "thinned-memory",
         what: "nine of ten among 300,000 keys of 1 kB are deleted, until nothing more is given back",
-        unit: "resident bytes for one used",
+        unit: "resident bytes of data for one used",
         limit: Limit::OfPeer(1.0, 1.6),
         has_peer: true,
         is_for_ci: false,
@@ -46,7 +46,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     Attack {
         name: "deleted-value",
         what: "DEL of a list of 200 MB, until nothing more is given back",
-        unit: "resident MB",
+        unit: "resident MB of data",
         limit: Limit::OfPeer(1.0, 24.0),
         has_peer: true,
         is_for_ci: false,
@@ -60,7 +60,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     Attack {
         name: "expired-memory",
         what: "100,000 keys of 1 kB expire, until nothing more is given back",
-        unit: "resident MB",
+        unit: "resident MB of data",
         limit: Limit::OfPeer(1.0, 24.0),
         has_peer: true,
         is_for_ci: false,
@@ -137,11 +137,11 @@ fn list_usage(program: &Program, pushed: usize, popped: usize) -> io::Result<f64
     Ok(usage.number().unwrap_or(0) as f64)
 }
 
-/// Resident memory in MB when it has not shrunk for a time in which clients ask for little.
+/// Resident memory in MB, code left out, when it has not shrunk for a time in which clients ask for little.
 fn resident_after(server: &mut Server) -> io::Result<f64> {
     settled(QUIET, || {
         server.client.ask(&["PING"])?;
-        swytch_bench::process::resident_bytes(server.pid())
+        swytch_bench::process::private_bytes(server.pid())
             .map(|bytes| bytes as f64 / 1e6)
             .map_err(|error| io::Error::other(error.to_string()))
     })
