@@ -57,6 +57,8 @@ pub(super) struct Connection {
     pub(super) awaits_writable: bool,
     /// As much was written as a turn allows; the rest is written in the next one.
     pub(super) wrote_its_share: bool,
+    /// Its replies wait for those of others ([`super::worker`]'s `late`).
+    pub(super) is_late: bool,
     /// Input may be waiting that was not read, to be fair to others or because the client is parked.
     pub(super) unread: bool,
     /// The peer has closed its side: what is left is read up to the end, and nobody waits for more.
@@ -92,6 +94,7 @@ impl Connection {
             has_spoken: false,
             awaits_writable: false,
             wrote_its_share: false,
+            is_late: false,
             unread: true,
             hung_up: false,
             waits: Waits::default(),

@@ -3,7 +3,8 @@
 //! A turn of the loop waits for events, serves the connections that have some, reads its mail, and does
 //! what time asks for. A connection's share of a turn is bounded in bytes and in time. One that has not come to its end
 //! waits in a queue, behind those that ask for little: the queue is served for a bounded time between two looks at
-//! events.
+//! events. Replies are written when a connection's share ends, but those of long shares wait for each other for a
+//! bounded time.
 //!
 //! - `serve`: a connection's turn, from its bytes to its replies
 //! - `output`: replies on their way out, and their limits; `held`: those that wait until what they tell of is safe
@@ -56,6 +57,10 @@ const SHARE_US: u64 = 500;
 const SLOW_US: u64 = 100;
 /// Longest time that goes into connections that wait in the queue before there is a look at events, but for one share.
 const QUEUE_US: u64 = 1000;
+/// A share that took longer than this may leave its replies for later: a client that gets nothing for so long sleeps.
+const LONG_US: u64 = 10;
+/// Longest time that such replies wait for those of connections served after theirs, but for a single share.
+const LATE_US: u64 = 200;
 
 /// Shares of time, in ticks.
 #[derive(Debug)]
@@ -63,6 +68,8 @@ struct Share {
     ticks: u64,
     slow_ticks: u64,
     queue_ticks: u64,
+    long_ticks: u64,
+    late_ticks: u64,
 }
 
 /// Pieces of mail for which a worker keeps the room: a burst of them gives it back.
@@ -101,6 +108,10 @@ pub struct Worker<'s> {
     holding: BTreeSet<(Place, u64)>,
     /// Slots of connections that have more to do than their share of a turn, each once ([`Connection::is_queued`]).
     unfinished: VecDeque<usize>,
+    /// Slots of connections whose replies are written when those after them have run ([`Connection::is_late`]).
+    late: Vec<usize>,
+    /// Since when the first of them waits.
+    late_since: Ticks,
     share: Share,
     lent_input: Vec<u8>,
     lent_output: Vec<u8>,
@@ -148,10 +159,14 @@ impl<'s> Worker<'s> {
             parked: Parked::default(),
             holding: BTreeSet::new(),
             unfinished: VecDeque::new(),
+            late: Vec::new(),
+            late_since: Ticks::now(),
             share: Share {
                 ticks: clock::us_to_ticks(SHARE_US),
                 slow_ticks: clock::us_to_ticks(SLOW_US),
                 queue_ticks: clock::us_to_ticks(QUEUE_US),
+                long_ticks: clock::us_to_ticks(LONG_US),
+                late_ticks: clock::us_to_ticks(LATE_US),
             },
             lent_input: Vec::with_capacity(READ_BYTES),
             lent_output: Vec::with_capacity(CHUNK_BYTES),
@@ -219,6 +234,7 @@ impl<'s> Worker<'s> {
         while let Some(happened) = self.happened.pop_front() {
             self.on_event(happened);
         }
+        self.write_late();
     }
 
     /// Goes on with connections that have more to do, each once at most.
@@ -324,6 +340,10 @@ impl<'s> Worker<'s> {
             self.unfinished.retain(|queued| *queued != slot);
         }
         self.wait_no_more(&mut connection, slot);
+        if connection.is_late {
+            // It has been answered, and ends in any case.
+            let _ = connection.write(usize::MAX, self.released());
+        }
         connection.transport.say_end();
         watch::discard(self.server, &mut connection.client);
         if connection.client.flags.contains(ClientFlags::FOLLOWER) {

@@ -143,9 +143,50 @@ impl Worker<'_> {
         if connection.wrote_its_share {
             self.go_on_later(&mut connection, slot);
         }
+        if std::mem::take(&mut connection.is_late) && connection.output.is_empty() {
+            connection.output.shrink();
+        }
         connection.publish(self.server);
         self.connections[slot] = Some(connection);
         result
+    }
+
+    /// Whether what a connection has to say may wait for others that are served in this turn. A write wakes a client that
+    /// sleeps, which costs as much as many a command: of replies that leave together, all but the first find it awake.
+    /// Behind short commands it does not come to sleep, and a connection that is looked at twice costs more.
+    pub(super) fn may_be_late(&self, connection: &Connection, began: Ticks) -> bool {
+        let pending = connection.output.pending();
+        !self.happened.is_empty()
+            && Ticks::now().since(began) > self.share.long_ticks
+            && (1..=OUTPUT_BYTES_UNLIMITED).contains(&pending)
+            && !connection.awaits_writable
+            && !connection.hung_up
+            && connection.held.is_empty()
+            && connection.follower.is_none()
+            && connection.client.authenticated
+            && !connection.client.flags.contains(ClientFlags::CLOSE_AFTER_REPLY)
+    }
+
+    /// What a connection has to say waits.
+    pub(super) fn be_late(&mut self, connection: &mut Connection, slot: usize, since: Ticks) {
+        if self.late.is_empty() {
+            self.late_since = since;
+        }
+        connection.is_late = true;
+        self.late.push(slot);
+    }
+
+    /// Writes what has waited for others.
+    pub(super) fn write_late(&mut self) {
+        let mut late = std::mem::take(&mut self.late);
+        for slot in late.drain(..) {
+            // One that has left has been answered.
+            let Some(connection) = self.connection(slot) else { continue };
+            if connection.is_late && self.flush(slot).is_err() {
+                self.close(slot);
+            }
+        }
+        self.late = late;
     }
 
     /// Sends a client what others do (MONITOR).

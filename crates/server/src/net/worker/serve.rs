@@ -27,14 +27,18 @@ impl Worker<'_> {
         let began = Ticks::now();
         let end = self.serve_connection(&mut connection, slot, began);
         // A handshake is work for somebody who is not yet known.
+        let ended = Ticks::now();
         connection.is_slow =
-            Ticks::now().since(began) > self.share.slow_ticks || connection.transport.is_handshaking();
+            ended.since(began) > self.share.slow_ticks || connection.transport.is_handshaking();
         if connection.wrote_its_share {
             self.go_on_later(&mut connection, slot);
         }
         self.connections[slot] = Some(connection);
         if end.is_err() {
             self.close(slot);
+        }
+        if !self.late.is_empty() && ended.since(self.late_since) > self.share.late_ticks {
+            self.write_late();
         }
     }
 
@@ -115,7 +119,14 @@ impl Worker<'_> {
         }
         // First, because whoever has read the reply may look at what it has changed.
         connection.client.publish();
-        let result = result.and_then(|()| self.write_out(connection));
+        let result = match result {
+            Ok(()) if self.may_be_late(connection, began) => {
+                self.be_late(connection, slot, began);
+                Ok(())
+            }
+            Ok(()) => self.write_out(connection),
+            end => end,
+        };
         self.take_back(connection);
         connection.publish(self.server);
         result
