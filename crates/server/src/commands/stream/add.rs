@@ -1,12 +1,12 @@
 //! XADD
 
-use sha1_smol::Sha1;
 use swytch_store::types::stream::ENTRY_BYTES_MAX;
 use swytch_store::{Absent, Editor, KeyspaceMut, Stream, StreamId};
+use twox_hash::XxHash3_128;
 
 use super::id::{Given, Sequence};
 use super::trim::{STRATEGY, TrimOptions};
-use super::{CONDITION, UPDATED, id, reply_id};
+use super::{CONDITION, UPDATED, id, replays, reply_id};
 use crate::command::KeySpec;
 use crate::command::prelude::*;
 
@@ -99,7 +99,7 @@ fn parse<'a>(call: &Call<'a>) -> Result<Request<'a>, CommandError> {
         } else {
             request.id = Some(id::given(next)?);
             // A log says both what was asked and which identifier that became.
-            if request.produced.is_some() && call.origin.is_limited() {
+            if request.produced.is_some() && !replays(call) {
                 return Err(CommandError::text(
                     "ERR syntax error, IDMP/IDMPAUTO can be used only with auto-generated IDs",
                 ));
@@ -142,20 +142,29 @@ fn xadd(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResul
     if fields.iter().map(|word| word.len()).sum::<usize>() > ENTRY_BYTES_MAX {
         return Err(CommandError::text("ERR Elements are too large to be stored"));
     }
-    let (key, now_ms) = (call.key(1), call.now_ms);
+    let (key, now_ms, replays) = (call.key(1), call.now_ms, replays(call));
     let settings = Settings::of(call);
     let absent = if makes_no_stream { Absent::Leave } else { Absent::Create };
     let added = keyspace.change::<Stream, _>(&key, absent, |stream| {
         let identifier = match &produced {
             Some(Produced { producer, identifier }) => {
                 let identifier = identifier.map_or_else(|| fingerprint(&fields).to_vec(), <[u8]>::to_vec);
-                let valid_from = settings.expired_ms(stream, now_ms);
-                let known = stream.idempotence().get(producer, &identifier).filter(|id| id.ms > valid_from);
-                if let Some(known) = known {
+                let known = stream.idempotence().get(producer, &identifier);
+                // A log is read as it was meant, however old it is: what came again has no identifier in it, and what has
+                // one was added, so that an older record of the same had been forgotten by then.
+                let forgotten_ms = match replays {
+                    true => id.and(known).map(|known| known.ms),
+                    false => Some(settings.expired_ms(stream, now_ms)),
+                };
+                if let Some(known) = known
+                    && forgotten_ms.is_none_or(|forgotten_ms| known.ms > forgotten_ms)
+                {
                     stream.count_duplicate();
                     return Ok::<_, CommandError>(known);
                 }
-                stream.forget(valid_from);
+                if let Some(forgotten_ms) = forgotten_ms {
+                    stream.forget(forgotten_ms);
+                }
                 Some((*producer, identifier))
             }
             None => None,
@@ -199,22 +208,28 @@ fn next_id(stream: &Editor<'_, Stream>, given: Option<Given>, now_ms: u64) -> Re
     })
 }
 
-/// What fields and values are, in whatever order: the identifier that a producer leaves to the server.
-fn fingerprint(fields: &[&[u8]]) -> [u8; 20] {
-    let mut sum = [0_u8; 20];
+/// What fields and values are, in whatever order: the identifier that a producer leaves to the server. It is in files and
+/// payloads, so it is what Redis makes of them.
+///
+/// Each pair is hashed as field, length of the field in eight bytes, value, with XXH3 of 128 bits; the halves of these
+/// hashes are summed up and combined bit by bit.
+///
+/// Source: `createIdempotencyHash` in Redis's `t_stream.c`.
+fn fingerprint(fields: &[&[u8]]) -> [u8; 16] {
+    let (mut sums, mut differences) = ([0_u64; 2], [0_u64; 2]);
     for pair in fields.chunks_exact(2) {
-        let mut hash = Sha1::new();
-        hash.update(&(pair[0].len() as u64).to_le_bytes());
-        hash.update(pair[0]);
-        hash.update(pair[1]);
-        // Added, and not combined bit by bit: two equal pairs are not none.
-        let mut carry = 0;
-        for (byte, other) in sum.iter_mut().zip(hash.digest().bytes()) {
-            let digit = u16::from(*byte) + u16::from(other) + carry;
-            (*byte, carry) = (digit as u8, digit >> 8);
+        let mut hasher = XxHash3_128::new();
+        hasher.write(pair[0]);
+        hasher.write(&(pair[0].len() as u64).to_le_bytes());
+        hasher.write(pair[1]);
+        let hash = hasher.finish_128();
+        for (at, half) in [hash as u64, (hash >> 64) as u64].into_iter().enumerate() {
+            sums[at] = sums[at].wrapping_add(half);
+            differences[at] ^= half;
         }
     }
-    sum
+    let [low, high] = [0, 1].map(|at| sums[at] ^ differences[1 - at].rotate_left(1));
+    (u128::from(high) << 64 | u128::from(low)).to_le_bytes()
 }
 
 /// How long, and how many, identifiers of producers are known where a stream was told nothing else.

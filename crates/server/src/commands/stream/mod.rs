@@ -15,6 +15,7 @@ pub mod trim;
 use swytch_store::StreamId;
 use swytch_store::types::stream::Entry;
 
+use crate::command::Origin;
 use crate::command::prelude::*;
 use crate::system::escape::up_to_zero;
 
@@ -55,6 +56,11 @@ const CONDITION: Arg = Arg::one_of(
 /// An entry: its identifier and its fields.
 const ENTRY: ReplyShape = ReplyShape::Tuple(&[ReplyShape::Text, ReplyShape::TEXTS]);
 const ENTRIES: ReplyShape = ReplyShape::List(&ENTRY);
+
+/// Whether it comes from a log, within a transaction or not: it says what was so where that was written.
+fn replays(call: &Call<'_>) -> bool {
+    Origin::of(call.client) == Origin::Replay
+}
 
 /// Answers an identifier.
 fn reply_id(call: &mut Call<'_>, id: StreamId) {

@@ -3,9 +3,9 @@
 use swytch_store::{Absent, KeyspaceMut, Marks, Stream, StreamId};
 
 use super::add::Settings;
-use super::{UPDATED, id};
+use super::{UPDATED, id, replays};
+use crate::command::KeySpec;
 use crate::command::prelude::*;
-use crate::command::{KeySpec, Origin};
 
 const SET: CommandSpec = CommandSpec {
     group: Group::Stream,
@@ -177,7 +177,7 @@ fn xidmprecord(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> Comma
     }
     let server = Settings::of(call);
     // What is replayed may tell of an entry that has gone since.
-    let may_be_gone = Origin::of(call.client) == Origin::Replay;
+    let may_be_gone = replays(call);
     in_stream(call, keyspace, |stream| {
         if !may_be_gone && stream.get(id).is_none() {
             return Err(CommandError::text("ERR No such message in stream"));
