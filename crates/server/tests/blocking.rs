@@ -154,7 +154,7 @@ fn transactions_end_as_they_should() {
          a: EXEC x = -EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command",
         "a: MULTI = OK\na: MULTI = -ERR MULTI calls can not be nested\na: WATCH k = -ERR WATCH inside MULTI is not allowed
          a: SET k 1 = QUEUED\na: EXEC = [OK]",
-        "a: MULTI = OK\na: NOSUCH = -ERR unknown command 'NOSUCH', with args beginning with: \na: SET k 1 = QUEUED
+        "a: MULTI = OK\na: NOSUCH x = -ERR unknown command 'NOSUCH', with args beginning with: 'x' \na: SET k 1 = QUEUED
          a: EXEC = -EXECABORT Transaction discarded because of previous errors.\na: EXISTS k = :0\na: EXEC = -ERR EXEC without MULTI",
         "a: MULTI = OK\na: GET = -ERR wrong number of arguments for 'get' command
          a: EXEC = -EXECABORT Transaction discarded because of previous errors.",

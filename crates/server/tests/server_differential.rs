@@ -16,7 +16,7 @@ ping a b
 echo
 echo a
 echo a b
-nosuch
+8.6 nosuch
 nosuch a b
 get
 select 3

@@ -28,7 +28,7 @@ pub fn resolve(commands: &CommandTable, args: &Args<'_>) -> Result<&'static Comm
     Err(CommandError::quoting("ERR unknown subcommand '", start_of(sub), &after))
 }
 
-/// `ERR unknown command 'FOO', with args beginning with: 'a' 'b' `, bounded as in Redis.
+/// `ERR unknown command 'FOO', with args beginning with: 'a' 'b' `, bounded as in Redis, if there are arguments.
 fn unknown_command(args: &Args<'_>) -> CommandError {
     let mut shown = Vec::new();
     for argument in args.from(1) {
@@ -38,8 +38,8 @@ fn unknown_command(args: &Args<'_>) -> CommandError {
         shown.extend_from_slice(b"' ");
     }
     let name = up_to_zero(start_of(args.get(0)));
-    let text = [b"ERR unknown command '", name, b"', with args beginning with: ", &shown].concat();
-    CommandError::owned(text)
+    let between: &[u8] = if shown.is_empty() { b"'" } else { b"', with args beginning with: " };
+    CommandError::owned([b"ERR unknown command '", name, between, &shown].concat())
 }
 
 /// Lines of an HTTP request that no client of ours sends, but a browser does that a web page has sent here.
