@@ -194,6 +194,9 @@ pub(crate) fn read<R: BufRead>(
             for _ in 0..input.length()? {
                 let container = if shape == Shape::Quicklist2 { input.length()? } else { NODE_PACKED };
                 input.string(&mut text)?;
+                if text.is_empty() {
+                    return Err(input.malformed("a list's node has no bytes"));
+                }
                 match (container, shape) {
                     (NODE_PLAIN, _) => tell(input, Part::Element(&text), told)?,
                     (NODE_PACKED, Shape::Quicklist) => unpack(input, kind, Ziplist::new(&text), told)?,
@@ -308,10 +311,8 @@ fn read_plain<R: BufRead>(
                             .ok()
                             .and_then(|distance| base_ms.checked_add(distance - 1));
                         let at_ms = at_ms.and_then(|at_ms| u64::try_from(at_ms).ok());
-                        Some(
-                            at_ms
-                                .ok_or_else(|| input.malformed("a field expires at no time that there is"))?,
-                        )
+                        let at_ms = at_ms.filter(|at_ms| *at_ms <= EXPIRES_MS_MAX);
+                        Some(at_ms.ok_or_else(|| input.malformed(NO_TIME))?)
                     }
                 };
                 tell(input, Part::Field { field: &text, value: &value, expires_ms }, told)?;
@@ -359,7 +360,12 @@ fn unpack<'a, R: BufRead, E: Iterator<Item = Checked<'a>>>(
     Ok(())
 }
 
-/// Tells fields whose times stand behind their values, zero for none.
+/// The last millisecond at which Redis lets a field of a hash expire (`EB_EXPIRE_TIME_MAX`).
+const EXPIRES_MS_MAX: u64 = (1 << 48) - 1;
+const NO_TIME: &str = "a field expires at no time that there is";
+
+/// Tells fields whose times stand behind their values, zero for none; the first to expire comes first, and those that do not
+/// expire come last.
 fn unpack_expiring<'a, R: BufRead>(
     input: &Input<R>,
     entries: Result<Listpack<'a>, &'static str>,
@@ -368,18 +374,21 @@ fn unpack_expiring<'a, R: BufRead>(
     let malformed = |what| input.malformed(what);
     let mut entries = entries.map_err(malformed)?;
     let (mut first, mut second) = (Vec::new(), Vec::new());
+    let mut before_ms = Some(0);
     while let Some(field) = entries.next() {
         let field = field.map_err(malformed)?;
         let mut next =
             || entries.next().unwrap_or(Err("a field lacks its value or its time")).map_err(malformed);
         let (value, at_ms) = (next()?, next()?);
-        let at_ms = at_ms.integer().and_then(|at_ms| u64::try_from(at_ms).ok());
-        let at_ms = at_ms.ok_or_else(|| malformed("a field expires at no time that there is"))?;
-        let part = Part::Field {
-            field: field.text(&mut first),
-            value: value.text(&mut second),
-            expires_ms: Some(at_ms).filter(|at_ms| *at_ms != 0),
-        };
+        let Entry::Integer(at_ms) = at_ms else { return Err(malformed(NO_TIME)) };
+        let at_ms = u64::try_from(at_ms).ok().filter(|at_ms| *at_ms <= EXPIRES_MS_MAX);
+        let at_ms = at_ms.ok_or_else(|| malformed(NO_TIME))?;
+        let expires_ms = Some(at_ms).filter(|at_ms| *at_ms != 0);
+        if expires_ms.is_some() && before_ms.is_none_or(|before_ms| at_ms < before_ms) {
+            return Err(malformed("the fields of a hash are not in the order of their times"));
+        }
+        before_ms = expires_ms;
+        let part = Part::Field { field: field.text(&mut first), value: value.text(&mut second), expires_ms };
         tell(input, part, told)?;
     }
     Ok(())

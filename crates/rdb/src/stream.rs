@@ -3,6 +3,7 @@
 //! Source: Redis's `t_stream.c` (the layout of a listpack) and `rdb.c`.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::io::BufRead;
 
 use crate::input::Input;
@@ -159,9 +160,16 @@ pub(crate) fn read<R: BufRead>(
         return Ok(());
     }
     let (duration, entries_max) = (input.length()?, input.length()?);
+    if !(1..=DURATION_MAX_S).contains(&duration) || !(1..=IDENTIFIERS_MAX).contains(&entries_max) {
+        return Err(input.malformed("a stream remembers producers for a time that nobody can set"));
+    }
     tell(input, told, StreamPart::Idempotency { duration, entries_max })?;
+    let mut producers = BTreeSet::new();
     for _ in 0..input.length()? {
         input.string(&mut name)?;
+        if !producers.insert(name.clone()) {
+            return Err(input.malformed("a stream has a producer twice"));
+        }
         for _ in 0..input.length()? {
             input.string(&mut inner)?;
             let id = read_id(input)?;
@@ -175,6 +183,10 @@ pub(crate) fn read<R: BufRead>(
 fn tell<R: BufRead>(input: &Input<R>, told: &mut Told<'_>, part: StreamPart<'_>) -> Result<(), Fault> {
     told(Part::Stream(part)).map_err(|why| input.fault(FaultKind::Refused(why)))
 }
+
+/// For how many seconds, and how many, identifiers of a producer can be remembered (Redis: `CONFIG_STREAM_IDMP_MAX_*`).
+const DURATION_MAX_S: u64 = 86_400;
+const IDENTIFIERS_MAX: u64 = 10_000;
 
 /// Deleted items keep their place until their node goes.
 const FLAG_DELETED: i64 = 1;
@@ -195,7 +207,9 @@ fn read_items<R: BufRead>(
     let mut node = Node(Listpack::new(bytes).map_err(malformed)?);
     let (valid, deleted) = (node.count().map_err(malformed)?, node.count().map_err(malformed)?);
     let names = node.texts(bytes.len()).map_err(malformed)?;
-    node.count().map_err(malformed)?;
+    if node.count() != Ok(0) {
+        return Err(malformed("the names of a stream's node have no end"));
+    }
     let names_bytes: usize = names.iter().map(|name| name.len()).sum();
     let (mut seen_valid, mut seen_deleted, mut shared_bytes) = (0, 0, 0);
     let mut before = None;
@@ -219,7 +233,11 @@ fn read_items<R: BufRead>(
         } else {
             texts.iter().map(|text| &text[..]).collect()
         };
-        node.count().map_err(malformed)?;
+        // Flags and the two halves of the place, and where the item has its own names their number and they.
+        let before_count = if flags & FLAG_SAME_FIELDS != 0 { 3 + names.len() } else { 4 + texts.len() };
+        if node.count() != Ok(before_count as u64) {
+            return Err(malformed("an item of a stream has not as many entries as it says"));
+        }
         if flags & FLAG_DELETED != 0 {
             seen_deleted += 1;
         } else {

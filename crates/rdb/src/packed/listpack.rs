@@ -63,7 +63,7 @@ impl<'a> Listpack<'a> {
         };
         let len = before - self.rest.0.len();
         let stated = self.rest.take(back_length_bytes(len))?;
-        (back_length(stated) == len).then_some(entry)
+        (back_length(stated) == Some(len)).then_some(entry)
     }
 }
 
@@ -148,9 +148,11 @@ fn back_length_bytes(len: usize) -> usize {
     }
 }
 
-/// The length behind an entry: the highest bits first, and a mark in all bytes but the first.
-fn back_length(bytes: &[u8]) -> usize {
-    bytes.iter().fold(0, |length, byte| length << 7 | usize::from(byte & 0x7f))
+/// The length behind an entry: the highest bits first, and a mark in all bytes but the first, by which who comes from behind
+/// finds that.
+fn back_length(bytes: &[u8]) -> Option<usize> {
+    let is_marked = bytes.iter().enumerate().all(|(at, byte)| (at == 0) == (*byte < 0x80));
+    is_marked.then(|| bytes.iter().fold(0, |length, byte| length << 7 | usize::from(byte & 0x7f)))
 }
 
 impl<'a> Iterator for Listpack<'a> {
