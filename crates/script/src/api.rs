@@ -6,15 +6,12 @@ use std::ffi::{CStr, c_int};
 
 use swytch_resp::Protocol;
 
+use crate::REDIS_VERSION;
 use crate::convert::{count_no_more, push_error, push_reply};
 use crate::host::Called;
 use crate::interpreter::Kind;
 use crate::lua::{Ending, Failure, Lua, NUMBER, Outcome, STRING, native};
 use crate::sandbox::{set_functions, set_text};
-
-/// The version whose scripting this is.
-const VERSION: &str = "8.6.3";
-const VERSION_NUMBER: f64 = 0x0008_0603 as f64;
 
 /// `redis.REPL_*`.
 const TO_FILE: c_int = 1;
@@ -69,9 +66,11 @@ pub(crate) fn open_log_and_version(lua: Lua) {
         lua.push_number(level as f64);
         lua.set_field(-2, name);
     }
-    lua.push_number(VERSION_NUMBER);
+    // A byte for each of its parts.
+    let parts = REDIS_VERSION.split('.').map(|part| part.parse().unwrap_or(0.0));
+    lua.push_number(parts.fold(0.0, |number: f64, part: f64| number * 256.0 + part));
     lua.set_field(-2, c"REDIS_VERSION_NUM");
-    set_text(lua, c"REDIS_VERSION", VERSION);
+    set_text(lua, c"REDIS_VERSION", REDIS_VERSION);
 }
 
 fn answer_bool(lua: Lua, value: bool) -> Outcome {

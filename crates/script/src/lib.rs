@@ -38,6 +38,12 @@ pub use header::{Header, ScriptFlags};
 pub use host::{Called, Host, Verdict};
 pub use interpreter::{Compiled, Ended, Interpreter, Kind, ScriptError};
 
+/// The version of Redis whose commands and behaviour clients and scripts are promised.
+///
+/// It is the release the command table is compared with. Client libraries switch features on by this
+/// number, and scanners look for known defects by it, so the patch level is a current one.
+pub const REDIS_VERSION: &str = "8.6.3";
+
 /// The SHA-1 of a source in hexadecimal, which is the name of a script.
 pub fn sha1_hex(source: &[u8]) -> String {
     sha1_smol::Sha1::from(source).digest().to_string()

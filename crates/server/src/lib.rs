@@ -4,11 +4,7 @@
 //! `dispatch/run` locks, a handler in `commands/` decides, the store changes, `swytch_resp::Reply` answers,
 //! `net/worker` writes.
 
-/// The version of Redis whose commands and behaviour clients are promised.
-///
-/// It is the release the command table is compared with. Client libraries switch features on by this
-/// number, and scanners look for known defects by it, so the patch level is a current one.
-pub const REDIS_VERSION: &str = "8.0.6";
+pub use swytch_script::REDIS_VERSION;
 
 /// The version of this server.
 pub const SWYTCH_VERSION: &str = env!("CARGO_PKG_VERSION");
