@@ -88,6 +88,14 @@ fn load_library(server: &mut Server, number: usize) {
     assert!(!reply.is_error(), "{reply}");
 }
 
+/// Takes a library away and has it back from a payload, which is of a version that not every follower reads.
+#[track_caller]
+fn restore_library(server: &mut Server, number: usize) {
+    let Reply::Bulk(payload) = server.say("FUNCTION DUMP") else { panic!("a payload") };
+    assert_eq!(server.say(&format!("FUNCTION DELETE lib{number}")), Reply::ok());
+    assert_eq!(server.call(&[&b"FUNCTION"[..], b"RESTORE", &payload, b"REPLACE"]), Reply::ok());
+}
+
 /// Says at its end that something is over.
 struct Ends<'a>(&'a AtomicBool);
 
@@ -129,6 +137,7 @@ fn servers_of_every_family_follow_under_load_and_through_cut_links() {
             followers.iter_mut().for_each(|(_, follower)| await_link(follower));
             // What is acknowledged is there, whatever else is on its way. Nobody flushes functions.
             load_library(&mut server, cut);
+            restore_library(&mut server, cut - 1);
             await_acknowledgements(&mut server, count);
             for (name, follower) in &mut followers {
                 assert_eq!(follower.say("FUNCTION LIST").elements().len(), cut + 1, "{name}");
@@ -141,6 +150,16 @@ fn servers_of_every_family_follow_under_load_and_through_cut_links() {
     assert_eq!(server.client.info_number("sync_full"), count as i64, "a cut link costs no second copy");
     for (name, follower) in &mut followers {
         assert_same(&mut server, follower, name);
+    }
+    let mut before = None;
+    for _ in 0..100 {
+        // In one piece, so that nobody has time between them.
+        server.client.send_all(&[vec!["INCR", "offsets"], vec!["INFO", "replication"]]);
+        server.client.receive().expect("the new number");
+        let text = server.client.receive().expect("what INFO says").text();
+        let end = text.lines().find_map(|line| line.strip_prefix("master_repl_offset:")?.parse::<u64>().ok());
+        assert!(end > before, "the end of the stream is told without what was answered: {before:?}, {end:?}");
+        before = end;
     }
     let told = server.say("ROLE");
     let [role, end, online] = told.elements() else { panic!("three parts") };

@@ -401,7 +401,19 @@ pub(crate) static REDIS_7_0: Release = Release {
             ("tests/unit/cluster-scripting.tcl", "    r 0 cluster addslotsrange 0 16383\n", ""),
         ],
     ],
-    followers: &[("integration/block-repl", "-F"), ("integration/shutdown", "-F"), ("unit/wait", "-F")],
+    followers: &[
+        ("integration/block-repl", "-F"),
+        ("integration/shutdown", "-F"),
+        ("unit/auth", "---F"),
+        ("unit/bitfield", "--F"),
+        ("unit/expire", "--F"),
+        ("unit/functions", "-F----"),
+        ("unit/networking", "---F-"),
+        ("unit/pubsubshard", "-F-"),
+        ("unit/scripting", "----F-F-------F-F-----FF-"),
+        ("unit/type/stream-cgroups", "--FF-"),
+        ("unit/wait", "-F"),
+    ],
     server: setup::redis_server,
 };
 
@@ -607,7 +619,18 @@ pub(crate) static REDIS_8_6: Release = Release {
             ),
         ],
     ],
-    followers: &[("integration/shutdown", "-F")],
+    followers: &[
+        ("integration/shutdown", "-F"),
+        ("unit/acl", "--F------"),
+        ("unit/auth", "---F"),
+        ("unit/bitfield", "--F"),
+        ("unit/expire", "--F-"),
+        ("unit/functions", "-F----"),
+        ("unit/pubsubshard", "-F-"),
+        ("unit/scripting", "----F-F--------F-F-------FF--"),
+        ("unit/type/stream", "-------------F-F-"),
+        ("unit/type/stream-cgroups", "--FF----F-"),
+    ],
     server: || setup::peer_build("redis"),
 };
 

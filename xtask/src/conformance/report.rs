@@ -219,8 +219,8 @@ pub(crate) fn write_document(measured: &Release, table: &Table) -> Result<()> {
     let mut text = String::from(
         "# Conformance\n\n\
          The judges are the own test suites of two releases of Redis, and of one of Valkey, taken from Debian's source\n\
-         packages. Each cell is ours / that release, both measured by `cargo xtask conformance`, file by file, with the tags\n\
-         `-slow -needs:repl`, in three ways:\n\n\
+         packages. Each cell is ours / that release, both measured by `cargo xtask conformance`, file by file, with the tag\n\
+         `-slow`, in three ways:\n\n\
          - *external*: the server runs already and the suite connects to it;\n\
          - *own*: the suite starts the server itself, with its own configuration files, so that the tests which\n  \
            need a server of their own run as well; where servers follow one another those that follow are real ones;\n\

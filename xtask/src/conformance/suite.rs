@@ -23,10 +23,10 @@ use super::release::{Adaptation, Release};
 use super::replay::Recording;
 use crate::workspace::{find_program, output_of, target_directory};
 
-/// Tests with these tags are left out everywhere: the slow ones for time, replication because it is measured apart.
-const TAGS: &str = "-slow -needs:repl";
+/// Tests with these tags are left out everywhere, for time.
+const TAGS: &str = "-slow";
 /// A file whose tests are all tagged slow would say nothing without them; this one takes 15 s.
-const SLOW_FILE: (&str, &str) = ("unit/type/list-2", "-needs:repl");
+const SLOW_FILE: &str = "unit/type/list-2";
 /// The directives a server needs so that the suite may use DEBUG and protected settings.
 const EXTERNAL_DIRECTIVES: [&str; 6] =
     ["--enable-debug-command", "yes", "--enable-protected-configs", "yes", "--save", ""];
@@ -148,7 +148,7 @@ impl Suite {
     /// `progress` hears each line the suite prints.
     pub(crate) fn run(&self, file: &str, mode: Mode, progress: &dyn Fn(&str)) -> Result<Outcome> {
         let mut command = Command::new("./runtest");
-        let tags = if file == SLOW_FILE.0 { SLOW_FILE.1 } else { TAGS };
+        let tags = if file == SLOW_FILE { "" } else { TAGS };
         command.args(["--single", file, "--tags", tags, "--clients", "1", "--durable"]);
         command.args(["--timeout", STALL_LIMIT_SECONDS]);
         command.current_dir(&self.directory).env("TERM", "dumb").stdin(Stdio::null());

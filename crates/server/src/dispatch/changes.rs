@@ -184,9 +184,18 @@ pub fn finish(server: &Server, worker: &WorkerShared, keyspace: KeyspaceMut<'_, 
 /// Tells whoever reads the order of effects of a command that has changed what is no key. Called when it has: a log that begins
 /// meanwhile has it twice rather than not at all.
 pub fn tell(server: &Server, worker: &WorkerShared, words: &[&[u8]]) {
+    tell_together(server, worker, [words]);
+}
+
+/// The same of what several commands do at once.
+pub fn tell_together<'w>(
+    server: &Server,
+    worker: &WorkerShared,
+    commands: impl IntoIterator<Item = &'w [&'w [u8]]>,
+) {
     if server.conditions().contains(Conditions::RECORDING) {
         let mut group = Recorder::of_thread();
-        group.command(words);
+        commands.into_iter().for_each(|words| group.command(words));
         server.effects.publish(&worker.lane, group);
     }
 }

@@ -75,6 +75,14 @@ fn advance(server: &Server) -> Option<(bool, Consumer)> {
     Some((has_read, consumer))
 }
 
+/// Reads into the stream what was published before: who has seen a reply and then asks where the stream ends is told of a place
+/// behind it, as by Redis.
+pub fn catch_up(server: &Server) {
+    if server.replication.is_kept() {
+        advance(server);
+    }
+}
+
 /// Tells followers something that is no effect.
 fn tell(server: &Server, words: &[&[u8]]) {
     if let Some(reader) = &mut *server.replication.reader.lock() {

@@ -179,6 +179,9 @@ fn rules_of(call: &mut Call<'_>, flags: Option<ScriptFlags>, access: Access) -> 
                  Writable scripts are blocked. Use 'no-writes' flag for read only scripts.",
             ));
         }
+        if let Some(text) = inner::lacks_followers(call.server) {
+            return Err(CommandError::text(text));
+        }
         if access == Access::Read {
             return Err(CommandError::text(
                 "ERR Can not execute a script with write flag using *_ro command.",

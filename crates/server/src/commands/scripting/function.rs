@@ -268,9 +268,16 @@ fn restore(call: &mut Call<'_>) -> CommandResult {
         })
     })?;
     libraries::restore(call.server, &sources, policy).map_err(error)?;
-    // Where the log has begun meanwhile they may be there already.
-    let told: &[u8] = if policy == Policy::Flush { b"FLUSH" } else { b"REPLACE" };
-    changes::tell(call.server, call.worker, &[b"FUNCTION", b"RESTORE", call.args.get(2), told]);
+    // The payload is of a version that whoever reads may not know. Where the log has begun meanwhile they may be there already.
+    let loads: Vec<[&[u8]; 4]> =
+        sources.iter().map(|source| [&b"FUNCTION"[..], b"LOAD", b"REPLACE", source.as_ref()]).collect();
+    let flush: &[&[u8]] = &[b"FUNCTION", b"FLUSH"];
+    let first = (policy == Policy::Flush).then_some(flush);
+    changes::tell_together(
+        call.server,
+        call.worker,
+        first.into_iter().chain(loads.iter().map(|load| &load[..])),
+    );
     call.worker.stats.dirty.add(1);
     call.reply.ok();
     Ok(())

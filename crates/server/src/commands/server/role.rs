@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::command::prelude::*;
+use crate::persistence::replicate;
 use crate::replication::{Follower, Phase};
 
 pub static ROLE: CommandSpec = CommandSpec {
@@ -21,6 +22,7 @@ pub static ROLE: CommandSpec = CommandSpec {
 
 /// A primary, where its stream ends, and those who read it.
 fn role(call: &mut Call<'_>) -> CommandResult {
+    replicate::catch_up(call.server);
     let facts = call.server.replication.facts();
     let is_online = |follower: &&Arc<Follower>| follower.phase() == Some(Phase::Online);
     let online: Vec<_> = facts.followers.iter().filter(is_online).collect();

@@ -184,8 +184,13 @@ pub(in crate::dispatch) fn unwritable(server: &Server, flags: Flags) -> Option<C
     if told && let Some(fault) = disk_fault(server) {
         return Some(Cow::Owned(fault));
     }
-    let few = flags.contains(Flags::WRITE) && server.conditions().contains(Conditions::FEW_FOLLOWERS);
-    few.then_some(Cow::Borrowed(FEW_FOLLOWERS))
+    let few = if flags.contains(Flags::WRITE) { lacks_followers(server) } else { None };
+    few.map(Cow::Borrowed)
+}
+
+/// Why nothing may be written, if that is because too few followers keep up.
+pub fn lacks_followers(server: &Server) -> Option<&'static str> {
+    server.conditions().contains(Conditions::FEW_FOLLOWERS).then_some(FEW_FOLLOWERS)
 }
 
 fn listening(call: &Call<'_>) -> Check {

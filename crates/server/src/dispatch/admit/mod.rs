@@ -5,7 +5,7 @@
 
 mod checks;
 
-pub use checks::refuses_writes;
+pub use checks::{lacks_followers, refuses_writes};
 pub(super) use checks::{OUT_OF_MEMORY, crosses_slots, is_bound_to_slot, unwritable};
 
 use super::conditions::BEHIND_LOCKS;

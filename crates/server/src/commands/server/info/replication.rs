@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::sync::atomic::Ordering;
 
 use super::{Facts, Visitor};
+use crate::persistence::replicate;
 use crate::replication::Phase;
 use crate::system::clock::MonotonicMs;
 
@@ -11,6 +12,7 @@ use crate::system::clock::MonotonicMs;
 const NO_HISTORY: &str = "0000000000000000000000000000000000000000";
 
 pub(super) fn replication(info: &mut dyn Visitor, facts: &Facts<'_>) {
+    replicate::catch_up(facts.server);
     let (config, replication) = (&facts.server.config, &facts.server.replication);
     let (facts, now) = (replication.facts(), MonotonicMs::now());
     info.section("Replication");
