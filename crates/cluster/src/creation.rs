@@ -16,13 +16,15 @@
 //! - A lease has a number of its own; once recalled it does not come back with a grant that the recall overtook.
 //! - A lease dies with the view, and what its home has not acknowledged by then is part of the lessee's report.
 //!
-//! Neighbour: `directory` asks here when a key is touched, at the toucher and at the home, and sends the reports.
+//! Neighbours: `directory` asks here when a key is touched, at the toucher and at the home, and sends the reports; `scan`
+//! has leases recalled.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Range;
 
 use crate::directory::Touched;
 use crate::ids::{NodeId, NodeSet};
-use crate::key::{Key, Mark, Slot};
+use crate::key::{Key, Slot};
 use crate::message::{Message, News};
 use crate::mutant::Mutant;
 use crate::tally::Rule;
@@ -38,8 +40,8 @@ pub(crate) struct HeldLeases {
     recalled: BTreeMap<Slot, u64>,
     /// By home, news not yet acknowledged.
     unreported: BTreeMap<NodeId, Unreported>,
-    /// How many of these say that keys of a mark are gone.
-    gone: BTreeMap<Mark, u32>,
+    /// How many of these say that a key is gone.
+    gone: BTreeMap<Key, u32>,
 }
 
 /// News in their order.
@@ -60,7 +62,7 @@ pub(crate) struct GivenLeases {
     given: BTreeMap<Slot, Given>,
     /// Slots whose lease is being recalled.
     recalling: BTreeSet<Slot>,
-    /// By slot, who has come to hold or has touched a key of it in this view.
+    /// By slot, who holds or has touched a key of it.
     seen: BTreeMap<Slot, NodeSet>,
     /// By member, how many of its news are known here.
     known: BTreeMap<NodeId, u64>,
@@ -91,9 +93,9 @@ impl HeldLeases {
         (names(created), names(gone))
     }
 
-    /// Whether a home has to hear first that this node holds the key or a twin of it no more.
+    /// Whether a home has to hear first that this node holds the key no more.
     pub(crate) fn is_leaving(&self, key: &Key) -> bool {
-        self.gone.contains_key(&key.mark())
+        self.gone.contains_key(key)
     }
 
     /// Whether more news can be kept for a home.
@@ -117,6 +119,11 @@ impl GivenLeases {
         let seen = self.seen.entry(slot).or_default();
         *seen = *seen | nodes;
     }
+
+    /// Those of these slots that are leased.
+    pub(crate) fn leased(&self, slots: &Range<u16>) -> impl Iterator<Item = Slot> {
+        self.given.keys().filter(|slot| slots.contains(&slot.0)).copied()
+    }
 }
 
 impl<V: Values> Turn<'_, V> {
@@ -136,9 +143,11 @@ impl<V: Values> Turn<'_, V> {
 
     /// Whether this node may create a key that it does not hold.
     pub(crate) fn may_create(&self, key: &Key) -> bool {
+        // The home may have been told, in answer to a question of its own, that this node does not hold what it asks for.
+        let asked = self.part.touches.contains_key(key) && !self.config.without(Mutant::CreateWhatIsAskedFor);
         let unreported_max = self.config.limits.unreported_max;
         let may = |home| self.part.leases.may_create(key.slot(), home, unreported_max);
-        self.part.leases.has(key.slot()) && self.home_of(key).is_some_and(may)
+        !asked && self.part.leases.has(key.slot()) && self.home_of(key).is_some_and(may)
     }
 
     /// This node has created a key under a lease: the home is to know.
@@ -149,11 +158,12 @@ impl<V: Values> Turn<'_, V> {
         }
     }
 
-    /// This node has dropped its copy: the home is to know, unless it has a twin of the key.
+    /// This node has dropped its copy: the home is to know.
     pub(crate) fn tell_gone(&mut self, key: &Key) {
-        let Some(home) = self.home_of(key).filter(|_| !self.has_twin(key)) else { return };
-        *self.part.leases.gone.entry(key.mark()).or_default() += 1;
-        self.tell_news(home, News { key: key.clone(), gone: true });
+        if let Some(home) = self.home_of(key) {
+            *self.part.leases.gone.entry(key.clone()).or_default() += 1;
+            self.tell_news(home, News { key: key.clone(), gone: true });
+        }
     }
 
     /// Has news for a home: sent with the next tick, or when there are many.
@@ -206,11 +216,10 @@ impl<V: Values> Turn<'_, V> {
             unreported.before += 1;
             unreported.sent = unreported.sent.saturating_sub(1);
             unreported.since_ms = now;
-            let mark = news.key.mark();
-            if let Some(count) = leases.gone.get_mut(&mark).filter(|_| news.gone) {
+            if let Some(count) = leases.gone.get_mut(&news.key).filter(|_| news.gone) {
                 *count -= 1;
                 if *count == 0 {
-                    leases.gone.remove(&mark);
+                    leases.gone.remove(&news.key);
                     left.push(news.key);
                 }
             }
@@ -220,7 +229,7 @@ impl<V: Values> Turn<'_, V> {
             unreported.news.shrink_to_fit();
         }
         for key in left {
-            self.repeat_touches(&key);
+            self.repeat_touch(&key);
         }
     }
 
@@ -247,12 +256,11 @@ impl<V: Values> Turn<'_, V> {
 
     /// The lease that comes with the permission to create a key of the slot, if one can be given or was.
     pub(crate) fn lease_for(&mut self, slot: Slot, to: NodeId) -> Option<u64> {
-        let before = self.part.directory.held_before(slot) & self.installed.view.members;
         let leases = &self.part.directory.leases;
         if let Some(given) = leases.given.get(&slot) {
             return (given.to == to && given.recall.is_none()).then_some(given.lease);
         }
-        let alone = leases.seen.get(&slot).is_some_and(|seen| *seen | before == NodeSet::only(to));
+        let alone = leases.seen.get(&slot).is_some_and(|seen| *seen == NodeSet::only(to));
         let room = leases.given.len() < self.config.limits.leases_max;
         let all_known = self.part.directory.is_complete(&self.installed.view);
         if !alone || !room || !all_known {
@@ -346,6 +354,7 @@ impl<V: Values> Turn<'_, V> {
             for ((key, node), touch) in given.and_then(|given| given.recall).unwrap_or_default().touches {
                 self.on_touch(node, key, touch);
             }
+            self.recalled_for_scans(slot);
         }
     }
 

@@ -1,27 +1,23 @@
-//! The directory: the home of a slot knows who holds the slot's keys, by hash, and tells who owns them, by name.
+//! The directory: the home of a slot knows the names of the slot's keys, who holds them, and who owns them.
 //!
 //! Invariants:
 //! - What a home knows of holders is a superset: a node is entered before it is given a copy, and taken out only
-//!   when it says that it has none. Keys of one slot and hash (*twins*) have their holders in common: a node says that it
-//!   has none when it has no copy of any of them, and has asked for none.
-//! - Everything else is said of names. Who owns a key is but a hint for those who want to join it: the one may own a twin,
-//!   and says so.
+//!   when it says that it has none.
 //! - A home appoints an owner at most once per key and view, after every node that may hold the key has answered,
 //!   and never while one of them knows the key to be owned in this view already. There is one home per slot and
 //!   view, hence one token.
-//! - An answer "I do not hold it" does not count if its node was entered since the question was sent: it may be older.
 //! - Whoever answers "I do not hold it" voids its own pending touch, so a late `Create` cannot make a second owner.
 //!
-//! After a view change members report the names they hold to homes they had not reported to before. Neighbours:
-//! `holders`, the table; `creation`, where a home leaves the unseen keys of a slot to one node.
+//! After a view change members report the names they hold to homes they had not reported to before. Neighbour:
+//! `creation`, where a home leaves the unseen keys of a slot to one node.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use crate::copy::{Copy, Meta, Role};
 use crate::creation::GivenLeases;
-use crate::holders::Holders;
 use crate::ids::{FlightId, NodeId, NodeSet, Version, ViewId};
-use crate::key::{Key, Mark, Slot, mix};
+use crate::key::{Key, Slot, mix};
 use crate::message::{Held, Message};
 use crate::mutant::Mutant;
 use crate::table::Table;
@@ -33,11 +29,11 @@ use crate::view::View;
 /// What a home keeps.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Directory {
-    holders: Holders,
-    /// Keys of which something is under way.
     entries: Table<DirEntry>,
-    /// Keys with a question, and who was entered since.
-    asking: BTreeMap<Mark, BTreeMap<Key, Entered>>,
+    /// Keys of which there is only one holder to tell: nearly all of them.
+    sole: Table<Sole>,
+    /// Keys with an entry that has something to repeat.
+    asking: BTreeSet<Key>,
     /// Members whose reports are complete.
     reported: NodeSet,
     /// Parts of reports received so far.
@@ -62,25 +58,37 @@ struct Report {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct DirEntry {
-    /// Who was named owner by this home, and not heard of since.
-    appointed: Option<(NodeId, Appointment)>,
+    holders: NodeSet,
+    owner: Option<NodeId>,
+    /// The owner was named by this home in answer to this touch, and not heard of since.
+    created: Option<(NodeId, u64)>,
+    appointed: Option<NodeSet>,
     question: Option<Question>,
     touchers: BTreeMap<NodeId, Touched>,
 }
 
+/// All that an entry says of most keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Appointment {
-    /// It may create the key, in answer to this touch.
-    Creator(u64),
-    /// It is to bring the copies of these together.
-    Among(NodeSet),
+struct Sole {
+    holder: NodeId,
+    /// It has said that it is the owner.
+    owns: bool,
 }
 
-/// Holders that were entered since a question was sent: their answers may be older.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-struct Entered {
-    here: NodeSet,
-    at_twins: NodeSet,
+impl DirEntry {
+    /// What it says, if that is little.
+    fn as_sole(&self) -> Option<Sole> {
+        let holder = self.holders.first().filter(|holder| self.holders == NodeSet::only(*holder))?;
+        let is_settled = self.created.is_none() && self.appointed.is_none();
+        let is_quiet = self.question.is_none() && self.touchers.is_empty();
+        let alone = self.owner.is_none_or(|owner| owner == holder);
+        (is_settled && is_quiet && alone).then_some(Sole { holder, owns: self.owner.is_some() })
+    }
+
+    /// Whether it says nothing that the home would not know without it.
+    fn is_blank(&self) -> bool {
+        self.holders.is_empty() && self.owner.is_none() && self.question.is_none() && self.touchers.is_empty()
+    }
 }
 
 /// A key that this node has asked its home for.
@@ -92,47 +100,6 @@ pub(crate) struct Touch {
     sent_ms: u64,
     /// Only to read: that nobody holds the key is an answer to operations before this number.
     pub(crate) reads_before: Option<u64>,
-}
-
-/// Keys that this node has asked their homes for.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Touches(BTreeMap<Mark, Vec<(Key, Touch)>>);
-
-impl Touches {
-    pub(crate) fn get(&self, key: &Key) -> Option<&Touch> {
-        self.0.get(&key.mark())?.iter().find(|(name, _)| name == key).map(|(_, touch)| touch)
-    }
-
-    pub(crate) fn contains(&self, key: &Key) -> bool {
-        self.get(key).is_some()
-    }
-
-    fn has_twin(&self, key: &Key) -> bool {
-        self.0.get(&key.mark()).is_some_and(|alike| alike.iter().any(|(name, _)| name != key))
-    }
-
-    /// Those among them that are the key or twins of it.
-    fn alike(&self, key: &Key) -> Vec<Key> {
-        self.0.get(&key.mark()).into_iter().flatten().map(|(name, _)| name.clone()).collect()
-    }
-
-    fn insert(&mut self, key: &Key, touch: Touch) {
-        self.remove(key);
-        self.0.entry(key.mark()).or_default().push((key.clone(), touch));
-    }
-
-    pub(crate) fn remove(&mut self, key: &Key) {
-        if let Some(alike) = self.0.get_mut(&key.mark()) {
-            alike.retain(|(name, _)| name != key);
-            if alike.is_empty() {
-                self.0.remove(&key.mark());
-            }
-        }
-    }
-
-    pub(crate) fn clear(&mut self) {
-        self.0.clear();
-    }
 }
 
 /// A touch as its home sees it.
@@ -170,20 +137,27 @@ impl Directory {
 
     /// Notes a holder.
     pub(crate) fn enter(&mut self, key: &Key, holder: NodeId) {
-        self.holders.change(key.mark(), |known| known.holders.insert(holder));
-        if let Some(asked) = self.asking.get_mut(&key.mark()) {
-            for (name, entered) in asked {
-                let entered = if name == key { &mut entered.here } else { &mut entered.at_twins };
-                entered.insert(holder);
+        match self.sole.get(key) {
+            Some(sole) if sole.holder == holder => {}
+            None if !self.entries.contains(key) => {
+                self.sole.insert(key.clone(), Sole { holder, owns: false });
             }
+            _ => self.open(key).holders.insert(holder),
         }
         self.leases.see(key.slot(), NodeSet::only(holder));
     }
 
-    /// A node holds neither the key nor a twin of it any more.
+    /// A node holds the key no more.
     pub(crate) fn leave(&mut self, key: &Key, holder: NodeId) {
-        self.holders.change(key.mark(), |known| known.leave(holder));
-        self.disappoint(key, holder);
+        if !self.knows(key) {
+            return;
+        }
+        let entry = self.open(key);
+        entry.holders.remove(holder);
+        if entry.owner == Some(holder) {
+            (entry.owner, entry.created, entry.appointed) = (None, None, None);
+        }
+        self.tidy(key);
     }
 
     /// Whether a home has everything that this node had to report.
@@ -191,59 +165,49 @@ impl Directory {
         !self.unreported.contains_key(&home)
     }
 
-    /// Notes who owns the key.
-    fn own(&mut self, key: &Key, owner: NodeId) {
-        self.holders.change(key.mark(), |known| known.owner = Some(owner));
-        if let Some(entry) = self.entries.get_mut(key) {
-            entry.appointed = None;
-            self.tidy(key);
-        }
+    fn knows(&self, key: &Key) -> bool {
+        self.sole.contains(key) || self.entries.contains(key)
     }
 
-    /// A node does not own the key that it was named owner of.
-    fn disappoint(&mut self, key: &Key, owner: NodeId) {
-        if let Some(entry) = self.entries.get_mut(key) {
-            entry.appointed = entry.appointed.filter(|(appointed, _)| *appointed != owner);
-            self.tidy(key);
-        }
+    /// The entry of a key, an empty one if there is none. To be tidied afterwards.
+    fn open(&mut self, key: &Key) -> &mut DirEntry {
+        let sole = self.sole.remove(key);
+        self.entries.entry_or(key, || {
+            let holders = sole.map_or(NodeSet::EMPTY, |sole| NodeSet::only(sole.holder));
+            let owner = sole.filter(|sole| sole.owns).map(|sole| sole.holder);
+            DirEntry { holders, owner, ..DirEntry::default() }
+        })
     }
 
-    /// Forgets an entry that says nothing.
+    /// Forgets a key that there is nothing to say of, and keeps little of one that there is little to say of.
     fn tidy(&mut self, key: &Key) {
-        if self.entries.get(key) == Some(&DirEntry::default()) {
+        let Some(entry) = self.entries.get(key) else { return };
+        let (sole, blank) = (entry.as_sole(), entry.is_blank());
+        if sole.is_some() || blank {
             self.entries.remove(key);
+            self.asking.remove(key);
         }
-    }
-
-    /// The key's question is answered.
-    fn end_question(&mut self, key: &Key) {
-        if let Some(asked) = self.asking.get_mut(&key.mark()) {
-            asked.remove(key);
-            if asked.is_empty() {
-                self.asking.remove(&key.mark());
-            }
+        if let Some(sole) = sole {
+            self.sole.insert(key.clone(), sole);
         }
-    }
-
-    fn entered_since(&self, key: &Key) -> Entered {
-        self.asking.get(&key.mark()).and_then(|asked| asked.get(key)).copied().unwrap_or_default()
     }
 
     /// Notes who is likely to own the key, when nothing better is known.
     pub(crate) fn expect_owner(&mut self, key: &Key, owner: NodeId) {
-        self.holders.change(key.mark(), |known| {
-            known.owner.get_or_insert(owner);
-        });
+        if self.knows(key) {
+            let entry = self.open(key);
+            if entry.question.is_none() {
+                entry.owner.get_or_insert(owner);
+            }
+            self.tidy(key);
+        }
     }
 
-    /// Who held a key of the slot when the view began.
-    pub(crate) fn held_before(&mut self, slot: Slot) -> NodeSet {
-        self.holders.before(slot)
-    }
-
-    /// Of how many keys something is known; twins count as one.
-    pub(crate) fn len(&self) -> usize {
-        self.holders.len()
+    /// Names of keys of these slots; some may be gone.
+    pub(crate) fn names_in(&self, slots: &Range<u16>) -> Vec<Key> {
+        let mut names = self.entries.keys_where(|key, _| slots.contains(&key.slot().0));
+        names.extend(self.sole.keys_where(|key, _| slots.contains(&key.slot().0)));
+        names
     }
 
     /// Whether all these members have reported.
@@ -275,14 +239,14 @@ impl<V: Values> Turn<'_, V> {
 
     /// Asks the key's home for its owner if there is one, unless that is under way.
     pub(crate) fn touch_to_read(&mut self, key: &Key) {
-        if !self.part.touches.contains(key) && self.is_serving() {
+        if !self.part.touches.contains_key(key) && self.is_serving() {
             self.start_touch(key, Some(self.part.next_operation));
         }
     }
 
     fn start_touch(&mut self, key: &Key, reads_before: Option<u64>) {
         let touch = Touch { nonce: self.next_nonce(), sent_ms: self.now.mono_ms, reads_before };
-        self.part.touches.insert(key, touch);
+        self.part.touches.insert(key.clone(), touch);
         self.send_touch(key, touch);
     }
 
@@ -301,12 +265,10 @@ impl<V: Values> Turn<'_, V> {
         }
     }
 
-    /// Sends the touches of a key and its twins again.
-    pub(crate) fn repeat_touches(&mut self, key: &Key) {
-        for name in self.part.touches.alike(key) {
-            if let Some(touch) = self.part.touches.get(&name).copied() {
-                self.send_touch(&name, touch);
-            }
+    /// Sends the touch of a key again, if there is one.
+    pub(crate) fn repeat_touch(&mut self, key: &Key) {
+        if let Some(touch) = self.part.touches.get(key).copied() {
+            self.send_touch(key, touch);
         }
     }
 
@@ -389,19 +351,10 @@ impl<V: Values> Turn<'_, V> {
         let held = self
             .copy_or_record(&key)
             .map(|copy| Held { version: copy.meta.version, owner: copy.owner(view, me) });
-        let twin = held.is_none() && self.has_twin(&key);
         if held.is_none() {
             self.void_touch(&key);
         }
-        self.send(from, Message::Holding { key, round, held, twin });
-    }
-
-    /// Whether this node holds, or has asked for, another key that the home does not tell from this one: the home must go on
-    /// taking it for a holder.
-    pub(crate) fn has_twin(&self, key: &Key) -> bool {
-        let holds = self.part.copies.has_twin(key) || self.values.holds_twin(key);
-        holds && !self.config.without(Mutant::DenyTwins)
-            || self.part.touches.has_twin(key) && !self.config.without(Mutant::DenyTouchedTwins)
+        self.send(from, Message::Holding { key, round, held });
     }
 
     /// Having said that it holds nothing, this node must not be made an owner by an answer to an earlier touch.
@@ -413,20 +366,17 @@ impl<V: Values> Turn<'_, V> {
     }
 
     pub(crate) fn on_create(&mut self, key: Key, doubt: NodeSet, nonce: u64, lease: Option<u64>) {
-        if self.part.touches.get(&key).is_none_or(|touch| touch.nonce != nonce) {
+        if self.part.touches.get(&key).is_none_or(|touch| touch.nonce != nonce)
+            || self.part.copies.contains(&key)
+        {
             return;
         }
         self.part.touches.remove(&key);
         if let Some(lease) = lease {
             self.take_lease(key.slot(), lease);
         }
-        // It may have been created under a lease meanwhile.
-        if !self.is_held(&key) {
-            self.create(&key, doubt);
-        }
-        if self.owner_of(&key) == Some(self.config.id) {
-            self.tell_owned(&key, false);
-        }
+        self.create(&key, doubt);
+        self.tell_owned(&key, false);
         self.key_changed(&key);
     }
 
@@ -488,12 +438,7 @@ impl<V: Values> Turn<'_, V> {
                 Some(owner) if owner != joiner && owner != from => {
                     self.send(owner, Message::Join { key, joiner, nonce })
                 }
-                // It may own a twin.
-                _ => {
-                    if let Some(home) = self.home_of(&key) {
-                        self.send(home, Message::NotOwned { key });
-                    }
-                }
+                _ => {}
             },
         }
     }
@@ -523,6 +468,7 @@ impl<V: Values> Turn<'_, V> {
         if seen.len() >= parts as usize || self.config.without(Mutant::CountFirstPart) {
             self.send(from, Message::Reported { again: false });
             self.part.directory.reported.insert(from);
+            self.begin_scans();
         }
     }
 
@@ -535,8 +481,26 @@ impl<V: Values> Turn<'_, V> {
         directory.parts.clear();
         directory.reported = NodeSet::EMPTY;
         directory.leases = GivenLeases::default();
-        directory.entries.clear();
-        directory.holders.enter_view(dropped, |slot| slot.home(members) == Some(me));
+        for key in directory.sole.keys() {
+            let Some(sole) = directory.sole.get_mut(&key) else { continue };
+            sole.owns = false;
+            let holder = sole.holder;
+            if key.slot().home(members) != Some(me) || dropped.contains(holder) {
+                directory.sole.remove(&key);
+            } else {
+                directory.leases.see(key.slot(), NodeSet::only(holder) & members);
+            }
+        }
+        for key in directory.entries.keys() {
+            if key.slot().home(members) != Some(me) {
+                directory.entries.remove(&key);
+            } else if let Some(entry) = directory.entries.get_mut(&key) {
+                // What is held by a node that was dropped is a fork.
+                *entry = DirEntry { holders: entry.holders - dropped, ..DirEntry::default() };
+                directory.leases.see(key.slot(), entry.holders & members);
+                directory.tidy(&key);
+            }
+        }
     }
 
     pub(crate) fn on_touch(&mut self, from: NodeId, key: Key, touch: Touched) {
@@ -551,43 +515,44 @@ impl<V: Values> Turn<'_, V> {
         if !reads {
             self.part.directory.leases.see(key.slot(), NodeSet::only(from));
         }
-        if self.owns(&key) {
+        let (me, owned_here) = (self.config.id, self.owns(&key));
+        let entry = self.part.directory.open(&key);
+        if owned_here {
             // Late news of a former owner may say otherwise, and that one would send the joiner back here.
-            self.part.directory.own(&key, self.config.id);
+            (entry.owner, entry.created, entry.appointed) = (Some(me), None, None);
         }
-        let directory = &mut self.part.directory;
-        let (asked, appointed) = directory
-            .entries
-            .get(&key)
-            .map_or((false, None), |entry| (entry.question.is_some(), entry.appointed));
-        let hint = directory.holders.of(key.mark()).owner;
-        let owner = appointed.map_or(hint, |(owner, _)| Some(owner)).filter(|_| !asked);
-        let Some(owner) = owner else {
-            directory.entries.entry_or(&key, DirEntry::default).touchers.insert(from, touch);
-            if !asked {
-                self.ask_holders(&key);
-            }
+        if entry.question.is_some() {
+            entry.touchers.insert(from, touch);
             return;
-        };
-        directory.enter(&key, from);
-        match appointed {
-            // The answer was lost; a touch with another name has voided it and comes with a new question.
-            Some((creator, Appointment::Creator(created))) if creator == from && created == nonce => {
-                let doubt = self.doubt_of_creation();
-                let lease = self.lease_for(key.slot(), creator);
-                self.send(creator, Message::Create { key, doubt, nonce, lease });
-                return;
-            }
-            // The appointment may be lost, and the owner may have no use for the key itself.
-            Some((owner, Appointment::Among(holders))) => {
-                self.send(owner, Message::Own { key: key.clone(), holders });
-                if owner == from {
-                    return;
+        }
+        match entry.owner {
+            Some(owner) => {
+                entry.holders.insert(from);
+                let (created, appointed) = (entry.created, entry.appointed);
+                self.part.directory.leases.see(key.slot(), NodeSet::only(from));
+                if let Some((creator, created)) = created.filter(|(creator, _)| *creator == from) {
+                    // The answer was lost; a touch with another name has voided it and comes with a new question.
+                    if created == nonce {
+                        let doubt = self.doubt_of_creation();
+                        let lease = self.lease_for(key.slot(), creator);
+                        self.send(creator, Message::Create { key, doubt, nonce, lease });
+                        return;
+                    }
+                }
+                if let Some(holders) = appointed {
+                    // The appointment may be lost, and the owner may have no use for the key itself.
+                    self.send(owner, Message::Own { key: key.clone(), holders });
+                }
+                self.part.directory.tidy(&key);
+                if owner != from || appointed.is_none() {
+                    self.send(owner, Message::Join { key, joiner: from, nonce });
                 }
             }
-            _ => {}
+            None => {
+                entry.touchers.insert(from, touch);
+                self.ask_holders(&key);
+            }
         }
-        self.send(owner, Message::Join { key, joiner: from, nonce });
     }
 
     /// Asks everyone who may hold the key.
@@ -598,12 +563,10 @@ impl<V: Values> Turn<'_, V> {
         self.part.directory.next_round += 1;
         let round = self.part.directory.next_round;
         let now = self.now.mono_ms;
-        let directory = &mut self.part.directory;
-        let holders = directory.holders.of(key.mark()).holders;
-        let Some(entry) = directory.entries.get_mut(key) else { return };
-        let asked = if complete { holders & members } else { members };
+        let Some(entry) = self.part.directory.entries.get_mut(key) else { return };
+        let asked = if complete { entry.holders & members } else { members };
         entry.question = Some(Question { round, waiting: asked, found: BTreeMap::new(), sent_ms: now });
-        directory.asking.entry(key.mark()).or_default().insert(key.clone(), Entered::default());
+        self.part.directory.asking.insert(key.clone());
         for node in asked.iter() {
             self.send(node, Message::Query { key: key.clone(), round });
         }
@@ -612,37 +575,24 @@ impl<V: Values> Turn<'_, V> {
         }
     }
 
-    pub(crate) fn on_holding(
-        &mut self,
-        from: NodeId,
-        key: Key,
-        round: u64,
-        (held, twin): (Option<Held>, bool),
-    ) {
-        let entered = match self.config.without(Mutant::CountStaleAnswers) {
-            true => Entered::default(),
-            false => self.part.directory.entered_since(&key),
+    pub(crate) fn on_holding(&mut self, from: NodeId, key: Key, round: u64, held: Option<Held>) {
+        let Some(entry) = self.part.directory.entries.get_mut(&key) else { return };
+        let Some(question) = entry.question.as_mut().filter(|question| question.round == round) else {
+            return;
         };
-        let directory = &mut self.part.directory;
-        let entry = directory.entries.get_mut(&key).and_then(|entry| entry.question.as_mut());
-        let asked = entry.filter(|question| question.round == round && question.waiting.contains(from));
-        let Some(question) = asked else { return };
-        if held.is_none() && entered.here.contains(from) {
-            // It may hold the key by now.
-            self.ask_holders(&key);
+        if !question.waiting.contains(from) {
             return;
         }
         question.waiting.remove(from);
-        let is_over = question.waiting.is_empty();
         match held {
             Some(held) => {
                 question.found.insert(from, held);
-                directory.enter(&key, from);
+                entry.holders.insert(from);
+                self.part.directory.leases.see(key.slot(), NodeSet::only(from));
             }
-            None if twin || entered.at_twins.contains(from) => {}
-            None => directory.holders.change(key.mark(), |known| known.leave(from)),
+            None => entry.holders.remove(from),
         }
-        if is_over {
+        if question.waiting.is_empty() {
             self.conclude(&key);
         }
     }
@@ -662,11 +612,10 @@ impl<V: Values> Turn<'_, V> {
         let Some(entry) = self.part.directory.entries.get_mut(key) else { return };
         let Some(question) = entry.question.take() else { return };
         let owned = question.found.iter().find(|(node, held)| held.owner == Some(**node));
-        let owner = if let Some((owner, _)) = owned {
+        if let Some((owner, _)) = owned {
+            entry.owner = Some(*owner);
             entry.appointed = None;
-            let owner = *owner;
-            self.part.directory.holders.change(key.mark(), |known| known.owner = Some(owner));
-            owner
+            entry.created = None;
         } else if question.found.values().any(|held| held.owner.is_some()) {
             // The token is on its way between two holders; ask again a little later.
             entry.question = Some(Question { waiting: NodeSet::EMPTY, found: BTreeMap::new(), ..question });
@@ -680,19 +629,21 @@ impl<V: Values> Turn<'_, V> {
                 .collect();
             entry.touchers.retain(|_, touch| !touch.reads);
             let creator = entry.touchers.pop_first();
-            entry.appointed = creator.map(|(node, touch)| (node, Appointment::Creator(touch.nonce)));
             for (node, nonce) in readers {
                 self.send(node, Message::Absent { key: key.clone(), nonce });
             }
             let Some((creator, Touched { nonce, .. })) = creator else {
-                self.part.directory.end_question(key);
+                self.part.directory.asking.remove(key);
                 self.part.directory.tidy(key);
                 return;
             };
-            self.part.directory.enter(key, creator);
+            let Some(entry) = self.part.directory.entries.get_mut(key) else { return };
+            entry.holders.insert(creator);
+            entry.owner = Some(creator);
+            entry.created = Some((creator, nonce));
+            entry.appointed = None;
             let lease = self.lease_for(key.slot(), creator);
             self.send(creator, Message::Create { key: key.clone(), doubt, nonce, lease });
-            creator
         } else {
             let preferred = |node: &NodeId| entry.touchers.contains_key(node);
             let best =
@@ -700,15 +651,18 @@ impl<V: Values> Turn<'_, V> {
             let worst = question.found.iter().min_by_key(|(node, held)| (held.version, **node));
             let Some((owner, _)) = (if lowest { worst } else { best }) else { return };
             let (owner, holders) = (*owner, question.found.keys().copied().collect::<NodeSet>());
-            entry.appointed = Some((owner, Appointment::Among(holders)));
+            entry.owner = Some(owner);
+            entry.created = None;
+            entry.appointed = Some(holders);
             // Holders are brought in by the regroup; only strangers have to join.
             entry.touchers.retain(|node, _| !holders.contains(*node));
             self.send(owner, Message::Own { key: key.clone(), holders });
-            owner
-        };
-        self.part.directory.end_question(key);
+        }
+        self.part.directory.asking.remove(key);
         let Some(entry) = self.part.directory.entries.get_mut(key) else { return };
-        for (joiner, Touched { nonce, .. }) in std::mem::take(&mut entry.touchers) {
+        let joiners = std::mem::take(&mut entry.touchers);
+        let Some(owner) = entry.owner else { return };
+        for (joiner, Touched { nonce, .. }) in joiners {
             self.part.directory.enter(key, joiner);
             self.send(owner, Message::Join { key: key.clone(), joiner, nonce });
         }
@@ -716,32 +670,37 @@ impl<V: Values> Turn<'_, V> {
     }
 
     pub(crate) fn on_owned(&mut self, from: NodeId, key: Key, gone: bool) {
-        let directory = &mut self.part.directory;
-        if gone {
-            directory.holders.change(key.mark(), |known| known.disown(from));
-            directory.disappoint(&key, from);
-        } else if !directory.holders.of(key.mark()).holders.is_empty() || directory.entries.contains(&key) {
-            directory.holders.change(key.mark(), |known| known.holders.insert(from));
-            directory.own(&key, from);
+        if !self.part.directory.knows(&key) {
+            return;
         }
-    }
-
-    /// A node was asked to let somebody join a key that it does not own. If it was appointed it may hear of that later.
-    pub(crate) fn on_not_owned(&mut self, from: NodeId, key: &Key) {
-        self.part.directory.holders.change(key.mark(), |known| known.disown(from));
+        let entry = self.part.directory.open(&key);
+        if !gone {
+            entry.holders.insert(from);
+            entry.owner = Some(from);
+            entry.created = None;
+            entry.appointed = None;
+        } else if entry.owner == Some(from) {
+            entry.owner = None;
+            entry.created = None;
+            entry.appointed = None;
+        }
+        self.part.directory.tidy(&key);
     }
 
     pub(crate) fn directory_tick(&mut self) {
         let now = self.now.mono_ms;
         let retry = self.config.timers.retry_ms;
         let view = self.installed.view.id;
-        let mut due = Vec::new();
-        for (key, touch) in self.part.touches.0.values_mut().flatten() {
-            if now >= touch.sent_ms + retry {
+        let due: Vec<(Key, Touch)> = self
+            .part
+            .touches
+            .iter_mut()
+            .filter(|(_, touch)| now >= touch.sent_ms + retry)
+            .map(|(key, touch)| {
                 touch.sent_ms = now;
-                due.push((key.clone(), *touch));
-            }
-        }
+                (key.clone(), *touch)
+            })
+            .collect();
         for (key, touch) in due {
             let me = self.config.id;
             if self.copy_now(&key).is_some_and(|copy| copy.owner(view, me).is_some()) {
@@ -757,13 +716,11 @@ impl<V: Values> Turn<'_, V> {
             self.doubt_way_to(homes);
             self.send_reports();
         }
-        let asking: Vec<Key> =
-            self.part.directory.asking.values().flat_map(BTreeMap::keys).cloned().collect();
-        for key in asking {
+        for key in self.part.directory.asking.clone() {
             let Some(question) =
                 self.part.directory.entries.get_mut(&key).and_then(|entry| entry.question.as_mut())
             else {
-                self.part.directory.end_question(&key);
+                self.part.directory.asking.remove(&key);
                 continue;
             };
             if now < question.sent_ms + retry {

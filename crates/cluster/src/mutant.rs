@@ -96,6 +96,8 @@ mutants! {
     FastPathWithoutStamp,
     /// That nobody holds a key answers reads that came after the question as well.
     AbsentForLaterReads,
+    /// A lessee creates by itself a key that it has asked its home for.
+    CreateWhatIsAskedFor,
     /// The owner of a key without a value forgets it although others hold it.
     ForgetSharedKeys,
     /// A copy is dropped although an operation of its node's own clients on the key is at another node.
@@ -164,14 +166,6 @@ mutants! {
     DropWatchedRecords,
     /// A home is not told that a solo key is gone.
     LeaveNamesOfSolos,
-    /// A node says that it holds nothing of a key though it holds a twin of it.
-    DenyTwins,
-    /// It says so though it has asked for a twin.
-    DenyTouchedTwins,
-    /// A home takes a node's word that it holds nothing, given before it was entered.
-    CountStaleAnswers,
-    /// A scan is not told of copies that were just dropped.
-    ForgetWhatLeft,
     /// A node that starts empty keeps its solo keys.
     KeepSolosAtRebirth,
 }

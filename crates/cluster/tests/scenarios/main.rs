@@ -11,7 +11,6 @@ mod solo;
 mod support;
 mod table;
 mod transactions;
-mod twins;
 
 use support::{Cluster, key};
 use swytch_cluster::*;

@@ -390,7 +390,7 @@ impl State {
             Action::Evict { key, outcome: Evicted::Deleted } => self.note_deletion(scope, id, &key),
             Action::Evict { key, outcome: Evicted::Dropped } => self.note_drop(scope, id, &key),
             Action::View { id: view, .. } => self.note_view(scope, id, view),
-            Action::Wake { .. } | Action::Evict { .. } | Action::Evacuated => {}
+            Action::Wake { .. } | Action::Evict { .. } | Action::Scan { .. } | Action::Evacuated => {}
         }
     }
 
