@@ -11,8 +11,8 @@
 use swytch_resp::{ArgRange, Output, Protocol, Query, Reply};
 use swytch_store::KeyspaceMut;
 
-pub use super::admit::{lacks_followers, refuses_writes};
 use super::admit::{OUT_OF_MEMORY, crosses_slots, is_bound_to_slot, unwritable};
+pub use super::admit::{lacks_followers, refuses_writes};
 use super::{count, guard, locks, lookup, park, rights, show};
 use crate::acl::Context;
 use crate::command::{Args, Call, Command, Flags, Handler, Origin};

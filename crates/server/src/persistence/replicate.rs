@@ -199,7 +199,7 @@ pub(super) fn mark(server: &Server) -> (Place, Option<Arc<Transfer>>) {
         *server.replication.reader.lock() = Some(Reader::new(&server.effects));
         server.set_conditions(Conditions::RECORDING, true);
     }
-    match server.replication.mark(&server.effects) {
+    match server.replication.mark(&server.effects, server.config.repl_diskless_sync()) {
         Some((place, transfer)) => (place, Some(transfer)),
         None => (server.effects.next(), None),
     }
@@ -237,7 +237,7 @@ fn send(server: &Server, moment: &mut Moment, transfer: &Transfer) -> io::Result
     };
     let options = WriteOptions { version, compress: config.rdbcompression() && form.may_compress };
     let mut source = Source::Moment(moment);
-    if form.is_marked && config.repl_diskless_sync() {
+    if form.is_marked {
         let mut target = BufWriter::with_capacity(CHUNK_BYTES, ToFollowers { server, transfer });
         let mark = new_name();
         write!(target, "$EOF:{mark}\r\n")?;

@@ -328,13 +328,13 @@ impl Replication {
     }
 
     /// Those of the first form among those who wait are to be sent the data as it is now: the order's next place, and how it is
-    /// sent; nothing where nobody waits. The caller holds all shards' locks.
-    pub(crate) fn mark(&self, order: &Order) -> Option<(Place, Arc<Transfer>)> {
+    /// sent, from memory or else from a file; nothing where nobody waits. The caller holds all shards' locks.
+    pub(crate) fn mark(&self, order: &Order, from_memory: bool) -> Option<(Place, Arc<Transfer>)> {
         let mut followers = self.followers();
         followers.retain(|follower| matches!(*follower.reading.lock(), Reading::Waits(_)));
-        let form = Form::of(&followers.first()?.introduction);
+        let form = Form::of(&followers.first()?.introduction, from_memory);
         let mut chosen = followers;
-        chosen.retain(|follower| Form::of(&follower.introduction) == form);
+        chosen.retain(|follower| Form::of(&follower.introduction, from_memory) == form);
         {
             let state = self.state.lock();
             // Where the stream goes on is not before its end.

@@ -38,13 +38,13 @@ pub struct Form {
 }
 
 impl Form {
-    /// What a follower wants.
-    pub(super) fn of(introduction: &Introduction) -> Form {
+    /// What a follower is sent from memory, whose length nobody knows before, or from a file.
+    pub(super) fn of(introduction: &Introduction, from_memory: bool) -> Form {
         Form {
             version: introduction.rdb_version(),
             version_max: introduction.rdb_version_max(),
             reads_valkey: introduction.reads_valkey_version(),
-            is_marked: introduction.finds_mark,
+            is_marked: introduction.finds_mark && from_memory,
             part: introduction.part,
             may_compress: !introduction.uncompressed,
         }
