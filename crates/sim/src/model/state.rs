@@ -169,6 +169,11 @@ impl State {
             }
             state.deliver_all(scope);
         }
+        for (key, holders) in &scope.shared {
+            // One that never held it would count as a holder that has held it throughout.
+            let holds = |id: NodeId| state.node(id).is_some_and(|node| node.copy_of(key).is_some());
+            assert!(holders.iter().all(holds), "{}: {key:?} is not at each of {holders:?}", scope.name);
+        }
         for (kept, key) in state.kept.iter_mut().zip(&scope.keys) {
             *kept = scope
                 .shared
