@@ -143,11 +143,9 @@ impl<V: Values> Turn<'_, V> {
 
     /// Whether this node may create a key that it does not hold.
     pub(crate) fn may_create(&self, key: &Key) -> bool {
-        // The home may have been told, in answer to a question of its own, that this node does not hold what it asks for.
-        let asked = self.part.touches.contains_key(key) && !self.config.without(Mutant::CreateWhatIsAskedFor);
         let unreported_max = self.config.limits.unreported_max;
         let may = |home| self.part.leases.may_create(key.slot(), home, unreported_max);
-        !asked && self.part.leases.has(key.slot()) && self.home_of(key).is_some_and(may)
+        self.part.leases.has(key.slot()) && self.home_of(key).is_some_and(may)
     }
 
     /// This node has created a key under a lease: the home is to know.

@@ -6,6 +6,7 @@
 //! - A home appoints an owner at most once per key and view, after every node that may hold the key has answered,
 //!   and never while one of them knows the key to be owned in this view already. There is one home per slot and
 //!   view, hence one token.
+//! - An answer "I do not hold it" does not count if its node was entered since the question was sent: it may be older.
 //! - Whoever answers "I do not hold it" voids its own pending touch, so a late `Create` cannot make a second owner.
 //!
 //! After a view change members report the names they hold to homes they had not reported to before. Neighbour:
@@ -116,6 +117,8 @@ struct Question {
     round: u64,
     waiting: NodeSet,
     found: BTreeMap<NodeId, Held>,
+    /// Holders that were entered since it was sent: their answers may be older.
+    entered: NodeSet,
     sent_ms: u64,
 }
 
@@ -142,7 +145,13 @@ impl Directory {
             None if !self.entries.contains(key) => {
                 self.sole.insert(key.clone(), Sole { holder, owns: false });
             }
-            _ => self.open(key).holders.insert(holder),
+            _ => {
+                let entry = self.open(key);
+                entry.holders.insert(holder);
+                if let Some(question) = &mut entry.question {
+                    question.entered.insert(holder);
+                }
+            }
         }
         self.leases.see(key.slot(), NodeSet::only(holder));
     }
@@ -366,17 +375,20 @@ impl<V: Values> Turn<'_, V> {
     }
 
     pub(crate) fn on_create(&mut self, key: Key, doubt: NodeSet, nonce: u64, lease: Option<u64>) {
-        if self.part.touches.get(&key).is_none_or(|touch| touch.nonce != nonce)
-            || self.part.copies.contains(&key)
-        {
+        if self.part.touches.get(&key).is_none_or(|touch| touch.nonce != nonce) {
             return;
         }
         self.part.touches.remove(&key);
         if let Some(lease) = lease {
             self.take_lease(key.slot(), lease);
         }
-        self.create(&key, doubt);
-        self.tell_owned(&key, false);
+        // It may have been created under a lease meanwhile.
+        if !self.is_held(&key) {
+            self.create(&key, doubt);
+        }
+        if self.owner_of(&key) == Some(self.config.id) {
+            self.tell_owned(&key, false);
+        }
         self.key_changed(&key);
     }
 
@@ -565,7 +577,8 @@ impl<V: Values> Turn<'_, V> {
         let now = self.now.mono_ms;
         let Some(entry) = self.part.directory.entries.get_mut(key) else { return };
         let asked = if complete { entry.holders & members } else { members };
-        entry.question = Some(Question { round, waiting: asked, found: BTreeMap::new(), sent_ms: now });
+        let (found, entered) = (BTreeMap::new(), NodeSet::EMPTY);
+        entry.question = Some(Question { round, waiting: asked, found, entered, sent_ms: now });
         self.part.directory.asking.insert(key.clone());
         for node in asked.iter() {
             self.send(node, Message::Query { key: key.clone(), round });
@@ -581,6 +594,12 @@ impl<V: Values> Turn<'_, V> {
             return;
         };
         if !question.waiting.contains(from) {
+            return;
+        }
+        let is_stale = held.is_none() && question.entered.contains(from);
+        if is_stale && !self.config.without(Mutant::CountStaleAnswers) {
+            // It may hold the key by now.
+            self.ask_holders(&key);
             return;
         }
         question.waiting.remove(from);

@@ -96,8 +96,6 @@ mutants! {
     FastPathWithoutStamp,
     /// That nobody holds a key answers reads that came after the question as well.
     AbsentForLaterReads,
-    /// A lessee creates by itself a key that it has asked its home for.
-    CreateWhatIsAskedFor,
     /// The owner of a key without a value forgets it although others hold it.
     ForgetSharedKeys,
     /// A copy is dropped although an operation of its node's own clients on the key is at another node.
@@ -166,6 +164,8 @@ mutants! {
     DropWatchedRecords,
     /// A home is not told that a solo key is gone.
     LeaveNamesOfSolos,
+    /// A home takes a node's word that it holds nothing, given before it was entered.
+    CountStaleAnswers,
     /// A node that starts empty keeps its solo keys.
     KeepSolosAtRebirth,
 }

@@ -81,7 +81,18 @@ fn catch(cluster: &mut Cluster, is_it: impl Fn(&Envelope) -> bool) -> Vec<Envelo
 /// The home asks everybody whether `b` is there, because one has asked to read it; this one answers that it is not, and
 /// the answer takes long. Meanwhile the slot is leased to it.
 #[test]
-pub(crate) fn a_lessee_does_not_create_by_itself_what_it_has_asked_for() {
+pub(crate) fn a_home_does_not_take_an_old_answer_for_the_lessee() {
+    create_beside_a_question(0);
+}
+
+/// It was another node that had asked to read `b`.
+#[test]
+pub(crate) fn a_home_does_not_take_an_old_answer_for_a_new_holder() {
+    create_beside_a_question(1);
+}
+
+/// A node has asked to read the key that another is to create under a lease.
+fn create_beside_a_question(reader: u8) {
     let mut cluster = Cluster::new(2);
     let tag = (0..100).find(|tag| others(&cluster, &format!("{{{tag}}}")).0 == 1).expect("a slot of node 1");
     let (a, b) = (format!("{{{tag}}}a"), format!("{{{tag}}}b"));
@@ -89,7 +100,7 @@ pub(crate) fn a_lessee_does_not_create_by_itself_what_it_has_asked_for() {
     cluster.attempt(0, &[0, 1]);
     let reports = |message: &Message| matches!(message, Message::Report { .. } | Message::Reported { .. });
     cluster.deliver_but(reports);
-    cluster.submit(0, Class::Read, &[&b], "list");
+    cluster.submit(reader, Class::Read, &[&b], "list");
     while !cluster.wire.iter().any(|envelope| matches!(envelope.message, Message::Holding { .. })) {
         let envelope = cluster.wire.pop_front().expect("an answer is to come");
         cluster.input(envelope.to.0, Input::Message(Box::new(envelope)));

@@ -45,7 +45,8 @@ table! {
         a_read_of_what_is_not_there_leaves_nothing
         a_read_sees_what_was_written_after_an_earlier_one_had_asked
         a_watch_of_what_is_not_there_fails_once_it_is
-        a_lessee_does_not_create_by_itself_what_it_has_asked_for
+        a_home_does_not_take_an_old_answer_for_the_lessee
+        a_home_does_not_take_an_old_answer_for_a_new_holder
         what_was_deleted_leaves_nothing
         what_was_deleted_before_a_view_change_is_forgotten_after_it
         a_key_that_others_hold_is_not_forgotten
@@ -184,7 +185,7 @@ const NOTICED_BY: &[(Mutant, &str)] = &[
     (Mutant::SnapshotBeforeJoin, "a_write_reaches_every_subscriber_before_its_answer"),
     (Mutant::DropWithoutLeave, "evictions_hand_over_and_only_the_last_deletes"),
     (Mutant::CreateWithoutDoubt, "evictions_hand_over_and_only_the_last_deletes"),
-    (Mutant::AbsentBeforeReports, "a_lessee_does_not_create_by_itself_what_it_has_asked_for"),
+    (Mutant::AbsentBeforeReports, "a_home_does_not_take_an_old_answer_for_the_lessee"),
     (Mutant::LowestSurvives, "a_log_in_a_partition_grows_with_the_cells"),
     (Mutant::DropForks, "a_log_in_a_partition_grows_with_the_cells"),
     (Mutant::IgnoreWatches, "a_watch_of_what_is_not_there_fails_once_it_is"),
@@ -200,7 +201,6 @@ const NOTICED_BY: &[(Mutant, &str)] = &[
     (Mutant::GuestsStayExecuted, "partitions_settle_a_batch_alike"),
     (Mutant::FastPathWithoutStamp, "a_write_on_the_fast_path_is_stamped"),
     (Mutant::AbsentForLaterReads, "a_read_sees_what_was_written_after_an_earlier_one_had_asked"),
-    (Mutant::CreateWhatIsAskedFor, "a_lessee_does_not_create_by_itself_what_it_has_asked_for"),
     (Mutant::ForgetSharedKeys, "what_was_deleted_leaves_nothing"),
     (Mutant::LeaveWhileEngaged, "a_copy_stays_while_its_transaction_is_under_way"),
     (Mutant::RunForAnotherCreation, "what_was_asked_for_one_creation_of_a_key_is_not_run_on_another"),
@@ -235,6 +235,7 @@ const NOTICED_BY: &[(Mutant, &str)] = &[
     (Mutant::DropWatchedRecords, "a_watched_key_keeps_its_record_for_a_while"),
     (Mutant::LeaveNamesOfSolos, "a_solo_key_is_deleted_without_a_trace"),
     (Mutant::KeepSolosAtRebirth, "an_expired_node_comes_back_with_its_solo_keys"),
+    (Mutant::CountStaleAnswers, "a_home_does_not_take_an_old_answer_for_a_new_holder"),
     (Mutant::TakeAnyNumber, "an_owner_takes_a_share_of_operations_from_each_node"),
 ];
 
