@@ -74,13 +74,13 @@ fn who_claims_waits_until_there_is_something_to_claim() {
         "p: XGROUP CREATE s g $ MKSTREAM = OK\np: XADD s 1-1 f v = 1-1
          b: XREADGROUP GROUP g bob STREAMS s > = [[s, [[1-1, [f, v]]]]]
          a: XREADGROUP GROUP g alice BLOCK 1 CLAIM 1000000 STREAMS s > = null-array
-         a> XREADGROUP GROUP g alice BLOCK 0 CLAIM 80 STREAMS s >\nblocked 1\nblocked 0
+         a> XREADGROUP GROUP g alice BLOCK 0 CLAIM 80 STREAMS s >\nblocked 1\na< *
          p: XPENDING s g = [:1, 1-1, 1-1, [[alice, 1]]]",
         "p: XGROUP CREATE s g $ MKSTREAM = OK\na> XREADGROUP GROUP g alice BLOCK 0 CLAIM 30 STREAMS s >\nblocked 1
          a silent\np: XADD s 1-2 f v = 1-2\na< [[s, [[1-2, [f, v], :0, :0]]]]",
         "p: XGROUP CREATE s g $ MKSTREAM = OK\na> XREADGROUP GROUP g alice BLOCK 0 CLAIM 40 STREAMS s >\nblocked 1
          b> XREADGROUP GROUP g bob BLOCK 0 CLAIM 40 STREAMS s >\nblocked 2\np: XADD s 1-2 f v = 1-2
-         a< [[s, [[1-2, [f, v], :0, :0]]]]\nblocked 0\np: XPENDING s g = [:1, 1-2, 1-2, [[bob, 1]]]",
+         a< [[s, [[1-2, [f, v], :0, :0]]]]\nb< *\np: XPENDING s g = [:1, 1-2, 1-2, [[bob, 1]]]",
     ]);
 }
 
