@@ -142,8 +142,6 @@ pub(crate) fn check(release: &'static Release, files: &[&str]) -> Result<Summary
 pub(crate) fn run(options: &Options) -> Result<Summary> {
     setup::suite_tools()?;
     let release = options.release;
-    let source = release.source()?;
-    release.account_for_all(&source)?;
     let program = if options.against_redis {
         let path = options.server.clone().map_or_else(release.server, Ok)?;
         Program::at("redis", &path)
@@ -160,6 +158,9 @@ pub(crate) fn run(options: &Options) -> Result<Summary> {
         true => Some((release.server)()?),
         false => None,
     };
+    // Behind the servers, which are built where it lies.
+    let source = release.source()?;
+    release.account_for_all(&source)?;
     let prepare = |lane| Suite::prepare(release, &source, program.clone(), limit, lane, follower.as_deref());
     let mut suites = (0..lanes).map(prepare).collect::<Result<Vec<Suite>>>()?;
     if options.modes.contains(&Mode::Tls) {
