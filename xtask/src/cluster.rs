@@ -52,7 +52,7 @@ pub(crate) fn simulate_some() -> Result<()> {
     simulate_built(SHORT, Arguments::new(real))
 }
 
-/// States per scope in the CI: with 28 scopes of walks and eleven of searches over three and a half million in two minutes.
+/// States per scope in the CI: with 31 scopes of walks and twelve of searches over four million in three minutes.
 const CI_STATES: u64 = 100_000;
 
 /// States per scope of the campaign: more than 10^8 in all, half an hour of one core.

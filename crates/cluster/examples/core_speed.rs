@@ -67,6 +67,10 @@ impl Values for Names {
         keys
     }
 
+    fn holds_twin(&self, _: &Key) -> bool {
+        false
+    }
+
     fn ready(&self, _: &Key) -> bool {
         false
     }

@@ -122,7 +122,7 @@ impl<V: Values> Turn<'_, V> {
         let idle = owning.is_idle()
             && owning.doubt == Doubt::None
             && !self.part.parked.contains_key(key)
-            && !self.part.touches.contains_key(key)
+            && !self.part.touches.contains(key)
             && !self.part.evicting.contains_key(key);
         let alone =
             copy.possible_holders() == NodeSet::only(me) || self.config.without(Mutant::ForgetSharedKeys);

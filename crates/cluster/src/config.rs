@@ -134,8 +134,6 @@ pub struct Limits {
     pub leases_max: usize,
     /// News for one home that it has not acknowledged. What comes then is created by the home, and not forgotten.
     pub unreported_max: usize,
-    /// Scans that a home has not answered; more are refused with TryAgain.
-    pub scans_max: usize,
     /// Consecutive operations from one node after which the token moves there.
     pub token_run: u32,
 }
@@ -153,7 +151,6 @@ impl Default for Limits {
             report_max: 512,
             leases_max: SLOTS as usize,
             unreported_max: 16_384,
-            scans_max: 256,
             token_run: 8,
         }
     }

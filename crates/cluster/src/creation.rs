@@ -16,15 +16,13 @@
 //! - A lease has a number of its own; once recalled it does not come back with a grant that the recall overtook.
 //! - A lease dies with the view, and what its home has not acknowledged by then is part of the lessee's report.
 //!
-//! Neighbours: `directory` asks here when a key is touched, at the toucher and at the home, and sends the reports; `scan`
-//! has leases recalled.
+//! Neighbour: `directory` asks here when a key is touched, at the toucher and at the home, and sends the reports.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::ops::Range;
 
 use crate::directory::Touched;
 use crate::ids::{NodeId, NodeSet};
-use crate::key::{Key, Slot};
+use crate::key::{Key, Mark, Slot};
 use crate::message::{Message, News};
 use crate::mutant::Mutant;
 use crate::tally::Rule;
@@ -40,8 +38,8 @@ pub(crate) struct HeldLeases {
     recalled: BTreeMap<Slot, u64>,
     /// By home, news not yet acknowledged.
     unreported: BTreeMap<NodeId, Unreported>,
-    /// How many of these say that a key is gone.
-    gone: BTreeMap<Key, u32>,
+    /// How many of these say that keys of a mark are gone.
+    gone: BTreeMap<Mark, u32>,
 }
 
 /// News in their order.
@@ -62,7 +60,7 @@ pub(crate) struct GivenLeases {
     given: BTreeMap<Slot, Given>,
     /// Slots whose lease is being recalled.
     recalling: BTreeSet<Slot>,
-    /// By slot, who holds or has touched a key of it.
+    /// By slot, who has come to hold or has touched a key of it in this view.
     seen: BTreeMap<Slot, NodeSet>,
     /// By member, how many of its news are known here.
     known: BTreeMap<NodeId, u64>,
@@ -93,9 +91,9 @@ impl HeldLeases {
         (names(created), names(gone))
     }
 
-    /// Whether a home has to hear first that this node holds the key no more.
+    /// Whether a home has to hear first that this node holds the key or a twin of it no more.
     pub(crate) fn is_leaving(&self, key: &Key) -> bool {
-        self.gone.contains_key(key)
+        self.gone.contains_key(&key.mark())
     }
 
     /// Whether more news can be kept for a home.
@@ -118,11 +116,6 @@ impl GivenLeases {
     pub(crate) fn see(&mut self, slot: Slot, nodes: NodeSet) {
         let seen = self.seen.entry(slot).or_default();
         *seen = *seen | nodes;
-    }
-
-    /// Those of these slots that are leased.
-    pub(crate) fn leased(&self, slots: &Range<u16>) -> impl Iterator<Item = Slot> {
-        self.given.keys().filter(|slot| slots.contains(&slot.0)).copied()
     }
 }
 
@@ -156,12 +149,11 @@ impl<V: Values> Turn<'_, V> {
         }
     }
 
-    /// This node has dropped its copy: the home is to know.
+    /// This node has dropped its copy: the home is to know, unless it has a twin of the key.
     pub(crate) fn tell_gone(&mut self, key: &Key) {
-        if let Some(home) = self.home_of(key) {
-            *self.part.leases.gone.entry(key.clone()).or_default() += 1;
-            self.tell_news(home, News { key: key.clone(), gone: true });
-        }
+        let Some(home) = self.home_of(key).filter(|_| !self.has_twin(key)) else { return };
+        *self.part.leases.gone.entry(key.mark()).or_default() += 1;
+        self.tell_news(home, News { key: key.clone(), gone: true });
     }
 
     /// Has news for a home: sent with the next tick, or when there are many.
@@ -214,10 +206,11 @@ impl<V: Values> Turn<'_, V> {
             unreported.before += 1;
             unreported.sent = unreported.sent.saturating_sub(1);
             unreported.since_ms = now;
-            if let Some(count) = leases.gone.get_mut(&news.key).filter(|_| news.gone) {
+            let mark = news.key.mark();
+            if let Some(count) = leases.gone.get_mut(&mark).filter(|_| news.gone) {
                 *count -= 1;
                 if *count == 0 {
-                    leases.gone.remove(&news.key);
+                    leases.gone.remove(&mark);
                     left.push(news.key);
                 }
             }
@@ -227,7 +220,7 @@ impl<V: Values> Turn<'_, V> {
             unreported.news.shrink_to_fit();
         }
         for key in left {
-            self.repeat_touch(&key);
+            self.repeat_touches(&key);
         }
     }
 
@@ -254,11 +247,12 @@ impl<V: Values> Turn<'_, V> {
 
     /// The lease that comes with the permission to create a key of the slot, if one can be given or was.
     pub(crate) fn lease_for(&mut self, slot: Slot, to: NodeId) -> Option<u64> {
+        let before = self.part.directory.held_before(slot) & self.installed.view.members;
         let leases = &self.part.directory.leases;
         if let Some(given) = leases.given.get(&slot) {
             return (given.to == to && given.recall.is_none()).then_some(given.lease);
         }
-        let alone = leases.seen.get(&slot).is_some_and(|seen| *seen == NodeSet::only(to));
+        let alone = leases.seen.get(&slot).is_some_and(|seen| *seen | before == NodeSet::only(to));
         let room = leases.given.len() < self.config.limits.leases_max;
         let all_known = self.part.directory.is_complete(&self.installed.view);
         if !alone || !room || !all_known {
@@ -352,7 +346,6 @@ impl<V: Values> Turn<'_, V> {
             for ((key, node), touch) in given.and_then(|given| given.recall).unwrap_or_default().touches {
                 self.on_touch(node, key, touch);
             }
-            self.recalled_for_scans(slot);
         }
     }
 

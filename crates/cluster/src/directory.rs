@@ -1,24 +1,27 @@
-//! The directory: the home of a slot knows the names of the slot's keys, who holds them, and who owns them.
+//! The directory: the home of a slot knows who holds the slot's keys, by hash, and tells who owns them, by name.
 //!
 //! Invariants:
 //! - What a home knows of holders is a superset: a node is entered before it is given a copy, and taken out only
-//!   when it says that it has none.
+//!   when it says that it has none. Keys of one slot and hash (*twins*) have their holders in common: a node says that it
+//!   has none when it has no copy of any of them, and has asked for none.
+//! - Everything else is said of names. Who owns a key is but a hint for those who want to join it: the one may own a twin,
+//!   and says so.
 //! - A home appoints an owner at most once per key and view, after every node that may hold the key has answered,
 //!   and never while one of them knows the key to be owned in this view already. There is one home per slot and
 //!   view, hence one token.
 //! - An answer "I do not hold it" does not count if its node was entered since the question was sent: it may be older.
 //! - Whoever answers "I do not hold it" voids its own pending touch, so a late `Create` cannot make a second owner.
 //!
-//! After a view change members report the names they hold to homes they had not reported to before. Neighbour:
-//! `creation`, where a home leaves the unseen keys of a slot to one node.
+//! After a view change members report the names they hold to homes they had not reported to before. Neighbours:
+//! `holders`, the table; `creation`, where a home leaves the unseen keys of a slot to one node.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 
 use crate::copy::{Copy, Meta, Role};
 use crate::creation::GivenLeases;
+use crate::holders::Holders;
 use crate::ids::{FlightId, NodeId, NodeSet, Version, ViewId};
-use crate::key::{Key, Slot, mix};
+use crate::key::{Key, Mark, Slot, mix};
 use crate::message::{Held, Message};
 use crate::mutant::Mutant;
 use crate::table::Table;
@@ -30,11 +33,11 @@ use crate::view::View;
 /// What a home keeps.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Directory {
+    holders: Holders,
+    /// Keys of which something is under way.
     entries: Table<DirEntry>,
-    /// Keys of which there is only one holder to tell: nearly all of them.
-    sole: Table<Sole>,
-    /// Keys with an entry that has something to repeat.
-    asking: BTreeSet<Key>,
+    /// Keys with a question, and who was entered since.
+    asking: BTreeMap<Mark, BTreeMap<Key, Entered>>,
     /// Members whose reports are complete.
     reported: NodeSet,
     /// Parts of reports received so far.
@@ -59,37 +62,25 @@ struct Report {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct DirEntry {
-    holders: NodeSet,
-    owner: Option<NodeId>,
-    /// The owner was named by this home in answer to this touch, and not heard of since.
-    created: Option<(NodeId, u64)>,
-    appointed: Option<NodeSet>,
+    /// Who was named owner by this home, and not heard of since.
+    appointed: Option<(NodeId, Appointment)>,
     question: Option<Question>,
     touchers: BTreeMap<NodeId, Touched>,
 }
 
-/// All that an entry says of most keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Sole {
-    holder: NodeId,
-    /// It has said that it is the owner.
-    owns: bool,
+enum Appointment {
+    /// It may create the key, in answer to this touch.
+    Creator(u64),
+    /// It is to bring the copies of these together.
+    Among(NodeSet),
 }
 
-impl DirEntry {
-    /// What it says, if that is little.
-    fn as_sole(&self) -> Option<Sole> {
-        let holder = self.holders.first().filter(|holder| self.holders == NodeSet::only(*holder))?;
-        let is_settled = self.created.is_none() && self.appointed.is_none();
-        let is_quiet = self.question.is_none() && self.touchers.is_empty();
-        let alone = self.owner.is_none_or(|owner| owner == holder);
-        (is_settled && is_quiet && alone).then_some(Sole { holder, owns: self.owner.is_some() })
-    }
-
-    /// Whether it says nothing that the home would not know without it.
-    fn is_blank(&self) -> bool {
-        self.holders.is_empty() && self.owner.is_none() && self.question.is_none() && self.touchers.is_empty()
-    }
+/// Holders that were entered since a question was sent: their answers may be older.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+struct Entered {
+    here: NodeSet,
+    at_twins: NodeSet,
 }
 
 /// A key that this node has asked its home for.
@@ -101,6 +92,47 @@ pub(crate) struct Touch {
     sent_ms: u64,
     /// Only to read: that nobody holds the key is an answer to operations before this number.
     pub(crate) reads_before: Option<u64>,
+}
+
+/// Keys that this node has asked their homes for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Touches(BTreeMap<Mark, Vec<(Key, Touch)>>);
+
+impl Touches {
+    pub(crate) fn get(&self, key: &Key) -> Option<&Touch> {
+        self.0.get(&key.mark())?.iter().find(|(name, _)| name == key).map(|(_, touch)| touch)
+    }
+
+    pub(crate) fn contains(&self, key: &Key) -> bool {
+        self.get(key).is_some()
+    }
+
+    fn has_twin(&self, key: &Key) -> bool {
+        self.0.get(&key.mark()).is_some_and(|alike| alike.iter().any(|(name, _)| name != key))
+    }
+
+    /// Those among them that are the key or twins of it.
+    fn alike(&self, key: &Key) -> Vec<Key> {
+        self.0.get(&key.mark()).into_iter().flatten().map(|(name, _)| name.clone()).collect()
+    }
+
+    fn insert(&mut self, key: &Key, touch: Touch) {
+        self.remove(key);
+        self.0.entry(key.mark()).or_default().push((key.clone(), touch));
+    }
+
+    pub(crate) fn remove(&mut self, key: &Key) {
+        if let Some(alike) = self.0.get_mut(&key.mark()) {
+            alike.retain(|(name, _)| name != key);
+            if alike.is_empty() {
+                self.0.remove(&key.mark());
+            }
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
 }
 
 /// A touch as its home sees it.
@@ -117,8 +149,6 @@ struct Question {
     round: u64,
     waiting: NodeSet,
     found: BTreeMap<NodeId, Held>,
-    /// Holders that were entered since it was sent: their answers may be older.
-    entered: NodeSet,
     sent_ms: u64,
 }
 
@@ -140,33 +170,20 @@ impl Directory {
 
     /// Notes a holder.
     pub(crate) fn enter(&mut self, key: &Key, holder: NodeId) {
-        match self.sole.get(key) {
-            Some(sole) if sole.holder == holder => {}
-            None if !self.entries.contains(key) => {
-                self.sole.insert(key.clone(), Sole { holder, owns: false });
-            }
-            _ => {
-                let entry = self.open(key);
-                entry.holders.insert(holder);
-                if let Some(question) = &mut entry.question {
-                    question.entered.insert(holder);
-                }
+        self.holders.change(key.mark(), |known| known.holders.insert(holder));
+        if let Some(asked) = self.asking.get_mut(&key.mark()) {
+            for (name, entered) in asked {
+                let entered = if name == key { &mut entered.here } else { &mut entered.at_twins };
+                entered.insert(holder);
             }
         }
         self.leases.see(key.slot(), NodeSet::only(holder));
     }
 
-    /// A node holds the key no more.
+    /// A node holds neither the key nor a twin of it any more.
     pub(crate) fn leave(&mut self, key: &Key, holder: NodeId) {
-        if !self.knows(key) {
-            return;
-        }
-        let entry = self.open(key);
-        entry.holders.remove(holder);
-        if entry.owner == Some(holder) {
-            (entry.owner, entry.created, entry.appointed) = (None, None, None);
-        }
-        self.tidy(key);
+        self.holders.change(key.mark(), |known| known.leave(holder));
+        self.disappoint(key, holder);
     }
 
     /// Whether a home has everything that this node had to report.
@@ -174,49 +191,59 @@ impl Directory {
         !self.unreported.contains_key(&home)
     }
 
-    fn knows(&self, key: &Key) -> bool {
-        self.sole.contains(key) || self.entries.contains(key)
-    }
-
-    /// The entry of a key, an empty one if there is none. To be tidied afterwards.
-    fn open(&mut self, key: &Key) -> &mut DirEntry {
-        let sole = self.sole.remove(key);
-        self.entries.entry_or(key, || {
-            let holders = sole.map_or(NodeSet::EMPTY, |sole| NodeSet::only(sole.holder));
-            let owner = sole.filter(|sole| sole.owns).map(|sole| sole.holder);
-            DirEntry { holders, owner, ..DirEntry::default() }
-        })
-    }
-
-    /// Forgets a key that there is nothing to say of, and keeps little of one that there is little to say of.
-    fn tidy(&mut self, key: &Key) {
-        let Some(entry) = self.entries.get(key) else { return };
-        let (sole, blank) = (entry.as_sole(), entry.is_blank());
-        if sole.is_some() || blank {
-            self.entries.remove(key);
-            self.asking.remove(key);
-        }
-        if let Some(sole) = sole {
-            self.sole.insert(key.clone(), sole);
-        }
-    }
-
-    /// Notes who is likely to own the key, when nothing better is known.
-    pub(crate) fn expect_owner(&mut self, key: &Key, owner: NodeId) {
-        if self.knows(key) {
-            let entry = self.open(key);
-            if entry.question.is_none() {
-                entry.owner.get_or_insert(owner);
-            }
+    /// Notes who owns the key.
+    fn own(&mut self, key: &Key, owner: NodeId) {
+        self.holders.change(key.mark(), |known| known.owner = Some(owner));
+        if let Some(entry) = self.entries.get_mut(key) {
+            entry.appointed = None;
             self.tidy(key);
         }
     }
 
-    /// Names of keys of these slots; some may be gone.
-    pub(crate) fn names_in(&self, slots: &Range<u16>) -> Vec<Key> {
-        let mut names = self.entries.keys_where(|key, _| slots.contains(&key.slot().0));
-        names.extend(self.sole.keys_where(|key, _| slots.contains(&key.slot().0)));
-        names
+    /// A node does not own the key that it was named owner of.
+    fn disappoint(&mut self, key: &Key, owner: NodeId) {
+        if let Some(entry) = self.entries.get_mut(key) {
+            entry.appointed = entry.appointed.filter(|(appointed, _)| *appointed != owner);
+            self.tidy(key);
+        }
+    }
+
+    /// Forgets an entry that says nothing.
+    fn tidy(&mut self, key: &Key) {
+        if self.entries.get(key) == Some(&DirEntry::default()) {
+            self.entries.remove(key);
+        }
+    }
+
+    /// The key's question is answered.
+    fn end_question(&mut self, key: &Key) {
+        if let Some(asked) = self.asking.get_mut(&key.mark()) {
+            asked.remove(key);
+            if asked.is_empty() {
+                self.asking.remove(&key.mark());
+            }
+        }
+    }
+
+    fn entered_since(&self, key: &Key) -> Entered {
+        self.asking.get(&key.mark()).and_then(|asked| asked.get(key)).copied().unwrap_or_default()
+    }
+
+    /// Notes who is likely to own the key, when nothing better is known.
+    pub(crate) fn expect_owner(&mut self, key: &Key, owner: NodeId) {
+        self.holders.change(key.mark(), |known| {
+            known.owner.get_or_insert(owner);
+        });
+    }
+
+    /// Who held a key of the slot when the view began.
+    pub(crate) fn held_before(&mut self, slot: Slot) -> NodeSet {
+        self.holders.before(slot)
+    }
+
+    /// Of how many keys something is known; twins count as one.
+    pub(crate) fn len(&self) -> usize {
+        self.holders.len()
     }
 
     /// Whether all these members have reported.
@@ -248,14 +275,14 @@ impl<V: Values> Turn<'_, V> {
 
     /// Asks the key's home for its owner if there is one, unless that is under way.
     pub(crate) fn touch_to_read(&mut self, key: &Key) {
-        if !self.part.touches.contains_key(key) && self.is_serving() {
+        if !self.part.touches.contains(key) && self.is_serving() {
             self.start_touch(key, Some(self.part.next_operation));
         }
     }
 
     fn start_touch(&mut self, key: &Key, reads_before: Option<u64>) {
         let touch = Touch { nonce: self.next_nonce(), sent_ms: self.now.mono_ms, reads_before };
-        self.part.touches.insert(key.clone(), touch);
+        self.part.touches.insert(key, touch);
         self.send_touch(key, touch);
     }
 
@@ -274,10 +301,12 @@ impl<V: Values> Turn<'_, V> {
         }
     }
 
-    /// Sends the touch of a key again, if there is one.
-    pub(crate) fn repeat_touch(&mut self, key: &Key) {
-        if let Some(touch) = self.part.touches.get(key).copied() {
-            self.send_touch(key, touch);
+    /// Sends the touches of a key and its twins again.
+    pub(crate) fn repeat_touches(&mut self, key: &Key) {
+        for name in self.part.touches.alike(key) {
+            if let Some(touch) = self.part.touches.get(&name).copied() {
+                self.send_touch(&name, touch);
+            }
         }
     }
 
@@ -360,10 +389,19 @@ impl<V: Values> Turn<'_, V> {
         let held = self
             .copy_or_record(&key)
             .map(|copy| Held { version: copy.meta.version, owner: copy.owner(view, me) });
+        let twin = held.is_none() && self.has_twin(&key);
         if held.is_none() {
             self.void_touch(&key);
         }
-        self.send(from, Message::Holding { key, round, held });
+        self.send(from, Message::Holding { key, round, held, twin });
+    }
+
+    /// Whether this node holds, or has asked for, another key that the home does not tell from this one: the home must go on
+    /// taking it for a holder.
+    pub(crate) fn has_twin(&self, key: &Key) -> bool {
+        let holds = self.part.copies.has_twin(key) || self.values.holds_twin(key);
+        holds && !self.config.without(Mutant::DenyTwins)
+            || self.part.touches.has_twin(key) && !self.config.without(Mutant::DenyTouchedTwins)
     }
 
     /// Having said that it holds nothing, this node must not be made an owner by an answer to an earlier touch.
@@ -450,7 +488,12 @@ impl<V: Values> Turn<'_, V> {
                 Some(owner) if owner != joiner && owner != from => {
                     self.send(owner, Message::Join { key, joiner, nonce })
                 }
-                _ => {}
+                // It may own a twin.
+                _ => {
+                    if let Some(home) = self.home_of(&key) {
+                        self.send(home, Message::NotOwned { key });
+                    }
+                }
             },
         }
     }
@@ -480,7 +523,6 @@ impl<V: Values> Turn<'_, V> {
         if seen.len() >= parts as usize || self.config.without(Mutant::CountFirstPart) {
             self.send(from, Message::Reported { again: false });
             self.part.directory.reported.insert(from);
-            self.begin_scans();
         }
     }
 
@@ -493,26 +535,8 @@ impl<V: Values> Turn<'_, V> {
         directory.parts.clear();
         directory.reported = NodeSet::EMPTY;
         directory.leases = GivenLeases::default();
-        for key in directory.sole.keys() {
-            let Some(sole) = directory.sole.get_mut(&key) else { continue };
-            sole.owns = false;
-            let holder = sole.holder;
-            if key.slot().home(members) != Some(me) || dropped.contains(holder) {
-                directory.sole.remove(&key);
-            } else {
-                directory.leases.see(key.slot(), NodeSet::only(holder) & members);
-            }
-        }
-        for key in directory.entries.keys() {
-            if key.slot().home(members) != Some(me) {
-                directory.entries.remove(&key);
-            } else if let Some(entry) = directory.entries.get_mut(&key) {
-                // What is held by a node that was dropped is a fork.
-                *entry = DirEntry { holders: entry.holders - dropped, ..DirEntry::default() };
-                directory.leases.see(key.slot(), entry.holders & members);
-                directory.tidy(&key);
-            }
-        }
+        directory.entries.clear();
+        directory.holders.enter_view(dropped, |slot| slot.home(members) == Some(me));
     }
 
     pub(crate) fn on_touch(&mut self, from: NodeId, key: Key, touch: Touched) {
@@ -527,44 +551,43 @@ impl<V: Values> Turn<'_, V> {
         if !reads {
             self.part.directory.leases.see(key.slot(), NodeSet::only(from));
         }
-        let (me, owned_here) = (self.config.id, self.owns(&key));
-        let entry = self.part.directory.open(&key);
-        if owned_here {
+        if self.owns(&key) {
             // Late news of a former owner may say otherwise, and that one would send the joiner back here.
-            (entry.owner, entry.created, entry.appointed) = (Some(me), None, None);
+            self.part.directory.own(&key, self.config.id);
         }
-        if entry.question.is_some() {
-            entry.touchers.insert(from, touch);
-            return;
-        }
-        match entry.owner {
-            Some(owner) => {
-                entry.holders.insert(from);
-                let (created, appointed) = (entry.created, entry.appointed);
-                self.part.directory.leases.see(key.slot(), NodeSet::only(from));
-                if let Some((creator, created)) = created.filter(|(creator, _)| *creator == from) {
-                    // The answer was lost; a touch with another name has voided it and comes with a new question.
-                    if created == nonce {
-                        let doubt = self.doubt_of_creation();
-                        let lease = self.lease_for(key.slot(), creator);
-                        self.send(creator, Message::Create { key, doubt, nonce, lease });
-                        return;
-                    }
-                }
-                if let Some(holders) = appointed {
-                    // The appointment may be lost, and the owner may have no use for the key itself.
-                    self.send(owner, Message::Own { key: key.clone(), holders });
-                }
-                self.part.directory.tidy(&key);
-                if owner != from || appointed.is_none() {
-                    self.send(owner, Message::Join { key, joiner: from, nonce });
-                }
-            }
-            None => {
-                entry.touchers.insert(from, touch);
+        let directory = &mut self.part.directory;
+        let (asked, appointed) = directory
+            .entries
+            .get(&key)
+            .map_or((false, None), |entry| (entry.question.is_some(), entry.appointed));
+        let hint = directory.holders.of(key.mark()).owner;
+        let owner = appointed.map_or(hint, |(owner, _)| Some(owner)).filter(|_| !asked);
+        let Some(owner) = owner else {
+            directory.entries.entry_or(&key, DirEntry::default).touchers.insert(from, touch);
+            if !asked {
                 self.ask_holders(&key);
             }
+            return;
+        };
+        directory.enter(&key, from);
+        match appointed {
+            // The answer was lost; a touch with another name has voided it and comes with a new question.
+            Some((creator, Appointment::Creator(created))) if creator == from && created == nonce => {
+                let doubt = self.doubt_of_creation();
+                let lease = self.lease_for(key.slot(), creator);
+                self.send(creator, Message::Create { key, doubt, nonce, lease });
+                return;
+            }
+            // The appointment may be lost, and the owner may have no use for the key itself.
+            Some((owner, Appointment::Among(holders))) => {
+                self.send(owner, Message::Own { key: key.clone(), holders });
+                if owner == from {
+                    return;
+                }
+            }
+            _ => {}
         }
+        self.send(owner, Message::Join { key, joiner: from, nonce });
     }
 
     /// Asks everyone who may hold the key.
@@ -575,11 +598,12 @@ impl<V: Values> Turn<'_, V> {
         self.part.directory.next_round += 1;
         let round = self.part.directory.next_round;
         let now = self.now.mono_ms;
-        let Some(entry) = self.part.directory.entries.get_mut(key) else { return };
-        let asked = if complete { entry.holders & members } else { members };
-        let (found, entered) = (BTreeMap::new(), NodeSet::EMPTY);
-        entry.question = Some(Question { round, waiting: asked, found, entered, sent_ms: now });
-        self.part.directory.asking.insert(key.clone());
+        let directory = &mut self.part.directory;
+        let holders = directory.holders.of(key.mark()).holders;
+        let Some(entry) = directory.entries.get_mut(key) else { return };
+        let asked = if complete { holders & members } else { members };
+        entry.question = Some(Question { round, waiting: asked, found: BTreeMap::new(), sent_ms: now });
+        directory.asking.entry(key.mark()).or_default().insert(key.clone(), Entered::default());
         for node in asked.iter() {
             self.send(node, Message::Query { key: key.clone(), round });
         }
@@ -588,30 +612,37 @@ impl<V: Values> Turn<'_, V> {
         }
     }
 
-    pub(crate) fn on_holding(&mut self, from: NodeId, key: Key, round: u64, held: Option<Held>) {
-        let Some(entry) = self.part.directory.entries.get_mut(&key) else { return };
-        let Some(question) = entry.question.as_mut().filter(|question| question.round == round) else {
-            return;
+    pub(crate) fn on_holding(
+        &mut self,
+        from: NodeId,
+        key: Key,
+        round: u64,
+        (held, twin): (Option<Held>, bool),
+    ) {
+        let entered = match self.config.without(Mutant::CountStaleAnswers) {
+            true => Entered::default(),
+            false => self.part.directory.entered_since(&key),
         };
-        if !question.waiting.contains(from) {
-            return;
-        }
-        let is_stale = held.is_none() && question.entered.contains(from);
-        if is_stale && !self.config.without(Mutant::CountStaleAnswers) {
+        let directory = &mut self.part.directory;
+        let entry = directory.entries.get_mut(&key).and_then(|entry| entry.question.as_mut());
+        let asked = entry.filter(|question| question.round == round && question.waiting.contains(from));
+        let Some(question) = asked else { return };
+        if held.is_none() && entered.here.contains(from) {
             // It may hold the key by now.
             self.ask_holders(&key);
             return;
         }
         question.waiting.remove(from);
+        let is_over = question.waiting.is_empty();
         match held {
             Some(held) => {
                 question.found.insert(from, held);
-                entry.holders.insert(from);
-                self.part.directory.leases.see(key.slot(), NodeSet::only(from));
+                directory.enter(&key, from);
             }
-            None => entry.holders.remove(from),
+            None if twin || entered.at_twins.contains(from) => {}
+            None => directory.holders.change(key.mark(), |known| known.leave(from)),
         }
-        if question.waiting.is_empty() {
+        if is_over {
             self.conclude(&key);
         }
     }
@@ -631,10 +662,11 @@ impl<V: Values> Turn<'_, V> {
         let Some(entry) = self.part.directory.entries.get_mut(key) else { return };
         let Some(question) = entry.question.take() else { return };
         let owned = question.found.iter().find(|(node, held)| held.owner == Some(**node));
-        if let Some((owner, _)) = owned {
-            entry.owner = Some(*owner);
+        let owner = if let Some((owner, _)) = owned {
             entry.appointed = None;
-            entry.created = None;
+            let owner = *owner;
+            self.part.directory.holders.change(key.mark(), |known| known.owner = Some(owner));
+            owner
         } else if question.found.values().any(|held| held.owner.is_some()) {
             // The token is on its way between two holders; ask again a little later.
             entry.question = Some(Question { waiting: NodeSet::EMPTY, found: BTreeMap::new(), ..question });
@@ -648,21 +680,19 @@ impl<V: Values> Turn<'_, V> {
                 .collect();
             entry.touchers.retain(|_, touch| !touch.reads);
             let creator = entry.touchers.pop_first();
+            entry.appointed = creator.map(|(node, touch)| (node, Appointment::Creator(touch.nonce)));
             for (node, nonce) in readers {
                 self.send(node, Message::Absent { key: key.clone(), nonce });
             }
             let Some((creator, Touched { nonce, .. })) = creator else {
-                self.part.directory.asking.remove(key);
+                self.part.directory.end_question(key);
                 self.part.directory.tidy(key);
                 return;
             };
-            let Some(entry) = self.part.directory.entries.get_mut(key) else { return };
-            entry.holders.insert(creator);
-            entry.owner = Some(creator);
-            entry.created = Some((creator, nonce));
-            entry.appointed = None;
+            self.part.directory.enter(key, creator);
             let lease = self.lease_for(key.slot(), creator);
             self.send(creator, Message::Create { key: key.clone(), doubt, nonce, lease });
+            creator
         } else {
             let preferred = |node: &NodeId| entry.touchers.contains_key(node);
             let best =
@@ -670,18 +700,15 @@ impl<V: Values> Turn<'_, V> {
             let worst = question.found.iter().min_by_key(|(node, held)| (held.version, **node));
             let Some((owner, _)) = (if lowest { worst } else { best }) else { return };
             let (owner, holders) = (*owner, question.found.keys().copied().collect::<NodeSet>());
-            entry.owner = Some(owner);
-            entry.created = None;
-            entry.appointed = Some(holders);
+            entry.appointed = Some((owner, Appointment::Among(holders)));
             // Holders are brought in by the regroup; only strangers have to join.
             entry.touchers.retain(|node, _| !holders.contains(*node));
             self.send(owner, Message::Own { key: key.clone(), holders });
-        }
-        self.part.directory.asking.remove(key);
+            owner
+        };
+        self.part.directory.end_question(key);
         let Some(entry) = self.part.directory.entries.get_mut(key) else { return };
-        let joiners = std::mem::take(&mut entry.touchers);
-        let Some(owner) = entry.owner else { return };
-        for (joiner, Touched { nonce, .. }) in joiners {
+        for (joiner, Touched { nonce, .. }) in std::mem::take(&mut entry.touchers) {
             self.part.directory.enter(key, joiner);
             self.send(owner, Message::Join { key: key.clone(), joiner, nonce });
         }
@@ -689,37 +716,32 @@ impl<V: Values> Turn<'_, V> {
     }
 
     pub(crate) fn on_owned(&mut self, from: NodeId, key: Key, gone: bool) {
-        if !self.part.directory.knows(&key) {
-            return;
+        let directory = &mut self.part.directory;
+        if gone {
+            directory.holders.change(key.mark(), |known| known.disown(from));
+            directory.disappoint(&key, from);
+        } else if !directory.holders.of(key.mark()).holders.is_empty() || directory.entries.contains(&key) {
+            directory.holders.change(key.mark(), |known| known.holders.insert(from));
+            directory.own(&key, from);
         }
-        let entry = self.part.directory.open(&key);
-        if !gone {
-            entry.holders.insert(from);
-            entry.owner = Some(from);
-            entry.created = None;
-            entry.appointed = None;
-        } else if entry.owner == Some(from) {
-            entry.owner = None;
-            entry.created = None;
-            entry.appointed = None;
-        }
-        self.part.directory.tidy(&key);
+    }
+
+    /// A node was asked to let somebody join a key that it does not own. If it was appointed it may hear of that later.
+    pub(crate) fn on_not_owned(&mut self, from: NodeId, key: &Key) {
+        self.part.directory.holders.change(key.mark(), |known| known.disown(from));
     }
 
     pub(crate) fn directory_tick(&mut self) {
         let now = self.now.mono_ms;
         let retry = self.config.timers.retry_ms;
         let view = self.installed.view.id;
-        let due: Vec<(Key, Touch)> = self
-            .part
-            .touches
-            .iter_mut()
-            .filter(|(_, touch)| now >= touch.sent_ms + retry)
-            .map(|(key, touch)| {
+        let mut due = Vec::new();
+        for (key, touch) in self.part.touches.0.values_mut().flatten() {
+            if now >= touch.sent_ms + retry {
                 touch.sent_ms = now;
-                (key.clone(), *touch)
-            })
-            .collect();
+                due.push((key.clone(), *touch));
+            }
+        }
         for (key, touch) in due {
             let me = self.config.id;
             if self.copy_now(&key).is_some_and(|copy| copy.owner(view, me).is_some()) {
@@ -735,11 +757,13 @@ impl<V: Values> Turn<'_, V> {
             self.doubt_way_to(homes);
             self.send_reports();
         }
-        for key in self.part.directory.asking.clone() {
+        let asking: Vec<Key> =
+            self.part.directory.asking.values().flat_map(BTreeMap::keys).cloned().collect();
+        for key in asking {
             let Some(question) =
                 self.part.directory.entries.get_mut(&key).and_then(|entry| entry.question.as_mut())
             else {
-                self.part.directory.asking.remove(&key);
+                self.part.directory.end_question(&key);
                 continue;
             };
             if now < question.sent_ms + retry {

@@ -55,7 +55,6 @@ impl<V: Values> Turn<'_, V> {
         }
         self.forget_view();
         self.restart_directory(dropped);
-        self.restart_scans();
         self.start_reports(dropped);
         self.reroute(flushed || reborn);
     }
@@ -189,6 +188,7 @@ impl<V: Values> Turn<'_, V> {
         self.part.settling.clear();
         self.part.over.clear();
         self.part.touches.clear();
+        self.part.left.clear();
         self.part.born.clear();
         self.part.unconfirmed.clear();
         self.part.parked.clear();

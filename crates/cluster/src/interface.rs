@@ -1,11 +1,9 @@
 //! What goes into a node and what comes out: [`Input`], [`Action`], requests and their answers.
 
-use std::fmt;
-use std::ops::Range;
-
 use crate::ids::{Blob, FlightId, NodeId, NodeSet, Version, ViewId};
 use crate::key::Key;
 use crate::message::Envelope;
+use std::fmt;
 
 /// Anything that happens to a node.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -32,13 +30,6 @@ pub enum Input {
     Expire(Key),
     /// The store wants the memory of this key back; answered by [`Action::Evict`].
     Evict(Key),
-    /// A SCAN wants to know every key of those of these slots that this node is home of; answered by [`Action::Scan`].
-    Scan {
-        /// The caller's name of the call, not in use by another.
-        ticket: u64,
-        /// The slots.
-        slots: Range<u16>,
-    },
     /// This node's address became known: heartbeats go there.
     Peer(NodeId),
     /// An operator asserts that the node is dead for good.
@@ -178,16 +169,6 @@ pub enum Action {
         key: Key,
         /// How.
         outcome: Evicted,
-    },
-    /// A home has come to know every key of some slots, or gives up.
-    Scan {
-        /// The call's ticket.
-        ticket: u64,
-        /// As long as this view is the installed one, [`Node::names_in`](crate::Node::names_in) has every key that one of
-        /// its members held when the call came, in this view or an earlier one, and still holds, if this node is home of
-        /// its slot. Who puts the answers of several homes together needs them from one view: in another, a slot has
-        /// another home. `TryAgain`: a member has not answered in time, or too many calls wait.
-        known: Result<ViewId, ClientError>,
     },
     /// At this moment all that this node holds is held by another member as well. What its clients create from now on is
     /// not; the caller lets it leave, or wants to know again.

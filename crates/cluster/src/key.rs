@@ -62,6 +62,31 @@ impl Key {
     pub fn hash64(&self) -> u64 {
         self.hash
     }
+
+    /// What its home knows it by.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark { slot: self.slot, hash: self.hash }
+    }
+
+    /// Whether it is another key that its home does not tell from this one.
+    pub fn is_twin_of(&self, other: &Self) -> bool {
+        self.mark() == other.mark() && self != other
+    }
+
+    /// One of many keys whose home does not tell them from each other: for tests and models. The tag chooses their slot.
+    pub fn twin(tag: char, number: u16) -> Self {
+        let first: [u8; 8] = *format!("{{{tag}}}{number:05}").as_bytes().first_chunk().expect("an ASCII tag");
+        // Whatever the first word of a name does to the hash, the second can take back.
+        let second = mix(16 ^ u64::from_le_bytes(first)) ^ mix(0);
+        Self::new(&[first, second.to_le_bytes()].concat())
+    }
+}
+
+/// What a home knows a key by: names that agree in it are *twins*.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Mark {
+    pub(crate) slot: Slot,
+    pub(crate) hash: u64,
 }
 
 impl PartialEq for Key {
@@ -141,6 +166,13 @@ mod tests {
         assert_eq!(Key::new(b"foo").slot(), Slot(12182));
         assert_eq!(Key::new(b"{user1000}.following").slot(), Key::new(b"{user1000}.followers").slot());
         assert_eq!(Key::new(b"foo{}{bar}").slot(), Slot(crc16(b"foo{}{bar}") % SLOTS));
+    }
+
+    #[test]
+    fn twins_differ_in_their_names_only() {
+        let twins: Vec<Key> = (0..100).map(|number| Key::twin('t', number)).collect();
+        assert!(twins[1..].iter().all(|twin| twin.is_twin_of(&twins[0])));
+        assert!(!twins[0].is_twin_of(&twins[0]) && !Key::twin('u', 0).is_twin_of(&twins[0]));
     }
 
     #[test]

@@ -4,7 +4,10 @@
 //! never to itself, so the last copy cannot go by accident; the last copy is deleted by an ordered write; a copy
 //! whose subscribers are not all reachable stays, because it may hold what they lack. A leave has a name, which the
 //! leaving node gives it: what is said of a former leave of the same node moves nobody, and a leave that its node has
-//! called off is never carried out. Duplicates of one leave are told apart by the version at which it was allowed.
+//! called off is never carried out. Duplicates of one leave are told apart by the version at which it was allowed. A scan
+//! under way is told of what was dropped during it, because it may have passed whoever holds the key now.
+
+use std::collections::VecDeque;
 
 use crate::copy::{Busy, Queued};
 use crate::ids::{NodeId, NodeSet, Version};
@@ -16,6 +19,9 @@ use crate::tally::Rule;
 use crate::turn::Turn;
 use crate::values::Values;
 use crate::write::After;
+
+/// A scan takes `op_ms` of its node's clock at most, and clocks run at rates up to this factor apart.
+const DRIFT: u64 = 3;
 
 /// A copy that the store wants back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -73,6 +79,9 @@ impl<V: Values> Turn<'_, V> {
     }
 
     pub(crate) fn drop_copy(&mut self, key: &Key) {
+        if self.values.holds(key) && !self.config.without(Mutant::ForgetWhatLeft) {
+            self.part.left.push_back((self.now.mono_ms + DRIFT * self.config.timers.op_ms, key.clone()));
+        }
         self.part.copies.remove(key);
         self.tell_gone(key);
         self.values.install(key, None);
@@ -119,6 +128,18 @@ impl<V: Values> Turn<'_, V> {
             self.send(owner, Message::LeaveKey { key: key.clone(), leave });
         } else if can_queue && (others.is_empty() || !first) {
             self.enqueue(key, wanted);
+        }
+    }
+
+    /// Scans of the time when these copies were dropped are over.
+    pub(crate) fn forget_left(&mut self) {
+        let now = self.now.mono_ms;
+        while self.part.left.front().is_some_and(|(until_ms, _)| *until_ms <= now) {
+            self.part.left.pop_front();
+        }
+        if self.part.left.is_empty() {
+            // A rush of evictions is to leave nothing.
+            self.part.left = VecDeque::new();
         }
     }
 

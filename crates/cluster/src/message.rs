@@ -328,6 +328,8 @@ pub enum Message {
         round: u64,
         /// The copy, when there is one.
         held: Option<Held>,
+        /// There is none, but the member holds or has asked for a key that the home does not tell from this one.
+        twin: bool,
     },
     /// Home -> toucher: nobody holds it, you own it.
     Create {
@@ -376,6 +378,11 @@ pub enum Message {
         key: Key,
         /// Its last copy was deleted.
         gone: bool,
+    },
+    /// Holder -> home: I do not own it, as far as I know.
+    NotOwned {
+        /// The key.
+        key: Key,
     },
     /// Member -> home: I created these, or hold these no more, in this order.
     News {

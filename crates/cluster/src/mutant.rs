@@ -164,8 +164,14 @@ mutants! {
     DropWatchedRecords,
     /// A home is not told that a solo key is gone.
     LeaveNamesOfSolos,
+    /// A node says that it holds nothing of a key though it holds a twin of it.
+    DenyTwins,
+    /// It says so though it has asked for a twin.
+    DenyTouchedTwins,
     /// A home takes a node's word that it holds nothing, given before it was entered.
     CountStaleAnswers,
+    /// A scan is not told of copies that were just dropped.
+    ForgetWhatLeft,
     /// A node that starts empty keeps its solo keys.
     KeepSolosAtRebirth,
 }

@@ -29,8 +29,6 @@ pub struct Node<V: Values> {
     members: Members,
     parts: Vec<Part<V::Undo>>,
     out: Outbox,
-    /// Scans of several partitions: how many have not answered.
-    scans: Vec<(u64, usize)>,
     /// The caller waits to hear that nothing is held here only.
     evacuating: bool,
 }
@@ -73,8 +71,7 @@ impl<V: Values> Node<V> {
         assert!(config.parts.is_power_of_two() && config.parts <= PARTS_MAX, "{} partitions", config.parts);
         let parts = (0..config.parts).map(|id| Part::new(&config, id as u8)).collect();
         let members = Members::new(&config);
-        let (out, scans) = (Outbox::default(), Vec::new());
-        let mut node = Self { values, members, parts, out, scans, evacuating: false };
+        let mut node = Self { values, members, parts, out: Outbox::default(), evacuating: false };
         node.enter_all(true);
         node.settle_down();
         node.out.actions.clear();
@@ -137,12 +134,6 @@ impl<V: Values> Node<V> {
             }
             Input::Expire(key) => self.turn_at(&key.clone(), |turn| turn.on_expire(key)),
             Input::Evict(key) => self.turn_at(&key.clone(), |turn| turn.on_evict(key)),
-            Input::Scan { ticket, slots } => {
-                self.scans.push((ticket, self.parts.len()));
-                for id in 0..self.parts.len() {
-                    self.turn_of(id as u8, |turn| turn.on_scan(ticket, slots.clone()));
-                }
-            }
             Input::Peer(node) => self.members.meet(node),
             Input::Forget(node) => self.members.forget(node),
             Input::Evacuate => {
@@ -172,7 +163,6 @@ impl<V: Values> Node<V> {
     fn finish(&mut self, out: &mut Vec<Action>) {
         self.gather();
         self.settle_down();
-        self.answer_scans();
         self.end_evacuation();
         out.append(&mut self.out.actions);
     }
@@ -325,21 +315,6 @@ impl<V: Values> Node<V> {
         }
     }
 
-    /// A scan is over when every partition has said that it knows its keys.
-    fn answer_scans(&mut self) {
-        let scans = &mut self.scans;
-        self.out.actions.retain(|action| {
-            let Action::Scan { ticket, known } = action else { return true };
-            let Some(at) = scans.iter().position(|(scan, _)| scan == ticket) else { return false };
-            scans[at].1 -= 1;
-            let over = known.is_err() || scans[at].1 == 0;
-            if over {
-                scans.remove(at);
-            }
-            over
-        });
-    }
-
     /// The fast path: whether a write on a key that `exists` here may be executed by the caller at once, because only this
     /// node holds it and nothing is waiting for it; if so, it is counted. Afterwards the caller answers, and tells by
     /// [`Self::gone_alone`] if the key has no value any more; nobody else needs to know. `false`: go through
@@ -488,14 +463,27 @@ impl<V: Values> Node<V> {
         key.slot().home(self.view().members)
     }
 
-    /// Names of keys of the slots that this node is home of, in order; some may be gone. Every key is among them once
-    /// [`Input::Scan`] was answered. Costs a walk over all names, so it is better done for many slots
-    /// at a time.
+    /// What this node contributes to a scan of these slots: the names of the keys that it holds, in order, and of those
+    /// whose copies it has dropped a while ago. Some may have no value: what was just taken out may come back, as long as that is
+    /// not decided.
+    ///
+    /// A scan asks all members of its node's view. If their answers are of this view, and come within `op_ms` of the
+    /// scan, each key is among them that was held by members of it all the time.
     pub fn names_in(&self, slots: Range<u16>) -> Vec<Key> {
-        let mut names: Vec<Key> =
-            self.parts.iter().flat_map(|part| part.directory.names_in(&slots)).collect();
+        let mut names = self.values.keys_in(&|slot| slots.contains(&slot.0));
+        let records =
+            self.parts.iter().flat_map(|part| part.copies.keys_where(|key, _| slots.contains(&key.slot().0)));
+        names.extend(records);
+        let left = self.parts.iter().flat_map(|part| &part.left).map(|(_, key)| key);
+        names.extend(left.filter(|key| slots.contains(&key.slot().0)).cloned());
         names.sort_unstable();
+        names.dedup();
         names
+    }
+
+    /// Of how many keys this node knows as their home who holds them; keys that agree in slot and hash count as one.
+    pub fn known(&self) -> usize {
+        self.parts.iter().map(|part| part.directory.len()).sum()
     }
 
     /// Client operations, forks and in-doubt batches not finished: all zero in a healthy cluster at rest.

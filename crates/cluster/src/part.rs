@@ -7,14 +7,14 @@
 //! Invariant: a partition may be used by whoever holds it alone, wherever the others are: each has its own clock, numbers
 //! and floors, and enters a view when it is next used.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::absence::Listed;
 use crate::agenda::Agenda;
 use crate::config::Config;
 use crate::copy::{Copy, CopyState, Owning};
 use crate::creation::HeldLeases;
-use crate::directory::{Directory, Touch};
+use crate::directory::{Directory, Touches};
 use crate::evacuate::Evacuation;
 use crate::ids::{FlightId, Generation, NodeId, NodeSet, OpId, Stamp, Version, ViewId};
 use crate::installed::Retired;
@@ -22,7 +22,6 @@ use crate::key::Key;
 use crate::leave::Eviction;
 use crate::message::Base;
 use crate::operation::{Operation, Stage};
-use crate::scan::Scan;
 use crate::settle::{Record, Settling};
 use crate::table::Table;
 use crate::wait::Waiting;
@@ -70,7 +69,7 @@ pub(crate) struct Part<U> {
     /// Keys of operations of this node's own clients that other nodes have copies of.
     pub(crate) engaged: BTreeMap<Key, BTreeSet<OpId>>,
     /// Keys requested at their home.
-    pub(crate) touches: BTreeMap<Key, Touch>,
+    pub(crate) touches: Touches,
     /// Slots whose unseen keys this node creates by itself.
     pub(crate) leases: HeldLeases,
     /// Keys it has just created so: whoever waits for them is to be told.
@@ -80,8 +79,8 @@ pub(crate) struct Part<U> {
     pub(crate) waits: BTreeMap<u64, Waiting>,
     /// How many of these wait for a key.
     pub(crate) waited_for: BTreeMap<Key, u32>,
-    /// Scans of slots this node is home of.
-    pub(crate) scans: BTreeMap<u64, Scan>,
+    /// Copies that were dropped in this view, and until when a scan is told of them.
+    pub(crate) left: VecDeque<(u64, Key)>,
     /// Forks kept from the time before this node was dropped from the base.
     pub(crate) stash: BTreeMap<(Key, Version), Stashed>,
     /// Nodes that were expired as far as copies tell.
@@ -137,13 +136,13 @@ impl<U> Part<U> {
             solo_seq: 0,
             solo_written: Stamp::default(),
             engaged: BTreeMap::new(),
-            touches: BTreeMap::new(),
+            touches: Touches::default(),
             leases: HeldLeases::default(),
             born: BTreeSet::new(),
             unconfirmed: Table::default(),
             waits: BTreeMap::new(),
             waited_for: BTreeMap::new(),
-            scans: BTreeMap::new(),
+            left: VecDeque::new(),
             stash: BTreeMap::new(),
             retired: BTreeMap::new(),
             next_number: 1,

@@ -52,8 +52,6 @@ rules! {
     RecalledLease,
     /// A key was created under a lease.
     CreatedByLease,
-    /// A home came to know every key of slots that were to be scanned.
-    Scanned,
     /// A subscriber joined a key.
     JoinedKey,
     /// A subscriber left a key.

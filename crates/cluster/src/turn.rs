@@ -245,6 +245,7 @@ impl<V: Values> Turn<'_, V> {
             self.wait_tick();
             self.heal_tick();
             self.leave_tick();
+            self.forget_left();
             self.absence_tick();
             self.solo_tick();
             self.evacuation_tick();
@@ -253,7 +254,6 @@ impl<V: Values> Turn<'_, V> {
             }
         }
         self.operation_tick();
-        self.scan_tick();
     }
 
     /// Does the partition's next piece of work that needs no other one.
@@ -291,13 +291,14 @@ impl<V: Values> Turn<'_, V> {
             Message::Reported { again } => self.on_reported(from, again),
             Message::Touch { key, nonce, reads } => self.on_touch(from, key, Touched { nonce, reads }),
             Message::Query { key, round } => self.on_query(from, key, round),
-            Message::Holding { key, round, held } => self.on_holding(from, key, round, held),
+            Message::Holding { key, round, held, twin } => self.on_holding(from, key, round, (held, twin)),
             Message::Create { key, doubt, nonce, lease } => self.on_create(key, doubt, nonce, lease),
             Message::Absent { key, nonce } => self.on_absent(&key, nonce),
             Message::Own { key, holders } => self.on_own(key, holders),
             Message::Join { key, joiner, nonce } => self.on_join(from, key, joiner, nonce),
             Message::NotJoining { key, nonce } => self.on_not_joining(from, &key, nonce),
             Message::Owned { key, gone } => self.on_owned(from, key, gone),
+            Message::NotOwned { key } => self.on_not_owned(from, &key),
             Message::News { after, news } => self.on_news(from, after, news),
             Message::Noted { known } => self.on_noted(from, known),
             Message::Recall { slot, lease } => self.on_recall(from, slot, lease),

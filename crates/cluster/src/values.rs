@@ -41,6 +41,12 @@ pub trait Values {
     /// All keys of the wanted slots that exist, in order.
     fn keys_in(&self, wanted: &dyn Fn(Slot) -> bool) -> Vec<Key>;
 
+    /// Whether a twin of the key exists ([`Key::is_twin_of`]). Asked for whenever a key goes, so a store had better find it
+    /// by slot and hash.
+    fn holds_twin(&self, key: &Key) -> bool {
+        self.keys_in(&|slot| slot == key.slot()).iter().any(|other| other.is_twin_of(key))
+    }
+
     /// Whether a client blocked on the key could be served now.
     fn ready(&self, key: &Key) -> bool;
 

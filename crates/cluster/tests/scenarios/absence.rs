@@ -1,6 +1,5 @@
 //! Keys that nobody holds.
 
-use swytch_cluster::key::SLOTS;
 use swytch_cluster::*;
 
 use super::support::{Cluster, key};
@@ -19,7 +18,7 @@ pub(crate) fn a_read_of_what_is_not_there_leaves_nothing() {
     }
     for node in 0..3 {
         assert_eq!(cluster.node(node).keys(), []);
-        assert_eq!(cluster.node(node).names_in(0..SLOTS), []);
+        assert_eq!(cluster.node(node).known(), 0);
     }
     cluster.add(1, "k0", "word").expect("add");
     for node in 0..3 {
@@ -82,25 +81,35 @@ fn catch(cluster: &mut Cluster, is_it: impl Fn(&Envelope) -> bool) -> Vec<Envelo
 /// the answer takes long. Meanwhile the slot is leased to it.
 #[test]
 pub(crate) fn a_home_does_not_take_an_old_answer_for_the_lessee() {
-    create_beside_a_question(0);
+    create_beside_a_question(0, |tag| [format!("{{{tag}}}a"), format!("{{{tag}}}b"), format!("{{{tag}}}b")]);
 }
 
 /// It was another node that had asked to read `b`.
 #[test]
 pub(crate) fn a_home_does_not_take_an_old_answer_for_a_new_holder() {
-    create_beside_a_question(1);
+    create_beside_a_question(1, |tag| [format!("{{{tag}}}a"), format!("{{{tag}}}b"), format!("{{{tag}}}b")]);
 }
 
-/// A node has asked to read the key that another is to create under a lease.
-fn create_beside_a_question(reader: u8) {
+/// The answer was about a twin of what is created.
+#[test]
+pub(crate) fn a_home_does_not_take_an_old_answer_for_the_creator_of_a_twin() {
+    create_beside_a_question(0, |tag| {
+        [format!("{{{tag}}}a"), format!("twin-{tag}-0"), format!("twin-{tag}-1")]
+    });
+}
+
+/// A node has asked for a key; names of a slot: of a key that brings the lease, of the one that was asked for, and of one to
+/// be created.
+fn create_beside_a_question(node: u8, names: impl Fn(char) -> [String; 3]) {
     let mut cluster = Cluster::new(2);
-    let tag = (0..100).find(|tag| others(&cluster, &format!("{{{tag}}}")).0 == 1).expect("a slot of node 1");
-    let (a, b) = (format!("{{{tag}}}a"), format!("{{{tag}}}b"));
+    let tag =
+        ('a'..='z').find(|tag| others(&cluster, &format!("{{{tag}}}")).0 == 1).expect("a slot of node 1");
+    let [a, asked, b] = names(tag);
     // As long as not all have reported, the home asks all.
     cluster.attempt(0, &[0, 1]);
     let reports = |message: &Message| matches!(message, Message::Report { .. } | Message::Reported { .. });
     cluster.deliver_but(reports);
-    cluster.submit(reader, Class::Read, &[&b], "list");
+    cluster.submit(node, Class::Read, &[&asked], "list");
     while !cluster.wire.iter().any(|envelope| matches!(envelope.message, Message::Holding { .. })) {
         let envelope = cluster.wire.pop_front().expect("an answer is to come");
         cluster.input(envelope.to.0, Input::Message(Box::new(envelope)));
@@ -137,8 +146,7 @@ fn emptied(nodes: &[u8], adjust: impl Fn(&mut Config)) -> Cluster {
 }
 
 fn is_forgotten(cluster: &Cluster) -> bool {
-    (0..3)
-        .all(|node| cluster.node(node).keys().is_empty() && cluster.node(node).names_in(0..SLOTS).is_empty())
+    (0..3).all(|node| cluster.node(node).keys().is_empty() && cluster.node(node).known() == 0)
 }
 
 #[test]
@@ -158,7 +166,7 @@ pub(crate) fn what_was_deleted_leaves_nothing() {
     cluster.run(15_000);
     for node in 0..3 {
         assert_eq!(cluster.node(node).keys(), [], "at {node}");
-        assert_eq!(cluster.node(node).names_in(0..SLOTS), [], "at {node}");
+        assert_eq!(cluster.node(node).known(), 0, "at {node}");
     }
     for node in 0..3 {
         cluster.add(node, "k1", &format!("n{node}")).expect("add");

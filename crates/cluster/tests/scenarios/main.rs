@@ -11,6 +11,7 @@ mod solo;
 mod support;
 mod table;
 mod transactions;
+mod twins;
 
 use support::{Cluster, key};
 use swytch_cluster::*;

@@ -1,9 +1,9 @@
-//! What a home knows of the keys of its slots: creation leases and scans.
+//! What a home knows of the keys of its slots, creation leases, and what a scan is told.
 
 use swytch_cluster::key::SLOTS;
 use swytch_cluster::*;
 
-use super::support::{Cluster, Words, config, key};
+use super::support::{Cluster, key};
 
 /// A home that is not `node`, and names of keys of one of its slots.
 fn slot_of_another_home(cluster: &Cluster, node: u8) -> (NodeId, impl Fn(u32) -> String + use<>) {
@@ -27,9 +27,9 @@ pub(crate) fn a_new_key_costs_no_round_trip_under_a_creation_lease() {
         assert!(cluster.wire.is_empty(), "{class:?} sends {:?}", cluster.wire);
     }
     assert_eq!(cluster.node(0).tally().of(Rule::CreatedByLease), 99);
-    // The home learns the names in few messages, and whoever comes next finds the keys.
+    // The home learns of the keys in few messages, and whoever comes next finds them.
     cluster.run(200);
-    assert_eq!(cluster.node(home.0).names_in(0..SLOTS).len(), 100);
+    assert_eq!(cluster.node(home.0).known(), 100);
     assert_eq!(cluster.take(1, &name(50)), Ok("word".into()));
     let ticket = cluster.submit(0, Class::W, &[&name(100)], "add word");
     assert!(!cluster.replies.contains_key(&ticket), "the lease was recalled");
@@ -104,97 +104,39 @@ fn unreported_creations(cluster: &mut Cluster) -> (NodeId, impl Fn(u32) -> Strin
 }
 
 #[test]
-pub(crate) fn a_scan_recalls_the_leases_of_its_slots() {
+pub(crate) fn a_touch_waits_for_what_the_lessee_has_created() {
     let mut cluster = Cluster::new(3);
     let (home, name) = unreported_creations(&mut cluster);
-    let slot = key(&name(0)).slot().0;
-    let view = cluster.node(0).view().id;
-    // Other slots, and another node, which is not home of this one: nothing to ask for.
-    cluster.input(home.0, Input::Scan { ticket: 1, slots: slot + 1..SLOTS });
-    cluster.input(
-        (0..3).find(|node| *node != home.0).expect("another"),
-        Input::Scan { ticket: 2, slots: 0..SLOTS },
-    );
-    assert_eq!(cluster.scanned, [(1, Ok(view)), (2, Ok(view))]);
-    assert_eq!(cluster.node(home.0).names_in(slot..slot + 1).len(), 1);
-    cluster.input(home.0, Input::Scan { ticket: 3, slots: slot..slot + 1 });
-    assert_eq!(cluster.scanned.len(), 2, "answered before the lessee was");
-    cluster.deliver_all();
-    assert_eq!(cluster.scanned.last(), Some(&(3, Ok(view))));
-    let names: Vec<Key> = (0..10).map(|number| key(&name(number))).collect();
-    assert_eq!(cluster.node(home.0).names_in(slot..slot + 1), names);
+    assert_eq!(cluster.node(home.0).known(), 1);
+    cluster.add(home.0, &name(1), "more").expect("add");
+    assert_eq!(cluster.node(home.0).known(), 10);
+    assert_eq!(cluster.owners(&name(1)).len(), 1);
+    assert_eq!(cluster.read(0, &name(1)), Ok("more word".into()));
     // The next creation brings the lease back.
+    cluster.run(5_000);
     cluster.add(0, &name(10), "word").expect("add");
-    let ticket = cluster.submit(0, Class::W, &[&name(11)], "add word");
-    assert!(cluster.replies.contains_key(&ticket));
     cluster.run(2_000);
     cluster.assert_converged();
 }
 
-/// The home of a slot crashes. The next one knows no name until the members have reported, and says so.
+/// A scan asks one member after another. While it does, a key moves to one that it has passed already.
 #[test]
-pub(crate) fn a_scan_waits_for_the_reports_of_a_new_view() {
-    let mut cluster = Cluster::new(3);
-    let (home, name) = unreported_creations(&mut cluster);
-    cluster.run(200);
-    cluster.crash(home.0);
-    let survivors: Vec<u8> = (0..3).filter(|node| NodeId(*node) != home).collect();
-    let old = cluster.node(0).view().id;
-    while survivors.iter().any(|node| cluster.node(*node).view().id == old) {
-        cluster.now += 50;
-        for node in &survivors {
-            cluster.input(*node, Input::Tick);
-        }
-        cluster.deliver_but(|message| matches!(message, Message::Report { .. }));
+pub(crate) fn a_scan_is_told_of_what_was_dropped_meanwhile() {
+    let mut cluster = Cluster::new(2);
+    for name in ["k", "stays"] {
+        cluster.add(0, name, "word").expect("add");
     }
-    let next = cluster.node(0).home_of(&key(&name(0))).expect("a home");
-    cluster.input(next.0, Input::Scan { ticket: 1, slots: 0..SLOTS });
-    assert!(cluster.scanned.is_empty());
+    let names = |cluster: &Cluster, node: u8| cluster.node(node).names_in(0..SLOTS);
+    let slot = key("stays").slot().0;
+    assert_eq!(names(&cluster, 1), []);
+    assert_eq!(cluster.node(0).names_in(slot..slot + 1), [key("stays")]);
+    assert_eq!(cluster.read(1, "k"), Ok("word".into()));
+    cluster.input(0, Input::Evict(key("k")));
     cluster.run(1_000);
-    assert_eq!(cluster.scanned, [(1, Ok(cluster.node(0).view().id))]);
-    assert_eq!(cluster.node(next.0).names_in(0..SLOTS).len(), 10);
-}
-
-/// The lessee is cut off: it will answer no recall, and its names are not held by anybody here. With the next view
-/// the scan goes on without it.
-#[test]
-pub(crate) fn a_scan_goes_on_when_the_view_changes() {
-    let mut cluster = Cluster::new(3);
-    let (home, name) = unreported_creations(&mut cluster);
-    let old = cluster.node(home.0).view().id;
-    let rest: Vec<u8> = (1..3).collect();
-    cluster.partition(&[&[0], &rest]);
-    cluster.input(home.0, Input::Scan { ticket: 1, slots: 0..SLOTS });
-    cluster.run(4_000);
-    let view = cluster.node(home.0).view().id;
-    assert!(view != old);
-    assert_eq!(cluster.scanned, [(1, Ok(view))]);
-    cluster.heal();
-    cluster.run(4_000);
-    cluster.input(home.0, Input::Scan { ticket: 2, slots: 0..SLOTS });
-    cluster.run(100);
-    let names = cluster.node(home.0).names_in(0..SLOTS);
-    assert!((0..10).all(|number| names.contains(&key(&name(number)))), "{names:?}");
-}
-
-#[test]
-pub(crate) fn scans_are_bounded_in_number_and_time() {
-    let mut cluster = Cluster::with(3, |config| config.limits.scans_max = 1);
-    let (home, _) = unreported_creations(&mut cluster);
-    cluster.input(home.0, Input::Scan { ticket: 1, slots: 0..SLOTS });
-    cluster.input(home.0, Input::Scan { ticket: 2, slots: 0..SLOTS });
-    assert_eq!(cluster.scanned, [(2, Err(ClientError::TryAgain))]);
-    for _ in 0..110 {
-        cluster.now += 50;
-        for node in 0..3 {
-            cluster.input(node, Input::Tick);
-        }
-        cluster.deliver_but(|message| matches!(message, Message::Recalled { .. }));
-    }
-    assert_eq!(cluster.scanned.last(), Some(&(1, Err(ClientError::TryAgain))));
-    cluster.nodes.insert(NodeId(3), Node::new(config(3), Words::default()));
-    cluster.input(3, Input::Scan { ticket: 3, slots: 0..SLOTS });
-    assert_eq!(cluster.scanned.last(), Some(&(3, Err(ClientError::NotServing))));
+    assert_eq!(cluster.evicted, [(NodeId(0), key("k"), Evicted::Dropped)]);
+    assert_eq!(names(&cluster, 0), [key("k"), key("stays")]);
+    cluster.run(20_000);
+    assert_eq!((names(&cluster, 0), names(&cluster, 1)), (vec![key("stays")], vec![key("k")]));
 }
 
 /// A home that has heard the first part of a report only does not take what is in the others for absent.

@@ -1,6 +1,5 @@
 //! Keys that only one node holds.
 
-use swytch_cluster::key::SLOTS;
 use swytch_cluster::*;
 
 use super::support::{Cluster, key};
@@ -63,8 +62,7 @@ pub(crate) fn a_solo_key_is_deleted_without_a_trace() {
         cluster.add(0, name, "a").expect("add");
     }
     cluster.run(A_WHILE_MS);
-    let known =
-        |cluster: &Cluster| (0..3).map(|node| cluster.node(node).names_in(0..SLOTS).len()).sum::<usize>();
+    let known = |cluster: &Cluster| (0..3).map(|node| cluster.node(node).known()).sum::<usize>();
     assert_eq!(known(&cluster), 30);
     for name in &names {
         assert_eq!(cluster.take(0, name), Ok("a".into()));

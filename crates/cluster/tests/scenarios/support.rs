@@ -214,7 +214,6 @@ pub struct Cluster {
     pub replies: BTreeMap<u64, Outcome>,
     pub woken: Vec<u64>,
     pub evicted: Vec<(NodeId, Key, Evicted)>,
-    pub scanned: Vec<(u64, Result<ViewId, ClientError>)>,
     pub evacuated: Vec<NodeId>,
     ticket: u64,
 }
@@ -245,8 +244,11 @@ pub fn config(node: u8) -> Config {
     Config { parts: setup.parts.unwrap_or(1), mutant: setup.mutant, ..Config::new(NodeId(node)) }
 }
 
+/// A key of this name, or the one of some twins that is meant: `twin-TAG-NUMBER`.
 pub fn key(name: &str) -> Key {
-    Key::new(name.as_bytes())
+    let twin = name.strip_prefix("twin-").and_then(|twin| twin.split_once('-'));
+    let twin = twin.and_then(|(tag, number)| Some((tag.chars().next()?, number.parse().ok()?)));
+    twin.map_or_else(|| Key::new(name.as_bytes()), |(tag, number)| Key::twin(tag, number))
 }
 
 impl Cluster {
@@ -276,7 +278,6 @@ impl Cluster {
             replies: BTreeMap::new(),
             woken: Vec::new(),
             evicted: Vec::new(),
-            scanned: Vec::new(),
             evacuated: Vec::new(),
             ticket: 0,
         }
@@ -321,7 +322,6 @@ impl Cluster {
                 }
                 Action::Wake { ticket } => self.woken.push(ticket),
                 Action::Evict { key, outcome } => self.evicted.push((NodeId(node), key, outcome)),
-                Action::Scan { ticket, known } => self.scanned.push((ticket, known)),
                 Action::Evacuated => self.evacuated.push(NodeId(node)),
                 Action::View { .. } => {}
             }

@@ -5,7 +5,7 @@
 //!
 //! - [`store`]: the store behind the core, abstract ([`values`]) or real
 //! - [`world`]: events, hosts, network; [`nemesis`]: faults
-//! - [`clients`]: workloads and the history; `scans`: what homes know
+//! - [`clients`]: workloads and the history; `scans`: what members hold
 //! - [`judge`]: the verdict; `losses`: what is no loss to it; [`coverage`]: what was exercised
 
 pub mod clients;

@@ -73,7 +73,8 @@ pub struct Profile {
     pub parts: u16,
     /// The keys.
     pub keys: Vec<PlannedKey>,
-    /// The keys are in this many slots, in turn, and clients mostly use those of their host's; 0: each key has its own.
+    /// The keys are in this many slots, in turn, and clients mostly use those of their host's; 0: each key has its own. In
+    /// half of these seeds the keys of a slot are twins: their home does not tell them from each other.
     pub tags: usize,
     /// Shortest and longest delay of a message, in microseconds.
     pub delay_us: (u64, u64),
@@ -139,6 +140,11 @@ impl Profile {
     pub fn of_seed(seed: u64) -> Self {
         let tags = if seed % TAGGED_EVERY == TAGGED_AT { TAGS } else { 0 };
         let mut profile = Self { parts: parts(seed), timers: timers(seed), ..Self::with_tags(seed, tags) };
+        if tags > 0 && Rng::named(seed, "twins").chance(1, 2) {
+            for (index, planned) in profile.keys.iter_mut().enumerate() {
+                planned.key = Key::twin(char::from(b'0' + (index % tags) as u8), index as u16);
+            }
+        }
         if !profile.faults.is_calm() {
             profile.faults.grey_every_ms = grey_every_ms(seed);
         }
@@ -283,7 +289,6 @@ fn narrow() -> Limits {
         report_max: 2,
         leases_max: 1,
         unreported_max: 3,
-        scans_max: 1,
         token_run: 3,
     }
 }

@@ -1,82 +1,88 @@
-//! Scans: a home that says so knows the name of every key of its slots.
+//! Scans: what all members hold, put together, has every key that was there all the time.
 //!
-//! Invariant: only seeds in which a creation lease covers several keys have scans, for a scan recalls leases; all others
-//! run as they did before there were any. Neighbours: `world` asks with its looks at the cluster and hands answers over.
+//! A scan asks one member after another, as the network would have it, while keys move and nodes drop their copies. One
+//! that meets another view is given up. Neighbour: `world` asks with its looks at the cluster, and tells who has acted.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use swytch_cluster::key::SLOTS;
-use swytch_cluster::{ClientError, FlightId, Input, ViewId};
+use swytch_cluster::{Key, NodeId, NodeSet, Values, ViewId};
 
 use super::world::World;
 
-/// Each host scans its slots once in this many looks of the observer.
-const SCAN_EVERY: u64 = 16;
+/// One host scans in this many looks of the observer.
+const SCAN_EVERY: u64 = 8;
 
-/// A copy that was there when a scan was asked for.
+/// Looks that a scan takes, at most: less than `op_ms` on the fastest clock.
+const LOOKS_MAX: usize = 3;
+
+/// A scan under way.
 #[derive(Debug)]
-pub(super) struct Holding {
-    key: usize,
-    host: usize,
-    /// Which creation of the key.
-    birth: FlightId,
-    /// The view its host was in: what a host holds in a later view than the answer's is not promised.
+pub(super) struct Scan {
     view: ViewId,
+    members: NodeSet,
+    /// Who was not asked yet, the next one last.
+    unasked: Vec<NodeId>,
+    /// Keys that a member has held all the time, by index.
+    present: BTreeSet<usize>,
+    found: BTreeSet<Key>,
 }
 
-/// Scans that are not answered, by ticket.
-pub(super) type Scans = BTreeMap<u64, Vec<Holding>>;
-
 impl World {
-    /// Asks a host for all names of its slots, when it is time.
-    pub(super) fn scan_now_and_then(&mut self, host: usize) {
-        if self.profile.tags == 0 || !(self.looks + host as u64).is_multiple_of(SCAN_EVERY) {
-            return;
+    /// Begins a scan when it is time, or asks the next members.
+    pub(super) fn scan_now_and_then(&mut self) {
+        let host = (self.looks / SCAN_EVERY) as usize % self.hosts.len();
+        if let Some(scan) = self.scan.take() {
+            self.scan = self.go_on(scan);
+        } else if self.looks.is_multiple_of(SCAN_EVERY)
+            && let Some(node) = self.hosts[host].node.as_ref().filter(|node| node.is_serving())
+        {
+            let (view, members) = (node.view().id, node.view().members);
+            let mut unasked: Vec<NodeId> = members.iter().collect();
+            let first = host % unasked.len();
+            unasked.rotate_left(first);
+            let mut scan = Scan { view, members, unasked, present: BTreeSet::new(), found: BTreeSet::new() };
+            scan.present = (0..self.profile.keys.len()).filter(|key| self.is_present(&scan, *key)).collect();
+            self.scan = self.go_on(scan);
         }
-        let ticket = self.looks * self.hosts.len() as u64 + host as u64;
-        let holdings = self.holdings();
-        self.scans.insert(ticket, holdings);
-        self.input(host, Input::Scan { ticket, slots: 0..SLOTS });
     }
 
-    fn holdings(&self) -> Vec<Holding> {
-        let mut holdings = Vec::new();
-        for (host, state) in self.hosts.iter().enumerate() {
-            let Some(node) = &state.node else { continue };
-            for (key, planned) in self.profile.keys.iter().enumerate() {
-                if let Some(copy) = node.copy_of(&planned.key) {
-                    holdings.push(Holding { key, host, birth: copy.meta.birth, view: node.view().id });
-                }
-            }
+    fn go_on(&mut self, mut scan: Scan) -> Option<Scan> {
+        for _ in 0..scan.members.len().div_ceil(LOOKS_MAX as u32) {
+            let Some(member) = scan.unasked.pop() else { break };
+            let node = self.hosts[usize::from(member.0)].node.as_ref();
+            let node = node.filter(|node| node.view().id == scan.view)?;
+            scan.found.extend(node.names_in(0..SLOTS));
         }
-        holdings
-    }
-
-    /// A host knows all names of its slots: those that a member of its view had when it was asked and still has.
-    pub(super) fn observe_scan(&mut self, host: usize, ticket: u64, known: Result<ViewId, ClientError>) {
-        self.note((host, ticket, known));
-        let holdings = self.scans.remove(&ticket).unwrap_or_default();
-        let Some(node) = self.hosts[host].node.as_ref().filter(|node| Ok(node.view().id) == known) else {
-            return;
-        };
-        let view = node.view();
-        let names = node.names_in(0..SLOTS);
-        let is_missed = |held: &&Holding| {
-            let key = &self.profile.keys[held.key].key;
-            let still_held = self.hosts[held.host].node.as_ref().is_some_and(|holder| {
-                let id = holder.config().id;
-                view.members.contains(id)
-                    && view.base.has(id, holder.incarnation())
-                    && holder.copy_of(key).is_some_and(|copy| copy.meta.birth == held.birth)
-            });
-            held.view <= view.id
-                && still_held
-                && node.home_of(key) == Some(node.config().id)
-                && names.binary_search(key).is_err()
-        };
-        let missed: Vec<&Holding> = holdings.iter().filter(is_missed).collect();
+        if !scan.unasked.is_empty() {
+            return Some(scan);
+        }
+        self.note(("scan", scan.found.len()));
+        let is_missed = |key: &&usize| !scan.found.contains(&self.profile.keys[**key].key);
+        let missed: Vec<&usize> = scan.present.iter().filter(is_missed).collect();
         if !missed.is_empty() {
-            self.violate("a scan misses a key", format!("{missed:?} at host {host}"));
+            self.violate("a scan misses a key", format!("{missed:?} in {:?}", scan.view));
         }
+        None
+    }
+
+    /// A host has acted: what it has given up may be nowhere any more.
+    pub(super) fn follow_scan(&mut self, host: usize) {
+        let Some(mut scan) = self.scan.take() else { return };
+        if let Some(node) = &self.hosts[host].node {
+            let mut present = std::mem::take(&mut scan.present);
+            present.retain(|key| {
+                node.values().holds(&self.profile.keys[*key].key) || self.is_present(&scan, *key)
+            });
+            scan.present = present;
+        }
+        self.scan = Some(scan);
+    }
+
+    fn is_present(&self, scan: &Scan, key: usize) -> bool {
+        let key = &self.profile.keys[key].key;
+        self.hosts.iter().filter_map(|host| host.node.as_ref()).any(|node| {
+            node.view().id == scan.view && scan.members.contains(node.config().id) && node.values().holds(key)
+        })
     }
 }

@@ -16,7 +16,7 @@ use super::coverage::{self, Coverage};
 use super::judge::Violation;
 use super::nemesis::{Exile, Nemesis};
 use super::profile::Profile;
-use super::scans::Scans;
+use super::scans::Scan;
 use super::store::Store;
 use super::values::Payloads;
 use crate::check::convergence::Digest;
@@ -117,7 +117,7 @@ pub struct World {
     pub(super) births: BTreeSet<(usize, FlightId)>,
     /// Looks of the observer.
     pub(super) looks: u64,
-    pub(super) scans: Scans,
+    pub(super) scan: Option<Scan>,
     mutant: Option<Mutant>,
     queue: BTreeMap<(u64, u64), Event>,
     next_event: u64,
@@ -177,7 +177,7 @@ impl World {
             doubts: Vec::new(),
             births: BTreeSet::new(),
             looks: 0,
-            scans: Scans::new(),
+            scan: None,
             mutant,
             queue: BTreeMap::new(),
             next_event: 0,
@@ -438,6 +438,7 @@ impl World {
         if now_forgotten > forgotten {
             self.observe_forgotten_fork(host);
         }
+        self.follow_scan(host);
         for action in actions {
             match action {
                 Action::Send(envelope) => {
@@ -454,7 +455,6 @@ impl World {
                 Action::Reply { ticket, result } => self.reply(ticket, result),
                 Action::Wake { ticket } => self.wake(ticket),
                 Action::Evict { key, outcome } => self.evicted(host, &key, outcome),
-                Action::Scan { ticket, known } => self.observe_scan(host, ticket, known),
                 Action::Evacuated => self.evacuated(host),
                 Action::View { id, members } => {
                     self.note((host, id, members));
@@ -581,11 +581,8 @@ impl World {
             if self.hosts[host].leaving {
                 self.input(host, Input::Evacuate);
             }
-            if !self.is_up(host) {
-                continue;
-            }
-            self.scan_now_and_then(host);
         }
+        self.scan_now_and_then();
         self.looks += 1;
         if self.finishing && !self.reading && self.is_healed() {
             self.reading = true;

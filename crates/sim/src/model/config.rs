@@ -92,6 +92,15 @@ impl Scope {
         Self { parts, name, ..self }
     }
 
+    /// The same with keys that their home does not tell from each other.
+    #[must_use]
+    pub fn of_twins(self, name: &'static str) -> Self {
+        let keys: Vec<Key> = (0..self.keys.len() as u16).map(|number| Key::twin('t', number)).collect();
+        let index = |key: &Key| self.keys.iter().position(|other| other == key).expect("a key of the scope");
+        let shared = self.shared.iter().map(|(key, holders)| (keys[index(key)].clone(), *holders)).collect();
+        Self { name, shared, keys, ..self }
+    }
+
     fn base(name: &'static str, nodes: u8, keys: &[&str]) -> Self {
         let keys: Vec<Key> = keys.iter().map(|name| Key::new(name.as_bytes())).collect();
         let all: NodeSet = (0..nodes).map(NodeId).collect();

@@ -111,6 +111,7 @@ pub fn exhaustive_scopes() -> Vec<Scope> {
         Scope::create(),
         Scope::lease(),
         Scope::lease_and_view(),
+        Scope::lease_and_view().of_twins("creation lease of twins, a view, 2 nodes"),
         Scope::transactions(),
         Scope::transactions().in_parts(2, "transactions on 2 keys, 2 partitions"),
         Scope::crash(),
@@ -149,6 +150,9 @@ pub fn walk_scopes() -> Vec<Scope> {
         Scope::deletions().in_parts(2, "deletions, 2 partitions"),
         Scope::solo_and_restarts().in_parts(2, "solo keys and restarts, 2 partitions"),
         Scope::everything(3).in_parts(4, "everything, 4 partitions"),
+        Scope::leases().of_twins("creation leases of twins, 3 nodes"),
+        Scope::deletions().of_twins("deletions of twins, 3 nodes"),
+        Scope::solo_and_restarts().of_twins("solo twins and restarts, 3 nodes"),
     ]
 }
 

@@ -160,14 +160,17 @@ impl State {
                 let class = if Some(node) == holders.first() { Class::W } else { Class::Read };
                 state.input(scope, node, Input::Client(Request { class, ..read_of(key) }));
                 state.deliver_all(scope);
+                // Who was sent to the owner of a twin asks again after a while.
+                for _ in 0..SETTLING_TICKS {
+                    if state.node(node).is_some_and(|node| node.copy_of(key).is_some()) {
+                        break;
+                    }
+                    state.tick_all(scope);
+                }
             }
         }
         for _ in (0..SETTLING_TICKS).filter(|_| scope.settled) {
-            state.now_ms += Scope::TICK_MS;
-            for id in members.iter() {
-                state.tick(scope, id, true);
-            }
-            state.deliver_all(scope);
+            state.tick_all(scope);
         }
         for (key, holders) in &scope.shared {
             // One that never held it would count as a holder that has held it throughout.
@@ -185,6 +188,14 @@ impl State {
         }
         state.refresh(scope);
         state
+    }
+
+    fn tick_all(&mut self, scope: &Scope) {
+        self.now_ms += Scope::TICK_MS;
+        for id in (0..scope.nodes).map(NodeId) {
+            self.tick(scope, id, true);
+        }
+        self.deliver_all(scope);
     }
 
     fn time(&self) -> Time {
@@ -395,7 +406,7 @@ impl State {
             Action::Evict { key, outcome: Evicted::Deleted } => self.note_deletion(scope, id, &key),
             Action::Evict { key, outcome: Evicted::Dropped } => self.note_drop(scope, id, &key),
             Action::View { id: view, .. } => self.note_view(scope, id, view),
-            Action::Wake { .. } | Action::Evict { .. } | Action::Scan { .. } | Action::Evacuated => {}
+            Action::Wake { .. } | Action::Evict { .. } | Action::Evacuated => {}
         }
     }
 
