@@ -157,7 +157,6 @@ impl Worker<'_> {
     pub(super) fn may_be_late(&self, connection: &Connection, began: Ticks) -> bool {
         let pending = connection.output.pending();
         !self.happened.is_empty()
-            && Ticks::now().since(began) > self.share.long_ticks
             && (1..=OUTPUT_BYTES_UNLIMITED).contains(&pending)
             && !connection.awaits_writable
             && !connection.hung_up
@@ -165,6 +164,7 @@ impl Worker<'_> {
             && connection.follower.is_none()
             && connection.client.authenticated
             && !connection.client.flags.contains(ClientFlags::CLOSE_AFTER_REPLY)
+            && Ticks::now().since(began) > self.share.long_ticks
     }
 
     /// What a connection has to say waits.

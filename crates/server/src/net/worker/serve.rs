@@ -119,14 +119,13 @@ impl Worker<'_> {
         }
         // First, because whoever has read the reply may look at what it has changed.
         connection.client.publish();
-        let result = match result {
-            Ok(()) if self.may_be_late(connection, began) => {
+        let result = result.and_then(|()| match self.may_be_late(connection, began) {
+            true => {
                 self.be_late(connection, slot, began);
                 Ok(())
             }
-            Ok(()) => self.write_out(connection),
-            end => end,
-        };
+            false => self.write_out(connection),
+        });
         self.take_back(connection);
         connection.publish(self.server);
         result
