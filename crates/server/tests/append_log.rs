@@ -33,17 +33,9 @@ fn file_of(server: &Server, end: &str) -> PathBuf {
     paths.remove(0)
 }
 
-/// Ends the process without a word and starts it with `file` and its port as the configuration.
-#[track_caller]
-fn restart(server: &mut Server, file: &str) {
-    fs::write(server.file(), format!("port {}\n{file}", server.port)).expect("the file is the server's");
-    server.restart();
-    server.client.until("the data is loaded", |client| client.info_number("loading") == 0, |held| *held);
-}
-
 /// Runs the program on the server's configuration, which ends by itself.
 fn run_again(server: &Server, file: &str) -> Output {
-    fs::write(server.file(), format!("port {}\n{file}", server.port)).expect("the file is the server's");
+    server.write_file(file);
     let mut command = Command::new(&server.program().path);
     command.args(&server.program().leading_arguments).arg(server.file()).current_dir(&server.directory);
     command.output().expect("it ran before")
@@ -131,9 +123,9 @@ fn what_many_clients_were_answered_is_there_after_a_kill() {
             }
             _ => settle(&mut server),
         };
-        restart(&mut server, &file);
+        server.restart_with(&file);
         assert_eq!(server.say("DEBUG DIGEST").text(), digest, "{sync}");
-        restart(&mut server, &file);
+        server.restart_with(&file);
         assert_eq!(server.say("DEBUG DIGEST").text(), digest, "{sync}, once more");
     }
 }
@@ -148,7 +140,7 @@ fn an_answer_under_always_is_never_taken_back() {
             assert_eq!(server.say(&format!("SET key:{round}:{number} value")), Reply::ok());
         }
         assert_eq!(server.say(&format!("RPUSH rounds {round}")).number(), Some(round + 1));
-        restart(&mut server, &file);
+        server.restart_with(&file);
         assert_eq!(server.say("LLEN rounds").number(), Some(round + 1));
         assert_eq!(server.say("DBSIZE").number(), Some((round + 1) * 100 + 1));
     }
@@ -171,7 +163,7 @@ fn logs_are_exchanged_with_other_servers() {
             disturb(ours.port, &mut random, COMMANDS, is_told_alike);
             let digest = settle(&mut ours);
             copy_log(&ours, &theirs);
-            restart(&mut theirs, &shared);
+            theirs.restart_with(&shared);
             assert_same(&mut ours, &mut theirs, &digest, &format!("{name} loads ours, preamble {preamble}"));
 
             disturb(theirs.port, &mut random, COMMANDS, is_told_alike);
@@ -184,7 +176,7 @@ fn logs_are_exchanged_with_other_servers() {
             disturb(theirs.port, &mut random, COMMANDS / 4, is_told_alike);
             let digest = settle(&mut theirs);
             copy_log(&theirs, &ours);
-            restart(&mut ours, &shared);
+            ours.restart_with(&shared);
             assert_same(&mut theirs, &mut ours, &digest, &format!("{name} is loaded, preamble {preamble}"));
         }
     }
@@ -206,7 +198,7 @@ fn a_torn_end_is_cut_off_and_anything_else_ends_the_start() {
     for len in begin..whole.len() {
         server.signal("KILL");
         fs::write(&path, &whole[..len]).expect("it is ours");
-        restart(&mut server, FILE);
+        server.restart_with(FILE);
         let all: Vec<Reply> = ["whole", "one", "two"].map(|key| server.say(&format!("EXISTS {key}"))).into();
         assert_eq!(all, [1, 0, 0].map(Reply::Integer), "cut at {len}");
         assert_eq!(fs::read(&path).expect("it is there"), whole[..begin], "what is torn goes as a whole");
@@ -257,7 +249,7 @@ fn a_torn_end_is_cut_off_and_anything_else_ends_the_start() {
             &file(bad_bytes),
             &format!("set aof-load-corrupt-tail-max-size to more than {bad_bytes}"),
         );
-        restart(&mut server, &file(bad_bytes + 1));
+        server.restart_with(&file(bad_bytes + 1));
         assert_eq!(server.say("DBSIZE").number(), Some(1));
         assert_eq!(fs::read(&path).expect("it is there"), whole[..begin]);
         server.signal("KILL");
@@ -300,7 +292,7 @@ fn what_expires_functions_and_annotations_are_kept() {
     assert_eq!(server.say("DEBUG DIGEST"), digest, "loaded beside its clients");
     assert_eq!(server.say("FUNCTION LIST").elements().len(), 1);
     await_safety(&mut server);
-    restart(&mut server, &file);
+    server.restart_with(&file);
     assert_eq!(server.say("DEBUG DIGEST"), digest);
     assert_eq!(server.say("PEXPIRETIME later").number(), Some(9_000_000_000_000));
     assert_eq!(server.say("FCALL f 0").number(), Some(2));
@@ -312,7 +304,7 @@ fn what_expires_functions_and_annotations_are_kept() {
         let digest = server.say("DEBUG DIGEST");
         let incr = fs::read(file_of(&server, ".incr.aof")).expect("it is there");
         assert_eq!(incr, b"", "everything is in the base");
-        restart(&mut server, &file);
+        server.restart_with(&file);
         assert_eq!(server.say("DEBUG DIGEST"), digest, "preamble {preamble}");
         assert_eq!(server.say("FUNCTION LIST").elements().len(), 1);
     }
@@ -338,7 +330,7 @@ fn the_log_is_switched_on_and_off_while_clients_write() {
     assert_eq!(server.client.info_number("aof_enabled"), 1);
     assert_eq!(server.client.info_field("aof_last_bgrewrite_status").as_deref(), Some("ok"));
     let digest = settle(&mut server);
-    restart(&mut server, &format!("{file}appendonly yes\n"));
+    server.restart_with(&format!("{file}appendonly yes\n"));
     assert_eq!(server.say("DEBUG DIGEST").text(), digest);
     server.say("MULTI");
     server.say("CONFIG SET appendonly no");
@@ -427,7 +419,7 @@ fn a_log_that_is_rewritten_while_clients_write_has_all_of_it() {
         // The list has one base, and one increment behind it.
         file_of(&server, ".incr.aof");
         file_of(&server, if preamble == "yes" { ".base.rdb" } else { ".base.aof" });
-        restart(&mut server, &file);
+        server.restart_with(&file);
         assert_eq!(server.say("DEBUG DIGEST").text(), digest, "preamble {preamble}");
     }
 }
@@ -454,7 +446,7 @@ fn a_disk_that_is_full_refuses_writes_and_recovers_by_itself() {
         server.client.until("writes are accepted", accepted, |reply| *reply == Reply::ok());
         assert_eq!(other.reply(), Reply::ok());
         let digest = settle(&mut server);
-        restart(&mut server, FILE);
+        server.restart_with(FILE);
         assert_eq!(server.say("DEBUG DIGEST").text(), digest, "{sync}");
     }
 }
@@ -481,7 +473,7 @@ fn a_log_of_one_file_from_before_there_were_lists_is_taken_over() {
         let _ = fs::remove_dir_all(directory(&server));
         fs::write(server.directory.join("appendonly.aof"), bytes).expect("it is ours");
         for round in 0..2 {
-            restart(&mut server, FILE);
+            server.restart_with(FILE);
             assert_eq!(server.say("GET then").text(), "1", "{name}, {round}");
             assert_eq!(
                 server.say("EXISTS in").number(),

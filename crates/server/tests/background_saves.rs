@@ -35,15 +35,8 @@ fn await_end(client: &mut Client, field: &str) {
 fn loaded(from: &Server) -> Server {
     let mut server = ours().start("background-loaded", FILE);
     fs::copy(dump_of(from), dump_of(&server)).expect("it was written");
-    restart(&mut server, FILE);
+    server.restart_with(FILE);
     server
-}
-
-#[track_caller]
-fn restart(server: &mut Server, file: &str) {
-    fs::write(server.file(), format!("port {}\n{file}", server.port)).expect("the file is the server's");
-    server.restart();
-    server.client.until("the data is loaded", |client| client.info_number("loading") == 0, |held| *held);
 }
 
 fn fill_accounts(client: &mut Client) {
@@ -140,7 +133,7 @@ fn a_save_in_the_background_has_one_moment_whatever_clients_do() {
     for (name, program) in others() {
         let mut theirs = program.start("background-theirs", "save \"\"\n");
         fs::copy(dump_of(&server), dump_of(&theirs)).expect("it was written");
-        restart(&mut theirs, "save \"\"\n");
+        theirs.restart_with("save \"\"\n");
         assert_sum(&mut theirs.client, &name);
     }
 }

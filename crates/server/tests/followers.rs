@@ -362,7 +362,7 @@ fn the_end_waits_for_followers_that_lag_behind() {
     assert_eq!(follower.say("GET key").text(), "2");
 
     // Nobody waits for long, nor at all who says so.
-    std::fs::write(server.file(), format!("port {}\n{FILE}", server.port)).expect("the file is the server's");
+    server.write_file(FILE);
     for (timeout, words) in [("1", "SHUTDOWN"), ("100000", "SHUTDOWN NOW")] {
         server.restart();
         await_followers(&mut server, 1);

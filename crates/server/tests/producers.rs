@@ -23,14 +23,6 @@ fn redis() -> Option<Program> {
     newest.filter(|program| !program.version().starts_with("7."))
 }
 
-/// Ends the process without a word and starts it with `file` and its port as the configuration.
-#[track_caller]
-fn restart(server: &mut Server, file: &str) {
-    fs::write(server.file(), format!("port {}\n{file}", server.port)).expect("the file is the server's");
-    server.restart();
-    server.client.until("the data is loaded", |client| client.info_number("loading") == 0, |held| *held);
-}
-
 fn log(server: &Server) -> PathBuf {
     server.directory.join("appendonlydir")
 }
@@ -107,7 +99,7 @@ fn they_are_known_after_a_restart() {
             };
             server.client.until("it is rewritten", running, |running| *running == [0, 0]);
         }
-        restart(&mut server, &file);
+        server.restart_with(&file);
         assert_known(&mut server.client, &added, preamble);
         assert!(told(&mut server.client, "t").contains(":77"));
     }
@@ -151,7 +143,7 @@ fn they_are_known_in_the_other_server() {
             assert_eq!(from.say("SAVE"), Reply::ok());
             fs::copy(from.directory.join("dump.rdb"), to.directory.join("dump.rdb"))
                 .expect("both are the test's");
-            restart(&mut to, FILE);
+            to.restart_with(FILE);
             assert_known(&mut to.client, &added, &format!("{what}, a file"));
         }
     }
@@ -166,7 +158,7 @@ fn exchange_logs(from: &Server, to: &mut Server, file: &str) {
     for entry in fs::read_dir(log(from)).expect("there is a log").flatten() {
         fs::copy(entry.path(), log(to).join(entry.file_name())).expect("both are the test's");
     }
-    restart(to, file);
+    to.restart_with(file);
 }
 
 #[test]
@@ -225,7 +217,7 @@ fn a_log_is_read_as_it_was_meant_however_old_it_is() {
         let increment = entries.into_iter().find(|path| path.to_string_lossy().ends_with(".incr.aof"));
         let increment = increment.expect("it is written to");
         fs::write(&increment, written(&lines)).expect("it is the test's");
-        restart(&mut server, &file);
+        server.restart_with(&file);
         heard.push(server.say("XRANGE s - +"));
         if program.is_swytch() {
             assert_eq!(server.say("XLEN s").number(), Some(3));
@@ -233,7 +225,7 @@ fn a_log_is_read_as_it_was_meant_however_old_it_is() {
             server.kill();
             fs::write(&increment, written(&[lines[0], "XADD s IDMP p one 9-1 f w"]))
                 .expect("it is the test's");
-            restart(&mut server, &file);
+            server.restart_with(&file);
             assert_eq!(server.say("XLEN s").number(), Some(2));
         }
     }

@@ -292,13 +292,7 @@ fn files_that_are_fetched_are_those_of_the_data() {
             let [ours, theirs] = servers;
             let fetched = ours.directory.join("fetched.rdb");
             std::fs::copy(fetched, theirs.directory.join("dump.rdb")).expect("both are the test's");
-            std::fs::write(theirs.file(), format!("port {}\n{FILE}", theirs.port)).expect("it is the test's");
-            theirs.restart();
-            theirs.client.until(
-                "it is read",
-                |client| client.info_number("loading"),
-                |loading| *loading == 0,
-            );
+            theirs.restart_with(FILE);
             let nothing = "0".repeat(40);
             let expected = if mode == "--rdb" { digest.clone() } else { Reply::simple(&nothing) };
             assert_eq!(theirs.say("DEBUG DIGEST"), expected, "{mode} of {version}");

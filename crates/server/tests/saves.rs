@@ -22,14 +22,6 @@ fn dump_of(server: &Server) -> PathBuf {
     server.directory.join("dump.rdb")
 }
 
-/// Ends the process without a word and starts it with `file` and its port as the configuration.
-#[track_caller]
-fn restart(server: &mut Server, file: &str) {
-    fs::write(server.file(), format!("port {}\n{file}", server.port)).expect("the file is the server's");
-    server.restart();
-    server.client.until("the data is loaded", |client| client.info_number("loading") == 0, |held| *held);
-}
-
 /// Runs the program on the server's configuration until it ends by itself.
 fn run_again(server: &Server) -> Output {
     let mut command = Command::new(&server.program().path);
@@ -57,7 +49,7 @@ fn what_is_saved_is_there_after_a_restart() {
         server.say("EXISTS short");
         let (digest, keys) = (server.say("DEBUG DIGEST"), server.say("DBSIZE"));
         server.say("SET later lost");
-        restart(&mut server, &file);
+        server.restart_with(&file);
         assert_eq!(server.say("DEBUG DIGEST"), digest);
         assert_eq!(server.say("PEXPIRETIME list:one").number(), Some(9_000_000_000_000));
         assert_eq!(server.client.info_number("rdb_changes_since_last_save"), 0);
@@ -83,7 +75,7 @@ fn a_stream_knows_its_producers_after_a_restart_and_as_a_copy() {
     assert_eq!(server.call(&[b"RESTORE", b"copy", b"0", &payload]), Reply::ok());
     let digest = server.say("DEBUG DIGEST");
     assert_eq!(server.say("SAVE"), Reply::ok());
-    restart(&mut server, FILE);
+    server.restart_with(FILE);
     assert_eq!(server.say("DEBUG DIGEST"), digest);
     for key in ["stream", "copy"] {
         assert_eq!(server.say(&format!("XADD {key} IDMP producer one * f v")), added, "{key}");
@@ -108,14 +100,14 @@ fn files_are_exchanged_with_other_servers() {
             assert_eq!(ours.say("SAVE"), Reply::ok());
             check_by(&program, &dump_of(&ours), &name);
             fs::copy(dump_of(&ours), dump_of(&theirs)).expect("both are ours");
-            restart(&mut theirs, FILE);
+            theirs.restart_with(FILE);
             assert_eq!(theirs.say("DEBUG DIGEST"), digest, "{name} loads version {version}");
         }
         for compression in ["yes", "no"] {
             theirs.set("rdbcompression", compression);
             assert_eq!(theirs.say("SAVE"), Reply::ok());
             fs::copy(dump_of(&theirs), dump_of(&ours)).expect("both are ours");
-            restart(&mut ours, FILE);
+            ours.restart_with(FILE);
             assert_eq!(ours.say("DEBUG DIGEST"), digest, "{name} is loaded");
         }
     }
@@ -136,7 +128,7 @@ fn a_damaged_file_stops_the_start_and_stays_as_it_is() {
     fill(&mut server.client);
     assert_eq!(server.say("SAVE"), Reply::ok());
     let whole = fs::read(dump_of(&server)).expect("it was saved");
-    fs::write(server.file(), format!("port {}\nsave 1 1\n", server.port)).expect("the file is ours");
+    server.write_file("save 1 1\n");
     server.signal("KILL");
     server.await_end(PATIENCE);
     let mut flipped = whole.clone();

@@ -299,6 +299,26 @@ impl Server {
         self.start_again().unwrap_or_else(|error| panic!("{error}"));
     }
 
+    /// Makes `text` and the port the file. Only for servers that have one.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    #[track_caller]
+    pub fn write_file(&self, text: &str) {
+        std::fs::write(self.file(), format!("port {}\n{text}", self.port)).expect("the file is the server's");
+    }
+
+    /// Ends the process without a word, starts it with `text` and its port as the file, and waits for its data.
+    ///
+    /// # Panics
+    /// When that does not answer; with its log.
+    #[track_caller]
+    pub fn restart_with(&mut self, text: &str) {
+        self.write_file(text);
+        self.restart();
+        self.client.until("the data is loaded", |client| client.info_number("loading") == 0, |held| *held);
+    }
+
     /// Like [`Server::restart`], for programs that go on.
     ///
     /// # Errors
