@@ -14,11 +14,12 @@ use swytch_cluster::*;
 struct Names {
     reply: Blob,
     held: HashSet<Key>,
+    aside: Aside,
 }
 
 impl Names {
     fn new() -> Self {
-        Self { reply: Blob::new(b"x"), held: HashSet::new() }
+        Self { reply: Blob::new(b"x"), held: HashSet::new(), aside: Aside::default() }
     }
 
     fn hold(&mut self, key: &Key) {
@@ -69,6 +70,14 @@ impl Values for Names {
 
     fn holds_twin(&self, _: &Key) -> bool {
         false
+    }
+
+    fn aside(&self) -> &Aside {
+        &self.aside
+    }
+
+    fn aside_mut(&mut self) -> &mut Aside {
+        &mut self.aside
     }
 
     fn ready(&self, _: &Key) -> bool {

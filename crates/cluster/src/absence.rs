@@ -43,6 +43,10 @@ impl Listed {
         }
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
     pub(crate) fn next_due(&mut self, now_ms: u64) -> Option<Key> {
         if self.queue.front()?.0 > now_ms {
             return None;
@@ -143,8 +147,7 @@ impl<V: Values> Turn<'_, V> {
         self.may_drop(key)
             && !self.is_waited_for(key)
             && home.is_some_and(|home| {
-                self.part.directory.is_known_at(home)
-                    && self.part.leases.has_room(home, limits.unreported_max)
+                self.part.reports.is_known_at(home) && self.part.leases.has_room(home, limits.unreported_max)
             })
     }
 

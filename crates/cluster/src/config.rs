@@ -127,8 +127,10 @@ pub struct Limits {
     pub fold_min: usize,
     /// Waiting clients per key at its owner.
     pub waiters_max: usize,
-    /// Keys per report of a member to a home.
+    /// Keys per part of a report of a member to a home.
     pub report_max: usize,
+    /// Keys with a record that one step looks at because of a new view, and as many without one.
+    pub walk_max: usize,
     /// Creation leases a node holds, and those a home gives; none at 0. A slot has one, so more than there are slots
     /// are never used.
     pub leases_max: usize,
@@ -149,6 +151,7 @@ impl Default for Limits {
             fold_min: 64,
             waiters_max: 4_096,
             report_max: 512,
+            walk_max: 256,
             leases_max: SLOTS as usize,
             unreported_max: 16_384,
             token_run: 8,

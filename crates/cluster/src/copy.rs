@@ -42,6 +42,27 @@ pub struct Meta {
 }
 
 impl Meta {
+    /// Of a key that one node holds and nobody else has seen since.
+    pub(crate) fn alone(
+        birth: FlightId,
+        (generation, epoch): (Generation, ViewId),
+        seq: u64,
+        written: Stamp,
+    ) -> Self {
+        let version = Version { generation, epoch, seq };
+        Self {
+            birth,
+            version,
+            stable: version,
+            subscribers: NodeSet::only(birth.node()),
+            doubt: NodeSet::EMPTY,
+            lost: NodeSet::EMPTY,
+            covers: BTreeMap::new(),
+            forgotten: ViewId::default(),
+            written,
+        }
+    }
+
     /// Whether the value contains an entry.
     pub fn covers_dot(&self, dot: Version) -> bool {
         let seq = if dot.epoch == self.version.epoch {

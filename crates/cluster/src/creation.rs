@@ -83,12 +83,9 @@ pub(crate) struct Recall {
 }
 
 impl HeldLeases {
-    /// Ends the view and returns the names that their homes may not know, and those that they may take for held.
-    pub(crate) fn end(&mut self) -> (BTreeSet<Key>, BTreeSet<Key>) {
-        let news = std::mem::take(self).unreported.into_values().flat_map(|unreported| unreported.news);
-        let (gone, created): (Vec<News>, Vec<News>) = news.partition(|news| news.gone);
-        let names = |news: Vec<News>| news.into_iter().map(|news| news.key).collect();
-        (names(created), names(gone))
+    /// Ends the view and returns the news that their homes may not know.
+    pub(crate) fn end(&mut self) -> impl Iterator<Item = News> + use<> {
+        std::mem::take(self).unreported.into_values().flat_map(|unreported| unreported.news)
     }
 
     /// Whether a home has to hear first that this node holds the key or a twin of it no more.

@@ -12,7 +12,7 @@
 //! - An answer "I do not hold it" does not count if its node was entered since the question was sent: it may be older.
 //! - Whoever answers "I do not hold it" voids its own pending touch, so a late `Create` cannot make a second owner.
 //!
-//! After a view change members report the names they hold to homes they had not reported to before. Neighbours:
+//! After a view change members report the names they hold to homes they had not reported to before (`report`). Neighbours:
 //! `holders`, the table; `creation`, where a home leaves the unseen keys of a slot to one node.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,10 +41,7 @@ pub(crate) struct Directory {
     /// Members whose reports are complete.
     reported: NodeSet,
     /// Parts of reports received so far.
-    parts: BTreeMap<NodeId, BTreeSet<u32>>,
-    /// This node's reports that were not acknowledged, by home.
-    unreported: BTreeMap<NodeId, Report>,
-    report_sent_ms: u64,
+    parts: BTreeMap<NodeId, Parts>,
     /// Nothing of earlier views is known here: only full reports are of use.
     blank: bool,
     next_round: u64,
@@ -52,12 +49,12 @@ pub(crate) struct Directory {
     pub(crate) leases: GivenLeases,
 }
 
-/// What this node reports to a home. The names stay the same however often it is sent, because the home counts parts.
+/// Parts of a report.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-struct Report {
-    /// Everything, not only what is new to the home.
-    full: bool,
-    names: Vec<Key>,
+struct Parts {
+    seen: BTreeSet<u32>,
+    /// How many there are, once the last one has said so.
+    of: Option<u32>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -186,11 +183,6 @@ impl Directory {
         self.disappoint(key, holder);
     }
 
-    /// Whether a home has everything that this node had to report.
-    pub(crate) fn is_known_at(&self, home: NodeId) -> bool {
-        !self.unreported.contains_key(&home)
-    }
-
     /// Notes who owns the key.
     fn own(&mut self, key: &Key, owner: NodeId) {
         self.holders.change(key.mark(), |known| known.owner = Some(owner));
@@ -310,79 +302,6 @@ impl<V: Values> Turn<'_, V> {
         }
     }
 
-    /// Reports names after a view change: to homes that are new to this node's slots, what was created under a lease
-    /// that its home may not have heard of, or everything when asked to.
-    pub(crate) fn start_reports(&mut self, dropped: NodeSet) {
-        let members = self.installed.view.members;
-        // A home that has not confirmed the last report may not know what did not move either.
-        let behind = std::mem::take(&mut self.part.directory.unreported);
-        let new = |home| (home, Report { full: behind.contains_key(&home), names: Vec::new() });
-        let mut reports: BTreeMap<NodeId, Report> = members.iter().map(new).collect();
-        let (mut created, gone) = self.part.leases.end();
-        if self.config.without(Mutant::ForgetUnreportedCreations) {
-            created.clear();
-        }
-        let (_, old_members) = self.part.previous;
-        let is_new = |slot: Slot| {
-            let home = slot.home(members);
-            home != slot.home(old_members) || home.is_some_and(|home| behind.contains_key(&home))
-        };
-        let mut names = match self.config.without(Mutant::ReportRecordsOnly) {
-            true => self.part.copies.keys_where(|key, _| is_new(key.slot())),
-            false => self.held_keys(is_new),
-        };
-        created.retain(|key| self.is_held(key));
-        names.extend(created);
-        names.sort_unstable();
-        names.dedup();
-        for key in names {
-            let home = key.slot().home(members);
-            if let Some(report) = home.and_then(|home| reports.get_mut(&home)) {
-                report.names.push(key);
-            }
-        }
-        self.list_spares(dropped);
-        self.part.directory.unreported = reports;
-        self.send_reports();
-        for key in gone {
-            if !self.is_held(&key) {
-                self.tell_gone(&key);
-            }
-        }
-    }
-
-    fn send_reports(&mut self) {
-        self.part.directory.report_sent_ms = self.now.mono_ms;
-        let (previous, _) = self.part.previous;
-        let chunk = self.config.limits.report_max.max(1);
-        let mut messages = Vec::new();
-        for (home, Report { full, names }) in &self.part.directory.unreported {
-            let parts = names.len().div_ceil(chunk).max(1) as u32;
-            for part in 0..parts {
-                let keys = names.iter().skip(part as usize * chunk).take(chunk).cloned().collect();
-                messages.push((*home, Message::Report { previous, full: *full, part, parts, keys }));
-            }
-        }
-        for (home, message) in messages {
-            self.send(home, message);
-        }
-    }
-
-    pub(crate) fn on_reported(&mut self, from: NodeId, again: bool) {
-        let members = self.installed.view.members;
-        match self.part.directory.unreported.get(&from) {
-            Some(report) if again && !report.full => {
-                let names = self.held_keys(|slot| slot.home(members) == Some(from));
-                self.part.directory.unreported.insert(from, Report { full: true, names });
-                self.send_reports();
-            }
-            Some(_) if !again => {
-                self.part.directory.unreported.remove(&from);
-            }
-            _ => {}
-        }
-    }
-
     pub(crate) fn on_query(&mut self, from: NodeId, key: Key, round: u64) {
         let view = self.installed.view.id;
         let me = self.config.id;
@@ -454,6 +373,7 @@ impl<V: Values> Turn<'_, V> {
         let mut copy = Copy::new(meta, self.installed.view.id);
         copy.role = Role::Owner(Box::default());
         self.part.copies.insert(key.clone(), copy);
+        self.comes_to_be_ours(key);
         self.list_absent(key);
         self.count(if doubt.is_empty() { Rule::Created } else { Rule::CreatedInDoubt });
     }
@@ -510,20 +430,21 @@ impl<V: Values> Turn<'_, V> {
     ) {
         // "Only moved slots" is enough when home and member come from the same view; otherwise one of them has missed
         // a view in which the other's knowledge changed.
-        if !full && (self.part.directory.blank || previous != self.part.previous.0) {
-            self.send(from, Message::Reported { again: true });
-            return;
+        let directory = &mut self.part.directory;
+        let again = !full && (directory.blank || previous != self.part.previous.0);
+        if !again {
+            let known = directory.parts.entry(from).or_default();
+            // A stray duplicate may tell of what is gone meanwhile.
+            if known.seen.insert(part) {
+                known.of = known.of.or(Some(parts).filter(|parts| *parts > 0));
+                let complete = known.of.is_some_and(|of| known.seen.len() >= of as usize);
+                if complete || self.config.without(Mutant::CountFirstPart) {
+                    directory.reported.insert(from);
+                }
+                keys.iter().for_each(|key| directory.enter(key, from));
+            }
         }
-        // A stray duplicate may tell of what is gone meanwhile.
-        if !self.part.directory.reported.contains(from) {
-            keys.iter().for_each(|key| self.part.directory.enter(key, from));
-        }
-        let seen = self.part.directory.parts.entry(from).or_default();
-        seen.insert(part);
-        if seen.len() >= parts as usize || self.config.without(Mutant::CountFirstPart) {
-            self.send(from, Message::Reported { again: false });
-            self.part.directory.reported.insert(from);
-        }
+        self.send(from, Message::Reported { part, again });
     }
 
     /// Forgets who owns what: tokens die with the view.
@@ -751,11 +672,6 @@ impl<V: Values> Turn<'_, V> {
                 self.doubt_way_to(home);
                 self.send_touch(&key, touch);
             }
-        }
-        if now >= self.part.directory.report_sent_ms + retry {
-            let homes = self.part.directory.unreported.keys().copied().collect();
-            self.doubt_way_to(homes);
-            self.send_reports();
         }
         let asking: Vec<Key> =
             self.part.directory.asking.values().flat_map(BTreeMap::keys).cloned().collect();

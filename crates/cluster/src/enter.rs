@@ -8,13 +8,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::copy::{CopyState, Prepared, Whole};
-use crate::ids::{FlightId, OpId, ViewId};
+use crate::copy::Prepared;
+use crate::ids::{FlightId, OpId};
 use crate::interface::{Action, Class, ClientError, Evicted};
 use crate::message::{Outcome, Part};
 use crate::mutant::Mutant;
 use crate::operation::Stage;
-use crate::part::Stashed;
 use crate::settle::Record;
 use crate::turn::Turn;
 use crate::values::Values;
@@ -33,9 +32,8 @@ impl<V: Values> Turn<'_, V> {
         let reborn = installed.rebirths > self.part.rebirths;
         let flushed = base.flush > old_flush;
         let met = installed.meetings > self.part.meetings;
-        let is_fork = reborn && !self.config.without(Mutant::KeepSolosAtRebirth);
-        if is_fork || met && !reborn && !self.config.without(Mutant::SoloTokensSurvive) {
-            self.record_all();
+        if reborn || met && !self.config.without(Mutant::SoloTokensSurvive) {
+            self.disown_solos();
         }
         self.part.previous = (self.part.view, self.part.members);
         (self.part.view, self.part.members) = (view.id, view.members);
@@ -55,7 +53,8 @@ impl<V: Values> Turn<'_, V> {
         }
         self.forget_view();
         self.restart_directory(dropped);
-        self.start_reports(dropped);
+        self.start_reports();
+        self.restart_evacuation();
         self.reroute(flushed || reborn);
     }
 
@@ -136,14 +135,13 @@ impl<V: Values> Turn<'_, V> {
 
     /// FLUSHALL: nothing of before stays.
     fn flush_all(&mut self) {
-        for key in self.held_keys(|_| true) {
-            self.values.install(&key, None);
-        }
-        self.part.copies.clear();
+        self.throw_away();
+        self.part.unowned.clear();
         self.part.records.clear();
         self.part.directory.clear();
         if !self.config.without(Mutant::FlushKeepsStragglers) {
             self.part.stash.clear();
+            self.clear_attics();
         }
         let keys: Vec<_> = self.part.evicting.keys().cloned().collect();
         for key in keys {
@@ -154,31 +152,12 @@ impl<V: Values> Turn<'_, V> {
 
     /// This node was not in every base since its last one: what it holds is a fork.
     fn be_reborn(&mut self, same_flush: bool) {
-        let keeps = same_flush || self.config.without(Mutant::FlushKeepsStragglers);
-        let states: BTreeMap<_, Option<CopyState>> = self
-            .part
-            .copies
-            .keys()
-            .into_iter()
-            .map(|key| {
-                let birth = FlightId::new(ViewId::default(), self.config.id, 0);
-                let state = self.state_of(&key, birth, true).map(|state| CopyState {
-                    value: Some(Whole { snapshot: self.values.snapshot(&key) }),
-                    // What was settled as committed and not yet brought into the copy is part of the fork.
-                    prepared: state.prepared.filter(|part| part.committed),
-                    ..state
-                });
-                (key, state)
-            })
-            .collect();
-        for (key, state) in states {
-            self.values.install(&key, None);
-            if let Some(state) = state.filter(|_| keeps) {
-                // A node dropped twice in a row has two forks of a key; the newer does not contain the older.
-                self.part.stash.insert((key, state.meta.version), Stashed { state, sent_ms: None });
-            }
+        if same_flush || self.config.without(Mutant::FlushKeepsStragglers) {
+            self.set_aside();
+        } else {
+            self.throw_away();
         }
-        self.part.copies.clear();
+        self.part.unowned.clear();
         self.part.records.clear();
         self.part.directory.clear();
     }

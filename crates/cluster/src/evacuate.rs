@@ -7,15 +7,18 @@
 //! What it shares with others is brought together with them first, if it was not yet in this view: its copy may contain
 //! what it has written without them.
 //!
+//! All keys are looked at once in a view, some with every tick; what comes to be held here only after that is noted.
+//!
 //! Invariant: nothing counts as handed over before its new holder has the value.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::copy::{Busy, Invalid};
 use crate::ids::NodeSet;
-use crate::key::Key;
+use crate::key::{Key, Mark};
 use crate::message::Message;
 use crate::mutant::Mutant;
+use crate::tally::Rule;
 use crate::turn::Turn;
 use crate::values::Values;
 use crate::write::After;
@@ -24,22 +27,58 @@ use crate::write::After;
 const INVITED_MAX: usize = 1_024;
 
 /// What a partition has to hand over.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Evacuation {
+    /// Where the walk through all keys goes on, if it is not over.
+    next: Option<Mark>,
+    /// Keys to be looked at.
     queue: VecDeque<Key>,
     /// Keys for which somebody was invited, and when.
     invited: BTreeMap<Key, u64>,
-    /// When all keys were looked at last.
-    looked_ms: Option<u64>,
-    /// None was found then that only this node holds.
-    pub(crate) done: bool,
+    /// Keys that may have come to be held here only. Some may have no value yet.
+    fresh: BTreeSet<Key>,
+}
+
+impl Evacuation {
+    fn new() -> Self {
+        Self {
+            next: Some(Mark::FIRST),
+            queue: VecDeque::new(),
+            invited: BTreeMap::new(),
+            fresh: BTreeSet::new(),
+        }
+    }
 }
 
 impl<V: Values> Turn<'_, V> {
-    /// The node wants to leave: looks at all keys.
+    /// The node wants to leave: looks at all keys, if that is not under way.
     pub(crate) fn evacuate(&mut self) {
-        self.part.evacuation = Some(Evacuation::default());
+        self.part.evacuation.get_or_insert_with(Evacuation::new);
         self.evacuation_tick();
+    }
+
+    /// In a new view others may be gone that held what this node holds.
+    pub(crate) fn restart_evacuation(&mut self) {
+        if self.part.evacuation.is_some() {
+            self.part.evacuation = Some(Evacuation::new());
+        }
+    }
+
+    /// The key may be held here only from now on.
+    pub(crate) fn comes_to_be_ours(&mut self, key: &Key) {
+        let overlook = self.config.without(Mutant::LeaveWithTheFresh);
+        if let Some(evacuation) = self.part.evacuation.as_mut().filter(|_| !overlook) {
+            evacuation.fresh.insert(key.clone());
+        }
+    }
+
+    /// Whether nothing is held here only.
+    pub(crate) fn is_evacuated(&self) -> bool {
+        self.part.evacuation.as_ref().is_some_and(|evacuation| {
+            let Evacuation { next, queue, invited, fresh } = evacuation;
+            let is_over = next.is_none() && queue.is_empty() && invited.is_empty();
+            is_over && (self.is_alone() || !fresh.iter().any(|key| self.values.holds(key)))
+        })
     }
 
     pub(crate) fn evacuation_tick(&mut self) {
@@ -53,13 +92,20 @@ impl<V: Values> Turn<'_, V> {
                     evacuation.queue.push_front(key);
                 }
             }
-            let idle = evacuation.queue.is_empty() && evacuation.invited.is_empty();
-            if idle && evacuation.looked_ms.is_none_or(|looked_ms| now >= looked_ms + retry) {
-                evacuation.looked_ms = Some(now);
-                evacuation.queue = self.held_keys(|_| true).into();
+            if let Some(next) = evacuation.next.filter(|_| evacuation.queue.is_empty()) {
+                let (keys, next) = self.keys_of_step(next, self.config.limits.walk_max.max(1), &|_| true);
+                keys.iter().for_each(|_| self.count(Rule::Walked));
+                evacuation.queue.extend(keys);
+                evacuation.next = next;
+            }
+            for key in std::mem::take(&mut evacuation.fresh) {
+                if self.values.holds(&key) {
+                    evacuation.queue.push_back(key);
+                } else if self.part.copies.contains(&key) {
+                    evacuation.fresh.insert(key);
+                }
             }
             self.invite(&mut evacuation);
-            evacuation.done = evacuation.queue.is_empty() && evacuation.invited.is_empty();
         }
         self.part.evacuation = Some(evacuation);
     }

@@ -78,7 +78,7 @@ impl Members {
     /// Installs the accepted proposal.
     pub(crate) fn install_view(&mut self) {
         let (accepted, old) = (self.accepted.clone(), &self.installed);
-        let (old_base, now) = (old.view.base.clone(), self.now.mono_ms);
+        let (old_base, now) = (self.known_base().clone(), self.now.mono_ms);
         let mut next = Installed {
             view: View { id: accepted.view, members: accepted.members, base: accepted.base },
             at_ms: now,
@@ -100,13 +100,18 @@ impl Members {
             next.drops.clear();
         }
         self.publish(next);
+        self.persist();
     }
 
     fn note_base_change(&mut self, old: &Base, new: &Base, next: &mut Installed) {
         if old.tag == new.tag {
             return;
         }
-        let nodes = old.nodes() - new.kept_from(old);
+        let mut nodes = old.nodes() - new.kept_from(old);
+        if !old.has(self.config.id, self.incarnation) {
+            // An earlier life of this very node.
+            nodes.remove(self.config.id);
+        }
         let alive = |node: &NodeId| !self.is_over(*node, old.members.get(node).copied().unwrap_or_default());
         let expired: NodeSet = nodes.iter().filter(alive).collect();
         for (rule, happened) in [

@@ -1,5 +1,6 @@
 //! What goes into a node and what comes out: [`Input`], [`Action`], requests and their answers.
 
+use crate::durable::Durable;
 use crate::ids::{Blob, FlightId, NodeId, NodeSet, Version, ViewId};
 use crate::key::Key;
 use crate::message::Envelope;
@@ -173,6 +174,9 @@ pub enum Action {
     /// At this moment all that this node holds is held by another member as well. What its clients create from now on is
     /// not; the caller lets it leave, or wants to know again.
     Evacuated,
+    /// Write this down, and do what follows only when it is safe: the node's next life is to start with it
+    /// ([`Node::restore`](crate::Node::restore)).
+    Persist(Box<Durable>),
     /// A new view was installed.
     View {
         /// Its name.

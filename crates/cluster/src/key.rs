@@ -64,7 +64,7 @@ impl Key {
     }
 
     /// What its home knows it by.
-    pub(crate) fn mark(&self) -> Mark {
+    pub fn mark(&self) -> Mark {
         Mark { slot: self.slot, hash: self.hash }
     }
 
@@ -82,11 +82,30 @@ impl Key {
     }
 }
 
-/// What a home knows a key by: names that agree in it are *twins*.
+/// What a home knows a key by: names that agree in it are *twins*. Walks through keys are in the order of their marks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Mark {
-    pub(crate) slot: Slot,
-    pub(crate) hash: u64,
+pub struct Mark {
+    /// The key's slot.
+    pub slot: Slot,
+    /// Its hash.
+    pub hash: u64,
+}
+
+impl Mark {
+    /// Not after any key's.
+    pub const FIRST: Self = Self { slot: Slot(0), hash: 0 };
+
+    /// After every key's.
+    pub const END: Self = Self { slot: Slot(SLOTS), hash: 0 };
+
+    /// The one that comes next.
+    #[must_use]
+    pub fn next(self) -> Self {
+        match self.hash.checked_add(1) {
+            Some(hash) => Self { hash, ..self },
+            None => Self { slot: Slot(self.slot.0 + 1), hash: 0 },
+        }
+    }
 }
 
 impl PartialEq for Key {

@@ -230,6 +230,7 @@ impl<V: Values> Turn<'_, V> {
         if gone {
             copy.meta.subscribers.remove(from);
             let subscribers = copy.meta.subscribers;
+            self.comes_to_be_ours(&key);
             self.release(&key);
             self.order(&key, Vec::new(), subscribers, After::Nothing);
         } else {

@@ -43,6 +43,8 @@ pub(crate) struct Peer {
     pub(crate) reach: NodeSet,
     pub(crate) base: BaseTag,
     pub(crate) promised: ViewId,
+    /// It remembers what its earlier lives have agreed to.
+    pub(crate) is_heir: bool,
     /// Something that was sent to it is not answered.
     pub(crate) probe: Option<Probe>,
 }
@@ -81,7 +83,11 @@ pub(crate) struct Members {
     pub(crate) promised: ViewId,
     pub(crate) accepted: Accepted,
     /// A base after the installed one that this node has accepted.
-    vote: Option<Vote>,
+    pub(crate) vote: Option<Vote>,
+    /// This life remembers what earlier ones have agreed to.
+    pub(crate) is_heir: bool,
+    /// The base that the last of them had installed.
+    pub(crate) inherited: Base,
     /// Members of the base before the last FLUSHALL, and of the one it made, that were not seen in a view with it.
     pub(crate) unflushed: NodeSet,
     /// Peers with an address.
@@ -121,6 +127,8 @@ impl Members {
             promised: ViewId::default(),
             accepted: Accepted::default(),
             vote: None,
+            is_heir: false,
+            inherited: Base::default(),
             unflushed: NodeSet::EMPTY,
             known: NodeSet::EMPTY,
             peers: BTreeMap::new(),
@@ -180,6 +188,7 @@ impl Members {
                 reach: base.nodes(),
                 base: base.tag,
                 promised: self.promised,
+                is_heir: false,
                 probe: None,
             };
             self.peers.insert(*node, peer);
@@ -190,7 +199,7 @@ impl Members {
 
     /// The base whose leases this node supports.
     pub(crate) fn stands_on(&self) -> &Base {
-        self.vote.as_ref().map_or(&self.installed.view.base, |vote| &vote.base)
+        self.vote.as_ref().map_or(self.known_base(), |vote| &vote.base)
     }
 
     /// A base of this generation is installed: votes for it or an earlier one are over.
@@ -241,8 +250,8 @@ impl Members {
 
     fn on_message(&mut self, from: NodeId, life: Incarnation, message: Message) {
         match message {
-            Message::Heartbeat { sent_ms, echo_ms, reach, base, promised } => {
-                self.on_heartbeat(from, life, (sent_ms, echo_ms), reach, (base, promised));
+            Message::Heartbeat { sent_ms, echo_ms, reach, base, promised, is_heir } => {
+                self.on_heartbeat((from, life, is_heir), (sent_ms, echo_ms), reach, (base, promised));
             }
             Message::Collect { view } => self.on_collect(from, view),
             Message::Promise { base, .. } if !self.is_near_base(&base) => {}
@@ -359,6 +368,7 @@ impl Members {
                 reach,
                 base,
                 promised: self.promised,
+                is_heir: self.is_heir,
             };
             self.send(node, message);
             if let Some(probe) = self.peers.get(&node).and_then(|peer| peer.probe) {
@@ -369,8 +379,7 @@ impl Members {
 
     pub(crate) fn on_heartbeat(
         &mut self,
-        from: NodeId,
-        incarnation: Incarnation,
+        (from, incarnation, is_heir): (NodeId, Incarnation, bool),
         (sent_ms, echo_ms): (u64, Option<u64>),
         reach: NodeSet,
         (base, promised): (BaseTag, ViewId),
@@ -386,6 +395,7 @@ impl Members {
             reach,
             base,
             promised: ViewId::default(),
+            is_heir,
             probe: None,
         };
         let peer = self.peers.entry(from).or_insert_with(|| fresh.clone());
@@ -404,6 +414,7 @@ impl Members {
         peer.echoed_ms = peer.echoed_ms.max(echo_ms.filter(|echo| *echo <= now));
         peer.reach = reach;
         peer.base = base;
+        peer.is_heir = is_heir;
         if believed {
             peer.promised = promised;
         }
@@ -416,11 +427,14 @@ impl Members {
         if self.over.get(&node).is_some_and(|over| incarnation <= *over) {
             return Absence::Declared;
         }
-        if self.is_over(node, incarnation) {
+        // A later life that remembers is as good as this one where votes are counted.
+        let remembers = |peer: &&Peer| peer.is_heir && !self.config.without(Mutant::HeirsAreDead);
+        let is_remembered = self.peers.get(&node).filter(remembers).is_some();
+        if self.is_over(node, incarnation) && !is_remembered {
             return Absence::Dead;
         }
         let silent = self.peers.get(&node).is_some_and(|peer| {
-            peer.incarnation == incarnation && self.now.mono_ms > peer.heard_ms + self.config.timers.expiry_ms
+            peer.incarnation >= incarnation && self.now.mono_ms > peer.heard_ms + self.config.timers.expiry_ms
         });
         if silent { Absence::Silent } else { Absence::Missing }
     }
@@ -467,12 +481,21 @@ impl Members {
             clique.iter().filter_map(|node| Some((node, life(node)?))).collect();
         let present: NodeSet =
             lives.iter().filter(|(node, life)| base.has(**node, **life)).map(|(node, _)| *node).collect();
-        let missing = base.nodes() - present;
-        let (target, changes_base) = if missing.is_empty() {
-            (clique, lives != base.members || membership.vote.is_some())
-        } else {
-            (present, may_drop(base, present, |node, life| self.absence(node, life), self.quorum()))
+        let remembers = |node: NodeId| {
+            node == me && self.is_heir || self.peers.get(&node).is_some_and(|peer| peer.is_heir)
         };
+        let heirs: NodeSet = (clique & base.nodes()).iter().filter(|node| remembers(*node)).collect();
+        let voters = present | heirs;
+        let (target, changes_base) = if (base.nodes() - voters).is_empty() {
+            (clique, lives != base.members || membership.vote.is_some())
+        } else if may_drop(base, voters, |node, life| self.absence(node, life), self.quorum()) {
+            (voters, true)
+        } else {
+            (present, false)
+        };
+        if !target.contains(me) {
+            return;
+        }
         // Others may have heard later of those that are to go, or a vote may have to wait for those who know of it.
         let changes_base = changes_base && now >= membership.installed.at_ms + patience_ms;
         let outdated = heard.iter().any(|node| base_of(node) > stands_on);
@@ -562,7 +585,8 @@ impl Members {
                 self.end_attempt();
             }
         }
-        let base = Box::new(self.installed.view.base.clone());
+        self.persist();
+        let base = Box::new(self.known_base().clone());
         let forgets = self.config.without(Mutant::BuildOnInstalledBase);
         let vote = self.vote.clone().filter(|_| !forgets).map(Box::new);
         let installed = self.installed.view.id;
@@ -598,11 +622,12 @@ impl Members {
             self.end_attempt();
             return;
         };
+        let me = (self.config.id, self.incarnation);
         let dead = plan
             .previous
             .members
             .iter()
-            .filter(|(node, life)| self.is_over(**node, **life))
+            .filter(|(node, life)| self.is_over(**node, **life) || **node == me.0 && **life < me.1)
             .map(|(node, life)| (*node, *life))
             .collect::<Vec<_>>();
         if let Some(attempt) = &mut self.attempt {
@@ -643,10 +668,11 @@ impl Members {
         }
         // Dropping a peer ends its lease, so this node must not have supported that lease of late.
         let drops_one_of = |base: &Base| {
-            plan.previous.has(me.0, me.1)
-                && base.has(me.0, me.1)
+            self.votes_in(&plan.previous)
+                && self.votes_in(base)
                 && base.members.iter().any(|(node, life)| {
-                    !plan.base.has(*node, *life)
+                    *node != me.0
+                        && !plan.base.has(*node, *life)
                         && !dead.contains(&(*node, *life))
                         && self.absence(*node, *life) == Absence::Missing
                 })
@@ -654,7 +680,7 @@ impl Members {
         // A view on the base that is installed here drops nobody, whatever this node has voted for since.
         let stays = plan.base.tag == self.installed.view.base.tag;
         let drops_the_living = !stays
-            && [&self.installed.view.base, self.stands_on(), &plan.previous]
+            && [self.known_base(), self.stands_on(), &plan.previous]
                 .into_iter()
                 .any(|base| !plan.settled.contains(&base.tag) && drops_one_of(base))
             && !self.config.without(Mutant::ExpireWithoutSilence);
@@ -674,6 +700,7 @@ impl Members {
                 reach: NodeSet::EMPTY,
                 base: BaseTag::default(),
                 promised: ViewId::default(),
+                is_heir: false,
                 probe: None,
             });
             if peer.incarnation < *incarnation {
@@ -688,6 +715,7 @@ impl Members {
         }
         let Plan { members, base, previous, from: origin, .. } = plan;
         self.accepted = Accepted { view, members, base, previous, from: origin };
+        self.persist();
         self.send(from, Message::Accept { view });
     }
 
@@ -744,6 +772,7 @@ impl Members {
     /// Ends this node's part in the cluster for good.
     pub(crate) fn leave(&mut self) {
         self.left = true;
+        self.persist();
         self.tell_over(vec![(self.config.id, self.incarnation)]);
     }
 

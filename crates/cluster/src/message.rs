@@ -217,6 +217,8 @@ pub enum Message {
         base: BaseTag,
         /// The highest view the sender promised.
         promised: ViewId,
+        /// It remembers what its earlier lives have agreed to.
+        is_heir: bool,
     },
     /// Proposer -> candidates: promise to leave older views.
     Collect {
@@ -294,13 +296,15 @@ pub enum Message {
         full: bool,
         /// Part number.
         part: u32,
-        /// Number of parts.
+        /// Number of parts in the last one, 0 in the others.
         parts: u32,
         /// Names.
         keys: Vec<Key>,
     },
-    /// Home -> member: have it all, or `full` is needed.
+    /// Home -> member: have this part, or `full` is needed.
     Reported {
+        /// The part.
+        part: u32,
         /// Report again, everything.
         again: bool,
     },

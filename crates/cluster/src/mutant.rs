@@ -164,6 +164,8 @@ mutants! {
     DropWatchedRecords,
     /// A home is not told that a solo key is gone.
     LeaveNamesOfSolos,
+    /// Keys without a record are written on the fast path before it is known who owns them.
+    FastPathBeforeOwning,
     /// A node says that it holds nothing of a key though it holds a twin of it.
     DenyTwins,
     /// It says so though it has asked for a twin.
@@ -172,6 +174,20 @@ mutants! {
     CountStaleAnswers,
     /// A scan is not told of copies that were just dropped.
     ForgetWhatLeft,
-    /// A node that starts empty keeps its solo keys.
-    KeepSolosAtRebirth,
+    /// Clients do not see what was set aside until it is brought back.
+    OverlookTheAttic,
+    /// A report is over with the first step of the walk.
+    ReportFirstStep,
+    /// What comes to be held by a leaving node only after it has looked at its keys is not handed over.
+    LeaveWithTheFresh,
+    /// Only those are doubted to be holders that could not be asked when the key was created.
+    NarrowDoubt,
+    /// What a node has promised and accepted is not written down.
+    ForgetVotes,
+    /// A node that comes back counts everybody as silent whom it has not heard yet.
+    ForgetSilence,
+    /// An earlier life of a node that remembers its votes counts as out of the way.
+    HeirsAreDead,
+    /// A node that starts empty brings none of its solo keys back.
+    LoseSolosAtRebirth,
 }

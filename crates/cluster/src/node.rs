@@ -8,8 +8,10 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use crate::attic::Attic;
 use crate::config::{Config, PARTS_MAX};
 use crate::copy::Prepared;
+use crate::durable::Durable;
 use crate::ids::{FlightId, Generation, Incarnation, NodeId, NodeSet, OpId, Time, Version, ViewId};
 use crate::interface::{Action, Class, Input};
 use crate::key::Key;
@@ -76,6 +78,21 @@ impl<V: Values> Node<V> {
         node.settle_down();
         node.out.actions.clear();
         node
+    }
+
+    /// A node that has just started, with an empty store, and remembers what its earlier lives have agreed to.
+    ///
+    /// # Panics
+    /// As [`Self::new`].
+    pub fn restore(config: Config, values: V, durable: Durable, now: Time) -> Self {
+        let mut node = Self::new(Config { bootstrap: false, ..config }, values);
+        node.members.remember(durable, now);
+        node
+    }
+
+    /// What is to be written down as long as nothing else is ([`Action::Persist`]).
+    pub fn durable(&self) -> Durable {
+        self.members.durable()
     }
 
     /// A node that starts in an installed first view of `members`, all in the life `config.incarnation`: for tests,
@@ -298,17 +315,14 @@ impl<V: Values> Node<V> {
 
     /// An evacuation is over when every partition has looked at all its keys and found none to hand over.
     fn end_evacuation(&mut self) {
-        let is_over = |part: &Part<V::Undo>| {
-            part.stash.is_empty() && part.evacuation.as_ref().is_some_and(|evacuation| evacuation.done)
-        };
-        if !self.evacuating || !self.parts.iter().all(is_over) {
+        if !self.evacuating || self.parts.iter().any(Part::has_forks) {
             return;
         }
-        // Some have looked a while ago.
+        let mut is_over = true;
         for id in 0..self.parts.len() {
-            self.turn_of(id as u8, |turn| turn.evacuate());
+            self.turn_of(id as u8, |turn| is_over &= turn.is_evacuated());
         }
-        if self.parts.iter().all(is_over) {
+        if is_over {
             self.evacuating = false;
             self.parts.iter_mut().for_each(|part| part.evacuation = None);
             self.out.actions.push(Action::Evacuated);
@@ -331,7 +345,11 @@ impl<V: Values> Node<V> {
         let part = &mut self.parts[usize::from(id)];
         match part.write_recorded(key, view, wall_ms) {
             Some(written) => written,
-            None => exists && part.write_solo(fence, now),
+            None => {
+                let owned = part.unowned.lacks(key.mark())
+                    || self.members.config.without(Mutant::FastPathBeforeOwning);
+                exists && owned && part.write_solo(fence, now)
+            }
         }
     }
 
@@ -339,7 +357,8 @@ impl<V: Values> Node<V> {
     /// holds it.
     #[inline]
     pub fn read_alone(&self, key: &Key, exists: bool) -> bool {
-        exists && self.members.fence().serving && !self.part_of(key).copies.contains(key)
+        let part = self.part_of(key);
+        exists && self.members.fence().serving && !part.copies.contains(key) && part.unowned.lacks(key.mark())
     }
 
     /// What was written on the fast path has left the key without a value.
@@ -370,7 +389,7 @@ impl<V: Values> Node<V> {
     /// Whether this node orders the key's writes in the installed view: `copy_of(key).owns` without the rest.
     pub fn owns(&self, key: &Key) -> bool {
         if self.is_solo(key) {
-            return true;
+            return self.part_of(key).unowned.lacks(key.mark());
         }
         let owning = self.part_of(key).owning(key, self.view().id);
         owning.is_some_and(|owning| !owning.hands_over())
@@ -407,7 +426,7 @@ impl<V: Values> Node<V> {
 
     /// Keys held here, in order.
     pub fn keys(&self) -> Vec<Key> {
-        let mut keys: Vec<Key> = self.parts.iter().flat_map(|part| part.copies.keys()).collect();
+        let mut keys: Vec<Key> = self.parts.iter().flat_map(|part| part.copies.keys().cloned()).collect();
         keys.extend(self.values.keys_in(&|_| true));
         keys.sort_unstable();
         keys.dedup();
@@ -423,18 +442,11 @@ impl<V: Values> Node<V> {
     pub fn copy_of(&self, key: &Key) -> Option<CopyInfo<'_>> {
         let part = self.part_of(key);
         if self.is_solo(key) {
-            let meta = Cow::Owned(part.solo_meta());
-            let owner = Some(self.config().id);
+            let meta = Cow::Owned(part.solo_meta(key.mark()));
+            let owns = self.owns(key);
+            let owner = owns.then_some(self.config().id);
             let (pending, overflowed) = (false, false);
-            return Some(CopyInfo {
-                meta,
-                owns: true,
-                owner,
-                pending,
-                prepared: None,
-                log_len: 0,
-                overflowed,
-            });
+            return Some(CopyInfo { meta, owns, owner, pending, prepared: None, log_len: 0, overflowed });
         }
         let copy = part.copies.get(key)?;
         let view = self.view().id;
@@ -455,7 +467,9 @@ impl<V: Values> Node<V> {
 
     /// Whether a fork of the key waits here to be merged.
     pub fn has_fork(&self, key: &Key) -> bool {
-        self.part_of(key).has_fork(key)
+        let part = self.part_of(key);
+        let is_in = |attic: &Attic| attic.has_record(key) || self.values.holds_aside(attic.number(), key);
+        part.has_stashed(key) || part.attics.iter().any(is_in)
     }
 
     /// The home of a key in the installed view.
@@ -471,9 +485,8 @@ impl<V: Values> Node<V> {
     /// scan, each key is among them that was held by members of it all the time.
     pub fn names_in(&self, slots: Range<u16>) -> Vec<Key> {
         let mut names = self.values.keys_in(&|slot| slots.contains(&slot.0));
-        let records =
-            self.parts.iter().flat_map(|part| part.copies.keys_where(|key, _| slots.contains(&key.slot().0)));
-        names.extend(records);
+        let records = self.parts.iter().flat_map(|part| part.copies.in_slots(slots.clone()));
+        names.extend(records.cloned());
         let left = self.parts.iter().flat_map(|part| &part.left).map(|(_, key)| key);
         names.extend(left.filter(|key| slots.contains(&key.slot().0)).cloned());
         names.sort_unstable();
@@ -492,7 +505,7 @@ impl<V: Values> Node<V> {
             let open = part.records.values().filter(|record| !record.closed).count();
             (
                 operations + part.operations.len(),
-                forks + part.stash.len(),
+                forks + part.stash.len() + part.attics.len(),
                 batches + open + part.flights.len() + part.guests.len(),
             )
         })

@@ -194,6 +194,7 @@ impl<V: Values> Turn<'_, V> {
             if self.has_fork(key) {
                 // This node's clients have written what the owner does not know yet; they must go on seeing it.
                 complete = false;
+                self.unpack(key);
                 self.park(op, key);
                 self.focus_on(key);
             }
@@ -202,7 +203,8 @@ impl<V: Values> Turn<'_, V> {
                 None => {
                     complete = false;
                     // A read of one key has no use for a copy of what is not there.
-                    let may_be_absent = class == Class::Read && keys.len() == 1 && !self.part.holds(key);
+                    let may_be_absent =
+                        class == Class::Read && keys.len() == 1 && !self.has_something_of(key);
                     if may_be_absent && self.part.leases.has(key.slot()) {
                         self.answer_absent(op);
                         return;
@@ -236,6 +238,11 @@ impl<V: Values> Turn<'_, V> {
             self.set_stage(op, Stage::Acquiring);
             self.acquire(op);
         }
+    }
+
+    /// Whether this node has a copy of the key, or a fork.
+    fn has_something_of(&self, key: &Key) -> bool {
+        self.part.copies.contains(key) || self.has_fork(key)
     }
 
     fn set_stage(&mut self, op: OpId, stage: Stage) {
@@ -320,7 +327,7 @@ impl<V: Values> Turn<'_, V> {
         if self.config.without(Mutant::AbsentForLaterReads) {
             before = u64::MAX;
         }
-        if !self.part.holds(key) {
+        if !self.has_something_of(key) {
             let waiting = self.part.parked.get(key).cloned().unwrap_or_default();
             for op in waiting {
                 let asked = self.part.operations.get(&op).is_some_and(|operation| {

@@ -11,8 +11,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::absence::Listed;
 use crate::agenda::Agenda;
+use crate::attic::Attic;
 use crate::config::Config;
-use crate::copy::{Copy, CopyState, Owning};
+use crate::copies::Copies;
+use crate::copy::{CopyState, Owning};
 use crate::creation::HeldLeases;
 use crate::directory::{Directory, Touches};
 use crate::evacuate::Evacuation;
@@ -22,8 +24,10 @@ use crate::key::Key;
 use crate::leave::Eviction;
 use crate::message::Base;
 use crate::operation::{Operation, Stage};
+use crate::report::Reports;
 use crate::settle::{Record, Settling};
 use crate::table::Table;
+use crate::unowned::Unowned;
 use crate::wait::Waiting;
 use crate::write::{Flight, Guest};
 
@@ -44,8 +48,10 @@ pub(crate) struct Part<U> {
     pub(crate) rebirths: u64,
     pub(crate) meetings: u64,
     pub(crate) clock: Stamp,
-    pub(crate) copies: Table<Copy>,
+    pub(crate) copies: Copies,
     pub(crate) directory: Directory,
+    /// What homes are told in this view.
+    pub(crate) reports: Reports,
     /// Batches this partition coordinates.
     pub(crate) flights: Table<Flight<U>, FlightId>,
     /// Its parts of batches that another partition of this node coordinates, as long as they are not decided.
@@ -62,6 +68,8 @@ pub(crate) struct Part<U> {
     pub(crate) fading: Listed,
     /// Keys that only this node holds and has a record of.
     pub(crate) lonely: Listed,
+    /// Keys without a record that are of an earlier view.
+    pub(crate) unowned: Unowned,
     /// Versions that are still to come of a key that only this node holds have a higher seq.
     pub(crate) solo_seq: u64,
     /// When a key without a record was written to last, at most.
@@ -83,6 +91,10 @@ pub(crate) struct Part<U> {
     pub(crate) left: VecDeque<(u64, Key)>,
     /// Forks kept from the time before this node was dropped from the base.
     pub(crate) stash: BTreeMap<(Key, Version), Stashed>,
+    /// What this node held before it was dropped, as far as it is not in the stash.
+    pub(crate) attics: Vec<Attic>,
+    /// Records that were thrown away.
+    pub(crate) rubbish: Vec<Copies>,
     /// Nodes that were expired as far as copies tell.
     pub(crate) retired: BTreeMap<NodeId, Retired>,
     pub(crate) next_number: u64,
@@ -122,8 +134,9 @@ impl<U> Part<U> {
             rebirths: 0,
             meetings: 0,
             clock: Stamp { node: config.id, ..Stamp::default() },
-            copies: Table::default(),
+            copies: Copies::default(),
             directory: Directory::default(),
+            reports: Reports::default(),
             flights: Table::default(),
             guests: Table::default(),
             records: Table::default(),
@@ -133,6 +146,7 @@ impl<U> Part<U> {
             parked: BTreeMap::new(),
             fading: Listed::default(),
             lonely: Listed::default(),
+            unowned: Unowned::default(),
             solo_seq: 0,
             solo_written: Stamp::default(),
             engaged: BTreeMap::new(),
@@ -144,6 +158,8 @@ impl<U> Part<U> {
             waited_for: BTreeMap::new(),
             left: VecDeque::new(),
             stash: BTreeMap::new(),
+            attics: Vec::new(),
+            rubbish: Vec::new(),
             retired: BTreeMap::new(),
             next_number: 1,
             next_operation: (life << 32) + 1,
@@ -173,16 +189,16 @@ impl<U> Part<U> {
         !self.born.is_empty() || !self.work.is_empty()
     }
 
-    /// Whether a fork of the key waits here to be merged.
-    pub(crate) fn has_fork(&self, key: &Key) -> bool {
+    /// Whether there are forks.
+    pub(crate) fn has_forks(&self) -> bool {
+        !self.stash.is_empty() || !self.attics.is_empty()
+    }
+
+    /// Whether a fork of the key waits here to be merged, besides what is set aside.
+    pub(crate) fn has_stashed(&self, key: &Key) -> bool {
         let first = (key.clone(), Version::default());
         !self.stash.is_empty()
             && self.stash.range(first..).next().is_some_and(|((forked, _), _)| forked == key)
-    }
-
-    /// Whether this node has something of the key: a copy, or a fork that its clients have to go on seeing.
-    pub(crate) fn holds(&self, key: &Key) -> bool {
-        self.copies.contains(key) || self.has_fork(key)
     }
 
     /// Whether an operation of this node's own clients waits to hear what became of the batch.

@@ -379,6 +379,7 @@ impl<V: Values> Turn<'_, V> {
         };
         let stable = self.stable_version(key, copy);
         self.settle_stable(key, stable);
+        self.comes_to_be_ours(key);
         for node in aligning.all.iter() {
             self.send(node, Message::AlignDone { key: key.clone(), round: aligning.round, stable });
         }
@@ -443,6 +444,7 @@ impl<V: Values> Turn<'_, V> {
         if copy.owning(view).is_some_and(is_it) {
             copy.meta.subscribers.remove(from);
             let subscribers = copy.meta.subscribers;
+            self.comes_to_be_ours(key);
             self.release(key);
             self.order(key, Vec::new(), subscribers, After::Nothing);
         }

@@ -10,8 +10,7 @@
 //! - Versions of one key in one view do not come twice, whichever births they belong to: a duplicate of an old message
 //!   fits nowhere.
 //! - A solo key keeps its owner through a view change if all members come from the view that this node comes from, or
-//!   start empty: none of them can hold another creation of it. Otherwise all solo keys get records, which are brought
-//!   together with what others hold like any other.
+//!   start empty: none of them can hold another creation of it. Otherwise all solo keys are `unowned`.
 //! - As long as part of the base is missing, or one that was just expired may come back, writes are recorded, because
 //!   what they overwrite has to be told from what others write meanwhile. What was written before counts as written when
 //!   the last key without a record was.
@@ -19,21 +18,23 @@
 //! Neighbours: `absence` forgets keys without a value, `creation` has the home know what was created here, `enter` says
 //! what survives a view.
 
-use std::collections::BTreeMap;
-
 use crate::copy::{Copy, Meta, Role};
-use crate::ids::{FlightId, NodeSet, Time, Version, ViewId};
+use crate::ids::{FlightId, NodeSet, Time, ViewId};
 use crate::installed::Fence;
 use crate::interface::{Action, Answer, Class, Request};
-use crate::key::{Key, Slot};
+use crate::key::{Key, Mark, Slot};
 use crate::mutant::Mutant;
 use crate::part::Part;
 use crate::tally::Rule;
 use crate::turn::Turn;
+use crate::unowned::Past;
 use crate::values::{History, Values};
 
 /// Records that one tick looks at; the others wait for the next.
 const LOOKS_MAX: usize = 64;
+
+/// Unowned keys wait for their records while there are so many that only this node holds.
+const LONELY_MAX: usize = 1_024;
 
 impl<U> Part<U> {
     /// Stamps a write on a key without a record, if it needs none.
@@ -46,21 +47,18 @@ impl<U> Part<U> {
         true
     }
 
-    /// What a record would say of a key that has none.
-    pub(crate) fn solo_meta(&self) -> Meta {
-        let me = self.clock.node;
-        let version = Version { generation: self.generation, epoch: self.view, seq: self.solo_seq.max(1) };
-        Meta {
-            birth: FlightId::new(ViewId::default(), me, 0),
-            version,
-            stable: version,
-            subscribers: NodeSet::only(me),
-            doubt: NodeSet::EMPTY,
-            lost: NodeSet::EMPTY,
-            covers: BTreeMap::new(),
-            forgotten: ViewId::default(),
-            written: self.solo_written,
-        }
+    /// How the view looks that this partition is in, when it has ended.
+    fn past(&self) -> Past {
+        Past { generation: self.generation, view: self.view, written: self.solo_written }
+    }
+
+    /// What a record would say of a key that has none; of one that is owned, with a birth in no view.
+    pub(crate) fn solo_meta(&self, mark: Mark) -> Meta {
+        let past = self.unowned.of(mark);
+        let meta = past.unwrap_or(self.past()).meta(self.clock.node, 0, self.solo_seq.max(1));
+        let view = if past.is_some() { meta.birth.view } else { ViewId::default() };
+        let birth = FlightId::new(view, self.clock.node, 0);
+        Meta { birth, ..meta }
     }
 }
 
@@ -75,46 +73,58 @@ impl<V: Values> Turn<'_, V> {
         self.part.copies.contains(key) || self.values.holds(key)
     }
 
-    /// Keys of the wanted slots of which this partition has a record or a value, in order.
-    pub(crate) fn held_keys(&self, wanted: impl Fn(Slot) -> bool) -> Vec<Key> {
-        let mut keys = self.part.copies.keys_where(|key, _| wanted(key.slot()));
-        keys.extend(self.solo_keys(wanted));
-        keys.sort_unstable();
-        keys
-    }
-
-    fn solo_keys(&self, wanted: impl Fn(Slot) -> bool) -> Vec<Key> {
-        let (id, parts) = (self.part.id, self.config.parts);
-        let mut keys = self.values.keys_in(&|slot| slot.part(parts) == id && wanted(slot));
-        keys.retain(|key| !self.part.copies.contains(key));
-        keys
-    }
-
     /// As [`Self::copy_now`]; a solo key gets a record.
     pub(crate) fn copy_or_record(&mut self, key: &Key) -> Option<&mut Copy> {
         if self.is_solo(key) {
-            self.insert_record(key, Role::Owner(Box::default()));
+            self.insert_record(key);
             self.list_spare(key);
         }
         self.copy_now(key)
     }
 
-    /// Gives all solo keys of the view that ends records that belong to it: who owns them in the next one has to be found
-    /// out.
-    pub(crate) fn record_all(&mut self) {
-        for key in self.solo_keys(|_| true) {
-            self.insert_record(&key, Role::Idle);
+    /// Who owns the solo keys in the next view has to be found out.
+    pub(crate) fn disown_solos(&mut self) {
+        let past = self.part.past();
+        self.part.unowned.add(past);
+    }
+
+    fn insert_record(&mut self, key: &Key) {
+        let number = self.next_number();
+        self.part.solo_seq += 1;
+        let past = self.part.unowned.of(key.mark());
+        let of = past.unwrap_or(self.part.past());
+        let mut copy = Copy::new(of.meta(self.config.id, number, self.part.solo_seq), of.view);
+        if past.is_none() {
+            copy.role = Role::Owner(Box::default());
+        }
+        self.part.copies.insert(key.clone(), copy);
+        self.count(Rule::Recorded);
+    }
+
+    /// Gives some unowned keys records.
+    fn record_some(&mut self) {
+        let room = LONELY_MAX.saturating_sub(self.part.lonely.len()).min(self.config.limits.walk_max);
+        if let Some(next) = self.part.unowned.next().filter(|_| room > 0) {
+            let keys = self.values.keys_from(next, &self.slots_of_part(), room);
+            for key in &keys {
+                if self.is_solo(key) {
+                    self.insert_record(key);
+                    self.list_lonely(key);
+                }
+            }
+            let last = keys.last().filter(|_| keys.len() >= room);
+            self.part.unowned.advance(last.map_or(Mark::END, |last| last.mark().next()));
+        }
+        for _ in 0..LOOKS_MAX {
+            let Some(key) = self.part.unowned.released() else { break };
+            self.list_lonely(&key);
         }
     }
 
-    fn insert_record(&mut self, key: &Key, role: Role) {
-        let (view, number) = (self.part.view, self.next_number());
-        self.part.solo_seq += 1;
-        let birth = FlightId::new(view, self.config.id, number);
-        let mut copy = Copy::new(Meta { birth, ..self.part.solo_meta() }, view);
-        copy.role = role;
-        self.part.copies.insert(key.clone(), copy);
-        self.count(Rule::Recorded);
+    /// Which slots are of this partition.
+    pub(crate) fn slots_of_part(&self) -> impl Fn(Slot) -> bool + use<V> {
+        let (id, parts) = (self.part.id, self.config.parts);
+        move |slot| slot.part(parts) == id
     }
 
     /// Lists a key that may need no record, or no record any more.
@@ -131,14 +141,13 @@ impl<V: Values> Turn<'_, V> {
         self.part.lonely.list(key, due_ms);
     }
 
-    /// Lists all keys that may need no record in a new view, which has `dropped` these nodes.
-    pub(crate) fn list_spares(&mut self, dropped: NodeSet) {
-        let me = NodeSet::only(self.config.id);
-        let alone =
-            |key: &Key, copy: &Copy| copy.possible_holders() - dropped == me || !self.values.holds(key);
-        for key in self.part.copies.keys_where(alone) {
-            self.list_absent(&key);
-            self.list_lonely(&key);
+    /// Lists a key that may need no record any more in a new view.
+    pub(crate) fn list_if_spare(&mut self, key: &Key) {
+        let Some(copy) = self.part.copies.get(key) else { return };
+        let (dropped, _) = self.installed.dropped_since(copy.generation);
+        if copy.possible_holders() - dropped == NodeSet::only(self.config.id) || !self.values.holds(key) {
+            self.list_absent(key);
+            self.list_lonely(key);
         }
     }
 
@@ -148,6 +157,7 @@ impl<V: Values> Turn<'_, V> {
     }
 
     pub(crate) fn solo_tick(&mut self) {
+        self.record_some();
         // Not before writes would do without records as well.
         if self.now.mono_ms < self.fence.solo_from_ms {
             return;
@@ -173,7 +183,11 @@ impl<V: Values> Turn<'_, V> {
         let watched = watched && !self.config.without(Mutant::DropWatchedRecords);
         if unowned {
             self.touch(key);
-        } else if !watched && self.needs_no_record(key) && self.may_drop(key) {
+        } else if !watched
+            && self.part.unowned.lacks(key.mark())
+            && self.needs_no_record(key)
+            && self.may_drop(key)
+        {
             if let Some(copy) = self.part.copies.remove(key) {
                 if !self.config.without(Mutant::RepeatVersions) {
                     self.part.solo_seq = self.part.solo_seq.max(copy.meta.version.seq);
@@ -183,7 +197,11 @@ impl<V: Values> Turn<'_, V> {
             self.count(Rule::Solo);
             return;
         }
-        self.list_lonely(key);
+        if self.part.unowned.lacks(key.mark()) {
+            self.list_lonely(key);
+        } else {
+            self.part.unowned.keep(key);
+        }
     }
 
     /// Runs an operation on a key that only this node holds, or that it creates under a lease. False: it has to take the
@@ -193,6 +211,7 @@ impl<V: Values> Turn<'_, V> {
         let is_read = request.class == Class::Read;
         let exists = self.values.holds(key);
         let plain = request.watches.is_empty() && !request.watch && self.is_serving() && !self.fence.left;
+        let plain = plain && self.part.unowned.lacks(key.mark());
         let leased = request.class != Class::X || self.lease_holds();
         let free = exists || !is_read && self.may_create(key) && !self.has_fork(key);
         if !plain || !leased || !free || self.part.copies.contains(key) {
@@ -206,7 +225,10 @@ impl<V: Values> Turn<'_, V> {
             // Nobody will ask for what led to the value.
             self.values.settle(key, History { since: stamp, entries: &[] }, &[]);
             match (exists, self.values.holds(key)) {
-                (false, true) => self.tell_created(key),
+                (false, true) => {
+                    self.tell_created(key);
+                    self.comes_to_be_ours(key);
+                }
                 (true, false) => self.forget_solo(key),
                 (false, false) => self.values.install(key, None),
                 (true, true) => {}
@@ -233,7 +255,7 @@ impl<V: Values> Turn<'_, V> {
             }
         } else {
             // Its home cannot be told yet.
-            self.insert_record(key, Role::Owner(Box::default()));
+            self.insert_record(key);
             self.list_absent(key);
         }
     }

@@ -2,7 +2,6 @@
 //!
 //! Invariant: nothing depends on hash order; whoever walks the table in order pays for the sort.
 
-use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
@@ -64,6 +63,11 @@ impl<T, K: Clone + Ord + Hash> Table<T, K> {
         removed
     }
 
+    /// As [`Self::remove`], for a table that is to be emptied: it keeps its room.
+    pub(crate) fn take_one(&mut self, key: &K) -> Option<T> {
+        self.0.remove(key)
+    }
+
     /// What a rush has left behind is given back; rarely enough that each entry pays for it once.
     fn give_back(&mut self) {
         if self.0.len() < self.0.capacity() / 8 && self.0.capacity() > ROOM_MIN {
@@ -121,65 +125,6 @@ impl<T, K: Clone + Ord + Hash> Table<T, K> {
 
     pub(crate) fn clear(&mut self) {
         self.0.clear();
-    }
-}
-
-/// What a table of keys is asked for: a key, or another one that agrees with it in slot and hash.
-trait Sought {
-    fn key(&self) -> &Key;
-    fn is_twin(&self) -> bool;
-}
-
-impl Sought for Key {
-    fn key(&self) -> &Key {
-        self
-    }
-
-    fn is_twin(&self) -> bool {
-        false
-    }
-}
-
-struct TwinOf<'a>(&'a Key);
-
-impl Sought for TwinOf<'_> {
-    fn key(&self) -> &Key {
-        self.0
-    }
-
-    fn is_twin(&self) -> bool {
-        true
-    }
-}
-
-impl Hash for dyn Sought + '_ {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.key().hash(state);
-    }
-}
-
-impl PartialEq for dyn Sought + '_ {
-    fn eq(&self, other: &Self) -> bool {
-        if self.is_twin() || other.is_twin() {
-            self.key().is_twin_of(other.key())
-        } else {
-            self.key() == other.key()
-        }
-    }
-}
-
-impl Eq for dyn Sought + '_ {}
-
-impl<'a> Borrow<dyn Sought + 'a> for Key {
-    fn borrow(&self) -> &(dyn Sought + 'a) {
-        self
-    }
-}
-
-impl<T> Table<T> {
-    /// Whether it has a twin of this key.
-    pub(crate) fn has_twin(&self, key: &Key) -> bool {
-        self.0.contains_key(&TwinOf(key) as &dyn Sought)
     }
 }
 

@@ -44,6 +44,8 @@ rules! {
     Recorded,
     /// Its record went again.
     Solo,
+    /// A key was looked at because of a new view.
+    Walked,
     /// An operation on such a key was answered without one.
     AnsweredSolo,
     /// A slot was leased to one node.

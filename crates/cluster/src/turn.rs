@@ -195,6 +195,10 @@ impl<V: Values> Turn<'_, V> {
             let base = view.base.nodes().without(self.config.id);
             let (dropped, expired) = self.installed.dropped_since(copy.generation);
             let holders = copy.possible_holders();
+            if !copy.meta.doubt.is_empty() && !self.config.without(Mutant::NarrowDoubt) {
+                // Whoever was out of sight since may have subscribed at one of those that could not be asked, dropped or not.
+                copy.meta.doubt = copy.meta.doubt | (base - copy.meta.subscribers);
+            }
             if !(holders & dropped).is_empty() && !self.config.without(Mutant::LoseHoldersOnly) {
                 // They may have taken in others that this copy has never heard of.
                 copy.meta.lost = copy.meta.lost | base;
@@ -203,10 +207,6 @@ impl<V: Values> Turn<'_, V> {
             copy.meta.subscribers = copy.meta.subscribers - dropped;
             copy.meta.doubt = copy.meta.doubt - dropped;
             copy.generation = view.base.tag.generation;
-            if !copy.meta.doubt.is_empty() {
-                // Whoever was out of sight since may have subscribed at one of those that could not be asked.
-                copy.meta.doubt = copy.meta.doubt | (base - copy.meta.subscribers);
-            }
         }
         Some(copy)
     }
@@ -232,13 +232,15 @@ impl<V: Values> Turn<'_, V> {
         self.owning(key).is_some_and(|owning| !owning.hands_over())
     }
 
+    /// Whether this node has a fork of the key, which its clients have to go on seeing.
     pub(crate) fn has_fork(&self, key: &Key) -> bool {
-        self.part.has_fork(key)
+        self.part.has_stashed(key) || self.is_set_aside(key)
     }
 
     pub(crate) fn tick(&mut self) {
         if self.is_serving() {
             self.directory_tick();
+            self.report_tick();
             self.creation_tick();
             self.write_tick();
             self.settle_tick();
@@ -249,6 +251,7 @@ impl<V: Values> Turn<'_, V> {
             self.absence_tick();
             self.solo_tick();
             self.evacuation_tick();
+            self.rubbish_tick();
             for key in std::mem::take(&mut self.part.stalled) {
                 self.part.work.insert(key);
             }
@@ -288,7 +291,7 @@ impl<V: Values> Turn<'_, V> {
             Message::Report { previous, full, part, parts, keys } => {
                 self.on_report(from, previous, full, (part, parts), keys);
             }
-            Message::Reported { again } => self.on_reported(from, again),
+            Message::Reported { part, again } => self.on_reported(from, part, again),
             Message::Touch { key, nonce, reads } => self.on_touch(from, key, Touched { nonce, reads }),
             Message::Query { key, round } => self.on_query(from, key, round),
             Message::Holding { key, round, held, twin } => self.on_holding(from, key, round, (held, twin)),

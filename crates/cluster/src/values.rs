@@ -4,12 +4,13 @@
 //! meaning. A store must be deterministic: the same effects in the same order give the same value on every node.
 //! Neighbours: `write` runs commands and applies effects, `regroup` installs snapshots, `heal` asks for merges.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::hash::Hash;
 use std::ops::Range;
 
 use crate::ids::{Blob, OpId, Stamp, Version};
-use crate::key::{Key, Slot};
+use crate::key::{Key, Mark, Slot};
 
 /// A store of values as the protocol sees it.
 pub trait Values {
@@ -41,11 +42,65 @@ pub trait Values {
     /// All keys of the wanted slots that exist, in order.
     fn keys_in(&self, wanted: &dyn Fn(Slot) -> bool) -> Vec<Key>;
 
+    /// Keys of the wanted slots that exist, in the order of their marks from one on: as many as wanted, if there are, and all
+    /// that stand where the last one does. A store had better keep its keys in this order: then nothing looks at all of them.
+    fn keys_from(&self, first: Mark, wanted: &dyn Fn(Slot) -> bool, count: usize) -> Vec<Key> {
+        let mut keys = self.keys_in(&|slot| slot >= first.slot && wanted(slot));
+        keys.retain(|key| key.mark() >= first);
+        keys.sort_by_key(Key::mark);
+        some_of(keys.iter(), count)
+    }
+
     /// Whether a twin of the key exists ([`Key::is_twin_of`]). Asked for whenever a key goes, so a store had better find it
     /// by slot and hash.
     fn holds_twin(&self, key: &Key) -> bool {
         self.keys_in(&|slot| slot == key.slot()).iter().any(|other| other.is_twin_of(key))
     }
+
+    /// Takes all keys of the wanted slots out of the store and keeps them aside under this number, with all that later merges
+    /// need; of the `recorded` ones there may be more than a value. A store had better do so at once, however many they are.
+    fn set_aside(
+        &mut self,
+        number: u64,
+        wanted: &dyn Fn(Slot) -> bool,
+        recorded: &mut dyn Iterator<Item = &Key>,
+    ) {
+        let mut keys = self.keys_in(wanted);
+        keys.extend(recorded.cloned());
+        for key in keys {
+            let snapshot = self.snapshot(&key);
+            self.install(&key, None);
+            if let Some(snapshot) = snapshot {
+                self.aside_mut().keep(number, key, snapshot);
+            }
+        }
+    }
+
+    /// Whether a value of the key is kept under this number.
+    fn holds_aside(&self, number: u64, key: &Key) -> bool {
+        self.aside().holds(number, key)
+    }
+
+    /// The whole value that was kept, as of [`Self::snapshot`], which goes by that.
+    fn take_aside(&mut self, number: u64, key: &Key) -> Option<Blob> {
+        self.aside_mut().take(number, key)
+    }
+
+    /// As [`Self::keys_from`], of what is kept.
+    fn keys_aside(&self, number: u64, first: Mark, count: usize) -> Vec<Key> {
+        self.aside().keys_from(number, first, count)
+    }
+
+    /// Nobody will ask for what is kept under this number.
+    fn forget_aside(&mut self, number: u64) {
+        self.aside_mut().forget(number);
+    }
+
+    /// What is kept aside, for a store that keeps it so.
+    fn aside(&self) -> &Aside;
+
+    /// As [`Self::aside`].
+    fn aside_mut(&mut self) -> &mut Aside;
 
     /// Whether a client blocked on the key could be served now.
     fn ready(&self, key: &Key) -> bool;
@@ -86,6 +141,47 @@ pub trait Values {
 
     /// A digest of the value, equal exactly when the values are.
     fn digest(&self, key: &Key) -> u64;
+}
+
+/// Whole values that a store keeps aside, by the number and the place of their keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Aside(BTreeMap<u64, BTreeMap<(Mark, Key), Blob>>);
+
+impl Aside {
+    fn keep(&mut self, number: u64, key: Key, snapshot: Blob) {
+        self.0.entry(number).or_default().insert((key.mark(), key), snapshot);
+    }
+
+    fn holds(&self, number: u64, key: &Key) -> bool {
+        self.0.get(&number).is_some_and(|kept| kept.contains_key(&(key.mark(), key.clone())))
+    }
+
+    fn take(&mut self, number: u64, key: &Key) -> Option<Blob> {
+        self.0.get_mut(&number)?.remove(&(key.mark(), key.clone()))
+    }
+
+    fn keys_from(&self, number: u64, first: Mark, count: usize) -> Vec<Key> {
+        let Some(kept) = self.0.get(&number) else { return Vec::new() };
+        let kept = kept.range((first, Key::new(b""))..).map(|((_, key), _)| key);
+        some_of(kept, count)
+    }
+
+    fn forget(&mut self, number: u64) {
+        self.0.remove(&number);
+    }
+}
+
+/// The first keys of some that come in the order of their marks: as many as wanted, and all that stand where the last one
+/// does.
+pub fn some_of<'a>(keys: impl Iterator<Item = &'a Key>, count: usize) -> Vec<Key> {
+    let mut some: Vec<Key> = Vec::new();
+    for key in keys {
+        if some.len() >= count && some.last().is_none_or(|last| last.mark() != key.mark()) {
+            break;
+        }
+        some.push(key.clone());
+    }
+    some
 }
 
 /// The outcome of a command run at the owner.

@@ -165,8 +165,9 @@ fn plan_base(
         return Some(Plan { settled, ..plan });
     };
     let next = plan_on(view, &open.base, candidates, &absence, flush, quorum, false)?;
-    let accepting = present_of(chosen, candidates) & next.members;
-    let drops_candidates = !present_of(chosen, candidates).is_subset(next.base.nodes());
+    let voters = voters_of(chosen, candidates, &absence);
+    let accepting = voters & next.members;
+    let drops_candidates = !voters.is_subset(next.base.nodes());
     if !drops_candidates && decides(chosen, accepting, absence) {
         return Some(Plan { settled: never, ..next });
     }
@@ -174,6 +175,31 @@ fn plan_base(
     let from = ViewId::default();
     let stay = Plan { members, base: chosen.clone(), previous: chosen.clone(), settled, from };
     (!members.is_empty() && !flush).then_some(stay)
+}
+
+impl Candidate {
+    /// Whether it votes as a member of the base although only an earlier life of it is one.
+    fn is_heir_in(&self, node: NodeId, base: &Base) -> bool {
+        let bases = std::iter::once(&self.base).chain(self.vote.as_ref().map(|vote| &vote.base));
+        let remembers = |base: &Base| base.members.get(&node).is_some_and(|life| *life < self.incarnation);
+        bases.into_iter().any(remembers)
+            && base.members.get(&node).is_some_and(|life| *life < self.incarnation)
+    }
+}
+
+/// Candidates that have a vote in changes of the base: its members, and those whose earlier lives are, unless these were
+/// declared over.
+fn voters_of(
+    base: &Base,
+    candidates: &BTreeMap<NodeId, Candidate>,
+    absence: impl Fn(NodeId, Incarnation) -> Absence,
+) -> NodeSet {
+    let votes = |(node, candidate): &(&NodeId, &Candidate)| {
+        base.has(**node, candidate.incarnation)
+            || candidate.is_heir_in(**node, base)
+                && base.members.get(node).is_some_and(|life| absence(**node, *life) < Absence::Declared)
+    };
+    candidates.iter().filter(votes).map(|(node, _)| *node).collect()
 }
 
 /// Candidates that are members of the base in the very same life.
@@ -201,7 +227,7 @@ fn fate_of(
     votes: &[&Vote],
     absence: impl Fn(NodeId, Incarnation) -> Absence,
 ) -> Fate {
-    let here = present_of(base, candidates);
+    let here = voters_of(base, candidates, &absence);
     let born = base.tag.born;
     let only_at_birth = votes.iter().all(|vote| vote.base.tag != base.tag || vote.view == born);
     let refused = |node: NodeId| {
@@ -249,14 +275,15 @@ fn plan_on(
 ) -> Option<Plan> {
     let previous = previous.clone();
     let present = present_of(&previous, candidates);
-    let missing = previous.nodes() - present;
+    let voters = voters_of(&previous, candidates, &absence);
+    let missing = previous.nodes() - voters;
     let lives = |nodes: NodeSet| -> BTreeMap<NodeId, Incarnation> {
         nodes.iter().filter_map(|node| Some((node, candidates.get(&node)?.incarnation))).collect()
     };
     let wanted = if missing.is_empty() {
         lives(candidates.keys().copied().collect())
-    } else if !flush && may_drop(&previous, present, &absence, quorum) {
-        lives(present)
+    } else if !flush && may_drop(&previous, voters, &absence, quorum) {
+        lives(voters)
     } else if flush {
         return None;
     } else {
@@ -276,7 +303,13 @@ fn plan_on(
             members: wanted,
         };
     }
-    let members = if missing.is_empty() { base.nodes() } else { present };
+    let members = if missing.is_empty() {
+        base.nodes()
+    } else if base.tag == previous.tag {
+        present
+    } else {
+        voters
+    };
     let (settled, from) = (BTreeSet::new(), ViewId::default());
     (!members.is_empty()).then_some(Plan { members, base, previous, settled, from })
 }

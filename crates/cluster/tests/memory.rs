@@ -35,7 +35,7 @@ static COUNTING: Counting = Counting;
 
 /// Keys with a value that costs nothing. `set` and `del`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Names(BTreeMap<(key::Slot, u64), Key>);
+struct Names(BTreeMap<(key::Slot, u64), Key>, Aside);
 
 fn place(key: &Key) -> (key::Slot, u64) {
     (key.slot(), key.hash64())
@@ -85,6 +85,14 @@ impl Values for Names {
 
     fn holds_twin(&self, key: &Key) -> bool {
         self.0.get(&place(key)).is_some_and(|other| other != key)
+    }
+
+    fn aside(&self) -> &Aside {
+        &self.1
+    }
+
+    fn aside_mut(&mut self) -> &mut Aside {
+        &mut self.1
     }
 
     fn ready(&self, _: &Key) -> bool {

@@ -25,7 +25,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use swytch_cluster::{Blob, Entry, Executed, History, Key, MergeBy, MergeInput, Slot, Stamp, Values};
+use swytch_cluster::{Aside, Blob, Entry, Executed, History, Key, MergeBy, MergeInput, Slot, Stamp, Values};
 use swytch_merge::{Line, Object, detached, fold_log, merge_logs, state_at};
 use swytch_store::{
     Changes, EntryRef, KeyOp, Keyspace, KeyspaceMut, LockScope, Misfit, Op, OwnedEntry, Shards, Sink, Undo,
@@ -60,6 +60,7 @@ pub struct StoreValues<H> {
     /// Keys whose log has entries.
     starts: HashMap<Key, Start>,
     misfits: u64,
+    aside: Aside,
     /// The latest time seen, for the access clocks of what comes from other nodes.
     now_ms: UnixMs,
 }
@@ -67,7 +68,7 @@ pub struct StoreValues<H> {
 impl<H: Host> StoreValues<H> {
     /// The values of a keyspace.
     pub fn new(shards: Arc<Shards>, host: H) -> Self {
-        Self { shards, host, starts: HashMap::new(), misfits: 0, now_ms: 0 }
+        Self { shards, host, starts: HashMap::new(), misfits: 0, aside: Aside::default(), now_ms: 0 }
     }
 
     /// How many changes and snapshots could not be used: bytes that are none, or did not fit the key they came to. More
@@ -222,6 +223,14 @@ impl<H: Host> Values for StoreValues<H> {
         let mut keys: Vec<Key> = names.filter(|key| wanted(key.slot())).collect();
         keys.sort_unstable();
         keys
+    }
+
+    fn aside(&self) -> &Aside {
+        &self.aside
+    }
+
+    fn aside_mut(&mut self) -> &mut Aside {
+        &mut self.aside
     }
 
     fn ready(&self, key: &Key) -> bool {

@@ -223,10 +223,12 @@ impl<V: Values> Turn<'_, V> {
         self.drop_closed(prepared.flight);
     }
 
-    /// Sends forks from before this node was dropped to the keys' owners.
+    /// Sends forks from before this node was dropped to the keys' owners, some at a time.
     pub(crate) fn heal_tick(&mut self) {
         let now = self.now.mono_ms;
         let retry = self.config.timers.retry_ms;
+        let window = self.config.limits.walk_max.max(1);
+        self.unpack_some(window.saturating_sub(self.part.stash.len()));
         let due: Vec<(Key, Version)> = self
             .part
             .stash

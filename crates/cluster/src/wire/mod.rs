@@ -11,7 +11,7 @@ use std::fmt;
 use crate::message::Envelope;
 
 /// First byte of every message.
-pub const WIRE_VERSION: u8 = 9;
+pub const WIRE_VERSION: u8 = 10;
 
 /// The longest message, in bytes. Snapshots of values beyond this are the transport's to split.
 pub const MESSAGE_BYTES_MAX: usize = 1 << 30;

@@ -185,7 +185,7 @@ enums! {
     ClientError { 0 Unreachable, 1 TryAgain, 2 Aborted, 3 WatchFailed, 4 InDoubt, 5 NotServing }
     Alignment { 0 Tail(entries), 1 Whole { value, log, done } }
     Message {
-        0 Heartbeat { sent_ms, echo_ms, reach, base, promised },
+        0 Heartbeat { sent_ms, echo_ms, reach, base, promised, is_heir },
         1 Collect { view },
         2 Promise { view, base, vote, from },
         3 Refuse { view, promised },
@@ -196,7 +196,7 @@ enums! {
         8 Probe { sent_ms },
         9 Probed { sent_ms },
         10 Report { previous, full, part, parts, keys },
-        11 Reported { again },
+        11 Reported { part, again },
         12 Touch { key, nonce, reads },
         13 Query { key, round },
         14 Holding { key, round, held, twin },

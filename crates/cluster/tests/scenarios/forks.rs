@@ -199,3 +199,29 @@ fn created_anew(return_ms: u64) {
     cluster.run(2_000);
     cluster.assert_converged();
 }
+
+/// Node 0 has created a key out of sight of node 2, and node 1 has then subscribed at that one, which is gone.
+#[test]
+pub(crate) fn a_doubt_is_about_those_as_well_who_were_out_of_sight_since() {
+    let mut cluster = Cluster::new(3);
+    cluster.partition(&[&[0, 1], &[2]]);
+    cluster.run(4_000);
+    for (node, word) in [(0, "a"), (2, "b")] {
+        cluster.add(node, "k", word).expect("add");
+    }
+    cluster.partition(&[&[0], &[1, 2]]);
+    cluster.run(6_000);
+    assert_eq!(cluster.read(1, "k"), Ok("b".into()));
+    cluster.crash(2);
+    cluster.heal();
+    cluster.run(50_000);
+    assert_eq!(cluster.node(0).view().base.nodes(), [NodeId(0), NodeId(1)].into_iter().collect());
+    cluster.partition(&[&[0], &[1]]);
+    cluster.run(5_000);
+    assert!(cluster.node(0).has_lease());
+    assert_eq!(cluster.take(0, "k"), Err(ClientError::Unreachable));
+    cluster.heal();
+    cluster.run(6_000);
+    assert_eq!(cluster.take(0, "k"), Ok("a".into()));
+    assert_eq!(cluster.read(1, "k"), Ok("b".into()));
+}

@@ -12,6 +12,7 @@ mod support;
 mod table;
 mod transactions;
 mod twins;
+mod voters;
 
 use support::{Cluster, key};
 use swytch_cluster::*;

@@ -98,3 +98,34 @@ pub(crate) fn a_node_leaves_when_somebody_is_there_to_take_over() {
     assert_eq!(cluster.evacuated, [NodeId(1)]);
     assert!(cluster.node(0).copy_of(&key("k")).is_some());
 }
+
+/// Keys come into being where the leaving node has looked already, and one is left by whoever had taken it over.
+#[test]
+pub(crate) fn what_comes_into_being_while_its_node_leaves_is_handed_over() {
+    let mut cluster = Cluster::with(3, |config| config.limits.walk_max = 1);
+    let mut names: Vec<String> = (0..40).map(|number| format!("k{number}")).collect();
+    names.sort_by_key(|name| key(name).mark());
+    let (early, late) = names.split_at(3);
+    for name in late {
+        cluster.add(2, name, "word").expect("add");
+    }
+    cluster.add(0, &late[0], "more").expect("add");
+    cluster.input(2, Input::Evacuate);
+    cluster.run(500);
+    assert_eq!(cluster.evacuated, [], "it has looked at some of them");
+    for name in early {
+        cluster.add(2, name, "word").expect("add");
+    }
+    cluster.input(0, Input::Evict(key(&late[0])));
+    while cluster.evacuated.is_empty() {
+        cluster.run(50);
+    }
+    cluster.input(2, Input::Leave);
+    cluster.run(100);
+    cluster.crash(2);
+    cluster.run(3_000);
+    for name in &names {
+        let expected = if *name == late[0] { "more word" } else { "word" };
+        assert_eq!(cluster.read(0, name), Ok(expected.into()), "{name}");
+    }
+}

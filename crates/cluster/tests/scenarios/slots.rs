@@ -166,3 +166,30 @@ pub(crate) fn a_home_waits_for_all_parts_of_a_report() {
         assert_eq!(cluster.read(1, name), Ok("one zero".into()));
     }
 }
+
+/// A home that has heard of some of a member's keys does not take the others for absent.
+#[test]
+pub(crate) fn a_report_is_over_when_all_keys_were_looked_at() {
+    let mut cluster = Cluster::with(3, |config| {
+        config.limits = Limits { report_max: 1, walk_max: 1, leases_max: 0, ..config.limits };
+    });
+    let home = |nodes: &[u8], name: &str| key(name).slot().home(nodes.iter().copied().map(NodeId).collect());
+    let moves =
+        |name: &String| home(&[0, 1, 2], name) == Some(NodeId(2)) && home(&[0, 1], name) == Some(NodeId(0));
+    let mut names: Vec<String> =
+        (0..1_000).map(|number| format!("k{number}")).filter(moves).take(40).collect();
+    names.sort_by_key(|name| key(name).mark());
+    for name in &names {
+        cluster.add(1, name, "one").expect("add");
+    }
+    cluster.run(500);
+    cluster.crash(2);
+    while cluster.node(0).view().members.len() > 2 {
+        cluster.run(50);
+    }
+    for name in names.iter().rev() {
+        cluster.add(0, name, "zero").expect("add");
+        assert_eq!(cluster.owners(name).len(), 1);
+        assert_eq!(cluster.read(1, name), Ok("one zero".into()));
+    }
+}

@@ -125,6 +125,46 @@ pub(crate) fn a_solo_key_is_asked_for_when_a_member_comes_from_another_view() {
     }
 }
 
+/// A view in which members meet costs nothing for each key; who asks for one does not wait for the others.
+#[test]
+pub(crate) fn solo_keys_of_an_earlier_view_get_their_records_little_by_little() {
+    let mut cluster = Cluster::new(2);
+    let names: Vec<String> = (0..300).map(|number| format!("k{number}")).collect();
+    for name in &names {
+        cluster.add(0, name, "a").expect("add");
+    }
+    cluster.run(2 * A_WHILE_MS);
+    assert_eq!(cluster.node(0).recorded(), 0);
+    cluster.attempt(1, &[1]);
+    cluster.wire.clear();
+    let ticket = cluster.submit(1, Class::W, &["k7"], "add b");
+    assert!(cluster.replies[&ticket].is_ok());
+    cluster.attempt(1, &[0, 1]);
+    cluster.deliver_all();
+    assert_eq!((cluster.node(0).view().members.len(), cluster.node(0).recorded()), (2, 0));
+    let node = cluster.nodes.get_mut(&NodeId(0)).expect("node 0");
+    assert!(!node.write_alone(&key("k8"), Class::W, true) && !node.read_alone(&key("k8"), true));
+    assert!(!node.owns(&key("k8")));
+    assert_eq!(cluster.read(0, "k7"), Ok("a b".into()));
+    assert!(cluster.node(0).recorded() < 10);
+    for _ in 0..20 {
+        cluster.run(50);
+        cluster.add(0, "k9", "c").expect("add");
+    }
+    cluster.run(2 * A_WHILE_MS);
+    assert_eq!(cluster.node(0).recorded(), 1);
+    for name in &names {
+        let all = match name.as_str() {
+            "k7" => "a b",
+            "k9" => "a c",
+            _ => "a",
+        };
+        assert_eq!(cluster.read(1, name), Ok(all.into()));
+    }
+    cluster.run(2_000);
+    cluster.assert_converged();
+}
+
 /// What is written while another node is out of sight is stamped key by key: of two creations the later write stays.
 #[test]
 pub(crate) fn a_write_in_a_partition_counts_from_its_own_time() {
@@ -242,4 +282,30 @@ pub(crate) fn a_flush_and_a_leave_see_solo_keys() {
     cluster.op(1, Class::Flush, &[], "").expect("flushed");
     assert_eq!(cluster.node(0).keys(), []);
     assert_eq!(cluster.read(1, "k"), Ok(String::new()));
+}
+
+/// A node that has been expired sends what it held little by little; its own clients see all of it from the beginning.
+#[test]
+pub(crate) fn what_is_set_aside_is_seen_by_its_own_clients() {
+    let mut cluster = Cluster::with(3, |config| config.limits.walk_max = 1);
+    let mut names: Vec<String> = (0..40).map(|number| format!("k{number}")).collect();
+    for name in &names {
+        cluster.add(0, name, "a").expect("add");
+    }
+    cluster.partition(&[&[0], &[1, 2]]);
+    cluster.run(40_000);
+    assert_eq!(cluster.node(1).view().base.nodes().len(), 2, "node 0 is expired");
+    cluster.heal();
+    while cluster.node(0).view().members.len() < 3 {
+        cluster.run(50);
+    }
+    names.sort_by_key(|name| key(name).mark());
+    for name in names.iter().rev() {
+        assert_eq!(cluster.read(0, name), Ok("a".into()), "{name}");
+    }
+    cluster.run(10_000);
+    assert_eq!(cluster.node(0).unfinished(), (0, 0, 0));
+    for name in &names {
+        assert_eq!(cluster.read(1, name), Ok("a".into()), "{name}");
+    }
 }

@@ -15,7 +15,7 @@ use swytch_cluster::*;
 
 /// Sets of words. Adds win over concurrent removals; a merge adds the loser's words and removes what it took.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Words(pub BTreeMap<Key, BTreeSet<String>>);
+pub struct Words(pub BTreeMap<Key, BTreeSet<String>>, pub Aside);
 
 fn text(blob: &Blob) -> String {
     String::from_utf8(blob.bytes().to_vec()).expect("words are text")
@@ -129,6 +129,14 @@ impl Values for Words {
         self.0.keys().filter(|key| wanted(key.slot())).cloned().collect()
     }
 
+    fn aside(&self) -> &Aside {
+        &self.1
+    }
+
+    fn aside_mut(&mut self) -> &mut Aside {
+        &mut self.1
+    }
+
     fn ready(&self, key: &Key) -> bool {
         self.0.contains_key(key)
     }
@@ -215,6 +223,8 @@ pub struct Cluster {
     pub woken: Vec<u64>,
     pub evicted: Vec<(NodeId, Key, Evicted)>,
     pub evacuated: Vec<NodeId>,
+    /// What nodes have written down.
+    pub disks: BTreeMap<NodeId, Durable>,
     ticket: u64,
 }
 
@@ -262,8 +272,9 @@ impl Cluster {
         for node in members.iter() {
             let mut config = config(node.0);
             adjust(&mut config);
-            let now = cluster.time();
-            cluster.nodes.insert(node, Node::in_view(config, Words::default(), members, now));
+            let started = Node::in_view(config, Words::default(), members, cluster.time());
+            cluster.disks.insert(node, started.durable());
+            cluster.nodes.insert(node, started);
         }
         cluster
     }
@@ -279,6 +290,7 @@ impl Cluster {
             woken: Vec::new(),
             evicted: Vec::new(),
             evacuated: Vec::new(),
+            disks: BTreeMap::new(),
             ticket: 0,
         }
     }
@@ -323,6 +335,10 @@ impl Cluster {
                 Action::Wake { ticket } => self.woken.push(ticket),
                 Action::Evict { key, outcome } => self.evicted.push((NodeId(node), key, outcome)),
                 Action::Evacuated => self.evacuated.push(NodeId(node)),
+                Action::Persist(durable) => {
+                    let read = Durable::decode(&durable.encode()).expect("it was written just now");
+                    self.disks.insert(NodeId(node), read);
+                }
                 Action::View { .. } => {}
             }
         }
@@ -437,6 +453,14 @@ impl Cluster {
         for other in self.nodes.keys().copied().collect::<Vec<_>>() {
             self.input(node, Input::Peer(other));
         }
+    }
+
+    /// Starts it with what its earlier lives have written down.
+    pub fn come_back(&mut self, node: u8, life: u32) {
+        let config = Config { incarnation: Incarnation::of_life(life), ..config(node) };
+        let durable = self.disks[&NodeId(node)].clone();
+        let started = Node::restore(config, Words::default(), durable, self.time());
+        self.nodes.insert(NodeId(node), started);
     }
 
     pub fn node(&self, node: u8) -> &Node<Words> {

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use swytch_cluster::Mutant;
 
 use super::support::{Setup, with_setup};
-use super::{absence, forks, members, operations, partitions, slots, solo, transactions, twins};
+use super::{absence, forks, members, operations, partitions, slots, solo, transactions, twins, voters};
 
 /// A scenario by its name.
 type Scenario = (&'static str, fn());
@@ -65,12 +65,14 @@ table! {
         a_fork_that_is_forgotten_is_over
         new_keys_do_not_wait_long_for_a_node_that_was_expired_before
         a_key_created_anew_is_united_with_that_of_expired_holders
+        a_doubt_is_about_those_as_well_who_were_out_of_sight_since
     }
     members {
         a_peer_whom_only_heartbeats_reach_is_suspected
         a_node_that_leaves_takes_nothing_with_it
         a_node_that_leaves_brings_back_what_it_has_written_alone
         a_node_leaves_when_somebody_is_there_to_take_over
+        what_comes_into_being_while_its_node_leaves_is_handed_over
     }
     operations {
         an_operation_that_was_executed_is_not_refused_for_a_full_queue
@@ -101,6 +103,7 @@ table! {
         a_touch_waits_for_what_the_lessee_has_created
         a_scan_is_told_of_what_was_dropped_meanwhile
         a_home_waits_for_all_parts_of_a_report
+        a_report_is_over_when_all_keys_were_looked_at
     }
     solo {
         a_key_that_only_one_node_holds_has_no_record
@@ -108,12 +111,14 @@ table! {
         a_solo_key_keeps_its_owner_when_others_crash_and_start_again
         a_solo_key_is_brought_together_with_what_others_come_back_with
         a_solo_key_is_asked_for_when_a_member_comes_from_another_view
+        solo_keys_of_an_earlier_view_get_their_records_little_by_little
         a_write_in_a_partition_counts_from_its_own_time
         reports_have_solo_keys_as_well
         versions_go_on_where_a_record_ended
         a_watched_key_keeps_its_record_for_a_while
         an_expired_node_comes_back_with_its_solo_keys
         a_flush_and_a_leave_see_solo_keys
+        what_is_set_aside_is_seen_by_its_own_clients
     }
     transactions {
         one_participant_that_has_committed_is_enough
@@ -129,10 +134,19 @@ table! {
         a_home_does_not_forget_who_may_create_a_twin
         a_home_does_not_forget_who_is_to_read_a_twin
     }
+    voters {
+        a_cluster_of_which_most_have_restarted_goes_on_by_itself
+        a_cluster_of_which_all_have_restarted_goes_on_by_itself
+        a_cluster_survives_its_attrition
+        most_voters_go_on_without_those_that_do_not_come_back
+        a_voter_that_comes_back_knows_what_it_has_agreed_to
+        a_voter_that_comes_back_has_heard_nobody_for_as_long_as_it_runs
+        a_life_that_is_remembered_is_not_out_of_the_way
+    }
 }
 
 /// The sources, to count what the table has to have.
-const SOURCES: [&str; 10] = [
+const SOURCES: [&str; 11] = [
     include_str!("absence.rs"),
     include_str!("forks.rs"),
     include_str!("members.rs"),
@@ -143,6 +157,7 @@ const SOURCES: [&str; 10] = [
     include_str!("solo.rs"),
     include_str!("transactions.rs"),
     include_str!("twins.rs"),
+    include_str!("voters.rs"),
 ];
 
 #[test]
@@ -241,7 +256,8 @@ const NOTICED_BY: &[(Mutant, &str)] = &[
     (Mutant::RepeatVersions, "versions_go_on_where_a_record_ended"),
     (Mutant::DropWatchedRecords, "a_watched_key_keeps_its_record_for_a_while"),
     (Mutant::LeaveNamesOfSolos, "a_solo_key_is_deleted_without_a_trace"),
-    (Mutant::KeepSolosAtRebirth, "an_expired_node_comes_back_with_its_solo_keys"),
+    (Mutant::LoseSolosAtRebirth, "an_expired_node_comes_back_with_its_solo_keys"),
+    (Mutant::FastPathBeforeOwning, "solo_keys_of_an_earlier_view_get_their_records_little_by_little"),
     (Mutant::DenyTwins, "a_home_does_not_forget_a_key_when_its_twin_goes"),
     (Mutant::DenyTwins, "a_home_does_not_forget_a_key_when_it_asks_for_its_twin"),
     (Mutant::DenyTouchedTwins, "a_home_does_not_forget_who_may_create_a_twin"),
@@ -249,6 +265,13 @@ const NOTICED_BY: &[(Mutant, &str)] = &[
     (Mutant::CountStaleAnswers, "a_home_does_not_take_an_old_answer_for_a_new_holder"),
     (Mutant::CountStaleAnswers, "a_home_does_not_take_an_old_answer_for_the_creator_of_a_twin"),
     (Mutant::ForgetWhatLeft, "a_scan_is_told_of_what_was_dropped_meanwhile"),
+    (Mutant::OverlookTheAttic, "what_is_set_aside_is_seen_by_its_own_clients"),
+    (Mutant::ReportFirstStep, "a_report_is_over_when_all_keys_were_looked_at"),
+    (Mutant::LeaveWithTheFresh, "what_comes_into_being_while_its_node_leaves_is_handed_over"),
+    (Mutant::NarrowDoubt, "a_doubt_is_about_those_as_well_who_were_out_of_sight_since"),
+    (Mutant::ForgetVotes, "a_voter_that_comes_back_knows_what_it_has_agreed_to"),
+    (Mutant::ForgetSilence, "a_voter_that_comes_back_has_heard_nobody_for_as_long_as_it_runs"),
+    (Mutant::HeirsAreDead, "a_life_that_is_remembered_is_not_out_of_the_way"),
     (Mutant::TakeAnyNumber, "an_owner_takes_a_share_of_operations_from_each_node"),
 ];
 

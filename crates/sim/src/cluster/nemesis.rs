@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use swytch_cluster::{Input, Key, Message};
+use swytch_cluster::{Input, Key, Message, NodeId};
 
 use super::coverage;
 use super::world::{Event, World};
@@ -236,13 +236,23 @@ impl Nemesis {
     }
 
     /// A base of which less than half survives cannot be continued by anyone (nobody could tell whether another half
-    /// goes on somewhere): the design leaves that to the operator, so it does not happen here.
+    /// goes on somewhere), unless the others come back as voters: the design leaves that to the operator, so it does not
+    /// happen here.
     pub(super) fn may_crash(world: &World, host: usize) -> bool {
         let nodes =
             world.hosts.iter().enumerate().filter_map(|(index, state)| Some((index, state.node.as_ref()?)));
         let nodes: Vec<_> = nodes.collect();
         let bases = nodes.iter().flat_map(|(_, node)| [node.accepted_base(), &node.view().base]);
         let mut kept = bases.filter(|base| !base.members.is_empty()).all(|base| {
+            if world.profile.remembers {
+                // All but those that have left come back as voters.
+                let leaves = world.hosts[host].leaving.then_some(host);
+                let stay = |node: &&NodeId| {
+                    let index = usize::from(node.0);
+                    !world.hosts[index].left && leaves != Some(index)
+                };
+                return 2 * base.members.keys().filter(stay).count() > base.members.len();
+            }
             let alive = nodes
                 .iter()
                 .filter(|(index, node)| *index != host && base.has(node.config().id, node.incarnation()))
@@ -253,7 +263,7 @@ impl Nemesis {
             let silent = world.hosts.iter().any(|state| state.left || state.leaving);
             if silent { alive * 2 > base.members.len() } else { alive * 2 >= base.members.len() }
         });
-        kept &= nodes.len() > 1;
+        kept &= nodes.len() > 1 || world.profile.remembers;
         kept
     }
 

@@ -69,6 +69,8 @@ pub struct Profile {
     pub operations_max: u64,
     /// The store of the nodes.
     pub store: StoreKind,
+    /// Hosts remember what their nodes have agreed to, so that any number of them may be down at the same time.
+    pub remembers: bool,
     /// Partitions of each node.
     pub parts: u16,
     /// The keys.
@@ -139,7 +141,9 @@ impl Profile {
     /// The profile of a seed.
     pub fn of_seed(seed: u64) -> Self {
         let tags = if seed % TAGGED_EVERY == TAGGED_AT { TAGS } else { 0 };
-        let mut profile = Self { parts: parts(seed), timers: timers(seed), ..Self::with_tags(seed, tags) };
+        let remembers = Rng::named(seed, "remembering").chance(1, 3);
+        let mut profile =
+            Self { remembers, parts: parts(seed), timers: timers(seed), ..Self::with_tags(seed, tags) };
         if tags > 0 && Rng::named(seed, "twins").chance(1, 2) {
             for (index, planned) in profile.keys.iter_mut().enumerate() {
                 planned.key = Key::twin(char::from(b'0' + (index % tags) as u8), index as u16);
@@ -220,6 +224,7 @@ impl Profile {
             clients: rng.between(3, 12) as usize,
             operations_max: rng.between(200, 1500),
             store: StoreKind::Abstract,
+            remembers: false,
             parts: 1,
             keys: keys(rng, tags),
             tags,
@@ -287,6 +292,7 @@ fn narrow() -> Limits {
         fold_min: 2,
         waiters_max: 2,
         report_max: 2,
+        walk_max: 1,
         leases_max: 1,
         unreported_max: 3,
         token_run: 3,

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
-use swytch_cluster::{Blob, Entry, Executed, History, Key, MergeInput, Slot, Stamp, Values};
+use swytch_cluster::{Aside, Blob, Entry, Executed, History, Key, MergeInput, Slot, Stamp, Values};
 use swytch_merge::Object;
 use swytch_store::{
     Absent, Changes, Editor, Elements, Event, Expiry, HashSeed, Keyspace, KeyspaceMut, List, Shards,
@@ -141,6 +141,20 @@ impl Values for Store {
         match self {
             Self::Abstract(values) => values.keys_in(wanted),
             Self::Real(values) => values.keys_in(wanted),
+        }
+    }
+
+    fn aside(&self) -> &Aside {
+        match self {
+            Self::Abstract(values) => values.aside(),
+            Self::Real(values) => values.aside(),
+        }
+    }
+
+    fn aside_mut(&mut self) -> &mut Aside {
+        match self {
+            Self::Abstract(values) => values.aside_mut(),
+            Self::Real(values) => values.aside_mut(),
         }
     }
 

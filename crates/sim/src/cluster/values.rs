@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::rc::Rc;
 
-use swytch_cluster::{Blob, Entry, Executed, History, Key, MergeBy, MergeInput, Stamp, Values};
+use swytch_cluster::{Aside, Blob, Entry, Executed, History, Key, MergeBy, MergeInput, Stamp, Values};
 use swytch_merge::{
     Bytes, Effect, End, Kind, Line, Meaning, Object, Value, detached, fold_log, merge_logs, state_at,
 };
@@ -129,6 +129,7 @@ impl Payloads {
 pub struct SimValues {
     payloads: Payloads,
     slots: BTreeMap<Key, Slot>,
+    aside: Aside,
 }
 
 /// Takes an execution back: the state before.
@@ -137,7 +138,7 @@ pub type SimUndo = Option<Object>;
 impl SimValues {
     /// An empty store.
     pub fn new(payloads: Payloads) -> Self {
-        Self { payloads, slots: BTreeMap::new() }
+        Self { payloads, slots: BTreeMap::new(), aside: Aside::default() }
     }
 
     /// The state of a key.
@@ -238,6 +239,14 @@ impl Values for SimValues {
     fn keys_in(&self, wanted: &dyn Fn(swytch_cluster::key::Slot) -> bool) -> Vec<Key> {
         let held = self.slots.iter().filter(|(key, slot)| slot.object.is_some() && wanted(key.slot()));
         held.map(|(key, _)| key.clone()).collect()
+    }
+
+    fn aside(&self) -> &Aside {
+        &self.aside
+    }
+
+    fn aside_mut(&mut self) -> &mut Aside {
+        &mut self.aside
     }
 
     fn ready(&self, key: &Key) -> bool {

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 
 use swytch_cluster::{
-    Action, Config, Envelope, Evicted, FlightId, Incarnation, Input, Key, Message, Mutant, Node, NodeId,
-    NodeSet, Rule, Time, ViewId,
+    Action, Config, Durable, Envelope, Evicted, FlightId, Incarnation, Input, Key, Message, Mutant, Node,
+    NodeId, NodeSet, Rule, Time, ViewId,
 };
 
 use super::clients::{Client, Record};
@@ -67,6 +67,8 @@ pub(super) struct Host {
     pub(super) paused_until_us: u64,
     pub(super) leaving: bool,
     pub(super) left: bool,
+    /// What its nodes have written down, if they remember.
+    disk: Option<Durable>,
     view: ViewId,
 }
 
@@ -147,6 +149,7 @@ impl World {
                 paused_until_us: 0,
                 leaving: false,
                 left: false,
+                disk: None,
                 view: ViewId::default(),
             })
             .collect();
@@ -358,9 +361,14 @@ impl World {
         let node = if formed {
             let members: NodeSet = (0..self.profile.initial).map(|member| NodeId(member as u8)).collect();
             Node::in_view(config, values, members, self.time_of(host))
+        } else if let Some(durable) = self.hosts[host].disk.clone() {
+            Node::restore(config, values, durable, self.time_of(host))
         } else {
             Node::new(config, values)
         };
+        if self.profile.remembers {
+            self.hosts[host].disk = Some(node.durable());
+        }
         self.hosts[host].view = node.view().id;
         self.hosts[host].node = Some(node);
         self.note(("start", host, life));
@@ -456,6 +464,11 @@ impl World {
                 Action::Wake { ticket } => self.wake(ticket),
                 Action::Evict { key, outcome } => self.evicted(host, &key, outcome),
                 Action::Evacuated => self.evacuated(host),
+                Action::Persist(durable) => {
+                    if self.profile.remembers {
+                        self.hosts[host].disk = Some(*durable);
+                    }
+                }
                 Action::View { id, members } => {
                     self.note((host, id, members));
                     self.tell(|| format!("host {host} installs {id:?} {members:?}"));

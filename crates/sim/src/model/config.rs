@@ -8,6 +8,17 @@ pub(super) const NODES_MAX: usize = 5;
 /// The most keys of a scope.
 pub(super) const KEYS_MAX: usize = 3;
 
+/// What outlasts a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Memory {
+    /// Nothing.
+    None,
+    /// What it has agreed to.
+    Kept,
+    /// That, or nothing.
+    Uncertain,
+}
+
 /// What a run explores.
 #[derive(Clone, Debug)]
 pub struct Scope {
@@ -39,6 +50,8 @@ pub struct Scope {
     pub crashes: u8,
     /// Restarts.
     pub restarts: u8,
+    /// What a node that starts again remembers of what it has agreed to.
+    pub memory: Memory,
     /// Evictions.
     pub evictions: u8,
     /// Messages delivered twice.
@@ -76,7 +89,8 @@ impl Scope {
             ..Timers::default()
         };
         let report_max = self.report_max;
-        let limits = Limits { token_run: 2, fold_min: 2, report_max, ..Limits::default() };
+        let limits =
+            Limits { token_run: 2, fold_min: 2, report_max, walk_max: report_max, ..Limits::default() };
         Config {
             incarnation: Incarnation::of_life(life),
             parts: self.parts,
@@ -119,6 +133,7 @@ impl Scope {
             proposals: 0,
             crashes: 0,
             restarts: 0,
+            memory: Memory::None,
             evictions: 0,
             duplicates: 0,
             advances: 0,
@@ -198,6 +213,7 @@ impl Scope {
             evictions: 5,
             duplicates: 8,
             advances: 24,
+            report_max: 1,
             return_ms: 0,
             ..Self::base("solo keys, 3 nodes", 3, &["a", "b"])
         };
@@ -403,6 +419,29 @@ impl Scope {
             return_ms: 0,
             ..Self::base("deletions and leases, 2 nodes", 2, &["{t}a", "{t}b"])
         }
+    }
+
+    /// Nodes that come back with what they have agreed to, however many of them are down.
+    pub fn voters(nodes: u8) -> Self {
+        let name = if nodes == 5 { "voters come back, 5 nodes" } else { "voters come back, 3 nodes" };
+        Self {
+            classes: vec![Class::X, Class::X, Class::W],
+            operations: 10,
+            proposals: 3,
+            crashes: 5,
+            restarts: 5,
+            memory: Memory::Kept,
+            advances: 24,
+            duplicates: 2,
+            return_ms: 0,
+            ..Self::base(name, nodes, &["a"])
+        }
+    }
+
+    /// The same where some have lost it, though not all: then nobody would know of the cluster.
+    pub fn forgetful_voters() -> Self {
+        let name = "forgetful voters, 3 nodes";
+        Self { name, memory: Memory::Uncertain, crashes: 2, restarts: 2, ..Self::voters(3) }
     }
 
     /// With these holders of each key.

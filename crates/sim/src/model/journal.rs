@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use swytch_cluster::{Blob, Executed, History, Key, MergeBy, MergeInput, Slot, Stamp, Step, Values};
+use swytch_cluster::{Aside, Blob, Executed, History, Key, MergeBy, MergeInput, Slot, Stamp, Step, Values};
 
 /// First byte of a merge's effect.
 const MERGED: u8 = 0xff;
@@ -31,7 +31,7 @@ pub(super) fn lists(reply: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// Lists of tags.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Journal(BTreeMap<Key, List>);
+pub(super) struct Journal(BTreeMap<Key, List>, Aside);
 
 /// What was done to a key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -121,6 +121,14 @@ impl Values for Journal {
     fn keys_in(&self, wanted: &dyn Fn(Slot) -> bool) -> Vec<Key> {
         let held = self.0.iter().filter(|(key, list)| !list.deleted && wanted(key.slot()));
         held.map(|(key, _)| key.clone()).collect()
+    }
+
+    fn aside(&self) -> &Aside {
+        &self.1
+    }
+
+    fn aside_mut(&mut self) -> &mut Aside {
+        &mut self.1
     }
 
     fn ready(&self, _: &Key) -> bool {

@@ -26,7 +26,7 @@ mod walk;
 
 use swytch_cluster::Mutant;
 
-pub use config::Scope;
+pub use config::{Memory, Scope};
 pub use invariants::{Sometimes, Violation};
 pub use search::{Order, search};
 use state::{State, Step};
@@ -139,6 +139,9 @@ pub fn walk_scopes() -> Vec<Scope> {
         Scope::deletions_and_leases(),
         Scope::solo_in_time(),
         Scope::solo_and_restarts(),
+        Scope::voters(3),
+        Scope::voters(5),
+        Scope::forgetful_voters(),
         Scope::everything(3),
         Scope::partitions(2),
         Scope::partitions(4),

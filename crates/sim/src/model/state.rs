@@ -11,12 +11,12 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use swytch_cluster::{
-    Action, Blob, Class, Config, Envelope, Evicted, Incarnation, Input, Key, Message, Node, NodeId, NodeSet,
-    Request, Rule, Time, ViewId,
+    Action, Blob, Class, Config, Durable, Envelope, Evicted, Incarnation, Input, Key, Message, Node, NodeId,
+    NodeSet, Request, Rule, Time, ViewId,
 };
 
 use super::answers::Known;
-use super::config::{KEYS_MAX, NODES_MAX, Scope};
+use super::config::{KEYS_MAX, Memory, NODES_MAX, Scope};
 use super::history::Outcome;
 use super::invariants::Violation;
 use super::journal::{DELETED, Journal};
@@ -35,8 +35,8 @@ pub(super) enum Step {
     Propose { node: NodeId, candidates: NodeSet },
     /// A node stops for good.
     Crash(NodeId),
-    /// It starts again, empty.
-    Restart(NodeId),
+    /// It starts again, empty, and may remember what it has agreed to.
+    Restart { node: NodeId, remembers: bool },
     /// The store of a node wants a copy's memory back.
     Evict { node: NodeId, key: usize },
     /// Time passes under the given links; heartbeats get through, and membership messages too if `views` is set.
@@ -70,6 +70,8 @@ pub(super) struct State {
     pub(super) nodes: [Option<Slot>; NODES_MAX],
     /// The views that the nodes have spoken of last.
     pub(super) views: [ViewId; NODES_MAX],
+    /// What the nodes have written down, with its fingerprint.
+    disks: [Option<(u64, Arc<Durable>)>; NODES_MAX],
     /// Nodes that have acted since the last [`State::refresh`].
     touched: NodeSet,
     /// Messages on their way, sorted by fingerprint.
@@ -134,6 +136,12 @@ impl State {
         let mut state = Self {
             views: std::array::from_fn(|index| {
                 nodes[index].as_ref().map(|slot: &Slot| slot.node.view().id).unwrap_or_default()
+            }),
+            disks: std::array::from_fn(|index| {
+                let remembers = scope.memory != Memory::None;
+                let durable =
+                    nodes[index].as_ref().filter(|_| remembers).map(|slot: &Slot| slot.node.durable())?;
+                Some((fingerprint(&durable), Arc::new(durable)))
             }),
             nodes,
             touched: members,
@@ -242,7 +250,7 @@ impl State {
                 self.wire.retain(|(_, message)| message.to != node);
                 self.wire_print = self.wire.iter().fold(0, |sum, (print, _)| sum.wrapping_add(*print));
             }
-            Step::Restart(node) => self.restart(scope, node),
+            Step::Restart { node, remembers } => self.restart(scope, node, remembers),
             Step::Evict { node, key } => {
                 self.spent.evictions += 1;
                 self.input(scope, node, Input::Evict(scope.keys[key].clone()));
@@ -252,14 +260,27 @@ impl State {
         self.refresh(scope)
     }
 
-    fn restart(&mut self, scope: &Scope, id: NodeId) {
+    fn restart(&mut self, scope: &Scope, id: NodeId, remembers: bool) {
         self.spent.lives += 1;
         let life = u32::from(self.spent.lives) + 1;
         self.views[usize::from(id.0)] = ViewId::default();
         let config = Config { mutant: scope.mutant, ..scope.config(id, life) };
-        self.nodes[usize::from(id.0)] = Some(Slot::new(Node::new(config, Journal::default())));
+        let node = match &self.disks[usize::from(id.0)] {
+            Some((_, durable)) if remembers => {
+                Node::restore(config, Journal::default(), Durable::clone(durable), self.time())
+            }
+            _ => Node::new(config, Journal::default()),
+        };
+        self.write_down(scope, id, node.durable());
+        self.nodes[usize::from(id.0)] = Some(Slot::new(node));
         for other in (0..scope.nodes).map(NodeId) {
             self.input(scope, id, Input::Peer(other));
+        }
+    }
+
+    fn write_down(&mut self, scope: &Scope, id: NodeId, durable: Durable) {
+        if scope.memory != Memory::None {
+            self.disks[usize::from(id.0)] = Some((fingerprint(&durable), Arc::new(durable)));
         }
     }
 
@@ -390,9 +411,10 @@ impl State {
             // What deletes a key without a record is forgotten with it.
             let deleting = out.iter().fold(0, |tags, action| tags | self.written_by(action, index));
             match (before[index], after[index]) {
+                (Some(_), None) if out.iter().any(told) => {}
                 (Some(tags), None) if forgets => self.note_forgotten(view, index, tags | deleting),
                 (None, None) if deleting != 0 => self.note_forgotten(view, index, deleting),
-                (Some(_), None) if !out.iter().any(told) => self.note_drop(scope, id, key),
+                (Some(_), None) => self.note_drop(scope, id, key),
                 _ => {}
             }
         }
@@ -406,6 +428,7 @@ impl State {
             Action::Evict { key, outcome: Evicted::Deleted } => self.note_deletion(scope, id, &key),
             Action::Evict { key, outcome: Evicted::Dropped } => self.note_drop(scope, id, &key),
             Action::View { id: view, .. } => self.note_view(scope, id, view),
+            Action::Persist(durable) => self.write_down(scope, id, *durable),
             Action::Wake { .. } | Action::Evict { .. } | Action::Evacuated => {}
         }
     }
@@ -469,11 +492,13 @@ impl State {
         self.links = Links::WHOLE;
         for id in (0..scope.nodes).map(NodeId) {
             if self.node(id).is_none() {
-                self.restart(scope, id);
+                self.restart(scope, id, scope.memory != Memory::None);
             }
         }
         self.rest_for(scope, 60_000);
-        self.forget_the_dead(scope);
+        if scope.memory != Memory::Kept {
+            self.forget_the_dead(scope);
+        }
         for id in (0..scope.nodes).map(NodeId) {
             for key in &scope.keys {
                 self.input(scope, id, Input::Client(read_of(key)));
@@ -567,6 +592,7 @@ impl State {
                 hasher.write_u64(0);
             }
         }
+        self.disks.iter().flatten().for_each(|(print, _)| hasher.write_u64(*print));
         if self.outcomes_print == 0 {
             self.outcomes_print = fingerprint(&(&*self.outcomes, &*self.known));
         }

@@ -2,7 +2,7 @@
 
 use swytch_cluster::{Class, NodeId, NodeSet};
 
-use super::config::Scope;
+use super::config::{Memory, Scope};
 use super::invariants::{Sometimes, check, check_rest};
 use super::links::Links;
 use super::search::every_key;
@@ -126,7 +126,14 @@ fn random_step(scope: &Scope, state: &State, rng: &mut Rng) -> Option<Step> {
                 Step::Propose { node, candidates }
             }
             87 if runs && spent.crashes < scope.crashes => Step::Crash(node),
-            88..=89 if !runs && spent.lives < scope.restarts => Step::Restart(node),
+            88..=89 if !runs && spent.lives < scope.restarts => {
+                let remembers = match scope.memory {
+                    Memory::None => false,
+                    Memory::Kept => true,
+                    Memory::Uncertain => rng.below(3) != 0,
+                };
+                Step::Restart { node, remembers }
+            }
             90 if runs && spent.evictions < scope.evictions => {
                 Step::Evict { node, key: rng.below(scope.keys.len() as u64) as usize }
             }
