@@ -32,7 +32,7 @@ fn simulate_built(profile: &str, mut arguments: Arguments) -> Result<()> {
             command.arg(name).arg(value.to_string());
         }
     }
-    for name in ["--keep-going", "--real-store", "--mutants"] {
+    for name in ["--keep-going", "--real-store", "--availability", "--mutants"] {
         if arguments.flag(name) {
             command.arg(name);
         }
@@ -52,7 +52,7 @@ pub(crate) fn simulate_some() -> Result<()> {
     simulate_built(SHORT, Arguments::new(real))
 }
 
-/// States per scope in the CI: with 31 scopes of walks and twelve of searches over four million in three minutes.
+/// States per scope in the CI: with 34 scopes of walks and twelve of searches over four million in three minutes.
 const CI_STATES: u64 = 100_000;
 
 /// States per scope of the campaign: more than 10^8 in all, half an hour of one core.

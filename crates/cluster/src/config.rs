@@ -108,6 +108,17 @@ impl Default for Timers {
     }
 }
 
+impl Timers {
+    /// Lease and expiry for a node that may be silent for this long before the others go on without it
+    /// (`cluster-node-timeout`): they give clocks a quarter, and two seconds, to run apart.
+    pub fn of_node_timeout(timeout_ms: u64) -> Self {
+        let timers = Self::default();
+        let lease_ms = timeout_ms / 3;
+        let expiry_ms = (lease_ms + timers.suspect_ms) * 5 / 4 + 2_000;
+        Self { lease_ms, expiry_ms, ..timers }
+    }
+}
+
 /// Bounds on everything that could grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Limits {

@@ -7,6 +7,7 @@
 //! Invariant: nothing in this crate reads a clock, a thread id, an address or a hash seed that differs between
 //! two runs: a seed replays bit for bit.
 
+pub mod availability;
 pub mod check;
 pub mod cluster;
 pub mod model;

@@ -3,6 +3,7 @@
 //! ```text
 //! simulate [--seeds N] [--from S]     N seeds from S (default 300 from 0); ends with 1 if a promise is broken
 //! simulate --seed S [--key K]         one seed, with all that was found; with all that happened to key number K
+//! simulate --availability             what clients wait for when something happens to a node, as a table
 //! simulate --mutants [NAME...] [--seeds N]   for each seeded fault the first seed that notices it
 //! simulate ... --real-store           nodes with the server's keyspace instead of abstract values
 //! simulate ... --minutes M            stop after so long
@@ -16,6 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use swytch_cluster::Mutant;
+use swytch_sim::availability;
 use swytch_sim::cluster::{Coverage, Outcome, Profile, run_profile, try_run};
 
 /// Between two lines about the progress of a campaign.
@@ -30,6 +32,7 @@ struct Options {
     limit: Duration,
     keep_going: bool,
     real_store: bool,
+    availability: bool,
     jobs: u64,
 }
 
@@ -48,6 +51,10 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if options.availability {
+        print!("{}", availability::table());
+        return ExitCode::SUCCESS;
+    }
     // What panics is reported as a broken promise.
     std::panic::set_hook(Box::new(|_| {}));
     let good = match (&options.one, &options.mutants) {
@@ -70,6 +77,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String>
         limit: Duration::MAX,
         keep_going: false,
         real_store: false,
+        availability: false,
         jobs: 1,
     };
     while let Some(argument) = arguments.next() {
@@ -86,6 +94,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String>
             "--jobs" => options.jobs = number()?.max(1),
             "--keep-going" => options.keep_going = true,
             "--real-store" => options.real_store = true,
+            "--availability" => options.availability = true,
             "--mutants" => options.mutants = Some(Vec::new()),
             name => {
                 let mutant = Mutant::ALL.iter().copied().find(|mutant| format!("{mutant:?}") == name);
