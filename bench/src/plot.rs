@@ -1,6 +1,6 @@
-//! The comparison as one SVG: a panel of bars per pipeline depth, and one for memory.
+//! Comparisons as one SVG: of speed and memory a panel of bars per pipeline depth, and one for memory.
 //!
-//! Bars are relative to the better peer of their group, so that cheap and costly commands can stand side by side;
+//! Bars are relative to the best peer of their group, so that cheap and costly commands can stand side by side;
 //! the numbers above them are the absolute figures, and a line across is the physical floor.
 //!
 //! Drawn by hand: a few rectangles and texts need no library, and the file stays small and diffable.
@@ -17,21 +17,21 @@ const TOP: f64 = 64.0;
 /// Where a bar is cut off, in multiples of the better peer.
 const SHARE_MAX: f64 = 1.5;
 /// Ours first; told apart by lightness too, not by hue alone.
-const COLOURS: [&str; 5] = ["#c2410c", "#93c5fd", "#1d4ed8", "#a1a1aa", "#52525b"];
+const COLOURS: [&str; 6] = ["#c2410c", "#93c5fd", "#1d4ed8", "#a1a1aa", "#52525b", "#0f766e"];
 
 /// A panel: groups of bars, one bar per program.
-struct Panel {
-    title: String,
-    groups: Vec<Group>,
+pub(crate) struct Panel {
+    pub(crate) title: String,
+    pub(crate) groups: Vec<Group>,
 }
 
 /// One command or data set.
-struct Group {
-    name: String,
+pub(crate) struct Group {
+    pub(crate) name: String,
     /// The absolute figures, ours first.
-    figures: Vec<f64>,
-    /// What no server can go below, where it was measured.
-    floor: Option<f64>,
+    pub(crate) figures: Vec<f64>,
+    /// What nobody can go below, where it was measured.
+    pub(crate) floor: Option<f64>,
 }
 
 impl Group {
@@ -50,30 +50,9 @@ impl Group {
 impl Comparison {
     /// The plot of what was measured.
     pub fn to_svg(&self) -> String {
-        let panels = self.panels();
-        let height = TOP + panels.len() as f64 * (PANEL_HEIGHT + PANEL_GAP);
-        let mut svg = format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" \
-             font-family=\"sans-serif\" font-size=\"12\" fill=\"#222\">\n\
-             <rect width=\"{WIDTH}\" height=\"{height}\" fill=\"#fff\"/>\n"
-        );
-        text(
-            &mut svg,
-            LEFT,
-            20.0,
-            "start",
-            &format!("Less is better; 1 is the better peer, the line is the floor. {}", self.processor),
-        );
-        let mut x = LEFT;
-        for (program, colour) in self.programs.iter().zip(COLOURS) {
-            rectangle(&mut svg, x, 32.0, 12.0, 12.0, colour);
-            text(&mut svg, x + 18.0, 42.0, "start", program);
-            x += 40.0 + program.len() as f64 * 7.0;
-        }
-        for (index, panel) in panels.iter().enumerate() {
-            panel.draw(&mut svg, TOP + index as f64 * (PANEL_HEIGHT + PANEL_GAP));
-        }
-        svg + "</svg>\n"
+        let title =
+            format!("Less is better; 1 is the better peer, the line is the floor. {}", self.processor);
+        draw(&title, &self.programs, &self.panels())
     }
 
     fn panels(&self) -> Vec<Panel> {
@@ -107,6 +86,27 @@ impl Comparison {
         }
         panels
     }
+}
+
+/// A picture of panels, of whose bars the programs are the owners, ours first.
+pub(crate) fn draw<S: AsRef<str>>(title: &str, programs: &[S], panels: &[Panel]) -> String {
+    let height = TOP + panels.len() as f64 * (PANEL_HEIGHT + PANEL_GAP);
+    let mut svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" \
+         font-family=\"sans-serif\" font-size=\"12\" fill=\"#222\">\n\
+         <rect width=\"{WIDTH}\" height=\"{height}\" fill=\"#fff\"/>\n"
+    );
+    text(&mut svg, LEFT, 20.0, "start", title);
+    let mut x = LEFT;
+    for (program, colour) in programs.iter().map(AsRef::as_ref).zip(COLOURS) {
+        rectangle(&mut svg, x, 32.0, 12.0, 12.0, colour);
+        text(&mut svg, x + 18.0, 42.0, "start", program);
+        x += 40.0 + program.len() as f64 * 7.0;
+    }
+    for (index, panel) in panels.iter().enumerate() {
+        panel.draw(&mut svg, TOP + index as f64 * (PANEL_HEIGHT + PANEL_GAP));
+    }
+    svg + "</svg>\n"
 }
 
 impl Panel {

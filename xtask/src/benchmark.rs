@@ -73,6 +73,7 @@ pub(crate) fn eviction(mut arguments: Arguments) -> Result<()> {
     command.args(arguments.words()?);
     match update {
         true => {
+            command.arg("--plot").arg(workspace::root().join("docs/eviction.svg"));
             let tables = workspace::output_of(&mut command)?;
             rewrite("docs/eviction.md", |_| Ok(tables))
         }

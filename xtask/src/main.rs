@@ -59,7 +59,7 @@ Development commands of swytch.
   cargo xtask eviction [WORD...]    miss ratios of the policies of eviction beside others and the optimum, on made traces
       WORD                          only traces whose names contain one of these
       --requests N                  requests of each trace (default 1,000,000)
-      --update                      write docs/eviction.md
+      --update                      write docs/eviction.md and its plot
   cargo xtask fuzz TARGET|all [--seconds N]   a fuzz target for so long (default 60)
   cargo xtask attack [NAME...]      what once brought servers down, held against ours and a live Redis
       --server PATH                 this binary instead of a fresh release build

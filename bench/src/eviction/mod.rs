@@ -7,6 +7,8 @@ use std::fmt::Write;
 
 use swytch_store::{Order, Usage};
 
+use crate::plot::{self, Group, Panel};
+
 mod order;
 mod ours;
 mod rivals;
@@ -31,7 +33,7 @@ trait Cache {
 type Make = for<'t> fn(&'t Trace, u64) -> Box<dyn Cache + 't>;
 
 /// Who decides what goes, the optimum first, then others, then ours.
-const POLICIES: [(&str, Make); 8] = [
+const POLICIES: [(&str, Make); 9] = [
     ("optimum", |trace, limit| Box::new(Belady::new(&trace.requests, &trace.sizes, limit))),
     ("Redis LRU", |trace, limit| Box::new(Sampled::new(rivals::Order::Idle, &trace.sizes, limit))),
     ("Redis LFU", |trace, limit| Box::new(Sampled::new(rivals::Order::Frequency, &trace.sizes, limit))),
@@ -42,10 +44,15 @@ const POLICIES: [(&str, Make); 8] = [
     ("allkeys-lfu", |trace, limit| {
         Box::new(Ours::new(Order::Frequency, Usage::Counted, &trace.sizes, limit))
     }),
+    ("allkeys-adaptive", |trace, limit| {
+        Box::new(Ours::new(Order::Worth, Usage::Weighed, &trace.sizes, limit))
+    }),
 ];
 /// Where the optimum is, and where the policies of others are.
 const OPTIMUM: usize = 0;
 const RIVALS: std::ops::Range<usize> = 1..6;
+/// Ours that is to be no worse than any of them.
+const ADAPTIVE: usize = 8;
 
 /// What came of a trace with so much room.
 struct Row {
@@ -73,6 +80,23 @@ impl MissRatios {
             }
         }
         MissRatios(rows)
+    }
+
+    /// A panel for each trace, and in it the misses of the policies with each room, as multiples of what the best of others misses.
+    pub fn to_svg(&self) -> String {
+        let shown = || std::iter::once(ADAPTIVE).chain(RIVALS);
+        let group = |row: &Row| Group {
+            name: format!("room for {} %", row.thousandths as f64 / 10.0),
+            figures: shown().map(|at| row.miss_ratios[at] * 100.0).collect(),
+            floor: Some(row.miss_ratios[OPTIMUM] * 100.0),
+        };
+        let panels = self.0.chunk_by(|one, other| one.trace == other.trace).map(|rows| Panel {
+            title: format!("{}: misses, % of requests", rows[0].trace),
+            groups: rows.iter().map(group).collect(),
+        });
+        let names: Vec<&str> = shown().map(|at| POLICIES[at].0).collect();
+        let title = "Less is better; 1 is the best of the others, the line is Belady's optimum.";
+        plot::draw(title, &names, &panels.collect::<Vec<_>>())
     }
 
     /// A table, in which the best of each row is bold, the optimum aside.
@@ -124,6 +148,9 @@ mod tests {
                 );
             }
         }
+        assert_eq!(POLICIES[ADAPTIVE].0, "allkeys-adaptive");
+        let (svg, bars) = (ratios.to_svg(), ROOMS.len() * (1 + RIVALS.len()));
+        assert!(svg.matches("<rect").count() > bars, "{svg}");
         assert_eq!(ratios.to_markdown().lines().count(), ratios.0.len() + 2);
     }
 }

@@ -12,6 +12,10 @@ use super::{Cache, REQUESTS_PER_MINUTE};
 const SHARDS: usize = 32;
 const SAMPLES: usize = 10;
 const REQUEST_MS: u64 = 60_000 / REQUESTS_PER_MINUTE;
+const REQUESTS_PER_ROUND: u64 = 100;
+/// What one of a trace's units of room is.
+const UNIT_BYTES: usize = 64;
+static VALUE: [u8; 128 * UNIT_BYTES] = [b'v'; 128 * UNIT_BYTES];
 
 /// The server's keyspace.
 pub(super) struct Ours<'t> {
@@ -21,6 +25,7 @@ pub(super) struct Ours<'t> {
     sizes: &'t [u32],
     limit: u64,
     used: u64,
+    requests: u64,
     now_ms: u64,
 }
 
@@ -29,11 +34,16 @@ impl<'t> Ours<'t> {
         let shards = Shards::new(SHARDS, 1, HashSeed::new([1, 2, 3]));
         shards.set_usage(usage, Counting::default());
         let rule = Evictable { order, only_expiring: false, samples: SAMPLES };
-        Ours { shards, picker: Picker::default(), rule, sizes, limit, used: 0, now_ms: 1 << 40 }
+        Ours { shards, picker: Picker::default(), rule, sizes, limit, used: 0, requests: 0, now_ms: 1 << 40 }
     }
 
     fn size(&self, key: u32) -> u64 {
         self.sizes[key as usize].into()
+    }
+
+    /// What the server's housekeeping does every tenth of a second.
+    fn expect_keys(&mut self) {
+        self.shards.expect_keys(self.shards.keys_in_time() * self.limit / self.used.max(1));
     }
 
     fn evict(&mut self) {
@@ -56,6 +66,10 @@ impl<'t> Ours<'t> {
 impl Cache for Ours<'_> {
     fn access(&mut self, number: u32) -> bool {
         self.now_ms += REQUEST_MS;
+        self.requests += 1;
+        if self.requests.is_multiple_of(REQUESTS_PER_ROUND) {
+            self.expect_keys();
+        }
         let size = self.size(number);
         let name = number.to_be_bytes();
         let key = self.shards.key(0, &name);
@@ -63,7 +77,8 @@ impl Cache for Ours<'_> {
         let is_there = Keyspace::new(self.shards.lock(scope()), self.now_ms).value(&key).is_some();
         if !is_there {
             let mut keyspace = KeyspaceMut::new(Keyspace::new(self.shards.lock(scope()), self.now_ms), None);
-            keyspace.set(&key, b"v", Expiry::Clear, Event::string("set"));
+            let value = &VALUE[..VALUE.len().min(size as usize * UNIT_BYTES)];
+            keyspace.set(&key, value, Expiry::Clear, Event::string("set"));
             drop(keyspace);
             self.used += size;
             while self.used > self.limit {

@@ -7,11 +7,13 @@ use swytch_testkit::replay::replay;
 use swytch_testkit::transcript::play;
 use swytch_testkit::{Client, Program, Random, Reply, Server, ours};
 
-const EVICTING: [&str; 9] = [
+const EVICTING: [&str; 11] = [
     "allkeys-lru",
     "allkeys-lrm",
     "allkeys-lfu",
     "allkeys-random",
+    "allkeys-adaptive",
+    "volatile-adaptive",
     "volatile-lru",
     "volatile-lrm",
     "volatile-lfu",
@@ -315,4 +317,41 @@ fn what_was_changed_last_is_told_from_what_was_read_last() {
         assert!(idle(change) < 100, "{change}");
     }
     assert_eq!(server.say("DBSIZE"), Reply::Integer(1));
+}
+
+#[test]
+fn an_adaptive_policy_keeps_some_of_a_loop_that_is_too_long() {
+    let server = start("adaptive", "threads 1\nmaxmemory 8mb\nmaxmemory-policy allkeys-adaptive\n");
+    let mut client = server.connect();
+    let value = "v".repeat(1000);
+    let mut keys: Vec<String> = Vec::new();
+    // Twice as many as fit.
+    while keys.is_empty() || client.info_number("evicted_keys") < keys.len() as i64 / 2 {
+        for _ in 0..100 {
+            keys.push(format!("key:{}", keys.len()));
+            assert_eq!(client.call(&["SET", &keys[keys.len() - 1], &value]), Reply::ok());
+        }
+    }
+    // A round finds a share of them; by their last use it would find none.
+    client.until(
+        "a part of the loop stays",
+        |client| {
+            let mut found = 0;
+            for key in &keys {
+                match client.call(&["GET", key]) {
+                    Reply::Null => assert_eq!(client.call(&["SET", key, &value]), Reply::ok()),
+                    _ => found += 1,
+                }
+            }
+            found
+        },
+        |found| *found > keys.len() / 4,
+    );
+    assert!(client.info_number("adaptive_half_life") > 0);
+    let reply = client.call(&["OBJECT", "IDLETIME", &keys[0]]);
+    assert!(reply == Reply::Null || reply.text().contains("adaptive"), "{reply}");
+    // Another policy begins with what it finds.
+    assert_eq!(client.say("CONFIG SET maxmemory-policy allkeys-lru"), Reply::ok());
+    assert_eq!(client.info_field("adaptive_half_life"), None);
+    fill(&mut client, "others", 2000, 1000);
 }

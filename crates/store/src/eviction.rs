@@ -10,8 +10,8 @@
 use crate::entry::EntryRef;
 use crate::keyspace::KeyspaceMut;
 use crate::shard::Shards;
-use crate::usage::{Counting, idle_seconds};
-use crate::{Key, UnixMs};
+use crate::usage::{SharedUsage, idle_seconds};
+use crate::{Key, UnixMs, Value};
 
 /// What goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub enum Order {
     Idle,
     /// What is used least often.
     Frequency,
+    /// What is worth least by the rule that is found out.
+    Worth,
     /// What expires first.
     Expiry,
     /// Anything.
@@ -41,7 +43,7 @@ pub struct Evictable {
 type Claim = u64;
 
 impl Evictable {
-    fn claim(&self, entry: EntryRef<'_>, counting: Counting, now_ms: UnixMs) -> Option<Claim> {
+    fn claim(&self, entry: EntryRef<'_>, usage: &SharedUsage, now_ms: UnixMs) -> Option<Claim> {
         let expire_at_ms = entry.expire_at_ms();
         if self.only_expiring && expire_at_ms.is_none() {
             return None;
@@ -51,17 +53,32 @@ impl Evictable {
         }
         Some(match self.order {
             Order::Idle => idle_seconds(entry.clock(), now_ms).into(),
-            Order::Frequency => (u8::MAX - counting.frequency(entry.clock(), now_ms)).into(),
+            Order::Frequency => (u8::MAX - usage.counting().frequency(entry.clock(), now_ms)).into(),
+            Order::Worth => Claim::MAX - 1 - usage.adaptive().worth(entry.clock(), rough_bytes(entry)),
             Order::Expiry => Claim::MAX - expire_at_ms.unwrap_or(Claim::MAX),
             Order::Chance => 0,
         })
     }
 }
 
+/// Bytes of a key and its value, to an order of magnitude and without looking at all of them.
+fn rough_bytes(entry: EntryRef<'_>) -> usize {
+    const PER_PART: usize = 32;
+    let of_value = match entry.value() {
+        Value::Integer(_) => size_of::<i64>(),
+        Value::Bytes(bytes) => bytes.len(),
+        Value::Raw(raw) => raw.bytes().len(),
+        Value::Collection(face) => face.len() * PER_PART,
+    };
+    entry.key().len() + of_value
+}
+
 /// A key that may go.
 #[derive(Debug)]
 pub struct Candidate {
     claim: Claim,
+    /// What its entry told of its use.
+    stamp: u32,
     db: u32,
     hash: u64,
     bytes: Box<[u8]>,
@@ -93,7 +110,7 @@ const POOL_MAX: usize = 16;
 pub struct Picker {
     /// The best that were seen, the best last.
     pool: Vec<Candidate>,
-    rule: Option<Evictable>,
+    rule: Option<(Evictable, u8)>,
     /// Number of the next shard to look at, before the remainder.
     next: usize,
 }
@@ -101,7 +118,9 @@ pub struct Picker {
 impl Picker {
     /// The key that should go first, of those that were looked at.
     pub fn pick(&mut self, shards: &Shards, rule: &Evictable, now_ms: UnixMs) -> Picked {
-        if self.rule.replace(*rule) != Some(*rule) {
+        // By another rule of worth the claims are others, too.
+        let rules = Some((*rule, shards.usage().adaptive().number()));
+        if std::mem::replace(&mut self.rule, rules) != rules {
             self.pool.clear();
         }
         let (mut seen, mut is_certain) = (0, true);
@@ -129,7 +148,6 @@ impl Picker {
     fn look(&mut self, shards: &Shards, shard: u16, rule: &Evictable, now_ms: UnixMs) -> Option<LookedAt> {
         let locked = shards.lock_one_in_time(shard)?;
         let data = locked.data(shard);
-        let counting = shards.counting();
         let mut looked_at = LookedAt::default();
         for (db, table) in data.tables.iter().enumerate() {
             let in_question = if rule.only_expiring { table.expiring() } else { table.len() };
@@ -138,18 +156,26 @@ impl Picker {
             }
             let db = db as u32;
             let entries = table.sample(data.chance.draw(), rule.samples, rule.only_expiring, |entry| {
-                if let Some(claim) = rule.claim(entry, counting, now_ms) {
-                    self.remember(shards, claim, db, entry.key());
+                if let Some(claim) = rule.claim(entry, shards.usage(), now_ms) {
+                    self.remember(shards, claim, db, entry);
                 }
             });
             looked_at.entries += entries;
             looked_at.has_missed |= entries == 0;
         }
+        for (db, hash) in data.newcomers.due() {
+            if let Some(entry) = data.tables[db].like(hash)
+                && let Some(claim) = rule.claim(entry, shards.usage(), now_ms)
+            {
+                self.remember(shards, claim, db, entry);
+            }
+        }
         Some(looked_at)
     }
 
     /// Takes a key into the pool, if it is better than others there or there is room.
-    fn remember(&mut self, shards: &Shards, claim: Claim, db: u32, bytes: &[u8]) {
+    fn remember(&mut self, shards: &Shards, claim: Claim, db: u32, entry: EntryRef<'_>) {
+        let bytes = entry.key();
         let is_full = self.pool.len() >= POOL_MAX;
         if is_full && self.pool.first().is_some_and(|least| least.claim >= claim) {
             return;
@@ -161,7 +187,7 @@ impl Picker {
         }
         let at = self.pool.partition_point(|one| one.claim <= claim);
         let hash = shards.hash(bytes);
-        self.pool.insert(at, Candidate { claim, db, hash, bytes: bytes.into() });
+        self.pool.insert(at, Candidate { claim, stamp: entry.clock(), db, hash, bytes: bytes.into() });
     }
 }
 
@@ -177,10 +203,17 @@ impl KeyspaceMut<'_, '_> {
     /// Removes a key that was picked, unless it has been used since or is no longer one that may go.
     pub fn evict_picked(&mut self, rule: &Evictable, picked: &Candidate) {
         let key = picked.key();
-        let counting = self.locked().shards().counting();
+        let shards = self.locked().shards();
         let Some(entry) = self.stored(&key) else { return };
-        if rule.claim(entry, counting, self.now_ms()).is_some_and(|claim| claim >= picked.claim) {
-            self.evict(&key);
+        let stamp = entry.clock();
+        let claim = rule.claim(entry, shards.usage(), self.now_ms());
+        if claim.is_some_and(|claim| stamp == picked.stamp || claim >= picked.claim)
+            && self.evict(&key)
+            && rule.order == Order::Worth
+        {
+            let shard = self.shard_data(&key);
+            let (keys, chance) = (shard.keys(), shard.chance.draw());
+            shards.usage().adaptive().gone(&key, stamp, keys, &mut shard.ghosts, chance);
         }
     }
 }

@@ -5,6 +5,7 @@
 //! each change one [`Effect`]. There is no other way to change a value, so whoever listens to the effects knows every
 //! change. A data type is a folder in `types` and a row there.
 
+mod adaptive;
 pub mod cut;
 pub mod effect;
 pub mod entry;

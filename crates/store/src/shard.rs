@@ -15,6 +15,7 @@ use std::time::Duration;
 use parking_lot::RawMutex;
 use parking_lot::lock_api::{RawMutex as _, RawMutexTimed as _};
 
+use crate::adaptive::{Ghosts, Newcomers};
 use crate::cut::ShardCut;
 use crate::entry::{Entry, EntryRef};
 use crate::observe::Observers;
@@ -83,6 +84,17 @@ pub(crate) struct ShardData {
     pub(crate) chance: Chance,
     /// A cut that is read.
     pub(crate) cut: Option<Box<ShardCut>>,
+    /// Keys that were evicted, where they are remembered.
+    pub(crate) ghosts: Ghosts,
+    /// Keys that have just come, where that matters.
+    pub(crate) newcomers: Newcomers,
+}
+
+impl ShardData {
+    /// Keys of all databases.
+    pub(crate) fn keys(&self) -> usize {
+        self.tables.iter().map(Table::len).sum()
+    }
 }
 
 /// Random numbers, of no use to whoever needs a secret.
@@ -254,6 +266,8 @@ impl Shards {
                     expiry_prefix: vec![0; databases].into(),
                     chance: Chance(Cell::new(seed.hash(&index.to_le_bytes()))),
                     cut: None,
+                    ghosts: Ghosts::default(),
+                    newcomers: Newcomers::default(),
                 }),
             }
         };
@@ -316,6 +330,25 @@ impl Shards {
     /// Sets what is kept of the use of keys, from now on.
     pub fn set_usage(&self, usage: Usage, counting: Counting) {
         self.usage.set(usage, counting);
+    }
+
+    /// How many keys there are, but for shards that a script has for too long.
+    pub fn keys_in_time(&self) -> u64 {
+        let locked =
+            (0..self.count() as u16).filter_map(|shard| Some((shard, self.lock_one_in_time(shard)?)));
+        locked.map(|(shard, locked)| locked.data(shard).keys() as u64).sum()
+    }
+
+    /// Says of how many keys there would be when memory is full, which is what a rule of eviction is found out by.
+    pub fn expect_keys(&self, keys: u64) {
+        if self.usage.is(Usage::Weighed) {
+            self.usage.adaptive().expect(keys);
+        }
+    }
+
+    /// The half-life of uses that eviction has found to be the best, in the time in which as many keys are used as fit.
+    pub fn half_life(&self) -> u32 {
+        self.usage.adaptive().half_life()
     }
 
     /// Whether listeners hear of reads that find no key.

@@ -12,7 +12,9 @@
 
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
-use crate::UnixMs;
+use crate::adaptive::Adaptive;
+use crate::shard::ShardData;
+use crate::{Key, UnixMs};
 
 /// The access clock at a time: seconds, modulo 2^24 (Redis: LRU_CLOCK).
 pub fn access_clock(now_ms: UnixMs) -> u32 {
@@ -37,6 +39,8 @@ pub enum Usage {
     Modified,
     /// How often it was read or changed.
     Counted,
+    /// How often and when, by a rule that is found out (`adaptive`).
+    Weighed,
 }
 
 /// What a counter of accesses begins with, so that a new key is not the first to go (Redis: LFU_INIT_VAL).
@@ -90,6 +94,7 @@ pub(crate) struct SharedUsage {
     usage: AtomicU8,
     log_factor: AtomicU32,
     decay_minutes: AtomicU32,
+    adaptive: Adaptive,
 }
 
 impl SharedUsage {
@@ -97,6 +102,9 @@ impl SharedUsage {
         self.log_factor.store(counting.log_factor, Ordering::Relaxed);
         self.decay_minutes.store(counting.decay_minutes, Ordering::Relaxed);
         self.usage.store(usage as u8, Ordering::Relaxed);
+        if usage != Usage::Weighed {
+            self.adaptive.rest();
+        }
     }
 
     #[inline(always)]
@@ -111,16 +119,25 @@ impl SharedUsage {
         }
     }
 
-    /// The stamp of an entry that is used now: of a new one, or of one that has a stamp.
-    #[inline(always)]
-    pub(crate) fn stamp(&self, before: Option<u32>, now_ms: UnixMs, random: impl FnOnce() -> u64) -> u32 {
-        if self.is(Usage::Counted) { self.count(before, now_ms, random()) } else { access_clock(now_ms) }
+    pub(crate) fn adaptive(&self) -> &Adaptive {
+        &self.adaptive
     }
 
+    /// True where the stamp of an entry that is used depends on the one it had.
+    #[inline(always)]
+    pub(crate) fn looks_back(&self) -> bool {
+        self.is(Usage::Counted) || self.is(Usage::Weighed)
+    }
+
+    /// The stamp of an entry that is used now, of a shard that is locked: of a new one, or of one that has a stamp.
     #[cold]
-    fn count(&self, before: Option<u32>, now_ms: UnixMs, random: u64) -> u32 {
+    pub(crate) fn stamp(&self, before: Option<u32>, key: &Key<'_>, shard: &ShardData, now_ms: UnixMs) -> u32 {
         match before {
-            Some(stamp) => self.counting().counted(stamp, now_ms, random),
+            Some(stamp) if self.is(Usage::Weighed) => self.adaptive.used(key, stamp),
+            None if self.is(Usage::Weighed) => {
+                self.adaptive.first(key, &shard.ghosts, &shard.newcomers, shard.keys())
+            }
+            Some(stamp) => self.counting().counted(stamp, now_ms, shard.chance.draw()),
             None => Counting::stamp(FREQUENCY_INITIAL, now_ms),
         }
     }

@@ -514,6 +514,8 @@ choices! {
         AllkeysLfu = "allkeys-lfu",
         AllkeysRandom = "allkeys-random",
         AllkeysLrm = "allkeys-lrm",
+        AllkeysAdaptive = "allkeys-adaptive",
+        VolatileAdaptive = "volatile-adaptive",
         NoEviction = "noeviction",
     }
 }

@@ -17,6 +17,8 @@ use crate::system::clock::MonotonicMs;
 /// that adds a key would have to look for one that goes.
 const SLACK_PART: u64 = 1024;
 const SLACK_BYTES_MAX: u64 = 64 << 10;
+/// Where keys are worth more and less, too few of those that are worth nothing would be met among fewer.
+const WORTH_SAMPLES_MIN: usize = 10;
 
 impl Server {
     /// What may be evicted, if anything.
@@ -28,11 +30,17 @@ impl Server {
             Policy::VolatileLru | Policy::VolatileLrm => (Order::Idle, true),
             Policy::AllkeysLfu => (Order::Frequency, false),
             Policy::VolatileLfu => (Order::Frequency, true),
+            Policy::AllkeysAdaptive => (Order::Worth, false),
+            Policy::VolatileAdaptive => (Order::Worth, true),
             Policy::AllkeysRandom => (Order::Chance, false),
             Policy::VolatileRandom => (Order::Chance, true),
             Policy::VolatileTtl => (Order::Expiry, true),
         };
-        Some(Evictable { order, only_expiring, samples: config.maxmemory_samples() })
+        let samples = match order {
+            Order::Worth => config.maxmemory_samples().max(WORTH_SAMPLES_MIN),
+            _ => config.maxmemory_samples(),
+        };
+        Some(Evictable { order, only_expiring, samples })
     }
 
     /// Applies `maxmemory` and what says how it is kept.
@@ -41,6 +49,7 @@ impl Server {
         let usage = match config.maxmemory_policy() {
             Policy::AllkeysLfu | Policy::VolatileLfu => Usage::Counted,
             Policy::AllkeysLrm | Policy::VolatileLrm => Usage::Modified,
+            Policy::AllkeysAdaptive | Policy::VolatileAdaptive => Usage::Weighed,
             _ => Usage::Accessed,
         };
         let counting =
@@ -55,6 +64,21 @@ impl Server {
         }
         allocator::set_limit(Some(config.maxmemory()).filter(|limit| *limit > 0).unwrap_or(u64::MAX));
         self.check_memory();
+    }
+
+    /// Whether the rule of eviction is found out.
+    pub fn is_adaptive(&self) -> bool {
+        matches!(self.config.maxmemory_policy(), Policy::AllkeysAdaptive | Policy::VolatileAdaptive)
+    }
+
+    /// Where the rule of eviction is found out: says how many keys there are when memory is full, about.
+    pub fn expect_keys(&self) {
+        let limit = self.config.maxmemory();
+        if self.is_adaptive() && limit > 0 {
+            let used = allocator::used_bytes_here().max(1);
+            let keys = u128::from(self.shards.keys_in_time()) * u128::from(limit) / u128::from(used);
+            self.shards.expect_keys(u64::try_from(keys).unwrap_or(u64::MAX));
+        }
     }
 
     /// Bytes in use beyond the limit; none where there is no limit.

@@ -276,8 +276,11 @@ impl<'s> Keyspace<'s> {
     #[inline(always)]
     fn stamp(&self, key: &Key<'_>, entry: Option<EntryRef<'_>>) -> u32 {
         let shards = self.locked.shards();
-        let random = || self.locked.data(shards.shard_of(key)).chance.draw();
-        shards.usage().stamp(entry.map(EntryRef::clock), self.now_ms, random)
+        if !shards.usage().looks_back() {
+            return access_clock(self.now_ms);
+        }
+        let shard = self.locked.data(shards.shard_of(key));
+        shards.usage().stamp(entry.map(EntryRef::clock), key, shard, self.now_ms)
     }
 
     /// The live entry of a key, counted as a read but without setting its access clock: TYPE, TTL and others

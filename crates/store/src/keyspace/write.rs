@@ -279,7 +279,7 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
     }
 
     #[inline]
-    fn shard_data(&mut self, key: &Key<'_>) -> &mut ShardData {
+    pub(crate) fn shard_data(&mut self, key: &Key<'_>) -> &mut ShardData {
         let shard = self.base.locked.shards().shard_of(key);
         self.base.locked.data_mut(shard)
     }
@@ -294,27 +294,31 @@ impl<'s, 'e> KeyspaceMut<'s, 'e> {
     #[inline(always)]
     pub(crate) fn stamp_at(&mut self, key: &Key<'_>, found: Option<Found>) -> u32 {
         // The entry is looked at only where its stamp counts.
-        if self.base.locked.shards().usage().is(Usage::Counted)
+        if self.base.locked.shards().usage().looks_back()
             && let Some(found) = found
         {
             let before = self.entry_at(key, found).clock();
-            return self.counted(key, before);
+            return self.stamp_after(key, before);
         }
         self.base.stamp(key, None)
     }
 
     #[cold]
-    fn counted(&self, key: &Key<'_>, before: u32) -> u32 {
+    fn stamp_after(&self, key: &Key<'_>, before: u32) -> u32 {
         let shards = self.base.locked.shards();
-        let random = || self.base.locked.data(shards.shard_of(key)).chance.draw();
-        shards.usage().stamp(Some(before), self.base.now_ms, random)
+        let shard = self.base.locked.data(shards.shard_of(key));
+        shards.usage().stamp(Some(before), key, shard, self.base.now_ms)
     }
 
     /// Sets how an entry that came from elsewhere was used: so long ago, or so often. What does not count here, or was not
     /// said, is as for a new one.
     pub fn set_usage(&mut self, key: &Key<'_>, idle_s: Option<u64>, frequency: Option<u8>) {
         let now_ms = self.base.now_ms;
-        let stamp = match self.base.locked.shards().usage().is(Usage::Counted) {
+        let usage = self.base.locked.shards().usage();
+        if usage.is(Usage::Weighed) {
+            return;
+        }
+        let stamp = match usage.is(Usage::Counted) {
             true => Counting::stamp(frequency.unwrap_or(FREQUENCY_INITIAL), now_ms),
             false => access_clock(now_ms.saturating_sub(idle_s.unwrap_or(0).saturating_mul(1000))),
         };

@@ -667,6 +667,13 @@ impl Table {
         sample.len()
     }
 
+    /// An entry whose key has this hash, as far as its slot tells: nearly always.
+    pub(crate) fn like(&self, hash: u64) -> Option<EntryRef<'_>> {
+        let segment = self.segment(hash)?;
+        // SAFETY: segments in the directory are alive; the slots hold live entries.
+        unsafe { Some(EntryRef::from_raw((*segment).like(self.buckets, hash)?)) }
+    }
+
     /// No fewer than there are segments.
     fn directory_len(&self) -> usize {
         if self.directory.is_none() { 0 } else { 1 << self.directory.depth }

@@ -327,6 +327,15 @@ impl Segment {
         }
     }
 
+    /// What the home bucket of a hash holds with its tag.
+    pub(super) fn like(&self, buckets: usize, hash: u64) -> Option<*mut u8> {
+        let slots = self.bucket(home(hash, buckets));
+        let candidates = matching(slots, hash >> TAG_SHIFT);
+        let slot = slots.get(candidates.trailing_zeros() as usize)?;
+        let value = slot.load(Ordering::Relaxed);
+        (value != 0).then(|| address(value))
+    }
+
     /// The place of a key among the slots of a bucket that have its tag, for entries displaced so far.
     ///
     /// # Safety

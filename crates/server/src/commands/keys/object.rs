@@ -91,6 +91,11 @@ fn idle_time(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
              between policies at runtime LRU and LFU data will take some time to adjust.",
         ));
     }
+    if call.server.is_adaptive() {
+        return Err(CommandError::text(
+            "ERR An adaptive maxmemory policy is selected, idle time not tracked: it counts time in uses.",
+        ));
+    }
     call.reply.integer(idle_seconds(entry.clock(), keyspace.now_ms()).into());
     Ok(())
 }

@@ -106,7 +106,7 @@ pub(super) const LIST: &[D] = &[
     D::flag("key-memory-histograms", false)
         .known(Known::Redis8)
         .in_group(Group::Memory)
-        .harmless("INFO keysizes has the lengths of values, not what they take")
+        .refused("INFO keysizes has the lengths of values, not what they take")
         .summary("Count values by the memory that they take."),
     D::integer("io-threads", 1, 128, 1)
         .immutable()

@@ -52,6 +52,9 @@ pub(super) fn memory(info: &mut dyn Visitor, facts: &Facts<'_>) {
     info.bytes("used_memory_scripts", (script_bytes + libraries.bytes()) as u64);
     info.bytes("maxmemory", server.config.maxmemory());
     info.field("maxmemory_policy", &server.config.maxmemory_policy().name());
+    if server.is_adaptive() {
+        info.field("adaptive_half_life", &server.shards.half_life());
+    }
     info.decimal("allocator_frag_ratio", 1.0);
     info.field("allocator_frag_bytes", &0);
     info.decimal("allocator_rss_ratio", 1.0);
