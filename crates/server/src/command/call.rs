@@ -92,8 +92,8 @@ pub enum TimeoutReply {
 
 /// What a client waits for that is no key: how far somebody has come.
 pub trait Progress: Send + Sync + std::fmt::Debug {
-    /// Whether it is answered now.
-    fn is_enough(&self, server: &Server) -> bool;
+    /// Whether it is answered now. Asked by the client's own worker, which holds no locks.
+    fn is_enough(&self, server: &Server, worker: &WorkerShared) -> bool;
 
     /// Answers, whether it is enough or the time is over.
     fn answer(&self, server: &Server, reply: &mut Reply<'_>);

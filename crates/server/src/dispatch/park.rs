@@ -190,7 +190,7 @@ pub fn park(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) {
 
 /// Answers the client of `call` when somebody has come far enough, or the time is over, or at once if it may not wait.
 pub fn until(call: &mut Call<'_>, progress: Box<dyn Progress>, deadline: Option<MonotonicMs>) {
-    if !call.origin.may_block() || progress.is_enough(call.server) {
+    if !call.origin.may_block() || progress.is_enough(call.server, call.worker) {
         progress.answer(call.server, &mut call.reply);
         return;
     }
@@ -221,8 +221,8 @@ pub fn awaits_progress(waiter: &Waiter) -> bool {
 }
 
 /// Whether that has been reached.
-pub fn has_reached(server: &Server, waiter: &Waiter) -> bool {
-    Parked::of(waiter).progress.as_ref().is_some_and(|progress| progress.is_enough(server))
+pub fn has_reached(server: &Server, worker: &WorkerShared, waiter: &Waiter) -> bool {
+    Parked::of(waiter).progress.as_ref().is_some_and(|progress| progress.is_enough(server, worker))
 }
 
 /// Arguments, some of which are replaced.

@@ -19,4 +19,5 @@ pub mod save;
 pub mod shutdown;
 mod source;
 mod stream;
+pub mod transfer;
 pub mod value;

@@ -44,6 +44,7 @@ fn run(server: &Arc<Server>, mut watch: JumpWatch) {
         allocator::settle();
         allocator::note_peak(clock::unix_ms() / 1000);
         server.expect_keys();
+        server.transfers.tidy();
         let mut slept_ms = 0;
         while slept_ms < ROUND_MS {
             server.check_memory();

@@ -13,6 +13,7 @@ pub mod reclaim;
 pub mod room;
 pub mod saves;
 pub mod scripts;
+pub mod transfers;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -220,6 +221,8 @@ pub struct Server {
     pub scripts: scripts::Scripts,
     /// Those who are still to leave a shard.
     pub departures: departures::Departures,
+    /// Values on their way to other servers.
+    pub transfers: transfers::Transfers,
     /// 40 hexadecimal digits that name this run.
     pub run_id: String,
     /// Bytes in use when the server had started.
@@ -314,6 +317,7 @@ impl Server {
             background: background::Background::default(),
             scripts: scripts::Scripts::default(),
             departures: departures::Departures::default(),
+            transfers: transfers::Transfers::default(),
             run_id,
             startup_bytes: allocator::used_bytes(),
             started: Instant::now(),
@@ -332,6 +336,7 @@ impl Server {
         let server = Arc::new(server);
         let weak = Arc::downgrade(&server);
         let watcher = Weak::clone(&weak);
+        server.transfers.attach(Weak::clone(&weak));
         allocator::on_limit(move || {
             if let Some(server) = watcher.upgrade() {
                 server.raise_over_limit();

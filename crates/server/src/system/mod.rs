@@ -12,6 +12,7 @@ pub mod glob;
 pub mod huge_pages;
 pub mod large_blocks;
 pub mod open_files;
+pub mod outbound;
 pub mod process;
 pub mod random;
 pub mod slot;

@@ -16,12 +16,19 @@ pub fn numbered(number: i64) -> Option<u16> {
 
 /// The slot of a key: that of what stands between its first `{` and the next `}`, if anything does.
 pub fn of(key: &[u8]) -> u16 {
-    let tag = key.iter().position(|byte| *byte == b'{').and_then(|open| {
-        let behind = &key[open + 1..];
-        let len = behind.iter().position(|byte| *byte == b'}')?;
-        (len > 0).then(|| &behind[..len])
-    });
-    CRC.checksum(tag.unwrap_or(key)) % SLOTS
+    CRC.checksum(tag(key).unwrap_or(key)) % SLOTS
+}
+
+/// Whether the slot is that of a tag, and so the same whatever follows.
+pub fn has_tag(key: &[u8]) -> bool {
+    tag(key).is_some()
+}
+
+fn tag(key: &[u8]) -> Option<&[u8]> {
+    let open = key.iter().position(|byte| *byte == b'{')?;
+    let behind = &key[open + 1..];
+    let len = behind.iter().position(|byte| *byte == b'}')?;
+    (len > 0).then(|| &behind[..len])
 }
 
 /// Whether keys are in several slots.

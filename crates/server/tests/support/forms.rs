@@ -205,7 +205,15 @@ const PAYLOADS: &[&str] = &[
 ];
 
 /// Those that would leave too little if they came as often as the others.
-pub const RARE_FORMS: &[&str] = &["SWAPDB {d} {d}", "FLUSHDB", "FLUSHALL", "FLUSHDB ASYNC"];
+pub const RARE_FORMS: &[&str] = &[
+    "SWAPDB {d} {d}",
+    "FLUSHDB",
+    "FLUSHALL",
+    "FLUSHDB ASYNC",
+    // To another database of the same server.
+    "MIGRATE 127.0.0.1 {port} {s} {d} 60000 REPLACE",
+    "MIGRATE 127.0.0.1 {port} {z} {d} 60000 COPY",
+];
 const RARE_ONCE_IN: u64 = 400;
 
 fn fill(form: &str, random: &mut Random) -> Vec<String> {
@@ -249,7 +257,9 @@ fn random_command(random: &mut Random, is_meant: fn(&str) -> bool) -> Vec<String
 /// Whether every server knows a form, and its effect does not depend on when it is heard of, as that of expiring fields and of
 /// identifiers of producers does.
 pub fn is_told_alike(form: &str) -> bool {
+    // Redis waits for itself where a key goes to another of its databases.
     let later = [
+        "MIGRATE",
         "HSETEX",
         "HGETEX",
         "HGETDEL",
@@ -286,6 +296,10 @@ pub fn disturb(port: u16, random: &mut Random, commands: usize, is_meant: fn(&st
 /// One client's share: commands on their own, and now and then a transaction.
 fn disturb_as_one(port: u16, mut random: Random, commands: usize, is_meant: fn(&str) -> bool) {
     let mut connection = Client::open(port);
+    let command = |random: &mut Random| {
+        let words = random_command(random, is_meant);
+        words.into_iter().map(|word| word.replace("{port}", &port.to_string())).collect::<Vec<_>>()
+    };
     let mut left = commands;
     while left > 0 {
         let commands = if random.once_in(8) { 1 + random.below(5) } else { 0 };
@@ -295,11 +309,11 @@ fn disturb_as_one(port: u16, mut random: Random, commands: usize, is_meant: fn(&
             }
             connection.say("MULTI");
             for _ in 0..commands {
-                connection.call(&random_command(&mut random, is_meant));
+                connection.call(&command(&mut random));
             }
             check(&connection.say("EXEC"));
         } else {
-            check(&connection.call(&random_command(&mut random, is_meant)));
+            check(&connection.call(&command(&mut random)));
         }
         left = left.saturating_sub(commands.max(1));
     }

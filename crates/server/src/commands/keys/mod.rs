@@ -5,6 +5,7 @@ pub mod del;
 pub mod dump;
 pub mod enumerate;
 pub mod expire;
+pub mod migrate;
 pub mod object;
 pub mod rename;
 pub mod scan;
@@ -30,6 +31,7 @@ pub const SPECS: &[&CommandSpec] = &[
     &expire::EXPIREAT,
     &expire::PEXPIRE,
     &expire::PEXPIREAT,
+    &migrate::MIGRATE,
     &object::OBJECT,
     &rename::RENAME,
     &rename::RENAMENX,

@@ -11,7 +11,7 @@ use crate::command::prelude::*;
 use crate::dispatch::park;
 use crate::effects::Place;
 use crate::replication::Awaited;
-use crate::server::Server;
+use crate::server::{Server, WorkerShared};
 use crate::system::clock::MonotonicMs;
 
 const BASE: CommandSpec = CommandSpec {
@@ -70,7 +70,7 @@ struct Received {
 }
 
 impl Progress for Received {
-    fn is_enough(&self, server: &Server) -> bool {
+    fn is_enough(&self, server: &Server, _: &WorkerShared) -> bool {
         self.what.count(&server.replication).0 >= self.enough
     }
 
@@ -124,7 +124,7 @@ impl Safety {
 }
 
 impl Progress for Safety {
-    fn is_enough(&self, server: &Server) -> bool {
+    fn is_enough(&self, server: &Server, _: &WorkerShared) -> bool {
         let are_enough = || self.replicas.count(&server.replication).1 >= self.enough;
         self.has_no_log(server) || (!self.local || self.is_in_log(server)) && are_enough()
     }

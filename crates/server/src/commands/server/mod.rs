@@ -10,6 +10,7 @@ pub mod info;
 pub mod latency;
 pub mod lolwut;
 pub mod memory;
+pub mod module;
 pub mod monitor;
 pub mod role;
 pub mod save;
@@ -31,6 +32,7 @@ pub const SPECS: &[&CommandSpec] = &[
     &hot_keys::HOTKEYS,
     &info::INFO,
     &memory::MEMORY,
+    &module::MODULE,
     &swapdb::SWAPDB,
     &latency::LATENCY,
     &lolwut::LOLWUT,

@@ -8,7 +8,7 @@ use crate::dispatch::park;
 use crate::dispatch::scope::busy;
 use crate::persistence::shutdown::{GoesOn, has_to_wait, shut_down};
 use crate::server::ending::{AtEnd, How};
-use crate::server::{Conditions, Server};
+use crate::server::{Conditions, Server, WorkerShared};
 
 pub static SHUTDOWN: CommandSpec = CommandSpec {
     name: "shutdown",
@@ -43,7 +43,7 @@ struct InVain {
 }
 
 impl Progress for InVain {
-    fn is_enough(&self, server: &Server) -> bool {
+    fn is_enough(&self, server: &Server, _: &WorkerShared) -> bool {
         server.ending.was_in_vain(self.attempt)
     }
 

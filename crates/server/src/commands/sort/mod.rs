@@ -16,8 +16,9 @@ use super::string::reply_text;
 use crate::command::first::First;
 use crate::command::prelude::*;
 use crate::command::{BeginSearch, FindKeys, KeySpec, Origin, RequestKeys};
-use crate::dispatch::rights;
+use crate::dispatch::{is_bound_to_slot, rights};
 use crate::system::escape::up_to_zero;
+use crate::system::slot;
 use pattern::Pattern;
 
 /// The commands of this group.
@@ -85,7 +86,7 @@ pub static SORT_RO: CommandSpec = CommandSpec {
     arguments: ARGUMENTS.split_at(6).0,
     reply: SORTED,
     handler: Handler::Read(|call, keyspace| {
-        let query = Query::parse(call.args.cursor(2), false, rights::reaches_any_key(call))?;
+        let query = Query::parse(call.args.cursor(2), false, Reach::of(call))?;
         show(call, keyspace, &query)
     }),
     ..SPEC
@@ -111,6 +112,40 @@ fn keys(args: &Args<'_>, may_store: bool) -> RequestKeys {
     RequestKeys { named: std::iter::once((1, SHOWN)).chain(stored).collect(), reaches_any }
 }
 
+/// Which keys patterns may name.
+#[derive(Clone, Copy)]
+struct Reach {
+    /// Its user may read any.
+    has_right: bool,
+    /// Those of this slot only.
+    slot: Option<u16>,
+}
+
+impl Reach {
+    #[cfg(test)]
+    const ANYWHERE: Reach = Reach { has_right: true, slot: None };
+
+    fn of(call: &mut Call<'_>) -> Reach {
+        let slot = is_bound_to_slot(call).then(|| slot::of(call.args.get(1)));
+        Reach { has_right: rights::reaches_any_key(call), slot }
+    }
+
+    fn check_right(self, option: &str) -> CommandResult {
+        let text = || format!("ERR {option} option of SORT denied due to insufficient ACL permissions.");
+        if self.has_right { Ok(()) } else { Err(CommandError::owned(text())) }
+    }
+
+    fn check_slot(self, option: &str, pattern: &Pattern<'_>) -> CommandResult {
+        let fits = self.slot.is_none() || !pattern.names_keys() || pattern.slot() == self.slot;
+        let text = || {
+            format!(
+                "ERR {option} option of SORT denied in Cluster mode when keys formed by the pattern may be in different slots."
+            )
+        };
+        if fits { Ok(()) } else { Err(CommandError::owned(text())) }
+    }
+}
+
 /// What a command is asked for.
 #[derive(Debug, Default)]
 struct Query<'a> {
@@ -126,13 +161,8 @@ struct Query<'a> {
 }
 
 impl<'a> Query<'a> {
-    /// `may_reach`: its user may read whatever key a pattern names.
-    fn parse(mut cursor: ArgCursor<'a>, may_store: bool, may_reach: bool) -> Result<Query<'a>, CommandError> {
+    fn parse(mut cursor: ArgCursor<'a>, may_store: bool, reach: Reach) -> Result<Query<'a>, CommandError> {
         let mut query = Query::default();
-        let reach = |option: &str| {
-            let text = || format!("ERR {option} option of SORT denied due to insufficient ACL permissions.");
-            if may_reach { Ok(()) } else { Err(CommandError::owned(text())) }
-        };
         while cursor.remaining() > 0 {
             let values = cursor.remaining() - 1;
             if cursor.word("ASC") {
@@ -149,13 +179,16 @@ impl<'a> Query<'a> {
                 cursor.next();
             } else if values >= 1 && cursor.word("BY") {
                 let by = Pattern::parse(cursor.expect()?);
+                reach.check_slot("BY", &by)?;
                 if by.names_keys() {
-                    reach("BY")?;
+                    reach.check_right("BY")?;
                 }
                 query.by = Some(by);
             } else if values >= 1 && cursor.word("GET") {
-                reach("GET")?;
-                query.get.push(Pattern::parse(cursor.expect()?));
+                let shown = Pattern::parse(cursor.expect()?);
+                reach.check_slot("GET", &shown)?;
+                reach.check_right("GET")?;
+                query.get.push(shown);
             } else {
                 return Err(CommandError::Syntax);
             }
@@ -332,7 +365,7 @@ fn show(call: &mut Call<'_>, keyspace: &Keyspace<'_>, query: &Query<'_>) -> Comm
 }
 
 fn sort(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
-    let query = Query::parse(call.args.cursor(2), true, rights::reaches_any_key(call))?;
+    let query = Query::parse(call.args.cursor(2), true, Reach::of(call))?;
     let Some(at) = query.store_at else { return show(call, keyspace, &query) };
     let elements = sorted(call, keyspace, &query)?;
     let (mut list, limit) = (List::new(), keyspace.limits().list_node);
@@ -388,7 +421,7 @@ mod tests {
             let args = OwnedArgs::from_words(&words);
             let args = args.as_args();
             let found = keys(&args, true);
-            let query = Query::parse(args.cursor(2), true, true).expect("it can be read");
+            let query = Query::parse(args.cursor(2), true, Reach::ANYWHERE).expect("it can be read");
             assert_eq!(found.reaches_any, reaches_any, "{line}");
             let stored_at = found.named.get(1).map(|(at, _)| *at);
             assert_eq!(stored_at, query.store_at, "{line}");

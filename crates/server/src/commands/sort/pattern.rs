@@ -3,6 +3,7 @@
 use swytch_store::{Hash, Keyspace, Text};
 
 use crate::system::escape::up_to_zero;
+use crate::system::slot;
 
 /// A pattern. As in Redis it is looked at up to a zero byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,12 @@ impl<'p> Pattern<'p> {
     /// True if it leads to keys that the elements name.
     pub(super) fn names_keys(&self) -> bool {
         matches!(self, Pattern::Key { .. })
+    }
+
+    /// The slot of all keys that it leads to, if they are in one whatever the elements are: by a tag before the star.
+    pub(super) fn slot(&self) -> Option<u16> {
+        let Pattern::Key { before, .. } = self else { return None };
+        slot::has_tag(before).then(|| slot::of(before))
     }
 
     /// The string in the key that an element names, if it names one and there is one.

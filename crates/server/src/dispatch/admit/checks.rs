@@ -133,7 +133,7 @@ fn one_slot(call: &Call<'_>) -> Check {
 }
 
 /// Whether keys must be in one slot.
-pub(in crate::dispatch) fn is_bound_to_slot(call: &Call<'_>) -> bool {
+pub fn is_bound_to_slot(call: &Call<'_>) -> bool {
     call.server.conditions().contains(Conditions::ONE_SLOT) && call.origin.is_limited()
 }
 

@@ -97,7 +97,7 @@ impl Worker<'_> {
         if let Some(waiter) = awaits {
             // Before it is looked: whoever comes further behind this sees it.
             self.shared().holds.store(true, Ordering::SeqCst);
-            if park::has_reached(self.server, &waiter) {
+            if park::has_reached(self.server, self.shared(), &waiter) {
                 self.shared().mailbox.send(Mail::Released);
             }
         }
@@ -114,7 +114,7 @@ impl Worker<'_> {
             let Some(connection) = self.connection(slot) else { continue };
             let Waits::Parked { waiter, .. } = &connection.waits else { continue };
             let (client, waiter) = (connection.client.id(), Arc::clone(waiter));
-            if park::has_reached(self.server, &waiter) && park::give_up(self.server, &waiter) {
+            if park::has_reached(self.server, self.shared(), &waiter) && park::give_up(self.server, &waiter) {
                 self.on_gave_up(client, &waiter, false);
             }
         }

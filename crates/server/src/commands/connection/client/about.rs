@@ -79,6 +79,21 @@ pub(super) static NO_EVICT: CommandSpec = CommandSpec {
     ..SUB
 };
 
+pub(super) static CAPA: CommandSpec = CommandSpec {
+    name: "capa",
+    summary: "Takes note of what a client is capable of, of which nothing matters to a server that accepts every write.",
+    since: "8.0.0",
+    arity: -3,
+    arguments: &[Arg::string("capability").multiple()],
+    reply: ReplyShape::OK,
+    handler: Handler::Session(|call| {
+        // `redirect`: a replica may send the client to its primary. Others are ignored, as Valkey does.
+        call.reply.ok();
+        Ok(())
+    }),
+    ..SUB
+};
+
 pub(super) static NO_TOUCH: CommandSpec = CommandSpec {
     name: "no-touch",
     summary: "Chooses whether commands of this connection count as uses of their keys.",

@@ -38,6 +38,7 @@ pub static CLIENT: CommandSpec = CommandSpec {
     group: Group::Connection,
     subcommands: &[
         &tracking::CACHING,
+        &about::CAPA,
         &about::GETNAME,
         &tracking::GETREDIR,
         &HELP,

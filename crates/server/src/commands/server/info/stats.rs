@@ -66,7 +66,7 @@ pub(super) fn stats(info: &mut dyn Visitor, facts: &Facts<'_>) {
         ("pubsubshard_channels", &server.channels.count(Kind::ShardChannel)),
         ("latest_fork_usec", &0),
         ("total_forks", &0),
-        ("migrate_cached_sockets", &0),
+        ("migrate_cached_sockets", &server.transfers.kept()),
         ("slave_expires_tracked_keys", &0),
         ("active_defrag_hits", &0),
         ("active_defrag_misses", &0),
