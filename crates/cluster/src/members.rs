@@ -614,7 +614,7 @@ impl Members {
         let Some(plan) = plan else {
             let bases = attempt.promises.values().map(|promise| &promise.base);
             if let Some(highest) = bases.max_by_key(|base| base.tag)
-                && !highest.has(self.config.id, self.incarnation)
+                && !self.votes_in(highest)
             {
                 self.outside = highest.tag.max(self.outside);
                 self.outside_ms = self.now.mono_ms;

@@ -158,8 +158,8 @@ pub struct Nodes {
     pub cut: Option<NodeId>,
     /// The most keys that one step has looked at.
     pub looked_most: u64,
-    /// How long the longest step has taken, in nanoseconds.
-    pub longest_ns: u128,
+    /// How long each step has taken, in nanoseconds.
+    pub steps_ns: Vec<u64>,
     pub evacuated: bool,
     wire: std::collections::VecDeque<Envelope>,
     asked: u64,
@@ -177,7 +177,7 @@ impl Nodes {
             now_ms: 100_000,
             cut: None,
             looked_most: 0,
-            longest_ns: 0,
+            steps_ns: Vec::new(),
             evacuated: false,
             wire: Default::default(),
             asked: 0,
@@ -185,9 +185,10 @@ impl Nodes {
         }
     }
 
-    /// Forgets what steps have cost so far.
-    pub fn measure(&mut self) {
-        (self.looked_most, self.longest_ns) = (0, 0);
+    /// Forgets what steps have cost so far, and tells how long they have taken.
+    pub fn measure(&mut self) -> Vec<u64> {
+        self.looked_most = 0;
+        std::mem::take(&mut self.steps_ns)
     }
 
     fn time(&self) -> Time {
@@ -211,7 +212,7 @@ impl Nodes {
         node.values().looked();
         let started = std::time::Instant::now();
         change(node, &mut out);
-        self.longest_ns = self.longest_ns.max(started.elapsed().as_nanos());
+        self.steps_ns.push(started.elapsed().as_nanos() as u64);
         let walked = node.tally().of(Rule::Walked) - before;
         self.looked_most = self.looked_most.max(walked).max(node.values().looked());
         for action in out {

@@ -138,6 +138,7 @@ table! {
         a_cluster_of_which_most_have_restarted_goes_on_by_itself
         a_cluster_of_which_all_have_restarted_goes_on_by_itself
         a_cluster_survives_its_attrition
+        a_voter_tries_again
         most_voters_go_on_without_those_that_do_not_come_back
         a_voter_that_comes_back_knows_what_it_has_agreed_to
         a_voter_that_comes_back_has_heard_nobody_for_as_long_as_it_runs

@@ -82,6 +82,22 @@ pub(crate) fn a_cluster_survives_its_attrition() {
     assert_eq!(cluster.read(4, "k"), Ok("n0 n1 n2 n3 n4".into()));
 }
 
+/// The first attempts fail, because what the others promise is lost.
+#[test]
+pub(crate) fn a_voter_tries_again() {
+    let mut cluster = shared(2);
+    (0..2).for_each(|node| cluster.crash(node));
+    (0..2).for_each(|node| cluster.come_back(node, 2));
+    for _ in 0..200 {
+        cluster.now += 50;
+        (0..2).for_each(|node| cluster.input(node, Input::Tick));
+        cluster.deliver_but(|message| matches!(message, Message::Promise { .. }));
+    }
+    assert!(!cluster.node(0).is_serving());
+    cluster.run(20_000);
+    goes_on(&mut cluster);
+}
+
 /// Most of them have come back; the rest is dropped when it has been silent for long enough.
 #[test]
 pub(crate) fn most_voters_go_on_without_those_that_do_not_come_back() {
