@@ -493,7 +493,8 @@ impl Members {
         } else {
             (present, false)
         };
-        if !target.contains(me) {
+        // An heir that cannot change the base has no place in the views of it.
+        if self.is_heir && installed.tag.generation == Generation(0) && !target.contains(me) {
             return;
         }
         // Others may have heard later of those that are to go, or a vote may have to wait for those who know of it.

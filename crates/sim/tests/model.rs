@@ -44,3 +44,9 @@ fn a_fork_is_not_the_copy_that_was_dropped() {
 fn a_key_is_not_forgotten_while_any_expired_node_may_come_back() {
     walk("deletions and leases, 2 nodes", 0x51e1_2a7a_df1e_c077);
 }
+
+/// A node had voted for a base that nobody else had, and waited to be taken in by those who waited for it to go on from there.
+#[test]
+fn a_node_with_the_newest_vote_goes_on_from_the_base_before() {
+    walk("voters come back, 3 nodes", 0xc6c8_4c3a_a951_22b1);
+}
