@@ -63,14 +63,24 @@ const ROUNDS_MAX: u32 = 16;
 /// Between two looks whether changes are allowed again.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// The one key, or those behind KEYS.
+/// The one key, or those behind KEYS, a word that may be a password as well.
 fn keys(args: &Args<'_>) -> RequestKeys {
-    let behind_word = |at: usize| args.get(at).eq_ignore_ascii_case(b"KEYS");
-    let first = match args.get(3) {
-        b"" => (6..args.len()).find(|at| behind_word(*at)).map_or(args.len(), |at| at + 1),
-        _ => return RequestKeys { named: vec![(3, MOVED)], reaches_any: false },
-    };
-    RequestKeys { named: (first..args.len()).map(|at| (at, MOVED)).collect(), reaches_any: false }
+    let mut at = 6;
+    if args.get(3).is_empty() {
+        while let Some(word) = args.try_get(at) {
+            at += match () {
+                () if word.eq_ignore_ascii_case(b"KEYS") => break,
+                () if word.eq_ignore_ascii_case(b"AUTH") => 2,
+                () if word.eq_ignore_ascii_case(b"AUTH2") => 3,
+                () => 1,
+            };
+        }
+        return RequestKeys {
+            named: (at + 1..args.len()).map(|at| (at, MOVED)).collect(),
+            reaches_any: false,
+        };
+    }
+    RequestKeys { named: vec![(3, MOVED)], reaches_any: false }
 }
 
 /// What stands behind the timeout.
@@ -283,6 +293,39 @@ impl Progress for Migration {
             Stage::UnderWay | Stage::There(_) => {
                 reply.error(b"IOERR the client waits no longer, and keys may be on both servers");
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::OwnedArgs;
+
+    #[test]
+    fn keys_are_found_where_they_are_read_whatever_a_password_is() {
+        for (line, wanted) in [
+            ("migrate h 1 k 0 9", vec![3]),
+            ("migrate h 1 k 0 9 COPY AUTH pw", vec![3]),
+            ("migrate h 1 - 0 9", vec![]),
+            ("migrate h 1 - 0 9 KEYS a b", vec![7, 8]),
+            ("migrate h 1 - 0 9 replace auth KEYS keys a", vec![10]),
+            ("migrate h 1 - 0 9 AUTH2 KEYS pw KEYS a", vec![10]),
+            ("migrate h 1 - 0 9 AUTH2 user KEYS COPY KEYS KEYS", vec![11]),
+            ("migrate h 1 - 0 9 AUTH KEYS", vec![]),
+        ] {
+            let words: Vec<&[u8]> =
+                line.split(' ').map(|word| if word == "-" { "" } else { word }.as_bytes()).collect();
+            let owned = OwnedArgs::from_words(&words);
+            let args = owned.as_args();
+            let named: Vec<usize> = keys(&args).named.into_iter().map(|(at, _)| at).collect();
+            assert_eq!(named, wanted, "{line}");
+            let read = Options::parse(&args).expect("it can be read").keys_at;
+            assert_eq!(
+                read.map_or(vec![3], |at| (at..args.len()).collect()),
+                if args.get(3).is_empty() && wanted.is_empty() { vec![3] } else { wanted },
+                "{line}"
+            );
         }
     }
 }
