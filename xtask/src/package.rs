@@ -2,6 +2,8 @@
 //!
 //! The folder `packaging/` holds what is not generated; manual page and completions are what the binary itself writes.
 use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -142,7 +144,56 @@ fn check(tree: &Path, package: &Path) -> Result<()> {
     let mut server =
         Program::at("swytch", tree.join(BINARY)).start("package", &format!("{}\n", lines.join("\n")));
     match server.say("CONFIG GET appendonly") {
-        Reply::Array(parts) if parts.len() == 2 => Ok(()),
+        Reply::Array(parts) if parts.len() == 2 => {}
         other => bail!("the packaged server answers {other:?}"),
+    }
+    for manifest in ["docker/compose.yaml", "kubernetes/swytch.yaml"] {
+        check_manifest(&tree.join(BINARY), manifest).with_context(|| format!("packaging/{manifest}"))?;
+    }
+    Ok(())
+}
+
+/// Starts the server with the arguments that a manifest gives it, and asks whether it is healthy, as the manifest's probes do.
+fn check_manifest(binary: &Path, manifest: &str) -> Result<()> {
+    let text = fs::read_to_string(root().join("packaging").join(manifest))?;
+    let words = arguments_of(&text);
+    ensure!(words.len() > 1 && words.len().is_multiple_of(2), "its arguments are {words:?}");
+    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let mut file = format!("bind 127.0.0.1\nmetrics-port {port}\n");
+    for pair in words.chunks(2) {
+        let name = pair[0].strip_prefix("--").with_context(|| format!("{} is no directive", pair[0]))?;
+        let value = if pair[1].starts_with('$') { "secret" } else { &pair[1] };
+        if name != "metrics-port" {
+            file += &format!("{name} {value}\n");
+        }
+    }
+    let _server = Program::at("swytch", binary).start("manifest", &file);
+    let mut probe = TcpStream::connect(("127.0.0.1", port))?;
+    probe.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    probe.read_to_string(&mut answer)?;
+    ensure!(answer.starts_with("HTTP/1.1 200"), "/health answers {answer:?}");
+    Ok(())
+}
+
+/// The items of the list that a manifest calls `command` or `args`.
+fn arguments_of(manifest: &str) -> Vec<String> {
+    let mut lines = manifest.lines().skip_while(|line| !matches!(line.trim(), "command:" | "args:")).skip(1);
+    let mut words = Vec::new();
+    while let Some(line) = lines.next().map(str::trim).filter(|line| line.starts_with(['-', '#'])) {
+        words.extend(line.strip_prefix("- ").map(|word| word.trim_matches('"').to_owned()));
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_of_a_manifest_are_the_items_of_its_list() {
+        let manifest = "a:\n  args:\n    - --one\n    # why\n    - \"yes\"\n    - --two\n    - $(TWO)\n  env:\n    - name: TWO\n";
+        assert_eq!(arguments_of(manifest), ["--one", "yes", "--two", "$(TWO)"]);
+        assert_eq!(arguments_of("a: b\n"), Vec::<String>::new());
     }
 }
