@@ -295,6 +295,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_remembered_of_keys_that_have_gone_goes_with_the_rule() {
+        let shards = filled(4, 2000, 2);
+        shards.set_usage(Usage::Weighed, Counting::default());
+        shards.expect_keys(1000);
+        let rule = Evictable { order: Order::Worth, only_expiring: false, samples: 10 };
+        let mut picker = Picker::default();
+        (0..1000).for_each(|_| _ = evict(&shards, &mut picker, &rule).expect("there are more"));
+        let remembered = || (0..4).any(|shard| shards.lock_one(shard).data(shard).ghosts.bytes() > 0);
+        assert!(remembered());
+        shards.forget_uses();
+        assert!(remembered(), "it is in force");
+        shards.set_usage(Usage::Accessed, Counting::default());
+        shards.forget_uses();
+        assert!(!remembered());
+        assert_eq!(std::iter::from_fn(|| evict(&shards, &mut picker, &rule)).count(), 1000);
+    }
+
+    #[test]
     fn what_was_used_since_it_was_picked_stays() {
         let shards = filled(1, 1, 2);
         shards.set_usage(Usage::Counted, Counting { log_factor: 0, decay_minutes: 1 });

@@ -346,6 +346,19 @@ impl Shards {
         }
     }
 
+    /// Frees what was remembered for a rule of eviction that is not in force any more. The caller holds no locks.
+    pub fn forget_uses(&self) {
+        if self.usage.is(Usage::Weighed) || !self.usage.adaptive().take_memory() {
+            return;
+        }
+        for shard in 0..self.count() as u16 {
+            if let Some(mut locked) = self.lock_one_in_time(shard) {
+                let data = locked.data_mut(shard);
+                (data.ghosts, data.newcomers) = Default::default();
+            }
+        }
+    }
+
     /// The half-life of uses that eviction has found to be the best, in the time in which as many keys are used as fit.
     pub fn half_life(&self) -> u32 {
         self.usage.adaptive().half_life()

@@ -71,10 +71,14 @@ impl Server {
         matches!(self.config.maxmemory_policy(), Policy::AllkeysAdaptive | Policy::VolatileAdaptive)
     }
 
-    /// Where the rule of eviction is found out: says how many keys there are when memory is full, about.
+    /// Where the rule of eviction is found out: says how many keys there are when memory is full, about. Where it is not any more,
+    /// what was remembered for it goes.
     pub fn expect_keys(&self) {
         let limit = self.config.maxmemory();
-        if self.is_adaptive() && limit > 0 {
+        if !self.is_adaptive() {
+            return self.shards.forget_uses();
+        }
+        if limit > 0 {
             let used = allocator::used_bytes_here().max(1);
             let keys = u128::from(self.shards.keys_in_time()) * u128::from(limit) / u128::from(used);
             self.shards.expect_keys(u64::try_from(keys).unwrap_or(u64::MAX));

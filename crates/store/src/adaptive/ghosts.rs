@@ -65,6 +65,12 @@ impl Ghosts {
         self.next = self.next.min(wanted);
     }
 
+    /// What they take.
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> usize {
+        self.cells.len()
+    }
+
     fn place(&self, hash: u64) -> (usize, u8) {
         let mixed = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         ((((mixed >> 32) * self.cells.len() as u64) >> 32) as usize, (mixed >> 27) as u8 & 31)

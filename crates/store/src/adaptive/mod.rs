@@ -6,7 +6,7 @@
 //!
 //! Time is counted in uses and not in seconds, by the few keys that are tried: a server that rests forgets nothing.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -33,6 +33,8 @@ pub(crate) struct Adaptive {
     /// Keys whose hashes are below this are tried.
     tried_below: AtomicU32,
     trials: Mutex<Option<Box<Trials>>>,
+    /// Shards may remember something.
+    has_memory: AtomicBool,
 }
 
 const RULE_BITS: u32 = 8;
@@ -43,6 +45,7 @@ impl Default for Adaptive {
             verdict: AtomicU64::new(trial::FIRST as u64),
             tried_below: AtomicU32::new(0),
             trials: Mutex::default(),
+            has_memory: AtomicBool::new(false),
         }
     }
 }
@@ -69,6 +72,7 @@ impl Adaptive {
         let tried = keys.clamp(1, trial::KEYS_MAX.into());
         let below = (u64::from(u32::MAX) * tried).checked_div(keys).unwrap_or(u32::MAX.into());
         if self.tried_below.swap(below as u32, Ordering::Relaxed) != below as u32 {
+            self.has_memory.store(true, Ordering::Relaxed);
             self.trials.lock().get_or_insert_with(|| Box::new(Trials::new())).set_keys(tried as u32);
         }
     }
@@ -77,6 +81,11 @@ impl Adaptive {
     pub(crate) fn rest(&self) {
         self.tried_below.store(0, Ordering::Relaxed);
         *self.trials.lock() = None;
+    }
+
+    /// Whether shards may remember something, which they are to forget now.
+    pub(crate) fn take_memory(&self) -> bool {
+        self.has_memory.swap(false, Ordering::Relaxed)
     }
 
     fn rule(&self) -> (Rule, u32) {
