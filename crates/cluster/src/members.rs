@@ -451,7 +451,9 @@ impl Members {
         let now = self.now.mono_ms;
         let membership = &*self;
         let installed = &membership.installed.view.base;
-        let base = if installed.tag.generation == Generation(0) { membership.stands_on() } else { installed };
+        // Not one that was only accepted, as long as another is known: it may never have been made.
+        let known = membership.known_base();
+        let base = if known.tag.generation == Generation(0) { membership.stands_on() } else { known };
         let me = self.config.id;
         if base.tag.generation == Generation(0) {
             return;
@@ -614,13 +616,19 @@ impl Members {
             .filter(|plan| plan.members.contains(self.config.id));
         let Some(plan) = plan else {
             let bases = attempt.promises.values().map(|promise| &promise.base);
-            if let Some(highest) = bases.max_by_key(|base| base.tag)
-                && !self.votes_in(highest)
-            {
-                self.outside = highest.tag.max(self.outside);
-                self.outside_ms = self.now.mono_ms;
-            }
+            let highest = bases.max_by_key(|base| base.tag);
+            let lacking = highest.filter(|base| !base.has(self.config.id, self.incarnation));
+            let lacking = lacking.map(|base| (base.tag, self.votes_in(base)));
             self.end_attempt();
+            match lacking {
+                // Its members need time among themselves; they may be able to do what this node is not.
+                Some((_, true)) => self.next_attempt_ms += 4 * self.config.timers.propose_ms,
+                Some((tag, false)) => {
+                    self.outside = tag.max(self.outside);
+                    self.outside_ms = self.now.mono_ms;
+                }
+                None => {}
+            }
             return;
         };
         let me = (self.config.id, self.incarnation);

@@ -244,3 +244,12 @@ fn a_pop_settled_late_takes_what_it_took() {
 fn a_settled_batch_goes_with_those_who_held_it_first() {
     scenario(&[4021475]);
 }
+
+/// A host that had come back with its votes aimed at a base that it had only accepted, again and again,
+/// and froze the others each time; or it never tried again when it had failed once.
+#[test]
+fn a_voter_that_comes_back_tries_now_and_then() {
+    for seed in [30_071, 30_167] {
+        holds(&run(seed, None));
+    }
+}
