@@ -209,6 +209,59 @@ fn a_follower_that_comes_back_too_late_or_elsewhere_is_sent_everything_again() {
     await_followers(&mut server, 0);
 }
 
+/// A server that is ended and started again goes on with its history, and with nobody who has more of it than was saved.
+#[test]
+fn a_restart_costs_followers_that_have_all_no_second_copy() {
+    let saves = FILE.replace("save \"\"", "save 3600 1");
+    for (name, program) in others() {
+        let mut server = ours().start("followed-restarted", &saves);
+        fill(&mut server.client);
+        let mut follower = program.start("follower-restarted", THEIRS);
+        follow(&server, &mut follower);
+        await_followers(&mut server, 1);
+        await_link(&mut follower);
+        // They are over when they are read again, and nobody has said so before.
+        server.say("DEBUG SET-ACTIVE-EXPIRE 0");
+        for number in 0..100 {
+            server.say(&format!("SELECT {}", number % 3));
+            server.say(&format!("SET short:{number} 1 PX 1"));
+        }
+        server.say("SELECT 0");
+        await_acknowledgements(&mut server, 1);
+        let history = server.client.info_field("master_replid").expect("it has a name");
+        server.signal("TERM");
+        assert_eq!(server.await_end(swytch_testkit::PATIENCE), Some(0), "{}", server.log_tail(20));
+        server.restart_with(&saves);
+        await_followers(&mut server, 1);
+        await_link(&mut follower);
+        assert_eq!(server.client.info_field("master_replid2").as_ref(), Some(&history), "{name}");
+        assert_ne!(server.client.info_field("master_replid").as_ref(), Some(&history), "{name}");
+        let [goes_on, first] = ["second_repl_offset", "repl_backlog_first_byte_offset"]
+            .map(|field| server.client.info_number(field));
+        assert_eq!(goes_on, first, "{name}");
+        assert!(server.client.info_number("rdb_last_load_keys_expired") >= 100, "{name}");
+        server.say("SET behind it");
+        await_acknowledgements(&mut server, 1);
+        let counts = |server: &mut Server| {
+            ["sync_full", "sync_partial_ok"].map(|field| server.client.info_number(field))
+        };
+        assert_eq!(counts(&mut server), [0, 1], "{name}: {}", server.log_tail(20));
+        assert_same(&mut server, &mut follower, &name);
+
+        // What was written behind the file that is read is there no more, but with who follows.
+        assert_eq!(server.say("SAVE"), Reply::ok());
+        server.say("SET lost 1");
+        await_acknowledgements(&mut server, 1);
+        server.restart_with(&saves);
+        await_followers(&mut server, 1);
+        await_link(&mut follower);
+        await_acknowledgements(&mut server, 1);
+        assert_eq!(server.say("GET behind").text(), "it");
+        assert_eq!(counts(&mut server), [1, 0], "{name}");
+        assert_same(&mut server, &mut follower, &name);
+    }
+}
+
 #[test]
 fn wait_and_min_replicas_tell_who_keeps_up() {
     let Some((_, program)) = others().into_iter().next() else { return };
@@ -464,6 +517,60 @@ fn a_follower_that_does_not_read_is_let_go_and_its_memory_comes_back() {
     // What it was sent before it is told by the end of the connection.
     let mut rest = Vec::new();
     let _ = reader.read_to_end(&mut rest);
+}
+
+#[test]
+fn a_follower_that_has_itself_answered_is_let_go() {
+    let mut server = ours().start("followed-talker", FILE);
+    server.say("SET key 1");
+    for (words, told) in [
+        ("PING", "Replica generated a reply to command 'ping', disconnecting it"),
+        ("GET key", "sending an error to its replica: 'ERR Replica can't interact with the keyspace'"),
+        ("CLIENT ID", "Replica generated a reply to command 'client|id', disconnecting it"),
+    ] {
+        let (mut reader, _) = begin_by_hand(&server, "capa eof capa psync2");
+        await_followers(&mut server, 1);
+        write!(reader.get_mut(), "{words}\r\n").expect("it reads");
+        await_followers(&mut server, 0);
+        let log = |_: &mut Client| server.log_tail(100).contains(told);
+        Client::open(server.port).until(told, log, |told| *told);
+    }
+}
+
+/// What is written for nobody any more is written no further, whatever it goes through.
+#[test]
+fn data_that_nobody_waits_for_is_not_written_to_its_end() {
+    for from_memory in ["no", "yes"] {
+        let file = format!("{FILE}repl-diskless-sync {from_memory}\nrdb-key-save-delay 1000000\n");
+        let mut server = ours().start("followed-useless", &file);
+        server.say("DEBUG POPULATE 1000");
+        let mut stream = TcpStream::connect(("127.0.0.1", server.port)).expect("it listens");
+        write!(stream, "REPLCONF capa eof capa psync2\r\nPSYNC ? -1\r\n").expect("it reads");
+        let running = |client: &mut Client| client.info_number("rdb_bgsave_in_progress");
+        server.client.until("the data is written", running, |running| *running == 1);
+        drop(stream);
+        server.client.until("it is written no more", running, |running| *running == 0);
+    }
+}
+
+#[test]
+fn what_time_asks_for_follows_its_directive_at_once() {
+    let Some((_, program)) = others().into_iter().next() else { return };
+    let mut server = ours().start("followed-pings", &format!("{FILE}repl-ping-replica-period 3600\n"));
+    let mut follower = program.start("follower-pings", THEIRS);
+    follow(&server, &mut follower);
+    await_followers(&mut server, 1);
+    await_link(&mut follower);
+    let before = server.client.info_number("master_repl_offset");
+    server.set("repl-ping-replica-period", "1");
+    let end = |client: &mut Client| client.info_number("master_repl_offset");
+    server.client.until("followers are told PING", end, |end| *end > before);
+
+    // A command that is not run here.
+    assert_eq!(server.say("DEBUG REPLICATE SET there alone"), Reply::ok());
+    await_acknowledgements(&mut server, 1);
+    assert_eq!(follower.say("GET there").text(), "alone");
+    assert_eq!(server.say("GET there"), Reply::Null);
 }
 
 #[test]

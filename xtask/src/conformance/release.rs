@@ -15,7 +15,10 @@ const NO_TEST: &str = "has no test";
 const CRASHES: &str = "what a signal ends leaves no report with the stacks of all threads";
 const MODULES: &str = "modules are not loaded";
 const BUS: &str = "several nodes of a Redis Cluster; there is no bus, and slots do not move";
-const FOLLOWING: &str = "a server of this suite follows another one; that Redis follows swytch is judged by `cargo xtask followers`";
+const FOLLOWING: &str = "each of its servers is followed and follows in its turn, which this one does not";
+const AS_IN_7_0: &str = "what the file of that name in 7.0 has, again with a connection of its own for the data, and more of how a replica behaves";
+const NO_CHANNEL: &str =
+    "the data has no connection of its own, which a primary may offer; replicas do without";
 
 /// A release with its suite.
 #[derive(Debug)]
@@ -128,9 +131,19 @@ const CLEAN_UP_AFTER_FAILURE: Adaptation = (
      if {!$::redis::deferred($id) && !$::redis::readraw($id)} {\n                catch {r discard}\n                r debug set-active-expire 1\n                catch {r select [expr {$::curfile eq {tests/unit/info-keysizes.tcl} ? 0 : 9}]}\n            }\n        }\n",
 );
 
+/// Links are cut as often as ever the file is run, not as chance says.
+const CUTS_AS_OFTEN: Adaptation = (
+    "tests/integration/psync2-reg.tcl",
+    "        if {rand() < .05} {\n",
+    "        if {[incr ::chances] in {10 21 30 41 50 61 70 81}} {\n",
+);
+
 /// Our line about the start has no more words.
 const SERVER_INITIALIZED: Adaptation =
     ("tests/support/server.tcl", " PID: $pid.*Server initialized", " PID: $pid");
+
+/// What the log says of a payload that is refused.
+const REFUSED: &str = "*integrity check failed*";
 
 /// What no test is to ask for, and a comment in its place.
 const COPIES_REPLIES: (&str, &str) = ("r debug reply-copy-avoidance 0", "# r debug reply-copy-avoidance 0");
@@ -162,12 +175,50 @@ const OURS: &[Adaptation] = &[
         "            set info_clients [$master info clients]\n",
         "            wait_for_blocked_clients_count 2 100 10 -1\n            set info_clients [$master info clients]\n",
     ),
+    // What is written in the background is no process: its file is taken from it before it is in its place, and there is another
+    // process to be killed.
+    (
+        "tests/support/util.tcl",
+        "proc get_child_pid {idx} {\n",
+        "proc get_child_pid {idx} {\n    set client [srv $idx client]\n    set delay [lindex [$client config get rdb-key-save-delay] 1]\n    \
+         set dir [lindex [$client config get dir] 1]\n    set pattern [file join $dir temp-bg-[srv $idx pid].*]\n    for {set tries 0} {$tries \
+         < 100 && [glob -nocomplain $pattern] eq {}} {incr tries} {after 10}\n    foreach file [glob -nocomplain $pattern] {\n        file \
+         delete $file\n        $client config set rdb-key-save-delay 0\n        wait_for_condition 500 10 {[string match \
+         {*rdb_bgsave_in_progress:0*aof_rewrite_in_progress:0*} [$client info persistence]]} else {fail {it goes on}}\n        $client \
+         config set rdb-key-save-delay $delay\n    }\n    return [exec sleep 60 </dev/null >/dev/null 2>/dev/null &]\n",
+    ),
     // Its log is written by a thread of its own: what is looked for may come a moment later.
     (
         "tests/support/util.tcl",
         "proc verify_log_message {srv_idx pattern from_line} {\n    incr from_line\n",
         "proc verify_log_message {srv_idx pattern from_line} {\n    catch {wait_for_log_messages $srv_idx [list $pattern] $from_line 20 10}\n    \
          incr from_line\n",
+    ),
+    // What is wrong with a payload is said in other words, and that it is refused in the same for all.
+    ("tests/integration/corrupt-dump.tcl", "*Zset ziplist integrity check failed*", REFUSED),
+    ("tests/integration/corrupt-dump.tcl", "*Stream listpack integrity check failed*", REFUSED),
+    ("tests/integration/corrupt-dump.tcl", "*Zipmap integrity check failed*", REFUSED),
+    ("tests/integration/corrupt-dump.tcl", "*Duplicate stream consumer detected*", REFUSED),
+    // What comes of sending followers the data is said in other words.
+    (
+        "tests/integration/replication.tcl",
+        "*Diskless rdb transfer, last replica dropped, killing fork child*",
+        "*followers could not be sent the data*",
+    ),
+    (
+        "tests/integration/replication.tcl",
+        "*Diskless rdb transfer, done reading from pipe, 2 replicas still up*",
+        "*followers were sent the data*",
+    ),
+    (
+        "tests/integration/replication.tcl",
+        "*Diskless rdb transfer, done reading from pipe, 1 replicas still up*",
+        "*followers were sent the data*",
+    ),
+    (
+        "tests/integration/replication.tcl",
+        "*Disconnecting timedout replica (full sync)*",
+        "*it has taken nothing of the data for repl-timeout*",
     ),
     // It does not start as a follower, which is the end of a file where that is not looked for.
     (
@@ -306,6 +357,16 @@ pub(crate) static REDIS_7_0: Release = Release {
         "integration/redis-cli",
         "integration/shutdown",
         "integration/block-repl",
+        "integration/psync2-master-restart",
+        "integration/psync2-pingoff",
+        "integration/psync2-reg",
+        "integration/replication",
+        "integration/replication-2",
+        "integration/replication-3",
+        "integration/replication-4",
+        "integration/replication-buffer",
+        "integration/replication-psync",
+        "unit/pendingquerybuf",
         "unit/wait",
         "unit/introspection",
         "unit/info",
@@ -340,28 +401,13 @@ pub(crate) static REDIS_7_0: Release = Release {
             ],
             BUS,
         ),
-        (
-            &[
-                "unit/pendingquerybuf",
-                "integration/failover",
-                "integration/psync2",
-                "integration/psync2-master-restart",
-                "integration/psync2-pingoff",
-                "integration/psync2-reg",
-                "integration/replication",
-                "integration/replication-2",
-                "integration/replication-3",
-                "integration/replication-4",
-                "integration/replication-buffer",
-                "integration/replication-psync",
-            ],
-            FOLLOWING,
-        ),
+        (&["integration/failover", "integration/psync2"], FOLLOWING),
     ],
     adaptations: &[
         // Before each block of tests the functions are emptied; a server without functions has nothing to empty.
         ("tests/support/server.tcl", "    r function flush\n", "    catch {r function flush}\n"),
         CLEAN_UP_AFTER_FAILURE,
+        CUTS_AS_OFTEN,
     ],
     // It refuses to start with what it does not serve: the tests that need it fail one by one instead, and the others in
     // the file are judged. And its encodings are those of Redis 8, where small lists and sets are a `listpack` since 7.2.
@@ -374,6 +420,12 @@ pub(crate) static REDIS_7_0: Release = Release {
                 "    set val [r object encoding $key]\n    if {$val eq {listpack} && $enc in {quicklist hashtable}} {return}\n",
             ),
             ("tests/assets/default.conf", "notify-keyspace-events KEA\n", ""),
+            // DEBUG DIGEST has scores in their shortest form, as since Redis 7.2: those of 7.0 are the same where they have few digits.
+            (
+                "tests/support/util.tcl",
+                "            set d [expr {rand()}]\n",
+                "            set d [expr {int(rand()*8)/8.0}]\n",
+            ),
             // Since Redis 7.2 a script has those keys tracked that it reads: this one would wait for others.
             (
                 "tests/unit/tracking.tcl",
@@ -403,6 +455,15 @@ pub(crate) static REDIS_7_0: Release = Release {
     ],
     followers: &[
         ("integration/block-repl", "-F"),
+        ("integration/psync2-master-restart", "FF-"),
+        ("integration/psync2-pingoff", "F--FFFFFF-"),
+        ("integration/psync2-reg", "FF-"),
+        ("integration/replication", "F-F--F-FFF-FFF-FFF-FFF-FF-F-F-F-F--FFFFFFFFFF-F-F-F-FFF-FF---FFF--"),
+        ("integration/replication-2", "F-"),
+        ("integration/replication-3", "F-"),
+        ("integration/replication-4", "-F"),
+        ("integration/replication-buffer", "FFF-FF-F-F-"),
+        ("integration/replication-psync", "-F"),
         ("integration/shutdown", "-F"),
         ("unit/auth", "---F"),
         ("unit/bitfield", "--F"),
@@ -410,6 +471,7 @@ pub(crate) static REDIS_7_0: Release = Release {
         ("unit/functions", "-F----"),
         ("unit/networking", "---F-"),
         ("unit/pause", "-F"),
+        ("unit/pendingquerybuf", "-F"),
         ("unit/pubsubshard", "-F-"),
         ("unit/scripting", "----F-F-------F-F-----FF-"),
         ("unit/type/stream-cgroups", "--FF-"),
@@ -463,6 +525,16 @@ pub(crate) static REDIS_8_6: Release = Release {
         "integration/redis-benchmark",
         "integration/redis-cli",
         "integration/shutdown",
+        "integration/block-repl",
+        "integration/psync2-master-restart",
+        "integration/psync2-pingoff",
+        "integration/psync2-reg",
+        "integration/replication-2",
+        "integration/replication-3",
+        "integration/replication-4",
+        "integration/replication-buffer",
+        "integration/replication-iothreads",
+        "unit/wait",
         "unit/protocol",
         "unit/info-command",
         "unit/multi",
@@ -519,29 +591,13 @@ pub(crate) static REDIS_8_6: Release = Release {
             ],
             BUS,
         ),
-        (
-            &[
-                "unit/wait",
-                "integration/block-repl",
-                "integration/failover",
-                "integration/psync2",
-                "integration/psync2-master-restart",
-                "integration/psync2-pingoff",
-                "integration/psync2-reg",
-                "integration/replication",
-                "integration/replication-2",
-                "integration/replication-3",
-                "integration/replication-4",
-                "integration/replication-buffer",
-                "integration/replication-psync",
-                "integration/replication-iothreads",
-                "integration/replication-rdbchannel",
-            ],
-            FOLLOWING,
-        ),
+        (&["integration/failover", "integration/psync2"], FOLLOWING),
+        (&["integration/replication-rdbchannel"], NO_CHANNEL),
+        (&["integration/replication", "integration/replication-psync"], AS_IN_7_0),
     ],
     adaptations: &[
         CLEAN_UP_AFTER_FAILURE,
+        CUTS_AS_OFTEN,
         // Where what is done with a server fails outside of a test, its parent would be taken for it and ended, too.
         (
             "tests/support/server.tcl",
@@ -605,6 +661,7 @@ pub(crate) static REDIS_8_6: Release = Release {
                 "overrides {appendonly {yes} appendfsync",
                 "overrides {appendfsync",
             ),
+            ("tests/integration/corrupt-dump.tcl", "*Duplicated consumer PEL entry*", REFUSED),
             // Its log says that it goes in other words.
             ("tests/integration/redis-cli.tcl", "*Redis is now ready to exit*", "*ready to exit*"),
             // Whatever is flushed is freed in the background, and nobody waits for that.
@@ -621,6 +678,19 @@ pub(crate) static REDIS_8_6: Release = Release {
         ],
     ],
     followers: &[
+        ("integration/block-repl", "-F"),
+        ("integration/psync2-master-restart", "FF-"),
+        ("integration/psync2-pingoff", "F--FFFFFF-"),
+        ("integration/psync2-reg", "FF-"),
+        (
+            "integration/replication",
+            "F-F--F-FFF-FFF-FFF-FFF-FFF-FFF-FF-F-F-F-F--FFFFFFFFFF-F-F-F-FFF-FF---FFF---FF-F--FF-F--F-F--F-F-F",
+        ),
+        ("integration/replication-2", "F-"),
+        ("integration/replication-3", "F-"),
+        ("integration/replication-4", "-F"),
+        ("integration/replication-buffer", "FFF-FFF-FF-FF-F-F-F-F-"),
+        ("integration/replication-iothreads", "F-FFF-"),
         ("integration/shutdown", "-F"),
         ("unit/acl", "--F------"),
         ("unit/auth", "---F"),
@@ -632,6 +702,7 @@ pub(crate) static REDIS_8_6: Release = Release {
         ("unit/scripting", "----F-F--------F-F-------FF--"),
         ("unit/type/stream", "-------------F-F-"),
         ("unit/type/stream-cgroups", "--FF----F-"),
+        ("unit/wait", "-F-F-F-F-FFF-"),
     ],
     server: || setup::peer_build("redis"),
 };

@@ -34,6 +34,24 @@ fn entries_come_back() {
     assert_eq!(read(3, ZIPMAP).expect("a zipmap"), ["foo", "bar"]);
 }
 
+/// Redis 8.6 refuses these.
+#[test]
+fn a_zipmap_has_as_many_fields_as_it_says_and_no_length_in_more_bytes_than_it_needs() {
+    for (bytes, is_read) in [
+        (&b"\x01\x01k\x04\0val1\xff"[..], true),
+        (b"\xfe\x01k\x04\0val1\xff", true),
+        (b"\x00\x01k\x04\0val1\xff", false),
+        (b"\x02\x01k\x04\0val1\xff", false),
+        (b"\x01\xfe\x01\0\0\0k\x04\0val1\xff", false),
+        (b"\x01\x01k\xfe\x04\0\0\0\0val1\xff", false),
+        (b"\x01\x01k\xfe\xfe\xff\xff\xff\0val1\xff", false),
+    ] {
+        assert_eq!(read(3, bytes).is_ok(), is_read, "{}", bytes.escape_ascii());
+    }
+    let long = [b"\x01\x01k\xfe\xfe\0\0\0\0".as_slice(), &[b'v'; 254], b"\xff"].concat();
+    assert_eq!(read(3, &long).expect("a long value"), ["k".to_owned(), "v".repeat(254)]);
+}
+
 #[test]
 fn a_cut_is_noticed() {
     for (encoding, whole) in [LISTPACK, ZIPLIST, INTSET, ZIPMAP].into_iter().enumerate() {

@@ -7,7 +7,7 @@
 use super::{Checked, Entry, Rest};
 
 const END: u8 = 0xff;
-/// A length of four bytes follows.
+/// A length of four bytes follows; as a count, that there are more than it could say.
 const LONG: u8 = 0xfe;
 
 /// Fields and values of a zipmap, in turn.
@@ -15,6 +15,8 @@ const LONG: u8 = 0xfe;
 pub struct Zipmap<'a> {
     rest: Rest<'a>,
     value_next: bool,
+    /// Fields that are still to come, if that is known.
+    fields_left: Option<u8>,
 }
 
 impl<'a> Zipmap<'a> {
@@ -24,8 +26,10 @@ impl<'a> Zipmap<'a> {
     /// What is wrong with them.
     pub fn new(bytes: &'a [u8]) -> Result<Zipmap<'a>, &'static str> {
         match bytes {
-            // The count is only true for fewer than 254 fields, and readers never needed it.
-            [_, entries @ .., END] => Ok(Zipmap { rest: Rest(entries), value_next: false }),
+            &[count, ref entries @ .., END] => {
+                let fields_left = (count != LONG).then_some(count);
+                Ok(Zipmap { rest: Rest(entries), value_next: false, fields_left })
+            }
             _ => Err("a zipmap has no end"),
         }
     }
@@ -33,12 +37,18 @@ impl<'a> Zipmap<'a> {
     fn read(&mut self) -> Option<Entry<'a>> {
         let len = match self.rest.byte()? {
             END => return None,
-            LONG => self.rest.u32()? as usize,
+            // Nobody writes a short one so.
+            LONG => Some(self.rest.u32()? as usize).filter(|len| *len >= usize::from(LONG))?,
             short => usize::from(short),
         };
         let unused = if self.value_next { usize::from(self.rest.byte()?) } else { 0 };
         let bytes = self.rest.take(len)?;
         self.rest.take(unused)?;
+        if !self.value_next
+            && let Some(fields_left) = &mut self.fields_left
+        {
+            *fields_left = fields_left.checked_sub(1)?;
+        }
         self.value_next = !self.value_next;
         Some(Entry::Bytes(bytes))
     }
@@ -48,12 +58,14 @@ impl<'a> Iterator for Zipmap<'a> {
     type Item = Checked<'a>;
 
     fn next(&mut self) -> Option<Checked<'a>> {
-        if self.rest.0.is_empty() {
-            return std::mem::take(&mut self.value_next).then_some(Err("a field of a zipmap has no value"));
-        }
-        let entry = self.read().ok_or("an entry of a zipmap is malformed");
+        let entry = match (self.rest.0.is_empty(), self.value_next, self.fields_left) {
+            (false, ..) => self.read().ok_or("an entry of a zipmap is malformed"),
+            (true, true, _) => Err("a field of a zipmap has no value"),
+            (true, false, None | Some(0)) => return None,
+            (true, false, Some(_)) => Err("a zipmap has fewer fields than it says"),
+        };
         if entry.is_err() {
-            *self = Zipmap { rest: Rest(&[]), value_next: false };
+            *self = Zipmap { rest: Rest(&[]), value_next: false, fields_left: None };
         }
         Some(entry)
     }

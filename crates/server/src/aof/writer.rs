@@ -22,8 +22,12 @@ const PENDING_BYTES_MAX: usize = 64 << 20;
 const SYNC_AFTER: Duration = Duration::from_millis(900);
 /// Commands whose memory is kept for the next round.
 const KEPT_BYTES_MAX: usize = 4 << 20;
-/// Between two rounds where the log need not be on the disk before replies: what a killed process may lose.
+/// Between two rounds where the log need not be on the disk before replies: what a killed process may lose; and where much comes, so
+/// that what is read and written is still near the processor.
 const NAP: Duration = Duration::from_millis(10);
+const NAP_MIN: Duration = Duration::from_millis(1);
+/// Bytes that a round is to have.
+const ROUND_BYTES: u64 = 256 << 10;
 /// Longest time between two rounds.
 const PATIENCE: Duration = Duration::from_millis(100);
 
@@ -73,6 +77,9 @@ pub struct Writer {
     safe_until: Place,
     unsynced_since: Option<Instant>,
     unsynced_bytes: u64,
+    /// Bytes that were written in the last round, and how long to wait for the next one.
+    round_bytes: u64,
+    nap: Duration,
 }
 
 impl Writer {
@@ -99,6 +106,8 @@ impl Writer {
             safe_until,
             unsynced_since: None,
             unsynced_bytes: 0,
+            round_bytes: 0,
+            nap: NAP,
         }
     }
 
@@ -107,12 +116,18 @@ impl Writer {
     /// # Errors
     /// If one of them fails. What was read is kept and written the next time.
     pub fn round(&mut self, policy: Policy) -> io::Result<bool> {
+        self.round_bytes = 0;
         let mut has_read = self.read(policy);
         self.write(policy)?;
         if self.is_at_turn() {
             self.turn()?;
             has_read |= self.read(policy);
             self.write(policy)?;
+        }
+        if self.round_bytes > 0 {
+            // As long as it takes for so much to come, if it comes as before.
+            let share = ROUND_BYTES as f64 / self.round_bytes as f64;
+            self.nap = self.nap.mul_f64(share.min(10.0)).clamp(NAP_MIN, NAP);
         }
         let is_due = match policy.sync {
             AppendFsync::Always => true,
@@ -149,7 +164,7 @@ impl Writer {
     pub fn rest(&self, policy: Policy, has_written: bool) -> Rest {
         match policy.sync {
             AppendFsync::Always if has_written => Rest::For(Duration::ZERO),
-            _ if has_written => Rest::For(NAP),
+            _ if has_written => Rest::For(self.nap),
             AppendFsync::Everysec => {
                 let due_in = self.due_in(policy.now).unwrap_or(PATIENCE);
                 Rest::UntilNews(due_in.clamp(NAP / 10, PATIENCE))
@@ -213,7 +228,8 @@ impl Writer {
     fn write(&mut self, policy: Policy) -> io::Result<()> {
         if !self.pending.is_empty() {
             self.files.append(&self.pending)?;
-            self.unsynced_bytes += self.pending.len() as u64;
+            let bytes = self.pending.len() as u64;
+            (self.unsynced_bytes, self.round_bytes) = (self.unsynced_bytes + bytes, self.round_bytes + bytes);
             self.unsynced_since.get_or_insert(policy.now);
             self.pending.clear();
             self.pending.shrink_to(KEPT_BYTES_MAX);

@@ -12,7 +12,7 @@ use super::tracking::Broadcast;
 use crate::clients::channels::Kind;
 use crate::config::keyspace_events as classes;
 use crate::effects::Recorder;
-use crate::server::{Collecting, Conditions, Server, WorkerShared};
+use crate::server::{Collecting, Conditions, Outbox, Server, WorkerShared};
 
 /// The listeners of one command or transaction.
 pub(super) struct Listeners<'s> {
@@ -30,9 +30,8 @@ impl<'s> Listeners<'s> {
     /// Those there are now.
     pub(super) fn of(server: &'s Server, worker: &'s WorkerShared) -> Listeners<'s> {
         let conditions = server.conditions();
-        let recorder = conditions
-            .contains(Conditions::RECORDING)
-            .then(|| (Recorder::of_thread(), worker.outbox.open(server)));
+        let recorder =
+            conditions.contains(Conditions::RECORDING).then(|| (Recorder::of_thread(), Outbox::open(server)));
         let events =
             conditions.contains(Conditions::NOTIFYING).then(|| server.config.notify_keyspace_events());
         let broadcast = conditions.contains(Conditions::BROADCASTING).then(Broadcast::default);
@@ -40,7 +39,7 @@ impl<'s> Listeners<'s> {
     }
 
     fn publish_event(&self, channel: &[u8], message: &[u8]) {
-        self.worker.outbox.publish(self.server, Kind::Channel, channel, message);
+        Outbox::publish(self.server, Kind::Channel, channel, message);
     }
 
     /// Hands over what was recorded. Called before the locks are released.

@@ -30,7 +30,7 @@ use crate::command::{
     TimeoutReply, When,
 };
 use crate::config::ClientClass;
-use crate::server::{Conditions, Mail, Server, WorkerShared};
+use crate::server::{Conditions, Mail, Outbox, Server, WorkerShared};
 use crate::system::clock::{self, MonotonicMs, Ticks};
 
 /// What is kept of a parked client's command.
@@ -405,7 +405,7 @@ fn serve_one(
     }
     let to = &parked.client.shared;
     let mail = Mail::Served { client: to.id, waiter: Arc::clone(waiter), reply: output };
-    worker.outbox.send(server, to.worker, mail);
+    Outbox::send(server, to.worker, mail);
     // Behind the reply.
     tracking::tell(server, worker, keyspace.changes_mut());
     worker.serving.store(writer, Ordering::Relaxed);

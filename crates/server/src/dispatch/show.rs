@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::clients::{Client, ClientFlags};
 use crate::command::{Call, Flags, Origin, Outcome};
 use crate::request::redact;
-use crate::server::{Conditions, Mail};
+use crate::server::{Conditions, Mail, Outbox};
 use crate::system::{clock, escape};
 
 /// Shows a command that has run, or is certain to, to those who monitor. Its locks are held, so lines about a key are in
@@ -25,7 +25,7 @@ pub fn show_script(call: &Call<'_>) {
         let line = line(call);
         call.server.monitors.show(clock::unix_us(), &line, |monitor, bytes| {
             let mail = Mail::Deliver { client: monitor.client, bytes };
-            call.worker.outbox.send(call.server, monitor.worker, mail);
+            Outbox::send(call.server, monitor.worker, mail);
         });
     }
 }

@@ -12,11 +12,12 @@ use crate::acl::Context;
 use crate::clients::channels::{Kind, Message};
 use crate::clients::{ClientFlags, Subscriber};
 use crate::command::Call;
+use crate::server::Outbox;
 
 /// Subscribes the call's client to the names that its arguments are.
 pub fn begin(call: &mut Call<'_>, kind: Kind) {
     let subscriber = Arc::clone(call.client.shared.as_subscriber());
-    call.worker.outbox.tell_now(call.server);
+    Outbox::tell_now(call.server);
     for name in call.args.from(1) {
         call.server.channels.subscribe(&subscriber, kind, name);
         tell(call, kind, Some(name));
@@ -32,7 +33,7 @@ pub fn begin(call: &mut Call<'_>, kind: Kind) {
 /// Ends the subscriptions of the call's client to the names that its arguments are, or to all of this kind.
 pub fn end(call: &mut Call<'_>, kind: Kind) {
     let subscriber = call.client.shared.subscriber.get().cloned();
-    call.worker.outbox.tell_now(call.server);
+    Outbox::tell_now(call.server);
     if call.args.len() > 1 {
         for name in call.args.from(1) {
             end_one(call, subscriber.as_deref(), kind, name);

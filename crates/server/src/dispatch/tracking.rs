@@ -95,7 +95,7 @@ fn note_read(call: &Call<'_>, keyspace: &mut Keyspace<'_>, hash: u64, name: &[u8
         }
         replaced.into_iter().chain(crowded_out)
     });
-    let mut woken = Woken::by(&call.worker.outbox);
+    let mut woken = Woken::behind_group();
     forgotten.for_each(|stale| tell_readers(server, &stale, 0, &mut woken));
     woken.wake(server);
 }
@@ -110,7 +110,7 @@ pub(super) fn tell(server: &Server, worker: &WorkerShared, changes: &mut Changes
 
 #[cold]
 fn tell_stale(server: &Server, worker: &WorkerShared, changes: &mut Changes) {
-    let mut woken = Woken::by(&worker.outbox);
+    let mut woken = Woken::behind_group();
     let by = worker.serving.load(Ordering::Relaxed);
     for stale in changes.take_stale() {
         server.trackers.note(-1, -(stale.readers.len() as isize));
@@ -126,7 +126,7 @@ fn tell_stale(server: &Server, worker: &WorkerShared, changes: &mut Changes) {
 }
 
 /// Tells the readers of a key that it has changed by a client's doing.
-fn tell_readers(server: &Server, stale: &Stale, by: u64, woken: &mut Woken<'_>) {
+fn tell_readers(server: &Server, stale: &Stale, by: u64, woken: &mut Woken) {
     let names: Arc<[Box<[u8]>]> = Arc::new([stale.name.clone()]);
     for reader in &stale.readers {
         let Some(tracker) = server.trackers.get(*reader) else { continue };
@@ -138,7 +138,7 @@ fn tell_readers(server: &Server, stale: &Stale, by: u64, woken: &mut Woken<'_>) 
 }
 
 /// Puts it into an inbox that these keys have changed, or all.
-fn send(server: &Server, tracker: &Tracker, names: Option<&Arc<[Box<[u8]>]>>, woken: &mut Woken<'_>) {
+fn send(server: &Server, tracker: &Tracker, names: Option<&Arc<[Box<[u8]>]>>, woken: &mut Woken) {
     let speaks_resp3 = |client: &ClientShared| client.protocol.load(Ordering::Relaxed) == 3;
     let Some(receiver) = tracker.receiver() else {
         if speaks_resp3(&tracker.client) {

@@ -13,7 +13,7 @@ use swytch_rdb::{Fault, FaultKind, KeyFacts, Kind, Part, Shape, Sink, Unread, Wr
 use swytch_store::{EncodingLimits, Event, Key, Keyspace, KeyspaceMut, LockScope, OwnedValue};
 
 use super::value::{self, Reader};
-use super::{append, replay, save};
+use super::{append, replay, replicate, save};
 use crate::aof::{Files, Found};
 use crate::command::CommandTable;
 use crate::server::{Conditions, Server};
@@ -135,7 +135,7 @@ fn load_snapshot(
 ) -> io::Result<()> {
     let time = Instant::now();
     let source = BufReader::with_capacity(BUFFER_BYTES, Counted::new(source, server));
-    load_into(server, source, Overdue::LeftOut, take_libraries).map_err(|error| named(path, &error))?;
+    load_into(server, source, Overdue::Told, take_libraries).map_err(|error| named(path, &error))?;
     let (progress, took_ms) = (&server.saves.loading, time.elapsed().as_millis() as u64);
     let keys = progress.keys.load(Ordering::Relaxed);
     tracing::info!(keys, took_ms, "DB loaded from disk: {}", path.display());
@@ -163,6 +163,8 @@ pub(super) fn load_base(
 enum Overdue {
     /// They are not loaded.
     LeftOut,
+    /// They are not loaded, and followers that go on with the history of the file are told.
+    Told,
     /// What follows says when they went, or that they did not.
     Kept,
 }
@@ -275,7 +277,7 @@ fn read(
         Some(record) => put(record).map_err(|why| refused(unmade.value, why)),
         None => Ok(()),
     };
-    split(server, source, &mut take).map_err(io::Error::other)
+    split(server, source, overdue, &mut take).map_err(io::Error::other)
 }
 
 /// Reads a file into the keyspace, with a thread that finds where values begin and end, and others that make them; the
@@ -320,7 +322,7 @@ fn read_on_all_cores(
             }
             Ok(())
         };
-        let read = split(server, source, &mut take);
+        let read = split(server, source, overdue, &mut take);
         send(&mut batch);
         drop(sender);
         read
@@ -448,10 +450,12 @@ fn make<'a>(
             None
         }
         value::Read::Value(_)
-            if overdue == Overdue::LeftOut
-                && facts.expires_ms.is_some_and(|at_ms| at_ms < clock::unix_ms()) =>
+            if overdue != Overdue::Kept && facts.expires_ms.is_some_and(|at_ms| at_ms < clock::unix_ms()) =>
         {
             progress.expired.fetch_add(1, Ordering::Relaxed);
+            if overdue == Overdue::Told {
+                replicate::tell_gone(server, db, key);
+            }
             None
         }
         value::Read::Value(value) => {
@@ -465,6 +469,7 @@ fn make<'a>(
 fn split(
     server: &Server,
     source: impl BufRead,
+    overdue: Overdue,
     take: &mut dyn FnMut(Unmade<'_>) -> Result<(), Fault>,
 ) -> Result<(Vec<Vec<u8>>, u64), Fault> {
     let delay = Duration::from_micros(u64::try_from(server.config.key_load_delay()).unwrap_or(0));
@@ -476,6 +481,7 @@ fn split(
         facts: KeyFacts::default(),
         delay,
         libraries: Vec::new(),
+        history: (overdue == Overdue::Told).then(History::default),
     };
     let bytes = read_file(source, &mut splitter)?;
     Ok((splitter.libraries, bytes))
@@ -518,6 +524,26 @@ struct Splitter<'a> {
     facts: KeyFacts,
     delay: Duration,
     libraries: Vec<Vec<u8>>,
+    /// What the file says of the history of its data, where that may go on.
+    history: Option<History>,
+}
+
+/// The name of a history and where it ended, as a file tells them one after the other.
+#[derive(Debug, Default)]
+struct History {
+    name: Option<String>,
+    end: Option<u64>,
+}
+
+impl History {
+    fn remark(&mut self, name: &[u8], value: &[u8]) {
+        let text = || std::str::from_utf8(value).ok();
+        match name {
+            b"repl-id" => self.name = text().filter(|text| text.len() == 40).map(str::to_owned),
+            b"repl-offset" => self.end = text().and_then(|text| text.parse().ok()),
+            _ => {}
+        }
+    }
 }
 
 impl Sink for Splitter<'_> {
@@ -529,6 +555,12 @@ impl Sink for Splitter<'_> {
         if matches!(name, b"redis-ver" | b"valkey-ver" | b"swytch-ver") {
             let [name, value] = [name, value].map(String::from_utf8_lossy);
             tracing::info!("loading RDB written with {name} {value}");
+        }
+        let Some(history) = &mut self.history else { return };
+        history.remark(name, value);
+        if let (Some(name), Some(end)) = (&history.name, history.end) {
+            replicate::resume(self.server, name.clone(), end);
+            self.history = None;
         }
     }
 

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use swytch_rdb::WriteOptions;
 use swytch_resp::output::CHUNK_BYTES;
+use swytch_store::{Keyspace, LockScope};
 
 use super::background;
 use super::save::{self, Use, Written};
@@ -23,7 +24,7 @@ use crate::effects::order::Consumer;
 use crate::replication::{Follower, Phase, Reader, Transfer, new_name};
 use crate::server::background::Moment;
 use crate::server::{Conditions, Mail, Server};
-use crate::system::clock::MonotonicMs;
+use crate::system::clock::{self, MonotonicMs};
 
 /// Between two rounds of the stream's thread while there is something to read.
 const NAP: Duration = Duration::from_micros(500);
@@ -45,7 +46,7 @@ pub fn start_thread(server: &Arc<Server>) -> io::Result<JoinHandle<()>> {
 
 fn run(server: &Server) {
     let now = MonotonicMs::now();
-    let mut due = Due { tick: now, sign: now, ping: now };
+    let mut due = Due { tick: now, sign: now, pinged: now };
     while !server.stopping.load(Ordering::Acquire) {
         let advanced = advance(server);
         if let Some((true, _)) = advanced {
@@ -83,6 +84,36 @@ pub fn catch_up(server: &Server) {
     }
 }
 
+/// The name of the history and where it ends, if it is kept. The caller holds all shards' locks.
+pub(super) fn history(server: &Server) -> Option<(String, u64)> {
+    catch_up(server);
+    let facts = server.replication.facts();
+    facts.kept.map(|_| (facts.name, facts.end))
+}
+
+/// The data that is read at the start is that of a history with this name, which ended here: it goes on.
+pub(super) fn resume(server: &Server, name: String, end: u64) {
+    let _keyspace = Keyspace::new(server.shards.lock(LockScope::All), clock::unix_ms());
+    let mut reader = server.replication.reader.lock();
+    server.replication.resume(name, end, server.effects.next());
+    *reader = Some(Reader::new(&server.effects));
+    server.set_conditions(Conditions::RECORDING, true);
+    tracing::info!("followers that have the stream up to {end} may go on from there");
+}
+
+/// Whoever goes on is told that a key of that history is over, which is not read.
+pub(super) fn tell_gone(server: &Server, db: u32, key: &[u8]) {
+    if let Some(reader) = &mut *server.replication.reader.lock() {
+        reader.tell_gone(&server.replication, kept_bytes(server), db, key);
+    }
+}
+
+/// Tells followers something that is no effect, behind what was published before.
+pub fn say(server: &Server, words: &[&[u8]]) {
+    catch_up(server);
+    tell(server, words);
+}
+
 /// Tells followers something that is no effect.
 fn tell(server: &Server, words: &[&[u8]]) {
     if let Some(reader) = &mut *server.replication.reader.lock() {
@@ -102,7 +133,8 @@ fn wake(server: &Server, follower: &Follower) {
 struct Due {
     tick: MonotonicMs,
     sign: MonotonicMs,
-    ping: MonotonicMs,
+    /// When followers were told PING.
+    pinged: MonotonicMs,
 }
 
 impl Due {
@@ -120,8 +152,8 @@ impl Due {
                 wake(server, follower);
             }
         }
-        if now >= self.ping {
-            self.ping = now.after(server.config.repl_ping_replica_period_seconds() * 1000);
+        if now.since(self.pinged) >= server.config.repl_ping_replica_period_seconds() * 1000 {
+            self.pinged = now;
             if !followers.is_empty() {
                 tell(server, &[b"PING"]);
             }

@@ -14,10 +14,11 @@ use swytch_rdb::{FileWriter, KeyFacts, WriteOptions};
 use swytch_store::Keyspace;
 
 use super::payload::write_options;
-use super::source::Source;
-use super::{background, value};
+use super::source::{Source, is_useless};
+use super::{background, replicate, value};
 use crate::clients::introduction::DataPart;
-use crate::server::background::Moment;
+use crate::config::Config;
+use crate::server::background::{Moment, cancelled};
 use crate::server::{Conditions, Server};
 use crate::system::disk::{self, DiskFile, directory_of};
 use crate::system::{allocator, clock};
@@ -25,6 +26,9 @@ use crate::{REDIS_VERSION, SWYTCH_VERSION};
 
 /// Bytes that are forced to the disk at a time (Redis: `REDIS_AUTOSYNC_BYTES`).
 const SYNC_BYTES: u64 = 4 << 20;
+
+/// Between two looks at whether a delay is of use.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Where the data is saved; nothing where `dbfilename` is empty.
 pub fn path(server: &Server) -> Option<PathBuf> {
@@ -142,15 +146,28 @@ pub(super) fn write(
     writer.remark("used-mem", &allocator::used_bytes().to_string());
     writer.remark("aof-base", if purpose == Use::LogBase { "1" } else { "0" });
     writer.remark("swytch-ver", SWYTCH_VERSION);
-    if matches!(purpose, Use::Followers(_)) {
+    let history = match (purpose, &source) {
+        // Whoever follows may go on when this is read at a start.
+        (Use::Snapshot, Source::Held(_)) => replicate::history(server),
+        _ => None,
+    };
+    if history.is_some() || matches!(purpose, Use::Followers(_)) {
         // Where the stream selects no database it is this one.
         writer.remark("repl-stream-db", "0");
+    }
+    if let Some((name, end)) = history {
+        writer.remark("repl-id", &name);
+        writer.remark("repl-offset", &end.to_string());
     }
     let part = if let Use::Followers(part) = purpose { part } else { DataPart::All };
     if part != DataPart::None {
         source.libraries(server).iter().for_each(|library| writer.function(&library.source));
     }
-    let delay = Duration::from_micros(u64::try_from(config.rdb_key_save_delay()).unwrap_or(0));
+    let transfer = match &source {
+        Source::Moment(moment) => Some(moment.transfer.clone()),
+        Source::Held(_) => None,
+    };
+    let is_useless = || transfer.as_ref().is_some_and(|transfer| is_useless(server, transfer.as_deref()));
     let sizes: Vec<(usize, usize)> =
         (0..server.shards.databases() as u32).map(|db| source.sizes(db)).collect();
     let (mut begun, mut db_now, mut needed) = (vec![false; sizes.len()], None, None);
@@ -171,8 +188,8 @@ pub(super) fn write(
         if needed.is_some() || writer.has_failed() {
             return Err(io::Error::other("the rest is not looked at"));
         }
-        if !delay.is_zero() {
-            std::thread::sleep(delay);
+        if config.rdb_key_save_delay() > 0 && !delay(config, is_useless) {
+            return Err(cancelled());
         }
         Ok(())
     });
@@ -186,6 +203,19 @@ pub(super) fn write(
     server.saves.set_version_needed(writer.version_needed());
     let (_, bytes) = writer.finish()?;
     Ok(Written::Whole(bytes))
+}
+
+/// Waits as long as a key is to take (`rdb-key-save-delay`); false where that is of no use any more.
+fn delay(config: &Config, is_useless: impl Fn() -> bool) -> bool {
+    let began = Instant::now();
+    loop {
+        let delay = Duration::from_micros(u64::try_from(config.rdb_key_save_delay()).unwrap_or(0));
+        let left = delay.saturating_sub(began.elapsed());
+        if left.is_zero() || is_useless() {
+            return left.is_zero();
+        }
+        std::thread::sleep(left.min(LOOK));
+    }
 }
 
 /// Writes a moment of the data to the data's file.

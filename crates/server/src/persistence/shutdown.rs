@@ -74,7 +74,10 @@ fn try_to_end(server: &Server, how: How) -> Result<(), GoesOn> {
     }
     if saves {
         tracing::info!("saving the data before the end");
+        // Whoever has the stream up to what the file says is its end is to have no more when it comes back.
+        server.replication.is_silent.store(true, Ordering::SeqCst);
         if save::save(server, &keyspace).is_err() && !how.force {
+            server.replication.is_silent.store(false, Ordering::SeqCst);
             tracing::error!("Error trying to save the DB, can't exit");
             return Err(GoesOn::NotSaved);
         }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use swytch_store::{EntryRef, Keyspace};
 
+use crate::replication::Transfer;
 use crate::server::background::{Moment, cancelled};
 use crate::server::{Libraries, Server};
 
@@ -59,22 +60,30 @@ impl Source<'_> {
             }
             Source::Moment(moment) => moment,
         };
-        let background = &server.background;
-        background.keys.store(0, Ordering::Relaxed);
+        let transfer = moment.transfer.clone();
+        server.background.keys.store(0, Ordering::Relaxed);
         let mut courtesy = Courtesy::begin();
         while let Some(entries) = moment.cut.read(&server.shards) {
-            for shown in &entries {
-                if background.is_cancelled() || server.stopping.load(Ordering::Relaxed) {
+            for (number, shown) in entries.iter().enumerate() {
+                // Who waits for it is looked at once for many.
+                let transfer = transfer.as_deref().filter(|_| number == 0);
+                if is_useless(server, transfer) {
                     return Err(cancelled());
                 }
                 act(shown.db, shown.entry())?;
             }
-            background.keys.fetch_add(entries.len() as u64, Ordering::Relaxed);
+            server.background.keys.fetch_add(entries.len() as u64, Ordering::Relaxed);
             moment.retire(&server.reclaimer);
             courtesy.show();
         }
         Ok(())
     }
+}
+
+/// Whether nobody wants what is written of a moment any more.
+pub(super) fn is_useless(server: &Server, transfer: Option<&Transfer>) -> bool {
+    let stops = server.background.is_cancelled() || server.stopping.load(Ordering::Relaxed);
+    stops || transfer.is_some_and(Transfer::is_left)
 }
 
 /// Whoever reads a moment computes without a pause, and the system lets it do so for milliseconds while a client's request

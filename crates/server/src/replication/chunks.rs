@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use swytch_resp::output::CHUNK_BYTES;
 use swytch_resp::{Output, SharedBytes};
 
 /// Bytes that are appended at one end, read from anywhere, and forgotten at the other end a chunk at a time.
@@ -13,12 +12,14 @@ pub struct Chunks {
     full: VecDeque<(u64, SharedBytes)>,
     tail_at: u64,
     tail: Vec<u8>,
+    /// Bytes of memory of the full ones.
+    full_bytes: usize,
 }
 
 impl Chunks {
     /// None yet; the first one will have this position.
     pub fn new(start: u64) -> Chunks {
-        Chunks { full: VecDeque::new(), tail_at: start, tail: Vec::new() }
+        Chunks { full: VecDeque::new(), tail_at: start, tail: Vec::new(), full_bytes: 0 }
     }
 
     /// The position of the first byte that is there.
@@ -33,18 +34,23 @@ impl Chunks {
 
     /// Bytes of memory.
     pub fn held_bytes(&self) -> usize {
-        self.full.len() * CHUNK_BYTES + self.tail.capacity()
+        self.full_bytes + self.tail.capacity()
     }
 
-    /// Appends bytes.
-    pub fn append(&mut self, mut bytes: &[u8]) {
+    /// Appends bytes, in chunks of at most `chunk_bytes`.
+    pub fn append(&mut self, mut bytes: &[u8], chunk_bytes: usize) {
         while !bytes.is_empty() {
-            if self.tail.len() == CHUNK_BYTES {
+            if self.tail.len() == self.tail.capacity() {
                 let end = self.end();
-                self.full.push_back((self.tail_at, Arc::new(std::mem::take(&mut self.tail))));
+                if !self.tail.is_empty() {
+                    self.full_bytes += self.tail.capacity();
+                    self.full.push_back((self.tail_at, Arc::new(std::mem::take(&mut self.tail))));
+                }
                 self.tail_at = end;
+                // One that grows piece by piece would be half as large again in the end.
+                self.tail.reserve_exact(chunk_bytes);
             }
-            let (first, rest) = bytes.split_at(bytes.len().min(CHUNK_BYTES - self.tail.len()));
+            let (first, rest) = bytes.split_at(bytes.len().min(self.tail.capacity() - self.tail.len()));
             self.tail.extend_from_slice(first);
             bytes = rest;
         }
@@ -53,7 +59,8 @@ impl Chunks {
     /// Lets go of chunks before a position.
     pub fn forget(&mut self, until: u64) {
         while self.full.front().is_some_and(|(at, chunk)| at + chunk.len() as u64 <= until) {
-            self.full.pop_front();
+            let gone = self.full.pop_front();
+            self.full_bytes -= gone.map_or(0, |(_, chunk)| chunk.capacity());
         }
         if self.full.capacity() > 4 * self.full.len() + 64 {
             self.full.shrink_to_fit();
@@ -82,13 +89,21 @@ impl Chunks {
 
 #[cfg(test)]
 mod tests {
+    use swytch_resp::output::CHUNK_BYTES;
+
     use super::*;
 
     #[test]
     fn what_was_appended_is_read_from_everywhere() {
         let bytes: Vec<u8> = (0..5 * CHUNK_BYTES as u32 / 2).map(|number| (number % 251) as u8).collect();
+        for chunk_bytes in [CHUNK_BYTES / 16, CHUNK_BYTES] {
+            are_read(&bytes, chunk_bytes);
+        }
+    }
+
+    fn are_read(bytes: &[u8], chunk_bytes: usize) {
         let mut chunks = Chunks::new(1000);
-        bytes.chunks(7777).for_each(|piece| chunks.append(piece));
+        bytes.chunks(7777).for_each(|piece| chunks.append(piece, chunk_bytes));
         assert_eq!((chunks.start(), chunks.end()), (1000, 1000 + bytes.len() as u64));
         let read = |chunks: &Chunks, from: u64, step: usize| {
             let (mut all, mut at) = (Vec::new(), from);
@@ -109,8 +124,10 @@ mod tests {
                 assert!(read(&chunks, 1000 + from as u64, step) == bytes[from..], "from {from} by {step}");
             }
         }
-        chunks.forget(1000 + CHUNK_BYTES as u64 + 3);
-        assert_eq!(chunks.start(), 1000 + CHUNK_BYTES as u64, "a chunk that is needed stays");
-        assert!(read(&chunks, chunks.start(), 10) == bytes[CHUNK_BYTES..]);
+        let held: usize = chunks.full.iter().map(|(_, chunk)| chunk.capacity()).sum();
+        assert_eq!(held + chunks.tail.capacity(), chunks.held_bytes(), "no more than is told");
+        chunks.forget(1000 + chunk_bytes as u64 + 3);
+        assert_eq!(chunks.start(), 1000 + chunk_bytes as u64, "a chunk that is needed stays");
+        assert!(read(&chunks, chunks.start(), chunk_bytes) == bytes[chunk_bytes..]);
     }
 }

@@ -57,9 +57,9 @@ pub(super) enum Reading {
 /// How far a follower is, as INFO names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// It waits for the data.
+    /// It waits for the data, or is sent it while it is written.
     Waits,
-    /// It is sent the data.
+    /// It is sent the data from a file.
     Receives,
     /// It has the data, and reads the stream.
     Online,
@@ -132,8 +132,8 @@ impl Follower {
     /// How far it is; nothing once it follows no more.
     pub fn phase(&self) -> Option<Phase> {
         match *self.reading.lock() {
-            Reading::Waits(_) => Some(Phase::Waits),
-            Reading::Receives(_) => Some(Phase::Receives),
+            Reading::Receives(ref transfer) if transfer.is_sent_from_file() => Some(Phase::Receives),
+            Reading::Waits(_) | Reading::Receives(_) => Some(Phase::Waits),
             Reading::Loads(_) | Reading::Streams(_) => Some(Phase::Online),
             Reading::Ended => None,
         }

@@ -24,6 +24,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use swytch_resp::Output;
+use swytch_resp::output::CHUNK_BYTES;
 
 use self::chunks::Chunks;
 use self::follower::{NOTHING, Reading};
@@ -41,6 +42,9 @@ pub use waits::Awaited;
 /// Bytes that are appended to a follower's output at a time, about.
 const FEED_BYTES: usize = 256 * 1024;
 
+/// Bytes of the stream that are forgotten together where few are kept.
+const CHUNK_BYTES_MIN: usize = 4096;
+
 /// Places of the order whose positions are remembered: long enough for whoever waits to look.
 const REACHED_MAX: usize = 1024;
 
@@ -57,6 +61,8 @@ pub struct Replication {
     wants_acknowledgements: AtomicBool,
     /// Something is kept of the stream.
     is_kept: AtomicBool,
+    /// Nothing is added to the stream but effects: what is saved now tells where it ends.
+    pub is_silent: AtomicBool,
     followers: AtomicUsize,
     /// How many of them are online and were heard of within `min-replicas-max-lag`.
     pub good: AtomicUsize,
@@ -72,8 +78,12 @@ pub struct Replication {
 struct State {
     /// The name of the history that the stream tells: 40 hexadecimal digits.
     name: String,
+    /// The name that it had before the server was started again, and where it ended then.
+    before: Option<(String, u64)>,
     /// What is kept of the stream, while there is one.
     kept: Option<Chunks>,
+    /// How many bytes of it are kept at least.
+    bytes_min: u64,
     /// Where it has ended.
     end: u64,
     /// Places that it has reached lately, and their positions.
@@ -99,6 +109,8 @@ pub enum Fed {
 pub struct Facts {
     /// The name of the history.
     pub name: String,
+    /// The one that it had before, and until where.
+    pub before: Option<(String, u64)>,
     /// Where the stream ends.
     pub end: u64,
     /// The first position that is kept, and how many bytes are, if there is a stream.
@@ -139,7 +151,9 @@ impl Replication {
         Replication {
             state: Mutex::new(State {
                 name: new_name(),
+                before: None,
                 kept: None,
+                bytes_min: 0,
                 end: 0,
                 reached: VecDeque::from([(0, 0)]),
                 followers: Vec::new(),
@@ -149,6 +163,7 @@ impl Replication {
             moment: Mutex::new(None),
             wants_acknowledgements: AtomicBool::new(false),
             is_kept: AtomicBool::new(false),
+            is_silent: AtomicBool::new(false),
             followers: AtomicUsize::new(0),
             good: AtomicUsize::new(0),
             full: AtomicU64::new(0),
@@ -183,6 +198,7 @@ impl Replication {
         let kept = state.kept.as_ref();
         Facts {
             name: state.name.clone(),
+            before: state.before.clone(),
             end: kept.map_or(state.end, Chunks::end),
             kept: kept.map(|kept| (kept.start(), kept.end() - kept.start())),
             held_bytes: kept.map_or(0, Chunks::held_bytes),
@@ -214,7 +230,9 @@ impl Replication {
     ) -> Option<String> {
         let mut state = self.state.lock();
         let is_kept = state.kept.as_ref().is_some_and(|kept| (kept.start()..=kept.end()).contains(&position));
-        if !is_kept || !state.name.as_bytes().eq_ignore_ascii_case(name) {
+        let is_named = |known: &str| known.as_bytes().eq_ignore_ascii_case(name);
+        let was_named = |(known, end): &(String, u64)| is_named(known) && position <= *end;
+        if !is_kept || !is_named(&state.name) && !state.before.as_ref().is_some_and(was_named) {
             return None;
         }
         let follower = Follower::new(client, introduction.clone(), false, Reading::Streams(position));
@@ -248,6 +266,8 @@ impl Replication {
         if state.followers.is_empty() {
             state.alone_since = MonotonicMs::now();
         }
+        // Nobody comes back for what was kept for it alone.
+        state.forget();
     }
 
     /// Appends what there is for a follower to its output.
@@ -367,10 +387,19 @@ impl Replication {
         if state.kept.is_some() {
             return false;
         }
-        state.name = new_name();
+        (state.name, state.before) = (new_name(), None);
         state.kept = Some(Chunks::new(state.end));
         self.is_kept.store(true, Ordering::SeqCst);
         true
+    }
+
+    /// The history goes on that had this name and ended here when the server did: whoever has all of it need not begin again.
+    /// The next place of the order is there.
+    pub(crate) fn resume(&self, name: String, end: u64, place: Place) {
+        let mut state = self.state.lock();
+        (state.before, state.end, state.reached) = (Some((name, end)), end, VecDeque::from([(place, end)]));
+        (state.kept, state.alone_since) = (Some(Chunks::new(end)), MonotonicMs::now());
+        self.is_kept.store(true, Ordering::SeqCst);
     }
 
     /// Nothing is kept any more; false where somebody follows.
@@ -454,15 +483,27 @@ impl Replication {
     /// position behind it.
     pub(crate) fn append(&self, bytes: &[u8], bytes_min: u64, wake: impl Fn(&Follower)) -> u64 {
         let mut state = self.state.lock();
+        state.bytes_min = bytes_min;
         let State { kept, followers, end, .. } = &mut *state;
         let Some(kept) = kept else { return *end };
-        kept.append(bytes);
-        let needed = followers.iter().map(|follower| follower.needs_from.load(Ordering::SeqCst)).min();
-        kept.forget(kept.end().saturating_sub(bytes_min).min(needed.unwrap_or(NOTHING)));
+        // No more is kept than is to be by a quarter.
+        let chunk_bytes = (bytes_min / 4).clamp(CHUNK_BYTES_MIN as u64, CHUNK_BYTES as u64) as usize;
+        kept.append(bytes, chunk_bytes);
         let is_hungry = |follower: &&Arc<Follower>| follower.is_hungry.swap(false, Ordering::SeqCst);
         if !bytes.is_empty() {
             followers.iter().filter(is_hungry).for_each(|follower| wake(follower));
         }
-        kept.end()
+        let end = kept.end();
+        state.forget();
+        end
+    }
+}
+
+impl State {
+    /// Forgets what need not be kept and nobody needs.
+    fn forget(&mut self) {
+        let Some(kept) = &mut self.kept else { return };
+        let needed = self.followers.iter().map(|follower| follower.needs_from.load(Ordering::SeqCst)).min();
+        kept.forget(kept.end().saturating_sub(self.bytes_min).min(needed.unwrap_or(NOTHING)));
     }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::{Follower, Replication};
 use crate::effects::forms::Commands;
+use crate::effects::group::Told;
 use crate::effects::order::{Consumer, Order};
 use crate::effects::{CommandStream, Place};
 
@@ -68,7 +69,7 @@ impl Reader {
         has_read
     }
 
-    /// Appends a command that is no effect.
+    /// Appends a command that is no effect, unless the stream is to end.
     pub fn tell(
         &mut self,
         replication: &Replication,
@@ -76,8 +77,20 @@ impl Reader {
         words: &[&[u8]],
         wake: impl Fn(&Follower),
     ) {
+        if replication.is_silent.load(Ordering::SeqCst) {
+            return;
+        }
         Commands::new(&mut self.bytes).push(words);
         replication.append(&self.bytes, bytes_min, wake);
+        self.bytes.clear();
+    }
+
+    /// Appends that a key has gone of which no effect tells.
+    pub fn tell_gone(&mut self, replication: &Replication, bytes_min: u64, db: u32, key: &[u8]) {
+        let mut command = Vec::new();
+        Commands::new(&mut command).push(&[b"DEL", key]);
+        self.stream.append(Told::Commands { db, bytes: &command }, &mut self.bytes);
+        replication.append(&self.bytes, bytes_min, |_| ());
         self.bytes.clear();
     }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 use swytch_rdb::{VERSION_VALKEY, version_says};
 use swytch_resp::Output;
+use swytch_resp::output::CHUNK_BYTES;
 
 use super::chunks::Chunks;
 use super::follower::Follower;
@@ -125,7 +126,7 @@ impl Transfer {
     pub(super) fn go_on_at(&self, name: &str, position: u64, wake: impl Fn(&Follower)) {
         let mut state = self.state.lock();
         let greeting = format!("+FULLRESYNC {name} {position}\r\n");
-        state.chunks.append(greeting.as_bytes());
+        state.chunks.append(greeting.as_bytes(), CHUNK_BYTES);
         for reader in state.readers.iter_mut().filter(|reader| reader.follower.is_plain) {
             reader.at = greeting.len() as u64;
         }
@@ -192,7 +193,7 @@ impl Transfer {
             }
         }
         state.has_begun = true;
-        state.chunks.append(bytes);
+        state.chunks.append(bytes, CHUNK_BYTES);
         state.wake(wake);
         Ok(())
     }
@@ -231,6 +232,16 @@ impl Transfer {
     pub(super) fn leave(&self, follower: &Follower) {
         self.state.lock().readers.retain(|reader| !std::ptr::eq(&*reader.follower, follower));
         self.moved.notify_all();
+    }
+
+    /// It is in a file, and on its way from there.
+    pub(super) fn is_sent_from_file(&self) -> bool {
+        !self.form.is_marked && self.state.lock().has_begun
+    }
+
+    /// Nobody wants it any more.
+    pub fn is_left(&self) -> bool {
+        self.state.lock().readers.is_empty()
     }
 
     /// Bytes of memory.

@@ -111,8 +111,6 @@ pub struct WorkerShared {
     pub mailbox: Mailbox,
     /// Where the effects of what it runs wait to be read.
     pub lane: Arc<Lane>,
-    /// What a group of effects has to tell clients.
-    pub outbox: Outbox,
     /// Its quiescence.
     pub epoch: Arc<Epoch>,
     /// What the system calls its thread; 0 before it runs.
@@ -143,7 +141,6 @@ impl WorkerShared {
             stats: WorkerStats::new(commands),
             mailbox: Mailbox::new()?,
             lane: Arc::default(),
-            outbox: Outbox::default(),
             epoch: Arc::default(),
             thread_id: AtomicU32::new(0),
             connections: AtomicU32::new(0),

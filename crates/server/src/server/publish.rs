@@ -4,9 +4,8 @@
 //! message would come before its cause else, in the log and at those who follow. So what a group tells waits in the
 //! [`Outbox`] of its thread until it has its place, where anybody reads the order.
 
+use std::cell::RefCell;
 use std::sync::Arc;
-
-use parking_lot::Mutex;
 
 use super::{Mail, Server};
 use crate::clients::channels::{Kind, Message};
@@ -24,10 +23,15 @@ impl Server {
     }
 }
 
-/// What a thread's group of effects has to tell clients when it has its place; nothing collects where there is no such group,
+/// What this thread's group of effects has to tell clients when it has its place; nothing collects where there is no such group,
 /// and what is to be told is told at once.
-#[derive(Debug, Default)]
-pub struct Outbox(Mutex<Option<Vec<Letter>>>);
+#[derive(Clone, Copy, Debug)]
+pub struct Outbox;
+
+thread_local! {
+    /// No lock: nearly every write opens it, where anybody reads the order.
+    static LETTERS: RefCell<Option<Vec<Letter>>> = const { RefCell::new(None) };
+}
 
 /// What is to be told.
 #[derive(Debug)]
@@ -42,41 +46,46 @@ enum Letter {
 
 impl Outbox {
     /// A group begins. It has its place when what is returned is dropped, which tells what was collected.
-    pub fn open<'s>(&'s self, server: &'s Server) -> Collecting<'s> {
-        Collecting { before: self.0.lock().replace(Vec::new()), outbox: self, server }
+    pub fn open(server: &Server) -> Collecting<'_> {
+        Collecting { before: LETTERS.replace(Some(Vec::new())), server }
     }
 
     /// Until what is returned is dropped commands run that are no part of the group.
-    pub fn set_aside<'s>(&'s self, server: &'s Server) -> Collecting<'s> {
-        Collecting { before: self.0.lock().take(), outbox: self, server }
+    pub fn set_aside(server: &Server) -> Collecting<'_> {
+        Collecting { before: LETTERS.take(), server }
     }
 
     /// As [`Server::publish`], as a part of the group if there is one. Who is counted is given the message unless it
     /// unsubscribes meanwhile.
-    pub fn publish(&self, server: &Server, kind: Kind, channel: &[u8], message: &[u8]) -> usize {
-        if let Some(letters) = &mut *self.0.lock() {
+    pub fn publish(server: &Server, kind: Kind, channel: &[u8], message: &[u8]) -> usize {
+        let collected = collect(|letters| {
             let given = server.channels.receivers_of(kind, channel);
             if given > 0 {
                 letters.push(Letter::Published { kind, channel: channel.into(), message: message.into() });
             }
-            return given;
-        }
-        server.publish(kind, channel, message, || ())
+            given
+        });
+        collected.unwrap_or_else(|| server.publish(kind, channel, message, || ()))
     }
 
     /// Sends a worker mail.
-    pub fn send(&self, server: &Server, worker: usize, mail: Mail) {
-        match &mut *self.0.lock() {
-            Some(letters) => letters.push(Letter::Mail { worker, mail }),
-            None => server.workers[worker].mailbox.send(mail),
+    pub fn send(server: &Server, worker: usize, mail: Mail) {
+        let mut mail = Some(mail);
+        collect(|letters| letters.extend(mail.take().map(|mail| Letter::Mail { worker, mail })));
+        if let Some(mail) = mail {
+            server.workers[worker].mailbox.send(mail);
         }
     }
 
     /// Tells what was collected although the group goes on: who receives it is about to change by the group's own doing.
-    pub fn tell_now(&self, server: &Server) {
-        let letters = self.0.lock().as_mut().map(std::mem::take);
-        deliver(server, letters.unwrap_or_default());
+    pub fn tell_now(server: &Server) {
+        deliver(server, collect(std::mem::take).unwrap_or_default());
     }
+}
+
+/// Does something to what is collected, if anything is.
+fn collect<R>(act: impl FnOnce(&mut Vec<Letter>) -> R) -> Option<R> {
+    LETTERS.with_borrow_mut(|letters| letters.as_mut().map(act))
 }
 
 /// A group whose messages are collected.
@@ -85,17 +94,19 @@ impl Outbox {
 pub struct Collecting<'s> {
     /// What the outbox was before.
     before: Option<Vec<Letter>>,
-    outbox: &'s Outbox,
     server: &'s Server,
 }
 
 impl Drop for Collecting<'_> {
     fn drop(&mut self) {
-        let letters = std::mem::replace(&mut *self.outbox.0.lock(), self.before.take());
-        deliver(self.server, letters.unwrap_or_default());
+        let letters = LETTERS.replace(self.before.take()).unwrap_or_default();
+        if !letters.is_empty() {
+            deliver(self.server, letters);
+        }
     }
 }
 
+#[cold]
 fn deliver(server: &Server, letters: Vec<Letter>) {
     let mut woken = Woken::default();
     for letter in letters {
@@ -116,16 +127,16 @@ fn deliver(server: &Server, letters: Vec<Letter>) {
 
 /// Clients with something in their inboxes of which their workers do not know, by worker.
 #[derive(Debug, Default)]
-pub struct Woken<'o> {
+pub struct Woken {
     by_worker: Vec<Vec<u64>>,
-    /// Where what they are told waits.
-    outbox: Option<&'o Outbox>,
+    /// What they are told waits for this thread's group, if there is one.
+    waits: bool,
 }
 
-impl<'o> Woken<'o> {
-    /// Of those who are told by a thread with this outbox.
-    pub fn by(outbox: &'o Outbox) -> Woken<'o> {
-        Woken { by_worker: Vec::new(), outbox: Some(outbox) }
+impl Woken {
+    /// Of those who are told behind this thread's group.
+    pub fn behind_group() -> Woken {
+        Woken { by_worker: Vec::new(), waits: true }
     }
 
     fn note(&mut self, server: &Server, subscriber: &Subscriber) {
@@ -151,10 +162,8 @@ impl<'o> Woken<'o> {
 
     /// Tells a client something.
     pub fn tell(&mut self, server: &Server, client: &Arc<ClientShared>, message: &Message) {
-        if let Some(outbox) = self.outbox
-            && let Some(letters) = &mut *outbox.0.lock()
-        {
-            letters.push(Letter::Told { client: Arc::clone(client), message: message.clone() });
+        let letter = || Letter::Told { client: Arc::clone(client), message: message.clone() };
+        if self.waits && collect(|letters| letters.push(letter())).is_some() {
             return;
         }
         let subscriber = client.as_subscriber();

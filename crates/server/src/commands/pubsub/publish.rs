@@ -4,6 +4,7 @@ use crate::clients::channels::Kind;
 use crate::command::KeySpec;
 use crate::command::prelude::*;
 use crate::dispatch::changes;
+use crate::server::Outbox;
 
 const FLAGS: Flags = Flags::PUBSUB
     .union(Flags::LOADING)
@@ -55,7 +56,7 @@ fn publish_to(call: &mut Call<'_>, kind: Kind) -> CommandResult {
     let (server, channel, message) = (call.server, call.args.get(1), call.args.get(2));
     let given = match call.origin.holds_locks() {
         // It was forwarded as a part of the group.
-        true => call.worker.outbox.publish(server, kind, channel, message),
+        true => Outbox::publish(server, kind, channel, message),
         false => server.publish(kind, channel, message, || changes::forward(call)),
     };
     call.reply.count(given);

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use crate::clients::ClientFlags;
 use crate::command::prelude::*;
+use crate::persistence::replicate;
 
 const BASE: CommandSpec = CommandSpec {
     group: Group::Server,
@@ -33,7 +34,11 @@ pub static SYNC: CommandSpec = CommandSpec {
 };
 
 fn psync(call: &mut Call<'_>) -> CommandResult {
-    let (name, next) = (call.args.get(1), call.args.integer(2)?);
+    let (name, next) = (call.args.get(1), call.args.integer(2));
+    let next = next.inspect_err(|_| {
+        let address = &call.client.shared.address;
+        tracing::warn!("Replica {address} asks for synchronization but with a wrong offset");
+    })?;
     if call.args.try_get(3).is_some_and(|word| word.eq_ignore_ascii_case(b"FAILOVER")) {
         return Err(CommandError::text("ERR PSYNC FAILOVER can't be sent to a master."));
     }
@@ -41,6 +46,8 @@ fn psync(call: &mut Call<'_>) -> CommandResult {
         return Ok(());
     }
     let introduction = call.client.introduction.take().unwrap_or_default();
+    // What is kept is what is kept behind all that was answered.
+    replicate::catch_up(call.server);
     let replication = &call.server.replication;
     // The offset of the first byte is 1.
     let position = u64::try_from(next).ok().and_then(|next| next.checked_sub(1));

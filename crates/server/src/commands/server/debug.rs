@@ -20,7 +20,7 @@ use crate::command::prelude::*;
 use crate::command::{Guard, Origin, reply_help};
 use crate::config::Config;
 use crate::persistence::load::{self, Beside};
-use crate::persistence::{payload, replay, save};
+use crate::persistence::{payload, replay, replicate, save};
 use crate::scripting::libraries::{self, Policy};
 use crate::server::Conditions;
 use crate::system::digest::Digest;
@@ -81,7 +81,7 @@ const ACTS: &[(&str, usize, usize, Act)] = &[
     ("RECORD-EFFECTS", 1, 1, record_effects),
     ("RELOAD", 0, usize::MAX, reload),
     ("REPLAY", 1, 1, replay),
-    ("REPLICATE", 1, usize::MAX, |call, _| Err(not_served(call, "replicas are told of changes alone"))),
+    ("REPLICATE", 1, usize::MAX, replicate),
     ("REPLYBUFFER", 2, 2, reply_buffer),
     ("RESTART", 0, 1, restart),
     ("SDSLEN", 1, 1, string_lengths),
@@ -142,6 +142,8 @@ const HELP: &[&str] = &[
     "    MERGE lets the file's keys take the place of those.",
     "REPLAY <ON|OFF>",
     "    Take the commands of this connection for recorded changes: keys do not expire while they run.",
+    "REPLICATE <word> [<word> ...]",
+    "    Tell replicas a command that is not run here: they may have other data from then on.",
     "SDSLEN <key>",
     "    Show the lengths of <key> and its string value.",
     "SEGFAULT",
@@ -224,6 +226,11 @@ fn change_replication_id(call: &mut Call<'_>, _: &mut KeyspaceMut<'_, '_>) -> Co
     call.server.replication.rename();
     call.reply.ok();
     Ok(())
+}
+
+fn replicate(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
+    replicate::say(call.server, &call.args.from(2).collect::<Vec<_>>());
+    accept(call, keyspace)
 }
 
 fn digest(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {

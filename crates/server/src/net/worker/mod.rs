@@ -44,7 +44,7 @@ use crate::clients::{Client, ClientFlags, ClientShared};
 use crate::command::{CommandTable, Others};
 use crate::dispatch::{conditions, watch};
 use crate::effects::Place;
-use crate::server::{Mail, Server, WAKE, WorkerShared};
+use crate::server::{Mail, Outbox, Server, WAKE, WorkerShared};
 use crate::system::clock::{self, MonotonicMs, Ticks};
 use crate::system::process;
 
@@ -365,7 +365,7 @@ impl<'s> Worker<'s> {
 impl Others for Worker<'_> {
     fn serve(&mut self) {
         // What these do and tell is no part of what the script does.
-        let _aside = self.shared().outbox.set_aside(self.server);
+        let _aside = Outbox::set_aside(self.server);
         let mut events = Events::with_capacity(EVENTS_MAX);
         match self.poll.poll(&mut events, Some(Duration::ZERO)) {
             Ok(()) => self.do_what_is_to_be_done(&events),

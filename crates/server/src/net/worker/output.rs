@@ -257,9 +257,15 @@ impl Worker<'_> {
     /// Gives a client that is to be told something at shutdown a last chance to be told.
     pub(super) fn flush_before_stop(&mut self, slot: usize) {
         let released = self.released();
-        if let Some(connection) = self.connection(slot) {
-            // The connection ends in any case.
-            let _ = connection.write(usize::MAX, released);
+        let server = self.server;
+        let Some(connection) = self.connection(slot) else { return };
+        // The connection ends in any case. A follower is given what it can take without a pause.
+        while connection.write(usize::MAX, released).is_ok() && !connection.has_unsent() {
+            let Some(follower) = &connection.follower else { return };
+            server.replication.feed(follower, &mut connection.output);
+            if !connection.has_unsent() {
+                return;
+            }
         }
     }
 }

@@ -302,9 +302,32 @@ impl Worker<'_> {
             self.take_messages(connection)?;
         }
         if connection.client.flags.contains(ClientFlags::FOLLOWER) {
+            self.let_go_of_talker(connection, mark)?;
             self.begin_to_feed(connection);
         }
         self.relieve_output(connection)
+    }
+
+    /// What a follower reads is the data and the stream: one that has itself answered would take the reply for a part of them.
+    #[cold]
+    fn let_go_of_talker(&self, connection: &Connection, mark: usize) -> Result<(), End> {
+        let reply_bytes = connection.output.position().saturating_sub(mark);
+        if connection.follower.is_none() || reply_bytes == 0 {
+            return Ok(());
+        }
+        let client = &connection.client.shared;
+        let command = self.commands.by_index(client.last_command.load(Ordering::Relaxed));
+        let name = command.map_or("", |command| &command.full_name);
+        let (id, output) = (client.id, connection.output.to_vec());
+        if let [b'-', error @ ..] = &output[output.len() - reply_bytes..] {
+            let error = String::from_utf8_lossy(error);
+            let error = error.trim_end();
+            tracing::warn!(
+                "== CRITICAL == This master is sending an error to its replica: '{error}' after processing the command '{name}'"
+            );
+        }
+        tracing::warn!("Replica generated a reply to command '{name}', disconnecting it: client {id}");
+        Err(End)
     }
 }
 

@@ -4,11 +4,14 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::text::human;
 use super::{Facts, Visitor};
+use crate::persistence::replicate;
 use crate::system::allocator;
 use crate::system::process;
 
 pub(super) fn memory(info: &mut dyn Visitor, facts: &Facts<'_>) {
     let server = facts.server;
+    // What is kept for followers is told behind what was answered.
+    replicate::catch_up(server);
     let used = facts.used_bytes;
     let peak = allocator::peak_bytes();
     let resident = process::resident_bytes();

@@ -30,12 +30,14 @@ pub(super) fn replication(info: &mut dyn Visitor, facts: &Facts<'_>) {
         info.record(&format!("slave{index}"), &values);
     }
     let (start, bytes) = facts.kept.map_or((0, 0), |(start, bytes)| (start + 1, bytes));
+    let (before, until) =
+        facts.before.map_or((NO_HISTORY.to_owned(), -1), |(name, end)| (name, end as i64 + 1));
     info.fields(&[
         ("master_failover_state", &"no-failover"),
         ("master_replid", &facts.name),
-        ("master_replid2", &NO_HISTORY),
+        ("master_replid2", &before),
         ("master_repl_offset", &facts.end),
-        ("second_repl_offset", &-1),
+        ("second_repl_offset", &until),
         ("repl_backlog_active", &u8::from(facts.kept.is_some())),
         ("repl_backlog_size", &config.repl_backlog_size()),
         ("repl_backlog_first_byte_offset", &start),
