@@ -40,14 +40,13 @@ pub static MIGRATE: CommandSpec = CommandSpec {
     arguments: &[
         Arg::string("host"),
         Arg::integer("port"),
-        Arg::string("key"),
+        Arg::one_of("key-selector", &[Arg::key("key"), Arg::flag("empty-string", "")]),
         Arg::integer("destination-db"),
         Arg::integer("timeout"),
         Arg::flag("copy", "COPY").optional().since("3.0.0"),
         Arg::flag("replace", "REPLACE").optional().since("3.0.0"),
-        Arg::string("password").token("AUTH").optional().since("4.0.7"),
-        Arg::string("username-password").token("AUTH2").optional().since("6.0.0"),
-        Arg::key("keys").token("KEYS").optional().multiple().since("3.0.6"),
+        Arg::one_of("authentication", LOGIN).optional(),
+        Arg::new("keys", ArgKind::Key(1)).display("key").token("KEYS").optional().multiple().since("3.0.6"),
     ],
     reply: ReplyShape::OK,
     differs: "Nobody waits but the client, so not in transactions and scripts; a key that changes on the way is sent again.",
@@ -55,6 +54,10 @@ pub static MIGRATE: CommandSpec = CommandSpec {
     ..CommandSpec::DEFAULT
 };
 
+const LOGIN: &[Arg] = &[
+    Arg::string("auth").display("password").token("AUTH").since("4.0.7"),
+    Arg::block("auth2", &[Arg::string("username"), Arg::string("password")]).token("AUTH2").since("6.0.0"),
+];
 const MOVED: KeyFlags = KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE);
 /// Milliseconds where none are given.
 const PATIENCE_MS: u64 = 1000;
