@@ -189,7 +189,7 @@ fn what_is_not_served_says_so() {
         let error = server.set(name, value);
         assert!(error.is_none() || name == "io-threads", "{name}: {error:?}");
     }
-    for line in ["DEBUG PAUSE-CRON 1", "DEBUG REPLICATE 1 x"] {
+    for line in ["DEBUG PAUSE-CRON 1", "DEBUG JMAP"] {
         let Reply::Error(error) = server.say(line) else { panic!("{line} is no error") };
         assert!(error.contains("is not served: "), "{line}: {error}");
     }

@@ -392,7 +392,8 @@ fn the_end_waits_for_followers_that_lag_behind() {
     let mut ending = server.connect();
     ending.send(&["SHUTDOWN", "NOSAVE"]);
     server.client.await_blocked(1);
-    assert!(server.client.info_number("shutdown_in_milliseconds") > 0);
+    let left = |client: &mut Client| client.info_field("shutdown_in_milliseconds");
+    server.client.until("it is told how long the end waits", left, Option::is_some);
     let clients = server.say("CLIENT LIST").text().lines().count() as i64;
     assert_eq!(server.client.info_number("connected_clients"), clients - 1, "followers are no clients");
     assert_eq!(server.say("GET key").text(), "1", "who only reads is served");
@@ -568,8 +569,8 @@ fn what_time_asks_for_follows_its_directive_at_once() {
 
     // A command that is not run here.
     assert_eq!(server.say("DEBUG REPLICATE SET there alone"), Reply::ok());
-    await_acknowledgements(&mut server, 1);
-    assert_eq!(follower.say("GET there").text(), "alone");
+    let there = |client: &mut Client| client.say("GET there");
+    follower.client.until("it is told", there, |reply| *reply == Reply::Bulk(b"alone".to_vec()));
     assert_eq!(server.say("GET there"), Reply::Null);
 }
 

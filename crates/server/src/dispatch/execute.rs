@@ -54,7 +54,19 @@ fn execute_checked(call: &mut Call<'_>, command: Option<&'static Command>, clock
             }
         },
     };
-    call.client.shared.last_command.store(call.command.index, Ordering::Relaxed);
+    // Who is seen to have asked to leave its channels has left them.
+    let (shown, is_shown_after) = (call.command.index, call.command.is(Flags::PUBSUB));
+    if !is_shown_after {
+        call.client.shared.last_command.store(shown, Ordering::Relaxed);
+    }
+    let outcome = admit_and_run(call, clock);
+    if is_shown_after {
+        call.client.shared.last_command.store(shown, Ordering::Release);
+    }
+    outcome
+}
+
+fn admit_and_run(call: &mut Call<'_>, clock: &mut Ticks) -> Outcome {
     if let Some(outcome) = admit::admit(call) {
         return outcome;
     }

@@ -69,21 +69,21 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// The one key, or those behind KEYS, a word that may be a password as well.
 fn keys(args: &Args<'_>) -> RequestKeys {
     let mut at = 6;
-    if args.get(3).is_empty() {
-        while let Some(word) = args.try_get(at) {
-            at += match () {
-                () if word.eq_ignore_ascii_case(b"KEYS") => break,
-                () if word.eq_ignore_ascii_case(b"AUTH") => 2,
-                () if word.eq_ignore_ascii_case(b"AUTH2") => 3,
-                () => 1,
-            };
-        }
-        return RequestKeys {
-            named: (at + 1..args.len()).map(|at| (at, MOVED)).collect(),
-            reaches_any: false,
+    while let Some(word) = args.try_get(at) {
+        at += match () {
+            () if word.eq_ignore_ascii_case(b"KEYS") => break,
+            () if word.eq_ignore_ascii_case(b"AUTH") => 2,
+            () if word.eq_ignore_ascii_case(b"AUTH2") => 3,
+            () => 1,
         };
     }
-    RequestKeys { named: vec![(3, MOVED)], reaches_any: false }
+    let named = match (args.get(3).is_empty(), at < args.len()) {
+        (true, _) => at + 1..args.len(),
+        (false, false) => 3..4,
+        // An error, which is told when it runs.
+        (false, true) => 0..0,
+    };
+    RequestKeys { named: named.map(|at| (at, MOVED)).collect(), reaches_any: false }
 }
 
 /// What stands behind the timeout.
