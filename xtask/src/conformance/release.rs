@@ -414,6 +414,25 @@ pub(crate) static REDIS_7_0: Release = Release {
     ours: &[
         OURS,
         &[
+            // That a client was sent its wish to leave says nothing where another thread reads it; later suites wait for it, too.
+            (
+                "tests/unit/pubsub.tcl",
+                "        unsubscribe $rd1\n        assert_equal 0 [r publish chan1 hello]\n",
+                "        unsubscribe $rd1\n        wait_for_condition 100 10 {[regexp {cmd=unsubscribe} [r client list]] eq 1} else {fail {still \
+                 subscribed}}\n        assert_equal 0 [r publish chan1 hello]\n",
+            ),
+            (
+                "tests/unit/pubsub.tcl",
+                "        punsubscribe $rd1\n        assert_equal 0 [r publish chan1.hi hello]\n",
+                "        punsubscribe $rd1\n        wait_for_condition 100 10 {[regexp {cmd=punsubscribe} [r client list]] eq 1} else {fail {still \
+                 subscribed}}\n        assert_equal 0 [r publish chan1.hi hello]\n",
+            ),
+            (
+                "tests/unit/pubsubshard.tcl",
+                "        sunsubscribe $rd1\n        assert_equal 0 [r SPUBLISH chan1 hello]\n",
+                "        sunsubscribe $rd1\n        wait_for_condition 100 10 {[regexp {cmd=sunsubscribe} [r client list]] eq 1} else {fail {still \
+                 subscribed}}\n        assert_equal 0 [r SPUBLISH chan1 hello]\n",
+            ),
             (
                 "tests/support/test.tcl",
                 "    set val [r object encoding $key]\n",
