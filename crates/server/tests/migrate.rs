@@ -98,6 +98,13 @@ fn options_and_errors_are_those_of_redis() {
         );
         assert!(migrate(&mut server, 1, "c 0 1000").text().contains("IOERR error or timeout"), "{name}");
         assert_eq!(server.say("GET c").text(), "3", "{name}");
+        // One that was logged in is not used by the next who has no password.
+        if name == "ours" {
+            target.say("CONFIG SET requirepass secret");
+            assert_eq!(migrate(&mut server, to, "c 3 1000 COPY AUTH secret"), Reply::ok());
+            assert!(migrate(&mut server, to, "c 4 1000 COPY").text().contains("NOAUTH"));
+            target.say("CONFIG SET requirepass \"\"");
+        }
         target.say("SELECT 0");
         assert!((1..=100_000_000).contains(&target.say("PTTL b").number().expect("a time")), "{name}");
         assert_eq!(target.say("MGET b c d").to_string(), "[2, there, 4]", "{name}");

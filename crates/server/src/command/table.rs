@@ -94,7 +94,7 @@ impl Command {
             if spec.flags.contains(super::KeyFlags::NOT_KEY) {
                 continue;
             }
-            if spec.begin == BeginSearch::Unknown {
+            if spec.begin == BeginSearch::Unknown || spec.flags.contains(super::KeyFlags::INCOMPLETE) {
                 return None;
             }
             let Some(begin) = spec.begin_in(args) else { continue };

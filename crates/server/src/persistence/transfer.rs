@@ -75,7 +75,8 @@ pub fn carry(server: &Server, route: &Route, keys: &[Box<[u8]>], replaces: bool)
         let carrier = Carrier { server, route, replaces, connection, round };
         carrier.carry(keys)
     };
-    if let Some(connection) = server.transfers.take(&route.target) {
+    let kept = if route.login.is_none() { server.transfers.take(&route.target) } else { None };
+    if let Some(connection) = kept {
         match over(connection, &mut round) {
             // It may have been closed long ago.
             Err((_, error)) if round.arrived.is_empty() && !is_over_time(&error) => {}
@@ -188,7 +189,8 @@ impl Carrier<'_> {
                 }
             }
         }
-        if is_in_order {
+        // What one client has logged in is not for another one.
+        if is_in_order && route.login.is_none() {
             self.connection.db = route.to_db;
             self.server.transfers.keep(route.target.clone(), self.connection);
         }

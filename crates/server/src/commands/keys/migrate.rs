@@ -78,8 +78,9 @@ fn keys(args: &Args<'_>) -> RequestKeys {
         };
     }
     let named = match (args.get(3).is_empty(), at < args.len()) {
-        (true, _) => at + 1..args.len(),
-        (false, false) => 3..4,
+        (true, true) => at + 1..args.len(),
+        // One without a name, too.
+        (_, false) => 3..4,
         // An error, which is told when it runs.
         (false, true) => 0..0,
     };
@@ -310,12 +311,12 @@ mod tests {
         for (line, wanted) in [
             ("migrate h 1 k 0 9", vec![3]),
             ("migrate h 1 k 0 9 COPY AUTH pw", vec![3]),
-            ("migrate h 1 - 0 9", vec![]),
+            ("migrate h 1 - 0 9", vec![3]),
             ("migrate h 1 - 0 9 KEYS a b", vec![7, 8]),
             ("migrate h 1 - 0 9 replace auth KEYS keys a", vec![10]),
             ("migrate h 1 - 0 9 AUTH2 KEYS pw KEYS a", vec![10]),
             ("migrate h 1 - 0 9 AUTH2 user KEYS COPY KEYS KEYS", vec![11]),
-            ("migrate h 1 - 0 9 AUTH KEYS", vec![]),
+            ("migrate h 1 - 0 9 AUTH KEYS", vec![3]),
         ] {
             let words: Vec<&[u8]> =
                 line.split(' ').map(|word| if word == "-" { "" } else { word }.as_bytes()).collect();
@@ -324,11 +325,7 @@ mod tests {
             let named: Vec<usize> = keys(&args).named.into_iter().map(|(at, _)| at).collect();
             assert_eq!(named, wanted, "{line}");
             let read = Options::parse(&args).expect("it can be read").keys_at;
-            assert_eq!(
-                read.map_or(vec![3], |at| (at..args.len()).collect()),
-                if args.get(3).is_empty() && wanted.is_empty() { vec![3] } else { wanted },
-                "{line}"
-            );
+            assert_eq!(read.map_or(vec![3], |at| (at..args.len()).collect()), wanted, "{line}");
         }
     }
 }
