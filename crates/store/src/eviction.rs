@@ -211,9 +211,7 @@ impl KeyspaceMut<'_, '_> {
             && self.evict(&key)
             && rule.order == Order::Worth
         {
-            let shard = self.shard_data(&key);
-            let (keys, chance) = (shard.keys(), shard.chance.draw());
-            shards.usage().adaptive().gone(&key, stamp, keys, &mut shard.ghosts, chance);
+            shards.usage().adaptive().gone(&key, stamp, self.shard_data(&key));
         }
     }
 }

@@ -102,6 +102,10 @@ impl ShardData {
 pub(crate) struct Chance(Cell<u64>);
 
 impl Chance {
+    pub(crate) fn new(seed: u64) -> Chance {
+        Chance(Cell::new(seed))
+    }
+
     /// The next one (SplitMix64).
     pub(crate) fn draw(&self) -> u64 {
         let state = self.0.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -264,7 +268,7 @@ impl Shards {
                     tables,
                     observers: Observers::default(),
                     expiry_prefix: vec![0; databases].into(),
-                    chance: Chance(Cell::new(seed.hash(&index.to_le_bytes()))),
+                    chance: Chance::new(seed.hash(&index.to_le_bytes())),
                     cut: None,
                     ghosts: Ghosts::default(),
                     newcomers: Newcomers::default(),

@@ -134,9 +134,7 @@ impl SharedUsage {
     pub(crate) fn stamp(&self, before: Option<u32>, key: &Key<'_>, shard: &ShardData, now_ms: UnixMs) -> u32 {
         match before {
             Some(stamp) if self.is(Usage::Weighed) => self.adaptive.used(key, stamp),
-            None if self.is(Usage::Weighed) => {
-                self.adaptive.first(key, &shard.ghosts, &shard.newcomers, shard.keys())
-            }
+            None if self.is(Usage::Weighed) => self.adaptive.first(key, shard),
             Some(stamp) => self.counting().counted(stamp, now_ms, shard.chance.draw()),
             None => Counting::stamp(FREQUENCY_INITIAL, now_ms),
         }

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use crate::Key;
+use crate::shard::ShardData;
 
 pub(crate) use ghosts::Ghosts;
 pub(crate) use newcomers::Newcomers;
@@ -114,13 +115,13 @@ impl Adaptive {
         }
     }
 
-    /// The stamp of an entry that comes to where there are so many keys.
-    pub(crate) fn first(&self, key: &Key<'_>, ghosts: &Ghosts, newcomers: &Newcomers, keys: usize) -> u32 {
+    /// The stamp of an entry that comes to a shard.
+    pub(crate) fn first(&self, key: &Key<'_>, shard: &ShardData) -> u32 {
         let hash = use_hash(key);
         self.note(hash);
-        newcomers.add((key.db, key.hash), keys);
+        shard.newcomers.add((key.db, key.hash), shard.keys());
         let (rule, clock) = self.rule();
-        rule.first(ghosts.uses(hash), clock).0
+        rule.first(shard.ghosts.uses(hash), clock).0
     }
 
     /// The stamp of an entry that is used.
@@ -136,11 +137,11 @@ impl Adaptive {
         rule.worth(Stamp(stamp), clock, weight_of(bytes))
     }
 
-    /// An entry goes; there are so many keys where it was.
-    pub(crate) fn gone(&self, key: &Key<'_>, stamp: u32, keys: usize, ghosts: &mut Ghosts, random: u64) {
+    /// An entry has gone from a shard.
+    pub(crate) fn gone(&self, key: &Key<'_>, stamp: u32, shard: &mut ShardData) {
         let (rule, clock) = self.rule();
-        ghosts.fit(keys);
-        ghosts.pass_time(rule, clock);
-        ghosts.remember(use_hash(key), rule.uses(Stamp(stamp), clock), random);
+        shard.ghosts.fit(shard.keys());
+        shard.ghosts.pass_time(rule, clock);
+        shard.ghosts.remember(use_hash(key), rule.uses(Stamp(stamp), clock), shard.chance.draw());
     }
 }

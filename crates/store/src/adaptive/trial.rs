@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use super::ghosts::Ghosts;
 use super::newcomers::YOUNG_PART;
 use super::rule::{Rule, Stamp, TICKS_PER_TURN};
+use crate::shard::Chance;
 
 /// Keys that a small cache holds at most.
 pub(super) const KEYS_MAX: u32 = 1024;
@@ -95,7 +96,7 @@ impl Trial {
         self.slots[at] = Slot::default();
     }
 
-    fn evict(&mut self, clock: u32, random: &mut impl FnMut() -> u64) {
+    fn evict(&mut self, clock: u32, chance: &Chance) {
         let mut least = (u64::MAX, 0);
         while self.newcomers.len() > self.len as usize / YOUNG_PART + 1
             && let Some(hash) = self.newcomers.pop_front()
@@ -107,7 +108,7 @@ impl Trial {
         }
         let mut seen = 0;
         while seen < SAMPLES {
-            let at = random() as usize & SLOT_MASK;
+            let at = chance.draw() as usize & SLOT_MASK;
             let slot = &self.slots[at];
             if slot.hash != 0 {
                 seen += 1;
@@ -116,10 +117,10 @@ impl Trial {
         }
         let gone = self.slots[least.1];
         self.remove(least.1);
-        self.ghosts.remember(gone.hash, self.rule.uses(gone.stamp, clock), random());
+        self.ghosts.remember(gone.hash, self.rule.uses(gone.stamp, clock), chance.draw());
     }
 
-    fn access(&mut self, hash: u64, keys: u32, clock: u32, random: &mut impl FnMut() -> u64) {
+    fn access(&mut self, hash: u64, keys: u32, clock: u32, chance: &Chance) {
         let at = self.find(hash);
         if self.slots[at].hash != 0 {
             self.hits += 1;
@@ -127,7 +128,7 @@ impl Trial {
             return;
         }
         while self.len >= keys {
-            self.evict(clock, random);
+            self.evict(clock, chance);
         }
         let stamp = self.rule.first(self.ghosts.uses(hash), clock);
         let at = self.find(hash);
@@ -148,13 +149,21 @@ pub(super) struct Trials {
     /// Uses since the last tick, and since the last comparison.
     since_tick: u32,
     since_look: u32,
-    random: u64,
+    chance: Chance,
 }
 
 impl Trials {
     pub(super) fn new() -> Trials {
         let all = RULES.map(Trial::new).into();
-        Trials { all, best: FIRST, clock: 0, keys: KEYS_MAX, since_tick: 0, since_look: 0, random: 1 }
+        Trials {
+            all,
+            best: FIRST,
+            clock: 0,
+            keys: KEYS_MAX,
+            since_tick: 0,
+            since_look: 0,
+            chance: Chance::new(1),
+        }
     }
 
     /// How many keys each holds, at most [`KEYS_MAX`].
@@ -172,17 +181,10 @@ impl Trials {
 
     /// A key is used. True if the verdict is another now.
     pub(super) fn access(&mut self, hash: u64) -> bool {
-        let (keys, clock, state) = (self.keys, self.clock, &mut self.random);
-        let mut random = || {
-            *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mixed = (*state ^ *state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-            mixed ^ mixed >> 31
-        };
         // No key has the hash of none.
         let hash = hash.max(1);
         for trial in &mut self.all {
-            trial.access(hash, keys, clock, &mut random);
+            trial.access(hash, self.keys, self.clock, &self.chance);
         }
         self.since_look += 1;
         if self.since_look >= self.keys / LOOKS_PER_TURN {
