@@ -4,17 +4,19 @@
 //! still is what was sent.
 
 use std::io;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use swytch_store::{EntryRef, Keyspace, LockScope};
 
 use super::payload;
-use crate::dispatch::scope;
+use crate::dispatch::{changes, scope};
+use crate::effects::forms::Commands;
 use crate::request::CommandError;
-use crate::server::Server;
 use crate::server::transfers::Target;
+use crate::server::{Server, WorkerShared};
 use crate::system::clock;
-use crate::system::outbound::{Outbound, push_request};
+use crate::system::outbound::Outbound;
 
 /// Bytes sent before their replies are read, about, and keys.
 const BATCH_BYTES: usize = 1 << 20;
@@ -111,28 +113,32 @@ fn conclude(mut round: Round, done: Result<(), (Doing, io::Error)>) -> Round {
     round
 }
 
-/// Removes what has arrived and has not changed since; returns the keys that have.
+/// Removes what has arrived and has not changed since; returns the keys that have. Called by a worker, which holds no locks.
 ///
 /// # Errors
 /// If a script has a key for too long.
 pub fn settle(
     server: &Server,
+    worker: &WorkerShared,
     from_db: u32,
     arrived: Vec<Arrived>,
-    remove: &mut dyn FnMut(Keyspace<'_>, &[u8]),
 ) -> Result<Vec<Box<[u8]>>, CommandError> {
-    let mut changed = Vec::new();
-    for Arrived { key, mark: sent } in arrived {
-        let named = server.shards.key(from_db, &key);
-        let locked = scope::lock_in_time(server, LockScope::One(server.shards.shard_of(&named)))?;
+    // No client does this: whoever tracks a key hears of it.
+    let writer = worker.serving.swap(0, Ordering::Relaxed);
+    let settle_one = |arrived: Arrived| {
+        let key = server.shards.key(from_db, &arrived.key);
+        let locked = scope::lock_in_time(server, LockScope::One(server.shards.shard_of(&key)))?;
         let keyspace = Keyspace::new(locked, clock::unix_ms());
-        match keyspace.peek(&named) {
-            Some(entry) if mark(&dump(entry, server), entry.expire_at_ms()) == sent => remove(keyspace, &key),
-            Some(_) => changed.push(key),
-            None => {}
+        let Some(entry) = keyspace.peek(&key) else { return Ok(None) };
+        if mark(&dump(entry, server), entry.expire_at_ms()) != arrived.mark {
+            return Ok(Some(arrived.key));
         }
-    }
-    Ok(changed)
+        changes::make(server, worker, keyspace, |keyspace| keyspace.delete(&key));
+        Ok(None)
+    };
+    let changed = arrived.into_iter().filter_map(|arrived| settle_one(arrived).transpose()).collect();
+    worker.serving.store(writer, Ordering::Relaxed);
+    changed
 }
 
 /// What was being done when the connection broke.
@@ -158,11 +164,11 @@ impl Carrier<'_> {
         let mut greetings = 0;
         if let Some(login) = &route.login {
             let words: Vec<&[u8]> = login.iter().map(Vec::as_slice).collect();
-            push_request(&mut requests, &words);
+            Commands::new(&mut requests).push(&words);
             greetings += 1;
         }
         if self.connection.db != route.to_db {
-            push_request(&mut requests, &[b"SELECT", route.to_db.to_string().as_bytes()]);
+            Commands::new(&mut requests).push(&[b"SELECT", route.to_db.to_string().as_bytes()]);
             greetings += 1;
         }
         let mut keys = keys.iter();
@@ -223,7 +229,7 @@ impl Carrier<'_> {
         if self.replaces {
             words.push(b"REPLACE");
         }
-        push_request(requests, &words);
+        Commands::new(requests).push(&words);
         Some(Arrived { key: key.into(), mark: mark(&payload, expire_at_ms) })
     }
 }

@@ -12,8 +12,8 @@ use swytch_store::{Keyspace, LockScope};
 
 use crate::command::prelude::*;
 use crate::command::{BeginSearch, FindKeys, KeySpec, Progress, RequestKeys};
-use crate::dispatch::{changes, park, scope};
-use crate::persistence::transfer::{self, Arrived, Round, Route};
+use crate::dispatch::{park, scope};
+use crate::persistence::transfer::{self, Round, Route};
 use crate::server::{Conditions, Mail, Server, WorkerShared};
 
 pub static MIGRATE: CommandSpec = CommandSpec {
@@ -101,37 +101,33 @@ impl Options {
     fn parse(args: &Args<'_>) -> Result<Options, CommandError> {
         let mut options = Options::default();
         let mut arguments = args.cursor(6);
-        let mut login = |name: &[u8], words: &[&[u8]]| {
-            options.login =
-                Some(std::iter::once(name).chain(words.iter().copied()).map(<[u8]>::to_vec).collect());
-        };
-        let (mut copies, mut replaces, mut keys_at) = (false, false, None);
+        let login = |words: &[&[u8]]| Some(words.iter().map(|word| word.to_vec()).collect());
         while arguments.remaining() > 0 {
             if arguments.word("COPY") {
-                copies = true;
+                options.copies = true;
             } else if arguments.word("REPLACE") {
-                replaces = true;
+                options.replaces = true;
             } else if arguments.word("AUTH") {
                 let password = arguments.next().ok_or(CommandError::Syntax)?;
-                login(b"AUTH", &[password]);
+                options.login = login(&[b"AUTH", password]);
             } else if arguments.word("AUTH2") {
                 let (Some(user), Some(password)) = (arguments.next(), arguments.next()) else {
                     return Err(CommandError::Syntax);
                 };
-                login(b"AUTH", &[user, password]);
+                options.login = login(&[b"AUTH", user, password]);
             } else if arguments.word("KEYS") {
                 if !args.get(3).is_empty() {
                     return Err(CommandError::text(
                         "ERR When using MIGRATE KEYS option, the key argument must be set to the empty string",
                     ));
                 }
-                keys_at = Some(arguments.position());
+                options.keys_at = Some(arguments.position());
                 break;
             } else {
                 return Err(CommandError::Syntax);
             }
         }
-        Ok(Options { copies, replaces, keys_at, ..options })
+        Ok(options)
     }
 }
 
@@ -239,28 +235,6 @@ impl Migration {
             self.0.state.lock().stage = Stage::Over(Some(format!("ERR no thread for MIGRATE: {error}")));
         }
     }
-
-    /// Removes here what is there.
-    fn settle(
-        &self,
-        server: &Server,
-        worker: &WorkerShared,
-        arrived: Vec<Arrived>,
-    ) -> Result<Vec<Box<[u8]>>, CommandError> {
-        if self.0.copies {
-            return Ok(Vec::new());
-        }
-        let db = self.0.route.from_db;
-        // Nobody sends this: whoever tracks a key hears of it.
-        let writer = worker.serving.swap(0, Ordering::Relaxed);
-        let changed = transfer::settle(server, db, arrived, &mut |keyspace, bytes| {
-            changes::make(server, worker, keyspace, |keyspace| {
-                keyspace.delete(&server.shards.key(db, bytes));
-            });
-        });
-        worker.serving.store(writer, Ordering::Relaxed);
-        changed
-    }
 }
 
 impl Progress for Migration {
@@ -272,7 +246,9 @@ impl Progress for Migration {
         state.rounds += 1;
         let is_last = state.rounds == ROUNDS_MAX;
         drop(state);
-        let changed = match self.settle(server, worker, arrived) {
+        // Copies stay here, too.
+        let arrived = if self.0.copies { Vec::new() } else { arrived };
+        let changed = match transfer::settle(server, worker, self.0.route.from_db, arrived) {
             Ok(changed) => changed,
             Err(busy) => {
                 error.get_or_insert(String::from_utf8_lossy(busy.reply()).into_owned());
