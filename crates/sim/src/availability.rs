@@ -5,8 +5,6 @@
 //!
 //! Invariant: nothing is drawn by chance, so the [`table`] is the same each time, and a test holds the documentation to it.
 
-mod names;
-
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write;
 
@@ -15,7 +13,7 @@ use swytch_cluster::{
     Time, Timers,
 };
 
-use names::Names;
+use crate::model::Journal;
 
 /// What happens to the last node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,13 +103,15 @@ const ASK_EVERY_MS: u64 = 20;
 const BEFORE_MS: u64 = 1_000;
 const AFTER_MS: u64 = 45_000;
 const WIRE_MS: u64 = 1;
+/// What every operation does: only that it is done matters.
+const OPERATION: &str = "x";
 const START_MS: u64 = 100_000;
 /// `cluster-node-timeout`, from which lease and expiry follow.
 const NODE_TIMEOUT_MS: u64 = 15_000;
 
 /// A cluster on virtual time, in steps of a millisecond.
 struct Scene {
-    nodes: Vec<Option<Node<Names>>>,
+    nodes: Vec<Option<Node<Journal>>>,
     now_ms: u64,
     /// Messages by the time of their arrival.
     wire: VecDeque<(u64, Box<Envelope>)>,
@@ -129,7 +129,7 @@ impl Scene {
         let members: NodeSet = (0..size).map(NodeId).collect();
         let nodes = members.iter().map(|id| {
             let now = Time { mono_ms: START_MS, wall_ms: START_MS };
-            Some(Node::in_view(Self::config(id, 1), Names::default(), members, now))
+            Some(Node::in_view(Self::config(id, 1), Journal::default(), members, now))
         });
         Self {
             nodes: nodes.collect(),
@@ -150,7 +150,7 @@ impl Scene {
     }
 
     fn start(&mut self, id: NodeId, life: u32) {
-        let node = Node::new(Self::config(id, life), Names::default());
+        let node = Node::new(Self::config(id, life), Journal::default());
         let index = usize::from(id.0);
         self.nodes.resize_with(self.nodes.len().max(index + 1), || None);
         self.nodes[index] = Some(node);
@@ -188,7 +188,7 @@ impl Scene {
         self.next_ticket += 1;
         let ticket = self.next_ticket;
         self.asked.insert(ticket, (kind, self.now_ms));
-        let (keys, command) = (vec![Key::new(name.as_bytes())], "set".into());
+        let (keys, command) = (vec![Key::new(name.as_bytes())], OPERATION.into());
         let (watches, local_read, watch) = (Vec::new(), false, false);
         let class = kind.class();
         self.input(at, Input::Client(Request { ticket, class, keys, command, watches, local_read, watch }));

@@ -31,7 +31,7 @@ pub(super) fn lists(reply: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// Lists of tags.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Journal(BTreeMap<Key, List>, Aside);
+pub(crate) struct Journal(BTreeMap<Key, List>, Aside);
 
 /// What was done to a key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]

@@ -28,6 +28,7 @@ use swytch_cluster::Mutant;
 
 pub use config::{Memory, Scope};
 pub use invariants::{Sometimes, Violation};
+pub(crate) use journal::Journal;
 pub use search::{Order, search};
 use state::{State, Step};
 pub use walk::{replay, walk};
