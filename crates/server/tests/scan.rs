@@ -15,11 +15,18 @@ const SCANS: usize = 4;
 const STEPS_MAX: usize = 200_000;
 
 fn scan_all(connection: &mut Client, count: usize) -> (Vec<Vec<u8>>, usize) {
+    walk(connection, "SCAN", &["COUNT", &count.to_string()])
+}
+
+/// All that a walk finds, and how many steps it takes.
+fn walk(connection: &mut Client, command: &str, options: &[&str]) -> (Vec<Vec<u8>>, usize) {
     let (mut found, mut cursor, mut steps) = (Vec::new(), b"0".to_vec(), 0);
     loop {
         steps += 1;
-        assert!(steps < STEPS_MAX, "COUNT {count}: no end");
-        let reply = connection.call(&[&b"SCAN"[..], &cursor, b"COUNT", count.to_string().as_bytes()]);
+        assert!(steps < STEPS_MAX, "{command} {options:?}: no end");
+        let mut request = vec![command.as_bytes(), &cursor];
+        request.extend(options.iter().map(|option| option.as_bytes()));
+        let reply = connection.call(&request);
         let Reply::Array(parts) = reply else { panic!("{reply:?}") };
         let [Reply::Bulk(next), Reply::Array(keys)] = &parts[..] else { panic!("{parts:?}") };
         found.extend(keys.iter().map(|key| match key {
@@ -119,4 +126,57 @@ fn any_number_is_a_cursor() {
         let reply = server.call(&[b"SCAN", cursor.as_bytes()]);
         assert_eq!(reply, Reply::Error("ERR invalid cursor".to_owned()), "{cursor:?}");
     }
+}
+
+/// A node that has all slots: walks of all of them, of those from one on, of one, and with cursors of another process.
+#[test]
+fn a_cluster_is_walked_through_by_slots() {
+    let mut server = ours().start("clusterscan", "threads 2\ncluster-enabled yes\n");
+    let keys: HashSet<Vec<u8>> = (0..500)
+        .map(|number| if number % 5 == 0 { format!("{{Qi}}:{number}") } else { format!("key:{number}") })
+        .map(String::into_bytes)
+        .collect();
+    keys.iter().for_each(|key| assert_eq!(server.call(&[&b"SET"[..], key, b"v"]), Reply::ok()));
+    let mut connection = server.connect();
+    let mut found = |options: &[&str]| {
+        let (found, _) = walk(&mut connection, "CLUSTERSCAN", options);
+        found.into_iter().collect::<HashSet<_>>()
+    };
+    let tagged = || keys.iter().filter(|key| key.starts_with(b"{Qi}")).cloned().collect::<HashSet<_>>();
+    assert_eq!(found(&[]), keys);
+    assert_eq!(found(&["COUNT", "1"]), keys);
+    assert_eq!(found(&["MATCH", "{Qi}*", "COUNT", "3"]), tagged());
+    assert_eq!(found(&["SLOT", "1"]), tagged());
+    assert_eq!(found(&["SLOT", "1", "MATCH", "{06S}*"]), HashSet::new());
+    assert_eq!(found(&["SLOT", "0"]), HashSet::new());
+    assert_eq!(found(&["TYPE", "list"]), HashSet::new());
+
+    let step =
+        |server: &mut swytch_testkit::Server, request: &str| server.say(&format!("CLUSTERSCAN {request}"));
+    let cursor = |cursor: &str| Reply::Array(vec![Reply::Bulk(cursor.into()), Reply::Array(Vec::new())]);
+    assert_eq!(step(&mut server, "0"), cursor("0-{06S}-0"));
+    assert_eq!(step(&mut server, "0 SLOT 2"), cursor("0-{5L5}-0"));
+    assert_eq!(step(&mut server, "0-{06S}-0 MATCH {Qi}*"), cursor("0-{Qi}-0"));
+    assert_eq!(step(&mut server, "0-{Qi}-0 MATCH {06S}*"), cursor("0"));
+    // Slots behind the last key's, and a place in a walk of another process, which begins anew.
+    assert_eq!(step(&mut server, "0-{6ZJ}-0 COUNT 10000"), cursor("0"));
+    let elsewhere = format!("abcdef-{{Qi}}-{}", u64::MAX);
+    let Reply::Array(parts) = step(&mut server, &format!("{elsewhere} SLOT 1 COUNT 10000")) else {
+        panic!("no step")
+    };
+    assert!(matches!(&parts[1], Reply::Array(keys) if keys.len() == 100));
+    for (request, error) in [
+        ("invalid", "ERR Invalid cursor"),
+        ("0-{0}", "ERR Invalid cursor"),
+        ("0-{0}-x", "ERR Invalid cursor"),
+        ("0-{06S}-0 SLOT 1", "ERR Cursor slot mismatch with SLOT argument"),
+        ("0 SLOT 16384", "ERR Invalid or out of range slot"),
+        ("0 SLOT 1 SLOT 1", "ERR SLOT option can only be specified once"),
+        ("0 COUNT 0", "ERR syntax error"),
+        ("0 TYPE nosuch", "ERR unknown type name 'nosuch'"),
+    ] {
+        assert_eq!(step(&mut server, request), Reply::Error(error.into()), "{request}");
+    }
+    let mut alone = ours().start("clusterscan-alone", "");
+    assert_eq!(step(&mut alone, "0"), Reply::Error("ERR This instance has cluster support disabled".into()));
 }

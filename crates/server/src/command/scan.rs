@@ -1,9 +1,9 @@
 //! What SCAN, SSCAN and their kin are asked: a cursor, and options.
 
-use swytch_store::Type;
+use swytch_store::{Keyspace, ScanCursor, Type};
 
-use super::{Arg, ArgCursor, ArgKind, Call, CommandError};
-use crate::system::glob;
+use super::{Arg, ArgCursor, ArgKind, Call, CommandError, ShardSteps};
+use crate::system::{glob, slot};
 
 const COUNT_DEFAULT: usize = 10;
 
@@ -20,6 +20,8 @@ pub const WALK_ARGUMENTS: [Arg; 4] = [
 pub enum Walk {
     /// A database.
     Keys,
+    /// A database, by the slots of its keys.
+    Slots,
     /// A value whose members have nothing that could be left out.
     Members,
     /// A hash.
@@ -33,15 +35,22 @@ pub struct ScanOptions<'a> {
     pub count: usize,
     /// NOVALUES: show fields only.
     pub no_values: bool,
+    /// SLOT: keys of this one only.
+    pub slot: Option<u16>,
     pattern: Option<&'a [u8]>,
     type_name: Option<&'a [u8]>,
 }
 
 impl<'a> ScanOptions<'a> {
-    /// Reads `[MATCH pattern] [COUNT count]`, and `[TYPE type]` or `[NOVALUES]` where the walk knows it.
+    /// Reads `[MATCH pattern] [COUNT count]`, and `[TYPE type]`, `[SLOT slot]` or `[NOVALUES]` where the walk knows it.
     pub fn parse(mut arguments: ArgCursor<'a>, over: Walk) -> Result<ScanOptions<'a>, CommandError> {
-        let mut options =
-            ScanOptions { count: COUNT_DEFAULT, no_values: false, pattern: None, type_name: None };
+        let mut options = ScanOptions {
+            count: COUNT_DEFAULT,
+            no_values: false,
+            slot: None,
+            pattern: None,
+            type_name: None,
+        };
         while arguments.remaining() > 0 {
             let has_value = arguments.remaining() >= 2;
             if has_value && arguments.word("COUNT") {
@@ -52,8 +61,19 @@ impl<'a> ScanOptions<'a> {
                 options.count = count as usize;
             } else if has_value && arguments.word("MATCH") {
                 options.pattern = Some(arguments.expect()?).filter(|pattern| *pattern != b"*");
-            } else if over == Walk::Keys && has_value && arguments.word("TYPE") {
-                options.type_name = Some(arguments.expect()?);
+            } else if matches!(over, Walk::Keys | Walk::Slots) && has_value && arguments.word("TYPE") {
+                let name = arguments.expect()?;
+                let is_known = Type::ALL.iter().any(|known| is_named(*known, name));
+                if over == Walk::Slots && !is_known {
+                    return Err(CommandError::quoting("ERR unknown type name '", name, "'"));
+                }
+                options.type_name = Some(name);
+            } else if over == Walk::Slots && has_value && arguments.word("SLOT") {
+                let numbered = swytch_decimal::parse_i64(arguments.expect()?).and_then(slot::numbered);
+                let slot = numbered.ok_or(CommandError::text("ERR Invalid or out of range slot"))?;
+                if options.slot.replace(slot).is_some() {
+                    return Err(CommandError::text("ERR SLOT option can only be specified once"));
+                }
             } else if arguments.word("NOVALUES") {
                 options.no_values = over == Walk::Fields;
                 if !options.no_values {
@@ -71,10 +91,19 @@ impl<'a> ScanOptions<'a> {
         self.pattern.is_none_or(|pattern| glob::matches(pattern, name, false))
     }
 
+    /// The slot of all names that fit the pattern, where it says one.
+    pub fn slot_of_pattern(&self) -> Option<u16> {
+        self.pattern.and_then(slot::of_pattern)
+    }
+
     /// True if keys of a type are wanted.
     pub fn admits_type(&self, data_type: Type) -> bool {
-        self.type_name.is_none_or(|name| name.eq_ignore_ascii_case(data_type.name().as_bytes()))
+        self.type_name.is_none_or(|name| is_named(data_type, name))
     }
+}
+
+fn is_named(data_type: Type, name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(data_type.name().as_bytes())
 }
 
 /// Reads a cursor as Redis does: a canonical signed number must not be negative, and whatever else C's
@@ -104,10 +133,48 @@ fn cursor_of(text: &[u8]) -> Option<u64> {
     Some(if negative { number.wrapping_neg() } else { number })
 }
 
+/// Buckets one call may look at for each entry that COUNT wants. A segment has fewer buckets than this, so a
+/// database with fewer keys than COUNT, each perhaps in a shard of its own, is returned whole by one call.
+const BUCKETS_PER_COUNT: usize = 64;
+
+/// Buckets looked at before a shard's lock is given to others.
+const BUCKETS_PER_LOCK: usize = 1024;
+
+/// One step of a walk through the keys of a database: those found, and where the next step begins.
+///
+/// It visits shard after shard, holding one lock at a time and for a bounded number of buckets, until COUNT entries were
+/// seen. What the table promises carries over (see `swytch_store::table`): a key that is there from the first step to the
+/// last is reported at least once, however the table grows or shrinks.
+pub fn step_over_keys(
+    call: &Call<'_>,
+    steps: &mut ShardSteps<'_>,
+    mut cursor: Option<ScanCursor>,
+    options: &ScanOptions<'_>,
+    admits: impl Fn(&[u8]) -> bool,
+) -> (Option<ScanCursor>, Vec<Vec<u8>>) {
+    let (mut wanted, mut found) = (options.count, Vec::new());
+    let mut buckets_left = options.count.saturating_mul(BUCKETS_PER_COUNT);
+    while let Some(at) = cursor.filter(|_| wanted > 0 && buckets_left > 0) {
+        steps.with_shard(at.shard, &mut |keyspace: &Keyspace<'_>| {
+            let allowed = buckets_left.min(BUCKETS_PER_LOCK);
+            let mut allowed_left = allowed;
+            let admits = |key: &[u8]| options.admits(key) && admits(key);
+            cursor =
+                keyspace.scan_shard(call.client.db, at, &mut wanted, &mut allowed_left, admits, |entry| {
+                    if options.admits_type(entry.data_type()) {
+                        found.push(entry.key().to_vec());
+                    }
+                });
+            buckets_left -= allowed - allowed_left;
+        });
+    }
+    (cursor, found)
+}
+
 /// Answers with the cursor for the next step, 0 behind the last, and what this one has found.
-pub fn reply_step(call: &mut Call<'_>, next: Option<u64>, found: &[Vec<u8>]) {
+pub fn reply_step(call: &mut Call<'_>, next: Option<impl ToString>, found: &[Vec<u8>]) {
     call.reply.array(2);
-    call.reply.bulk(next.unwrap_or(0).to_string().as_bytes());
+    call.reply.bulk(next.map_or_else(|| String::from("0"), |next| next.to_string()).as_bytes());
     call.reply.array(found.len());
     found.iter().for_each(|part| call.reply.bulk(part));
 }

@@ -1,9 +1,11 @@
 //! What clients of Redis Cluster ask: with `cluster-enabled` this server is a cluster of one node, which has all slots.
 //!
-//! `topology.rs` says so in all forms that there are, `slots.rs` tells of single slots, `mode.rs` has what connections say
-//! about themselves. That the keys of a request are in one slot is seen to before a command runs (`dispatch/admit`).
+//! `topology.rs` says so in all forms that there are, `slots.rs` tells of single slots, `scan.rs` walks
+//! through all, `mode.rs` has what connections say about themselves. That the keys of a request are in one slot is seen to
+//! before a command runs (`dispatch/admit`).
 
 mod mode;
+mod scan;
 mod slots;
 mod topology;
 
@@ -11,7 +13,8 @@ use crate::command::help::reply_help;
 use crate::command::prelude::*;
 
 /// The commands of this group.
-pub const SPECS: &[&CommandSpec] = &[&mode::ASKING, &CLUSTER, &mode::READONLY, &mode::READWRITE];
+pub const SPECS: &[&CommandSpec] =
+    &[&mode::ASKING, &CLUSTER, &scan::CLUSTERSCAN, &mode::READONLY, &mode::READWRITE];
 
 pub static CLUSTER: CommandSpec = CommandSpec {
     name: "cluster",

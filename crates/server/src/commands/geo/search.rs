@@ -1,11 +1,12 @@
 //! GEOSEARCH, GEOSEARCHSTORE, and what they replace: GEORADIUS and GEORADIUSBYMEMBER with their forms that only read.
 
+use std::cmp::Ordering;
 use swytch_store::{Cut, Event, Keyspace, KeyspaceMut, Scored, SortedSet, Spot};
 
 use super::area::{Area, Extent};
 use super::cell::Point;
 use super::{POSITION, SHOWN, UNITS, point, show_distance, show_point, unit_m};
-use crate::command::first::First;
+use crate::command::first::{First, rank_of_number};
 use crate::command::prelude::*;
 use crate::command::{BeginSearch, KeySpec, RequestKeys};
 
@@ -401,12 +402,10 @@ impl Query {
             None => return hits.take(any).collect(),
             Some(nearest_first) => nearest_first,
         };
-        let mut first = First::new(few.unwrap_or(usize::MAX), |one: &Hit, other: &Hit| {
-            let order = one.distance_m.total_cmp(&other.distance_m);
-            if nearest_first { order } else { order.reverse() }
-        });
-        hits.take(any).for_each(|hit| first.push(hit));
-        first.sorted()
+        let same_distance = |_: &Hit, _: &Hit| Ordering::Equal;
+        let mut first = First::new(few.unwrap_or(usize::MAX), !nearest_first, same_distance);
+        hits.take(any).for_each(|hit| first.push(rank_of_number(hit.distance_m), hit));
+        first.sorted().collect()
     }
 
     fn show(&self, call: &mut Call<'_>, member: &[u8], hit: &Hit, distance: f64) {

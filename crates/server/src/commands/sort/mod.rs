@@ -6,14 +6,13 @@
 
 mod pattern;
 
-use std::cmp::Ordering;
 use std::ops::{ControlFlow, Range};
 
 use swytch_decimal::parse_i64;
 use swytch_store::{Elements, Event, Keyspace, KeyspaceMut, List, Member, Set, Side, SortedSet, Text};
 
 use super::string::reply_text;
-use crate::command::first::First;
+use crate::command::first::{First, rank_of_number, rank_of_text};
 use crate::command::prelude::*;
 use crate::command::{BeginSearch, FindKeys, KeySpec, Origin, RequestKeys};
 use crate::dispatch::{is_bound_to_slot, rights};
@@ -230,6 +229,18 @@ impl<'k> Source<'k> {
         }
     }
 
+    /// Takes all elements, in their own order. They are handed over one by one and not by an iterator of whatever kind, which
+    /// would write each to memory first: a fifth of the time of SORT.
+    fn each<E>(self, take: impl FnMut(Member<'k>) -> Result<(), E>) -> Result<(), E> {
+        match self {
+            Source::List(list) => list.iter().map(Member::Bytes).try_for_each(take),
+            Source::Set(set) => set.iter().try_for_each(take),
+            Source::SortedSet(set) => {
+                set.iter().map(|scored| Member::Bytes(scored.member)).try_for_each(take)
+            }
+        }
+    }
+
     /// The elements of some ranks in their own order, from either end; that of a set has none.
     fn range(self, ranks: Range<usize>, reversed: bool) -> Box<dyn Iterator<Item = Member<'k>> + 'k> {
         let (start, count) = (ranks.start, ranks.len());
@@ -248,45 +259,16 @@ impl<'k> Source<'k> {
     }
 }
 
-/// An element, and what it is sorted by.
-#[derive(Clone, Copy, Debug)]
-struct Candidate<'k> {
-    element: Member<'k>,
-    weight: Weight<'k>,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Weight<'k> {
-    /// Elements of the same number are in the order of their bytes.
-    Number(f64),
-    /// What is found for an element, if anything; nothing comes first.
-    Text(Option<Text<'k>>),
-}
-
-impl Candidate<'_> {
-    fn order(&self, other: &Candidate<'_>) -> Ordering {
-        match (&self.weight, &other.weight) {
-            (Weight::Text(one), Weight::Text(other)) => one.as_deref().cmp(&other.as_deref()),
-            (Weight::Number(one), Weight::Number(another)) => one
-                .partial_cmp(another)
-                .unwrap_or(Ordering::Equal)
-                .then_with(|| self.element.cmp(&other.element)),
-            _ => unreachable!("all weights of one command are alike"),
-        }
-    }
-}
-
 /// What is sorted by, as a number. As in Redis nothing is 0, what is too big for a double is infinite, and a zero byte ends
 /// the text.
 fn number(text: &[u8]) -> Option<f64> {
-    let text = up_to_zero(text);
     if let Some(integer) = parse_i64(text) {
         return Some(integer as f64);
     }
-    match text {
+    match up_to_zero(text) {
         [] => Some(0.0),
         [b'+', ..] => None,
-        _ => std::str::from_utf8(text).ok()?.parse().ok().filter(|number: &f64| !number.is_nan()),
+        text => std::str::from_utf8(text).ok()?.parse().ok().filter(|number: &f64| !number.is_nan()),
     }
 }
 
@@ -308,27 +290,36 @@ fn sorted<'k>(
     }
     let by = query.by.filter(Pattern::names_keys);
     let by_bytes = query.by_bytes || names_nothing;
-    let mut first = First::new(wanted.end, |one: &Candidate<'_>, other: &Candidate<'_>| {
-        let order = one.order(other);
-        if query.descending { order.reverse() } else { order }
-    });
-    let weigh = |text: Option<&[u8]>| match text {
-        None => Ok(Weight::Number(0.0)),
-        Some(text) => number(text)
-            .map(Weight::Number)
-            .ok_or_else(|| CommandError::text("ERR One or more scores can't be converted into double")),
-    };
-    for element in source.range(0..len, false) {
-        let found = by.map(|by| by.look_up(keyspace, call.client.db, &element));
-        let weight = match found {
-            Some(found) if by_bytes => Weight::Text(found),
-            Some(found) => weigh(found.as_deref())?,
-            None if by_bytes => weigh(None)?,
-            None => weigh(Some(&element[..]))?,
-        };
-        first.push(Candidate { element, weight });
+    let descending = query.descending;
+    let look_up = |by: &Pattern<'_>, element: &Member<'_>| by.look_up(keyspace, call.client.db, element);
+    if let Some(by) = by.filter(|_| by_bytes) {
+        // Nothing comes first.
+        let order = |one: &Option<Text<'_>>, other: &Option<Text<'_>>| one.as_deref().cmp(&other.as_deref());
+        let mut first = First::new(wanted.end, descending, |(one, _), (other, _)| order(one, other));
+        source.each(|element| {
+            let text = look_up(&by, &element);
+            first.push(rank_of_text(text.as_deref().unwrap_or_default()), (text, element));
+            Ok::<_, CommandError>(())
+        })?;
+        return Ok(first.sorted().skip(wanted.start).map(|(_, element)| element).collect());
     }
-    Ok(first.sorted().into_iter().skip(wanted.start).map(|candidate| candidate.element).collect())
+    let mut first = First::new(wanted.end, descending, |one: &Member<'_>, other| one.cmp(other));
+    source.each(|element| {
+        let rank = match by {
+            Some(by) => rank_of_number(look_up(&by, &element).map_or(Ok(0.0), |text| weight(&text))?),
+            None if by_bytes => rank_of_text(&element),
+            None => rank_of_number(weight(&element)?),
+        };
+        first.push(rank, element);
+        Ok::<_, CommandError>(())
+    })?;
+    Ok(first.sorted().skip(wanted.start).collect())
+}
+
+/// The number that a text is, to sort by.
+fn weight(text: &[u8]) -> Result<f64, CommandError> {
+    let no_number = || CommandError::text("ERR One or more scores can't be converted into double");
+    number(text).ok_or_else(no_number)
 }
 
 /// Shows what is wanted of the elements, one after the other, as long as `take` goes on: nothing where GET finds nothing.

@@ -66,7 +66,7 @@ pub enum Member<'a> {
     /// Where it lies in the set.
     Bytes(&'a [u8]),
     /// The digits of an integer, and how many they are.
-    Digits([u8; INTEGER_DIGITS_MAX], usize),
+    Digits([u8; INTEGER_DIGITS_MAX], u8),
 }
 
 impl Member<'_> {
@@ -74,7 +74,7 @@ impl Member<'_> {
         let (mut buffer, mut digits) = ([0; INTEGER_DIGITS_MAX], [0; INTEGER_DIGITS_MAX]);
         let text = format_i64(&mut buffer, number);
         digits[..text.len()].copy_from_slice(text);
-        Member::Digits(digits, text.len())
+        Member::Digits(digits, text.len() as u8)
     }
 }
 
@@ -85,7 +85,7 @@ impl Deref for Member<'_> {
     fn deref(&self) -> &[u8] {
         match self {
             Member::Bytes(bytes) => bytes,
-            Member::Digits(digits, len) => &digits[..*len],
+            Member::Digits(digits, len) => &digits[..usize::from(*len)],
         }
     }
 }
