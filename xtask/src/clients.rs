@@ -46,10 +46,13 @@ pub(crate) fn run(server: Option<PathBuf>) -> Result<Summary> {
     secured.args(["127.0.0.1", &tls_port, &certificate]);
     let mut moving = python("move.py");
     moving.args(["127.0.0.1", &free_port().to_string()]).arg(&path);
+    let mut tracing = python("traces.py");
+    tracing.args(["127.0.0.1", &free_port().to_string()]).arg(&path);
     let all = [
         ("redis-py over TLS", secured),
         ("redis-py", python("smoke.py")),
         ("redis-py, whose server ends", moving),
+        ("OpenTelemetry", tracing),
         ("RQ and Celery", python("jobs.py")),
         ("ioredis", node("smoke.js")),
         ("node-redis", node("node-redis.js")),

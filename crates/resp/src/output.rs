@@ -142,6 +142,11 @@ impl Output {
         self.tail_at + self.tail.len()
     }
 
+    /// What was written from a position on, where none of it has become a chunk.
+    pub(crate) fn since(&self, position: usize) -> Option<&[u8]> {
+        self.tail.get(position.checked_sub(self.tail_at)?..)
+    }
+
     /// Takes back everything from a position on, which nothing was taken behind.
     #[inline]
     pub fn rewind(&mut self, position: usize) {

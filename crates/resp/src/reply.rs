@@ -78,6 +78,12 @@ impl<'a> Reply<'a> {
         self.position() - self.began
     }
 
+    /// The code that the reply's error begins with, if it is one and lies where short replies lie.
+    pub fn error_code(&self) -> Option<&[u8]> {
+        let text = self.out.since(self.began)?.strip_prefix(b"-")?;
+        text.split(|byte| matches!(byte, b' ' | b'\r')).next()
+    }
+
     /// True when the output keeps nothing more and the connection is to end: the rest need not be written.
     #[inline]
     pub fn is_full(&self) -> bool {

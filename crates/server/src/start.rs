@@ -24,6 +24,7 @@ use crate::commands;
 use crate::config::{Config, Loaded, SetContext, ShutdownFlags};
 use crate::metrics;
 use crate::net::{Arrivals, Listeners, Worker, listen};
+use crate::observe::traces::Exporter;
 use crate::observe::{logging, supervision};
 use crate::persistence::load::StartFile;
 use crate::persistence::{append, background, replicate, save, shutdown};
@@ -110,6 +111,8 @@ fn run(
     let log = append::start_thread(server)?;
     let stream = replicate::start_thread(server)?;
     let metrics = metrics::start(commands, server)?;
+    let traces = Exporter::start(&server.config, &server.traces, &server.run_id)?;
+    server.apply_sampling();
     let _pid_file = PidFile::create(&server.config);
     huge_pages::switch_on();
     let announcement = announcement(server, &listeners, &metrics);
@@ -135,6 +138,9 @@ fn run(
     }
     if stream.join().is_err() {
         tracing::error!("the thread of the stream for followers had failed");
+    }
+    if let Some(traces) = traces {
+        traces.finish();
     }
     // A save in the background that was under way has left its file.
     save::remove_temporary_file(server);

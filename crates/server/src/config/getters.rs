@@ -124,6 +124,8 @@ numbers! {
     supervised: Supervised = "supervised";
     /// Form of log lines.
     log_format: LogFormat = "log-format";
+    /// Commands of a million that are traced.
+    otel_samples_per_million: u32 = "otel-samples-per-million";
     /// Microseconds from which a command is in SLOWLOG; negative for never.
     slowlog_log_slower_than: i64 = "slowlog-log-slower-than";
     /// Entries of SLOWLOG.
@@ -288,6 +290,12 @@ texts! {
     pidfile = "pidfile";
     /// Where clients are told to go before the server ends.
     shutdown_notice_endpoint = "shutdown-notice-endpoint";
+    /// Where traces go.
+    otel_endpoint = "otel-endpoint";
+    /// Headers for it.
+    otel_headers = "otel-headers";
+    /// Name of this service in traces.
+    otel_service_name = "otel-service-name";
     /// Name of the snapshot file.
     dbfilename = "dbfilename";
     /// Certificate file.

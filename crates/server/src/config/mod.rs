@@ -30,6 +30,7 @@ pub use directive::{
 pub use directives::{DIRECTIVES, FILE_ONLY};
 pub use file::{ConfigError, Loaded, Loader, Place, RenamedCommand, UserLine, Warning};
 pub use rewrite::{RewriteError, UserText};
+pub use rules::headers as http_headers;
 pub use special::{CLIENT_CLASSES, ClientClass, OutputBufferLimit, SavePoint, keyspace_events};
 pub use value::memory as parse_memory;
 pub use words::{quote, split as split_words};

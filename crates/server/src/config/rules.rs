@@ -64,6 +64,30 @@ pub(super) fn announced_node_name(value: &[u8]) -> Result<(), &'static str> {
     Ok(())
 }
 
+/// The URL of a service.
+pub(super) fn http_url(value: &[u8]) -> Result<(), &'static str> {
+    let url = str::from_utf8(value).ok().and_then(|text| text.parse::<ureq::http::Uri>().ok());
+    let is_http = url.is_some_and(|url| matches!(url.scheme_str(), Some("http" | "https")));
+    if value.is_empty() || is_http { Ok(()) } else { Err("must be a URL such as http://localhost:4318") }
+}
+
+/// Headers of requests: `name=value`, separated by commas.
+pub(super) fn http_headers(value: &[u8]) -> Result<(), &'static str> {
+    use ureq::http::{HeaderName, HeaderValue};
+    let is_header = |(name, value): (&str, &str)| {
+        HeaderName::from_bytes(name.as_bytes()).is_ok() && HeaderValue::from_str(value).is_ok()
+    };
+    let are_headers =
+        str::from_utf8(value).is_ok_and(|text| headers(text).all(|header| header.is_some_and(is_header)));
+    if are_headers { Ok(()) } else { Err("must be name=value, separated by commas") }
+}
+
+/// The parts of what [`http_headers`] checks.
+pub fn headers(text: &str) -> impl Iterator<Item = Option<(&str, &str)>> {
+    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    parts.map(|part| part.split_once('=').map(|(name, value)| (name.trim(), value.trim())))
+}
+
 /// A template is text with `{variable}` parts; it must not come out empty.
 pub(super) fn process_title_template(value: &[u8]) -> Result<(), &'static str> {
     const INVALID: &str = "template format is invalid or contains unknown variables";

@@ -1,4 +1,4 @@
-//! What is counted of a command: statistics, SLOWLOG, COMMANDLOG, HOTKEYS, LATENCY.
+//! What is counted of a command: statistics, SLOWLOG, COMMANDLOG, HOTKEYS, LATENCY, traces.
 
 use std::sync::atomic::Ordering;
 
@@ -9,9 +9,10 @@ use crate::command::{Call, CountedSlot, Flags, Origin};
 use crate::observe::command_log::{self, CommandLog};
 use crate::observe::hot_keys::Done;
 use crate::observe::slot_stats::Taken;
+use crate::observe::traces::Span;
 use crate::server::{Conditions, Server, WorkerShared};
 use crate::system::clock::{self, ticks_to_ns};
-use crate::system::slot;
+use crate::system::{random, slot};
 
 /// Bytes of a request that begins a transaction.
 const MULTI_BYTES: u64 = b"*1\r\n$5\r\nmulti\r\n".len() as u64;
@@ -38,9 +39,9 @@ pub fn call(call: &mut Call<'_>, ticks: u64, failed: bool) {
     if config.latency_tracking() {
         command.latency.add(ns);
     }
-    // A negative threshold, as an unsigned number, is never reached.
-    if ns / 1000 >= config.slowlog_log_slower_than() as u64 {
+    if is_slow(call, ns) {
         log(call, &call.server.command_logs.slow, ns / 1000, config.slowlog_max_len());
+        trace(call, ns, failed);
     }
     if call.args.may_have_bytes(config.commandlog_request_larger_than() as u64) {
         log_large_request(call);
@@ -49,12 +50,19 @@ pub fn call(call: &mut Call<'_>, ticks: u64, failed: bool) {
         log_large_reply(call);
     }
     if call.server.conditions().intersects(Conditions::COUNTED) {
-        by_keys(call, ns);
+        counted(call, ns, failed);
     }
     let threshold_ms = config.latency_monitor_threshold();
     if threshold_ms > 0 {
         note_latency(call, ticks, threshold_ms);
     }
+}
+
+/// Whether a command took as long as SLOWLOG wants.
+#[inline(always)]
+fn is_slow(call: &Call<'_>, ns: u64) -> bool {
+    // A negative threshold, as an unsigned number, is never reached.
+    ns / 1000 >= call.server.config.slowlog_log_slower_than() as u64
 }
 
 /// Counts what was looked for.
@@ -110,10 +118,37 @@ fn log(call: &Call<'_>, log: &CommandLog, amount: u64, len_max: usize) {
     log.push(entry, len_max);
 }
 
-/// Counts a command for its keys, and for the slot that they are in. What a script calls counts with the script.
+/// Gives a command to those who trace. What a script calls is part of the script.
 #[cold]
-fn by_keys(call: &mut Call<'_>, ns: u64) {
+fn trace(call: &Call<'_>, ns: u64, failed: bool) {
+    if !call.server.traces.is_on() || call.origin == Origin::Script || call.command.is(Flags::SKIP_SLOWLOG) {
+        return;
+    }
+    let code = || call.reply.error_code().map(|code| String::from_utf8_lossy(code).into_owned());
+    call.server.traces.push(Span {
+        command: &call.command.full_name,
+        arguments: call.args.len(),
+        ended_us: clock::unix_us(),
+        took_ns: ns,
+        db: call.client.db,
+        address: call.client.shared.address.clone(),
+        client: call.client.shared.names.lock().name.clone(),
+        error: failed.then(|| code().unwrap_or_else(|| "ERR".to_owned())),
+        is_slow: is_slow(call, ns),
+    });
+}
+
+/// Counts a command for its keys, and for the slot that they are in; one in so many is traced. What a script calls counts with
+/// the script.
+#[cold]
+fn counted(call: &mut Call<'_>, ns: u64, failed: bool) {
     let conditions = call.server.conditions();
+    if conditions.contains(Conditions::SAMPLING)
+        && !is_slow(call, ns)
+        && random::next_u64() % 1_000_000 < u64::from(call.server.config.otel_samples_per_million())
+    {
+        trace(call, ns, failed);
+    }
     if conditions.contains(Conditions::COUNTING_KEYS) && call.origin != Origin::Script {
         for_hot_keys(call, ns);
     }

@@ -177,6 +177,13 @@ fn logs(page: &mut Page, server: &Server) {
     let help = "Log lines that could not be written in time.";
     let missing = crate::observe::logging::missing_lines();
     page.sample(&Metric::counter("swytch_log_lines_missing_total", help), &[], missing);
+    if server.traces.is_on() {
+        let (sent, missing) = server.traces.counts();
+        let help = "Commands that the collector of traces has been told of.";
+        page.sample(&Metric::counter("swytch_traces_sent_total", help), &[], sent);
+        let help = "Commands that it should have been told of and was not.";
+        page.sample(&Metric::counter("swytch_traces_missing_total", help), &[], missing);
+    }
 }
 
 /// The logs of COMMANDLOG and what they hold at most.

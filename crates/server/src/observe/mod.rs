@@ -10,3 +10,4 @@ pub mod rates;
 pub mod slot_stats;
 pub mod stats;
 pub mod supervision;
+pub mod traces;

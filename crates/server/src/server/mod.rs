@@ -37,6 +37,7 @@ use crate::observe::histogram::Snapshot;
 use crate::observe::hot_keys::HotKeys;
 use crate::observe::slot_stats::SlotStats;
 use crate::observe::stats::{ErrorStats, WorkerStats};
+use crate::observe::traces::Traces;
 use crate::observe::{latency, monitor};
 use crate::replication::Replication;
 use crate::server::reclaim::{Epoch, Reclaimer};
@@ -92,8 +93,10 @@ bitflags! {
         const COUNTING_KEYS = 1 << 17;
         /// `cluster-slot-stats-enabled` has it counted what commands do to slots.
         const COUNTING_SLOTS = 1 << 18;
-        /// What a command has done is counted for its keys.
-        const COUNTED = Self::COUNTING_KEYS.bits() | Self::COUNTING_SLOTS.bits();
+        /// One in so many commands is traced.
+        const SAMPLING = 1 << 19;
+        /// What a command has done is counted for its keys, or traced.
+        const COUNTED = Self::COUNTING_KEYS.bits() | Self::COUNTING_SLOTS.bits() | Self::SAMPLING.bits();
         /// What may refuse, delay or show a command: all but who hears of its changes, when its reply leaves and what is
         /// counted of it.
         const REFUSING = !(Self::RECORDING.bits() | Self::HOLDING.bits() | Self::BROADCASTING.bits() | Self::COUNTED.bits());
@@ -188,6 +191,8 @@ pub struct Server {
     pub rates: crate::observe::rates::Rates,
     /// SLOWLOG and COMMANDLOG.
     pub command_logs: CommandLogs,
+    /// Commands that a collector is told of.
+    pub traces: Arc<Traces>,
     /// HOTKEYS.
     pub hot_keys: HotKeys,
     /// CLUSTER SLOT-STATS.
@@ -297,6 +302,7 @@ impl Server {
             errors: ErrorStats::default(),
             rates: crate::observe::rates::Rates::default(),
             command_logs: CommandLogs::default(),
+            traces: Arc::default(),
             hot_keys: HotKeys::default(),
             slot_stats: SlotStats::default(),
             latency: latency::LatencyMonitor::default(),
@@ -459,6 +465,12 @@ impl Server {
         let counts =
             self.config.cluster_enabled() && self.config.cluster_slot_stats_enabled().intersects(counted);
         self.set_conditions(Conditions::COUNTING_SLOTS, counts);
+    }
+
+    /// Has as many commands traced as `otel-samples-per-million` says.
+    pub fn apply_sampling(&self) {
+        let samples = self.traces.is_on() && self.config.otel_samples_per_million() > 0;
+        self.set_conditions(Conditions::SAMPLING, samples);
     }
 
     /// Sum of a counter over all workers.

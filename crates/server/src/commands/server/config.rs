@@ -224,6 +224,9 @@ fn apply(server: &Server, config: &Config, changed: &[&'static Directive]) -> Re
     if is_changed(&["cluster-slot-stats-enabled"]) {
         server.apply_slot_stats();
     }
+    if is_changed(&["otel-samples-per-million"]) {
+        server.apply_sampling();
+    }
     if is_changed(&["appendfsync"]) {
         append::apply_policy(server);
     }

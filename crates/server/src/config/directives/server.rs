@@ -223,6 +223,17 @@ pub(super) const LIST: &[D] = &[
     observed(D::flag("latency-tracking", true)).summary("Keep a histogram of every command's latency."),
     observed(D::special("latency-tracking-info-percentiles", Special::Percentiles).several_words())
         .summary("Percentiles shown by INFO latencystats."),
+    observed(D::optional_text("otel-endpoint").start_only().known(Known::Swytch))
+        .checked(rules::http_url)
+        .summary("URL of an OpenTelemetry collector to send traces to, such as http://localhost:4318."),
+    observed(D::optional_text("otel-headers").start_only().known(Known::Swytch))
+        .sensitive()
+        .checked(rules::http_headers)
+        .summary("Headers for the collector: name=value, separated by commas."),
+    observed(D::text("otel-service-name", "swytch").start_only().known(Known::Swytch))
+        .summary("Name of this service in traces."),
+    observed(D::integer("otel-samples-per-million", 0, 1_000_000, 0).known(Known::Swytch))
+        .summary("Commands of a million that are traced, besides those that are in SLOWLOG."),
     observed(D::special("notify-keyspace-events", Special::KeyspaceEvents))
         .summary("Classes of keyspace notifications, characters of Ag$lshzxeKEtmdnoc."),
 ];
