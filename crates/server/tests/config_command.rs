@@ -246,3 +246,37 @@ fn the_limit_on_small_lists_is_that_of_the_configuration() {
     assert_eq!(encoding("RPUSH l b c d e f g h i j"), Reply::bulk("listpack"));
     assert_eq!(encoding("RPUSH l k"), Reply::bulk("quicklist"));
 }
+
+/// Each kind of what a cluster of Redis refuses, once, beside something of the kind that it allows.
+#[test]
+fn what_a_cluster_would_refuse_is_counted() {
+    let mut server = ours().start("compatibility", "cluster-compatibility-sample-ratio 100\n");
+    for (words, incompatible) in [
+        ("SELECT 0", 0),
+        ("MSET {a}1 x {a}2 x", 0),
+        ("MSET a x b x", 1),
+        ("RPUSH list 1 2", 0),
+        ("SORT list BY w{list}_* GET #", 0),
+        ("SORT list BY w_* GET o_*", 2),
+        ("EVAL return(redis.call('MGET','a','b')) 0", 1),
+        ("EVAL return(redis.call('MGET',KEYS[1],KEYS[2])) 2 a b", 1),
+        ("COPY a {a}3", 0),
+        ("COPY a a DB 1", 1),
+        ("MULTI", 0),
+        ("SET a 1", 0),
+        ("SET b 1", 0),
+        ("EXEC", 1),
+        ("SELECT 1", 1),
+    ] {
+        let before = server.connect().info_number("cluster_incompatible_ops");
+        let reply = server.say(words);
+        assert!(!reply.is_error(), "{words}: {reply:?}");
+        let after = server.connect().info_number("cluster_incompatible_ops");
+        assert_eq!(after - before, incompatible, "{words}");
+    }
+    for words in ["CONFIG SET cluster-compatibility-sample-ratio 0", "CONFIG RESETSTAT", "MGET a b"] {
+        assert!(!server.say(words).is_error(), "{words}");
+    }
+    assert_eq!(server.say("CONFIG SET cluster-compatibility-sample-ratio 1"), Reply::ok());
+    assert_eq!(server.connect().info_number("cluster_incompatible_ops"), 0);
+}

@@ -233,12 +233,16 @@ impl<'a> Call<'a> {
         if (0..databases).contains(&index) { Ok(index as u32) } else { Err(CommandError::DbIndexOutOfRange) }
     }
 
-    /// Where clients of a cluster are served there is one database, and this is their error.
+    /// Where clients of a cluster are served this is their error; elsewhere it is counted that they could not be.
     ///
     /// # Errors
     /// It, then.
     pub fn refused_in_cluster(&self, error: &'static str) -> Result<(), CommandError> {
-        if self.server.config.cluster_enabled() { Err(CommandError::text(error)) } else { Ok(()) }
+        if self.server.config.cluster_enabled() {
+            return Err(CommandError::text(error));
+        }
+        self.server.note_cluster_incompatible();
+        Ok(())
     }
 
     /// The longest string that the command may make.

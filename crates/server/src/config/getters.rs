@@ -124,6 +124,8 @@ numbers! {
     supervised: Supervised = "supervised";
     /// Form of log lines.
     log_format: LogFormat = "log-format";
+    /// Commands of a hundred that are looked at for a cluster.
+    cluster_compatibility_sample_ratio: u32 = "cluster-compatibility-sample-ratio";
     /// Commands of a million that are traced.
     otel_samples_per_million: u32 = "otel-samples-per-million";
     /// Microseconds from which a command is in SLOWLOG; negative for never.

@@ -20,7 +20,7 @@
 //! | too few followers keep up | every write | never: they may have fallen behind a moment later |
 //! | replies wait for the log | | when they are to leave |
 //! | the data was saved for the last time | every command | every write, EXEC |
-//! | keys must be in one slot | every command | never: it holds from the start |
+//! | keys must be in one slot, or it is counted that they are not | every command | never: it holds from the start, or nothing comes of it |
 //! | a script runs for too long | every command | never: whoever waits for one of its locks finds it overdue |
 //! | the rights of a user | every command | every write, EXEC |
 //! | authentication, a monitor's rights | every command | never: only the client's own commands change them |

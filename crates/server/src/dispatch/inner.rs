@@ -11,7 +11,7 @@
 use swytch_resp::{ArgRange, Output, Protocol, Query, Reply};
 use swytch_store::KeyspaceMut;
 
-use super::admit::{OUT_OF_MEMORY, crosses_slots, is_bound_to_slot, unwritable};
+use super::admit::{OUT_OF_MEMORY, SlotRule, are_across_slots, unwritable};
 pub use super::admit::{lacks_followers, refuses_writes};
 use super::{count, guard, locks, lookup, park, rights, show};
 use crate::acl::Context;
@@ -31,7 +31,9 @@ pub struct Rules {
     pub is_out_of_memory: bool,
     /// It has called a command that writes.
     pub has_written: bool,
-    /// All that it touches must be in one slot.
+    /// What it means that it touches keys in several slots.
+    pub slot_rule: SlotRule,
+    /// All that it touches is to be in one slot, and not only what each command touches.
     pub keeps_to_slot: bool,
     /// That slot, once it is known.
     pub slot: Option<u16>,
@@ -133,18 +135,33 @@ fn refusal(call: &Call<'_>, command: &Command, rules: &Rules) -> Option<String> 
     None
 }
 
-/// Why a command may not touch what it names, where keys must be in one slot. That of a script is the one of its first key,
-/// whether it has named it or not.
+/// Why a command may not touch what it names, where keys must be in one slot. Where that is counted, a script counts once.
 fn across_slots(
     call: &Call<'_>,
     command: &'static Command,
     args: &Args<'_>,
     rules: &mut Rules,
 ) -> Option<&'static str> {
-    if !is_bound_to_slot(call) {
+    if rules.slot_rule == SlotRule::None {
         return None;
     }
-    if crosses_slots(call, std::iter::once((command, *args))) {
+    let fault = slot_fault(call, command, args, rules)?;
+    if rules.slot_rule == SlotRule::Kept {
+        return Some(fault);
+    }
+    std::mem::replace(&mut rules.slot_rule, SlotRule::None).note(call);
+    None
+}
+
+/// What is wrong with the slots of a command's keys. That of a script is the one of its first key, whether it has named it or
+/// not.
+fn slot_fault(
+    call: &Call<'_>,
+    command: &'static Command,
+    args: &Args<'_>,
+    rules: &mut Rules,
+) -> Option<&'static str> {
+    if are_across_slots(std::iter::once((command, *args))) {
         return Some("Script attempted to access a non local key in a cluster node");
     }
     let slot_of = |command: &Command, args: &Args<'_>| {

@@ -42,7 +42,7 @@ pub mod transaction;
 pub mod watch;
 
 pub use crate::command::Outcome;
-pub use admit::is_bound_to_slot;
+pub use admit::SlotRule;
 pub use execute::{Request, execute};
 use show::show;
 pub use show::show_script;

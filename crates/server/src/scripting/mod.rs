@@ -21,9 +21,10 @@ use crate::command::{
     Args, Call, Command, CommandError, CommandResult, CountedSlot, Flags, FoundScript, Origin,
 };
 use crate::dispatch::inner::{self, Rules};
-use crate::dispatch::show_script;
+use crate::dispatch::{SlotRule, show_script};
 use crate::server::scripts::Script;
 use crate::server::{Conditions, Server};
+use crate::system::slot;
 use host::ScriptHost;
 use threads::Buffers;
 
@@ -193,9 +194,8 @@ fn rules_of(call: &mut Call<'_>, flags: Option<ScriptFlags>, access: Access) -> 
             "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'",
         ));
     }
-    if has(ScriptFlags::NO_CLUSTER) && call.server.config.cluster_enabled() {
-        let text = "ERR Can not run script on cluster, 'no-cluster' flag is set.";
-        return Err(CommandError::text(text));
+    if has(ScriptFlags::NO_CLUSTER) {
+        call.refused_in_cluster("ERR Can not run script on cluster, 'no-cluster' flag is set.")?;
     }
     let keeps_to_slot = flags.is_some() && !has(ScriptFlags::ALLOW_CROSS_SLOT_KEYS);
     if !keeps_to_slot && call.server.conditions().contains(Conditions::COUNTING_SLOTS) {
@@ -206,9 +206,20 @@ fn rules_of(call: &mut Call<'_>, flags: Option<ScriptFlags>, access: Access) -> 
         allows_oom,
         is_out_of_memory,
         has_written: false,
+        slot_rule: slot_rule_of(call),
         keeps_to_slot,
         slot: None,
     })
+}
+
+/// What it means that a script touches keys in several slots. Where it names such keys itself, that was counted already.
+fn slot_rule_of(call: &Call<'_>) -> SlotRule {
+    let rule = SlotRule::of(call);
+    let is_known = || {
+        let named = call.command.slot_positions(&call.args);
+        slot::are_several(named.into_iter().map(|at| call.args.get(at)))
+    };
+    if rule == SlotRule::Counted && is_known() { SlotRule::None } else { rule }
 }
 
 /// Answers what a script has come to.

@@ -95,6 +95,8 @@ bitflags! {
         const COUNTING_SLOTS = 1 << 18;
         /// One in so many commands is traced.
         const SAMPLING = 1 << 19;
+        /// `cluster-compatibility-sample-ratio` has it counted what could not be served in a cluster.
+        const FITTING = 1 << 20;
         /// What a command has done is counted for its keys, or traced.
         const COUNTED = Self::COUNTING_KEYS.bits() | Self::COUNTING_SLOTS.bits() | Self::SAMPLING.bits();
         /// What may refuse, delay or show a command: all but who hears of its changes, when its reply leaves and what is
@@ -191,6 +193,8 @@ pub struct Server {
     pub rates: crate::observe::rates::Rates,
     /// SLOWLOG and COMMANDLOG.
     pub command_logs: CommandLogs,
+    /// Commands that a cluster of Redis would have refused, as far as that was looked for.
+    pub cluster_incompatible: AtomicU64,
     /// Commands that a collector is told of.
     pub traces: Arc<Traces>,
     /// HOTKEYS.
@@ -302,6 +306,7 @@ impl Server {
             errors: ErrorStats::default(),
             rates: crate::observe::rates::Rates::default(),
             command_logs: CommandLogs::default(),
+            cluster_incompatible: AtomicU64::new(0),
             traces: Arc::default(),
             hot_keys: HotKeys::default(),
             slot_stats: SlotStats::default(),
@@ -351,6 +356,7 @@ impl Server {
             }
         });
         server.set_conditions(Conditions::ONE_SLOT, is_bound_to_slots);
+        server.apply_compatibility_samples();
         Ok(server)
     }
 
@@ -465,6 +471,17 @@ impl Server {
         let counts =
             self.config.cluster_enabled() && self.config.cluster_slot_stats_enabled().intersects(counted);
         self.set_conditions(Conditions::COUNTING_SLOTS, counts);
+    }
+
+    /// Counts a command that a cluster of Redis would have refused.
+    pub fn note_cluster_incompatible(&self) {
+        self.cluster_incompatible.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Has as many commands looked at for a cluster as `cluster-compatibility-sample-ratio` says.
+    pub fn apply_compatibility_samples(&self) {
+        let samples = self.config.cluster_compatibility_sample_ratio() > 0 && !self.config.cluster_enabled();
+        self.set_conditions(Conditions::FITTING, samples);
     }
 
     /// Has as many commands traced as `otel-samples-per-million` says.

@@ -70,6 +70,9 @@ fn copy(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResul
     if from_db == to_db && from.bytes == to.bytes {
         return Err(same_object());
     }
+    if from_db != 0 || to_db != 0 {
+        call.refused_in_cluster("ERR Copying to another database is not allowed in cluster mode")?;
+    }
     // The source is read and counted as such; only the destination is written.
     let copied = Keyspace::find(keyspace, &from).is_some() && {
         let to = to.in_db(to_db);

@@ -163,6 +163,7 @@ fn reset_statistics(call: &mut Call<'_>) -> CommandResult {
     call.server.clients.rejected.store(0, Ordering::Relaxed);
     call.server.client_memory.evicted.store(0, Ordering::Relaxed);
     call.server.scripts.evicted.store(0, Ordering::Relaxed);
+    call.server.cluster_incompatible.store(0, Ordering::Relaxed);
     call.reply.ok();
     Ok(())
 }
@@ -223,6 +224,9 @@ fn apply(server: &Server, config: &Config, changed: &[&'static Directive]) -> Re
     }
     if is_changed(&["cluster-slot-stats-enabled"]) {
         server.apply_slot_stats();
+    }
+    if is_changed(&["cluster-compatibility-sample-ratio"]) {
+        server.apply_compatibility_samples();
     }
     if is_changed(&["otel-samples-per-million"]) {
         server.apply_sampling();

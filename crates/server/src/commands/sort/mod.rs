@@ -15,7 +15,7 @@ use super::string::reply_text;
 use crate::command::first::{First, rank_of_number, rank_of_text};
 use crate::command::prelude::*;
 use crate::command::{BeginSearch, FindKeys, KeySpec, Origin, RequestKeys};
-use crate::dispatch::{is_bound_to_slot, rights};
+use crate::dispatch::{SlotRule, rights};
 use crate::system::escape::up_to_zero;
 use crate::system::slot;
 use pattern::Pattern;
@@ -85,7 +85,7 @@ pub static SORT_RO: CommandSpec = CommandSpec {
     arguments: ARGUMENTS.split_at(6).0,
     reply: SORTED,
     handler: Handler::Read(|call, keyspace| {
-        let query = Query::parse(call.args.cursor(2), false, Reach::of(call))?;
+        let query = Query::of(call, false)?;
         show(call, keyspace, &query)
     }),
     ..SPEC
@@ -124,8 +124,8 @@ impl Reach {
     #[cfg(test)]
     const ANYWHERE: Reach = Reach { has_right: true, slot: None };
 
-    fn of(call: &mut Call<'_>) -> Reach {
-        let slot = is_bound_to_slot(call).then(|| slot::of(call.args.get(1)));
+    fn of(call: &mut Call<'_>, rule: SlotRule) -> Reach {
+        let slot = (rule == SlotRule::Kept).then(|| slot::of(call.args.get(1)));
         Reach { has_right: rights::reaches_any_key(call), slot }
     }
 
@@ -135,7 +135,7 @@ impl Reach {
     }
 
     fn check_slot(self, option: &str, pattern: &Pattern<'_>) -> CommandResult {
-        let fits = self.slot.is_none() || !pattern.names_keys() || pattern.slot() == self.slot;
+        let fits = self.slot.is_none_or(|slot| pattern.keeps_to(slot));
         let text = || {
             format!(
                 "ERR {option} option of SORT denied in Cluster mode when keys formed by the pattern may be in different slots."
@@ -160,6 +160,17 @@ struct Query<'a> {
 }
 
 impl<'a> Query<'a> {
+    fn of(call: &mut Call<'a>, may_store: bool) -> Result<Query<'a>, CommandError> {
+        let rule = SlotRule::of(call);
+        let query = Query::parse(call.args.cursor(2), may_store, Reach::of(call, rule))?;
+        if rule == SlotRule::Counted {
+            let slot = slot::of(call.args.get(1));
+            let elsewhere = query.by.iter().chain(&query.get).filter(|pattern| !pattern.keeps_to(slot));
+            elsewhere.for_each(|_| rule.note(call));
+        }
+        Ok(query)
+    }
+
     fn parse(mut cursor: ArgCursor<'a>, may_store: bool, reach: Reach) -> Result<Query<'a>, CommandError> {
         let mut query = Query::default();
         while cursor.remaining() > 0 {
@@ -356,7 +367,7 @@ fn show(call: &mut Call<'_>, keyspace: &Keyspace<'_>, query: &Query<'_>) -> Comm
 }
 
 fn sort(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
-    let query = Query::parse(call.args.cursor(2), true, Reach::of(call))?;
+    let query = Query::of(call, true)?;
     let Some(at) = query.store_at else { return show(call, keyspace, &query) };
     let elements = sorted(call, keyspace, &query)?;
     let (mut list, limit) = (List::new(), keyspace.limits().list_node);

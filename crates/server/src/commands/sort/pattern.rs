@@ -44,10 +44,10 @@ impl<'p> Pattern<'p> {
         matches!(self, Pattern::Key { .. })
     }
 
-    /// The slot of all keys that it leads to, if they are in one whatever the elements are: by a tag before the star.
-    pub(super) fn slot(&self) -> Option<u16> {
-        let Pattern::Key { before, .. } = self else { return None };
-        slot::has_tag(before).then(|| slot::of(before))
+    /// Whether all keys that it leads to are in a slot, whatever the elements are: by a tag before the star.
+    pub(super) fn keeps_to(&self, slot: u16) -> bool {
+        let Pattern::Key { before, .. } = self else { return true };
+        slot::has_tag(before) && slot::of(before) == slot
     }
 
     /// The string in the key that an element names, if it names one and there is one.

@@ -232,9 +232,6 @@ pub(super) const LIST: &[D] = &[
         .known(Known::Redis8)
         .hidden()
         .summary("Milliseconds that a migration may take to send what it has kept."),
-    cluster(D::integer("cluster-compatibility-sample-ratio", 0, 100, 0))
-        .known(Known::Redis8)
-        .summary("Percentage of commands checked for use in a cluster."),
 ];
 
 /// Numbers as in `syslog(3)`.

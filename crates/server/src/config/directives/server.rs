@@ -179,6 +179,9 @@ pub(super) const LIST: &[D] = &[
         .immutable()
         .known(Known::Swytch)
         .summary("With cluster-enabled, let the keys of a request be in several slots."),
+    cluster(D::integer("cluster-compatibility-sample-ratio", 0, 100, 0))
+        .known(Known::Redis8)
+        .summary("Percentage of commands looked at whether a cluster would refuse them."),
     cluster(D::choice("cluster-slot-stats-enabled", SlotMetrics::NAMES, 0))
         .several_words()
         .known(Known::Redis8)

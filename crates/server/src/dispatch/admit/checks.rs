@@ -12,7 +12,7 @@ use crate::command::{Args, Call, Command, CommandError, Flags, Handler};
 use crate::config::ProtectedAction;
 use crate::server::{Conditions, Server};
 use crate::system::clock::MonotonicMs;
-use crate::system::slot;
+use crate::system::{random, slot};
 
 type Check = Result<(), Refusal>;
 
@@ -126,26 +126,65 @@ fn rights(call: &mut Call<'_>) -> Check {
 
 /// Keys, and those of all commands of a transaction that is to run, may have to be in one slot.
 fn one_slot(call: &Call<'_>) -> Check {
+    let rule = SlotRule::of(call);
+    if rule == SlotRule::None {
+        return Ok(());
+    }
     let queue = call.client.queue.iter().filter(|_| call.command.is(Flags::RUNS_QUEUE));
     let queued = queue.map(|queued| (call.commands.queued(queued), queued.args.as_args()));
     let all = std::iter::once((call.command, call.args)).chain(queued);
-    if crosses_slots(call, all) { Err(Refusal::AcrossSlots) } else { Ok(()) }
+    if !are_across_slots(all) {
+        return Ok(());
+    }
+    rule.note(call);
+    if rule == SlotRule::Kept { Err(Refusal::AcrossSlots) } else { Ok(()) }
 }
 
-/// Whether keys must be in one slot.
-pub fn is_bound_to_slot(call: &Call<'_>) -> bool {
-    call.server.conditions().contains(Conditions::ONE_SLOT) && call.origin.is_limited()
+/// What it means that keys are in several slots.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SlotRule {
+    /// Nothing.
+    #[default]
+    None,
+    /// It is counted as what a cluster would refuse.
+    Counted,
+    /// It is refused.
+    Kept,
 }
 
-/// Whether commands that run together for a call have keys in several slots where they must be in one.
-pub(in crate::dispatch) fn crosses_slots<'a>(
-    call: &Call<'_>,
+impl SlotRule {
+    /// What it means for a call; where it is counted, for so many of a hundred.
+    pub fn of(call: &Call<'_>) -> SlotRule {
+        let conditions = call.server.conditions();
+        let is_looked_at = || {
+            let ratio = call.server.config.cluster_compatibility_sample_ratio();
+            conditions.contains(Conditions::FITTING) && random::next_u64() % 100 < u64::from(ratio)
+        };
+        match () {
+            () if !call.origin.is_limited() => SlotRule::None,
+            () if conditions.contains(Conditions::ONE_SLOT) => SlotRule::Kept,
+            () if is_looked_at() => SlotRule::Counted,
+            () => SlotRule::None,
+        }
+    }
+
+    /// Counts what a cluster would refuse.
+    pub fn note(self, call: &Call<'_>) {
+        if self == SlotRule::Counted {
+            call.server.note_cluster_incompatible();
+        }
+    }
+}
+
+/// Whether commands that run together have keys in several slots.
+pub(in crate::dispatch) fn are_across_slots<'a>(
     commands: impl Iterator<Item = (&'static Command, Args<'a>)>,
 ) -> bool {
-    let keys_of = |(command, args): (&Command, Args<'a>)| {
-        command.slot_positions(&args).into_iter().map(move |at| args.get(at))
-    };
-    is_bound_to_slot(call) && slot::are_several(commands.flat_map(keys_of))
+    slot::are_several(
+        commands.flat_map(|(command, args)| {
+            command.slot_positions(&args).into_iter().map(move |at| args.get(at))
+        }),
+    )
 }
 
 /// Makes room where memory is over its limit, as far as that can be done.

@@ -5,8 +5,8 @@
 
 mod checks;
 
-pub(super) use checks::{OUT_OF_MEMORY, crosses_slots, unwritable};
-pub use checks::{is_bound_to_slot, lacks_followers, refuses_writes};
+pub(super) use checks::{OUT_OF_MEMORY, are_across_slots, unwritable};
+pub use checks::{SlotRule, lacks_followers, refuses_writes};
 
 use super::conditions::BEHIND_LOCKS;
 use super::{count, watch};

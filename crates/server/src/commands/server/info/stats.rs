@@ -6,6 +6,7 @@ use super::{Facts, Visitor};
 use crate::acl::Reason;
 use crate::clients::channels::Kind;
 use crate::observe::rates::Metric;
+use crate::server::Conditions;
 use crate::system::clock::ticks_to_ns;
 use crate::system::process;
 
@@ -113,6 +114,9 @@ pub(super) fn stats(info: &mut dyn Visitor, facts: &Facts<'_>) {
         ("acl_access_denied_db", &server.users.refused(Reason::Database)),
         ("shard_lock_waits", &server.shards.contended()),
     ]);
+    if server.conditions().contains(Conditions::FITTING) {
+        info.field("cluster_incompatible_ops", &server.cluster_incompatible.load(Relaxed));
+    }
 }
 
 pub(super) fn cpu(info: &mut dyn Visitor, facts: &Facts<'_>) {
