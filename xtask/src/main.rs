@@ -18,6 +18,7 @@ mod lanes;
 mod licences;
 mod mutants;
 mod package;
+mod page;
 mod setup;
 mod style;
 mod workspace;
@@ -88,6 +89,7 @@ Development commands of swytch.
       --update                      write docs/mutants.md
   cargo xtask peers                 build Redis 8 and Valkey from Debian's sources
   cargo xtask package [--server PATH]  a Debian package of the release build, checked
+  cargo xtask page [--server PATH]  the page of the metrics port as a browser draws it; metrics and alert rules by promtool
   cargo xtask style                 the rules of STYLE.md
   cargo xtask floors                who imports whom in the server: circles, and imports from above
   cargo xtask licences              the licences of all dependencies
@@ -143,6 +145,11 @@ fn dispatch(command: &str, mut arguments: Arguments) -> Result<()> {
             let server = server_option(&mut arguments)?;
             arguments.nothing_else()?;
             package::build(server).map(drop)
+        }
+        "page" => {
+            let server = server_option(&mut arguments)?;
+            arguments.nothing_else()?;
+            page::check(server)
         }
         "clients" => {
             let server = server_option(&mut arguments)?;

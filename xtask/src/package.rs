@@ -2,13 +2,11 @@
 //!
 //! The folder `packaging/` holds what is not generated; manual page and completions are what the binary itself writes.
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
-use swytch_testkit::{Program, Reply};
+use swytch_testkit::{Program, Reply, free_port, http_get};
 
 use crate::workspace::{output_of, root, run, target_directory};
 use crate::{setup, workspace};
@@ -158,7 +156,7 @@ fn check_manifest(binary: &Path, manifest: &str) -> Result<()> {
     let text = fs::read_to_string(root().join("packaging").join(manifest))?;
     let words = arguments_of(&text);
     ensure!(words.len() > 1 && words.len().is_multiple_of(2), "its arguments are {words:?}");
-    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let port = free_port();
     let mut file = format!("bind 127.0.0.1\nmetrics-port {port}\n");
     for pair in words.chunks(2) {
         let name = pair[0].strip_prefix("--").with_context(|| format!("{} is no directive", pair[0]))?;
@@ -168,11 +166,7 @@ fn check_manifest(binary: &Path, manifest: &str) -> Result<()> {
         }
     }
     let _server = Program::at("swytch", binary).start("manifest", &file);
-    let mut probe = TcpStream::connect(("127.0.0.1", port))?;
-    probe.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    probe.read_to_string(&mut answer)?;
-    ensure!(answer.starts_with("HTTP/1.1 200"), "/health answers {answer:?}");
+    http_get(port, "/health")?;
     Ok(())
 }
 

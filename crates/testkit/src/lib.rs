@@ -11,6 +11,7 @@ pub mod crash;
 pub mod differential;
 pub mod following;
 pub mod grammar;
+pub mod http;
 mod operation;
 pub mod process;
 pub mod random;
@@ -20,6 +21,7 @@ pub mod transcript;
 pub mod wire;
 
 pub use client::Client;
+pub use http::http_get;
 pub use process::{Launch, PATIENCE, Program, Server, free_port, scratch};
 pub use random::Random;
 pub use reply::Reply;

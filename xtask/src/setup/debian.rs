@@ -114,6 +114,11 @@ fn peer_directory(package: &str) -> PathBuf {
     tools_directory().join("peers").join(package)
 }
 
+/// What draws the page of the metrics port, and what reads metrics.
+pub(crate) fn page_tools() -> Result<()> {
+    install(&[("chromium", "chromium"), ("promtool", "prometheus")])
+}
+
 /// Installs the packages whose program is missing.
 pub(super) fn install(programs: &[(&str, &str)]) -> Result<()> {
     let mut missing: Vec<&str> = programs
