@@ -15,9 +15,9 @@
 use crate::ids::{NodeId, Time, ViewId};
 use crate::interface::Action;
 use crate::members::{Members, Peer};
-use crate::message::{Base, BaseTag, Vote};
+use crate::message::{Base, Vote};
 use crate::mutant::Mutant;
-use crate::wire::{Reader, WIRE_VERSION, Wire, WireError};
+use crate::wire::{WireError, decode, encode};
 
 /// See the module. The default is that of a node that has agreed to nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -33,10 +33,8 @@ pub struct Durable {
 impl Durable {
     /// Its form in a file.
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = vec![WIRE_VERSION];
-        self.promised.put(&mut bytes);
-        self.base.put(&mut bytes);
-        self.vote.put(&mut bytes);
+        let mut bytes = Vec::new();
+        encode(self, &mut bytes);
         bytes
     }
 
@@ -45,18 +43,7 @@ impl Durable {
     /// # Errors
     /// If it is something else.
     pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
-        let mut reader = Reader::new(bytes);
-        match u8::get(&mut reader)? {
-            WIRE_VERSION => {}
-            version => return Err(WireError::Version(version)),
-        }
-        let durable = Self {
-            promised: Wire::get(&mut reader)?,
-            base: Wire::get(&mut reader)?,
-            vote: Wire::get(&mut reader)?,
-        };
-        reader.end()?;
-        Ok(durable)
+        decode(bytes)
     }
 }
 
@@ -89,17 +76,7 @@ impl Members {
         let others = bases.flat_map(|base| &base.members).filter(|(node, _)| **node != self.config.id);
         let heard_ms = if self.config.without(Mutant::ForgetSilence) { 0 } else { now.mono_ms };
         for (node, life) in others {
-            let peer = Peer {
-                incarnation: *life,
-                heard_ms,
-                sent_ms: None,
-                echoed_ms: None,
-                reach: Default::default(),
-                base: BaseTag::default(),
-                promised: ViewId::default(),
-                is_heir: false,
-                probe: None,
-            };
+            let peer = Peer::new(*life, heard_ms);
             self.known.insert(*node);
             let known = self.peers.entry(*node).or_insert_with(|| peer.clone());
             if known.incarnation < peer.incarnation {

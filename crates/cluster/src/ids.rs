@@ -33,6 +33,25 @@ impl fmt::Debug for NodeId {
     }
 }
 
+/// Who a node is, whatever its number: drawn at its first start, and kept.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Uid(pub u128);
+
+impl fmt::Debug for Uid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+/// Who a node is and where it is found. The default is that of a node whose number says it all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Contact {
+    /// Who.
+    pub uid: Uid,
+    /// Where, in a form that only the transport reads.
+    pub address: Blob,
+}
+
 /// Which life of a node this is; strictly larger after every restart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Incarnation(pub u64);
@@ -42,6 +61,11 @@ impl Incarnation {
     /// here, so lives are 2^16 apart.
     pub fn of_life(life: u32) -> Self {
         Self(u64::from(life) << 16)
+    }
+
+    /// Which start it goes back to.
+    pub(crate) fn life(self) -> u32 {
+        (self.0 >> 16) as u32
     }
 }
 
@@ -312,7 +336,7 @@ pub struct Time {
 
 /// Bytes the core carries but never reads: commands, effects, replies, snapshots. None where there are no bytes, so
 /// that the many empty replies in logs are nothing to count references of.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Blob(Option<Arc<[u8]>>);
 
 impl Blob {

@@ -1,6 +1,7 @@
 //! What goes into a node and what comes out: [`Input`], [`Action`], requests and their answers.
 
 use crate::durable::Durable;
+use crate::forming::Greeting;
 use crate::ids::{Blob, FlightId, NodeId, NodeSet, Version, ViewId};
 use crate::key::Key;
 use crate::message::Envelope;
@@ -11,7 +12,7 @@ use std::fmt;
 pub enum Input {
     /// Time has passed; at least every [`Timers::tick_ms`](crate::config::Timers::tick_ms).
     Tick,
-    /// A message has come in.
+    /// A message has come in, of a node that is the one that it says ([`Node::admit`](crate::Node::admit)).
     Message(Box<Envelope>),
     /// A client of this node wants something.
     Client(Request),
@@ -33,6 +34,8 @@ pub enum Input {
     Evict(Key),
     /// This node's address became known: heartbeats go there.
     Peer(NodeId),
+    /// A node without a number, or of a cluster that this node is not in, has said this to this node's address.
+    Greeting(Box<Greeting>),
     /// An operator asserts that the node is dead for good.
     Forget(NodeId),
     /// This node is to leave soon: other members take over what only it holds; answered by [`Action::Evacuated`]. Until then
@@ -152,6 +155,16 @@ pub enum Evicted {
 pub enum Action {
     /// Send this; it may be lost, doubled or overtaken.
     Send(Box<Envelope>),
+    /// Say this to an address; it may be lost, doubled or overtaken.
+    Greet {
+        /// The address.
+        to: Blob,
+        /// What to say.
+        greeting: Box<Greeting>,
+    },
+    /// Another node has this one's number, and this one is in no cluster yet: it begins again without a number
+    /// ([`Newcomer`](crate::Newcomer)).
+    Nameless,
     /// Answer a client.
     Reply {
         /// The request's ticket.

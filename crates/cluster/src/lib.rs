@@ -22,6 +22,7 @@ mod evacuate;
 mod exec;
 mod flush;
 mod fold;
+pub mod forming;
 mod heal;
 mod holders;
 pub mod ids;
@@ -32,6 +33,7 @@ mod leave;
 mod members;
 pub mod message;
 pub mod mutant;
+mod naming;
 pub mod node;
 mod operation;
 mod part;
@@ -55,10 +57,14 @@ mod write;
 pub use config::{Config, Limits, Timers};
 pub use copy::{Answered, CopyState, Done, Log, Meta, PreparedPart, Reply, Whole};
 pub use durable::Durable;
-pub use ids::{Blob, FlightId, Generation, Incarnation, NodeId, NodeSet, OpId, Stamp, Time, Version, ViewId};
+pub use forming::{Ballot, Draft, Forming, Greeting, Newcomer, Pledge, Says, Start};
+pub use ids::{
+    Blob, Contact, FlightId, Generation, Incarnation, NodeId, NodeSet, OpId, Stamp, Time, Uid, Version,
+    ViewId,
+};
 pub use interface::{Action, Answer, Class, ClientError, Evicted, Input, Request, Watch};
 pub use key::{Key, Mark, Slot};
-pub use message::{Base, BaseTag, Envelope, Message, Token, Vote};
+pub use message::{Base, BaseTag, Envelope, Former, Message, Token, Vote};
 pub use mutant::Mutant;
 pub use node::{CopyInfo, Node};
 pub use participants::Participants;

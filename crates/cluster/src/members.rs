@@ -20,12 +20,13 @@ use std::sync::Arc;
 
 use crate::config::Config;
 use crate::flush::Flushing;
-use crate::ids::{COUNTER_MAX, Generation, Incarnation, NodeId, NodeSet, Time, ViewId, is_near};
+use crate::ids::{COUNTER_MAX, Contact, Generation, Incarnation, NodeId, NodeSet, Time, ViewId, is_near};
 use crate::installed::{Fence, Installed};
 use crate::interface::Action;
 use crate::key::mix;
 use crate::message::{Base, BaseTag, Envelope, Message, Vote};
 use crate::mutant::Mutant;
+use crate::naming::Claim;
 use crate::reach::Probe;
 use crate::tally::{Rule, Tally};
 use crate::view::{Absence, Candidate, Plan, Quorum, View, may_drop, plan};
@@ -47,6 +48,23 @@ pub(crate) struct Peer {
     pub(crate) is_heir: bool,
     /// Something that was sent to it is not answered.
     pub(crate) probe: Option<Probe>,
+}
+
+impl Peer {
+    /// One that was not heard yet, or counts as heard at this moment.
+    pub(crate) fn new(incarnation: Incarnation, heard_ms: u64) -> Self {
+        Self {
+            incarnation,
+            heard_ms,
+            sent_ms: None,
+            echoed_ms: None,
+            reach: NodeSet::EMPTY,
+            base: BaseTag::default(),
+            promised: ViewId::default(),
+            is_heir: false,
+            probe: None,
+        }
+    }
 }
 
 /// A proposal this node has accepted.
@@ -90,6 +108,10 @@ pub(crate) struct Members {
     pub(crate) inherited: Base,
     /// Members of the base before the last FLUSHALL, and of the one it made, that were not seen in a view with it.
     pub(crate) unflushed: NodeSet,
+    /// Who this node is.
+    pub(crate) contact: Contact,
+    /// Numbers that no base names yet.
+    pub(crate) claims: BTreeMap<NodeId, Claim>,
     /// Peers with an address.
     pub(crate) known: NodeSet,
     pub(crate) peers: BTreeMap<NodeId, Peer>,
@@ -130,6 +152,8 @@ impl Members {
             is_heir: false,
             inherited: Base::default(),
             unflushed: NodeSet::EMPTY,
+            contact: Contact::default(),
+            claims: BTreeMap::new(),
             known: NodeSet::EMPTY,
             peers: BTreeMap::new(),
             over: BTreeMap::new(),
@@ -155,7 +179,7 @@ impl Members {
             let cluster = mix((config.incarnation.0 << 8) | u64::from(config.id.0));
             let since = [(config.id, Generation(1))].into();
             let tag = BaseTag { generation: Generation(1), born, cluster };
-            let base = Base { tag, flush: 0, members, since };
+            let base = Base { tag, members, since, ..Base::default() };
             membership.adopt(born, base, 0);
         }
         membership
@@ -176,20 +200,17 @@ impl Members {
         self.refresh_fence();
     }
 
-    /// Starts out as if every peer's heartbeat had just been exchanged.
-    pub(crate) fn adopt_peers(&mut self, me: NodeId, now_ms: u64) {
+    /// Starts out as if every peer's heartbeat had just been heard, and an own one of this moment echoed.
+    pub(crate) fn adopt_peers(&mut self, me: NodeId, now_ms: u64, echoed_ms: Option<u64>) {
         let base = self.accepted.base.clone();
         for (node, incarnation) in base.members.iter().filter(|(node, _)| **node != me) {
             let peer = Peer {
-                incarnation: *incarnation,
-                heard_ms: now_ms,
                 sent_ms: Some(now_ms),
-                echoed_ms: Some(now_ms),
+                echoed_ms,
                 reach: base.nodes(),
                 base: base.tag,
                 promised: self.promised,
-                is_heir: false,
-                probe: None,
+                ..Peer::new(*incarnation, now_ms)
             };
             self.peers.insert(*node, peer);
         }
@@ -255,9 +276,10 @@ impl Members {
             }
             Message::Collect { view } => self.on_collect(from, view),
             Message::Promise { base, .. } if !self.is_near_base(&base) => {}
-            Message::Promise { view, base, vote, from: installed } => {
+            Message::Promise { view, base, vote, from: installed, is_heir, contact } => {
                 let vote = vote.map(|vote| *vote);
-                let candidate = Candidate { incarnation: life, base: *base, vote, view: installed };
+                let (incarnation, base) = (life, *base);
+                let candidate = Candidate { incarnation, base, vote, view: installed, is_heir, contact };
                 self.on_promise(from, view, candidate);
             }
             Message::Refuse { view, promised } => self.on_refuse(view, promised),
@@ -327,11 +349,6 @@ impl Members {
         self.settle_down();
     }
 
-    /// An address became known.
-    pub(crate) fn meet(&mut self, node: NodeId) {
-        self.known.insert(node);
-    }
-
     fn membership_tick(&mut self) {
         let now = self.now.mono_ms;
         let timers = self.config.timers;
@@ -387,17 +404,7 @@ impl Members {
         let now = self.now.mono_ms;
         // Who is in no view has nothing to compare with.
         let believed = self.installed.view.id == ViewId::default() || self.is_near_view(promised);
-        let fresh = Peer {
-            incarnation,
-            heard_ms: now,
-            sent_ms: None,
-            echoed_ms: None,
-            reach,
-            base,
-            promised: ViewId::default(),
-            is_heir,
-            probe: None,
-        };
+        let fresh = Peer { reach, base, is_heir, ..Peer::new(incarnation, now) };
         let peer = self.peers.entry(from).or_insert_with(|| fresh.clone());
         if incarnation < peer.incarnation {
             return;
@@ -420,6 +427,7 @@ impl Members {
         }
         // Addresses travel with the heartbeats: whom a peer hears, this node tries as well.
         self.known = (self.known | reach).with(from);
+        self.ask_who(from, reach);
     }
 
     /// Whether this life of a base member may be dropped, as far as this node knows.
@@ -593,7 +601,11 @@ impl Members {
         let forgets = self.config.without(Mutant::BuildOnInstalledBase);
         let vote = self.vote.clone().filter(|_| !forgets).map(Box::new);
         let installed = self.installed.view.id;
-        self.send(from, Message::Promise { view, base, vote, from: installed });
+        let contact = self.contact.clone();
+        let votes_anew =
+            self.vote.as_ref().is_some_and(|vote| vote.base.has(self.config.id, self.incarnation));
+        let is_heir = self.is_heir && !(votes_anew && self.config.without(Mutant::HeirsForgetAtOnce));
+        self.send(from, Message::Promise { view, base, vote, from: installed, is_heir, contact });
     }
 
     pub(crate) fn on_promise(&mut self, from: NodeId, view: ViewId, candidate: Candidate) {
@@ -693,25 +705,17 @@ impl Members {
                 .into_iter()
                 .any(|base| !plan.settled.contains(&base.tag) && drops_one_of(base))
             && !self.config.without(Mutant::ExpireWithoutSilence);
-        if view < self.promised || drops_the_living || !plan.base.has(me.0, me.1) {
+        let names_me = plan.base.has(me.0, me.1) && plan.base.agrees_with(me.0, self.contact.uid);
+        if view < self.promised || drops_the_living || !names_me {
             let promised = self.promised;
             self.send(from, Message::Refuse { view, promised });
             return;
         }
+        self.heed_numbers(&plan.base);
         let now = self.now.mono_ms;
         for (node, incarnation) in plan.base.members.iter().filter(|(node, _)| **node != me.0) {
             self.known.insert(*node);
-            let peer = self.peers.entry(*node).or_insert(Peer {
-                incarnation: *incarnation,
-                heard_ms: now,
-                sent_ms: None,
-                echoed_ms: None,
-                reach: NodeSet::EMPTY,
-                base: BaseTag::default(),
-                promised: ViewId::default(),
-                is_heir: false,
-                probe: None,
-            });
+            let peer = self.peers.entry(*node).or_insert(Peer::new(*incarnation, now));
             if peer.incarnation < *incarnation {
                 peer.incarnation = *incarnation;
                 peer.heard_ms = now;

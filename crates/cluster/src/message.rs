@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 
 use crate::copy::{CopyState, Done, Log, Meta};
-use crate::ids::{Blob, FlightId, Generation, Incarnation, NodeId, NodeSet, OpId, Version, ViewId};
+use crate::ids::{
+    Blob, Contact, FlightId, Generation, Incarnation, NodeId, NodeSet, OpId, Uid, Version, ViewId,
+};
 use crate::interface::{Class, ClientError, Watch};
 use crate::key::{Key, Slot};
 use crate::participants::Participants;
@@ -55,6 +57,19 @@ pub struct Base {
     pub members: BTreeMap<NodeId, Incarnation>,
     /// The generation that took each member in; differs when a member was dropped and came back.
     pub since: BTreeMap<NodeId, Generation>,
+    /// Who the members are, and where; of those that are known by their number only, nothing.
+    pub contacts: BTreeMap<NodeId, Contact>,
+    /// Numbers of nodes that were members.
+    pub former: BTreeMap<NodeId, Former>,
+}
+
+/// Who had a number last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Former {
+    /// Who, if that is known.
+    pub uid: Uid,
+    /// In which life: whoever gets the number begins after that.
+    pub life: Incarnation,
 }
 
 /// By name: a base is made once, by one proposal, and its tag tells which.
@@ -77,6 +92,16 @@ impl Base {
                 && self.since.get(node) == earlier.since.get(node)
         };
         self.members.keys().filter(same).copied().collect()
+    }
+
+    /// The number of the member that this is.
+    pub(crate) fn number_of(&self, uid: Uid) -> Option<NodeId> {
+        self.contacts.iter().find(|(_, contact)| contact.uid == uid).map(|(node, _)| *node)
+    }
+
+    /// Whether the number is this node's, as far as the base says.
+    pub(crate) fn agrees_with(&self, node: NodeId, uid: Uid) -> bool {
+        self.contacts.get(&node).is_none_or(|contact| contact.uid == uid)
     }
 
     /// Whether exactly this life of the node is a member.
@@ -235,6 +260,10 @@ pub enum Message {
         vote: Option<Box<Vote>>,
         /// The view installed last.
         from: ViewId,
+        /// It remembers what its earlier lives have agreed to.
+        is_heir: bool,
+        /// Who the candidate is, and where.
+        contact: Contact,
     },
     /// Candidate -> proposer: something higher is promised, or the base cannot be accepted.
     Refuse {

@@ -186,8 +186,18 @@ mutants! {
     ForgetVotes,
     /// A node that comes back counts everybody as silent whom it has not heard yet.
     ForgetSilence,
+    /// A node that has come back and accepted a base in this life has no vote of an earlier one.
+    HeirsForgetAtOnce,
     /// An earlier life of a node that remembers its votes counts as out of the way.
     HeirsAreDead,
+    /// Half of those that discovery names form a cluster.
+    FormByHalf,
+    /// A first base that was accepted is forgotten when another one is proposed.
+    ForgetDrafts,
+    /// Messages of a number are taken of any node.
+    AdmitAnybody,
+    /// Numbers of former members are given like any other.
+    GiveNumbersAgain,
     /// A node that starts empty brings none of its solo keys back.
     LoseSolosAtRebirth,
 }

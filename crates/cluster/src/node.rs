@@ -12,7 +12,8 @@ use crate::attic::Attic;
 use crate::config::{Config, PARTS_MAX};
 use crate::copy::Prepared;
 use crate::durable::Durable;
-use crate::ids::{FlightId, Generation, Incarnation, NodeId, NodeSet, OpId, Time, Version, ViewId};
+use crate::forming::Greeting;
+use crate::ids::{Contact, FlightId, Generation, Incarnation, NodeId, NodeSet, OpId, Time, Version, ViewId};
 use crate::interface::{Action, Class, Input};
 use crate::key::Key;
 use crate::members::Members;
@@ -104,10 +105,60 @@ impl<V: Values> Node<V> {
         let since = members.iter().map(|member| (member, tag.generation)).collect();
         let lives = members.iter().map(|member| (member, config.incarnation)).collect();
         node.members.now = now;
-        node.members.adopt(view, Base { tag, flush: 0, members: lives, since }, now.mono_ms);
-        node.members.adopt_peers(config.id, now.mono_ms);
+        node.members.adopt(view, Base { tag, members: lives, since, ..Base::default() }, now.mono_ms);
+        node.members.adopt_peers(config.id, now.mono_ms, Some(now.mono_ms));
         node.enter_all(true);
         node
+    }
+
+    /// A node that has just got its number, with an empty store.
+    ///
+    /// # Panics
+    /// As [`Self::new`].
+    pub fn named(config: Config, values: V, contact: Contact) -> Self {
+        let mut node = Self::new(config, values);
+        node.members.contact = contact;
+        node
+    }
+
+    /// A node that starts as one of those who have made a first base, with an empty store.
+    ///
+    /// # Panics
+    /// As [`Self::new`].
+    pub fn found(config: Config, values: V, contact: Contact, base: Base, now: Time) -> Self {
+        let mut node = Self::named(Config { bootstrap: false, ..config }, values, contact);
+        node.members.now = now;
+        node.members.adopt(base.tag.born, base, now.mono_ms);
+        node.members.adopt_peers(config.id, now.mono_ms, None);
+        node.enter_all(true);
+        node
+    }
+
+    /// The same as who it is and where it is found: for a node that is restored, perhaps at another place.
+    #[must_use]
+    pub fn at(mut self, contact: Contact) -> Self {
+        self.members.contact = contact;
+        self
+    }
+
+    /// A node that has shown that it is this one comes with that number. Its messages are to be handed in only if the number
+    /// is its own, as far as this node knows; which changes with the base.
+    ///
+    /// # Errors
+    /// If it is somebody else's: this is to be said to its address.
+    pub fn admit(&mut self, now: Time, id: NodeId, contact: &Contact) -> Result<(), Box<Greeting>> {
+        self.set_now(now);
+        self.members.admit(id, contact)
+    }
+
+    /// Who has the number, and where, as far as this node knows.
+    pub fn contact_of(&self, id: NodeId) -> Option<&Contact> {
+        self.members.contact_of(id)
+    }
+
+    /// What this node says to an address that discovery names and that it knows no member of.
+    pub fn greeting(&self) -> Greeting {
+        self.members.greeting()
     }
 
     /// Takes one input at `now` and appends what is to be done to `out`.
@@ -152,6 +203,7 @@ impl<V: Values> Node<V> {
             Input::Expire(key) => self.turn_at(&key.clone(), |turn| turn.on_expire(key)),
             Input::Evict(key) => self.turn_at(&key.clone(), |turn| turn.on_evict(key)),
             Input::Peer(node) => self.members.meet(node),
+            Input::Greeting(greeting) => self.members.on_greeting(*greeting),
             Input::Forget(node) => self.members.forget(node),
             Input::Evacuate => {
                 self.evacuating = true;

@@ -31,60 +31,121 @@ impl Hasher for NameHasher {
     }
 }
 
-/// `K` -> `T`.
+type Bucket<T, K> = HashMap<K, T, BuildHasherDefault<NameHasher>>;
+
+/// `K` -> `T`. A large table is divided into *buckets*, of which one is divided at a time, so that no insertion moves more
+/// than the entries of one (linear hashing: Litwin 1980).
 #[derive(Clone, Debug)]
-pub(crate) struct Table<T, K = Key>(HashMap<K, T, BuildHasherDefault<NameHasher>>);
+pub(crate) struct Table<T, K = Key> {
+    /// Never none. Where there are `2^n + m`, the first `m` and the last `m` have an n+1st bit of the hash, the others n.
+    buckets: Vec<Bucket<T, K>>,
+    len: usize,
+}
 
 /// Room for this many entries is never given back.
 const ROOM_MIN: usize = 16;
 
+/// Entries of a bucket, on average, when another one is added.
+const BUCKET_MAX: usize = 1_024;
+
+/// And when one is taken back: few enough that there is time between the two.
+const BUCKET_MIN: usize = BUCKET_MAX / 4;
+
 impl<T, K> Default for Table<T, K> {
     fn default() -> Self {
-        Self(HashMap::default())
+        Self { buckets: vec![HashMap::default()], len: 0 }
     }
 }
 
+/// The bucket of a hash, of so many. The table of a bucket goes by the lowest and the highest bits.
+fn bucket_of(hash: u64, buckets: usize) -> usize {
+    let bits = (hash >> 24) as usize;
+    let wide = buckets.next_power_of_two();
+    let bucket = bits & (wide - 1);
+    if bucket < buckets { bucket } else { bucket & (wide / 2 - 1) }
+}
+
 impl<T, K: Clone + Ord + Hash> Table<T, K> {
+    fn bucket(&self, key: &K) -> usize {
+        if self.buckets.len() == 1 { 0 } else { bucket_of(hash_of(key), self.buckets.len()) }
+    }
+
     pub(crate) fn get(&self, key: &K) -> Option<&T> {
-        self.0.get(key)
+        self.buckets[self.bucket(key)].get(key)
     }
 
     pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut T> {
-        self.0.get_mut(key)
+        let bucket = self.bucket(key);
+        self.buckets[bucket].get_mut(key)
     }
 
     pub(crate) fn insert(&mut self, key: K, value: T) {
-        self.0.insert(key, value);
+        self.make_room();
+        let bucket = self.bucket(&key);
+        self.len += usize::from(self.buckets[bucket].insert(key, value).is_none());
     }
 
     pub(crate) fn remove(&mut self, key: &K) -> Option<T> {
-        let removed = self.0.remove(key);
-        self.give_back();
+        let bucket = self.bucket(key);
+        let removed = self.buckets[bucket].remove(key);
+        self.len -= usize::from(removed.is_some());
+        self.give_back(bucket);
         removed
     }
 
     /// As [`Self::remove`], for a table that is to be emptied: it keeps its room.
     pub(crate) fn take_one(&mut self, key: &K) -> Option<T> {
-        self.0.remove(key)
+        let bucket = self.bucket(key);
+        let removed = self.buckets[bucket].remove(key);
+        self.len -= usize::from(removed.is_some());
+        removed
+    }
+
+    /// Divides the next bucket if there is going to be much in each.
+    fn make_room(&mut self) {
+        let count = self.buckets.len();
+        if self.len < count * BUCKET_MAX {
+            return;
+        }
+        let next = bucket_of((count as u64) << 24, count);
+        let moved = self.buckets[next].extract_if(|key, _| bucket_of(hash_of(key), count + 1) == count);
+        let moved = moved.collect();
+        self.buckets.push(moved);
     }
 
     /// What a rush has left behind is given back; rarely enough that each entry pays for it once.
-    fn give_back(&mut self) {
-        if self.0.len() < self.0.capacity() / 8 && self.0.capacity() > ROOM_MIN {
-            self.0.shrink_to(2 * self.0.len());
+    fn give_back(&mut self, bucket: usize) {
+        let count = self.buckets.len();
+        if count > 1 && self.len < count * BUCKET_MIN {
+            let last = self.buckets.pop().unwrap_or_default();
+            self.buckets[bucket_of(((count - 1) as u64) << 24, count - 1)].extend(last);
+        }
+        let Some(bucket) = self.buckets.get_mut(bucket) else { return };
+        if bucket.len() < bucket.capacity() / 8 && bucket.capacity() > ROOM_MIN {
+            bucket.shrink_to(2 * bucket.len());
         }
     }
 
     pub(crate) fn contains(&self, key: &K) -> bool {
-        self.0.contains_key(key)
+        self.buckets[self.bucket(key)].contains_key(key)
     }
 
     pub(crate) fn entry_or(&mut self, key: &K, value: impl FnOnce() -> T) -> &mut T {
-        self.0.entry(key.clone()).or_insert_with(value)
+        self.make_room();
+        let bucket = self.bucket(key);
+        let len = &mut self.len;
+        self.buckets[bucket].entry(key.clone()).or_insert_with(|| {
+            *len += 1;
+            value()
+        })
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.len
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&K, &T)> {
+        self.buckets.iter().flatten()
     }
 
     /// Keys in their order.
@@ -94,7 +155,7 @@ impl<T, K: Clone + Ord + Hash> Table<T, K> {
 
     /// The keys of some entries, in their order.
     pub(crate) fn keys_where(&self, mut holds: impl FnMut(&K, &T) -> bool) -> Vec<K> {
-        let found = self.0.iter().filter(|(key, value)| holds(key, value));
+        let found = self.iter().filter(|(key, value)| holds(key, value));
         let mut keys: Vec<K> = found.map(|(key, _)| key.clone()).collect();
         keys.sort_unstable();
         keys
@@ -102,44 +163,82 @@ impl<T, K: Clone + Ord + Hash> Table<T, K> {
 
     /// Values in no order: for what comes out the same in any.
     pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
-        self.0.values()
+        self.buckets.iter().flat_map(HashMap::values)
     }
 
     /// As [`Self::values`].
     pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.0.values_mut()
+        self.buckets.iter_mut().flat_map(HashMap::values_mut)
     }
 
     /// Keeps the entries for which this holds.
     pub(crate) fn retain(&mut self, mut holds: impl FnMut(&K, &mut T) -> bool) {
-        self.0.retain(|key, value| holds(key, value));
-        self.give_back();
+        for index in (0..self.buckets.len()).rev() {
+            let before = self.buckets[index].len();
+            self.buckets[index].retain(|key, value| holds(key, value));
+            self.len -= before - self.buckets[index].len();
+            self.give_back(index);
+        }
     }
 
     /// Empties the table; entries come in the order of their keys.
     pub(crate) fn take(&mut self) -> Vec<(K, T)> {
-        let mut entries: Vec<(K, T)> = self.0.drain().collect();
+        let mut entries: Vec<(K, T)> = std::mem::take(self).buckets.into_iter().flatten().collect();
         entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         entries
     }
 
     pub(crate) fn clear(&mut self) {
-        self.0.clear();
+        *self = Self::default();
     }
 }
 
-impl<T: PartialEq, K: Eq + Hash> PartialEq for Table<T, K> {
+fn hash_of<K: Hash>(key: &K) -> u64 {
+    let mut hasher = NameHasher::default();
+    key.hash(&mut hasher);
+    hasher.finish()
+}
+
+impl<T: PartialEq, K: Clone + Ord + Hash> PartialEq for Table<T, K> {
     fn eq(&self, other: &Self) -> bool {
-        self.0 == other.0
+        self.len == other.len && self.iter().all(|(key, value)| other.get(key) == Some(value))
     }
 }
 
-impl<T: Eq, K: Eq + Hash> Eq for Table<T, K> {}
+impl<T: Eq, K: Clone + Ord + Hash> Eq for Table<T, K> {}
 
-impl<T: Hash, K: Ord + Hash> Hash for Table<T, K> {
+impl<T: Hash, K: Clone + Ord + Hash> Hash for Table<T, K> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let mut entries: Vec<(&K, &T)> = self.0.iter().collect();
+        let mut entries: Vec<(&K, &T)> = self.iter().collect();
         entries.sort_unstable_by_key(|(key, _)| *key);
         entries.hash(state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_grows_and_shrinks_by_one_bucket_at_a_time() {
+        let mut table: Table<u64, u64> = Table::default();
+        let mut most = 1;
+        for number in 0..100_000 {
+            let before = table.buckets.len();
+            table.insert(number, number);
+            assert!(table.buckets.len() <= before + 1);
+            most = table.buckets.iter().map(HashMap::len).max().unwrap_or(0).max(most);
+        }
+        assert!(most < 4 * BUCKET_MAX, "{most} in one bucket");
+        assert_eq!((table.len(), table.buckets.len()), (100_000, 100_000 / BUCKET_MAX + 1));
+        assert!((0..100_000).all(|number| table.get(&number) == Some(&number)));
+        table.retain(|number, _| number % 2 == 0);
+        assert_eq!((table.len(), table.keys().len(), table.values().count()), (50_000, 50_000, 50_000));
+        for number in 0..100_000 {
+            let expected = (number % 2 == 0).then_some(number);
+            assert_eq!(table.remove(&number), expected);
+        }
+        assert_eq!((table.len(), table.buckets.len()), (0, 1));
+        assert!(table.buckets[0].capacity() <= 2 * ROOM_MIN);
     }
 }

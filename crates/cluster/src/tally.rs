@@ -22,6 +22,12 @@ rules! {
     RejectedByView,
     /// A view was installed.
     InstalledView,
+    /// A node got a number.
+    GaveNumber,
+    /// Members of another cluster were met.
+    MetCluster,
+    /// One of them has the number of somebody else.
+    NumberClash,
     /// A base took nodes in.
     Joined,
     /// A base dropped silent nodes.

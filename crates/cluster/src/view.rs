@@ -10,8 +10,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::ids::{Generation, Incarnation, NODES_MAX, NodeId, NodeSet, ViewId};
-use crate::message::{Base, BaseTag, Vote};
+use crate::ids::{Contact, Generation, Incarnation, NODES_MAX, NodeId, NodeSet, Uid, ViewId};
+use crate::message::{Base, BaseTag, Former, Vote};
 
 /// An installed view.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -42,6 +42,10 @@ pub struct Candidate {
     pub vote: Option<Vote>,
     /// The view it has installed.
     pub view: ViewId,
+    /// It remembers what its earlier lives have agreed to.
+    pub is_heir: bool,
+    /// Who and where it is.
+    pub contact: Contact,
 }
 
 /// What is known of a member of the base that is not a candidate.
@@ -178,12 +182,10 @@ fn plan_base(
 }
 
 impl Candidate {
-    /// Whether it votes as a member of the base although only an earlier life of it is one.
+    /// Whether it votes as a member of the base although only an earlier life of it is one. It may have accepted later bases
+    /// since, in this life as well.
     fn is_heir_in(&self, node: NodeId, base: &Base) -> bool {
-        let bases = std::iter::once(&self.base).chain(self.vote.as_ref().map(|vote| &vote.base));
-        let remembers = |base: &Base| base.members.get(&node).is_some_and(|life| *life < self.incarnation);
-        bases.into_iter().any(remembers)
-            && base.members.get(&node).is_some_and(|life| *life < self.incarnation)
+        self.is_heir && base.members.get(&node).is_some_and(|life| *life < self.incarnation)
     }
 }
 
@@ -296,10 +298,23 @@ fn plan_on(
             let kept = previous.since.get(node).filter(|_| previous.has(*node, *life));
             (*node, kept.copied().unwrap_or(generation))
         };
+        let contact = |node: &NodeId| {
+            let fresh = candidates.get(node).map(|candidate| &candidate.contact);
+            let contact = fresh.filter(|contact| contact.uid != Uid::default());
+            Some((*node, contact.or(previous.contacts.get(node))?.clone()))
+        };
+        let leaves = |(node, life): (&NodeId, &Incarnation)| {
+            let uid = previous.contacts.get(node).map(|contact| contact.uid).unwrap_or_default();
+            (*node, Former { uid, life: *life })
+        };
+        let former = previous.former.iter().map(|(node, former)| (*node, *former));
+        let former = former.chain(previous.members.iter().map(leaves));
         base = Base {
             tag: BaseTag { generation, born: view, cluster: previous.tag.cluster },
             flush: previous.flush + u64::from(flush),
             since: wanted.iter().map(since).collect(),
+            contacts: wanted.keys().filter_map(contact).collect(),
+            former: former.filter(|(node, _)| !wanted.contains_key(node)).collect(),
             members: wanted,
         };
     }
@@ -351,11 +366,19 @@ mod tests {
             flush: 0,
             members: nodes.iter().map(|node| (NodeId(*node), Incarnation(1))).collect(),
             since: nodes.iter().map(|node| (NodeId(*node), Generation(1))).collect(),
+            ..Base::default()
         }
     }
 
     fn candidate(incarnation: u64, base: Base) -> Candidate {
-        Candidate { incarnation: Incarnation(incarnation), base, vote: None, view: ViewId::default() }
+        Candidate {
+            incarnation: Incarnation(incarnation),
+            base,
+            vote: None,
+            view: ViewId::default(),
+            is_heir: false,
+            contact: Contact::default(),
+        }
     }
 
     fn candidates(nodes: &[u8], base: &Base) -> BTreeMap<NodeId, Candidate> {

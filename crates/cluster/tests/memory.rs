@@ -142,7 +142,7 @@ impl Pair {
             if let Action::Send(envelope) = action {
                 let mut bytes = Vec::new();
                 wire::encode(&envelope, &mut bytes);
-                let envelope = wire::decode(&bytes).expect("it was encoded just now");
+                let envelope: Envelope = wire::decode(&bytes).expect("it was encoded just now");
                 let to = usize::from(envelope.to.0);
                 self.nodes[to].handle(now, Input::Message(Box::new(envelope)), &mut out);
             }

@@ -106,8 +106,6 @@ const WIRE_MS: u64 = 1;
 /// What every operation does: only that it is done matters.
 const OPERATION: &str = "x";
 const START_MS: u64 = 100_000;
-/// `cluster-node-timeout`, from which lease and expiry follow.
-const NODE_TIMEOUT_MS: u64 = 15_000;
 
 /// A cluster on virtual time, in steps of a millisecond.
 struct Scene {
@@ -145,8 +143,7 @@ impl Scene {
     }
 
     fn config(id: NodeId, life: u32) -> Config {
-        let timers = Timers::of_node_timeout(NODE_TIMEOUT_MS);
-        Config { incarnation: Incarnation::of_life(life), timers, ..Config::new(id) }
+        Config { incarnation: Incarnation::of_life(life), ..Config::new(id) }
     }
 
     fn start(&mut self, id: NodeId, life: u32) {
@@ -169,7 +166,12 @@ impl Scene {
                 Action::Send(envelope) => self.wire.push_back((self.now_ms + WIRE_MS, envelope)),
                 Action::Reply { ticket, result } => self.answered(ticket, result.err()),
                 Action::Evacuated => self.evacuated = true,
-                Action::Persist(_) | Action::Wake { .. } | Action::Evict { .. } | Action::View { .. } => {}
+                Action::Persist(_)
+                | Action::Greet { .. }
+                | Action::Nameless
+                | Action::Wake { .. }
+                | Action::Evict { .. }
+                | Action::View { .. } => {}
             }
         }
     }

@@ -3,14 +3,16 @@
 
 use super::{Reader, Wire, WireError, put_bytes};
 use crate::copy::{Answered, CopyState, Done, Log, Meta, PreparedPart, Reply, Whole};
+use crate::durable::Durable;
+use crate::forming::{Ballot, Draft, Greeting, Pledge, Says};
 use crate::ids::{
-    Blob, COUNTER_MAX, FlightId, Generation, Incarnation, NODES_MAX, NodeId, NodeSet, OpId, Stamp, Version,
-    ViewId,
+    Blob, COUNTER_MAX, Contact, FlightId, Generation, Incarnation, NODES_MAX, NodeId, NodeSet, OpId, Stamp,
+    Uid, Version, ViewId,
 };
 use crate::interface::{Class, ClientError, Watch};
 use crate::key::{Key, SLOTS, Slot};
 use crate::message::{
-    Alignment, Base, BaseTag, Envelope, Forwarded, Held, Message, News, Outcome, Part, Token, Vote,
+    Alignment, Base, BaseTag, Envelope, Former, Forwarded, Held, Message, News, Outcome, Part, Token, Vote,
 };
 use crate::participants::Participants;
 use crate::values::{Entry, EntryOp, Step};
@@ -150,7 +152,7 @@ macro_rules! enums {
     )*};
 }
 
-wrappers!(NodeSet, Incarnation, Generation, Done);
+wrappers!(NodeSet, Incarnation, Generation, Done, Uid);
 
 structs! {
     Version { generation, epoch, seq }
@@ -158,7 +160,14 @@ structs! {
     Stamp { wall_ms, logical, node }
     Watch { birth, version }
     BaseTag { generation, born, cluster }
-    Base { tag, flush, members, since }
+    Base { tag, flush, members, since, contacts, former }
+    Contact { uid, address }
+    Former { uid, life }
+    Ballot { counter, by }
+    Draft { ballot, base }
+    Pledge { promised, accepted }
+    Durable { promised, base, vote }
+    Greeting { contact, life, says }
     Vote { view, base, settled }
     Participants { part, nodes, rest }
     Token { tenure, version, stable, subscribers, waiters, answers, floors, doubtful }
@@ -179,6 +188,19 @@ structs! {
 }
 
 enums! {
+    Says {
+        0 Nameless,
+        1 InCluster(base),
+        2 Number { id, incarnation, base },
+        3 Prepare(ballot),
+        4 Promised { ballot, accepted },
+        5 Accept(draft),
+        6 Accepted(ballot),
+        7 Outbid(ballot),
+        8 Taken(id),
+        9 Who(ids),
+        10 These(contacts),
+    }
     Class { 0 Read, 1 W, 2 X, 3 Flush }
     Step { 0 Write, 1 Merge(version), 2 Start }
     Outcome { 0 Unknown, 1 Prepared, 2 Committed, 3 Aborted }
@@ -187,7 +209,7 @@ enums! {
     Message {
         0 Heartbeat { sent_ms, echo_ms, reach, base, promised, is_heir },
         1 Collect { view },
-        2 Promise { view, base, vote, from },
+        2 Promise { view, base, vote, from, is_heir, contact },
         3 Refuse { view, promised },
         4 Propose { view, members, base, previous, settled, dead, from },
         5 Accept { view },

@@ -220,7 +220,12 @@ impl Nodes {
                 Action::Send(envelope) => self.wire.push_back(*envelope),
                 Action::Reply { ticket, result } => drop(self.answers.insert(ticket, result)),
                 Action::Evacuated => self.evacuated = true,
-                Action::Persist(_) | Action::Wake { .. } | Action::Evict { .. } | Action::View { .. } => {}
+                Action::Persist(_)
+                | Action::Greet { .. }
+                | Action::Nameless
+                | Action::Wake { .. }
+                | Action::Evict { .. }
+                | Action::View { .. } => {}
             }
         }
     }

@@ -3,6 +3,7 @@
 
 mod absence;
 mod forks;
+mod forming;
 mod members;
 mod operations;
 mod partitions;

@@ -5,7 +5,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use swytch_cluster::Mutant;
 
 use super::support::{Setup, with_setup};
-use super::{absence, forks, members, operations, partitions, slots, solo, transactions, twins, voters};
+use super::{
+    absence, forks, forming, members, operations, partitions, slots, solo, transactions, twins, voters,
+};
 
 /// A scenario by its name.
 type Scenario = (&'static str, fn());
@@ -66,6 +68,17 @@ table! {
         new_keys_do_not_wait_long_for_a_node_that_was_expired_before
         a_key_created_anew_is_united_with_that_of_expired_holders
         a_doubt_is_about_those_as_well_who_were_out_of_sight_since
+    }
+    forming {
+        nodes_that_find_each_other_form_a_cluster
+        half_of_those_that_are_named_form_nothing
+        nodes_that_are_named_to_some_only_form_a_cluster
+        what_may_have_been_formed_is_not_formed_anew
+        what_was_accepted_as_a_first_base_is_remembered
+        a_node_is_taken_in_under_a_number_of_its_own
+        a_number_of_a_former_member_is_not_given_to_another_node
+        a_number_has_one_node
+        two_clusters_that_meet_become_one
     }
     members {
         a_peer_whom_only_heartbeats_reach_is_suspected
@@ -141,15 +154,17 @@ table! {
         a_voter_tries_again
         most_voters_go_on_without_those_that_do_not_come_back
         a_voter_that_comes_back_knows_what_it_has_agreed_to
+        a_voter_that_has_accepted_a_later_base_is_one_still
         a_voter_that_comes_back_has_heard_nobody_for_as_long_as_it_runs
         a_life_that_is_remembered_is_not_out_of_the_way
     }
 }
 
 /// The sources, to count what the table has to have.
-const SOURCES: [&str; 11] = [
+const SOURCES: [&str; 12] = [
     include_str!("absence.rs"),
     include_str!("forks.rs"),
+    include_str!("forming.rs"),
     include_str!("members.rs"),
     include_str!("main.rs"),
     include_str!("operations.rs"),
@@ -272,7 +287,12 @@ const NOTICED_BY: &[(Mutant, &str)] = &[
     (Mutant::NarrowDoubt, "a_doubt_is_about_those_as_well_who_were_out_of_sight_since"),
     (Mutant::ForgetVotes, "a_voter_that_comes_back_knows_what_it_has_agreed_to"),
     (Mutant::ForgetSilence, "a_voter_that_comes_back_has_heard_nobody_for_as_long_as_it_runs"),
+    (Mutant::HeirsForgetAtOnce, "a_voter_that_has_accepted_a_later_base_is_one_still"),
     (Mutant::HeirsAreDead, "a_life_that_is_remembered_is_not_out_of_the_way"),
+    (Mutant::FormByHalf, "half_of_those_that_are_named_form_nothing"),
+    (Mutant::ForgetDrafts, "what_may_have_been_formed_is_not_formed_anew"),
+    (Mutant::AdmitAnybody, "a_number_has_one_node"),
+    (Mutant::GiveNumbersAgain, "a_number_of_a_former_member_is_not_given_to_another_node"),
     (Mutant::TakeAnyNumber, "an_owner_takes_a_share_of_operations_from_each_node"),
 ];
 

@@ -1,5 +1,7 @@
 //! Nodes that come back with what their earlier lives have agreed to.
 
+use std::cell::Cell;
+
 use swytch_cluster::*;
 
 use super::support::Cluster;
@@ -128,6 +130,34 @@ pub(crate) fn a_voter_that_comes_back_knows_what_it_has_agreed_to() {
     for node in 0..3 {
         assert_eq!(cluster.read(node, "k"), Ok("n1 n2".into()), "at {node}");
     }
+}
+
+/// Node 2 is taken in, and crashes before it hears of it; the base that is to have its next life is accepted by node 2, but
+/// not made.
+#[test]
+pub(crate) fn a_voter_that_has_accepted_a_later_base_is_one_still() {
+    let mut cluster = Cluster::new(2);
+    cluster.restart(2, 1);
+    let made = Cell::new(false);
+    while !made.get() {
+        cluster.now += 50;
+        (0..3).for_each(|node| cluster.input(node, Input::Tick));
+        cluster.deliver_but(|message| {
+            made.set(made.get() || matches!(message, Message::Install { .. }));
+            made.get()
+        });
+    }
+    cluster.crash(2);
+    cluster.come_back(2, 2);
+    for _ in 0..100 {
+        cluster.now += 50;
+        (0..3).for_each(|node| cluster.input(node, Input::Tick));
+        cluster.deliver_but(|message| matches!(message, Message::Accept { .. }));
+    }
+    let vote = cluster.disks[&NodeId(2)].vote.as_ref().expect("it has accepted one");
+    assert!(vote.base.has(NodeId(2), Incarnation::of_life(2)));
+    cluster.run(20_000);
+    goes_on(&mut cluster);
 }
 
 /// Node 2 has supported the lease of node 0, which hears node 1 but is not heard by it, and comes back to node 1.

@@ -150,15 +150,21 @@ impl World {
 
     /// Keys were created.
     pub(super) fn observe_creations(&mut self, host: usize) {
-        for index in 0..self.profile.keys.len() {
+        for index in self.note_births(host) {
             let key = self.profile.keys[index].key.clone();
-            let birth = self.hosts[host].node.as_ref().and_then(|node| Some(node.copy_of(&key)?.meta.birth));
-            if let Some(birth) = birth.filter(|birth| usize::from(birth.node().0) == host)
-                && self.births.insert((index, birth))
-            {
-                self.observe_creation(host, &key);
-            }
+            self.observe_creation(host, &key);
         }
+    }
+
+    /// Births at this host that are new. Those of records that were made for keys without one are no creations: their keys
+    /// were there before, and others may have created them since without asking this host.
+    pub(super) fn note_births(&mut self, host: usize) -> Vec<usize> {
+        let (births, node) = (&mut self.births, self.hosts[host].node.as_ref());
+        let keys = self.profile.keys.iter().enumerate();
+        let found =
+            keys.filter_map(|(index, planned)| Some((index, node?.copy_of(&planned.key)?.meta.birth)));
+        let own = found.filter(|(_, birth)| usize::from(birth.node().0) == host);
+        own.filter(|birth| births.insert(*birth)).map(|(index, _)| index).collect()
     }
 
     /// A key was created: was that right, and what does it say about an older one?

@@ -13,6 +13,7 @@ pub mod coverage;
 pub mod judge;
 mod losses;
 pub mod nemesis;
+mod newcomers;
 pub mod profile;
 mod scans;
 pub mod store;

@@ -157,6 +157,11 @@ impl Nemesis {
         has(&self.cuts) || has(&self.grey) && !matches!(message, Message::Heartbeat { .. })
     }
 
+    /// Whether what has no number of its own passes from one host to another.
+    pub(super) fn passes(&self, from: usize, to: usize) -> bool {
+        !self.cuts.values().chain(self.grey.values()).any(|links| links.contains(&(from, to)))
+    }
+
     pub(super) fn mend(&mut self, cut: u64) {
         self.cuts.remove(&cut);
         self.grey.remove(&cut);

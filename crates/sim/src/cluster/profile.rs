@@ -63,6 +63,8 @@ pub struct Profile {
     pub initial: usize,
     /// The first view is installed in all initial hosts, or they find each other.
     pub formed: bool,
+    /// They find each other by their addresses, and have no numbers before.
+    pub named: bool,
     /// Clients.
     pub clients: usize,
     /// Operations after which clients stop.
@@ -149,6 +151,7 @@ impl Profile {
                 planned.key = Key::twin(char::from(b'0' + (index % tags) as u8), index as u16);
             }
         }
+        profile.named = !profile.formed && Rng::named(seed, "forming").chance(1, 2);
         if !profile.faults.is_calm() {
             profile.faults.grey_every_ms = grey_every_ms(seed);
         }
@@ -221,6 +224,7 @@ impl Profile {
             hosts,
             initial,
             formed: initial == hosts && rng.chance(1, 2),
+            named: false,
             clients: rng.between(3, 12) as usize,
             operations_max: rng.between(200, 1500),
             store: StoreKind::Abstract,
@@ -244,7 +248,7 @@ impl Profile {
             disturbed_ms: if calm { 20_000 } else { rng.between(20_000, 120_000) },
             faults,
             drift,
-            timers: Timers::default(),
+            timers: Timers::of_any_clocks(),
             limits: limits(seed, rng),
         }
     }
@@ -262,7 +266,7 @@ fn parts(seed: u64) -> u16 {
 fn timers(seed: u64) -> Timers {
     let forget_ms = [20, 200, 1_000, 10_000][Rng::named(seed, "forgetting").below(4) as usize];
     let return_ms = if Rng::named(seed, "returning").chance(1, 2) { 0 } else { Timers::default().return_ms };
-    let timers = Timers { forget_ms, return_ms, ..Timers::default() };
+    let timers = Timers { forget_ms, return_ms, ..Timers::of_any_clocks() };
     match Rng::named(seed, "retaining").below(4) {
         0 => Timers { retain_ms: 5_000, forget_ms: 3_600_000, ..timers },
         _ => timers,

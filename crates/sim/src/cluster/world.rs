@@ -7,14 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 
 use swytch_cluster::{
-    Action, Config, Durable, Envelope, Evicted, FlightId, Incarnation, Input, Key, Message, Mutant, Node,
-    NodeId, NodeSet, Rule, Time, ViewId,
+    Action, Config, Durable, Envelope, Evicted, FlightId, Greeting, Incarnation, Input, Key, Message, Mutant,
+    Newcomer, Node, NodeId, NodeSet, Pledge, Rule, Time, ViewId,
 };
 
 use super::clients::{Client, Record};
 use super::coverage::{self, Coverage};
 use super::judge::Violation;
 use super::nemesis::{Exile, Nemesis};
+use super::newcomers;
 use super::profile::Profile;
 use super::scans::Scan;
 use super::store::Store;
@@ -43,6 +44,7 @@ pub(super) enum Event {
     Start { host: usize },
     Tick { host: usize, life: u32 },
     Deliver(Box<Envelope>),
+    Greet { from: usize, to: usize, greeting: Box<Greeting> },
     Client { client: usize, turn: u64 },
     Nemesis { number: usize },
     Exile(Exile),
@@ -59,6 +61,9 @@ pub(super) enum Event {
 /// A machine: at most one life of a node at a time, and two clocks.
 pub(super) struct Host {
     pub(super) node: Option<Node<Store>>,
+    /// A node that has no number yet, and what it has written down.
+    pub(super) newcomer: Option<Box<Newcomer>>,
+    pub(super) pledge: Pledge,
     pub(super) life: u32,
     /// Speed of the monotonic clock, of 1000.
     pub(super) rate_permille: u64,
@@ -68,8 +73,8 @@ pub(super) struct Host {
     pub(super) leaving: bool,
     pub(super) left: bool,
     /// What its nodes have written down, if they remember.
-    disk: Option<Durable>,
-    view: ViewId,
+    pub(super) disk: Option<Durable>,
+    pub(super) view: ViewId,
 }
 
 /// A cluster being played.
@@ -138,6 +143,8 @@ impl World {
         let hosts = (0..profile.hosts)
             .map(|_| Host {
                 node: None,
+                newcomer: None,
+                pledge: Pledge::default(),
                 life: 0,
                 rate_permille: if profile.drift {
                     clocks.between(578, 1_730)
@@ -234,6 +241,11 @@ impl World {
         }
     }
 
+    /// The rule that is left out.
+    pub(super) fn mutant(&self) -> Option<Mutant> {
+        self.mutant
+    }
+
     /// The digest of everything that happened so far.
     pub fn trace(&self) -> u64 {
         self.trace.finish()
@@ -312,7 +324,7 @@ impl World {
         self.profile.keys.iter().position(|planned| planned.key == *key)
     }
 
-    fn time_of(&self, host: usize) -> Time {
+    pub(super) fn time_of(&self, host: usize) -> Time {
         let state = &self.hosts[host];
         let elapsed_us = self.now_us.saturating_sub(state.started_us);
         let wall = WALL_START_MS as i64 + (self.now_us / 1_000) as i64 + state.wall_offset_ms;
@@ -324,6 +336,7 @@ impl World {
             Event::Start { host } | Event::Restart { host } => self.start(host),
             Event::Tick { host, life } => self.tick(host, life),
             Event::Deliver(envelope) => self.deliver(envelope),
+            Event::Greet { from, to, greeting } => self.greeted(from, to, *greeting),
             Event::Client { client, turn } => self.client_turn(client, turn),
             Event::Nemesis { number } => Nemesis::strike(self, number),
             Event::Exile(step) => Nemesis::exile(self, step),
@@ -338,7 +351,7 @@ impl World {
     }
 
     fn start(&mut self, host: usize) {
-        if self.is_up(host) || self.hosts[host].left {
+        if self.is_up(host) || self.hosts[host].left || self.hosts[host].newcomer.is_some() {
             return;
         }
         let now_us = self.now_us;
@@ -347,15 +360,14 @@ impl World {
         state.started_us = now_us;
         state.leaving = false;
         let life = state.life;
-        let config = Config {
-            incarnation: Incarnation::of_life(life),
-            parts: self.profile.parts,
-            bootstrap: host == 0 && life == 1,
-            timers: self.profile.timers,
-            limits: self.profile.limits,
-            mutant: self.mutant,
-            ..Config::new(NodeId(host as u8))
-        };
+        let phase = self.rng.below(50_000);
+        self.after(phase, Event::Tick { host, life });
+        if self.profile.named && life == 1 {
+            self.start_without_number(host);
+            return;
+        }
+        let config =
+            Config { bootstrap: host == 0 && life == 1, ..self.config_of(host, Incarnation::of_life(life)) };
         let values = Store::new(self.profile.store, self.payloads.clone());
         let formed = self.profile.formed && life == 1 && host < self.profile.initial;
         let node = if formed {
@@ -366,24 +378,42 @@ impl World {
         } else {
             Node::new(config, values)
         };
-        if self.profile.remembers {
-            self.hosts[host].disk = Some(node.durable());
-        }
-        self.hosts[host].view = node.view().id;
-        self.hosts[host].node = Some(node);
-        self.note(("start", host, life));
-        self.tell(|| format!("host {host} starts life {life}"));
+        let node = if self.profile.named { node.at(newcomers::contact(host)) } else { node };
+        self.install(host, node);
         for peer in 0..self.hosts.len() {
             if peer != host {
                 self.input(host, Input::Peer(NodeId(peer as u8)));
             }
         }
-        let phase = self.rng.below(50_000);
-        self.after(phase, Event::Tick { host, life });
+    }
+
+    pub(super) fn config_of(&self, host: usize, incarnation: Incarnation) -> Config {
+        Config {
+            incarnation,
+            parts: self.profile.parts,
+            timers: self.profile.timers,
+            limits: self.profile.limits,
+            mutant: self.mutant,
+            ..Config::new(NodeId(host as u8))
+        }
+    }
+
+    /// A node runs from here on.
+    pub(super) fn install(&mut self, host: usize, node: Node<Store>) {
+        let (state, life) = (&mut self.hosts[host], node.incarnation());
+        state.newcomer = None;
+        if self.profile.remembers {
+            state.disk = Some(node.durable());
+        }
+        state.view = node.view().id;
+        state.node = Some(node);
+        self.note(("start", host, life));
+        self.tell(|| format!("host {host} starts in {life:?}"));
     }
 
     fn tick(&mut self, host: usize, life: u32) {
-        if !self.is_up(host) || self.hosts[host].life != life {
+        let has_number = self.is_up(host);
+        if !has_number && self.hosts[host].newcomer.is_none() || self.hosts[host].life != life {
             return;
         }
         let state = &self.hosts[host];
@@ -392,7 +422,11 @@ impl World {
             return;
         }
         let interval_us = self.profile.timers.tick_ms * 1_000_000 / state.rate_permille;
-        self.input(host, Input::Tick);
+        if has_number {
+            self.input(host, Input::Tick);
+        } else {
+            self.newcomer_tick(host);
+        }
         self.after(interval_us.max(1_000), Event::Tick { host, life });
     }
 
@@ -404,6 +438,9 @@ impl World {
         let paused = self.hosts[to].paused_until_us;
         if paused > self.now_us {
             self.at(paused, Event::Deliver(envelope));
+            return;
+        }
+        if !self.admits(to, &envelope) {
             return;
         }
         *self.coverage.messages.entry(coverage::name(&envelope.message)).or_default() += 1;
@@ -434,16 +471,19 @@ impl World {
         let time = self.time_of(host);
         let Some(node) = &mut self.hosts[host].node else { return };
         let mut actions = Vec::new();
-        let (creations, decided_whole, forgotten) = (created(node), whole(node), forgotten_forks(node));
+        let before = node.tally();
         node.handle(time, input, &mut actions);
-        let (now_decided_whole, now_forgotten) = (whole(node), forgotten_forks(node));
-        if created(node) > creations {
+        let after = node.tally();
+        let has_more = |rule: Rule| after.of(rule) > before.of(rule);
+        if has_more(Rule::Created) || has_more(Rule::CreatedInDoubt) {
             self.observe_creations(host);
+        } else if has_more(Rule::Recorded) {
+            self.note_births(host);
         }
-        if now_decided_whole > decided_whole {
+        if has_more(Rule::DecidedWhole) {
             self.observe_decided_whole(host);
         }
-        if now_forgotten > forgotten {
+        if has_more(Rule::DecidedForgotten) {
             self.observe_forgotten_fork(host);
         }
         self.follow_scan(host);
@@ -460,6 +500,9 @@ impl World {
                     }
                     self.send(host, envelope);
                 }
+                Action::Greet { to, greeting } => self.greet(host, &to, greeting),
+                // Each host's uid asks for a number of its own.
+                Action::Nameless => self.violate("a number is somebody else's", format!("host {host}")),
                 Action::Reply { ticket, result } => self.reply(ticket, result),
                 Action::Wake { ticket } => self.wake(ticket),
                 Action::Evict { key, outcome } => self.evicted(host, &key, outcome),
@@ -487,6 +530,11 @@ impl World {
         if to >= self.hosts.len() || self.nemesis.is_cut(from, to, &envelope.message) {
             return;
         }
+        self.transmit(from, to, Event::Deliver(envelope));
+    }
+
+    /// The network between two hosts that are not cut off from each other.
+    pub(super) fn transmit(&mut self, from: usize, to: usize, event: Event) {
         let lossy = !self.healing;
         if lossy && self.rng.below(1_000) < self.profile.loss_permille {
             return;
@@ -502,7 +550,7 @@ impl World {
                 at = at.max(*last + 1);
                 *last = at;
             }
-            self.at(at, Event::Deliver(envelope.clone()));
+            self.at(at, event.clone());
         }
     }
 
@@ -622,17 +670,4 @@ impl World {
     fn is_finished(&self) -> bool {
         self.last_reads.len() == self.profile.keys.len() && super::judge::diverging(self).is_none()
     }
-}
-
-fn whole(node: &Node<Store>) -> u64 {
-    node.tally().of(Rule::DecidedWhole)
-}
-
-fn forgotten_forks(node: &Node<Store>) -> u64 {
-    node.tally().of(Rule::DecidedForgotten)
-}
-
-/// How many keys the node has created.
-fn created(node: &Node<Store>) -> u64 {
-    node.tally().of(Rule::Created) + node.tally().of(Rule::CreatedInDoubt)
 }

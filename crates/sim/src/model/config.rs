@@ -86,7 +86,7 @@ impl Scope {
             watch_ms: 4 * Self::TICK_MS,
             retain_ms: self.retain_ms,
             return_ms: self.return_ms,
-            ..Timers::default()
+            ..Timers::of_any_clocks()
         };
         let report_max = self.report_max;
         let limits =

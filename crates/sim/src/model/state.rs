@@ -430,6 +430,8 @@ impl State {
             Action::View { id: view, .. } => self.note_view(scope, id, view),
             Action::Persist(durable) => self.write_down(scope, id, *durable),
             Action::Wake { .. } | Action::Evict { .. } | Action::Evacuated => {}
+            // All nodes of the model have their numbers from the start.
+            Action::Greet { .. } | Action::Nameless => {}
         }
     }
 
