@@ -14,7 +14,7 @@ use crate::output::{Load, Sending};
 use crate::process;
 use crate::progress;
 use crate::release::{Release, Rest};
-use crate::server::Server;
+use crate::server::{Secret, Server};
 use crate::snapshot::{Writing, Written};
 use crate::statistics::median;
 use crate::throughput::{Generator, Sample, WORKLOADS, Workload};
@@ -26,6 +26,9 @@ pub(crate) const PIPELINES: [u32; 3] = [1, 16, 100];
 /// The commands and depths of the two-thread part.
 const TWO_THREAD_CELLS: [(&str, u32); 4] = [("SET", 1), ("GET", 1), ("SET", 16), ("GET", 16)];
 
+/// The commands of the part over TLS, at all depths.
+const TLS_COMMANDS: [&str; 2] = ["SET", "GET"];
+
 /// A turn delivers so many times as many messages as it has SETs at pipeline 1.
 const DELIVERIES_PER_SET: u64 = 5;
 
@@ -34,6 +37,8 @@ const DELIVERIES_PER_SET: u64 = 5;
 pub enum Part {
     /// CPU per operation and ops/s on one core.
     Throughput,
+    /// CPU per operation where clients speak TLS.
+    Tls,
     /// Two server threads on two cores.
     TwoThreads,
     /// Resident memory per item.
@@ -54,8 +59,9 @@ pub enum Part {
 
 impl Part {
     /// All of them, in the order of the report.
-    pub const ALL: [Part; 9] = [
+    pub const ALL: [Part; 10] = [
         Part::Throughput,
+        Part::Tls,
         Part::TwoThreads,
         Part::Memory,
         Part::Growth,
@@ -70,6 +76,7 @@ impl Part {
     pub fn name(self) -> &'static str {
         match self {
             Part::Throughput => "throughput",
+            Part::Tls => "tls",
             Part::TwoThreads => "threads",
             Part::Memory => "memory",
             Part::Growth => "growth",
@@ -165,6 +172,7 @@ pub struct Comparison {
     pub(crate) throughput: Vec<Cell>,
     /// CPU per operation of the floor, in microseconds, for each of [`PIPELINES`].
     pub(crate) floor_us: Vec<f64>,
+    pub(crate) tls: Vec<Cell>,
     pub(crate) two_threads: Vec<Cell>,
     /// Of our server alone.
     pub(crate) contention: Vec<Contention>,
@@ -220,6 +228,9 @@ pub fn compare(options: &Options) -> Result<Comparison> {
     if options.parts.contains(&Part::Throughput) {
         comparison.throughput = throughput(options, server_core, generator_core)?;
         comparison.floor_us = floor(options, server_core, generator_core)?;
+    }
+    if options.parts.contains(&Part::Tls) {
+        comparison.tls = tls(options, server_core, generator_core)?;
     }
     if options.parts.contains(&Part::TwoThreads) {
         comparison.two_threads = two_threads(options, &cores)?;
@@ -279,19 +290,29 @@ fn throughput(options: &Options, server_core: usize, generator_core: usize) -> R
             || options.commands.iter().any(|wanted| name.to_lowercase().starts_with(&wanted.to_lowercase()))
     };
     let workloads: Vec<_> = WORKLOADS.iter().filter(|workload| is_wanted(workload.name)).collect();
-    let bar = progress::bar((workloads.len() * PIPELINES.len()) as u64 * u64::from(options.scale.rounds));
+    cells(&workloads, &servers, &generator, options.scale)
+}
+
+/// All depths of some commands, servers in turns.
+fn cells(
+    workloads: &[&'static Workload],
+    servers: &[Server],
+    generator: &Generator<'_>,
+    scale: Scale,
+) -> Result<Vec<Cell>> {
+    let bar = progress::bar((workloads.len() * PIPELINES.len()) as u64 * u64::from(scale.rounds));
     let mut cells = Vec::new();
     for workload in workloads {
-        for server in &servers {
-            workload.prepare(server, options.scale.keys)?;
+        for server in servers {
+            workload.prepare(server, scale.keys)?;
         }
         for pipeline in PIPELINES {
             bar.set_message(format!("{} at pipeline {pipeline}", workload.name));
             let mut samples = vec![Vec::new(); servers.len()];
-            let operations = workload.operations(options.scale.operations_at(pipeline));
-            for _ in 0..options.scale.rounds {
+            let operations = workload.operations(scale.operations_at(pipeline));
+            for _ in 0..scale.rounds {
                 for turn in there_and_back(servers.len()) {
-                    samples[turn].push(workload.turn(&servers[turn], &generator, pipeline, operations)?);
+                    samples[turn].push(workload.turn(&servers[turn], generator, pipeline, operations)?);
                 }
                 bar.inc(1);
             }
@@ -300,6 +321,20 @@ fn throughput(options: &Options, server_core: usize, generator_core: usize) -> R
     }
     bar.finish_and_clear();
     Ok(cells)
+}
+
+/// Servers that speak TLS with a certificate of their own, as they choose its version and cipher by themselves.
+fn tls(options: &Options, server_core: usize, generator_core: usize) -> Result<Vec<Cell>> {
+    let secret = Secret::new()?;
+    let start = |program: &Program| {
+        Server::start_secured(program, &directives(program, 1), Some(&[server_core]), &secret)
+    };
+    let servers = options.programs.iter().map(start).collect::<Result<Vec<_>>>()?;
+    let cores = [generator_core];
+    let generator =
+        Generator { path: &options.generator, cores: Some(&cores), threads: 1, keys: options.scale.keys };
+    let workloads = TLS_COMMANDS.into_iter().map(Workload::named).collect::<Result<Vec<_>>>()?;
+    cells(&workloads, &servers, &generator, options.scale)
 }
 
 fn floor(options: &Options, server_core: usize, generator_core: usize) -> Result<Vec<f64>> {

@@ -63,6 +63,13 @@ impl Comparison {
                 false,
             ));
         }
+        if !self.tls.is_empty() {
+            text.push_str(
+                "\n### Clients that speak TLS\n\nMicroseconds of server CPU per operation, medians; one core, TLS 1.3, the \
+                 cipher that each server chooses.\n\n",
+            );
+            text.push_str(&self.cells(&self.tls, |sample| sample.cpu_us, 2, Cell::cpu_ratio, false));
+        }
         if !self.two_threads.is_empty() {
             text.push_str(
                 "\n### Two threads on two cores\n\nThousands of operations a second, medians. The generator runs two \

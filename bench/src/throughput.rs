@@ -318,7 +318,11 @@ impl Workload {
             None => Command::new(generator.path),
         };
         command.args(["-h", "127.0.0.1", "-c", CONNECTIONS, "--csv", "-e"]);
-        command.args(["-p", &server.port().to_string()]);
+        let port = server.tls_port().unwrap_or(server.port());
+        command.args(["-p", &port.to_string()]);
+        if server.tls_port().is_some() {
+            command.args(["--tls", "--insecure"]);
+        }
         command.args(["-n", &operations.to_string()]);
         command.args(["-P", &pipeline.to_string()]);
         command.args(["-r", &generator.keys.to_string()]);

@@ -106,6 +106,7 @@ pub(crate) fn smoke() -> Result<()> {
         "SET | 100",
         "LRANGE 100 | 1 ",
         "The floor",
+        "speak TLS",
         "### Two threads",
         "with TTL",
         "growing",

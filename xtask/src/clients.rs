@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
-use swytch_bench::server::Server;
-use swytch_testkit::{Program, free_port, scratch};
+use swytch_bench::server::{Secret, Server};
+use swytch_testkit::{Program, free_port};
 
 use crate::conformance::Summary;
 use crate::{setup, workspace};
@@ -15,18 +15,11 @@ use crate::{setup, workspace};
 /// Runs every client's checks against the server binary, or a fresh build of ours.
 pub(crate) fn run(server: Option<PathBuf>) -> Result<Summary> {
     let path = server.map_or_else(workspace::build_server, Ok)?;
-    let (tls_port, folder) = (free_port().to_string(), scratch("clients-tls"));
-    std::fs::create_dir_all(&folder)?;
-    let [certificate, key] = ["certificate", "key"].map(|name| folder.join(name));
-    // Who is its own authority.
-    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()])?;
-    std::fs::write(&certificate, made.cert.pem())?;
-    std::fs::write(&key, made.signing_key.serialize_pem())?;
-    let [certificate, key] = [certificate, key].map(|path| path.display().to_string());
-    let mut directives = vec!["--enable-debug-command", "yes", "--save", ""];
-    directives.extend(["--tls-port", &tls_port, "--tls-auth-clients", "no"]);
-    directives.extend(["--tls-cert-file", &certificate, "--tls-key-file", &key]);
-    let server = Server::start(&Program::at("server", &path), &directives, None)?;
+    let secret = Secret::new()?;
+    let directives = ["--enable-debug-command", "yes", "--save", ""];
+    let server = Server::start_secured(&Program::at("server", &path), &directives, None, &secret)?;
+    let tls_port = server.tls_port().context("a port")?.to_string();
+    let certificate = secret.certificate().display().to_string();
     let scripts = workspace::root().join("tests/clients");
 
     let (python, node) = (setup::python_environment()?, setup::node_modules()?.join("node_modules"));
@@ -79,6 +72,5 @@ pub(crate) fn run(server: Option<PathBuf>) -> Result<Summary> {
         summary.passed += passed;
         summary.failed += failed;
     }
-    std::fs::remove_dir_all(folder)?;
     Ok(summary)
 }

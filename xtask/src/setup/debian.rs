@@ -81,9 +81,8 @@ pub(crate) fn suite_source(package: &str, version: &str, release: &str) -> Resul
     Ok(unpacked)
 }
 
-/// A peer's server built from its Debian source package (`redis` or `valkey`), release build, no TLS.
+/// A peer's server built from its Debian source package (`redis` or `valkey`), release build, with TLS.
 pub(crate) fn peer_build(package: &str) -> Result<PathBuf> {
-    install(&[("c++", "g++"), ("make", "make")])?;
     let parent = peer_directory(package);
     fs::create_dir_all(&parent)?;
     let binary = |directory: &Path| directory.join("src").join(format!("{package}-server"));
@@ -91,6 +90,10 @@ pub(crate) fn peer_build(package: &str) -> Result<PathBuf> {
         directories_in(&parent)?.into_iter().map(|found| binary(&found)).find(|path| path.is_file())
     {
         return Ok(built);
+    }
+    install(&[("c++", "g++"), ("make", "make")])?;
+    if !Path::new("/usr/include/openssl/ssl.h").is_file() {
+        install_packages(&["libssl-dev"])?;
     }
     let (_, release) =
         PEER_RELEASES.iter().find(|(peer, _)| *peer == package).context("no such peer is built")?;
@@ -103,7 +106,7 @@ pub(crate) fn peer_build(package: &str) -> Result<PathBuf> {
     let jobs = std::thread::available_parallelism().map_or(1, usize::from);
     let mut make = Command::new("make");
     make.arg(format!("-j{jobs}"))
-        .args(["BUILD_TLS=no", "USE_SYSTEMD=no", "MALLOC=jemalloc"])
+        .args(["BUILD_TLS=yes", "USE_SYSTEMD=no", "MALLOC=jemalloc"])
         .current_dir(&directory);
     output_of(&mut make)?;
     Ok(binary(&directory))
