@@ -16,7 +16,7 @@ use swytch_testkit::random::SEED_VARIABLE;
 use crate::conformance::{self, REDIS_7_0, REDIS_8_6, Summary};
 use crate::{
     attack, benchmark, clients, cluster, crash, followers, fuzz, judges, lanes, licences, package, setup,
-    style, workspace,
+    storm, style, workspace,
 };
 
 /// Seconds each fuzz target runs.
@@ -71,6 +71,7 @@ const STEPS: [&[Step]; 7] = [
         ("chaos", || judges::some(judges::chaos)),
         ("random bytes", || judges::some(judges::wire)),
         ("random commands", || judges::some(judges::commands)),
+        ("storm", storm::some),
         ("crashes", crash::some),
         ("followers", followers::some),
     ],

@@ -20,6 +20,7 @@ mod mutants;
 mod package;
 mod page;
 mod setup;
+mod storm;
 mod style;
 mod workspace;
 
@@ -72,6 +73,10 @@ Development commands of swytch.
       --seconds N                   how long (default 600)
       --threads N                   of chaos, instead of 2 and then 8
       --server PATH --peer PATH     these binaries
+  cargo xtask storm                 all commands at random from 50 clients, half of them over TLS, beside eviction: nothing
+                                    crashes or is left, and the recorded effects give the same data
+      --seconds N                   how long (default 600)
+      --server PATH                 this binary
   cargo xtask crash                 nothing acknowledged is lost: a disk that tears, and a server that is killed under load
       --rounds N                    kills (default 200)
       --server PATH                 this binary
@@ -158,6 +163,7 @@ fn dispatch(command: &str, mut arguments: Arguments) -> Result<()> {
         }
         "commands" => close(judges::commands(arguments)?),
         "crash" => close(crash::run(arguments)?),
+        "storm" => close(storm::run(arguments)?),
         "followers" => close(followers::run(arguments)?),
         "conformance" => close(conformance::run(&conformance::Options::from_arguments(arguments)?)?),
         "mutants" => mutants::run(arguments),

@@ -57,6 +57,27 @@ fn keys_are_counted_by_the_lengths_of_their_values() {
 }
 
 #[test]
+fn collections_are_counted_by_the_memory_that_they_take_where_that_is_asked_for() {
+    let mut server = ours().start("figures-memory", "threads 2\nkey-memory-histograms yes\n");
+    for words in ["RPUSH list a", "SADD set a b", "SET text a", "SELECT 1", "HSET hash f v"] {
+        assert!(!server.say(words).is_error(), "{words}");
+    }
+    let long = "x".repeat(5000);
+    server.client.call(&["HSET", "long", "f", &long]);
+    let sizes = |info: String| {
+        let is_size = |line: &&str| line.contains("_sizes:") && !line.contains("strings");
+        info.lines().filter(is_size).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let told = sizes(server.client.info("keysizes"));
+    let names: Vec<_> = told.iter().filter_map(|line| line.split(':').next()).collect();
+    assert_eq!(names, ["db0_distrib_lists_sizes", "db0_distrib_sets_sizes", "db1_distrib_hashes_sizes"]);
+    assert!(told[0].ends_with("=1") && told[2].ends_with("=1,4K=1"), "{told:?}");
+    assert_eq!(sizes(server.client.info("keyspace")), Vec::<String>::new());
+    assert_eq!(server.say("CONFIG SET key-memory-histograms no"), Reply::ok());
+    assert_eq!(sizes(server.client.info("keysizes")), Vec::<String>::new());
+}
+
+#[test]
 fn encodings_of_strings_are_those_of_redis_8() {
     let mut server = ours().start("figures-encodings", "");
     let mut encoding = |commands: &[&str], key: &str| {

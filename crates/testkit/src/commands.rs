@@ -188,23 +188,37 @@ impl Vocabulary {
     pub fn of(ours: &mut Client, theirs: &mut Client) -> Vocabulary {
         let version =
             version_of(&crate::client::field_of(&theirs.info("server"), "redis_version").expect("a version"));
-        let docs = ours.say("COMMAND DOCS");
+        let is_wanted =
+            |name: &str| LEFT_OUT.iter().all(|(start, _)| !is_of(name, start)) && is_known(theirs, name);
+        Vocabulary::documented(ours, &version, is_wanted)
+    }
+
+    /// What a server documents, but for the commands whose names begin so.
+    ///
+    /// # Panics
+    /// When it answers COMMAND otherwise than Redis does.
+    pub fn without(server: &mut Client, left_out: &[&str]) -> Vocabulary {
+        let is_wanted = |name: &str| left_out.iter().all(|start| !is_of(name, start));
+        Vocabulary::documented(server, &[u32::MAX], is_wanted)
+    }
+
+    fn documented(
+        server: &mut Client,
+        version: &[u32],
+        mut is_wanted: impl FnMut(&str) -> bool,
+    ) -> Vocabulary {
+        let docs = server.say("COMMAND DOCS");
         let mut commands = Vec::new();
         for (name, doc) in pairs(docs.elements()) {
             let doc = fields(doc);
             let mut add = |name: &str, doc: &BTreeMap<String, &Reply>| {
-                let is_left_out = |(start, _): &&(&str, &str)| {
-                    name == *start
-                        || name.starts_with(&format!("{start}|"))
-                        || name.starts_with(start) && start.contains('|')
-                };
-                if LEFT_OUT.iter().any(|one| is_left_out(&one)) || !is_known(theirs, name) {
+                if !is_wanted(name) {
                     return;
                 }
                 let compared = COMPARED.iter().find(|(command, _)| *command == name);
                 commands.push(Command {
                     words: name.split('|').map(str::to_uppercase).collect(),
-                    arguments: arguments(name, doc.get("arguments").copied(), &version),
+                    arguments: arguments(name, doc.get("arguments").copied(), version),
                     compare: compared.map_or(Compare::Exact, |(_, compare)| *compare),
                 });
             };
@@ -244,6 +258,11 @@ impl Vocabulary {
         }
         Step { words, compare: command.compare }
     }
+}
+
+/// Whether a command is one, or is a subcommand of it, or begins so where that is a part of a subcommand's name.
+fn is_of(name: &str, start: &str) -> bool {
+    name == start || name.starts_with(&format!("{start}|")) || name.starts_with(start) && start.contains('|')
 }
 
 fn is_known(client: &mut Client, name: &str) -> bool {

@@ -5,7 +5,7 @@
 mod output;
 mod reference;
 mod release;
-mod replay;
+pub(crate) mod replay;
 mod report;
 mod suite;
 

@@ -10,13 +10,13 @@ use swytch_testkit::replay::replay;
 
 /// A recording in progress.
 #[derive(Debug)]
-pub(super) struct Recording {
+pub(crate) struct Recording {
     file: PathBuf,
 }
 
 impl Recording {
     /// Lets the server record from now on, while it is still empty.
-    pub(super) fn begin(server: &Server, directory: &Path) -> Result<Recording> {
+    pub(crate) fn begin(server: &Server, directory: &Path) -> Result<Recording> {
         let file = directory.join("effects.resp");
         if file.exists() {
             std::fs::remove_file(&file)?;
@@ -30,7 +30,7 @@ impl Recording {
     ///
     /// # Errors
     /// When they differ, or a command of the recording was answered with an error.
-    pub(super) fn prove(self, server: &Server, program: &Program, directives: &[&str]) -> Result<()> {
+    pub(crate) fn prove(self, server: &Server, program: &Program, directives: &[&str]) -> Result<()> {
         let mut client = server.connect()?;
         // The fingerprint is taken in the same moment: afterwards keys go on expiring.
         client.call(&["MULTI"])?;

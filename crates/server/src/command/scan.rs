@@ -1,6 +1,6 @@
 //! What SCAN, SSCAN and their kin are asked: a cursor, and options.
 
-use swytch_store::{Keyspace, ScanCursor, Type};
+use swytch_store::{EntryRef, Keyspace, ScanCursor, Type};
 
 use super::{Arg, ArgCursor, ArgKind, Call, CommandError, ShardSteps};
 use crate::system::{glob, slot};
@@ -169,6 +169,32 @@ pub fn step_over_keys(
         });
     }
     (cursor, found)
+}
+
+/// Entries looked at under one lock by a walk through all.
+const ENTRIES_PER_LOCK: usize = 512;
+
+/// Walks through all keys of a database, a shard after the other, while `visit` wants more.
+pub fn walk_keys(steps: &mut ShardSteps<'_>, db: u32, mut visit: impl FnMut(&EntryRef<'_>) -> bool) {
+    let mut wants_more = true;
+    let mut cursor = Some(ScanCursor { shard: 0, position: 0 });
+    while let Some(at) = cursor.filter(|_| wants_more) {
+        // Where a script keeps the shard, the command is answered so anyway.
+        cursor = None;
+        steps.with_shard(at.shard, &mut |keyspace| {
+            let (mut entries, mut buckets) = (ENTRIES_PER_LOCK, ENTRIES_PER_LOCK);
+            cursor = keyspace.scan_shard(
+                db,
+                at,
+                &mut entries,
+                &mut buckets,
+                |_| true,
+                |entry| {
+                    wants_more = wants_more && visit(&entry);
+                },
+            );
+        });
+    }
 }
 
 /// Answers with the cursor for the next step, 0 behind the last, and what this one has found.

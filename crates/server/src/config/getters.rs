@@ -124,6 +124,8 @@ numbers! {
     supervised: Supervised = "supervised";
     /// Form of log lines.
     log_format: LogFormat = "log-format";
+    /// Whether INFO counts keys by the memory that they take.
+    key_memory_histograms: bool = "key-memory-histograms";
     /// Commands of a hundred that are looked at for a cluster.
     cluster_compatibility_sample_ratio: u32 = "cluster-compatibility-sample-ratio";
     /// Commands of a million that are traced.

@@ -31,6 +31,7 @@ pub(super) fn text(commands: &CommandTable, server: &Server) -> String {
         commands,
         now_ms,
         totals: totals(server, now_ms),
+        memory: Vec::new(),
     };
     let mut fields = Fields { page, instance: Vec::new() };
     info::tell_all(&mut fields, &facts);
@@ -309,8 +310,14 @@ mod tests {
     fn info_has_every_field_that_has_a_name() {
         let (commands, server) = server();
         let now_ms = clock::unix_ms();
-        let facts =
-            Facts { used_bytes: 0, server: &server, commands, now_ms, totals: totals(&server, now_ms) };
+        let facts = Facts {
+            used_bytes: 0,
+            server: &server,
+            commands,
+            now_ms,
+            totals: totals(&server, now_ms),
+            memory: Vec::new(),
+        };
         let mut told = Names::default();
         info::tell_all(&mut told, &facts);
         let named = names::fields().chain(INSTANCE.iter().copied());

@@ -31,6 +31,11 @@ impl Lengths {
         }
     }
 
+    /// Counts one more of a length.
+    pub fn add_one(&mut self, data_type: Type, len: usize) {
+        *self.count(data_type, len) += 1;
+    }
+
     fn count(&mut self, data_type: Type, len: usize) -> &mut u32 {
         &mut self.0[data_type as usize][(usize::BITS - len.leading_zeros()) as usize]
     }

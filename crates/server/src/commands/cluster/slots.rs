@@ -1,11 +1,10 @@
 //! What is known of single slots. The keyspace is not divided by slots, so keys of one are counted and found by a walk, which
 //! holds the lock of one shard at a time for some entries.
 
-use swytch_store::{EntryRef, ScanCursor};
-
 use super::{CHANGING, SUB, must_be_enabled};
 use crate::command::ShardSteps;
 use crate::command::prelude::*;
+use crate::command::scan::walk_keys;
 use crate::config::SlotMetrics;
 use crate::observe::slot_stats::Taken;
 use crate::system::slot::{self, SLOTS};
@@ -80,32 +79,6 @@ pub(super) static SLOT_STATS: CommandSpec = CommandSpec {
     ..SUB
 };
 
-/// Entries looked at under one lock.
-const ENTRIES_PER_LOCK: usize = 512;
-
-/// Walks the database of cluster mode, while `visit` wants more.
-fn walk(call: &Call<'_>, steps: &mut ShardSteps<'_>, mut visit: impl FnMut(&EntryRef<'_>) -> bool) {
-    let mut wants_more = true;
-    let mut cursor = Some(ScanCursor { shard: 0, position: 0 });
-    while let Some(at) = cursor.filter(|_| wants_more) {
-        // Where a script keeps the shard, the command is answered so anyway.
-        cursor = None;
-        steps.with_shard(at.shard, &mut |keyspace| {
-            let (mut entries, mut buckets) = (ENTRIES_PER_LOCK, ENTRIES_PER_LOCK);
-            cursor = keyspace.scan_shard(
-                call.client.db,
-                at,
-                &mut entries,
-                &mut buckets,
-                |_| true,
-                |entry| {
-                    wants_more = wants_more && visit(&entry);
-                },
-            );
-        });
-    }
-}
-
 fn slot_at(call: &Call<'_>, index: usize) -> Result<u16, CommandError> {
     let slot = swytch_decimal::parse_i64(call.args.get(index)).and_then(slot::numbered);
     slot.ok_or(CommandError::text("ERR Invalid or out of range slot"))
@@ -121,7 +94,7 @@ fn count_keys_in_slot(call: &mut Call<'_>, steps: &mut ShardSteps<'_>) -> Comman
     must_be_enabled(call)?;
     let wanted = slot_argument(call)?;
     let mut count = 0;
-    walk(call, steps, |entry| {
+    walk_keys(steps, call.client.db, |entry| {
         count += usize::from(slot::of(entry.key()) == wanted);
         true
     });
@@ -141,7 +114,7 @@ fn get_keys_in_slot(call: &mut Call<'_>, steps: &mut ShardSteps<'_>) -> CommandR
         return Err(CommandError::text("ERR Invalid slot or number of keys"));
     };
     let mut keys = Vec::new();
-    walk(call, steps, |entry| {
+    walk_keys(steps, call.client.db, |entry| {
         if keys.len() < count && slot::of(entry.key()) == wanted {
             keys.push(entry.key().to_vec());
         }
@@ -224,7 +197,7 @@ fn slot_stats(call: &mut Call<'_>, steps: &mut ShardSteps<'_>) -> CommandResult 
         METRICS.into_iter().filter(|(_, needed, _)| counted.contains(*needed)).collect();
     let filter = parse_filter(call, &metrics)?;
     let mut slots = vec![Figures::default(); usize::from(SLOTS)];
-    walk(call, steps, |entry| {
+    walk_keys(steps, call.client.db, |entry| {
         let figures = &mut slots[usize::from(slot::of(entry.key()))];
         figures.keys += 1;
         if counted.contains(SlotMetrics::MEM) {

@@ -103,11 +103,6 @@ pub(super) const LIST: &[D] = &[
         .in_group(Group::Keyspace)
         .harmless("what a script or a transaction finds expired is removed")
         .summary("Remove keys that scripts and transactions find expired."),
-    D::flag("key-memory-histograms", false)
-        .known(Known::Redis8)
-        .in_group(Group::Memory)
-        .refused("INFO keysizes has the lengths of values, not what they take")
-        .summary("Count values by the memory that they take."),
     D::integer("io-threads", 1, 128, 1)
         .immutable()
         .harmless("every thread reads, runs and writes; see threads")

@@ -223,6 +223,8 @@ pub(super) const LIST: &[D] = &[
         .summary("Entries kept by COMMANDLOG's large-reply."),
     observed(D::integer("latency-monitor-threshold", 0, LONG_MAX, 0))
         .summary("Milliseconds from which LATENCY records an event; 0 for never."),
+    observed(D::flag("key-memory-histograms", false).known(Known::Redis8))
+        .summary("INFO keysizes walks through all keys and counts collections by the memory that they take."),
     observed(D::flag("latency-tracking", true)).summary("Keep a histogram of every command's latency."),
     observed(D::special("latency-tracking-info-percentiles", Special::Percentiles).several_words())
         .summary("Percentiles shown by INFO latencystats."),

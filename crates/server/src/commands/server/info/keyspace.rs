@@ -1,6 +1,6 @@
 //! Sections Keyspace and Keysizes.
 
-use swytch_store::{Figures, Type};
+use swytch_store::{Figures, Lengths, Type};
 
 use super::{Facts, Visitor};
 
@@ -22,22 +22,27 @@ pub(super) fn keyspace(info: &mut dyn Visitor, facts: &Facts<'_>) {
 /// Types in Redis's order, which knows no lengths of streams.
 const IN_ORDER: [Type; 6] = [Type::String, Type::List, Type::Set, Type::SortedSet, Type::Hash, Type::Stream];
 
-/// How many strings have so many bytes, and collections so many elements, up to twice as many.
+/// How many strings have so many bytes, and collections so many elements, up to twice as many; and how many collections take so
+/// much memory, where that is known.
 pub(super) fn keysizes(info: &mut dyn Visitor, facts: &Facts<'_>) {
     info.section("Keysizes");
     for (db, figures) in databases(facts) {
         for data_type in IN_ORDER {
-            let classes: Vec<String> = figures
-                .lengths
-                .of(data_type)
-                .map(|(len, count)| format!("{}={count}", power_of_two(len)))
-                .collect();
-            if !classes.is_empty() {
-                let what = if data_type == Type::String { "sizes" } else { "items" };
-                let name = format!("db{db}_distrib_{}_{what}", data_type.plural());
-                info.field(&name, &classes.join(","));
+            let is_text = data_type == Type::String;
+            let items = if is_text { "sizes" } else { "items" };
+            distribution(info, db, data_type, items, &figures.lengths);
+            if let Some(memory) = facts.memory.get(db).filter(|_| !is_text) {
+                distribution(info, db, data_type, "sizes", memory);
             }
         }
+    }
+}
+
+fn distribution(info: &mut dyn Visitor, db: usize, data_type: Type, what: &str, lengths: &Lengths) {
+    let classes: Vec<String> =
+        lengths.of(data_type).map(|(len, count)| format!("{}={count}", power_of_two(len))).collect();
+    if !classes.is_empty() {
+        info.field(&format!("db{db}_distrib_{}_{what}", data_type.plural()), &classes.join(","));
     }
 }
 

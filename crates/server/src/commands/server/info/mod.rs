@@ -17,10 +17,12 @@ mod text;
 mod totals;
 mod visitor;
 
-use swytch_store::UnixMs;
+use swytch_store::{Lengths, UnixMs};
 
 use crate::command::prelude::*;
+use crate::command::scan::walk_keys;
 use crate::command::{CommandTable, ShardSteps};
+use crate::config::SlotMetrics;
 use crate::server::Server;
 use crate::system::allocator;
 use text::Text;
@@ -57,6 +59,8 @@ pub struct Facts<'a> {
     pub used_bytes: u64,
     /// What is known of all shards, if they could be had.
     pub totals: Option<Totals>,
+    /// Of each database, how many collections take so much memory, where that was asked for.
+    pub memory: Vec<Lengths>,
 }
 
 struct Section {
@@ -123,10 +127,26 @@ fn info(call: &mut Call<'_>, steps: &mut ShardSteps<'_>) -> CommandResult {
             steps.with_shard(shard, &mut |keyspace| totals.add(keyspace, shard));
         }
     }
-    let facts =
-        Facts { server, commands: call.commands, now_ms: call.now_ms, used_bytes, totals: Some(totals) };
+    let config = &server.config;
+    let of_slots = config.cluster_enabled() && config.cluster_slot_stats_enabled().contains(SlotMetrics::MEM);
+    let asks_memory = (all || named("keysizes")) && (config.key_memory_histograms() || of_slots);
+    let memory = if asks_memory { memory_of_keys(steps, &totals) } else { Vec::new() };
+    let (commands, totals) = (call.commands, Some(totals));
+    let facts = Facts { server, commands, now_ms: call.now_ms, used_bytes, totals, memory };
     let mut text = Text::default();
     sections.iter().for_each(|section| (section.tell)(&mut text, &facts));
     call.reply.verbatim("txt", text.as_bytes());
     Ok(())
+}
+
+/// Walks through all keys, and counts what takes how much memory, in each database.
+fn memory_of_keys(steps: &mut ShardSteps<'_>, totals: &Totals) -> Vec<Lengths> {
+    let mut databases = vec![Lengths::default(); totals.databases.len()];
+    for (db, lengths) in databases.iter_mut().enumerate().filter(|(db, _)| totals.databases[*db].keys > 0) {
+        walk_keys(steps, db as u32, |entry| {
+            lengths.add_one(entry.data_type(), entry.memory_bytes());
+            true
+        });
+    }
+    databases
 }
