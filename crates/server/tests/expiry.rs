@@ -124,3 +124,33 @@ fn milliseconds_count() {
         assert!(before.elapsed() < PATIENCE);
     }
 }
+
+/// Who brings data over sees keys whose time is over and deletes them itself; for others they are gone, and nothing goes.
+#[test]
+fn in_import_mode_keys_stay_for_who_brings_them() {
+    let mut server = ours().start("import-mode", "threads 2\n");
+    let refused = Reply::Error("ERR Server is not in import mode".into());
+    assert_eq!(server.say("CLIENT IMPORT-SOURCE ON"), refused);
+    assert_eq!(server.say("CONFIG SET import-mode yes"), Reply::ok());
+    let mut source = server.connect();
+    assert_eq!(source.say("CLIENT IMPORT-SOURCE ON"), Reply::ok());
+    assert!(source.say("CLIENT INFO").text().contains(" flags=I "));
+    for words in ["SET k 1 PXAT 1", "HSET h f v", "PEXPIRE h -1", "SET stays 1"] {
+        assert!(!source.say(words).is_error(), "{words}");
+    }
+    assert_eq!((server.say("GET k"), server.say("TTL h")), (Reply::Null, Reply::Integer(-2)));
+    assert_eq!(server.say("KEYS *"), Reply::Array(vec![Reply::bulk("stays")]));
+    assert_eq!(server.say("DBSIZE"), Reply::Integer(3));
+    assert_eq!((source.say("INCR k"), source.say("TTL k")), (Reply::Integer(2), Reply::Integer(0)));
+    assert_eq!(source.say("HGET h f"), Reply::bulk("v"));
+    let seen = |server: &mut Client| server.say("SCAN 0 COUNT 1000").elements()[1].elements().len();
+    assert_eq!((seen(&mut source), seen(&mut server.client)), (3, 1));
+    assert_eq!(source.say("KEYS *").elements().len(), 3);
+    assert_eq!(source.say("EVAL return(redis.call('GET','k')) 0"), Reply::bulk("2"));
+    assert_eq!((source.say("DEL h"), source.say("DBSIZE")), (Reply::Integer(1), Reply::Integer(2)));
+    // Who still says that it brings something sees no more than others when that is over.
+    assert_eq!(server.say("CONFIG SET import-mode no"), Reply::ok());
+    assert_eq!(source.say("GET k"), Reply::Null);
+    source.until("what is over goes", |source| source.say("DBSIZE"), |size| *size == Reply::Integer(1));
+    assert_eq!(source.say("CLIENT IMPORT-SOURCE OFF"), Reply::ok());
+}

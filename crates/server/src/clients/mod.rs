@@ -82,6 +82,8 @@ bitflags! {
         const READS_ONLY = 1 << 23;
         /// Is told before the server ends (CLIENT MAINT_NOTIFICATIONS).
         const HEARS_OF_END = 1 << 24;
+        /// CLIENT IMPORT-SOURCE: it says itself which keys go, as far as the server is in import mode.
+        const IMPORT_SOURCE = 1 << 25;
         /// What is to Redis some kind of replica.
         const REPLICAS = Self::FOLLOWER.bits() | Self::MONITOR.bits();
     }
@@ -90,6 +92,7 @@ bitflags! {
 impl ClientFlags {
     /// What holds for a client's command whoever runs it.
     const OF_DEPUTIES: ClientFlags = ClientFlags::NO_TOUCH
+        .union(ClientFlags::IMPORT_SOURCE)
         .union(ClientFlags::UNIX_SOCKET)
         .union(ClientFlags::REPLAYS)
         .union(ClientFlags::NOTES_READS);

@@ -81,6 +81,7 @@ fn flag_letters(flags: ClientFlags, client: &ClientShared) -> String {
         (ClientFlags::CLOSE_AFTER_REPLY, 'c'),
         (ClientFlags::UNIX_SOCKET, 'U'),
         (ClientFlags::READS_ONLY, 'r'),
+        (ClientFlags::IMPORT_SOURCE, 'I'),
         (ClientFlags::NO_EVICT, 'e'),
         (ClientFlags::NO_TOUCH, 'T'),
     ];

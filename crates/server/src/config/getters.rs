@@ -124,6 +124,8 @@ numbers! {
     supervised: Supervised = "supervised";
     /// Form of log lines.
     log_format: LogFormat = "log-format";
+    /// Whether keys stay when their time is over.
+    import_mode: bool = "import-mode";
     /// Whether INFO counts keys by the memory that they take.
     key_memory_histograms: bool = "key-memory-histograms";
     /// Commands of a hundred that are looked at for a cluster.

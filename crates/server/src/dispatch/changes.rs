@@ -224,10 +224,11 @@ fn forwarded<'c>(call: &Call<'c>) -> Vec<&'c [u8]> {
 }
 
 /// Removes the expired keys that a reader met and tells of those it did not find, then releases the locks. While clients are
-/// paused nothing changes.
+/// paused nothing changes; while data is imported its source says which keys go.
 #[cold]
 pub fn attend_to_met(server: &Server, worker: &WorkerShared, keyspace: Keyspace<'_>) {
-    if keyspace.has_met() && !server.conditions().contains(Conditions::PAUSED) {
+    let stay = Conditions::PAUSED | Conditions::IMPORTING;
+    if keyspace.has_met() && !server.conditions().intersects(stay) {
         make(server, worker, keyspace, |_| ());
     }
 }

@@ -125,7 +125,15 @@ fn view_of<'s>(call: &Call<'s>, locked: Locked<'s>) -> Keyspace<'s> {
     let no_touch = call.client.flags.contains(ClientFlags::NO_TOUCH);
     Keyspace::new(locked, call.now_ms)
         .touching(!no_touch || call.command.is(Flags::ALWAYS_TOUCHES))
-        .ignoring_expiry(!call.origin.expires_by_clock())
+        .ignoring_expiry(sees_expired(call))
+}
+
+/// Whether keys whose time is over are there for a call: effects say themselves which went, and so does who brings data over.
+#[inline(always)]
+fn sees_expired(call: &Call<'_>) -> bool {
+    !call.origin.expires_by_clock()
+        || call.client.flags.contains(ClientFlags::IMPORT_SOURCE)
+            && call.server.conditions().contains(Conditions::IMPORTING)
 }
 
 #[inline(never)]
@@ -328,13 +336,13 @@ fn steps(
     handler: fn(&mut Call<'_>, &mut ShardSteps<'_>) -> CommandResult,
 ) -> CommandResult {
     let (server, worker, now_ms) = (call.server, call.worker, call.now_ms);
-    let mut is_busy = false;
+    let (mut is_busy, sees_expired) = (false, sees_expired(call));
     let mut visit = |shard: u16, look: &mut dyn FnMut(&Keyspace<'_>)| {
         let Some(locked) = server.shards.lock_one_in_time(shard) else {
             is_busy = true;
             return;
         };
-        let keyspace = Keyspace::new(locked, now_ms);
+        let keyspace = Keyspace::new(locked, now_ms).ignoring_expiry(sees_expired);
         look(&keyspace);
         changes::attend_to_met(server, worker, keyspace);
     };

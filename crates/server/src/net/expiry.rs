@@ -81,9 +81,12 @@ impl ExpiryCycle {
                 let Some(locked) = server.shards.lock_one_in_time(shard as u16) else { break };
                 // While clients are paused nothing changes: keys whose time is over are only invisible. A pause that
                 // begins now waits for this lock.
-                // So it is while those lag behind who have to hear of it, while a log is read that says itself which went,
-                // and where a test wants to see what has expired.
-                let holds = Conditions::PAUSED.union(Conditions::LAGGING).union(Conditions::LOADING);
+                // So it is while those lag behind who have to hear of it, while a log is read or data imported that
+                // says itself which went, and where a test wants to see what has expired.
+                let holds = Conditions::PAUSED
+                    .union(Conditions::LAGGING)
+                    .union(Conditions::LOADING)
+                    .union(Conditions::IMPORTING);
                 let is_held =
                     server.conditions().intersects(holds) || !server.active_expire.load(Ordering::Relaxed);
                 if is_held || !locked.has_due(shard as u16, now_ms) {

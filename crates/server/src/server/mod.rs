@@ -97,6 +97,8 @@ bitflags! {
         const SAMPLING = 1 << 19;
         /// `cluster-compatibility-sample-ratio` has it counted what could not be served in a cluster.
         const FITTING = 1 << 20;
+        /// `import-mode`: keys stay, although invisible, when their time is over.
+        const IMPORTING = 1 << 21;
         /// What a command has done is counted for its keys, or traced.
         const COUNTED = Self::COUNTING_KEYS.bits() | Self::COUNTING_SLOTS.bits() | Self::SAMPLING.bits();
         /// What may refuse, delay or show a command: all but who hears of its changes, when its reply leaves and what is
@@ -357,6 +359,7 @@ impl Server {
         });
         server.set_conditions(Conditions::ONE_SLOT, is_bound_to_slots);
         server.apply_compatibility_samples();
+        server.apply_import_mode();
         Ok(server)
     }
 
@@ -476,6 +479,11 @@ impl Server {
     /// Counts a command that a cluster of Redis would have refused.
     pub fn note_cluster_incompatible(&self) {
         self.cluster_incompatible.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Keeps keys whose time is over as `import-mode` says.
+    pub fn apply_import_mode(&self) {
+        self.set_conditions(Conditions::IMPORTING, self.config.import_mode());
     }
 
     /// Has as many commands looked at for a cluster as `cluster-compatibility-sample-ratio` says.

@@ -387,12 +387,13 @@ impl<'s> Keyspace<'s> {
         })
     }
 
-    /// Every live entry of a database. Needs all locks.
+    /// Every visible entry of a database. Needs all locks.
     pub fn entries(&self, db: u32) -> impl Iterator<Item = EntryRef<'_>> + '_ {
-        let now_ms = self.now_ms;
-        self.tables(db)
-            .flat_map(Table::iter)
-            .filter(move |entry| entry.expire_at_ms().is_none_or(|at_ms| at_ms > now_ms))
+        self.tables(db).flat_map(Table::iter).filter(|entry| self.shows(*entry))
+    }
+
+    fn shows(&self, entry: EntryRef<'_>) -> bool {
+        entry.expire_at_ms().is_none_or(|at_ms| at_ms > self.visible_ms())
     }
 
     /// A random live key of a database. Needs all locks. `random` gives 64 random bits.
@@ -410,7 +411,7 @@ impl<'s> Keyspace<'s> {
                 inside
             })?;
             let entry = table.random(&mut random)?;
-            if self.ignore_expiry || entry.expire_at_ms().is_none_or(|at_ms| at_ms > self.now_ms) {
+            if self.shows(entry) {
                 return Some(entry.key().to_vec());
             }
             self.note_expired(db, entry.key());
@@ -443,7 +444,7 @@ impl<'s> Keyspace<'s> {
                 *wanted = wanted.saturating_sub(1);
                 match entry.expire_at_ms() {
                     _ if !admits(entry.key()) => {}
-                    Some(at_ms) if at_ms <= self.now_ms => self.note_expired(db, entry.key()),
+                    Some(at_ms) if at_ms <= self.visible_ms() => self.note_expired(db, entry.key()),
                     _ => visit(entry),
                 }
             });

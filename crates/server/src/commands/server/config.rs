@@ -225,6 +225,9 @@ fn apply(server: &Server, config: &Config, changed: &[&'static Directive]) -> Re
     if is_changed(&["cluster-slot-stats-enabled"]) {
         server.apply_slot_stats();
     }
+    if is_changed(&["import-mode"]) {
+        server.apply_import_mode();
+    }
     if is_changed(&["cluster-compatibility-sample-ratio"]) {
         server.apply_compatibility_samples();
     }

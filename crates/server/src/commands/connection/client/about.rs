@@ -1,4 +1,4 @@
-//! CLIENT ID, GETNAME, SETNAME, SETINFO, REPLY, NO-EVICT, NO-TOUCH: the calling connection itself.
+//! CLIENT ID, GETNAME, SETNAME, SETINFO, REPLY, NO-EVICT, NO-TOUCH, IMPORT-SOURCE: the calling connection itself.
 
 use super::{OTHERS, SUB};
 use crate::clients::ClientFlags;
@@ -94,6 +94,18 @@ pub(super) static CAPA: CommandSpec = CommandSpec {
     ..SUB
 };
 
+pub(super) static IMPORT_SOURCE: CommandSpec = CommandSpec {
+    name: "import-source",
+    summary: "Says that this connection brings data over: in import mode it sees keys whose time is over, and says itself which go.",
+    since: "8.1.0",
+    arity: 3,
+    flags: OTHERS,
+    arguments: ON_OFF,
+    reply: ReplyShape::OK,
+    handler: Handler::Session(import_source),
+    ..SUB
+};
+
 pub(super) static NO_TOUCH: CommandSpec = CommandSpec {
     name: "no-touch",
     summary: "Chooses whether commands of this connection count as uses of their keys.",
@@ -104,6 +116,13 @@ pub(super) static NO_TOUCH: CommandSpec = CommandSpec {
     handler: Handler::Session(|call| switch(call, ClientFlags::NO_TOUCH)),
     ..SUB
 };
+
+fn import_source(call: &mut Call<'_>) -> CommandResult {
+    if call.args.cursor(2).word("ON") && !call.server.config.import_mode() {
+        return Err(CommandError::text("ERR Server is not in import mode"));
+    }
+    switch(call, ClientFlags::IMPORT_SOURCE)
+}
 
 /// A name must not break the lines of CLIENT LIST.
 pub fn validate_name(name: &[u8]) -> CommandResult {
