@@ -17,6 +17,7 @@
 //! | the data is being loaded | every command | never: whoever loads knows of what was there before |
 //! | a save point's save has failed | every write | never: it may have failed a moment later |
 //! | the log cannot be written | every write | never: what comes now waits for it |
+//! | data is imported | expiry | never: what goes now would have gone before |
 //! | too few followers keep up | every write | never: they may have fallen behind a moment later |
 //! | replies wait for the log | | when they are to leave |
 //! | the data was saved for the last time | every command | every write, EXEC |
