@@ -155,10 +155,18 @@ pub struct Options {
     pub generator: PathBuf,
     /// Which parts to run.
     pub parts: Vec<Part>,
-    /// Names of commands to which the throughput part is limited; none means all.
+    /// Beginnings of names to which the commands of the throughput part, and what the snapshot part writes, are limited; none means
+    /// all.
     pub commands: Vec<String>,
     /// How large.
     pub scale: Scale,
+}
+
+impl Options {
+    fn want(&self, name: &str) -> bool {
+        let is_begun = |wanted: &String| name.to_lowercase().starts_with(&wanted.to_lowercase());
+        self.commands.is_empty() || self.commands.iter().any(is_begun)
+    }
 }
 
 /// Everything that was measured. Each list has one entry per program, in the order of the options.
@@ -285,11 +293,7 @@ fn throughput(options: &Options, server_core: usize, generator_core: usize) -> R
         threads: 1,
         keys: options.scale.keys,
     };
-    let is_wanted = |name: &str| {
-        options.commands.is_empty()
-            || options.commands.iter().any(|wanted| name.to_lowercase().starts_with(&wanted.to_lowercase()))
-    };
-    let workloads: Vec<_> = WORKLOADS.iter().filter(|workload| is_wanted(workload.name)).collect();
+    let workloads: Vec<_> = WORKLOADS.iter().filter(|workload| options.want(workload.name)).collect();
     cells(&workloads, &servers, &generator, options.scale)
 }
 
@@ -423,7 +427,7 @@ fn fairness(options: &Options, cores: &[usize]) -> Result<(Vec<Waiting>, Vec<Cro
 fn snapshot(options: &Options) -> Result<Vec<(Writing, Vec<Vec<Written>>)>> {
     let Scale { rounds, snapshot_keys, snapshot_time, .. } = options.scale;
     let mut rows = Vec::new();
-    for writing in Writing::ALL {
+    for writing in Writing::ALL.into_iter().filter(|writing| options.want(writing.name())) {
         println!("snapshot: {}", writing.name());
         let mut turns = vec![Vec::new(); options.programs.len()];
         for _ in 0..rounds {

@@ -52,7 +52,8 @@ Development commands of swytch.
       --server PATH                 this binary instead of a fresh release build
       --peer NAME=PATH              a peer's server binary; can be given several times
       --build-peers                 Redis 8 and Valkey, built from Debian's source packages
-      --command NAME                only these commands of the throughput part; several times
+      --command NAME                only these commands of the throughput part, or what the snapshot
+                                    part writes; several times
       --generator PATH              another redis-benchmark
       --rounds N                    rounds per cell (default 3)
       --snapshot-keys N             keys of the snapshot part (default 10,000,000)
