@@ -25,6 +25,7 @@ use crate::replication::{Follower, Phase, Reader, Transfer, new_name};
 use crate::server::background::Moment;
 use crate::server::{Conditions, Mail, Server};
 use crate::system::clock::{self, MonotonicMs};
+use crate::system::process;
 
 /// Between two rounds of the stream's thread while there is something to read.
 const NAP: Duration = Duration::from_micros(500);
@@ -32,6 +33,11 @@ const NAP: Duration = Duration::from_micros(500);
 const PATIENCE: Duration = Duration::from_millis(100);
 /// Between two looks at what time asks for, in milliseconds.
 const TICK_MS: u64 = 100;
+/// Bytes of a file that are sent between two pauses. A worker hands them to the socket in one go, and its clients wait meanwhile.
+const SHARE_BYTES: u64 = CHUNK_BYTES as u64;
+/// Whoever sends a file pauses for so many times the processor's time that this has taken: else the worker would always have
+/// more for the socket, which takes it as fast as it is copied where the network is faster than that.
+const PAUSE_FACTOR: u32 = 4;
 /// Between two signs of life to those who have nothing to read yet, in milliseconds.
 const SIGN_MS: u64 = 1000;
 
@@ -304,11 +310,18 @@ fn start_sending(
     std::thread::Builder::new().name("swytch-send".into()).spawn(run).map(drop)
 }
 
-fn send_file(server: &Server, transfer: &Transfer, (file, bytes): Whole) -> io::Result<()> {
+fn send_file(server: &Server, transfer: &Transfer, (mut file, bytes): Whole) -> io::Result<()> {
     let mut target = BufWriter::with_capacity(CHUNK_BYTES, ToFollowers { server, transfer });
     write!(target, "${bytes}\r\n")?;
-    if io::copy(&mut file.take(bytes), &mut target)? < bytes {
-        return Err(io::ErrorKind::UnexpectedEof.into());
+    let mut left = bytes;
+    while left > 0 {
+        let used = process::own_cpu_time();
+        let copied = io::copy(&mut (&mut file).take(left.min(SHARE_BYTES)), &mut target)?;
+        if copied == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        left -= copied;
+        std::thread::sleep((process::own_cpu_time() - used) * PAUSE_FACTOR);
     }
     target.flush()
 }

@@ -16,11 +16,20 @@ pub struct CpuTime {
     pub system: Duration,
 }
 
+fn cpu_clock(clock: ClockId) -> Duration {
+    let time = clock_gettime(clock);
+    Duration::new(time.tv_sec.try_into().unwrap_or(0), time.tv_nsec.try_into().unwrap_or(0))
+}
+
+/// CPU time of the calling thread.
+pub fn own_cpu_time() -> Duration {
+    cpu_clock(ClockId::ThreadCPUTime)
+}
+
 /// CPU time of the whole process.
 pub fn cpu_time() -> CpuTime {
     // The clock's sum is exact to the nanosecond; how it divides is known in ticks of 10 ms.
-    let total = clock_gettime(ClockId::ProcessCPUTime);
-    let total = Duration::new(total.tv_sec.try_into().unwrap_or(0), total.tv_nsec.try_into().unwrap_or(0));
+    let total = cpu_clock(ClockId::ProcessCPUTime);
     let [user, system, ..] = stat_ticks("/proc/self/stat");
     let share = if user + system == 0 { 1.0 } else { user as f64 / (user + system) as f64 };
     let user = total.mul_f64(share);
