@@ -484,3 +484,98 @@ fn a_log_of_one_file_from_before_there_were_lists_is_taken_over() {
         assert!(!server.directory.join("appendonly.aof").exists());
     }
 }
+
+/// The lines of the list of files, without the names.
+fn list_of(server: &Server) -> Vec<String> {
+    let text = fs::read_to_string(file_of(server, ".manifest")).expect("there is a list");
+    text.lines().map(|line| line.split_once(" seq ").expect("a number").1.to_owned()).collect()
+}
+
+/// Redis 8.6 says in the list where each increment has begun in the history that followers are told, and where a log that was closed
+/// has ended; so do we, each goes on from there with the other's, and what Redis 7 makes of such a list is what it makes of any.
+#[test]
+fn the_list_says_where_the_log_is_in_the_history() {
+    for (name, program) in std::iter::once(("swytch".to_owned(), ours())).chain(others()) {
+        let file = format!("{FILE}rdb-version 10\n");
+        let mut server = ours().start("append-offsets", &file);
+        assert_eq!(list_of(&server), ["1 type b", "1 type i startoffset 0"]);
+        server.say("SET k1 v1");
+        server.say("SET k2 v2");
+        server.set("appendonly", "no");
+        assert_eq!(list_of(&server), ["1 type b", "1 type i startoffset 0 endoffset 2"]);
+        server.set("appendonly", "yes");
+        await_rewrite(&mut server);
+        assert_eq!(list_of(&server), ["2 type b", "2 type i startoffset 2"]);
+        server.say("SET k3 v3");
+        assert_eq!(server.client.info_number("master_repl_offset"), 3);
+        server.signal("TERM");
+        assert_eq!(server.await_end(swytch_testkit::PATIENCE), Some(0), "{}", server.log_tail(20));
+        assert_eq!(list_of(&server), ["2 type b", "2 type i startoffset 2 endoffset 3"]);
+
+        // Whoever goes on with it says that it has not ended.
+        let mut heir = program.start("append-heir", "save \"\"\nappendonly no\n");
+        heir.signal("KILL");
+        copy_log(&server, &heir);
+        heir.restart_with("save \"\"\nappendonly yes\n");
+        assert_eq!(heir.say("DBSIZE").number(), Some(3), "{name}");
+        if name.starts_with("redis 7.0") || name.starts_with("valkey") {
+            // They pass over what they do not know, and say no more of it once they write the list.
+            heir.say("BGREWRITEAOF");
+            await_rewrite(&mut heir);
+            heir.signal("TERM");
+            heir.await_end(swytch_testkit::PATIENCE);
+            assert_eq!(list_of(&heir), ["3 type b", "3 type i"], "{name}");
+            continue;
+        }
+        assert_eq!(heir.client.info_number("master_repl_offset"), 3, "{name}");
+        assert_eq!(list_of(&heir), ["2 type b", "2 type i startoffset 2"], "{name}");
+        heir.say("SET k4 v4");
+        heir.signal("TERM");
+        heir.await_end(swytch_testkit::PATIENCE);
+        assert_eq!(list_of(&heir), ["2 type b", "2 type i startoffset 2 endoffset 4"], "{name}");
+        server.signal("KILL");
+        copy_log(&heir, &server);
+        server.restart_with(&file);
+        assert_eq!(server.client.info_number("master_repl_offset"), 4, "{name}");
+        assert_eq!(server.say("DBSIZE").number(), Some(4), "{name}");
+        // One that was not closed has ended no further than its bytes behind its beginning.
+        server.say("SET k5 v5");
+        await_safety(&mut server);
+        server.signal("KILL");
+        let bytes = fs::metadata(file_of(&server, ".incr.aof")).expect("it is there").len();
+        server.restart_with(&file);
+        assert_eq!(server.client.info_number("master_repl_offset") as u64, 2 + bytes, "{name}");
+    }
+}
+
+/// A log that is off is rewritten to a base alone, as in Redis: nothing is written behind it.
+#[test]
+fn a_log_that_is_off_has_no_increment_behind_its_new_base() {
+    let programs = others().into_iter().map(|(_, program)| program);
+    for program in std::iter::once(ours()).chain(programs) {
+        let mut server = program.start("append-off", "save \"\"\nenable-debug-command yes\n");
+        server.say("SET k v");
+        let rewrite = |server: &mut Server| {
+            server.say("BGREWRITEAOF");
+            await_rewrite(server);
+            let kinds = |line: String| line.split(" startoffset").next().expect("a line").to_owned();
+            list_of(server).into_iter().map(kinds).collect::<Vec<_>>()
+        };
+        assert_eq!(rewrite(&mut server), ["1 type b"], "there was no log");
+        assert_eq!(server.say("DEBUG LOADAOF"), Reply::ok());
+        assert_eq!(server.say("GET k").text(), "v");
+        server.set("aof-disable-auto-gc", "yes");
+        server.set("appendonly", "yes");
+        await_rewrite(&mut server);
+        assert_eq!(rewrite(&mut server), ["3 type b", "1 type h", "2 type h", "1 type h", "2 type i"]);
+        server.set("aof-disable-auto-gc", "no");
+        assert_eq!(list_of(&server).len(), 2, "what is not needed goes at once");
+        server.set("appendonly", "no");
+        assert_eq!(rewrite(&mut server), ["4 type b"]);
+        // Who has read that there is none counts them from the beginning.
+        assert_eq!(server.say("DEBUG LOADAOF"), Reply::ok());
+        server.set("appendonly", "yes");
+        await_rewrite(&mut server);
+        assert_eq!(rewrite(&mut server), ["6 type b", "2 type i"]);
+    }
+}

@@ -259,6 +259,20 @@ fn a_restart_costs_followers_that_have_all_no_second_copy() {
         assert_eq!(server.say("GET behind").text(), "it");
         assert_eq!(counts(&mut server), [1, 0], "{name}");
         assert_same(&mut server, &mut follower, &name);
+
+        // A file of the background says where the history was at its moment: whoever has no more goes on after a kill.
+        let says_nothing = format!("{saves}repl-ping-replica-period 3600\n");
+        for partial in [0, 1] {
+            server.restart_with(&says_nothing);
+            await_followers(&mut server, 1);
+            await_link(&mut follower);
+            await_acknowledgements(&mut server, 1);
+            assert_eq!(counts(&mut server), [1 - partial, partial], "{name}: {}", server.log_tail(20));
+            server.say("BGSAVE");
+            let running = |client: &mut Client| client.info_number("rdb_bgsave_in_progress");
+            server.client.until("it is saved", running, |running| *running == 0);
+        }
+        assert_same(&mut server, &mut follower, &name);
     }
 }
 

@@ -43,6 +43,8 @@ pub struct Files {
 struct Last {
     file: Box<dyn DiskFile>,
     bytes: u64,
+    /// The replication offset that it begins at, if it is not in the list yet.
+    start_offset: u64,
     /// A write has left something behind them that could not be cut off.
     is_ragged: bool,
 }
@@ -178,22 +180,64 @@ impl Files {
         self.manifest.base.is_some()
     }
 
-    /// Opens the last increment to write behind it, or a first one. The log has been read; files that it no longer needs go.
+    /// Opens the last increment to write behind it, or a first one, which begins at this replication offset. The log has been
+    /// read; files that it no longer needs go.
     ///
     /// # Errors
     /// If that fails.
-    pub fn begin(&mut self) -> io::Result<()> {
+    pub fn begin(&mut self, offset: u64) -> io::Result<()> {
         let last = match self.manifest.increments.last() {
             Some(part) => {
                 let path = part.path(&self.directory);
                 let (_, bytes) = self.disk.open(&path)?;
-                Last { file: self.disk.append(&path)?, bytes, is_ragged: false }
+                Last { file: self.disk.append(&path)?, bytes, start_offset: offset, is_ragged: false }
             }
-            None => self.add_increment()?,
+            None => self.add_increment(offset)?,
         };
         self.earlier_bytes = self.earlier_bytes.saturating_sub(last.bytes);
         self.last = Some(last);
+        // It goes on.
+        self.set_end(None)?;
         self.forget_history()
+    }
+
+    /// The replication offset behind the log, which has been read: what it was closed at or, where it was not, its last increment's
+    /// bytes behind where that has begun, which is no less (Redis: `updateReplOffsetAndResetEndOffset`).
+    ///
+    /// # Errors
+    /// If the increment cannot be read.
+    pub fn end_offset(&self) -> io::Result<u64> {
+        let Some(last) = self.manifest.increments.last() else { return Ok(0) };
+        match last.end_offset {
+            Some(end) => Ok(end),
+            None => Ok(last.start_offset.unwrap_or(0) + self.disk.open(&last.path(&self.directory))?.1),
+        }
+    }
+
+    /// Nothing more comes behind this replication offset.
+    ///
+    /// # Errors
+    /// If the list cannot be written.
+    pub fn close(&mut self, offset: u64) -> io::Result<()> {
+        if self.is_aside { Ok(()) } else { self.set_end(Some(offset)) }
+    }
+
+    fn set_end(&mut self, end_offset: Option<u64>) -> io::Result<()> {
+        let mut manifest = self.manifest.clone();
+        match manifest.increments.last_mut() {
+            Some(last) if last.start_offset.is_some() && last.end_offset != end_offset => {
+                last.end_offset = end_offset;
+                self.persist(manifest)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// An increment that is aside begins at this replication offset.
+    pub fn begin_at(&mut self, offset: u64) {
+        if let Some(last) = &mut self.last {
+            last.start_offset = offset;
+        }
     }
 
     /// Opens an increment that the list does not name before a base is put before it.
@@ -201,11 +245,10 @@ impl Files {
     /// # Errors
     /// If that fails.
     pub fn begin_aside(&mut self) -> io::Result<()> {
-        self.disk.create_directory(&self.directory)?;
-        self.disk.sync_directory(&directory_of(&self.directory))?;
-        let part = self.manifest.clone().add_increment(&self.name);
+        self.create_directory()?;
+        let part = self.manifest.clone().add_increment(&self.name, 0);
         let file = self.disk.create(&part.path(&self.directory))?;
-        self.last = Some(Last { file, bytes: 0, is_ragged: false });
+        self.last = Some(Last { file, bytes: 0, start_offset: 0, is_ragged: false });
         (self.base_bytes, self.earlier_bytes, self.is_aside) = (0, 0, true);
         Ok(())
     }
@@ -215,14 +258,14 @@ impl Files {
         self.is_aside
     }
 
-    fn add_increment(&mut self) -> io::Result<Last> {
+    fn add_increment(&mut self, start_offset: u64) -> io::Result<Last> {
         self.disk.create_directory(&self.directory)?;
         let mut manifest = self.manifest.clone();
-        let part = manifest.add_increment(&self.name);
+        let part = manifest.add_increment(&self.name, start_offset);
         let file = self.disk.create(&part.path(&self.directory))?;
         self.disk.sync_directory(&self.directory)?;
         self.persist(manifest)?;
-        Ok(Last { file, bytes: 0, is_ragged: false })
+        Ok(Last { file, bytes: 0, start_offset, is_ragged: false })
     }
 
     /// Appends groups: all of them, or none.
@@ -265,8 +308,8 @@ impl Files {
         self.is_broken
     }
 
-    /// Puts a new base, and an empty increment behind it, in the place of everything there is. All of it is safe when this
-    /// returns.
+    /// Puts a new base, and behind it an empty increment, which begins at this replication offset, in the place of everything there
+    /// is. All of it is safe when this returns.
     ///
     /// # Errors
     /// If that fails. The log is as it was, or broken.
@@ -274,44 +317,53 @@ impl Files {
         &mut self,
         form: BaseForm,
         keeps_history: bool,
+        offset: u64,
         write_base: impl FnOnce(&mut dyn DiskFile) -> io::Result<u64>,
     ) -> io::Result<()> {
-        self.disk.create_directory(&self.directory)?;
-        self.disk.sync_directory(&directory_of(&self.directory))?;
+        self.create_directory()?;
         let temporary = self.parent.join(format!("temp-rewriteaof-{}.aof", std::process::id()));
         let mut manifest = self.manifest.clone();
         let base = manifest.next_base(&self.name, form);
         manifest.begin_anew(base.clone());
-        let increment = manifest.add_increment(&self.name);
+        let increment = manifest.add_increment(&self.name, offset);
         let base_bytes = disk::replace(&*self.disk, &temporary, &base.path(&self.directory), write_base)?;
         let file = self.disk.create(&increment.path(&self.directory))?;
         // Their names, before the list that has them.
         self.disk.sync_directory(&self.directory)?;
         self.persist(manifest)?;
-        self.last = Some(Last { file, bytes: 0, is_ragged: false });
+        self.last = Some(Last { file, bytes: 0, start_offset: offset, is_ragged: false });
         (self.base_bytes, self.earlier_bytes) = (base_bytes, 0);
         (self.is_broken, self.is_aside) = (false, false);
         if keeps_history { Ok(()) } else { self.forget_history().or(Ok(())) }
     }
 
-    /// Begins another increment: what is appended from now on goes there. What was appended before is safe.
+    fn create_directory(&self) -> io::Result<()> {
+        self.disk.create_directory(&self.directory)?;
+        self.disk.sync_directory(&directory_of(&self.directory))
+    }
+
+    /// Begins another increment at this replication offset: what is appended from now on goes there. What was appended before is
+    /// safe.
     ///
     /// # Errors
     /// If that fails. The log goes on as it was, or is broken.
-    pub fn turn(&mut self) -> io::Result<()> {
+    pub fn turn(&mut self, offset: u64) -> io::Result<()> {
         self.sync()?;
         if self.is_aside {
             // All of it will be in the base.
-            return self.begin_aside();
+            self.begin_aside()?;
+            self.begin_at(offset);
+            return Ok(());
         }
-        let next = self.add_increment()?;
+        let next = self.add_increment(offset)?;
         if let Some(last) = self.last.replace(next) {
             self.earlier_bytes += last.bytes;
         }
         Ok(())
     }
 
-    /// Puts a file, which is whole and safe, as the base in the place of everything before the increment that is written.
+    /// Puts a file, which is whole and safe, as the base in the place of everything before the increment that is written, or of
+    /// everything where none is.
     ///
     /// # Errors
     /// If that fails. The log goes on as it was, or is broken.
@@ -326,11 +378,16 @@ impl Files {
         }
         let mut manifest = self.manifest.clone();
         let base = manifest.next_base(&self.name, form);
-        if self.is_aside {
-            manifest.begin_anew(base.clone());
-            manifest.add_increment(&self.name);
-        } else {
-            manifest.replace_before_last(base.clone());
+        match &self.last {
+            None => {
+                self.create_directory()?;
+                manifest.begin_anew(base.clone());
+            }
+            Some(last) if self.is_aside => {
+                manifest.begin_anew(base.clone());
+                manifest.add_increment(&self.name, last.start_offset);
+            }
+            Some(_) => manifest.replace_before_last(base.clone()),
         }
         let path = base.path(&self.directory);
         self.disk.rename(temporary, &path)?;

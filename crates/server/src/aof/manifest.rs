@@ -26,6 +26,10 @@ pub struct Part {
     pub name: Vec<u8>,
     /// Its number.
     pub number: u64,
+    /// The replication offset that an increment has begun at, where that is known.
+    pub start_offset: Option<u64>,
+    /// The one that it has ended at, if nothing has come since it was closed.
+    pub end_offset: Option<u64>,
 }
 
 impl Part {
@@ -87,6 +91,9 @@ impl Manifest {
             return Err(FORMAT);
         }
         let (mut name, mut number, mut kind) = (None, 0, None);
+        let (mut start_offset, mut end_offset) = (None, None);
+        let offset =
+            |value: &[u8]| swytch_decimal::parse_i64(value).and_then(|number| u64::try_from(number).ok());
         for pair in words.chunks_exact(2) {
             let [key, value] = [&pair[0], &pair[1]];
             match key.to_ascii_lowercase().as_slice() {
@@ -94,6 +101,8 @@ impl Manifest {
                 b"file" => name = Some(value.clone()),
                 b"seq" => number = swytch_decimal::parse_i64(value).unwrap_or(0),
                 b"type" => kind = value.first().copied(),
+                b"startoffset" => start_offset = offset(value),
+                b"endoffset" => end_offset = offset(value),
                 // Later versions say more.
                 _ => {}
             }
@@ -101,7 +110,7 @@ impl Manifest {
         let (Some(name), Ok(number @ 1..), Some(kind)) = (name, u64::try_from(number), kind) else {
             return Err(FORMAT);
         };
-        let part = Part { name, number };
+        let part = Part { name, number, start_offset, end_offset };
         match kind {
             b'b' if self.base.is_some() => return Err("Found duplicate base file information"),
             b'b' => {
@@ -124,14 +133,20 @@ impl Manifest {
         let mut text = Vec::new();
         let groups = [(self.base.as_slice(), 'b'), (&self.history, 'h'), (&self.increments, 'i')];
         for (parts, kind) in groups {
-            for Part { name, number } in parts {
+            for Part { name, number, start_offset, end_offset } in parts {
                 let is_plain = !name.is_empty()
                     && name
                         .iter()
                         .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'\\'));
                 text.extend_from_slice(b"file ");
                 text.extend_from_slice(&if is_plain { name.clone() } else { words::quote(name) });
-                text.extend_from_slice(format!(" seq {number} type {kind}\n").as_bytes());
+                text.extend_from_slice(format!(" seq {number} type {kind}").as_bytes());
+                if let Some(start) = start_offset {
+                    text.extend_from_slice(format!(" startoffset {start}").as_bytes());
+                    let end = end_offset.map(|end| format!(" endoffset {end}")).unwrap_or_default();
+                    text.extend_from_slice(end.as_bytes());
+                }
+                text.push(b'\n');
             }
         }
         text
@@ -145,16 +160,17 @@ impl Manifest {
     /// Takes a file of the time before there were lists as the base.
     pub(super) fn of_one_file(name: &[u8]) -> Manifest {
         Manifest {
-            base: Some(Part { name: name.to_vec(), number: 1 }),
+            base: Some(Part { name: name.to_vec(), number: 1, start_offset: None, end_offset: None }),
             base_number: 1,
             ..Manifest::default()
         }
     }
 
-    /// Adds an increment to a log of this name.
-    pub(super) fn add_increment(&mut self, name: &[u8]) -> Part {
+    /// Adds an increment to a log of this name, which begins at a replication offset.
+    pub(super) fn add_increment(&mut self, name: &[u8], start_offset: u64) -> Part {
         self.increment_number += 1;
-        let part = part(name, self.increment_number, "incr.aof");
+        let start_offset = Some(start_offset);
+        let part = Part { start_offset, ..part(name, self.increment_number, "incr.aof") };
         self.increments.push(part.clone());
         part
     }
@@ -174,15 +190,17 @@ impl Manifest {
 
     /// Puts another base in the place of everything there is.
     pub(super) fn begin_anew(&mut self, base: Part) {
-        self.history.extend(self.base.take());
-        self.history.append(&mut self.increments);
+        // The latest first, as in Redis.
+        let gone = self.increments.drain(..).rev().chain(self.base.take());
+        drop(self.history.splice(0..0, gone));
         self.base_number = base.number;
         self.base = Some(base);
     }
 }
 
 fn part(name: &[u8], number: u64, kind: &str) -> Part {
-    Part { name: [name, format!(".{number}.{kind}").as_bytes()].concat(), number }
+    let name = [name, format!(".{number}.{kind}").as_bytes()].concat();
+    Part { name, number, start_offset: None, end_offset: None }
 }
 
 #[cfg(test)]
@@ -205,7 +223,10 @@ mod tests {
         check(text, text);
         check(&format!("# a remark\n{text}"), text);
         check("FILE a seq 1 type b later word\n", "file a seq 1 type b\n");
-        check("file a seq 1 type i startoffset 7 endoffset 9\n", "file a seq 1 type i\n");
+        let offsets = "file a seq 1 type i startoffset 7 endoffset 9\nfile b seq 2 type i startoffset 9\n";
+        check(offsets, offsets);
+        // Where it has begun is not known, so where it has ended is of no use.
+        check("file a seq 1 type i startoffset -1 endoffset 9\n", "file a seq 1 type i\n");
     }
 
     #[test]
@@ -235,12 +256,12 @@ mod tests {
     #[test]
     fn a_new_base_makes_history_of_what_was_there() {
         let mut manifest = Manifest::of_one_file(b"old.aof");
-        manifest.add_increment(b"log");
+        manifest.add_increment(b"log", 0);
         let base = manifest.next_base(b"log", BaseForm::Rdb);
         manifest.begin_anew(base);
-        manifest.add_increment(b"log");
-        let text = "file log.2.base.rdb seq 2 type b\nfile old.aof seq 1 type h\n\
-            file log.1.incr.aof seq 1 type h\nfile log.2.incr.aof seq 2 type i\n";
+        manifest.add_increment(b"log", 5);
+        let text = "file log.2.base.rdb seq 2 type b\nfile log.1.incr.aof seq 1 type h startoffset 0\n\
+            file old.aof seq 1 type h\nfile log.2.incr.aof seq 2 type i startoffset 5\n";
         check(text, text);
         assert_eq!(manifest.text(), text.as_bytes());
     }

@@ -16,8 +16,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use crate::effects::Place;
 pub use files::{Files, Found};
 pub use manifest::BaseForm;
+
 pub use writer::{Policy, Rest, Writer, annotation};
 
 /// The log of a server.
@@ -48,9 +50,8 @@ pub struct State {
     pub unsynced_ms: AtomicU64,
     /// Syncs that were late because the disk was busy.
     pub late_syncs: AtomicU64,
-    /// Where the next increment is to begin: effects before this place belong to the one that is written. [`NOWHERE`] while
-    /// nobody wants that.
-    pub turn_at: Arc<AtomicU64>,
+    /// Where the next increment is to begin.
+    pub turn: Arc<Turn>,
     /// Groups of effects before this place are on the disk.
     pub safe_until: AtomicU64,
     /// What the last write or sync has failed with.
@@ -65,8 +66,50 @@ pub struct State {
     pub sleep_us: AtomicU64,
 }
 
-/// [`State::turn_at`] while no increment is to begin.
-pub const NOWHERE: u64 = u64::MAX;
+/// Where the next increment of a log is to begin, if one is.
+#[derive(Debug)]
+pub struct Turn {
+    place: AtomicU64,
+    offset: AtomicU64,
+}
+
+/// [`Turn::place`] while no increment is to begin.
+const NOWHERE: u64 = u64::MAX;
+
+impl Default for Turn {
+    fn default() -> Turn {
+        Turn { place: AtomicU64::new(NOWHERE), offset: AtomicU64::new(0) }
+    }
+}
+
+impl Turn {
+    /// Effects before this place, which has this replication offset, belong to the increment that is written; one begins there.
+    pub fn want(&self, place: Place, offset: u64) {
+        self.offset.store(offset, Ordering::SeqCst);
+        self.place.store(place, Ordering::SeqCst);
+    }
+
+    /// The place.
+    pub fn place(&self) -> Place {
+        self.place.load(Ordering::SeqCst)
+    }
+
+    /// Its replication offset.
+    pub fn offset(&self) -> u64 {
+        self.offset.load(Ordering::SeqCst)
+    }
+
+    /// No increment is to begin any more.
+    pub fn give_up(&self) {
+        self.place.store(NOWHERE, Ordering::SeqCst);
+    }
+
+    /// None is to begin at this place any more.
+    pub fn give_up_at(&self, place: Place) {
+        let _ = self.place.compare_exchange(place, NOWHERE, Ordering::SeqCst, Ordering::SeqCst);
+    }
+}
+
 /// [`State::rewrite_took_s`] before there was one.
 const NEVER: u64 = u64::MAX;
 
@@ -80,7 +123,7 @@ impl Default for State {
             unsynced_bytes: AtomicU64::new(0),
             unsynced_ms: AtomicU64::new(0),
             late_syncs: AtomicU64::new(0),
-            turn_at: Arc::new(AtomicU64::new(NOWHERE)),
+            turn: Arc::default(),
             safe_until: AtomicU64::new(0),
             fault: Mutex::new(None),
             rewrites: AtomicU64::new(0),

@@ -72,13 +72,13 @@ fn any_crash_leaves_every_safe_group_in_order_and_without_a_gap() {
         if parts.last().is_some_and(|(path, _)| path.to_string_lossy().contains("incr")) {
             files.cut(whole).expect("the disk works");
         }
-        files.begin().expect("the disk works");
+        files.begin(0).expect("the disk works");
         let mut base_of = None;
         for _ in 0..random.below(12) {
             match random.below(10) {
                 8 => {
                     // What comes from now on is behind the base that is written meanwhile.
-                    files.turn().expect("the disk works");
+                    files.turn(0).expect("the disk works");
                     (safe, base_of) = (written, Some(written));
                 }
                 9 => {
@@ -116,7 +116,7 @@ fn any_crash_leaves_every_safe_group_in_order_and_without_a_gap() {
                         _ => {}
                     }
                     base_of = None;
-                    let made = files.begin_anew(BaseForm::Rdb, random.once_in(2), base);
+                    let made = files.begin_anew(BaseForm::Rdb, random.once_in(2), 0, base);
                     disk.set_room(None);
                     disk.set_sync_fails(false);
                     if made.is_ok() {
@@ -125,7 +125,7 @@ fn any_crash_leaves_every_safe_group_in_order_and_without_a_gap() {
                     if stops || files.is_broken() && random.once_in(2) {
                         break;
                     } else if files.is_broken() {
-                        files.begin_anew(BaseForm::Rdb, false, base).expect("the disk works");
+                        files.begin_anew(BaseForm::Rdb, false, 0, base).expect("the disk works");
                         safe = written;
                     }
                 }
@@ -158,7 +158,7 @@ struct Life {
     order: Arc<Order>,
     lanes: Vec<Arc<Lane>>,
     writer: Writer,
-    turn_at: Arc<AtomicU64>,
+    turn: Arc<Turn>,
     policy: Policy,
     /// The number of its first group.
     first: u64,
@@ -183,16 +183,16 @@ impl Life {
         if aside {
             files.begin_aside()?
         } else {
-            files.begin()?
+            files.begin(0)?
         }
         let lanes: Vec<Arc<Lane>> = (0..3).map(|_| Arc::default()).collect();
         let order = Arc::new(Order::new(lanes.clone()));
-        let turn_at = Arc::new(AtomicU64::new(NOWHERE));
+        let turn = Arc::<Turn>::default();
         Ok(Life {
-            writer: Writer::new(files, &order, &turn_at),
+            writer: Writer::new(files, &order, &turn),
             order,
             lanes,
-            turn_at,
+            turn,
             policy,
             first: next_number,
             published: Vec::new(),
@@ -241,7 +241,7 @@ impl Life {
 
     /// The moment of the data that a base is written from.
     fn mark_turn(&self) -> u64 {
-        self.order.boundary(|place| self.turn_at.store(place, Ordering::SeqCst))
+        self.order.boundary(|place| self.turn.want(place, 0))
     }
 
     /// Puts the base of a moment in its place, if its increment has begun.
@@ -341,7 +341,7 @@ fn after_a_sync_that_has_failed_only_a_new_base_makes_anything_safe() {
     let disk = TornDisk::default();
     let (mut files, found) = find(&disk).expect("an empty disk");
     assert_eq!(found, Found::Nothing);
-    files.begin().expect("the disk works");
+    files.begin(0).expect("the disk works");
     files.append(&group(0)).expect("the disk works");
     disk.set_sync_fails(true);
     assert!(files.sync().is_err());
@@ -350,7 +350,7 @@ fn after_a_sync_that_has_failed_only_a_new_base_makes_anything_safe() {
     assert!(files.sync().is_err(), "it may have lost what the first one was about");
     assert!(files.append(&group(1)).is_err());
     let base = |file: &mut dyn DiskFile| file.write_all(b"1").map(|()| 1);
-    files.begin_anew(BaseForm::Rdb, false, base).expect("the disk works");
+    files.begin_anew(BaseForm::Rdb, false, 0, base).expect("the disk works");
     files.append(&group(1)).expect("the disk works");
     files.sync().expect("the disk works");
     disk.crash(|| false);
@@ -368,7 +368,7 @@ fn a_log_of_one_file_becomes_the_base_of_one_with_a_list() {
     assert_eq!(found, Found::OneFile);
     let parts = files.parts().expect("it was moved");
     assert_eq!(parts, [(PathBuf::from("/data/logs/log"), group(0).len() as u64)]);
-    files.begin().expect("the disk works");
+    files.begin(0).expect("the disk works");
     let parts = find(&disk).expect("a log").0.parts().expect("both are there");
     assert_eq!(parts[1].0, PathBuf::from("/data/logs/log.1.incr.aof"));
 }

@@ -5,10 +5,9 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::NOWHERE;
+use super::Turn;
 use super::files::Files;
 use super::manifest::BaseForm;
 use crate::config::AppendFsync;
@@ -68,8 +67,8 @@ pub struct Writer {
     pending: Vec<u8>,
     /// Rounds that belong to the increment that is to begin.
     later: VecDeque<Arc<Round>>,
-    /// Where that is ([`super::State::turn_at`]), and where the last one has begun.
-    turn_at: Arc<AtomicU64>,
+    /// Where that is, and where the last one has begun.
+    turn: Arc<Turn>,
     turned_at: Option<Place>,
     /// The places behind the last group that was read, written, and forced to the disk.
     read_until: Place,
@@ -85,8 +84,8 @@ pub struct Writer {
 impl Writer {
     /// The writer of a log whose files have begun, for what comes from now on. Where they have begun aside a moment of the data is
     /// taken now. The caller holds all shards' locks.
-    pub fn new(files: Files, order: &Arc<Order>, turn_at: &Arc<AtomicU64>) -> Writer {
-        turn_at.store(NOWHERE, Ordering::SeqCst);
+    pub fn new(files: Files, order: &Arc<Order>, turn: &Arc<Turn>) -> Writer {
+        turn.give_up();
         let consumer = order.join();
         let from = order.next();
         // Nothing is safe yet.
@@ -99,7 +98,7 @@ impl Writer {
             annotated_s: 0,
             pending: Vec::new(),
             later: VecDeque::new(),
-            turn_at: Arc::clone(turn_at),
+            turn: Arc::clone(turn),
             turned_at,
             read_until: from,
             written_until: from,
@@ -145,7 +144,7 @@ impl Writer {
     /// # Errors
     /// If one of them fails.
     pub fn finish(&mut self, policy: Policy) -> io::Result<()> {
-        self.give_up_turn();
+        self.turn.give_up();
         self.write(policy)?;
         while self.read(policy) {
             self.write(policy)?;
@@ -180,7 +179,7 @@ impl Writer {
             self.later.extend(self.order.read(self.consumer));
         }
         // Looked at behind the rounds: who wants a turn has said so before anything came that is to be behind it.
-        let turn_at = self.turn_at.load(Ordering::SeqCst);
+        let turn_at = self.turn.place();
         let belongs = self.later.iter().take_while(|round| round.until() <= turn_at).count();
         let rounds: Vec<Arc<Round>> = self.later.drain(..belongs).collect();
         let begin = self.pending.len();
@@ -201,23 +200,18 @@ impl Writer {
 
     /// Whether all is written that is to be before another increment begins.
     fn is_at_turn(&self) -> bool {
-        self.turn_at.load(Ordering::SeqCst) == self.written_until
+        self.turn.place() == self.written_until
     }
 
     /// Begins another increment.
     fn turn(&mut self) -> io::Result<()> {
         self.sync()?;
-        self.files.turn()?;
+        self.files.turn(self.turn.offset())?;
         self.stream.begin_anew();
         self.annotated_s = 0;
         self.turned_at = Some(self.written_until);
-        self.give_up_turn();
+        self.turn.give_up();
         Ok(())
-    }
-
-    /// No other increment is to begin.
-    fn give_up_turn(&self) {
-        self.turn_at.store(NOWHERE, Ordering::SeqCst);
     }
 
     /// Where the last increment has begun, if that was in this writer's time.
@@ -267,8 +261,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Puts a base in the place of everything there is, which `write_base` makes from the data. The caller holds all shards'
-    /// locks.
+    /// Puts a base in the place of everything there is, which `write_base` makes from the data, at its replication offset. The
+    /// caller holds all shards' locks.
     ///
     /// # Errors
     /// If that fails. The log goes on as it was.
@@ -277,12 +271,13 @@ impl Writer {
         policy: Policy,
         form: BaseForm,
         keeps_history: bool,
+        offset: u64,
         write_base: impl FnOnce(&mut dyn DiskFile) -> io::Result<u64>,
     ) -> io::Result<()> {
-        self.give_up_turn();
+        self.turn.give_up();
         // All that was published is in the data; if it fails, it has still to be written.
         while self.read(policy) {}
-        self.files.begin_anew(form, keeps_history, write_base)?;
+        self.files.begin_anew(form, keeps_history, offset, write_base)?;
         let until = self.order.next();
         // What there was no room for is in the base as well.
         while !self.order.read(self.consumer).is_empty() {}

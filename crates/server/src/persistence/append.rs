@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 use swytch_store::Keyspace;
 
 use super::source::Source;
-use super::{background, save};
-use crate::aof::{BaseForm, Files, Found, NOWHERE, Policy, Rest, Writer, annotation};
+use super::{background, replicate, save};
+use crate::aof::{BaseForm, Files, Found, Policy, Rest, Writer, annotation};
 use crate::config::{AppendFsync, Config};
 use crate::effects::Place;
 use crate::effects::forms::{Commands, rebuild};
@@ -70,8 +70,11 @@ pub fn go_on(server: &Server, keyspace: &Keyspace<'_>, mut files: Files) -> io::
     if is_new {
         tracing::info!("Creating AOF base file on server start");
         begin_anew_in(server, keyspace, &mut files)?;
+    } else {
+        // What comes now is not to have offsets that were given before.
+        server.replication.begin_at(files.end_offset()?);
     }
-    files.begin()?;
+    files.begin(server.replication.offset())?;
     let state = &server.log.state;
     state.base_bytes.store(files.bytes(), Ordering::Relaxed);
     state.is_on.store(true, Ordering::SeqCst);
@@ -114,10 +117,12 @@ pub fn follow_config(server: &Server) -> io::Result<()> {
 }
 
 fn switch_off(server: &Server) {
-    if let Some(mut writer) = server.log.writer.lock().take()
-        && let Err(error) = writer.finish(policy(&server.config))
-    {
-        tracing::error!(%error, "the end of the append-only log could not be written");
+    let offset = replicate::offset(server);
+    if let Some(mut writer) = server.log.writer.lock().take() {
+        let finished = writer.finish(policy(&server.config)).and_then(|()| writer.files().close(offset));
+        if let Err(error) = finished {
+            tracing::error!(%error, "the end of the append-only log could not be written");
+        }
     }
     server.log.state.is_on.store(false, Ordering::SeqCst);
     server.log.state.is_aside.store(false, Ordering::SeqCst);
@@ -138,7 +143,7 @@ pub fn apply_policy(server: &Server) {
 
 /// The place that it begins at.
 fn switch_on(server: &Server, writer: &mut Option<Writer>, files: Files) -> Place {
-    let begun = Writer::new(files, &server.effects, &server.log.state.turn_at);
+    let begun = Writer::new(files, &server.effects, &server.log.state.turn);
     // Everything before it is in the files.
     server.effects.release(server.effects.next());
     let from = begun.reached().0;
@@ -257,13 +262,15 @@ pub(super) fn rewrite_is_due(server: &Server) -> bool {
 /// Marks the place that the log's next file begins at, or its first: what was published until now is in the data. The caller holds
 /// all locks.
 pub(super) fn mark_turn(server: &Server) -> Place {
-    if let Some(files) = server.log.waiting.lock().take() {
+    let offset = replicate::offset(server);
+    if let Some(mut files) = server.log.waiting.lock().take() {
+        files.begin_at(offset);
         return switch_on(server, &mut server.log.writer.lock(), files);
     }
     let logs = server.log.state.is_on.load(Ordering::SeqCst);
     server.effects.boundary(|place| {
         if logs {
-            server.log.state.turn_at.store(place, Ordering::SeqCst);
+            server.log.state.turn.want(place, offset);
         }
     })
 }
@@ -299,7 +306,6 @@ pub(super) fn write_moment(server: &Server, moment: &mut Moment) -> io::Result<(
                         return Err(cancelled());
                     }
                     let (mut files, _) = find(server)?;
-                    files.turn()?;
                     files.replace_before_last(&temporary, form, keeps_history)
                 }
                 // It was switched, or begun anew.
@@ -322,12 +328,12 @@ fn based(server: &Server, writer: &mut Writer) {
 
 /// Waits until the log's next file has begun.
 fn await_turn(server: &Server, logs: bool, place: Place) -> io::Result<()> {
-    let turn_at = &server.log.state.turn_at;
-    while logs && turn_at.load(Ordering::SeqCst) == place {
+    let turn = &server.log.state.turn;
+    while logs && turn.place() == place {
         let has_stopped = server.stopping.load(Ordering::Acquire) || server.background.is_cancelled();
         if has_stopped || server.log.state.has_failed() {
             // Whatever follows belongs to the file that is written.
-            let _ = turn_at.compare_exchange(place, NOWHERE, Ordering::SeqCst, Ordering::SeqCst);
+            turn.give_up_at(place);
             return Err(io::Error::other("the log's next file could not be begun"));
         }
         server.effects.ring();
@@ -357,10 +363,11 @@ pub(super) fn ended(server: &Server, result: io::Result<()>, took: Duration) {
 fn repair(server: &Server, keyspace: &Keyspace<'_>) -> io::Result<()> {
     let (began, config) = (Instant::now(), &server.config);
     server.log.state.rewrites.fetch_add(1, Ordering::Relaxed);
+    let offset = replicate::offset(server);
     let mut log = server.log.writer.lock();
     let Some(writer) = &mut *log else { return Ok(()) };
     let form = base_form(config);
-    let repaired = writer.begin_anew(policy(config), form, config.aof_disable_auto_gc(), |file| {
+    let repaired = writer.begin_anew(policy(config), form, config.aof_disable_auto_gc(), offset, |file| {
         write_base(server, form, &mut Source::Held(keyspace), file)
     });
     if repaired.is_ok() {
@@ -375,7 +382,7 @@ fn repair(server: &Server, keyspace: &Keyspace<'_>) -> io::Result<()> {
 fn begin_anew_in(server: &Server, keyspace: &Keyspace<'_>, files: &mut Files) -> io::Result<()> {
     let config = &server.config;
     let form = base_form(config);
-    files.begin_anew(form, config.aof_disable_auto_gc(), |file| {
+    files.begin_anew(form, config.aof_disable_auto_gc(), server.replication.offset(), |file| {
         write_base(server, form, &mut Source::Held(keyspace), file)
     })?;
     server.log.state.base_bytes.store(files.bytes(), Ordering::Relaxed);
@@ -434,4 +441,27 @@ pub fn finish(server: &Server) -> io::Result<()> {
     })?;
     release(server, writer.reached().1);
     Ok(())
+}
+
+/// Nothing comes behind what [`finish`] has forced to the disk: the list of files says the replication offset there. The caller
+/// holds all locks.
+pub fn close(server: &Server) {
+    let offset = replicate::offset(server);
+    let Some(writer) = &mut *server.log.writer.lock() else { return };
+    if let Err(error) = writer.files().close(offset) {
+        // It is estimated then.
+        tracing::warn!(%error, "the append-only log does not say where it has ended");
+    }
+}
+
+/// Files that the log no longer needs go, if `aof-disable-auto-gc` does not keep them.
+pub fn forget_history(server: &Server) {
+    if server.config.aof_disable_auto_gc() {
+        return;
+    }
+    if let Some(writer) = &mut *server.log.writer.lock()
+        && let Err(error) = writer.files().forget_history()
+    {
+        tracing::warn!(%error, "files of the append-only log that are not needed are still named");
+    }
 }

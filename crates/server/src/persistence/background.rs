@@ -39,6 +39,8 @@ pub enum Refused {
 /// # Errors
 /// Why that cannot be now.
 pub fn begin(server: &Server, task: Task) -> Result<(), Refused> {
+    // Little is left of it for when everybody waits.
+    replicate::catch_up(server);
     let mut keyspace = server.whole_in_time().ok_or(Refused::Busy)?;
     server.background.begin(task, || take(server, &mut keyspace, task)).map_err(Refused::Running)?;
     drop(keyspace);
@@ -71,13 +73,17 @@ fn take(server: &Server, keyspace: &mut Keyspace<'_>, task: Task) -> Option<Mome
     let keys: usize = (0..keyspace.databases()).map(|db| cut.sizes(db).0).sum();
     server.background.keys.store(0, Ordering::Relaxed);
     server.background.keys_total.store(keys as u64, Ordering::Relaxed);
+    let mut history = None;
     let (place, transfer) = match task {
-        Task::Save => (server.effects.next(), None),
+        Task::Save => {
+            history = replicate::history(server);
+            (server.effects.next(), None)
+        }
         Task::Rewrite => (append::mark_turn(server), None),
         Task::Sync => replicate::mark(server),
     };
     let (libraries, changes) = (server.scripts.libraries(), server.total(|stats| stats.dirty.get()));
-    Some(Moment { task, cut, libraries, changes, place, transfer })
+    Some(Moment { task, cut, libraries, changes, place, history, transfer })
 }
 
 /// Another moment in the place of one that was not read to its end.

@@ -48,7 +48,7 @@ pub enum StartFile {
     /// A snapshot.
     Snapshot(PathBuf, Box<dyn Source>, u64),
     /// The append-only log.
-    Log(Files),
+    Log(Box<Files>),
 }
 
 /// A file that is read.
@@ -89,7 +89,7 @@ impl StartFile {
                 return Ok(None);
             }
             begin(server, files.parts()?.iter().map(|(_, bytes)| bytes).sum());
-            Some(StartFile::Log(files))
+            Some(StartFile::Log(Box::new(files)))
         } else {
             snapshot.inspect(|file| {
                 if let StartFile::Snapshot(_, _, bytes) = file {
@@ -118,7 +118,7 @@ impl StartFile {
             StartFile::Log(mut files) => {
                 replay::load(commands, server, &mut files, take_libraries)?;
                 let keyspace = Keyspace::new(server.shards.lock(LockScope::All), clock::unix_ms());
-                append::go_on(server, &keyspace, files)?;
+                append::go_on(server, &keyspace, *files)?;
             }
         }
         server.saves.loaded(server.total(|stats| stats.dirty.get()));

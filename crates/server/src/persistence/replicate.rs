@@ -97,6 +97,12 @@ pub(super) fn history(server: &Server) -> Option<(String, u64)> {
     facts.kept.map(|_| (facts.name, facts.end))
 }
 
+/// The replication offset now. The caller holds all shards' locks.
+pub(super) fn offset(server: &Server) -> u64 {
+    catch_up(server);
+    server.replication.offset()
+}
+
 /// The data that is read at the start is that of a history with this name, which ended here: it goes on.
 pub(super) fn resume(server: &Server, name: String, end: u64) {
     let _keyspace = Keyspace::new(server.shards.lock(LockScope::All), clock::unix_ms());

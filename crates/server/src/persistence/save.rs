@@ -149,6 +149,7 @@ pub(super) fn write(
     let history = match (purpose, &source) {
         // Whoever follows may go on when this is read at a start.
         (Use::Snapshot, Source::Held(_)) => replicate::history(server),
+        (Use::Snapshot, Source::Moment(moment)) => moment.history.clone(),
         _ => None,
     };
     if history.is_some() || matches!(purpose, Use::Followers(_)) {

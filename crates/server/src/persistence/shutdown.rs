@@ -82,6 +82,7 @@ fn try_to_end(server: &Server, how: How) -> Result<(), GoesOn> {
             return Err(GoesOn::NotSaved);
         }
     }
+    append::close(server);
     // Whoever waits for a lock finds this behind it.
     server.set_conditions(Conditions::STOPPING, true);
     server.stop();

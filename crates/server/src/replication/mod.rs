@@ -84,8 +84,10 @@ struct State {
     kept: Option<Chunks>,
     /// How many bytes of it are kept at least.
     bytes_min: u64,
-    /// Where it has ended.
+    /// Where it has ended, and the place of the order that this was at: behind that groups are counted.
     end: u64,
+    ended_at: Place,
+    order: Arc<Order>,
     /// Places that it has reached lately, and their positions.
     reached: VecDeque<(Place, u64)>,
     followers: Vec<Arc<Follower>>,
@@ -128,12 +130,6 @@ pub fn new_name() -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-impl Default for Replication {
-    fn default() -> Replication {
-        Replication::new()
-    }
-}
-
 /// Those who wait for the data.
 #[derive(Clone, Copy, Debug)]
 pub struct Waiting {
@@ -146,8 +142,8 @@ pub struct Waiting {
 }
 
 impl Replication {
-    /// With nobody.
-    pub fn new() -> Replication {
+    /// With nobody, who may come to read this order.
+    pub fn new(order: &Arc<Order>) -> Replication {
         Replication {
             state: Mutex::new(State {
                 name: new_name(),
@@ -155,6 +151,8 @@ impl Replication {
                 kept: None,
                 bytes_min: 0,
                 end: 0,
+                ended_at: 0,
+                order: Arc::clone(order),
                 reached: VecDeque::from([(0, 0)]),
                 followers: Vec::new(),
                 alone_since: MonotonicMs::now(),
@@ -199,7 +197,7 @@ impl Replication {
         Facts {
             name: state.name.clone(),
             before: state.before.clone(),
-            end: kept.map_or(state.end, Chunks::end),
+            end: state.end(),
             kept: kept.map(|kept| (kept.start(), kept.end() - kept.start())),
             held_bytes: kept.map_or(0, Chunks::held_bytes),
             followers: state.followers.clone(),
@@ -356,9 +354,8 @@ impl Replication {
         let mut chosen = followers;
         chosen.retain(|follower| Form::of(&follower.introduction, from_memory) == form);
         {
-            let state = self.state.lock();
             // Where the stream goes on is not before its end.
-            let end = state.kept.as_ref().map_or(state.end, Chunks::end);
+            let end = self.state.lock().end();
             chosen.iter().for_each(|follower| follower.needs_from.store(end, Ordering::SeqCst));
         }
         let transfer = Arc::new(Transfer::new(form, &chosen));
@@ -388,7 +385,7 @@ impl Replication {
             return false;
         }
         (state.name, state.before) = (new_name(), None);
-        state.kept = Some(Chunks::new(state.end));
+        state.kept = Some(Chunks::new(state.end()));
         self.is_kept.store(true, Ordering::SeqCst);
         true
     }
@@ -408,17 +405,27 @@ impl Replication {
         if !state.followers.is_empty() {
             return false;
         }
-        if let Some(kept) = state.kept.take() {
-            state.end = kept.end();
-        }
+        let end = state.end();
+        state.end_at(end);
+        state.kept = None;
         self.is_kept.store(false, Ordering::SeqCst);
         true
+    }
+
+    /// How far the history is.
+    pub fn offset(&self) -> u64 {
+        self.state.lock().end()
+    }
+
+    /// The history has come as far as this when the server starts.
+    pub(crate) fn begin_at(&self, offset: u64) {
+        self.state.lock().end_at(offset);
     }
 
     /// For how many bytes of the stream each follower is waited for, of those who need any.
     pub fn behind(&self) -> Vec<(Arc<Follower>, u64)> {
         let state = self.state.lock();
-        let end = state.kept.as_ref().map_or(state.end, Chunks::end);
+        let end = state.end();
         let behind = |follower: &Arc<Follower>| {
             let from = follower.needs_from.load(Ordering::SeqCst);
             (from != NOTHING).then(|| (Arc::clone(follower), end.saturating_sub(from)))
@@ -439,7 +446,7 @@ impl Replication {
     pub(crate) fn reach(&self, place: Place) {
         let mut state = self.state.lock();
         if state.reached.back().is_none_or(|(last, _)| *last < place) {
-            let end = state.kept.as_ref().map_or(state.end, Chunks::end);
+            let end = state.end();
             state.reached.push_back((place, end));
             if state.reached.len() > REACHED_MAX {
                 state.reached.pop_front();
@@ -484,8 +491,8 @@ impl Replication {
     pub(crate) fn append(&self, bytes: &[u8], bytes_min: u64, wake: impl Fn(&Follower)) -> u64 {
         let mut state = self.state.lock();
         state.bytes_min = bytes_min;
-        let State { kept, followers, end, .. } = &mut *state;
-        let Some(kept) = kept else { return *end };
+        let State { kept, followers, .. } = &mut *state;
+        let Some(kept) = kept else { return state.end() };
         // No more is kept than is to be by a quarter.
         let chunk_bytes = (bytes_min / 4).clamp(CHUNK_BYTES_MIN as u64, CHUNK_BYTES as u64) as usize;
         kept.append(bytes, chunk_bytes);
@@ -500,6 +507,18 @@ impl Replication {
 }
 
 impl State {
+    /// Where the history is: behind the stream or, while there is none, by one further for each group, as Redis counts commands then.
+    fn end(&self) -> u64 {
+        match &self.kept {
+            Some(kept) => kept.end(),
+            None => self.end + self.order.next().saturating_sub(self.ended_at),
+        }
+    }
+
+    fn end_at(&mut self, offset: u64) {
+        (self.end, self.ended_at) = (offset, self.order.next());
+    }
+
     /// Forgets what need not be kept and nobody needs.
     fn forget(&mut self) {
         let Some(kept) = &mut self.kept else { return };

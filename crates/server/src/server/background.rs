@@ -39,6 +39,8 @@ pub struct Moment {
     pub changes: u64,
     /// Effects before this place are in it.
     pub place: Place,
+    /// The history that followers have, and where that was then, if the data's file is to tell it.
+    pub history: Option<(String, u64)>,
     /// How it is sent, if followers are to have it.
     pub transfer: Option<Arc<Transfer>>,
 }

@@ -290,7 +290,7 @@ impl Server {
             .collect::<std::io::Result<Box<[WorkerShared]>>>()?;
         let shards = (threads * SHARDS_PER_THREAD).next_power_of_two().clamp(SHARDS_MIN, SHARDS_MAX);
         let reclaimer = Reclaimer::start(workers.iter().map(|worker| Arc::clone(&worker.epoch)).collect());
-        let effects = Order::new(workers.iter().map(|worker| Arc::clone(&worker.lane)).collect());
+        let effects = Arc::new(Order::new(workers.iter().map(|worker| Arc::clone(&worker.lane)).collect()));
         clock::ns_per_tick();
         let is_bound_to_slots = config.cluster_enabled() && !config.cluster_allow_cross_slot();
         let server = Server {
@@ -303,7 +303,8 @@ impl Server {
             channels: Channels::default(),
             trackers: Trackers::default(),
             reclaimer,
-            effects: Arc::new(effects),
+            replication: Replication::new(&effects),
+            effects,
             recording: Default::default(),
             errors: ErrorStats::default(),
             rates: crate::observe::rates::Rates::default(),
@@ -323,7 +324,6 @@ impl Server {
             disk,
             log: AppendLog::default(),
             saves: saves::Saves::default(),
-            replication: Replication::new(),
             background: background::Background::default(),
             scripts: scripts::Scripts::default(),
             departures: departures::Departures::default(),

@@ -124,6 +124,9 @@ fn set(call: &mut Call<'_>) -> CommandResult {
     if changed.iter().any(|directive| directive.name == LOG) {
         switch_log(server)?;
     }
+    if changed.iter().any(|directive| directive.name == "aof-disable-auto-gc") {
+        append::forget_history(server);
+    }
     if !call.origin.holds_locks() {
         tracking::keep_limit(server);
     }
