@@ -22,7 +22,9 @@ use crate::system::clock;
 const ROUND: Duration = Duration::from_millis(100);
 /// Seconds between two tries of a save that has failed (Redis: `CONFIG_BGSAVE_RETRY_DELAY`).
 const SAVE_RETRY_S: u64 = 5;
-/// Between two tries to rewrite a log that has grown.
+/// Rewrites that fail one after another before a log that has grown waits for the next one, and for how long it does (Redis:
+/// `AOF_REWRITE_LIMITE_THRESHOLD`).
+const REWRITES_FAILED_MAX: u64 = 3;
 const REWRITE_RETRY: Duration = Duration::from_secs(60);
 
 /// Why nothing has begun.
@@ -116,12 +118,12 @@ pub fn start(server: &Arc<Server>) -> io::Result<()> {
 }
 
 fn run(server: &Arc<Server>) {
-    let mut tried = Tried { save_s: 0, rewrite: None };
+    let mut tried = Tried { save_s: 0, rewrite: None, has_told: false };
     while !server.stopping.load(Ordering::Acquire) {
         if let Some(moment) = server.background.next(ROUND) {
             write(server, moment, &mut tried);
             server.background.end();
-        } else if let Some((task, reason)) = due(server, &tried) {
+        } else if let Some((task, reason)) = due(server, &mut tried) {
             if let Some(reason) = reason {
                 tracing::info!("{reason}");
             }
@@ -135,6 +137,8 @@ fn run(server: &Arc<Server>) {
 struct Tried {
     save_s: u64,
     rewrite: Option<Instant>,
+    /// The log says that the next rewrite waits.
+    has_told: bool,
 }
 
 fn write(server: &Arc<Server>, mut moment: Moment, tried: &mut Tried) {
@@ -156,7 +160,7 @@ fn write(server: &Arc<Server>, mut moment: Moment, tried: &mut Tried) {
             save::ended(server, &moment, result, began.elapsed());
         }
         (Task::Rewrite, result) => {
-            tried.rewrite = Some(Instant::now());
+            (tried.rewrite, tried.has_told) = (Some(Instant::now()), false);
             append::ended(server, result, began.elapsed());
         }
         // It may go on, and says itself what has come of it.
@@ -165,7 +169,7 @@ fn write(server: &Arc<Server>, mut moment: Moment, tried: &mut Tried) {
 }
 
 /// What is to be written now, and why if nobody has asked for it.
-fn due(server: &Server, tried: &Tried) -> Option<(Task, Option<String>)> {
+fn due(server: &Server, tried: &mut Tried) -> Option<(Task, Option<String>)> {
     if server.conditions().intersects(Conditions::LOADING | Conditions::OVERDUE) {
         return None;
     }
@@ -190,11 +194,17 @@ fn due(server: &Server, tried: &Tried) -> Option<(Task, Option<String>)> {
             return Some((Task::Save, None));
         }
     }
-    let may_rewrite = tried.rewrite.is_none_or(|at| {
-        server.log.state.failed_rewrites.load(Ordering::Relaxed) == 0 || at.elapsed() > REWRITE_RETRY
-    });
-    if may_rewrite && append::rewrite_is_due(server) {
+    if !append::rewrite_is_due(server) {
+        return None;
+    }
+    let failed = server.log.state.failed_rewrites.load(Ordering::Relaxed);
+    if failed < REWRITES_FAILED_MAX || tried.rewrite.is_none_or(|at| at.elapsed() > REWRITE_RETRY) {
         return Some((Task::Rewrite, Some("the append-only log has grown; it is rewritten".to_owned())));
+    }
+    if !std::mem::replace(&mut tried.has_told, true) {
+        tracing::warn!(
+            "{failed} rewrites of the log have failed, which has triggered the limit: the next one is in a minute"
+        );
     }
     None
 }

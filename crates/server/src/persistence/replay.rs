@@ -121,6 +121,10 @@ pub fn load_again(
         }
     });
     keyspace.set_ignores_expiry(false);
+    if loaded.is_ok() {
+        keyspace.changes_mut().dirty = 0;
+        server.saves.loaded(server.total(|stats| stats.dirty.get()));
+    }
     loaded
 }
 
