@@ -648,13 +648,6 @@ pub(crate) static REDIS_8_6: Release = Release {
     ours: &[
         OURS,
         &[
-            // Clients of another thread come between two commands of one client.
-            (
-                "tests/integration/aof-multi-part.tcl",
-                "accurate start offset when AOFRW} {\n        start_server [list overrides [list dir $server_path appendonly yes ]] {\n",
-                "accurate start offset when AOFRW} {\n        start_server [list overrides [list dir $server_path appendonly yes threads 1]] \
-                 {\n",
-            ),
             // Where one client is answered before what another one has sent was read, as by several threads, these tests mean nothing.
             ("tests/unit/client-eviction.tcl", "start_server {} {", "start_server {overrides {threads 1}} {"),
             (
