@@ -462,6 +462,18 @@ pub(crate) enum Busy {
     Granting { to: NodeId, sent_ms: u64 },
 }
 
+impl Busy {
+    /// When what it waits for was asked for last; a batch says so itself.
+    pub(crate) fn sent_ms(&self) -> Option<u64> {
+        match self {
+            Self::Flight(_) => None,
+            Self::Regroup(regroup) => Some(regroup.sent_ms),
+            Self::Align(aligning) => Some(aligning.sent_ms),
+            Self::Leaving { sent_ms, .. } | Self::Granting { sent_ms, .. } => Some(*sent_ms),
+        }
+    }
+}
+
 /// The first two steps of a regroup.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Regroup {

@@ -24,6 +24,7 @@ use crate::ids::{FlightId, NodeId, NodeSet, Version, ViewId};
 use crate::key::{Key, Mark, Slot, mix};
 use crate::message::{Held, Message};
 use crate::mutant::Mutant;
+use crate::part::Part;
 use crate::table::Table;
 use crate::tally::Rule;
 use crate::turn::Turn;
@@ -98,6 +99,10 @@ pub(crate) struct Touches(BTreeMap<Mark, Vec<(Key, Touch)>>);
 impl Touches {
     pub(crate) fn get(&self, key: &Key) -> Option<&Touch> {
         self.0.get(&key.mark())?.iter().find(|(name, _)| name == key).map(|(_, touch)| touch)
+    }
+
+    fn get_mut(&mut self, key: &Key) -> Option<&mut Touch> {
+        self.0.get_mut(&key.mark())?.iter_mut().find(|(name, _)| name == key).map(|(_, touch)| touch)
     }
 
     pub(crate) fn contains(&self, key: &Key) -> bool {
@@ -217,6 +222,13 @@ impl Directory {
         }
     }
 
+    /// When the key's question is to be asked again, or forgotten if it is answered.
+    fn question_due_ms(&self, key: &Key, retry_ms: u64) -> Option<u64> {
+        let is_asked = self.asking.get(&key.mark()).is_some_and(|asked| asked.contains_key(key));
+        let question = self.entries.get(key).and_then(|entry| entry.question.as_ref());
+        is_asked.then(|| question.map_or(0, |question| question.sent_ms + retry_ms))
+    }
+
     fn entered_since(&self, key: &Key) -> Entered {
         self.asking.get(&key.mark()).and_then(|asked| asked.get(key)).copied().unwrap_or_default()
     }
@@ -275,6 +287,7 @@ impl<V: Values> Turn<'_, V> {
     fn start_touch(&mut self, key: &Key, reads_before: Option<u64>) {
         let touch = Touch { nonce: self.next_nonce(), sent_ms: self.now.mono_ms, reads_before };
         self.part.touches.insert(key, touch);
+        self.part.due.touches.open(key.clone());
         self.send_touch(key, touch);
     }
 
@@ -525,6 +538,7 @@ impl<V: Values> Turn<'_, V> {
         let asked = if complete { holders & members } else { members };
         entry.question = Some(Question { round, waiting: asked, found: BTreeMap::new(), sent_ms: now });
         directory.asking.entry(key.mark()).or_default().insert(key.clone(), Entered::default());
+        self.part.due.questions.open(key.clone());
         for node in asked.iter() {
             self.send(node, Message::Query { key: key.clone(), round });
         }
@@ -656,14 +670,12 @@ impl<V: Values> Turn<'_, V> {
         let now = self.now.mono_ms;
         let retry = self.config.timers.retry_ms;
         let view = self.installed.view.id;
-        let mut due = Vec::new();
-        for (key, touch) in self.part.touches.0.values_mut().flatten() {
-            if now >= touch.sent_ms + retry {
-                touch.sent_ms = now;
-                due.push((key.clone(), *touch));
-            }
-        }
-        for (key, touch) in due {
+        let Part { due, touches, .. } = &mut *self.part;
+        let found = due.touches.due(now, |key| touches.get(key).map(|touch| touch.sent_ms + retry));
+        for key in found {
+            let Some(touch) = self.part.touches.get_mut(&key) else { continue };
+            touch.sent_ms = now;
+            let touch = *touch;
             let me = self.config.id;
             if self.copy_now(&key).is_some_and(|copy| copy.owner(view, me).is_some()) {
                 self.part.touches.remove(&key);
@@ -673,18 +685,15 @@ impl<V: Values> Turn<'_, V> {
                 self.send_touch(&key, touch);
             }
         }
-        let asking: Vec<Key> =
-            self.part.directory.asking.values().flat_map(BTreeMap::keys).cloned().collect();
-        for key in asking {
+        let Part { due, directory, .. } = &mut *self.part;
+        let found = due.questions.due(now, |key| directory.question_due_ms(key, retry));
+        for key in found {
             let Some(question) =
                 self.part.directory.entries.get_mut(&key).and_then(|entry| entry.question.as_mut())
             else {
                 self.part.directory.end_question(&key);
                 continue;
             };
-            if now < question.sent_ms + retry {
-                continue;
-            }
             question.sent_ms = now;
             let (round, waiting) = (question.round, question.waiting);
             if waiting.is_empty() {

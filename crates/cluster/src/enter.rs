@@ -210,5 +210,9 @@ impl<V: Values> Turn<'_, V> {
             }
         }
         self.part.ready.extend(self.part.operations.keys().copied());
+        self.part.due.operations.extend(self.part.operations.keys().copied());
+        // What is said of them differs in another view.
+        self.part.due.records.extend(self.part.records.keys());
+        self.part.due.waits.extend(self.part.waits.keys().copied());
     }
 }

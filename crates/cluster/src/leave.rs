@@ -15,6 +15,7 @@ use crate::interface::{Action, Evicted};
 use crate::key::Key;
 use crate::message::Message;
 use crate::mutant::Mutant;
+use crate::part::Part;
 use crate::tally::Rule;
 use crate::turn::Turn;
 use crate::values::Values;
@@ -61,6 +62,7 @@ impl<V: Values> Turn<'_, V> {
     /// Gives the leave that is to be asked for a name of its own.
     fn name_leave(&mut self, key: &Key, absent: bool) {
         let leave = self.next_number();
+        self.part.due.evictions.open(key.clone());
         self.part.evicting.insert(key.clone(), Eviction { sent_ms: self.now.mono_ms, leave, absent });
     }
 
@@ -146,14 +148,9 @@ impl<V: Values> Turn<'_, V> {
     pub(crate) fn leave_tick(&mut self) {
         let now = self.now.mono_ms;
         let retry = self.config.timers.retry_ms;
-        let due: Vec<Key> = self
-            .part
-            .evicting
-            .iter()
-            .filter(|(_, eviction)| now >= eviction.sent_ms + retry)
-            .map(|(key, _)| key.clone())
-            .collect();
-        for key in due {
+        let Part { due, evicting, .. } = &mut *self.part;
+        let found = due.evictions.due(now, |key| evicting.get(key).map(|eviction| eviction.sent_ms + retry));
+        for key in found {
             self.evict_step(&key, false);
         }
     }

@@ -15,6 +15,7 @@ pub mod config;
 mod copies;
 mod copy;
 mod creation;
+mod deadlines;
 mod directory;
 mod durable;
 mod enter;

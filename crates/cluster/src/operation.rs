@@ -16,6 +16,7 @@ use crate::interface::{Action, Answer, Class, ClientError, Request, Watch};
 use crate::key::Key;
 use crate::message::{Forwarded, Message, Outcome};
 use crate::mutant::Mutant;
+use crate::part::Part;
 use crate::tally::Rule;
 use crate::turn::{Mail, Turn};
 use crate::values::{EntryOp, Values};
@@ -68,6 +69,16 @@ pub(crate) enum Stage {
 }
 
 impl Operation {
+    /// When it is to be looked at again, if nothing happens before.
+    fn due_ms(&self, serving: bool, retry_ms: u64) -> u64 {
+        match self.stage {
+            Stage::Routing if serving => 0,
+            Stage::Flying { .. } | Stage::Queued => self.deadline_ms,
+            _ if serving => self.deadline_ms.min(self.since_ms + retry_ms),
+            _ => self.deadline_ms,
+        }
+    }
+
     /// All keys, watched ones included, in token order.
     pub(crate) fn all_keys(&self) -> Vec<Key> {
         let mut keys: Vec<Key> =
@@ -139,6 +150,7 @@ impl<V: Values> Turn<'_, V> {
             exposed: false,
         };
         self.part.operations.insert(op, Box::new(operation));
+        self.part.due.operations.open(op);
         self.part.ready.insert(op);
     }
 
@@ -247,6 +259,10 @@ impl<V: Values> Turn<'_, V> {
 
     fn set_stage(&mut self, op: OpId, stage: Stage) {
         if let Some(operation) = self.part.operations.get_mut(&op) {
+            // In a queue or a batch it waits until its deadline.
+            if !matches!(stage, Stage::Queued | Stage::Flying { .. }) {
+                self.part.due.operations.open(op);
+            }
             operation.stage = stage;
         }
     }
@@ -260,6 +276,7 @@ impl<V: Values> Turn<'_, V> {
             && operation.stage == Stage::Routing
         {
             operation.stage = Stage::Parked;
+            self.part.due.operations.open(op);
         }
     }
 
@@ -353,6 +370,7 @@ impl<V: Values> Turn<'_, V> {
         operation.stage = Stage::Forwarded(to);
         operation.since_ms = now;
         operation.forwarded = true;
+        self.part.due.operations.open(op);
         let (own, keys) = (operation.ticket.is_some(), operation.all_keys());
         if own {
             self.engage(op, &keys);
@@ -446,6 +464,7 @@ impl<V: Values> Turn<'_, V> {
                 return;
             }
             self.part.operations.insert(op, Box::new(operation));
+            self.part.due.operations.open(op);
             self.part.ready.insert(op);
             return;
         }
@@ -485,6 +504,7 @@ impl<V: Values> Turn<'_, V> {
         if operation.ticket.is_some() && operation.stage == Stage::Forwarded(from) {
             // Looked at again with the next tick: two nodes that point at each other must not spin.
             operation.stage = Stage::Routing;
+            self.part.due.operations.open(op);
         }
     }
 
@@ -661,21 +681,21 @@ impl<V: Values> Turn<'_, V> {
     pub(crate) fn operation_tick(&mut self) {
         let now = self.now.mono_ms;
         let retry = self.config.timers.retry_ms;
+        let serving = self.is_serving();
+        let Part { due, operations, .. } = &mut *self.part;
+        let found = due
+            .operations
+            .due(now, |op| operations.get(op).map(|operation| operation.due_ms(serving, retry)));
         let mut late = Vec::new();
         let mut again = Vec::new();
-        for (op, operation) in &mut self.part.operations {
+        for op in found {
+            let Some(operation) = self.part.operations.get_mut(&op) else { continue };
             if now >= operation.deadline_ms {
-                late.push(*op);
-                continue;
+                late.push(op);
+            } else {
+                again.push(op);
             }
-            let due = now >= operation.since_ms + retry;
-            match operation.stage {
-                Stage::Routing => again.push(*op),
-                Stage::Flying { .. } | Stage::Queued => {}
-                _ if due => again.push(*op),
-                _ => {}
-            }
-            if due {
+            if now >= operation.since_ms + retry {
                 operation.since_ms = now;
             }
         }
@@ -685,9 +705,6 @@ impl<V: Values> Turn<'_, V> {
             } else {
                 self.out.mail.push_back(Mail::Late(op));
             }
-        }
-        if !self.is_serving() {
-            return;
         }
         for op in again {
             if let Some(operation) = self.part.operations.get_mut(&op)

@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::copies::Copies;
 use crate::copy::{CopyState, Owning};
 use crate::creation::HeldLeases;
+use crate::deadlines::Due;
 use crate::directory::{Directory, Touches};
 use crate::evacuate::Evacuation;
 use crate::ids::{FlightId, Generation, NodeId, NodeSet, OpId, Stamp, Version, ViewId};
@@ -109,6 +110,8 @@ pub(crate) struct Part<U> {
     pub(crate) evacuation: Option<Evacuation>,
     /// Copies the store wants back.
     pub(crate) evicting: BTreeMap<Key, Eviction>,
+    /// When what is under way is to be looked at again.
+    pub(crate) due: Due,
     /// Keys whose queue waits for the lease.
     pub(crate) stalled: BTreeSet<Key>,
 }
@@ -168,6 +171,7 @@ impl<U> Part<U> {
             busy_keys: BTreeSet::new(),
             evacuation: None,
             evicting: BTreeMap::new(),
+            due: Due::default(),
             stalled: BTreeSet::new(),
         }
     }

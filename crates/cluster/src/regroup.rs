@@ -298,6 +298,7 @@ impl<V: Values> Turn<'_, V> {
             copy.invalid = Some(Invalid::Align(round));
         }
         self.part.unconfirmed.insert(key.clone(), (from, self.now.mono_ms));
+        self.part.due.unconfirmed.open(key.clone());
         self.key_changed(&key);
         self.send(from, Message::AlignAck { key, round });
     }

@@ -19,6 +19,7 @@ use crate::ids::{Blob, FlightId, NodeId, OpId};
 use crate::key::Key;
 use crate::message::{Message, Outcome, Part};
 use crate::mutant::Mutant;
+use crate::part::Part as PartOf;
 use crate::participants::Participants;
 use crate::tally::Rule;
 use crate::turn::{Mail, Turn};
@@ -113,6 +114,7 @@ impl<V: Values> Turn<'_, V> {
             sent_ms: self.now.mono_ms,
         };
         self.part.settling.insert(flight, settling);
+        self.part.due.settling.open(flight);
         for (node, part) in living.each() {
             self.send_to(node, part, Message::SettleAsk { flight });
         }
@@ -269,11 +271,12 @@ impl<V: Values> Turn<'_, V> {
         let now = self.now.mono_ms;
         let retry = self.config.timers.retry_ms;
         let view = self.installed.view.id;
-        for flight in self.part.settling.keys().copied().collect::<Vec<_>>() {
+        let PartOf { due, settling, .. } = &mut *self.part;
+        let found = due.settling.due(now, |flight| {
+            settling.get(flight).filter(|settling| !settling.done).map(|settling| settling.sent_ms + retry)
+        });
+        for flight in found {
             let Some(settling) = self.part.settling.get_mut(&flight) else { continue };
-            if settling.done || now < settling.sent_ms + retry {
-                continue;
-            }
             settling.sent_ms = now;
             let message = match settling.decided {
                 None => Message::SettleAsk { flight },
@@ -283,22 +286,32 @@ impl<V: Values> Turn<'_, V> {
                 self.send_to(node, part, message.clone());
             }
         }
-        let late = self.part.records.keys_where(|flight, record| {
-            flight.view != view && !record.parts.is_empty() && now >= record.asked_ms + retry
-        });
-        for flight in late {
-            if let Some(record) = self.part.records.get_mut(&flight) {
-                record.asked_ms = now;
+        let PartOf { due, records, settling, .. } = &mut *self.part;
+        let found = due.records.due(now, |flight| {
+            let record = records.get(flight)?;
+            let (again_ms, is_open) = (record.asked_ms + retry, !record.closed);
+            let is_settling = settling.contains_key(flight);
+            match flight.view == view {
+                true => is_open.then_some(again_ms),
+                false if is_open && !is_settling => Some(0),
+                false if !record.parts.is_empty() => Some(again_ms),
+                false => is_open.then_some(now + retry),
             }
-            self.bring_in_settled(flight);
-        }
-        let lingering = self.part.records.keys_where(|flight, record| {
-            flight.view != view && !record.closed && !self.part.settling.contains_key(flight)
         });
-        for flight in lingering {
-            if let Some(participants) =
-                self.part.records.get(&flight).map(|record| record.participants.clone())
-            {
+        for flight in found {
+            let Some(record) = self.part.records.get_mut(&flight) else { continue };
+            let is_late = now >= record.asked_ms + retry;
+            if flight.view == view {
+                record.asked_ms = now;
+                self.send_to(flight.node(), flight.part(), Message::Ask { flight });
+                continue;
+            }
+            let (is_open, participants) = (!record.closed, record.participants.clone());
+            if is_late && !record.parts.is_empty() {
+                record.asked_ms = now;
+                self.bring_in_settled(flight);
+            }
+            if is_open && !self.part.settling.contains_key(&flight) && self.part.records.contains(&flight) {
                 self.settle(flight, participants);
             }
         }

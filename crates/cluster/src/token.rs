@@ -155,6 +155,7 @@ impl<V: Values> Turn<'_, V> {
             Queued::Op(op) | Queued::Pin(op) => {
                 if let Some(operation) = self.part.operations.get_mut(&op) {
                     operation.stage = Stage::Routing;
+                    self.part.due.operations.open(op);
                     self.part.ready.insert(op);
                 }
             }

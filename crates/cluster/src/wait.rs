@@ -9,6 +9,7 @@ use crate::interface::Action;
 use crate::key::Key;
 use crate::message::Message;
 use crate::mutant::Mutant;
+use crate::part::Part;
 use crate::tally::Rule;
 use crate::turn::Turn;
 use crate::values::Values;
@@ -31,6 +32,7 @@ impl<V: Values> Turn<'_, V> {
         if self.part.waits.insert(ticket, waiting).is_none() {
             *self.part.waited_for.entry(key).or_default() += 1;
         }
+        self.part.due.waits.open(ticket);
         self.register_wait(ticket);
     }
 
@@ -68,14 +70,10 @@ impl<V: Values> Turn<'_, V> {
 
     pub(crate) fn wait_tick(&mut self) {
         let now = self.now.mono_ms;
-        let due: Vec<u64> = self
-            .part
-            .waits
-            .iter()
-            .filter(|(_, waiting)| waiting.sent_ms.is_none_or(|sent| now >= sent + waiting.pause_ms))
-            .map(|(ticket, _)| *ticket)
-            .collect();
-        for ticket in due {
+        let Part { due, waits, .. } = &mut *self.part;
+        let due_ms = |waiting: &Waiting| waiting.sent_ms.map_or(0, |sent_ms| sent_ms + waiting.pause_ms);
+        let found = due.waits.due(now, |ticket| waits.get(ticket).map(due_ms));
+        for ticket in found {
             self.register_wait(ticket);
         }
     }

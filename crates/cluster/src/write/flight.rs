@@ -13,6 +13,7 @@ use crate::interface::{Class, ClientError};
 use crate::key::Key;
 use crate::message::{Message, Outcome, Part};
 use crate::mutant::Mutant;
+use crate::part::Part as PartOf;
 use crate::participants::Participants;
 use crate::settle::Record;
 use crate::tally::Rule;
@@ -288,6 +289,7 @@ impl<V: Values> Turn<'_, V> {
             asked_ms: self.now.mono_ms,
         };
         self.part.records.insert(id, record);
+        self.part.due.records.open(id);
     }
 
     /// Gives a batch of class X up. From here on it cannot commit.
@@ -371,8 +373,9 @@ impl<V: Values> Turn<'_, V> {
     }
 
     /// All batches of this partition below this number are over.
-    fn over_below(&self) -> u64 {
-        let open = self.part.flights.keys().first().map(|id| id.number());
+    fn over_below(&mut self) -> u64 {
+        let PartOf { due, flights, .. } = &mut *self.part;
+        let open = due.decided.first(|id| flights.contains(id)).map(|id| id.number());
         open.unwrap_or_else(|| self.part.number_after(1))
     }
 
@@ -417,21 +420,25 @@ impl<V: Values> Turn<'_, V> {
     pub(crate) fn write_tick(&mut self) {
         let now = self.now.mono_ms;
         let timers = self.config.timers;
-        for id in self.part.flights.keys() {
+        let PartOf { due, flights, .. } = &mut *self.part;
+        let found = due.flights.due(now, |id| flights.get(id).map(|flight| flight.due_ms(&timers)));
+        for id in found {
             let Some(flight) = self.part.flights.get(&id) else { continue };
-            let (sent, started) = (flight.sent_ms, flight.started_ms);
-            if flight.class == Class::X
-                && flight.phase == Phase::Preparing
-                && now >= started + timers.abort_ms
-            {
+            if flight.is_to_abort(now, &timers) {
                 self.abort_flight(id);
-            } else if now >= sent + timers.retry_ms {
+            } else {
                 let waiting = flight.waiting.each().map(|(node, _)| node).collect();
                 self.doubt_way_to(waiting);
                 self.send_phase(id);
             }
         }
-        for key in self.part.busy_keys.iter().cloned().collect::<Vec<_>>() {
+        let PartOf { due, copies, .. } = &mut *self.part;
+        let view = self.installed.view.id;
+        let found = due.busy.due(now, |key| {
+            let sent_ms = copies.get(key)?.owning(view)?.busy.as_ref()?.sent_ms()?;
+            Some(sent_ms + timers.retry_ms)
+        });
+        for key in found {
             self.repeat_busy(&key);
         }
         self.subscriber_tick();

@@ -14,6 +14,7 @@
 mod flight;
 mod subscriber;
 
+use crate::config::Timers;
 use crate::copy::{Busy, Copy, Doubt, Owning, Queued, Role};
 use crate::fold::Folder;
 use crate::ids::{Blob, FlightId, NodeId, NodeSet, OpId, Version, ViewId};
@@ -47,6 +48,23 @@ pub(crate) struct Flight<U> {
     pub(crate) started_ms: u64,
     pub(crate) sent_ms: u64,
     pub(crate) after: After,
+}
+
+impl<U> Flight<U> {
+    /// When it is to be sent again, or taken back.
+    fn due_ms(&self, timers: &Timers) -> u64 {
+        let again_ms = self.sent_ms + timers.retry_ms;
+        if self.may_be_aborted() { again_ms.min(self.started_ms + timers.abort_ms) } else { again_ms }
+    }
+
+    fn may_be_aborted(&self) -> bool {
+        self.class == Class::X && self.phase == Phase::Preparing
+    }
+
+    /// Whether it has not been acknowledged for too long.
+    fn is_to_abort(&self, now_ms: u64, timers: &Timers) -> bool {
+        self.may_be_aborted() && now_ms >= self.started_ms + timers.abort_ms
+    }
 }
 
 /// One partition's part of a batch that another partition of the same node coordinates. Its values have the batch
@@ -470,6 +488,7 @@ impl<V: Values> Turn<'_, V> {
         if let Some(owning) = self.owning_mut(key) {
             owning.busy = Some(busy);
             self.part.busy_keys.insert(key.clone());
+            self.part.due.busy.open(key.clone());
         }
     }
 
@@ -511,7 +530,11 @@ impl<V: Values> Turn<'_, V> {
             self.occupy(key, id);
         }
         self.focus(id.part());
+        if flight.class == Class::X {
+            self.part.due.decided.open(id);
+        }
         self.part.flights.insert(id, flight);
+        self.part.due.flights.open(id);
         id
     }
 }

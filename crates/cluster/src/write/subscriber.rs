@@ -11,6 +11,7 @@ use crate::ids::{FlightId, NodeId, NodeSet, Version};
 use crate::key::Key;
 use crate::message::{Message, Outcome, Part};
 use crate::mutant::Mutant;
+use crate::part::Part as PartOf;
 use crate::participants::Participants;
 use crate::settle::Record;
 use crate::turn::Turn;
@@ -83,6 +84,7 @@ impl<V: Values> Turn<'_, V> {
                         copy.follow(from);
                         copy.invalid = Some(Invalid::Flight(flight));
                     }
+                    self.part.due.unconfirmed.open(key.clone());
                     self.part.unconfirmed.insert(key, (from, self.now.mono_ms));
                 }
             }
@@ -167,6 +169,7 @@ impl<V: Values> Turn<'_, V> {
                 asked_ms: self.now.mono_ms,
             };
             self.part.records.insert(flight, record);
+            self.part.due.records.open(flight);
         }
         self.send_to(from, flight.part(), Message::Ack { flight });
     }
@@ -188,6 +191,7 @@ impl<V: Values> Turn<'_, V> {
     pub(crate) fn on_abort(&mut self, from: NodeId, flight: FlightId) {
         let now = self.now.mono_ms;
         if !self.is_known_over(flight) {
+            self.part.due.records.open(flight);
             let record = self.part.records.entry_or(&flight, || Record::aborted(now));
             if record.outcome == Outcome::Prepared {
                 record.outcome = Outcome::Aborted;
@@ -250,6 +254,7 @@ impl<V: Values> Turn<'_, V> {
                     self.end_prepared(&part.key, flight);
                 }
                 self.part.records.insert(flight, Record::aborted(self.now.mono_ms));
+                self.part.due.records.open(flight);
             }
             _ => record.closed = true,
         }
@@ -279,8 +284,9 @@ impl<V: Values> Turn<'_, V> {
     pub(crate) fn subscriber_tick(&mut self) {
         let now = self.now.mono_ms;
         let retry = self.config.timers.retry_ms;
-        let view = self.installed.view.id;
-        for key in self.part.unconfirmed.keys_where(|_, (_, sent)| now >= *sent + retry) {
+        let PartOf { due, unconfirmed, .. } = &mut *self.part;
+        let found = due.unconfirmed.due(now, |key| unconfirmed.get(key).map(|(_, sent_ms)| sent_ms + retry));
+        for key in found {
             let Some((owner, sent)) = self.part.unconfirmed.get_mut(&key) else { continue };
             let owner = *owner;
             *sent = now;
@@ -292,16 +298,6 @@ impl<V: Values> Turn<'_, V> {
                     self.part.unconfirmed.remove(&key);
                 }
             }
-        }
-        let lingering = self
-            .part
-            .records
-            .keys_where(|id, record| id.view == view && !record.closed && now >= record.asked_ms + retry);
-        for flight in lingering {
-            if let Some(record) = self.part.records.get_mut(&flight) {
-                record.asked_ms = now;
-            }
-            self.send_to(flight.node(), flight.part(), Message::Ask { flight });
         }
     }
 }
