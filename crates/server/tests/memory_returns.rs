@@ -15,7 +15,9 @@ fn resident_bytes(server: &Server) -> usize {
 /// remembered of slow commands is switched off: on a busy machine it grows, and that is no miscount.
 #[test]
 fn the_memory_in_use_is_told_exactly_where_nothing_happens() {
-    const DIFFERENCE_BYTES_MAX: u64 = 2 << 10;
+    // A thread that does not tell what it has counted is off by up to 32 KiB. What two clients at once make a worker
+    // keep, on a busy machine, is a kilobyte or two.
+    const DIFFERENCE_BYTES_MAX: u64 = 8 << 10;
     let remembers_nothing = "slowlog-log-slower-than -1\nlatency-tracking no\n";
     let server = ours!().start("memory-exact", &format!("threads 2\nsave \"\"\n{remembers_nothing}"));
     let mut admin = server.connect();

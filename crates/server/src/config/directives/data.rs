@@ -55,9 +55,8 @@ pub(super) const LIST: &[D] = &[
     memory(D::flag("lazyfree-lazy-user-flush", false))
         .harmless(ALWAYS_LAZY)
         .summary("FLUSHALL and FLUSHDB free in the background unless told SYNC."),
-    keyspace(D::flag("import-mode", false).known(Known::Swytch)).summary(
-        "Keep keys whose time is over: the client that brings them over (CLIENT IMPORT-SOURCE) deletes them.",
-    ),
+    keyspace(D::flag("import-mode", false).known(Known::Swytch))
+        .summary("Keep keys whose time is over until an importing client deletes them."),
     keyspace(D::integer("active-expire-effort", 1, 10, 1))
         .summary("How eagerly expired keys are looked for, 1 to 10."),
     keyspace(D::text("locale-collate", "").known(Known::Redis8))
