@@ -77,16 +77,15 @@ const STEPS: [&[Step]; 7] = [
     ],
 ];
 
-/// Steps that only compute. They run one after another behind the others, whose waiting leaves them most of a machine,
-/// and with so little weight ([`BEHIND`]) that the others hardly notice.
-const STEPS_BEHIND: [&[Step]; 3] = [
-    &[("fuzzing", fuzzing)],
-    &[("documentation", documentation)],
-    // Both have one thread.
+/// Steps that only compute. They run behind the others, whose waiting leaves them most of a machine, and with so little weight
+/// ([`BEHIND`]) that the others hardly notice. The cluster's have one thread each, and so has most of building what is fuzzed.
+const STEPS_BEHIND: [&[Step]; 2] = [
     &[
+        ("fuzzing", fuzzing),
         ("cluster model", || cluster::model_some().map(|()| ONE)),
         ("cluster simulation", || cluster::simulate_some().map(|()| ONE)),
     ],
+    &[("documentation", documentation)],
 ];
 
 /// What lets a program run behind all others.
