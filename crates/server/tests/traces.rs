@@ -56,17 +56,17 @@ fn start(name: &str, port: u16, file: &str) -> Server {
     ours!().start(name, &format!("save \"\"\notel-endpoint http://127.0.0.1:{port}\n{file}"))
 }
 
-/// Ends a server, which sends what it has.
-fn end(mut server: Server) {
-    server.client.send(&["SHUTDOWN"]);
-    assert_eq!(server.await_end(PATIENCE), Some(0));
+/// The requests up to the one that tells of a command with this name.
+fn until(requests: &Receiver<Request>, name: &str) -> Vec<Request> {
+    let mut all = Vec::new();
+    while all.last().is_none_or(|last| !names(&spans(last)).contains(&name)) {
+        all.push(requests.recv_timeout(PATIENCE).expect("a request"));
+    }
+    all
 }
 
-fn spans(requests: &Receiver<Request>) -> Vec<Value> {
-    let of_request = |(_, body): Request| {
-        body["resourceSpans"][0]["scopeSpans"][0]["spans"].as_array().cloned().unwrap_or_default()
-    };
-    requests.try_iter().flat_map(of_request).collect()
+fn spans((_, body): &Request) -> Vec<Value> {
+    body["resourceSpans"][0]["scopeSpans"][0]["spans"].as_array().cloned().unwrap_or_default()
 }
 
 /// Their names, but for what the launcher asks.
@@ -84,21 +84,21 @@ fn slow_commands_are_told_without_what_was_sent() {
     assert!(server.say("LPUSH confidential_key a").is_error());
     assert_eq!(server.say("CONFIG SET slowlog-log-slower-than -1"), Reply::ok());
     assert_eq!(server.say("GET confidential_key"), Reply::bulk("confidential_value"));
-    end(server);
-    let requests: Vec<Request> = requests.try_iter().collect();
-    let [(head, body)] = &requests[..] else { panic!("{requests:?}") };
+    let told = until(&requests, "LPUSH");
+    let (head, body) = &told[0];
     for line in
         ["post /v1/traces http/1.1", "content-type: application/json", "api-key: s3cret", "x-tenant: a"]
     {
         assert!(head.lines().any(|other| other == line), "{line} is not in\n{head}");
     }
     assert!(!body.to_string().contains("confidential"));
-    let told = &body["resourceSpans"][0];
     assert!(
-        told["resource"].to_string().contains(r#"{"key":"service.name","value":{"stringValue":"cache"}}"#)
+        body["resourceSpans"][0]["resource"]
+            .to_string()
+            .contains(r#"{"key":"service.name","value":{"stringValue":"cache"}}"#)
     );
-    let spans = told["scopeSpans"][0]["spans"].as_array().expect("spans");
-    assert_eq!(names(spans), ["SET", "LPUSH"]);
+    let spans: Vec<Value> = told.iter().flat_map(spans).collect();
+    assert_eq!(names(&spans), ["SET", "LPUSH"]);
     let failed: Vec<_> = spans.iter().filter(|span| span["status"]["code"] == 2).collect();
     assert_eq!(failed.len(), 1);
     assert!(failed[0].to_string().contains(r#"{"key":"error.type","value":{"stringValue":"WRONGTYPE"}}"#));
@@ -114,8 +114,9 @@ fn so_many_of_a_million_are_told() {
     assert_eq!(server.say("CONFIG SET otel-samples-per-million 250000"), Reply::ok());
     (0..2000).for_each(|_| server.client.send(&["ECHO", "x"]));
     (0..2000).for_each(|_| assert_eq!(server.client.reply(), Reply::bulk("x")));
-    end(server);
-    let spans = spans(&requests);
+    assert_eq!(server.say("CONFIG SET otel-samples-per-million 1000000"), Reply::ok());
+    server.say("TIME");
+    let spans: Vec<Value> = until(&requests, "TIME").iter().flat_map(spans).collect();
     assert_eq!(names(&spans)[0], "EVAL", "what a script calls is part of it");
     assert!(!names(&spans).contains(&"PING"));
     let echoes = names(&spans).iter().filter(|name| **name == "ECHO").count();
@@ -132,8 +133,8 @@ fn a_collector_that_is_busy_is_told_again() {
     let first = requests.recv_timeout(PATIENCE).expect("a request").1;
     let again = requests.recv_timeout(PATIENCE).expect("the same again").1;
     assert_eq!(first, again);
-    end(server);
-    assert!(spans(&requests).len() >= 88);
+    server.say("TIME");
+    until(&requests, "TIME");
 }
 
 #[test]
@@ -145,7 +146,8 @@ fn without_a_collector_commands_run_as_ever() {
         server.client.send(&["PING"]);
     }
     (0..5000).for_each(|_| assert_eq!(server.client.reply(), Reply::simple("PONG")));
-    end(server);
+    server.client.send(&["SHUTDOWN"]);
+    assert_eq!(server.await_end(PATIENCE), Some(0));
 }
 
 #[test]

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 
 import redis
 from google.protobuf import json_format
@@ -16,6 +17,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 HOST, PORT, SERVER = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+PATIENCE_SECONDS = 60
 RETRIES = redis.retry.Retry(redis.backoff.ConstantBackoff(0.05), 1000)
 
 
@@ -48,6 +50,9 @@ def collected(folder):
             client.lpush("k", "v")
         except redis.ResponseError:
             pass
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not any(b"LPUSH" in body for _, body in Collector.requests) and time.monotonic() < deadline:
+            time.sleep(0.05)
         client.shutdown(nosave=True)
     finally:
         process.wait(60)
