@@ -63,8 +63,7 @@ impl<'a> ScanOptions<'a> {
                 options.pattern = Some(arguments.expect()?).filter(|pattern| *pattern != b"*");
             } else if matches!(over, Walk::Keys | Walk::Slots) && has_value && arguments.word("TYPE") {
                 let name = arguments.expect()?;
-                let is_known = Type::ALL.iter().any(|known| is_named(*known, name));
-                if over == Walk::Slots && !is_known {
+                if over == Walk::Slots && !Type::ALL.iter().any(|known| is_named(*known, name)) {
                     return Err(CommandError::quoting("ERR unknown type name '", name, "'"));
                 }
                 options.type_name = Some(name);
