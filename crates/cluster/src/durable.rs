@@ -17,7 +17,7 @@ use crate::interface::Action;
 use crate::members::{Members, Peer};
 use crate::message::{Base, Vote};
 use crate::mutant::Mutant;
-use crate::wire::{WireError, decode, encode};
+use crate::wire::Stored;
 
 /// See the module. The default is that of a node that has agreed to nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -30,22 +30,7 @@ pub struct Durable {
     pub vote: Option<Vote>,
 }
 
-impl Durable {
-    /// Its form in a file.
-    pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        encode(self, &mut bytes);
-        bytes
-    }
-
-    /// Reads what [`Self::encode`] has written.
-    ///
-    /// # Errors
-    /// If it is something else.
-    pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
-        decode(bytes)
-    }
-}
+impl Stored for Durable {}
 
 impl Members {
     /// What is to outlast this life.
@@ -103,6 +88,7 @@ impl Members {
 mod tests {
     use super::*;
     use crate::ids::Incarnation;
+    use crate::wire::WireError;
 
     #[test]
     fn what_is_written_down_is_read_again_and_nothing_else() {

@@ -20,7 +20,7 @@ use crate::ids::{Blob, Contact, Generation, Incarnation, NODES_MAX, NodeId, Node
 use crate::key::mix;
 use crate::message::{Base, BaseTag};
 use crate::mutant::Mutant;
-use crate::wire::{WireError, decode, encode};
+use crate::wire::Stored;
 
 /// Nodes that hear the same others for so long are ready to form a cluster.
 const QUIET_MS: u64 = 1_000;
@@ -105,22 +105,7 @@ pub struct Pledge {
     pub accepted: Option<Draft>,
 }
 
-impl Pledge {
-    /// Its form in a file.
-    pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        encode(self, &mut bytes);
-        bytes
-    }
-
-    /// Reads what [`Self::encode`] has written.
-    ///
-    /// # Errors
-    /// If it is something else.
-    pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
-        decode(bytes)
-    }
-}
+impl Stored for Pledge {}
 
 /// What a node without a number wants done.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

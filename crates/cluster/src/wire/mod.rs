@@ -70,6 +70,24 @@ pub fn decode<T: Wire>(bytes: &[u8]) -> Result<T, WireError> {
     Ok(message)
 }
 
+/// What lies in a file of its own, in the form of a message.
+pub trait Stored: Wire {
+    /// Its form in the file.
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        encode(self, &mut bytes);
+        bytes
+    }
+
+    /// Reads what [`Stored::encode`] has written.
+    ///
+    /// # Errors
+    /// If it is something else.
+    fn decode(bytes: &[u8]) -> Result<Self, WireError> {
+        decode(bytes)
+    }
+}
+
 /// A value with a wire form.
 pub trait Wire: Sized {
     /// Appends the wire form.

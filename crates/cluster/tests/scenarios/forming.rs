@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use swytch_cluster::wire::Stored;
 use swytch_cluster::*;
 
 use super::support::{Words, config};

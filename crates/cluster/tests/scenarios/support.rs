@@ -11,6 +11,7 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 
+use swytch_cluster::wire::Stored;
 use swytch_cluster::*;
 
 /// Sets of words. Adds win over concurrent removals; a merge adds the loser's words and removes what it took.
