@@ -14,6 +14,7 @@ use crate::output::{Load, Sending};
 use crate::process;
 use crate::progress;
 use crate::release::{Release, Rest};
+use crate::serialized::{Serialized, VALUES};
 use crate::server::{Secret, Server};
 use crate::snapshot::{Writing, Written};
 use crate::statistics::median;
@@ -53,13 +54,15 @@ pub enum Part {
     Output,
     /// What stays resident of what is gone.
     Release,
+    /// DUMP, RESTORE, and files that are read.
+    Serialized,
     /// What clients wait while the data is written.
     Snapshot,
 }
 
 impl Part {
     /// All of them, in the order of the report.
-    pub const ALL: [Part; 10] = [
+    pub const ALL: [Part; 11] = [
         Part::Throughput,
         Part::Tls,
         Part::TwoThreads,
@@ -69,6 +72,7 @@ impl Part {
         Part::Messages,
         Part::Output,
         Part::Release,
+        Part::Serialized,
         Part::Snapshot,
     ];
 
@@ -84,6 +88,7 @@ impl Part {
             Part::Messages => "messages",
             Part::Output => "output",
             Part::Release => "release",
+            Part::Serialized => "serialized",
             Part::Snapshot => "snapshot",
         }
     }
@@ -134,6 +139,11 @@ impl Scale {
         snapshot_time: Duration::from_millis(100),
     };
 
+    /// Elements of the serialized part: reading them takes far longer than a start.
+    pub(crate) fn serialized_elements(&self) -> u64 {
+        self.keys * 3
+    }
+
     /// Operations of a turn, so that every depth runs for about as long.
     fn operations_at(&self, pipeline: u32) -> u64 {
         match pipeline {
@@ -155,7 +165,7 @@ pub struct Options {
     pub generator: PathBuf,
     /// Which parts to run.
     pub parts: Vec<Part>,
-    /// Beginnings of names to which the commands of the throughput part, and what the snapshot part writes, are limited; none means
+    /// Beginnings of names to which the commands of the throughput part, what the serialized part holds and what the snapshot part writes are limited; none means
     /// all.
     pub commands: Vec<String>,
     /// How large.
@@ -192,6 +202,8 @@ pub struct Comparison {
     /// A row per load, by name.
     pub(crate) output: Vec<(String, Vec<Sending>)>,
     pub(crate) release: Vec<(Release, Vec<Rest>)>,
+    /// A row per kind of value.
+    pub(crate) serialized: Vec<(&'static str, Vec<Serialized>)>,
     /// A row per kind of writing; of each server one entry per turn.
     pub(crate) snapshot: Vec<(Writing, Vec<Vec<Written>>)>,
 }
@@ -277,6 +289,15 @@ pub fn compare(options: &Options) -> Result<Comparison> {
                 |program: &Program| release.measure(program, &directives(program, 1), options.scale.keys);
             let rests = options.programs.iter().map(measure).collect::<Result<_>>()?;
             comparison.release.push((release, rests));
+        }
+    }
+    if options.parts.contains(&Part::Serialized) {
+        let mut servers = start_all(options, 2, &cores)?;
+        let items = options.scale.serialized_elements();
+        for values in VALUES.into_iter().filter(|values| options.want(values.name)) {
+            println!("serialized: {}", values.name);
+            let row = values.measure(&mut servers, items, options.scale.rounds)?;
+            comparison.serialized.push((values.name, row));
         }
     }
     if options.parts.contains(&Part::Snapshot) {

@@ -2,8 +2,8 @@
 //!
 //! `server`, `client`, `process` and `load` start servers, speak to them, fill them and read what the kernel says
 //! about them; the conformance and client-library runs in `xtask` stand on them as well. `throughput`, `memory`,
-//! `contention`, `fairness` and `messages` (with `generator`), `growth`, `output`, `release` and `snapshot` are the measurements, `floor` what a
-//! server cannot get below, `report` and `plot` their presentation, and [`compare()`] runs them all.
+//! `contention`, `fairness` and `messages` (with `generator`), `growth`, `output`, `release`, `serialized` and `snapshot` are the
+//! measurements, `floor` what a server cannot get below, `report` and `plot` their presentation, and [`compare()`] runs them all.
 //! Rivals are started as binaries and never linked. [`eviction`] needs none of all that: it plays traces.
 pub mod client;
 mod compare;
@@ -22,6 +22,7 @@ pub mod process;
 pub mod progress;
 mod release;
 mod report;
+mod serialized;
 pub mod server;
 mod snapshot;
 mod statistics;

@@ -5,6 +5,7 @@ use crate::compare::{Cell, Comparison, PIPELINES};
 use crate::growth::Latency;
 use crate::messages::SUBSCRIBERS;
 use crate::release::Rest;
+use crate::serialized::Serialized;
 use crate::snapshot::Written;
 use crate::statistics::{median, median_ratio};
 use crate::throughput::Sample;
@@ -106,6 +107,9 @@ impl Comparison {
         }
         if !self.release.is_empty() {
             text.push_str(&self.release_table());
+        }
+        if !self.serialized.is_empty() {
+            text.push_str(&self.serialized_table());
         }
         if !self.snapshot.is_empty() {
             text.push_str(&self.snapshot_table());
@@ -271,6 +275,26 @@ impl Comparison {
         text
     }
 
+    fn serialized_table(&self) -> String {
+        let elements = self.scale.map_or_else(String::new, |scale| thousands(scale.serialized_elements()));
+        let mut text = format!(
+            "\n### Values as bytes\n\n{elements} elements in keys of one type: microseconds of server CPU for a DUMP and a RESTORE, and \
+             megabytes a second\nthat are restored through four connections or read from a file at a start. The same payloads and \
+             the same file for\nall, two server threads as above, everything on the same two cores; medians.\n\n"
+        );
+        text.push_str(&self.figures_head("values"));
+        for (name, row) in &self.serialized {
+            let mut figure = |title: &str, decimals: usize, best, of: fn(&Serialized) -> &Vec<f64>| {
+                text.push_str(&turns_row(name, title, decimals, best, row.iter().map(of)));
+            };
+            figure("DUMP, us", 2, f64::max, |figures| &figures.dump_us);
+            figure("RESTORE, us", 2, f64::max, |figures| &figures.restore_us);
+            figure("RESTORE, MB/s", 0, f64::min, |figures| &figures.restore_mbs);
+            figure("reading a file, MB/s", 0, f64::min, |figures| &figures.load_mbs);
+        }
+        text
+    }
+
     fn snapshot_table(&self) -> String {
         let keys = self.scale.map_or_else(String::new, |scale| thousands(scale.snapshot_keys));
         let mut text = format!(
@@ -323,6 +347,22 @@ fn precise_row(what: &str, name: &str, decimals: usize, values: impl Iterator<It
     line.extend(values.iter().map(|value| format!("{value:.decimals$}")));
     let best = values.iter().skip(1).copied().reduce(f64::min);
     line.push(best.map_or_else(String::new, |best| format!("{:.2}", values[0] / best)));
+    table_row(&line)
+}
+
+/// The medians of a figure that was taken once per turn, and the worst, as `worse` says, of our ratios to the peers.
+fn turns_row<'a>(
+    what: &str,
+    name: &str,
+    decimals: usize,
+    worse: fn(f64, f64) -> f64,
+    turns: impl Iterator<Item = &'a Vec<f64>>,
+) -> String {
+    let turns: Vec<&Vec<f64>> = turns.collect();
+    let mut line = vec![what.to_owned(), name.to_owned()];
+    line.extend(turns.iter().map(|turns| format!("{:.decimals$}", median(turns))));
+    let ratios = turns[1..].iter().map(|theirs| median_ratio(turns[0], theirs));
+    line.push(ratios.reduce(worse).map_or_else(String::new, |ratio| format!("{ratio:.2}")));
     table_row(&line)
 }
 

@@ -16,6 +16,7 @@ use crate::client::{Client, encode};
 use crate::generator::Latencies;
 use crate::load::fill;
 use crate::process;
+use crate::serialized::load_again;
 use crate::server::Server;
 use crate::throughput::VALUE;
 
@@ -154,21 +155,6 @@ fn number(info: &str, field: &str) -> Result<u64> {
 
 fn figures_ms(latencies: &Latencies) -> [f64; 3] {
     [latencies.at(0.5), latencies.at(0.999), latencies.worst_ms()]
-}
-
-/// Kills the server and starts it again: how long until it has its data.
-fn load_again(server: &mut Server) -> Result<Duration> {
-    let began = Instant::now();
-    server.restart()?;
-    let mut client = server.connect()?;
-    loop {
-        // Refused until the data is there.
-        if client.call(&["EXISTS", "key"]).is_ok() {
-            return Ok(began.elapsed());
-        }
-        ensure!(began.elapsed() < PATIENCE, "the data is not read to its end");
-        std::thread::sleep(LOOK);
-    }
 }
 
 /// Follows until the data has arrived, and no longer.

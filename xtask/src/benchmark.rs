@@ -114,6 +114,7 @@ pub(crate) fn smoke() -> Result<()> {
         "2,000 clients",
         "### Messages",
         "Large replies",
+        "DUMP, us",
         "full synchronisation",
     ] {
         if !markdown.contains(part) {
