@@ -58,6 +58,33 @@ pub fn format_i64(digits: &mut [u8; INTEGER_DIGITS_MAX], value: i64) -> &[u8] {
     &digits[start..]
 }
 
+/// The decimal form of an integer, which needs no other bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Digits {
+    /// It is the end of them.
+    bytes: [u8; INTEGER_DIGITS_MAX],
+    start: u8,
+}
+
+impl Digits {
+    /// That of `value`.
+    #[inline]
+    pub fn of(value: i64) -> Digits {
+        let mut bytes = [0; INTEGER_DIGITS_MAX];
+        let start = write_i64_before(&mut bytes, INTEGER_DIGITS_MAX, value) as u8;
+        Digits { bytes, start }
+    }
+}
+
+impl std::ops::Deref for Digits {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        &self.bytes[usize::from(self.start)..]
+    }
+}
+
 /// Powers of ten that fit in 64 bits.
 const POWERS: [u64; 20] = {
     let mut powers = [1; 20];

@@ -10,4 +10,6 @@ mod natural;
 
 pub use double::{double_as_integer, format_double, parse_double, shortest_double};
 pub use extended::{EXTENDED_TEXT_MAX, Extended};
-pub use integer::{INTEGER_DIGITS_MAX, decimal_len, format_i64, parse_i64, push_i64, write_i64_before};
+pub use integer::{
+    Digits, INTEGER_DIGITS_MAX, decimal_len, format_i64, parse_i64, push_i64, write_i64_before,
+};

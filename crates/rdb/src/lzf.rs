@@ -5,6 +5,8 @@
 //!
 //! Source: LibLZF by Marc Lehmann, whose format Redis took.
 
+use std::cell::Cell;
+
 /// Longest output for each byte of input: a copy of 264 bytes is written in three.
 const GROWTH_MAX: usize = 88;
 
@@ -15,49 +17,69 @@ pub(crate) fn decompress(input: &[u8], len: usize, output: &mut Vec<u8>) -> bool
         return false;
     }
     let begin = output.len();
-    output.reserve(len);
-    let mut rest = input;
-    while let Some((&control, after)) = rest.split_first() {
-        let control = usize::from(control);
-        if control < 32 {
-            let Some((run, after)) = after.split_at_checked(control + 1) else { return false };
-            output.extend_from_slice(run);
-            rest = after;
-        } else {
-            let (mut length, mut after) = (control >> 5, after);
-            if length == 7 {
-                let Some((&more, left)) = after.split_first() else { return false };
-                length += usize::from(more);
-                after = left;
-            }
-            let Some((&low, after)) = after.split_first() else { return false };
-            let distance = ((control & 31) << 8 | usize::from(low)) + 1;
-            let Some(from) = output.len().checked_sub(distance).filter(|from| *from >= begin) else {
-                return false;
-            };
-            if distance >= length + 2 {
-                output.extend_from_within(from..from + length + 2);
-            } else {
-                // Source and target overlap: a short distance repeats itself.
-                for at in from..from + length + 2 {
-                    output.push(output[at]);
-                }
-            }
-            rest = after;
-        }
-        if output.len() - begin > len {
-            return false;
-        }
+    output.resize(begin + len, 0);
+    let is_whole = fill(input, &mut output[begin..]).is_some();
+    if !is_whole {
+        output.truncate(begin);
     }
-    output.len() - begin == len
+    is_whole
 }
 
-/// Longest run, and longest copy and farthest distance of one.
+/// Longest run.
 const RUN_MAX: usize = 32;
+/// Copies from at least so far back are made in steps of so many bytes, the last of which may go too far: what is there is
+/// yet to be written.
+const STEP: usize = 16;
+
+/// Fills all of `output`; none if the input is not made for that.
+fn fill(mut input: &[u8], output: &mut [u8]) -> Option<()> {
+    let mut at = 0;
+    while let Some((&control, rest)) = input.split_first() {
+        let control = usize::from(control);
+        if control < RUN_MAX {
+            let run = control + 1;
+            match (rest.first_chunk::<RUN_MAX>(), output[at..].first_chunk_mut::<RUN_MAX>()) {
+                (Some(from), Some(to)) => *to = *from,
+                _ => output[at..].get_mut(..run)?.copy_from_slice(rest.get(..run)?),
+            }
+            at += run;
+            input = &rest[run..];
+            continue;
+        }
+        let (mut length, mut rest) = (control >> 5, rest);
+        if length == 7 {
+            let (&more, behind) = rest.split_first()?;
+            (length, rest) = (length + usize::from(more), behind);
+        }
+        let (&low, rest) = rest.split_first()?;
+        let distance = ((control & 31) << 8 | usize::from(low)) + 1;
+        let (from, end) = (at.checked_sub(distance)?, at + length + 2);
+        if end > output.len() {
+            return None;
+        }
+        if distance >= STEP && end + STEP <= output.len() {
+            for step in (0..end - at).step_by(STEP) {
+                output.copy_within(from + step..from + step + STEP, at + step);
+            }
+        } else if distance >= end - at {
+            output.copy_within(from..from + (end - at), at);
+        } else {
+            // Source and target overlap: a short distance repeats itself.
+            (at..end).for_each(|at| output[at] = output[at - distance]);
+        }
+        at = end;
+        input = rest;
+    }
+    (at == output.len()).then_some(())
+}
+
+/// Longest copy, and farthest distance of one.
 const COPY_MAX: usize = 264;
 const DISTANCE_MAX: usize = 1 << 13;
-/// Bytes that are looked up, which is also the shortest copy.
+/// Bytes that are looked up, which is also the shortest copy; they are read with one more.
 const PREFIX_BYTES: usize = 3;
+/// After so many places at which nothing was found, one more is left out at a time, and so on.
+const MISSES: u32 = 64;
 /// Bits of the fewest and most places that are remembered.
 const TABLE_BITS: std::ops::RangeInclusive<u32> = 8..=14;
 /// Bytes by which a compressed string must be shorter, as in Redis.
@@ -73,7 +95,27 @@ pub(crate) struct Compressor {
     output: Vec<u8>,
 }
 
+thread_local! {
+    /// One that nobody uses, for its memory.
+    static IDLE: Cell<Option<Compressor>> = const { Cell::new(None) };
+}
+
+/// What the output of an idle compressor keeps of its memory.
+const IDLE_BYTES_MAX: usize = 64 << 10;
+
 impl Compressor {
+    /// One that has been used before, or a new one.
+    pub(crate) fn of_thread() -> Compressor {
+        IDLE.take().unwrap_or_default()
+    }
+
+    /// Keeps it for the next who asks for one.
+    pub(crate) fn set_aside(mut self) {
+        self.output.clear();
+        self.output.shrink_to(IDLE_BYTES_MAX);
+        IDLE.set(Some(self));
+    }
+
     /// What the last string became.
     pub(crate) fn output(&self) -> &[u8] {
         &self.output
@@ -99,55 +141,82 @@ impl Compressor {
         let begin = self.begin.max(1);
         self.begin = end;
         let shift = u32::BITS - bits;
-        let (mut at, mut run) = (0, 0);
-        while at + PREFIX_BYTES <= input.len() {
-            let prefix = u32::from_be_bytes([0, input[at], input[at + 1], input[at + 2]]);
+        let Some(places) = self.places.get_mut(..1 << bits) else { return false };
+        let (mut at, mut run, mut misses) = (0, 0, 0);
+        while let Some(prefix) = prefix_at(input, at) {
             let slot = (prefix.wrapping_mul(0x9e37_79b1) >> shift) as usize;
-            let seen = std::mem::replace(&mut self.places[slot], begin + at as u32);
+            let seen = std::mem::replace(&mut places[slot], begin + at as u32);
             let from = seen.checked_sub(begin).map(|from| from as usize);
             let from = from.filter(|from| at - from <= DISTANCE_MAX);
-            let Some(from) = from.filter(|from| input[*from..from + 3] == input[at..at + 3]) else {
-                at += 1;
-                if at - run == RUN_MAX {
-                    self.push_run(&input[run..at]);
-                    run = at;
-                    if self.output.len() > len_max {
-                        return false;
-                    }
-                }
+            let Some(from) = from.filter(|from| prefix_at(input, *from) == Some(prefix)) else {
+                at += 1 + (misses / MISSES) as usize;
+                misses += 1;
                 continue;
             };
+            misses = 0;
+            push_run(&mut self.output, input, run, at);
+            if self.output.len() > len_max {
+                return false;
+            }
             let longest = (input.len() - at).min(COPY_MAX);
-            let same = (PREFIX_BYTES..longest).take_while(|more| input[from + more] == input[at + more]);
-            let length = PREFIX_BYTES + same.count();
-            self.push_run(&input[run..at]);
-            self.push_copy(at - from, length);
+            let length =
+                PREFIX_BYTES + same(&input[from + PREFIX_BYTES..], &input[at + PREFIX_BYTES..at + longest]);
+            push_copy(&mut self.output, at - from, length);
             at += length;
             run = at;
         }
-        for rest in input[run..].chunks(RUN_MAX) {
-            self.push_run(rest);
-        }
+        push_run(&mut self.output, input, run, input.len());
         self.output.len() <= len_max
     }
+}
 
-    fn push_run(&mut self, bytes: &[u8]) {
-        if let Some(longer) = bytes.len().checked_sub(1) {
-            self.output.push(longer as u8);
-            self.output.extend_from_slice(bytes);
-        }
-    }
+/// The bytes that are looked up at a place, if there are as many and one more.
+#[inline]
+fn prefix_at(input: &[u8], at: usize) -> Option<u32> {
+    input.get(at..)?.first_chunk().map(|bytes| u32::from_le_bytes(*bytes) << 8)
+}
 
-    fn push_copy(&mut self, distance: usize, length: usize) {
-        let (back, length) = (distance - 1, length - 2);
-        let high = (back >> 8) as u8;
-        if length < 7 {
-            self.output.push((length as u8) << 5 | high);
-        } else {
-            self.output.extend_from_slice(&[7 << 5 | high, (length - 7) as u8]);
+/// How many bytes at the beginning are the same; `second` is not longer.
+#[inline]
+fn same(first: &[u8], second: &[u8]) -> usize {
+    let mut count = 0;
+    while let (Some(ours), Some(theirs)) = (first[count..].first_chunk(), second[count..].first_chunk()) {
+        let differing = u64::from_le_bytes(*ours) ^ u64::from_le_bytes(*theirs);
+        if differing != 0 {
+            return count + differing.trailing_zeros() as usize / 8;
         }
-        self.output.push(back as u8);
+        count += 8;
     }
+    count + first[count..].iter().zip(&second[count..]).take_while(|(ours, theirs)| ours == theirs).count()
+}
+
+/// Puts the bytes from `run` to `at` into the output as they are.
+#[inline]
+fn push_run(output: &mut Vec<u8>, input: &[u8], mut run: usize, at: usize) {
+    while run < at {
+        let len = (at - run).min(RUN_MAX);
+        output.push((len - 1) as u8);
+        match input[run..].first_chunk::<RUN_MAX>() {
+            Some(bytes) => {
+                let end = output.len() + len;
+                output.extend_from_slice(bytes);
+                output.truncate(end);
+            }
+            None => output.extend_from_slice(&input[run..run + len]),
+        }
+        run += len;
+    }
+}
+
+fn push_copy(output: &mut Vec<u8>, distance: usize, length: usize) {
+    let (back, length) = (distance - 1, length - 2);
+    let high = (back >> 8) as u8;
+    if length < 7 {
+        output.push((length as u8) << 5 | high);
+    } else {
+        output.extend_from_slice(&[7 << 5 | high, (length - 7) as u8]);
+    }
+    output.push(back as u8);
 }
 
 #[cfg(test)]

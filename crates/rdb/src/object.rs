@@ -230,7 +230,8 @@ pub(crate) fn read<R: BufRead>(
 /// Passes a value, up to what follows it. What it is made of is not looked at, as far as its end is found without.
 pub(crate) fn skip<R: BufRead>(input: &mut Input<R>, kind: Kind, shape: Shape) -> Result<(), Fault> {
     match shape {
-        Shape::Stream(_) | Shape::Module => return read(input, kind, shape, &mut |_| Ok(())),
+        Shape::Stream(layout) => return stream::skip(input, layout),
+        Shape::Module => return read(input, kind, shape, &mut |_| Ok(())),
         Shape::Expiring | Shape::ListpackExpiring => drop(input.time_ms()?),
         _ => {}
     }

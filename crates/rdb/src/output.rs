@@ -10,6 +10,8 @@ use crate::lzf::Compressor;
 
 /// Bytes that collect before they go to the target.
 const PIECE_BYTES: usize = 1 << 18;
+/// Room for what collects at first: small values grow in one piece.
+const FIRST_BYTES: usize = 1 << 10;
 /// Shorter strings are not worth compressing (Redis: `rdbSaveRawString`).
 const COMPRESSED_BYTES_MIN: usize = 21;
 /// Longest text of an integer that is written in binary form.
@@ -30,9 +32,9 @@ impl<W: Write> Output<W> {
     pub(crate) fn new(target: W, checksum: bool, compress: bool) -> Output<W> {
         Output {
             target,
-            pending: Vec::new(),
+            pending: Vec::with_capacity(FIRST_BYTES),
             checksum: checksum.then(|| CRC.digest()),
-            compressor: compress.then(Compressor::default),
+            compressor: compress.then(Compressor::of_thread),
             failure: None,
             written: 0,
         }
@@ -74,6 +76,9 @@ impl<W: Write> Output<W> {
         let sum = self.checksum.take().map_or(0, Checksum::finalize);
         self.pending.extend_from_slice(&sum.to_le_bytes());
         self.pass_on();
+        if let Some(compressor) = self.compressor.take() {
+            compressor.set_aside();
+        }
         match self.failure {
             Some(failure) => Err(failure),
             None => Ok((self.target, self.written)),

@@ -2,9 +2,10 @@
 //!
 //! Source: Redis's `t_stream.c` (the layout of a listpack) and `rdb.c`.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::io::BufRead;
+
+use swytch_decimal::Digits;
 
 use crate::input::Input;
 use crate::packed::{Checked, Entry, Listpack};
@@ -180,6 +181,56 @@ pub(crate) fn read<R: BufRead>(
     tell(input, told, StreamPart::Additions { added, duplicates })
 }
 
+/// Passes a stream. Only lengths are looked at.
+pub(crate) fn skip<R: BufRead>(input: &mut Input<R>, layout: Layout) -> Result<(), Fault> {
+    for _ in 0..input.length()? {
+        input.skip_string()?;
+        input.skip_string()?;
+    }
+    input.length()?;
+    read_id(input)?;
+    if layout >= Layout::History {
+        read_id(input)?;
+        read_id(input)?;
+        input.length()?;
+    }
+    for _ in 0..input.length()? {
+        input.skip_string()?;
+        read_id(input)?;
+        if layout >= Layout::History {
+            input.length()?;
+        }
+        for _ in 0..input.length()? {
+            read_raw_id(input)?;
+            input.time_ms()?;
+            input.length()?;
+        }
+        for _ in 0..input.length()? {
+            input.skip_string()?;
+            input.time_ms()?;
+            if layout >= Layout::Active {
+                input.time_ms()?;
+            }
+            for _ in 0..input.length()? {
+                read_raw_id(input)?;
+            }
+        }
+    }
+    if layout < Layout::Idempotent {
+        return Ok(());
+    }
+    let (_duration, _entries_max) = (input.length()?, input.length()?);
+    for _ in 0..input.length()? {
+        input.skip_string()?;
+        for _ in 0..input.length()? {
+            input.skip_string()?;
+            read_id(input)?;
+        }
+    }
+    let (_added, _duplicates) = (input.length()?, input.length()?);
+    Ok(())
+}
+
 fn tell<R: BufRead>(input: &Input<R>, told: &mut Told<'_>, part: StreamPart<'_>) -> Result<(), Fault> {
     told(Part::Stream(part)).map_err(|why| input.fault(FaultKind::Refused(why)))
 }
@@ -206,7 +257,8 @@ fn read_items<R: BufRead>(
     let malformed = |what| input.malformed(what);
     let mut node = Node(Listpack::new(bytes).map_err(malformed)?);
     let (valid, deleted) = (node.count().map_err(malformed)?, node.count().map_err(malformed)?);
-    let names = node.texts(bytes.len()).map_err(malformed)?;
+    let (mut names, mut texts) = (Vec::new(), Vec::new());
+    node.texts(bytes.len(), &mut names).map_err(malformed)?;
     if node.count() != Ok(0) {
         return Err(malformed("the names of a stream's node have no end"));
     }
@@ -219,20 +271,21 @@ fn read_items<R: BufRead>(
         if before.replace(id).is_some_and(|before| before >= id) {
             return Err(malformed("the items of a stream do not ascend"));
         }
-        let texts = if flags & FLAG_SAME_FIELDS != 0 {
-            node.some_texts(names.len(), bytes.len()).map_err(malformed)?
-        } else {
-            node.pairs(bytes.len()).map_err(malformed)?
-        };
-        let fields: Vec<&[u8]> = if flags & FLAG_SAME_FIELDS != 0 {
+        let mut fields: Vec<&[u8]>;
+        if flags & FLAG_SAME_FIELDS != 0 {
             shared_bytes += names_bytes;
             if shared_bytes / SHARED_MAX > bytes.len() {
                 return Err(malformed("a stream's node repeats its fields' names too often"));
             }
-            names.iter().zip(&texts).flat_map(|(name, value)| [&name[..], &value[..]]).collect()
+            node.some_texts(names.len(), bytes.len(), &mut texts).map_err(malformed)?;
+            fields = Vec::with_capacity(2 * names.len());
+            for (name, value) in names.iter().zip(&texts) {
+                fields.extend([&name[..], value]);
+            }
         } else {
-            texts.iter().map(|text| &text[..]).collect()
-        };
+            node.pairs(bytes.len(), &mut texts).map_err(malformed)?;
+            fields = texts.iter().map(|text| &text[..]).collect();
+        }
         // Flags and the two halves of the place, and where the item has its own names their number and they.
         let before_count = if flags & FLAG_SAME_FIELDS != 0 { 3 + names.len() } else { 4 + texts.len() };
         if node.count() != Ok(before_count as u64) {
@@ -257,6 +310,23 @@ const SHARED_MAX: usize = 256;
 
 const NOT_A_NUMBER: &str = "a number of a stream's node is none";
 
+/// A text of a node, which has no bytes of its own where it is a number.
+enum Text<'a> {
+    Bytes(&'a [u8]),
+    Digits(Digits),
+}
+
+impl std::ops::Deref for Text<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Text::Bytes(bytes) => bytes,
+            Text::Digits(digits) => digits,
+        }
+    }
+}
+
 /// The entries of one node.
 struct Node<'a>(Listpack<'a>);
 
@@ -269,29 +339,38 @@ impl<'a> Node<'a> {
         self.entry()?.integer().and_then(|number| u64::try_from(number).ok()).ok_or(NOT_A_NUMBER)
     }
 
-    fn text(&mut self) -> Result<Cow<'a, [u8]>, &'static str> {
+    fn text(&mut self) -> Result<Text<'a>, &'static str> {
         Ok(match self.entry()? {
-            Entry::Bytes(bytes) => Cow::Borrowed(bytes),
-            number => Cow::Owned(number.text(&mut Vec::new()).to_vec()),
+            Entry::Bytes(bytes) => Text::Bytes(bytes),
+            Entry::Integer(number) => Text::Digits(Digits::of(number)),
         })
     }
 
     /// A count and as many texts; an entry takes two bytes at least, so `bytes` bounds them.
-    fn texts(&mut self, bytes: usize) -> Result<Vec<Cow<'a, [u8]>>, &'static str> {
+    fn texts(&mut self, bytes: usize, texts: &mut Vec<Text<'a>>) -> Result<(), &'static str> {
         let count = self.count()?;
-        self.some_texts(usize::try_from(count).unwrap_or(usize::MAX), bytes)
+        self.some_texts(usize::try_from(count).unwrap_or(usize::MAX), bytes, texts)
     }
 
-    fn pairs(&mut self, bytes: usize) -> Result<Vec<Cow<'a, [u8]>>, &'static str> {
+    fn pairs(&mut self, bytes: usize, texts: &mut Vec<Text<'a>>) -> Result<(), &'static str> {
         let count = self.count()?;
-        self.some_texts(usize::try_from(count).unwrap_or(usize::MAX).saturating_mul(2), bytes)
+        self.some_texts(usize::try_from(count).unwrap_or(usize::MAX).saturating_mul(2), bytes, texts)
     }
 
-    fn some_texts(&mut self, count: usize, bytes: usize) -> Result<Vec<Cow<'a, [u8]>>, &'static str> {
+    fn some_texts(
+        &mut self,
+        count: usize,
+        bytes: usize,
+        texts: &mut Vec<Text<'a>>,
+    ) -> Result<(), &'static str> {
         if count > bytes / 2 {
             return Err("a stream's node announces more fields than it has bytes");
         }
-        (0..count).map(|_| self.text()).collect()
+        texts.clear();
+        for _ in 0..count {
+            texts.push(self.text()?);
+        }
+        Ok(())
     }
 
     fn id(&mut self, master: StreamId) -> Result<StreamId, &'static str> {

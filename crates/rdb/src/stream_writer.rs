@@ -13,43 +13,76 @@ const NODE_BYTES_MAX: usize = 4096;
 /// The item has the field names of the node's first.
 const FLAG_SAME_FIELDS: i64 = 2;
 
-/// A node that is being written.
+/// Nodes that are being written.
 #[derive(Default)]
-struct Node {
-    items: Vec<(StreamId, Vec<Vec<u8>>)>,
-    bytes: usize,
+struct Nodes {
+    /// Keys of those that are whole, and where their listpacks end.
+    ends: Vec<(StreamId, usize)>,
+    /// Their listpacks, one behind the other.
+    bytes: Vec<u8>,
+    /// The first item of the last one, and its names.
+    master: StreamId,
+    names: Vec<Vec<u8>>,
+    /// Its items.
+    items: ListpackWriter,
+    items_count: usize,
+    items_bytes: usize,
 }
 
-impl Node {
-    /// The key and the listpack; nothing without items. Empty again.
-    fn finish(&mut self) -> Option<([u8; 16], Vec<u8>)> {
-        let items = std::mem::take(self).items;
-        let (master, first) = items.first()?;
-        let names: Vec<&Vec<u8>> = first.iter().step_by(2).collect();
-        let mut packed = ListpackWriter::new();
-        let number = |packed: &mut ListpackWriter, number: i64| packed.push(number.to_string().as_bytes());
-        number(&mut packed, items.len() as i64);
-        number(&mut packed, 0);
-        number(&mut packed, names.len() as i64);
-        names.iter().for_each(|name| packed.push(name));
-        number(&mut packed, 0);
-        for (id, fields) in &items {
-            let is_same = fields.iter().step_by(2).eq(names.iter().copied());
-            number(&mut packed, if is_same { FLAG_SAME_FIELDS } else { 0 });
-            number(&mut packed, id.ms.wrapping_sub(master.ms) as i64);
-            number(&mut packed, id.sequence.wrapping_sub(master.sequence) as i64);
-            let mut entries = 3;
-            if is_same {
-                fields.iter().skip(1).step_by(2).for_each(|value| packed.push(value));
-                entries += names.len();
-            } else {
-                number(&mut packed, fields.len() as i64 / 2);
-                fields.iter().for_each(|word| packed.push(word));
-                entries += fields.len() + 1;
-            }
-            number(&mut packed, entries as i64);
+impl Nodes {
+    fn item(&mut self, id: StreamId, fields: &[&[u8]]) {
+        let bytes: usize = fields.iter().map(|word| word.len()).sum();
+        if self.items_count == NODE_ITEMS_MAX || self.items_bytes + bytes > NODE_BYTES_MAX {
+            self.end_node();
         }
-        Some((raw(*master), packed.finish()))
+        if self.items_count == 0 {
+            self.master = id;
+            self.names = fields.iter().step_by(2).map(|name| name.to_vec()).collect();
+        }
+        self.items_count += 1;
+        self.items_bytes += bytes;
+        let is_same = fields.iter().step_by(2).eq(&self.names);
+        let items = &mut self.items;
+        items.push_integer(if is_same { FLAG_SAME_FIELDS } else { 0 });
+        items.push_integer(id.ms.wrapping_sub(self.master.ms) as i64);
+        items.push_integer(id.sequence.wrapping_sub(self.master.sequence) as i64);
+        let entries = if is_same {
+            fields.iter().skip(1).step_by(2).for_each(|value| items.push(value));
+            3 + self.names.len()
+        } else {
+            items.push_integer(fields.len() as i64 / 2);
+            fields.iter().for_each(|word| items.push(word));
+            4 + fields.len()
+        };
+        items.push_integer(entries as i64);
+    }
+
+    /// What is ahead of the items needs their number.
+    fn end_node(&mut self) {
+        if self.items_count == 0 {
+            return;
+        }
+        let mut node = ListpackWriter::new();
+        node.push_integer(self.items_count as i64);
+        node.push_integer(0);
+        node.push_integer(self.names.len() as i64);
+        self.names.iter().for_each(|name| node.push(name));
+        node.push_integer(0);
+        node.append(&mut self.items);
+        node.finish(|packed| self.bytes.extend_from_slice(packed));
+        self.ends.push((self.master, self.bytes.len()));
+        (self.items_count, self.items_bytes) = (0, 0);
+    }
+
+    fn write<W: Write>(mut self, output: &mut Output<W>) {
+        self.end_node();
+        output.length(self.ends.len() as u64);
+        let mut begin = 0;
+        for (key, end) in self.ends {
+            output.string(&raw(key));
+            output.string(&self.bytes[begin..end]);
+            begin = end;
+        }
     }
 }
 
@@ -89,25 +122,13 @@ struct Rest {
 
 /// Writes a stream.
 pub(crate) fn write<W: Write>(output: &mut Output<W>, layout: Layout, value: &Value<'_>) {
-    let (mut nodes, mut node, mut rest) = (Vec::new(), Node::default(), Rest::default());
+    let (mut nodes, mut rest) = (Nodes::default(), Rest::default());
     (value.parts)(&mut |part| match part {
-        Part::Stream(StreamPart::Item { id, fields }) => {
-            let bytes: usize = fields.iter().map(|word| word.len()).sum();
-            if node.items.len() == NODE_ITEMS_MAX || node.bytes + bytes > NODE_BYTES_MAX {
-                nodes.extend(node.finish());
-            }
-            node.bytes += bytes;
-            node.items.push((id, fields.iter().map(|word| word.to_vec()).collect()));
-        }
+        Part::Stream(StreamPart::Item { id, fields }) => nodes.item(id, fields),
         Part::Stream(part) => rest.take(part),
         part => unreachable!("{part:?} is not of a stream"),
     });
-    nodes.extend(node.finish());
-    output.length(nodes.len() as u64);
-    for (key, packed) in nodes {
-        output.string(&key);
-        output.string(&packed);
-    }
+    nodes.write(output);
     rest.write(output, layout);
 }
 

@@ -6,6 +6,8 @@
 
 use std::io::Write;
 
+use swytch_decimal::Digits;
+
 use crate::object::{NODE_PACKED, NODE_PLAIN};
 use crate::output::Output;
 use crate::packed::{ListpackWriter, ZiplistWriter, intset};
@@ -56,6 +58,8 @@ pub struct Value<'v> {
     pub form: Form,
     /// How many parts it has.
     pub len: usize,
+    /// It is a hash of which fields may expire: nobody looks for them otherwise.
+    pub may_expire: bool,
     /// It is a stream that knows producers.
     pub has_producers: bool,
     /// Shows them; those of a small sorted set in its order.
@@ -87,7 +91,7 @@ impl Value<'_> {
     /// When the first of its fields expires, if one does.
     fn earliest_ms(&self) -> Option<u64> {
         let mut earliest_ms: Option<u64> = None;
-        if self.kind == Kind::Hash {
+        if self.may_expire {
             (self.parts)(&mut |part| {
                 if let Part::Field { expires_ms: Some(at_ms), .. } = part {
                     earliest_ms = Some(earliest_ms.map_or(at_ms, |earliest_ms| earliest_ms.min(at_ms)));
@@ -175,12 +179,12 @@ pub(crate) fn write<W: Write>(
         number::SET_LISTPACK | number::HASH_LISTPACK | number::SORTED_SET_LISTPACK => {
             let mut packed = ListpackWriter::new();
             (value.parts)(&mut |part| pack(part, &mut |text| packed.push(text)));
-            output.string(&packed.finish());
+            packed.finish(|bytes| output.string(bytes));
         }
         number::HASH_ZIPLIST | number::SORTED_SET_ZIPLIST => {
             let mut packed = ZiplistWriter::new();
             (value.parts)(&mut |part| pack(part, &mut |text| packed.push(text)));
-            output.string(&packed.finish());
+            packed.finish(|bytes| output.string(bytes));
         }
         number::STREAM => stream_writer::write(output, Layout::First, value),
         number::STREAM_HISTORY => stream_writer::write(output, Layout::History, value),
@@ -241,19 +245,20 @@ fn pack(part: Part<'_>, push: &mut dyn FnMut(&[u8])) {
         }
         Part::Scored { member, score } => {
             push(member);
-            push(&score_text(score));
+            match whole(score) {
+                Some(number) => push(&Digits::of(number)),
+                None => push(swytch_decimal::format_double(score).as_bytes()),
+            }
         }
         part => push(text(&part)),
     }
 }
 
-/// A score as it is packed: a whole number has no sign if it is zero, and no exponent (Redis: `zzlInsertAt`).
-fn score_text(score: f64) -> Vec<u8> {
+/// The whole number that a score is, if it is packed as one: without a sign if it is zero, and without an exponent (Redis:
+/// `zzlInsertAt`).
+fn whole(score: f64) -> Option<i64> {
     const WHOLE_MAX: f64 = (1u64 << 52) as f64;
-    if score.abs() <= WHOLE_MAX && score.fract() == 0.0 {
-        return (score as i64).to_string().into_bytes();
-    }
-    swytch_decimal::format_double(score).into_bytes()
+    (score.abs() <= WHOLE_MAX && score.fract() == 0.0).then_some(score as i64)
 }
 
 fn write_plain<W: Write>(output: &mut Output<W>, part: Part<'_>) {
@@ -297,7 +302,7 @@ fn write_expiring<W: Write>(output: &mut Output<W>, earliest_ms: u64, value: &Va
         packed.push(value);
         packed.push(if *at_ms == u64::MAX { "0".to_owned() } else { at_ms.to_string() }.as_bytes());
     }
-    output.string(&packed.finish());
+    packed.finish(|bytes| output.string(bytes));
 }
 
 /// Writes such a hash as Valkey does: each field with its time behind it, or -1.
@@ -352,9 +357,9 @@ impl Node {
         match self {
             Node::Listpack(listpack) => {
                 output.length(NODE_PACKED);
-                output.string(&listpack.finish());
+                listpack.finish(|bytes| output.string(bytes));
             }
-            Node::Ziplist(ziplist) => output.string(&ziplist.finish()),
+            Node::Ziplist(ziplist) => ziplist.finish(|bytes| output.string(bytes)),
         }
     }
 }

@@ -465,7 +465,14 @@ fn dump_is_the_value_and_nothing_else() {
     ours.say("RPUSH list a 70000 b");
     let elements: [&[u8]; 3] = [b"a", b"70000", b"b"];
     let parts = |visit: &mut dyn FnMut(Part<'_>)| elements.iter().for_each(|text| visit(Part::Element(text)));
-    let value = Value { kind: Kind::List, form: Form::Packed, len: 3, has_producers: false, parts: &parts };
+    let value = Value {
+        kind: Kind::List,
+        form: Form::Packed,
+        len: 3,
+        may_expire: true,
+        has_producers: false,
+        parts: &parts,
+    };
     let payload = dumped(&mut ours.client, "list");
     assert_eq!(payload, write_payload(&value, WriteOptions::default()));
     assert_eq!(Payload::open(&payload).expect("a payload").kind(), Kind::List);

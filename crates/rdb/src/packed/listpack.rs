@@ -67,6 +67,9 @@ impl<'a> Listpack<'a> {
     }
 }
 
+/// Room for the first entries that are written.
+const FIRST_BYTES: usize = 1 << 10;
+
 /// A listpack that is being written.
 #[derive(Clone, Debug)]
 pub(crate) struct ListpackWriter {
@@ -74,20 +77,50 @@ pub(crate) struct ListpackWriter {
     count: usize,
 }
 
+impl Default for ListpackWriter {
+    fn default() -> ListpackWriter {
+        ListpackWriter::new()
+    }
+}
+
 impl ListpackWriter {
     const HEAD_BYTES: usize = 6;
 
     pub(crate) fn new() -> ListpackWriter {
-        ListpackWriter { bytes: vec![0; Self::HEAD_BYTES], count: 0 }
+        let mut bytes = Vec::with_capacity(FIRST_BYTES);
+        bytes.resize(Self::HEAD_BYTES, 0);
+        ListpackWriter { bytes, count: 0 }
     }
 
     /// Adds an entry: a number in binary form, whoever writes it out in digits.
     pub(crate) fn push(&mut self, text: &[u8]) {
-        let begin = self.bytes.len();
         match number_of(text) {
-            Some(number) => self.push_number(number),
-            None => self.push_text(text),
+            Some(number) => self.push_integer(number),
+            None => self.entry(|packed| packed.push_text(text)),
         }
+    }
+
+    /// Adds a number.
+    pub(crate) fn push_integer(&mut self, number: i64) {
+        self.entry(|packed| packed.push_number(number));
+    }
+
+    /// Adds all entries of another one, which is empty then.
+    pub(crate) fn append(&mut self, other: &mut ListpackWriter) {
+        self.bytes.extend_from_slice(&other.bytes[Self::HEAD_BYTES..]);
+        self.count += other.count;
+        other.clear();
+    }
+
+    fn clear(&mut self) {
+        self.bytes.truncate(Self::HEAD_BYTES);
+        self.count = 0;
+    }
+
+    #[inline]
+    fn entry(&mut self, put: impl FnOnce(&mut ListpackWriter)) {
+        let begin = self.bytes.len();
+        put(self);
         self.count += 1;
         let len = self.bytes.len() - begin;
         let width = back_length_bytes(len);
@@ -126,14 +159,15 @@ impl ListpackWriter {
         self.bytes.extend_from_slice(text);
     }
 
-    /// The bytes. The writer is empty again.
-    pub(crate) fn finish(&mut self) -> Vec<u8> {
-        let ListpackWriter { mut bytes, count } = std::mem::replace(self, ListpackWriter::new());
-        bytes.push(END);
-        let (total, count) = (bytes.len() as u32, u16::try_from(count).unwrap_or(COUNT_UNKNOWN));
-        bytes[..4].copy_from_slice(&total.to_le_bytes());
-        bytes[4..Self::HEAD_BYTES].copy_from_slice(&count.to_le_bytes());
-        bytes
+    /// Lets `take` have the bytes. The writer is empty again, and keeps its memory.
+    pub(crate) fn finish<R>(&mut self, take: impl FnOnce(&[u8]) -> R) -> R {
+        self.bytes.push(END);
+        let (total, count) = (self.bytes.len() as u32, u16::try_from(self.count).unwrap_or(COUNT_UNKNOWN));
+        self.bytes[..4].copy_from_slice(&total.to_le_bytes());
+        self.bytes[4..Self::HEAD_BYTES].copy_from_slice(&count.to_le_bytes());
+        let taken = take(&self.bytes);
+        self.clear();
+        taken
     }
 }
 

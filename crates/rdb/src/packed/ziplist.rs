@@ -160,14 +160,16 @@ impl ZiplistWriter {
         self.bytes.extend_from_slice(text);
     }
 
-    /// The bytes. The writer is empty again.
-    pub(crate) fn finish(&mut self) -> Vec<u8> {
-        let ZiplistWriter { mut bytes, count, last } = std::mem::replace(self, ZiplistWriter::new());
-        bytes.push(END);
-        let (total, count) = (bytes.len() as u32, u16::try_from(count).unwrap_or(COUNT_UNKNOWN));
-        bytes[..4].copy_from_slice(&total.to_le_bytes());
-        bytes[4..8].copy_from_slice(&(last as u32).to_le_bytes());
-        bytes[8..HEAD_BYTES].copy_from_slice(&count.to_le_bytes());
-        bytes
+    /// Lets `take` have the bytes. The writer is empty again, and keeps its memory.
+    pub(crate) fn finish<R>(&mut self, take: impl FnOnce(&[u8]) -> R) -> R {
+        self.bytes.push(END);
+        let (total, count) = (self.bytes.len() as u32, u16::try_from(self.count).unwrap_or(COUNT_UNKNOWN));
+        self.bytes[..4].copy_from_slice(&total.to_le_bytes());
+        self.bytes[4..8].copy_from_slice(&(self.last as u32).to_le_bytes());
+        self.bytes[8..HEAD_BYTES].copy_from_slice(&count.to_le_bytes());
+        let taken = take(&self.bytes);
+        self.bytes.truncate(HEAD_BYTES);
+        (self.count, self.last) = (0, HEAD_BYTES);
+        taken
     }
 }

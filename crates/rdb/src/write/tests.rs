@@ -1,7 +1,11 @@
 //! What is written is read again, in every version and form.
 
 use super::*;
-use crate::{FaultKind, FileWriter, KeyFacts, Payload, Shape, Sink, Writer, read_file, write_payload};
+use crate::input::Input;
+use crate::{
+    FaultKind, FileWriter, KeyFacts, Payload, Shape, Sink, StreamId, StreamPart, Writer, read_file,
+    write_payload,
+};
 
 fn texts(payload: &[u8]) -> Vec<Vec<u8>> {
     let mut texts = Vec::new();
@@ -17,7 +21,7 @@ fn texts(payload: &[u8]) -> Vec<Vec<u8>> {
 
 fn elements(kind: Kind, form: Form, texts: &[Vec<u8>], act: impl FnOnce(&Value<'_>)) {
     let parts = |visit: &mut dyn FnMut(Part<'_>)| texts.iter().for_each(|text| visit(Part::Element(text)));
-    act(&Value { kind, form, len: texts.len(), has_producers: false, parts: &parts });
+    act(&Value { kind, form, len: texts.len(), may_expire: true, has_producers: false, parts: &parts });
 }
 
 #[test]
@@ -42,8 +46,14 @@ fn values_come_back_in_every_version() {
                 });
             }
             let text = |visit: &mut dyn FnMut(Part<'_>)| visit(Part::Text(b"a string"));
-            let value =
-                Value { kind: Kind::String, form: Form::Open, len: 1, has_producers: false, parts: &text };
+            let value = Value {
+                kind: Kind::String,
+                form: Form::Open,
+                len: 1,
+                may_expire: true,
+                has_producers: false,
+                parts: &text,
+            };
             assert_eq!(texts(&write_payload(&value, options)), [b"a string"]);
         }
     }
@@ -76,7 +86,14 @@ fn fields_and_scores_come_back_in_every_version() {
                     });
                 }
             };
-            let value = Value { kind, form, len: scores.len(), has_producers: false, parts: &parts };
+            let value = Value {
+                kind,
+                form,
+                len: scores.len(),
+                may_expire: true,
+                has_producers: false,
+                parts: &parts,
+            };
             let payload = write_payload(&value, WriteOptions { version, compress: version % 2 == 0 });
             let (mut expected, mut found) = (Vec::new(), Vec::new());
             parts(&mut |part| expected.push(shown(part)));
@@ -101,7 +118,14 @@ fn fields_that_expire_come_back_in_the_version_that_has_them() {
                 visit(Part::Field { field: field.as_bytes(), value: b"7", expires_ms });
             }
         };
-        let value = Value { kind: Kind::Hash, form, len: fields.len(), has_producers: false, parts: &parts };
+        let value = Value {
+            kind: Kind::Hash,
+            form,
+            len: fields.len(),
+            may_expire: true,
+            has_producers: false,
+            parts: &parts,
+        };
         for version in VERSIONS {
             let payload = write_payload(&value, WriteOptions { version, compress: false });
             assert_eq!(u32::from(payload[payload.len() - 10]), version.max(12));
@@ -240,11 +264,19 @@ fn a_file_of_valkeys_version_has_the_deadlines_of_fields() {
         visit(Part::Field { field: b"b", value: b"7", expires_ms: Some(2_000_000_000_000) });
     };
     for form in [Form::Packed, Form::Open] {
-        let value = Value { kind: Kind::Hash, form, len: 2, has_producers: false, parts: &parts };
+        let value =
+            Value { kind: Kind::Hash, form, len: 2, may_expire: true, has_producers: false, parts: &parts };
         writer.key(b"hash", KeyFacts::default(), &value).expect("the version has it");
     }
     let none = |_: &mut dyn FnMut(Part<'_>)| {};
-    let stream = Value { kind: Kind::Stream, form: Form::Open, len: 0, has_producers: true, parts: &none };
+    let stream = Value {
+        kind: Kind::Stream,
+        form: Form::Open,
+        len: 0,
+        may_expire: true,
+        has_producers: true,
+        parts: &none,
+    };
     assert_eq!(writer.key(b"stream", KeyFacts::default(), &stream), Err(13));
     let (bytes, _) = writer.finish().expect("a vector takes everything");
     let mut content = Content::default();
@@ -253,4 +285,53 @@ fn a_file_of_valkeys_version_has_the_deadlines_of_fields() {
     let key = format!("hash: hash as plain, with expiry, KeyFacts {{ {facts} }}");
     let fields = ["a None", "b Some(2000000000000)"];
     assert_eq!(content.0, ["80 of Valkey", &key, fields[0], fields[1], &key, fields[0], fields[1]]);
+}
+
+/// What is passed is what would be read, in every version: whoever finds where a value ends agrees with who reads it.
+#[test]
+fn a_stream_is_passed_up_to_where_it_is_read() {
+    let at = |sequence| StreamId { ms: 7, sequence };
+    let items = 250;
+    let parts = |visit: &mut dyn FnMut(Part<'_>)| {
+        let mut show = |part: StreamPart<'_>| visit(Part::Stream(part));
+        for sequence in 0..items {
+            let text = format!("value {sequence}");
+            let own = if sequence % 7 == 0 { &b"own"[..] } else { b"name" };
+            show(StreamPart::Item { id: at(sequence), fields: &[b"number", b"12", own, text.as_bytes()] });
+        }
+        let history = Some((at(0), at(1), items + 1));
+        show(StreamPart::Marks { len: items, last: at(items), history });
+        for name in [b"one", b"two"] {
+            show(StreamPart::Group { name, delivered: at(5), read: Some(6) });
+            (2..5).for_each(|id| show(StreamPart::Pending { id: at(id), delivered_ms: 900, count: 3 }));
+            show(StreamPart::Consumer { name: b"who", seen_ms: 1000, active_ms: Some(-1) });
+            (2..5).for_each(|id| show(StreamPart::Held(at(id))));
+        }
+        show(StreamPart::Idempotency { duration: 100, entries_max: 100 });
+        show(StreamPart::Addition { producer: b"p", name: b"n", id: at(2) });
+        show(StreamPart::Additions { added: 4, duplicates: 1 });
+    };
+    let len = items as usize;
+    for version in VERSIONS {
+        let value = Value {
+            kind: Kind::Stream,
+            form: Form::Open,
+            len,
+            may_expire: true,
+            has_producers: version > 12,
+            parts: &parts,
+        };
+        let payload = write_payload(&value, WriteOptions { version, compress: version % 2 == 0 });
+        let (&number, body) = payload[..payload.len() - 10].split_first().expect("a type");
+        let (kind, shape) = crate::object::meaning(number, Writer::Redis).expect("a type");
+        let end_of = |act: &dyn Fn(&mut Input<&[u8]>)| {
+            let mut input = Input::unsummed(body, 0);
+            act(&mut input);
+            input.offset()
+        };
+        let read =
+            end_of(&|input| crate::object::read(input, kind, shape, &mut |_| Ok(())).expect("it reads"));
+        let passed = end_of(&|input| crate::object::skip(input, kind, shape).expect("it passes"));
+        assert_eq!((read, passed), (body.len() as u64, body.len() as u64), "version {version}");
+    }
 }

@@ -83,13 +83,21 @@ pub fn with_written<R>(entry: EntryRef<'_>, act: impl FnOnce(&Value<'_>) -> R) -
                     if is_in_order(data_type) { face.content(&mut show) } else { face.any_order(&mut show) };
             };
             let (form, len) = (form_of(entry.encoding()), face.len());
+            let may_expire = face.due_ms().is_some();
             let has_producers = entry.collection::<Stream>().is_some_and(Stream::has_producers);
-            act(&Value { kind, form, len, has_producers, parts: &parts })
+            act(&Value { kind, form, len, may_expire, has_producers, parts: &parts })
         }
         (text, _) => {
             let text = text.as_deref().unwrap_or_default();
             let parts = |visit: &mut dyn FnMut(swytch_rdb::Part<'_>)| visit(swytch_rdb::Part::Text(text));
-            act(&Value { kind, form: Form::Open, len: 1, has_producers: false, parts: &parts })
+            act(&Value {
+                kind,
+                form: Form::Open,
+                len: 1,
+                may_expire: false,
+                has_producers: false,
+                parts: &parts,
+            })
         }
     }
 }
@@ -170,11 +178,16 @@ impl Reader {
                 reader.end_of_group()?;
                 Ok(Read::Value(builder.finish()))
             }
-            Reading::Collection(builder) if builder.len() < self.parts => {
-                Err(format!("a {} has a member twice", self.data_type.name()))
+            Reading::Collection(builder) => {
+                let value = builder.finish();
+                match swytch_store::Value::of(&value) {
+                    swytch_store::Value::Collection(face) if face.len() < self.parts => {
+                        Err(format!("a {} has a member twice", self.data_type.name()))
+                    }
+                    swytch_store::Value::Collection(face) if face.is_empty() => Ok(Read::Empty),
+                    _ => Ok(Read::Value(value)),
+                }
             }
-            Reading::Collection(builder) if builder.is_empty() => Ok(Read::Empty),
-            Reading::Collection(builder) => Ok(Read::Value(builder.finish())),
         }
     }
 }

@@ -79,6 +79,19 @@ pub trait Face: Typed + Debug + Send {
         self.add(part, limits)
     }
 
+    /// [`Face::add`] of one part after the other.
+    ///
+    /// # Errors
+    /// If one is of another type.
+    fn add_many(&mut self, parts: &[Part<'_>], limits: &EncodingLimits) -> Result<(), Misfit> {
+        add_each(self, parts, limits)
+    }
+
+    /// True while adding many at once takes less time than adding one after the other.
+    fn takes_many(&self) -> bool {
+        false
+    }
+
     /// Takes the form that costs least, now that all parts are there.
     fn settle(&mut self) {}
 
@@ -89,6 +102,15 @@ pub trait Face: Typed + Debug + Send {
     fn is_searched(&self) -> bool {
         false
     }
+}
+
+/// Adds parts one by one.
+pub(super) fn add_each<F: Face + ?Sized>(
+    face: &mut F,
+    parts: &[Part<'_>],
+    limits: &EncodingLimits,
+) -> Result<(), Misfit> {
+    parts.iter().try_for_each(|part| face.add(*part, limits))
 }
 
 /// Ties a type to its row in [`collections!`](super).

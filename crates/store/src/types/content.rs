@@ -105,12 +105,14 @@ pub struct Builder {
     value: OwnedValue,
     limits: EncodingLimits,
     names: Names,
+    gathered: Gathered,
 }
 
 impl Builder {
     /// A value of a type, which has no parts yet.
     pub fn new(data_type: Type, limits: EncodingLimits) -> Builder {
-        Builder { value: OwnedValue::empty(data_type), limits, names: Names::Few(Vec::new()) }
+        let (names, gathered) = (Names::Few(Vec::new()), Gathered::default());
+        Builder { value: OwnedValue::empty(data_type), limits, names, gathered }
     }
 
     /// Adds a part.
@@ -120,29 +122,94 @@ impl Builder {
     #[inline]
     pub fn add(&mut self, part: Part<'_>) -> Result<(), Misfit> {
         let face = self.value.face_mut().ok_or(Misfit)?;
-        if part.name().is_some_and(|name| self.names.is_new(name, &*face)) {
+        if !self.gathered.parts.is_empty() || face.takes_many() {
+            self.gathered.add(face.data_type(), part)?;
+            if self.gathered.bytes.len() >= GATHERED_BYTES_MAX {
+                self.put_gathered();
+            }
+            Ok(())
+        } else if part.name().is_some_and(|name| self.names.is_new(name, &*face)) {
             face.add_new(part, &self.limits)
         } else {
             face.add(part, &self.limits)
         }
     }
 
-    /// How many elements, members or fields the parts have made. Fewer than parts if two were the same.
-    pub fn len(&self) -> usize {
-        self.value.face().map_or(0, Face::len)
-    }
-
-    /// True when there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    #[cold]
+    fn put_gathered(&mut self) {
+        if let Some(face) = self.value.face_mut() {
+            let gathered = std::mem::take(&mut self.gathered);
+            let parts: Vec<Part<'_>> = gathered.parts.iter().map(|part| gathered.part(*part)).collect();
+            face.add_many(&parts, &self.limits).expect("what is gathered are parts of the type");
+        }
     }
 
     /// The value.
     pub fn finish(mut self) -> OwnedValue {
+        if !self.gathered.parts.is_empty() {
+            self.put_gathered();
+        }
         if let Some(face) = self.value.face_mut() {
             face.settle();
         }
         self.value
+    }
+}
+
+/// Most bytes that are gathered.
+const GATHERED_BYTES_MAX: usize = 64 << 20;
+
+/// Parts of one kind that are to be added at once.
+#[derive(Debug, Default)]
+struct Gathered {
+    bytes: Vec<u8>,
+    parts: Vec<GatheredPart>,
+}
+
+/// A part whose bytes lie elsewhere: those of its name from one place to the next, and behind them those of its value.
+#[derive(Clone, Copy, Debug)]
+struct GatheredPart {
+    begin: usize,
+    name_end: usize,
+    rest: GatheredRest,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum GatheredRest {
+    Member,
+    Field { end: usize, expire_at_ms: Option<UnixMs> },
+    Scored(f64),
+}
+
+impl Gathered {
+    #[inline]
+    fn add(&mut self, data_type: Type, part: Part<'_>) -> Result<(), Misfit> {
+        let begin = self.bytes.len();
+        let name = part.name().ok_or(Misfit)?;
+        let name_end = begin + name.len();
+        let (value, rest) = match (data_type, part) {
+            (Type::Set, Part::Member(_)) => (&[][..], GatheredRest::Member),
+            (Type::SortedSet, Part::Scored { score, .. }) => (&[][..], GatheredRest::Scored(score)),
+            (Type::Hash, Part::Field { value, expire_at_ms, .. }) => {
+                (value, GatheredRest::Field { end: name_end + value.len(), expire_at_ms })
+            }
+            _ => return Err(Misfit),
+        };
+        self.bytes.extend_from_slice(name);
+        self.bytes.extend_from_slice(value);
+        self.parts.push(GatheredPart { begin, name_end, rest });
+        Ok(())
+    }
+
+    fn part(&self, GatheredPart { begin, name_end, rest }: GatheredPart) -> Part<'_> {
+        let name = &self.bytes[begin..name_end];
+        match rest {
+            GatheredRest::Member => Part::Member(name),
+            GatheredRest::Scored(score) => Part::Scored { member: name, score },
+            GatheredRest::Field { end, expire_at_ms } => {
+                Part::Field { field: name, value: &self.bytes[name_end..end], expire_at_ms }
+            }
+        }
     }
 }
 

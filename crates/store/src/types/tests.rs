@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 pub(crate) use swytch_testkit::random::Random;
 
 use super::collection::{Face, Row};
-use super::content::{Builder, Value};
+use super::content::{Builder, Part, Value};
 use super::limits::EncodingLimits;
 use super::string::op::StringOp;
 use super::{Op, OwnedValue, Type};
@@ -195,4 +195,33 @@ fn check_content(entry: Option<&OwnedEntry>) {
     });
     assert_eq!((shown, parts), (ControlFlow::Continue(()), face.parts()));
     assert_eq!(Some(&builder.finish()), entry.map(|entry| &entry.value));
+}
+
+/// Parts in any order build what adding one after the other does, also where some are said twice: the last counts.
+#[test]
+fn many_parts_build_what_one_after_the_other_does() {
+    for seed in 0..6 {
+        let mut random = Random::new(seed);
+        let (limits, kinds) = (EncodingLimits::default(), if seed % 2 == 0 { 300 } else { u64::MAX });
+        let names: Vec<String> = (0..5_000).map(|_| random.below(kinds).to_string()).collect();
+        for data_type in [Type::Set, Type::Hash, Type::SortedSet] {
+            let mut built = Builder::new(data_type, limits);
+            let mut added = OwnedValue::empty(data_type);
+            for (at, name) in names.iter().enumerate() {
+                let (name, value) = (name.as_bytes(), at.to_string());
+                let part = match data_type {
+                    Type::Set => Part::Member(name),
+                    Type::Hash => {
+                        let expire_at_ms = at.is_multiple_of(3).then_some(7 + at as u64);
+                        Part::Field { field: name, value: value.as_bytes(), expire_at_ms }
+                    }
+                    _ => Part::Scored { member: name, score: (at % 100) as f64 },
+                };
+                built.add(part).expect("a part of the type");
+                added.face_mut().expect("a collection").add(part, &limits).expect("a part of the type");
+            }
+            assert!(built.add(Part::Element(b"of a list")).is_err());
+            assert!(built.finish() == added, "seed {seed}: {data_type:?}");
+        }
+    }
 }

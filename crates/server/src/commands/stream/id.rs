@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use swytch_decimal::{INTEGER_DIGITS_MAX, format_i64};
+use swytch_decimal::Digits;
 use swytch_store::StreamId;
 
 use crate::command::prelude::*;
@@ -18,11 +18,9 @@ pub(super) fn text(buffer: &mut [u8; TEXT_BYTES], id: StreamId) -> &[u8] {
     let (Ok(ms), Ok(sequence)) = (i64::try_from(id.ms), i64::try_from(id.sequence)) else {
         return large_text(buffer, id);
     };
-    let mut digits = [0; INTEGER_DIGITS_MAX];
     let mut len = 0;
     for (number, before) in [(ms, &b""[..]), (sequence, b"-")] {
-        let number = format_i64(&mut digits, number);
-        for part in [before, number] {
+        for part in [before, &Digits::of(number)] {
             buffer[len..len + part.len()].copy_from_slice(part);
             len += part.len();
         }

@@ -9,7 +9,7 @@ mod sorted_set;
 mod stream;
 mod string;
 
-use swytch_decimal::{INTEGER_DIGITS_MAX, format_i64};
+use swytch_decimal::Digits;
 use swytch_store::{At, Effect, KeyspaceOp, Op, UnixMs, Value};
 
 /// Commands in RESP, one behind the other.
@@ -77,8 +77,7 @@ impl<'o> Commands<'o> {
 
     /// Appends a number to the command that has begun.
     fn number(&mut self, number: i64) {
-        let mut digits = [0; INTEGER_DIGITS_MAX];
-        self.word(format_i64(&mut digits, number));
+        self.word(&Digits::of(number));
     }
 }
 
@@ -112,9 +111,8 @@ fn keyspace_form(commands: &mut Commands<'_>, op: KeyspaceOp<'_>) {
         KeyspaceOp::Rename { from, to } => commands.push(&[b"RENAME", from, to]),
         KeyspaceOp::Move { key, to_db } => commands.push_number(b"MOVE", key, i64::from(to_db), &[]),
         KeyspaceOp::Copy { from, to, to_db } => {
-            let mut digits = [0; INTEGER_DIGITS_MAX];
-            let db = format_i64(&mut digits, i64::from(to_db));
-            commands.push(&[b"COPY", from, to, b"DB", db, b"REPLACE"]);
+            let db = Digits::of(i64::from(to_db));
+            commands.push(&[b"COPY", from, to, b"DB", &db, b"REPLACE"]);
         }
         KeyspaceOp::FlushDb => commands.push(&[b"FLUSHDB"]),
         KeyspaceOp::FlushAll => commands.push(&[b"FLUSHALL"]),

@@ -1,6 +1,6 @@
 //! Ops on strings.
 
-use swytch_decimal::{INTEGER_DIGITS_MAX, format_i64};
+use swytch_decimal::Digits;
 use swytch_store::StringOp;
 
 use super::Commands;
@@ -10,8 +10,7 @@ pub(super) fn form(commands: &mut Commands<'_>, key: &[u8], op: StringOp<'_>) {
     match op {
         StringOp::Set { value, expire_at_ms: None } => commands.push(&[b"SET", key, value]),
         StringOp::Set { value, expire_at_ms: Some(at_ms) } => {
-            let mut digits = [0; INTEGER_DIGITS_MAX];
-            commands.push(&[b"SET", key, value, b"PXAT", format_i64(&mut digits, at_ms as i64)]);
+            commands.push(&[b"SET", key, value, b"PXAT", &Digits::of(at_ms as i64)]);
         }
         StringOp::SetRange { offset, bytes } => {
             commands.push_number(b"SETRANGE", key, offset as i64, &[bytes]);

@@ -14,7 +14,7 @@ use std::hash::Hasher;
 use std::ops::{ControlFlow, Range};
 
 use super::Encoding;
-use super::collection::{Collection, Face};
+use super::collection::{Collection, Face, add_each};
 use super::content::Part;
 use super::limits::{EncodingLimits, PackedLimit};
 use super::packed::{Form, Handle, Packed, RECORD_ENTRIES_MAX, UNLIMITED, encoded_bytes, split_value};
@@ -224,6 +224,22 @@ impl Face for Hash {
         self.prepare(&[field], expiry, limits.hash);
         self.append(&field, expiry, limits.hash);
         Ok(())
+    }
+
+    fn add_many(&mut self, parts: &[Part<'_>], limits: &EncodingLimits) -> Result<(), Misfit> {
+        let Form::Big(Large::Table(table)) = self.0.form_mut() else { return add_each(self, parts, limits) };
+        let entries = parts.iter().map(|part| match *part {
+            Part::Field { field, value, expire_at_ms } => {
+                Ok(Entry { member: field, value, deadline_ms: expire_at_ms })
+            }
+            _ => Err(Misfit),
+        });
+        table.put_many(&entries.collect::<Result<Vec<_>, _>>()?);
+        Ok(())
+    }
+
+    fn takes_many(&self) -> bool {
+        !self.is_searched()
     }
 
     fn prefetch(&self, fields: &mut dyn Iterator<Item = &[u8]>) {
@@ -482,9 +498,12 @@ impl Hash {
     #[cold]
     fn become_table(&mut self) {
         let mut table = Table::default();
-        self.iter().for_each(|Field { name, value, expire_at_ms }| {
-            table.put(Entry { member: name, value, deadline_ms: expire_at_ms });
+        let entries = self.iter().map(|Field { name, value, expire_at_ms }| Entry {
+            member: name,
+            value,
+            deadline_ms: expire_at_ms,
         });
+        table.put_many(&entries.collect::<Vec<_>>());
         self.0 = Handle::big(Large::Table(table));
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use swytch_decimal::{INTEGER_DIGITS_MAX, format_i64, parse_i64};
+use swytch_decimal::{Digits, parse_i64};
 
 use super::{EXPIRE_AT_MAX_MS, FieldValue, Hash, PackedLimit};
 use crate::UnixMs;
@@ -190,8 +190,7 @@ impl Editor<'_, Hash> {
         self.alter(
             |hash| HashUndo::of(hash, [field]),
             |hash| {
-                let mut digits = [0; INTEGER_DIGITS_MAX];
-                hash.set(&[[field, format_i64(&mut digits, sum)]], Expiry::Keep, limit);
+                hash.set(&[[field, &Digits::of(sum)]], Expiry::Keep, limit);
                 ((), 1)
             },
             |()| (HashOp::IncrementBy { field, delta }, Event::hash("hincrby")),

@@ -13,6 +13,7 @@
 //! that one can be drawn at random without bias. Members whose positions are equal stay in one page; those that it has no
 //! room for, which a keyed hash makes next to impossible, form a chain beside the pages.
 
+mod many;
 mod page;
 mod scale;
 #[cfg(test)]
@@ -56,7 +57,7 @@ fn hashes_of([a, b, c, d, e]: Tag) -> (u64, u64) {
 }
 
 /// What a table's entries are.
-pub(super) trait Shape {
+pub(super) trait Shape: Copy {
     /// Whether a member has a value.
     const VALUES: bool;
 

@@ -63,9 +63,12 @@ pub(super) fn is_thin(bytes: usize) -> bool {
     bytes < PAGE_BYTES / 4
 }
 
+/// What pages are filled with, where nothing says otherwise: they have room to grow for a while.
+pub(super) const PAGE_ROOMY: usize = PAGE_BYTES - PAGE_BYTES / 8;
+
 /// True if what takes this many bytes has enough room in so many pages to stay there for a while.
 pub(super) fn is_roomy_together(bytes: usize, pages: usize) -> bool {
-    bytes <= pages * (PAGE_BYTES - PAGE_BYTES / 8)
+    bytes <= pages * PAGE_ROOMY
 }
 
 /// A member with its value.
@@ -112,7 +115,7 @@ fn take_deadline(bytes: &mut &[u8]) -> UnixMs {
 #[derive(Clone, Debug)]
 pub(super) enum Stored<'a> {
     /// In the parts that it is made of.
-    Parts([&'a [u8]; 5]),
+    Parts(&'a [&'a [u8]; 5]),
     /// As it lies in another page.
     Near(&'a [u8]),
     Far(Far),
@@ -162,7 +165,7 @@ pub(super) fn encode<S: Shape, R>(entry: Entry<'_>, take: impl FnOnce(&Stored<'_
     let deadline = deadline_ms.map(UnixMs::to_le_bytes);
     let deadline = deadline.as_ref().map_or(&[][..], |bytes| bytes);
     let value_head = if S::VALUES { &value_head[..value_bytes] } else { &[] };
-    take(&Stored::Parts([&member_head[..member_bytes], member, value_head, deadline, value]))
+    take(&Stored::Parts(&[&member_head[..member_bytes], member, value_head, deadline, value]))
 }
 
 /// See the file's head.
@@ -454,7 +457,7 @@ impl Page {
         let mut end = offset;
         let marked;
         let parts = match entry {
-            Stored::Parts(parts) => *parts,
+            Stored::Parts(parts) => **parts,
             Stored::Near(bytes) => [*bytes, &[], &[], &[], &[]],
             Stored::Far(far) => {
                 let allocations = &mut self.rare_mut().far;

@@ -12,7 +12,7 @@ fn seeded(member: &[u8]) -> u64 {
 }
 
 /// Members alone.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Members;
 
 impl Shape for Members {
@@ -24,7 +24,7 @@ impl Shape for Members {
 }
 
 /// Members with values.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Fields;
 
 impl Shape for Fields {
@@ -36,7 +36,7 @@ impl Shape for Fields {
 }
 
 /// Hashes that few members do not share: those of equal length modulo 4 have one.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Hostile;
 
 impl Shape for Hostile {
@@ -103,6 +103,19 @@ fn agrees_with_a_map<S: Shape + Clone>(steps: usize, kinds: &[u64]) {
                 assert_eq!(put(&mut table, &member, &value), is_new, "seed {seed} step {step}");
             } else {
                 assert_eq!(table.remove(&member), model.remove(&member).is_some(), "seed {seed} step {step}");
+            }
+            if random.once_in(steps as u64 / 20) {
+                let count = random.below([5, 300, 6_000][step % 3]);
+                let many: Vec<_> = (0..count)
+                    .map(|_| {
+                        let value = if S::VALUES { word(&mut random, 50) } else { Vec::new() };
+                        (word(&mut random, kinds), value)
+                    })
+                    .collect();
+                let entries = many.iter().map(|(member, value)| Entry { member, value, deadline_ms: None });
+                table.put_many(&entries.collect::<Vec<_>>());
+                model.extend(many);
+                check(&table);
             }
             let asked = word(&mut random, kinds);
             assert_eq!(table.get(&asked).map(|entry| entry.value), model.get(&asked).map(Vec::as_slice));
@@ -243,6 +256,19 @@ fn what_is_due_is_found<S: Shape + Clone>(kinds: u64) {
             } else {
                 table.remove(&member);
                 model.remove(&member);
+            }
+            if random.once_in(300) {
+                let deadlines: Vec<_> =
+                    (0..random.below(500_u64)).map(|at| (at % 3 > 0).then_some(now_ms + at)).collect();
+                let many: Vec<_> =
+                    deadlines.into_iter().map(|at_ms| (word(&mut random, kinds), at_ms)).collect();
+                let entries = many.iter().map(|(member, at_ms)| Entry {
+                    member,
+                    value: b"of many",
+                    deadline_ms: *at_ms,
+                });
+                table.put_many(&entries.collect::<Vec<_>>());
+                model.extend(many.into_iter().map(|(member, at_ms)| (member, (b"of many".to_vec(), at_ms))));
             }
             let found = table.get(&member).map(|entry| (entry.value.to_vec(), entry.deadline_ms));
             assert_eq!(found, model.get(&member).cloned(), "seed {seed} step {step}");

@@ -9,10 +9,10 @@ pub mod op;
 use std::hash::{Hash, Hasher};
 use std::ops::{ControlFlow, Deref};
 
-use swytch_decimal::{INTEGER_DIGITS_MAX, format_i64, parse_i64};
+use swytch_decimal::{Digits, parse_i64};
 
 use super::Encoding;
-use super::collection::{Collection, Face};
+use super::collection::{Collection, Face, add_each};
 use super::content::Part;
 use super::draw::{below, distinct_below};
 use super::limits::{EncodingLimits, PackedLimit};
@@ -65,17 +65,8 @@ impl Default for SetLimits {
 pub enum Member<'a> {
     /// Where it lies in the set.
     Bytes(&'a [u8]),
-    /// The digits of an integer, and how many they are.
-    Digits([u8; INTEGER_DIGITS_MAX], u8),
-}
-
-impl Member<'_> {
-    fn of_integer(number: i64) -> Self {
-        let (mut buffer, mut digits) = ([0; INTEGER_DIGITS_MAX], [0; INTEGER_DIGITS_MAX]);
-        let text = format_i64(&mut buffer, number);
-        digits[..text.len()].copy_from_slice(text);
-        Member::Digits(digits, text.len() as u8)
-    }
+    /// Of an integer.
+    Digits(Digits),
 }
 
 impl Deref for Member<'_> {
@@ -85,7 +76,7 @@ impl Deref for Member<'_> {
     fn deref(&self) -> &[u8] {
         match self {
             Member::Bytes(bytes) => bytes,
-            Member::Digits(digits, len) => &digits[..usize::from(*len)],
+            Member::Digits(digits) => digits,
         }
     }
 }
@@ -157,6 +148,20 @@ impl Face for Set {
         self.expect(Elements::One(member), limits.set);
         self.add_one::<true>(member, limits.set);
         Ok(())
+    }
+
+    fn add_many(&mut self, parts: &[Part<'_>], limits: &EncodingLimits) -> Result<(), Misfit> {
+        let Form::Big(Large::Table(table)) = self.0.form_mut() else { return add_each(self, parts, limits) };
+        let members = parts.iter().map(|part| match *part {
+            Part::Member(member) => Ok(Entry::of_member(member)),
+            _ => Err(Misfit),
+        });
+        table.put_many(&members.collect::<Result<Vec<_>, _>>()?);
+        Ok(())
+    }
+
+    fn takes_many(&self) -> bool {
+        self.is_table()
     }
 
     fn prefetch(&self, members: &mut dyn Iterator<Item = &[u8]>) {
@@ -314,8 +319,8 @@ impl Set {
 
     #[cold]
     fn become_table(&mut self) {
-        let mut table = Table::default();
-        self.iter().for_each(|member| _ = table.put(Entry::of_member(&member)));
+        let (mut table, members) = (Table::default(), self.iter().collect::<Vec<_>>());
+        table.put_many(&members.iter().map(|member| Entry::of_member(member)).collect::<Vec<_>>());
         self.0 = Handle::big(Large::Table(table));
     }
 
@@ -344,7 +349,9 @@ impl Set {
             Form::Big(Large::Table(table)) => (None, None, Some(table)),
         };
         let packed = packed.into_iter().flat_map(|packed| packed.iter().map(Member::Bytes));
-        let integers = integers.into_iter().flat_map(|integers| integers.iter().map(Member::of_integer));
+        let integers = integers
+            .into_iter()
+            .flat_map(|integers| integers.iter().map(|number| Member::Digits(Digits::of(number))));
         let table = table.into_iter().flat_map(|table| table.iter().map(|entry| Member::Bytes(entry.member)));
         packed.chain(integers).chain(table)
     }
@@ -353,7 +360,7 @@ impl Set {
     fn at(&self, rank: usize) -> Member<'_> {
         match self.0.form() {
             Form::Small(packed) => Member::Bytes(packed.entry_at(packed.offset_of(rank)).0),
-            Form::Big(Large::Integers(integers)) => Member::of_integer(integers.get(rank)),
+            Form::Big(Large::Integers(integers)) => Member::Digits(Digits::of(integers.get(rank))),
             Form::Big(Large::Table(table)) => Member::Bytes(table.at(rank).member),
         }
     }

@@ -13,7 +13,7 @@ use std::hash::{Hash, Hasher};
 use std::ops::{ControlFlow, Range};
 
 use super::Encoding;
-use super::collection::{Collection, Face};
+use super::collection::{Collection, Face, add_each};
 use super::content::Part;
 use super::draw::{below, distinct_below};
 use super::limits::{EncodingLimits, PackedLimit};
@@ -166,6 +166,19 @@ impl Face for SortedSet {
     fn add_new(&mut self, part: Part<'_>, limits: &EncodingLimits) -> Result<(), Misfit> {
         self.put_new(scored_of(part)?, limits.sorted_set);
         Ok(())
+    }
+
+    fn add_many(&mut self, parts: &[Part<'_>], limits: &EncodingLimits) -> Result<(), Misfit> {
+        let Form::Big(paged) = self.0.form_mut() else { return add_each(self, parts, limits) };
+        let members = parts.iter().map(|part| scored_of(*part)).collect::<Result<Vec<_>, _>>()?;
+        if !paged.put_many(&members) {
+            members.iter().for_each(|scored| _ = paged.put(scored.member, |_| Some(scored.score)));
+        }
+        Ok(())
+    }
+
+    fn takes_many(&self) -> bool {
+        self.is_paged()
     }
 
     fn prefetch(&self, members: &mut dyn Iterator<Item = &[u8]>) {

@@ -37,17 +37,43 @@ fn score_of(entry: Entry<'_>) -> f64 {
     f64::from_le_bytes(entry.value.try_into().expect("the table's values are scores"))
 }
 
+fn put_scores<S: Shape>(scores: &mut Table<S>, members: &[Scored<'_>]) {
+    let values: Vec<[u8; 8]> = members.iter().map(|scored| value_of(scored.score)).collect();
+    let entries = members.iter().zip(&values);
+    let entries = entries.map(|(scored, value)| Entry { member: scored.member, value, deadline_ms: None });
+    scores.put_many(&entries.collect::<Vec<_>>());
+}
+
+/// Members in their order, each once.
+fn order_of<S: Shape>(members: &[Scored<'_>]) -> Tree {
+    let item = |&Scored { score, member }: &Scored<'_>| Item { score, tag: tag_of(S::hash(member)) };
+    Tree::of(&members.iter().map(item).collect::<Vec<_>>())
+}
+
 impl<S: Shape> Paged<S> {
     /// Of members in their order, each once.
     pub(super) fn of<'m>(members: impl Iterator<Item = Scored<'m>>) -> Self {
+        let members: Vec<Scored<'m>> = members.collect();
         let mut scores = Table::default();
-        let items: Vec<Item> = members
-            .map(|Scored { score, member }| {
-                scores.put(Entry { member, value: &value_of(score), deadline_ms: None });
-                Item { score, tag: tag_of(S::hash(member)) }
-            })
-            .collect();
-        Paged { scores, order: Tree::of(&items) }
+        put_scores(&mut scores, &members);
+        Paged { scores, order: order_of::<S>(&members) }
+    }
+
+    /// Puts members that are at least as many as there are; false, and nothing is done, if they are fewer, or if two are the
+    /// same or one is there.
+    pub(super) fn put_many(&mut self, members: &[Scored<'_>]) -> bool {
+        if members.len() < self.len() {
+            return false;
+        }
+        let mut scores = self.scores.clone();
+        put_scores(&mut scores, members);
+        if scores.len() < self.len() + members.len() {
+            return false;
+        }
+        let mut all: Vec<Scored<'_>> = self.range(0..self.len()).chain(members.iter().copied()).collect();
+        all.sort_unstable_by(Scored::order);
+        (self.order, self.scores) = (order_of::<S>(&all), scores);
+        true
     }
 
     /// Number of members.

@@ -92,7 +92,7 @@ fn agrees_with_an_ordered_list_in_both_forms() {
 }
 
 /// Hashes of which there are three.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Hostile;
 
 impl Shape for Hostile {
@@ -116,6 +116,19 @@ fn members_whose_hashes_are_the_same_are_told_apart() {
                 model.insert(member, score);
             } else {
                 assert_eq!(paged.remove(&member), model.remove(&member), "seed {seed}");
+            }
+            if random.once_in(50) {
+                let many: BTreeMap<Vec<u8>, f64> = (0..random.below(200))
+                    .map(|_| (random.below(20_000).to_string().into_bytes(), random.below(3_u8) as f64))
+                    .collect();
+                let members: Vec<Scored<'_>> =
+                    many.iter().map(|(member, score)| Scored { member, score: *score }).collect();
+                let are_new = many.keys().all(|member| !model.contains_key(member));
+                let are_put = paged.put_many(&members);
+                assert_eq!(are_put, are_new && many.len() >= model.len(), "seed {seed}");
+                if are_put {
+                    model.extend(many);
+                }
             }
             let all = ordered(&model);
             assert!(paged.range(0..paged.len()).map(owned).eq(all.iter().cloned()), "seed {seed}");

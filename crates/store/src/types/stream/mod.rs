@@ -23,7 +23,7 @@ use super::content::Part;
 use super::limits::{EncodingLimits, StreamNodeLimit};
 use crate::UnixMs;
 use crate::keyspace::{Editor, Misfit};
-use page::Page;
+use page::{Page, Words};
 use tree::Tree;
 
 pub use group::{Consumer, Group, PendingEntry};
@@ -199,10 +199,9 @@ impl Face for Stream {
     fn content(&self, visit: &mut dyn FnMut(Part<'_>) -> ControlFlow<()>) -> ControlFlow<()> {
         let Body { marks, groups, idempotence, duplicates, .. } = &*self.0;
         let mut visit = |part: StreamPart<'_>| visit(Part::Stream(part));
+        let mut words = Words::default();
         for entry in self.iter() {
-            let fields = entry.to_vec();
-            let fields: Vec<&[u8]> = fields.iter().map(Vec::as_slice).collect();
-            visit(StreamPart::Entry { id: entry.id, fields: &fields })?;
+            entry.with_words(&mut words, |fields| visit(StreamPart::Entry { id: entry.id, fields }))?;
         }
         visit(StreamPart::Marks(*marks))?;
         let Idempotence { duration_s, size_max, added, .. } = **idempotence;

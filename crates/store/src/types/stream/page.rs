@@ -59,6 +59,14 @@ pub(super) struct Page {
     listpack_bytes: usize,
 }
 
+/// Room for the words of an entry.
+#[derive(Debug, Default)]
+pub(super) struct Words {
+    bytes: Vec<u8>,
+    /// Where each ends.
+    ends: Vec<usize>,
+}
+
 /// An entry.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry<'a> {
@@ -114,6 +122,23 @@ impl<'a> Entry<'a> {
         let mut all = Vec::with_capacity(2 * self.fields());
         self.for_each(|name, value| all.extend([name.to_vec(), value.to_vec()]));
         all
+    }
+
+    /// Lets `act` have its fields and values, one behind the other; `words` has the memory for that.
+    #[inline]
+    pub(super) fn with_words<R>(&self, words: &mut Words, act: impl FnOnce(&[&[u8]]) -> R) -> R {
+        let Words { bytes, ends } = words;
+        bytes.clear();
+        ends.clear();
+        self.for_each(|name, value| {
+            for word in [name, value] {
+                bytes.extend_from_slice(word);
+                ends.push(bytes.len());
+            }
+        });
+        let mut begin = 0;
+        let word = |end: &usize| &bytes[std::mem::replace(&mut begin, *end)..*end];
+        act(&ends.iter().map(word).collect::<Vec<_>>())
     }
 
     /// Where it ends.
@@ -308,10 +333,8 @@ impl Page {
         }
         let mut rest = Page { bytes: self.bytes[..self.head as usize].to_vec(), live: 0, ..*self };
         rest.last = before_first(self.first);
-        for entry in self.entries() {
-            let fields = entry.to_vec();
-            rest.push(entry.id, &fields.iter().map(Vec::as_slice).collect::<Vec<_>>());
-        }
+        let mut words = Words::default();
+        self.entries().for_each(|entry| entry.with_words(&mut words, |fields| rest.push(entry.id, fields)));
         // The next entry is told by what it has more than the last one that is there.
         if rest.last == self.last {
             rest.listpack_bytes = self.listpack_bytes;

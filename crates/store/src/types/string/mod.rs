@@ -2,7 +2,7 @@
 
 pub mod op;
 
-use swytch_decimal::{INTEGER_DIGITS_MAX, format_i64};
+use swytch_decimal::Digits;
 
 use super::content::Value;
 use crate::RawString;
@@ -14,8 +14,8 @@ pub enum Text<'a> {
     Borrowed(&'a [u8]),
     /// Bytes that can be shared beyond the lock.
     Raw(RawString<'a>),
-    /// The digits of an integer.
-    Digits([u8; INTEGER_DIGITS_MAX], u8),
+    /// Of an integer.
+    Digits(Digits),
 }
 
 impl<'a> Text<'a> {
@@ -25,12 +25,7 @@ impl<'a> Text<'a> {
         match value {
             Value::Bytes(bytes) => Some(Text::Borrowed(bytes)),
             Value::Raw(raw) => Some(Text::Raw(raw)),
-            Value::Integer(number) => {
-                let mut digits = [0; INTEGER_DIGITS_MAX];
-                let len = format_i64(&mut digits, number).len();
-                digits.copy_within(INTEGER_DIGITS_MAX - len.., 0);
-                Some(Text::Digits(digits, len as u8))
-            }
+            Value::Integer(number) => Some(Text::Digits(Digits::of(number))),
             _ => None,
         }
     }
@@ -44,7 +39,7 @@ impl std::ops::Deref for Text<'_> {
         match self {
             Text::Borrowed(bytes) => bytes,
             Text::Raw(raw) => raw.bytes(),
-            Text::Digits(digits, len) => &digits[..usize::from(*len)],
+            Text::Digits(digits) => digits,
         }
     }
 }
