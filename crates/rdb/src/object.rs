@@ -106,6 +106,18 @@ pub enum Shape {
 }
 
 impl Shape {
+    /// Element by element, which is how values are written that are too large for anything else.
+    pub fn is_plain(self) -> bool {
+        matches!(
+            self,
+            Shape::Plain
+                | Shape::PlainText
+                | Shape::Expiring
+                | Shape::ExpiringAbsolute
+                | Shape::ExpiringBehind
+        )
+    }
+
     /// What it is called.
     pub fn name(self) -> &'static str {
         match self {
@@ -183,13 +195,7 @@ pub(crate) fn read<R: BufRead>(
             input.string(&mut text)?;
             return tell(input, Part::Text(&text), told);
         }
-        Shape::Plain
-        | Shape::PlainText
-        | Shape::Expiring
-        | Shape::ExpiringAbsolute
-        | Shape::ExpiringBehind => {
-            return read_plain(input, kind, shape, told);
-        }
+        _ if shape.is_plain() => return read_plain(input, kind, shape, told),
         Shape::Quicklist | Shape::Quicklist2 => {
             for _ in 0..input.length()? {
                 let container = if shape == Shape::Quicklist2 { input.length()? } else { NODE_PACKED };
@@ -244,13 +250,7 @@ pub(crate) fn skip<R: BufRead>(input: &mut Input<R>, kind: Kind, shape: Shape) -
                 input.skip_string()?;
             }
         }
-        Shape::Plain
-        | Shape::PlainText
-        | Shape::Expiring
-        | Shape::ExpiringAbsolute
-        | Shape::ExpiringBehind
-            if kind != Kind::String =>
-        {
+        _ if shape.is_plain() && kind != Kind::String => {
             for _ in 0..input.length()? {
                 if matches!(shape, Shape::Expiring | Shape::ExpiringAbsolute) {
                     input.length()?;

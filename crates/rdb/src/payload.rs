@@ -121,6 +121,11 @@ impl<'a> Payload<'a> {
         self.kind
     }
 
+    /// How it is written.
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
     /// Tells the parts of the value. What stands behind it is not looked at, as in Redis.
     ///
     /// # Errors

@@ -440,7 +440,7 @@ fn make<'a>(
 ) -> Result<Option<Record<'a>>, Fault> {
     let Unmade { db, key, facts, value } = unmade;
     let refused = |why| refused(value, why);
-    let mut reader = Reader::new(value.kind, limits).map_err(refused)?;
+    let mut reader = Reader::new(value.kind, value.shape, limits).map_err(refused)?;
     value.parts(&mut |part| reader.part(part))?;
     let progress = &server.saves.loading;
     Ok(match reader.finish().map_err(refused)? {

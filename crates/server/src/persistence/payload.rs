@@ -28,7 +28,7 @@ pub fn value_bytes(entry: EntryRef<'_>, config: &Config) -> usize {
 pub fn restore(payload: &[u8], limits: EncodingLimits) -> Result<OwnedValue, Fault> {
     let refused = |why| Fault { offset: 0, kind: FaultKind::Refused(why) };
     let payload = Payload::open(payload)?;
-    let mut reader = Reader::new(payload.kind(), limits).map_err(refused)?;
+    let mut reader = Reader::new(payload.kind(), payload.shape(), limits).map_err(refused)?;
     payload.parts(&mut |part| reader.part(part))?;
     match reader.finish().map_err(refused)? {
         Read::Value(value) => Ok(value),

@@ -1,6 +1,6 @@
 //! Streams as the parts of RDB, whose order differs: what is pending comes before the consumers that have it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 
 use swytch_rdb::StreamPart as Rdb;
@@ -28,6 +28,8 @@ const DEFAULT: u32 = 100;
 struct Shown {
     pending: Vec<(StreamId, u64, u64)>,
     consumers: Vec<Consumer>,
+    /// Where each lies.
+    places: HashMap<Vec<u8>, usize>,
 }
 
 /// Its name, when it was seen and active, and what it has.
@@ -79,13 +81,13 @@ pub(super) fn show(stream: &dyn Face, visit: &mut dyn FnMut(Rdb<'_>)) {
                 });
             }
             StreamPart::Consumer { name, seen_ms, active_ms, .. } => {
+                group.places.insert(name.to_vec(), group.consumers.len());
                 group.consumers.push((name.to_vec(), seen_ms, active_ms, Vec::new()));
             }
             StreamPart::Pending { pending: PendingEntry { id, consumer, delivered_ms, count }, .. } => {
                 group.pending.push((id, delivered_ms, count));
-                let holder = group.consumers.iter_mut().find(|(name, ..)| name == consumer);
-                if let Some((.., held)) = holder {
-                    held.push(id);
+                if let Some(place) = group.places.get(consumer) {
+                    group.consumers[*place].3.push(id);
                 }
             }
         }

@@ -5,7 +5,7 @@
 
 use std::ops::ControlFlow;
 
-use swytch_rdb::{Form, Kind, Value};
+use swytch_rdb::{Form, Kind, Shape, Value};
 use swytch_store::{Builder, Encoding, EncodingLimits, EntryRef, OwnedValue, Part, Stream, Text, Type};
 
 use super::stream;
@@ -131,12 +131,13 @@ impl Reader {
     ///
     /// # Errors
     /// If there is no such type here.
-    pub fn new(kind: Kind, limits: EncodingLimits) -> Result<Reader, String> {
+    pub fn new(kind: Kind, shape: Shape, limits: EncodingLimits) -> Result<Reader, String> {
         let data_type = Type::ALL.iter().copied().find(|data_type| kind_of(*data_type) == kind);
         let data_type = data_type.ok_or_else(|| format!("values of type {} are not served", kind.name()))?;
         let value = match data_type {
             Type::String => Reading::Text(Vec::new()),
             Type::Stream => Reading::Stream(Builder::new(data_type, limits), stream::Reader::default()),
+            _ if shape.is_plain() => Reading::Collection(Builder::of_many(data_type, limits)),
             _ => Reading::Collection(Builder::new(data_type, limits)),
         };
         Ok(Reader { data_type, value, parts: 0 })

@@ -87,6 +87,9 @@ pub trait Face: Typed + Debug + Send {
         add_each(self, parts, limits)
     }
 
+    /// Takes the form of as many parts as are about to be added, if they need a big one.
+    fn expect_many(&mut self, _parts: usize, _limits: &EncodingLimits) {}
+
     /// True while adding many at once takes less time than adding one after the other.
     fn takes_many(&self) -> bool {
         false

@@ -106,13 +106,21 @@ pub struct Builder {
     limits: EncodingLimits,
     names: Names,
     gathered: Gathered,
+    /// Parts are gathered: the value takes many at once, or all that have come are to be known before it takes a form.
+    gathers: bool,
 }
 
 impl Builder {
     /// A value of a type, which has no parts yet.
     pub fn new(data_type: Type, limits: EncodingLimits) -> Builder {
         let (names, gathered) = (Names::Few(Vec::new()), Gathered::default());
-        Builder { value: OwnedValue::empty(data_type), limits, names, gathered }
+        Builder { value: OwnedValue::empty(data_type), limits, names, gathered, gathers: false }
+    }
+
+    /// A value that is likely to be a big one.
+    pub fn of_many(data_type: Type, limits: EncodingLimits) -> Builder {
+        let gathers = matches!(data_type, Type::Set | Type::Hash | Type::SortedSet);
+        Builder { gathers, ..Builder::new(data_type, limits) }
     }
 
     /// Adds a part.
@@ -122,26 +130,28 @@ impl Builder {
     #[inline]
     pub fn add(&mut self, part: Part<'_>) -> Result<(), Misfit> {
         let face = self.value.face_mut().ok_or(Misfit)?;
-        if !self.gathered.parts.is_empty() || face.takes_many() {
-            self.gathered.add(face.data_type(), part)?;
-            if self.gathered.bytes.len() >= GATHERED_BYTES_MAX {
-                self.put_gathered();
-            }
-            Ok(())
-        } else if part.name().is_some_and(|name| self.names.is_new(name, &*face)) {
-            face.add_new(part, &self.limits)
-        } else {
-            face.add(part, &self.limits)
+        self.gathers = self.gathers || face.takes_many();
+        if !self.gathers {
+            return self.names.add(part, face, &self.limits);
         }
+        self.gathered.add(face.data_type(), part)?;
+        if self.gathered.bytes.len() >= GATHERED_BYTES_MAX {
+            self.put_gathered();
+        }
+        Ok(())
     }
 
     #[cold]
     fn put_gathered(&mut self) {
-        if let Some(face) = self.value.face_mut() {
-            let gathered = std::mem::take(&mut self.gathered);
-            let parts: Vec<Part<'_>> = gathered.parts.iter().map(|part| gathered.part(*part)).collect();
-            face.add_many(&parts, &self.limits).expect("what is gathered are parts of the type");
-        }
+        let (gathered, limits) = (std::mem::take(&mut self.gathered), &self.limits);
+        let Some(face) = self.value.face_mut() else { return };
+        face.expect_many(gathered.parts.len(), limits);
+        let mut parts = gathered.parts.iter().map(|part| gathered.part(*part));
+        let added = match face.takes_many() {
+            true => face.add_many(&parts.collect::<Vec<_>>(), limits),
+            false => parts.try_for_each(|part| self.names.add(part, face, limits)),
+        };
+        added.expect("what is gathered are parts of the type");
     }
 
     /// The value.
@@ -228,6 +238,15 @@ enum Names {
 impl Names {
     /// Up to here looking through all costs least.
     const FEW: usize = 8;
+
+    /// Adds a part.
+    #[inline]
+    fn add(&mut self, part: Part<'_>, face: &mut dyn Face, limits: &EncodingLimits) -> Result<(), Misfit> {
+        match part.name().is_some_and(|name| self.is_new(name, &*face)) {
+            true => face.add_new(part, limits),
+            false => face.add(part, limits),
+        }
+    }
 
     /// Takes a name; true if it is certainly none of those before it.
     #[inline]

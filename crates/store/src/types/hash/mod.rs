@@ -238,6 +238,12 @@ impl Face for Hash {
         Ok(())
     }
 
+    fn expect_many(&mut self, parts: usize, limits: &EncodingLimits) {
+        if parts > fields_max(limits.hash, WIDTH) && self.is_searched() {
+            self.become_table();
+        }
+    }
+
     fn takes_many(&self) -> bool {
         !self.is_searched()
     }

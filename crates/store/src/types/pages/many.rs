@@ -1,50 +1,14 @@
 //! Many entries at once: sorted by their positions and laid out page by page, which takes a fraction of what searching
 //! the place of each does, and leaves pages that are as full as those that have grown.
 
-use super::page::{self, Far, PAGE_ROOMY, Page, Stored};
+use super::page::{self, PAGE_ROOMY, Page, Stored};
 use super::{Arc, BLOCK_PAGES_MAX, Branch, Entry, Shape, Table, UnixMs, position};
 
 /// A block is laid out anew if it gets at least this part of what it has.
 const PART_NEW: usize = 4;
 
-/// Where an entry lies that has been encoded.
-enum Encoded {
-    Near { begin: usize, end: usize },
-    Far(Far),
-}
-
-/// Entries that are encoded, in the order of their positions.
-#[derive(Default)]
-struct Sorted {
-    bytes: Vec<u8>,
-    entries: Vec<(u64, Encoded, Option<UnixMs>)>,
-}
-
-impl Sorted {
-    fn push<S: Shape>(&mut self, hash: u64, entry: Entry<'_>) {
-        let begin = self.bytes.len();
-        let encoded = page::encode::<S, _>(entry, |stored| match stored {
-            Stored::Far(far) => Encoded::Far(Arc::clone(far)),
-            Stored::Near(bytes) => self.near(begin, &[bytes]),
-            Stored::Parts(parts) => self.near(begin, *parts),
-        });
-        self.entries.push((hash, encoded, entry.deadline_ms));
-    }
-
-    fn near(&mut self, begin: usize, parts: &[&[u8]]) -> Encoded {
-        parts.iter().for_each(|part| self.bytes.extend_from_slice(part));
-        Encoded::Near { begin, end: self.bytes.len() }
-    }
-
-    fn stored(&self, at: usize) -> (u64, Stored<'_>) {
-        let (hash, encoded, _) = &self.entries[at];
-        let stored = match encoded {
-            Encoded::Near { begin, end } => Stored::Near(&self.bytes[*begin..*end]),
-            Encoded::Far(far) => Stored::Far(Arc::clone(far)),
-        };
-        (*hash, stored)
-    }
-}
+/// An entry with the hash of its member.
+type New<'a> = (u64, Entry<'a>);
 
 impl<S: Shape> Table<S> {
     /// [`Table::put`] of entries one after the other: of those with the same member the last stays.
@@ -57,7 +21,7 @@ impl<S: Shape> Table<S> {
         let mut order: Vec<(u64, usize)> =
             entries.iter().enumerate().map(|(at, entry)| (S::hash(entry.member), at)).collect();
         order.sort_unstable();
-        let mut new = Sorted::default();
+        let mut new = Vec::with_capacity(entries.len());
         for (at, &(hash, number)) in order.iter().enumerate() {
             let entry = entries[number];
             let mut same = order[at + 1..].iter().take_while(|(other, _)| *other == hash);
@@ -67,49 +31,46 @@ impl<S: Shape> Table<S> {
             if self.len > 0 && self.find(hash, entry.member).is_some() {
                 self.put(entry);
             } else {
-                new.push::<S>(hash, entry);
+                new.push((hash, entry));
             }
         }
         self.put_sorted(&new);
     }
 
-    /// Adds entries whose members are none of those that are there.
-    fn put_sorted(&mut self, new: &Sorted) {
-        let mut next = 0;
-        while next < new.entries.len() {
-            let (branch, _) = self.locate(position(new.entries[next].0));
+    /// Adds entries in the order of their hashes, whose members are none of those that are there.
+    fn put_sorted(&mut self, mut new: &[New<'_>]) {
+        while let Some((first, _)) = new.first() {
+            let (branch, _) = self.locate(position(*first));
             let end = self.end_of(branch);
-            let count = new.entries[next..].partition_point(|(hash, ..)| position(*hash) < end);
-            let of_block = next..next + count;
-            next += count;
+            let count = new.partition_point(|(hash, _)| position(*hash) < end);
+            let (of_block, rest) = new.split_at(count);
+            new = rest;
             self.len += count;
-            for at_ms in new.entries[of_block.clone()].iter().filter_map(|(.., deadline_ms)| *deadline_ms) {
+            for at_ms in deadlines(of_block) {
                 self.timed += 1;
                 self.due_ms = if self.timed == 1 { at_ms } else { at_ms.min(self.due_ms) };
             }
-            let is_small = self.len <= PAGE_ROOMY / 64;
-            if is_small || count * PART_NEW < self.branches[branch].len {
-                for at in of_block {
-                    let (hash, stored) = new.stored(at);
-                    self.add(hash, &stored, new.entries[at].2);
-                }
+            // A small table is a page that is no larger than it must be.
+            if self.len <= PAGE_ROOMY / 64 || count * PART_NEW < self.branches[branch].len {
+                let add = |(hash, entry): &New<'_>| self.add(*hash, &Stored::new(*entry), entry.deadline_ms);
+                of_block.iter().for_each(add);
             } else {
-                self.lay_out(branch, end, new, of_block);
+                self.lay_out(branch, end, of_block);
             }
         }
     }
 
     /// Lays out a block anew, with entries that belong there, and makes several of it where they are too many.
-    fn lay_out(&mut self, branch: usize, end: u64, new: &Sorted, of_block: std::ops::Range<usize>) {
+    fn lay_out(&mut self, branch: usize, end: u64, new: &[New<'_>]) {
         let Branch { scale, len, due_ms, block } = &mut self.branches[branch];
         let block = Arc::make_mut(block);
-        *len += of_block.len();
-        let deadlines = new.entries[of_block.clone()].iter().filter_map(|(.., deadline_ms)| *deadline_ms);
-        *due_ms = deadlines.fold(*due_ms, UnixMs::min);
+        *len += new.len();
+        *due_ms = deadlines(new).fold(*due_ms, UnixMs::min);
         let mut all: Vec<(u64, Stored<'_>)> = block.pages.iter().flat_map(Page::stored::<S>).collect();
-        all.extend(of_block.map(|at| new.stored(at)));
-        let bytes: usize = all.iter().map(|(_, stored)| stored.needed_bytes()).sum();
-        let (pages, chained) = page::spread::<S>(all, scale.start()..end, bytes.div_ceil(PAGE_ROOMY).max(1));
+        all.extend(new.iter().map(|(hash, entry)| (*hash, Stored::new(*entry))));
+        let bytes: usize = all.iter().map(|(_, stored)| stored.needed_bytes::<S>()).sum();
+        let parts = bytes.div_ceil(PAGE_ROOMY).max(1);
+        let (pages, chained) = page::spread::<S>(all, scale.start()..end, parts);
         block.replace(0, block.pages.len(), pages);
         *len -= chained.len();
         self.chain.extend(chained);
@@ -121,4 +82,8 @@ impl<S: Shape> Table<S> {
             }
         }
     }
+}
+
+fn deadlines(entries: &[New<'_>]) -> impl Iterator<Item = UnixMs> {
+    entries.iter().filter_map(|(_, entry)| entry.deadline_ms)
 }

@@ -339,7 +339,7 @@ impl<S: Shape> Table<S> {
             self.timed += 1;
             self.due_ms = if self.timed == 1 { at_ms } else { at_ms.min(self.due_ms) };
         }
-        page::encode::<S, _>(entry, |stored| self.add(hash, stored, entry.deadline_ms));
+        self.add(hash, &Stored::new(entry), entry.deadline_ms);
     }
 
     /// Overwrites the value at a place that has no deadline, if the new one is as long.
@@ -413,7 +413,7 @@ impl<S: Shape> Table<S> {
         };
         let range = block.scales[first].start()..block.end_of(last, end);
         let full = &block.pages[first..=last];
-        let bytes = full.iter().map(Page::needed_bytes).sum::<usize>() + entry.needed_bytes();
+        let bytes = full.iter().map(Page::needed_bytes).sum::<usize>() + entry.needed_bytes::<S>();
         let parts = if is_roomy_together(bytes, full.len()) { full.len() } else { full.len() + 1 };
         let mut entries: Vec<(u64, Stored<'_>)> = full.iter().flat_map(Page::stored::<S>).collect();
         entries.push((hash, entry.clone()));

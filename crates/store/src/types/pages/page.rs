@@ -87,6 +87,45 @@ impl<'a> Entry<'a> {
         Entry { member, value: &[], deadline_ms: None }
     }
 
+    /// Bytes of it in a page.
+    #[inline]
+    fn bytes<S: Shape>(&self) -> usize {
+        let value_head = match self.deadline_ms {
+            _ if !S::VALUES => 0,
+            Some(_) => 2 + DEADLINE_BYTES,
+            None => head(self.value.len()).1,
+        };
+        head(self.member.len()).1 + self.member.len() + value_head + self.value.len()
+    }
+
+    /// Writes it to the beginning of some bytes, and tells how many it takes.
+    #[inline]
+    fn write<S: Shape>(&self, bytes: &mut [u8]) -> usize {
+        let mut end = 0;
+        let mut put = |part: &[u8]| {
+            bytes[end..end + part.len()].copy_from_slice(part);
+            end += part.len();
+        };
+        let (member_head, bytes) = head(self.member.len());
+        put(&member_head[..bytes]);
+        put(self.member);
+        if S::VALUES {
+            match self.deadline_ms {
+                None => {
+                    let (value_head, bytes) = head(self.value.len());
+                    put(&value_head[..bytes]);
+                }
+                Some(at_ms) => {
+                    let len = self.value.len();
+                    put(&[0x80 | TIMED | (len >> 8) as u8, len as u8]);
+                    put(&at_ms.to_le_bytes());
+                }
+            }
+            put(self.value);
+        }
+        end
+    }
+
     pub(super) fn of_far(far: &'a [u8]) -> Entry<'a> {
         let (head, mut rest) = far.split_at(4);
         let len = u32::from_le_bytes([head[0], head[1], head[2], head[3]]);
@@ -114,25 +153,33 @@ fn take_deadline(bytes: &mut &[u8]) -> UnixMs {
 /// An entry on its way into a page.
 #[derive(Clone, Debug)]
 pub(super) enum Stored<'a> {
-    /// In the parts that it is made of.
-    Parts(&'a [&'a [u8]; 5]),
+    /// One that is in no page yet, small enough for one.
+    New(Entry<'a>),
     /// As it lies in another page.
     Near(&'a [u8]),
     Far(Far),
 }
 
-impl Stored<'_> {
-    fn bytes(&self) -> usize {
+impl<'a> Stored<'a> {
+    /// An entry that is in no page yet.
+    #[inline]
+    pub(super) fn new(entry: Entry<'a>) -> Stored<'a> {
+        let bytes = entry.member.len() + entry.value.len() + 4 + DEADLINE_BYTES;
+        if bytes > NEAR_BYTES_MAX { Stored::Far(entry.to_far()) } else { Stored::New(entry) }
+    }
+
+    #[inline]
+    fn bytes<S: Shape>(&self) -> usize {
         match self {
-            Stored::Parts(parts) => parts.iter().map(|part| part.len()).sum(),
+            Stored::New(entry) => entry.bytes::<S>(),
             Stored::Near(bytes) => bytes.len(),
             Stored::Far(_) => FAR_BYTES,
         }
     }
 
     /// Bytes of it in a page.
-    pub(super) fn needed_bytes(&self) -> usize {
-        self.bytes() + SLOT_BYTES
+    pub(super) fn needed_bytes<S: Shape>(&self) -> usize {
+        self.bytes::<S>() + SLOT_BYTES
     }
 }
 
@@ -148,24 +195,6 @@ fn read_head(bytes: &[u8]) -> (usize, usize) {
         short @ ..0x80 => (usize::from(short), 1),
         long => (usize::from(long & 0x3f) << 8 | usize::from(bytes[1]), 2),
     }
-}
-
-/// Makes an entry and hands it to `take`.
-#[inline]
-pub(super) fn encode<S: Shape, R>(entry: Entry<'_>, take: impl FnOnce(&Stored<'_>) -> R) -> R {
-    let Entry { member, value, deadline_ms } = entry;
-    if member.len() + value.len() + 4 + DEADLINE_BYTES > NEAR_BYTES_MAX {
-        return take(&Stored::Far(entry.to_far()));
-    }
-    let (member_head, member_bytes) = head(member.len());
-    let (value_head, value_bytes) = match deadline_ms {
-        None => head(value.len()),
-        Some(_) => ([0x80 | TIMED | (value.len() >> 8) as u8, value.len() as u8], 2),
-    };
-    let deadline = deadline_ms.map(UnixMs::to_le_bytes);
-    let deadline = deadline.as_ref().map_or(&[][..], |bytes| bytes);
-    let value_head = if S::VALUES { &value_head[..value_bytes] } else { &[] };
-    take(&Stored::Parts(&[&member_head[..member_bytes], member, value_head, deadline, value]))
 }
 
 /// See the file's head.
@@ -307,13 +336,7 @@ impl Page {
         if self.bytes[offset] == MARK_FAR {
             return FAR_BYTES;
         }
-        let Entry { member, value, deadline_ms } = self.entry_at::<S>(offset);
-        let value_head = match deadline_ms {
-            Some(_) => 2 + DEADLINE_BYTES,
-            None if S::VALUES => head(value.len()).1,
-            None => 0,
-        };
-        head(member.len()).1 + member.len() + value_head + value.len()
+        self.entry_at::<S>(offset).bytes::<S>()
     }
 
     /// The entry of an index below the count.
@@ -420,12 +443,12 @@ impl Page {
         entry: &Stored<'_>,
         is_alone: bool,
     ) -> bool {
-        let fits = usize::from(self.end) + entry.bytes() <= self.bytes.len();
+        let fits = usize::from(self.end) + entry.bytes::<S>() <= self.bytes.len();
         if self.count < self.slots && fits {
             self.write::<S>(scale, hash, entry);
             return true;
         }
-        let (count, bytes) = (self.count() + 1, self.live_bytes() + entry.bytes());
+        let (count, bytes) = (self.count() + 1, self.live_bytes() + entry.bytes::<S>());
         let needed = needed(count, bytes);
         if needed > PAGE_BYTES - PAGE_BYTES / SPARE_PART {
             return false;
@@ -454,27 +477,30 @@ impl Page {
         // What is laid out anew comes in this order.
         let is_last = count == 0 || self.key(count - 1) <= key;
         let at = if is_last { count } else { self.place_of(scale, hash) } * SLOT_BYTES;
-        let mut end = offset;
         let marked;
-        let parts = match entry {
-            Stored::Parts(parts) => **parts,
-            Stored::Near(bytes) => [*bytes, &[], &[], &[], &[]],
+        let (from, entry) = match entry {
+            Stored::New(entry) => (&[][..], Some(entry)),
+            Stored::Near(bytes) => (*bytes, None),
             Stored::Far(far) => {
                 let allocations = &mut self.rare_mut().far;
                 let [low, high] = (allocations.len() as u16).to_le_bytes();
                 allocations.push(Arc::clone(far));
                 marked = [MARK_FAR, low, high];
-                [&marked[..], &[], &[], &[], &[]]
+                (&marked[..], None)
             }
         };
         let bytes = self.bytes_mut();
         let slot = (offset as u32 | key << OFFSET_BITS).to_le_bytes();
         bytes.copy_within(at..count * SLOT_BYTES, at + SLOT_BYTES);
         bytes[at..at + SLOT_BYTES].copy_from_slice(&slot[..SLOT_BYTES]);
-        for part in parts {
-            bytes[end..end + part.len()].copy_from_slice(part);
-            end += part.len();
-        }
+        let end = offset
+            + match entry {
+                Some(entry) => entry.write::<S>(&mut bytes[offset..]),
+                None => {
+                    bytes[offset..offset + from.len()].copy_from_slice(from);
+                    from.len()
+                }
+            };
         self.end = end as u16;
         self.count += 1;
         if S::VALUES
@@ -515,7 +541,7 @@ pub(super) fn spread<S: Shape>(
     let mut sizes = vec![(0, 0); parts];
     for (hash, entry) in &entries {
         let (count, bytes) = &mut sizes[((position(*hash) - range.start) / share) as usize];
-        (*count, *bytes) = (*count + 1, *bytes + entry.bytes());
+        (*count, *bytes) = (*count + 1, *bytes + entry.bytes::<S>());
     }
     let fits =
         |(count, bytes): &(usize, usize)| needed(*count, *bytes) <= PAGE_BYTES - PAGE_BYTES / SPARE_PART;
@@ -532,11 +558,11 @@ pub(super) fn spread<S: Shape>(
         return (pages, Vec::new());
     }
     entries.sort_by_key(|(hash, _)| position(*hash));
-    let whole: usize = entries.iter().map(|(_, entry)| entry.needed_bytes()).sum();
+    let whole: usize = entries.iter().map(|(_, entry)| entry.needed_bytes::<S>()).sum();
     let (mut pages, mut chained) = (Vec::new(), Vec::new());
     let (mut start, mut page_entries, mut bytes) = (range.start, Vec::new(), 0);
     for same in entries.chunk_by(|(one, _), (other, _)| position(*one) == position(*other)) {
-        let same_bytes: usize = same.iter().map(|(_, entry)| entry.bytes()).sum();
+        let same_bytes: usize = same.iter().map(|(_, entry)| entry.bytes::<S>()).sum();
         let is_full = needed(page_entries.len() + same.len(), bytes + same_bytes) > PAGE_BYTES
             || bytes + page_entries.len() * SLOT_BYTES >= whole / parts;
         if is_full && !page_entries.is_empty() {
@@ -546,8 +572,8 @@ pub(super) fn spread<S: Shape>(
             page_entries.clear();
         }
         for (hash, entry) in same {
-            if needed(page_entries.len() + 1, bytes + entry.bytes()) <= PAGE_BYTES {
-                bytes += entry.bytes();
+            if needed(page_entries.len() + 1, bytes + entry.bytes::<S>()) <= PAGE_BYTES {
+                bytes += entry.bytes::<S>();
                 page_entries.push((*hash, entry));
             } else {
                 chained.push(far_of::<S>(entry));
@@ -566,13 +592,11 @@ fn lay_out<S: Shape>(entries: &[(u64, &Stored<'_>)], range: Range<u64>, bytes: u
 
 /// An entry in an allocation of its own.
 fn far_of<S: Shape>(entry: &Stored<'_>) -> Far {
-    let near = match entry {
-        Stored::Far(far) => return Arc::clone(far),
-        Stored::Near(bytes) => bytes.to_vec(),
-        Stored::Parts(parts) => parts.concat(),
-    };
-    let page = Page { bytes: near.into(), ..Page::default() };
-    page.entry_at::<S>(0).to_far()
+    match entry {
+        Stored::Far(far) => Arc::clone(far),
+        Stored::New(entry) => entry.to_far(),
+        Stored::Near(bytes) => Page { bytes: (*bytes).into(), ..Page::default() }.entry_at::<S>(0).to_far(),
+    }
 }
 
 #[cfg(test)]

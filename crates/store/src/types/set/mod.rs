@@ -160,6 +160,12 @@ impl Face for Set {
         Ok(())
     }
 
+    fn expect_many(&mut self, parts: usize, limits: &EncodingLimits) {
+        if parts > limits.set.integers.max(limits.set.packed.members) as usize && !self.is_table() {
+            self.become_table();
+        }
+    }
+
     fn takes_many(&self) -> bool {
         self.is_table()
     }

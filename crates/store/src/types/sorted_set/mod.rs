@@ -177,6 +177,12 @@ impl Face for SortedSet {
         Ok(())
     }
 
+    fn expect_many(&mut self, parts: usize, limits: &EncodingLimits) {
+        if parts > limits.sorted_set.members as usize && !self.is_paged() {
+            self.become_paged();
+        }
+    }
+
     fn takes_many(&self) -> bool {
         self.is_paged()
     }
