@@ -154,3 +154,34 @@ fn in_import_mode_keys_stay_for_who_brings_them() {
     source.until("what is over goes", |source| source.say("DBSIZE"), |size| *size == Reply::Integer(1));
     assert_eq!(source.say("CLIENT IMPORT-SOURCE OFF"), Reply::ok());
 }
+
+/// Whoever walks or draws removes what he comes across and does not name, but for transactions and scripts that are told
+/// to leave it.
+#[test]
+fn expired_keys_that_nobody_names_stay_where_they_are_told_to() {
+    let server = ours().start("expiry-strangers", FILE);
+    let mut connection = server.connect();
+    connection.say("DEBUG SET-ACTIVE-EXPIRE 0");
+    for leaves in [false, true] {
+        let directive = "CONFIG SET lazyexpire-nested-arbitrary-keys";
+        connection.say(&format!("{directive} {}", if leaves { "no" } else { "yes" }));
+        for walk in ["SCAN 0 COUNT 100", "RANDOMKEY"] {
+            let script = walk.split(' ').map(|word| format!("'{word}'")).collect::<Vec<_>>().join(",");
+            for nested in ["alone", "transaction", "script"] {
+                connection.say("FLUSHALL");
+                connection.say("SET key value PX 1");
+                std::thread::sleep(Duration::from_millis(3));
+                match nested {
+                    "alone" => _ = connection.say(walk),
+                    "transaction" => ["MULTI", walk, "EXEC"].iter().for_each(|line| _ = connection.say(line)),
+                    _ => {
+                        let call = format!("redis.call({script}) return 1");
+                        assert_eq!(connection.call(&[b"EVAL", call.as_bytes(), b"0"]), Reply::Integer(1));
+                    }
+                }
+                let left = i64::from(leaves && nested != "alone");
+                assert_eq!(connection.say("DBSIZE"), Reply::Integer(left), "{walk}, {nested}, {leaves}");
+            }
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 use swytch_store::{EntryRef, Keyspace, ScanCursor, Type};
 
-use super::{Arg, ArgCursor, ArgKind, Call, CommandError, ShardSteps};
+use super::{Arg, ArgCursor, ArgKind, Call, CommandError, Origin, ShardSteps};
 use crate::system::{glob, slot};
 
 const COUNT_DEFAULT: usize = 10;
@@ -158,6 +158,7 @@ pub fn step_over_keys(
             let allowed = buckets_left.min(BUCKETS_PER_LOCK);
             let mut allowed_left = allowed;
             let admits = |key: &[u8]| options.admits(key) && admits(key);
+            keyspace.leaving_strangers(leaves_strangers(call));
             cursor =
                 keyspace.scan_shard(call.client.db, at, &mut wanted, &mut allowed_left, admits, |entry| {
                     if options.admits_type(entry.data_type()) {
@@ -168,6 +169,13 @@ pub fn step_over_keys(
         });
     }
     (cursor, found)
+}
+
+/// Whether expired keys that a call comes across and does not name stay: `lazyexpire-nested-arbitrary-keys` of Redis, for
+/// those who send the log on to a cluster, where all of a transaction has to lie in one slot.
+pub fn leaves_strangers(call: &Call<'_>) -> bool {
+    matches!(call.origin, Origin::Transaction | Origin::Script)
+        && !call.server.config.lazyexpire_nested_arbitrary_keys()
 }
 
 /// Entries looked at under one lock by a walk through all.

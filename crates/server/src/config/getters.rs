@@ -237,6 +237,8 @@ numbers! {
     shutdown_on_sigint: ShutdownFlags = "shutdown-on-sigint";
     /// How SIGTERM shuts down.
     shutdown_on_sigterm: ShutdownFlags = "shutdown-on-sigterm";
+    /// Whether transactions and scripts remove expired keys that they come across and do not name.
+    lazyexpire_nested_arbitrary_keys: bool = "lazyexpire-nested-arbitrary-keys";
     /// Whether strings are compressed in files and payloads.
     rdbcompression: bool = "rdbcompression";
     /// The version of files and payloads that are written.

@@ -60,6 +60,7 @@ pub struct Keyspace<'s> {
     touch: bool,
     /// Expired keys are visible while effects of another server are applied: it decides when they go.
     ignore_expiry: bool,
+    leaves_strangers: Cell<bool>,
     /// [`Keyspace::met`] is not empty.
     has_met: Cell<bool>,
     lookups: Lookups,
@@ -76,6 +77,7 @@ impl<'s> Keyspace<'s> {
             now_ms,
             touch: true,
             ignore_expiry: false,
+            leaves_strangers: Cell::new(false),
             has_met: Cell::new(false),
             lookups: Lookups::default(),
             met: RefCell::new(None),
@@ -209,6 +211,18 @@ impl<'s> Keyspace<'s> {
     #[cold]
     fn note_expired(&self, db: u32, key: &[u8]) {
         self.note(Met::Expired, db, key);
+    }
+
+    /// Whether keys whose time is over stay where they are found by who has not named them: walks and random draws.
+    pub fn leaving_strangers(&self, leaves: bool) {
+        self.leaves_strangers.set(leaves);
+    }
+
+    #[cold]
+    fn come_across_expired(&self, db: u32, key: &[u8]) {
+        if !self.leaves_strangers.get() {
+            self.note_expired(db, key);
+        }
     }
 
     #[cold]
@@ -414,7 +428,7 @@ impl<'s> Keyspace<'s> {
             if self.shows(entry) {
                 return Some(entry.key().to_vec());
             }
-            self.note_expired(db, entry.key());
+            self.come_across_expired(db, entry.key());
         }
         self.entries(db).next().map(|entry| entry.key().to_vec())
     }
@@ -444,7 +458,7 @@ impl<'s> Keyspace<'s> {
                 *wanted = wanted.saturating_sub(1);
                 match entry.expire_at_ms() {
                     _ if !admits(entry.key()) => {}
-                    Some(at_ms) if at_ms <= self.visible_ms() => self.note_expired(db, entry.key()),
+                    Some(at_ms) if at_ms <= self.visible_ms() => self.come_across_expired(db, entry.key()),
                     _ => visit(entry),
                 }
             });

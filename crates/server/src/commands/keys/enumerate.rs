@@ -3,6 +3,7 @@
 use swytch_store::Keyspace;
 
 use crate::command::prelude::*;
+use crate::command::scan::leaves_strangers;
 use crate::system::glob;
 
 pub static KEYS: CommandSpec = CommandSpec {
@@ -49,6 +50,7 @@ fn keys(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
 }
 
 fn random_key(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
+    keyspace.leaving_strangers(leaves_strangers(call));
     let key = keyspace.random_key(call.client.db, crate::system::random::next_u64);
     call.reply.bulk_or_null(key.as_deref());
     Ok(())

@@ -59,6 +59,8 @@ pub(super) const LIST: &[D] = &[
         .summary("Keep keys whose time is over until an importing client deletes them."),
     keyspace(D::integer("active-expire-effort", 1, 10, 1))
         .summary("How eagerly expired keys are looked for, 1 to 10."),
+    keyspace(D::flag("lazyexpire-nested-arbitrary-keys", true).known(Known::Redis8).hidden())
+        .summary("Remove expired keys that transactions come across and do not name."),
     keyspace(D::text("locale-collate", "").known(Known::Redis8))
         .harmless("SORT ALPHA compares bytes")
         .summary("Locale in which SORT ALPHA compares."),

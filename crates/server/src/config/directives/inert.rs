@@ -97,12 +97,6 @@ pub(super) const LIST: &[D] = &[
         .hidden()
         .harmless("every thread asks for the keys of what it has read")
         .summary("Commands whose keys are asked for together."),
-    D::flag("lazyexpire-nested-arbitrary-keys", true)
-        .known(Known::Redis8)
-        .hidden()
-        .in_group(Group::Keyspace)
-        .harmless("what a script or a transaction finds expired is removed")
-        .summary("Remove keys that scripts and transactions find expired."),
     D::integer("io-threads", 1, 128, 1)
         .immutable()
         .harmless("every thread reads, runs and writes; see threads")
