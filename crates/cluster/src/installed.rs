@@ -11,7 +11,7 @@ use crate::members::Members;
 use crate::message::Base;
 use crate::mutant::Mutant;
 use crate::tally::Rule;
-use crate::view::View;
+use crate::view::{Plan, View};
 
 /// An installed view and what partitions need to know to enter it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -103,6 +103,19 @@ impl Members {
         self.persist();
     }
 
+    /// Says in a base that is made now which of the former members may still come back with forks, for those who are taken in.
+    pub(crate) fn note_awaited(&self, plan: &mut Plan) {
+        let retain_ms = self.config.timers.retain_ms;
+        let was_awaited = |node: &NodeId| {
+            let retired =
+                self.installed.retired.get(node).filter(|_| !plan.previous.members.contains_key(node));
+            retired.is_none_or(|retired| self.now.mono_ms < retired.at_ms.saturating_add(retain_ms))
+        };
+        for (node, former) in &mut plan.base.former {
+            former.is_awaited &= !self.is_over(*node, former.life) && was_awaited(node);
+        }
+    }
+
     fn note_base_change(&mut self, old: &Base, new: &Base, next: &mut Installed) {
         if old.tag == new.tag {
             return;
@@ -131,6 +144,19 @@ impl Members {
                 dropped.expired = Some(generation);
                 next.retired.insert(node, Retired { at_ms: next.at_ms, view: next.view.id });
                 self.exiles.insert(node, old.members.get(&node).copied().unwrap_or_default());
+            }
+        }
+        if self.config.without(Mutant::NewcomersAwaitNobody) {
+            return;
+        }
+        // Those who went in bases that this life has not seen. When they did is not known here: they may be gone for less
+        // time, and have held more, than this node takes for granted.
+        for (node, former) in
+            new.former.iter().filter(|(node, former)| former.is_awaited && !nodes.contains(**node))
+        {
+            if !next.retired.contains_key(node) || old.former.get(node) != Some(former) {
+                next.retired.insert(*node, Retired { at_ms: next.at_ms, view: next.view.id });
+                self.exiles.insert(*node, former.life);
             }
         }
     }

@@ -626,7 +626,7 @@ impl Members {
         let flush = attempt.flush && !self.flushes.is_empty();
         let plan = plan(view, &attempt.promises, |node, life| self.absence(node, life), flush, self.quorum())
             .filter(|plan| plan.members.contains(self.config.id));
-        let Some(plan) = plan else {
+        let Some(mut plan) = plan else {
             let bases = attempt.promises.values().map(|promise| &promise.base);
             let highest = bases.max_by_key(|base| base.tag);
             let lacking = highest.filter(|base| !base.has(self.config.id, self.incarnation));
@@ -643,6 +643,9 @@ impl Members {
             }
             return;
         };
+        if plan.base.tag.born == view {
+            self.note_awaited(&mut plan);
+        }
         let me = (self.config.id, self.incarnation);
         let dead = plan
             .previous

@@ -70,6 +70,8 @@ pub struct Former {
     pub uid: Uid,
     /// In which life: whoever gets the number begins after that.
     pub life: Incarnation,
+    /// It was only silent and may come back with forks. Who is taken in after that has not seen it go.
+    pub is_awaited: bool,
 }
 
 /// By name: a base is made once, by one proposal, and its tag tells which.

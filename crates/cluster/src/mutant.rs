@@ -200,4 +200,6 @@ mutants! {
     GiveNumbersAgain,
     /// A node that starts empty brings none of its solo keys back.
     LoseSolosAtRebirth,
+    /// A node that is taken in waits for the forks of nobody who was expired before.
+    NewcomersAwaitNobody,
 }

@@ -305,7 +305,7 @@ fn plan_on(
         };
         let leaves = |(node, life): (&NodeId, &Incarnation)| {
             let uid = previous.contacts.get(node).map(|contact| contact.uid).unwrap_or_default();
-            (*node, Former { uid, life: *life })
+            (*node, Former { uid, life: *life, is_awaited: true })
         };
         let former = previous.former.iter().map(|(node, former)| (*node, *former));
         let former = former.chain(previous.members.iter().map(leaves));

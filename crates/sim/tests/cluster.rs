@@ -255,3 +255,10 @@ fn a_voter_that_comes_back_tries_now_and_then() {
         holds(&run(seed, None));
     }
 }
+
+/// A host was expired; another one started anew, knew nothing of that, was left with the only copy of a counter, and let
+/// its log go. What the first had added meanwhile was lost when it came back.
+#[test]
+fn a_host_that_starts_anew_knows_who_may_come_back() {
+    holds(&run_profile(Profile::of_seed(40_056).on_real_store(), None, None));
+}

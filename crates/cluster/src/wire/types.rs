@@ -162,7 +162,7 @@ structs! {
     BaseTag { generation, born, cluster }
     Base { tag, flush, members, since, contacts, former }
     Contact { uid, address }
-    Former { uid, life }
+    Former { uid, life, is_awaited }
     Ballot { counter, by }
     Draft { ballot, base }
     Pledge { promised, accepted }

@@ -167,6 +167,47 @@ pub(crate) fn new_keys_do_not_wait_long_for_a_node_that_was_expired_before() {
     }
 }
 
+/// Node 2 is expired with a fork, node 1 starts anew, and is left with the only copy besides that.
+fn left_with_a_newcomer() -> Cluster {
+    let mut cluster = exile(|_| {}, &["more 100", "add word"], 0);
+    cluster.crash(1);
+    cluster.restart(1, 2);
+    cluster.run(6_000);
+    assert_eq!(cluster.read(1, "k"), Ok("#3 =newest".into()));
+    cluster.input(0, Input::Evict(key("k")));
+    cluster.run(5_000);
+    assert_eq!(cluster.node(0).copy_of(&key("k")), None);
+    cluster.op(1, Class::W, &["k"], "more 10").expect("more");
+    cluster.run(5_000);
+    cluster
+}
+
+/// What it adds and what the fork has added both count.
+#[test]
+pub(crate) fn a_node_that_is_taken_in_waits_for_those_who_were_expired_before() {
+    comes_to(&mut left_with_a_newcomer(), "#113 =newest word");
+}
+
+/// It does so no longer than the others: the base says as well when a fork is known to be gone.
+#[test]
+pub(crate) fn a_node_that_is_taken_in_waits_for_nobody_who_is_gone() {
+    let mut cluster = exile(|_| {}, &["more 100"], 0);
+    cluster.crash(2);
+    cluster.input(0, Input::Forget(NodeId(2)));
+    cluster.run(2_000);
+    cluster.crash(1);
+    cluster.restart(1, 2);
+    cluster.run(6_000);
+    cluster.add(1, "k", "word").expect("add");
+    cluster.run(2_000);
+    for node in 0..2 {
+        assert_eq!(cluster.node(node).copy_of(&key("k")).map(|copy| copy.log_len), Some(0), "at {node}");
+    }
+    cluster.add(1, "new", "word").expect("add");
+    cluster.run(2_000);
+    assert!(cluster.node(1).copy_of(&key("new")).is_none_or(|copy| copy.log_len == 0));
+}
+
 /// All holders of a key were expired together, and it was created anew: with a log all that was done to either counts,
 /// without one both are united and the later write stays.
 #[test]

@@ -66,6 +66,8 @@ table! {
         a_late_fork_overwrites_nothing_newer
         a_fork_that_is_forgotten_is_over
         new_keys_do_not_wait_long_for_a_node_that_was_expired_before
+        a_node_that_is_taken_in_waits_for_those_who_were_expired_before
+        a_node_that_is_taken_in_waits_for_nobody_who_is_gone
         a_key_created_anew_is_united_with_that_of_expired_holders
         a_doubt_is_about_those_as_well_who_were_out_of_sight_since
     }
@@ -261,6 +263,7 @@ const NOTICED_BY: &[(Mutant, &str)] = &[
     (Mutant::MergeTheForgotten, "a_fork_that_is_forgotten_is_over"),
     (Mutant::LateForksOnTop, "a_late_fork_overwrites_nothing_newer"),
     (Mutant::AwaitAlikeForNewKeys, "new_keys_do_not_wait_long_for_a_node_that_was_expired_before"),
+    (Mutant::NewcomersAwaitNobody, "a_node_that_is_taken_in_waits_for_those_who_were_expired_before"),
     (Mutant::HeartbeatsSuffice, "a_peer_whom_only_heartbeats_reach_is_suspected"),
     (Mutant::LeaveUnmerged, "a_node_that_leaves_brings_back_what_it_has_written_alone"),
     (Mutant::LeaveWithTheOnlyCopy, "a_node_that_leaves_takes_nothing_with_it"),
