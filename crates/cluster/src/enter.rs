@@ -166,6 +166,7 @@ impl<V: Values> Turn<'_, V> {
     fn forget_view(&mut self) {
         self.part.settling.clear();
         self.part.over.clear();
+        self.part.aborted.clear();
         self.part.touches.clear();
         self.part.left.clear();
         self.part.born.clear();

@@ -576,6 +576,8 @@ pub enum Message {
     Ask {
         /// The batch.
         flight: FlightId,
+        /// The key that waits for it, if one does: an owner that has forgotten the batch does not know it any more.
+        key: Option<Key>,
     },
 
     // Operations and tokens.

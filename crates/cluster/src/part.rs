@@ -61,6 +61,8 @@ pub(crate) struct Part<U> {
     pub(crate) records: Table<Record, FlightId>,
     /// By coordinator and its partition, the number below which its batches of this view are over.
     pub(crate) over: BTreeMap<(NodeId, u8), u64>,
+    /// Likewise, by number, batches of this view that were aborted and of which it has not said so yet.
+    pub(crate) aborted: BTreeMap<(NodeId, u8), BTreeMap<u64, FlightId>>,
     pub(crate) settling: BTreeMap<FlightId, Settling>,
     pub(crate) operations: BTreeMap<OpId, Box<Operation>>,
     /// Operations that wait for something to happen to a key.
@@ -144,6 +146,7 @@ impl<U> Part<U> {
             guests: Table::default(),
             records: Table::default(),
             over: BTreeMap::new(),
+            aborted: BTreeMap::new(),
             settling: BTreeMap::new(),
             operations: BTreeMap::new(),
             parked: BTreeMap::new(),

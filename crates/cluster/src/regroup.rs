@@ -148,7 +148,7 @@ impl<V: Values> Turn<'_, V> {
                 commits.push(part);
                 continue;
             }
-            match self.settle(flight, part.participants.clone()) {
+            match self.settle(flight, part.participants.clone(), Some(key)) {
                 Settlement::Done { commit: true } => commits.push(part),
                 Settlement::Done { commit: false } => {}
                 Settlement::Pending => {

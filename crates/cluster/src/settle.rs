@@ -12,7 +12,7 @@
 //! needs all to hold the PREP or one to have committed, and neither can come about after one participant lacked it;
 //! an abort is acted upon only when nobody holds the PREP any more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::copy::{Busy, Doubt, Role};
 use crate::ids::{Blob, FlightId, NodeId, OpId};
@@ -74,6 +74,8 @@ pub(crate) struct Settling {
     decided: Option<bool>,
     /// Everyone has taken it over, or it cannot be decided in this view.
     done: bool,
+    /// Keys whose regroup waits for it.
+    keys: BTreeSet<Key>,
     sent_ms: u64,
 }
 
@@ -89,11 +91,19 @@ pub(crate) enum Settlement {
 }
 
 impl<V: Values> Turn<'_, V> {
-    /// Conducts, or looks up, the settlement of a batch of an earlier view.
-    pub(crate) fn settle(&mut self, flight: FlightId, participants: Participants) -> Settlement {
-        if let Some(settling) = self.part.settling.get(&flight) {
+    /// Conducts, or looks up, the settlement of a batch of an earlier view, for which the regroup of a key may wait.
+    pub(crate) fn settle(
+        &mut self,
+        flight: FlightId,
+        participants: Participants,
+        key: Option<&Key>,
+    ) -> Settlement {
+        if let Some(settling) = self.part.settling.get_mut(&flight) {
             return match settling.decided {
-                _ if !settling.done => Settlement::Pending,
+                _ if !settling.done => {
+                    settling.keys.extend(key.cloned());
+                    Settlement::Pending
+                }
                 Some(commit) => Settlement::Done { commit },
                 None => Settlement::Impossible,
             };
@@ -111,6 +121,7 @@ impl<V: Values> Turn<'_, V> {
             complete,
             decided: None,
             done: false,
+            keys: key.cloned().into_iter().collect(),
             sent_ms: self.now.mono_ms,
         };
         self.part.settling.insert(flight, settling);
@@ -220,8 +231,12 @@ impl<V: Values> Turn<'_, V> {
 
     /// Lets regroups that wait for the settlement go on.
     fn regroup_settled(&mut self, flight: FlightId) {
-        for key in self.keys_settling(flight) {
-            self.regroup_step(&key);
+        let settling = self.part.settling.get_mut(&flight);
+        for key in settling.map(|settling| std::mem::take(&mut settling.keys)).unwrap_or_default() {
+            let busy = self.owning(&key).and_then(|owning| owning.busy.as_ref());
+            if matches!(busy, Some(Busy::Regroup(regroup)) if regroup.settling.contains(&flight)) {
+                self.regroup_step(&key);
+            }
         }
     }
 
@@ -250,21 +265,6 @@ impl<V: Values> Turn<'_, V> {
                 Role::Owner(_) | Role::Idle => {}
             }
         }
-    }
-
-    /// Keys whose regroup waits for the settlement.
-    fn keys_settling(&self, flight: FlightId) -> Vec<Key> {
-        self.part
-            .busy_keys
-            .iter()
-            .filter(|key| {
-                let owning = self.owning(key);
-                owning.is_some_and(|owning| {
-                    matches!(&owning.busy, Some(Busy::Regroup(regroup)) if regroup.settling.contains(&flight))
-                })
-            })
-            .cloned()
-            .collect()
     }
 
     pub(crate) fn settle_tick(&mut self) {
@@ -303,7 +303,7 @@ impl<V: Values> Turn<'_, V> {
             let is_late = now >= record.asked_ms + retry;
             if flight.view == view {
                 record.asked_ms = now;
-                self.send_to(flight.node(), flight.part(), Message::Ask { flight });
+                self.send_to(flight.node(), flight.part(), Message::Ask { flight, key: None });
                 continue;
             }
             let (is_open, participants) = (!record.closed, record.participants.clone());
@@ -312,7 +312,7 @@ impl<V: Values> Turn<'_, V> {
                 self.bring_in_settled(flight);
             }
             if is_open && !self.part.settling.contains_key(&flight) && self.part.records.contains(&flight) {
-                self.settle(flight, participants);
+                self.settle(flight, participants, None);
             }
         }
     }

@@ -150,13 +150,7 @@ impl<T, K: Clone + Ord + Hash> Table<T, K> {
 
     /// Keys in their order.
     pub(crate) fn keys(&self) -> Vec<K> {
-        self.keys_where(|_, _| true)
-    }
-
-    /// The keys of some entries, in their order.
-    pub(crate) fn keys_where(&self, mut holds: impl FnMut(&K, &T) -> bool) -> Vec<K> {
-        let found = self.iter().filter(|(key, value)| holds(key, value));
-        let mut keys: Vec<K> = found.map(|(key, _)| key.clone()).collect();
+        let mut keys: Vec<K> = self.iter().map(|(key, _)| key.clone()).collect();
         keys.sort_unstable();
         keys
     }

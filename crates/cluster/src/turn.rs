@@ -252,9 +252,7 @@ impl<V: Values> Turn<'_, V> {
             self.solo_tick();
             self.evacuation_tick();
             self.rubbish_tick();
-            for key in std::mem::take(&mut self.part.stalled) {
-                self.part.work.insert(key);
-            }
+            self.stalled_tick();
         }
         self.operation_tick();
     }
@@ -327,7 +325,7 @@ impl<V: Values> Turn<'_, V> {
             Message::Commit { flight } => self.on_commit(from, flight),
             Message::Decided { flight } => self.on_decided((from, from_part), flight),
             Message::Abort { flight } => self.on_abort(from, flight),
-            Message::Ask { flight } => self.on_ask((from, from_part), flight),
+            Message::Ask { flight, key } => self.on_ask((from, from_part), flight, key),
             Message::Forward(forwarded) => self.on_forward(from, *forwarded),
             Message::Answered { op, result } => self.on_answered(op, result),
             Message::Redirect { op, owner } => self.on_redirect(from, op, owner),

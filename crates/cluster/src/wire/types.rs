@@ -250,7 +250,7 @@ enums! {
         45 Commit { flight },
         46 Decided { flight },
         47 Abort { flight },
-        48 Ask { flight },
+        48 Ask { flight, key },
         50 Forward(operation),
         51 Answered { op, result },
         52 Redirect { op, owner },

@@ -405,10 +405,12 @@ impl<V: Values> Turn<'_, V> {
     }
 
     /// A participant has heard nothing since it prepared or applied.
-    pub(crate) fn on_ask(&mut self, from: (NodeId, u8), id: FlightId) {
+    pub(crate) fn on_ask(&mut self, from: (NodeId, u8), id: FlightId, key: Option<Key>) {
         match self.part.flights.get(&id) {
             None if id.node() == self.config.id && id.view == self.installed.view.id => {
-                self.send_to(from.0, from.1, Message::Val { flight: id, stable: Vec::new() });
+                // It is over; up to where all hold the key was said then, or will be with the next batch.
+                let stable = key.map(|key| (key, Version::default())).into_iter().collect();
+                self.send_to(from.0, from.1, Message::Val { flight: id, stable });
                 let over = self.over_below();
                 self.send_to(from.0, from.1, Message::Close { flight: id, stable: Vec::new(), over });
             }

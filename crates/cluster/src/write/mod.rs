@@ -30,6 +30,9 @@ use crate::tally::Rule;
 use crate::turn::Turn;
 use crate::values::{Entry, History, Step, Values};
 
+/// Keys whose queues have waited for the lease and move with one tick; the others wait for the next.
+const STALLED_MAX: usize = 1_024;
+
 /// A batch this node coordinates.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Flight<U> {
@@ -226,11 +229,24 @@ impl<V: Values> Turn<'_, V> {
         if self.lease_holds() {
             return Admission::Granted;
         }
-        if self.now.mono_ms < self.installed.at_ms + self.config.timers.suspect_ms {
+        if self.is_lease_to_come() {
             return Admission::Wait;
         }
         self.count(Rule::Fenced);
         Admission::Refused
+    }
+
+    /// Whether the view has just begun, and most of the base may not have confirmed it yet.
+    fn is_lease_to_come(&self) -> bool {
+        self.now.mono_ms < self.installed.at_ms + self.config.timers.suspect_ms
+    }
+
+    /// Has some queues move that waited for the lease, when it is known whether there is one.
+    pub(crate) fn stalled_tick(&mut self) {
+        if self.lease_holds() || !self.is_lease_to_come() {
+            let some = std::iter::from_fn(|| self.part.stalled.pop_first()).take(STALLED_MAX);
+            self.part.work.extend(some);
+        }
     }
 
     /// Executes the operation and those of its class queued behind it as one batch. False: they have to wait.

@@ -93,22 +93,9 @@ impl<V: Values> Turn<'_, V> {
     }
 
     pub(crate) fn on_val(&mut self, flight: FlightId, stable: Vec<(Key, Version)>) {
-        let mut known = false;
         for (key, version) in stable {
-            if self.part.copies.contains(&key) {
-                self.settle_stable(&key, version);
-                self.confirm(&key, Invalid::Flight(flight));
-                known = true;
-            }
-        }
-        if !known {
-            // The owner's answer to a question: it has forgotten the batch, and with it the keys.
-            let confirmed = |key: &Key| {
-                self.part.copies.get(key).is_some_and(|copy| copy.invalid == Some(Invalid::Flight(flight)))
-            };
-            for key in self.part.unconfirmed.keys_where(|key, _| confirmed(key)) {
-                self.confirm(&key, Invalid::Flight(flight));
-            }
+            self.settle_stable(&key, version);
+            self.confirm(&key, Invalid::Flight(flight));
         }
     }
 
@@ -199,8 +186,17 @@ impl<V: Values> Turn<'_, V> {
                     self.end_prepared(&part.key, flight);
                 }
             }
+            self.note_aborted(flight);
         }
         self.send_to(from, flight.part(), Message::Decided { flight });
+    }
+
+    /// Its coordinator will say when no duplicate of the PREP has to be known any more.
+    fn note_aborted(&mut self, flight: FlightId) {
+        if flight.view == self.installed.view.id {
+            let of_coordinator = self.part.aborted.entry((flight.node(), flight.part())).or_default();
+            of_coordinator.insert(flight.number(), flight);
+        }
     }
 
     /// The batch no longer stands in the way of the key.
@@ -223,12 +219,15 @@ impl<V: Values> Turn<'_, V> {
     fn forget_aborted(&mut self, coordinator: (NodeId, u8), below: u64) {
         let over = self.part.over.entry(coordinator).or_default();
         *over = below.max(*over);
-        let forgotten = self.part.records.keys_where(|flight, record| {
-            record.outcome == Outcome::Aborted && (flight.node(), flight.part()) == coordinator
-        });
-        for flight in forgotten {
-            if self.is_known_over(flight) {
-                self.part.records.remove(&flight);
+        if self.config.without(Mutant::RememberAborts) {
+            return;
+        }
+        let Some(aborted) = self.part.aborted.get_mut(&coordinator) else { return };
+        let later = aborted.split_off(over);
+        for flight in std::mem::replace(aborted, later).into_values() {
+            let records = &mut self.part.records;
+            if records.get(&flight).is_some_and(|record| record.outcome == Outcome::Aborted) {
+                records.remove(&flight);
             }
         }
     }
@@ -255,6 +254,7 @@ impl<V: Values> Turn<'_, V> {
                 }
                 self.part.records.insert(flight, Record::aborted(self.now.mono_ms));
                 self.part.due.records.open(flight);
+                self.note_aborted(flight);
             }
             _ => record.closed = true,
         }
@@ -292,7 +292,9 @@ impl<V: Values> Turn<'_, V> {
             *sent = now;
             self.doubt_way_to(NodeSet::only(owner));
             match self.part.copies.get(&key).and_then(|copy| copy.invalid) {
-                Some(Invalid::Flight(flight)) => self.send_to(owner, flight.part(), Message::Ask { flight }),
+                Some(Invalid::Flight(flight)) => {
+                    self.send_to(owner, flight.part(), Message::Ask { flight, key: Some(key) });
+                }
                 Some(Invalid::Align(round)) => self.send(owner, Message::AlignAck { key, round }),
                 None => {
                     self.part.unconfirmed.remove(&key);
