@@ -52,8 +52,10 @@ pub(crate) fn simulate_some() -> Result<()> {
     simulate_built(SHORT, Arguments::new(real))
 }
 
-/// States per scope in the CI: with 34 scopes of walks and twelve of searches over four million in three minutes.
-const CI_STATES: u64 = 100_000;
+/// States per scope in the CI: with 34 scopes of walks and twelve of searches over two million. Of the seeded faults that no
+/// scenario shows, the one that the simulator's share does not notice either (`LeaseAcrossBases`) falls after 31,539 in the first
+/// scope.
+const CI_STATES: u64 = 50_000;
 
 /// States per scope of the campaign: more than 10^8 in all, half an hour of one core.
 const CAMPAIGN_STATES: u64 = 5_000_000;

@@ -3,7 +3,7 @@
 //! - `model search STATES`: exhaustive scopes, breadth first.
 //! - `model deep STATES`: the same, depth first, for more states than fit in memory.
 //! - `model walk SEED STATES [SCOPE ...]`: random walks.
-//! - `model hunt STATES [FAULT ...]`: looks for seeded faults.
+//! - `model hunt STATES [FAULT|SCOPE ...]`: looks for seeded faults.
 //! - `model replay SCOPE SEED`: one walk again, in words.
 
 use std::process::ExitCode;
@@ -56,9 +56,14 @@ fn main() -> ExitCode {
             }
         }
         ["hunt", states, ref names @ ..] => {
-            let named = |mutant: &Mutant| names.is_empty() || names.contains(&format!("{mutant:?}").as_str());
+            let is_scope = |name: &&str| names.contains(name);
+            let is_named = |mutant: &Mutant| names.contains(&format!("{mutant:?}").as_str());
+            let all = !Mutant::ALL.iter().any(is_named);
+            let named = |mutant: &Mutant| all || is_named(mutant);
+            let scopes = walk_scopes().into_iter().chain(exhaustive_scopes());
+            let scopes: Vec<&str> = scopes.map(|scope| scope.name).filter(is_scope).collect();
             for mutant in Mutant::ALL.iter().copied().filter(named) {
-                match hunt(mutant, number(states).unwrap_or(100_000) as usize) {
+                match hunt(mutant, number(states).unwrap_or(100_000) as usize, &scopes) {
                     Some((scope, report)) => println!("{mutant:?}: {scope}: {}", report.line()),
                     None => {
                         println!("{mutant:?}: SURVIVES");

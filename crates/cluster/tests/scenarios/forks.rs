@@ -208,6 +208,23 @@ pub(crate) fn a_node_that_is_taken_in_waits_for_nobody_who_is_gone() {
     assert!(cluster.node(1).copy_of(&key("new")).is_none_or(|copy| copy.log_len == 0));
 }
 
+/// Node 2 is back, and what it has written meanwhile is on its way, when everything is flushed.
+#[test]
+pub(crate) fn a_fork_that_is_not_merged_yet_goes_with_a_flush() {
+    let mut cluster = exile(|_| {}, &["add word"], 0);
+    let is_fork = |message: &Message| matches!(message, Message::ForkLog { .. });
+    cluster.heal();
+    cluster.run_but(8_000, is_fork);
+    assert_eq!(cluster.node(2).view().base.nodes().len(), 3, "node 2 is back");
+    let flush = cluster.submit(0, Class::Flush, &[], "");
+    cluster.run_but(2_000, is_fork);
+    assert!(matches!(cluster.replies.get(&flush), Some(Ok(_))), "{:?}", cluster.replies.get(&flush));
+    cluster.run(5_000);
+    for node in 0..3 {
+        assert_eq!(cluster.read(node, "k"), Ok(String::new()), "at {node}");
+    }
+}
+
 /// All holders of a key were expired together, and it was created anew: with a log all that was done to either counts,
 /// without one both are united and the later write stays.
 #[test]

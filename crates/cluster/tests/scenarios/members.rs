@@ -129,3 +129,14 @@ pub(crate) fn what_comes_into_being_while_its_node_leaves_is_handed_over() {
         assert_eq!(cluster.read(0, name), Ok(expected.into()), "{name}");
     }
 }
+
+/// Node 1 hears nothing of node 2, which node 0 hears all the time: its lease goes on.
+#[test]
+pub(crate) fn a_member_that_hears_a_node_does_not_let_it_be_expired() {
+    let mut cluster = Cluster::new(3);
+    cluster.cut = [(1, 2), (2, 1)].map(|(from, to)| (NodeId(from), NodeId(to))).into();
+    for _ in 0..60 {
+        cluster.run(1_000);
+        assert_eq!(cluster.node(0).view().base.nodes().len(), 3);
+    }
+}

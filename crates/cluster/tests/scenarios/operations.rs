@@ -280,3 +280,21 @@ pub(crate) fn an_owner_takes_a_share_of_operations_from_each_node() {
     }
     cluster.assert_converged();
 }
+
+/// All hold a batch that its coordinator wants to take back, and none hears of that: they go on without it.
+#[test]
+pub(crate) fn what_was_not_taken_back_everywhere_is_in_doubt() {
+    let mut cluster = Cluster::new(3);
+    for node in 0..3 {
+        cluster.add(node, "k", &format!("n{node}")).expect("add");
+    }
+    assert_eq!(cluster.take(0, "k"), Ok("n0".into()));
+    let take = cluster.submit(0, Class::X, &["k"], "take");
+    let is_lost = |message: &Message| matches!(message, Message::Ack { .. } | Message::Abort { .. });
+    cluster.run_but(8_000, is_lost);
+    let reply = cluster.replies.get(&take).cloned();
+    cluster.crash(0);
+    cluster.run(45_000);
+    assert_eq!(cluster.read(1, "k"), Ok("n2".into()), "the others have settled it as committed");
+    assert_eq!(reply, Some(Err(ClientError::InDoubt)));
+}

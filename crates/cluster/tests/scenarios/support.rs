@@ -369,13 +369,18 @@ impl Cluster {
 
     /// Delivers everything and lets time pass.
     pub fn run(&mut self, ms: u64) {
-        self.deliver_all();
+        self.run_but(ms, |_| false);
+    }
+
+    /// As [`Self::run`]; some messages are `lost`.
+    pub fn run_but(&mut self, ms: u64, lost: impl Fn(&Message) -> bool) {
+        self.deliver_but(&lost);
         for _ in 0..ms / 50 {
             self.now += 50;
             for node in self.nodes.keys().copied().collect::<Vec<_>>() {
                 self.input(node.0, Input::Tick);
             }
-            self.deliver_all();
+            self.deliver_but(&lost);
         }
     }
 

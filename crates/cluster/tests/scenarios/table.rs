@@ -68,6 +68,7 @@ table! {
         new_keys_do_not_wait_long_for_a_node_that_was_expired_before
         a_node_that_is_taken_in_waits_for_those_who_were_expired_before
         a_node_that_is_taken_in_waits_for_nobody_who_is_gone
+        a_fork_that_is_not_merged_yet_goes_with_a_flush
         a_key_created_anew_is_united_with_that_of_expired_holders
         a_doubt_is_about_those_as_well_who_were_out_of_sight_since
     }
@@ -88,6 +89,7 @@ table! {
         a_node_that_leaves_brings_back_what_it_has_written_alone
         a_node_leaves_when_somebody_is_there_to_take_over
         what_comes_into_being_while_its_node_leaves_is_handed_over
+        a_member_that_hears_a_node_does_not_let_it_be_expired
     }
     operations {
         an_operation_that_was_executed_is_not_refused_for_a_full_queue
@@ -100,6 +102,7 @@ table! {
         what_was_aborted_is_forgotten_and_stays_aborted
         waits_are_registered_again_less_and_less_often
         an_owner_takes_a_share_of_operations_from_each_node
+        what_was_not_taken_back_everywhere_is_in_doubt
     }
     partitions {
         each_partition_of_a_subscriber_prepares_its_part
@@ -119,6 +122,7 @@ table! {
         a_scan_is_told_of_what_was_dropped_meanwhile
         a_home_waits_for_all_parts_of_a_report
         a_report_is_over_when_all_keys_were_looked_at
+        a_lease_that_comes_after_its_recall_is_void
     }
     solo {
         a_key_that_only_one_node_holds_has_no_record
@@ -199,15 +203,10 @@ fn all_hold_with_several_partitions() {
 /// the model or the simulator (`docs/cluster-protocol.md`, `docs/cluster-campaign.md`).
 const LEFT_TO_SEARCHES: &[Mutant] = &[
     Mutant::BuildOnInstalledBase,
-    Mutant::ExpireWithoutSilence,
     Mutant::AcceptOtherViews,
-    Mutant::AbortWithoutAcks,
-    Mutant::FlushKeepsStragglers,
     Mutant::LeaseAcrossBases,
     Mutant::FoldUnvalidated,
     Mutant::FoldOpenOperations,
-    Mutant::HonourRecalledLease,
-    Mutant::ForgetUnreportedCreations,
 ];
 
 /// A scenario that fails when a rule is left out.
@@ -215,6 +214,9 @@ const NOTICED_BY: &[(Mutant, &str)] = &[
     (Mutant::NoFence, "a_majority_goes_on_after_the_expiry_and_the_expired_node_comes_back_with_its_fork"),
     (Mutant::XWithoutAllSubscribers, "writes_go_on_in_a_partition_and_merge"),
     (Mutant::ExpireByHalf, "the_half_with_the_lowest_member_goes_on"),
+    (Mutant::ExpireWithoutSilence, "a_member_that_hears_a_node_does_not_let_it_be_expired"),
+    (Mutant::AbortWithoutAcks, "what_was_not_taken_back_everywhere_is_in_doubt"),
+    (Mutant::FlushKeepsStragglers, "a_fork_that_is_not_merged_yet_goes_with_a_flush"),
     (Mutant::SettleWithoutParticipants, "a_batch_that_is_settled_late_is_brought_in"),
     (Mutant::SettleCommitWithoutAll, "partitions_settle_a_batch_alike"),
     (Mutant::CommitOnFirstAck, "each_partition_of_a_subscriber_prepares_its_part"),
@@ -235,6 +237,8 @@ const NOTICED_BY: &[(Mutant, &str)] = &[
     (Mutant::TrimEarly, "a_log_in_a_partition_grows_with_the_cells"),
     (Mutant::KeepCreatingAfterRecall, "what_was_deleted_leaves_nothing"),
     (Mutant::AnswerBeforeRecall, "a_touch_waits_for_what_the_lessee_has_created"),
+    (Mutant::HonourRecalledLease, "a_lease_that_comes_after_its_recall_is_void"),
+    (Mutant::ForgetUnreportedCreations, "unreported_creations_survive_a_view_change"),
     (Mutant::AckForAllPartitions, "each_partition_of_a_subscriber_prepares_its_part"),
     (Mutant::KeepOutcomeFromSiblings, "a_batch_that_is_settled_late_is_brought_in"),
     (Mutant::ForgetAwaitedBatch, "partitions_settle_a_batch_alike"),

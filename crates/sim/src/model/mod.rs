@@ -160,16 +160,18 @@ pub fn walk_scopes() -> Vec<Scope> {
     ]
 }
 
-/// Looks for a violation under a seeded fault, in the walks and then in the exhaustive scopes.
-pub fn hunt(mutant: Mutant, states_max: usize) -> Option<(String, Report)> {
-    for scope in walk_scopes() {
+/// Looks for a violation under a seeded fault, in the walks and then in the exhaustive scopes; in those of these names, if
+/// there are any.
+pub fn hunt(mutant: Mutant, states_max: usize, names: &[&str]) -> Option<(String, Report)> {
+    let is_named = |scope: &Scope| names.is_empty() || names.contains(&scope.name);
+    for scope in walk_scopes().into_iter().filter(is_named) {
         let scope = Scope { mutant: Some(mutant), ..scope };
         let report = walk(&scope, 1, states_max);
         if report.violation.is_some() {
             return Some((scope.name.into(), report));
         }
     }
-    for scope in exhaustive_scopes() {
+    for scope in exhaustive_scopes().into_iter().filter(is_named) {
         let scope = Scope { mutant: Some(mutant), ..scope };
         let report = search(&scope, Order::Breadth, states_max);
         if report.violation.is_some() {
