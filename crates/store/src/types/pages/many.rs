@@ -2,7 +2,7 @@
 //! the place of each does, and leaves pages that are as full as those that have grown.
 
 use super::page::{self, PAGE_ROOMY, Page, Stored};
-use super::{Arc, BLOCK_PAGES_MAX, Branch, Entry, Shape, Table, UnixMs, position};
+use super::{Arc, BLOCK_PAGES_MAX, Block, Branch, Entry, Shape, Table, UnixMs, position};
 
 /// A block is laid out anew if it gets at least this part of what it has.
 const PART_NEW: usize = 4;
@@ -50,13 +50,18 @@ impl<S: Shape> Table<S> {
                 self.timed += 1;
                 self.due_ms = if self.timed == 1 { at_ms } else { at_ms.min(self.due_ms) };
             }
-            // A small table is a page that is no larger than it must be.
-            if self.len <= PAGE_ROOMY / 64 || count * PART_NEW < self.branches[branch].len {
+            if count * PART_NEW < self.branches[branch].len {
                 let add = |(hash, entry): &New<'_>| self.add(*hash, &Stored::new(*entry), entry.deadline_ms);
                 of_block.iter().for_each(add);
             } else {
                 self.lay_out(branch, end, of_block);
             }
+        }
+        if let [Branch { block, .. }] = &mut self.branches[..]
+            && let Block { scales, pages } = Arc::make_mut(block)
+            && let ([scale], [page]) = (&scales[..], &mut pages[..])
+        {
+            page.shrink::<S>(*scale);
         }
     }
 

@@ -308,3 +308,16 @@ fn what_is_due_is_found_in_pages() {
 fn what_is_due_is_found_among_equal_hashes() {
     what_is_due_is_found::<Hostile>(300);
 }
+
+/// A table that is laid out at once has no more room to spare than one that has grown may have, be it small or large.
+#[test]
+fn many_at_once_take_no_more_memory_than_one_by_one() {
+    for count in [1, 30, 60, 150, 300, 1_000, 20_000] {
+        let members: Vec<Vec<u8>> = (0..count).map(|number| format!("{number}").into_bytes()).collect();
+        let (mut grown, mut laid) = (Table::<Members>::default(), Table::<Members>::default());
+        members.iter().for_each(|member| _ = put(&mut grown, member, b""));
+        laid.put_many(&members.iter().map(|member| Entry::of_member(member)).collect::<Vec<_>>());
+        let (laid, grown) = (laid.memory_bytes(), grown.memory_bytes());
+        assert!(laid <= grown + grown / 4, "{laid} bytes for {count} members, {grown} if they come one by one");
+    }
+}
