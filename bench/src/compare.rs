@@ -292,11 +292,11 @@ pub fn compare(options: &Options) -> Result<Comparison> {
         }
     }
     if options.parts.contains(&Part::Serialized) {
-        let mut servers = start_all(options, 2, &cores)?;
+        let (one, mut two) = (start_all(options, 1, &[server_core])?, start_all(options, 2, &cores)?);
         let items = options.scale.serialized_elements();
         for values in VALUES.into_iter().filter(|values| options.want(values.name)) {
             println!("serialized: {}", values.name);
-            let row = values.measure(&mut servers, items, options.scale.rounds)?;
+            let row = values.measure(&one, &mut two, items, options.scale.rounds)?;
             comparison.serialized.push((values.name, row));
         }
     }

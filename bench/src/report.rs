@@ -278,9 +278,10 @@ impl Comparison {
     fn serialized_table(&self) -> String {
         let elements = self.scale.map_or_else(String::new, |scale| thousands(scale.serialized_elements()));
         let mut text = format!(
-            "\n### Values as bytes\n\n{elements} elements in keys of one type: microseconds of server CPU for a DUMP and a RESTORE, and \
-             megabytes a second\nthat are restored through four connections or read from a file at a start. The same payloads and \
-             the same file for\nall, two server threads as above, everything on the same two cores; medians.\n\n"
+            "\n### Values as bytes\n\n{elements} elements in keys of one type: microseconds of server CPU for a DUMP and a RESTORE, one server \
+             thread; and\nmegabytes a second that are restored through four connections, or read from a file at a start, with two \
+             server\nthreads as above and everything on the same two cores. The same payloads and the same file for all; \
+             medians.\n\n"
         );
         text.push_str(&self.figures_head("values"));
         for (name, row) in &self.serialized {

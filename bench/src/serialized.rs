@@ -1,7 +1,8 @@
 //! Values as bytes: what DUMP takes, how fast RESTORE takes them back, and how fast a file of them is read at a start.
 //!
-//! All servers get the same payloads and the same file, written by ours in a form that every peer reads. Two server
-//! threads, and the client, which only sends what it has prepared, on the same cores.
+//! All servers get the same payloads and the same file, written by ours in a form that every peer reads. What a command takes
+//! is measured with one server thread; how fast bytes become data with two, and the client, which only sends what it has
+//! prepared, on the same cores.
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -17,6 +18,8 @@ use crate::throughput::VALUE;
 const CONNECTIONS: usize = 4;
 /// Bytes that are sent, or asked for, at a time: less than what makes either side wait for the other.
 const BATCH_BYTES: usize = 64 << 10;
+/// Elements that the background frees in a millisecond, at least.
+const FREED_PER_MS: u64 = 6000;
 /// Between two looks at whether the data is there.
 const LOOK: Duration = Duration::from_millis(2);
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -77,39 +80,56 @@ pub(crate) struct Serialized {
 }
 
 impl Values {
-    /// Servers in turns, of which the first makes payloads and file; `items` elements in all.
+    /// Servers in turns, each with one thread, and with two; the first makes payloads and file. `items` elements in all.
     ///
     /// # Errors
     /// When a server refuses something.
-    pub(crate) fn measure(self, servers: &mut [Server], items: u64, rounds: u32) -> Result<Vec<Serialized>> {
+    pub(crate) fn measure(
+        self,
+        one: &[Server],
+        two: &mut [Server],
+        items: u64,
+        rounds: u32,
+    ) -> Result<Vec<Serialized>> {
         let keys = (items / self.elements).max(1);
-        for server in &*servers {
+        for server in one {
             let mut client = server.connect()?;
             client.call(&["FLUSHALL"])?;
             fill(&mut client, keys * self.elements, |number| {
                 (self.command)(number / self.elements, number % self.elements)
             })?;
         }
-        let [ours, ..] = &*servers else { return Ok(Vec::new()) };
+        let [ours, ..] = one else { return Ok(Vec::new()) };
         let mut client = ours.connect()?;
         client.call(&["SAVE"])?;
         let file = fs::read(file_of(&mut client)?)?;
         let payloads = dump_all(&mut client, keys)?;
-        let mut all = vec![Serialized::default(); servers.len()];
         let payload_bytes: usize = payloads.iter().map(Vec::len).sum();
         let per_key_us = |used: Duration| used.as_secs_f64() * 1e6 / keys as f64;
+        let flush = |client: &mut Client| {
+            client.call(&["FLUSHALL"])?;
+            std::thread::sleep(Duration::from_millis(items / FREED_PER_MS));
+            anyhow::Ok(())
+        };
+        let mut all = vec![Serialized::default(); one.len()];
         for _ in 0..rounds {
-            for turn in (0..servers.len()).chain((0..servers.len()).rev()) {
-                let (server, figures) = (&mut servers[turn], &mut all[turn]);
+            for turn in (0..one.len()).chain((0..one.len()).rev()) {
+                let (figures, server) = (&mut all[turn], &one[turn]);
                 let mut client = server.connect()?;
                 let before = server.cpu_time()?;
                 dump_all(&mut client, keys)?;
-                figures.dump_us.push(per_key_us(server.cpu_time()? - before));
-                client.call(&["FLUSHALL"])?;
-                let (before, began) = (server.cpu_time()?, Instant::now());
-                restore_all(server, &payloads)?;
-                figures.restore_mbs.push(payload_bytes as f64 / 1e6 / began.elapsed().as_secs_f64());
-                figures.restore_us.push(per_key_us(server.cpu_time()? - before));
+                let dumped = server.cpu_time()?;
+                flush(&mut client)?;
+                let flushed = server.cpu_time()?;
+                restore_all(server, &payloads, 1)?;
+                figures.dump_us.push(per_key_us(dumped - before));
+                figures.restore_us.push(per_key_us(server.cpu_time()? - flushed));
+
+                let server = &mut two[turn];
+                let mut client = server.connect()?;
+                flush(&mut client)?;
+                let took = restore_all(server, &payloads, CONNECTIONS)?;
+                figures.restore_mbs.push(payload_bytes as f64 / 1e6 / took.as_secs_f64());
                 fs::write(file_of(&mut client)?, &file)?;
                 let took = load_again(server)?;
                 figures.load_mbs.push(file.len() as f64 / 1e6 / took.as_secs_f64());
@@ -150,11 +170,11 @@ fn dump_all(client: &mut Client, keys: u64) -> Result<Vec<Vec<u8>>> {
     Ok(payloads)
 }
 
-/// Restores them on several connections.
-fn restore_all(server: &Server, payloads: &[Vec<u8>]) -> Result<()> {
-    let mut batches: Vec<Vec<(Vec<u8>, usize)>> = vec![Vec::new(); CONNECTIONS];
+/// Restores them on some connections, and tells how long that took.
+fn restore_all(server: &Server, payloads: &[Vec<u8>], connections: usize) -> Result<Duration> {
+    let mut batches: Vec<Vec<(Vec<u8>, usize)>> = vec![Vec::new(); connections];
     for (number, payload) in payloads.iter().enumerate() {
-        let batches = &mut batches[number % CONNECTIONS];
+        let batches = &mut batches[number % connections];
         if batches.last().is_none_or(|(requests, _)| requests.len() >= BATCH_BYTES) {
             batches.push((Vec::new(), 0));
         }
@@ -162,7 +182,8 @@ fn restore_all(server: &Server, payloads: &[Vec<u8>]) -> Result<()> {
         encode(requests, &[b"RESTORE", format!("k:{number}").as_bytes(), b"0", payload]);
         *count += 1;
     }
-    let mut clients = (0..CONNECTIONS).map(|_| server.connect()).collect::<Result<Vec<_>>>()?;
+    let mut clients = (0..connections).map(|_| server.connect()).collect::<Result<Vec<_>>>()?;
+    let began = Instant::now();
     for turn in 0..batches[0].len() {
         let sent = || batches.iter().map(|batches| batches.get(turn));
         for (client, batch) in clients.iter_mut().zip(sent()) {
@@ -175,7 +196,7 @@ fn restore_all(server: &Server, payloads: &[Vec<u8>]) -> Result<()> {
             }
         }
     }
-    Ok(())
+    Ok(began.elapsed())
 }
 
 /// Kills the server and starts it again: how long until it has its data.

@@ -146,13 +146,13 @@ impl Compressor {
         while let Some(prefix) = prefix_at(input, at) {
             let slot = (prefix.wrapping_mul(0x9e37_79b1) >> shift) as usize;
             let seen = std::mem::replace(&mut places[slot], begin + at as u32);
-            let from = seen.checked_sub(begin).map(|from| from as usize);
-            let from = from.filter(|from| at - from <= DISTANCE_MAX);
-            let Some(from) = from.filter(|from| prefix_at(input, *from) == Some(prefix)) else {
+            // What was seen in another string lies behind.
+            let from = seen.wrapping_sub(begin) as usize;
+            if from >= at || at - from > DISTANCE_MAX || prefix_at(input, from) != Some(prefix) {
                 at += 1 + (misses / MISSES) as usize;
                 misses += 1;
                 continue;
-            };
+            }
             misses = 0;
             push_run(&mut self.output, input, run, at);
             if self.output.len() > len_max {

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use crate::output::Output;
-use crate::packed::ListpackWriter;
+use crate::packed::{Entry, ListpackWriter};
 use crate::write::Value;
 use crate::{Layout, Part, StreamId, StreamPart};
 
@@ -43,18 +43,18 @@ impl Nodes {
         self.items_bytes += bytes;
         let is_same = fields.iter().step_by(2).eq(&self.names);
         let items = &mut self.items;
-        items.push_integer(if is_same { FLAG_SAME_FIELDS } else { 0 });
-        items.push_integer(id.ms.wrapping_sub(self.master.ms) as i64);
-        items.push_integer(id.sequence.wrapping_sub(self.master.sequence) as i64);
+        items.push(Entry::Integer(if is_same { FLAG_SAME_FIELDS } else { 0 }));
+        items.push(Entry::Integer(id.ms.wrapping_sub(self.master.ms) as i64));
+        items.push(Entry::Integer(id.sequence.wrapping_sub(self.master.sequence) as i64));
         let entries = if is_same {
-            fields.iter().skip(1).step_by(2).for_each(|value| items.push(value));
+            fields.iter().skip(1).step_by(2).for_each(|value| items.push(Entry::of_text(value)));
             3 + self.names.len()
         } else {
-            items.push_integer(fields.len() as i64 / 2);
-            fields.iter().for_each(|word| items.push(word));
+            items.push(Entry::Integer(fields.len() as i64 / 2));
+            fields.iter().for_each(|word| items.push(Entry::of_text(word)));
             4 + fields.len()
         };
-        items.push_integer(entries as i64);
+        items.push(Entry::Integer(entries as i64));
     }
 
     /// What is ahead of the items needs their number.
@@ -63,11 +63,11 @@ impl Nodes {
             return;
         }
         let mut node = ListpackWriter::new();
-        node.push_integer(self.items_count as i64);
-        node.push_integer(0);
-        node.push_integer(self.names.len() as i64);
-        self.names.iter().for_each(|name| node.push(name));
-        node.push_integer(0);
+        node.push(Entry::Integer(self.items_count as i64));
+        node.push(Entry::Integer(0));
+        node.push(Entry::Integer(self.names.len() as i64));
+        self.names.iter().for_each(|name| node.push(Entry::of_text(name)));
+        node.push(Entry::Integer(0));
         node.append(&mut self.items);
         node.finish(|packed| self.bytes.extend_from_slice(packed));
         self.ends.push((self.master, self.bytes.len()));

@@ -6,11 +6,9 @@
 
 use std::io::Write;
 
-use swytch_decimal::Digits;
-
 use crate::object::{NODE_PACKED, NODE_PLAIN};
 use crate::output::Output;
-use crate::packed::{ListpackWriter, ZiplistWriter, intset};
+use crate::packed::{Entry, ListpackWriter, ZiplistWriter, intset};
 use crate::{Kind, Layout, Part, stream_writer};
 
 /// Versions that can be written: from what Redis 5 and 6 read to what Redis 8.6 writes.
@@ -178,12 +176,12 @@ pub(crate) fn write<W: Write>(
         }
         number::SET_LISTPACK | number::HASH_LISTPACK | number::SORTED_SET_LISTPACK => {
             let mut packed = ListpackWriter::new();
-            (value.parts)(&mut |part| pack(part, &mut |text| packed.push(text)));
+            (value.parts)(&mut |part| pack(part, |entry| packed.push(entry)));
             packed.finish(|bytes| output.string(bytes));
         }
         number::HASH_ZIPLIST | number::SORTED_SET_ZIPLIST => {
             let mut packed = ZiplistWriter::new();
-            (value.parts)(&mut |part| pack(part, &mut |text| packed.push(text)));
+            (value.parts)(&mut |part| pack(part, |entry| packed.push(entry)));
             packed.finish(|bytes| output.string(bytes));
         }
         number::STREAM => stream_writer::write(output, Layout::First, value),
@@ -237,20 +235,21 @@ fn text<'a>(part: &Part<'a>) -> &'a [u8] {
 }
 
 /// Shows the entries of a packed value that a part is.
-fn pack(part: Part<'_>, push: &mut dyn FnMut(&[u8])) {
+#[inline]
+fn pack(part: Part<'_>, mut push: impl FnMut(Entry<'_>)) {
     match part {
         Part::Field { field, value, .. } => {
-            push(field);
-            push(value);
+            push(Entry::of_text(field));
+            push(Entry::of_text(value));
         }
         Part::Scored { member, score } => {
-            push(member);
+            push(Entry::of_text(member));
             match whole(score) {
-                Some(number) => push(&Digits::of(number)),
-                None => push(swytch_decimal::format_double(score).as_bytes()),
+                Some(number) => push(Entry::Integer(number)),
+                None => push(Entry::of_text(swytch_decimal::format_double(score).as_bytes())),
             }
         }
-        part => push(text(&part)),
+        part => push(Entry::of_text(text(&part))),
     }
 }
 
@@ -298,9 +297,9 @@ fn write_expiring<W: Write>(output: &mut Output<W>, earliest_ms: u64, value: &Va
     fields.sort_by_key(|(at_ms, ..)| *at_ms);
     let mut packed = ListpackWriter::new();
     for (at_ms, field, value) in &fields {
-        packed.push(field);
-        packed.push(value);
-        packed.push(if *at_ms == u64::MAX { "0".to_owned() } else { at_ms.to_string() }.as_bytes());
+        packed.push(Entry::of_text(field));
+        packed.push(Entry::of_text(value));
+        packed.push(Entry::Integer(if *at_ms == u64::MAX { 0 } else { *at_ms as i64 }));
     }
     packed.finish(|bytes| output.string(bytes));
 }
@@ -347,8 +346,8 @@ enum Node {
 impl Node {
     fn push(&mut self, element: &[u8]) {
         match self {
-            Node::Listpack(listpack) => listpack.push(element),
-            Node::Ziplist(ziplist) => ziplist.push(element),
+            Node::Listpack(listpack) => listpack.push(Entry::of_text(element)),
+            Node::Ziplist(ziplist) => ziplist.push(Entry::of_text(element)),
         }
     }
 

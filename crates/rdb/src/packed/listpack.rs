@@ -4,7 +4,7 @@
 //!
 //! Source: the listpack specification by Salvatore Sanfilippo, and Redis's `listpack.c`.
 
-use super::{Checked, Entry, Rest, number_of};
+use super::{Checked, Entry, Rest};
 
 const END: u8 = 0xff;
 /// A count that says that there are more than it can say.
@@ -92,17 +92,23 @@ impl ListpackWriter {
         ListpackWriter { bytes, count: 0 }
     }
 
-    /// Adds an entry: a number in binary form, whoever writes it out in digits.
-    pub(crate) fn push(&mut self, text: &[u8]) {
-        match number_of(text) {
-            Some(number) => self.push_integer(number),
-            None => self.entry(|packed| packed.push_text(text)),
+    /// Adds an entry.
+    #[inline]
+    pub(crate) fn push(&mut self, entry: Entry<'_>) {
+        let begin = self.bytes.len();
+        match entry {
+            Entry::Integer(number) => self.push_number(number),
+            Entry::Bytes(text) => self.push_text(text),
         }
-    }
-
-    /// Adds a number.
-    pub(crate) fn push_integer(&mut self, number: i64) {
-        self.entry(|packed| packed.push_number(number));
+        self.count += 1;
+        let len = self.bytes.len() - begin;
+        let width = back_length_bytes(len);
+        if width == 1 {
+            return self.bytes.push(len as u8);
+        }
+        let seven = |at: usize| (len >> (7 * at) & 0x7f) as u8;
+        self.bytes.push(seven(width - 1));
+        self.bytes.extend((0..width - 1).rev().map(|at| seven(at) | 0x80));
     }
 
     /// Adds all entries of another one, which is empty then.
@@ -115,18 +121,6 @@ impl ListpackWriter {
     fn clear(&mut self) {
         self.bytes.truncate(Self::HEAD_BYTES);
         self.count = 0;
-    }
-
-    #[inline]
-    fn entry(&mut self, put: impl FnOnce(&mut ListpackWriter)) {
-        let begin = self.bytes.len();
-        put(self);
-        self.count += 1;
-        let len = self.bytes.len() - begin;
-        let width = back_length_bytes(len);
-        let seven = |at: usize| (len >> (7 * at) & 0x7f) as u8;
-        self.bytes.push(seven(width - 1));
-        self.bytes.extend((0..width - 1).rev().map(|at| seven(at) | 0x80));
     }
 
     fn push_number(&mut self, number: i64) {

@@ -43,6 +43,12 @@ impl<'a> Entry<'a> {
         }
     }
 
+    /// A text in the form that takes least: a number in binary form, whoever writes it out in digits.
+    #[inline]
+    pub(crate) fn of_text(text: &'a [u8]) -> Entry<'a> {
+        number_of(text).map_or(Entry::Bytes(text), Entry::Integer)
+    }
+
     /// The number that it is or spells.
     pub fn integer(self) -> Option<i64> {
         match self {
@@ -93,8 +99,10 @@ impl<'a> Rest<'a> {
 const NUMBER_BYTES_MAX: usize = 20;
 
 /// The number that a text spells, if it can be stored as one.
+#[inline]
 fn number_of(text: &[u8]) -> Option<i64> {
-    (text.len() <= NUMBER_BYTES_MAX).then(|| swytch_decimal::parse_i64(text)).flatten()
+    let may_be_one = matches!(text, [b'-' | b'0'..=b'9', ..]) && text.len() <= NUMBER_BYTES_MAX;
+    may_be_one.then(|| swytch_decimal::parse_i64(text)).flatten()
 }
 
 #[cfg(test)]

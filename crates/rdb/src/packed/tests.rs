@@ -93,15 +93,15 @@ fn what_is_written_is_read() {
     for round in 0..3 {
         all.rotate_left(7 * round);
         for text in &all {
-            listpack.push(text.as_bytes());
-            ziplist.push(text.as_bytes());
+            listpack.push(Entry::of_text(text.as_bytes()));
+            ziplist.push(Entry::of_text(text.as_bytes()));
         }
         assert!(listpack.finish(|bytes| read(0, bytes)).expect("a listpack") == all);
         assert!(ziplist.finish(|bytes| read(1, bytes)).expect("a ziplist") == all);
     }
     // More than the head can count.
-    (0..70_000).for_each(|_| listpack.push(b"x"));
-    (0..70_000).for_each(|_| ziplist.push(b"x"));
+    (0..70_000).for_each(|_| listpack.push(Entry::Bytes(b"x")));
+    (0..70_000).for_each(|_| ziplist.push(Entry::Bytes(b"x")));
     for (encoding, bytes) in
         [listpack.finish(<[u8]>::to_vec), ziplist.finish(<[u8]>::to_vec)].iter().enumerate()
     {

@@ -5,7 +5,7 @@
 //!
 //! Source: Redis's `ziplist.c`.
 
-use super::{Checked, Entry, Rest, number_of};
+use super::{Checked, Entry, Rest};
 
 const END: u8 = 0xff;
 const HEAD_BYTES: usize = 10;
@@ -117,8 +117,8 @@ impl ZiplistWriter {
         ZiplistWriter { bytes: vec![0; HEAD_BYTES], count: 0, last: HEAD_BYTES }
     }
 
-    /// Adds an entry: a number in binary form, whoever writes it out in digits.
-    pub(crate) fn push(&mut self, text: &[u8]) {
+    /// Adds an entry.
+    pub(crate) fn push(&mut self, entry: Entry<'_>) {
         let before = self.bytes.len() - self.last;
         self.last = self.bytes.len();
         self.count += 1;
@@ -129,9 +129,9 @@ impl ZiplistWriter {
                 self.bytes.extend_from_slice(&(before as u32).to_le_bytes());
             }
         }
-        match number_of(text) {
-            Some(number) => self.push_number(number),
-            None => self.push_text(text),
+        match entry {
+            Entry::Integer(number) => self.push_number(number),
+            Entry::Bytes(text) => self.push_text(text),
         }
     }
 

@@ -318,6 +318,9 @@ fn many_at_once_take_no_more_memory_than_one_by_one() {
         members.iter().for_each(|member| _ = put(&mut grown, member, b""));
         laid.put_many(&members.iter().map(|member| Entry::of_member(member)).collect::<Vec<_>>());
         let (laid, grown) = (laid.memory_bytes(), grown.memory_bytes());
-        assert!(laid <= grown + grown / 4, "{laid} bytes for {count} members, {grown} if they come one by one");
+        assert!(
+            laid <= grown + grown / 4,
+            "{laid} bytes for {count} members, {grown} if they come one by one"
+        );
     }
 }
