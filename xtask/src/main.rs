@@ -48,7 +48,7 @@ Development commands of swytch.
       --file-seconds N              limit per file (default 420)
   cargo xtask bench [PART...]       speed and memory against Redis and Valkey
       PART                          throughput, tls, threads, memory, growth, fairness, messages,
-                                    output, release, snapshot; without any: all
+                                    output, release, serialized, snapshot; without any: all
       --server PATH                 this binary instead of a fresh release build
       --peer NAME=PATH              a peer's server binary; can be given several times
       --build-peers                 Redis 8 and Valkey, built from Debian's source packages
