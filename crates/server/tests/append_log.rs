@@ -579,3 +579,45 @@ fn a_log_that_is_off_has_no_increment_behind_its_new_base() {
         assert_eq!(rewrite(&mut server), ["6 type b", "2 type i"]);
     }
 }
+
+/// DEBUG LOADAOF leaves nothing that would have to be saved, as in Redis.
+#[test]
+fn a_log_that_is_loaded_again_has_no_changes_to_save() {
+    for program in std::iter::once(ours()).chain(others().into_iter().map(|(_, program)| program)) {
+        let mut server = program.start("append-again", FILE);
+        for number in 0..10 {
+            server.say(&format!("SET key:{number} value"));
+        }
+        let changes = |server: &mut Server| server.client.info_number("rdb_changes_since_last_save");
+        assert_eq!(changes(&mut server), 10);
+        assert_eq!(server.say("DEBUG LOADAOF"), Reply::ok());
+        assert_eq!(changes(&mut server), 0);
+        server.say("SET key:0 other");
+        assert_eq!(changes(&mut server), 1);
+    }
+}
+
+/// A rewrite that has failed is tried again at once, so that a log that is switched on has a base soon; three fail before the next one
+/// waits, and whoever asks for one has it at once all the same.
+#[test]
+fn a_rewrite_that_fails_is_tried_again_at_once_and_three_times() {
+    let mut server = ours().start("append-again-and-again", "save \"\"\nenable-debug-command yes\n");
+    server.say("SET key value");
+    // No file can be written where a directory is.
+    let in_the_way = server.directory.join(format!("temp-bg-{}.aof", server.pid()));
+    fs::create_dir(&in_the_way).expect("the directory is ours");
+    assert_eq!(server.set("appendonly", "yes"), None);
+    let waits = |_: &mut Client| {
+        server.log_tail(100).contains(" 3 rewrites of the log have failed, which has triggered the limit")
+    };
+    Client::open(server.port).until("the next one waits", waits, |waits| *waits);
+    assert_eq!(server.client.info_field("aof_last_bgrewrite_status").as_deref(), Some("err"));
+    fs::remove_dir(&in_the_way).expect("it is ours");
+    assert!(matches!(server.say("BGREWRITEAOF"), Reply::Simple(_)));
+    await_rewrite(&mut server);
+    assert_eq!(server.client.info_field("aof_last_bgrewrite_status").as_deref(), Some("ok"));
+    server.say("SET behind it");
+    await_safety(&mut server);
+    server.restart_with(FILE);
+    assert_eq!(server.say("DBSIZE").number(), Some(2));
+}

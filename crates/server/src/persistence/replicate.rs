@@ -316,20 +316,32 @@ fn start_sending(
     std::thread::Builder::new().name("swytch-send".into()).spawn(run).map(drop)
 }
 
-fn send_file(server: &Server, transfer: &Transfer, (mut file, bytes): Whole) -> io::Result<()> {
+fn send_file(server: &Server, transfer: &Transfer, (file, bytes): Whole) -> io::Result<()> {
     let mut target = BufWriter::with_capacity(CHUNK_BYTES, ToFollowers { server, transfer });
     write!(target, "${bytes}\r\n")?;
+    copy_in_shares(file, bytes, &mut target, process::own_cpu_time, std::thread::sleep)?;
+    target.flush()
+}
+
+/// Copies a file share by share, `used` saying how long the processor has worked for this thread, and `pause` letting others work.
+fn copy_in_shares(
+    mut file: impl Read,
+    bytes: u64,
+    target: &mut impl Write,
+    used: impl Fn() -> Duration,
+    mut pause: impl FnMut(Duration),
+) -> io::Result<()> {
     let mut left = bytes;
     while left > 0 {
-        let used = process::own_cpu_time();
-        let copied = io::copy(&mut (&mut file).take(left.min(SHARE_BYTES)), &mut target)?;
+        let before = used();
+        let copied = io::copy(&mut (&mut file).take(left.min(SHARE_BYTES)), target)?;
         if copied == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         left -= copied;
-        std::thread::sleep((process::own_cpu_time() - used) * PAUSE_FACTOR);
+        pause((used() - before) * PAUSE_FACTOR);
     }
-    target.flush()
+    Ok(())
 }
 
 fn write_data(
@@ -379,5 +391,42 @@ fn ended(server: &Server, transfer: &Transfer, result: &io::Result<()>, began: I
             tracing::info!(took_ms = began.elapsed().as_millis() as u64, "followers were sent the data")
         }
         Err(error) => tracing::warn!(%error, "followers could not be sent the data"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// The worker that a follower's connection is of may not always have more for it: a share goes, and then its clients have four
+    /// times as long as that took.
+    #[test]
+    fn a_file_goes_in_shares_with_pauses_in_proportion() {
+        const BYTES: u64 = 10 * SHARE_BYTES + 1;
+        // A nanosecond for each byte that has gone.
+        struct Costly<'c>(&'c Cell<u64>);
+        impl Write for Costly<'_> {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0.set(self.0.get() + bytes.len() as u64);
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let (gone, mut until_pause, mut pauses) = (Cell::new(0), 0, 0);
+        let used = || Duration::from_nanos(gone.get());
+        let pause = |time: Duration| {
+            let share = gone.get() - until_pause;
+            assert!(share <= SHARE_BYTES, "{share} bytes without a pause");
+            assert_eq!(time, Duration::from_nanos(share) * 4);
+            (until_pause, pauses) = (gone.get(), pauses + 1);
+        };
+        copy_in_shares(io::repeat(7), BYTES, &mut Costly(&gone), used, pause).expect("nothing fails");
+        assert_eq!((gone.get(), until_pause, pauses), (BYTES, BYTES, 11));
+        let short = copy_in_shares(io::empty(), 1, &mut Costly(&gone), used, |_| ());
+        assert_eq!(short.map_err(|error| error.kind()), Err(io::ErrorKind::UnexpectedEof));
     }
 }
