@@ -239,3 +239,23 @@ fn what_is_flushed_does_not_come_back_from_a_save_that_was_under_way() {
     let names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     assert!(names.iter().all(|name| !name.starts_with("temp-")), "{names:?}");
 }
+
+/// Clients' threads have the processor of whoever writes the data as soon as they wake: it says so to the system.
+#[cfg(target_os = "linux")]
+#[test]
+fn who_saves_in_the_background_computes_as_a_batch() {
+    const SCHED_BATCH: &str = "3";
+    let mut server = ours().start("background-batch", FILE);
+    server.say("BGSAVE");
+    await_end(&mut server.client, "rdb_bgsave_in_progress");
+    let policy = |name: &str| {
+        let tasks = fs::read_dir(format!("/proc/{}/task", server.pid())).expect("it runs").flatten();
+        let mut states = tasks.filter_map(|task| fs::read_to_string(task.path().join("stat")).ok());
+        let state = states.find(|state| state.contains(&format!("({name})"))).expect("the thread is there");
+        // The 41st, two of which lie before the end of the name.
+        let (_, behind) = state.rsplit_once(") ").expect("a name");
+        behind.split(' ').nth(38).expect("a policy").to_owned()
+    };
+    assert_eq!(policy("swytch-save"), SCHED_BATCH);
+    assert_ne!(policy("swytch-0"), SCHED_BATCH);
+}

@@ -16,7 +16,7 @@ use swytch_store::cut::Cut;
 use super::{append, replicate, save};
 use crate::server::background::{Moment, Task};
 use crate::server::{Conditions, Server};
-use crate::system::clock;
+use crate::system::{clock, scheduling};
 
 /// Between two looks at what is due.
 const ROUND: Duration = Duration::from_millis(100);
@@ -118,6 +118,7 @@ pub fn start(server: &Arc<Server>) -> io::Result<()> {
 }
 
 fn run(server: &Arc<Server>) {
+    scheduling::compute_in_background();
     let mut tried = Tried { save_s: 0, rewrite: None, has_told: false };
     while !server.stopping.load(Ordering::Acquire) {
         if let Some(moment) = server.background.next(ROUND) {

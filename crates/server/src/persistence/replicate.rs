@@ -25,7 +25,7 @@ use crate::replication::{Follower, Phase, Reader, Transfer, new_name};
 use crate::server::background::Moment;
 use crate::server::{Conditions, Mail, Server};
 use crate::system::clock::{self, MonotonicMs};
-use crate::system::process;
+use crate::system::{process, scheduling};
 
 /// Between two rounds of the stream's thread while there is something to read.
 const NAP: Duration = Duration::from_micros(500);
@@ -310,6 +310,7 @@ fn start_sending(
 ) -> io::Result<()> {
     let (server, transfer) = (Arc::clone(server), Arc::clone(transfer));
     let run = move || {
+        scheduling::compute_in_background();
         let sent = send_file(&server, &transfer, file);
         ended(&server, &transfer, &sent, began);
     };

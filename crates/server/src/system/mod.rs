@@ -15,6 +15,7 @@ pub mod open_files;
 pub mod outbound;
 pub mod process;
 pub mod random;
+pub mod scheduling;
 pub mod slot;
 #[cfg(test)]
 pub(crate) mod torn_disk;
