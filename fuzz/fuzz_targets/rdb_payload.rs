@@ -82,8 +82,10 @@ fn made(decisions: &mut Decisions<'_>) -> Vec<u8> {
             });
         }
     };
-    let mut body =
-        write_payload(&Value { kind, form, len: texts.len(), may_expire: true, has_producers: false, parts: &parts }, options);
+    let mut body = write_payload(
+        &Value { kind, form, len: texts.len(), may_expire: true, has_producers: false, parts: &parts },
+        options,
+    );
     body.truncate(body.len() - FOOTER_BYTES);
     for _ in 0..decisions.byte() % DAMAGES_MAX {
         let at = usize::from(u16::from_le_bytes([decisions.byte(), decisions.byte()])) % body.len();
