@@ -82,6 +82,12 @@ fn who_claims_waits_until_there_is_something_to_claim() {
          b> XREADGROUP GROUP g bob BLOCK 0 CLAIM 40 STREAMS s >\nblocked 2\np: XADD s 1-2 f v = 1-2
          a< [[s, [[1-2, [f, v], :0, :0]]]]\nb< *\np: XPENDING s g = [:1, 1-2, 1-2, [[bob, 1]]]",
     ]);
+    // Who is served in the very millisecond in which there is something to claim finds it.
+    let at_once = "p: DEL s = *\np: XGROUP CREATE s g $ MKSTREAM = OK\np: XADD s 1-1 f v = 1-1
+         b: XREADGROUP GROUP g bob STREAMS s > = [[s, [[1-1, [f, v]]]]]
+         a> XREADGROUP GROUP g alice BLOCK 0 CLAIM 20 STREAMS s >\nblocked 1\na< *
+         p: XPENDING s g = [:1, 1-1, 1-1, [[alice, 1]]]\n";
+    check(&[&at_once.repeat(30)]);
 }
 
 #[test]

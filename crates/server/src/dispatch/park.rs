@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use swytch_resp::{Output, Reply};
-use swytch_store::{Keyspace, KeyspaceMut, LockScope, Observers, Type, Value, Waiter, WaiterState};
+use swytch_store::{Keyspace, KeyspaceMut, LockScope, Observers, Type, UnixMs, Value, Waiter, WaiterState};
 
 use super::{admit, changes, count, guard, locks, scope, tracking};
 use crate::clients::{Client, ClientShared};
@@ -63,12 +63,12 @@ impl Parked {
         waiter.payload.downcast_ref().expect("every waiter of this server is made by `park`")
     }
 
-    /// Whether a key that holds this now serves it.
-    fn is_served_by(&self, key: &[u8], value: Option<Value<'_>>) -> bool {
+    /// Whether a key that holds this serves it at a time, which has to be that of the command when it runs again.
+    fn is_served_by(&self, key: &[u8], value: Option<Value<'_>>, now_ms: UnixMs) -> bool {
         match &self.ready {
             Some(Ready(when)) => match when(key, value) {
                 When::Now => true,
-                When::At(ms) => ms <= clock::unix_ms(),
+                When::At(ms) => ms <= now_ms,
                 When::NotBefore(_) | When::Later => false,
             },
             None => value.is_some_and(|value| Some(value.data_type()) == self.kind),
@@ -108,7 +108,7 @@ pub fn lock_for_writing<'s>(keyspace: Keyspace<'s>, call: &Call<'s>) -> Result<K
 /// True when a client parked on a key is served once there is no such key any more.
 pub fn awaits_absence(key: &[u8], waiter: &Waiter) -> bool {
     let parked = Parked::of(waiter);
-    parked.ready.is_some() && parked.is_served_by(key, None)
+    parked.ready.is_some() && parked.is_served_by(key, None, clock::unix_ms())
 }
 
 /// True when a client parked on a key of the command needs more than that key's shard.
@@ -361,7 +361,8 @@ fn serve(server: &Server, worker: &WorkerShared, keyspace: &mut KeyspaceMut<'_, 
             // One that has expired is removed, so that it serves nobody.
             keyspace.live_entry(&key);
             let value = keyspace.stored(&key).map(|entry| entry.value());
-            let wanted = |waiter: &Waiter| Parked::of(waiter).is_served_by(&bytes, value);
+            let now_ms = keyspace.now_ms();
+            let wanted = |waiter: &Waiter| Parked::of(waiter).is_served_by(&bytes, value, now_ms);
             let first = keyspace.locked().observers(shard).first(db, &bytes, behind.as_deref(), wanted);
             let Some(waiter) = first else { break };
             keyspace.locked_mut().with_observers(shard, |observers| observers.unpark(db, &bytes, &waiter));

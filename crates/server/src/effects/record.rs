@@ -66,6 +66,9 @@ impl Recording {
     }
 }
 
+/// Bytes of commands that are written at a time: a round may be long where this thread seldom has the processor.
+const PIECE_BYTES: usize = 64 << 10;
+
 fn write(file: File, order: &Order, consumer: Consumer, ends: &AtomicBool) -> std::io::Result<()> {
     let (mut file, mut stream, mut commands) = (BufWriter::new(file), CommandStream::default(), Vec::new());
     loop {
@@ -73,8 +76,15 @@ fn write(file: File, order: &Order, consumer: Consumer, ends: &AtomicBool) -> st
         let is_last = ends.load(Ordering::SeqCst);
         let rounds = order.read(consumer);
         for round in &rounds {
-            round.each(|group| stream.append(group, &mut commands));
-            file.write_all(&commands)?;
+            let mut written = Ok(());
+            round.each(|group| {
+                stream.append(group, &mut commands);
+                if commands.len() >= PIECE_BYTES && written.is_ok() {
+                    written = file.write_all(&commands);
+                    commands.clear();
+                }
+            });
+            written.and_then(|()| file.write_all(&commands))?;
             commands.clear();
         }
         if is_last && rounds.is_empty() {
