@@ -101,6 +101,7 @@ impl Values {
         }
         let [ours, ..] = one else { return Ok(Vec::new()) };
         let mut client = ours.connect()?;
+        agree(&mut client, one)?;
         client.call(&["SAVE"])?;
         let file = fs::read(file_of(&mut client)?)?;
         let payloads = dump_all(&mut client, keys)?;
@@ -139,6 +140,25 @@ impl Values {
         }
         Ok(all)
     }
+}
+
+/// Has the first write the newest version that all others read, as far back as Redis 7.0's.
+fn agree(ours: &mut Client, servers: &[Server]) -> Result<()> {
+    for version in ["11", "10"] {
+        ours.call(&["CONFIG", "SET", "rdb-version", version])?;
+        let payload = dump_all(ours, 1)?;
+        let mut request = Vec::new();
+        encode(&mut request, &[&b"RESTORE"[..], b"k:0", b"0", &payload[0], b"REPLACE"]);
+        let is_read_by = |server: &Server| {
+            let mut client = server.connect()?;
+            client.send(&request)?;
+            anyhow::Ok(!matches!(client.receive()?, Reply::Error(_)))
+        };
+        if servers.iter().map(is_read_by).collect::<Result<Vec<_>>>()?.into_iter().all(|is_read| is_read) {
+            return Ok(());
+        }
+    }
+    anyhow::bail!("there is no version that all servers read")
 }
 
 /// Where a server has its file.
