@@ -99,7 +99,7 @@ impl Part {
 pub struct Scale {
     /// Turns forth and back per cell.
     pub rounds: u32,
-    /// Keys of the throughput and release parts and items of the memory part.
+    /// Keys of the throughput and release parts, and items of the memory and serialized parts.
     pub keys: u64,
     /// SETs of one turn at pipeline 1; deeper pipelines get more.
     pub operations: u64,
@@ -139,11 +139,6 @@ impl Scale {
         snapshot_time: Duration::from_millis(100),
     };
 
-    /// Elements of the serialized part: reading them takes far longer than a start.
-    pub(crate) fn serialized_elements(&self) -> u64 {
-        self.keys
-    }
-
     /// Operations of a turn, so that every depth runs for about as long.
     fn operations_at(&self, pipeline: u32) -> u64 {
         match pipeline {
@@ -165,8 +160,8 @@ pub struct Options {
     pub generator: PathBuf,
     /// Which parts to run.
     pub parts: Vec<Part>,
-    /// Beginnings of names to which the commands of the throughput part, what the serialized part holds and what the snapshot part writes are limited; none means
-    /// all.
+    /// Beginnings of names to which the commands of the throughput part, what the serialized part holds and what the snapshot
+    /// part writes are limited; none means all.
     pub commands: Vec<String>,
     /// How large.
     pub scale: Scale,
@@ -293,10 +288,9 @@ pub fn compare(options: &Options) -> Result<Comparison> {
     }
     if options.parts.contains(&Part::Serialized) {
         let (one, mut two) = (start_all(options, 1, &[server_core])?, start_all(options, 2, &cores)?);
-        let items = options.scale.serialized_elements();
         for values in VALUES.into_iter().filter(|values| options.want(values.name)) {
             println!("serialized: {}", values.name);
-            let row = values.measure(&one, &mut two, items, options.scale.rounds)?;
+            let row = values.measure(&one, &mut two, options.scale.keys, options.scale.rounds)?;
             comparison.serialized.push((values.name, row));
         }
     }

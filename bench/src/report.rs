@@ -276,7 +276,7 @@ impl Comparison {
     }
 
     fn serialized_table(&self) -> String {
-        let elements = self.scale.map_or_else(String::new, |scale| thousands(scale.serialized_elements()));
+        let elements = self.scale.map_or_else(String::new, |scale| thousands(scale.keys));
         let mut text = format!(
             "\n### Values as bytes\n\n{elements} elements in keys of one type: microseconds of server CPU for a DUMP and a RESTORE, one server \
              thread; and\nmegabytes a second that are restored through four connections, or read from a file at a start, with two \
@@ -285,8 +285,9 @@ impl Comparison {
         );
         text.push_str(&self.figures_head("values"));
         for (name, row) in &self.serialized {
-            let mut figure = |title: &str, decimals: usize, best, of: fn(&Serialized) -> &Vec<f64>| {
-                text.push_str(&turns_row(name, title, decimals, best, row.iter().map(of)));
+            let mut figure = |title: &str, decimals: usize, worse, of: fn(&Serialized) -> &Vec<f64>| {
+                let head = vec![(*name).to_owned(), title.to_owned()];
+                text.push_str(&turns_row(head, decimals, worse, row.iter().map(of)));
             };
             figure("DUMP, us", 2, f64::max, |figures| &figures.dump_us);
             figure("RESTORE, us", 2, f64::max, |figures| &figures.restore_us);
@@ -351,16 +352,15 @@ fn precise_row(what: &str, name: &str, decimals: usize, values: impl Iterator<It
     table_row(&line)
 }
 
-/// The medians of a figure that was taken once per turn, and the worst, as `worse` says, of our ratios to the peers.
+/// Behind the first cells the medians of a figure that was taken once per turn, and the worst, as `worse` says, of our ratios
+/// to the peers.
 fn turns_row<'a>(
-    what: &str,
-    name: &str,
+    mut line: Vec<String>,
     decimals: usize,
     worse: fn(f64, f64) -> f64,
     turns: impl Iterator<Item = &'a Vec<f64>>,
 ) -> String {
     let turns: Vec<&Vec<f64>> = turns.collect();
-    let mut line = vec![what.to_owned(), name.to_owned()];
     line.extend(turns.iter().map(|turns| format!("{:.decimals$}", median(turns))));
     let ratios = turns[1..].iter().map(|theirs| median_ratio(turns[0], theirs));
     line.push(ratios.reduce(worse).map_or_else(String::new, |ratio| format!("{ratio:.2}")));
@@ -379,11 +379,7 @@ impl Comparison {
         head.push("ratio".to_owned());
         text.push_str(&table_head(&head));
         for row in &self.deliveries {
-            let mut line = vec![row.pipeline.to_string()];
-            line.extend(row.turns_ns.iter().map(|turns| format!("{:.0}", median(turns))));
-            let ratios = row.turns_ns[1..].iter().map(|theirs| median_ratio(&row.turns_ns[0], theirs));
-            line.push(ratios.reduce(f64::max).map_or_else(String::new, |ratio| format!("{ratio:.2}")));
-            text.push_str(&table_row(&line));
+            text.push_str(&turns_row(vec![row.pipeline.to_string()], 0, f64::max, row.turns_ns.iter()));
         }
         text
     }

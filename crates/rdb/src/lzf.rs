@@ -141,7 +141,7 @@ impl Compressor {
         let begin = self.begin.max(1);
         self.begin = end;
         let shift = u32::BITS - bits;
-        let Some(places) = self.places.get_mut(..1 << bits) else { return false };
+        let places = &mut self.places[..1 << bits];
         let (mut at, mut run, mut misses) = (0, 0, 0);
         while let Some(prefix) = prefix_at(input, at) {
             let slot = (prefix.wrapping_mul(0x9e37_79b1) >> shift) as usize;
