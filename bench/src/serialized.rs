@@ -20,9 +20,6 @@ const CONNECTIONS: usize = 4;
 const BATCH_BYTES: usize = 64 << 10;
 /// Elements that the background frees in a millisecond, at least.
 const FREED_PER_MS: u64 = 6000;
-/// Between two looks at whether the data is there.
-const LOOK: Duration = Duration::from_millis(2);
-const PATIENCE: Duration = Duration::from_secs(600);
 
 /// One row: keys of one type, which have this many elements.
 #[derive(Clone, Copy, Debug)]
@@ -132,7 +129,7 @@ impl Values {
                 let took = restore_all(server, &payloads, CONNECTIONS)?;
                 figures.restore_mbs.push(payload_bytes as f64 / 1e6 / took.as_secs_f64());
                 fs::write(file_of(&mut client)?, &file)?;
-                let took = load_again(server)?;
+                let took = server.load_again()?;
                 figures.load_mbs.push(file.len() as f64 / 1e6 / took.as_secs_f64());
                 let there = server.connect()?.call(&["DBSIZE"])?;
                 ensure!(there == Reply::Integer(keys as i64), "{there:?} of {keys} keys were read");
@@ -217,19 +214,4 @@ fn restore_all(server: &Server, payloads: &[Vec<u8>], connections: usize) -> Res
         }
     }
     Ok(began.elapsed())
-}
-
-/// Kills the server and starts it again: how long until it has its data.
-pub(crate) fn load_again(server: &mut Server) -> Result<Duration> {
-    let began = Instant::now();
-    server.restart()?;
-    let mut client = server.connect()?;
-    loop {
-        // Refused until the data is there.
-        if client.call(&["EXISTS", "key"]).is_ok() {
-            return Ok(began.elapsed());
-        }
-        ensure!(began.elapsed() < PATIENCE, "the data is not read to its end");
-        std::thread::sleep(LOOK);
-    }
 }

@@ -1,13 +1,17 @@
 //! A server that is measured: started by the testkit, on cores of its own if wanted, and stopped when dropped.
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use swytch_testkit::{Program, free_port, scratch};
 
 use crate::client::Client;
 use crate::process;
+
+/// How long a server may read its data, and how often it is asked whether it has.
+const PATIENCE: Duration = Duration::from_secs(600);
+const LOOK: Duration = Duration::from_millis(2);
 
 /// A running server.
 #[derive(Debug)]
@@ -96,13 +100,21 @@ impl Server {
         self.tls_port
     }
 
-    /// Kills the process and starts it again where it was.
+    /// Kills the process and starts it again where it was; how long it takes until it answers with its data.
     ///
     /// # Errors
-    /// When it does not start.
-    pub fn restart(&mut self) -> Result<()> {
+    /// When it does not start, or does not read its data within ten minutes.
+    pub fn load_again(&mut self) -> Result<Duration> {
+        let began = Instant::now();
         self.process.kill();
-        self.process.start_again().context("starting it again")
+        self.process.start_again().context("starting it again")?;
+        let mut client = self.connect()?;
+        // Refused until the data is there.
+        while client.call(&["EXISTS", "key"]).is_err() {
+            ensure!(began.elapsed() < PATIENCE, "the data is not read to its end");
+            std::thread::sleep(LOOK);
+        }
+        Ok(began.elapsed())
     }
 
     /// The TCP port on 127.0.0.1.

@@ -16,7 +16,6 @@ use crate::client::{Client, encode};
 use crate::generator::Latencies;
 use crate::load::fill;
 use crate::process;
-use crate::serialized::load_again;
 use crate::server::Server;
 use crate::throughput::VALUE;
 
@@ -107,7 +106,7 @@ impl Writing {
         let copied = number(&persistence(&mut client)?, self.copied_field()).unwrap_or(0);
         let grown = process::peak_bytes(server.pid())?.saturating_sub(resident) + copied;
         let loading = match self {
-            Writing::Save => Some(load_again(&mut server)?),
+            Writing::Save => Some(server.load_again()?),
             Writing::Rewrite | Writing::Synchronisation => None,
         };
         Ok(Written {
