@@ -300,7 +300,7 @@ impl Comparison {
     fn snapshot_table(&self) -> String {
         let keys = self.scale.map_or_else(String::new, |scale| thousands(scale.snapshot_keys));
         let mut text = format!(
-            "\n### While the data is written\n\n{keys} keys, 50 clients that make 50 000 SETs a second together, before and \
+            "\n### While the data is written\n\n{keys} keys, 50 clients that make 50 000 SETs a second together, ten at a time each, before and \
              while the data is written; two server\nthreads as above, everything on the same two cores. Medians of the rounds, \
              the worst of them all.\n\n"
         );

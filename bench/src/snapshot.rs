@@ -21,9 +21,11 @@ use crate::throughput::VALUE;
 
 /// Writes a second.
 const RATE: u64 = 50_000;
-/// Connections that write, and how many of them send at the same time.
+/// Connections that write, how many of them send at the same time, and how many commands each sends then: one at a time would
+/// keep two cores from what the data is written with, and measure that they are busy.
 const CONNECTIONS: usize = 50;
-const AT_A_TIME: usize = 10;
+const AT_A_TIME: usize = 5;
+const PIPELINE: usize = 10;
 /// Between two looks at whether it is done.
 const LOOK: Duration = Duration::from_millis(10);
 /// How long anything may take.
@@ -196,7 +198,7 @@ impl Load {
 
     /// Writes for as long as it is to go on.
     fn run(&mut self, goes_on: impl Fn(Instant) -> bool) -> Result<Latencies> {
-        let between = Duration::from_secs(1) * AT_A_TIME as u32 / RATE as u32;
+        let between = Duration::from_secs(1) * (AT_A_TIME * PIPELINE) as u32 / RATE as u32;
         let (begun, mut latencies, mut turn) = (Instant::now(), Latencies::new(), 0);
         let mut due = begun;
         while goes_on(begun) {
@@ -209,17 +211,20 @@ impl Load {
             let first = turn * AT_A_TIME % CONNECTIONS;
             let group = first..first + AT_A_TIME;
             for stream in &mut self.connections[group.clone()] {
-                // Strides of a large prime visit keys all over the table.
-                let key = self.sent.wrapping_mul(1_000_003) % self.keys;
-                self.sent += 1;
-                let mut request = Vec::with_capacity(128);
-                encode(&mut request, &["SET", &format!("key:{key:012}"), VALUE]);
-                stream.write_all(&request).context("sending to the server")?;
+                let mut requests = Vec::with_capacity(128 * PIPELINE);
+                for _ in 0..PIPELINE {
+                    // Strides of a large prime visit keys all over the table.
+                    let key = self.sent.wrapping_mul(1_000_003) % self.keys;
+                    self.sent += 1;
+                    encode(&mut requests, &["SET", &format!("key:{key:012}"), VALUE]);
+                }
+                stream.write_all(&requests).context("sending to the server")?;
             }
             for stream in &mut self.connections[group] {
-                let mut reply = [0; OK.len()];
-                stream.read_exact(&mut reply).context("reading a reply")?;
-                ensure!(reply == OK, "SET was answered {:?}", String::from_utf8_lossy(&reply));
+                let mut replies = [0; OK.len() * PIPELINE];
+                stream.read_exact(&mut replies).context("reading replies")?;
+                let said = String::from_utf8_lossy(&replies);
+                ensure!(replies.chunks(OK.len()).all(|reply| reply == OK), "SET was answered {said:?}");
                 latencies.add(from.elapsed());
             }
             turn += 1;

@@ -237,6 +237,12 @@ fn a_torn_end_is_cut_off_and_anything_else_ends_the_start() {
         FILE,
         "which waits",
     );
+    refused(
+        &server,
+        &[&whole[..begin], b"*1\r\n$8\r\nSHUTDOWN\r\n"].concat(),
+        FILE,
+        "Command 'SHUTDOWN', which changes no data, reading the append only file",
+    );
     // An end that is no commands is cut off if it is short enough, with the transaction that it is in.
     let in_transaction = begin + "*1\r\n$5\r\nMULTI\r\n".len();
     for good in [begin, in_transaction] {
@@ -336,6 +342,24 @@ fn the_log_is_switched_on_and_off_while_clients_write() {
     server.say("CONFIG SET appendonly no");
     let Reply::Array(replies) = server.say("EXEC") else { panic!("EXEC answers an array") };
     assert!(matches!(&replies[0], Reply::Error(_)), "{replies:?}");
+}
+
+#[test]
+fn a_log_that_is_begun_beside_a_snapshot_begins_with_its_data() {
+    let mut server = ours().start("append-beside", "save \"\"\n");
+    server.say("MSET a 1 b 2");
+    server.say("SAVE");
+    server.restart_with(FILE);
+    assert_eq!(server.say("MGET a b").to_string(), "[1, 2]");
+    server.say("SET c 3");
+    await_safety(&mut server);
+    // From now on the log decides, not the older snapshot.
+    server.restart_with(FILE);
+    assert_eq!(server.say("DBSIZE").number(), Some(3));
+    server.say("FLUSHALL");
+    await_safety(&mut server);
+    server.restart_with(FILE);
+    assert_eq!(server.say("DBSIZE").number(), Some(0));
 }
 
 #[test]
@@ -449,6 +473,23 @@ fn a_disk_that_is_full_refuses_writes_and_recovers_by_itself() {
         server.restart_with(FILE);
         assert_eq!(server.say("DEBUG DIGEST").text(), digest, "{sync}");
     }
+}
+
+#[test]
+fn a_log_whose_files_were_removed_begins_anew_with_all_of_the_data() {
+    let mut server = ours().start("append-removed", FILE);
+    server.say("SET before 1");
+    await_safety(&mut server);
+    fs::remove_dir_all(&server.directory).expect("it is there");
+    server.say("BGREWRITEAOF");
+    let status = |client: &mut Client| client.info_field("aof_last_write_status");
+    server.client.until("it is known", status, |status| status.as_deref() == Some("err"));
+    fs::create_dir(&server.directory).expect("it is gone");
+    let accepted = |client: &mut Client| client.say("SET after 2");
+    server.client.until("writes are accepted", accepted, |reply| *reply == Reply::ok());
+    await_safety(&mut server);
+    server.restart_with(FILE);
+    assert_eq!(server.say("MGET before after").to_string(), "[1, 2]");
 }
 
 /// How long any file of the server may become.

@@ -258,6 +258,13 @@ impl Files {
         self.is_aside
     }
 
+    fn are_there(&self) -> io::Result<()> {
+        self.manifest.parts().try_for_each(|part| {
+            let path = part.path(&self.directory);
+            self.disk.open(&path).map(drop).map_err(|error| named(&path, &error))
+        })
+    }
+
     fn add_increment(&mut self, start_offset: u64) -> io::Result<Last> {
         self.disk.create_directory(&self.directory)?;
         let mut manifest = self.manifest.clone();
@@ -355,6 +362,8 @@ impl Files {
             self.begin_at(offset);
             return Ok(());
         }
+        // What somebody has removed only a new base brings back.
+        self.are_there().inspect_err(|_| self.is_broken = true)?;
         let next = self.add_increment(offset)?;
         if let Some(last) = self.last.replace(next) {
             self.earlier_bytes += last.bytes;

@@ -45,8 +45,8 @@ pub type TakeLibraries<'p> = dyn FnMut(Vec<Vec<u8>>) -> Result<(), String> + 'p;
 /// What is loaded at the start.
 #[derive(Debug)]
 pub enum StartFile {
-    /// A snapshot.
-    Snapshot(PathBuf, Box<dyn Source>, u64),
+    /// A snapshot, and the log that begins with its data where there is to be one and is none yet.
+    Snapshot { path: PathBuf, source: Box<dyn Source>, log: Option<Box<Files>> },
     /// The append-only log.
     Log(Box<Files>),
 }
@@ -63,42 +63,34 @@ impl std::fmt::Debug for dyn Source {
 }
 
 impl StartFile {
-    /// Opens the log or, where there is to be none, the snapshot, if there is one, and lets clients know that they have to
-    /// wait.
+    /// Opens the log or, where there is none, the snapshot, if there is one, and lets clients know that they have to wait.
     ///
     /// # Errors
     /// If it is there and cannot be opened.
     pub fn open(server: &Server) -> io::Result<Option<StartFile>> {
-        let snapshot = match save::path(server) {
-            Some(path) => match server.disk.open(&path) {
-                Ok((file, bytes)) => Some(StartFile::Snapshot(path, Box::new(file), bytes)),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-                Err(error) => return Err(named(&path, &error)),
-            },
-            None => None,
-        };
-        let file = if server.config.appendonly() {
+        let mut log = None;
+        if server.config.appendonly() {
             let (mut files, found) = append::find(server)?;
-            if found == Found::Nothing {
-                if snapshot.is_some() {
-                    // As in Redis the log decides.
-                    tracing::warn!("appendonly is set and there is no log yet: the snapshot is not loaded");
-                }
-                let keyspace = Keyspace::new(server.shards.lock(LockScope::All), clock::unix_ms());
-                append::go_on(server, &keyspace, files)?;
-                return Ok(None);
+            if found != Found::Nothing {
+                begin(server, files.parts()?.iter().map(|(_, bytes)| bytes).sum());
+                server.set_conditions(Conditions::LOADING, true);
+                return Ok(Some(StartFile::Log(Box::new(files))));
             }
-            begin(server, files.parts()?.iter().map(|(_, bytes)| bytes).sum());
-            Some(StartFile::Log(Box::new(files)))
-        } else {
-            snapshot.inspect(|file| {
-                if let StartFile::Snapshot(_, _, bytes) = file {
-                    begin(server, *bytes);
+            log = Some(Box::new(files));
+        }
+        if let Some(path) = save::path(server) {
+            match server.disk.open(&path) {
+                Ok((file, bytes)) => {
+                    begin(server, bytes);
+                    server.set_conditions(Conditions::LOADING, true);
+                    return Ok(Some(StartFile::Snapshot { path, source: Box::new(file), log }));
                 }
-            })
-        };
-        server.set_conditions(Conditions::LOADING, file.is_some());
-        Ok(file)
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(named(&path, &error)),
+            }
+        }
+        log.map(|files| begin_log(server, *files)).transpose()?;
+        Ok(None)
     }
 
     /// Loads it into the keyspace, which is empty; then clients need not wait any longer.
@@ -112,19 +104,30 @@ impl StartFile {
         take_libraries: &mut TakeLibraries<'_>,
     ) -> io::Result<()> {
         match self {
-            StartFile::Snapshot(path, source, _) => {
+            StartFile::Snapshot { path, source, log } => {
                 load_snapshot(server, &path, source, take_libraries)?;
+                if let Some(files) = log {
+                    tracing::warn!(
+                        "appendonly is set and there was no log yet: it begins with the data of the snapshot"
+                    );
+                    begin_log(server, *files)?;
+                }
             }
             StartFile::Log(mut files) => {
                 replay::load(commands, server, &mut files, take_libraries)?;
-                let keyspace = Keyspace::new(server.shards.lock(LockScope::All), clock::unix_ms());
-                append::go_on(server, &keyspace, *files)?;
+                begin_log(server, *files)?;
             }
         }
         server.saves.loaded(server.total(|stats| stats.dirty.get()));
         server.set_conditions(Conditions::LOADING, false);
         Ok(())
     }
+}
+
+/// From now on changes are written behind what the log has, which is what is in memory.
+fn begin_log(server: &Server, files: Files) -> io::Result<()> {
+    let keyspace = Keyspace::new(server.shards.lock(LockScope::All), clock::unix_ms());
+    append::go_on(server, &keyspace, files)
 }
 
 fn load_snapshot(

@@ -212,6 +212,10 @@ impl<'s, 'k, 'v, 'c> Replayer<'s, 'k, 'v, 'c> {
         let name = || String::from_utf8_lossy(args.get(0)).into_owned();
         let command =
             lookup::lookup(self.commands, &args).ok_or_else(|| format!("Unknown command '{}'", name()))?;
+        if command.is(Flags::ADMIN) && !command.is(Flags::WRITE) {
+            // It would act on the server, at each start again: nobody writes one.
+            return Err(format!("Command '{}', which changes no data,", name()));
+        }
         if self.held.is_some() {
             self.run_within(command, args);
         } else if !self.run_alone(command, args) {
