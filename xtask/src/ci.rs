@@ -269,14 +269,17 @@ fn documentation() -> Result<Summary> {
     workspace::run(&mut command).map(|()| ONE)
 }
 
+/// What is tested, and how it is built: what simulates as the steps that use it, and not once more in the profile of all others.
+const TESTED: [&[&str]; 2] =
+    [&["--workspace", "--exclude", "swytch-sim"], &["--package", "swytch-sim", "--profile", cluster::SHORT]];
+
 /// Unit tests, integration tests and the examples in documentation. Cargo runs one binary after the other; most of what
 /// they do is to wait, so they run side by side.
 fn tests() -> Result<Summary> {
-    let mut build = workspace::cargo();
-    build.args(["test", "--quiet", "--workspace", "--lib", "--bins", "--tests", "--no-run"]);
-    build.args(["--message-format", "json-render-diagnostics"]);
-    let messages = workspace::output_of(build.stderr(Stdio::inherit()))?;
-    let mut binaries: Vec<_> = messages.lines().filter_map(test_binary).collect();
+    let mut binaries = Vec::new();
+    for packages in TESTED {
+        binaries.extend(built_tests(packages)?);
+    }
     ensure!(!binaries.is_empty(), "cargo built no test");
     binaries.sort();
     let results = lanes::each(&mut vec![(); lanes::count()], binaries, |(), (binary, package)| {
@@ -290,13 +293,24 @@ fn tests() -> Result<Summary> {
     for (time, binary) in slowest.into_iter().take(SLOWEST_SHOWN) {
         println!("{} {}", minutes(time), binary.file_name().unwrap_or_default().display());
     }
-    let mut examples = workspace::cargo();
-    examples.args(["test", "--quiet", "--workspace", "--no-fail-fast", "--doc"]);
-    let mut total = counted(&mut examples)?;
+    let mut total = Summary::default();
+    for packages in TESTED {
+        total +=
+            counted(workspace::cargo().args(["test", "--quiet", "--no-fail-fast", "--doc"]).args(packages))?;
+    }
     for (summary, ..) in results {
         total += summary?;
     }
     Ok(total)
+}
+
+/// Builds the tests of these packages: their binaries, each with the folder of its package.
+fn built_tests(packages: &[&str]) -> Result<Vec<(PathBuf, PathBuf)>> {
+    let mut build = workspace::cargo();
+    build.args(["test", "--quiet", "--lib", "--bins", "--tests", "--no-run"]).args(packages);
+    build.args(["--message-format", "json-render-diagnostics"]);
+    let messages = workspace::output_of(build.stderr(Stdio::inherit()))?;
+    Ok(messages.lines().filter_map(test_binary).collect())
 }
 
 /// A test binary and the folder of its package, if a line of cargo's messages is about one.

@@ -15,7 +15,7 @@ const CI_SEEDS_REAL: u64 = 100;
 
 /// How a run of hours is built, and one of a minute.
 const LONG: &str = "campaign";
-const SHORT: &str = "short";
+pub(crate) const SHORT: &str = "short";
 
 /// Runs the simulator, with its assertions, and the given options.
 ///
