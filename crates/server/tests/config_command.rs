@@ -262,6 +262,8 @@ fn what_a_cluster_would_refuse_is_counted() {
         ("EVAL return(redis.call('MGET',KEYS[1],KEYS[2])) 2 a b", 1),
         ("COPY a {a}3", 0),
         ("COPY a a DB 1", 1),
+        ("MOVE b 2", 1),
+        ("SWAPDB 2 3", 1),
         ("MULTI", 0),
         ("SET a 1", 0),
         ("SET b 1", 0),
@@ -273,6 +275,14 @@ fn what_a_cluster_would_refuse_is_counted() {
         assert!(!reply.is_error(), "{words}: {reply:?}");
         let after = server.connect().info_number("cluster_incompatible_ops");
         assert_eq!(after - before, incompatible, "{words}");
+    }
+    let before = server.connect().info_number("cluster_incompatible_ops");
+    for words in
+        ["MOVE a 1", "MOVE a 99", "MOVE a x", "COPY a a", "COPY a a DB 99", "SWAPDB 1 99", "SWAPDB x 1"]
+    {
+        assert!(server.say(words).is_error(), "{words}");
+        let after = server.connect().info_number("cluster_incompatible_ops");
+        assert_eq!(after, before, "{words} fails for another reason");
     }
     for words in ["CONFIG SET cluster-compatibility-sample-ratio 0", "CONFIG RESETSTAT", "MGET a b"] {
         assert!(!server.say(words).is_error(), "{words}");

@@ -233,16 +233,13 @@ impl<'a> Call<'a> {
         if (0..databases).contains(&index) { Ok(index as u32) } else { Err(CommandError::DbIndexOutOfRange) }
     }
 
-    /// Where clients of a cluster are served this is their error; elsewhere it is counted that they could not be.
+    /// Where clients of a cluster are served this is their error. Elsewhere
+    /// [`Server::note_cluster_incompatible`] counts what they could not do, where nothing else forbids it.
     ///
     /// # Errors
     /// It, then.
     pub fn refused_in_cluster(&self, error: &'static str) -> Result<(), CommandError> {
-        if self.server.config.cluster_enabled() {
-            return Err(CommandError::text(error));
-        }
-        self.server.note_cluster_incompatible();
-        Ok(())
+        if self.server.config.cluster_enabled() { Err(CommandError::text(error)) } else { Ok(()) }
     }
 
     /// The longest string that the command may make.

@@ -196,6 +196,7 @@ fn rules_of(call: &mut Call<'_>, flags: Option<ScriptFlags>, access: Access) -> 
     }
     if has(ScriptFlags::NO_CLUSTER) {
         call.refused_in_cluster("ERR Can not run script on cluster, 'no-cluster' flag is set.")?;
+        call.server.note_cluster_incompatible();
     }
     let keeps_to_slot = flags.is_some() && !has(ScriptFlags::ALLOW_CROSS_SLOT_KEYS);
     if !keeps_to_slot && call.server.conditions().contains(Conditions::COUNTING_SLOTS) {

@@ -26,6 +26,7 @@ fn select(call: &mut Call<'_>) -> CommandResult {
     }
     if index != 0 {
         call.refused_in_cluster("ERR SELECT is not allowed in cluster mode")?;
+        call.server.note_cluster_incompatible();
     }
     call.client.db = call.db_index(call.args.get(1))?;
     call.reply.ok();

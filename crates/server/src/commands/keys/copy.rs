@@ -72,6 +72,7 @@ fn copy(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResul
     }
     if from_db != 0 || to_db != 0 {
         call.refused_in_cluster("ERR Copying to another database is not allowed in cluster mode")?;
+        call.server.note_cluster_incompatible();
     }
     // The source is read and counted as such; only the destination is written.
     let copied = Keyspace::find(keyspace, &from).is_some() && {
@@ -89,6 +90,7 @@ fn move_key(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandR
     if to_db == call.client.db {
         return Err(same_object());
     }
+    call.server.note_cluster_incompatible();
     let moved = keyspace.move_to(&call.key(1), to_db);
     call.reply.count(usize::from(moved));
     Ok(())

@@ -32,6 +32,7 @@ fn swap(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResul
     let (Some(first), Some(second)) = (in_range(first), in_range(second)) else {
         return Err(CommandError::DbIndexOutOfRange);
     };
+    call.server.note_cluster_incompatible();
     keyspace.swap_db(first, second);
     call.reply.ok();
     Ok(())
