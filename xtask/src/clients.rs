@@ -37,15 +37,23 @@ pub(crate) fn run(server: Option<PathBuf>) -> Result<Summary> {
     rust.args(["run", "--quiet", "--package", "client-smoke", "--"]);
     let mut secured = python("smoke.py");
     secured.args(["127.0.0.1", &tls_port, &certificate]);
-    let mut moving = python("move.py");
-    moving.args(["127.0.0.1", &free_port().to_string()]).arg(&path);
-    let mut tracing = python("traces.py");
-    tracing.args(["127.0.0.1", &free_port().to_string()]).arg(&path);
+    // These start servers of their own.
+    let starting = |mut command: Command| {
+        command.args(["127.0.0.1", &free_port().to_string()]).arg(&path);
+        command
+    };
+    let moving = |library: &str| {
+        let mut command = starting(node("move.js"));
+        command.arg(library);
+        command
+    };
     let all = [
         ("redis-py over TLS", secured),
         ("redis-py", python("smoke.py")),
-        ("redis-py, whose server ends", moving),
-        ("OpenTelemetry", tracing),
+        ("redis-py, whose server ends", starting(python("move.py"))),
+        ("node-redis 5, whose server ends", moving("redis")),
+        ("node-redis 6, whose server ends", moving("redis-6")),
+        ("OpenTelemetry", starting(python("traces.py"))),
         ("RQ and Celery", python("jobs.py")),
         ("ioredis", node("smoke.js")),
         ("node-redis", node("node-redis.js")),

@@ -85,6 +85,30 @@ fn who_asked_for_it_is_told_before_the_end_and_served_until_it_is_gone() {
     assert!(other.is_closed());
 }
 
+/// node-redis ends its process where it is told of no address and has asked for one.
+#[test]
+fn who_cannot_do_without_an_address_is_told_only_where_there_is_one() {
+    let mut server = ours().start("no-address", "shutdown-notice 1000\n");
+    let connect = |name: &str, kind: &str| {
+        let mut client = Client::open(server.port);
+        client.say("HELLO 3");
+        client.say(&format!("CLIENT SETINFO LIB-NAME {name}"));
+        let words = format!("CLIENT MAINT_NOTIFICATIONS ON moving-endpoint-type {kind}");
+        assert_eq!(client.say(&words), Reply::ok());
+        client
+    };
+    let mut told = [connect("redis-py", "internal-ip"), connect("node-redis", "none")];
+    let mut not_told = connect("node-redis(worker)", "external-ip");
+    server.signal("TERM");
+    for client in &mut told {
+        let expected = [Reply::bulk("MOVING"), Reply::Integer(1), Reply::Integer(1000), Reply::Null];
+        assert_eq!(client.reply().elements(), expected);
+    }
+    assert_eq!(not_told.say("PING").text(), "PONG", "the first that it hears of");
+    drop(told);
+    assert_eq!(server.await_end(swytch_testkit::PATIENCE), Some(0), "{}", server.log_tail(20));
+}
+
 #[test]
 fn unblocking_ends_a_wait_with_null_or_error() {
     let server = start("unblock");

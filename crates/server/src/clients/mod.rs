@@ -84,6 +84,8 @@ bitflags! {
         const HEARS_OF_END = 1 << 24;
         /// CLIENT IMPORT-SOURCE: it says itself which keys go, as far as the server is in import mode.
         const IMPORT_SOURCE = 1 << 25;
+        /// Wants to be told an address to go to when it is told of the end.
+        const WANTS_ADDRESS = 1 << 26;
         /// What is to Redis some kind of replica.
         const REPLICAS = Self::FOLLOWER.bits() | Self::MONITOR.bits();
     }

@@ -106,8 +106,18 @@ fn has_to_tell(server: &Server, how: How) -> bool {
 
 /// Clients that are told before the server ends.
 fn who_hears(server: &Server) -> Vec<Arc<ClientShared>> {
-    let hears = |client: &Arc<ClientShared>| client.flags().contains(ClientFlags::HEARS_OF_END);
+    let has_address = server.config.shutdown_notice_endpoint().is_some();
+    let hears = |client: &Arc<ClientShared>| {
+        client.flags().contains(ClientFlags::HEARS_OF_END) && (has_address || does_without_address(client))
+    };
     server.clients.snapshot().into_iter().filter(hears).collect()
+}
+
+/// Whether a client can be told to go without being told where. To node-redis that is a fault where it has not asked for just
+/// that, and one that nobody catches, so that the application's process ends.
+fn does_without_address(client: &ClientShared) -> bool {
+    !client.flags().contains(ClientFlags::WANTS_ADDRESS)
+        || !client.names.lock().library_name.starts_with(b"node-redis")
 }
 
 /// Starts the thread that ends the server where that is not at once. It ends with the server.

@@ -15,8 +15,9 @@ const ENDPOINT_TYPES: &[Arg] = &[
     Arg::flag("internal-fqdn", "internal-fqdn"),
     Arg::flag("external-ip", "external-ip"),
     Arg::flag("external-fqdn", "external-fqdn"),
-    Arg::flag("none", "none"),
+    Arg::flag(NO_ENDPOINT, NO_ENDPOINT),
 ];
+const NO_ENDPOINT: &str = "none";
 
 pub(super) static MAINT_NOTIFICATIONS: CommandSpec = CommandSpec {
     name: "maint_notifications",
@@ -40,12 +41,14 @@ fn maint_notifications(call: &mut Call<'_>) -> CommandResult {
         (false, true) => false,
         (false, false) => return Err(CommandError::Syntax),
     };
+    let mut wants_address = false;
     if arguments.remaining() > 0 {
-        let is_type = arguments.word("moving-endpoint-type")
-            && ENDPOINT_TYPES.iter().any(|known| arguments.word(known.name));
-        if !is_type || arguments.remaining() > 0 {
+        let is_named = arguments.word("moving-endpoint-type");
+        let named = ENDPOINT_TYPES.iter().find(|known| is_named && arguments.word(known.name));
+        if named.is_none() || arguments.remaining() > 0 {
             return Err(CommandError::Syntax);
         }
+        wants_address = named.is_some_and(|known| known.name != NO_ENDPOINT);
     }
     if on && call.client.protocol == Protocol::Resp2 {
         return Err(CommandError::text(
@@ -53,6 +56,7 @@ fn maint_notifications(call: &mut Call<'_>) -> CommandResult {
         ));
     }
     call.client.flags.set(ClientFlags::HEARS_OF_END, on);
+    call.client.flags.set(ClientFlags::WANTS_ADDRESS, on && wants_address);
     call.reply.ok();
     Ok(())
 }
