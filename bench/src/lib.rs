@@ -4,7 +4,7 @@
 //! about them; the conformance and client-library runs in `xtask` stand on them as well. `throughput`, `memory`,
 //! `contention`, `fairness` and `messages` (with `generator`), `growth`, `output`, `release`, `serialized` and `snapshot` are the
 //! measurements, `floor` what a server cannot get below, `report` and `plot` their presentation, and [`compare()`] runs them all.
-//! Rivals are started as binaries and never linked. [`eviction`] needs none of all that: it plays traces.
+//! Rivals are started as binaries and never linked. [`eviction`] plays traces, and of all that needs a server at most.
 pub mod client;
 mod compare;
 mod contention;

@@ -62,13 +62,21 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Plays traces through the keyspace of the server and through other caches, optimised, and prints the miss ratios.
+/// Plays traces through the keyspace of the server, through other caches, and through servers that run, optimised, and prints the
+/// miss ratios.
 pub(crate) fn eviction(mut arguments: Arguments) -> Result<()> {
     let update = arguments.flag("--update");
+    let simulated_only = arguments.flag("--simulated");
     let mut command = workspace::cargo();
     command.args(["run", "--quiet", "--release", "--package", "swytch-bench", "--bin", "eviction", "--"]);
     if let Some(requests) = arguments.number("--requests")? {
         command.arg("--requests").arg(requests.to_string());
+    }
+    command.arg("--recorded").arg(setup::recorded_trace()?);
+    if !simulated_only {
+        let server = server_option(&mut arguments)?.map_or_else(workspace::build_server, Ok)?;
+        command.arg("--ours").arg(server).arg("--redis").arg(setup::peer_build("redis")?);
+        command.arg("--clock").arg(setup::hurried_clock()?);
     }
     command.args(arguments.words()?);
     match update {

@@ -59,9 +59,11 @@ Development commands of swytch.
       --snapshot-keys N             keys of the snapshot part (default 10,000,000)
       --smoke                       a small run that shows that everything works
       --update                      write docs/performance.md, of some parts only their sections; of all the plot, too
-  cargo xtask eviction [WORD...]    miss ratios of the policies of eviction beside others and the optimum, on made traces
+  cargo xtask eviction [WORD...]    miss ratios of the policies of eviction beside others, Redis that runs and the optimum
       WORD                          only traces whose names contain one of these
       --requests N                  requests of each trace (default 1,000,000)
+      --server PATH                 this binary instead of a fresh release build
+      --simulated                   no servers
       --update                      write docs/eviction.md and its plot
   cargo xtask fuzz TARGET|all [--seconds N]   a fuzz target for so long (default 60)
   cargo xtask attack [NAME...]      what once brought servers down, held against ours and a live Redis

@@ -1,6 +1,49 @@
-//! Who wants which key when: made of seeds, so that everybody gets the same.
+//! Who wants which key when: made of seeds, so that everybody gets the same, or recorded.
 
+use std::path::Path;
+
+use anyhow::Result;
 use swytch_testkit::Random;
+
+use super::recorded;
+
+/// What is played.
+pub struct Traces(pub(super) Vec<Trace>);
+
+impl Traces {
+    /// Those that are made, each of about so many requests.
+    pub fn made(requests: usize) -> Traces {
+        let of = Trace::of;
+        let mut traces = vec![
+            of("Zipf 0.8", zipf(0.8, requests)),
+            of("Zipf 0.99", zipf(0.99, requests)),
+            of("Zipf 1.2", zipf(1.2, requests)),
+            of("Zipf and scans", with_scans(&zipf(0.99, requests))),
+            of("loop", looped(20_000, requests)),
+            of("loop and Zipf", with_loop(&zipf(0.99, requests))),
+            of("drifting", drifting(requests)),
+            of("in turn", in_turn(requests)),
+        ];
+        let keys = zipf(0.99, requests);
+        traces.push(Trace { sizes: mixed_sizes(&keys), ..of("mixed sizes", keys) });
+        Traces(traces)
+    }
+
+    /// With the one that was recorded, from the unpacked source of Ristretto.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn with_recorded(mut self, source: &Path) -> Result<Traces> {
+        self.0.push(recorded::glimpse(source)?);
+        Ok(self)
+    }
+
+    /// Those whose name contains one of these words; all, if there are none.
+    pub fn named(mut self, words: &[String]) -> Traces {
+        self.0.retain(|trace| words.is_empty() || words.iter().any(|word| trace.name.contains(&**word)));
+        self
+    }
+}
 
 /// Requests, one after the other.
 pub(super) struct Trace {
@@ -17,22 +60,9 @@ const KEYS: u32 = 100_000;
 const SEED: u64 = 20;
 
 impl Trace {
-    /// All of them, each of about so many requests.
-    pub(super) fn all(requests: usize) -> Vec<Trace> {
-        let of = |name, keys: Vec<u32>| Trace { name, sizes: unit_sizes(&keys), requests: keys };
-        let mut traces = vec![
-            of("Zipf 0.8", zipf(0.8, requests)),
-            of("Zipf 0.99", zipf(0.99, requests)),
-            of("Zipf 1.2", zipf(1.2, requests)),
-            of("Zipf and scans", with_scans(&zipf(0.99, requests))),
-            of("loop", looped(20_000, requests)),
-            of("loop and Zipf", with_loop(&zipf(0.99, requests))),
-            of("drifting", drifting(requests)),
-            of("in turn", in_turn(requests)),
-        ];
-        let keys = zipf(0.99, requests);
-        traces.push(Trace { name: "mixed sizes", sizes: mixed_sizes(&keys), requests: keys });
-        traces
+    /// One whose keys take one each.
+    pub(super) fn of(name: &'static str, keys: Vec<u32>) -> Trace {
+        Trace { name, sizes: unit_sizes(&keys), requests: keys }
     }
 
     /// What all its keys take.

@@ -112,6 +112,38 @@ pub(crate) fn peer_build(package: &str) -> Result<PathBuf> {
     Ok(binary(&directory))
 }
 
+/// The source of the cache Ristretto, which holds a trace of a program: as its authors have packed it, since not every mirror
+/// has what Debian adds.
+pub(crate) fn recorded_trace() -> Result<PathBuf> {
+    const PACKAGE: &str = "golang-github-dgraph-io-ristretto";
+    let folder = tools_directory().join("ristretto");
+    if folder.is_dir() {
+        return Ok(folder);
+    }
+    install(&[("tar", "tar"), ("gzip", "gzip")])?;
+    fetch_source("bookworm", &["--tar-only", PACKAGE])?;
+    let is_it = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with(PACKAGE) && name.contains(".orig.tar.")
+    };
+    let packed = entries_in(&tools_directory())?.into_iter().find(is_it).context("no archive came")?;
+    fs::create_dir_all(&folder)?;
+    output_of(Command::new("tar").args(["--strip-components=1", "-xf"]).arg(packed).current_dir(&folder))?;
+    Ok(folder)
+}
+
+/// The library with which the clock of a process can be hurried.
+pub(crate) fn hurried_clock() -> Result<PathBuf> {
+    let library = || {
+        let folders = directories_in(Path::new("/usr/lib")).unwrap_or_default().into_iter();
+        folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1")).find(|path| path.is_file())
+    };
+    if library().is_none() {
+        install_packages(&["libfaketime"])?;
+    }
+    library().context("libfaketime holds no libfaketimeMT.so.1")
+}
+
 /// Where the builds of a peer lie.
 fn peer_directory(package: &str) -> PathBuf {
     tools_directory().join("peers").join(package)
@@ -161,6 +193,20 @@ pub(super) fn install_packages(packages: &[&str]) -> Result<()> {
 /// Downloads and unpacks a source package into `.tools`, and gives the folder.
 fn source_package(package: &str, release: &str) -> Result<PathBuf> {
     install(&[("dpkg-source", "dpkg-dev")])?;
+    let said = fetch_source(release, &[package])?;
+    let folder = said
+        .split_whitespace()
+        .skip_while(|word| *word != "extracting")
+        .skip_while(|word| *word != "in")
+        .nth(1);
+    let found = folder.map(|name| tools_directory().join(name)).filter(|path| path.is_dir());
+    found
+        .or_else(|| newest_folder(package))
+        .with_context(|| format!("{package} unpacked into no folder:\n{said}"))
+}
+
+/// Has apt fetch a source package into `.tools`, and gives what it said.
+fn fetch_source(release: &str, arguments: &[&str]) -> Result<String> {
     let apt = tools_directory().join("apt").join(release);
     let (parts, lists) = (apt.join("sources"), apt.join("lists"));
     fs::create_dir_all(&parts)?;
@@ -183,18 +229,9 @@ fn source_package(package: &str, release: &str) -> Result<PathBuf> {
         command.args(arguments).current_dir(tools_directory());
         output_of(&mut command)
     };
-    println!("fetching the source package {package} of {release}");
+    println!("fetching the source package {} of {release}", arguments.join(" "));
     apt_get(&["update"]).context("reading the package lists; is there a network?")?;
-    let said = apt_get(&["source", package])?;
-    let folder = said
-        .split_whitespace()
-        .skip_while(|word| *word != "extracting")
-        .skip_while(|word| *word != "in")
-        .nth(1);
-    let found = folder.map(|name| tools_directory().join(name)).filter(|path| path.is_dir());
-    found
-        .or_else(|| newest_folder(package))
-        .with_context(|| format!("{package} unpacked into no folder:\n{said}"))
+    apt_get(&[&["source"], arguments].concat())
 }
 
 /// Where apt found the sources unpacked already, it does not say where they are.
@@ -207,8 +244,12 @@ fn newest_folder(package: &str) -> Option<PathBuf> {
 }
 
 fn directories_in(parent: &Path) -> Result<Vec<PathBuf>> {
+    Ok(entries_in(parent)?.into_iter().filter(|path| path.is_dir()).collect())
+}
+
+fn entries_in(parent: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(parent).with_context(|| format!("reading {}", parent.display()))?;
-    Ok(entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir()).collect())
+    Ok(entries.filter_map(|entry| Some(entry.ok()?.path())).collect())
 }
 
 /// A `deb-src` entry for `release` from the archive and with the key the machine trusts already.

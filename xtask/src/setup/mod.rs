@@ -14,8 +14,8 @@ mod debian;
 
 pub(crate) use clients::{node_modules, python_environment};
 pub(crate) use debian::{
-    fuzz_toolchain, package_tools, page_tools, peer_build, redis_server, suite_source, suite_tls_tools,
-    suite_tools,
+    fuzz_toolchain, hurried_clock, package_tools, page_tools, peer_build, recorded_trace, redis_server,
+    suite_source, suite_tls_tools, suite_tools,
 };
 
 /// What a step gets and where it lies.
