@@ -31,27 +31,36 @@ const LOOKS_MAX: usize = 1_024;
 /// the order in which they were listed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Listed {
-    queue: VecDeque<(u64, Key)>,
+    /// In pieces, so that none is moved for want of room when others come.
+    queue: VecDeque<VecDeque<(u64, Key)>>,
     listed: Table<()>,
 }
+
+/// Keys of a piece.
+const PIECE: usize = 512;
 
 impl Listed {
     pub(crate) fn list(&mut self, key: &Key, due_ms: u64) {
         if !self.listed.contains(key) {
             self.listed.insert(key.clone(), ());
-            self.queue.push_back((due_ms, key.clone()));
+            if self.queue.back().is_none_or(|piece| piece.len() >= PIECE) {
+                self.queue.push_back(VecDeque::new());
+            }
+            self.queue.back_mut().into_iter().for_each(|piece| piece.push_back((due_ms, key.clone())));
         }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.queue.len()
+        self.listed.len()
     }
 
     pub(crate) fn next_due(&mut self, now_ms: u64) -> Option<Key> {
-        if self.queue.front()?.0 > now_ms {
-            return None;
+        let piece = self.queue.front_mut()?;
+        piece.front().filter(|(due_ms, _)| *due_ms <= now_ms)?;
+        let (_, key) = piece.pop_front()?;
+        if piece.is_empty() {
+            self.queue.pop_front();
         }
-        let (_, key) = self.queue.pop_front()?;
         self.listed.remove(&key);
         if self.queue.is_empty() {
             // A rush of keys is to leave nothing.

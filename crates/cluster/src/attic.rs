@@ -97,7 +97,7 @@ impl<V: Values> Turn<'_, V> {
     pub(crate) fn rubbish_tick(&mut self) {
         let Some(copies) = self.part.rubbish.last_mut() else { return };
         for key in copies.some_from(Mark::FIRST, self.config.limits.walk_max.max(1)) {
-            copies.take(&key);
+            copies.remove(&key);
         }
         if copies.len() == 0 {
             self.part.rubbish.pop();
@@ -129,7 +129,7 @@ impl<V: Values> Turn<'_, V> {
     fn unpack_from(&mut self, index: usize, key: &Key) {
         let attic = &mut self.part.attics[index];
         let snapshot = self.values.take_aside(attic.number, key);
-        let copy = match attic.copies.take(key) {
+        let copy = match attic.copies.remove(key) {
             Some(copy) => copy,
             None if snapshot.is_none() || self.config.without(Mutant::LoseSolosAtRebirth) => return,
             None => {

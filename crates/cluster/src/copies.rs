@@ -46,13 +46,6 @@ impl Copies {
         Some(removed)
     }
 
-    /// As [`Self::remove`]; the room is given back with that of all.
-    pub(crate) fn take(&mut self, key: &Key) -> Option<Copy> {
-        let removed = self.table.take_one(key)?;
-        self.marks.remove(&(key.mark(), key.clone()));
-        Some(removed)
-    }
-
     /// Whether it has a twin of this key.
     pub(crate) fn has_twin(&self, key: &Key) -> bool {
         self.walk(key.mark()).take_while(|other| other.mark() == key.mark()).any(|other| other != key)

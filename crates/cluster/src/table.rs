@@ -45,11 +45,8 @@ pub(crate) struct Table<T, K = Key> {
 /// Room for this many entries is never given back.
 const ROOM_MIN: usize = 16;
 
-/// Entries of a bucket, on average, when another one is added.
-const BUCKET_MAX: usize = 1_024;
-
-/// And when one is taken back: few enough that there is time between the two.
-const BUCKET_MIN: usize = BUCKET_MAX / 4;
+/// What a bucket of large entries takes, about: nobody is to wait for the division of one.
+const BUCKET_BYTES: usize = 40_960;
 
 impl<T, K> Default for Table<T, K> {
     fn default() -> Self {
@@ -66,6 +63,19 @@ fn bucket_of(hash: u64, buckets: usize) -> usize {
 }
 
 impl<T, K: Clone + Ord + Hash> Table<T, K> {
+    /// Entries of a bucket, on average, when another one is added. Twice as many, and some by chance, just have room in a
+    /// table of 2^n places, which is given to each bucket when it begins, so that none is moved to a larger one.
+    const BUCKET_MAX: usize = {
+        let mut entries = 840;
+        while entries > 105 && entries * size_of::<(K, T)>() > BUCKET_BYTES {
+            entries /= 2;
+        }
+        entries
+    };
+
+    /// And when one is taken back: few enough that there is time between the two.
+    const BUCKET_MIN: usize = Self::BUCKET_MAX / 4;
+
     fn bucket(&self, key: &K) -> usize {
         if self.buckets.len() == 1 { 0 } else { bucket_of(hash_of(key), self.buckets.len()) }
     }
@@ -93,30 +103,22 @@ impl<T, K: Clone + Ord + Hash> Table<T, K> {
         removed
     }
 
-    /// As [`Self::remove`], for a table that is to be emptied: it keeps its room.
-    pub(crate) fn take_one(&mut self, key: &K) -> Option<T> {
-        let bucket = self.bucket(key);
-        let removed = self.buckets[bucket].remove(key);
-        self.len -= usize::from(removed.is_some());
-        removed
-    }
-
     /// Divides the next bucket if there is going to be much in each.
     fn make_room(&mut self) {
         let count = self.buckets.len();
-        if self.len < count * BUCKET_MAX {
+        if self.len < count * Self::BUCKET_MAX {
             return;
         }
         let next = bucket_of((count as u64) << 24, count);
-        let moved = self.buckets[next].extract_if(|key, _| bucket_of(hash_of(key), count + 1) == count);
-        let moved = moved.collect();
-        self.buckets.push(moved);
+        let mut bucket = Bucket::with_capacity_and_hasher(2 * Self::BUCKET_MAX, Default::default());
+        bucket.extend(self.buckets[next].extract_if(|key, _| bucket_of(hash_of(key), count + 1) == count));
+        self.buckets.push(bucket);
     }
 
     /// What a rush has left behind is given back; rarely enough that each entry pays for it once.
     fn give_back(&mut self, bucket: usize) {
         let count = self.buckets.len();
-        if count > 1 && self.len < count * BUCKET_MIN {
+        if count > 1 && self.len < count * Self::BUCKET_MIN {
             let last = self.buckets.pop().unwrap_or_default();
             self.buckets[bucket_of(((count - 1) as u64) << 24, count - 1)].extend(last);
         }
@@ -223,8 +225,9 @@ mod tests {
             assert!(table.buckets.len() <= before + 1);
             most = table.buckets.iter().map(HashMap::len).max().unwrap_or(0).max(most);
         }
-        assert!(most < 4 * BUCKET_MAX, "{most} in one bucket");
-        assert_eq!((table.len(), table.buckets.len()), (100_000, 100_000 / BUCKET_MAX + 1));
+        let bucket_max = Table::<u64, u64>::BUCKET_MAX;
+        assert!(most < 4 * bucket_max, "{most} in one bucket");
+        assert_eq!((table.len(), table.buckets.len()), (100_000, 100_000 / bucket_max + 1));
         assert!((0..100_000).all(|number| table.get(&number) == Some(&number)));
         table.retain(|number, _| number % 2 == 0);
         assert_eq!((table.len(), table.keys().len(), table.values().count()), (50_000, 50_000, 50_000));

@@ -160,6 +160,9 @@ pub struct Nodes {
     pub looked_most: u64,
     /// How long each step has taken, in nanoseconds.
     pub steps_ns: Vec<u64>,
+    /// Tells what has been spent so far, of whatever a step is to be measured by, and the most that one has spent.
+    pub meter: Option<fn() -> u64>,
+    pub spent_most: (u64, String),
     pub evacuated: bool,
     wire: std::collections::VecDeque<Envelope>,
     asked: u64,
@@ -178,6 +181,8 @@ impl Nodes {
             cut: None,
             looked_most: 0,
             steps_ns: Vec::new(),
+            meter: None,
+            spent_most: Default::default(),
             evacuated: false,
             wire: Default::default(),
             asked: 0,
@@ -188,6 +193,7 @@ impl Nodes {
     /// Forgets what steps have cost so far, and tells how long they have taken.
     pub fn measure(&mut self) -> Vec<u64> {
         self.looked_most = 0;
+        self.spent_most = Default::default();
         std::mem::take(&mut self.steps_ns)
     }
 
@@ -197,7 +203,14 @@ impl Nodes {
 
     pub fn input(&mut self, id: NodeId, input: Input) {
         let time = self.time();
-        self.change(id, |node, out| node.handle(time, input, out));
+        let step = match &input {
+            Input::Message(envelope) => format!("{:?}", std::mem::discriminant(&envelope.message)),
+            other => format!("{:?}", std::mem::discriminant(other)),
+        };
+        let spent = self.change(id, |node, out| node.handle(time, input, out));
+        if spent > self.spent_most.0 {
+            self.spent_most = (spent, format!("{step} at {id:?}"));
+        }
     }
 
     /// The node starts an attempt at a view of these nodes, whatever it hears.
@@ -206,13 +219,15 @@ impl Nodes {
         self.change(id, |node, out| node.propose_view(time, candidates, out));
     }
 
-    fn change(&mut self, id: NodeId, change: impl FnOnce(&mut Node<Ordered>, &mut Vec<Action>)) {
-        let Some(node) = self.nodes.get_mut(&id) else { return };
+    fn change(&mut self, id: NodeId, change: impl FnOnce(&mut Node<Ordered>, &mut Vec<Action>)) -> u64 {
+        let Some(node) = self.nodes.get_mut(&id) else { return 0 };
         let (before, mut out) = (node.tally().of(Rule::Walked), Vec::new());
         node.values().looked();
+        let spent = self.meter.map_or(0, |meter| meter());
         let started = std::time::Instant::now();
         change(node, &mut out);
         self.steps_ns.push(started.elapsed().as_nanos() as u64);
+        let spent = self.meter.map_or(0, |meter| meter() - spent);
         let walked = node.tally().of(Rule::Walked) - before;
         self.looked_most = self.looked_most.max(walked).max(node.values().looked());
         for action in out {
@@ -228,6 +243,7 @@ impl Nodes {
                 | Action::View { .. } => {}
             }
         }
+        spent
     }
 
     /// Hands over all messages.

@@ -1,0 +1,90 @@
+//! What one step of the core may cost when views change, counted by an allocator: how often it is asked for memory or given
+//! some back, and how much that is. Nothing is walked, moved or dropped as a whole if that does not grow with the keys.
+//!
+//! An allocator cannot be written without unsafe code.
+
+#![allow(unsafe_code, reason = "an allocator that counts")]
+
+mod ordered;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ordered::Nodes;
+use swytch_cluster::*;
+
+struct Counting;
+
+static SPENT: AtomicU64 = AtomicU64::new(0);
+
+/// A call counts as much as so many bytes.
+const CALL: u64 = 64;
+
+fn spend(size: usize) {
+    SPENT.fetch_add(CALL + size as u64, Ordering::Relaxed);
+}
+
+// SAFETY: everything is handed on to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        spend(layout.size());
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        spend(layout.size());
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// What the most expensive step spends in each phase with so many keys, all of which one node holds at first.
+fn phases(count: u32) -> Vec<(&'static str, u64, String)> {
+    let (first, last) = (NodeId(0), NodeId(2));
+    let mut nodes = Nodes::new(3);
+    for number in 0..count {
+        nodes.ask(first, Class::W, &Key::new(format!("{{{}}}{number}", number % 64).as_bytes()), b"set");
+        nodes.deliver();
+    }
+    nodes.run(5_000);
+    nodes.meter = Some(|| SPENT.load(Ordering::Relaxed));
+    nodes.measure();
+    let mut found = Vec::new();
+    let mut tell = |what: &'static str, nodes: &mut Nodes| {
+        let (spent, step) = std::mem::take(&mut nodes.spent_most);
+        found.push((what, spent, step));
+    };
+    nodes.attempt(last, NodeSet::only(last));
+    nodes.run(10_000);
+    tell("members come from different views", &mut nodes);
+    for (node, gone, back) in [
+        (last, "one is out of reach, and expired", "it comes back"),
+        (first, "the one with the keys is expired", "it comes back with them"),
+    ] {
+        nodes.cut = Some(node);
+        nodes.run(40_000);
+        tell(gone, &mut nodes);
+        nodes.cut = None;
+        nodes.run(10_000);
+        tell(back, &mut nodes);
+    }
+    nodes.run(40_000);
+    tell("all is as before", &mut nodes);
+    found
+}
+
+/// What one may spend, of bytes and calls: several times what it does for each of the keys that it looks at.
+const SPENT_MAX: u64 = 2_500_000;
+
+#[test]
+fn no_step_costs_more_with_more_keys() {
+    for count in [4_000, 16_000] {
+        for (what, spent, step) in phases(count) {
+            assert!(spent <= SPENT_MAX, "{count} keys, {what}: {spent} for {step}");
+        }
+    }
+}
