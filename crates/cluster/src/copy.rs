@@ -231,9 +231,14 @@ pub struct Done(pub BTreeMap<(NodeId, u8), Answered>);
 pub struct Answered {
     /// Every operation below this counter is answered and will not be retried; 0 as long as nothing is known.
     pub floor: u64,
-    /// Replies at or above the floor, by counter.
-    pub replies: BTreeMap<u64, Reply>,
+    /// Replies at or above the floor.
+    pub replies: Replies,
 }
+
+/// Replies in the order of their operations' counters. They come nearly in that order and go from the front, mostly one by
+/// one: a queue keeps its room, where a tree is made and given back with each of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Replies(pub(crate) VecDeque<(u64, Reply)>);
 
 /// What is remembered of an answered operation.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -244,13 +249,30 @@ pub struct Reply {
     pub keys: u32,
 }
 
+impl Replies {
+    fn place(&self, counter: u64) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&counter, |(other, _)| *other)
+    }
+
+    fn get(&self, counter: u64) -> Option<&Reply> {
+        self.0.get(self.place(counter).ok()?).map(|(_, reply)| reply)
+    }
+
+    fn insert(&mut self, counter: u64, reply: Reply) {
+        match self.place(counter) {
+            Ok(place) => self.0[place].1 = reply,
+            Err(place) => self.0.insert(place, (counter, reply)),
+        }
+    }
+}
+
 impl Answered {
     /// Forgets what will not be requested again.
     fn raise(&mut self, floor: u64) {
         if floor > self.floor {
             self.floor = floor;
-            while self.replies.first_key_value().is_some_and(|(counter, _)| *counter < floor) {
-                self.replies.pop_first();
+            while self.replies.0.front().is_some_and(|(counter, _)| *counter < floor) {
+                self.replies.0.pop_front();
             }
         }
     }
@@ -281,7 +303,7 @@ impl Done {
 
     /// What the operation was answered.
     pub(crate) fn reply(&self, op: OpId) -> Option<&Reply> {
-        self.0.get(&(op.node, op.part()))?.replies.get(&op.counter)
+        self.0.get(&(op.node, op.part()))?.replies.get(op.counter)
     }
 
     /// Whether the operation was answered so long ago that only a stray duplicate can ask for it.
@@ -293,8 +315,10 @@ impl Done {
     pub(crate) fn absorb(&mut self, other: &Self) {
         for (origin, theirs) in &other.0 {
             let ours = self.0.entry(*origin).or_default();
-            for (counter, reply) in &theirs.replies {
-                ours.replies.entry(*counter).or_insert_with(|| reply.clone());
+            for (counter, reply) in &theirs.replies.0 {
+                if ours.replies.get(*counter).is_none() {
+                    ours.replies.insert(*counter, reply.clone());
+                }
             }
             ours.raise(theirs.floor);
         }

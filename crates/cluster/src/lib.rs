@@ -56,7 +56,7 @@ pub mod wire;
 mod write;
 
 pub use config::{Config, Limits, Timers};
-pub use copy::{Answered, CopyState, Done, Log, Meta, PreparedPart, Reply, Whole};
+pub use copy::{Answered, CopyState, Done, Log, Meta, PreparedPart, Replies, Reply, Whole};
 pub use durable::Durable;
 pub use forming::{Ballot, Draft, Forming, Greeting, Newcomer, Pledge, Says, Start};
 pub use ids::{

@@ -2,7 +2,7 @@
 //! [`WIRE_VERSION`](super::WIRE_VERSION).
 
 use super::{Reader, Wire, WireError, put_bytes};
-use crate::copy::{Answered, CopyState, Done, Log, Meta, PreparedPart, Reply, Whole};
+use crate::copy::{Answered, CopyState, Done, Log, Meta, PreparedPart, Replies, Reply, Whole};
 use crate::durable::Durable;
 use crate::forming::{Ballot, Draft, Greeting, Pledge, Says};
 use crate::ids::{
@@ -91,6 +91,21 @@ impl Wire for Blob {
 
     fn get(reader: &mut Reader<'_>) -> Result<Self, WireError> {
         reader.bytes().map(Self::new)
+    }
+}
+
+impl Wire for Replies {
+    fn put(&self, out: &mut Vec<u8>) {
+        (self.0.len() as u64).put(out);
+        self.0.iter().for_each(|reply| reply.put(out));
+    }
+
+    fn get(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+        let replies: Vec<(u64, Reply)> = Wire::get(reader)?;
+        match replies.is_sorted_by(|(one, _), (other, _)| one < other) {
+            true => Ok(Self(replies.into())),
+            false => Err(WireError::Invalid),
+        }
     }
 }
 

@@ -21,7 +21,7 @@ use crate::turn::{Mail, Turn};
 use crate::values::{Entry, Values};
 
 impl<V: Values> Turn<'_, V> {
-    /// Sends applied entries to `recipients` (of whom those in the view count).
+    /// Appends entries whose effects the store has, and sends them to `recipients` (of whom those in the view count).
     pub(crate) fn launch_w(
         &mut self,
         key: &Key,
@@ -33,12 +33,18 @@ impl<V: Values> Turn<'_, V> {
     ) {
         let me = self.config.id;
         let others = (recipients & self.installed.view.members).without(me);
-        let subscribers = self.part.copies.get(key).map_or(NodeSet::EMPTY, |copy| copy.meta.subscribers);
+        let log_max = self.config.limits.log_max;
+        let Some(copy) = self.part.copies.get(key) else { return };
+        let subscribers = copy.meta.subscribers;
+        let may_overflow = copy.log.overflow || copy.log.entries.len() + entries.len() > log_max;
+        // What the log keeps is sent from there.
+        let kept = if may_overflow { entries.clone() } else { Vec::new() };
+        self.append(key, entries);
         let now = self.now.mono_ms;
         let flight = Flight {
             class: Class::W,
             keys: vec![key.clone()],
-            parts: vec![Part { key: key.clone(), prior, entries, subscribers }],
+            parts: vec![Part { key: key.clone(), prior, entries: kept, subscribers }],
             participants: Participants::of(self.part.id, others.with(me)),
             waiting: Participants::of(self.part.id, others),
             phase: Phase::Preparing,
@@ -160,6 +166,7 @@ impl<V: Values> Turn<'_, V> {
         let is_theirs =
             |other: &&Part| other.subscribers.contains(node) && other.key.part(self.config.parts) == part;
         let parts = || match &flight.parts[..] {
+            [part] if part.entries.is_empty() => vec![self.part_from_log(part)],
             [_] => flight.parts.clone(),
             parts => parts.iter().filter(is_theirs).cloned().collect(),
         };
@@ -171,6 +178,13 @@ impl<V: Values> Turn<'_, V> {
             (_, Phase::Committing) => Message::Commit { flight: id },
             (_, Phase::Aborting) => Message::Abort { flight: id },
         })
+    }
+
+    /// A part of a batch of class W whose entries are those that came last in the log.
+    fn part_from_log(&self, part: &Part) -> Part {
+        let copy = self.part.copies.get(&part.key);
+        let entries = copy.and_then(|copy| copy.log.since(&copy.meta, part.prior)).unwrap_or_default();
+        Part { entries: entries.to_vec(), ..part.clone() }
     }
 
     /// Notes, per key of a batch, up to where everyone has it.

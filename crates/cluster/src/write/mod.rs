@@ -311,10 +311,7 @@ impl<V: Values> Turn<'_, V> {
                 let part = Part { key: key.clone(), prior, entries, subscribers };
                 self.launch_x(vec![key.clone()], vec![part], replies, undo);
             }
-            _ => {
-                self.append(key, entries.clone());
-                self.launch_w(key, prior, entries, replies, subscribers, After::Nothing);
-            }
+            _ => self.launch_w(key, prior, entries, replies, subscribers, After::Nothing),
         }
         true
     }
@@ -410,9 +407,7 @@ impl<V: Values> Turn<'_, V> {
         let stamp = self.next_stamp();
         let entry =
             Entry { dot: self.next_dot(prior, 0), prior, stamp, effects, origin: None, step: Step::Write };
-        let entries = vec![entry];
-        self.append(key, entries.clone());
-        self.launch_w(key, prior, entries, Vec::new(), recipients, after);
+        self.launch_w(key, prior, vec![entry], Vec::new(), recipients, after);
     }
 
     /// Expired nodes that may come back with forks.
@@ -439,7 +434,7 @@ impl<V: Values> Turn<'_, V> {
 
     fn awaited_that(&self, wait_ms: impl Fn(&Retired) -> u64) -> NodeSet {
         let now = self.now.mono_ms;
-        let retired = self.installed.retired.iter().chain(&self.part.retired);
+        let retired = self.installed.retired.iter();
         let awaited = retired.filter(|(_, retired)| now < retired.at_ms.saturating_add(wait_ms(retired)));
         awaited.map(|(node, _)| *node).collect::<NodeSet>() - self.fence.over
     }
