@@ -77,6 +77,9 @@ pub struct Timers {
     pub retry_ms: u64,
     /// A client operation is answered within this time, with an error when need be.
     pub op_ms: u64,
+    /// One of class W that may have been applied is so within this time: longer, because an error would tell its client
+    /// nothing, and most clients take it for a write that was not applied.
+    pub write_ms: u64,
     /// An X that is not acknowledged for longer is aborted by its coordinator. Less than `op_ms`.
     pub abort_ms: u64,
     /// An unfinished attempt at a view is given up after this time.
@@ -112,6 +115,7 @@ impl Timers {
             expiry_ms: (lease_ms + suspect_ms) * 5 / 4 + 2_000,
             retry_ms: 400,
             op_ms: 5_000,
+            write_ms: 12_000,
             abort_ms: 2_500,
             propose_ms: 1_000,
             forget_ms: 1_000,

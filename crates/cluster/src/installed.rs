@@ -11,7 +11,7 @@ use crate::members::Members;
 use crate::message::Base;
 use crate::mutant::Mutant;
 use crate::tally::Rule;
-use crate::view::{Plan, View};
+use crate::view::{Candidate, Plan, View};
 
 /// An installed view and what partitions need to know to enter it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -104,7 +104,18 @@ impl Members {
     }
 
     /// Says in a base that is made now which of the former members may still come back with forks, for those who are taken in.
-    pub(crate) fn note_awaited(&self, plan: &mut Plan) {
+    pub(crate) fn note_awaited(&self, plan: &mut Plan, candidates: &BTreeMap<NodeId, Candidate>) {
+        let bases = candidates.values().map(|candidate| &candidate.base);
+        let others = bases.filter(|base| base.tag.cluster != plan.base.tag.cluster);
+        let members = &plan.base.members;
+        // Those of another cluster who are not here may bring what they have written there.
+        for (node, former) in
+            others.flat_map(Base::all_so_far).filter(|(node, _)| !members.contains_key(node))
+        {
+            if !self.config.without(Mutant::MeetNoneButMembers) {
+                plan.base.former.entry(node).or_insert(former);
+            }
+        }
         let retain_ms = self.config.timers.retain_ms;
         let was_awaited = |node: &NodeId| {
             let retired =

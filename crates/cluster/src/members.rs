@@ -644,7 +644,7 @@ impl Members {
             return;
         };
         if plan.base.tag.born == view {
-            self.note_awaited(&mut plan);
+            self.note_awaited(&mut plan, &attempt.promises);
         }
         let me = (self.config.id, self.incarnation);
         let dead = plan

@@ -96,6 +96,16 @@ impl Base {
         self.members.keys().filter(same).copied().collect()
     }
 
+    /// All who were members and all who are, as a base without them names them.
+    pub(crate) fn all_so_far(&self) -> impl Iterator<Item = (NodeId, Former)> {
+        let leaves = move |(node, life): (&NodeId, &Incarnation)| {
+            let uid = self.contacts.get(node).map(|contact| contact.uid).unwrap_or_default();
+            (*node, Former { uid, life: *life, is_awaited: true })
+        };
+        let former = self.former.iter().map(|(node, former)| (*node, *former));
+        former.chain(self.members.iter().map(leaves))
+    }
+
     /// The number of the member that this is.
     pub(crate) fn number_of(&self, uid: Uid) -> Option<NodeId> {
         self.contacts.iter().find(|(_, contact)| contact.uid == uid).map(|(node, _)| *node)

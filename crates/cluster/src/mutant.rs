@@ -202,4 +202,8 @@ mutants! {
     LoseSolosAtRebirth,
     /// A node that is taken in waits for the forks of nobody who was expired before.
     NewcomersAwaitNobody,
+    /// A base that takes in members of another cluster does not name who else was in that one.
+    MeetNoneButMembers,
+    /// A write that may have been applied ends in doubt as soon as an X would.
+    EndWritesInDoubt,
 }

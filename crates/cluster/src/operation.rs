@@ -39,6 +39,8 @@ pub(crate) struct Operation {
     /// All operations of the origin below this counter are answered.
     pub(crate) floor: u64,
     pub(crate) deadline_ms: u64,
+    /// The deadline if it may have been applied by then.
+    pub(crate) last_ms: u64,
     pub(crate) since_ms: u64,
     pub(crate) stage: Stage,
     /// It was sent to another node at some time.
@@ -109,6 +111,17 @@ impl Operation {
     fn is_single(&self) -> bool {
         self.keys.len() == 1 && self.watches.is_empty()
     }
+
+    /// Its time is over, and it may have been applied: gives it more, if there is any.
+    fn waits_on(&mut self) -> bool {
+        let may_be_applied =
+            self.forwarded || matches!(self.stage, Stage::Applied { .. } | Stage::Flying { .. });
+        let waits_on = may_be_applied && self.deadline_ms < self.last_ms;
+        if waits_on {
+            self.deadline_ms = self.last_ms;
+        }
+        waits_on
+    }
 }
 
 impl<V: Values> Turn<'_, V> {
@@ -129,21 +142,24 @@ impl<V: Values> Turn<'_, V> {
         let counter = self.part.next_operation << 8 | u64::from(self.part.id);
         let op = OpId { node: self.config.id, counter };
         self.part.next_operation += 1;
-        let now = self.now.mono_ms;
+        let (now, timers) = (self.now.mono_ms, &self.config.timers);
+        // Whatever writes with several keys in hand is decided once.
+        let class = match request.class {
+            Class::W if request.keys.len() > 1 || !request.watches.is_empty() => Class::X,
+            class => class,
+        };
+        let waits = class == Class::W && !self.config.without(Mutant::EndWritesInDoubt);
         let operation = Operation {
             ticket: Some(ticket),
-            // Whatever writes with several keys in hand is decided once.
-            class: match request.class {
-                Class::W if request.keys.len() > 1 || !request.watches.is_empty() => Class::X,
-                class => class,
-            },
+            class,
             keys: request.keys,
             command: request.command,
             watches: request.watches,
             local_read: request.local_read,
             watch: request.watch,
             floor: self.floor().unwrap_or(op.counter),
-            deadline_ms: now + self.config.timers.op_ms,
+            deadline_ms: now + timers.op_ms,
+            last_ms: now + if waits { timers.write_ms } else { timers.op_ms },
             since_ms: now,
             stage: Stage::Routing,
             forwarded: false,
@@ -427,6 +443,7 @@ impl<V: Values> Turn<'_, V> {
             return;
         }
         let now = self.now.mono_ms;
+        let deadline_ms = now + self.config.timers.op_ms;
         let operation = Operation {
             ticket: None,
             class: forwarded.class,
@@ -436,7 +453,8 @@ impl<V: Values> Turn<'_, V> {
             local_read: false,
             watch: false,
             floor: forwarded.floor,
-            deadline_ms: now + self.config.timers.op_ms,
+            deadline_ms,
+            last_ms: deadline_ms,
             since_ms: now,
             stage: Stage::Routing,
             forwarded: false,
@@ -690,10 +708,14 @@ impl<V: Values> Turn<'_, V> {
         let mut again = Vec::new();
         for op in found {
             let Some(operation) = self.part.operations.get_mut(&op) else { continue };
-            if now >= operation.deadline_ms {
+            let is_over = now >= operation.deadline_ms;
+            if is_over && !operation.waits_on() {
                 late.push(op);
             } else {
                 again.push(op);
+                if is_over {
+                    self.out.tally.add(Rule::WaitedOn);
+                }
             }
             if now >= operation.since_ms + retry {
                 operation.since_ms = now;

@@ -20,7 +20,6 @@ use crate::deadlines::Due;
 use crate::directory::{Directory, Touches};
 use crate::evacuate::Evacuation;
 use crate::ids::{FlightId, Generation, NodeId, NodeSet, OpId, Stamp, Version, ViewId};
-use crate::installed::Retired;
 use crate::key::Key;
 use crate::leave::Eviction;
 use crate::message::Base;
@@ -98,8 +97,6 @@ pub(crate) struct Part<U> {
     pub(crate) attics: Vec<Attic>,
     /// Records that were thrown away.
     pub(crate) rubbish: Vec<Copies>,
-    /// Nodes that were expired as far as copies tell.
-    pub(crate) retired: BTreeMap<NodeId, Retired>,
     pub(crate) next_number: u64,
     pub(crate) next_operation: u64,
     /// Keys whose queue may move.
@@ -166,7 +163,6 @@ impl<U> Part<U> {
             stash: BTreeMap::new(),
             attics: Vec::new(),
             rubbish: Vec::new(),
-            retired: BTreeMap::new(),
             next_number: 1,
             next_operation: (life << 32) + 1,
             work: Agenda::default(),

@@ -15,7 +15,6 @@ use crate::copy::{
     Role, Whole,
 };
 use crate::ids::{FlightId, NodeId, NodeSet, Version};
-use crate::installed::Retired;
 use crate::key::Key;
 use crate::message::{Alignment, Message, Outcome};
 use crate::mutant::Mutant;
@@ -185,22 +184,13 @@ impl<V: Values> Turn<'_, V> {
         for commit in commits {
             self.apply_settled(key, &commit);
         }
-        let retired = Retired { at_ms: self.now.mono_ms, view: self.installed.view.id };
-        let Some(copy) = self.part.copies.get_mut(key) else { return };
-        let meta = &mut copy.meta;
+        let retired = self.awaited();
+        let Some(meta) = self.part.copies.get_mut(key).map(|copy| &mut copy.meta) else { return };
         for state in states.values() {
             meta.subscribers = meta.subscribers | state.meta.subscribers;
             meta.doubt = meta.doubt | state.meta.doubt;
             meta.lost = meta.lost | state.meta.lost;
         }
-        let lost = meta.lost;
-        for node in (lost - base).iter() {
-            if !self.installed.retired.contains_key(&node) {
-                self.part.retired.entry(node).or_insert(retired);
-            }
-        }
-        let retired = self.awaited();
-        let Some(meta) = self.part.copies.get_mut(key).map(|copy| &mut copy.meta) else { return };
         let known = meta.subscribers | meta.doubt;
         // A member that is here and has no copy is no subscriber; it may have lost the copy when it was expired.
         let without_copy = (known & members) - group;

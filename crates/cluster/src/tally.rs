@@ -108,6 +108,8 @@ rules! {
     Woke,
     /// A read had to wait for a pending write.
     ReadWaited,
+    /// A write that may have been applied was given more time.
+    WaitedOn,
     /// A log became shorter because entries were folded.
     Folded,
     /// A log grew past its bound.

@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ids::{Contact, Generation, Incarnation, NODES_MAX, NodeId, NodeSet, Uid, ViewId};
-use crate::message::{Base, BaseTag, Former, Vote};
+use crate::message::{Base, BaseTag, Vote};
 
 /// An installed view.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -303,18 +303,12 @@ fn plan_on(
             let contact = fresh.filter(|contact| contact.uid != Uid::default());
             Some((*node, contact.or(previous.contacts.get(node))?.clone()))
         };
-        let leaves = |(node, life): (&NodeId, &Incarnation)| {
-            let uid = previous.contacts.get(node).map(|contact| contact.uid).unwrap_or_default();
-            (*node, Former { uid, life: *life, is_awaited: true })
-        };
-        let former = previous.former.iter().map(|(node, former)| (*node, *former));
-        let former = former.chain(previous.members.iter().map(leaves));
         base = Base {
             tag: BaseTag { generation, born: view, cluster: previous.tag.cluster },
             flush: previous.flush + u64::from(flush),
             since: wanted.iter().map(since).collect(),
             contacts: wanted.keys().filter_map(contact).collect(),
-            former: former.filter(|(node, _)| !wanted.contains_key(node)).collect(),
+            former: previous.all_so_far().filter(|(node, _)| !wanted.contains_key(node)).collect(),
             members: wanted,
         };
     }

@@ -208,6 +208,34 @@ pub(crate) fn a_node_that_is_taken_in_waits_for_nobody_who_is_gone() {
     assert!(cluster.node(1).copy_of(&key("new")).is_none_or(|copy| copy.log_len == 0));
 }
 
+/// Node 3 is expired while node 1 is missing, which may have subscribed at that one; then an operator says that both are
+/// gone.
+#[test]
+pub(crate) fn a_node_that_was_forgotten_while_it_was_missing_costs_no_logs() {
+    let mut cluster = Cluster::new(4);
+    for node in [3, 0] {
+        cluster.add(node, "k", "word").expect("add");
+    }
+    cluster.crash(3);
+    cluster.run(40_000);
+    assert_eq!(cluster.node(0).view().base.nodes().len(), 3, "node 3 is expired");
+    cluster.crash(1);
+    cluster.run(4_000);
+    cluster.add(0, "k", "a").expect("add");
+    let meta = cluster.node(0).copy_of(&key("k")).expect("a copy").meta;
+    assert!(meta.lost.contains(NodeId(1)) && meta.lost.contains(NodeId(3)), "{:?}", meta.lost);
+    for node in [1, 3] {
+        cluster.input(0, Input::Forget(NodeId(node)));
+    }
+    cluster.run(2_000);
+    assert_eq!(cluster.node(0).view().base.nodes().len(), 2);
+    for word in ["b", "c"] {
+        cluster.add(0, "k", word).expect("add");
+    }
+    cluster.run(1_000);
+    assert_eq!(cluster.node(0).copy_of(&key("k")).map(|copy| copy.log_len), Some(0));
+}
+
 /// Node 2 is back, and what it has written meanwhile is on its way, when everything is flushed.
 #[test]
 pub(crate) fn a_fork_that_is_not_merged_yet_goes_with_a_flush() {

@@ -455,3 +455,47 @@ pub(crate) fn two_clusters_that_meet_become_one() {
     let met = (0..4).filter_map(|host| town.node(host)).map(|node| node.tally().of(Rule::MetCluster));
     assert!(met.sum::<u64>() > 0, "it is counted");
 }
+
+/// The smaller of two clusters has expired a node before it met the other, which comes back only after that.
+#[test]
+pub(crate) fn clusters_that_meet_wait_for_those_whom_either_has_expired() {
+    let mut town = Town::of(5);
+    (0..2).for_each(|host| town.start(host, &[0, 1]));
+    (2..5).for_each(|host| town.start(host, &[2, 3, 4]));
+    town.run(3_000);
+    assert_eq!(town.clusters().len(), 2);
+    for host in 0..5 {
+        town.op(host, Class::W, "k", &format!("add h{host}")).expect("add");
+    }
+    town.part(&[0, 1, 2, 3], &[4]);
+    town.run(45_000);
+    assert_eq!(town.node(2).map(|node| node.view().base.nodes().len()), Some(2), "host 4 is expired");
+    town.op(4, Class::W, "k", "add far").expect("add");
+    // The base of the others is the higher one.
+    for _ in 0..4 {
+        town.crash(1);
+        town.start(1, &[0, 1]);
+        town.run(6_000);
+    }
+    let generation = |host: usize| town.node(host).map(|node| node.view().base.tag.generation);
+    assert!(generation(0) > generation(2));
+    let greeting = town.node(3).expect("a node").greeting();
+    town.greets(3, address(0), Box::new(greeting));
+    town.run(15_000);
+    town.assert_together(&[0, 1, 2, 3]);
+    town.op(0, Class::W, "k", "add late").expect("add");
+    town.run(3_000);
+    town.cut.clear();
+    let greeting = town.node(4).expect("a node").greeting();
+    town.greets(4, address(0), Box::new(greeting));
+    town.run(15_000);
+    for host in 0..5 {
+        assert_eq!(
+            town.op(host, Class::Read, "k", "list"),
+            Ok("far h0 h1 h2 h3 h4 late".into()),
+            "at {host}"
+        );
+        let late = town.node(host).map(|node| node.tally().of(Rule::MergedLate));
+        assert_eq!(late, Some(0), "a log was kept for it at {host}");
+    }
+}

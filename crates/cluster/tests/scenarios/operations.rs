@@ -298,3 +298,36 @@ pub(crate) fn what_was_not_taken_back_everywhere_is_in_doubt() {
     assert_eq!(cluster.read(1, "k"), Ok("n2".into()), "the others have settled it as committed");
     assert_eq!(reply, Some(Err(ClientError::InDoubt)));
 }
+
+/// One that node 0 has applied and one that node 1 has sent there, when views are tried for longer than an operation takes
+/// and none of them comes about.
+#[test]
+pub(crate) fn a_write_that_may_have_been_applied_waits_for_its_answer() {
+    let mut cluster = Cluster::new(3);
+    for node in 0..3 {
+        cluster.op(node, Class::W, &["k"], "more 1").expect("more");
+    }
+    assert_eq!(cluster.owners("k"), [NodeId(0)]);
+    let tickets = [0, 1].map(|node| cluster.submit(node, Class::W, &["k"], "more 10"));
+    cluster.deliver_but(|message| matches!(message, Message::Inv { .. } | Message::Answered { .. }));
+    for _ in 0..16 {
+        cluster.attempt(2, &[0, 1, 2]);
+        cluster
+            .run_but(500, |message| !matches!(message, Message::Heartbeat { .. } | Message::Collect { .. }));
+    }
+    assert!(tickets.iter().all(|ticket| !cluster.replies.contains_key(ticket)), "{:?}", cluster.replies);
+    cluster.run(4_000);
+    for ticket in tickets {
+        assert!(cluster.replies[&ticket].is_ok(), "{:?}", cluster.replies[&ticket]);
+    }
+    assert_eq!(cluster.read(2, "k"), Ok("#23".into()));
+    // It does not wait for ever.
+    let ticket = cluster.submit(1, Class::W, &["k"], "more 10");
+    cluster.deliver_but(|message| matches!(message, Message::Answered { .. }));
+    for _ in 0..130 {
+        cluster.attempt(2, &[0, 1, 2]);
+        cluster
+            .run_but(500, |message| !matches!(message, Message::Heartbeat { .. } | Message::Collect { .. }));
+    }
+    assert_eq!(cluster.replies.get(&ticket), Some(&Err(ClientError::InDoubt)));
+}

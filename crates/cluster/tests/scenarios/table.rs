@@ -68,6 +68,7 @@ table! {
         new_keys_do_not_wait_long_for_a_node_that_was_expired_before
         a_node_that_is_taken_in_waits_for_those_who_were_expired_before
         a_node_that_is_taken_in_waits_for_nobody_who_is_gone
+        a_node_that_was_forgotten_while_it_was_missing_costs_no_logs
         a_fork_that_is_not_merged_yet_goes_with_a_flush
         a_key_created_anew_is_united_with_that_of_expired_holders
         a_doubt_is_about_those_as_well_who_were_out_of_sight_since
@@ -82,6 +83,7 @@ table! {
         a_number_of_a_former_member_is_not_given_to_another_node
         a_number_has_one_node
         two_clusters_that_meet_become_one
+        clusters_that_meet_wait_for_those_whom_either_has_expired
     }
     members {
         a_peer_whom_only_heartbeats_reach_is_suspected
@@ -103,6 +105,7 @@ table! {
         waits_are_registered_again_less_and_less_often
         an_owner_takes_a_share_of_operations_from_each_node
         what_was_not_taken_back_everywhere_is_in_doubt
+        a_write_that_may_have_been_applied_waits_for_its_answer
     }
     partitions {
         each_partition_of_a_subscriber_prepares_its_part
@@ -300,6 +303,8 @@ const NOTICED_BY: &[(Mutant, &str)] = &[
     (Mutant::ForgetDrafts, "what_may_have_been_formed_is_not_formed_anew"),
     (Mutant::AdmitAnybody, "a_number_has_one_node"),
     (Mutant::GiveNumbersAgain, "a_number_of_a_former_member_is_not_given_to_another_node"),
+    (Mutant::MeetNoneButMembers, "clusters_that_meet_wait_for_those_whom_either_has_expired"),
+    (Mutant::EndWritesInDoubt, "a_write_that_may_have_been_applied_waits_for_its_answer"),
     (Mutant::TakeAnyNumber, "an_owner_takes_a_share_of_operations_from_each_node"),
 ];
 

@@ -81,6 +81,7 @@ impl Scope {
             retry_ms: 1_000,
             propose_ms: 2_000,
             op_ms: 20_000,
+            write_ms: 40_000,
             abort_ms: 6_000,
             forget_ms: Self::TICK_MS,
             watch_ms: 4 * Self::TICK_MS,
