@@ -196,14 +196,14 @@ fn a_torn_end_is_cut_off_and_anything_else_ends_the_start() {
     let begin = whole.windows(5).position(|bytes| bytes == b"MULTI").expect("it is a transaction")
         - "*1\r\n$5\r\n".len();
     for len in begin..whole.len() {
-        server.signal("KILL");
+        server.kill();
         fs::write(&path, &whole[..len]).expect("it is ours");
         server.restart_with(FILE);
         let all: Vec<Reply> = ["whole", "one", "two"].map(|key| server.say(&format!("EXISTS {key}"))).into();
         assert_eq!(all, [1, 0, 0].map(Reply::Integer), "cut at {len}");
         assert_eq!(fs::read(&path).expect("it is there"), whole[..begin], "what is torn goes as a whole");
     }
-    server.signal("KILL");
+    server.kill();
     let refused = |server: &Server, bytes: &[u8], file: &str, why: &str| {
         fs::write(&path, bytes).expect("it is ours");
         let output = run_again(server, file);
@@ -258,7 +258,7 @@ fn a_torn_end_is_cut_off_and_anything_else_ends_the_start() {
         server.restart_with(&file(bad_bytes + 1));
         assert_eq!(server.say("DBSIZE").number(), Some(1));
         assert_eq!(fs::read(&path).expect("it is there"), whole[..begin]);
-        server.signal("KILL");
+        server.kill();
     }
     let manifest = file_of(&server, ".manifest");
     fs::write(&manifest, "file appendonly.aof.9.incr.aof seq 9 type i\n").expect("it is ours");
@@ -510,7 +510,7 @@ fn a_log_of_one_file_from_before_there_were_lists_is_taken_over() {
     let commands = b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n*3\r\n$3\r\nSET\r\n$4\r\nthen\r\n$1\r\n1\r\n";
     let files = [("plain", commands.to_vec()), ("preamble", [&snapshot[..], commands].concat())];
     for (name, bytes) in files {
-        server.signal("KILL");
+        server.kill();
         let _ = fs::remove_dir_all(directory(&server));
         fs::write(server.directory.join("appendonly.aof"), bytes).expect("it is ours");
         for round in 0..2 {
@@ -555,7 +555,7 @@ fn the_list_says_where_the_log_is_in_the_history() {
 
         // Whoever goes on with it says that it has not ended.
         let mut heir = program.start("append-heir", "save \"\"\nappendonly no\n");
-        heir.signal("KILL");
+        heir.kill();
         copy_log(&server, &heir);
         heir.restart_with("save \"\"\nappendonly yes\n");
         assert_eq!(heir.say("DBSIZE").number(), Some(3), "{name}");
@@ -574,7 +574,7 @@ fn the_list_says_where_the_log_is_in_the_history() {
         heir.signal("TERM");
         heir.await_end(swytch_testkit::PATIENCE);
         assert_eq!(list_of(&heir), ["2 type b", "2 type i startoffset 2 endoffset 4"], "{name}");
-        server.signal("KILL");
+        server.kill();
         copy_log(&heir, &server);
         server.restart_with(&file);
         assert_eq!(server.client.info_number("master_repl_offset"), 4, "{name}");
@@ -582,7 +582,7 @@ fn the_list_says_where_the_log_is_in_the_history() {
         // One that was not closed has ended no further than its bytes behind its beginning.
         server.say("SET k5 v5");
         await_safety(&mut server);
-        server.signal("KILL");
+        server.kill();
         let bytes = fs::metadata(file_of(&server, ".incr.aof")).expect("it is there").len();
         server.restart_with(&file);
         assert_eq!(server.client.info_number("master_repl_offset") as u64, 2 + bytes, "{name}");

@@ -63,7 +63,7 @@ fn a_log_is_read_by_its_manifest_and_a_server_starts_from_what_was_cut() {
     // Behind the last command there is half of another one.
     let last = std::fs::read_dir(&folder).expect("it is there").flatten().map(|entry| entry.path());
     let last = last.filter(|path| path.to_string_lossy().ends_with(".incr.aof")).max().expect("it has one");
-    server.signal("KILL");
+    server.kill();
     let bytes = std::fs::read(&last).expect("it is readable");
     std::fs::write(&last, [&bytes[..], b"*3\r\n$3\r\nSE"].concat()).expect("it is writable");
     assert!(!check(&manifest, &[]).0);

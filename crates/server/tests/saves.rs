@@ -129,7 +129,7 @@ fn a_damaged_file_stops_the_start_and_stays_as_it_is() {
     assert_eq!(server.say("SAVE"), Reply::ok());
     let whole = fs::read(dump_of(&server)).expect("it was saved");
     server.write_file("save 1 1\n");
-    server.signal("KILL");
+    server.kill();
     server.await_end(PATIENCE);
     let mut flipped = whole.clone();
     flipped[whole.len() / 2] ^= 0x10;
@@ -163,7 +163,7 @@ fn clients_wait_while_the_data_is_loaded() {
     let slow = format!("port {}\n{FILE}save 1 1\nkey-load-delay 10000000\n", server.port);
     fs::write(server.file(), &slow).expect("the file is ours");
     let whole = fs::read(dump_of(&server)).expect("it was saved");
-    server.signal("KILL");
+    server.kill();
     server.await_end(PATIENCE);
     let mut command = Command::new(&server.program().path);
     command.args(&server.program().leading_arguments).arg(server.file()).current_dir(&server.directory);
