@@ -6,6 +6,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use swytch_testkit::client::field_of;
 
 /// How long one reply may take before the run is called a failure.
 const REPLY_LIMIT: Duration = Duration::from_secs(60);
@@ -44,6 +45,14 @@ pub struct Client {
 }
 
 impl Client {
+    /// A number of a section of INFO.
+    ///
+    /// # Errors
+    /// When there is none of this name, or no reply.
+    pub fn info_number(&mut self, section: &str, field: &str) -> Result<u64> {
+        number(&self.call(&["INFO", section])?.text(), field)
+    }
+
     /// Connects to 127.0.0.1.
     pub fn connect(port: u16) -> Result<Client> {
         let writer =
@@ -112,6 +121,11 @@ pub fn encode<Argument: AsRef<[u8]>>(buffer: &mut Vec<u8>, arguments: &[Argument
     }
 }
 
+/// The number in a line `field:number`.
+fn number(info: &str, field: &str) -> Result<u64> {
+    Ok(field_of(info, field).with_context(|| format!("INFO has no {field}"))?.parse()?)
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
@@ -151,5 +165,13 @@ mod tests {
         let mut buffer = Vec::new();
         encode(&mut buffer, &["GET", "k"]);
         assert_eq!(buffer, b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n");
+    }
+
+    #[test]
+    fn numbers_are_found_by_their_whole_name() {
+        let info = "# Persistence\r\nloading:0\r\nloading_since:5\r\n";
+        assert_eq!(number(info, "loading").ok(), Some(0));
+        assert_eq!(number(info, "loading_since").ok(), Some(5));
+        assert!(number(info, "load").is_err());
     }
 }

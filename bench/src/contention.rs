@@ -1,6 +1,7 @@
 //! What our shard locks cost when two threads want them: how often one was found taken, and how long commands, which
 //! hold their locks at most as long, took.
 use anyhow::{Context, Result};
+use swytch_testkit::client::field_of;
 
 use crate::server::Server;
 use crate::throughput::{Generator, Workload};
@@ -49,7 +50,7 @@ fn measure_one(
     let mut client = server.connect()?;
     let mut info = |section: &str| Ok::<_, anyhow::Error>(client.call(&["INFO", section])?.text());
     let waits = |text: &str| -> Result<f64> {
-        Ok(field(text, "shard_lock_waits").context("INFO has no shard_lock_waits")?.parse()?)
+        Ok(field_of(text, "shard_lock_waits").context("INFO has no shard_lock_waits")?.parse()?)
     };
     let before = waits(&info("stats")?)?;
     server.connect()?.call(&["CONFIG", "RESETSTAT"])?;
@@ -57,7 +58,7 @@ fn measure_one(
     let after = waits(&info("stats")?)?;
     let latency = info("latencystats")?;
     let name = format!("latency_percentiles_usec_{}", workload.name.to_lowercase());
-    let percentiles = field(&latency, &name).with_context(|| format!("INFO has no {name}"))?;
+    let percentiles = field_of(&latency, &name).with_context(|| format!("INFO has no {name}"))?;
     Ok(Contention {
         load,
         waits_per_million: (after - before) * 1e6 / operations as f64,
@@ -66,20 +67,4 @@ fn measure_one(
             .filter_map(|pair| pair.split_once('=').map(|(_, us)| us.to_owned()))
             .collect(),
     })
-}
-
-/// The value of a line `name:value`.
-fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fields_are_found_by_their_whole_name() {
-        let text = "a:1\r\nab:2\r\n";
-        assert_eq!((field(text, "a"), field(text, "ab"), field(text, "b")), (Some("1"), Some("2"), None));
-    }
 }

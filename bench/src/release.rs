@@ -3,7 +3,7 @@
 //! A fresh process for each row. Servers that move what is left together when told to (`activedefrag`) are told to.
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use swytch_testkit::Program;
 
 use crate::load::fill;
@@ -68,9 +68,7 @@ impl Release {
             }
         }
         std::thread::sleep(PATIENCE);
-        let memory = client.call(&["INFO", "memory"])?.text();
-        let used = memory.lines().find_map(|line| line.strip_prefix("used_memory:"));
-        let used_bytes = used.context("INFO has no used_memory")?.trim().parse()?;
+        let used_bytes = client.info_number("memory", "used_memory")?;
         Ok(Rest { full_bytes, resident_bytes: server.resident_bytes()?, used_bytes })
     }
 }

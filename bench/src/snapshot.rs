@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use swytch_testkit::Program;
+use swytch_testkit::client::field_of;
 
 use crate::client::{Client, encode};
 use crate::generator::Latencies;
@@ -105,7 +106,8 @@ impl Writing {
             let during = load.run(|_| !is_over.load(Ordering::Acquire));
             anyhow::Ok((during?, writing.join().expect("nobody panics")?))
         })?;
-        let copied = number(&persistence(&mut client)?, self.copied_field()).unwrap_or(0);
+        let info = client.call(&["INFO", "persistence"])?.text();
+        let copied = field_of(&info, self.copied_field()).and_then(|bytes| bytes.parse().ok()).unwrap_or(0);
         let grown = process::peak_bytes(server.pid())?.saturating_sub(resident) + copied;
         let loading = match self {
             Writing::Save => Some(server.load_again()?),
@@ -129,7 +131,7 @@ impl Writing {
         };
         let began = Instant::now();
         client.call(&[command])?;
-        while number(&persistence(client)?, running)? != 0 {
+        while client.info_number("persistence", running)? != 0 {
             ensure!(began.elapsed() < PATIENCE, "{command} does not end");
             std::thread::sleep(LOOK);
         }
@@ -143,15 +145,6 @@ impl Writing {
             Writing::Rewrite => "aof_last_cow_size",
         }
     }
-}
-
-fn persistence(client: &mut Client) -> Result<String> {
-    Ok(client.call(&["INFO", "persistence"])?.text())
-}
-
-fn number(info: &str, field: &str) -> Result<u64> {
-    let value = info.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-    Ok(value.with_context(|| format!("INFO has no {field}"))?.trim().parse()?)
 }
 
 fn figures_ms(latencies: &Latencies) -> [f64; 3] {
@@ -223,26 +216,13 @@ impl Load {
             for stream in &mut self.connections[group] {
                 let mut replies = [0; OK.len() * PIPELINE];
                 stream.read_exact(&mut replies).context("reading replies")?;
-                let said = String::from_utf8_lossy(&replies);
-                ensure!(replies.chunks(OK.len()).all(|reply| reply == OK), "SET was answered {said:?}");
+                let all_ok = replies.chunks(OK.len()).all(|reply| reply == OK);
+                ensure!(all_ok, "SET was answered {:?}", String::from_utf8_lossy(&replies));
                 latencies.add(from.elapsed());
             }
             turn += 1;
             due += between;
         }
         Ok(latencies)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_found_by_their_whole_name() {
-        let info = "# Persistence\r\nloading:0\r\nloading_since:5\r\n";
-        assert_eq!(number(info, "loading").ok(), Some(0));
-        assert_eq!(number(info, "loading_since").ok(), Some(5));
-        assert!(number(info, "load").is_err());
     }
 }

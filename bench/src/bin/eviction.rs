@@ -46,9 +46,10 @@ fn main() -> Result<()> {
         _ => None,
     };
     // They take their time.
-    let short = Traces::made(requests.min(SERVER_REQUESTS)).named(&words);
-    let ratios =
-        MissRatios::measure(&traces.named(&words), servers.as_ref().map(|servers| (servers, &short)))?;
+    let with_servers =
+        servers.map(|servers| (servers, Traces::made(requests.min(SERVER_REQUESTS)).named(&words)));
+    let with_servers = with_servers.as_ref().map(|(servers, short)| (servers, short));
+    let ratios = MissRatios::measure(&traces.named(&words), with_servers)?;
     if let Some(path) = options.get("plot") {
         std::fs::write(path, ratios.to_svg()).with_context(|| format!("writing {path}"))?;
     }

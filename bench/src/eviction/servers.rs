@@ -239,9 +239,7 @@ impl Playing<'_> {
     }
 
     fn used_bytes(&mut self) -> Result<u64> {
-        let info = self.client.call(&["INFO", "memory"])?.text();
-        let field = info.lines().find_map(|line| line.strip_prefix("used_memory:"));
-        Ok(field.context("INFO has no used_memory")?.trim().parse()?)
+        self.client.info_number("memory", "used_memory")
     }
 
     fn set_limit(&mut self, maxmemory: u64) -> Result<()> {

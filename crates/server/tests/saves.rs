@@ -130,7 +130,6 @@ fn a_damaged_file_stops_the_start_and_stays_as_it_is() {
     let whole = fs::read(dump_of(&server)).expect("it was saved");
     server.write_file("save 1 1\n");
     server.kill();
-    server.await_end(PATIENCE);
     let mut flipped = whole.clone();
     flipped[whole.len() / 2] ^= 0x10;
     for damaged in [&whole[..whole.len() - 20], &whole[..9], b"", b"no RDB file at all", &flipped] {
@@ -164,7 +163,6 @@ fn clients_wait_while_the_data_is_loaded() {
     fs::write(server.file(), &slow).expect("the file is ours");
     let whole = fs::read(dump_of(&server)).expect("it was saved");
     server.kill();
-    server.await_end(PATIENCE);
     let mut command = Command::new(&server.program().path);
     command.args(&server.program().leading_arguments).arg(server.file()).current_dir(&server.directory);
     let mut loading = Running(command.stdout(Stdio::null()).spawn().expect("it ran before"));

@@ -480,4 +480,11 @@ mod tests {
         assert_eq!(encode(&["GET", "k"]), b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n");
         assert_eq!(shown(&["SET", "", "a b"]), "SET '' a\\x20b");
     }
+
+    #[test]
+    fn fields_are_found_by_their_whole_name() {
+        let text = "a:1\r\nab:2\r\n";
+        let found = ["a", "ab", "b"].map(|field| field_of(text, field));
+        assert_eq!(found, [Some("1".to_owned()), Some("2".to_owned()), None]);
+    }
 }

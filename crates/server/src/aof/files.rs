@@ -145,18 +145,23 @@ impl Files {
     /// # Errors
     /// If one is not there, or cannot be read.
     pub fn parts(&mut self) -> io::Result<Vec<(PathBuf, u64)>> {
-        let mut parts = Vec::new();
-        for part in self.manifest.parts() {
-            let path = part.path(&self.directory);
-            let (_, bytes) = self.disk.open(&path).map_err(|error| named(&path, &error))?;
-            parts.push((path, bytes));
-        }
+        let parts = self.opened()?;
         self.base_bytes = match self.manifest.base {
             Some(_) => parts[0].1,
             None => 0,
         };
         self.earlier_bytes = parts.iter().map(|(_, bytes)| bytes).sum::<u64>() - self.base_bytes;
         Ok(parts)
+    }
+
+    /// The files that the list names, with their bytes.
+    fn opened(&self) -> io::Result<Vec<(PathBuf, u64)>> {
+        let paths = self.manifest.parts().map(|part| part.path(&self.directory));
+        let opened = paths.map(|path| match self.disk.open(&path) {
+            Ok((_, bytes)) => Ok((path, bytes)),
+            Err(error) => Err(named(&path, &error)),
+        });
+        opened.collect()
     }
 
     /// Cuts the last of the files off behind this many bytes, which are whole.
@@ -258,13 +263,6 @@ impl Files {
         self.is_aside
     }
 
-    fn are_there(&self) -> io::Result<()> {
-        self.manifest.parts().try_for_each(|part| {
-            let path = part.path(&self.directory);
-            self.disk.open(&path).map(drop).map_err(|error| named(&path, &error))
-        })
-    }
-
     fn add_increment(&mut self, start_offset: u64) -> io::Result<Last> {
         self.disk.create_directory(&self.directory)?;
         let mut manifest = self.manifest.clone();
@@ -363,7 +361,7 @@ impl Files {
             return Ok(());
         }
         // What somebody has removed only a new base brings back.
-        self.are_there().inspect_err(|_| self.is_broken = true)?;
+        self.opened().inspect_err(|_| self.is_broken = true)?;
         let next = self.add_increment(offset)?;
         if let Some(last) = self.last.replace(next) {
             self.earlier_bytes += last.bytes;

@@ -68,12 +68,17 @@ impl StartFile {
     /// # Errors
     /// If it is there and cannot be opened.
     pub fn open(server: &Server) -> io::Result<Option<StartFile>> {
+        let file = StartFile::find(server)?;
+        server.set_conditions(Conditions::LOADING, file.is_some());
+        Ok(file)
+    }
+
+    fn find(server: &Server) -> io::Result<Option<StartFile>> {
         let mut log = None;
         if server.config.appendonly() {
             let (mut files, found) = append::find(server)?;
             if found != Found::Nothing {
                 begin(server, files.parts()?.iter().map(|(_, bytes)| bytes).sum());
-                server.set_conditions(Conditions::LOADING, true);
                 return Ok(Some(StartFile::Log(Box::new(files))));
             }
             log = Some(Box::new(files));
@@ -82,7 +87,6 @@ impl StartFile {
             match server.disk.open(&path) {
                 Ok((file, bytes)) => {
                     begin(server, bytes);
-                    server.set_conditions(Conditions::LOADING, true);
                     return Ok(Some(StartFile::Snapshot { path, source: Box::new(file), log }));
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
