@@ -192,7 +192,9 @@ impl Load {
     /// Writes for as long as it is to go on.
     fn run(&mut self, goes_on: impl Fn(Instant) -> bool) -> Result<Latencies> {
         let between = Duration::from_secs(1) * (AT_A_TIME * PIPELINE) as u32 / RATE as u32;
-        let (begun, mut latencies, mut turn) = (Instant::now(), Latencies::new(), 0);
+        let mut latencies = Latencies::new();
+        // What is counted with is there before anything is due.
+        let (begun, mut turn) = (Instant::now(), 0);
         let mut due = begun;
         while goes_on(begun) {
             let now = Instant::now();

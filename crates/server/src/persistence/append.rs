@@ -210,7 +210,8 @@ fn run(server: &Server) {
                         continue;
                     }
                 }
-                std::thread::sleep(RETRY);
+                // Whoever switches it off, and on again elsewhere, need not wait so long.
+                server.effects.wait_for_ring(RETRY);
             }
         }
     }
