@@ -401,14 +401,11 @@ fn contention(options: &Options, cores: &[usize]) -> Result<Vec<Contention>> {
         return Ok(Vec::new());
     };
     println!("contention: {}", ours.name);
-    let server = Server::start(ours, &directives(ours, 2), Some(&cores[..2]))?;
-    let generator = Generator {
-        path: &options.generator,
-        cores: Some(&cores[..2]),
-        threads: 2,
-        keys: options.scale.keys,
-    };
-    contention::measure(&server, &generator, options.scale.operations_at(16))
+    let cores = &cores[..2];
+    let generator =
+        Generator { path: &options.generator, cores: Some(cores), threads: 2, keys: options.scale.keys };
+    let operations = options.scale.operations_at(16);
+    contention::measure(ours, |threads| directives(ours, threads), cores, &generator, operations)
 }
 
 fn memory(options: &Options) -> Result<Vec<MemoryRow>> {

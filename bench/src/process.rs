@@ -12,7 +12,7 @@ const TICK: Duration = Duration::from_millis(10);
 /// User plus system CPU time the process has used so far, in nanoseconds where the kernel keeps scheduler
 /// statistics (threads that ended are missing then) and in clock ticks where not.
 pub fn cpu_time(pid: u32) -> Result<Duration> {
-    if let Some(exact) = scheduled_time(pid) {
+    if let Some(exact) = threads_time(pid, |_| true).ok().filter(|time| !time.is_zero()) {
         return Ok(exact);
     }
     let text =
@@ -67,14 +67,24 @@ pub fn processor_model() -> String {
         .map_or_else(|| "unknown processor".to_owned(), |(_, model)| model.trim().to_owned())
 }
 
-/// The time on a core of all threads: the first number of each `schedstat`.
-fn scheduled_time(pid: u32) -> Option<Duration> {
+/// The time on a core of all threads of a process whose names are wanted.
+///
+/// # Errors
+/// Where the kernel keeps no scheduler statistics.
+pub fn threads_time(pid: u32, wants: impl Fn(&str) -> bool) -> Result<Duration> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).context("listing the threads of a process")?;
     let mut nanoseconds = 0;
-    for task in std::fs::read_dir(format!("/proc/{pid}/task")).ok()? {
-        let text = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
-        nanoseconds += text.split_whitespace().next()?.parse::<u64>().ok()?;
+    for task in tasks {
+        let path = task?.path();
+        let read = |file| std::fs::read_to_string(path.join(file));
+        if wants(read("comm")?.trim_end()) {
+            // The first number is the time on a core.
+            let text = read("schedstat")?;
+            let time = text.split_whitespace().next().and_then(|number| number.parse::<u64>().ok());
+            nanoseconds += time.context("schedstat has no time")?;
+        }
     }
-    (nanoseconds > 0).then(|| Duration::from_nanos(nanoseconds))
+    Ok(Duration::from_nanos(nanoseconds))
 }
 
 fn status_field<'text>(text: &'text str, name: &str) -> Option<&'text str> {

@@ -2,6 +2,7 @@
 use std::fmt::Write;
 
 use crate::compare::{Cell, Comparison, PIPELINES};
+use crate::contention::{LINE_NS, SIMULATED};
 use crate::growth::Latency;
 use crate::messages::SUBSCRIBERS;
 use crate::release::Rest;
@@ -179,16 +180,42 @@ impl Comparison {
     }
 
     fn contention_table(&self) -> String {
-        let mut text =
-            "\n### Locks of ours with two threads\n\nHow often a shard's lock was found taken, and how long \
-                        commands took that hold theirs at most as long.\n\n"
-                .to_owned();
-        let head = ["load, pipeline 16", "waits per million commands", "50 %, us", "99 %, us", "99.9 %, us"];
-        text.push_str(&table_head(&head.map(str::to_owned)));
+        let mut text = format!(
+            "\n### Threads of ours beside each other\n\nMicroseconds of the workers per command at pipeline 16, with one thread \
+             and with two; what two do, each with a core of its own;\nhow often a shard's lock was found taken, and how long \
+             commands took that hold theirs at most as long. Then the log reads what\nis written (`appendfsync everysec`): its \
+             thread's time comes on top. The last columns are a simulation of {SIMULATED} threads with what\none takes, 32 \
+             shards each, and {LINE_NS} ns for a cache line that another core wrote last: a lock's, and with the log that \
+             of\nthe one counter that gives places.\n\n"
+        );
+        let head = [
+            "load",
+            "log",
+            "one, us",
+            "two, us",
+            "two do",
+            "waits per million",
+            "50 / 99 / 99.9 %, us",
+            "log's thread, us",
+        ];
+        let mut head = head.map(str::to_owned).to_vec();
+        head.extend([format!("{SIMULATED} do"), format!("waits per million of {SIMULATED}")]);
+        text.push_str(&table_head(&head));
         for row in &self.contention {
-            let mut line = vec![row.load.to_owned(), format!("{:.0}", row.waits_per_million)];
-            line.extend(row.percentiles_us.iter().cloned());
-            text.push_str(&table_row(&line));
+            let many = row.simulated(SIMULATED);
+            let [one, two] = row.worker_us;
+            text.push_str(&table_row(&[
+                row.load.to_owned(),
+                if row.is_logged { "yes" } else { "no" }.to_owned(),
+                format!("{one:.2}"),
+                format!("{two:.2}"),
+                format!("{:.2} times", row.doubled()),
+                format!("{:.0}", row.waits_per_million),
+                row.percentiles_us.join(" / "),
+                if row.is_logged { format!("{:.2}", row.log_us) } else { String::new() },
+                format!("{:.1} times", many.times),
+                format!("{:.0}", many.waits_per_million),
+            ]));
         }
         text
     }
