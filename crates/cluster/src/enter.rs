@@ -21,12 +21,16 @@ use crate::write::{Flight, Guest, Phase};
 
 impl<V: Values> Turn<'_, V> {
     /// Enters the installed view, if the partition in focus has not.
+    #[inline]
     pub(crate) fn enter(&mut self) {
+        if self.part.view != self.installed.view.id {
+            self.enter_next();
+        }
+    }
+
+    fn enter_next(&mut self) {
         let installed = self.installed;
         let (view, base) = (&installed.view, &installed.view.base);
-        if self.part.view == view.id {
-            return;
-        }
         self.cut_short();
         let (old_flush, old_generation) = (self.part.flush, self.part.generation);
         let reborn = installed.rebirths > self.part.rebirths;

@@ -48,6 +48,7 @@ impl Members {
             self.unflushed.remove(node);
             if self.unflushed.is_empty() {
                 self.advance_flushes();
+                self.settle_down();
             }
         }
     }

@@ -242,15 +242,18 @@ impl Members {
 
 impl Members {
     /// Takes one input; returns the message when it is for a partition, and may be handled in the installed view.
-    pub(crate) fn take(&mut self, envelope: Envelope) -> Option<Envelope> {
-        let Envelope { from, incarnation, to, view, .. } = envelope;
+    pub(crate) fn take(&mut self, envelope: Box<Envelope>) -> Option<Box<Envelope>> {
+        let Envelope { from, incarnation, to, view, .. } = *envelope;
         if to != self.config.id || from == self.config.id || self.left {
             return None;
         }
         if self.is_over(from, incarnation) && !matches!(envelope.message, Message::Heartbeat { .. }) {
             return None;
         }
-        self.on_install(view);
+        if view > self.installed.view.id {
+            self.on_install(view);
+            self.settle_down();
+        }
         let installed = &self.installed.view;
         let same_view = view == installed.id && installed.base.has(from, incarnation);
         if same_view {
@@ -529,7 +532,6 @@ impl Members {
         if !self.left && self.stands_on().tag.generation != Generation(0) {
             self.start_attempt(candidates, false);
         }
-        self.settle_down();
     }
 
     /// Asks `candidates` (and this node itself) for promises of a new view.

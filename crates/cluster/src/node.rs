@@ -87,7 +87,7 @@ impl<V: Values> Node<V> {
     /// As [`Self::new`].
     pub fn restore(config: Config, values: V, durable: Durable, now: Time) -> Self {
         let mut node = Self::new(Config { bootstrap: false, ..config }, values);
-        node.members.remember(durable, now);
+        node.with_members(|members| members.remember(durable, now));
         node
     }
 
@@ -148,7 +148,7 @@ impl<V: Values> Node<V> {
     /// If it is somebody else's: this is to be said to its address.
     pub fn admit(&mut self, now: Time, id: NodeId, contact: &Contact) -> Result<(), Box<Greeting>> {
         self.set_now(now);
-        self.members.admit(id, contact)
+        self.with_members(|members| members.admit(id, contact))
     }
 
     /// Who has the number, and where, as far as this node knows.
@@ -173,21 +173,19 @@ impl<V: Values> Node<V> {
                 }
             }
             Input::Message(envelope) => {
-                let envelope = self.members.take(*envelope);
+                let envelope = self.members.take(envelope);
                 self.gather();
                 if let Some(envelope) =
                     envelope.filter(|envelope| usize::from(envelope.part) < self.parts.len())
                 {
                     let scope = self.scope_of(envelope.part, &envelope.message);
-                    let (from, from_part, message) = (envelope.from, envelope.from_part, envelope.message);
                     self.turn(envelope.part, scope.as_ref(), |turn| {
-                        turn.on_message(from, from_part, message)
+                        turn.on_message(envelope.from, envelope.from_part, envelope.message)
                     });
                 }
             }
             Input::Client(request) if request.class == Class::Flush => {
-                self.members.flush(request.ticket);
-                self.members.settle_down();
+                self.with_members(|members| members.flush(request.ticket));
             }
             Input::Client(request) => {
                 let keys = request.keys.iter().chain(request.watches.iter().map(|(key, _)| key));
@@ -202,16 +200,16 @@ impl<V: Values> Node<V> {
             }
             Input::Expire(key) => self.turn_at(&key.clone(), |turn| turn.on_expire(key)),
             Input::Evict(key) => self.turn_at(&key.clone(), |turn| turn.on_evict(key)),
-            Input::Peer(node) => self.members.meet(node),
-            Input::Greeting(greeting) => self.members.on_greeting(*greeting),
-            Input::Forget(node) => self.members.forget(node),
+            Input::Peer(node) => self.with_members(|members| members.meet(node)),
+            Input::Greeting(greeting) => self.with_members(|members| members.on_greeting(*greeting)),
+            Input::Forget(node) => self.with_members(|members| members.forget(node)),
             Input::Evacuate => {
                 self.evacuating = true;
                 for id in 0..self.parts.len() {
                     self.turn_of(id as u8, |turn| turn.evacuate());
                 }
             }
-            Input::Leave => self.members.leave(),
+            Input::Leave => self.with_members(Members::leave),
         }
         self.finish(out);
     }
@@ -220,8 +218,15 @@ impl<V: Values> Node<V> {
     /// every choice of it.
     pub fn propose_view(&mut self, now: Time, candidates: NodeSet, out: &mut Vec<Action>) {
         self.set_now(now);
-        self.members.propose_view(candidates);
+        self.with_members(|members| members.propose_view(candidates));
         self.finish(out);
+    }
+
+    /// Has membership do something, and what follows from it. Nothing else changes what partitions may do.
+    fn with_members<R>(&mut self, act: impl FnOnce(&mut Members) -> R) -> R {
+        let result = act(&mut self.members);
+        self.members.settle_down();
+        result
     }
 
     fn set_now(&mut self, now: Time) {
@@ -241,9 +246,10 @@ impl<V: Values> Node<V> {
         if !self.out.doubted.is_empty() {
             self.members.probe(std::mem::take(&mut self.out.doubted));
         }
-        self.members.settle_down();
         self.enter_all(false);
-        self.out.actions.append(&mut self.members.out);
+        if !self.members.out.is_empty() {
+            self.out.actions.append(&mut self.members.out);
+        }
     }
 
     fn enter_all(&mut self, at_start: bool) {
@@ -358,10 +364,12 @@ impl<V: Values> Node<V> {
             now: members.now,
             out: &mut self.out,
         };
-        for id in scope.into_iter().flatten().copied().chain([focus]) {
-            turn.focus(id);
+        for id in scope.into_iter().flatten() {
+            turn.focus(*id);
             turn.enter();
         }
+        turn.focus(focus);
+        turn.enter();
         act(&mut turn);
     }
 

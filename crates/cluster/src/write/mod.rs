@@ -249,7 +249,7 @@ impl<V: Values> Turn<'_, V> {
         }
     }
 
-    /// Executes the operation and those of its class queued behind it as one batch. False: they have to wait.
+    /// Executes the operation and those of its class queued behind it as one batch. False: what comes next has to wait.
     fn run_batch(&mut self, key: &Key, first: OpId) -> bool {
         let Some(class) = self.part.operations.get(&first).map(|operation| operation.class) else {
             return true;
@@ -313,7 +313,7 @@ impl<V: Values> Turn<'_, V> {
             }
             _ => self.launch_w(key, prior, entries, replies, subscribers, After::Nothing),
         }
-        true
+        false
     }
 
     /// The dot of the `index`-th entry after `prior` in the installed view.
