@@ -15,6 +15,7 @@ use crate::key::{Key, Mark};
 use crate::message::Outcome;
 use crate::mutant::Mutant;
 use crate::part::Stashed;
+use crate::rubbish::Litter;
 use crate::settle::Record;
 use crate::table::Table;
 use crate::tally::Rule;
@@ -90,25 +91,14 @@ impl<V: Values> Turn<'_, V> {
         self.values.set_aside(number, &is_here, &mut self.part.copies.keys());
         self.values.forget_aside(number);
         let copies = std::mem::take(&mut self.part.copies);
-        self.part.rubbish.extend(Some(copies).filter(|copies| copies.len() > 0));
-    }
-
-    /// Gives back some of the memory of records that were thrown away.
-    pub(crate) fn rubbish_tick(&mut self) {
-        let Some(copies) = self.part.rubbish.last_mut() else { return };
-        for key in copies.some_from(Mark::FIRST, self.config.limits.walk_max.max(1)) {
-            copies.remove(&key);
-        }
-        if copies.len() == 0 {
-            self.part.rubbish.pop();
-        }
+        self.part.rubbish.throw(Litter::Copies(copies));
     }
 
     /// Forgets all that is set aside.
     pub(crate) fn clear_attics(&mut self) {
         for attic in std::mem::take(&mut self.part.attics) {
             self.values.forget_aside(attic.number);
-            self.part.rubbish.push(attic.copies);
+            self.part.rubbish.throw(Litter::Copies(attic.copies));
         }
     }
 

@@ -24,7 +24,7 @@ use crate::ids::{FlightId, NodeId, NodeSet, Version, ViewId};
 use crate::key::{Key, Mark, Slot, mix};
 use crate::message::{Held, Message};
 use crate::mutant::Mutant;
-use crate::part::Part;
+use crate::rubbish::Litter;
 use crate::table::Table;
 use crate::tally::Rule;
 use crate::turn::Turn;
@@ -59,7 +59,7 @@ struct Parts {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-struct DirEntry {
+pub(crate) struct DirEntry {
     /// Who was named owner by this home, and not heard of since.
     appointed: Option<(NodeId, Appointment)>,
     question: Option<Question>,
@@ -87,7 +87,7 @@ pub(crate) struct Touch {
     /// Its name.
     pub(crate) nonce: u64,
     /// When it was last sent.
-    sent_ms: u64,
+    pub(crate) sent_ms: u64,
     /// Only to read: that nobody holds the key is an answer to operations before this number.
     pub(crate) reads_before: Option<u64>,
 }
@@ -132,8 +132,12 @@ impl Touches {
         }
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.0.clear();
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn pop_first(&mut self) {
+        self.0.pop_first();
     }
 }
 
@@ -223,7 +227,7 @@ impl Directory {
     }
 
     /// When the key's question is to be asked again, or forgotten if it is answered.
-    fn question_due_ms(&self, key: &Key, retry_ms: u64) -> Option<u64> {
+    pub(crate) fn question_due_ms(&self, key: &Key, retry_ms: u64) -> Option<u64> {
         let is_asked = self.asking.get(&key.mark()).is_some_and(|asked| asked.contains_key(key));
         let question = self.entries.get(key).and_then(|entry| entry.question.as_ref());
         is_asked.then(|| question.map_or(0, |question| question.sent_ms + retry_ms))
@@ -469,7 +473,7 @@ impl<V: Values> Turn<'_, V> {
         directory.parts.clear();
         directory.reported = NodeSet::EMPTY;
         directory.leases = GivenLeases::default();
-        directory.entries.clear();
+        self.part.rubbish.throw(Litter::Entries(std::mem::take(&mut directory.entries)));
         directory.holders.enter_view(dropped, |slot| slot.home(members) == Some(me));
     }
 
@@ -668,11 +672,8 @@ impl<V: Values> Turn<'_, V> {
 
     pub(crate) fn directory_tick(&mut self) {
         let now = self.now.mono_ms;
-        let retry = self.config.timers.retry_ms;
         let view = self.installed.view.id;
-        let Part { due, touches, .. } = &mut *self.part;
-        let found = due.touches.due(now, |key| touches.get(key).map(|touch| touch.sent_ms + retry));
-        for key in found {
+        for key in self.part.due_touches(self.when()) {
             let Some(touch) = self.part.touches.get_mut(&key) else { continue };
             touch.sent_ms = now;
             let touch = *touch;
@@ -685,9 +686,7 @@ impl<V: Values> Turn<'_, V> {
                 self.send_touch(&key, touch);
             }
         }
-        let Part { due, directory, .. } = &mut *self.part;
-        let found = due.questions.due(now, |key| directory.question_due_ms(key, retry));
-        for key in found {
+        for key in self.part.due_questions(self.when()) {
             let Some(question) =
                 self.part.directory.entries.get_mut(&key).and_then(|entry| entry.question.as_mut())
             else {

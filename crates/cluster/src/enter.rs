@@ -9,11 +9,12 @@
 use std::collections::BTreeMap;
 
 use crate::copy::Prepared;
-use crate::ids::{FlightId, OpId};
-use crate::interface::{Action, Class, ClientError, Evicted};
+use crate::ids::FlightId;
+use crate::interface::{Action, Evicted};
 use crate::message::{Outcome, Part};
 use crate::mutant::Mutant;
 use crate::operation::Stage;
+use crate::rubbish::Litter;
 use crate::settle::Record;
 use crate::turn::Turn;
 use crate::values::Values;
@@ -59,21 +60,16 @@ impl<V: Values> Turn<'_, V> {
         self.restart_directory(dropped);
         self.start_reports();
         self.restart_evacuation();
-        self.reroute(flushed || reborn);
+        self.list_again();
+        self.leave_over(flushed || reborn);
     }
 
     /// Turns batches in flight into what they are without their coordinator's view.
     fn cut_short(&mut self) {
-        for (id, flight) in self.part.flights.take() {
-            match (flight.class, flight.phase) {
-                (Class::X, phase) => self.cut_short_x(id, flight, phase),
-                (_, _) => {
-                    for (op, reply) in flight.replies {
-                        if let Some(operation) = self.part.operations.get_mut(&op) {
-                            operation.stage = Stage::Applied { reply };
-                        }
-                    }
-                }
+        // Those of class W are left over with their operations.
+        for id in self.part.due.decided.take() {
+            if let Some(flight) = self.part.flights.remove(&id) {
+                self.cut_short_x(id, flight);
             }
         }
         for (id, guest) in self.part.guests.take() {
@@ -81,7 +77,8 @@ impl<V: Values> Turn<'_, V> {
         }
     }
 
-    fn cut_short_x(&mut self, id: FlightId, flight: Flight<V::Undo>, phase: Phase) {
+    fn cut_short_x(&mut self, id: FlightId, flight: Flight<V::Undo>) {
+        let phase = flight.phase;
         let outcome = match phase {
             Phase::Preparing => Outcome::Prepared,
             Phase::Committing => Outcome::Committed,
@@ -171,11 +168,11 @@ impl<V: Values> Turn<'_, V> {
         self.part.settling.clear();
         self.part.over.clear();
         self.part.aborted.clear();
-        self.part.touches.clear();
+        self.part.rubbish.throw(Litter::Touches(std::mem::take(&mut self.part.touches)));
         self.part.left.clear();
         self.part.born.clear();
         self.part.unconfirmed.clear();
-        self.part.parked.clear();
+        self.part.rubbish.throw(Litter::Parked(std::mem::take(&mut self.part.parked)));
         self.part.work.clear();
         self.part.stalled.clear();
         self.part.busy_keys.clear();
@@ -188,36 +185,14 @@ impl<V: Values> Turn<'_, V> {
                 self.part.records.remove(&flight);
             }
         }
-        self.part.waits.values_mut().for_each(|waiting| waiting.again());
     }
 
-    /// Starts this node's own operations afresh. `lost_history`: what retries are recognised by is gone.
-    fn reroute(&mut self, lost_history: bool) {
-        let me = self.config.id;
-        self.part.operations.retain(|op, _| op.node == me);
-        let mut doubtful: Vec<OpId> = Vec::new();
-        for (op, operation) in &mut self.part.operations {
-            match &operation.stage {
-                Stage::Forwarded(_) => operation.exposed = true,
-                Stage::Doubt { .. } if lost_history => doubtful.push(*op),
-                Stage::Applied { .. } | Stage::Doubt { .. } => continue,
-                _ => operation.exposed |= operation.forwarded,
-            }
-            if lost_history && operation.exposed {
-                doubtful.push(*op);
-            }
-            operation.stage = Stage::Routing;
-        }
-        for op in doubtful {
-            if let Some(ticket) = self.take_operation(op).and_then(|operation| operation.ticket) {
-                let result = Err(ClientError::InDoubt);
-                self.out.actions.push(Action::Reply { ticket, result });
-            }
-        }
-        self.part.ready.extend(self.part.operations.keys().copied());
-        self.part.due.operations.extend(self.part.operations.keys().copied());
+    /// What is to be looked at in the new view is listed, as far as that is little.
+    fn list_again(&mut self) {
+        self.part.unregistered_from = Some(0);
         // What is said of them differs in another view.
-        self.part.due.records.extend(self.part.records.keys());
-        self.part.due.waits.extend(self.part.waits.keys().copied());
+        for flight in self.part.records.keys() {
+            self.part.due.records.open(flight);
+        }
     }
 }

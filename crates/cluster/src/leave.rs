@@ -15,7 +15,6 @@ use crate::interface::{Action, Evicted};
 use crate::key::Key;
 use crate::message::Message;
 use crate::mutant::Mutant;
-use crate::part::Part;
 use crate::tally::Rule;
 use crate::turn::Turn;
 use crate::values::Values;
@@ -146,11 +145,7 @@ impl<V: Values> Turn<'_, V> {
     }
 
     pub(crate) fn leave_tick(&mut self) {
-        let now = self.now.mono_ms;
-        let retry = self.config.timers.retry_ms;
-        let Part { due, evicting, .. } = &mut *self.part;
-        let found = due.evictions.due(now, |key| evicting.get(key).map(|eviction| eviction.sent_ms + retry));
-        for key in found {
+        for key in self.part.due_evictions(self.when()) {
             self.evict_step(&key, false);
         }
     }

@@ -371,6 +371,8 @@ impl<V: Values> Node<V> {
         turn.focus(focus);
         turn.enter();
         act(&mut turn);
+        let when = turn.when();
+        turn.part.ask_some(when);
     }
 
     /// An evacuation is over when every partition has looked at all its keys and found none to hand over.
@@ -564,7 +566,7 @@ impl<V: Values> Node<V> {
         self.parts.iter().fold((self.members.flushes.len(), 0, 0), |(operations, forks, batches), part| {
             let open = part.records.values().filter(|record| !record.closed).count();
             (
-                operations + part.operations.len(),
+                operations + part.operations_len(),
                 forks + part.stash.len() + part.attics.len(),
                 batches + open + part.flights.len() + part.guests.len(),
             )

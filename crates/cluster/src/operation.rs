@@ -16,7 +16,6 @@ use crate::interface::{Action, Answer, Class, ClientError, Request, Watch};
 use crate::key::Key;
 use crate::message::{Forwarded, Message, Outcome};
 use crate::mutant::Mutant;
-use crate::part::Part;
 use crate::tally::Rule;
 use crate::turn::{Mail, Turn};
 use crate::values::{EntryOp, Values};
@@ -72,7 +71,7 @@ pub(crate) enum Stage {
 
 impl Operation {
     /// When it is to be looked at again, if nothing happens before.
-    fn due_ms(&self, serving: bool, retry_ms: u64) -> u64 {
+    pub(crate) fn due_ms(&self, serving: bool, retry_ms: u64) -> u64 {
         match self.stage {
             Stage::Routing if serving => 0,
             Stage::Flying { .. } | Stage::Queued => self.deadline_ms,
@@ -135,7 +134,7 @@ impl<V: Values> Turn<'_, V> {
             reply(Err(ClientError::NotServing));
             return;
         }
-        if self.part.operations.len() >= self.config.limits.ops_max {
+        if self.part.operations_len() >= self.config.limits.ops_max {
             reply(Err(ClientError::TryAgain));
             return;
         }
@@ -173,12 +172,8 @@ impl<V: Values> Turn<'_, V> {
     /// The lowest of this node's own operations that is not answered.
     fn floor(&self) -> Option<u64> {
         let mine = OpId { node: self.config.id, counter: 0 };
-        self.part
-            .operations
-            .range(mine..)
-            .next()
-            .filter(|(op, _)| op.node == mine.node)
-            .map(|(op, _)| op.counter)
+        let firsts = self.part.all_operations().filter_map(|operations| operations.range(mine..).next());
+        firsts.filter(|(op, _)| op.node == mine.node).map(|(op, _)| op.counter).min()
     }
 
     /// Takes the operation as far as it can go now.
@@ -699,11 +694,8 @@ impl<V: Values> Turn<'_, V> {
     pub(crate) fn operation_tick(&mut self) {
         let now = self.now.mono_ms;
         let retry = self.config.timers.retry_ms;
-        let serving = self.is_serving();
-        let Part { due, operations, .. } = &mut *self.part;
-        let found = due
-            .operations
-            .due(now, |op| operations.get(op).map(|operation| operation.due_ms(serving, retry)));
+        self.reroute_some();
+        let found = self.part.due_operations(self.when());
         let mut late = Vec::new();
         let mut again = Vec::new();
         for op in found {

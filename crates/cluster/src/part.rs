@@ -22,9 +22,11 @@ use crate::evacuate::Evacuation;
 use crate::ids::{FlightId, Generation, NodeId, NodeSet, OpId, Stamp, Version, ViewId};
 use crate::key::Key;
 use crate::leave::Eviction;
+use crate::left_over::LeftOver;
 use crate::message::Base;
 use crate::operation::{Operation, Stage};
 use crate::report::Reports;
+use crate::rubbish::Rubbish;
 use crate::settle::{Record, Settling};
 use crate::table::Table;
 use crate::unowned::Unowned;
@@ -64,6 +66,8 @@ pub(crate) struct Part<U> {
     pub(crate) aborted: BTreeMap<(NodeId, u8), BTreeMap<u64, FlightId>>,
     pub(crate) settling: BTreeMap<FlightId, Settling>,
     pub(crate) operations: BTreeMap<OpId, Box<Operation>>,
+    /// Those of earlier views that are still to be looked at in this one.
+    pub(crate) left_over: VecDeque<LeftOver<U>>,
     /// Operations that wait for something to happen to a key.
     pub(crate) parked: BTreeMap<Key, BTreeSet<OpId>>,
     /// Keys without a value.
@@ -87,6 +91,8 @@ pub(crate) struct Part<U> {
     /// Copies whose last change is not confirmed to be everywhere: whom to ask, and when that was done last.
     pub(crate) unconfirmed: Table<(NodeId, u64)>,
     pub(crate) waits: BTreeMap<u64, Waiting>,
+    /// From which of them on they are still to be registered in this view.
+    pub(crate) unregistered_from: Option<u64>,
     /// How many of these wait for a key.
     pub(crate) waited_for: BTreeMap<Key, u32>,
     /// Copies that were dropped in this view, and until when a scan is told of them.
@@ -95,8 +101,7 @@ pub(crate) struct Part<U> {
     pub(crate) stash: BTreeMap<(Key, Version), Stashed>,
     /// What this node held before it was dropped, as far as it is not in the stash.
     pub(crate) attics: Vec<Attic>,
-    /// Records that were thrown away.
-    pub(crate) rubbish: Vec<Copies>,
+    pub(crate) rubbish: Rubbish<U>,
     pub(crate) next_number: u64,
     pub(crate) next_operation: u64,
     /// Keys whose queue may move.
@@ -146,6 +151,7 @@ impl<U> Part<U> {
             aborted: BTreeMap::new(),
             settling: BTreeMap::new(),
             operations: BTreeMap::new(),
+            left_over: VecDeque::new(),
             parked: BTreeMap::new(),
             fading: Listed::default(),
             lonely: Listed::default(),
@@ -158,11 +164,12 @@ impl<U> Part<U> {
             born: BTreeSet::new(),
             unconfirmed: Table::default(),
             waits: BTreeMap::new(),
+            unregistered_from: None,
             waited_for: BTreeMap::new(),
             left: VecDeque::new(),
             stash: BTreeMap::new(),
             attics: Vec::new(),
-            rubbish: Vec::new(),
+            rubbish: Rubbish::default(),
             next_number: 1,
             next_operation: (life << 32) + 1,
             work: Agenda::default(),
@@ -204,11 +211,21 @@ impl<U> Part<U> {
             && self.stash.range(first..).next().is_some_and(|((forked, _), _)| forked == key)
     }
 
+    /// What is in progress, those included that are still to be looked at in this view.
+    pub(crate) fn all_operations(&self) -> impl Iterator<Item = &BTreeMap<OpId, Box<Operation>>> {
+        self.left_over.iter().map(|left| &left.operations).chain([&self.operations])
+    }
+
+    /// How many those are.
+    pub(crate) fn operations_len(&self) -> usize {
+        self.all_operations().map(BTreeMap::len).sum()
+    }
+
     /// Whether an operation of this node's own clients waits to hear what became of the batch.
     pub(crate) fn is_awaited(&self, flight: FlightId) -> bool {
         let waits = |op: &OpId| {
-            let operation = self.operations.get(op);
-            operation.is_some_and(|operation| operation.stage == Stage::Doubt { flight })
+            let mut all = self.all_operations().filter_map(|operations| operations.get(op));
+            all.any(|operation| operation.stage == Stage::Doubt { flight })
         };
         let record = self.records.get(&flight);
         record.is_some_and(|record| record.replies.iter().any(|(op, _)| waits(op)))

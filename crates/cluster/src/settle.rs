@@ -15,11 +15,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::copy::{Busy, Doubt, Role};
+use crate::deadlines::When;
 use crate::ids::{Blob, FlightId, NodeId, OpId};
 use crate::key::Key;
 use crate::message::{Message, Outcome, Part};
 use crate::mutant::Mutant;
-use crate::part::Part as PartOf;
 use crate::participants::Participants;
 use crate::tally::Rule;
 use crate::turn::{Mail, Turn};
@@ -48,6 +48,17 @@ impl Record {
         }
     }
 
+    /// When it is to be asked about, or settled, again. `is_current`: it is of the installed view.
+    pub(crate) fn due_ms(&self, is_current: bool, is_settling: bool, when: When) -> Option<u64> {
+        let (retry_ms, is_open) = (when.timers.retry_ms, !self.closed);
+        match is_current {
+            true => is_open.then_some(self.asked_ms + retry_ms),
+            false if is_open && !is_settling => Some(0),
+            false if !self.parts.is_empty() => Some(self.asked_ms + retry_ms),
+            false => is_open.then_some(when.now_ms + retry_ms),
+        }
+    }
+
     /// A batch that must not be prepared any more.
     pub(crate) fn aborted(now_ms: u64) -> Self {
         Self {
@@ -73,10 +84,10 @@ pub(crate) struct Settling {
     /// Commit or abort.
     decided: Option<bool>,
     /// Everyone has taken it over, or it cannot be decided in this view.
-    done: bool,
+    pub(crate) done: bool,
     /// Keys whose regroup waits for it.
     keys: BTreeSet<Key>,
-    sent_ms: u64,
+    pub(crate) sent_ms: u64,
 }
 
 /// Whether a batch can be settled in this view.
@@ -271,11 +282,7 @@ impl<V: Values> Turn<'_, V> {
         let now = self.now.mono_ms;
         let retry = self.config.timers.retry_ms;
         let view = self.installed.view.id;
-        let PartOf { due, settling, .. } = &mut *self.part;
-        let found = due.settling.due(now, |flight| {
-            settling.get(flight).filter(|settling| !settling.done).map(|settling| settling.sent_ms + retry)
-        });
-        for flight in found {
+        for flight in self.part.due_settling(self.when()) {
             let Some(settling) = self.part.settling.get_mut(&flight) else { continue };
             settling.sent_ms = now;
             let message = match settling.decided {
@@ -286,19 +293,7 @@ impl<V: Values> Turn<'_, V> {
                 self.send_to(node, part, message.clone());
             }
         }
-        let PartOf { due, records, settling, .. } = &mut *self.part;
-        let found = due.records.due(now, |flight| {
-            let record = records.get(flight)?;
-            let (again_ms, is_open) = (record.asked_ms + retry, !record.closed);
-            let is_settling = settling.contains_key(flight);
-            match flight.view == view {
-                true => is_open.then_some(again_ms),
-                false if is_open && !is_settling => Some(0),
-                false if !record.parts.is_empty() => Some(again_ms),
-                false => is_open.then_some(now + retry),
-            }
-        });
-        for flight in found {
+        for flight in self.part.due_records(self.when()) {
             let Some(record) = self.part.records.get_mut(&flight) else { continue };
             let is_late = now >= record.asked_ms + retry;
             if flight.view == view {

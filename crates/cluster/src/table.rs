@@ -187,6 +187,15 @@ impl<T, K: Clone + Ord + Hash> Table<T, K> {
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }
+
+    /// Forgets the entries of one bucket.
+    pub(crate) fn drop_bucket(&mut self) {
+        let bucket = self.buckets.pop().unwrap_or_default();
+        self.len -= bucket.len();
+        if self.buckets.is_empty() {
+            self.buckets.push(HashMap::default());
+        }
+    }
 }
 
 fn hash_of<K: Hash>(key: &K) -> u64 {

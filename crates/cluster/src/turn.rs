@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::config::Config;
 use crate::copy::{Copy, Owning, Role};
+use crate::deadlines::When;
 use crate::directory::Touched;
 use crate::fold::Folder;
 use crate::ids::{FlightId, Incarnation, NodeId, NodeSet, OpId, Stamp, Time, ViewId};
@@ -103,6 +104,11 @@ impl<V: Values> Turn<'_, V> {
     /// Whether X may go on: most of the base have confirmed recently enough that it still counts on this node.
     pub(crate) fn lease_holds(&self) -> bool {
         self.now.mono_ms < self.fence.lease_until_ms
+    }
+
+    pub(crate) fn when(&self) -> When {
+        let (is_serving, view) = (self.is_serving(), self.installed.view.id);
+        When { now_ms: self.now.mono_ms, timers: self.config.timers, is_serving, view }
     }
 
     pub(crate) fn count(&mut self, rule: Rule) {
@@ -251,7 +257,7 @@ impl<V: Values> Turn<'_, V> {
             self.absence_tick();
             self.solo_tick();
             self.evacuation_tick();
-            self.rubbish_tick();
+            self.part.rubbish.shrink(self.config.limits.walk_max.max(1));
             self.stalled_tick();
         }
         self.operation_tick();

@@ -4,12 +4,11 @@
 //! owner or a message is registered again by its own node, and the owner wakes at once when the key is ready. That is
 //! done less and less often, because most clients wait for long and nothing is lost.
 
-use crate::ids::NodeId;
+use crate::ids::{NodeId, ViewId};
 use crate::interface::Action;
 use crate::key::Key;
 use crate::message::Message;
 use crate::mutant::Mutant;
-use crate::part::Part;
 use crate::tally::Rule;
 use crate::turn::Turn;
 use crate::values::Values;
@@ -18,7 +17,8 @@ use crate::values::Values;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Waiting {
     key: Key,
-    sent_ms: Option<u64>,
+    /// In which view it was registered last, and when.
+    sent: Option<(ViewId, u64)>,
     /// Until it is registered again.
     pause_ms: u64,
 }
@@ -28,7 +28,7 @@ const PAUSE_MAX: u64 = 32;
 
 impl<V: Values> Turn<'_, V> {
     pub(crate) fn on_wait(&mut self, ticket: u64, key: Key) {
-        let waiting = Waiting { key: key.clone(), sent_ms: None, pause_ms: 0 };
+        let waiting = Waiting { key: key.clone(), sent: None, pause_ms: 0 };
         if self.part.waits.insert(ticket, waiting).is_none() {
             *self.part.waited_for.entry(key).or_default() += 1;
         }
@@ -52,8 +52,10 @@ impl<V: Values> Turn<'_, V> {
         let retry = self.config.timers.retry_ms;
         let pause_max = if self.config.without(Mutant::RegisterWithoutPause) { 1 } else { PAUSE_MAX };
         let Some(waiting) = self.part.waits.get_mut(&ticket) else { return };
-        waiting.sent_ms = Some(now);
-        waiting.pause_ms = (2 * waiting.pause_ms).clamp(retry, retry * pause_max);
+        let view = self.installed.view.id;
+        let before_ms = if waiting.is_known_in(view) { waiting.pause_ms } else { 0 };
+        waiting.sent = Some((view, now));
+        waiting.pause_ms = (2 * before_ms).clamp(retry, retry * pause_max);
         let key = waiting.key.clone();
         if !self.is_serving() {
             return;
@@ -62,18 +64,22 @@ impl<V: Values> Turn<'_, V> {
             Some(owner) => self.send(owner, Message::WaitFor { key, node: me, ticket }),
             None => {
                 // With the next tick, when the key may have an owner.
-                self.part.waits.entry(ticket).and_modify(Waiting::again);
+                self.part.waits.entry(ticket).and_modify(|waiting| waiting.sent = None);
                 self.touch(&key);
             }
         }
     }
 
     pub(crate) fn wait_tick(&mut self) {
-        let now = self.now.mono_ms;
-        let Part { due, waits, .. } = &mut *self.part;
-        let due_ms = |waiting: &Waiting| waiting.sent_ms.map_or(0, |sent_ms| sent_ms + waiting.pause_ms);
-        let found = due.waits.due(now, |ticket| waits.get(ticket).map(due_ms));
-        for ticket in found {
+        // Some of those that no owner of this view knows of.
+        if let Some(next) = self.part.unregistered_from {
+            let mut tickets = self.part.waits.range(next..).map(|(ticket, _)| *ticket);
+            for ticket in tickets.by_ref().take(self.config.limits.walk_max) {
+                self.part.due.waits.open(ticket);
+            }
+            self.part.unregistered_from = tickets.next();
+        }
+        for ticket in self.part.due_waits(self.when()) {
             self.register_wait(ticket);
         }
     }
@@ -136,8 +142,13 @@ impl<V: Values> Turn<'_, V> {
 }
 
 impl Waiting {
-    /// The owner that knew of this wait is gone.
-    pub(crate) fn again(&mut self) {
-        (self.sent_ms, self.pause_ms) = (None, 0);
+    /// Whether an owner of this view was told of it.
+    fn is_known_in(&self, view: ViewId) -> bool {
+        self.sent.is_some_and(|(of, _)| of == view)
+    }
+
+    /// When it is to be registered again.
+    pub(crate) fn due_ms(&self, view: ViewId) -> u64 {
+        self.sent.filter(|(of, _)| *of == view).map_or(0, |(_, sent_ms)| sent_ms + self.pause_ms)
     }
 }

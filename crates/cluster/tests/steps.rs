@@ -80,11 +80,45 @@ fn phases(count: u32) -> Vec<(&'static str, u64, String)> {
 /// What one may spend, of bytes and calls: several times what it does for each of the keys that it looks at.
 const SPENT_MAX: u64 = 2_500_000;
 
+/// The same with so many operations that are open, all of one node's clients, on keys that another one holds.
+fn phases_with_operations(count: u32) -> Vec<(&'static str, u64, String)> {
+    let (holder, asker) = (NodeId(0), NodeId(1));
+    let keys: Vec<Key> =
+        (0..count).map(|number| Key::new(format!("{{{}}}{number}", number % 64).as_bytes())).collect();
+    let mut nodes = Nodes::new(3);
+    for key in &keys {
+        nodes.ask(holder, Class::W, key, b"set");
+        nodes.deliver();
+    }
+    nodes.run(5_000);
+    nodes.meter = Some(|| SPENT.load(Ordering::Relaxed));
+    nodes.measure();
+    let mut found = Vec::new();
+    let mut tell = |what: &'static str, nodes: &mut Nodes| {
+        let (spent, step) = std::mem::take(&mut nodes.spent_most);
+        found.push((what, spent, step));
+    };
+    nodes.cut = Some(holder);
+    let tickets: Vec<u64> = keys.iter().map(|key| nodes.ask(asker, Class::W, key, b"set")).collect();
+    nodes.run(1_000);
+    tell("they come", &mut nodes);
+    nodes.run(4_000);
+    tell("the view changes", &mut nodes);
+    nodes.cut = None;
+    nodes.run(2_000);
+    tell("it changes once more", &mut nodes);
+    nodes.run(20_000);
+    tell("they are over", &mut nodes);
+    assert!(tickets.into_iter().all(|ticket| nodes.answer(ticket).is_some()), "an operation has no answer");
+    found
+}
+
+/// One test, because all that this process does is counted.
 #[test]
-fn no_step_costs_more_with_more_keys() {
+fn no_step_costs_more_with_more_keys_or_operations() {
     for count in [4_000, 16_000] {
-        for (what, spent, step) in phases(count) {
-            assert!(spent <= SPENT_MAX, "{count} keys, {what}: {spent} for {step}");
+        for (what, spent, step) in phases(count).into_iter().chain(phases_with_operations(count)) {
+            assert!(spent <= SPENT_MAX, "{count}, {what}: {spent} for {step}");
         }
     }
 }

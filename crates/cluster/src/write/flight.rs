@@ -436,9 +436,7 @@ impl<V: Values> Turn<'_, V> {
     pub(crate) fn write_tick(&mut self) {
         let now = self.now.mono_ms;
         let timers = self.config.timers;
-        let PartOf { due, flights, .. } = &mut *self.part;
-        let found = due.flights.due(now, |id| flights.get(id).map(|flight| flight.due_ms(&timers)));
-        for id in found {
+        for id in self.part.due_flights(self.when()) {
             let Some(flight) = self.part.flights.get(&id) else { continue };
             if flight.is_to_abort(now, &timers) {
                 self.abort_flight(id);
@@ -448,13 +446,7 @@ impl<V: Values> Turn<'_, V> {
                 self.send_phase(id);
             }
         }
-        let PartOf { due, copies, .. } = &mut *self.part;
-        let view = self.installed.view.id;
-        let found = due.busy.due(now, |key| {
-            let sent_ms = copies.get(key)?.owning(view)?.busy.as_ref()?.sent_ms()?;
-            Some(sent_ms + timers.retry_ms)
-        });
-        for key in found {
+        for key in self.part.due_busy(self.when()) {
             self.repeat_busy(&key);
         }
         self.subscriber_tick();

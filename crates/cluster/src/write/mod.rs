@@ -55,7 +55,7 @@ pub(crate) struct Flight<U> {
 
 impl<U> Flight<U> {
     /// When it is to be sent again, or taken back.
-    fn due_ms(&self, timers: &Timers) -> u64 {
+    pub(crate) fn due_ms(&self, timers: &Timers) -> u64 {
         let again_ms = self.sent_ms + timers.retry_ms;
         if self.may_be_aborted() { again_ms.min(self.started_ms + timers.abort_ms) } else { again_ms }
     }

@@ -11,7 +11,6 @@ use crate::ids::{FlightId, NodeId, NodeSet, Version};
 use crate::key::Key;
 use crate::message::{Message, Outcome, Part};
 use crate::mutant::Mutant;
-use crate::part::Part as PartOf;
 use crate::participants::Participants;
 use crate::settle::Record;
 use crate::turn::Turn;
@@ -283,10 +282,7 @@ impl<V: Values> Turn<'_, V> {
     /// Asks owners that have not confirmed for longer than the retry interval.
     pub(crate) fn subscriber_tick(&mut self) {
         let now = self.now.mono_ms;
-        let retry = self.config.timers.retry_ms;
-        let PartOf { due, unconfirmed, .. } = &mut *self.part;
-        let found = due.unconfirmed.due(now, |key| unconfirmed.get(key).map(|(_, sent_ms)| sent_ms + retry));
-        for key in found {
+        for key in self.part.due_unconfirmed(self.when()) {
             let Some((owner, sent)) = self.part.unconfirmed.get_mut(&key) else { continue };
             let owner = *owner;
             *sent = now;

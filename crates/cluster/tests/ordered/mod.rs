@@ -226,8 +226,8 @@ impl Nodes {
         let spent = self.meter.map_or(0, |meter| meter());
         let started = std::time::Instant::now();
         change(node, &mut out);
-        self.steps_ns.push(started.elapsed().as_nanos() as u64);
-        let spent = self.meter.map_or(0, |meter| meter() - spent);
+        let (took, spent) = (started.elapsed(), self.meter.map_or(0, |meter| meter() - spent));
+        self.steps_ns.push(took.as_nanos() as u64);
         let walked = node.tally().of(Rule::Walked) - before;
         self.looked_most = self.looked_most.max(walked).max(node.values().looked());
         for action in out {
