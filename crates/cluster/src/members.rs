@@ -238,9 +238,7 @@ impl Members {
         self.over.get(&node).is_some_and(|over| incarnation <= *over)
             || self.peers.get(&node).is_some_and(|peer| peer.incarnation > incarnation)
     }
-}
 
-impl Members {
     /// Takes one input; returns the message when it is for a partition, and may be handled in the installed view.
     pub(crate) fn take(&mut self, envelope: Box<Envelope>) -> Option<Box<Envelope>> {
         let Envelope { from, incarnation, to, view, .. } = *envelope;

@@ -206,4 +206,6 @@ mutants! {
     MeetNoneButMembers,
     /// A write that may have been applied ends in doubt as soon as an X would.
     EndWritesInDoubt,
+    /// Operations that are left over from an earlier view count as answered.
+    OverlookTheLeftOver,
 }

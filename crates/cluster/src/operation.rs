@@ -172,7 +172,11 @@ impl<V: Values> Turn<'_, V> {
     /// The lowest of this node's own operations that is not answered.
     fn floor(&self) -> Option<u64> {
         let mine = OpId { node: self.config.id, counter: 0 };
-        let firsts = self.part.all_operations().filter_map(|operations| operations.range(mine..).next());
+        let all = self.part.all_operations();
+        // Those of this view come last.
+        let overlooked =
+            if self.config.without(Mutant::OverlookTheLeftOver) { self.part.left_over.len() } else { 0 };
+        let firsts = all.skip(overlooked).filter_map(|operations| operations.range(mine..).next());
         firsts.filter(|(op, _)| op.node == mine.node).map(|(op, _)| op.counter).min()
     }
 

@@ -331,3 +331,26 @@ pub(crate) fn a_write_that_may_have_been_applied_waits_for_its_answer() {
     }
     assert_eq!(cluster.replies.get(&ticket), Some(&Err(ClientError::InDoubt)));
 }
+
+/// The node begins one operation again with each step. Those that come meanwhile tell the owner below which number all are
+/// answered.
+#[test]
+pub(crate) fn what_is_left_over_from_an_earlier_view_is_not_answered_yet() {
+    let mut cluster = Cluster::with(2, |config| config.limits.walk_max = 1);
+    for node in 0..2 {
+        cluster.add(node, "k", &format!("n{node}")).expect("add");
+    }
+    assert_eq!(cluster.owners("k"), [NodeId(0)]);
+    let tickets = ["first", "second"].map(|word| cluster.submit(1, Class::W, &["k"], &format!("add {word}")));
+    cluster.wire.clear();
+    cluster.attempt(0, &[0, 1]);
+    cluster.deliver_all();
+    let is_answered = |cluster: &Cluster, ticket: u64| cluster.replies.contains_key(&ticket);
+    assert_eq!(tickets.map(|ticket| is_answered(&cluster, ticket)), [true, false]);
+    let third = cluster.submit(1, Class::W, &["k"], "add third");
+    cluster.deliver_all();
+    assert!(is_answered(&cluster, third));
+    cluster.run(2_000);
+    assert!(cluster.replies[&tickets[1]].is_ok(), "{:?}", cluster.replies[&tickets[1]]);
+    assert_eq!(cluster.read(0, "k"), Ok("first n0 n1 second third".into()));
+}

@@ -106,6 +106,7 @@ table! {
         an_owner_takes_a_share_of_operations_from_each_node
         what_was_not_taken_back_everywhere_is_in_doubt
         a_write_that_may_have_been_applied_waits_for_its_answer
+        what_is_left_over_from_an_earlier_view_is_not_answered_yet
     }
     partitions {
         each_partition_of_a_subscriber_prepares_its_part
@@ -305,6 +306,7 @@ const NOTICED_BY: &[(Mutant, &str)] = &[
     (Mutant::GiveNumbersAgain, "a_number_of_a_former_member_is_not_given_to_another_node"),
     (Mutant::MeetNoneButMembers, "clusters_that_meet_wait_for_those_whom_either_has_expired"),
     (Mutant::EndWritesInDoubt, "a_write_that_may_have_been_applied_waits_for_its_answer"),
+    (Mutant::OverlookTheLeftOver, "what_is_left_over_from_an_earlier_view_is_not_answered_yet"),
     (Mutant::TakeAnyNumber, "an_owner_takes_a_share_of_operations_from_each_node"),
 ];
 
