@@ -18,7 +18,7 @@ use crate::mutant::Mutant;
 use crate::tally::Rule;
 use crate::turn::Turn;
 use crate::values::Values;
-use crate::write::After;
+use crate::write::{Admission, After};
 
 /// A scan takes `op_ms` of its node's clock at most, and clocks run at rates up to this factor apart.
 const DRIFT: u64 = 3;
@@ -261,6 +261,11 @@ impl<V: Values> Turn<'_, V> {
     }
 
     pub(crate) fn delete_expired(&mut self, key: &Key) {
+        let may_differ = self.values.is_decided_once(key) && !self.config.without(Mutant::ExpireOnEachSide);
+        if may_differ && self.admits_x(key) != Admission::Granted {
+            // On another side its time to live may be made longer. Whoever reads it here finds it expired all the same.
+            return;
+        }
         let Some(effect) = self.values.expire(key, self.now.wall_ms) else { return };
         let stamp = self.next_stamp();
         self.values.apply(key, &effect, stamp);

@@ -208,4 +208,8 @@ mutants! {
     EndWritesInDoubt,
     /// Operations that are left over from an earlier view count as answered.
     OverlookTheLeftOver,
+    /// Writes are decided once where their commands ask for it, whatever their keys do.
+    DecideByCommandOnly,
+    /// What has expired is deleted on each side of a partition, of keys as well whose writes are decided once.
+    ExpireOnEachSide,
 }

@@ -398,7 +398,8 @@ impl<V: Values> Node<V> {
     #[inline]
     pub fn write_alone(&mut self, key: &Key, class: Class, exists: bool) -> bool {
         let (fence, now) = (self.members.fence(), self.members.now);
-        if !fence.serving || class == Class::X && now.mono_ms >= fence.lease_until_ms {
+        let is_decided = class == Class::X || self.values.is_decided_once(key);
+        if !fence.serving || is_decided && now.mono_ms >= fence.lease_until_ms {
             return false;
         }
         let (id, view) = (key.part(self.parts()), self.members.installed.view.id);

@@ -124,8 +124,21 @@ impl Operation {
 }
 
 impl<V: Values> Turn<'_, V> {
-    pub(crate) fn on_client(&mut self, request: Request) {
+    /// The class that a write has here. What is done with several keys in hand is decided once.
+    fn class_of(&self, class: Class, keys: &[Key], watches: &[(Key, Watch)]) -> Class {
+        let by_pattern = || {
+            let is_decided_once = |key: &Key| self.values.is_decided_once(key);
+            keys.iter().any(is_decided_once) && !self.config.without(Mutant::DecideByCommandOnly)
+        };
+        match class {
+            Class::W if keys.len() > 1 || !watches.is_empty() || by_pattern() => Class::X,
+            class => class,
+        }
+    }
+
+    pub(crate) fn on_client(&mut self, mut request: Request) {
         let ticket = request.ticket;
+        request.class = self.class_of(request.class, &request.keys, &request.watches);
         if self.answer_solo(&request) {
             return;
         }
@@ -142,15 +155,10 @@ impl<V: Values> Turn<'_, V> {
         let op = OpId { node: self.config.id, counter };
         self.part.next_operation += 1;
         let (now, timers) = (self.now.mono_ms, &self.config.timers);
-        // Whatever writes with several keys in hand is decided once.
-        let class = match request.class {
-            Class::W if request.keys.len() > 1 || !request.watches.is_empty() => Class::X,
-            class => class,
-        };
-        let waits = class == Class::W && !self.config.without(Mutant::EndWritesInDoubt);
+        let waits = request.class == Class::W && !self.config.without(Mutant::EndWritesInDoubt);
         let operation = Operation {
             ticket: Some(ticket),
-            class,
+            class: request.class,
             keys: request.keys,
             command: request.command,
             watches: request.watches,
@@ -445,7 +453,7 @@ impl<V: Values> Turn<'_, V> {
         let deadline_ms = now + self.config.timers.op_ms;
         let operation = Operation {
             ticket: None,
-            class: forwarded.class,
+            class: self.class_of(forwarded.class, &forwarded.keys, &forwarded.watches),
             keys: forwarded.keys.clone(),
             command: forwarded.command.clone(),
             watches: forwarded.watches.clone(),

@@ -102,6 +102,13 @@ pub trait Values {
     /// As [`Self::aside`].
     fn aside_mut(&mut self) -> &mut Aside;
 
+    /// Whether all writes on the key are decided once, of whatever class they are (`cluster-decide-once`). All nodes are to
+    /// say the same; where they do not, writes are decided once that come from a node that says so, or are ordered by one.
+    fn is_decided_once(&self, key: &Key) -> bool {
+        let _ = key;
+        false
+    }
+
     /// Whether a client blocked on the key could be served now.
     fn ready(&self, key: &Key) -> bool;
 

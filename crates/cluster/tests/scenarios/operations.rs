@@ -354,3 +354,61 @@ pub(crate) fn what_is_left_over_from_an_earlier_view_is_not_answered_yet() {
     assert!(cluster.replies[&tickets[1]].is_ok(), "{:?}", cluster.replies[&tickets[1]]);
     assert_eq!(cluster.read(0, "k"), Ok("first n0 n1 second third".into()));
 }
+
+/// A counter that all sides of a partition would go on with gives the same number twice.
+#[test]
+pub(crate) fn writes_on_a_key_of_a_pattern_are_decided_once() {
+    let mut cluster = Cluster::new(3);
+    for node in 0..3 {
+        cluster.op(node, Class::W, &["once"], "more 1").expect("all are here");
+    }
+    // A key that only one node holds, and that is written without asking anybody.
+    cluster.op(2, Class::W, &["once alone"], "more 1").expect("it has a lease");
+    cluster.run(5_000);
+    assert!(cluster.node(2).copy_of(&key("once alone")).is_some_and(|copy| copy.is_solo()));
+    cluster.partition(&[&[0, 1], &[2]]);
+    cluster.run(12_000);
+    for name in ["once", "once alone"] {
+        assert_eq!(cluster.op(2, Class::W, &[name], "more 1"), Err(ClientError::Unreachable));
+        let alone = cluster
+            .nodes
+            .get_mut(&NodeId(2))
+            .is_some_and(|node| node.write_alone(&key(name), Class::W, true));
+        assert!(!alone, "{name} is written by a node that has no lease");
+    }
+    assert_eq!(cluster.op(0, Class::W, &["once"], "more 1"), Err(ClientError::Unreachable));
+    cluster.run(30_000);
+    cluster.op(0, Class::W, &["once"], "more 1").expect("the one that is missing is expired");
+    cluster.heal();
+    cluster.run(10_000);
+    assert_eq!(cluster.read(2, "once"), Ok("#4".into()));
+}
+
+/// One side has its time to live made longer, which the other one has not heard.
+#[test]
+pub(crate) fn a_key_that_is_decided_once_is_not_expired_on_one_side() {
+    let mut cluster = Cluster::new(3);
+    for name in ["once", "often"] {
+        for node in 0..3 {
+            cluster.op(node, Class::W, &[name], "add mortal").expect("all are here");
+        }
+        assert_eq!(cluster.owners(name), [NodeId(0)]);
+    }
+    cluster.partition(&[&[0], &[1, 2]]);
+    cluster.run(3_000);
+    // They are regrouped in the view that node 0 is alone in.
+    for name in ["once", "often"] {
+        assert_eq!(cluster.read(0, name), Ok("mortal".into()));
+        cluster.input(0, Input::Expire(key(name)));
+    }
+    cluster.deliver_all();
+    assert_eq!(cluster.read(0, "often"), Ok(String::new()));
+    assert_eq!(cluster.read(0, "once"), Ok("mortal".into()));
+    cluster.heal();
+    cluster.run(5_000);
+    assert_eq!(cluster.read(1, "once"), Ok("mortal".into()));
+    let owner = cluster.owners("once")[0];
+    cluster.input(owner.0, Input::Expire(key("once")));
+    cluster.deliver_all();
+    assert_eq!(cluster.read(1, "once"), Ok(String::new()));
+}

@@ -3,7 +3,7 @@
 //! Values are sets of words with three commands: `add w`, `take` (the smallest word: an X), `swap w` (replaces all,
 //! an X that replies with the old words), `more n` (adds to the number that stands among the words as `#number`), `set w`
 //! (of those words the one set last stands among the others as `=w`); a read lists the words, and `watch` wants their
-//! version as well.
+//! version as well. Writes on keys whose names begin with `once` are decided once.
 
 #![allow(unreachable_pub, reason = "a test module shared by inclusion")]
 
@@ -136,6 +136,10 @@ impl Values for Words {
 
     fn aside_mut(&mut self) -> &mut Aside {
         &mut self.1
+    }
+
+    fn is_decided_once(&self, key: &Key) -> bool {
+        key.bytes().starts_with(b"once")
     }
 
     fn ready(&self, key: &Key) -> bool {

@@ -107,6 +107,8 @@ table! {
         what_was_not_taken_back_everywhere_is_in_doubt
         a_write_that_may_have_been_applied_waits_for_its_answer
         what_is_left_over_from_an_earlier_view_is_not_answered_yet
+        writes_on_a_key_of_a_pattern_are_decided_once
+        a_key_that_is_decided_once_is_not_expired_on_one_side
     }
     partitions {
         each_partition_of_a_subscriber_prepares_its_part
@@ -307,6 +309,8 @@ const NOTICED_BY: &[(Mutant, &str)] = &[
     (Mutant::MeetNoneButMembers, "clusters_that_meet_wait_for_those_whom_either_has_expired"),
     (Mutant::EndWritesInDoubt, "a_write_that_may_have_been_applied_waits_for_its_answer"),
     (Mutant::OverlookTheLeftOver, "what_is_left_over_from_an_earlier_view_is_not_answered_yet"),
+    (Mutant::DecideByCommandOnly, "writes_on_a_key_of_a_pattern_are_decided_once"),
+    (Mutant::ExpireOnEachSide, "a_key_that_is_decided_once_is_not_expired_on_one_side"),
     (Mutant::TakeAnyNumber, "an_owner_takes_a_share_of_operations_from_each_node"),
 ];
 

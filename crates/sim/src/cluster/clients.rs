@@ -272,9 +272,12 @@ impl World {
         let command = self.payloads.put(Payload::Command(command));
         let watching =
             class == Class::Read && requests.len() == 1 && matches!(requests[0].1, Operation::Register(_));
+        // Such a key's writes are decided once by themselves.
+        let by_key = |key: &usize| self.profile.keys[*key].used_as == KeyUse::DecidedRegister;
+        let asked = if class == Class::X && keys.iter().all(by_key) { Class::W } else { class };
         let request = Request {
             ticket,
-            class,
+            class: asked,
             keys: keys.iter().map(|&key| self.profile.keys[key].key.clone()).collect(),
             command,
             watches: watches

@@ -87,6 +87,14 @@ fn wrap<A, U>(executed: Executed<A>, wrap: impl Fn(A) -> U) -> Executed<U> {
 impl Values for Store {
     type Undo = Undo;
 
+    fn is_decided_once(&self, key: &Key) -> bool {
+        let payloads = match self {
+            Self::Abstract(values) => values.payloads(),
+            Self::Real(values) => &values.host().payloads,
+        };
+        payloads.is_decided_once(key)
+    }
+
     fn execute(&mut self, command: &Blob, keys: &[Key], stamp: Stamp) -> Executed<Undo> {
         match self {
             Self::Abstract(values) => wrap(values.execute(command, keys, stamp), Undo::Abstract),

@@ -85,13 +85,24 @@ impl Slot {
     }
 }
 
-/// The payloads of one simulation.
+/// The payloads of one simulation, and which of its keys are decided once.
 #[derive(Clone, Debug, Default)]
 pub struct Payloads {
     table: Rc<RefCell<Vec<Payload>>>,
+    decided: Rc<BTreeSet<Key>>,
 }
 
 impl Payloads {
+    /// None yet.
+    pub fn new(decided: BTreeSet<Key>) -> Self {
+        Self { decided: Rc::new(decided), ..Self::default() }
+    }
+
+    /// Whether all writes on the key are decided once.
+    pub fn is_decided_once(&self, key: &Key) -> bool {
+        self.decided.contains(key)
+    }
+
     /// The blob of a payload.
     pub fn put(&self, payload: Payload) -> Blob {
         let mut table = self.table.borrow_mut();
@@ -139,6 +150,11 @@ impl SimValues {
     /// An empty store.
     pub fn new(payloads: Payloads) -> Self {
         Self { payloads, slots: BTreeMap::new(), aside: Aside::default() }
+    }
+
+    /// What its blobs stand for.
+    pub fn payloads(&self) -> &Payloads {
+        &self.payloads
     }
 
     /// The state of a key.

@@ -16,7 +16,7 @@ use super::coverage::{self, Coverage};
 use super::judge::Violation;
 use super::nemesis::{Exile, Nemesis};
 use super::newcomers;
-use super::profile::Profile;
+use super::profile::{KeyUse, PlannedKey, Profile};
 use super::scans::Scan;
 use super::store::Store;
 use super::values::Payloads;
@@ -139,7 +139,9 @@ impl World {
     pub fn new(profile: Profile, mutant: Option<Mutant>) -> Self {
         let mut root = Rng::new(profile.seed ^ 0x5EED);
         let (rng, workload, faults, mut clocks) = (root.fork(), root.fork(), root.fork(), root.fork());
-        let payloads = Payloads::default();
+        let is_decided = |planned: &&PlannedKey| planned.used_as == KeyUse::DecidedRegister;
+        let decided = profile.keys.iter().filter(is_decided).map(|planned| planned.key.clone());
+        let payloads = Payloads::new(decided.collect());
         let hosts = (0..profile.hosts)
             .map(|_| Host {
                 node: None,

@@ -298,6 +298,23 @@ impl Scope {
         Self { operations: 6, proposals: 5, advances: 14, ..Self::base("X in doubt, 3 nodes", 3, &["a"]) }
     }
 
+    /// Writes that are decided once because of their key, which one node alone may hold.
+    pub fn decided_by_key() -> Self {
+        Self {
+            settled: true,
+            classes: vec![Class::X, Class::X, Class::Read],
+            operations: 12,
+            proposals: 4,
+            crashes: 1,
+            restarts: 1,
+            evictions: 2,
+            duplicates: 4,
+            advances: 20,
+            report_max: 1,
+            ..Self::base("keys that are decided once, 3 nodes", 3, &["once", "once more"])
+        }
+    }
+
     /// Transactions over two keys that have only one holder in common, which crashes.
     pub fn transactions_in_doubt() -> Self {
         let scope = Self {

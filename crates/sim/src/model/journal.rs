@@ -55,6 +55,11 @@ impl Journal {
     }
 }
 
+/// Whether all writes on the key are decided once.
+pub(super) fn is_once(key: &Key) -> bool {
+    key.bytes().starts_with(b"once")
+}
+
 impl Values for Journal {
     type Undo = Option<(usize, bool)>;
 
@@ -112,6 +117,10 @@ impl Values for Journal {
             }
             None => self.0.remove(key),
         };
+    }
+
+    fn is_decided_once(&self, key: &Key) -> bool {
+        is_once(key)
     }
 
     fn holds(&self, key: &Key) -> bool {

@@ -125,6 +125,7 @@ pub fn walk_scopes() -> Vec<Scope> {
     vec![
         Scope::partitions(3),
         Scope::doubt(),
+        Scope::decided_by_key(),
         Scope::transactions_in_doubt(),
         Scope::overlapping(),
         Scope::overlapping_four(),

@@ -19,7 +19,7 @@ use super::answers::Known;
 use super::config::{KEYS_MAX, Memory, NODES_MAX, Scope};
 use super::history::Outcome;
 use super::invariants::Violation;
-use super::journal::{DELETED, Journal};
+use super::journal::{DELETED, Journal, is_once};
 use super::links::Links;
 use super::seen::{Fingerprint, fingerprint};
 
@@ -298,9 +298,11 @@ impl State {
         let view = self.node(node).map(|node| node.view().id).unwrap_or_default();
         let watched = self.last_read((node, life)).filter(|_| watch);
         let watches = watched.map(|read| self.outcomes[usize::from(read)].versions.clone());
+        // It is decided once because of its key.
+        let by_key = class == Class::X && scope.keys.iter().all(is_once);
         let request = Request {
             ticket: tag,
-            class,
+            class: if by_key { Class::W } else { class },
             keys: indexes(keys).map(|index| scope.keys[index].clone()).collect(),
             command: [tag as u8, DELETED][..1 + usize::from(delete)].to_vec().into(),
             watches: watches.unwrap_or_default(),
