@@ -61,7 +61,9 @@ fn time_misses_and_what_is_overwritten_are_told() {
     check(
         "KAmnoc",
         &[
-            "p: GET a = null\ne< [pmessage, __key*, __keyspace@0__:a, keymiss]\np: MGET a b = [null, null]
+            "p: GET a = null\ne< [pmessage, __key*, __keyspace@0__:a, keymiss]\np: HGETDEL a FIELDS 1 f = [null]
+             p: HGETEX a FIELDS 1 f = [null]\np: HEXPIRE a 10 FIELDS 1 f = [:-2]\np: HPERSIST a FIELDS 1 f = [:-2]
+             p: MGET a b = [null, null]
              e< [pmessage, __key*, __keyspace@0__:a, keymiss]\ne< [pmessage, __key*, __keyspace@0__:b, keymiss]
              p: EXISTS a = :0\ne< [pmessage, __key*, __keyspace@0__:a, keymiss]\np: SET a 1 = OK
              e< [pmessage, __key*, __keyspace@0__:a, new]\ne< [pmessage, __key*, __keyspace@0__:a, set]

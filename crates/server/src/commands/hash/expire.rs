@@ -76,7 +76,7 @@ const SET: i64 = 1;
 const REMOVED: i64 = 2;
 
 fn expire(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>, unit: TimeUnit) -> CommandResult {
-    keyspace.get::<Hash>(&call.key(1))?;
+    keyspace.check::<Hash>(&call.key(1))?;
     let at_ms = unit.read(call, call.args.get(2))?;
     let (condition, fields) = condition_and_fields(call)?;
     // A time that is over was over where the command was run first.

@@ -57,7 +57,7 @@ pub static HGETEX: CommandSpec = CommandSpec {
 };
 
 fn hgetdel(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
-    keyspace.get::<Hash>(&call.key(1))?;
+    keyspace.check::<Hash>(&call.key(1))?;
     let fields = only_fields(call)?;
     let removed = change(call, keyspace, Absent::Leave, Elements::Many(&fields), |hash| {
         let values = values(hash, &fields, true);
@@ -69,7 +69,7 @@ fn hgetdel(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandRe
 }
 
 fn hgetex(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
-    keyspace.get::<Hash>(&call.key(1))?;
+    keyspace.check::<Hash>(&call.key(1))?;
     let options = ExOptions::parse(call, 1)?;
     let fields = &options.words;
     let now_ms = keyspace.visible_ms();

@@ -82,7 +82,7 @@ fn ttl(call: &mut Call<'_>, keyspace: &Keyspace<'_>, unit: TimeUnit) -> CommandR
 }
 
 fn hpersist(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) -> CommandResult {
-    keyspace.get::<Hash>(&call.key(1))?;
+    keyspace.check::<Hash>(&call.key(1))?;
     let fields = only_fields(call)?;
     let outcomes = change(call, keyspace, Absent::Leave, Elements::Many(&fields), |hash| {
         let mut chosen: BTreeSet<&[u8]> = BTreeSet::new();
