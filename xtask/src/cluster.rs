@@ -52,7 +52,7 @@ pub(crate) fn simulate_some() -> Result<()> {
     simulate_built(SHORT, Arguments::new(real))
 }
 
-/// States per scope in the CI: with 35 scopes of walks and twelve of searches over two million. Of the seeded faults that no
+/// States per scope in the CI: with 36 scopes of walks and twelve of searches over two million. Of the seeded faults that no
 /// scenario shows, the one that the simulator's share does not notice either (`LeaseAcrossBases`) falls after 31,539 in the first
 /// scope.
 const CI_STATES: u64 = 50_000;

@@ -3,6 +3,7 @@
 use std::hash::{Hash, Hasher};
 
 use crate::ids::{Incarnation, NodeId};
+use crate::interface::Class;
 use crate::key::SLOTS;
 use crate::mutant::Mutant;
 
@@ -27,6 +28,8 @@ pub struct Config {
     pub timers: Timers,
     /// Bounds.
     pub limits: Limits,
+    /// What its clients may do while most of the base is out of reach.
+    pub minority: Minority,
     /// The rule to leave out; has no effect without the feature `mutants`.
     pub mutant: Option<Mutant>,
 }
@@ -48,6 +51,7 @@ impl Config {
             bootstrap: false,
             timers: Timers::default(),
             limits: Limits::default(),
+            minority: Minority::default(),
             mutant: None,
         }
     }
@@ -56,6 +60,30 @@ impl Config {
     #[inline]
     pub(crate) fn without(&self, mutant: Mutant) -> bool {
         cfg!(feature = "mutants") && self.mutant == Some(mutant)
+    }
+}
+
+/// What clients may do at a node whose view has not most of the base (`cluster-minority-reads`, `cluster-minority-writes`):
+/// everything, unless somebody says otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Minority {
+    /// Read what may be old.
+    pub reads: bool,
+    /// Write what may have to be merged.
+    pub writes: bool,
+}
+
+impl Default for Minority {
+    fn default() -> Self {
+        Self { reads: true, writes: true }
+    }
+}
+
+impl Minority {
+    /// Whether this is possible.
+    #[inline]
+    pub(crate) fn allows(self, class: Class) -> bool {
+        if class == Class::Read { self.reads } else { self.writes }
     }
 }
 

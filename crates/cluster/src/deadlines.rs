@@ -56,6 +56,12 @@ macro_rules! lines {
                 }
             )*
 
+            /// Whether much was opened of something.
+            #[inline]
+            pub(crate) fn has_much_to_ask(&self) -> bool {
+                [$(self.due.$line.fresh.len()),*].into_iter().any(|len| len > LOOKS_MAX)
+            }
+
             /// Asks some of what was opened first, where much was.
             pub(crate) fn ask_some(&mut self, when: When) {
                 $(

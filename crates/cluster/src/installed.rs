@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::config::Minority;
 use crate::ids::{Generation, Incarnation, NodeId, NodeSet, ViewId};
 use crate::members::Members;
 use crate::message::Base;
@@ -66,6 +67,8 @@ pub(crate) struct Fence {
     pub(crate) serving: bool,
     /// This node has left for good.
     pub(crate) left: bool,
+    /// What clients may do.
+    pub(crate) may: Minority,
     /// X is allowed as long as the monotonic clock stands below this.
     pub(crate) lease_until_ms: u64,
     /// Writes on solo keys need no record from then on.
@@ -186,7 +189,8 @@ impl Members {
             false => self.exiles.iter().filter(over).map(|(node, _)| *node).collect(),
         };
         let (lease_until_ms, solo_from_ms) = (self.lease_until_ms(), self.solo_from_ms(over));
-        self.fence = Fence { serving, left: self.left, lease_until_ms, solo_from_ms, over };
+        let may = if self.installed.view.has_most() { Minority::default() } else { self.config.minority };
+        self.fence = Fence { serving, left: self.left, may, lease_until_ms, solo_from_ms, over };
     }
 
     /// From when on all of the base is here, and nobody is likely to come back: until then what is written is to be

@@ -109,7 +109,8 @@ pub enum ClientError {
     WatchFailed,
     /// It may have been applied or may be applied later.
     InDoubt,
-    /// This node is in no view. Nothing was applied.
+    /// This node is in no view, or in one that has not most of the base and does not serve without
+    /// ([`Minority`](crate::config::Minority)). Nothing was applied.
     NotServing,
 }
 
@@ -130,7 +131,9 @@ impl fmt::Display for ClientError {
             Self::Aborted => "UNREACHABLE the operation was taken back, nothing was applied",
             Self::WatchFailed => "a watched key changed",
             Self::InDoubt => "INDOUBT the operation may or may not have been applied",
-            Self::NotServing => "CLUSTERDOWN this node has not joined the cluster yet, nothing was applied",
+            Self::NotServing => {
+                "CLUSTERDOWN this node cannot reach the cluster, or most of it, nothing was applied"
+            }
         })
     }
 }

@@ -57,7 +57,7 @@ mod wait;
 pub mod wire;
 mod write;
 
-pub use config::{Config, Limits, Timers};
+pub use config::{Config, Limits, Minority, Timers};
 pub use copy::{Answered, CopyState, Done, Log, Meta, PreparedPart, Replies, Reply, Whole};
 pub use durable::Durable;
 pub use forming::{Ballot, Draft, Forming, Greeting, Newcomer, Pledge, Says, Start};

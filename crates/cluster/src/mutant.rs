@@ -212,4 +212,8 @@ mutants! {
     DecideByCommandOnly,
     /// What has expired is deleted on each side of a partition, of keys as well whose writes are decided once.
     ExpireOnEachSide,
+    /// What was applied before most of the base went out of reach is answered without it, where nothing else is.
+    AnswerInMinority,
+    /// A node that is not to answer without most of the base does so at the end of an operation's time, if it finds it done.
+    RecallInMinority,
 }

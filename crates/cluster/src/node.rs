@@ -371,8 +371,10 @@ impl<V: Values> Node<V> {
         turn.focus(focus);
         turn.enter();
         act(&mut turn);
-        let when = turn.when();
-        turn.part.ask_some(when);
+        if turn.part.has_much_to_ask() {
+            let when = turn.when();
+            turn.part.ask_some(when);
+        }
     }
 
     /// An evacuation is over when every partition has looked at all its keys and found none to hand over.
@@ -399,7 +401,7 @@ impl<V: Values> Node<V> {
     pub fn write_alone(&mut self, key: &Key, class: Class, exists: bool) -> bool {
         let (fence, now) = (self.members.fence(), self.members.now);
         let is_decided = class == Class::X || self.values.is_decided_once(key);
-        if !fence.serving || is_decided && now.mono_ms >= fence.lease_until_ms {
+        if !fence.serving || !fence.may.writes || is_decided && now.mono_ms >= fence.lease_until_ms {
             return false;
         }
         let (id, view) = (key.part(self.parts()), self.members.installed.view.id);
@@ -420,8 +422,9 @@ impl<V: Values> Node<V> {
     /// holds it.
     #[inline]
     pub fn read_alone(&self, key: &Key, exists: bool) -> bool {
-        let part = self.part_of(key);
-        exists && self.members.fence().serving && !part.copies.contains(key) && part.unowned.lacks(key.mark())
+        let (part, fence) = (self.part_of(key), self.members.fence());
+        let may = fence.serving && fence.may.reads;
+        exists && may && !part.copies.contains(key) && part.unowned.lacks(key.mark())
     }
 
     /// What was written on the fast path has left the key without a value.

@@ -143,7 +143,7 @@ impl<V: Values> Turn<'_, V> {
             return;
         }
         let mut reply = |result| self.out.actions.push(Action::Reply { ticket, result });
-        if self.fence.left || request.keys.is_empty() {
+        if self.fence.left || request.keys.is_empty() || !self.fence.may.allows(request.class) {
             reply(Err(ClientError::NotServing));
             return;
         }
@@ -194,12 +194,31 @@ impl<V: Values> Turn<'_, V> {
         if !self.is_serving() {
             return;
         }
+        let may = self.may_answer(operation);
         match operation.stage.clone() {
+            Stage::Routing | Stage::Parked if !may => self.wait_for_most(op),
+            Stage::Applied { .. } if !may && !self.config.without(Mutant::AnswerInMinority) => {}
             Stage::Routing | Stage::Parked => self.route(op),
             Stage::Acquiring => self.acquire(op),
             Stage::Applied { reply } => self.confirm_applied(op, reply),
             Stage::Doubt { flight } => self.look_at_doubt(op, flight),
             Stage::Forwarded(_) | Stage::Queued | Stage::Flying { .. } => {}
+        }
+    }
+
+    /// Whether the client of an operation, if it is one of this node's, may be told that it is done.
+    fn may_answer(&self, operation: &Operation) -> bool {
+        self.fence.may.allows(operation.class) || operation.ticket.is_none()
+    }
+
+    /// Nothing is done for clients here as long as most of the base is out of reach. What may have been applied when it was
+    /// not cannot be refused any more.
+    fn wait_for_most(&mut self, op: OpId) {
+        let Some(operation) = self.part.operations.get(&op) else { return };
+        if operation.forwarded {
+            self.set_stage(op, Stage::Parked);
+        } else {
+            self.refuse(op, ClientError::NotServing);
         }
     }
 
@@ -622,7 +641,9 @@ impl<V: Values> Turn<'_, V> {
             return;
         }
         let (own, floor) = (operation.ticket.is_some(), operation.floor);
-        match operation.first_key().filter(|key| self.owns(key)) {
+        // Not done without most of the base, even if it turns out here that it was.
+        let may = self.may_answer(operation) || self.config.without(Mutant::RecallInMinority);
+        match operation.first_key().filter(|key| may && self.owns(key)) {
             Some(key) if self.answered_before(&key, op) => {}
             Some(key) => {
                 self.remember(&key, op, floor, Err(error));

@@ -211,7 +211,7 @@ impl<V: Values> Turn<'_, V> {
         let is_read = request.class == Class::Read;
         let exists = self.values.holds(key);
         let plain = request.watches.is_empty() && !request.watch && self.is_serving() && !self.fence.left;
-        let plain = plain && self.part.unowned.lacks(key.mark());
+        let plain = plain && self.part.unowned.lacks(key.mark()) && self.fence.may.allows(request.class);
         let leased = request.class != Class::X || self.lease_holds();
         let free = exists || !is_read && self.may_create(key) && !self.has_fork(key);
         if !plain || !leased || !free || self.part.copies.contains(key) {

@@ -25,6 +25,11 @@ pub struct View {
 }
 
 impl View {
+    /// Whether most of the base are in it.
+    pub fn has_most(&self) -> bool {
+        self.base.is_most(self.members, self.base.members.len())
+    }
+
     /// Members of the base that are out of reach.
     pub fn missing(&self) -> NodeSet {
         self.base.nodes() - self.members

@@ -140,3 +140,59 @@ pub(crate) fn a_member_that_hears_a_node_does_not_let_it_be_expired() {
         assert_eq!(cluster.node(0).view().base.nodes().len(), 3);
     }
 }
+
+/// Clients of a node that is cut off from most of the base are refused; what it had applied for one before waits.
+#[test]
+pub(crate) fn a_minority_serves_nobody_if_it_is_told_so() {
+    let or_refused =
+        |may: bool, shows: &str| if may { Ok(shows.into()) } else { Err(ClientError::NotServing) };
+    for (reads, writes) in [(true, false), (false, true), (false, false)] {
+        let mut cluster = Cluster::with(3, |config| config.minority = Minority { reads, writes });
+        for node in 0..3 {
+            cluster.op(node, Class::W, &["k"], "more 1").expect("more");
+        }
+        cluster.add(0, "alone", "word").expect("add");
+        cluster.run(5_000);
+        cluster.partition(&[&[0], &[1, 2]]);
+        let ticket = cluster.submit(0, Class::W, &["k"], "more 10");
+        cluster.run(4_000);
+        assert_eq!(cluster.node(0).view().members.len(), 1);
+        assert_eq!(cluster.replies.contains_key(&ticket), writes);
+        for (name, shows) in [("k", "#13"), ("alone", "word"), ("new", "")] {
+            assert_eq!(cluster.read(0, name), or_refused(reads, shows), "{name}");
+        }
+        assert_eq!(cluster.op(0, Class::X, &["alone"], "swap word"), or_refused(writes, "word"));
+        let node = cluster.nodes.get_mut(&NodeId(0)).expect("node 0");
+        assert_eq!(node.read_alone(&key("alone"), true), reads);
+        assert!(writes || !node.write_alone(&key("alone"), Class::W, true));
+        for name in ["k", "alone", "new"] {
+            assert_eq!(cluster.op(0, Class::W, &[name], "more 0"), or_refused(writes, "OK"), "{name}");
+        }
+        assert_eq!(cluster.op(1, Class::W, &["k"], "more 100"), Ok("OK".into()), "most go on");
+        assert_eq!(cluster.read(2, "k"), Ok("#103".into()));
+        cluster.heal();
+        cluster.run(8_000);
+        assert!(cluster.replies[&ticket].is_ok(), "{:?}", cluster.replies[&ticket]);
+        for node in 0..3 {
+            assert_eq!(cluster.read(node, "k").expect("read").split(' ').next(), Some("#113"), "at {node}");
+        }
+    }
+}
+
+/// A write was executed by an owner that is out of reach now, and had come to the node of its client by then. Reads go on, so
+/// that node comes to own the key, and sees that it is done.
+#[test]
+pub(crate) fn a_minority_does_not_answer_what_it_finds_done() {
+    let mut cluster = Cluster::with(3, |config| config.minority = Minority { reads: true, writes: false });
+    for node in 0..3 {
+        cluster.op(node, Class::W, &["k"], "more 1").expect("more");
+    }
+    assert_eq!(cluster.owners("k"), [NodeId(0)]);
+    let ticket = cluster.submit(2, Class::W, &["k"], "more 10");
+    cluster.deliver_but(|message| matches!(message, Message::Answered { .. }));
+    cluster.partition(&[&[0, 1], &[2]]);
+    cluster.run(4_000);
+    assert_eq!(cluster.read(2, "k"), Ok("#13".into()));
+    cluster.run(12_000);
+    assert_eq!(cluster.replies.get(&ticket), Some(&Err(ClientError::InDoubt)));
+}

@@ -92,6 +92,8 @@ table! {
         a_node_leaves_when_somebody_is_there_to_take_over
         what_comes_into_being_while_its_node_leaves_is_handed_over
         a_member_that_hears_a_node_does_not_let_it_be_expired
+        a_minority_serves_nobody_if_it_is_told_so
+        a_minority_does_not_answer_what_it_finds_done
     }
     operations {
         an_operation_that_was_executed_is_not_refused_for_a_full_queue
@@ -311,6 +313,8 @@ const NOTICED_BY: &[(Mutant, &str)] = &[
     (Mutant::OverlookTheLeftOver, "what_is_left_over_from_an_earlier_view_is_not_answered_yet"),
     (Mutant::DecideByCommandOnly, "writes_on_a_key_of_a_pattern_are_decided_once"),
     (Mutant::ExpireOnEachSide, "a_key_that_is_decided_once_is_not_expired_on_one_side"),
+    (Mutant::AnswerInMinority, "a_minority_serves_nobody_if_it_is_told_so"),
+    (Mutant::RecallInMinority, "a_minority_does_not_answer_what_it_finds_done"),
     (Mutant::TakeAnyNumber, "an_owner_takes_a_share_of_operations_from_each_node"),
 ];
 

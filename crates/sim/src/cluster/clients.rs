@@ -398,9 +398,12 @@ impl World {
     }
 
     /// A node has answered.
-    pub(super) fn reply(&mut self, ticket: u64, result: Result<Answer, ClientError>) {
+    pub(super) fn reply(&mut self, host: usize, ticket: u64, result: Result<Answer, ClientError>) {
         self.note((ticket, result.as_ref().err()));
         let record = (ticket / 2) as usize;
+        if result.is_ok() {
+            self.may_answer(host, record);
+        }
         if ticket % 2 == 1 && self.history[record].class == Class::Flush {
             self.finish(record, result);
             return;
@@ -435,6 +438,19 @@ impl World {
             self.next_turn(client, 300_000);
         } else {
             self.think(client);
+        }
+    }
+
+    /// Nobody is served without most of the base where that is not wanted; what is decided once is decided by all.
+    fn may_answer(&mut self, host: usize, record: usize) {
+        let may = match self.history[record].class {
+            Class::Read => self.profile.minority.reads,
+            Class::W => self.profile.minority.writes,
+            Class::X | Class::Flush => true,
+        };
+        let has_most = self.hosts[host].node.as_ref().is_some_and(|node| node.view().has_most());
+        if !may && !has_most {
+            self.violate("a minority serves nobody if it is told so", format!("operation {record}"));
         }
     }
 

@@ -1,6 +1,6 @@
 //! What one seed plays: the size of the cluster, the network, the faults, the keys.
 
-use swytch_cluster::{Key, Limits, Timers};
+use swytch_cluster::{Key, Limits, Minority, Timers};
 
 use super::store::StoreKind;
 use crate::rng::Rng;
@@ -98,6 +98,8 @@ pub struct Profile {
     pub timers: Timers,
     /// Bounds of the nodes.
     pub limits: Limits,
+    /// What clients may do where most of the base is out of reach.
+    pub minority: Minority,
 }
 
 /// Which faults may happen, each with its mean interval in milliseconds (0: never).
@@ -146,6 +148,7 @@ impl Profile {
         let remembers = Rng::named(seed, "remembering").chance(1, 3);
         let mut profile =
             Self { remembers, parts: parts(seed), timers: timers(seed), ..Self::with_tags(seed, tags) };
+        profile.minority = minority(seed);
         if tags > 0 && Rng::named(seed, "twins").chance(1, 2) {
             for (index, planned) in profile.keys.iter_mut().enumerate() {
                 planned.key = Key::twin(char::from(b'0' + (index % tags) as u8), index as u16);
@@ -250,6 +253,7 @@ impl Profile {
             drift,
             timers: Timers::of_any_clocks(),
             limits: limits(seed, rng),
+            minority: Minority::default(),
         }
     }
 }
@@ -271,6 +275,12 @@ fn timers(seed: u64) -> Timers {
         0 => Timers { retain_ms: 5_000, forget_ms: 3_600_000, ..timers },
         _ => timers,
     }
+}
+
+/// In one seed of eight nobody writes without most of the base, and in one of eight nobody reads either.
+fn minority(seed: u64) -> Minority {
+    let of_eight = Rng::named(seed, "minority").below(8);
+    Minority { reads: of_eight != 0, writes: of_eight > 1 }
 }
 
 /// One seed in six has links that only heartbeats pass now and then.

@@ -395,6 +395,7 @@ impl World {
             parts: self.profile.parts,
             timers: self.profile.timers,
             limits: self.profile.limits,
+            minority: self.profile.minority,
             mutant: self.mutant,
             ..Config::new(NodeId(host as u8))
         }
@@ -505,7 +506,7 @@ impl World {
                 Action::Greet { to, greeting } => self.greet(host, &to, greeting),
                 // Each host's uid asks for a number of its own.
                 Action::Nameless => self.violate("a number is somebody else's", format!("host {host}")),
-                Action::Reply { ticket, result } => self.reply(ticket, result),
+                Action::Reply { ticket, result } => self.reply(host, ticket, result),
                 Action::Wake { ticket } => self.wake(ticket),
                 Action::Evict { key, outcome } => self.evicted(host, &key, outcome),
                 Action::Evacuated => self.evacuated(host),

@@ -1,6 +1,6 @@
 //! Scopes: how large a modelled cluster is and what may happen in it.
 
-use swytch_cluster::{Class, Config, Incarnation, Key, Limits, Mutant, NodeId, NodeSet, Timers};
+use swytch_cluster::{Class, Config, Incarnation, Key, Limits, Minority, Mutant, NodeId, NodeSet, Timers};
 
 /// The most nodes of a scope.
 pub(super) const NODES_MAX: usize = 5;
@@ -64,6 +64,8 @@ pub struct Scope {
     pub retain_ms: u64,
     /// How long those of new keys are.
     pub return_ms: u64,
+    /// What clients may do where most of the base is out of reach.
+    pub minority: Minority,
     /// The seeded fault.
     pub mutant: Option<Mutant>,
 }
@@ -97,6 +99,7 @@ impl Scope {
             parts: self.parts,
             timers,
             limits,
+            minority: self.minority,
             ..Config::new(id)
         }
     }
@@ -141,6 +144,7 @@ impl Scope {
             report_max: Limits::default().report_max,
             retain_ms: Timers::default().retain_ms,
             return_ms: Timers::default().return_ms,
+            minority: Minority::default(),
             mutant: None,
         }
     }
@@ -549,6 +553,16 @@ impl Scope {
             duplicates: 2,
             shared: vec![(Key::new(b"a"), NodeSet::only(NodeId(0)))],
             ..Self::base(name, nodes, &["a"])
+        }
+    }
+
+    /// The same where nobody is served without most of the base.
+    pub fn no_minority() -> Self {
+        Self {
+            name: "no minority, 3 nodes",
+            minority: Minority { reads: false, writes: false },
+            classes: vec![Class::X, Class::W, Class::W, Class::Read],
+            ..Self::partitions(3)
         }
     }
 }

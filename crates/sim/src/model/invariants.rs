@@ -206,6 +206,15 @@ fn decided_once(state: &State) -> Result<(), Violation> {
 pub(super) fn check_answer(state: &State, scope: &Scope, at: NodeId, tag: usize) -> Result<(), Violation> {
     let Some(outcome) = state.outcomes.get(tag) else { return Ok(()) };
     let Some(node) = state.node(at) else { return Ok(()) };
+    // What is decided once has been decided by all who hold it, wherever that is told.
+    let may = match outcome.class {
+        Class::Read => scope.minority.reads,
+        Class::W => scope.minority.writes,
+        Class::X | Class::Flush => true,
+    };
+    if !may && !node.view().has_most() {
+        return broken("a minority serves nobody if it is told so", format!("#{tag} at {at:?}"));
+    }
     if !matches!(outcome.class, Class::W | Class::X) {
         return Ok(());
     }

@@ -148,6 +148,7 @@ pub fn walk_scopes() -> Vec<Scope> {
         Scope::partitions(2),
         Scope::partitions(4),
         Scope::partitions(5),
+        Scope::no_minority(),
         Scope::everything(5),
         Scope::transactions_in_doubt().in_parts(2, "transactions in doubt, 2 partitions"),
         Scope::overlapping().in_parts(4, "overlapping keys, 4 partitions"),
