@@ -14,6 +14,6 @@ pub mod reply;
 
 pub use output::{Output, SharedBytes};
 pub use parse::{Limits, Parsed, Parser, ProtocolError};
-pub use push::PushMessage;
+pub use push::{MessageRow, PushMessage};
 pub use query::{ArgRange, Argument, LONG_ARGUMENT_BYTES_MIN, LongArgument, Query};
 pub use reply::{Protocol, Reply};

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use swytch_decimal::format_i64;
 
+use crate::Protocol;
 use crate::output::{Output, SharedBytes};
 
 /// An encoded message but for its first byte, which [`Reply::message`](crate::Reply::message) writes.
@@ -41,6 +42,38 @@ impl PushMessage {
     }
 }
 
+/// Short messages one behind the other, whole, as either protocol has them: whoever is given several is given all at once.
+#[derive(Debug, Default)]
+pub struct MessageRow {
+    /// Both are as long.
+    forms: [Vec<u8>; 2],
+}
+
+impl MessageRow {
+    /// Appends a message.
+    pub fn push(&mut self, message: &PushMessage) {
+        for protocol in [Protocol::Resp2, Protocol::Resp3] {
+            let form = &mut self.forms[usize::from(protocol == Protocol::Resp3)];
+            form.push(sign(protocol));
+            form.extend_from_slice(&message.0);
+        }
+    }
+
+    /// Bytes of all of them.
+    pub fn bytes(&self) -> usize {
+        self.forms[0].len()
+    }
+
+    pub(crate) fn form(&self, protocol: Protocol) -> &[u8] {
+        &self.forms[usize::from(protocol == Protocol::Resp3)]
+    }
+}
+
+/// What a message begins with.
+pub(crate) fn sign(protocol: Protocol) -> u8 {
+    if protocol == Protocol::Resp3 { b'>' } else { b'*' }
+}
+
 fn push_line(encoded: &mut Vec<u8>, number: usize) {
     let mut digits = [0; 20];
     encoded.extend_from_slice(format_i64(&mut digits, number as i64));
@@ -50,8 +83,8 @@ fn push_line(encoded: &mut Vec<u8>, number: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Reply;
     use crate::output::REFERENCE_BYTES_MIN;
-    use crate::{Protocol, Reply};
 
     fn written(message: &PushMessage, protocol: Protocol) -> Output {
         let mut out = Output::default();
@@ -76,6 +109,22 @@ mod tests {
         let outputs = [written(&message, Protocol::Resp2), written(&message, Protocol::Resp3)];
         assert_eq!(Arc::strong_count(&message.0), 3);
         assert!(outputs.iter().all(|out| out.held_bytes() > REFERENCE_BYTES_MIN));
+    }
+
+    #[test]
+    fn a_part_of_a_row_is_its_messages() {
+        let messages = [b"one".as_slice(), b"two", b"three"].map(|text| PushMessage::new(&[text]));
+        let mut row = MessageRow::default();
+        let ends = messages.each_ref().map(|message| {
+            row.push(message);
+            row.bytes()
+        });
+        for protocol in [Protocol::Resp2, Protocol::Resp3] {
+            let mut out = Output::default();
+            Reply::new(&mut out, protocol).messages(&row, ends[0]..ends[2]);
+            let alone = messages[1..].iter().map(|message| written(message, protocol).to_vec());
+            assert_eq!(out.to_vec(), alone.collect::<Vec<_>>().concat());
+        }
     }
 
     #[test]

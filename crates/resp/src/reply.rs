@@ -11,7 +11,7 @@ use std::ops::Range;
 use swytch_decimal::{decimal_len, double_as_integer, format_double, format_i64, write_i64_before};
 
 use crate::output::{Output, REFERENCE_BYTES_MIN, SharedBytes};
-use crate::push::PushMessage;
+use crate::push::{MessageRow, PushMessage, sign};
 
 /// The protocol a connection has chosen with HELLO.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -262,8 +262,13 @@ impl<'a> Reply<'a> {
 
     /// An out-of-band message that others are given too.
     pub fn message(&mut self, message: &PushMessage) {
-        self.raw(if self.protocol == Protocol::Resp3 { b">" } else { b"*" });
+        self.raw(&[sign(self.protocol)]);
         message.append_to(self.out);
+    }
+
+    /// A part of a row of such messages.
+    pub fn messages(&mut self, row: &MessageRow, part: Range<usize>) {
+        self.out.extend(&row.form(self.protocol)[part]);
     }
 
     /// Writes what is no reply but out of band: it stays although the client wants no reply. The reply begins behind it.

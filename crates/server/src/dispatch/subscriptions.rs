@@ -82,6 +82,7 @@ fn take_messages(call: &mut Call<'_>, subscriber: &Subscriber) {
 pub fn write(reply: &mut Reply<'_>, message: &Message, is_subscribed: bool) {
     match message {
         Message::Published(message) => reply.message(message),
+        Message::Several(part) => part.write(reply),
         Message::Stale { names, is_redirected } => {
             match reply.protocol() {
                 Protocol::Resp3 => {

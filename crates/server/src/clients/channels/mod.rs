@@ -2,25 +2,28 @@
 //!
 //! The registry is cut into parts by the hash of a channel's name, so that publishers to different channels do not meet.
 //! A message is encoded once, whatever protocols its receivers speak, and put by reference into the inbox of each
-//! ([`Subscriber`]); the worker that has a receiver's connection moves it to the output.
+//! ([`Subscriber`]); the worker that has a receiver's connection moves it to the output. Where the receivers are many, short
+//! messages that come one after the other are put there as one ([`run`]).
 //!
 //! Invariants:
 //! - A channel's messages are put into all inboxes under the lock of its part, so all receivers see them in one order,
 //!   and who was told that a subscription began or ended is sent what came in between and nothing else.
 //! - The registry and what a subscriber holds agree: both are changed under the subscriber's lock, by whichever thread.
-//! - Locks are taken in this order: a subscriber's holdings, a part, the patterns, an inbox.
+//! - Locks are taken in this order: a subscriber's holdings, a part, the patterns, an inbox, a run.
 
+mod run;
 mod subscriber;
 
 use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasher;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, RwLock};
 use swytch_resp::PushMessage;
 
+use run::{Part, Run};
 use subscriber::{Holdings, KINDS};
 pub use subscriber::{Kind, Message, Subscriber};
 
@@ -28,10 +31,20 @@ use crate::system::glob;
 
 /// Parts of each registry of channels: more than there are cores that publish at once.
 const PARTS: usize = 64;
+/// Receivers of a channel whose messages lie in runs: for few of them each message alone costs less.
+const RUN_RECEIVERS_MIN: usize = 8;
 
 /// Those who are given the messages of one channel or pattern, by the numbers of their clients.
 type Receivers = BTreeMap<u64, Arc<Subscriber>>;
-type ByName = HashMap<Arc<[u8]>, Receivers>;
+type ByName = HashMap<Arc<[u8]>, Channel>;
+
+/// A channel that somebody is subscribed to.
+#[derive(Debug, Default)]
+struct Channel {
+    receivers: Receivers,
+    /// The last messages, where somebody has not been given them.
+    run: Weak<Run>,
+}
 
 /// All channels that anybody is subscribed to.
 #[derive(Debug)]
@@ -132,22 +145,21 @@ impl Channels {
         wake: &mut dyn FnMut(&Subscriber),
     ) -> usize {
         let Some(registry) = self.registry(kind) else { return 0 };
-        let part = registry.part(channel).lock();
+        let mut part = registry.part(channel).lock();
         first();
-        if kind == Kind::ShardChannel {
-            let parts: [&[u8]; 3] = [b"smessage", channel, message];
-            return part.get(channel).map_or(0, |receivers| give(receivers, &parts, inbox_bytes_max, wake));
-        }
+        let word: &[u8] = if kind == Kind::ShardChannel { b"smessage" } else { b"message" };
         let mut given = 0;
-        let mut give = |receivers: &Receivers, parts: &[&[u8]]| {
-            given += give(receivers, parts, inbox_bytes_max, wake);
-        };
-        if let Some(receivers) = part.get(channel) {
-            give(receivers, &[b"message", channel, message]);
+        if let Some(by_name) = part.get_mut(channel) {
+            let message = by_name.message(PushMessage::new(&[word, channel, message]));
+            given += give(&by_name.receivers, &message, inbox_bytes_max, wake);
+        }
+        if kind == Kind::ShardChannel {
+            return given;
         }
         for (pattern, receivers) in self.patterns.read().iter() {
             if glob::matches(pattern, channel, false) {
-                give(receivers, &[b"pmessage", pattern, channel, message]);
+                let message = PushMessage::new(&[b"pmessage", pattern, channel, message]);
+                given += give(receivers, &Message::Published(message), inbox_bytes_max, wake);
             }
         }
         given
@@ -188,7 +200,9 @@ impl Channels {
     /// How many are subscribed to a channel by its name.
     pub fn subscribers_of(&self, kind: Kind, name: &[u8]) -> usize {
         match self.registry(kind) {
-            Some(registry) => registry.part(name).lock().get(name).map_or(0, BTreeMap::len),
+            Some(registry) => {
+                registry.part(name).lock().get(name).map_or(0, |channel| channel.receivers.len())
+            }
             None => self.patterns.read().get(name).map_or(0, BTreeMap::len),
         }
     }
@@ -226,29 +240,40 @@ impl Registry {
         if !part.contains_key(name) {
             self.count.fetch_add(1, Ordering::Relaxed);
         }
-        add(part.entry(Arc::clone(name)).or_default(), subscriber);
+        add(&mut part.entry(Arc::clone(name)).or_default().receivers, subscriber);
     }
 
     fn remove(&self, name: &[u8], subscriber: &Subscriber) {
         let mut part = self.part(name).lock();
-        let Some(receivers) = part.get_mut(name) else { return };
-        receivers.remove(&subscriber.client);
-        if receivers.is_empty() {
+        let Some(channel) = part.get_mut(name) else { return };
+        channel.receivers.remove(&subscriber.client);
+        if channel.receivers.is_empty() {
             part.remove(name);
             self.count.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }
 
-/// Gives all of them a message, which is made of these parts: how many they are.
+impl Channel {
+    /// What its receivers are given.
+    fn message(&mut self, message: PushMessage) -> Message {
+        if self.receivers.len() < RUN_RECEIVERS_MIN || !Part::fits(&message) {
+            return Message::Published(message);
+        }
+        let part = Part::of(&message, self.run.upgrade());
+        self.run = Arc::downgrade(part.run());
+        Message::Several(part)
+    }
+}
+
+/// Gives all of them a message: how many they are.
 fn give(
     receivers: &Receivers,
-    parts: &[&[u8]],
+    message: &Message,
     inbox_bytes_max: usize,
     wake: &mut dyn FnMut(&Subscriber),
 ) -> usize {
-    let message = Message::Published(PushMessage::new(parts));
-    receivers.values().filter(|to| to.receive(&message, inbox_bytes_max)).for_each(|to| wake(to));
+    receivers.values().filter(|to| to.receive(message, inbox_bytes_max)).for_each(|to| wake(to));
     receivers.len()
 }
 

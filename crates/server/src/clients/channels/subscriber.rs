@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::{Mutex, MutexGuard};
 use swytch_resp::PushMessage;
 
+use super::run::Part;
+
 /// What a client can be subscribed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -28,6 +30,8 @@ const KEPT_PLACES_MAX: usize = 64;
 pub enum Message {
     /// A message was published.
     Published(PushMessage),
+    /// Several were, to one channel.
+    Several(Part),
     /// What was read of these keys is no longer true; without names, whatever was read.
     Stale {
         /// The names of the keys.
@@ -49,10 +53,19 @@ pub enum Message {
 }
 
 impl Message {
+    /// Takes in one that follows; false if that has to stand by itself.
+    fn grow(&mut self, next: &Message) -> bool {
+        match (self, next) {
+            (Message::Several(part), Message::Several(next)) => part.grow(next),
+            _ => false,
+        }
+    }
+
     /// Bytes that it takes in an inbox.
     fn bytes(&self) -> usize {
         match self {
             Message::Published(message) => message.bytes(),
+            Message::Several(part) => part.bytes(),
             Message::Stale { names: Some(names), .. } => {
                 names.iter().map(|name| name.len() + size_of::<Box<[u8]>>()).sum()
             }
@@ -169,7 +182,7 @@ impl Subscriber {
         inbox.bytes += message.bytes();
         if inbox.bytes > bytes_max {
             *inbox = Inbox { overflowed: true, ..Inbox::default() };
-        } else {
+        } else if !inbox.messages.back_mut().is_some_and(|last| last.grow(message)) {
             inbox.messages.push_back(message.clone());
         }
         was_empty
