@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 use std::io::{Read, Write};
-use std::net::{IpAddr, TcpStream, UdpSocket};
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use swytch_testkit::{Reply, Server, free_port, ours};
+use swytch_testkit::{Reply, Server, free_port, ours, own_address};
 
 /// Sends `head` and answers everything that comes back.
 fn ask(port: u16, head: &str) -> String {
@@ -175,15 +175,6 @@ fn protected_mode_holds_for_metrics() {
     assert_eq!(server.set("protected-mode", b"yes"), None);
     assert_eq!(server.set("requirepass", b"secret"), None);
     assert!(ask_from_outside().starts_with("HTTP/1.1 200 "));
-}
-
-/// An address of this machine that is not the loopback's.
-fn own_address() -> Option<IpAddr> {
-    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
-    // Nothing is sent: this only chooses a route.
-    socket.connect("192.0.2.1:9").ok()?;
-    let address = socket.local_addr().ok()?.ip();
-    (!address.is_loopback() && !address.is_unspecified()).then_some(address)
 }
 
 /// What redis_exporter shows of a server by itself, a name a line.

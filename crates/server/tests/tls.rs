@@ -13,7 +13,7 @@ use pkcs8::pkcs5::pbes2::Parameters;
 use rustls::HandshakeKind;
 use rustls::version::{TLS12, TLS13};
 use swytch_testkit::random::{self, Random};
-use swytch_testkit::{PATIENCE, Reply, Server, free_port, ours, scratch};
+use swytch_testkit::{PATIENCE, Reply, Server, free_port, ours, own_address, scratch};
 use tls::Authority;
 
 /// A server with TLS beside its port, whose certificate is of an authority that also signs those of clients.
@@ -351,6 +351,24 @@ fn the_limit_of_clients_holds_for_those_with_tls() {
     let mut outside = caller.call(secure.port);
     assert!(outside.ask("PING").is_err());
     assert!(inside[0].say("INFO stats").contains("rejected_connections:1"));
+}
+
+#[test]
+fn whom_protected_mode_keeps_out_is_told_why() {
+    let Some(own) = own_address() else {
+        println!("skipped: this machine has no address but the loopback's");
+        return;
+    };
+    let mut secure = start("tls-auth-clients no");
+    let caller = secure.authority.client(None);
+    // What is sent runs nothing.
+    let told = caller.call_at(own, secure.port).say("SET k v");
+    assert!(told.contains("DENIED swytch is running in protected mode"), "{told}");
+    let mut inside = caller.call(secure.port);
+    assert_eq!(inside.say("EXISTS k"), ":0");
+    assert!(inside.say("INFO stats").contains("rejected_connections:1"));
+    assert_eq!(secure.set("protected-mode", "no"), "OK");
+    assert_eq!(caller.call_at(own, secure.port).say("SET k v"), "OK");
 }
 
 #[test]

@@ -22,7 +22,7 @@ pub mod wire;
 
 pub use client::Client;
 pub use http::http_get;
-pub use process::{Launch, PATIENCE, Program, Server, free_port, scratch};
+pub use process::{Launch, PATIENCE, Program, Server, free_port, own_address, scratch};
 pub use random::Random;
 pub use reply::Reply;
 

@@ -365,7 +365,8 @@ fn hand_over(
     if server.clients.connected() >= server.config.maxclients() {
         return refuse(b"-ERR max number of clients reached\r\n");
     }
-    if peer.is_some_and(|(peer, _)| is_refused_by_protected_mode(server, peer)) {
+    // With TLS the reason can be read once the handshake has ended.
+    if is_plain && peer.is_some_and(|(peer, _)| is_refused_by_protected_mode(server, peer)) {
         return refuse(PROTECTED_MODE.as_bytes());
     }
     let session = match is_plain {
@@ -394,7 +395,8 @@ fn hand_over(
     server.workers[worker].mailbox.send(Mail::Arrivals);
 }
 
-const PROTECTED_MODE: &str = "-DENIED swytch is running in protected mode because no password is set for the \
+/// What those are told whom protected mode keeps out.
+pub(super) const PROTECTED_MODE: &str = "-DENIED swytch is running in protected mode because no password is set for the \
 default user, and this connection does not come from the loopback interface. To accept connections from other \
 hosts set a password with 'requirepass', or, if the server cannot be reached from outside, turn protected mode \
 off with 'CONFIG SET protected-mode no' from this host.\r\n";

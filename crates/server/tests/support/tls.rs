@@ -1,7 +1,7 @@
 //! What the tests of TLS stand on: certificates made for the occasion, and a client that speaks it.
 
 use std::io::{BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{IpAddr, Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -85,7 +85,12 @@ pub(crate) struct Caller(Arc<ClientConfig>);
 impl Caller {
     /// A connection on which nothing was said.
     pub(crate) fn call(&self, port: u16) -> Secured {
-        let socket = TcpStream::connect(("127.0.0.1", port)).expect("somebody listens");
+        self.call_at(Ipv4Addr::LOCALHOST.into(), port)
+    }
+
+    /// The same to another address of this machine.
+    pub(crate) fn call_at(&self, address: IpAddr, port: u16) -> Secured {
+        let socket = TcpStream::connect((address, port)).expect("somebody listens");
         socket.set_nodelay(true).expect("a socket");
         socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
         let name = ServerName::try_from("localhost").expect("a name");

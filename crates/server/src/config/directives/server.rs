@@ -6,7 +6,9 @@ use super::super::directive::{
 };
 use super::super::rules;
 
-const NO_OUTGOING: &str = "no connection is opened to another server";
+const NO_PRIMARY: &str = "no other server is followed";
+/// MIGRATE alone connects to other servers.
+const NO_TLS_OUTGOING: &str = "MIGRATE connects to other servers without TLS";
 
 const fn network(directive: D) -> D {
     directive.in_group(Group::Network)
@@ -48,8 +50,11 @@ pub(super) const LIST: &[D] = &[
     network(D::flag("protected-mode", true)).summary("Refuse remote clients while no password is set."),
     network(D::integer("metrics-port", 0, 65535, 0).start_only().known(Known::Swytch))
         .summary("Port for Prometheus metrics and /health; 0 for none."),
-    network(D::optional_text("bind-source-addr").harmless(NO_OUTGOING))
-        .summary("Local address of outgoing connections."),
+    network(
+        D::optional_text("bind-source-addr")
+            .harmless("MIGRATE connects from the address that the system chooses"),
+    )
+    .summary("Local address of outgoing connections."),
     network(
         D::unsigned("socket-mark-id", 0, u32::MAX as i128, 0).immutable().refused("sockets are not marked"),
     )
@@ -68,11 +73,11 @@ pub(super) const LIST: &[D] = &[
     tls(D::optional_text("tls-cert-file")).summary("The server's certificate, PEM."),
     tls(D::optional_text("tls-key-file")).summary("The key of the server's certificate, PEM."),
     tls(D::optional_text("tls-key-file-pass").sensitive()).summary("Passphrase of the key file."),
-    tls(D::optional_text("tls-client-cert-file").harmless(NO_OUTGOING))
+    tls(D::optional_text("tls-client-cert-file").harmless(NO_TLS_OUTGOING))
         .summary("Certificate for outgoing connections, PEM."),
-    tls(D::optional_text("tls-client-key-file").harmless(NO_OUTGOING))
+    tls(D::optional_text("tls-client-key-file").harmless(NO_TLS_OUTGOING))
         .summary("Key for outgoing connections, PEM."),
-    tls(D::optional_text("tls-client-key-file-pass").sensitive().harmless(NO_OUTGOING))
+    tls(D::optional_text("tls-client-key-file-pass").sensitive().harmless(NO_TLS_OUTGOING))
         .summary("Passphrase of the key file for outgoing connections."),
     tls(D::optional_text("tls-dh-params-file").refused("keys are agreed on elliptic curves only"))
         .summary("Diffie-Hellman parameters, PEM."),
@@ -94,8 +99,8 @@ pub(super) const LIST: &[D] = &[
     tls(D::integer("tls-session-cache-size", 0, INT_MAX, 20 * 1024)).summary("TLS sessions remembered."),
     tls(D::integer("tls-session-cache-timeout", 0, INT_MAX, 300))
         .summary("Seconds a TLS session is remembered."),
-    tls(D::flag("tls-cluster", false).harmless(NO_OUTGOING)).summary("Use TLS on the Redis Cluster bus."),
-    tls(D::flag("tls-replication", false).harmless(NO_OUTGOING)).summary("Use TLS towards a primary."),
+    tls(D::flag("tls-cluster", false).harmless(NO_TLS_OUTGOING)).summary("Use TLS on the Redis Cluster bus."),
+    tls(D::flag("tls-replication", false).harmless(NO_PRIMARY)).summary("Use TLS towards a primary."),
     D::integer("threads", 0, 1024, 0)
         .start_only()
         .known(Known::Swytch)

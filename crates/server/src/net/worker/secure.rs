@@ -1,11 +1,17 @@
 //! What a worker does about TLS: who comes to the wrong port, whose handshake fails or takes too long, and who a certificate
 //! names.
 
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+
+use swytch_resp::Output;
+
 use super::{End, Worker};
 use crate::acl::{Context, Entry, Reason};
 use crate::command::client_line;
 use crate::config::TlsAuthClientsUser;
 use crate::net::connection::Connection;
+use crate::net::listen::{PROTECTED_MODE, is_refused_by_protected_mode};
 use crate::net::transport::Fault;
 use crate::observe::logging::limited;
 use crate::system::clock;
@@ -47,6 +53,15 @@ impl Worker<'_> {
             return Err(End);
         }
         if let Some(name) = secure.greet() {
+            let peer = address.parse::<SocketAddr>();
+            if peer.is_ok_and(|peer| is_refused_by_protected_mode(self.server, peer.ip())) {
+                self.server.clients.rejected.fetch_add(1, Ordering::Relaxed);
+                let mut reason = Output::default();
+                reason.extend(PROTECTED_MODE.as_bytes());
+                // The peer may be gone already.
+                let _ = connection.transport.write(&reason, PROTECTED_MODE.len());
+                return Err(End);
+            }
             self.let_in_by_certificate(connection, name);
         }
         Ok(())
