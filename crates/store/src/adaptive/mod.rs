@@ -74,7 +74,10 @@ impl Adaptive {
         let below = (u64::from(u32::MAX) * tried).checked_div(keys).unwrap_or(u32::MAX.into());
         if self.tried_below.swap(below as u32, Ordering::Relaxed) != below as u32 {
             self.has_memory.store(true, Ordering::Relaxed);
-            self.trials.lock().get_or_insert_with(|| Box::new(Trials::new())).set_keys(tried as u32);
+            let mut trials = self.trials.lock();
+            let trials = trials.get_or_insert_with(|| Box::new(Trials::new()));
+            trials.set_keys(tried as u32);
+            self.follow(trials);
         }
     }
 
@@ -110,9 +113,13 @@ impl Adaptive {
             && let Some(trials) = &mut *trials
             && trials.access(hash)
         {
-            let (clock, rule) = trials.verdict();
-            self.verdict.store(u64::from(clock) << RULE_BITS | rule as u64, Ordering::Relaxed);
+            self.follow(trials);
         }
+    }
+
+    fn follow(&self, trials: &Trials) {
+        let (clock, rule) = trials.verdict();
+        self.verdict.store(u64::from(clock) << RULE_BITS | rule as u64, Ordering::Relaxed);
     }
 
     /// The stamp of an entry that comes to a shard.

@@ -30,7 +30,7 @@ impl Newcomers {
     pub(super) fn add(&self, newcomer: Newcomer, keys: usize) {
         let Waiting { young, due } = &mut *self.0.borrow_mut();
         young.push_back(newcomer);
-        while young.len() > keys / YOUNG_PART + 1 {
+        while young.len() > keys / YOUNG_PART {
             let oldest = young.pop_front();
             if due.len() < DUE_MAX {
                 due.extend(oldest);

@@ -69,7 +69,7 @@ fn a_key_that_has_come_is_looked_at_once_when_others_have_come_after_it() {
         newcomers.add((0, hash), 1000);
         seen.extend(newcomers.due().map(|(_, hash)| hash));
     }
-    assert_eq!(seen, (0..92).collect::<Vec<_>>());
+    assert_eq!(seen, (0..93).collect::<Vec<_>>());
     // Where nobody looks not many wait.
     (0..100).for_each(|hash| newcomers.add((0, hash), 1000));
     assert_eq!(newcomers.due().count(), 4);
@@ -102,6 +102,17 @@ fn the_rule_follows_what_is_asked_for() {
     let mut random = Random::new(4);
     let drifting = best((0..MANY).map(|at| at / 8 + random.below(fit / 2)));
     assert!(steady.half_life() >= 16 && drifting.half_life() <= 2, "{steady:?} {drifting:?}");
+}
+
+#[test]
+fn a_small_cache_keeps_some_of_a_loop_before_it_has_come_again() {
+    let mut trials = Trials::new();
+    for (keys, newcomers_count) in [(KEYS_MAX, true), (KEYS_MAX / 4, false)] {
+        trials.set_keys(keys);
+        let newcomer = |rule: Rule| rule.first(0, 0);
+        let first = newcomer(RULES[trials.verdict().1]);
+        assert_eq!(first == newcomer(Rule::new(0, true)), newcomers_count, "{keys}");
+    }
 }
 
 #[test]

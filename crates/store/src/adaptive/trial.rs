@@ -15,8 +15,10 @@ const SLOTS: usize = 2 * KEYS_MAX as usize;
 const SLOT_MASK: usize = SLOTS - 1;
 /// Keys looked at for one that goes.
 const SAMPLES: usize = 16;
-/// Comparisons in the time in which as many keys are used as fit.
+/// Comparisons in the time in which as many keys are used as fit, or as these.
 const LOOKS_PER_TURN: u32 = 4;
+/// Of a few hundred uses a small cache finds too little to tell by.
+const LOOKED_AT_MIN: u32 = 640;
 /// What counts of the comparisons before.
 const KEPT: f64 = 0.85;
 
@@ -32,8 +34,10 @@ pub(super) const RULES: [Rule; 8] = [
     Rule::new(6, false),
 ];
 
-/// What holds until it is known better.
+/// What holds until it is known better: what serves most, and where all keys are few, what keeps some of a loop. There a loop that
+/// does not fit is the rule, and that it is one would be known only when it comes again.
 pub(super) const FIRST: usize = 4;
+const FIRST_OF_FEW: usize = 6;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
@@ -143,6 +147,8 @@ impl Trial {
 pub(super) struct Trials {
     all: Vec<Trial>,
     best: usize,
+    /// Some has found more than another.
+    is_known: bool,
     clock: u32,
     /// Keys that each holds.
     keys: u32,
@@ -158,6 +164,7 @@ impl Trials {
         Trials {
             all,
             best: FIRST,
+            is_known: false,
             clock: 0,
             keys: KEYS_MAX,
             since_tick: 0,
@@ -169,6 +176,9 @@ impl Trials {
     /// How many keys each holds, at most [`KEYS_MAX`].
     pub(super) fn set_keys(&mut self, keys: u32) {
         self.keys = keys.clamp(1, KEYS_MAX);
+        if !self.is_known {
+            self.best = if self.keys < KEYS_MAX { FIRST_OF_FEW } else { FIRST };
+        }
         for trial in &mut self.all {
             trial.ghosts.fit(self.keys as usize);
         }
@@ -187,7 +197,7 @@ impl Trials {
             trial.access(hash, self.keys, self.clock, &self.chance);
         }
         self.since_look += 1;
-        if self.since_look >= self.keys / LOOKS_PER_TURN {
+        if self.since_look >= self.keys.max(LOOKED_AT_MIN) / LOOKS_PER_TURN {
             self.since_look = 0;
             self.compare();
         }
@@ -211,6 +221,7 @@ impl Trials {
         let best = (0..self.all.len()).max_by(|a, b| score(*a).total_cmp(&score(*b))).unwrap_or(self.best);
         if score(best) > score(self.best) {
             self.best = best;
+            self.is_known = true;
         }
     }
 }
