@@ -3,7 +3,7 @@
 //! Keys are held by the nodes whose clients touch them; one of these, the owner, orders a key's writes. Membership
 //! is agreed in views. While nodes can reach each other the cluster behaves like one server; when they cannot,
 //! mergeable writes go on on every side and are merged later, and what must happen exactly once stops with a clear
-//! error. `docs/cluster-protocol.md` states the rules and what is promised in which situation.
+//! error. `docs/cluster-promises.md` states what is promised in which situation, `docs/cluster-protocol.md` the rules.
 //!
 //! Invariant of the crate: no sockets, no clocks, no threads, no data types, no hash-map order in behaviour. The
 //! same inputs give the same actions, bit for bit. [`Values`] is the only door to the data.

@@ -208,7 +208,7 @@ fn all_hold_with_several_partitions() {
 }
 
 /// Faults that no scenario shows: they need more luck with the order of messages than a scenario is given, and fall in
-/// the model or the simulator (`docs/cluster-protocol.md`, `docs/cluster-campaign.md`).
+/// the model or the simulator (`docs/cluster-proof.md`, `docs/cluster-campaign.md`).
 const LEFT_TO_SEARCHES: &[Mutant] = &[
     Mutant::BuildOnInstalledBase,
     Mutant::AcceptOtherViews,
