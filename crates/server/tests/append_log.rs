@@ -362,13 +362,17 @@ fn a_log_that_is_begun_beside_a_snapshot_begins_with_its_data() {
     assert_eq!(server.say("DBSIZE").number(), Some(0));
 }
 
+/// What WAITAOF answers.
+fn counts(local: i64, replicas: i64) -> Reply {
+    Reply::Array(vec![Reply::Integer(local), Reply::Integer(replicas)])
+}
+
 #[test]
 fn waitaof_waits_until_what_its_client_has_written_is_safe_as_in_redis() {
     const NO_LOG: &str = "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.";
     let with_it = others().into_iter().filter(|(name, _)| !name.starts_with("redis 7.0"));
     for program in std::iter::once(ours()).chain(with_it.map(|(_, program)| program)) {
         let mut server = program.start("append-wait", "save \"\"\nappendonly no\n");
-        let counts = |local, replicas| Reply::Array(vec![Reply::Integer(local), Reply::Integer(replicas)]);
         assert_eq!(server.say("WAITAOF 0 0 0"), counts(0, 0));
         let errors = [
             ("WAITAOF 1 0 0", NO_LOG),
@@ -415,6 +419,26 @@ fn waitaof_waits_until_what_its_client_has_written_is_safe_as_in_redis() {
         server.client.await_blocked(1);
         server.set("appendonly", "no");
         assert_eq!(one.reply(), Reply::error(NO_LOG));
+    }
+}
+
+#[test]
+fn waitaof_waits_for_the_base_of_a_log_that_is_switched_on() {
+    let mut server = ours().start("waits-for-base", "save \"\"\nappendonly no\n");
+    // The second time something was safe already, in the log before.
+    for round in 0..2 {
+        server.say(&format!("SET before {round}"));
+        // A save that lasts keeps the base from being made.
+        for command in
+            ["CONFIG SET rdb-key-save-delay 100000000", "BGSAVE", "CONFIG SET appendonly yes", "SET n 1"]
+        {
+            assert!(!matches!(server.say(command), Reply::Error(_)), "{command}");
+        }
+        assert_eq!(server.say("WAITAOF 1 0 20"), counts(0, 0), "round {round}");
+        server.set("rdb-key-save-delay", "0");
+        assert_eq!(server.say("WAITAOF 1 0 0"), counts(1, 0), "round {round}");
+        assert!(file_of(&server, ".base.rdb").metadata().is_ok_and(|base| base.len() > 0));
+        server.set("appendonly", "no");
     }
 }
 

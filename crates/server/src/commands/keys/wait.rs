@@ -119,7 +119,10 @@ impl Safety {
 
     fn is_in_log(&self, server: &Server) -> bool {
         let log = &server.log.state;
-        log.is_on.load(Ordering::SeqCst) && log.safe_until.load(Ordering::SeqCst) >= self.until
+        // What was written while nobody recorded it is in the base, and nowhere before there is one.
+        log.is_on.load(Ordering::SeqCst)
+            && !log.is_aside.load(Ordering::SeqCst)
+            && log.safe_until.load(Ordering::SeqCst) >= self.until
     }
 }
 
