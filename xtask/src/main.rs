@@ -105,7 +105,12 @@ Development commands of swytch.
 
 fn main() -> ExitCode {
     let mut given = std::env::args().skip(1);
-    let command = given.next().unwrap_or_else(|| "help".to_owned());
+    let mut command = given.next().unwrap_or_else(|| "help".to_owned());
+    let mut given = given.peekable();
+    if given.next_if(|word| word == "--help" || word == "-h").is_some() {
+        // What takes minutes to build first is not what was asked for.
+        command = "help".to_owned();
+    }
     match dispatch(&command, Arguments::new(given)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
