@@ -372,6 +372,65 @@ fn whom_protected_mode_keeps_out_is_told_why() {
 }
 
 #[test]
+fn values_go_to_another_server_with_tls_where_tls_cluster_says_so() {
+    let mut to = start("");
+    let authority = &to.authority;
+    authority.sign("bob");
+    let stranger = Authority::new(&authority.folder, "stranger");
+    stranger.sign("mallory");
+    let mut from = ours!().start("tls-migrate", "save \"\"\n");
+    let port = to.port.to_string();
+    let set = |from: &mut Server, name: &str, file: &str| from.set(name, &authority.path(file));
+    // It is plain, and nobody is told of what goes where TLS is asked for and cannot be had.
+    from.say("SET k v");
+    let migrate =
+        |from: &mut Server, port: &str| from.say(&format!("MIGRATE 127.0.0.1 {port} k 0 5000")).to_string();
+    let refused = |told: &str| assert!(told.contains("IOERR error or timeout"), "{told}");
+    refused(&migrate(&mut from, &port));
+    from.set("tls-cluster", "yes");
+    let told = migrate(&mut from, &port);
+    assert!(
+        told.contains("tls-ca-cert-file or tls-ca-cert-dir must be set where tls-cluster is yes"),
+        "{told}"
+    );
+    set(&mut from, "tls-ca-cert-file", "authority.crt");
+    // The other one wants to see a certificate, and one of its authority.
+    refused(&migrate(&mut from, &port));
+    set(&mut from, "tls-client-cert-file", "mallory.crt");
+    set(&mut from, "tls-client-key-file", "mallory.key");
+    refused(&migrate(&mut from, &port));
+    set(&mut from, "tls-client-cert-file", "bob.crt");
+    let told = migrate(&mut from, &port);
+    assert!(told.contains("tls-client-cert-file and tls-client-key-file do not go together"), "{told}");
+    set(&mut from, "tls-client-key-file", "bob.key");
+    // And is one that this one trusts, not merely whoever is there.
+    set(&mut from, "tls-ca-cert-file", "stranger.crt");
+    refused(&migrate(&mut from, &port));
+    set(&mut from, "tls-ca-cert-file", "authority.crt");
+    refused(&migrate(&mut from, &to.server.port.to_string()));
+    assert_eq!(
+        (from.say("EXISTS k").to_string(), to.server.say("EXISTS k").to_string()),
+        (":1".into(), ":0".into())
+    );
+    // It is called by its address, and its certificate names it otherwise.
+    assert_eq!(migrate(&mut from, &port), "OK");
+    assert_eq!(
+        (from.say("EXISTS k").to_string(), to.server.say("GET k").to_string()),
+        (":0".into(), "v".into())
+    );
+    // More than fits into a record, and by the connection that was kept, until that is to be plain.
+    let big = "x".repeat(3 << 20);
+    to.server.say("DEL k");
+    from.call(&["SET".as_bytes(), b"k", big.as_bytes()]);
+    assert_eq!(migrate(&mut from, &port), "OK");
+    assert_eq!(to.server.say("STRLEN k").to_string(), format!(":{}", big.len()));
+    assert!(from.client.info("stats").contains("migrate_cached_sockets:1"));
+    from.say("SET k v");
+    from.set("tls-cluster", "no");
+    refused(&migrate(&mut from, &port));
+}
+
+#[test]
 fn what_is_no_tls_ends_its_own_connection_and_nothing_else() {
     let mut secure = start("tls-auth-clients no");
     let seed = random::seed();

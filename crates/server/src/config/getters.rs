@@ -92,6 +92,8 @@ numbers! {
     tls_session_cache_size: usize = "tls-session-cache-size";
     /// For how many seconds.
     tls_session_cache_timeout_seconds: u64 = "tls-session-cache-timeout";
+    /// Whether values go to other servers with TLS.
+    tls_cluster: bool = "tls-cluster";
     /// Worker threads; 0 for one per processor.
     threads: usize = "threads";
     /// Number of databases.
@@ -312,6 +314,12 @@ texts! {
     tls_key_file = "tls-key-file";
     /// Passphrase of the key file.
     tls_key_file_pass = "tls-key-file-pass";
+    /// Certificate file for connections to other servers.
+    tls_client_cert_file = "tls-client-cert-file";
+    /// Its key file.
+    tls_client_key_file = "tls-client-key-file";
+    /// Passphrase of that key file.
+    tls_client_key_file_pass = "tls-client-key-file-pass";
     /// Trusted authorities' certificates.
     tls_ca_cert_file = "tls-ca-cert-file";
     /// Directory of trusted authorities' certificates.

@@ -210,8 +210,7 @@ fn run(server: &Server) {
                         continue;
                     }
                 }
-                // Whoever switches it off, and on again elsewhere, need not wait so long.
-                server.effects.wait_for_ring(RETRY);
+                std::thread::sleep(RETRY);
             }
         }
     }

@@ -17,6 +17,7 @@ use crate::server::transfers::Target;
 use crate::server::{Server, WorkerShared};
 use crate::system::clock;
 use crate::system::outbound::Outbound;
+use crate::tls;
 
 /// Bytes sent before their replies are read, about, and keys.
 const BATCH_BYTES: usize = 1 << 20;
@@ -77,16 +78,24 @@ pub fn carry(server: &Server, route: &Route, keys: &[Box<[u8]>], replaces: bool)
         let carrier = Carrier { server, route, replaces, connection, round };
         carrier.carry(keys)
     };
+    let wants_tls = server.config.tls_cluster();
     let kept = if route.login.is_none() { server.transfers.take(&route.target) } else { None };
-    if let Some(connection) = kept {
+    if let Some(connection) = kept.filter(|connection| connection.is_secure() == wants_tls) {
         match over(connection, &mut round) {
             // It may have been closed long ago.
             Err((_, error)) if round.arrived.is_empty() && !is_over_time(&error) => {}
             done => return conclude(round, done),
         }
     }
+    let tls = match wants_tls.then(|| tls::outgoing(&server.config)).transpose() {
+        Ok(tls) => tls,
+        Err(reason) => {
+            round.error = Some(format!("ERR tls-cluster is yes, and {reason}"));
+            return round;
+        }
+    };
     let (host, port) = &route.target;
-    match Outbound::open(host, *port, route.patience) {
+    match Outbound::open(host, *port, route.patience, tls) {
         Ok(connection) => {
             let done = over(connection, &mut round);
             conclude(round, done)

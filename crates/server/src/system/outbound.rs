@@ -2,7 +2,11 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::sync::Arc;
 use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 /// Bytes of one line of a reply that are read.
 const LINE_BYTES_MAX: u64 = 64 << 10;
@@ -10,28 +14,79 @@ const LINE_BYTES_MAX: u64 = 64 << 10;
 /// A connection.
 #[derive(Debug)]
 pub struct Outbound {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Stream>,
     /// The database that it has selected.
     pub db: u32,
 }
 
+/// What its bytes travel by.
+#[derive(Debug)]
+enum Stream {
+    Plain(TcpStream),
+    Secure(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Stream {
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Stream::Plain(socket) => socket,
+            Stream::Secure(stream) => &stream.sock,
+        }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(socket) => socket.read(bytes),
+            Stream::Secure(stream) => stream.read(bytes),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(socket) => socket.write(bytes),
+            Stream::Secure(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Stream::Plain(socket) => socket.flush(),
+            Stream::Secure(stream) => stream.flush(),
+        }
+    }
+}
+
 impl Outbound {
-    /// Connects to the first address of a host that answers within this time.
+    /// Connects to the first address of a host that answers within this time, with TLS where it is told how. Hands are shaken
+    /// when something is sent.
     ///
     /// # Errors
     /// When none does.
-    pub fn open(host: &str, port: u16, patience: Duration) -> io::Result<Outbound> {
-        let mut failure = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
-        for address in (host, port).to_socket_addrs()? {
-            match TcpStream::connect_timeout(&address, patience) {
-                Ok(stream) => {
-                    stream.set_nodelay(true)?;
-                    return Ok(Outbound { stream: BufReader::new(stream), db: 0 });
-                }
-                Err(error) => failure = error,
+    pub fn open(
+        host: &str,
+        port: u16,
+        patience: Duration,
+        tls: Option<Arc<ClientConfig>>,
+    ) -> io::Result<Outbound> {
+        let socket = connect(host, port, patience)?;
+        let stream = match tls {
+            None => Stream::Plain(socket),
+            Some(tls) => {
+                let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+                let session = ClientConnection::new(tls, name).map_err(io::Error::other)?;
+                Stream::Secure(Box::new(StreamOwned::new(session, socket)))
             }
-        }
-        Err(failure)
+        };
+        Ok(Outbound { stream: BufReader::new(stream), db: 0 })
+    }
+
+    /// Whether it speaks TLS.
+    pub fn is_secure(&self) -> bool {
+        matches!(self.stream.get_ref(), Stream::Secure(_))
     }
 
     /// Sets how long nothing may come or go.
@@ -39,8 +94,9 @@ impl Outbound {
     /// # Errors
     /// Those of the system.
     pub fn set_patience(&mut self, patience: Duration) -> io::Result<()> {
-        self.stream.get_ref().set_read_timeout(Some(patience))?;
-        self.stream.get_ref().set_write_timeout(Some(patience))
+        let socket = self.stream.get_ref().socket();
+        socket.set_read_timeout(Some(patience))?;
+        socket.set_write_timeout(Some(patience))
     }
 
     /// Sends requests.
@@ -48,7 +104,9 @@ impl Outbound {
     /// # Errors
     /// Those of the system.
     pub fn send(&mut self, requests: &[u8]) -> io::Result<()> {
-        self.stream.get_mut().write_all(requests)
+        let stream = self.stream.get_mut();
+        stream.write_all(requests)?;
+        stream.flush()
     }
 
     /// Reads a reply that is a status or an error, whose text is returned.
@@ -65,4 +123,19 @@ impl Outbound {
             _ => Err(io::ErrorKind::InvalidData.into()),
         }
     }
+}
+
+/// Connects to the first address of a host that answers within this time.
+fn connect(host: &str, port: u16, patience: Duration) -> io::Result<TcpStream> {
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
+    for address in (host, port).to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, patience) {
+            Ok(socket) => {
+                socket.set_nodelay(true)?;
+                return Ok(socket);
+            }
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
 }

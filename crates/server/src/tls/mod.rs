@@ -3,11 +3,13 @@
 //! - `identity`: the server's certificate and key, and whom it trusts, from their files
 //! - `offers`: versions and ciphers by the names that OpenSSL gives them
 //! - `sessions`: what lets clients resume
+//! - `outgoing`: how other servers are spoken to
 //! - `names`: who a client's certificate says that it is
 
 mod identity;
 mod names;
 mod offers;
+mod outgoing;
 mod sessions;
 
 use std::sync::Arc;
@@ -19,6 +21,7 @@ use rustls::server::WebPkiClientVerifier;
 use crate::config::{Config, TlsAuthClients};
 
 pub use names::common_name;
+pub use outgoing::outgoing;
 
 /// How connections are secured from now on.
 #[derive(Debug, Default)]
@@ -52,7 +55,7 @@ fn build(config: &Config) -> Result<ServerConfig, String> {
     let builder = match config.tls_auth_clients() {
         TlsAuthClients::No => builder.with_no_client_auth(),
         demanded => {
-            let roots = Arc::new(identity::authorities(config)?);
+            let roots = Arc::new(identity::authorities(config, "tls-auth-clients is not no")?);
             let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
             let verifier = match demanded {
                 TlsAuthClients::Optional => verifier.allow_unauthenticated(),
@@ -62,10 +65,9 @@ fn build(config: &Config) -> Result<ServerConfig, String> {
             builder.with_client_cert_verifier(verifier)
         }
     };
-    let (chain, key) = (identity::chain(config)?, identity::key(config)?);
-    let mut made = builder
-        .with_single_cert(chain, key)
-        .map_err(|error| format!("tls-cert-file and tls-key-file do not go together: {error}"))?;
+    let files = identity::Files::serving(config);
+    let (chain, key) = (files.chain(config)?, files.key(config)?);
+    let mut made = builder.with_single_cert(chain, key).map_err(|error| files.do_not_match(&error))?;
     made.ignore_client_order = config.tls_prefer_server_ciphers();
     made.max_fragment_size = Some(RECORD_BYTES_MAX);
     sessions::set(&mut made, config);

@@ -7,8 +7,6 @@ use super::super::directive::{
 use super::super::rules;
 
 const NO_PRIMARY: &str = "no other server is followed";
-/// MIGRATE alone connects to other servers.
-const NO_TLS_OUTGOING: &str = "MIGRATE connects to other servers without TLS";
 
 const fn network(directive: D) -> D {
     directive.in_group(Group::Network)
@@ -73,12 +71,10 @@ pub(super) const LIST: &[D] = &[
     tls(D::optional_text("tls-cert-file")).summary("The server's certificate, PEM."),
     tls(D::optional_text("tls-key-file")).summary("The key of the server's certificate, PEM."),
     tls(D::optional_text("tls-key-file-pass").sensitive()).summary("Passphrase of the key file."),
-    tls(D::optional_text("tls-client-cert-file").harmless(NO_TLS_OUTGOING))
-        .summary("Certificate for outgoing connections, PEM."),
-    tls(D::optional_text("tls-client-key-file").harmless(NO_TLS_OUTGOING))
-        .summary("Key for outgoing connections, PEM."),
-    tls(D::optional_text("tls-client-key-file-pass").sensitive().harmless(NO_TLS_OUTGOING))
-        .summary("Passphrase of the key file for outgoing connections."),
+    tls(D::optional_text("tls-client-cert-file"))
+        .summary("Certificate for outgoing connections, PEM, if it is not the server's."),
+    tls(D::optional_text("tls-client-key-file")).summary("Key of that certificate, PEM."),
+    tls(D::optional_text("tls-client-key-file-pass").sensitive()).summary("Passphrase of that key's file."),
     tls(D::optional_text("tls-dh-params-file").refused("keys are agreed on elliptic curves only"))
         .summary("Diffie-Hellman parameters, PEM."),
     tls(D::optional_text("tls-ca-cert-file")).summary("Certificates of the trusted authorities."),
@@ -99,7 +95,7 @@ pub(super) const LIST: &[D] = &[
     tls(D::integer("tls-session-cache-size", 0, INT_MAX, 20 * 1024)).summary("TLS sessions remembered."),
     tls(D::integer("tls-session-cache-timeout", 0, INT_MAX, 300))
         .summary("Seconds a TLS session is remembered."),
-    tls(D::flag("tls-cluster", false).harmless(NO_TLS_OUTGOING)).summary("Use TLS on the Redis Cluster bus."),
+    tls(D::flag("tls-cluster", false)).summary("MIGRATE speaks TLS."),
     tls(D::flag("tls-replication", false).harmless(NO_PRIMARY)).summary("Use TLS towards a primary."),
     D::integer("threads", 0, 1024, 0)
         .start_only()
