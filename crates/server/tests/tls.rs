@@ -380,7 +380,7 @@ fn values_go_to_another_server_with_tls_where_tls_cluster_says_so() {
     stranger.sign("mallory");
     let mut from = ours!().start("tls-migrate", "save \"\"\n");
     let port = to.port.to_string();
-    let set = |from: &mut Server, name: &str, file: &str| from.set(name, &authority.path(file));
+    let set = |from: &mut Server, name: &str, file: &str| from.set(name, authority.path(file));
     // It is plain, and nobody is told of what goes where TLS is asked for and cannot be had.
     from.say("SET k v");
     let migrate =
