@@ -278,9 +278,7 @@ impl Files {
     /// # Errors
     /// If they could not be written, or the log is broken.
     pub fn append(&mut self, groups: &[u8]) -> io::Result<()> {
-        if self.is_broken {
-            return Err(broken());
-        }
+        self.ensure_whole()?;
         let Some(last) = &mut self.last else { return Err(io::Error::other("the log was not begun")) };
         if last.is_ragged {
             last.file.truncate(last.bytes)?;
@@ -299,9 +297,7 @@ impl Files {
     /// # Errors
     /// If it may not be. Then the log is broken.
     pub fn sync(&mut self) -> io::Result<()> {
-        if self.is_broken {
-            return Err(broken());
-        }
+        self.ensure_whole()?;
         let Some(last) = &mut self.last else { return Ok(()) };
         let synced = last.file.sync();
         self.is_broken = synced.is_err();
@@ -311,6 +307,17 @@ impl Files {
     /// True when nothing can be appended before there is a new base.
     pub fn is_broken(&self) -> bool {
         self.is_broken
+    }
+
+    /// Asked before anything is done to the last file.
+    ///
+    /// # Errors
+    /// If the log is broken.
+    pub fn ensure_whole(&self) -> io::Result<()> {
+        match self.is_broken {
+            true => Err(io::Error::other("the log's file could not be forced to the disk")),
+            false => Ok(()),
+        }
     }
 
     /// Puts a new base, and behind it an empty increment, which begins at this replication offset, in the place of everything there
@@ -380,9 +387,7 @@ impl Files {
         form: BaseForm,
         keeps_history: bool,
     ) -> io::Result<()> {
-        if self.is_broken {
-            return Err(broken());
-        }
+        self.ensure_whole()?;
         let mut manifest = self.manifest.clone();
         let base = manifest.next_base(&self.name, form);
         match &self.last {
@@ -431,10 +436,6 @@ impl Files {
     pub fn base_bytes(&self) -> u64 {
         self.base_bytes
     }
-}
-
-fn broken() -> io::Error {
-    io::Error::other("the log's file could not be forced to the disk")
 }
 
 fn named(path: &Path, error: &io::Error) -> io::Error {

@@ -115,6 +115,8 @@ impl Writer {
     /// # Errors
     /// If one of them fails. What was read is kept and written the next time.
     pub fn round(&mut self, policy: Policy) -> io::Result<bool> {
+        // Where there is nothing to be written, too: no write is to be accepted before there is another base.
+        self.files.ensure_whole()?;
         self.round_bytes = 0;
         let mut has_read = self.read(policy);
         self.write(policy)?;
