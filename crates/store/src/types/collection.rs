@@ -90,6 +90,11 @@ pub trait Face: Typed + Debug + Send {
     /// Takes the form of as many parts as are about to be added, if they need a big one.
     fn expect_many(&mut self, _parts: usize, _limits: &EncodingLimits) {}
 
+    /// Whether a part can be added, said before many are; what adds them one by one says so then.
+    fn fits(&self, _part: Part<'_>) -> bool {
+        false
+    }
+
     /// True while adding many at once takes less time than adding one after the other.
     fn takes_many(&self) -> bool {
         false

@@ -126,7 +126,7 @@ impl Builder {
     /// Adds a part.
     ///
     /// # Errors
-    /// If it is of another type.
+    /// If it is of another type, or no value has such a part.
     #[inline]
     pub fn add(&mut self, part: Part<'_>) -> Result<(), Misfit> {
         let face = self.value.face_mut().ok_or(Misfit)?;
@@ -134,7 +134,10 @@ impl Builder {
         if !self.gathers {
             return self.names.add(part, face, &self.limits);
         }
-        self.gathered.add(face.data_type(), part)?;
+        if !face.fits(part) {
+            return Err(Misfit);
+        }
+        self.gathered.add(part)?;
         if self.gathered.bytes.len() >= GATHERED_BYTES_MAX {
             self.put_gathered();
         }
@@ -151,7 +154,7 @@ impl Builder {
             true => face.add_many(&parts.collect::<Vec<_>>(), limits),
             false => parts.try_for_each(|part| self.names.add(part, face, limits)),
         };
-        added.expect("what is gathered are parts of the type");
+        added.expect("only what fits is gathered");
     }
 
     /// The value.
@@ -193,14 +196,14 @@ enum GatheredRest {
 
 impl Gathered {
     #[inline]
-    fn add(&mut self, data_type: Type, part: Part<'_>) -> Result<(), Misfit> {
+    fn add(&mut self, part: Part<'_>) -> Result<(), Misfit> {
         let begin = self.bytes.len();
         let name = part.name().ok_or(Misfit)?;
         let name_end = begin + name.len();
-        let (value, rest) = match (data_type, part) {
-            (Type::Set, Part::Member(_)) => (&[][..], GatheredRest::Member),
-            (Type::SortedSet, Part::Scored { score, .. }) => (&[][..], GatheredRest::Scored(score)),
-            (Type::Hash, Part::Field { value, expire_at_ms, .. }) => {
+        let (value, rest) = match part {
+            Part::Member(_) => (&[][..], GatheredRest::Member),
+            Part::Scored { score, .. } => (&[][..], GatheredRest::Scored(score)),
+            Part::Field { value, expire_at_ms, .. } => {
                 (value, GatheredRest::Field { end: name_end + value.len(), expire_at_ms })
             }
             _ => return Err(Misfit),

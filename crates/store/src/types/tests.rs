@@ -197,6 +197,27 @@ fn check_content(entry: Option<&OwnedEntry>) {
     assert_eq!(Some(&builder.finish()), entry.map(|entry| &entry.value));
 }
 
+/// What no value has is refused at once, also where parts are gathered.
+#[test]
+fn a_part_that_no_value_has_is_refused_when_it_comes() {
+    let field = |expire_at_ms| Part::Field { field: b"f", value: b"v", expire_at_ms };
+    for (data_type, good, bad) in [
+        (
+            Type::SortedSet,
+            Part::Scored { member: b"m", score: 1.0 },
+            Part::Scored { member: b"n", score: f64::NAN },
+        ),
+        (Type::Hash, field(Some(5)), field(Some(u64::MAX))),
+    ] {
+        for new in [Builder::new, Builder::of_many] {
+            let mut builder = new(data_type, EncodingLimits::default());
+            assert!(builder.add(good).is_ok());
+            assert!(builder.add(bad).is_err(), "{bad:?}");
+            assert_eq!(builder.finish().face().map(Face::parts), Some(1), "{data_type:?}");
+        }
+    }
+}
+
 /// Parts in any order build what adding one after the other does, also where some are said twice: the last counts.
 #[test]
 fn many_parts_build_what_one_after_the_other_does() {

@@ -244,6 +244,10 @@ impl Face for Hash {
         }
     }
 
+    fn fits(&self, part: Part<'_>) -> bool {
+        field_of(part).is_ok()
+    }
+
     fn takes_many(&self) -> bool {
         !self.is_searched()
     }

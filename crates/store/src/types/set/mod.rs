@@ -166,6 +166,10 @@ impl Face for Set {
         }
     }
 
+    fn fits(&self, part: Part<'_>) -> bool {
+        matches!(part, Part::Member(_))
+    }
+
     fn takes_many(&self) -> bool {
         self.is_table()
     }

@@ -183,6 +183,10 @@ impl Face for SortedSet {
         }
     }
 
+    fn fits(&self, part: Part<'_>) -> bool {
+        scored_of(part).is_ok()
+    }
+
     fn takes_many(&self) -> bool {
         self.is_paged()
     }
