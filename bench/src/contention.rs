@@ -10,7 +10,7 @@ use swytch_testkit::client::field_of;
 use swytch_testkit::{Program, Random};
 
 use crate::process;
-use crate::server::Server;
+use crate::server::{LOGGED, Server};
 use crate::throughput::{Generator, Workload};
 
 /// Pipeline depth of these loads.
@@ -75,7 +75,7 @@ pub(crate) fn measure(
         let start = |threads| {
             let mut directives = directives(threads);
             if is_logged {
-                directives.extend(["--appendonly", "yes", "--auto-aof-rewrite-percentage", "0"]);
+                directives.extend(LOGGED);
             }
             Server::start(program, &directives, Some(cores))
         };
@@ -115,10 +115,7 @@ impl Turn {
     ) -> Result<Turn> {
         workload.prepare(server, generator.keys)?;
         let mut client = server.connect()?;
-        let mut info = |section: &str| Ok::<_, anyhow::Error>(client.call(&["INFO", section])?.text());
-        let waits = |text: &str| -> Result<f64> {
-            Ok(field_of(text, "shard_lock_waits").context("INFO has no shard_lock_waits")?.parse()?)
-        };
+        let mut waits = || client.info_number("stats", "shard_lock_waits");
         let times = || -> Result<[Duration; 2]> {
             let pid = server.pid();
             Ok([
@@ -126,18 +123,18 @@ impl Turn {
                 process::threads_time(pid, |name| name == "swytch-log")?,
             ])
         };
-        let (waits_before, times_before) = (waits(&info("stats")?)?, times()?);
+        let (waits_before, times_before) = (waits()?, times()?);
         server.connect()?.call(&["CONFIG", "RESETSTAT"])?;
         workload.turn(server, generator, PIPELINE, operations)?;
-        let (waits_after, times_after) = (waits(&info("stats")?)?, times()?);
-        let latency = info("latencystats")?;
+        let (waits_after, times_after) = (waits()?, times()?);
+        let latency = client.call(&["INFO", "latencystats"])?.text();
         let name = format!("latency_percentiles_usec_{}", workload.name.to_lowercase());
         let percentiles = field_of(&latency, &name).with_context(|| format!("INFO has no {name}"))?;
         let us = |of: usize| (times_after[of] - times_before[of]).as_secs_f64() * 1e6 / operations as f64;
         Ok(Turn {
             worker_us: us(0),
             log_us: us(1),
-            waits_per_million: (waits_after - waits_before) * 1e6 / operations as f64,
+            waits_per_million: (waits_after - waits_before) as f64 * 1e6 / operations as f64,
             percentiles_us: percentiles
                 .split(',')
                 .filter_map(|pair| pair.split_once('=').map(|(_, us)| us.to_owned()))

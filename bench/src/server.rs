@@ -12,6 +12,8 @@ use crate::process;
 /// How long a server may read its data, and how often it is asked whether it has.
 const PATIENCE: Duration = Duration::from_secs(600);
 const LOOK: Duration = Duration::from_millis(2);
+/// Directives of a server with an append-only log, which is rewritten when it is told to.
+pub(crate) const LOGGED: [&str; 4] = ["--appendonly", "yes", "--auto-aof-rewrite-percentage", "0"];
 
 /// A running server.
 #[derive(Debug)]

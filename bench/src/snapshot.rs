@@ -17,7 +17,7 @@ use crate::client::{Client, encode};
 use crate::generator::Latencies;
 use crate::load::fill;
 use crate::process;
-use crate::server::Server;
+use crate::server::{LOGGED, Server};
 use crate::throughput::VALUE;
 
 /// Writes a second.
@@ -84,7 +84,7 @@ impl Writing {
     ) -> Result<Written> {
         let mut directives = directives.to_vec();
         if self == Writing::Rewrite {
-            directives.extend(["--appendonly", "yes", "--auto-aof-rewrite-percentage", "0"]);
+            directives.extend(LOGGED);
         }
         let mut server = Server::start(program, &directives, None)?;
         let mut client = server.connect()?;

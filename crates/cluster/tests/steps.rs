@@ -42,75 +42,78 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// What the most expensive step spends in each phase with so many keys, all of which one node holds at first.
-fn phases(count: u32) -> Vec<(&'static str, u64, String)> {
-    let (first, last) = (NodeId(0), NodeId(2));
-    let mut nodes = Nodes::new(3);
-    for number in 0..count {
-        nodes.ask(first, Class::W, &Key::new(format!("{{{}}}{number}", number % 64).as_bytes()), b"set");
-        nodes.deliver();
+/// A phase, what its most expensive step has spent, and which that was.
+type Phase = (&'static str, u64, String);
+
+/// Nodes whose steps are counted from now on, and what their phases have come to.
+struct Metered {
+    nodes: Nodes,
+    found: Vec<Phase>,
+}
+
+impl Metered {
+    /// Three of them, of which one holds all keys.
+    fn holding(holder: NodeId, keys: &[Key]) -> Metered {
+        let mut nodes = Nodes::new(3);
+        for key in keys {
+            nodes.ask(holder, Class::W, key, b"set");
+            nodes.deliver();
+        }
+        nodes.run(5_000);
+        nodes.meter = Some(|| SPENT.load(Ordering::Relaxed));
+        nodes.measure();
+        Metered { nodes, found: Vec::new() }
     }
-    nodes.run(5_000);
-    nodes.meter = Some(|| SPENT.load(Ordering::Relaxed));
-    nodes.measure();
-    let mut found = Vec::new();
-    let mut tell = |what: &'static str, nodes: &mut Nodes| {
-        let (spent, step) = std::mem::take(&mut nodes.spent_most);
-        found.push((what, spent, step));
-    };
-    nodes.attempt(last, NodeSet::only(last));
-    nodes.run(10_000);
-    tell("members come from different views", &mut nodes);
+
+    /// Goes on for so many milliseconds, with which a phase ends.
+    fn run(&mut self, time_ms: u64, what: &'static str) {
+        self.nodes.run(time_ms);
+        let (spent, step) = std::mem::take(&mut self.nodes.spent_most);
+        self.found.push((what, spent, step));
+    }
+}
+
+fn keys(count: u32) -> Vec<Key> {
+    (0..count).map(|number| Key::new(format!("{{{}}}{number}", number % 64).as_bytes())).collect()
+}
+
+/// What the most expensive step spends in each phase with so many keys, all of which one node holds at first.
+fn phases(count: u32) -> Vec<Phase> {
+    let (first, last) = (NodeId(0), NodeId(2));
+    let mut metered = Metered::holding(first, &keys(count));
+    metered.nodes.attempt(last, NodeSet::only(last));
+    metered.run(10_000, "members come from different views");
     for (node, gone, back) in [
         (last, "one is out of reach, and expired", "it comes back"),
         (first, "the one with the keys is expired", "it comes back with them"),
     ] {
-        nodes.cut = Some(node);
-        nodes.run(40_000);
-        tell(gone, &mut nodes);
-        nodes.cut = None;
-        nodes.run(10_000);
-        tell(back, &mut nodes);
+        metered.nodes.cut = Some(node);
+        metered.run(40_000, gone);
+        metered.nodes.cut = None;
+        metered.run(10_000, back);
     }
-    nodes.run(40_000);
-    tell("all is as before", &mut nodes);
-    found
+    metered.run(40_000, "all is as before");
+    metered.found
 }
 
 /// What one may spend, of bytes and calls: several times what it does for each of the keys that it looks at.
 const SPENT_MAX: u64 = 2_500_000;
 
 /// The same with so many operations that are open, all of one node's clients, on keys that another one holds.
-fn phases_with_operations(count: u32) -> Vec<(&'static str, u64, String)> {
+fn phases_with_operations(count: u32) -> Vec<Phase> {
     let (holder, asker) = (NodeId(0), NodeId(1));
-    let keys: Vec<Key> =
-        (0..count).map(|number| Key::new(format!("{{{}}}{number}", number % 64).as_bytes())).collect();
-    let mut nodes = Nodes::new(3);
-    for key in &keys {
-        nodes.ask(holder, Class::W, key, b"set");
-        nodes.deliver();
-    }
-    nodes.run(5_000);
-    nodes.meter = Some(|| SPENT.load(Ordering::Relaxed));
-    nodes.measure();
-    let mut found = Vec::new();
-    let mut tell = |what: &'static str, nodes: &mut Nodes| {
-        let (spent, step) = std::mem::take(&mut nodes.spent_most);
-        found.push((what, spent, step));
-    };
-    nodes.cut = Some(holder);
-    let tickets: Vec<u64> = keys.iter().map(|key| nodes.ask(asker, Class::W, key, b"set")).collect();
-    nodes.run(1_000);
-    tell("they come", &mut nodes);
-    nodes.run(4_000);
-    tell("the view changes", &mut nodes);
-    nodes.cut = None;
-    nodes.run(2_000);
-    tell("it changes once more", &mut nodes);
-    nodes.run(20_000);
-    tell("they are over", &mut nodes);
-    assert!(tickets.into_iter().all(|ticket| nodes.answer(ticket).is_some()), "an operation has no answer");
-    found
+    let keys = keys(count);
+    let mut metered = Metered::holding(holder, &keys);
+    metered.nodes.cut = Some(holder);
+    let tickets: Vec<u64> = keys.iter().map(|key| metered.nodes.ask(asker, Class::W, key, b"set")).collect();
+    metered.run(1_000, "they come");
+    metered.run(4_000, "the view changes");
+    metered.nodes.cut = None;
+    metered.run(2_000, "it changes once more");
+    metered.run(20_000, "they are over");
+    let has_answer = |ticket| metered.nodes.answer(ticket).is_some();
+    assert!(tickets.into_iter().all(has_answer), "an operation has no answer");
+    metered.found
 }
 
 /// One test, because all that this process does is counted.

@@ -135,6 +135,12 @@ impl Default for State {
 }
 
 impl State {
+    /// Whether it promises anything: it is on, and there is a base.
+    pub fn promises(&self) -> bool {
+        // It is aside before it is on.
+        self.is_on.load(Ordering::SeqCst) && !self.is_aside.load(Ordering::SeqCst)
+    }
+
     /// How long the last rewrite took, in seconds.
     pub fn rewrite_took_s(&self) -> Option<u64> {
         Some(self.rewrite_took_s.load(Ordering::Relaxed)).filter(|took_s| *took_s != NEVER)

@@ -134,9 +134,7 @@ fn switch_off(server: &Server) {
 
 /// Replies are held back, or not, as `appendfsync` says.
 pub fn apply_policy(server: &Server) {
-    let state = &server.log.state;
-    let promises = state.is_on.load(Ordering::SeqCst) && !state.is_aside.load(Ordering::SeqCst);
-    let holds = promises && server.config.appendfsync() == AppendFsync::Always;
+    let holds = server.log.state.promises() && server.config.appendfsync() == AppendFsync::Always;
     server.set_conditions(Conditions::HOLDING, holds);
     server.effects.ring();
 }

@@ -120,9 +120,7 @@ impl Safety {
     fn is_in_log(&self, server: &Server) -> bool {
         let log = &server.log.state;
         // What was written while nobody recorded it is in the base, and nowhere before there is one.
-        log.is_on.load(Ordering::SeqCst)
-            && !log.is_aside.load(Ordering::SeqCst)
-            && log.safe_until.load(Ordering::SeqCst) >= self.until
+        log.promises() && log.safe_until.load(Ordering::SeqCst) >= self.until
     }
 }
 
