@@ -220,6 +220,38 @@ fn whoever_watches_waits_or_listens_hears_that_a_key_has_gone() {
 }
 
 #[test]
+fn what_clients_are_told_of_a_key_that_goes_lets_no_other_go() {
+    const LISTENERS: usize = 100;
+    let server = start("evict", "threads 2\nmaxmemory-eviction-tenacity 100\nnotify-keyspace-events Ke\n");
+    let mut admin = server.connect();
+    for listens in ["CLIENT TRACKING ON", "CLIENT TRACKING ON BCAST", "PSUBSCRIBE __keyspace@0__:*"] {
+        admin.say("CONFIG SET maxmemory 0 maxmemory-policy allkeys-lru");
+        admin.say("FLUSHALL");
+        let keys: Vec<String> = (0..300).map(|number| format!("{number}{}", "x".repeat(1000))).collect();
+        keys.iter().for_each(|key| assert_eq!(admin.call(&["SET", key, "v"]), Reply::ok()));
+        // They read nothing of what they are told: it lies in their sockets.
+        let listeners: Vec<Client> = (0..LISTENERS)
+            .map(|_| {
+                let mut listener = server.connect();
+                listener.say("HELLO 3");
+                listener.say(listens);
+                if listens == "CLIENT TRACKING ON" {
+                    keys.iter().for_each(|key| assert_eq!(listener.call(&["GET", key]), Reply::bulk("v")));
+                }
+                listener
+            })
+            .collect();
+        let limit = admin.info_number("used_memory") - 20_000;
+        admin.say(&format!("CONFIG SET maxmemory {limit}"));
+        admin.until("within the limit", |admin| admin.info_number("used_memory"), |used| *used <= limit);
+        let left = admin.say("DBSIZE").number().expect("a number");
+        // Each inbox has taken some room, once.
+        assert!((150..290).contains(&left), "{listens}: {left} keys of 300 are left");
+        drop(listeners);
+    }
+}
+
+#[test]
 fn the_effects_of_evictions_give_the_same_keyspace() {
     // Of that, what is on its way from clients and into the recording is a small part, however slow the machine.
     let server = start("evict-effects", "threads 2\nmaxmemory 12mb\nmaxmemory-policy allkeys-lru\n");

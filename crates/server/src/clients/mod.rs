@@ -8,6 +8,7 @@ pub mod channels;
 pub mod introduction;
 mod memory;
 mod registry;
+pub mod telling;
 pub mod tracking;
 mod watched;
 

@@ -12,6 +12,7 @@ use swytch_store::Keyspace;
 use swytch_store::eviction::Picked;
 
 use super::changes;
+use crate::clients::telling::Evicting;
 use crate::server::{Conditions, Server, WorkerShared};
 use crate::system::allocator;
 use crate::system::clock::{self, Ticks};
@@ -43,6 +44,7 @@ pub fn make(server: &Server, worker: &WorkerShared) {
     let began = Ticks::now();
     let budget = clock::us_to_ticks(tenacity_us(server.config.maxmemory_eviction_tenacity()));
     let (mut gone, mut vain) = (0, 0);
+    let evicting = Evicting::begin();
     let has_room = loop {
         if !server.wants_room() {
             break Some(true);
@@ -62,10 +64,11 @@ pub fn make(server: &Server, worker: &WorkerShared) {
                 changes::make(server, worker, Keyspace::new(locked, now_ms), |keyspace| {
                     keyspace.evict_picked(&rule, &candidate);
                 });
+                evicting.note();
             }
         }
     };
-    drop(picker);
+    drop((picker, evicting));
     worker.serving.store(writer, Ordering::Relaxed);
     allocator::settle();
     match has_room {

@@ -16,7 +16,7 @@ use super::conditions;
 use crate::acl::KeyAccess;
 use crate::clients::channels::Message;
 use crate::clients::tracking::{Modes, Tracker};
-use crate::clients::{Client, ClientFlags, ClientShared};
+use crate::clients::{Client, ClientFlags, ClientShared, telling};
 use crate::command::{Call, Flags};
 use crate::server::{Conditions, Server, Woken, WorkerShared};
 
@@ -127,14 +127,16 @@ fn tell_stale(server: &Server, worker: &WorkerShared, changes: &mut Changes) {
 
 /// Tells the readers of a key that it has changed by a client's doing.
 fn tell_readers(server: &Server, stale: &Stale, by: u64, woken: &mut Woken) {
-    let names: Arc<[Box<[u8]>]> = Arc::new([stale.name.clone()]);
-    for reader in &stale.readers {
-        let Some(tracker) = server.trackers.get(*reader) else { continue };
-        let is_own = tracker.modes.contains(Modes::NO_LOOP) && *reader == by;
-        if !is_own && !tracker.modes.contains(Modes::BROADCAST) {
-            send(server, &tracker, Some(&names), woken);
+    telling::tell(|| {
+        let names: Arc<[Box<[u8]>]> = Arc::new([stale.name.clone()]);
+        for reader in &stale.readers {
+            let Some(tracker) = server.trackers.get(*reader) else { continue };
+            let is_own = tracker.modes.contains(Modes::NO_LOOP) && *reader == by;
+            if !is_own && !tracker.modes.contains(Modes::BROADCAST) {
+                send(server, &tracker, Some(&names), woken);
+            }
         }
-    }
+    });
 }
 
 /// Puts it into an inbox that these keys have changed, or all.
@@ -207,10 +209,14 @@ impl Broadcast {
 
     /// Tells those who are to be told. The locks are held that the keys have changed under.
     pub(super) fn tell(self, server: &Server) {
+        telling::tell(|| self.tell_each(server));
+    }
+
+    fn tell_each(&self, server: &Server) {
         let mut woken = Woken::default();
-        for (prefix, changed) in self.0 {
+        for (prefix, changed) in &self.0 {
             let all: Arc<[Box<[u8]>]> = changed.keys().cloned().collect();
-            for tracker in server.trackers.trackers_of(&prefix) {
+            for tracker in server.trackers.trackers_of(prefix) {
                 let user = Arc::clone(&tracker.client.user.lock());
                 if user.is_free() && !tracker.modes.contains(Modes::NO_LOOP) {
                     send(server, &tracker, Some(&all), &mut woken);

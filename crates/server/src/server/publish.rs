@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::{Mail, Server};
 use crate::clients::channels::{Kind, Message};
-use crate::clients::{ClientShared, Subscriber};
+use crate::clients::{ClientShared, Subscriber, telling};
 use crate::config::ClientClass;
 
 impl Server {
@@ -58,14 +58,20 @@ impl Outbox {
     /// As [`Server::publish`], as a part of the group if there is one. Who is counted is given the message unless it
     /// unsubscribes meanwhile.
     pub fn publish(server: &Server, kind: Kind, channel: &[u8], message: &[u8]) -> usize {
-        let collected = collect(|letters| {
-            let given = server.channels.receivers_of(kind, channel);
-            if given > 0 {
-                letters.push(Letter::Published { kind, channel: channel.into(), message: message.into() });
-            }
-            given
-        });
-        collected.unwrap_or_else(|| server.publish(kind, channel, message, || ()))
+        telling::tell(|| {
+            let collected = collect(|letters| {
+                let given = server.channels.receivers_of(kind, channel);
+                if given > 0 {
+                    letters.push(Letter::Published {
+                        kind,
+                        channel: channel.into(),
+                        message: message.into(),
+                    });
+                }
+                given
+            });
+            collected.unwrap_or_else(|| server.publish(kind, channel, message, || ()))
+        })
     }
 
     /// Sends a worker mail.
@@ -108,21 +114,23 @@ impl Drop for Collecting<'_> {
 
 #[cold]
 fn deliver(server: &Server, letters: Vec<Letter>) {
-    let mut woken = Woken::default();
-    for letter in letters {
-        match letter {
-            Letter::Published { kind, channel, message } => {
-                woken.publish(server, kind, &channel, &message, || ());
-            }
-            Letter::Told { client, message } => woken.tell(server, &client, &message),
-            Letter::Mail { worker, mail } => {
-                // In the order in which it came about.
-                std::mem::take(&mut woken).wake(server);
-                server.workers[worker].mailbox.send(mail);
+    telling::tell(|| {
+        let mut woken = Woken::default();
+        for letter in letters {
+            match letter {
+                Letter::Published { kind, channel, message } => {
+                    woken.publish(server, kind, &channel, &message, || ());
+                }
+                Letter::Told { client, message } => woken.tell(server, &client, &message),
+                Letter::Mail { worker, mail } => {
+                    // In the order in which it came about.
+                    std::mem::take(&mut woken).wake(server);
+                    server.workers[worker].mailbox.send(mail);
+                }
             }
         }
-    }
-    woken.wake(server);
+        woken.wake(server);
+    });
 }
 
 /// Clients with something in their inboxes of which their workers do not know, by worker.

@@ -1,7 +1,7 @@
 //! How much of `maxmemory` is in use, and what follows from that. `dispatch/room` makes room.
 //!
-//! What is not counted: values that are on their way to be freed, and effects that wait to be read, since each key that
-//! goes adds one.
+//! What is not counted: values that are on their way to be freed, and effects that wait to be read and what clients are told,
+//! since each key that goes adds to them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,6 +9,7 @@ use swytch_store::eviction::Order;
 use swytch_store::{Counting, Evictable, Usage};
 
 use super::{Conditions, Server};
+use crate::clients::telling;
 use crate::config::MaxmemoryPolicy as Policy;
 use crate::system::allocator;
 use crate::system::clock::MonotonicMs;
@@ -103,7 +104,7 @@ impl Server {
             true => self.replication.held_bytes().saturating_sub(self.config.repl_backlog_size() as usize),
             false => 0,
         };
-        self.reclaimer.pending_bytes() + (self.effects.held_bytes() + of_followers) as u64
+        telling::bytes() + self.reclaimer.pending_bytes() + (self.effects.held_bytes() + of_followers) as u64
     }
 
     /// True as long as keys are to be evicted.

@@ -40,6 +40,8 @@ type Alarm = Box<dyn Fn() + Send + Sync>;
 
 thread_local! {
     static BALANCE: Cell<i64> = const { Cell::new(0) };
+    /// What this thread has told the others in all.
+    static PUBLISHED: Cell<i64> = const { Cell::new(0) };
 }
 
 /// Bytes allocated and not freed, as the program requested them.
@@ -51,6 +53,14 @@ pub fn used_bytes() -> u64 {
 pub fn used_bytes_here() -> u64 {
     let balance = BALANCE.try_with(Cell::get).unwrap_or(0);
     (USED.load(Ordering::Relaxed) + balance).max(0) as u64
+}
+
+/// How many bytes more this thread has when `act` is done than before; less than none where it has freed more.
+pub fn growth<R>(act: impl FnOnce() -> R) -> (R, i64) {
+    let held = || PUBLISHED.with(Cell::get) + BALANCE.with(Cell::get);
+    let before = held();
+    let result = act();
+    (result, held() - before)
 }
 
 /// Has an alarm raised, again and again, while more than this is in use; at `u64::MAX` never.
@@ -173,6 +183,8 @@ fn count(bytes: i64) {
 
 #[cold]
 fn publish(bytes: i64) {
+    // Nobody asks a thread that is being torn down.
+    let _ = PUBLISHED.try_with(|published| published.set(published.get() + bytes));
     let used = USED.fetch_add(bytes, Ordering::Relaxed) + bytes;
     if bytes > 0 {
         let used = used.max(0) as u64;

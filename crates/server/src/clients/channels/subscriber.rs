@@ -8,6 +8,7 @@ use parking_lot::{Mutex, MutexGuard};
 use swytch_resp::PushMessage;
 
 use super::run::Part;
+use crate::clients::telling::{self, News};
 
 /// What a client can be subscribed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +24,7 @@ pub enum Kind {
 pub(super) const KINDS: [Kind; 3] = [Kind::Channel, Kind::Pattern, Kind::ShardChannel];
 
 /// Places that an empty inbox keeps.
-const KEPT_PLACES_MAX: usize = 64;
+const KEPT_PLACES_MAX: usize = 8;
 
 /// What a client is told by others.
 #[derive(Clone, Debug)]
@@ -105,6 +106,8 @@ pub(super) struct Holdings {
 struct Inbox {
     messages: VecDeque<Message>,
     bytes: usize,
+    /// What some of them belong to.
+    news: Vec<Arc<News>>,
     /// More came than it may hold: it holds nothing any more, and the connection is to be closed.
     overflowed: bool,
 }
@@ -157,6 +160,7 @@ impl Subscriber {
         inbox.messages.drain(..).for_each(|message| take(&message));
         inbox.messages.shrink_to(KEPT_PLACES_MAX);
         inbox.bytes = 0;
+        inbox.news = Vec::new();
         !inbox.overflowed
     }
 
@@ -184,6 +188,11 @@ impl Subscriber {
             *inbox = Inbox { overflowed: true, ..Inbox::default() };
         } else if !inbox.messages.back_mut().is_some_and(|last| last.grow(message)) {
             inbox.messages.push_back(message.clone());
+        }
+        if let Some(news) = telling::news()
+            && !inbox.news.last().is_some_and(|last| Arc::ptr_eq(last, &news))
+        {
+            inbox.news.push(news);
         }
         was_empty
     }
