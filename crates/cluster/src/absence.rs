@@ -82,7 +82,7 @@ impl<V: Values> Turn<'_, V> {
     pub(crate) fn absence_tick(&mut self) {
         for _ in 0..LOOKS_MAX {
             let Some(key) = self.part.fading.next_due(self.now.mono_ms) else { break };
-            if self.part.copies.contains(&key) && !self.values.holds(&key) {
+            if self.part.copies.contains(&key) && !self.values.holds(&key) && !self.is_waste(&key) {
                 self.fade(&key);
             }
         }

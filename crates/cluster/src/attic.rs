@@ -8,11 +8,13 @@
 //! - A key that is set aside counts as a fork: this node's clients wait until it is brought back.
 //! - A node that is reborn twice has two attics. The newer one does not contain what is in the older.
 
+use crate::config::Config;
 use crate::copies::Copies;
 use crate::copy::{Copy, CopyState, PreparedPart, Whole};
+use crate::databases::Era;
 use crate::ids::FlightId;
 use crate::key::{Key, Mark};
-use crate::message::Outcome;
+use crate::message::{Base, Outcome, Part};
 use crate::mutant::Mutant;
 use crate::part::Stashed;
 use crate::rubbish::Litter;
@@ -32,25 +34,24 @@ pub(crate) struct Attic {
     records: Table<Record, FlightId>,
     /// Of which past the keys are that have no record.
     solos: Unowned,
+    /// Where its keys belonged.
+    era: Era,
     /// There is nothing before this mark any more.
     next: Mark,
 }
 
 impl Attic {
-    /// Whether it has a record of the key.
-    pub(crate) fn has_record(&self, key: &Key) -> bool {
-        self.copies.contains(key)
+    /// Whether it has something of the key.
+    pub(crate) fn has(&self, key: &Key, values: &impl Values, base: &Base, config: &Config) -> bool {
+        let key = self.era.then(key, base, config);
+        key.is_some_and(|key| self.copies.contains(&key) || values.holds_aside(self.number, &key))
     }
 
-    /// What the store knows it by.
-    pub(crate) fn number(&self) -> u64 {
-        self.number
-    }
-
-    fn committed_part(&self, key: &Key, copy: &Copy) -> Option<PreparedPart> {
+    fn committed_part(&self, key: &Key, now: &Key, copy: &Copy) -> Option<PreparedPart> {
         let flight = copy.prepared?.flight;
         let record = self.records.get(&flight).filter(|record| record.outcome == Outcome::Committed)?;
-        let part = record.parts.iter().find(|part| part.key == *key)?.clone();
+        let part = record.parts.iter().find(|part| part.key == *key)?;
+        let part = Part { key: now.clone(), ..part.clone() };
         let detached = record.detached.get(key)?.clone();
         let participants = record.participants.clone();
         Some(PreparedPart { flight, participants, part, detached, committed: true })
@@ -59,7 +60,7 @@ impl Attic {
 
 impl<V: Values> Turn<'_, V> {
     /// Everything that this node holds is a fork. Solo keys were disowned before.
-    pub(crate) fn set_aside(&mut self) {
+    pub(crate) fn set_aside(&mut self, era: Era) {
         for record in self.part.records.values_mut().filter(|record| record.outcome == Outcome::Committed) {
             // In the state of its keys, which is out of reach later.
             for key in record.parts.iter().map(|part| part.key.clone()).collect::<Vec<_>>() {
@@ -77,6 +78,7 @@ impl<V: Values> Turn<'_, V> {
             copies: std::mem::take(&mut part.copies),
             records: std::mem::take(&mut part.records),
             solos: std::mem::take(&mut part.unowned),
+            era,
             next: Mark::FIRST,
         };
         if attic.copies.len() > 0 || !self.values.keys_aside(number, Mark::FIRST, 1).is_empty() {
@@ -106,13 +108,15 @@ impl<V: Values> Turn<'_, V> {
     pub(crate) fn is_set_aside(&self, key: &Key) -> bool {
         let overlook = self.config.without(Mutant::OverlookTheAttic);
         let mut attics = self.part.attics.iter().filter(|_| !overlook);
-        attics.any(|attic| attic.copies.contains(key) || self.values.holds_aside(attic.number, key))
+        attics.any(|attic| attic.has(key, self.values, &self.installed.view.base, self.config))
     }
 
     /// Makes forks of what is set aside of the key.
     pub(crate) fn unpack(&mut self, key: &Key) {
         for index in 0..self.part.attics.len() {
-            self.unpack_from(index, key);
+            if let Some(key) = self.part.attics[index].era.then(key, &self.installed.view.base, self.config) {
+                self.unpack_from(index, &key);
+            }
         }
     }
 
@@ -130,11 +134,13 @@ impl<V: Values> Turn<'_, V> {
             }
         };
         let attic = &self.part.attics[index];
+        // What was flushed while this node was away is gone.
+        let Some(now) = attic.era.now(key, &self.installed.view.base, self.config) else { return };
         // What was settled as committed and not yet brought into the copy is part of the fork.
-        let prepared = attic.committed_part(key, &copy);
+        let prepared = attic.committed_part(key, &now, &copy);
         let Copy { meta, log, done, .. } = copy;
         let state = CopyState { meta, log, done, prepared, value: Some(Whole { snapshot }) };
-        self.part.stash.insert((key.clone(), state.meta.version), Stashed { state, sent_ms: None });
+        self.part.stash.insert((now, state.meta.version), Stashed { state, sent_ms: None });
     }
 
     /// Makes forks of as many of the next keys.

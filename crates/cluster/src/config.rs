@@ -22,6 +22,9 @@ pub struct Config {
     pub incarnation: Incarnation,
     /// Partitions of the keys: a power of two, at most [`PARTS_MAX`], the same at all nodes.
     pub parts: u16,
+    /// Databases, at most [`DATABASES_MAX`](crate::databases::DATABASES_MAX), the same at all nodes. The store has twice as
+    /// many spaces.
+    pub databases: u16,
     /// Starts a cluster of its own. Without it the node waits until a view takes it in.
     pub bootstrap: bool,
     /// Timers.
@@ -48,6 +51,7 @@ impl Config {
             id,
             incarnation: Incarnation::of_life(1),
             parts: 1,
+            databases: 16,
             bootstrap: false,
             timers: Timers::default(),
             limits: Limits::default(),

@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 
 use crate::copy::Prepared;
+use crate::databases::Era;
 use crate::ids::FlightId;
 use crate::interface::{Action, Evicted};
 use crate::message::{Outcome, Part};
@@ -33,6 +34,7 @@ impl<V: Values> Turn<'_, V> {
         let installed = self.installed;
         let (view, base) = (&installed.view, &installed.view.base);
         self.cut_short();
+        let era = self.part.era();
         let (old_flush, old_generation) = (self.part.flush, self.part.generation);
         let reborn = installed.rebirths > self.part.rebirths;
         let flushed = base.flush > old_flush;
@@ -43,6 +45,7 @@ impl<V: Values> Turn<'_, V> {
         self.part.previous = (self.part.view, self.part.members);
         (self.part.view, self.part.members) = (view.id, view.members);
         (self.part.generation, self.part.flush) = (base.tag.generation, base.flush);
+        self.part.cluster = base.tag.cluster;
         self.part.rebirths = installed.rebirths;
         self.part.meetings = installed.meetings;
         let (dropped, _) = installed.dropped_since(old_generation);
@@ -50,18 +53,22 @@ impl<V: Values> Turn<'_, V> {
             record.participants.remove_nodes(dropped);
         }
         self.part.directory.remember();
+        self.enter_databases();
         if flushed {
             self.flush_all();
         }
         if reborn {
-            self.be_reborn(old_flush == base.flush);
+            self.be_reborn(old_flush == base.flush, era.clone());
+        }
+        if flushed || reborn {
+            self.waste_is_gone();
         }
         self.forget_view();
         self.restart_directory(dropped);
         self.start_reports();
         self.restart_evacuation();
         self.list_again();
-        self.leave_over(flushed || reborn);
+        self.leave_over(flushed || reborn, era);
     }
 
     /// Turns batches in flight into what they are without their coordinator's view.
@@ -152,9 +159,9 @@ impl<V: Values> Turn<'_, V> {
     }
 
     /// This node was not in every base since its last one: what it holds is a fork.
-    fn be_reborn(&mut self, same_flush: bool) {
+    fn be_reborn(&mut self, same_flush: bool, era: Era) {
         if same_flush || self.config.without(Mutant::FlushKeepsStragglers) {
-            self.set_aside();
+            self.set_aside(era);
         } else {
             self.throw_away();
         }

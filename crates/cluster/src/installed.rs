@@ -7,7 +7,9 @@
 use std::collections::BTreeMap;
 
 use crate::config::Minority;
+use crate::databases::Given;
 use crate::ids::{Generation, Incarnation, NodeId, NodeSet, ViewId};
+use crate::key::Space;
 use crate::members::Members;
 use crate::message::Base;
 use crate::mutant::Mutant;
@@ -29,6 +31,8 @@ pub(crate) struct Installed {
     pub(crate) drops: BTreeMap<NodeId, Dropped>,
     /// Nodes that were expired, once each.
     pub(crate) retired: BTreeMap<NodeId, Retired>,
+    /// Spaces that were given up by these generations and may not be empty here.
+    pub(crate) waste: BTreeMap<Space, Generation>,
 }
 
 /// An expired node, whose fork may come back.
@@ -92,11 +96,17 @@ impl Members {
         self.tally.add(Rule::InstalledView);
         self.end_votes(base.tag.generation);
         self.note_base_change(&old_base, &base, &mut next);
-        if base.flush > old_base.flush {
+        if base.changes_keys_of(&old_base) {
             let (before, after) = (old_base.nodes() | accepted.previous.nodes(), base.nodes());
             self.unflushed = (before | after).without(self.config.id);
             self.tally.add(Rule::Flushed);
         }
+        for (space, at) in base.databases.waste() {
+            if old_base.databases.given.get(&space) != Some(&Given::Up(at)) {
+                self.waste.insert(space, (at, self.config.parts));
+            }
+        }
+        next.waste = self.waste.iter().map(|(space, (at, _))| (*space, *at)).collect();
         if !old_base.kept_from(&base).contains(self.config.id) {
             self.tally.add(Rule::Reborn);
             next.rebirths += 1;

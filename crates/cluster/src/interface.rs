@@ -16,11 +16,18 @@ pub enum Input {
     Message(Box<Envelope>),
     /// A client of this node wants something.
     Client(Request),
+    /// A client of this node wants another keyspace; answered by [`Action::Reply`].
+    Change {
+        /// The caller's name for it, given back in the reply.
+        ticket: u64,
+        /// What is to be changed.
+        change: Change,
+    },
     /// A client of this node blocks until `key` can serve it; answered by [`Action::Wake`].
     Wait {
         /// The caller's name of the wait.
         ticket: u64,
-        /// The key waited for.
+        /// The key waited for, as the client names it.
         key: Key,
     },
     /// The client is gone or was served by another key.
@@ -58,6 +65,18 @@ pub enum Class {
     Flush,
 }
 
+/// A change of all keys of some databases, which all of the base makes at once. Numbers are below
+/// [`Config::databases`](crate::Config::databases).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Change {
+    /// FLUSHALL.
+    FlushAll,
+    /// FLUSHDB on this database.
+    FlushDb(u16),
+    /// SWAPDB of these.
+    SwapDb(u16, u16),
+}
+
 /// A client's operation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Request {
@@ -65,7 +84,7 @@ pub struct Request {
     pub ticket: u64,
     /// Its class.
     pub class: Class,
-    /// Keys it reads or writes, without duplicates. The command's effects name keys by index into this list.
+    /// Keys it reads or writes, as its client names them, without duplicates. The command's effects name keys by index into this list.
     pub keys: Vec<Key>,
     /// The command, opaque.
     pub command: Blob,

@@ -29,18 +29,40 @@ impl Slot {
     }
 }
 
-/// A key: its bytes, with slot and hash computed once.
+/// What a key lies in: the keys of one database, as long as it is not flushed. Which space a database has says the base
+/// ([`Databases`](crate::Databases)); at first it is the one of its own number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Space(pub u16);
+
+/// A key: its bytes and its space, with slot and hash computed once. The slot is that of the bytes, in whatever space.
+///
+/// As a client names it, its space is the one that its database had at first.
 #[derive(Clone)]
 pub struct Key {
     bytes: Arc<[u8]>,
     hash: u64,
     slot: Slot,
+    space: Space,
 }
 
 impl Key {
-    /// A key of these bytes.
+    /// A key of these bytes, of database 0.
     pub fn new(bytes: &[u8]) -> Self {
-        Self { bytes: Arc::from(bytes), hash: hash_of(bytes), slot: slot_of(bytes) }
+        Self { bytes: Arc::from(bytes), hash: hash_of(bytes), slot: slot_of(bytes), space: Space(0) }
+    }
+
+    /// The key of the same bytes in another space.
+    #[must_use]
+    pub fn in_space(&self, space: Space) -> Self {
+        let salt = |space: Space| if space.0 == 0 { 0 } else { mix(u64::from(space.0)) };
+        let hash = self.hash ^ salt(self.space) ^ salt(space);
+        Self { bytes: Arc::clone(&self.bytes), hash, slot: self.slot, space }
+    }
+
+    /// Its space.
+    #[inline]
+    pub fn space(&self) -> Space {
+        self.space
     }
 
     /// The bytes.
@@ -58,7 +80,7 @@ impl Key {
         self.slot.part(parts)
     }
 
-    /// A 64-bit hash of the bytes, the same on every node.
+    /// A 64-bit hash of bytes and space, the same on every node.
     pub fn hash64(&self) -> u64 {
         self.hash
     }
@@ -110,7 +132,9 @@ impl Mark {
 
 impl PartialEq for Key {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.bytes, &other.bytes) || self.hash == other.hash && self.bytes == other.bytes
+        self.space == other.space
+            && (Arc::ptr_eq(&self.bytes, &other.bytes)
+                || self.hash == other.hash && self.bytes == other.bytes)
     }
 }
 
@@ -122,10 +146,13 @@ impl PartialOrd for Key {
     }
 }
 
-/// By bytes: the order in which an EXEC takes its tokens.
+/// By bytes, then by space: the order in which an EXEC takes its tokens. So the slot of the first of some keys does not
+/// depend on their spaces.
 impl Ord for Key {
     fn cmp(&self, other: &Self) -> Ordering {
-        if Arc::ptr_eq(&self.bytes, &other.bytes) { Ordering::Equal } else { self.bytes.cmp(&other.bytes) }
+        let same = Arc::ptr_eq(&self.bytes, &other.bytes);
+        let bytes = if same { Ordering::Equal } else { self.bytes.cmp(&other.bytes) };
+        bytes.then(self.space.cmp(&other.space))
     }
 }
 
@@ -137,6 +164,9 @@ impl Hash for Key {
 
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.space != Space(0) {
+            write!(f, "{}:", self.space.0)?;
+        }
         write!(f, "{}", self.bytes.escape_ascii())
     }
 }
@@ -192,6 +222,13 @@ mod tests {
         let twins: Vec<Key> = (0..100).map(|number| Key::twin('t', number)).collect();
         assert!(twins[1..].iter().all(|twin| twin.is_twin_of(&twins[0])));
         assert!(!twins[0].is_twin_of(&twins[0]) && !Key::twin('u', 0).is_twin_of(&twins[0]));
+    }
+
+    #[test]
+    fn keys_of_two_spaces_share_their_slot_only() {
+        let (one, other) = (Key::new(b"foo"), Key::new(b"foo").in_space(Space(1)));
+        assert_eq!((one.slot(), other.in_space(Space(0))), (other.slot(), one.clone()));
+        assert!(one != other && one.mark() != other.mark() && one < other && other < Key::new(b"fop"));
     }
 
     #[test]

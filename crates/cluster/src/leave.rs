@@ -36,7 +36,10 @@ pub(crate) struct Eviction {
 
 impl<V: Values> Turn<'_, V> {
     pub(crate) fn on_evict(&mut self, key: Key) {
-        if self.copy_or_record(&key).is_none() {
+        if self.is_waste(&key) {
+            let outcome = if self.drop_waste(&key) { Evicted::NotHeld } else { Evicted::Refused };
+            self.evicted(&key, outcome);
+        } else if self.copy_or_record(&key).is_none() {
             self.evicted(&key, Evicted::NotHeld);
         } else if self.config.without(Mutant::DropWithoutLeave) {
             self.drop_copy(&key);
@@ -249,6 +252,9 @@ impl<V: Values> Turn<'_, V> {
     /// The store found the key past its deadline. Only the owner deletes; replicas follow.
     pub(crate) fn on_expire(&mut self, key: Key) {
         let (view, me) = (self.installed.view.id, self.config.id);
+        if self.is_waste(&key) {
+            return;
+        }
         let Some(copy) = self.copy_or_record(&key) else { return };
         match copy.owning(view) {
             Some(owning) if owning.queue.contains(&Queued::Expire) => {}

@@ -15,6 +15,7 @@ pub mod config;
 mod copies;
 mod copy;
 mod creation;
+pub mod databases;
 mod deadlines;
 mod directory;
 mod durable;
@@ -38,6 +39,7 @@ pub mod mutant;
 mod naming;
 pub mod node;
 mod operation;
+mod over;
 mod part;
 pub mod participants;
 mod reach;
@@ -59,14 +61,15 @@ mod write;
 
 pub use config::{Config, Limits, Minority, Timers};
 pub use copy::{Answered, CopyState, Done, Log, Meta, PreparedPart, Replies, Reply, Whole};
+pub use databases::{Databases, Given};
 pub use durable::Durable;
 pub use forming::{Ballot, Draft, Forming, Greeting, Newcomer, Pledge, Says, Start};
 pub use ids::{
     Blob, Contact, FlightId, Generation, Incarnation, NodeId, NodeSet, OpId, Stamp, Time, Uid, Version,
     ViewId,
 };
-pub use interface::{Action, Answer, Class, ClientError, Evicted, Input, Request, Watch};
-pub use key::{Key, Mark, Slot};
+pub use interface::{Action, Answer, Change, Class, ClientError, Evicted, Input, Request, Watch};
+pub use key::{Key, Mark, Slot, Space};
 pub use message::{Base, BaseTag, Envelope, Former, Message, Token, Vote};
 pub use mutant::Mutant;
 pub use node::{CopyInfo, Node};

@@ -19,11 +19,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::config::Config;
+use crate::databases::Changes;
 use crate::flush::Flushing;
 use crate::ids::{COUNTER_MAX, Contact, Generation, Incarnation, NodeId, NodeSet, Time, ViewId, is_near};
 use crate::installed::{Fence, Installed};
 use crate::interface::Action;
-use crate::key::mix;
+use crate::key::{Space, mix};
 use crate::message::{Base, BaseTag, Envelope, Message, Vote};
 use crate::mutant::Mutant;
 use crate::naming::Claim;
@@ -130,7 +131,9 @@ pub(crate) struct Members {
     /// When that was last found out.
     outside_ms: u64,
     pub(crate) left: bool,
-    /// FLUSHALLs of this node's clients, by number.
+    /// Spaces that were given up: when, and how many partitions may still hold something of them.
+    pub(crate) waste: BTreeMap<Space, (Generation, u16)>,
+    /// Changes that this node's clients want, by number.
     pub(crate) flushes: BTreeMap<u64, Flushing>,
     pub(crate) next_flush: u64,
     pub(crate) fence: Fence,
@@ -166,8 +169,9 @@ impl Members {
             outside: BaseTag::default(),
             outside_ms: 0,
             left: false,
+            waste: BTreeMap::new(),
             flushes: BTreeMap::new(),
-            next_flush: 0,
+            next_flush: (config.incarnation.0 >> 16) << 32,
             fence: Fence::default(),
             loopback: VecDeque::new(),
             out: Vec::new(),
@@ -233,12 +237,6 @@ impl Members {
         self.promised != self.installed.view.id || self.left
     }
 
-    /// Whether this life of the node is known to be over.
-    pub(crate) fn is_over(&self, node: NodeId, incarnation: Incarnation) -> bool {
-        self.over.get(&node).is_some_and(|over| incarnation <= *over)
-            || self.peers.get(&node).is_some_and(|peer| peer.incarnation > incarnation)
-    }
-
     /// Takes one input; returns the message when it is for a partition, and may be handled in the installed view.
     pub(crate) fn take(&mut self, envelope: Box<Envelope>) -> Option<Box<Envelope>> {
         let Envelope { from, incarnation, to, view, .. } = *envelope;
@@ -277,10 +275,11 @@ impl Members {
             }
             Message::Collect { view } => self.on_collect(from, view),
             Message::Promise { base, .. } if !self.is_near_base(&base) => {}
-            Message::Promise { view, base, vote, from: installed, is_heir, contact } => {
+            Message::Promise { view, base, vote, from: installed, is_heir, contact, waste } => {
                 let vote = vote.map(|vote| *vote);
                 let (incarnation, base) = (life, *base);
-                let candidate = Candidate { incarnation, base, vote, view: installed, is_heir, contact };
+                let candidate =
+                    Candidate { incarnation, base, vote, view: installed, is_heir, contact, waste };
                 self.on_promise(from, view, candidate);
             }
             Message::Refuse { view, promised } => self.on_refuse(view, promised),
@@ -304,7 +303,7 @@ impl Members {
         self.refresh_fence();
     }
 
-    fn send(&mut self, to: NodeId, message: Message) {
+    pub(crate) fn send(&mut self, to: NodeId, message: Message) {
         if to == self.config.id {
             self.loopback.push_back(message);
             return;
@@ -605,7 +604,8 @@ impl Members {
         let votes_anew =
             self.vote.as_ref().is_some_and(|vote| vote.base.has(self.config.id, self.incarnation));
         let is_heir = self.is_heir && !(votes_anew && self.config.without(Mutant::HeirsForgetAtOnce));
-        self.send(from, Message::Promise { view, base, vote, from: installed, is_heir, contact });
+        let waste = self.waste();
+        self.send(from, Message::Promise { view, base, vote, from: installed, is_heir, contact, waste });
     }
 
     pub(crate) fn on_promise(&mut self, from: NodeId, view: ViewId, candidate: Candidate) {
@@ -622,9 +622,10 @@ impl Members {
     fn propose(&mut self) {
         let Some(attempt) = &self.attempt else { return };
         let view = attempt.view;
-        // The client may have been told meanwhile that there will be no FLUSHALL.
-        let flush = attempt.flush && !self.flushes.is_empty();
-        let plan = plan(view, &attempt.promises, |node, life| self.absence(node, life), flush, self.quorum())
+        // Clients may have been told meanwhile that there will be no change.
+        let changes = if attempt.flush { self.changes() } else { Changes::none(self.config) };
+        let absence = |node, life| self.absence(node, life);
+        let plan = plan(view, &attempt.promises, absence, &changes, self.quorum())
             .filter(|plan| plan.members.contains(self.config.id));
         let Some(mut plan) = plan else {
             let bases = attempt.promises.values().map(|promise| &promise.base);
@@ -657,7 +658,7 @@ impl Members {
         if let Some(attempt) = &mut self.attempt {
             attempt.proposal = Some(plan.clone());
         }
-        if plan.base.flush > plan.previous.flush {
+        if plan.base.changes_keys_of(&plan.previous) {
             self.flush_is_proposed();
         }
         for node in plan.members.iter() {
@@ -765,36 +766,6 @@ impl Members {
             self.install_view();
             self.advance_flushes();
             self.send_heartbeats();
-        }
-    }
-
-    pub(crate) fn note_over(&mut self, node: NodeId, incarnation: Incarnation) {
-        if node != self.config.id {
-            let over = self.over.entry(node).or_default();
-            *over = incarnation.max(*over);
-        }
-    }
-
-    /// The operator asserts that the node's present life is over.
-    pub(crate) fn forget(&mut self, node: NodeId) {
-        let life = self.stands_on().members.get(&node).copied();
-        let Some(life) = life.or_else(|| self.peers.get(&node).map(|peer| peer.incarnation)) else {
-            return;
-        };
-        self.note_over(node, life);
-        self.tell_over(vec![(node, life)]);
-    }
-
-    /// Ends this node's part in the cluster for good.
-    pub(crate) fn leave(&mut self) {
-        self.left = true;
-        self.persist();
-        self.tell_over(vec![(self.config.id, self.incarnation)]);
-    }
-
-    fn tell_over(&mut self, dead: Vec<(NodeId, Incarnation)>) {
-        for node in self.known.without(self.config.id).iter() {
-            self.send(node, Message::Over { dead: dead.clone() });
         }
     }
 }

@@ -6,13 +6,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use crate::copy::{CopyState, Done, Log, Meta};
+use crate::databases::Databases;
 use crate::ids::{
     Blob, Contact, FlightId, Generation, Incarnation, NodeId, NodeSet, OpId, Uid, Version, ViewId,
 };
 use crate::interface::{Class, ClientError, Watch};
-use crate::key::{Key, Slot};
+use crate::key::{Key, Slot, Space};
 use crate::participants::Participants;
 use crate::values::Entry;
 
@@ -53,6 +55,8 @@ pub struct Base {
     pub tag: BaseTag,
     /// FLUSHALLs so far.
     pub flush: u64,
+    /// Which space of keys each database has.
+    pub databases: Arc<Databases>,
     /// Its members and which life of each.
     pub members: BTreeMap<NodeId, Incarnation>,
     /// The generation that took each member in; differs when a member was dropped and came back.
@@ -114,6 +118,11 @@ impl Base {
     /// Whether the number is this node's, as far as the base says.
     pub(crate) fn agrees_with(&self, node: NodeId, uid: Uid) -> bool {
         self.contacts.get(&node).is_none_or(|contact| contact.uid == uid)
+    }
+
+    /// Whether it differs from an earlier one in what its keys are.
+    pub(crate) fn changes_keys_of(&self, earlier: &Self) -> bool {
+        self.flush > earlier.flush || self.databases != earlier.databases
     }
 
     /// Whether exactly this life of the node is a member.
@@ -276,6 +285,8 @@ pub enum Message {
         is_heir: bool,
         /// Who the candidate is, and where.
         contact: Contact,
+        /// Spaces of which it may hold what no database has any more.
+        waste: BTreeSet<Space>,
     },
     /// Candidate -> proposer: something higher is promised, or the base cannot be accepted.
     Refuse {

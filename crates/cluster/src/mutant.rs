@@ -216,4 +216,20 @@ mutants! {
     AnswerInMinority,
     /// A node that is not to answer without most of the base does so at the end of an operation's time, if it finds it done.
     RecallInMinority,
+    /// A space is given out again whoever still holds something of it.
+    ReuseSpacesAtOnce,
+    /// Who comes back brings what it has written in databases that were flushed since.
+    KeepForksOfFlushed,
+    /// Nodes of another cluster bring the keys of a space, whatever its number is called there.
+    MeetBySpaces,
+    /// Operations that a view leaves over go to the keys that their names meant before.
+    OperationsKeepSpaces,
+    /// So do those that other nodes may have run.
+    RunMovedOperations,
+    /// Clients wait for the key that its name meant when they began.
+    WaitsKeepSpaces,
+    /// What was flushed is never dropped.
+    KeepFlushed,
+    /// Records of batches keep their parts for keys that were flushed.
+    KeepFlushedParts,
 }

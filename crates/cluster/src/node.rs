@@ -14,7 +14,7 @@ use crate::copy::Prepared;
 use crate::durable::Durable;
 use crate::forming::Greeting;
 use crate::ids::{Contact, FlightId, Generation, Incarnation, NodeId, NodeSet, OpId, Time, Version, ViewId};
-use crate::interface::{Action, Class, Input};
+use crate::interface::{Action, Change, Class, Input};
 use crate::key::Key;
 use crate::members::Members;
 use crate::message::{Base, BaseTag, Message};
@@ -185,7 +185,10 @@ impl<V: Values> Node<V> {
                 }
             }
             Input::Client(request) if request.class == Class::Flush => {
-                self.with_members(|members| members.flush(request.ticket));
+                self.with_members(|members| members.change(request.ticket, Change::FlushAll));
+            }
+            Input::Change { ticket, change } => {
+                self.with_members(|members| members.change(ticket, change));
             }
             Input::Client(request) => {
                 let keys = request.keys.iter().chain(request.watches.iter().map(|(key, _)| key));
@@ -247,6 +250,9 @@ impl<V: Values> Node<V> {
             self.members.probe(std::mem::take(&mut self.out.doubted));
         }
         self.enter_all(false);
+        for (space, given_up) in std::mem::take(&mut self.out.emptied) {
+            self.members.note_emptied(space, given_up);
+        }
         if !self.members.out.is_empty() {
             self.out.actions.append(&mut self.members.out);
         }
@@ -393,6 +399,18 @@ impl<V: Values> Node<V> {
         }
     }
 
+    /// The key that a client means by a name, in the installed view. All that takes or gives a key besides
+    /// [`Input::Client`], [`Input::Wait`] and their answers means these.
+    #[inline]
+    pub fn key_of(&self, name: &Key) -> Key {
+        self.view().base.databases.key_of(name)
+    }
+
+    /// What clients call a key; nothing if its database was flushed.
+    pub fn name_of(&self, key: &Key) -> Option<Key> {
+        self.view().base.databases.name_of(key)
+    }
+
     /// The fast path: whether a write on a key that `exists` here may be executed by the caller at once, because only this
     /// node holds it and nothing is waiting for it; if so, it is counted. Afterwards the caller answers, and tells by
     /// [`Self::gone_alone`] if the key has no value any more; nobody else needs to know. `false`: go through
@@ -534,7 +552,7 @@ impl<V: Values> Node<V> {
     /// Whether a fork of the key waits here to be merged.
     pub fn has_fork(&self, key: &Key) -> bool {
         let part = self.part_of(key);
-        let is_in = |attic: &Attic| attic.has_record(key) || self.values.holds_aside(attic.number(), key);
+        let is_in = |attic: &Attic| attic.has(key, &self.values, &self.view().base, self.config());
         part.has_stashed(key) || part.attics.iter().any(is_in)
     }
 

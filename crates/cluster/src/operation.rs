@@ -138,6 +138,7 @@ impl<V: Values> Turn<'_, V> {
 
     pub(crate) fn on_client(&mut self, mut request: Request) {
         let ticket = request.ticket;
+        self.part.databases.find_keys_of(&mut request);
         request.class = self.class_of(request.class, &request.keys, &request.watches);
         if self.answer_solo(&request) {
             return;
@@ -357,7 +358,14 @@ impl<V: Values> Turn<'_, V> {
             }
         }
         self.focus(op.part());
-        if let Some(ticket) = operation.ticket {
+        self.answer_read(operation.ticket, reply, watches);
+    }
+
+    /// What was watched is named as the client does.
+    fn answer_read(&mut self, ticket: Option<u64>, reply: Blob, mut watches: Vec<(Key, Watch)>) {
+        let databases = &self.part.databases;
+        watches.iter_mut().for_each(|(key, _)| *key = databases.name_of(key).unwrap_or_else(|| key.clone()));
+        if let Some(ticket) = ticket {
             self.out.actions.push(Action::Reply { ticket, result: Ok(Answer { reply, watches }) });
         }
     }
@@ -369,9 +377,7 @@ impl<V: Values> Turn<'_, V> {
         let reply = self.values.read(&operation.command, &operation.keys, self.now.wall_ms);
         let watched = operation.keys.into_iter().filter(|_| operation.watch);
         let watches = watched.map(|key| (key, Watch::default())).collect();
-        if let Some(ticket) = operation.ticket {
-            self.out.actions.push(Action::Reply { ticket, result: Ok(Answer { reply, watches }) });
-        }
+        self.answer_read(operation.ticket, reply, watches);
     }
 
     /// Nobody held the key when its home was asked. That goes for the reads that the question was asked for: one that came

@@ -8,6 +8,7 @@
 //! and floors, and enters a view when it is next used.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use crate::absence::Listed;
 use crate::agenda::Agenda;
@@ -16,6 +17,7 @@ use crate::config::Config;
 use crate::copies::Copies;
 use crate::copy::{CopyState, Owning};
 use crate::creation::HeldLeases;
+use crate::databases::{Databases, Waste};
 use crate::deadlines::Due;
 use crate::directory::{Directory, Touches};
 use crate::evacuate::Evacuation;
@@ -44,8 +46,11 @@ pub(crate) struct Part<U> {
     pub(crate) members: NodeSet,
     /// The view it had entered before, and its members.
     pub(crate) previous: (ViewId, NodeSet),
-    /// The base of the view it has entered: its number, its FLUSHALLs; and rebirths and meetings of the node so far.
+    /// The base of the view it has entered: its cluster, its number, its databases, its FLUSHALLs; and rebirths and meetings of
+    /// the node so far.
+    pub(crate) cluster: u64,
     pub(crate) generation: Generation,
+    pub(crate) databases: Arc<Databases>,
     pub(crate) flush: u64,
     pub(crate) rebirths: u64,
     pub(crate) meetings: u64,
@@ -101,6 +106,8 @@ pub(crate) struct Part<U> {
     pub(crate) stash: BTreeMap<(Key, Version), Stashed>,
     /// What this node held before it was dropped, as far as it is not in the stash.
     pub(crate) attics: Vec<Attic>,
+    /// Keys that nobody can name any more.
+    pub(crate) waste: Waste,
     pub(crate) rubbish: Rubbish<U>,
     pub(crate) next_number: u64,
     pub(crate) next_operation: u64,
@@ -136,7 +143,9 @@ impl<U> Part<U> {
             view: ViewId::default(),
             members: NodeSet::EMPTY,
             previous: Default::default(),
+            cluster: 0,
             generation: Generation::default(),
+            databases: Arc::default(),
             flush: 0,
             rebirths: 0,
             meetings: 0,
@@ -169,6 +178,7 @@ impl<U> Part<U> {
             left: VecDeque::new(),
             stash: BTreeMap::new(),
             attics: Vec::new(),
+            waste: Waste::default(),
             rubbish: Rubbish::default(),
             next_number: 1,
             next_operation: (life << 32) + 1,
@@ -191,6 +201,7 @@ impl<U> Part<U> {
     pub(crate) fn start_in(&mut self, view: ViewId, members: NodeSet, base: &Base) {
         (self.view, self.members) = (view, members);
         (self.generation, self.flush) = (base.tag.generation, base.flush);
+        (self.cluster, self.databases) = (base.tag.cluster, Arc::clone(&base.databases));
         self.directory.start_complete(members);
     }
 

@@ -174,6 +174,18 @@ impl<V: Values> Turn<'_, V> {
         count: usize,
         wanted: &impl Fn(Slot) -> bool,
     ) -> (Vec<Key>, Option<Mark>) {
+        let (mut keys, next) = self.all_keys_of_step(first, count, wanted);
+        keys.retain(|key| !self.is_waste(key));
+        (keys, next)
+    }
+
+    /// The same, with those that nobody can name any more.
+    pub(crate) fn all_keys_of_step(
+        &self,
+        first: Mark,
+        count: usize,
+        wanted: &impl Fn(Slot) -> bool,
+    ) -> (Vec<Key>, Option<Mark>) {
         let mut keys = self.part.copies.some_from(first, count);
         let is_here = self.slots_of_part();
         let values = self.values.keys_from(first, &|slot| is_here(slot) && wanted(slot), count);

@@ -107,7 +107,7 @@ impl<V: Values> Turn<'_, V> {
         if let Some(next) = self.part.unowned.next().filter(|_| room > 0) {
             let keys = self.values.keys_from(next, &self.slots_of_part(), room);
             for key in &keys {
-                if self.is_solo(key) {
+                if self.is_solo(key) && !self.is_waste(key) {
                     self.insert_record(key);
                     self.list_lonely(key);
                 }
@@ -164,7 +164,7 @@ impl<V: Values> Turn<'_, V> {
         }
         for _ in 0..LOOKS_MAX {
             let Some(key) = self.part.lonely.next_due(self.now.mono_ms) else { break };
-            if self.values.holds(&key) {
+            if self.values.holds(&key) && !self.is_waste(&key) {
                 self.drop_record(&key);
             }
         }

@@ -18,10 +18,10 @@ use crate::copy::{Copy, Owning, Role};
 use crate::deadlines::When;
 use crate::directory::Touched;
 use crate::fold::Folder;
-use crate::ids::{FlightId, Incarnation, NodeId, NodeSet, OpId, Stamp, Time, ViewId};
+use crate::ids::{FlightId, Generation, Incarnation, NodeId, NodeSet, OpId, Stamp, Time, ViewId};
 use crate::installed::{Fence, Installed};
 use crate::interface::Action;
-use crate::key::Key;
+use crate::key::{Key, Space};
 use crate::message::{Envelope, Message};
 use crate::mutant::Mutant;
 use crate::part::Part;
@@ -35,6 +35,8 @@ pub(crate) struct Outbox {
     pub(crate) mail: VecDeque<Mail>,
     /// Nodes that have not answered something in time, and a partition that waits for it.
     pub(crate) doubted: BTreeMap<NodeId, u8>,
+    /// Spaces of which a partition holds nothing any more, and when they were given up.
+    pub(crate) emptied: Vec<(Space, Generation)>,
     pub(crate) tally: Tally,
 }
 
@@ -257,6 +259,7 @@ impl<V: Values> Turn<'_, V> {
             self.absence_tick();
             self.solo_tick();
             self.evacuation_tick();
+            self.waste_tick();
             self.part.rubbish.shrink(self.config.limits.walk_max.max(1));
             self.stalled_tick();
         }

@@ -10,7 +10,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::databases::Changes;
 use crate::ids::{Contact, Generation, Incarnation, NODES_MAX, NodeId, NodeSet, Uid, ViewId};
+use crate::key::Space;
 use crate::message::{Base, BaseTag, Vote};
 
 /// An installed view.
@@ -51,6 +53,8 @@ pub struct Candidate {
     pub is_heir: bool,
     /// Who and where it is.
     pub contact: Contact,
+    /// Spaces of which it may hold what no database has any more.
+    pub waste: BTreeSet<Space>,
 }
 
 /// What is known of a member of the base that is not a candidate.
@@ -116,10 +120,10 @@ pub fn plan(
     view: ViewId,
     candidates: &BTreeMap<NodeId, Candidate>,
     absence: impl Fn(NodeId, Incarnation) -> Absence,
-    flush: bool,
+    changes: &Changes,
     quorum: Quorum,
 ) -> Option<Plan> {
-    let plan = plan_base(view, candidates, absence, flush, quorum)?;
+    let plan = plan_base(view, candidates, absence, changes, quorum)?;
     Some(Plan { from: common_view(candidates, &plan), ..plan })
 }
 
@@ -136,7 +140,7 @@ fn plan_base(
     view: ViewId,
     candidates: &BTreeMap<NodeId, Candidate>,
     absence: impl Fn(NodeId, Incarnation) -> Absence,
-    flush: bool,
+    changes: &Changes,
     quorum: Quorum,
 ) -> Option<Plan> {
     let bases = candidates.values().map(|candidate| &candidate.base);
@@ -170,10 +174,10 @@ fn plan_base(
         before.filter(|tag| tag.generation <= chosen.tag.generation && *tag != chosen.tag).collect();
     settled.extend(&never);
     let Some((open, _)) = fates.iter().find(|(_, fate)| *fate == Fate::Open) else {
-        let plan = plan_on(view, chosen, candidates, &absence, flush, quorum, !later.is_empty())?;
+        let plan = plan_on(view, chosen, candidates, &absence, changes, quorum, !later.is_empty())?;
         return Some(Plan { settled, ..plan });
     };
-    let next = plan_on(view, &open.base, candidates, &absence, flush, quorum, false)?;
+    let next = plan_on(view, &open.base, candidates, &absence, changes, quorum, false)?;
     let voters = voters_of(chosen, candidates, &absence);
     let accepting = voters & next.members;
     let drops_candidates = !voters.is_subset(next.base.nodes());
@@ -183,7 +187,7 @@ fn plan_base(
     let members = present_of(chosen, candidates);
     let from = ViewId::default();
     let stay = Plan { members, base: chosen.clone(), previous: chosen.clone(), settled, from };
-    (!members.is_empty() && !flush).then_some(stay)
+    (!members.is_empty() && changes.wanted.is_empty()).then_some(stay)
 }
 
 impl Candidate {
@@ -276,7 +280,7 @@ fn plan_on(
     previous: &Base,
     candidates: &BTreeMap<NodeId, Candidate>,
     absence: impl Fn(NodeId, Incarnation) -> Absence,
-    flush: bool,
+    changes: &Changes,
     quorum: Quorum,
     renew: bool,
 ) -> Option<Plan> {
@@ -289,16 +293,19 @@ fn plan_on(
     };
     let wanted = if missing.is_empty() {
         lives(candidates.keys().copied().collect())
-    } else if !flush && may_drop(&previous, voters, &absence, quorum) {
-        lives(voters)
-    } else if flush {
+    } else if !changes.wanted.is_empty() {
         return None;
+    } else if may_drop(&previous, voters, &absence, quorum) {
+        lives(voters)
     } else {
         previous.members.clone()
     };
     let mut base = previous.clone();
-    if wanted != previous.members || flush || renew && missing.is_empty() {
-        let generation = Generation(previous.tag.generation.0 + 1);
+    let generation = Generation(previous.tag.generation.0 + 1);
+    let flush = changes.flushes_all();
+    let databases = changes.make(&previous, generation, candidates);
+    let changed = flush || databases != previous.databases;
+    if wanted != previous.members || changed || renew && missing.is_empty() {
         let since = |(node, life): (&NodeId, &Incarnation)| {
             let kept = previous.since.get(node).filter(|_| previous.has(*node, *life));
             (*node, kept.copied().unwrap_or(generation))
@@ -311,6 +318,7 @@ fn plan_on(
         base = Base {
             tag: BaseTag { generation, born: view, cluster: previous.tag.cluster },
             flush: previous.flush + u64::from(flush),
+            databases,
             since: wanted.iter().map(since).collect(),
             contacts: wanted.keys().filter_map(contact).collect(),
             former: previous.all_so_far().filter(|(node, _)| !wanted.contains_key(node)).collect(),
@@ -356,8 +364,14 @@ pub fn may_drop(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
+    use crate::interface::Change;
 
     const STRICT: Quorum = Quorum { half_expires: false, half_is_less: false };
+
+    fn none() -> Changes {
+        Changes::none(Config::new(NodeId(0)))
+    }
 
     fn base(generation: u64, nodes: &[u8]) -> Base {
         Base {
@@ -377,6 +391,7 @@ mod tests {
             view: ViewId::default(),
             is_heir: false,
             contact: Contact::default(),
+            waste: BTreeSet::new(),
         }
     }
 
@@ -394,7 +409,7 @@ mod tests {
         let old = base(3, &[0, 1]);
         let mut all = candidates(&[0, 1], &old);
         all.insert(NodeId(2), candidate(9, Base::default()));
-        let plan = plan(ViewId::default(), &all, |_, _| Absence::Missing, false, STRICT).expect("a plan");
+        let plan = plan(ViewId::default(), &all, |_, _| Absence::Missing, &none(), STRICT).expect("a plan");
         assert_eq!(nodes(&plan), (0b111, 0b111, 4));
     }
 
@@ -403,7 +418,7 @@ mod tests {
         let old = base(3, &[0, 1]);
         let mut all = candidates(&[0], &old);
         all.insert(NodeId(2), candidate(9, Base::default()));
-        let plan = plan(ViewId::default(), &all, |_, _| Absence::Missing, false, STRICT).expect("a plan");
+        let plan = plan(ViewId::default(), &all, |_, _| Absence::Missing, &none(), STRICT).expect("a plan");
         assert_eq!(nodes(&plan), (0b001, 0b011, 3));
     }
 
@@ -412,15 +427,16 @@ mod tests {
         let view = ViewId::default();
         let three = base(1, &[0, 1, 2]);
         let majority =
-            plan(view, &candidates(&[0, 1], &three), |_, _| Absence::Silent, false, STRICT).expect("plan");
+            plan(view, &candidates(&[0, 1], &three), |_, _| Absence::Silent, &none(), STRICT).expect("plan");
         assert_eq!(nodes(&majority), (0b011, 0b011, 2));
         let two = base(1, &[0, 1]);
-        let half = plan(view, &candidates(&[1], &two), |_, _| Absence::Silent, false, STRICT).expect("plan");
+        let half =
+            plan(view, &candidates(&[1], &two), |_, _| Absence::Silent, &none(), STRICT).expect("plan");
         assert_eq!(nodes(&half), (0b010, 0b011, 1));
         let lowest =
-            plan(view, &candidates(&[0], &two), |_, _| Absence::Silent, false, STRICT).expect("plan");
+            plan(view, &candidates(&[0], &two), |_, _| Absence::Silent, &none(), STRICT).expect("plan");
         assert_eq!(nodes(&lowest), (0b001, 0b001, 2));
-        let dead = plan(view, &candidates(&[0], &two), |_, _| Absence::Dead, false, STRICT).expect("plan");
+        let dead = plan(view, &candidates(&[0], &two), |_, _| Absence::Dead, &none(), STRICT).expect("plan");
         assert_eq!(nodes(&dead), (0b001, 0b001, 2));
     }
 
@@ -440,7 +456,7 @@ mod tests {
         let mut all = candidates(&[0, 1], &base(1, &[0, 1, 2]));
         let candidate = candidate(1, base(2, &[1, 2]));
         all.insert(NodeId(2), candidate);
-        let plan = plan(ViewId::default(), &all, |_, _| Absence::Missing, false, STRICT).expect("a plan");
+        let plan = plan(ViewId::default(), &all, |_, _| Absence::Missing, &none(), STRICT).expect("a plan");
         assert_eq!(nodes(&plan), (0b111, 0b111, 3));
         assert_eq!(plan.previous.nodes().0, 0b110, "node 0 is not in it and starts empty");
     }
@@ -451,7 +467,7 @@ mod tests {
     fn a_vote_of_one_makes_no_base() {
         let mut all = candidates(&[1], &base(1, &[0, 1, 2]));
         with_votes(&mut all, &[1, 2], &[1]);
-        let plan = plan(ViewId::default(), &all, |_, _| Absence::Silent, false, STRICT).expect("a plan");
+        let plan = plan(ViewId::default(), &all, |_, _| Absence::Silent, &none(), STRICT).expect("a plan");
         assert_eq!(nodes(&plan), (0b010, 0b111, 1));
     }
 
@@ -459,11 +475,11 @@ mod tests {
     fn a_vote_that_may_have_won_is_made_a_base_by_a_majority() {
         let mut all = candidates(&[1, 2], &base(1, &[0, 1, 2, 3]));
         with_votes(&mut all, &[1, 2, 3], &[1, 2]);
-        let half = plan(ViewId::default(), &all, |_, _| Absence::Silent, false, STRICT).expect("a plan");
+        let half = plan(ViewId::default(), &all, |_, _| Absence::Silent, &none(), STRICT).expect("a plan");
         assert_eq!(nodes(&half), (0b0110, 0b1111, 1), "two of four decide nothing");
         let mut all = candidates(&[1, 2], &base(1, &[0, 1, 2]));
         with_votes(&mut all, &[1, 2, 3], &[1, 2]);
-        let most = plan(ViewId::default(), &all, |_, _| Absence::Missing, false, STRICT).expect("a plan");
+        let most = plan(ViewId::default(), &all, |_, _| Absence::Missing, &none(), STRICT).expect("a plan");
         assert_eq!(nodes(&most), (0b0110, 0b1110, 2));
     }
 
@@ -471,10 +487,10 @@ mod tests {
     fn a_vote_that_cannot_have_won_is_void() {
         let mut all = candidates(&[0, 1, 2], &base(1, &[0, 1, 2]));
         with_votes(&mut all, &[1, 2], &[1]);
-        let whole = plan(ViewId::default(), &all, |_, _| Absence::Missing, false, STRICT).expect("a plan");
+        let whole = plan(ViewId::default(), &all, |_, _| Absence::Missing, &none(), STRICT).expect("a plan");
         assert_eq!(nodes(&whole), (0b111, 0b111, 2), "a new base of the old members ends the vote");
         all.remove(&NodeId(0));
-        let part = plan(ViewId::default(), &all, |_, _| Absence::Missing, false, STRICT).expect("a plan");
+        let part = plan(ViewId::default(), &all, |_, _| Absence::Missing, &none(), STRICT).expect("a plan");
         assert_eq!(nodes(&part), (0b110, 0b111, 1), "node 2 never accepted it");
     }
 
@@ -489,7 +505,7 @@ mod tests {
         all.insert(NodeId(2), candidate);
         with_votes(&mut all, &[0, 1, 2, 4], &[2]);
         let vote = all[&NodeId(2)].vote.clone().expect("a vote");
-        let plan = plan(ViewId::default(), &all, |_, _| Absence::Missing, false, STRICT).expect("a plan");
+        let plan = plan(ViewId::default(), &all, |_, _| Absence::Missing, &none(), STRICT).expect("a plan");
         assert_eq!(plan.settled, [older.tag, vote.base.tag].into());
     }
 
@@ -507,7 +523,7 @@ mod tests {
             let vote = Vote { view: again, base: other.clone(), settled: [never].into() };
             all.get_mut(&NodeId(node)).expect("a candidate").vote = Some(vote);
         }
-        let plan = plan(ViewId::default(), &all, |_, _| Absence::Missing, false, STRICT).expect("a plan");
+        let plan = plan(ViewId::default(), &all, |_, _| Absence::Missing, &none(), STRICT).expect("a plan");
         assert_eq!((plan.previous.tag, plan.settled), (other.tag, [never].into()));
     }
 
@@ -515,8 +531,9 @@ mod tests {
     fn a_flush_needs_everyone() {
         let old = base(1, &[0, 1]);
         let view = ViewId::default();
-        assert!(plan(view, &candidates(&[0], &old), |_, _| Absence::Dead, true, STRICT).is_none());
-        let plan = plan(view, &candidates(&[0, 1], &old), |_, _| Absence::Missing, true, STRICT);
+        let flush = Changes { wanted: [(1, Change::FlushAll)].into(), ..none() };
+        assert!(plan(view, &candidates(&[0], &old), |_, _| Absence::Dead, &flush, STRICT).is_none());
+        let plan = plan(view, &candidates(&[0, 1], &old), |_, _| Absence::Missing, &flush, STRICT);
         assert_eq!(plan.map(|plan| (plan.base.flush, plan.base.tag.generation.0)), Some((1, 2)));
     }
 }

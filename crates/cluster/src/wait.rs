@@ -16,6 +16,9 @@ use crate::values::Values;
 /// A client of this node that blocks on a key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Waiting {
+    /// As the client names it.
+    name: Key,
+    /// What that meant when it was registered last.
     key: Key,
     /// In which view it was registered last, and when.
     sent: Option<(ViewId, u64)>,
@@ -27,8 +30,9 @@ pub(crate) struct Waiting {
 const PAUSE_MAX: u64 = 32;
 
 impl<V: Values> Turn<'_, V> {
-    pub(crate) fn on_wait(&mut self, ticket: u64, key: Key) {
-        let waiting = Waiting { key: key.clone(), sent: None, pause_ms: 0 };
+    pub(crate) fn on_wait(&mut self, ticket: u64, name: Key) {
+        let key = self.part.databases.key_of(&name);
+        let waiting = Waiting { name, key: key.clone(), sent: None, pause_ms: 0 };
         if self.part.waits.insert(ticket, waiting).is_none() {
             *self.part.waited_for.entry(key).or_default() += 1;
         }
@@ -56,7 +60,15 @@ impl<V: Values> Turn<'_, V> {
         let before_ms = if waiting.is_known_in(view) { waiting.pause_ms } else { 0 };
         waiting.sent = Some((view, now));
         waiting.pause_ms = (2 * before_ms).clamp(retry, retry * pause_max);
-        let key = waiting.key.clone();
+        let key = match self.config.without(Mutant::WaitsKeepSpaces) {
+            true => waiting.key.clone(),
+            false => self.part.databases.key_of(&waiting.name),
+        };
+        let before = std::mem::replace(&mut waiting.key, key.clone());
+        if before != key {
+            *self.part.waited_for.entry(key.clone()).or_default() += 1;
+            self.waits_no_more_for(&before);
+        }
         if !self.is_serving() {
             return;
         }
@@ -131,13 +143,17 @@ impl<V: Values> Turn<'_, V> {
 
     fn end_wait(&mut self, ticket: u64) -> Option<Waiting> {
         let waiting = self.part.waits.remove(&ticket)?;
-        if let Some(count) = self.part.waited_for.get_mut(&waiting.key) {
+        self.waits_no_more_for(&waiting.key);
+        Some(waiting)
+    }
+
+    fn waits_no_more_for(&mut self, key: &Key) {
+        if let Some(count) = self.part.waited_for.get_mut(key) {
             *count -= 1;
             if *count == 0 {
-                self.part.waited_for.remove(&waiting.key);
+                self.part.waited_for.remove(key);
             }
         }
-        Some(waiting)
     }
 }
 

@@ -25,7 +25,9 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use swytch_cluster::{Aside, Blob, Entry, Executed, History, Key, MergeBy, MergeInput, Slot, Stamp, Values};
+use swytch_cluster::{
+    Aside, Blob, Entry, Executed, History, Key, MergeBy, MergeInput, Slot, Space, Stamp, Values,
+};
 use swytch_merge::{Line, Object, detached, fold_log, merge_logs, state_at};
 use swytch_store::{
     Changes, EntryRef, KeyOp, Keyspace, KeyspaceMut, LockScope, Misfit, Op, OwnedEntry, Shards, Sink, Undo,
@@ -52,7 +54,7 @@ pub trait Host {
     fn left(&mut self, left: Changes);
 }
 
-/// The keyspace of one node of a cluster, which has one database.
+/// The keyspace of one node of a cluster: a database of the store for each space that keys may lie in.
 #[derive(Debug)]
 pub struct StoreValues<H> {
     shards: Arc<Shards>,
@@ -93,7 +95,7 @@ impl<H: Host> StoreValues<H> {
     }
 
     fn view<R>(&self, key: &Key, look: impl FnOnce(&Keyspace<'_>, &swytch_store::Key<'_>) -> R) -> R {
-        let key = self.shards.key(0, key.bytes());
+        let key = stored_key(&self.shards, key);
         let locked = self.shards.lock_one(self.shards.shard_of(&key));
         look(&Keyspace::new(locked, 0), &key)
     }
@@ -106,7 +108,7 @@ impl<H: Host> StoreValues<H> {
         change: impl FnOnce(&mut KeyspaceMut<'_, '_>, &swytch_store::Key<'_>) -> R,
     ) -> R {
         let shards = Arc::clone(&self.shards);
-        let key = shards.key(0, key.bytes());
+        let key = stored_key(&shards, key);
         let locked = shards.lock_one(shards.shard_of(&key));
         let view = Keyspace::new(locked, self.now_ms).ignoring_expiry(true);
         let mut keyspace = KeyspaceMut::new(view, sink);
@@ -219,7 +221,10 @@ impl<H: Host> Values for StoreValues<H> {
 
     fn keys_in(&self, wanted: &dyn Fn(Slot) -> bool) -> Vec<Key> {
         let keyspace = Keyspace::new(self.shards.lock(LockScope::All), 0);
-        let names = keyspace.stored_entries(0).map(|entry| Key::new(entry.key()));
+        let names = (0..keyspace.databases()).flat_map(|space| {
+            let of_space = keyspace.stored_entries(space).map(|entry| Key::new(entry.key()));
+            of_space.map(move |key| key.in_space(Space(space as u16)))
+        });
         let mut keys: Vec<Key> = names.filter(|key| wanted(key.slot())).collect();
         keys.sort_unstable();
         keys
@@ -311,6 +316,11 @@ impl<H: Host> Values for StoreValues<H> {
 /// The changes of entries, in order.
 fn changes(entries: &[Entry]) -> impl Iterator<Item = &Blob> {
     entries.iter().flat_map(|entry| &entry.effects)
+}
+
+/// A key as the store knows it.
+pub fn stored_key<'k>(shards: &Shards, key: &'k Key) -> swytch_store::Key<'k> {
+    shards.key(u32::from(key.space().0), key.bytes())
 }
 
 /// The locks of a command's keys.

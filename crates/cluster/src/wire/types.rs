@@ -1,8 +1,12 @@
 //! The fields of everything that travels, in wire order. Adding, removing or reordering anything here is a new
 //! [`WIRE_VERSION`](super::WIRE_VERSION).
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use super::{Reader, Wire, WireError, put_bytes};
 use crate::copy::{Answered, CopyState, Done, Log, Meta, PreparedPart, Replies, Reply, Whole};
+use crate::databases::{Databases, Given, SPACES_MAX};
 use crate::durable::Durable;
 use crate::forming::{Ballot, Draft, Greeting, Pledge, Says};
 use crate::ids::{
@@ -10,7 +14,7 @@ use crate::ids::{
     Uid, Version, ViewId,
 };
 use crate::interface::{Class, ClientError, Watch};
-use crate::key::{Key, SLOTS, Slot};
+use crate::key::{Key, SLOTS, Slot, Space};
 use crate::message::{
     Alignment, Base, BaseTag, Envelope, Former, Forwarded, Held, Message, News, Outcome, Part, Token, Vote,
 };
@@ -74,13 +78,45 @@ impl Wire for Slot {
     }
 }
 
+impl Wire for Space {
+    fn put(&self, out: &mut Vec<u8>) {
+        u64::from(self.0).put(out);
+    }
+
+    fn get(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+        match u16::try_from(u64::get(reader)?) {
+            Ok(space) if space < SPACES_MAX => Ok(Self(space)),
+            _ => Err(WireError::Invalid),
+        }
+    }
+}
+
 impl Wire for Key {
     fn put(&self, out: &mut Vec<u8>) {
+        self.space().put(out);
         put_bytes(self.bytes(), out);
     }
 
     fn get(reader: &mut Reader<'_>) -> Result<Self, WireError> {
-        reader.bytes().map(Self::new)
+        let space = Space::get(reader)?;
+        let key = reader.bytes().map(Self::new)?;
+        Ok(if space == Space(0) { key } else { key.in_space(space) })
+    }
+}
+
+impl Wire for Arc<Databases> {
+    fn put(&self, out: &mut Vec<u8>) {
+        let spaces = self.spaces.iter().map(|(database, space)| (Space(*database), *space));
+        spaces.collect::<BTreeMap<_, _>>().put(out);
+        self.given.put(out);
+        self.made.put(out);
+    }
+
+    fn get(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+        let spaces: BTreeMap<Space, Space> = Wire::get(reader)?;
+        let spaces = spaces.into_iter().map(|(database, space)| (database.0, space)).collect();
+        let databases = Databases { spaces, given: Wire::get(reader)?, made: Wire::get(reader)? };
+        if databases.is_sound() { Ok(Self::new(databases)) } else { Err(WireError::Invalid) }
     }
 }
 
@@ -175,7 +211,7 @@ structs! {
     Stamp { wall_ms, logical, node }
     Watch { birth, version }
     BaseTag { generation, born, cluster }
-    Base { tag, flush, members, since, contacts, former }
+    Base { tag, flush, databases, members, since, contacts, former }
     Contact { uid, address }
     Former { uid, life, is_awaited }
     Ballot { counter, by }
@@ -217,6 +253,7 @@ enums! {
         10 These(contacts),
     }
     Class { 0 Read, 1 W, 2 X, 3 Flush }
+    Given { 0 Out(generation), 1 Up(generation) }
     Step { 0 Write, 1 Merge(version), 2 Start }
     Outcome { 0 Unknown, 1 Prepared, 2 Committed, 3 Aborted }
     ClientError { 0 Unreachable, 1 TryAgain, 2 Aborted, 3 WatchFailed, 4 InDoubt, 5 NotServing }
@@ -224,7 +261,7 @@ enums! {
     Message {
         0 Heartbeat { sent_ms, echo_ms, reach, base, promised, is_heir },
         1 Collect { view },
-        2 Promise { view, base, vote, from, is_heir, contact },
+        2 Promise { view, base, vote, from, is_heir, contact, waste },
         3 Refuse { view, promised },
         4 Propose { view, members, base, previous, settled, dead, from },
         5 Accept { view },

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use swytch_cluster::wire::Stored;
 use swytch_cluster::*;
 
-use super::support::{Words, config};
+use super::support::{Words, config, key};
 
 /// What is on its way.
 enum Sent {
@@ -271,7 +271,7 @@ impl Town {
 
     fn op(&mut self, host: usize, class: Class, name: &str, command: &str) -> Result<String, ClientError> {
         self.ticket += 1;
-        let (ticket, keys) = (self.ticket, vec![Key::new(name.as_bytes())]);
+        let (ticket, keys) = (self.ticket, vec![key(name)]);
         let command = command.into();
         let request =
             Request { ticket, class, keys, command, watches: vec![], local_read: false, watch: false };
@@ -454,6 +454,32 @@ pub(crate) fn two_clusters_that_meet_become_one() {
     }
     let met = (0..4).filter_map(|host| town.node(host)).map(|node| node.tally().of(Rule::MetCluster));
     assert!(met.sum::<u64>() > 0, "it is counted");
+}
+
+/// One of two clusters has swapped two databases before they meet: keys stay where clients find them.
+#[test]
+pub(crate) fn clusters_that_meet_have_the_same_databases() {
+    let mut town = Town::of(4);
+    (0..2).for_each(|host| town.start(host, &[0, 1]));
+    (2..4).for_each(|host| town.start(host, &[2, 3]));
+    town.run(3_000);
+    for (host, change) in [(0, Change::SwapDb(0, 1)), (2, Change::FlushDb(0))] {
+        town.input(host, Input::Change { ticket: 1_000 + host as u64, change });
+        town.run(3_000);
+        assert!(matches!(town.replies.get(&(1_000 + host as u64)), Some(Ok(_))), "at {host}");
+    }
+    for host in 0..4 {
+        town.op(host, Class::W, "k", &format!("add h{host}")).expect("add");
+        town.op(host, Class::W, "1:k", &format!("add i{host}")).expect("add");
+    }
+    let greeting = town.node(3).expect("a node").greeting();
+    town.greets(3, address(0), Box::new(greeting));
+    town.run(15_000);
+    town.assert_together(&[0, 1, 2, 3]);
+    for host in 0..4 {
+        assert_eq!(town.op(host, Class::Read, "k", "list"), Ok("h0 h1 h2 h3".into()), "at {host}");
+        assert_eq!(town.op(host, Class::Read, "1:k", "list"), Ok("i0 i1 i2 i3".into()), "at {host}");
+    }
 }
 
 /// The smaller of two clusters has expired a node before it met the other, which comes back only after that.

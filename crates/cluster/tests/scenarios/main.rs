@@ -2,6 +2,7 @@
 //! several partitions, and with each seeded fault.
 
 mod absence;
+mod databases;
 mod forks;
 mod forming;
 mod members;

@@ -260,8 +260,11 @@ pub fn config(node: u8) -> Config {
     Config { parts, timers, mutant: setup.mutant, ..Config::new(NodeId(node)) }
 }
 
-/// A key of this name, or the one of some twins that is meant: `twin-TAG-NUMBER`.
+/// A key of this name, or the one of some twins that is meant: `twin-TAG-NUMBER`; `N:NAME` in database N.
 pub fn key(name: &str) -> Key {
+    if let Some((database, name)) = name.split_once(':') {
+        return key(name).in_space(Space(database.parse().expect("a number")));
+    }
     let twin = name.strip_prefix("twin-").and_then(|twin| twin.split_once('-'));
     let twin = twin.and_then(|(tag, number)| Some((tag.chars().next()?, number.parse().ok()?)));
     twin.map_or_else(|| Key::new(name.as_bytes()), |(tag, number)| Key::twin(tag, number))
@@ -426,6 +429,27 @@ impl Cluster {
             self.run(50);
         }
         panic!("operation {command} on {keys:?} was never answered");
+    }
+
+    /// Asks for another keyspace.
+    pub fn ask_change(&mut self, node: u8, change: Change) -> u64 {
+        self.ticket += 1;
+        let ticket = self.ticket;
+        self.input(node, Input::Change { ticket, change });
+        ticket
+    }
+
+    /// Changes the keyspace.
+    pub fn change_databases(&mut self, node: u8, change: Change) -> Result<(), ClientError> {
+        let ticket = self.ask_change(node, change);
+        for _ in 0..150 {
+            self.deliver_all();
+            if let Some(result) = self.replies.get(&ticket) {
+                return result.clone().map(|_| ());
+            }
+            self.run(50);
+        }
+        panic!("{change:?} was never answered");
     }
 
     pub fn add(&mut self, node: u8, name: &str, word: &str) -> Result<String, ClientError> {

@@ -6,7 +6,8 @@ use swytch_cluster::Mutant;
 
 use super::support::{Setup, with_setup};
 use super::{
-    absence, forks, forming, members, operations, partitions, slots, solo, transactions, twins, voters,
+    absence, databases, forks, forming, members, operations, partitions, slots, solo, transactions, twins,
+    voters,
 };
 
 /// A scenario by its name.
@@ -59,6 +60,19 @@ table! {
         what_a_home_has_heard_before_is_no_news
         a_permission_to_create_is_void_once_its_node_has_said_that_it_holds_nothing
     }
+    databases {
+        keys_of_two_databases_are_apart
+        flushdb_empties_one_database_and_leaves_nothing
+        swapdb_exchanges_two_databases
+        a_flushdb_is_not_over_before_every_member_has_heard_of_it
+        what_was_flushed_does_not_come_back_with_its_space
+        what_an_expired_node_writes_in_a_database_goes_when_that_is_flushed
+        an_operation_that_comes_during_a_swap_means_the_database_of_then
+        what_may_have_been_run_is_not_run_after_a_swap
+        clients_wait_for_the_key_of_their_database
+        a_batch_in_doubt_goes_on_without_what_was_flushed
+        a_write_that_was_applied_comes_before_the_flush
+    }
     forks {
         a_key_is_not_forgotten_while_one_that_was_expired_may_come_back_with_it
         a_log_is_kept_for_those_whom_a_lost_holder_may_have_taken_in
@@ -83,6 +97,7 @@ table! {
         a_number_of_a_former_member_is_not_given_to_another_node
         a_number_has_one_node
         two_clusters_that_meet_become_one
+        clusters_that_meet_have_the_same_databases
         clusters_that_meet_wait_for_those_whom_either_has_expired
     }
     members {
@@ -175,8 +190,9 @@ table! {
 }
 
 /// The sources, to count what the table has to have.
-const SOURCES: [&str; 12] = [
+const SOURCES: [&str; 13] = [
     include_str!("absence.rs"),
+    include_str!("databases.rs"),
     include_str!("forks.rs"),
     include_str!("forming.rs"),
     include_str!("members.rs"),
@@ -315,6 +331,15 @@ const NOTICED_BY: &[(Mutant, &str)] = &[
     (Mutant::ExpireOnEachSide, "a_key_that_is_decided_once_is_not_expired_on_one_side"),
     (Mutant::AnswerInMinority, "a_minority_serves_nobody_if_it_is_told_so"),
     (Mutant::RecallInMinority, "a_minority_does_not_answer_what_it_finds_done"),
+    (Mutant::AnswerFlushWhenInstalled, "a_flushdb_is_not_over_before_every_member_has_heard_of_it"),
+    (Mutant::KeepFlushed, "flushdb_empties_one_database_and_leaves_nothing"),
+    (Mutant::ReuseSpacesAtOnce, "what_was_flushed_does_not_come_back_with_its_space"),
+    (Mutant::KeepForksOfFlushed, "what_an_expired_node_writes_in_a_database_goes_when_that_is_flushed"),
+    (Mutant::MeetBySpaces, "clusters_that_meet_have_the_same_databases"),
+    (Mutant::OperationsKeepSpaces, "an_operation_that_comes_during_a_swap_means_the_database_of_then"),
+    (Mutant::RunMovedOperations, "what_may_have_been_run_is_not_run_after_a_swap"),
+    (Mutant::WaitsKeepSpaces, "clients_wait_for_the_key_of_their_database"),
+    (Mutant::KeepFlushedParts, "a_batch_in_doubt_goes_on_without_what_was_flushed"),
     (Mutant::TakeAnyNumber, "an_owner_takes_a_share_of_operations_from_each_node"),
 ];
 

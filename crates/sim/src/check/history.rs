@@ -30,6 +30,12 @@ impl<I, O> Operation<I, O> {
         Self { client, input, output: Some(output), invoked, returned }
     }
 
+    /// The same operation of another model.
+    pub fn map<J, P>(self, input: impl FnOnce(I) -> J, output: impl FnOnce(O) -> P) -> Operation<J, P> {
+        let Self { client, invoked, returned, .. } = self;
+        Operation { client, input: input(self.input), output: self.output.map(output), invoked, returned }
+    }
+
     /// An operation whose outcome is open.
     pub fn indeterminate(client: u32, input: I, invoked: u64) -> Self {
         Self { client, input, output: None, invoked, returned: u64::MAX }

@@ -1,6 +1,6 @@
 //! Clients: each has one operation outstanding on one host, and writes down what it asked and what it was told.
 
-use swytch_cluster::{Answer, Class, ClientError, Input, Request, Watch};
+use swytch_cluster::{Answer, Change, Class, ClientError, Input, Request, Watch};
 
 use super::profile::KeyUse;
 use super::values::{Operation, Payload, Reply};
@@ -339,8 +339,8 @@ impl World {
         );
     }
 
-    /// FLUSHALL by a client that exists for this alone.
-    pub(super) fn flush(&mut self) {
+    /// FLUSHALL, FLUSHDB or SWAPDB by a client that exists for this alone.
+    pub(super) fn change(&mut self, change: Change) {
         let up = self.up_hosts();
         if up.is_empty() {
             return;
@@ -358,18 +358,9 @@ impl World {
             returned: u64::MAX,
             ending: Ending::Open,
         });
-        let command = self.payloads.put(Payload::Command(Vec::new()));
         let ticket = record as u64 * 2 + 1;
-        let request = Request {
-            ticket,
-            class: Class::Flush,
-            keys: vec![],
-            command,
-            watches: vec![],
-            local_read: false,
-            watch: false,
-        };
-        self.input(host, Input::Client(request));
+        self.tell(|| format!("ask {record} at host {host}: {change:?}"));
+        self.input(host, Input::Change { ticket, change });
     }
 
     /// The last reads of all keys, of class X: they must succeed now that nothing is wrong any more.

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use swytch_cluster::{Class, ClientError};
+use swytch_cluster::{Class, ClientError, Space};
 use swytch_merge::{Object, Value};
 
 use super::clients::{Ending, Record};
-use super::profile::KeyUse;
+use super::profile::{DatabaseUse, KeyUse};
+use super::swaps;
 use super::values::{Operation, Reply};
 use super::world::World;
 use crate::check::linearizable::{Limits, Model, Verdict, check};
@@ -21,7 +22,7 @@ use crate::check::session::{SessionEvent, SessionStep};
 use crate::check::{convergence, queue, serializable, session};
 
 /// Limits of one linearizability search; a search that gives up is no verdict.
-const LIMITS: Limits = Limits { steps_max: 3_000_000, memo_max: 600_000 };
+pub(super) const LIMITS: Limits = Limits { steps_max: 3_000_000, memo_max: 600_000 };
 
 /// A broken promise.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,12 +55,21 @@ pub fn judge(world: &World) -> Vec<Violation> {
         report("replicas differ after all faults are over", detail);
     }
     let flushed = world.history.iter().any(|record| record.class == Class::Flush);
-    if flushed {
-        judge_flush(world, &mut report);
-        return violations;
-    }
+    let only_another = world.profile.databases == DatabaseUse::Flushed;
     let calm = world.profile.faults.is_calm() && !world.disturbed;
+    if world.profile.databases == DatabaseUse::Swapped {
+        swaps::judge(world, calm, &mut report);
+        return violations;
+    } else if flushed {
+        judge_flush(world, &mut report);
+        if !only_another {
+            return violations;
+        }
+    }
     for (index, planned) in world.profile.keys.iter().enumerate() {
+        if flushed && planned.key.space() != Space(0) {
+            continue;
+        }
         let clean = !world.tainted.contains(&index);
         match planned.used_as {
             KeyUse::DecidedRegister if clean => {
@@ -112,8 +122,9 @@ pub(super) fn diverging(world: &World) -> Option<String> {
         .filter_map(|(host, state)| {
             let node = state.node.as_ref()?;
             let keys = world.profile.keys.iter().enumerate().filter_map(|(index, planned)| {
-                node.copy_of(&planned.key)?;
-                Some((index as u64, convergence::digest(&node.values().object(&planned.key))))
+                let key = node.key_of(&planned.key);
+                node.copy_of(&key)?;
+                Some((index as u64, convergence::digest(&node.values().object(&key))))
             });
             Some(convergence::Replica { name: format!("host {host}"), keys: keys.collect() })
         })
@@ -138,7 +149,7 @@ fn describe(world: &World, index: usize) -> String {
                     node.is_serving(),
                     node.has_lease(),
                     node.unfinished(),
-                    node.copy_of(&planned.key)
+                    node.copy_of(&node.key_of(&planned.key))
                 );
             }
         }
@@ -151,17 +162,18 @@ fn describe(world: &World, index: usize) -> String {
     text + &format!("\n      last operation: {last:?}")
 }
 
-type Step<I, O> = fn(&Operation, Option<&Reply>) -> Option<(I, Option<O>)>;
-type Report<'a> = &'a mut dyn FnMut(&'static str, String);
+pub(super) type Step<I, O> = fn(&Operation, Option<&Reply>) -> Option<(I, Option<O>)>;
+pub(super) type Report<'a> = &'a mut dyn FnMut(&'static str, String);
 
-fn linearizable<M: Model>(
+pub(super) type History<I, O> = Vec<crate::check::Operation<I, O>>;
+
+/// What was done with a key, for the search of an order; or what does not fit its type.
+pub(super) fn history_of<I, O>(
     world: &World,
     index: usize,
-    model: M,
-    step: Step<M::Input, M::Output>,
+    step: Step<I, O>,
     with_reads: bool,
-    report: Report<'_>,
-) {
+) -> Result<History<I, O>, &Record> {
     let mut history = Vec::new();
     for record in &world.history {
         // A read sees what is committed here; only class X promises more in every situation.
@@ -178,7 +190,7 @@ fn linearizable<M: Model>(
                 _ => None,
             };
             let Some((input, output)) = step(operation, reply) else {
-                return report("a key has another type", format!("{record:?}"));
+                return Err(record);
             };
             history.push(match output {
                 Some(output) => crate::check::Operation::completed(
@@ -192,6 +204,21 @@ fn linearizable<M: Model>(
             });
         }
     }
+    Ok(history)
+}
+
+fn linearizable<M: Model>(
+    world: &World,
+    index: usize,
+    model: M,
+    step: Step<M::Input, M::Output>,
+    with_reads: bool,
+    report: Report<'_>,
+) {
+    let history = match history_of(world, index, step, with_reads) {
+        Ok(history) => history,
+        Err(record) => return report("a key has another type", format!("{record:?}")),
+    };
     if let Verdict::Violation { report: detail, .. } = check(&model, &history, LIMITS) {
         let key = &world.profile.keys[index].key;
         report("a history is not linearizable", format!("{key:?}, reads included {with_reads}: {detail}"));
@@ -200,7 +227,7 @@ fn linearizable<M: Model>(
 
 macro_rules! steps {
     ($($name:ident $variant:ident $input:ty, $output:ty;)*) => {$(
-        fn $name(operation: &Operation, reply: Option<&Reply>) -> Option<($input, Option<$output>)> {
+        pub(super) fn $name(operation: &Operation, reply: Option<&Reply>) -> Option<($input, Option<$output>)> {
             match (operation, reply) {
                 (Operation::$variant(input), None) => Some((input.clone(), None)),
                 (Operation::$variant(input), Some(Reply::$variant(output))) => Some((input.clone(), Some(output.clone()))),
@@ -210,7 +237,7 @@ macro_rules! steps {
     )*};
 }
 
-fn register_step(
+pub(super) fn register_step(
     operation: &Operation,
     reply: Option<&Reply>,
 ) -> Option<(RegisterInput, Option<RegisterOutput>)> {
@@ -234,7 +261,7 @@ steps! {
 }
 
 /// Records of one key that are a single request.
-fn of_key(world: &World, index: usize) -> impl Iterator<Item = (&Record, &Operation)> {
+pub(super) fn of_key(world: &World, index: usize) -> impl Iterator<Item = (&Record, &Operation)> {
     world.history.iter().filter_map(move |record| {
         let (key, operation) = record.requests.first()?;
         (*key == index).then_some((record, operation))
@@ -242,7 +269,7 @@ fn of_key(world: &World, index: usize) -> impl Iterator<Item = (&Record, &Operat
 }
 
 /// What the last read of a key replied.
-fn last_reply(world: &World, index: usize) -> Option<&Reply> {
+pub(super) fn last_reply(world: &World, index: usize) -> Option<&Reply> {
     match &world.history[*world.last_reads.get(&index)?].ending {
         Ending::Ok(replies) => replies.first(),
         _ => None,
@@ -426,7 +453,8 @@ fn judge_flush(world: &World, report: Report<'_>) {
         .map(|record| (record.invoked, if record.is_ok() { record.returned } else { u64::MAX }))
         .collect();
     for (index, planned) in world.profile.keys.iter().enumerate() {
-        if planned.used_as != KeyUse::GrowingSet {
+        let is_flushed = world.profile.databases != DatabaseUse::Flushed || planned.key.space() != Space(0);
+        if planned.used_as != KeyUse::GrowingSet || !is_flushed {
             continue;
         }
         let Some(Reply::Set(SetOutput::Members(found))) = last_reply(world, index) else { continue };

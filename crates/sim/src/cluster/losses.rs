@@ -4,7 +4,7 @@
 //! created out of sight of its holders is another one than theirs. Neighbours: `world` tells of what happens, `judge`
 //! looks at what was noted here.
 
-use swytch_cluster::{Envelope, Incarnation, Key, Limits, Node, NodeId, Timers};
+use swytch_cluster::{Base, Envelope, Incarnation, Key, Limits, Node, NodeId, Timers};
 
 use super::profile::KeyUse;
 use super::store::Store;
@@ -21,33 +21,35 @@ impl World {
             if stashed {
                 self.lenient.insert(index);
             }
-            let Some(copy) = node.copy_of(&planned.key) else { continue };
+            let Some(copy) = node.copy_of(&self.key_at(node, index)) else { continue };
             let others: Vec<_> = self.hosts.iter().filter_map(|other| other.node.as_ref()).collect();
             let heir = others.iter().any(|other| {
                 copy.meta.subscribers.contains(other.config().id)
-                    && other.copy_of(&planned.key).is_some_and(|theirs| theirs.meta.birth == copy.meta.birth)
+                    && other
+                        .copy_of(&self.key_at(other, index))
+                        .is_some_and(|theirs| theirs.meta.birth == copy.meta.birth)
             });
             // A decided batch goes with the last host that holds it; those that joined meanwhile never heard of it.
             let decides = copy.prepared.and_then(|(flight, dot)| Some((flight, dot?)));
             let decided = decides.is_none_or(|(flight, dot)| {
-                others.iter().filter_map(|other| other.copy_of(&planned.key)).any(|theirs| {
+                others.iter().filter_map(|other| other.copy_of(&self.key_at(other, index))).any(|theirs| {
                     theirs.meta.covers_dot(dot) || theirs.prepared.is_some_and(|(other, _)| other == flight)
                 })
             });
-            let object = node.values().object(&planned.key);
+            let object = node.values().object(&self.key_at(node, index));
             if !decided || !heir && object.is_some() {
                 self.tainted.insert(index);
             }
             let Some(object) = object else { continue };
             let same = others.iter().any(|other| {
-                let version = other.copy_of(&planned.key).map(|theirs| theirs.meta.version);
+                let version = other.copy_of(&self.key_at(other, index)).map(|theirs| theirs.meta.version);
                 version == Some(copy.meta.version)
-                    && other.values().object(&planned.key).as_ref() == Some(&object)
+                    && other.values().object(&self.key_at(other, index)).as_ref() == Some(&object)
             });
             if !same {
                 let gone = super::judge::elements(&object).into_iter().filter(|element| {
                     !others.iter().any(|other| {
-                        let theirs = other.values().object(&planned.key);
+                        let theirs = other.values().object(&self.key_at(other, index));
                         theirs.is_some_and(|theirs| super::judge::elements(&theirs).contains(element))
                     })
                 });
@@ -76,9 +78,10 @@ impl World {
             }
             for element in values {
                 let holds = |node: &&Node<Store>| {
-                    let object = node.values().object(&planned.key);
+                    let key = self.key_at(node, *index);
+                    let object = node.values().object(&key);
                     object.is_some_and(|object| super::judge::elements(&object).contains(element))
-                        || node.copy_of(&planned.key).is_some_and(|copy| copy.prepared.is_some())
+                        || node.copy_of(&key).is_some_and(|copy| copy.prepared.is_some())
                 };
                 let holders = self.nodes().filter(holds);
                 let holders = holders.map(|node| (node.config().id, node.incarnation())).collect();
@@ -99,7 +102,9 @@ impl World {
     pub(super) fn is_flushed_behind(&self, host: usize) -> bool {
         let Some(node) = &self.hosts[host].node else { return false };
         let (id, life, flush) = (node.config().id, node.incarnation(), node.view().base.flush);
-        self.nodes().map(|other| &other.view().base).any(|base| base.flush > flush && !base.has(id, life))
+        let databases = &node.view().base.databases;
+        let is_behind = |base: &Base| base.flush > flush || base.databases != *databases;
+        self.nodes().map(|other| &other.view().base).any(|base| is_behind(base) && !base.has(id, life))
     }
 
     /// Nobody is to blame for what this key loses.
@@ -112,7 +117,8 @@ impl World {
     pub(super) fn observe_permission(&mut self, permission: &Envelope, key: &Key) {
         let owner = self.hosts[usize::from(permission.from.0)].node.as_ref();
         let lives = owner.is_some_and(|owner| owner.incarnation() == permission.incarnation);
-        if let (false, Some(index)) = (lives, self.key_index(key)) {
+        let index = self.key_index(usize::from(permission.to.0), key);
+        if let (false, Some(index)) = (lives, index) {
             self.forgive(index);
         }
     }
@@ -121,7 +127,7 @@ impl World {
     pub(super) fn observe_decided_whole(&mut self, host: usize) {
         let Some(node) = &self.hosts[host].node else { return };
         let is_over =
-            |index: &usize| node.copy_of(&self.profile.keys[*index].key).is_some_and(|copy| copy.overflowed);
+            |index: &usize| node.copy_of(&self.key_at(node, *index)).is_some_and(|copy| copy.overflowed);
         let decided: Vec<usize> = (0..self.profile.keys.len()).filter(is_over).collect();
         self.tainted.extend(&decided);
         self.lenient.extend(&decided);
@@ -151,8 +157,7 @@ impl World {
     /// Keys were created.
     pub(super) fn observe_creations(&mut self, host: usize) {
         for index in self.note_births(host) {
-            let key = self.profile.keys[index].key.clone();
-            self.observe_creation(host, &key);
+            self.observe_creation(host, index);
         }
     }
 
@@ -161,16 +166,18 @@ impl World {
     pub(super) fn note_births(&mut self, host: usize) -> Vec<usize> {
         let (births, node) = (&mut self.births, self.hosts[host].node.as_ref());
         let keys = self.profile.keys.iter().enumerate();
-        let found =
-            keys.filter_map(|(index, planned)| Some((index, node?.copy_of(&planned.key)?.meta.birth)));
+        let found = keys.filter_map(|(index, planned)| {
+            let node = node?;
+            Some((index, node.copy_of(&node.key_of(&planned.key))?.meta.birth))
+        });
         let own = found.filter(|(_, birth)| usize::from(birth.node().0) == host);
         own.filter(|birth| births.insert(*birth)).map(|(index, _)| index).collect()
     }
 
     /// A key was created: was that right, and what does it say about an older one?
-    fn observe_creation(&mut self, host: usize, key: &Key) {
-        let Some(index) = self.key_index(key) else { return };
+    fn observe_creation(&mut self, host: usize, index: usize) {
         let Some(node) = &self.hosts[host].node else { return };
+        let key = &self.key_at(node, index);
         let Some(copy) = node.copy_of(key) else { return };
         let base = node.view().base.clone();
         let mut found = Vec::new();

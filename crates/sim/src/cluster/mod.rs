@@ -17,6 +17,7 @@ mod newcomers;
 pub mod profile;
 mod scans;
 pub mod store;
+mod swaps;
 pub mod values;
 pub mod world;
 

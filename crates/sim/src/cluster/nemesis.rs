@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use swytch_cluster::{Input, Key, Message, NodeId};
+use swytch_cluster::{Change, Input, Key, Message, NodeId};
 
 use super::coverage;
+use super::profile::DatabaseUse;
 use super::world::{Event, World};
 use crate::rng::Rng;
 
@@ -48,6 +49,7 @@ enum Fault {
     Leave,
     Evict,
     Flush,
+    Change,
 }
 
 /// The steps of an exile, after which two creations of one key meet that both have trimmed their logs.
@@ -99,6 +101,7 @@ impl Nemesis {
             (Fault::Leave, faults.leave_every_ms),
             (Fault::Evict, faults.evict_every_ms),
             (Fault::Flush, faults.flush_every_ms),
+            (Fault::Change, faults.change_every_ms),
             (Fault::Grey, faults.grey_every_ms),
         ];
         for (fault, every_ms) in all.into_iter().filter(|(_, every_ms)| *every_ms > 0) {
@@ -209,7 +212,11 @@ impl Nemesis {
                     }
                 }
             }
-            Fault::Flush => world.flush(),
+            Fault::Flush => world.change(Change::FlushAll),
+            Fault::Change if world.profile.databases == DatabaseUse::Swapped => {
+                world.change(Change::SwapDb(0, 1));
+            }
+            Fault::Change => world.change(Change::FlushDb(1)),
         }
         let next = every_ms * 1_000 / 2 + world.nemesis.rng.below(every_ms * 1_000);
         world.after(next, Event::Nemesis { number });

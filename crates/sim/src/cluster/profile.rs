@@ -1,6 +1,6 @@
 //! What one seed plays: the size of the cluster, the network, the faults, the keys.
 
-use swytch_cluster::{Key, Limits, Minority, Timers};
+use swytch_cluster::{Key, Limits, Minority, Space, Timers};
 
 use super::store::StoreKind;
 use crate::rng::Rng;
@@ -43,6 +43,20 @@ pub enum KeyUse {
     Expiring,
 }
 
+/// What a run does with databases.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DatabaseUse {
+    /// All keys are in one.
+    #[default]
+    One,
+    /// Keys are in two of them.
+    Two,
+    /// Some are in another one that is flushed now and then.
+    Flushed,
+    /// The first half of the keys has a double of its name in another one, and the two are swapped now and then.
+    Swapped,
+}
+
 /// A key of the run.
 #[derive(Clone, Debug)]
 pub struct PlannedKey {
@@ -75,8 +89,10 @@ pub struct Profile {
     pub remembers: bool,
     /// Partitions of each node.
     pub parts: u16,
-    /// The keys.
+    /// The keys, as clients name them.
     pub keys: Vec<PlannedKey>,
+    /// What is done with databases.
+    pub databases: DatabaseUse,
     /// The keys are in this many slots, in turn, and clients mostly use those of their host's; 0: each key has its own. In
     /// half of these seeds the keys of a slot are twins: their home does not tell them from each other.
     pub tags: usize,
@@ -125,6 +141,8 @@ pub struct Faults {
     pub evict_every_ms: u64,
     /// FLUSHALLs.
     pub flush_every_ms: u64,
+    /// FLUSHDBs or SWAPDBs.
+    pub change_every_ms: u64,
     /// Evictions of copies that are just being written to, in 1000 such messages.
     pub evict_at_write_permille: u64,
     /// A host is expired, comes back, and finds its keys created anew by hosts that know nothing of it.
@@ -136,7 +154,9 @@ impl Faults {
     pub fn is_calm(&self) -> bool {
         let evict_at_write_permille = self.evict_at_write_permille;
         let Self { evict_every_ms, flush_every_ms, clock_jump_every_ms, long_cuts, .. } = *self;
+        let change_every_ms = self.change_every_ms;
         let calm = Self { evict_every_ms, flush_every_ms, clock_jump_every_ms, long_cuts, ..Self::default() };
+        let calm = Self { change_every_ms, ..calm };
         *self == Self { evict_at_write_permille, ..calm }
     }
 }
@@ -154,11 +174,47 @@ impl Profile {
                 planned.key = Key::twin(char::from(b'0' + (index % tags) as u8), index as u16);
             }
         }
+        profile.use_databases();
         profile.named = !profile.formed && Rng::named(seed, "forming").chance(1, 2);
         if !profile.faults.is_calm() {
             profile.faults.grey_every_ms = grey_every_ms(seed);
         }
         if seed % EXILE_EVERY == EXILE_AT { profile.with_exile() } else { profile }
+    }
+
+    /// From a stream of its own: one seed in six has keys in two databases, one in twelve flushes one of them, and one in
+    /// twelve swaps them.
+    fn use_databases(&mut self) {
+        let rng = &mut Rng::named(self.seed, "databases");
+        let roll = rng.below(12);
+        self.databases = match roll {
+            0 | 1 => DatabaseUse::Two,
+            _ if self.faults.flush_every_ms > 0 => DatabaseUse::One,
+            2 => DatabaseUse::Flushed,
+            3 => DatabaseUse::Swapped,
+            _ => DatabaseUse::One,
+        };
+        let every_ms = rng.between(3_000, 20_000);
+        let of_other = |(index, planned): &(usize, &PlannedKey)| match self.databases {
+            DatabaseUse::One | DatabaseUse::Swapped => false,
+            DatabaseUse::Two => index % 2 == 1,
+            DatabaseUse::Flushed => matches!(planned.used_as, KeyUse::GrowingSet | KeyUse::Expiring),
+        };
+        let others: Vec<usize> =
+            self.keys.iter().enumerate().filter(of_other).map(|(index, _)| index).collect();
+        for index in others {
+            let planned = &mut self.keys[index];
+            planned.key = planned.key.in_space(Space(1));
+        }
+        if self.databases == DatabaseUse::Swapped {
+            self.keys.truncate(self.keys.len() / 2 + 1);
+            let double =
+                |planned: &PlannedKey| PlannedKey { key: planned.key.in_space(Space(1)), ..*planned };
+            self.keys.extend(self.keys.iter().map(double).collect::<Vec<_>>());
+        }
+        if matches!(self.databases, DatabaseUse::Flushed | DatabaseUse::Swapped) {
+            self.faults.change_every_ms = every_ms;
+        }
     }
 
     /// The same on the real store: keys of types that it does not have yet are of others.
@@ -234,6 +290,7 @@ impl Profile {
             remembers: false,
             parts: 1,
             keys: keys(rng, tags),
+            databases: DatabaseUse::One,
             tags,
             delay_us: (
                 rng.between(50, 1_000),

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use swytch_cluster::key::SLOTS;
 use swytch_cluster::{Key, NodeId, NodeSet, Values, ViewId};
 
+use super::profile::DatabaseUse;
 use super::world::World;
 
 /// One host scans in this many looks of the observer.
@@ -31,6 +32,9 @@ pub(super) struct Scan {
 impl World {
     /// Begins a scan when it is time, or asks the next members.
     pub(super) fn scan_now_and_then(&mut self) {
+        if matches!(self.profile.databases, DatabaseUse::Flushed | DatabaseUse::Swapped) {
+            return;
+        }
         let host = (self.looks / SCAN_EVERY) as usize % self.hosts.len();
         if let Some(scan) = self.scan.take() {
             self.scan = self.go_on(scan);

@@ -14,7 +14,7 @@ use swytch_store::{
     Absent, Changes, Editor, Elements, Event, Expiry, HashSeed, Keyspace, KeyspaceMut, List, Shards,
     Side as StoreSide,
 };
-use swytch_values::{Host, StoreValues};
+use swytch_values::{Host, StoreValues, stored_key};
 
 use super::values::{Operation, Payload, Payloads, Reply, SimUndo, SimValues, bytes, element, number};
 use crate::check::model::{
@@ -55,7 +55,7 @@ impl Store {
         match kind {
             StoreKind::Abstract => Self::Abstract(SimValues::new(payloads)),
             StoreKind::Real => {
-                let shards = Shards::new(4, 1, HashSeed::new([1, 2, 3]));
+                let shards = Shards::new(4, 4, HashSeed::new([1, 2, 3]));
                 Self::Real(Box::new(StoreValues::new(Arc::new(shards), Commands { payloads })))
             }
         }
@@ -263,7 +263,7 @@ impl Host for Commands {
 
 /// A request that changes nothing.
 fn look(operation: &Operation, keyspace: &Keyspace<'_>, key: &Key) -> Reply {
-    let key = keyspace.key(0, key.bytes());
+    let key = keyspace.key(u32::from(key.space().0), key.bytes());
     match operation {
         Operation::Register(RegisterInput::Read) => match keyspace.string(&key) {
             Ok(text) => Reply::Register(RegisterOutput::Value(text.map(|text| element(&text)))),
@@ -293,7 +293,7 @@ fn look(operation: &Operation, keyspace: &Keyspace<'_>, key: &Key) -> Reply {
 
 fn run(operation: &Operation, keyspace: &mut KeyspaceMut<'_, '_>, name: &Key) -> Reply {
     let shards = keyspace.locked().shards();
-    let key = shards.key(0, name.bytes());
+    let key = stored_key(shards, name);
     let event = Event::string("set");
     match operation {
         Operation::Register(RegisterInput::Read)

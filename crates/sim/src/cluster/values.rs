@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::rc::Rc;
 
-use swytch_cluster::{Aside, Blob, Entry, Executed, History, Key, MergeBy, MergeInput, Stamp, Values};
+use swytch_cluster::{Aside, Blob, Entry, Executed, History, Key, MergeBy, MergeInput, Space, Stamp, Values};
 use swytch_merge::{
     Bytes, Effect, End, Kind, Line, Meaning, Object, Value, detached, fold_log, merge_logs, state_at,
 };
@@ -93,14 +93,14 @@ pub struct Payloads {
 }
 
 impl Payloads {
-    /// None yet.
+    /// None yet. Keys of one name are decided once in all spaces.
     pub fn new(decided: BTreeSet<Key>) -> Self {
         Self { decided: Rc::new(decided), ..Self::default() }
     }
 
     /// Whether all writes on the key are decided once.
     pub fn is_decided_once(&self, key: &Key) -> bool {
-        self.decided.contains(key)
+        self.decided.contains(&key.in_space(Space(0)))
     }
 
     /// The blob of a payload.

@@ -8,7 +8,7 @@ use std::hash::{Hash, Hasher};
 
 use swytch_cluster::{
     Action, Config, Durable, Envelope, Evicted, FlightId, Greeting, Incarnation, Input, Key, Message, Mutant,
-    Newcomer, Node, NodeId, NodeSet, Pledge, Rule, Time, ViewId,
+    Newcomer, Node, NodeId, NodeSet, Pledge, Rule, Space, Time, ViewId,
 };
 
 use super::clients::{Client, Record};
@@ -140,7 +140,7 @@ impl World {
         let mut root = Rng::new(profile.seed ^ 0x5EED);
         let (rng, workload, faults, mut clocks) = (root.fork(), root.fork(), root.fork(), root.fork());
         let is_decided = |planned: &&PlannedKey| planned.used_as == KeyUse::DecidedRegister;
-        let decided = profile.keys.iter().filter(is_decided).map(|planned| planned.key.clone());
+        let decided = profile.keys.iter().filter(is_decided).map(|planned| planned.key.in_space(Space(0)));
         let payloads = Payloads::new(decided.collect());
         let hosts = (0..profile.hosts)
             .map(|_| Host {
@@ -295,6 +295,7 @@ impl World {
         let key = &self.profile.keys[index].key;
         let mentioned = line.contains(&*String::from_utf8_lossy(key.bytes()));
         let Some(node) = self.hosts[host].node.as_ref().filter(|_| mentioned) else { return };
+        let key = &node.key_of(key);
         self.tell(|| {
             let copy = node.copy_of(key).map(|copy| {
                 format!(
@@ -322,8 +323,15 @@ impl World {
         (0..self.hosts.len()).filter(|&host| self.is_up(host)).collect()
     }
 
-    pub(super) fn key_index(&self, key: &Key) -> Option<usize> {
-        self.profile.keys.iter().position(|planned| planned.key == *key)
+    /// The planned key that is called so at a host.
+    pub(super) fn key_index(&self, host: usize, key: &Key) -> Option<usize> {
+        let name = self.hosts[host].node.as_ref()?.name_of(key)?;
+        self.profile.keys.iter().position(|planned| planned.key == name)
+    }
+
+    /// A planned key, as a node knows it.
+    pub(super) fn key_at(&self, node: &Node<Store>, index: usize) -> Key {
+        node.key_of(&self.profile.keys[index].key)
     }
 
     pub(super) fn time_of(&self, host: usize) -> Time {
@@ -393,6 +401,7 @@ impl World {
         Config {
             incarnation,
             parts: self.profile.parts,
+            databases: 2,
             timers: self.profile.timers,
             limits: self.profile.limits,
             minority: self.profile.minority,
@@ -586,7 +595,7 @@ impl World {
 
     fn evicted(&mut self, host: usize, key: &Key, outcome: Evicted) {
         self.note((host, key.hash64(), outcome));
-        if let Some(index) = self.key_index(key) {
+        if let Some(index) = self.key_index(host, key) {
             if outcome == Evicted::Deleted {
                 self.forgive(index);
             }
@@ -610,6 +619,7 @@ impl World {
             let mut holders: BTreeMap<ViewId, (usize, bool)> = BTreeMap::new();
             for (host, state) in self.hosts.iter().enumerate() {
                 let Some(node) = &state.node else { continue };
+                let key = node.key_of(&key);
                 let Some(copy) = node.copy_of(&key) else { continue };
                 let (other, solo) = holders.entry(node.view().id).or_insert((host, copy.is_solo()));
                 if *other != host && (*solo || copy.is_solo()) {
@@ -632,12 +642,12 @@ impl World {
         for host in self.up_hosts() {
             let time = self.time_of(host);
             let Some(node) = &self.hosts[host].node else { continue };
-            let is_due = |key: &&Key| {
+            let is_due = |key: &Key| {
                 let deadline_ms = node.values().object(key).and_then(|object| object.deadline_ms);
                 deadline_ms.is_some_and(|deadline_ms| deadline_ms <= time.wall_ms)
             };
-            let keys = self.profile.keys.iter().map(|planned| &planned.key);
-            let mut due: Vec<Key> = keys.filter(is_due).cloned().collect();
+            let keys = (0..self.profile.keys.len()).map(|index| self.key_at(node, index));
+            let mut due: Vec<Key> = keys.filter(is_due).collect();
             due.sort();
             for key in due {
                 self.input(host, Input::Expire(key));

@@ -110,10 +110,10 @@ fn is_held_for(state: &State, scope: &Scope, at: NodeId, class: Class, key: usiz
     let operation = &state.outcomes[tag];
     state.running().any(|(id, node)| {
         let heeded = if class == Class::Read {
-            let copy = node.copy_of(&scope.keys[key]);
+            let key = node.key_of(&scope.keys[key]);
             node.view().id == view
-                && copy.is_some_and(|copy| !copy.pending)
-                && !node.has_fork(&scope.keys[key])
+                && node.copy_of(&key).is_some_and(|copy| !copy.pending)
+                && !node.has_fork(&key)
         } else {
             class == Class::X && operation.class == Class::X && state.stayed.contains(id)
         };

@@ -1,6 +1,8 @@
 //! Scopes: how large a modelled cluster is and what may happen in it.
 
-use swytch_cluster::{Class, Config, Incarnation, Key, Limits, Minority, Mutant, NodeId, NodeSet, Timers};
+use swytch_cluster::{
+    Change, Class, Config, Incarnation, Key, Limits, Minority, Mutant, NodeId, NodeSet, Space, Timers,
+};
 
 /// The most nodes of a scope.
 pub(super) const NODES_MAX: usize = 5;
@@ -44,6 +46,10 @@ pub struct Scope {
     pub deletes: bool,
     /// Bounds on what may happen.
     pub operations: u8,
+    /// Databases.
+    pub databases: u16,
+    /// Changes of these that clients ask for.
+    pub changes: Vec<Change>,
     /// Attempts at views chosen freely.
     pub proposals: u8,
     /// Crashes.
@@ -97,6 +103,7 @@ impl Scope {
         Config {
             incarnation: Incarnation::of_life(life),
             parts: self.parts,
+            databases: self.databases,
             timers,
             limits,
             minority: self.minority,
@@ -119,8 +126,13 @@ impl Scope {
         Self { name, shared, keys, ..self }
     }
 
+    /// Of keys, `1:NAME` is one of database 1.
     fn base(name: &'static str, nodes: u8, keys: &[&str]) -> Self {
-        let keys: Vec<Key> = keys.iter().map(|name| Key::new(name.as_bytes())).collect();
+        let key = |name: &&str| match name.strip_prefix("1:") {
+            Some(name) => Key::new(name.as_bytes()).in_space(Space(1)),
+            None => Key::new(name.as_bytes()),
+        };
+        let keys: Vec<Key> = keys.iter().map(key).collect();
         let all: NodeSet = (0..nodes).map(NodeId).collect();
         Self {
             name,
@@ -134,6 +146,8 @@ impl Scope {
             watches: false,
             deletes: false,
             operations: 2,
+            databases: 16,
+            changes: Vec::new(),
             proposals: 0,
             crashes: 0,
             restarts: 0,
@@ -506,6 +520,38 @@ impl Scope {
             proposals: 1,
             advances: 20,
             ..Self::base("FLUSHALL, 3 nodes", 3, &["a"])
+        }
+    }
+
+    /// One of two databases is flushed again and again, so that spaces are given out again, while a node may be away.
+    pub fn flushed_databases() -> Self {
+        Self {
+            classes: vec![Class::W, Class::W, Class::X],
+            transactions: true,
+            changes: vec![Change::FlushDb(0)],
+            databases: 2,
+            operations: 14,
+            proposals: 2,
+            duplicates: 2,
+            advances: 24,
+            report_max: 1,
+            ..Self::base("FLUSHDB, 3 nodes", 3, &["a", "b", "1:a"])
+        }
+    }
+
+    /// Two databases are swapped again and again.
+    pub fn swapped_databases() -> Self {
+        Self {
+            classes: vec![Class::W, Class::W, Class::X, Class::Read],
+            transactions: true,
+            watches: true,
+            changes: vec![Change::SwapDb(0, 1)],
+            databases: 2,
+            operations: 14,
+            proposals: 3,
+            duplicates: 2,
+            advances: 20,
+            ..Self::base("SWAPDB, 3 nodes", 3, &["a", "1:a"])
         }
     }
 

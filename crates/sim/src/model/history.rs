@@ -6,13 +6,13 @@
 use std::sync::Arc;
 
 use swytch_cluster::{
-    Answer, Class, ClientError, Generation, Incarnation, Key, NodeId, NodeSet, ViewId, Watch,
+    Answer, Change, Class, ClientError, Generation, Incarnation, Key, NodeId, NodeSet, Space, ViewId, Watch,
 };
 
 use super::answers::{Known, check_shown};
 use super::config::{KEYS_MAX, NODES_MAX, Scope};
 use super::invariants::{Violation, check_answer};
-use super::state::{KeyMask, State, mask_of};
+use super::state::{KeyMask, State, indexes, mask_of};
 
 /// What became of an operation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -33,9 +33,15 @@ pub(super) struct Outcome {
     pub(super) versions: Vec<(Key, Watch)>,
     /// The answer, once there is one.
     pub(super) answer: Option<Result<Vec<u8>, ClientError>>,
+    /// For a change of all keys: which.
+    pub(super) change: Option<Change>,
+    /// The space of its first key when it was asked for, and how many swaps had been asked for by then, if none was under
+    /// way. Once it is answered: whether that was so all the time.
+    pub(super) placed: Option<(Space, u8, bool)>,
     /// For a FLUSHALL: the operations that had been acknowledged when it was asked for.
     pub(super) before: u64,
-    /// For a FLUSHALL that was acknowledged: FLUSHALLs of the base it was acknowledged in.
+    /// For a FLUSHALL that was acknowledged: FLUSHALLs of the base it was acknowledged in. For another change: which base that
+    /// was.
     pub(super) flush: u64,
     /// Lives of the nodes whose value has contained it last, for good, by key and node.
     pub(super) held: [[Incarnation; NODES_MAX]; KEYS_MAX],
@@ -46,6 +52,18 @@ impl State {
     pub(super) fn note_gone(&mut self, gone: NodeSet) {
         self.stayed = self.stayed - gone;
         self.kept.iter_mut().for_each(|kept| *kept = *kept - gone);
+    }
+
+    /// The space of the first of these keys at a node.
+    pub(super) fn place_of(&self, scope: &Scope, at: NodeId, keys: KeyMask) -> Option<Space> {
+        let first = indexes(keys).next()?;
+        Some(self.node(at)?.key_of(&scope.keys[first]).space())
+    }
+
+    /// The number of a key in the scope, as it is called at a node.
+    fn index_of(&self, scope: &Scope, at: NodeId, key: &Key) -> Option<usize> {
+        let name = self.node(at)?.name_of(key)?;
+        scope.keys.iter().position(|other| *other == name)
     }
 
     /// The newest read answered at this life of a node.
@@ -70,8 +88,18 @@ impl State {
         let good = result.is_ok();
         let (now, flush) =
             self.node(at).map(|node| (node.view().id, node.view().base.flush)).unwrap_or_default();
+        let generation = self.node(at).map_or(0, |node| node.view().base.tag.generation.0);
+        let certain = !matches!(result, Err(ClientError::InDoubt));
+        let (open, asked) = self.swaps;
+        let space = self.place_of(scope, at, self.outcomes[tag].keys);
         let outcome = &mut self.outcomes_mut()[tag];
-        outcome.flush = flush;
+        outcome.flush = if outcome.change.is_some() { generation } else { flush };
+        let stayed = |(then, swaps, _)| (then, swaps, open == 0 && swaps == asked && Some(then) == space);
+        outcome.placed = outcome.placed.map(stayed);
+        if matches!(outcome.change, Some(Change::SwapDb(..))) && certain {
+            self.swaps.0 -= 1;
+        }
+        let outcome = &mut self.outcomes_mut()[tag];
         outcome.answer = Some(result.map(|answer| {
             outcome.versions = answer.watches;
             answer.reply.bytes().to_vec()
@@ -102,10 +130,11 @@ impl State {
     /// dropped its copy before the answer came, and with it what its clients could count on.
     pub(super) fn holds_another(&self, scope: &Scope, at: NodeId, key: usize, tag: usize) -> bool {
         let Some((node, outcome)) = self.node(at).zip(self.outcomes.get(tag)) else { return false };
-        let Some(copy) = node.copy_of(&scope.keys[key]) else { return false };
+        let own = node.key_of(&scope.keys[key]);
+        let Some(copy) = node.copy_of(&own) else { return false };
         let absent = copy.meta.doubt - node.view().members;
         let holds = |id: NodeId| outcome.held[key][usize::from(id.0)] != Incarnation::default();
-        !node.values().tags(&scope.keys[key]).contains(&(tag as u8)) && absent.iter().any(holds)
+        !node.values().tags(&own).contains(&(tag as u8)) && absent.iter().any(holds)
     }
 
     /// A view was installed: whoever is not in its base, or is in it anew, was expired.
@@ -132,7 +161,7 @@ impl State {
                 evidence: format!("{key:?} at {at:?}, but {other:?} holds it"),
             }));
         }
-        let index = scope.keys.iter().position(|other| other == key);
+        let index = self.index_of(scope, at, key);
         if let (Some(index), Some(slot)) = (index, &self.nodes[usize::from(at.0)]) {
             self.deleted |= 1 << index;
             self.kept[index] = NodeSet::EMPTY;
@@ -151,7 +180,7 @@ impl State {
 
     /// A copy was dropped: its node no longer counts as a holder, and somebody else has to have what it held.
     pub(super) fn note_drop(&mut self, scope: &Scope, at: NodeId, key: &Key) {
-        let Some(index) = scope.keys.iter().position(|other| other == key) else { return };
+        let Some(index) = self.index_of(scope, at, key) else { return };
         self.kept[index] = self.kept[index].without(at);
         // What it held when it was expired is in the fork still, and the copy that was dropped was a newer one.
         let in_fork = self.nodes[usize::from(at.0)].as_ref().and_then(|slot| slot.forked[index]).unwrap_or(0);

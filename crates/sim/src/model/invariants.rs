@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use swytch_cluster::{Class, ClientError, Key, Node, NodeId, NodeSet, Rule, Timers};
+use swytch_cluster::{Change, Class, ClientError, Key, Node, NodeId, NodeSet, Rule, Space, Timers};
 
-use super::config::{KEYS_MAX, Scope};
+use super::config::Scope;
 use super::history::Outcome;
 use super::journal::Journal;
+use super::search::every_key;
 use super::state::{KeyMask, Slot, State, indexes};
 
 /// A broken promise: which, and what shows it.
@@ -33,6 +34,7 @@ pub(super) fn check(state: &State, scope: &Scope, touched: NodeSet) -> Result<()
     for (index, key) in scope.keys.iter().enumerate() {
         for at in touched.iter() {
             let Some(node) = state.node(at) else { continue };
+            let key = &node.key_of(key);
             one_token(state, key, at, node)?;
             alone(state, key, at, node)?;
             replicas_equal(state, key, at, node)?;
@@ -41,11 +43,12 @@ pub(super) fn check(state: &State, scope: &Scope, touched: NodeSet) -> Result<()
     }
     for (tag, outcome) in state.outcomes.iter().enumerate() {
         match &outcome.answer {
-            Some(Err(error)) if error.is_clean() => never_applied(state, tag, outcome, *error)?,
-            Some(Ok(_)) if outcome.class == Class::Flush => flushed(state, tag, outcome)?,
+            Some(Err(error)) if error.is_clean() => never_applied(state, scope, tag, *error)?,
+            Some(Ok(_)) if outcome.class == Class::Flush => flushed(state, scope, tag, outcome)?,
             Some(Ok(_)) => not_lost(state, scope, tag, outcome)?,
             _ => {}
         }
+        stays_in_its_database(state, scope, tag, outcome)?;
     }
     decided_once(state)
 }
@@ -111,8 +114,8 @@ fn contains(slot: &Slot, keys: KeyMask, tag: usize) -> bool {
     indexes(keys).any(|index| slot.tags[index] >> tag & 1 == 1)
 }
 
-fn never_applied(state: &State, tag: usize, outcome: &Outcome, error: ClientError) -> Result<(), Violation> {
-    match state.slots().find(|(_, slot)| contains(slot, outcome.keys, tag)) {
+fn never_applied(state: &State, scope: &Scope, tag: usize, error: ClientError) -> Result<(), Violation> {
+    match state.slots().find(|(_, slot)| contains(slot, every_key(scope), tag)) {
         Some((id, _)) => {
             broken("a clean error means never applied", format!("#{tag} {error:?} but held by {id:?}"))
         }
@@ -129,12 +132,48 @@ fn excused(state: &State, tag: usize, outcome: &Outcome) -> bool {
     tag < state.flushes_from || outcome.keys & state.deleted != 0
 }
 
-/// Nothing that was acknowledged before a FLUSHALL is seen in a base that has been flushed.
-fn flushed(state: &State, tag: usize, outcome: &Outcome) -> Result<(), Violation> {
-    for (id, slot) in state.slots().filter(|(_, slot)| slot.node.view().base.flush >= outcome.flush) {
-        if let Some(index) = (0..KEYS_MAX).find(|index| slot.tags[*index] & outcome.before != 0) {
-            let evidence = format!("#{tag}, but key {index} at {id:?} has {:#b}", slot.tags[index]);
+/// Nothing that was acknowledged before a FLUSHALL, or FLUSHDB, is seen in a base that has been flushed.
+fn flushed(state: &State, scope: &Scope, tag: usize, outcome: &Outcome) -> Result<(), Violation> {
+    let has_seen = |slot: &Slot| {
+        let base = &slot.node.view().base;
+        outcome.flush <= if outcome.change.is_some() { base.tag.generation.0 } else { base.flush }
+    };
+    let is_flushed = |key: &Key| match outcome.change {
+        Some(Change::FlushDb(database)) => key.space().0 == database,
+        Some(_) => false,
+        None => true,
+    };
+    let flushed: Vec<usize> = (0..scope.keys.len()).filter(|index| is_flushed(&scope.keys[*index])).collect();
+    for (id, slot) in state.slots().filter(|(_, slot)| has_seen(slot)) {
+        if let Some(index) = flushed.iter().find(|index| slot.tags[**index] & outcome.before != 0) {
+            let evidence = format!("#{tag}, but key {index} at {id:?} has {:#b}", slot.tags[*index]);
             return broken("FLUSHALL leaves no earlier key", evidence);
+        }
+    }
+    Ok(())
+}
+
+/// What was asked for and answered while no database was swapped is in no other space than the one of then.
+fn stays_in_its_database(
+    state: &State,
+    scope: &Scope,
+    tag: usize,
+    outcome: &Outcome,
+) -> Result<(), Violation> {
+    let Some((space, _, true)) = outcome.placed.filter(|_| matches!(outcome.answer, Some(Ok(_)))) else {
+        return Ok(());
+    };
+    let Some(key) = indexes(outcome.keys).next().map(|index| &scope.keys[index]) else { return Ok(()) };
+    for (id, node) in state.running() {
+        for other in (0..2 * scope.databases).map(Space).filter(|other| *other != space) {
+            if outcome.keys.count_ones() == 1
+                && node.values().tags(&key.in_space(other)).contains(&(tag as u8))
+            {
+                return broken(
+                    "SWAPDB leaves a key where it is",
+                    format!("#{tag} is in {other:?} at {id:?}"),
+                );
+            }
         }
     }
     Ok(())
@@ -162,8 +201,9 @@ fn not_lost(state: &State, scope: &Scope, tag: usize, outcome: &Outcome) -> Resu
         holder_lives |= outcome.held[first][usize::from(id.0)] == node.incarnation();
         let (_, forks, records) = node.unfinished();
         // A batch settled as committed stays prepared until its key is next regrouped.
-        let prepared = indexes(outcome.keys)
-            .any(|index| node.copy_of(&scope.keys[index]).is_some_and(|copy| copy.prepared.is_some()));
+        let prepared = indexes(outcome.keys).any(|index| {
+            node.copy_of(&node.key_of(&scope.keys[index])).is_some_and(|copy| copy.prepared.is_some())
+        });
         if prepared || forks > 0 || records > 0 {
             return Ok(());
         }
@@ -218,10 +258,11 @@ pub(super) fn check_answer(state: &State, scope: &Scope, at: NodeId, tag: usize)
     if !matches!(outcome.class, Class::W | Class::X) {
         return Ok(());
     }
-    let keys = || indexes(outcome.keys).map(|index| &scope.keys[index]);
+    let keys = || indexes(outcome.keys).map(|index| node.key_of(&scope.keys[index]));
     let deleted = state.deleted_tags >> tag & 1 == 1;
-    for index in indexes(outcome.keys).filter(|_| !deleted) {
-        let key = &scope.keys[index];
+    let deleted = |index: usize| deleted && (state.changed == 0 || state.changed >> index & 1 == 1);
+    for index in indexes(outcome.keys).filter(|index| !deleted(*index)) {
+        let key = &node.key_of(&scope.keys[index]);
         for (id, other) in state.running() {
             if other.view().id != node.view().id || state.holds_another(scope, id, index, tag) {
                 continue;
@@ -237,7 +278,7 @@ pub(super) fn check_answer(state: &State, scope: &Scope, at: NodeId, tag: usize)
             }
         }
     }
-    let owns_all = keys().all(|key| node.owns(key));
+    let owns_all = keys().all(|key| node.owns(&key));
     if outcome.class == Class::X && owns_all {
         let superseded = state.running().find(|(_, other)| {
             let base = &other.view().base;
@@ -275,6 +316,7 @@ pub(super) fn check_rest(state: &State, scope: &Scope) -> Result<(), Violation> 
     for key in &scope.keys {
         let mut first: Option<(NodeId, &[u8])> = None;
         for (id, node) in state.running() {
+            let key = &node.key_of(key);
             if node.copy_of(key).is_none_or(|copy| copy.owner.is_none()) {
                 continue;
             }
@@ -335,7 +377,8 @@ fn everything_acknowledged_is_there(state: &State, scope: &Scope) -> Result<(), 
             }
             let key = &scope.keys[index];
             for (id, slot) in state.slots() {
-                let grouped = slot.node.copy_of(key).is_some_and(|copy| copy.owner.is_some());
+                let copy = slot.node.copy_of(&slot.node.key_of(key));
+                let grouped = copy.is_some_and(|copy| copy.owner.is_some());
                 if grouped && slot.tags[index] >> tag & 1 == 0 {
                     return broken(
                         "healing keeps what was acknowledged",

@@ -95,7 +95,8 @@ fn portrait(scope: &Scope, state: &State) -> Vec<String> {
         let generation = view.base.tag.generation;
         lines.push(format!("{id:?} is in {:?} {:?} of {generation:?}", view.id, view.members));
         for key in &scope.keys {
-            lines.push(format!("    {key:?} {:?} {:?}", node.values().tags(key), node.copy_of(key)));
+            let key = node.key_of(key);
+            lines.push(format!("    {key:?} {:?} {:?}", node.values().tags(&key), node.copy_of(&key)));
         }
     }
     lines.extend(state.outcomes.iter().enumerate().map(|(tag, outcome)| format!("#{tag} {outcome:?}")));
@@ -135,6 +136,8 @@ pub fn walk_scopes() -> Vec<Scope> {
         Scope::expiry(),
         Scope::late_forks(),
         Scope::flushes(),
+        Scope::flushed_databases(),
+        Scope::swapped_databases(),
         Scope::leases(),
         Scope::leases_and_views(),
         Scope::deletions(),

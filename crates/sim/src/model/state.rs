@@ -11,8 +11,8 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use swytch_cluster::{
-    Action, Blob, Class, Config, Durable, Envelope, Evicted, Incarnation, Input, Key, Message, Node, NodeId,
-    NodeSet, Request, Rule, Time, ViewId,
+    Action, Blob, Change, Class, Config, Durable, Envelope, Evicted, Incarnation, Input, Key, Message, Node,
+    NodeId, NodeSet, Request, Rule, Time, ViewId,
 };
 
 use super::answers::Known;
@@ -31,6 +31,8 @@ pub(super) enum Step {
     /// A client asks its node for the next operation of the plan, `watch`ing what the last read there has shown. It may
     /// `delete` its keys.
     Submit { node: NodeId, class: Class, keys: KeyMask, watch: bool, delete: bool },
+    /// A client wants the databases changed.
+    Change { node: NodeId, change: Change },
     /// A node starts an attempt at a view, whatever it hears.
     Propose { node: NodeId, candidates: NodeSet },
     /// A node stops for good.
@@ -91,6 +93,10 @@ pub(super) struct State {
     pub(super) spent: Spent,
     /// Operations below this tag may have been flushed.
     pub(super) flushes_from: usize,
+    /// Swaps of databases that are under way or in doubt, and all that were asked for.
+    pub(super) swaps: (u8, u8),
+    /// Keys of databases that may have been flushed.
+    pub(super) changed: KeyMask,
     /// Keys whose last copy was deleted by an eviction.
     pub(super) deleted: KeyMask,
     /// Operations that such a copy contained: bit `i` is tag `i`. The answer to one may come after the key was deleted
@@ -154,6 +160,8 @@ impl State {
             known: Arc::default(),
             spent: Spent::default(),
             flushes_from: 0,
+            swaps: (0, 0),
+            changed: 0,
             deleted: 0,
             deleted_tags: 0,
             forgotten: [0; KEYS_MAX],
@@ -237,6 +245,7 @@ impl State {
             Step::Submit { node, class, keys, watch, delete } => {
                 self.submit(scope, node, class, keys, (watch, delete));
             }
+            Step::Change { node, change } => self.submit_change(scope, node, change),
             Step::Propose { node, candidates } => {
                 self.spent.proposals += 1;
                 let time = self.time();
@@ -253,7 +262,8 @@ impl State {
             Step::Restart { node, remembers } => self.restart(scope, node, remembers),
             Step::Evict { node, key } => {
                 self.spent.evictions += 1;
-                self.input(scope, node, Input::Evict(scope.keys[key].clone()));
+                let key = self.node(node).map(|node| node.key_of(&scope.keys[key]));
+                key.into_iter().for_each(|key| self.input(scope, node, Input::Evict(key)));
             }
             Step::Advance { ms, links, views } => self.advance(scope, ms, links, views),
         }
@@ -295,7 +305,6 @@ impl State {
         let tag = self.outcomes.len() as u64;
         self.spent.operations += 1;
         let life = self.node(node).map(Node::incarnation).unwrap_or_default();
-        let view = self.node(node).map(|node| node.view().id).unwrap_or_default();
         let watched = self.last_read((node, life)).filter(|_| watch);
         let watches = watched.map(|read| self.outcomes[usize::from(read)].versions.clone());
         // It is decided once because of its key.
@@ -314,25 +323,58 @@ impl State {
             self.flushes_from = usize::MAX;
             self.kept = [NodeSet::EMPTY; KEYS_MAX];
         }
-        let held = Default::default();
-        let good =
-            |(tag, outcome): (usize, &Outcome)| u64::from(matches!(outcome.answer, Some(Ok(_)))) << tag;
-        let before = self.outcomes.iter().enumerate().map(good).fold(0, |mask, bit| mask | bit);
-        let outcome = Outcome {
-            class,
-            keys,
-            node: (node, life),
-            view,
-            known: self.known.clone(),
-            watched,
-            versions: Vec::new(),
-            answer: None,
-            before,
-            flush: 0,
-            held,
-        };
+        let outcome = Outcome { watched, ..self.asked(scope, node, class, keys) };
         self.outcomes_mut().push(outcome);
         self.input(scope, node, Input::Client(request));
+    }
+
+    /// An operation that nobody has handled yet.
+    fn asked(&self, scope: &Scope, node: NodeId, class: Class, keys: KeyMask) -> Outcome {
+        let good =
+            |(tag, outcome): (usize, &Outcome)| u64::from(matches!(outcome.answer, Some(Ok(_)))) << tag;
+        let (open, asked) = self.swaps;
+        let space = self.place_of(scope, node, keys).filter(|_| open == 0);
+        Outcome {
+            class,
+            keys,
+            node: (node, self.node(node).map(Node::incarnation).unwrap_or_default()),
+            view: self.node(node).map(|node| node.view().id).unwrap_or_default(),
+            known: self.known.clone(),
+            watched: None,
+            versions: Vec::new(),
+            answer: None,
+            change: None,
+            placed: space.map(|space| (space, asked, false)),
+            before: self.outcomes.iter().enumerate().map(good).fold(0, |mask, bit| mask | bit),
+            flush: 0,
+            held: Default::default(),
+        }
+    }
+
+    /// Whether or not it is ever answered, from now on it may happen.
+    fn submit_change(&mut self, scope: &Scope, node: NodeId, change: Change) {
+        let ticket = self.outcomes.len() as u64;
+        self.spent.operations += 1;
+        let outcome = Outcome { change: Some(change), ..self.asked(scope, node, Class::Flush, 0) };
+        match change {
+            Change::FlushAll => {}
+            Change::FlushDb(database) => {
+                let keys = scope.keys.iter().enumerate().filter(|(_, key)| key.space().0 == database);
+                for (index, _) in keys {
+                    self.changed |= 1 << index;
+                    self.kept[index] = NodeSet::EMPTY;
+                }
+                self.deleted |= self.changed;
+                self.deleted_tags = u64::MAX;
+            }
+            Change::SwapDb(..) => {
+                self.swaps = (self.swaps.0 + 1, self.swaps.1 + 1);
+                self.flushes_from = usize::MAX;
+                self.kept = [NodeSet::EMPTY; KEYS_MAX];
+            }
+        }
+        self.outcomes_mut().push(outcome);
+        self.input(scope, node, Input::Change { ticket, change });
     }
 
     pub(super) fn outcomes_mut(&mut self) -> &mut Vec<Outcome> {
@@ -396,8 +438,8 @@ impl State {
         let Some(Some(slot)) = self.nodes.get_mut(usize::from(id.0)) else { return out };
         self.touched.insert(id);
         let copies = |node: &Node<Journal>| -> Vec<Option<u64>> {
-            let tags = |key| node.copy_of(key).map(|_| mask_of(node.values().tags(key)));
-            scope.keys.iter().map(tags).collect()
+            let tags = |key: Key| node.copy_of(&key).map(|_| mask_of(node.values().tags(&key)));
+            scope.keys.iter().map(|key| tags(node.key_of(key))).collect()
         };
         let (before, view, forgot) =
             (copies(&slot.node), slot.node.view().id, slot.node.tally().of(Rule::Forgot));
@@ -406,8 +448,9 @@ impl State {
         if slot.node.view().id != view {
             return out;
         }
+        let own = |key| slot.node.key_of(key);
         // Copies of keys without a value go without a word.
-        for (index, key) in scope.keys.iter().enumerate() {
+        for (index, key) in scope.keys.iter().map(own).collect::<Vec<_>>().iter().enumerate() {
             let told =
                 |action: &Action| matches!(action, Action::Evict { key: evicted, .. } if evicted == key);
             // What deletes a key without a record is forgotten with it.
@@ -415,7 +458,9 @@ impl State {
             match (before[index], after[index]) {
                 (Some(_), None) if out.iter().any(told) => {}
                 (Some(tags), None) if forgets => self.note_forgotten(view, index, tags | deleting),
-                (None, None) if deleting != 0 => self.note_forgotten(view, index, deleting),
+                (None, None) if deleting != 0 && scope.changes.is_empty() => {
+                    self.note_forgotten(view, index, deleting)
+                }
                 (Some(_), None) => self.note_drop(scope, id, key),
                 _ => {}
             }
@@ -563,6 +608,7 @@ impl State {
             slot.print = 0;
             let life = slot.node.incarnation();
             for (index, key) in scope.keys.iter().enumerate() {
+                let key = &slot.node.key_of(key);
                 let mask = mask_of(slot.node.values().tags(key));
                 let before = std::mem::replace(&mut slot.tags[index], mask);
                 // When it becomes one, it is what was held before.

@@ -101,6 +101,10 @@ fn random_step(scope: &Scope, state: &State, rng: &mut Rng) -> Option<Step> {
         let node = NodeId(rng.below(u64::from(scope.nodes)) as u8);
         let runs = state.node(node).is_some();
         let spent = state.spent;
+        if runs && !scope.changes.is_empty() && spent.operations < scope.operations && rng.below(60) == 0 {
+            let change = scope.changes[rng.below(scope.changes.len() as u64) as usize];
+            return Some(Step::Change { node, change });
+        }
         let step = match rng.below(100) {
             0..=69 if !state.wire.is_empty() => {
                 let index = rng.below(state.wire.len() as u64) as usize;

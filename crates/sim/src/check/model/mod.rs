@@ -6,11 +6,13 @@
 mod counter;
 mod keyed;
 mod list;
+mod pair;
 mod register;
 mod set;
 
 pub use counter::{Counter, CounterInput, CounterOutput};
 pub use keyed::{Keyed, TransactionOutput, Transactions};
 pub use list::{List, ListInput, ListOutput, Side};
+pub use pair::{Pair, PairInput};
 pub use register::{Register, RegisterInput, RegisterOutput};
 pub use set::{Set, SetInput, SetOutput};
