@@ -33,6 +33,8 @@ pub struct Config {
     pub limits: Limits,
     /// What its clients may do while most of the base is out of reach.
     pub minority: Minority,
+    /// How writes on several keys go.
+    pub multi_key: MultiKey,
     /// The rule to leave out; has no effect without the feature `mutants`.
     pub mutant: Option<Mutant>,
 }
@@ -56,6 +58,7 @@ impl Config {
             timers: Timers::default(),
             limits: Limits::default(),
             minority: Minority::default(),
+            multi_key: MultiKey::default(),
             mutant: None,
         }
     }
@@ -65,6 +68,17 @@ impl Config {
     pub(crate) fn without(&self, mutant: Mutant) -> bool {
         cfg!(feature = "mutants") && self.mutant == Some(mutant)
     }
+}
+
+/// How an ordinary write on several keys goes (`cluster-multi-key`), if the store can divide it by key
+/// ([`Values::share`](crate::Values::share)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum MultiKey {
+    /// On all of them at once, decided once.
+    #[default]
+    Atomic,
+    /// For each key by itself.
+    Each,
 }
 
 /// What clients may do at a node whose view has not most of the base (`cluster-minority-reads`, `cluster-minority-writes`):

@@ -80,7 +80,7 @@ pub enum Change {
 /// A client's operation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Request {
-    /// The caller's name for it, given back in the reply.
+    /// The caller's name for it, given back in the reply; less than 2^63.
     pub ticket: u64,
     /// Its class.
     pub class: Class,

@@ -19,6 +19,7 @@ pub mod databases;
 mod deadlines;
 mod directory;
 mod durable;
+mod each;
 mod enter;
 mod evacuate;
 mod exec;
@@ -59,7 +60,7 @@ mod wait;
 pub mod wire;
 mod write;
 
-pub use config::{Config, Limits, Minority, Timers};
+pub use config::{Config, Limits, Minority, MultiKey, Timers};
 pub use copy::{Answered, CopyState, Done, Log, Meta, PreparedPart, Replies, Reply, Whole};
 pub use databases::{Databases, Given};
 pub use durable::Durable;

@@ -232,4 +232,8 @@ mutants! {
     KeepFlushed,
     /// Records of batches keep their parts for keys that were flushed.
     KeepFlushedParts,
+    /// A write that goes for each of its keys by itself is answered when one of them has it.
+    AnswerFirstShare,
+    /// Such a write that was applied to some of its keys ends as it did for the others.
+    OverlookAppliedShares,
 }

@@ -12,9 +12,10 @@ use crate::attic::Attic;
 use crate::config::{Config, PARTS_MAX};
 use crate::copy::Prepared;
 use crate::durable::Durable;
+use crate::each::Shared;
 use crate::forming::Greeting;
 use crate::ids::{Contact, FlightId, Generation, Incarnation, NodeId, NodeSet, OpId, Time, Version, ViewId};
-use crate::interface::{Action, Change, Class, Input};
+use crate::interface::{Action, Change, Class, Input, Request};
 use crate::key::Key;
 use crate::members::Members;
 use crate::message::{Base, BaseTag, Message};
@@ -34,6 +35,8 @@ pub struct Node<V: Values> {
     out: Outbox,
     /// The caller waits to hear that nothing is held here only.
     evacuating: bool,
+    /// Writes that go for each of their keys by itself.
+    shared: Shared,
 }
 
 /// What an observer may see of a copy.
@@ -74,7 +77,14 @@ impl<V: Values> Node<V> {
         assert!(config.parts.is_power_of_two() && config.parts <= PARTS_MAX, "{} partitions", config.parts);
         let parts = (0..config.parts).map(|id| Part::new(&config, id as u8)).collect();
         let members = Members::new(&config);
-        let mut node = Self { values, members, parts, out: Outbox::default(), evacuating: false };
+        let mut node = Self {
+            values,
+            members,
+            parts,
+            out: Outbox::default(),
+            evacuating: false,
+            shared: Shared::default(),
+        };
         node.enter_all(true);
         node.settle_down();
         node.out.actions.clear();
@@ -191,9 +201,10 @@ impl<V: Values> Node<V> {
                 self.with_members(|members| members.change(ticket, change));
             }
             Input::Client(request) => {
-                let keys = request.keys.iter().chain(request.watches.iter().map(|(key, _)| key));
-                let part = keys.min().map_or(0, |key| key.part(self.parts()));
-                self.turn_of(part, |turn| turn.on_client(request));
+                match self.shared.divide(&request, &self.members.config, &self.values) {
+                    Some(shares) => shares.into_iter().for_each(|share| self.ask(share)),
+                    None => self.ask(request),
+                }
             }
             Input::Wait { ticket, key } => self.turn_at(&key.clone(), |turn| turn.on_wait(ticket, key)),
             Input::CancelWait { ticket } => {
@@ -215,6 +226,12 @@ impl<V: Values> Node<V> {
             Input::Leave => self.with_members(Members::leave),
         }
         self.finish(out);
+    }
+
+    fn ask(&mut self, request: Request) {
+        let keys = request.keys.iter().chain(request.watches.iter().map(|(key, _)| key));
+        let part = keys.min().map_or(0, |key| key.part(self.parts()));
+        self.turn_of(part, |turn| turn.on_client(request));
     }
 
     /// Starts an attempt at a view of `candidates` whatever the failure detector says: for models, which explore
@@ -241,6 +258,7 @@ impl<V: Values> Node<V> {
         self.gather();
         self.settle_down();
         self.end_evacuation();
+        self.shared.gather(&mut self.out.actions, &self.members.config, &self.values);
         out.append(&mut self.out.actions);
     }
 
@@ -585,7 +603,8 @@ impl<V: Values> Node<V> {
 
     /// Client operations, forks and in-doubt batches not finished: all zero in a healthy cluster at rest.
     pub fn unfinished(&self) -> (usize, usize, usize) {
-        self.parts.iter().fold((self.members.flushes.len(), 0, 0), |(operations, forks, batches), part| {
+        let asked = self.members.flushes.len() + self.shared.len();
+        self.parts.iter().fold((asked, 0, 0), |(operations, forks, batches), part| {
             let open = part.records.values().filter(|record| !record.closed).count();
             (
                 operations + part.operations_len(),

@@ -102,6 +102,19 @@ pub trait Values {
     /// As [`Self::aside`].
     fn aside_mut(&mut self) -> &mut Aside;
 
+    /// What a write on several keys does to one of them, by its index, as a command for that key alone; nothing if it cannot go
+    /// for each key by itself. What can are DEL, UNLINK and MSET.
+    fn share(&self, command: &Blob, index: usize) -> Option<Blob> {
+        let _ = (command, index);
+        None
+    }
+
+    /// The reply to such a write, of the replies for each key in their order.
+    fn join(&self, command: &Blob, replies: Vec<Blob>) -> Blob {
+        let _ = command;
+        replies.into_iter().next().unwrap_or_else(|| Blob::new(b""))
+    }
+
     /// Whether all writes on the key are decided once, of whatever class they are (`cluster-decide-once`). All nodes are to
     /// say the same; where they do not, writes are decided once that come from a node that says so, or are ordered by one.
     fn is_decided_once(&self, key: &Key) -> bool {

@@ -412,3 +412,60 @@ pub(crate) fn a_key_that_is_decided_once_is_not_expired_on_one_side() {
     cluster.deliver_all();
     assert_eq!(cluster.read(1, "once"), Ok(String::new()));
 }
+
+/// As in Redis Cluster, where such a command is sent in parts: no key waits for another one.
+#[test]
+pub(crate) fn a_write_on_several_keys_may_go_for_each_by_itself() {
+    let mut cluster = Cluster::with(3, |config| config.multi_key = MultiKey::Each);
+    for (node, name) in [(0, "a"), (1, "b"), (2, "b")] {
+        cluster.add(node, name, "old").expect("add");
+    }
+    assert_eq!(cluster.op(0, Class::W, &["a", "b", "c"], "add w"), Ok("OK OK OK".into()));
+    assert_eq!(
+        cluster.op(1, Class::X, &["a", "b"], "swap x"),
+        Ok("old w".into()),
+        "what is decided once is so"
+    );
+    assert_eq!(cluster.op(2, Class::W, &["a", "b"], "swap y"), Ok("x".into()), "and what cannot be divided");
+    // The owner of one of them does not answer: the client is told when that has it as well.
+    cluster.run(1_000);
+    let owner = cluster.owners("b")[0].0;
+    let other = (0..3).find(|node| *node != owner).expect("another");
+    cluster.add(other, "a", "z").expect("add");
+    let write = cluster.submit(other, Class::W, &["a", "b"], "add late");
+    cluster.deliver_but(|message| matches!(message, Message::Forward(_)));
+    assert_eq!(cluster.replies.get(&write), None);
+    cluster.run(3_000);
+    assert!(matches!(cluster.replies.get(&write), Some(Ok(_))), "{:?}", cluster.replies.get(&write));
+    for name in ["a", "b"] {
+        assert!(cluster.read(owner, name).expect("read").contains("late"), "{name}");
+    }
+    // On a side where nothing could be decided once.
+    cluster.partition(&[&[owner], &[(owner + 1) % 3, (owner + 2) % 3]]);
+    cluster.run(3_000);
+    assert_eq!(cluster.op(owner, Class::W, &["a", "b"], "add cut"), Ok("OK OK".into()));
+    assert_eq!(cluster.op(owner, Class::X, &["a", "b"], "swap x"), Err(ClientError::Unreachable));
+    cluster.heal();
+    cluster.run(3_000);
+    assert_eq!(cluster.node(0).unfinished(), (0, 0, 0));
+    cluster.assert_converged();
+}
+
+/// One of two keys is decided once, and its holders are not all here: the other one has its share.
+#[test]
+pub(crate) fn a_write_that_some_of_its_keys_have_is_not_refused_cleanly() {
+    let mut cluster = Cluster::with(2, |config| config.multi_key = MultiKey::Each);
+    for name in ["k", "once"] {
+        cluster.add(0, name, "old").expect("add");
+        cluster.read(1, name).expect("read");
+    }
+    cluster.partition(&[&[0], &[1]]);
+    cluster.run(3_000);
+    assert_eq!(cluster.op(0, Class::W, &["once"], "add w"), Err(ClientError::Unreachable));
+    assert_eq!(cluster.op(0, Class::W, &["k", "once"], "add w"), Err(ClientError::InDoubt));
+    assert_eq!(cluster.read(0, "k"), Ok("old w".into()));
+    cluster.heal();
+    cluster.run(3_000);
+    assert_eq!(cluster.read(1, "once"), Ok("old".into()));
+    cluster.assert_converged();
+}

@@ -142,6 +142,14 @@ impl Values for Words {
         key.bytes().starts_with(b"once")
     }
 
+    fn share(&self, command: &Blob, _: usize) -> Option<Blob> {
+        text(command).starts_with("add ").then(|| command.clone())
+    }
+
+    fn join(&self, _: &Blob, replies: Vec<Blob>) -> Blob {
+        replies.iter().map(text).collect::<Vec<_>>().join(" ").as_str().into()
+    }
+
     fn ready(&self, key: &Key) -> bool {
         self.0.contains_key(key)
     }

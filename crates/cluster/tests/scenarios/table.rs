@@ -126,6 +126,8 @@ table! {
         what_is_left_over_from_an_earlier_view_is_not_answered_yet
         writes_on_a_key_of_a_pattern_are_decided_once
         a_key_that_is_decided_once_is_not_expired_on_one_side
+        a_write_on_several_keys_may_go_for_each_by_itself
+        a_write_that_some_of_its_keys_have_is_not_refused_cleanly
     }
     partitions {
         each_partition_of_a_subscriber_prepares_its_part
@@ -340,6 +342,8 @@ const NOTICED_BY: &[(Mutant, &str)] = &[
     (Mutant::RunMovedOperations, "what_may_have_been_run_is_not_run_after_a_swap"),
     (Mutant::WaitsKeepSpaces, "clients_wait_for_the_key_of_their_database"),
     (Mutant::KeepFlushedParts, "a_batch_in_doubt_goes_on_without_what_was_flushed"),
+    (Mutant::AnswerFirstShare, "a_write_on_several_keys_may_go_for_each_by_itself"),
+    (Mutant::OverlookAppliedShares, "a_write_that_some_of_its_keys_have_is_not_refused_cleanly"),
     (Mutant::TakeAnyNumber, "an_owner_takes_a_share_of_operations_from_each_node"),
 ];
 

@@ -1,8 +1,8 @@
 //! Clients: each has one operation outstanding on one host, and writes down what it asked and what it was told.
 
-use swytch_cluster::{Answer, Change, Class, ClientError, Input, Request, Watch};
+use swytch_cluster::{Answer, Change, Class, ClientError, Input, MultiKey, Request, Watch};
 
-use super::profile::KeyUse;
+use super::profile::{KeyUse, PlannedKey};
 use super::values::{Operation, Payload, Reply};
 use super::world::{Event, WALL_START_MS, World};
 use crate::check::model::{CounterInput, ListInput, RegisterInput, RegisterOutput, SetInput, Side};
@@ -201,6 +201,9 @@ impl World {
                 52..85 => (X, one(Operation::List(ListInput::Pop(Side::Left))), false),
                 _ => return self.block(client, index),
             },
+            KeyUse::Counter if roll < 20 && self.profile.multi_key == MultiKey::Each => {
+                (W, self.several(index, unique), false)
+            }
             KeyUse::Counter if roll < 70 => {
                 let delta = self.workload.between(1, 9) as i64;
                 (W, one(Operation::Counter(CounterInput::Add(delta))), false)
@@ -247,6 +250,22 @@ impl World {
                 (key, Operation::List(input))
             })
             .collect()
+    }
+
+    /// A write on a counter and other keys whose parts do not depend on each other.
+    fn several(&mut self, counter: usize, unique: u64) -> Vec<(usize, Operation)> {
+        let delta = self.workload.between(1, 9) as i64;
+        let space = self.profile.keys[counter].key.space();
+        let add = |(index, planned): (usize, &PlannedKey)| match planned.used_as {
+            _ if planned.key.space() != space => None,
+            KeyUse::Counter => {
+                let delta = if index == counter { delta } else { 1 };
+                Some((index, Operation::Counter(CounterInput::Add(delta))))
+            }
+            KeyUse::GrowingSet => Some((index, Operation::Set(SetInput::Add(unique)))),
+            _ => None,
+        };
+        self.profile.keys.iter().enumerate().filter_map(add).collect()
     }
 
     fn submit(
@@ -460,11 +479,11 @@ impl World {
         let record = &mut self.history[number];
         record.ending = ending;
         record.returned = returned;
-        if let [(index, Operation::Set(SetInput::Add(item)))] = &record.requests[..]
-            && flushed_behind
-        {
-            // What an expired host writes after a FLUSHALL of the others goes with it.
-            self.excused.insert((*index, *item));
+        for (index, operation) in record.requests.iter().filter(|_| flushed_behind) {
+            if let Operation::Set(SetInput::Add(item)) = operation {
+                // What an expired host writes after a FLUSHALL of the others goes with it.
+                self.excused.insert((*index, *item));
+            }
         }
         let keys: Vec<usize> = record.requests.iter().map(|(key, _)| *key).collect();
         if self.watch.is_some_and(|index| keys.contains(&index)) {

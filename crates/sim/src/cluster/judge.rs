@@ -260,11 +260,11 @@ steps! {
     list_step List ListInput, ListOutput;
 }
 
-/// Records of one key that are a single request.
+/// Records with a request for one key, and the first such.
 pub(super) fn of_key(world: &World, index: usize) -> impl Iterator<Item = (&Record, &Operation)> {
     world.history.iter().filter_map(move |record| {
-        let (key, operation) = record.requests.first()?;
-        (*key == index).then_some((record, operation))
+        let (_, operation) = record.requests.iter().find(|(key, _)| *key == index)?;
+        Some((record, operation))
     })
 }
 

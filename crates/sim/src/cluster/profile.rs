@@ -1,6 +1,6 @@
 //! What one seed plays: the size of the cluster, the network, the faults, the keys.
 
-use swytch_cluster::{Key, Limits, Minority, Space, Timers};
+use swytch_cluster::{Key, Limits, Minority, MultiKey, Space, Timers};
 
 use super::store::StoreKind;
 use crate::rng::Rng;
@@ -116,6 +116,8 @@ pub struct Profile {
     pub limits: Limits,
     /// What clients may do where most of the base is out of reach.
     pub minority: Minority,
+    /// How ordinary writes on several keys go; some clients make such where it is for each key by itself.
+    pub multi_key: MultiKey,
 }
 
 /// Which faults may happen, each with its mean interval in milliseconds (0: never).
@@ -169,6 +171,9 @@ impl Profile {
         let mut profile =
             Self { remembers, parts: parts(seed), timers: timers(seed), ..Self::with_tags(seed, tags) };
         profile.minority = minority(seed);
+        if Rng::named(seed, "several keys").chance(1, 4) {
+            profile.multi_key = MultiKey::Each;
+        }
         if tags > 0 && Rng::named(seed, "twins").chance(1, 2) {
             for (index, planned) in profile.keys.iter_mut().enumerate() {
                 planned.key = Key::twin(char::from(b'0' + (index % tags) as u8), index as u16);
@@ -311,6 +316,7 @@ impl Profile {
             timers: Timers::of_any_clocks(),
             limits: limits(seed, rng),
             minority: Minority::default(),
+            multi_key: MultiKey::Atomic,
         }
     }
 }

@@ -61,6 +61,13 @@ impl Store {
         }
     }
 
+    fn payloads(&self) -> &Payloads {
+        match self {
+            Self::Abstract(values) => values.payloads(),
+            Self::Real(values) => &values.host().payloads,
+        }
+    }
+
     /// The state of a key.
     pub fn object(&self, key: &Key) -> Option<Cow<'_, Object>> {
         match self {
@@ -88,11 +95,15 @@ impl Values for Store {
     type Undo = Undo;
 
     fn is_decided_once(&self, key: &Key) -> bool {
-        let payloads = match self {
-            Self::Abstract(values) => values.payloads(),
-            Self::Real(values) => &values.host().payloads,
-        };
-        payloads.is_decided_once(key)
+        self.payloads().is_decided_once(key)
+    }
+
+    fn share(&self, command: &Blob, index: usize) -> Option<Blob> {
+        self.payloads().share(command, index)
+    }
+
+    fn join(&self, command: &Blob, replies: Vec<Blob>) -> Blob {
+        self.payloads().join(command, &replies)
     }
 
     fn execute(&mut self, command: &Blob, keys: &[Key], stamp: Stamp) -> Executed<Undo> {

@@ -130,6 +130,21 @@ impl Payloads {
         }
     }
 
+    /// What a command does to one of its keys.
+    pub fn share(&self, command: &Blob, index: usize) -> Option<Blob> {
+        let Payload::Command(requests) = self.get(command) else { return None };
+        let of_key = requests.into_iter().filter(|(key, _)| *key == index);
+        Some(self.put(Payload::Command(of_key.map(|(_, operation)| (0, operation)).collect())))
+    }
+
+    /// The replies to a command's requests, of those for each of its keys.
+    pub fn join(&self, command: &Blob, replies: &[Blob]) -> Blob {
+        let Payload::Command(requests) = self.get(command) else { panic!("a command was expected") };
+        let mut of_keys: Vec<_> = replies.iter().map(|replies| self.replies(replies).into_iter()).collect();
+        let replies = requests.iter().map(|(key, _)| of_keys[*key].next().expect("a reply to each request"));
+        self.put(Payload::Replies(replies.collect()))
+    }
+
     fn effect(&self, effect: Effect) -> Blob {
         self.put(Payload::Effect(effect))
     }

@@ -405,6 +405,7 @@ impl World {
             timers: self.profile.timers,
             limits: self.profile.limits,
             minority: self.profile.minority,
+            multi_key: self.profile.multi_key,
             mutant: self.mutant,
             ..Config::new(NodeId(host as u8))
         }
