@@ -10,7 +10,7 @@ use crate::workspace;
 /// Seeds that the CI plays: far below three minutes of one core.
 const CI_SEEDS: u64 = 300;
 
-/// Those that it plays again with the keyspace of the server instead of abstract values.
+/// Those that it plays again with two copies of each key, and with the keyspace of the server instead of abstract values.
 const CI_SEEDS_REAL: u64 = 100;
 
 /// How a run of hours is built, and one of a minute.
@@ -32,7 +32,7 @@ fn simulate_built(profile: &str, mut arguments: Arguments) -> Result<()> {
             command.arg(name).arg(value.to_string());
         }
     }
-    for name in ["--keep-going", "--real-store", "--availability", "--mutants"] {
+    for name in ["--keep-going", "--real-store", "--two-copies", "--availability", "--mutants"] {
         if arguments.flag(name) {
             command.arg(name);
         }
@@ -48,11 +48,13 @@ fn simulate_built(profile: &str, mut arguments: Arguments) -> Result<()> {
 pub(crate) fn simulate_some() -> Result<()> {
     let seeds = |seeds: u64| ["--seeds".to_owned(), seeds.to_string()];
     simulate_built(SHORT, Arguments::new(seeds(CI_SEEDS)))?;
+    let kept = seeds(CI_SEEDS_REAL).into_iter().chain(["--two-copies".to_owned()]);
+    simulate_built(SHORT, Arguments::new(kept))?;
     let real = seeds(CI_SEEDS_REAL).into_iter().chain(["--real-store".to_owned()]);
     simulate_built(SHORT, Arguments::new(real))
 }
 
-/// States per scope in the CI: with 36 scopes of walks and twelve of searches over two million. Of the seeded faults that no
+/// States per scope in the CI: with some forty scopes of walks and thirteen of searches over two million. Of the seeded faults that no
 /// scenario shows, the one that the simulator's share does not notice either (`LeaseAcrossBases`) falls after 31,539 in the first
 /// scope.
 const CI_STATES: u64 = 50_000;

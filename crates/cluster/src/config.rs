@@ -25,6 +25,8 @@ pub struct Config {
     /// Databases, at most [`DATABASES_MAX`](crate::databases::DATABASES_MAX), the same at all nodes. The store has twice as
     /// many spaces.
     pub databases: u16,
+    /// How many members are to hold each key: 1, or 2. The base says the highest of what its members want.
+    pub copies: u8,
     /// Starts a cluster of its own. Without it the node waits until a view takes it in.
     pub bootstrap: bool,
     /// Timers.
@@ -54,6 +56,7 @@ impl Config {
             incarnation: Incarnation::of_life(1),
             parts: 1,
             databases: 16,
+            copies: 1,
             bootstrap: false,
             timers: Timers::default(),
             limits: Limits::default(),

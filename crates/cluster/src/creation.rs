@@ -34,7 +34,7 @@ use crate::values::Values;
 pub(crate) struct HeldLeases {
     /// The leases by slot.
     held: BTreeMap<Slot, u64>,
-    /// The newest recalled lease by slot: its grant may still be on its way.
+    /// The newest lease by slot that was recalled or given up: its grant may still be on its way.
     recalled: BTreeMap<Slot, u64>,
     /// By home, news not yet acknowledged.
     unreported: BTreeMap<NodeId, Unreported>,
@@ -96,6 +96,14 @@ impl HeldLeases {
     /// Whether more news can be kept for a home.
     pub(crate) fn has_room(&self, home: NodeId, unreported_max: usize) -> bool {
         self.unreported.get(&home).is_none_or(|unreported| unreported.news.len() < unreported_max)
+    }
+
+    /// The slot's lease counts no more.
+    pub(crate) fn give_up(&mut self, slot: Slot) {
+        if let Some(lease) = self.held.remove(&slot) {
+            let recalled = self.recalled.entry(slot).or_default();
+            *recalled = lease.max(*recalled);
+        }
     }
 
     /// Whether the unseen keys of the slot are this node's to create: whatever it does not hold, nobody does.

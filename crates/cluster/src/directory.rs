@@ -136,8 +136,9 @@ impl Touches {
         self.0.len()
     }
 
-    pub(crate) fn pop_first(&mut self) {
-        self.0.pop_first();
+    /// Takes some out that are twins, or one that has none.
+    pub(crate) fn pop_first(&mut self) -> Option<Vec<(Key, Touch)>> {
+        self.0.pop_first().map(|(_, alike)| alike)
     }
 }
 

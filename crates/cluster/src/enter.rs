@@ -67,6 +67,7 @@ impl<V: Values> Turn<'_, V> {
         self.restart_directory(dropped);
         self.start_reports();
         self.restart_evacuation();
+        self.restart_repair();
         self.list_again();
         self.leave_over(flushed || reborn, era);
     }
@@ -173,16 +174,21 @@ impl<V: Values> Turn<'_, V> {
     /// Everything that lived in the old view only.
     fn forget_view(&mut self) {
         self.part.settling.clear();
+        self.part.kept.clear();
         self.part.over.clear();
         self.part.aborted.clear();
-        self.part.rubbish.throw(Litter::Touches(std::mem::take(&mut self.part.touches)));
+        let touches = std::mem::take(&mut self.part.touches);
+        let busy = std::mem::take(&mut self.part.busy_keys);
+        self.part.enlisting.clear();
+        if let Some(touches) = self.repair_later(busy, touches) {
+            self.part.rubbish.throw(Litter::Touches(touches));
+        }
         self.part.left.clear();
         self.part.born.clear();
         self.part.unconfirmed.clear();
         self.part.rubbish.throw(Litter::Parked(std::mem::take(&mut self.part.parked)));
         self.part.work.clear();
         self.part.stalled.clear();
-        self.part.busy_keys.clear();
         self.part.ready.clear();
         for flight in self.part.records.keys() {
             let over = self.part.records.get(&flight).is_some_and(|record| {

@@ -165,7 +165,7 @@ impl<V: Values> Turn<'_, V> {
             Some(Busy::Align(aligning)) => aligning.is_join(),
             Some(Busy::Flight(flight)) => {
                 let flight = self.part.flights.get(flight);
-                flight.is_some_and(|flight| matches!(flight.after, After::Join(..)))
+                flight.is_some_and(|flight| matches!(flight.after, After::Join(..) | After::Keep(_)))
             }
             _ => false,
         };

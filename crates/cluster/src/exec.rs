@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use crate::copy::Queued;
 use crate::ids::{NodeSet, OpId, Stamp};
-use crate::interface::ClientError;
+use crate::interface::{Class, ClientError};
 use crate::key::Key;
 use crate::message::{Message, Part};
 use crate::mutant::Mutant;
@@ -125,7 +125,11 @@ impl<V: Values> Turn<'_, V> {
         for key in keys {
             self.focus_on(key);
             // A batch, a join or the like that began before the pin has to end first.
-            if self.owning(key).is_none_or(|own| own.busy.is_some()) {
+            let waits = self.waits_for_keeper(key, op, Class::X);
+            if waits {
+                self.part.work.insert(key.clone());
+            }
+            if waits || self.owning(key).is_none_or(|own| own.busy.is_some()) {
                 self.focus(op.part());
                 return;
             }

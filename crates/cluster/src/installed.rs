@@ -75,6 +75,8 @@ pub(crate) struct Fence {
     pub(crate) may: Minority,
     /// X is allowed as long as the monotonic clock stands below this.
     pub(crate) lease_until_ms: u64,
+    /// Each key is to have a second holder.
+    pub(crate) keepers: bool,
     /// Writes on solo keys need no record from then on.
     pub(crate) solo_from_ms: u64,
     /// Expired nodes that do not come back with forks, because the life that was expired is over.
@@ -200,13 +202,17 @@ impl Members {
         };
         let (lease_until_ms, solo_from_ms) = (self.lease_until_ms(), self.solo_from_ms(over));
         let may = if self.installed.view.has_most() { Minority::default() } else { self.config.minority };
-        self.fence = Fence { serving, left: self.left, may, lease_until_ms, solo_from_ms, over };
+        let keepers = self.installed.view.base.wants_keepers();
+        self.fence = Fence { serving, left: self.left, may, lease_until_ms, keepers, solo_from_ms, over };
     }
 
     /// From when on all of the base is here, and nobody is likely to come back: until then what is written is to be
-    /// told from what others have written meanwhile.
+    /// told from what others have written meanwhile. Never where it is to have a second holder.
     fn solo_from_ms(&self, over: NodeSet) -> u64 {
         let installed = &self.installed;
+        if installed.view.base.wants_keepers() && !self.config.without(Mutant::SoloAmongOthers) {
+            return u64::MAX;
+        }
         if !installed.view.missing().is_empty() && !self.config.without(Mutant::SoloWritesWithoutTheRest) {
             return u64::MAX;
         }

@@ -124,7 +124,7 @@ impl<V: Values> Turn<'_, V> {
             let leaves = owning.queue.iter().any(|queued| matches!(queued, Queued::Leave(..)));
             !leaves && !owning.queue.contains(&wanted) && !owning.hands_over()
         });
-        if !others.is_subset(members) {
+        if !others.is_subset(members) || self.has_two_at_most(key) {
             self.evicted(key, Evicted::Refused);
             return;
         }
@@ -175,7 +175,7 @@ impl<V: Values> Turn<'_, V> {
     /// Tells a subscriber to drop its copy and waits until it has.
     pub(crate) fn let_leave(&mut self, key: &Key, node: NodeId, leave: u64) {
         let subscribed = self.part.copies.get(key).is_some_and(|copy| copy.meta.subscribers.contains(node));
-        if subscribed && node != self.config.id {
+        if subscribed && node != self.config.id && !self.has_two_at_most(key) {
             self.set_busy(key, Busy::Leaving { node, leave, sent_ms: self.now.mono_ms });
             self.send_may_drop(key, node, leave);
         }
@@ -202,6 +202,7 @@ impl<V: Values> Turn<'_, V> {
             }
         };
         if gone && self.part.copies.contains(&key) {
+            self.give_up_lease(key.slot());
             self.drop_copy(&key);
             self.evicted(&key, Evicted::Dropped);
         } else if let Some(eviction) = eviction.filter(|_| !gone) {
@@ -226,6 +227,7 @@ impl<V: Values> Turn<'_, V> {
             copy.meta.subscribers.remove(from);
             let subscribers = copy.meta.subscribers;
             self.comes_to_be_ours(&key);
+            self.list_lone(&key);
             self.release(&key);
             self.order(&key, Vec::new(), subscribers, After::Nothing);
         } else {

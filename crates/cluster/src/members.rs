@@ -183,7 +183,7 @@ impl Members {
             let cluster = mix((config.incarnation.0 << 8) | u64::from(config.id.0));
             let since = [(config.id, Generation(1))].into();
             let tag = BaseTag { generation: Generation(1), born, cluster };
-            let base = Base { tag, members, since, ..Base::default() };
+            let base = Base { tag, copies: config.copies, members, since, ..Base::default() };
             membership.adopt(born, base, 0);
         }
         membership
@@ -275,11 +275,10 @@ impl Members {
             }
             Message::Collect { view } => self.on_collect(from, view),
             Message::Promise { base, .. } if !self.is_near_base(&base) => {}
-            Message::Promise { view, base, vote, from: installed, is_heir, contact, waste } => {
-                let vote = vote.map(|vote| *vote);
-                let (incarnation, base) = (life, *base);
+            Message::Promise { view, base, vote, from: installed, is_heir, contact, waste, copies } => {
+                let (incarnation, base, vote, view_of) = (life, *base, vote.map(|vote| *vote), installed);
                 let candidate =
-                    Candidate { incarnation, base, vote, view: installed, is_heir, contact, waste };
+                    Candidate { incarnation, base, vote, view: view_of, is_heir, contact, waste, copies };
                 self.on_promise(from, view, candidate);
             }
             Message::Refuse { view, promised } => self.on_refuse(view, promised),
@@ -496,7 +495,10 @@ impl Members {
         };
         let heirs: NodeSet = (clique & base.nodes()).iter().filter(|node| remembers(*node)).collect();
         let voters = present | heirs;
+        let mut lacks_copies = false;
         let (target, changes_base) = if (base.nodes() - voters).is_empty() {
+            // How many copies there are to be is agreed on at once.
+            lacks_copies = self.config.copies > base.copies.max(1) && base.tag == installed.tag;
             (clique, lives != base.members || membership.vote.is_some())
         } else if may_drop(base, voters, |node, life| self.absence(node, life), self.quorum()) {
             (voters, true)
@@ -508,7 +510,7 @@ impl Members {
             return;
         }
         // Others may have heard later of those that are to go, or a vote may have to wait for those who know of it.
-        let changes_base = changes_base && now >= membership.installed.at_ms + patience_ms;
+        let changes_base = changes_base && now >= membership.installed.at_ms + patience_ms || lacks_copies;
         let outdated = heard.iter().any(|node| base_of(node) > stands_on);
         let settled = target == membership.installed.view.members && !changes_base && !membership.frozen();
         if settled || outdated && !membership.frozen() {
@@ -604,8 +606,9 @@ impl Members {
         let votes_anew =
             self.vote.as_ref().is_some_and(|vote| vote.base.has(self.config.id, self.incarnation));
         let is_heir = self.is_heir && !(votes_anew && self.config.without(Mutant::HeirsForgetAtOnce));
-        let waste = self.waste();
-        self.send(from, Message::Promise { view, base, vote, from: installed, is_heir, contact, waste });
+        let (waste, copies, from_view) = (self.waste(), self.config.copies, installed);
+        let promise = Message::Promise { view, base, vote, from: from_view, is_heir, contact, waste, copies };
+        self.send(from, promise);
     }
 
     pub(crate) fn on_promise(&mut self, from: NodeId, view: ViewId, candidate: Candidate) {

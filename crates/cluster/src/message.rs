@@ -57,6 +57,8 @@ pub struct Base {
     pub flush: u64,
     /// Which space of keys each database has.
     pub databases: Arc<Databases>,
+    /// How many members are to hold each key; 0 as long as nobody has said.
+    pub copies: u8,
     /// Its members and which life of each.
     pub members: BTreeMap<NodeId, Incarnation>,
     /// The generation that took each member in; differs when a member was dropped and came back.
@@ -89,6 +91,11 @@ impl Base {
     /// The members without their incarnations.
     pub fn nodes(&self) -> NodeSet {
         self.members.keys().copied().collect()
+    }
+
+    /// Whether each key is to have a second holder, and there is somebody to be it.
+    pub(crate) fn wants_keepers(&self) -> bool {
+        self.copies > 1 && self.members.len() > 1
     }
 
     /// Members that have been in all bases from `earlier` to this one.
@@ -287,6 +294,8 @@ pub enum Message {
         contact: Contact,
         /// Spaces of which it may hold what no database has any more.
         waste: BTreeSet<Space>,
+        /// How many members are to hold each key, as far as it is concerned.
+        copies: u8,
     },
     /// Candidate -> proposer: something higher is promised, or the base cannot be accepted.
     Refuse {
@@ -556,6 +565,19 @@ pub enum Message {
         flight: FlightId,
         /// Its parts at this subscriber.
         parts: Vec<Part>,
+    },
+    /// Owner -> keeper: apply, like an INV, to what you do not hold yet.
+    Keep {
+        /// The batch.
+        flight: FlightId,
+        /// All batches of this kind below this number are over that the partition has begun in this view.
+        over: u64,
+        /// The key.
+        key: Key,
+        /// Versions and subscribers, the keeper included.
+        meta: Box<Meta>,
+        /// The whole value.
+        body: Box<Alignment>,
     },
     /// Owner -> subscriber: keep this for a decision.
     Prep {

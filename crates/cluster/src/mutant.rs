@@ -236,4 +236,24 @@ mutants! {
     AnswerFirstShare,
     /// Such a write that was applied to some of its keys ends as it did for the others.
     OverlookAppliedShares,
+    /// Where two copies are wanted, the first write of a key is answered without a second holder.
+    WriteAlone,
+    /// What turns out to be done already is answered although only this node holds it.
+    AnswerWhatOneHolds,
+    /// What only this node holds needs no record although others could hold it as well.
+    SoloAmongOthers,
+    /// A home is not told whom it gives a key to keep.
+    KeepUnnoticed,
+    /// A value to be kept is taken again when it comes again.
+    KeepAgain,
+    /// A creation lease goes on though a copy of its slot was dropped that others hold.
+    KeepLeaseOfWhatIsLeft,
+    /// A copy is evicted although only one other is left.
+    EvictBelowTwo,
+    /// Who was about to hold a key when a view ended counts as a holder.
+    ForgetWhoWasToHold,
+    /// What others may lack of a key waits until somebody asks for it.
+    LeaveOpen,
+    /// Keys that have come to have one holder are left alone.
+    LeaveAlone,
 }

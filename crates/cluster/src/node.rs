@@ -21,6 +21,7 @@ use crate::members::Members;
 use crate::message::{Base, BaseTag, Message};
 use crate::mutant::Mutant;
 use crate::part::Part;
+use crate::repair::{Repair, Repairs};
 use crate::tally::Tally;
 use crate::turn::{Mail, Outbox, Turn};
 use crate::values::Values;
@@ -115,7 +116,11 @@ impl<V: Values> Node<V> {
         let since = members.iter().map(|member| (member, tag.generation)).collect();
         let lives = members.iter().map(|member| (member, config.incarnation)).collect();
         node.members.now = now;
-        node.members.adopt(view, Base { tag, members: lives, since, ..Base::default() }, now.mono_ms);
+        node.members.adopt(
+            view,
+            Base { tag, copies: config.copies, members: lives, since, ..Base::default() },
+            now.mono_ms,
+        );
         node.members.adopt_peers(config.id, now.mono_ms, Some(now.mono_ms));
         node.enter_all(true);
         node
@@ -437,7 +442,11 @@ impl<V: Values> Node<V> {
     pub fn write_alone(&mut self, key: &Key, class: Class, exists: bool) -> bool {
         let (fence, now) = (self.members.fence(), self.members.now);
         let is_decided = class == Class::X || self.values.is_decided_once(key);
-        if !fence.serving || !fence.may.writes || is_decided && now.mono_ms >= fence.lease_until_ms {
+        if !fence.serving
+            || !fence.may.writes
+            || fence.keepers
+            || is_decided && now.mono_ms >= fence.lease_until_ms
+        {
             return false;
         }
         let (id, view) = (key.part(self.parts()), self.members.installed.view.id);
@@ -611,6 +620,16 @@ impl<V: Values> Node<V> {
                 forks + part.stash.len() + part.attics.len(),
                 batches + open + part.flights.len() + part.guests.len(),
             )
+        })
+    }
+
+    /// How many keys are known to lack the second holder that the base wants each to have.
+    pub fn repairs(&self) -> Repairs {
+        let seen = Repairs { alone: 0, all_seen: true };
+        let repairs = self.parts.iter().filter_map(|part| part.repair.as_ref()).map(Repair::so_far);
+        repairs.fold(seen, |all, of_part| Repairs {
+            alone: all.alone + of_part.alone,
+            all_seen: all.all_seen && of_part.all_seen,
         })
     }
 

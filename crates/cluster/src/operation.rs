@@ -682,9 +682,9 @@ impl<V: Values> Turn<'_, V> {
         else {
             return;
         };
-        let grouped = self.owner_of(&key).is_some();
-        if grouped && self.part.copies.get(&key).is_some_and(|copy| !copy.is_pending(self.installed.view.id))
-        {
+        let (view, grouped) = (self.installed.view.id, self.owner_of(&key).is_some());
+        let settled = self.part.copies.get(&key).is_some_and(|copy| !copy.is_pending(view));
+        if grouped && settled && self.is_kept(&key) {
             self.succeed(op, reply);
             return;
         }

@@ -22,11 +22,13 @@ use crate::deadlines::Due;
 use crate::directory::{Directory, Touches};
 use crate::evacuate::Evacuation;
 use crate::ids::{FlightId, Generation, NodeId, NodeSet, OpId, Stamp, Version, ViewId};
+use crate::keeper::Kept;
 use crate::key::Key;
 use crate::leave::Eviction;
 use crate::left_over::LeftOver;
 use crate::message::Base;
 use crate::operation::{Operation, Stage};
+use crate::repair::Repair;
 use crate::report::Reports;
 use crate::rubbish::Rubbish;
 use crate::settle::{Record, Settling};
@@ -115,10 +117,16 @@ pub(crate) struct Part<U> {
     pub(crate) work: Agenda<Key>,
     /// Operations that may go on.
     pub(crate) ready: Agenda<OpId>,
-    /// Keys owned here that are busy with something other than a batch.
+    /// Keys owned here that somebody is about to hold, or to hold no more.
     pub(crate) busy_keys: BTreeSet<Key>,
     /// The node wants to leave.
     pub(crate) evacuation: Option<Evacuation>,
+    /// Keys may have fewer holders than they are to have.
+    pub(crate) repair: Option<Repair>,
+    /// Numbers of batches that give a key to a keeper.
+    pub(crate) enlisting: BTreeSet<u64>,
+    /// What was taken of values that others have sent, by them and their partition.
+    pub(crate) kept: BTreeMap<(NodeId, u8), Kept>,
     /// Copies the store wants back.
     pub(crate) evicting: BTreeMap<Key, Eviction>,
     /// When what is under way is to be looked at again.
@@ -186,6 +194,9 @@ impl<U> Part<U> {
             ready: Agenda::default(),
             busy_keys: BTreeSet::new(),
             evacuation: None,
+            repair: None,
+            enlisting: BTreeSet::new(),
+            kept: BTreeMap::new(),
             evicting: BTreeMap::new(),
             due: Due::default(),
             stalled: BTreeSet::new(),

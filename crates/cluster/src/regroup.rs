@@ -293,7 +293,7 @@ impl<V: Values> Turn<'_, V> {
         self.send(from, Message::AlignAck { key, round });
     }
 
-    fn take_alignment(&mut self, key: &Key, meta: Meta, body: Alignment) {
+    pub(crate) fn take_alignment(&mut self, key: &Key, meta: Meta, body: Alignment) {
         self.see_stamp(meta.written);
         match body {
             Alignment::Tail(entries) => {
@@ -378,6 +378,8 @@ impl<V: Values> Turn<'_, V> {
         self.release(key);
         if aligning.is_join() {
             self.evacuated(key);
+        } else if self.has_one_holder(key, false) && !self.enlist(key) {
+            self.list_lone(key);
         }
     }
 
@@ -436,6 +438,7 @@ impl<V: Values> Turn<'_, V> {
             copy.meta.subscribers.remove(from);
             let subscribers = copy.meta.subscribers;
             self.comes_to_be_ours(key);
+            self.list_lone(key);
             self.release(key);
             self.order(key, Vec::new(), subscribers, After::Nothing);
         }

@@ -41,7 +41,7 @@ impl<U> Litter<U> {
                     copies.remove(&key);
                 }
             }
-            Self::Touches(touches) => (0..count).for_each(|_| touches.pop_first()),
+            Self::Touches(touches) => (0..count).for_each(|_| drop(touches.pop_first())),
             Self::Parked(parked) => (0..count).for_each(|_| drop(parked.pop_first())),
             Self::Entries(entries) => entries.drop_bucket(),
             Self::Flights(flights) => flights.drop_bucket(),

@@ -137,6 +137,10 @@ impl<V: Values> Turn<'_, V> {
     }
 
     fn list_lonely(&mut self, key: &Key) {
+        if self.fence.keepers {
+            // It is to have a second holder.
+            return;
+        }
         let due_ms = self.now.mono_ms + self.config.timers.forget_ms;
         self.part.lonely.list(key, due_ms);
     }

@@ -60,6 +60,10 @@ rules! {
     RecalledLease,
     /// A key was created under a lease.
     CreatedByLease,
+    /// A keeper was given a key that only its owner held.
+    Enlisted,
+    /// A key that had come to have one holder has two again.
+    Repaired,
     /// A subscriber joined a key.
     JoinedKey,
     /// A subscriber left a key.

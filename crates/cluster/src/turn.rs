@@ -260,6 +260,7 @@ impl<V: Values> Turn<'_, V> {
             self.solo_tick();
             self.evacuation_tick();
             self.waste_tick();
+            self.repair_tick();
             self.part.rubbish.shrink(self.config.limits.walk_max.max(1));
             self.stalled_tick();
         }
@@ -328,6 +329,9 @@ impl<V: Values> Turn<'_, V> {
             Message::SettleAck { flight } => self.on_settle_ack((from, from_part), flight),
             Message::Close { flight, stable, over } => self.on_close(from, flight, stable, over),
             Message::Inv { flight, parts } => self.on_inv(from, flight, parts),
+            Message::Keep { flight, over, key, meta, body } => {
+                self.on_keep(from, (flight, over), key, (*meta, *body));
+            }
             Message::Prep { flight, participants, parts } => self.on_prep(from, flight, participants, parts),
             Message::Ack { flight } => self.on_ack((from, from_part), flight),
             Message::Val { flight, stable } => self.on_val(flight, stable),

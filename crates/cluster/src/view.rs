@@ -55,6 +55,8 @@ pub struct Candidate {
     pub contact: Contact,
     /// Spaces of which it may hold what no database has any more.
     pub waste: BTreeSet<Space>,
+    /// How many members are to hold each key, as far as it is concerned.
+    pub copies: u8,
 }
 
 /// What is known of a member of the base that is not a candidate.
@@ -300,12 +302,15 @@ fn plan_on(
     } else {
         previous.members.clone()
     };
+    let wants = |node: &NodeId| candidates.get(node).map(|candidate| candidate.copies);
+    let copies = wanted.keys().filter_map(wants).max().unwrap_or_default();
     let mut base = previous.clone();
     let generation = Generation(previous.tag.generation.0 + 1);
     let flush = changes.flushes_all();
     let databases = changes.make(&previous, generation, candidates);
     let changed = flush || databases != previous.databases;
-    if wanted != previous.members || changed || renew && missing.is_empty() {
+    let is_renewed = missing.is_empty() && (renew || copies.max(1) != previous.copies.max(1));
+    if wanted != previous.members || changed || is_renewed {
         let since = |(node, life): (&NodeId, &Incarnation)| {
             let kept = previous.since.get(node).filter(|_| previous.has(*node, *life));
             (*node, kept.copied().unwrap_or(generation))
@@ -319,6 +324,7 @@ fn plan_on(
             tag: BaseTag { generation, born: view, cluster: previous.tag.cluster },
             flush: previous.flush + u64::from(flush),
             databases,
+            copies,
             since: wanted.iter().map(since).collect(),
             contacts: wanted.keys().filter_map(contact).collect(),
             former: previous.all_so_far().filter(|(node, _)| !wanted.contains_key(node)).collect(),
@@ -392,6 +398,7 @@ mod tests {
             is_heir: false,
             contact: Contact::default(),
             waste: BTreeSet::new(),
+            copies: 0,
         }
     }
 

@@ -45,6 +45,15 @@ fn scenario(seeds: &[u64]) {
     }
 }
 
+/// Each key has two holders, whatever happens; and where hosts crash one by one, each when what the last one held has been
+/// repaired, nothing that was acknowledged is lost.
+#[test]
+fn what_two_hosts_hold_outlives_each_of_them() {
+    for seed in 0..24 {
+        holds(&run_profile(Profile::of_two_copies(seed), None, None));
+    }
+}
+
 /// A W was forwarded and executed; the view changed before the answer; its origin executed it again on its side.
 /// The merge added both, because a local operation's entry did not say which operation it was.
 #[test]

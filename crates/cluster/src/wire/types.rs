@@ -211,7 +211,7 @@ structs! {
     Stamp { wall_ms, logical, node }
     Watch { birth, version }
     BaseTag { generation, born, cluster }
-    Base { tag, flush, databases, members, since, contacts, former }
+    Base { tag, flush, databases, copies, members, since, contacts, former }
     Contact { uid, address }
     Former { uid, life, is_awaited }
     Ballot { counter, by }
@@ -261,7 +261,7 @@ enums! {
     Message {
         0 Heartbeat { sent_ms, echo_ms, reach, base, promised, is_heir },
         1 Collect { view },
-        2 Promise { view, base, vote, from, is_heir, contact, waste },
+        2 Promise { view, base, vote, from, is_heir, contact, waste, copies },
         3 Refuse { view, promised },
         4 Propose { view, members, base, previous, settled, dead, from },
         5 Accept { view },
@@ -296,6 +296,7 @@ enums! {
         33 SettleAck { flight },
         34 Close { flight, stable, over },
         40 Inv { flight, parts },
+        43 Keep { flight, over, key, meta, body },
         41 Prep { flight, participants, parts },
         42 Ack { flight },
         44 Val { flight, stable },

@@ -174,6 +174,9 @@ impl<V: Values> Turn<'_, V> {
             (Class::X, Phase::Preparing) => {
                 Message::Prep { flight: id, participants: flight.participants.clone(), parts: parts() }
             }
+            (_, Phase::Preparing) if matches!(flight.after, After::Keep(_)) => {
+                return self.keep_message(id, flight.keys.first()?);
+            }
             (_, Phase::Preparing) => Message::Inv { flight: id, parts: parts() },
             (_, Phase::Committing) => Message::Commit { flight: id },
             (_, Phase::Aborting) => Message::Abort { flight: id },
@@ -252,8 +255,14 @@ impl<V: Values> Turn<'_, V> {
         for key in &flight.keys {
             self.release(key);
         }
-        if let (After::Join(joiner, nonce), Some(key)) = (flight.after, flight.keys.first()) {
-            self.send_snapshot(key, joiner, nonce);
+        match (flight.after, flight.keys.first()) {
+            (After::Join(joiner, nonce), Some(key)) => self.send_snapshot(key, joiner, nonce),
+            (After::Keep(_), Some(key)) => {
+                self.part.enlisting.remove(&id.number());
+                self.repaired(key);
+                self.evacuated(key);
+            }
+            _ => {}
         }
     }
 

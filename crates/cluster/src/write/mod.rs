@@ -95,6 +95,8 @@ pub(crate) enum After {
     Nothing,
     /// The subscribers know the joiner; it gets its snapshot under the name of its touch.
     Join(NodeId, u64),
+    /// It was the first that this keeper has got of the key.
+    Keep(NodeId),
 }
 
 /// Whether an X may be executed on a key.
@@ -191,7 +193,9 @@ impl<V: Values> Turn<'_, V> {
                 return;
             }
             if let Some(op) = owning.pinned {
-                self.make_ready(op);
+                if !self.waits_for_keeper(key, op, Class::X) || !self.enlist(key) {
+                    self.make_ready(op);
+                }
                 return;
             }
             let Some(next) = owning.queue.pop_front() else { break };
@@ -254,6 +258,13 @@ impl<V: Values> Turn<'_, V> {
         let Some(class) = self.part.operations.get(&first).map(|operation| operation.class) else {
             return true;
         };
+        if self.waits_for_keeper(key, first, class) {
+            if let Some(owning) = self.owning_mut(key) {
+                owning.queue.push_front(Queued::Op(first));
+            }
+            self.enlist(key);
+            return false;
+        }
         if self.answered_before(key, first) {
             return true;
         }
@@ -273,7 +284,9 @@ impl<V: Values> Turn<'_, V> {
                 }
             }
         }
-        let batch = self.take_batch(key, first, class);
+        let is_alone = self.is_only_holder(key) && !self.config.without(Mutant::WriteAlone);
+        // What comes after the first may be done already, and must not be answered before the keeper has it.
+        let batch = if is_alone { vec![first] } else { self.take_batch(key, first, class) };
         let mut entries = Vec::with_capacity(batch.len());
         let mut replies = Vec::with_capacity(batch.len());
         let mut undo = Vec::new();
@@ -311,7 +324,12 @@ impl<V: Values> Turn<'_, V> {
                 let part = Part { key: key.clone(), prior, entries, subscribers };
                 self.launch_x(vec![key.clone()], vec![part], replies, undo);
             }
-            _ => self.launch_w(key, prior, entries, replies, subscribers, After::Nothing),
+            _ => {
+                let keeper = if is_alone { self.take_in_keeper(key) } else { None };
+                let recipients = keeper.map_or(subscribers, NodeSet::only);
+                let after = keeper.map_or(After::Nothing, After::Keep);
+                self.launch_w(key, prior, entries, replies, recipients, after);
+            }
         }
         false
     }
@@ -539,6 +557,12 @@ impl<V: Values> Turn<'_, V> {
         for key in &flight.keys {
             self.focus_on(key);
             self.occupy(key, id);
+            if matches!(flight.after, After::Keep(_)) {
+                self.part.enlisting.insert(id.number());
+            }
+            if flight.after != After::Nothing {
+                self.part.busy_keys.insert(key.clone());
+            }
         }
         self.focus(id.part());
         if flight.class == Class::X {

@@ -5,6 +5,7 @@ mod absence;
 mod databases;
 mod forks;
 mod forming;
+mod keepers;
 mod members;
 mod operations;
 mod partitions;

@@ -6,8 +6,8 @@ use swytch_cluster::Mutant;
 
 use super::support::{Setup, with_setup};
 use super::{
-    absence, databases, forks, forming, members, operations, partitions, slots, solo, transactions, twins,
-    voters,
+    absence, databases, forks, forming, keepers, members, operations, partitions, slots, solo, transactions,
+    twins, voters,
 };
 
 /// A scenario by its name.
@@ -99,6 +99,22 @@ table! {
         two_clusters_that_meet_become_one
         clusters_that_meet_have_the_same_databases
         clusters_that_meet_wait_for_those_whom_either_has_expired
+    }
+    keepers {
+        what_was_answered_outlives_its_owner
+        a_keeper_costs_a_new_key_one_round_trip
+        what_is_to_be_kept_is_taken_once
+        an_eviction_leaves_two_holders
+        what_has_come_to_have_one_holder_is_repaired
+        who_was_about_to_hold_a_key_is_no_holder
+        what_was_written_alone_is_repaired
+        a_repair_goes_step_by_step
+        a_solo_key_is_kept_when_somebody_could_hold_it_as_well
+        what_turns_out_to_be_done_is_not_answered_by_one_holder
+        a_lessee_that_has_left_a_key_to_others_creates_no_more
+        a_home_knows_whom_it_has_given_a_key
+        the_base_wants_as_many_copies_as_any_of_its_members
+        a_leave_moves_nothing_that_has_another_holder
     }
     members {
         a_peer_whom_only_heartbeats_reach_is_suspected
@@ -192,11 +208,12 @@ table! {
 }
 
 /// The sources, to count what the table has to have.
-const SOURCES: [&str; 13] = [
+const SOURCES: [&str; 14] = [
     include_str!("absence.rs"),
     include_str!("databases.rs"),
     include_str!("forks.rs"),
     include_str!("forming.rs"),
+    include_str!("keepers.rs"),
     include_str!("members.rs"),
     include_str!("main.rs"),
     include_str!("operations.rs"),
@@ -344,6 +361,16 @@ const NOTICED_BY: &[(Mutant, &str)] = &[
     (Mutant::KeepFlushedParts, "a_batch_in_doubt_goes_on_without_what_was_flushed"),
     (Mutant::AnswerFirstShare, "a_write_on_several_keys_may_go_for_each_by_itself"),
     (Mutant::OverlookAppliedShares, "a_write_that_some_of_its_keys_have_is_not_refused_cleanly"),
+    (Mutant::WriteAlone, "what_was_answered_outlives_its_owner"),
+    (Mutant::AnswerWhatOneHolds, "what_turns_out_to_be_done_is_not_answered_by_one_holder"),
+    (Mutant::SoloAmongOthers, "a_solo_key_is_kept_when_somebody_could_hold_it_as_well"),
+    (Mutant::KeepUnnoticed, "a_home_knows_whom_it_has_given_a_key"),
+    (Mutant::KeepAgain, "what_is_to_be_kept_is_taken_once"),
+    (Mutant::KeepLeaseOfWhatIsLeft, "a_lessee_that_has_left_a_key_to_others_creates_no_more"),
+    (Mutant::EvictBelowTwo, "an_eviction_leaves_two_holders"),
+    (Mutant::ForgetWhoWasToHold, "who_was_about_to_hold_a_key_is_no_holder"),
+    (Mutant::LeaveOpen, "what_was_written_alone_is_repaired"),
+    (Mutant::LeaveAlone, "what_has_come_to_have_one_holder_is_repaired"),
     (Mutant::TakeAnyNumber, "an_owner_takes_a_share_of_operations_from_each_node"),
 ];
 

@@ -5,6 +5,7 @@
 //! simulate --seed S [--key K]         one seed, with all that was found; with all that happened to key number K
 //! simulate --availability             what clients wait for when something happens to a node, as a table
 //! simulate --mutants [NAME...] [--seeds N]   for each seeded fault the first seed that notices it
+//! simulate ... --two-copies           each key is to have two holders; every other seed plays crashes one by one
 //! simulate ... --real-store           nodes with the server's keyspace instead of abstract values
 //! simulate ... --minutes M            stop after so long
 //! simulate ... --keep-going           do not stop at the first broken promise
@@ -32,13 +33,14 @@ struct Options {
     limit: Duration,
     keep_going: bool,
     real_store: bool,
+    two_copies: bool,
     availability: bool,
     jobs: u64,
 }
 
 impl Options {
     fn profile(&self, seed: u64) -> Profile {
-        let profile = Profile::of_seed(seed);
+        let profile = if self.two_copies { Profile::of_two_copies(seed) } else { Profile::of_seed(seed) };
         if self.real_store { profile.on_real_store() } else { profile }
     }
 }
@@ -77,6 +79,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String>
         limit: Duration::MAX,
         keep_going: false,
         real_store: false,
+        two_copies: false,
         availability: false,
         jobs: 1,
     };
@@ -94,6 +97,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String>
             "--jobs" => options.jobs = number()?.max(1),
             "--keep-going" => options.keep_going = true,
             "--real-store" => options.real_store = true,
+            "--two-copies" => options.two_copies = true,
             "--availability" => options.availability = true,
             "--mutants" => options.mutants = Some(Vec::new()),
             name => {

@@ -20,7 +20,7 @@ macro_rules! messages {
 }
 
 messages! {
-    Heartbeat Collect Promise Refuse Propose Accept Install Over Probe Probed Report Reported Touch Query Holding Create
+    Keep Heartbeat Collect Promise Refuse Propose Accept Install Over Probe Probed Report Reported Touch Query Holding Create
     Absent Own Join NotJoining Owned NotOwned News Noted Recall Recalled OwnerIs RegroupAsk RegroupState Align AlignAck AlignDone SettleAsk SettleState SettleOrder
     SettleAck Close Inv Prep Ack Val Commit Decided Abort Ask Forward Answered Redirect TokenRequest
     Grant GrantAck WaitFor WaitOver Wake LeaveKey MayDrop Dropped Invite Fade ForkLog ForkMerged

@@ -4,7 +4,9 @@
 //! created out of sight of its holders is another one than theirs. Neighbours: `world` tells of what happens, `judge`
 //! looks at what was noted here.
 
-use swytch_cluster::{Base, Envelope, Incarnation, Key, Limits, Node, NodeId, Timers};
+use swytch_cluster::{
+    Base, CopyInfo, Envelope, Incarnation, Key, Limits, Node, NodeId, NodeSet, Repairs, Timers,
+};
 
 use super::profile::KeyUse;
 use super::store::Store;
@@ -15,6 +17,9 @@ use crate::check::model::ListInput;
 impl World {
     /// A node has crashed: what only it had is gone, and nobody is to blame.
     pub(super) fn note_losses(&mut self, node: &Node<Store>) {
+        if self.profile.one_by_one {
+            return;
+        }
         let stashed = node.unfinished().1 > 0;
         for index in 0..self.profile.keys.len() {
             let planned = &self.profile.keys[index];
@@ -66,6 +71,25 @@ impl World {
                 }
             }
         }
+    }
+
+    /// Whether all hosts are there, have agreed on two copies, and nothing is left to repair.
+    pub(super) fn is_whole(&self) -> bool {
+        let all: NodeSet = (0..self.hosts.len() as u8).map(NodeId).collect();
+        let is_repaired = |node: &Node<Store>| node.repairs() == Repairs { alone: 0, all_seen: true };
+        self.nodes().count() == self.hosts.len()
+            && self.nodes().all(|node| {
+                let view = node.view();
+                node.is_serving() && view.members == all && view.base.copies > 1 && is_repaired(node)
+            })
+    }
+
+    /// Whether a key has a value at one host, and nothing is under way that would change that.
+    pub(super) fn has_one_holder(&self, key: &Key) -> bool {
+        let is_open = |copy: &CopyInfo<'_>| copy.pending || copy.prepared.is_some();
+        let has_value = |node: &&Node<Store>| node.values().object(&node.key_of(key)).is_some();
+        self.nodes().filter(has_value).count() == 1
+            && !self.nodes().filter_map(|node| node.copy_of(&node.key_of(key))).any(|copy| is_open(&copy))
     }
 
     /// An operation was answered with OK: notes who holds what it has pushed.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use swytch_cluster::{Change, Input, Key, Message, NodeId};
 
 use super::coverage;
-use super::profile::DatabaseUse;
+use super::profile::{DatabaseUse, Profile};
 use super::world::{Event, World};
 use crate::rng::Rng;
 
@@ -77,8 +77,12 @@ pub(super) struct Nemesis {
 }
 
 impl Nemesis {
-    pub(super) fn new(mut rng: Rng, seed: u64) -> Self {
-        let crash_point = rng.pick(CRASH_POINTS);
+    pub(super) fn new(mut rng: Rng, profile: &Profile) -> Self {
+        let seed = profile.seed;
+        let mut crash_point = rng.pick(CRASH_POINTS);
+        if profile.one_by_one && Rng::named(seed, "crashes where a key is kept").chance(1, 2) {
+            crash_point = &"Keep";
+        }
         Self {
             rng,
             faults: Vec::new(),
@@ -251,6 +255,9 @@ impl Nemesis {
     /// goes on somewhere), unless the others come back as voters: the design leaves that to the operator, so it does not
     /// happen here.
     pub(super) fn may_crash(world: &World, host: usize) -> bool {
+        if world.profile.one_by_one {
+            return world.is_whole();
+        }
         let nodes =
             world.hosts.iter().enumerate().filter_map(|(index, state)| Some((index, state.node.as_ref()?)));
         let nodes: Vec<_> = nodes.collect();

@@ -89,6 +89,10 @@ pub struct Profile {
     pub remembers: bool,
     /// Partitions of each node.
     pub parts: u16,
+    /// How many hosts are to hold each key.
+    pub copies: u8,
+    /// Hosts crash only when all are there and nothing is left to repair: then nothing that was acknowledged may be lost.
+    pub one_by_one: bool,
     /// The keys, as clients name them.
     pub keys: Vec<PlannedKey>,
     /// What is done with databases.
@@ -236,6 +240,34 @@ impl Profile {
         self
     }
 
+    /// What a seed plays where each key is to have two holders: as ever, or, every other seed, crashes one by one.
+    pub fn of_two_copies(seed: u64) -> Self {
+        let profile = Self { copies: 2, ..Self::of_seed(seed) };
+        if seed.is_multiple_of(2) { profile } else { profile.with_crashes_one_by_one() }
+    }
+
+    /// The same cluster with crashes and nothing else, not two before the first is repaired.
+    fn with_crashes_one_by_one(self) -> Self {
+        let rng = &mut Rng::named(self.seed, "crashes one by one");
+        let hosts = rng.between(3, 5) as usize;
+        Self {
+            hosts,
+            initial: hosts,
+            disturbed_ms: rng.between(60_000, 150_000),
+            faults: Faults {
+                crash_every_ms: rng.between(3_000, 10_000),
+                crash_at_message_permille: if rng.chance(1, 2) { rng.between(5, 50) } else { 0 },
+                ..Faults::default()
+            },
+            drift: false,
+            timers: Timers { retain_ms: Timers::default().retain_ms, ..self.timers },
+            limits: Limits { fold_min: self.limits.fold_min, ..Limits::default() },
+            minority: Minority::default(),
+            one_by_one: true,
+            ..self
+        }
+    }
+
     /// The profile of a seed from before there were creation leases.
     pub fn without_leases(seed: u64) -> Self {
         let profile = Self::with_tags(seed, 0);
@@ -294,6 +326,8 @@ impl Profile {
             store: StoreKind::Abstract,
             remembers: false,
             parts: 1,
+            copies: 1,
+            one_by_one: false,
             keys: keys(rng, tags),
             databases: DatabaseUse::One,
             tags,

@@ -176,7 +176,7 @@ impl World {
             watch: None,
             hosts,
             clients: (0..profile.clients).map(|index| Client::new(index as u32)).collect(),
-            nemesis: Nemesis::new(faults, profile.seed),
+            nemesis: Nemesis::new(faults, &profile),
             payloads,
             now_us: 0,
             rng,
@@ -402,6 +402,7 @@ impl World {
             incarnation,
             parts: self.profile.parts,
             databases: 2,
+            copies: self.profile.copies,
             timers: self.profile.timers,
             limits: self.profile.limits,
             minority: self.profile.minority,
@@ -635,6 +636,9 @@ impl World {
                     let detail = format!("{key:?}: hosts {other} and {host} both own it in {view:?}");
                     found.push(("two owners in one view", detail));
                 }
+            }
+            if self.profile.one_by_one && self.is_whole() && self.has_one_holder(&key) {
+                found.push(("a key has one holder though nothing is left to repair", format!("{key:?}")));
             }
             for (kind, detail) in found {
                 self.violate(kind, detail);

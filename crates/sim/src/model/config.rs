@@ -30,6 +30,8 @@ pub struct Scope {
     pub nodes: u8,
     /// Partitions of each node.
     pub parts: u16,
+    /// How many nodes are to hold each key.
+    pub copies: u8,
     /// Keys that clients use, at most [`KEYS_MAX`].
     pub keys: Vec<Key>,
     /// Keys held by these nodes at the start.
@@ -104,6 +106,7 @@ impl Scope {
             incarnation: Incarnation::of_life(life),
             parts: self.parts,
             databases: self.databases,
+            copies: self.copies,
             timers,
             limits,
             minority: self.minority,
@@ -138,6 +141,7 @@ impl Scope {
             name,
             nodes,
             parts: 1,
+            copies: 1,
             shared: keys.iter().map(|key| (key.clone(), all)).collect(),
             keys,
             settled: false,
@@ -567,6 +571,66 @@ impl Scope {
             advances: 12,
             report_max: 1,
             ..Self::base("creation leases, 3 nodes", 3, &["{t}a", "{t}b", "{t}c"])
+        }
+    }
+
+    /// The first write of a key that is to have a second holder, a crash and a free view.
+    pub fn keep() -> Self {
+        Self {
+            copies: 2,
+            classes: vec![Class::W, Class::X],
+            shared: Vec::new(),
+            proposals: 1,
+            crashes: 1,
+            duplicates: 1,
+            ..Self::base("two copies, a crash, a free view, 3 nodes", 3, &["k"])
+        }
+    }
+
+    /// Keys that are to have a second holder, which crashes, is cut off, or wants the memory back.
+    pub fn keepers() -> Self {
+        Self {
+            copies: 2,
+            classes: vec![Class::W, Class::W, Class::X, Class::Read],
+            transactions: true,
+            shared: Vec::new(),
+            operations: 14,
+            proposals: 3,
+            crashes: 1,
+            restarts: 1,
+            evictions: 5,
+            duplicates: 6,
+            advances: 16,
+            report_max: 1,
+            return_ms: 0,
+            ..Self::base("two copies, 3 nodes", 3, &["a", "b"])
+        }
+    }
+
+    /// The same in slots that are leased, where keys come and go.
+    pub fn keepers_and_leases() -> Self {
+        Self {
+            name: "two copies and leases, 3 nodes",
+            deletes: true,
+            keys: ["{t}a", "{t}b", "{t}c"].iter().map(|name| Key::new(name.as_bytes())).collect(),
+            operations: 18,
+            crashes: 0,
+            restarts: 0,
+            proposals: 2,
+            ..Self::keepers()
+        }
+    }
+
+    /// The same where more nodes crash, are expired and come back, one after another.
+    pub fn keepers_and_restarts() -> Self {
+        Self {
+            name: "two copies and restarts, 4 nodes",
+            nodes: 4,
+            crashes: 3,
+            restarts: 3,
+            memory: Memory::Kept,
+            advances: 24,
+            ..Self::keepers()
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use swytch_cluster::{Change, Class, ClientError, Key, Node, NodeId, NodeSet, Rule, Space, Timers};
+use swytch_cluster::{Change, Class, ClientError, Key, Node, NodeId, NodeSet, Rule, Space, Timers, Values};
 
 use super::config::Scope;
 use super::history::Outcome;
@@ -278,6 +278,9 @@ pub(super) fn check_answer(state: &State, scope: &Scope, at: NodeId, tag: usize)
             }
         }
     }
+    if let Some(index) = indexes(outcome.keys).find(|index| is_kept_by_one(state, scope, node, tag, *index)) {
+        return broken("OK means that two nodes hold it", format!("#{tag} {:?}", scope.keys[index]));
+    }
     let owns_all = keys().all(|key| node.owns(&key));
     if outcome.class == Class::X && owns_all {
         let superseded = state.running().find(|(_, other)| {
@@ -290,6 +293,55 @@ pub(super) fn check_answer(state: &State, scope: &Scope, at: NodeId, tag: usize)
         }
     }
     Ok(())
+}
+
+/// Whether an acknowledged operation is held by one node although two were to, and there is nothing that excuses it: all
+/// members of the view run, and nothing has been deleted.
+fn is_kept_by_one(state: &State, scope: &Scope, node: &Node<Journal>, tag: usize, index: usize) -> bool {
+    let members = node.view().members;
+    let runs = |member: NodeId| {
+        state.node(member).is_some_and(|other| node.view().base.has(member, other.incarnation()))
+    };
+    if scope.copies < 2 || scope.deletes || members.len() < 2 || !members.iter().all(runs) {
+        return false;
+    }
+    if state.deleted >> index & 1 == 1 || tag < state.flushes_from {
+        return false;
+    }
+    let holds = |slot: &Slot| {
+        let key = &slot.node.key_of(&scope.keys[index]);
+        let in_fork = slot.forked[index].is_some_and(|tags| tags >> tag & 1 == 1);
+        let in_value = slot.node.values().tags(key).contains(&(tag as u8));
+        in_value || in_fork || slot.node.copy_of(key).is_some_and(|copy| copy.prepared.is_some())
+    };
+    state.slots().filter(|(_, slot)| holds(slot)).count() < 2
+}
+
+/// Looks at what is to have two holders when all links have been up for a while, before clients ask for it everywhere.
+pub(super) fn check_repair(state: &State, scope: &Scope) -> Result<(), Violation> {
+    // An eviction that is cut short when its owner goes leaves a record behind that says too much.
+    if scope.copies < 2 || state.running().count() < 2 || state.spent.evictions > 0 {
+        return Ok(());
+    }
+    let held_by =
+        |key: &Key| state.running().filter(|(_, node)| node.values().holds(&node.key_of(key))).count();
+    match scope.keys.iter().find(|key| held_by(key) == 1) {
+        Some(key) => {
+            let told = |(id, node): (NodeId, &Node<Journal>)| {
+                let view = node.view();
+                format!(
+                    "{id:?} in {:?} {:?} of {:?}: {:?}",
+                    view.id,
+                    view.members,
+                    view.base.nodes(),
+                    node.copy_of(&node.key_of(key))
+                )
+            };
+            let told: Vec<String> = state.running().map(told).collect();
+            broken("what one node holds is repaired", format!("{key:?}: {told:?}"))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Checks a state that has come to rest with all links up.

@@ -12,13 +12,13 @@ use std::sync::Arc;
 
 use swytch_cluster::{
     Action, Blob, Change, Class, Config, Durable, Envelope, Evicted, Incarnation, Input, Key, Message, Node,
-    NodeId, NodeSet, Request, Rule, Time, ViewId,
+    NodeId, NodeSet, Repairs, Request, Rule, Time, ViewId,
 };
 
 use super::answers::Known;
 use super::config::{KEYS_MAX, Memory, NODES_MAX, Scope};
 use super::history::Outcome;
-use super::invariants::Violation;
+use super::invariants::{Violation, check_repair};
 use super::journal::{DELETED, Journal, is_once};
 use super::links::Links;
 use super::seen::{Fingerprint, fingerprint};
@@ -548,6 +548,9 @@ impl State {
         if scope.memory != Memory::Kept {
             self.forget_the_dead(scope);
         }
+        if let Err(violation) = check_repair(self, scope) {
+            self.violation.get_or_insert(Arc::new(violation));
+        }
         for id in (0..scope.nodes).map(NodeId) {
             for key in &scope.keys {
                 self.input(scope, id, Input::Client(read_of(key)));
@@ -595,7 +598,9 @@ impl State {
     fn is_quiet(&self, scope: &Scope) -> bool {
         let all: NodeSet = (0..scope.nodes).map(NodeId).collect();
         self.running().all(|(_, node)| {
-            node.is_serving() && node.view().members == all && node.unfinished() == (0, 0, 0)
+            let is_repaired = node.repairs() == Repairs { alone: 0, all_seen: true };
+            let is_idle = node.unfinished() == (0, 0, 0) && is_repaired;
+            node.is_serving() && node.view().members == all && is_idle
         })
     }
 
