@@ -498,6 +498,37 @@ fn begin_by_hand(server: &Server, capabilities: &str) -> (BufReader<TcpStream>, 
 }
 
 #[test]
+fn what_a_follower_has_not_been_sent_lets_no_key_go() {
+    let file =
+        format!("{FILE}repl-backlog-size 16kb\nmaxmemory-policy allkeys-random\nlatency-tracking no\n");
+    let mut server = ours().start("followed", &file);
+    for number in 0..100 {
+        server.say(&format!("SETRANGE key:{number} 9999 x"));
+    }
+    // It reads nothing of the stream.
+    let follower = begin_by_hand(&server, "capa psync2");
+    let is_online = |info: &String| info.contains("state=online");
+    server.client.until("it is sent the stream", |client| client.info("replication"), is_online);
+    let limit = server.client.info_number("used_memory")
+        - server.client.info_number("mem_not_counted_for_evict")
+        + 400_000;
+    server.say(&format!("CONFIG SET maxmemory {limit}"));
+    let change = ["SETRANGE", "key:0", "0", &"y".repeat(100)].map(str::to_owned).to_vec();
+    for _ in 0..150 {
+        server.client.send_all(&vec![change.clone(); 1000]);
+        for _ in 0..1000 {
+            assert_eq!(server.client.reply(), Reply::Integer(10_000));
+        }
+    }
+    let memory = server.client.info("memory");
+    for field in ["mem_clients_slaves", "mem_not_counted_for_evict"] {
+        assert!(server.client.info_number(field) > 8_000_000, "{memory}");
+    }
+    assert_eq!(server.say("DBSIZE"), Reply::Integer(100), "{memory}");
+    drop(follower);
+}
+
+#[test]
 fn a_follower_that_does_not_read_is_let_go_and_its_memory_comes_back() {
     let file = format!("{FILE}repl-backlog-size 16kb\nclient-output-buffer-limit replica 8mb 0 0\n");
     let mut server = ours().start("followed-slow", &file);

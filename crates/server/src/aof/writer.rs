@@ -11,7 +11,7 @@ use super::Turn;
 use super::files::Files;
 use super::manifest::BaseForm;
 use crate::config::AppendFsync;
-use crate::effects::order::{Consumer, Order, Round};
+use crate::effects::order::{Consumer, Held, Order, Round};
 use crate::effects::{CommandStream, Place};
 use crate::system::disk::DiskFile;
 
@@ -65,6 +65,7 @@ pub struct Writer {
     annotated_s: u64,
     /// Commands that are not written yet.
     pending: Vec<u8>,
+    held: Held,
     /// Rounds that belong to the increment that is to begin.
     later: VecDeque<Arc<Round>>,
     /// Where that is, and where the last one has begun.
@@ -97,6 +98,7 @@ impl Writer {
             stream: CommandStream::default(),
             annotated_s: 0,
             pending: Vec::new(),
+            held: order.hold(0),
             later: VecDeque::new(),
             turn: Arc::clone(turn),
             turned_at,
@@ -187,6 +189,7 @@ impl Writer {
         let begin = self.pending.len();
         for round in &rounds {
             round.each(|group| self.stream.append(group, &mut self.pending));
+            self.held.set(self.pending.capacity());
             self.read_until = round.until();
         }
         if let Some(now_s) = policy.annotate_s.filter(|now_s| *now_s != self.annotated_s)
@@ -229,6 +232,7 @@ impl Writer {
             self.unsynced_since.get_or_insert(policy.now);
             self.pending.clear();
             self.pending.shrink_to(KEPT_BYTES_MAX);
+            self.held.set(self.pending.capacity());
         }
         self.written_until = self.read_until;
         if self.unsynced_since.is_none() && !self.files.is_aside() {

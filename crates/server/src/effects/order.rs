@@ -15,7 +15,7 @@
 //! Without a consumer nothing is collected.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -90,6 +90,12 @@ enum RunKind {
 }
 
 impl Groups {
+    fn memory_bytes(&self) -> usize {
+        self.bytes.capacity()
+            + self.runs.capacity() * size_of::<Run>()
+            + self.effects.capacity() * size_of::<(Subject, usize)>()
+    }
+
     fn clear(&mut self) {
         self.bytes.clear();
         self.runs.clear();
@@ -150,6 +156,29 @@ pub struct Round {
     from: Place,
     until: Place,
     bytes: usize,
+    /// Counts its memory, whoever has it.
+    _held: Held,
+}
+
+/// Bytes of memory of what is read of the order, or comes of it, that count for as long as this lives.
+#[derive(Debug)]
+pub struct Held {
+    bytes: usize,
+    all: Arc<AtomicUsize>,
+}
+
+impl Held {
+    /// So many it is from now on.
+    pub fn set(&mut self, bytes: usize) {
+        self.all.fetch_add(bytes, Ordering::Relaxed);
+        self.all.fetch_sub(std::mem::replace(&mut self.bytes, bytes), Ordering::Relaxed);
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 impl Round {
@@ -201,6 +230,8 @@ pub struct Order {
     /// Replies that tell of groups before this place may leave.
     released: AtomicU64,
     on_lag: OnceLock<Box<dyn Fn(bool) + Send + Sync>>,
+    /// The sum of all [`Held`].
+    held: Arc<AtomicUsize>,
 }
 
 /// The place of the next group, on a cache line of its own: every writer adds to it.
@@ -390,9 +421,20 @@ impl Order {
         self.lanes.iter().map(|lane| lane.queue.lock().groups.bytes.len()).sum()
     }
 
-    /// Bytes that wait to be read, or are being read.
+    /// Has memory counted that somebody needs to read the order.
+    pub fn hold(&self, bytes: usize) -> Held {
+        let mut held = Held { bytes: 0, all: Arc::clone(&self.held) };
+        held.set(bytes);
+        held
+    }
+
+    /// Bytes of memory of what waits to be read, of what is being read and comes of it, and of what is kept for the next.
     pub fn held_bytes(&self) -> usize {
-        self.waiting_bytes() + self.read.lock().bytes
+        let of_lane = |lane: &Arc<Lane>| {
+            let queue = lane.queue.lock();
+            queue.groups.memory_bytes() + queue.emptied.memory_bytes()
+        };
+        self.lanes.iter().map(of_lane).sum::<usize>() + self.held.load(Ordering::Relaxed)
     }
 
     /// Nothing comes, so no memory is kept for more.
@@ -424,7 +466,8 @@ impl Order {
         if !read.consumers.is_empty() {
             let bytes = lanes.iter().map(|groups| groups.bytes.len()).sum();
             read.bytes += bytes;
-            read.rounds.push_back(Arc::new(Round { lanes, from, until, bytes }));
+            let held = self.hold(lanes.iter().map(Groups::memory_bytes).sum());
+            read.rounds.push_back(Arc::new(Round { lanes, from, until, bytes, _held: held }));
         }
     }
 }

@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use swytch_resp::{Output, SharedBytes};
 
+/// What is allocated for a chunk beside its bytes: two counts and a vector.
+const COUNTED_VEC_BYTES: usize = 2 * size_of::<usize>() + size_of::<Vec<u8>>();
+
 /// Bytes that are appended at one end, read from anywhere, and forgotten at the other end a chunk at a time.
 #[derive(Debug)]
 pub struct Chunks {
@@ -34,7 +37,8 @@ impl Chunks {
 
     /// Bytes of memory.
     pub fn held_bytes(&self) -> usize {
-        self.full_bytes + self.tail.capacity()
+        let entries = self.full.capacity() * size_of::<(u64, SharedBytes)>();
+        entries + self.full.len() * COUNTED_VEC_BYTES + self.full_bytes + self.tail.capacity()
     }
 
     /// Appends bytes, in chunks of at most `chunk_bytes`.
@@ -125,7 +129,8 @@ mod tests {
             }
         }
         let held: usize = chunks.full.iter().map(|(_, chunk)| chunk.capacity()).sum();
-        assert_eq!(held + chunks.tail.capacity(), chunks.held_bytes(), "no more than is told");
+        let told = chunks.held_bytes() - held - chunks.tail.capacity();
+        assert!(told < 100 * chunks.full.len() + 1000, "{told} bytes beside the chunks'");
         chunks.forget(1000 + chunk_bytes as u64 + 3);
         assert_eq!(chunks.start(), 1000 + chunk_bytes as u64, "a chunk that is needed stays");
         assert!(read(&chunks, chunks.start(), chunk_bytes) == bytes[chunk_bytes..]);

@@ -218,6 +218,13 @@ impl Replication {
         facts.held_bytes + transfers.iter().map(|transfer| transfer.held_bytes()).sum::<usize>()
     }
 
+    /// Bytes of memory of what followers' connections are to send.
+    pub fn output_bytes(&self) -> usize {
+        let bytes =
+            |follower: &Arc<Follower>| follower.client.output_held_bytes.load(Ordering::Relaxed) as usize;
+        self.facts().followers.iter().map(bytes).sum()
+    }
+
     /// A client goes on with the stream where it has left it; the name of the history, or nothing where that cannot be.
     pub fn go_on(
         &self,

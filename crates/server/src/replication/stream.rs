@@ -6,11 +6,11 @@ use std::sync::atomic::Ordering;
 use super::{Follower, Replication};
 use crate::effects::forms::Commands;
 use crate::effects::group::Told;
-use crate::effects::order::{Consumer, Order};
+use crate::effects::order::{Consumer, Held, Order};
 use crate::effects::{CommandStream, Place};
 
-/// Bytes of memory kept between two rounds.
-const KEPT_BYTES_MAX: usize = 1 << 20;
+/// So many bytes are appended at once, but for a group that has more.
+const PIECE_BYTES: usize = 64 << 10;
 
 /// Who reads the order of effects for all followers.
 #[derive(Debug)]
@@ -19,6 +19,7 @@ pub struct Reader {
     consumer: Consumer,
     stream: CommandStream,
     bytes: Vec<u8>,
+    held: Held,
     /// The place behind the last group that is in the stream.
     reached: Place,
 }
@@ -32,6 +33,7 @@ impl Reader {
             order: Arc::clone(order),
             stream: CommandStream::with_messages(),
             bytes: Vec::new(),
+            held: order.hold(0),
         }
     }
 
@@ -53,11 +55,19 @@ impl Reader {
         let rounds = self.order.read(self.consumer);
         self.look_for_moment(replication, bytes_min, &wake);
         for round in &rounds {
-            round.each(|group| self.stream.append(group, &mut self.bytes));
+            round.each(|group| {
+                self.stream.append(group, &mut self.bytes);
+                if self.bytes.len() >= PIECE_BYTES {
+                    replication.append(&self.bytes, bytes_min, &wake);
+                    self.bytes.clear();
+                    self.bytes.shrink_to(2 * PIECE_BYTES);
+                    self.held.set(self.bytes.capacity());
+                }
+            });
             self.reached = round.until();
             replication.append(&self.bytes, bytes_min, &wake);
             self.bytes.clear();
-            self.bytes.shrink_to(KEPT_BYTES_MAX);
+            self.held.set(self.bytes.capacity());
             self.look_for_moment(replication, bytes_min, &wake);
         }
         replication.reach(self.reached);

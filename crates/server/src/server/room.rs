@@ -99,12 +99,18 @@ impl Server {
 
     /// Bytes in use that `maxmemory` is not about.
     pub fn uncounted_bytes(&self) -> u64 {
-        // What is kept in any case counts, as in Redis.
-        let of_followers = match self.replication.has_followers() {
+        let held =
+            self.effects.held_bytes() + self.stream_held_for_followers() + self.replication.output_bytes();
+        telling::bytes() + self.reclaimer.pending_bytes() + held as u64
+    }
+
+    /// Bytes of the stream that are kept because followers have not been sent them yet. What is kept in any case is none of
+    /// these, as in Redis.
+    pub fn stream_held_for_followers(&self) -> usize {
+        match self.replication.has_followers() {
             true => self.replication.held_bytes().saturating_sub(self.config.repl_backlog_size() as usize),
             false => 0,
-        };
-        telling::bytes() + self.reclaimer.pending_bytes() + (self.effects.held_bytes() + of_followers) as u64
+        }
     }
 
     /// True as long as keys are to be evicted.

@@ -66,19 +66,22 @@ pub(super) fn memory(info: &mut dyn Visitor, facts: &Facts<'_>) {
     info.field("rss_overhead_bytes", &0);
     info.decimal("mem_fragmentation_ratio", ratio(resident, used));
     info.field("mem_fragmentation_bytes", &(resident as i64 - used as i64));
+    let for_followers = server.stream_held_for_followers();
+    let stream_bytes = server.replication.held_bytes().max(for_followers);
+    let log_bytes = if server.log.state.is_on.load(Relaxed) { server.effects.held_bytes() } else { 0 };
     info.fields(&[
         ("mem_not_counted_for_evict", &server.uncounted_bytes()),
-        ("mem_replication_backlog", &server.replication.facts().held_bytes),
-        ("mem_total_replication_buffers", &server.replication.held_bytes()),
+        ("mem_replication_backlog", &(stream_bytes - for_followers)),
+        ("mem_total_replication_buffers", &stream_bytes),
         ("mem_replica_full_sync_buffer", &0),
-        ("mem_clients_slaves", &follower_bytes),
+        ("mem_clients_slaves", &(for_followers as u64 + follower_bytes)),
         ("mem_clients_normal", &client_bytes),
         // No slot moves to or from this server.
         ("mem_cluster_slot_migration_output_buffer", &0),
         ("mem_cluster_slot_migration_input_buffer", &0),
         ("mem_cluster_slot_migration_input_buffer_peak", &0),
         ("mem_cluster_links", &0),
-        ("mem_aof_buffer", &0),
+        ("mem_aof_buffer", &log_bytes),
         ("mem_allocator", &"mimalloc"),
         ("mem_overhead_db_hashtable_rehashing", &0),
         ("active_defrag_running", &u8::from(server.compaction.running.load(Relaxed))),
