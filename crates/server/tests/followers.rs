@@ -525,6 +525,8 @@ fn what_a_follower_has_not_been_sent_lets_no_key_go() {
         assert!(server.client.info_number(field) > 8_000_000, "{memory}");
     }
     assert_eq!(server.say("DBSIZE"), Reply::Integer(100), "{memory}");
+    let written = server.client.info_number("total_net_repl_output_bytes");
+    assert!((50_000..server.client.info_number("total_net_output_bytes")).contains(&written), "{written}");
     drop(follower);
 }
 

@@ -51,7 +51,9 @@ impl ExpiryCycle {
         }
         self.next = now.after(tick_ms);
         let started = Ticks::now();
+        let stats = &server.workers[worker].stats;
         if !self.slice(server, worker, now_ms, started) {
+            stats.expiry_cuts.add(1);
             let share =
                 SHARE_PERCENT + (server.config.active_expire_effort() as u64 - 1) * SHARE_PERCENT_PER_EFFORT;
             let pause_ms = (SLICE_US * (100 - share) / share).div_ceil(1000);
@@ -59,7 +61,9 @@ impl ExpiryCycle {
             self.next = now.after((SLICE_US / 1000 + pause_ms).min(tick_ms));
         }
         let threshold_ms = server.config.latency_monitor_threshold();
-        let took_ms = clock::ticks_to_ns(Ticks::now().since(started)) / 1_000_000;
+        let took = Ticks::now().since(started);
+        stats.expiry_ticks.add(took);
+        let took_ms = clock::ticks_to_ns(took) / 1_000_000;
         if threshold_ms > 0 && took_ms >= threshold_ms {
             server.latency.add("expire-cycle", now_ms / 1000, took_ms);
         }

@@ -15,11 +15,13 @@ pub enum Metric {
     InputBytes,
     /// Bytes written to clients.
     OutputBytes,
+    /// Those of them that were written to followers.
+    FollowerBytes,
     /// Turns of the event loops.
     Turns,
 }
 
-const METRICS: usize = 4;
+const METRICS: usize = 5;
 /// Samples that an average covers (Redis: STATS_METRIC_SAMPLES).
 const SAMPLES: usize = 16;
 
@@ -77,14 +79,14 @@ mod tests {
         let rates = Rates::default();
         let at = |ms| MonotonicMs::default().after(ms);
         for sample in 0..=16u64 {
-            rates.sample(at(sample * 100), [sample * 50, 0, 0, sample]);
+            rates.sample(at(sample * 100), [sample * 50, 0, 0, 0, sample]);
         }
         assert_eq!(rates.per_second(Metric::Commands), 500);
         assert_eq!(rates.per_second(Metric::OutputBytes), 0);
         assert_eq!(rates.per_second(Metric::Turns), 10);
         // Totals that went back count as nothing, and the same millisecond is not sampled twice.
-        rates.sample(at(1700), [0; 4]);
-        rates.sample(at(1700), [1000; 4]);
+        rates.sample(at(1700), [0; METRICS]);
+        rates.sample(at(1700), [1000; METRICS]);
         assert_eq!(rates.per_second(Metric::Commands), 500 * 15 / 16);
     }
 }

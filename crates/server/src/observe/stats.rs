@@ -86,6 +86,8 @@ worker_counters! {
     input_bytes,
     /// Bytes written to clients.
     output_bytes,
+    /// Those of them that were written to followers.
+    follower_bytes,
     /// Reads of keys that existed.
     keyspace_hits,
     /// Reads of keys that did not.
@@ -97,6 +99,9 @@ worker_counters! {
     /// Those of both that went although nobody asked for them.
     expired_keys_active,
     expired_parts_active,
+    /// Ticks of looking for what has expired, and how often that was broken off because it took too long.
+    expiry_ticks,
+    expiry_cuts,
     /// Keys removed to make room.
     evicted_keys,
     /// Changes to the keyspace.

@@ -61,6 +61,7 @@ fn sample_rates(server: &Server, now: MonotonicMs) {
         server.total(|stats| stats.commands_processed()),
         server.total(|stats| stats.input_bytes.get()),
         server.total(|stats| stats.output_bytes.get()),
+        server.total(|stats| stats.follower_bytes.get()),
         server.total(|stats| stats.turns.get()),
     ];
     server.rates.sample(now, totals);

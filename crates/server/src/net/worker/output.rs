@@ -79,6 +79,9 @@ impl Worker<'_> {
             let released = self.released();
             let written = connection.write(WRITE_BYTES_PER_TURN, released).map_err(|()| End)?;
             self.shared().stats.output_bytes.add(written as u64);
+            if connection.follower.is_some() {
+                self.shared().stats.follower_bytes.add(written as u64);
+            }
             let total = &connection.client.shared.output_total;
             total.store(total.load(Ordering::Relaxed) + written as u64, Ordering::Relaxed);
         }

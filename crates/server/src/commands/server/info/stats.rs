@@ -37,12 +37,12 @@ pub(super) fn stats(info: &mut dyn Visitor, facts: &Facts<'_>) {
         ("total_net_input_bytes", &server.total(|stats| stats.input_bytes.get())),
         ("total_net_output_bytes", &server.total(|stats| stats.output_bytes.get())),
         ("total_net_repl_input_bytes", &0),
-        ("total_net_repl_output_bytes", &0),
+        ("total_net_repl_output_bytes", &server.total(|stats| stats.follower_bytes.get())),
     ]);
     info.decimal("instantaneous_input_kbps", rate(Metric::InputBytes) as f64 / 1024.0);
     info.decimal("instantaneous_output_kbps", rate(Metric::OutputBytes) as f64 / 1024.0);
     info.decimal("instantaneous_input_repl_kbps", 0.0);
-    info.decimal("instantaneous_output_repl_kbps", 0.0);
+    info.decimal("instantaneous_output_repl_kbps", rate(Metric::FollowerBytes) as f64 / 1024.0);
     info.fields(&[
         ("rejected_connections", &server.clients.rejected.load(Relaxed)),
         ("sync_full", &server.replication.full.load(Relaxed)),
@@ -53,8 +53,11 @@ pub(super) fn stats(info: &mut dyn Visitor, facts: &Facts<'_>) {
         ("expired_keys", &server.total(|stats| stats.expired_keys.get())),
         ("expired_keys_active", &server.total(|stats| stats.expired_keys_active.get())),
         ("expired_stale_perc", &"0.00"),
-        ("expired_time_cap_reached_count", &0),
-        ("expire_cycle_cpu_milliseconds", &0),
+        ("expired_time_cap_reached_count", &server.total(|stats| stats.expiry_cuts.get())),
+        (
+            "expire_cycle_cpu_milliseconds",
+            &(ticks_to_ns(server.total(|stats| stats.expiry_ticks.get())) / 1_000_000),
+        ),
         ("evicted_keys", &server.total(|stats| stats.evicted_keys.get())),
         ("evicted_clients", &server.client_memory.evicted.load(Relaxed)),
         ("evicted_scripts", &server.scripts.evicted.load(std::sync::atomic::Ordering::Relaxed)),
