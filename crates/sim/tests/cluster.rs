@@ -271,3 +271,9 @@ fn a_voter_that_comes_back_tries_now_and_then() {
 fn a_host_that_starts_anew_knows_who_may_come_back() {
     holds(&run_profile(Profile::of_seed(40_056).on_real_store(), None, None));
 }
+
+/// A transaction changed keys of one name in two databases: the server's keyspace took both for the first.
+#[test]
+fn a_transaction_changes_keys_of_one_name_in_two_databases() {
+    holds(&run_profile(Profile::of_seed(5_014).on_real_store(), None, None));
+}

@@ -29,8 +29,9 @@ impl<'k> Recorder<'k> {
         Self { keys, recorded: Vec::new() }
     }
 
-    fn push(&mut self, key: &[u8], op: &Op<'_>, undo: Undo) {
-        let index = self.keys.iter().position(|other| other.bytes() == key);
+    fn push(&mut self, space: u32, key: &[u8], op: &Op<'_>, undo: Undo) {
+        let is_it = |other: &Key| other.bytes() == key && u32::from(other.space().0) == space;
+        let index = self.keys.iter().position(is_it);
         let index = index.expect("a command stays within the keys it names");
         self.recorded.push(Recorded { index, change: wire::blob(op), undo });
     }
@@ -60,9 +61,9 @@ impl Sink for Recorder<'_> {
             (At::Keyspace(_), undo) => unreachable!("{undo:?} is for another effect than {effect:?}"),
         };
         let mut ops = ops.into_iter();
-        undo.clone().each_key(effect, |_, key, undo| {
+        undo.clone().each_key(effect, |space, key, undo| {
             let op = ops.next().expect("each key of an effect has an op");
-            self.push(key, &op, undo);
+            self.push(space, key, &op, undo);
         });
     }
 
