@@ -124,7 +124,7 @@ const NOW: Time = Time { mono_ms: 100_000, wall_ms: 100_000 };
 fn request(class: Class, key: &Key) -> Input {
     let (command, keys) = (Blob::new(b"x"), vec![key.clone()]);
     let (watches, local_read, watch) = (Vec::new(), false, false);
-    Input::Client(Request { ticket: 1, class, keys, command, watches, local_read, watch })
+    Input::Client(Request { ticket: 1, class, keys, command, watches, local_read, watch, claims: None })
 }
 
 /// Clients that write at the same time, in the second figure: what comes while a batch is on its way is the next.

@@ -465,6 +465,8 @@ pub(crate) struct Owning {
 pub(crate) enum Queued {
     Op(OpId),
     Pin(OpId),
+    /// Whose client waits, and its ticket.
+    Wait(NodeId, u64),
     Grant(NodeId),
     /// Joiner and the name of its touch.
     Join(NodeId, u64),
@@ -482,8 +484,21 @@ pub(crate) enum Busy {
     Flight(FlightId),
     Regroup(Box<Regroup>),
     Align(Box<Aligning>),
-    Leaving { node: NodeId, leave: u64, sent_ms: u64 },
-    Granting { to: NodeId, sent_ms: u64 },
+    Leaving {
+        node: NodeId,
+        leave: u64,
+        sent_ms: u64,
+    },
+    Granting {
+        to: NodeId,
+        sent_ms: u64,
+    },
+    /// For a client of this node that was woken.
+    Reserved {
+        node: NodeId,
+        ticket: u64,
+        sent_ms: u64,
+    },
 }
 
 impl Busy {
@@ -493,7 +508,9 @@ impl Busy {
             Self::Flight(_) => None,
             Self::Regroup(regroup) => Some(regroup.sent_ms),
             Self::Align(aligning) => Some(aligning.sent_ms),
-            Self::Leaving { sent_ms, .. } | Self::Granting { sent_ms, .. } => Some(*sent_ms),
+            Self::Leaving { sent_ms, .. }
+            | Self::Granting { sent_ms, .. }
+            | Self::Reserved { sent_ms, .. } => Some(*sent_ms),
         }
     }
 }

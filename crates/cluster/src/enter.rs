@@ -185,6 +185,7 @@ impl<V: Values> Turn<'_, V> {
         }
         self.part.left.clear();
         self.part.born.clear();
+        self.part.woken.clear();
         self.part.unconfirmed.clear();
         self.part.rubbish.throw(Litter::Parked(std::mem::take(&mut self.part.parked)));
         self.part.work.clear();

@@ -30,7 +30,7 @@ pub enum Input {
         /// The key waited for, as the client names it.
         key: Key,
     },
-    /// The client is gone or was served by another key.
+    /// The client is gone or was served by another key. Also of a wait that was woken and is not going to be claimed.
     CancelWait {
         /// The wait to forget.
         ticket: u64,
@@ -94,6 +94,8 @@ pub struct Request {
     pub local_read: bool,
     /// A read for WATCH: its versions are wanted as well.
     pub watch: bool,
+    /// The wait for its one key that was woken for it: it comes before what others have asked for since.
+    pub claims: Option<u64>,
 }
 
 /// What WATCH remembers of a key. Versions of one creation of it differ; another creation counts from the start again.
@@ -194,7 +196,8 @@ pub enum Action {
         /// What to say.
         result: Result<Answer, ClientError>,
     },
-    /// A waiting client may try again now. The wait is over.
+    /// A waiting client may try now: what it asks for with this ticket ([`Request::claims`]) comes before anything else for a
+    /// while. The wait is over.
     Wake {
         /// The wait's ticket.
         ticket: u64,

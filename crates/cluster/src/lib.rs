@@ -45,6 +45,7 @@ mod over;
 mod part;
 pub mod participants;
 mod reach;
+mod read;
 mod regroup;
 mod repair;
 mod report;

@@ -228,6 +228,8 @@ pub struct Forwarded {
     pub command: Blob,
     /// Watched versions.
     pub watches: Vec<(Key, Watch)>,
+    /// The wait of its node that was woken for it.
+    pub claims: Option<u64>,
     /// Owners it has been passed through.
     pub hops: u8,
 }

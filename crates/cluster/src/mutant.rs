@@ -256,4 +256,8 @@ mutants! {
     LeaveOpen,
     /// Keys that have come to have one holder are left alone.
     LeaveAlone,
+    /// What is asked for comes before the claim of a client that was woken.
+    WakeWithoutReserving,
+    /// A key stays reserved for a client that is gone.
+    ReserveForTheGone,
 }

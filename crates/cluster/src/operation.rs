@@ -10,7 +10,6 @@
 //!   refusal with it (`refuse`).
 
 use crate::copy::Queued;
-use crate::directory::Touch;
 use crate::ids::{Blob, FlightId, NodeId, NodeSet, OpId};
 use crate::interface::{Action, Answer, Class, ClientError, Request, Watch};
 use crate::key::Key;
@@ -35,6 +34,8 @@ pub(crate) struct Operation {
     pub(crate) local_read: bool,
     /// The versions that were read are wanted.
     pub(crate) watch: bool,
+    /// The wait of its node that was woken for it.
+    pub(crate) claims: Option<u64>,
     /// All operations of the origin below this counter are answered.
     pub(crate) floor: u64,
     pub(crate) deadline_ms: u64,
@@ -139,6 +140,7 @@ impl<V: Values> Turn<'_, V> {
     pub(crate) fn on_client(&mut self, mut request: Request) {
         let ticket = request.ticket;
         self.part.databases.find_keys_of(&mut request);
+        request.claims.iter().for_each(|ticket| drop(self.part.woken.remove(ticket)));
         request.class = self.class_of(request.class, &request.keys, &request.watches);
         if self.answer_solo(&request) {
             return;
@@ -165,6 +167,7 @@ impl<V: Values> Turn<'_, V> {
             watches: request.watches,
             local_read: request.local_read,
             watch: request.watch,
+            claims: request.claims,
             floor: self.floor().unwrap_or(op.counter),
             deadline_ms: now + timers.op_ms,
             last_ms: now + if waits { timers.write_ms } else { timers.op_ms },
@@ -296,7 +299,7 @@ impl<V: Values> Turn<'_, V> {
     }
 
     /// Whether this node has a copy of the key, or a fork.
-    fn has_something_of(&self, key: &Key) -> bool {
+    pub(crate) fn has_something_of(&self, key: &Key) -> bool {
         self.part.copies.contains(key) || self.has_fork(key)
     }
 
@@ -330,82 +333,6 @@ impl<V: Values> Turn<'_, V> {
         }
     }
 
-    fn try_read(&mut self, op: OpId, keys: &[Key]) {
-        let Some(local_read) = self.part.operations.get(&op).map(|operation| operation.local_read) else {
-            return;
-        };
-        for key in keys {
-            self.focus_on(key);
-            let pending = self.part.copies.get(key).is_none_or(|copy| {
-                let local = local_read && copy.prepared.is_none();
-                copy.is_pending(self.installed.view.id) && !local
-            });
-            if pending && !self.config.without(Mutant::ReadPending) {
-                self.count(Rule::ReadWaited);
-                self.park(op, key);
-                return;
-            }
-        }
-        self.focus(op.part());
-        let Some(operation) = self.part.operations.remove(&op) else { return };
-        let reply = self.values.read(&operation.command, &operation.keys, self.now.wall_ms);
-        let mut watches = Vec::new();
-        for key in operation.keys.iter().filter(|_| operation.watch) {
-            self.focus_on(key);
-            if let Some(copy) = self.part.copies.get_mut(key) {
-                copy.watched_ms = Some(self.now.mono_ms);
-                watches.push((key.clone(), copy.watch()));
-            }
-        }
-        self.focus(op.part());
-        self.answer_read(operation.ticket, reply, watches);
-    }
-
-    /// What was watched is named as the client does.
-    fn answer_read(&mut self, ticket: Option<u64>, reply: Blob, mut watches: Vec<(Key, Watch)>) {
-        let databases = &self.part.databases;
-        watches.iter_mut().for_each(|(key, _)| *key = databases.name_of(key).unwrap_or_else(|| key.clone()));
-        if let Some(ticket) = ticket {
-            self.out.actions.push(Action::Reply { ticket, result: Ok(Answer { reply, watches }) });
-        }
-    }
-
-    /// The read's one key is held by nobody.
-    fn answer_absent(&mut self, op: OpId) {
-        let Some(operation) = self.part.operations.remove(&op) else { return };
-        self.count(Rule::ReadAbsent);
-        let reply = self.values.read(&operation.command, &operation.keys, self.now.wall_ms);
-        let watched = operation.keys.into_iter().filter(|_| operation.watch);
-        let watches = watched.map(|key| (key, Watch::default())).collect();
-        self.answer_read(operation.ticket, reply, watches);
-    }
-
-    /// Nobody held the key when its home was asked. That goes for the reads that the question was asked for: one that came
-    /// later may have to see a write that the home had not heard of then.
-    pub(crate) fn on_absent(&mut self, key: &Key, nonce: u64) {
-        let is_it = |touch: &&Touch| touch.nonce == nonce;
-        let Some(mut before) = self.part.touches.get(key).filter(is_it).and_then(|touch| touch.reads_before)
-        else {
-            return;
-        };
-        self.part.touches.remove(key);
-        if self.config.without(Mutant::AbsentForLaterReads) {
-            before = u64::MAX;
-        }
-        if !self.has_something_of(key) {
-            let waiting = self.part.parked.get(key).cloned().unwrap_or_default();
-            for op in waiting {
-                let asked = self.part.operations.get(&op).is_some_and(|operation| {
-                    operation.class == Class::Read && operation.keys.len() == 1 && op.counter >> 8 < before
-                });
-                if asked {
-                    self.answer_absent(op);
-                }
-            }
-        }
-        self.key_changed(key);
-    }
-
     /// Whether the turn holds the partitions of all of the operation's keys.
     fn holds_all_of(&self, op: OpId) -> bool {
         let keys = self.part.operations.get(&op).map(|operation| operation.all_keys()).unwrap_or_default();
@@ -434,6 +361,7 @@ impl<V: Values> Turn<'_, V> {
             keys: operation.keys.clone(),
             command: operation.command.clone(),
             watches: operation.watches.clone(),
+            claims: operation.claims,
             hops: 0,
         };
         if !own {
@@ -484,6 +412,7 @@ impl<V: Values> Turn<'_, V> {
             watches: forwarded.watches.clone(),
             local_read: false,
             watch: false,
+            claims: forwarded.claims,
             floor: forwarded.floor,
             deadline_ms,
             last_ms: deadline_ms,

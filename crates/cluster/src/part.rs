@@ -98,6 +98,8 @@ pub(crate) struct Part<U> {
     /// Copies whose last change is not confirmed to be everywhere: whom to ask, and when that was done last.
     pub(crate) unconfirmed: Table<(NodeId, u64)>,
     pub(crate) waits: BTreeMap<u64, Waiting>,
+    /// Keys of those that were woken and whose clients have not asked yet.
+    pub(crate) woken: BTreeMap<u64, Key>,
     /// From which of them on they are still to be registered in this view.
     pub(crate) unregistered_from: Option<u64>,
     /// How many of these wait for a key.
@@ -181,6 +183,7 @@ impl<U> Part<U> {
             born: BTreeSet::new(),
             unconfirmed: Table::default(),
             waits: BTreeMap::new(),
+            woken: BTreeMap::new(),
             unregistered_from: None,
             waited_for: BTreeMap::new(),
             left: VecDeque::new(),

@@ -110,6 +110,8 @@ rules! {
     WatchFailed,
     /// A waiting client was woken.
     Woke,
+    /// A key was reserved for a woken client that did not come.
+    ReservedInVain,
     /// A read had to wait for a pending write.
     ReadWaited,
     /// A write that may have been applied was given more time.

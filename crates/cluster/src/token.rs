@@ -159,6 +159,9 @@ impl<V: Values> Turn<'_, V> {
                     self.part.ready.insert(op);
                 }
             }
+            Queued::Wait(node, ticket) => {
+                self.send(owner, Message::WaitFor { key: key.clone(), node, ticket });
+            }
             Queued::Grant(to) if to != owner => {
                 self.send(owner, Message::TokenRequest { key: key.clone(), to });
             }

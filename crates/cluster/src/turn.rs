@@ -348,7 +348,7 @@ impl<V: Values> Turn<'_, V> {
             Message::GrantAck { key, tenure } => self.on_grant_ack(from, key, tenure),
             Message::WaitFor { key, node, ticket } => self.on_wait_for(from, key, node, ticket),
             Message::WaitOver { key, node, ticket } => self.on_wait_over(key, node, ticket),
-            Message::Wake { key, ticket } => self.on_wake(&key, ticket),
+            Message::Wake { key, ticket } => self.on_wake(from, key, ticket),
             Message::LeaveKey { key, leave } => self.on_leave_key(from, key, leave),
             Message::MayDrop { key, leave, version } => self.on_may_drop(from, key, leave, version),
             Message::Dropped { key, leave, version, gone } => {

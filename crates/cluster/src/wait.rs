@@ -1,10 +1,13 @@
 //! Blocking waits: the owner keeps the waiting nodes in order of arrival and wakes one per write.
 //!
-//! A woken client claims with an ordinary pop, which decides; a wake promises nothing. A wait that is lost with an
+//! A woken client claims with an ordinary pop, which decides. For it the key is *reserved*: whatever else is asked for at its owner
+//! waits until the claim has come, its client turns out to be gone, or a retry's time is over. So a wait is served before what
+//! came later, and who is gone takes nothing. A wait that is lost with an
 //! owner or a message is registered again by its own node, and the owner wakes at once when the key is ready. That is
 //! done less and less often, because most clients wait for long and nothing is lost.
 
-use crate::ids::{NodeId, ViewId};
+use crate::copy::{Busy, Queued};
+use crate::ids::{NodeId, OpId, ViewId};
 use crate::interface::Action;
 use crate::key::Key;
 use crate::message::Message;
@@ -41,13 +44,14 @@ impl<V: Values> Turn<'_, V> {
     }
 
     pub(crate) fn on_cancel_wait(&mut self, ticket: u64) {
-        let Some(waiting) = self.end_wait(ticket) else { return };
+        let waited = self.end_wait(ticket).map(|waiting| waiting.key);
+        let Some(key) = waited.or_else(|| self.part.woken.remove(&ticket)) else { return };
         let me = self.config.id;
         if !self.is_serving() {
             return;
         }
-        if let Some(owner) = self.owner_of(&waiting.key) {
-            self.send(owner, Message::WaitOver { key: waiting.key, node: me, ticket });
+        if let Some(owner) = self.owner_of(&key) {
+            self.send(owner, Message::WaitOver { key, node: me, ticket });
         }
     }
 
@@ -97,47 +101,86 @@ impl<V: Values> Turn<'_, V> {
     }
 
     pub(crate) fn on_wait_for(&mut self, from: NodeId, key: Key, node: NodeId, ticket: u64) {
-        let waiters_max = self.config.limits.waiters_max;
         if !self.owns_or_tells(from, &key) {
             return;
         }
-        let Some(owning) = self.owning_mut(&key) else { return };
+        let queued = Queued::Wait(node, ticket);
+        if self.owning(&key).is_some_and(|owning| !owning.queue.contains(&queued)) {
+            // Behind what was asked for before.
+            self.enqueue(&key, queued);
+        }
+    }
+
+    /// A wait has come to its turn among what is asked for: it stands in line from now on.
+    pub(crate) fn line_up(&mut self, key: &Key, node: NodeId, ticket: u64) {
+        let waiters_max = self.config.limits.waiters_max;
+        let Some(owning) = self.owning_mut(key) else { return };
         if !owning.waiters.contains(&(node, ticket)) && owning.waiters.len() < waiters_max {
             owning.waiters.push_back((node, ticket));
         }
         // A waiter that comes back found the key ready or missed its wake: either way it may look again.
         owning.woken_seq = None;
-        self.part.work.insert(key);
     }
 
     pub(crate) fn on_wait_over(&mut self, key: Key, node: NodeId, ticket: u64) {
         if let Some(owning) = self.owning_mut(&key) {
             owning.waiters.retain(|waiter| *waiter != (node, ticket));
+            owning.queue.retain(|queued| *queued != Queued::Wait(node, ticket));
+        }
+        if self.is_reserved_for(&key, node, ticket) && !self.config.without(Mutant::ReserveForTheGone) {
+            self.end_reservation(&key);
         }
     }
 
-    /// Wakes the first waiter when the key is ready and nobody was woken for this version yet.
-    pub(crate) fn wake_next(&mut self, key: &Key) {
+    fn is_reserved_for(&self, key: &Key, node: NodeId, ticket: u64) -> bool {
+        let busy = self.owning(key).and_then(|owning| owning.busy.as_ref());
+        matches!(busy, Some(Busy::Reserved { node: of, ticket: reserved, .. }) if (*of, *reserved) == (node, ticket))
+    }
+
+    /// Whether the operation is what its key is reserved for.
+    pub(crate) fn claims_now(&self, key: &Key, op: OpId) -> bool {
+        let claims = self.part.operations.get(&op).and_then(|operation| operation.claims);
+        claims.is_some_and(|ticket| self.is_reserved_for(key, op.node, ticket))
+    }
+
+    /// Whoever the key was reserved for has not come: the next in line is woken.
+    pub(crate) fn end_reservation(&mut self, key: &Key) {
+        if let Some(owning) = self.owning_mut(key) {
+            owning.woken_seq = None;
+        }
+        self.release(key);
+    }
+
+    /// Wakes the first waiter when the key is ready and nobody was woken for this version yet. True: the key is reserved for it.
+    pub(crate) fn wake_next(&mut self, key: &Key) -> bool {
         let view = self.installed.view.id;
         if self.owning(key).is_none_or(|owning| owning.waiters.is_empty()) || !self.values.ready(key) {
-            return;
+            return false;
         }
-        let Some(copy) = self.part.copies.get_mut(key) else { return };
+        let Some(copy) = self.part.copies.get_mut(key) else { return false };
         let seq = copy.meta.version.seq;
-        let Some(owning) = copy.owning_mut(view) else { return };
-        if owning.woken_seq == Some(seq) || owning.busy.is_some() {
-            return;
-        }
-        let Some((node, ticket)) = owning.waiters.pop_front() else { return };
+        let Some(owning) = copy.owning_mut(view).filter(|owning| owning.woken_seq != Some(seq)) else {
+            return false;
+        };
+        let Some((node, ticket)) = owning.waiters.pop_front() else { return false };
         owning.woken_seq = Some(seq);
         self.count(Rule::Woke);
+        let reserves = !self.config.without(Mutant::WakeWithoutReserving);
+        if reserves {
+            self.set_busy(key, Busy::Reserved { node, ticket, sent_ms: self.now.mono_ms });
+        }
         self.send(node, Message::Wake { key: key.clone(), ticket });
+        reserves
     }
 
-    pub(crate) fn on_wake(&mut self, key: &Key, ticket: u64) {
-        if self.part.waits.get(&ticket).is_some_and(|waiting| waiting.key == *key) {
+    pub(crate) fn on_wake(&mut self, from: NodeId, key: Key, ticket: u64) {
+        if self.part.waits.get(&ticket).is_some_and(|waiting| waiting.key == key) {
             self.end_wait(ticket);
+            self.part.woken.insert(ticket, key);
             self.out.actions.push(Action::Wake { ticket });
+        } else if !self.part.woken.contains_key(&ticket) {
+            let node = self.config.id;
+            self.send(from, Message::WaitOver { key, node, ticket });
         }
     }
 

@@ -153,7 +153,8 @@ impl Pair {
         self.asked += 1;
         let (keys, command) = (vec![Key::new(name.as_bytes())], Blob::new(command));
         let (watches, local_read, watch) = (Vec::new(), false, false);
-        let request = Request { ticket: self.asked, class, keys, command, watches, local_read, watch };
+        let request =
+            Request { ticket: self.asked, class, keys, command, watches, local_read, watch, claims: None };
         self.input(0, Input::Client(request));
     }
 

@@ -108,6 +108,7 @@ fn a_flush_costs_no_more() {
         watches: Vec::new(),
         local_read: false,
         watch: false,
+        claims: None,
     };
     nodes.input(LAST, Input::Client(flush));
     nodes.run(5_000);

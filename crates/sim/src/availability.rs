@@ -193,7 +193,10 @@ impl Scene {
         let (keys, command) = (vec![Key::new(name.as_bytes())], OPERATION.into());
         let (watches, local_read, watch) = (Vec::new(), false, false);
         let class = kind.class();
-        self.input(at, Input::Client(Request { ticket, class, keys, command, watches, local_read, watch }));
+        self.input(
+            at,
+            Input::Client(Request { ticket, class, keys, command, watches, local_read, watch, claims: None }),
+        );
     }
 
     /// The next millisecond.

@@ -234,7 +234,7 @@ structs! {
     Held { version, owner }
     News { key, gone }
     CopyState { meta, log, done, prepared, value }
-    Forwarded { op, floor, exposed, birth, class, keys, command, watches, hops }
+    Forwarded { op, floor, exposed, birth, class, keys, command, watches, claims, hops }
     Envelope { from, incarnation, to, view, part, from_part, message }
 }
 

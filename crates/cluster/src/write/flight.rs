@@ -470,6 +470,11 @@ impl<V: Values> Turn<'_, V> {
             Some(Busy::Regroup(regroup)) => &mut regroup.sent_ms,
             Some(Busy::Align(aligning)) => &mut aligning.sent_ms,
             Some(Busy::Leaving { sent_ms, .. } | Busy::Granting { sent_ms, .. }) => sent_ms,
+            Some(Busy::Reserved { .. }) => {
+                self.count(Rule::ReservedInVain);
+                self.end_reservation(key);
+                return;
+            }
             Some(Busy::Flight(_)) | None => return,
         };
         if now < *sent_ms + retry {
@@ -480,7 +485,7 @@ impl<V: Values> Turn<'_, V> {
             Some(Busy::Regroup(regroup)) => regroup.waiting,
             Some(Busy::Align(aligning)) => aligning.waiting,
             Some(Busy::Leaving { node, .. } | Busy::Granting { to: node, .. }) => NodeSet::only(*node),
-            Some(Busy::Flight(_)) | None => NodeSet::EMPTY,
+            Some(Busy::Flight(_) | Busy::Reserved { .. }) | None => NodeSet::EMPTY,
         };
         self.doubt_way_to(waiting);
         let Some(owning) = self.owning_mut(key) else { return };
@@ -489,7 +494,7 @@ impl<V: Values> Turn<'_, V> {
             Some(Busy::Align(_)) => self.send_aligns(key),
             Some(Busy::Leaving { node, leave, .. }) => self.send_may_drop(key, node, leave),
             Some(Busy::Granting { to, .. }) => self.send_grant(key, to),
-            Some(Busy::Flight(_)) | None => {}
+            Some(Busy::Flight(_) | Busy::Reserved { .. }) | None => {}
         }
     }
 }

@@ -198,7 +198,10 @@ impl<V: Values> Turn<'_, V> {
                 }
                 return;
             }
-            let Some(next) = owning.queue.pop_front() else { break };
+            if self.wake_next(key) {
+                return;
+            }
+            let Some(next) = self.owning_mut(key).and_then(|owning| owning.queue.pop_front()) else { break };
             match next {
                 Queued::Op(op) => {
                     if !self.run_batch(key, op) {
@@ -206,6 +209,7 @@ impl<V: Values> Turn<'_, V> {
                     }
                 }
                 Queued::Pin(op) => self.pin(key, op),
+                Queued::Wait(node, ticket) => self.line_up(key, node, ticket),
                 Queued::Grant(to) => self.grant(key, to),
                 Queued::Join(joiner, nonce) => self.admit_joiner(key, joiner, nonce),
                 Queued::Leave(node, leave) => self.let_leave(key, node, leave),
@@ -214,7 +218,6 @@ impl<V: Values> Turn<'_, V> {
                 Queued::Fork(node, fork) => self.merge_fork(key, node, *fork),
             }
         }
-        self.wake_next(key);
         self.list_spare(key);
     }
 
@@ -534,6 +537,13 @@ impl<V: Values> Turn<'_, V> {
     /// Puts an operation into its key's queue.
     pub(crate) fn enqueue(&mut self, key: &Key, queued: Queued) -> bool {
         let queue_max = self.config.limits.queue_max;
+        if let Queued::Op(op) = queued
+            && self.claims_now(key, op)
+        {
+            self.release(key);
+            self.owning_mut(key).into_iter().for_each(|owning| owning.queue.push_front(Queued::Op(op)));
+            return true;
+        }
         let Some(owning) = self.owning_mut(key) else {
             return false;
         };

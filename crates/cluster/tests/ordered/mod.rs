@@ -271,7 +271,10 @@ impl Nodes {
         self.asked += 1;
         let (ticket, keys, command) = (self.asked, vec![key.clone()], Blob::new(command));
         let (watches, local_read, watch) = (Vec::new(), false, false);
-        self.input(id, Input::Client(Request { ticket, class, keys, command, watches, local_read, watch }));
+        self.input(
+            id,
+            Input::Client(Request { ticket, class, keys, command, watches, local_read, watch, claims: None }),
+        );
         ticket
     }
 

@@ -244,7 +244,9 @@ pub(crate) fn clients_wait_for_the_key_of_their_database() {
     assert_eq!(cluster.change_databases(0, Change::SwapDb(0, 1)), Ok(()));
     cluster.run(1_000);
     assert_eq!(cluster.woken, [901]);
-    assert_eq!(cluster.take(1, "k"), Ok("a".into()));
+    let claim = cluster.claim(1, "k", 901);
+    cluster.run(500);
+    assert_eq!(cluster.told(claim), Some(Ok("a".into())));
     cluster.input(0, Input::Wait { ticket: 902, key: key("k") });
     cluster.run(500);
     assert_eq!(cluster.change_databases(1, Change::FlushDb(0)), Ok(()));
@@ -252,7 +254,9 @@ pub(crate) fn clients_wait_for_the_key_of_their_database() {
     cluster.add(1, "k", "b").expect("add");
     cluster.run(500);
     assert_eq!(cluster.woken, [901, 902]);
-    assert_eq!(cluster.take(0, "k"), Ok("b".into()));
+    let claim = cluster.claim(0, "k", 902);
+    cluster.run(500);
+    assert_eq!(cluster.told(claim), Some(Ok("b".into())));
     cluster.run(3_000);
     cluster.assert_converged();
 }

@@ -273,8 +273,16 @@ impl Town {
         self.ticket += 1;
         let (ticket, keys) = (self.ticket, vec![key(name)]);
         let command = command.into();
-        let request =
-            Request { ticket, class, keys, command, watches: vec![], local_read: false, watch: false };
+        let request = Request {
+            ticket,
+            class,
+            keys,
+            command,
+            watches: vec![],
+            local_read: false,
+            watch: false,
+            claims: None,
+        };
         self.input(host, Input::Client(request));
         for _ in 0..200 {
             if let Some(result) = self.replies.get(&ticket) {

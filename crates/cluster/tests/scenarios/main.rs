@@ -385,7 +385,9 @@ fn waiters_are_woken_in_order() {
     cluster.add(0, "k", "a").expect("add");
     cluster.deliver_all();
     assert_eq!(cluster.woken, [901]);
-    assert_eq!(cluster.take(1, "k"), Ok("a".into()));
+    let claim = cluster.claim(1, "k", 901);
+    cluster.deliver_all();
+    assert_eq!(cluster.told(claim), Some(Ok("a".into())));
     cluster.add(0, "k", "b").expect("add");
     cluster.deliver_all();
     assert_eq!(cluster.woken, [901, 902]);

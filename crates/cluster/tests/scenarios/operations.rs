@@ -469,3 +469,93 @@ pub(crate) fn a_write_that_some_of_its_keys_have_is_not_refused_cleanly() {
     assert_eq!(cluster.read(1, "once"), Ok("old".into()));
     cluster.assert_converged();
 }
+
+/// Other clients ask for the element, at the owner and elsewhere, before the one that waits for it has heard that it is there.
+#[test]
+pub(crate) fn who_waits_is_served_before_who_comes_later() {
+    let mut cluster = Cluster::new(3);
+    for node in 0..3 {
+        cluster.read(node, "k").expect("read");
+    }
+    for (node, ticket) in [(1, 901), (2, 902), (0, 903)] {
+        cluster.input(node, Input::Wait { ticket, key: key("k") });
+        cluster.run(100);
+    }
+    let owner = cluster.owners("k")[0].0;
+    let push = cluster.submit(owner, Class::W, &["k"], "add a");
+    let wakes = |message: &Message| matches!(message, Message::Wake { .. });
+    while let Some(next) = cluster.wire.iter().position(|envelope| !wakes(&envelope.message)) {
+        let envelope = cluster.wire.remove(next).expect("it is there");
+        cluster.input(envelope.to.0, Input::Message(Box::new(envelope)));
+    }
+    assert_eq!(cluster.told(push), Some(Ok("OK".into())));
+    let late: Vec<u64> = (0..3).map(|node| cluster.submit(node, Class::X, &["k"], "take")).collect();
+    cluster.deliver_all();
+    assert_eq!(cluster.woken, [901]);
+    assert!(late.iter().all(|ticket| cluster.told(*ticket).is_none()));
+    let claim = cluster.claim(1, "k", 901);
+    cluster.deliver_all();
+    assert_eq!(cluster.told(claim), Some(Ok("a".into())));
+    assert!(late.iter().all(|ticket| cluster.told(*ticket) == Some(Ok(String::new()))), "they found nothing");
+    for (node, word, ticket) in [(2, "b", 902), (0, "c", 903)] {
+        cluster.add(1, "k", word).expect("add");
+        cluster.deliver_all();
+        assert_eq!(cluster.woken.last(), Some(&ticket));
+        let claim = cluster.claim(node, "k", ticket);
+        cluster.deliver_all();
+        assert_eq!(cluster.told(claim), Some(Ok(word.into())));
+    }
+    cluster.run(3_000);
+    cluster.assert_converged();
+}
+
+/// A client is gone when it is woken, or is served by another key, or its node says nothing: the next in line gets the element.
+#[test]
+pub(crate) fn who_is_gone_takes_nothing() {
+    let mut cluster = Cluster::new(3);
+    cluster.add(0, "k", "first").expect("add");
+    for node in 0..3 {
+        cluster.read(node, "k").expect("read");
+    }
+    cluster.take(0, "k").expect("take");
+    let owner = cluster.owners("k")[0].0;
+    let (one, other) = ((owner + 1) % 3, (owner + 2) % 3);
+    for (node, ticket) in [(one, 901), (one, 902), (one, 903), (other, 904)] {
+        cluster.input(node, Input::Wait { ticket, key: key("k") });
+        cluster.run(100);
+    }
+    // It goes when the wake is on its way.
+    cluster.input(owner, Input::Client(push("a")));
+    let wakes = |message: &Message| matches!(message, Message::Wake { .. });
+    while let Some(next) = cluster.wire.iter().position(|envelope| !wakes(&envelope.message)) {
+        let envelope = cluster.wire.remove(next).expect("it is there");
+        cluster.input(envelope.to.0, Input::Message(Box::new(envelope)));
+    }
+    cluster.input(one, Input::CancelWait { ticket: 901 });
+    let late = cluster.submit(owner, Class::X, &["k"], "take");
+    cluster.deliver_all();
+    assert_eq!(cluster.woken, [902]);
+    // That one is served by another key.
+    cluster.input(one, Input::CancelWait { ticket: 902 });
+    cluster.deliver_all();
+    assert_eq!(cluster.woken, [902, 903]);
+    assert_eq!(cluster.told(late), None);
+    // And of that one nothing is heard.
+    for _ in 0..100 {
+        if cluster.woken.len() < 3 {
+            cluster.run(50);
+        }
+    }
+    assert_eq!(cluster.woken, [902, 903, 904]);
+    let claim = cluster.claim(other, "k", 904);
+    cluster.deliver_all();
+    assert_eq!((cluster.told(claim), cluster.told(late)), (Some(Ok("a".into())), Some(Ok(String::new()))));
+    cluster.run(3_000);
+    cluster.assert_converged();
+}
+
+fn push(word: &str) -> Request {
+    let (keys, command) = (vec![key("k")], format!("add {word}").as_str().into());
+    let (watches, local_read, watch) = (Vec::new(), false, false);
+    Request { ticket: 1_000_000, class: Class::W, keys, command, watches, local_read, watch, claims: None }
+}

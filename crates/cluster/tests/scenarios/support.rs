@@ -415,7 +415,8 @@ impl Cluster {
         let ticket = self.ticket;
         let keys = keys.iter().map(|name| key(name)).collect();
         let (command, watch) = (command.into(), command == "watch");
-        let request = Request { ticket, class, keys, command, watches, local_read: false, watch };
+        let request =
+            Request { ticket, class, keys, command, watches, local_read: false, watch, claims: None };
         self.input(node, Input::Client(request));
         ticket
     }
@@ -437,6 +438,22 @@ impl Cluster {
             self.run(50);
         }
         panic!("operation {command} on {keys:?} was never answered");
+    }
+
+    /// A client that was woken takes what it has waited for.
+    pub fn claim(&mut self, node: u8, name: &str, claims: u64) -> u64 {
+        self.ticket += 1;
+        let (ticket, class, keys, command) = (self.ticket, Class::X, vec![key(name)], "take".into());
+        let (watches, claims) = (Vec::new(), Some(claims));
+        let request =
+            Request { ticket, class, keys, command, watches, local_read: false, watch: false, claims };
+        self.input(node, Input::Client(request));
+        ticket
+    }
+
+    /// What a client was told.
+    pub fn told(&self, ticket: u64) -> Option<Result<String, ClientError>> {
+        self.replies.get(&ticket).map(|result| result.clone().map(|answer| text(&answer.reply)))
     }
 
     /// Asks for another keyspace.

@@ -144,6 +144,8 @@ table! {
         a_key_that_is_decided_once_is_not_expired_on_one_side
         a_write_on_several_keys_may_go_for_each_by_itself
         a_write_that_some_of_its_keys_have_is_not_refused_cleanly
+        who_waits_is_served_before_who_comes_later
+        who_is_gone_takes_nothing
     }
     partitions {
         each_partition_of_a_subscriber_prepares_its_part
@@ -371,6 +373,8 @@ const NOTICED_BY: &[(Mutant, &str)] = &[
     (Mutant::ForgetWhoWasToHold, "who_was_about_to_hold_a_key_is_no_holder"),
     (Mutant::LeaveOpen, "what_was_written_alone_is_repaired"),
     (Mutant::LeaveAlone, "what_has_come_to_have_one_holder_is_repaired"),
+    (Mutant::WakeWithoutReserving, "who_waits_is_served_before_who_comes_later"),
+    (Mutant::ReserveForTheGone, "who_is_gone_takes_nothing"),
     (Mutant::TakeAnyNumber, "an_owner_takes_a_share_of_operations_from_each_node"),
 ];
 

@@ -276,6 +276,17 @@ impl World {
         local_read: bool,
         watches: Vec<(usize, Watch)>,
     ) {
+        self.submit_claiming(client, class, requests, (local_read, None), watches);
+    }
+
+    fn submit_claiming(
+        &mut self,
+        client: usize,
+        class: Class,
+        requests: Vec<(usize, Operation)>,
+        (local_read, claims): (bool, Option<u64>),
+        watches: Vec<(usize, Watch)>,
+    ) {
         let Some(host) = self.clients[client].host else { return };
         let record = self.history.len();
         let ticket = record as u64 * 2 + 1;
@@ -305,6 +316,7 @@ impl World {
                 .collect(),
             local_read,
             watch: watching,
+            claims,
         };
         let state = &mut self.clients[client];
         state.waiting =
@@ -349,13 +361,8 @@ impl World {
         let blocked = self.clients[client].waiting.as_ref().filter(|waiting| waiting.ticket == ticket);
         let Some(index) = blocked.and_then(|waiting| waiting.blocked) else { return };
         self.clients[client].waiting = None;
-        self.submit(
-            client,
-            Class::X,
-            vec![(index, Operation::List(ListInput::Pop(Side::Left)))],
-            false,
-            vec![],
-        );
+        let pop = vec![(index, Operation::List(ListInput::Pop(Side::Left)))];
+        self.submit_claiming(client, Class::X, pop, (false, Some(ticket)), vec![]);
     }
 
     /// FLUSHALL, FLUSHDB or SWAPDB by a client that exists for this alone.

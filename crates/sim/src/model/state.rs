@@ -317,6 +317,7 @@ impl State {
             watches: watches.unwrap_or_default(),
             local_read: false,
             watch: class == Class::Read && scope.watches,
+            claims: None,
         };
         if class == Class::Flush {
             // Whether or not it is ever answered, from now on it may happen.
@@ -692,6 +693,7 @@ fn read_of(key: &Key) -> Request {
         watches: Vec::new(),
         local_read: false,
         watch: false,
+        claims: None,
     }
 }
 
