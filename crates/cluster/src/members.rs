@@ -435,7 +435,7 @@ impl Members {
             return Absence::Declared;
         }
         // A later life that remembers is as good as this one where votes are counted.
-        let remembers = |peer: &&Peer| peer.is_heir && !self.config.without(Mutant::HeirsAreDead);
+        let remembers = |peer: &&Peer| peer.is_heir;
         let is_remembered = self.peers.get(&node).filter(remembers).is_some();
         if self.is_over(node, incarnation) && !is_remembered {
             return Absence::Dead;
@@ -450,6 +450,7 @@ impl Members {
         Quorum {
             half_expires: self.config.without(Mutant::ExpireByHalf),
             half_is_less: self.config.without(Mutant::HalfIsLess),
+            half_outlives: self.config.without(Mutant::HalfOutlives),
         }
     }
 

@@ -188,8 +188,8 @@ mutants! {
     ForgetSilence,
     /// A node that has come back and accepted a base in this life has no vote of an earlier one.
     HeirsForgetAtOnce,
-    /// An earlier life of a node that remembers its votes counts as out of the way.
-    HeirsAreDead,
+    /// Half of a base goes on because the rest has restarted without its memory.
+    HalfOutlives,
     /// Half of those that discovery names form a cluster.
     FormByHalf,
     /// A first base that was accepted is forgotten when another one is proposed.

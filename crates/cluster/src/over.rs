@@ -20,12 +20,13 @@ impl Members {
         }
     }
 
-    /// The operator asserts that the node's present life is over.
+    /// The operator asserts that the node's present life is over or, where it has come back, what it was before.
     pub(crate) fn forget(&mut self, node: NodeId) {
-        let life = self.stands_on().members.get(&node).copied();
-        let Some(life) = life.or_else(|| self.peers.get(&node).map(|peer| peer.incarnation)) else {
-            return;
-        };
+        let heard = self.peers.get(&node).map(|peer| peer.incarnation);
+        let bases = [self.stands_on(), &self.installed.view.base];
+        let lives = bases.into_iter().filter_map(|base| base.members.get(&node).copied());
+        let earlier = lives.clone().filter(|life| heard.is_some_and(|heard| *life < heard)).max();
+        let Some(life) = earlier.or_else(|| lives.max()).or(heard) else { return };
         self.note_over(node, life);
         self.tell_over(vec![(node, life)]);
     }

@@ -96,13 +96,15 @@ pub struct Quorum {
     pub half_expires: bool,
     /// Half never is, not even with the lowest member: a seeded fault.
     pub half_is_less: bool,
+    /// Any half is enough where the rest has restarted: a seeded fault.
+    pub half_outlives: bool,
 }
 
 impl Base {
     /// Whether these members meet every other set of which that can be said: they are more than half of the `counted`, or
     /// half with the lowest member of the base. Everybody has to take the same one for the lowest, so it is that of the
     /// base, alive or not.
-    pub(crate) fn is_most(&self, members: NodeSet, counted: usize) -> bool {
+    pub fn is_most(&self, members: NodeSet, counted: usize) -> bool {
         let twice = 2 * members.len() as usize;
         let breaks_tie = || self.members.keys().next().is_some_and(|lowest| members.contains(*lowest));
         twice > counted || twice == counted && breaks_tie()
@@ -116,7 +118,7 @@ const NEVER_MAX: usize = NODES_MAX as usize;
 /// it can be.
 ///
 /// A base of which every member is a candidate takes in all candidates. A base with members missing may drop them
-/// when they are silent and most are present ([`Base::is_most`]), or when they are dead and at least half is present.
+/// when they are silent or dead, and most are present ([`Base::is_most`]).
 /// Otherwise the base stays and only its members form the view.
 pub fn plan(
     view: ViewId,
@@ -362,8 +364,9 @@ pub fn may_drop(
         None | Some(Absence::Missing) => false,
         Some(Absence::Silent) if quorum.half_expires => twice >= counted,
         Some(Absence::Silent) if quorum.half_is_less => twice > counted,
-        Some(Absence::Silent) => base.is_most(present, counted),
-        Some(Absence::Dead | Absence::Declared) => twice >= counted,
+        Some(Absence::Dead) if quorum.half_outlives => twice >= counted,
+        // Who has restarted may have dropped those present before, if it was most.
+        Some(Absence::Silent | Absence::Dead | Absence::Declared) => base.is_most(present, counted),
     }
 }
 
@@ -373,7 +376,7 @@ mod tests {
     use crate::config::Config;
     use crate::interface::Change;
 
-    const STRICT: Quorum = Quorum { half_expires: false, half_is_less: false };
+    const STRICT: Quorum = Quorum { half_expires: false, half_is_less: false, half_outlives: false };
 
     fn none() -> Changes {
         Changes::none(Config::new(NodeId(0)))

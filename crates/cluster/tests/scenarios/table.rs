@@ -206,6 +206,7 @@ table! {
         a_voter_that_has_accepted_a_later_base_is_one_still
         a_voter_that_comes_back_has_heard_nobody_for_as_long_as_it_runs
         a_life_that_is_remembered_is_not_out_of_the_way
+        half_does_not_go_on_because_the_rest_has_restarted
     }
 }
 
@@ -340,7 +341,7 @@ const NOTICED_BY: &[(Mutant, &str)] = &[
     (Mutant::ForgetVotes, "a_voter_that_comes_back_knows_what_it_has_agreed_to"),
     (Mutant::ForgetSilence, "a_voter_that_comes_back_has_heard_nobody_for_as_long_as_it_runs"),
     (Mutant::HeirsForgetAtOnce, "a_voter_that_has_accepted_a_later_base_is_one_still"),
-    (Mutant::HeirsAreDead, "a_life_that_is_remembered_is_not_out_of_the_way"),
+    (Mutant::HalfOutlives, "half_does_not_go_on_because_the_rest_has_restarted"),
     (Mutant::FormByHalf, "half_of_those_that_are_named_form_nothing"),
     (Mutant::ForgetDrafts, "what_may_have_been_formed_is_not_formed_anew"),
     (Mutant::AdmitAnybody, "a_number_has_one_node"),

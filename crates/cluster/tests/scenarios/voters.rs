@@ -194,3 +194,30 @@ pub(crate) fn a_life_that_is_remembered_is_not_out_of_the_way() {
     };
     assert_eq!((goes_on(0), goes_on(2)), (true, false), "one half goes on");
 }
+
+/// What the half with the lowest member has agreed to may be forgotten with it: whom it had expired must not go on beside whom
+/// it has taken in.
+#[test]
+pub(crate) fn half_does_not_go_on_because_the_rest_has_restarted() {
+    let mut cluster = Cluster::new(2);
+    cluster.partition(&[&[0], &[1]]);
+    cluster.run(45_000);
+    cluster.restart(2, 1);
+    cluster.partition(&[&[0, 2], &[1]]);
+    cluster.run(8_000);
+    let base = |cluster: &Cluster, node| cluster.node(node).view().base.nodes();
+    assert_eq!(base(&cluster, 2), [NodeId(0), NodeId(2)].into_iter().collect(), "it has expired 1");
+    cluster.crash(0);
+    cluster.restart(0, 2);
+    cluster.partition(&[&[0, 1], &[2]]);
+    cluster.run(60_000);
+    cluster.partition(&[&[0, 2], &[1]]);
+    cluster.run(60_000);
+    let before = Incarnation::of_life(1);
+    let goes_on = |node| !cluster.node(node).view().base.has(NodeId(0), before);
+    assert!(!(goes_on(1) && goes_on(2)), "two bases: {:?} and {:?}", base(&cluster, 1), base(&cluster, 2));
+    // An operator knows that there is nobody else.
+    cluster.input(2, Input::Forget(NodeId(0)));
+    cluster.run(8_000);
+    assert!(cluster.node(2).is_serving() && !cluster.node(2).view().base.has(NodeId(0), before));
+}

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use swytch_cluster::{Change, Input, Key, Message, NodeId};
+use swytch_cluster::{Change, Input, Key, Message, NodeId, NodeSet};
 
 use super::coverage;
 use super::profile::{DatabaseUse, Profile};
@@ -251,8 +251,8 @@ impl Nemesis {
             && Self::may_crash(world, host)
     }
 
-    /// A base of which less than half survives cannot be continued by anyone (nobody could tell whether another half
-    /// goes on somewhere), unless the others come back as voters: the design leaves that to the operator, so it does not
+    /// A base of which not most survives cannot be continued by anyone (nobody could tell whether the others
+    /// went on somewhere), unless the others come back as voters: the design leaves that to the operator, so it does not
     /// happen here.
     pub(super) fn may_crash(world: &World, host: usize) -> bool {
         if world.profile.one_by_one {
@@ -272,15 +272,14 @@ impl Nemesis {
                 };
                 return 2 * base.members.keys().filter(stay).count() > base.members.len();
             }
-            let alive = nodes
+            let alive: NodeSet = nodes
                 .iter()
                 .filter(|(index, node)| *index != host && base.has(node.config().id, node.incarnation()))
                 // Who was taken in without having heard of it yet cannot continue anything.
                 .filter(|(_, node)| node.view().base.has(node.config().id, node.incarnation()))
-                .count();
-            // Whoever left while it could not be heard is only silent, and half may not drop the silent.
-            let silent = world.hosts.iter().any(|state| state.left || state.leaving);
-            if silent { alive * 2 > base.members.len() } else { alive * 2 >= base.members.len() }
+                .map(|(_, node)| node.config().id)
+                .collect();
+            base.is_most(alive, base.members.len())
         });
         kept &= nodes.len() > 1 || world.profile.remembers;
         kept

@@ -568,7 +568,8 @@ impl State {
         let dead: Vec<(NodeId, NodeId)> = self
             .running()
             .flat_map(|(id, node)| {
-                let members = node.accepted_base().members.iter();
+                let members =
+                    [node.accepted_base(), &node.view().base].into_iter().flat_map(|base| &base.members);
                 let gone = members.filter(|(member, life)| !lives.contains(&(**member, **life)));
                 gone.map(move |(member, _)| (id, *member)).collect::<Vec<_>>()
             })
