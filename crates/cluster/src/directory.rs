@@ -574,6 +574,8 @@ impl<V: Values> Turn<'_, V> {
         }
         question.waiting.remove(from);
         let is_over = question.waiting.is_empty();
+        // Whoever has come to hold it since may have answered before.
+        let is_old = is_over && held.is_none() && question.found.is_empty() && !entered.here.is_empty();
         match held {
             Some(held) => {
                 question.found.insert(from, held);
@@ -582,7 +584,9 @@ impl<V: Values> Turn<'_, V> {
             None if twin || entered.at_twins.contains(from) => {}
             None => directory.holders.change(key.mark(), |known| known.leave(from)),
         }
-        if is_over {
+        if is_old && !self.config.without(Mutant::CountEarlierAnswers) {
+            self.ask_holders(&key);
+        } else if is_over {
             self.conclude(&key);
         }
     }

@@ -1,4 +1,4 @@
-//! Writes on several keys that go for each key by itself ([`MultiKey::Each`](crate::config::MultiKey::Each)).
+//! Writes on several keys that go for each key by itself ([`MultiKey::Each`]).
 //!
 //! Whoever takes a client's request divides it before anything else sees it; each share is an ordinary write of one key.
 //!

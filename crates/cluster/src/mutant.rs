@@ -172,6 +172,8 @@ mutants! {
     DenyTouchedTwins,
     /// A home takes a node's word that it holds nothing, given before it was entered.
     CountStaleAnswers,
+    /// It does so if that word came before the node was entered, too.
+    CountEarlierAnswers,
     /// A scan is not told of copies that were just dropped.
     ForgetWhatLeft,
     /// Clients do not see what was set aside until it is brought back.

@@ -84,6 +84,43 @@ pub(crate) fn a_home_does_not_take_an_old_answer_for_the_lessee() {
     create_beside_a_question(0, |tag| [format!("{{{tag}}}a"), format!("{{{tag}}}b"), format!("{{{tag}}}b")]);
 }
 
+/// The home wants to write `b` and asks everybody; its own answer is there at once, the other one takes long. Meanwhile the slot
+/// is leased to it, `b` is created, and the other node asks for it.
+#[test]
+pub(crate) fn a_home_does_not_take_its_own_answer_from_before_it_was_the_lessee() {
+    let mut cluster = Cluster::new(2);
+    let tag =
+        ('a'..='z').find(|tag| others(&cluster, &format!("{{{tag}}}")).0 == 1).expect("a slot of node 1");
+    let [a, b] = ["a", "b"].map(|name| format!("{{{tag}}}{name}"));
+    cluster.attempt(0, &[0, 1]);
+    let reports = |message: &Message| matches!(message, Message::Report { .. } | Message::Reported { .. });
+    cluster.deliver_but(reports);
+    let first = cluster.submit(1, Class::W, &[&b], "add first");
+    let is_answer = |message: &Message| matches!(message, Message::Holding { .. });
+    while !cluster.wire.iter().any(|envelope| is_answer(&envelope.message) && envelope.from == NodeId(0)) {
+        let envelope = cluster.wire.pop_front().expect("an answer is to come");
+        cluster.input(envelope.to.0, Input::Message(Box::new(envelope)));
+    }
+    let holding = catch(&mut cluster, |envelope| is_answer(&envelope.message) && envelope.from == NodeId(0));
+    cluster.now += 500;
+    (0..2).for_each(|node| cluster.input(node, Input::Tick));
+    let is_asked = |message: &Message| matches!(message, Message::Query { .. });
+    cluster.deliver_but(|message| is_answer(message) || is_asked(message));
+    cluster.add(1, &a, "word").expect("it brings the lease");
+    cluster.submit(1, Class::W, &[&b], "add second");
+    cluster.deliver_but(is_asked);
+    let read = cluster.submit(0, Class::Read, &[&b], "list");
+    cluster.deliver_but(is_asked);
+    cluster.now += 50;
+    cluster.input(1, Input::Tick);
+    cluster.deliver_but(is_asked);
+    cluster.wire.extend(holding);
+    cluster.run(2_000);
+    assert!(cluster.replies[&first].is_ok());
+    let seen = cluster.told(read).expect("an answer").expect("what is there");
+    assert!(seen.contains("second"), "{seen}");
+}
+
 /// It was another node that had asked to read `b`.
 #[test]
 pub(crate) fn a_home_does_not_take_an_old_answer_for_a_new_holder() {

@@ -49,6 +49,7 @@ table! {
         a_read_sees_what_was_written_after_an_earlier_one_had_asked
         a_watch_of_what_is_not_there_fails_once_it_is
         a_home_does_not_take_an_old_answer_for_the_lessee
+        a_home_does_not_take_its_own_answer_from_before_it_was_the_lessee
         a_home_does_not_take_an_old_answer_for_a_new_holder
         a_home_does_not_take_an_old_answer_for_the_creator_of_a_twin
         what_was_deleted_leaves_nothing
@@ -333,6 +334,7 @@ const NOTICED_BY: &[(Mutant, &str)] = &[
     (Mutant::DenyTouchedTwins, "a_home_does_not_forget_who_is_to_read_a_twin"),
     (Mutant::CountStaleAnswers, "a_home_does_not_take_an_old_answer_for_a_new_holder"),
     (Mutant::CountStaleAnswers, "a_home_does_not_take_an_old_answer_for_the_creator_of_a_twin"),
+    (Mutant::CountEarlierAnswers, "a_home_does_not_take_its_own_answer_from_before_it_was_the_lessee"),
     (Mutant::ForgetWhatLeft, "a_scan_is_told_of_what_was_dropped_meanwhile"),
     (Mutant::OverlookTheAttic, "what_is_set_aside_is_seen_by_its_own_clients"),
     (Mutant::ReportFirstStep, "a_report_is_over_when_all_keys_were_looked_at"),
