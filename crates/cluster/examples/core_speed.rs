@@ -157,10 +157,10 @@ fn run(
 }
 
 /// Creates keys of one slot at the node that is not its home.
-fn create(writes: u32, leases_max: usize) {
+fn create(writes: u32, leases_max: usize, copies: u8) {
     let members: NodeSet = (0..2).map(NodeId).collect();
     let limits = Limits { leases_max, ..Limits::default() };
-    let config = |id| Config { limits, ..Config::new(id) };
+    let config = |id| Config { limits, copies, ..Config::new(id) };
     let mut nodes: Vec<Node<Names>> =
         members.iter().map(|id| Node::in_view(config(id), Names::new(), members, NOW)).collect();
     let home = nodes[0].home_of(&Key::new(b"{slot}")).map_or(0, |home| usize::from(home.0));
@@ -174,7 +174,9 @@ fn create(writes: u32, leases_max: usize) {
     let each = started.elapsed().as_nanos() as f64 / f64::from(writes);
     let per_key = messages as f64 / f64::from(writes);
     let with = if leases_max == 0 { "without" } else { "with" };
-    println!("2 nodes, new keys {with} a creation lease: {each:.0} ns and {per_key:.3} messages each");
+    println!(
+        "2 nodes, {copies} copies, new keys {with} a lease: {each:.0} ns and {per_key:.3} messages each"
+    );
 }
 
 /// Writes to a key that only its node holds.
@@ -196,8 +198,11 @@ fn main() {
     let only: Vec<String> = words.collect();
     let is_wanted = |what: &str| only.is_empty() || only.iter().any(|only| only == what);
     if is_wanted("create") {
-        create(writes, 0);
-        create(writes, Limits::default().leases_max);
+        for (leases_max, copies) in
+            [(0, 1), (Limits::default().leases_max, 1), (Limits::default().leases_max, 2)]
+        {
+            create(writes, leases_max, copies);
+        }
     }
     let mut out = Vec::new();
     for count in 1..=3_u8 {

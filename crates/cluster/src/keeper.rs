@@ -85,6 +85,15 @@ impl<V: Values> Turn<'_, V> {
         Some(keeper)
     }
 
+    /// A keeper has the value. What its home has heard since it was entered was of an earlier copy.
+    pub(crate) fn has_kept(&mut self, key: &Key, keeper: NodeId) {
+        if self.home_of(key) == Some(self.config.id) && !self.config.without(Mutant::KeepUnnoticed) {
+            self.part.directory.enter(key, keeper);
+        }
+        self.repaired(key);
+        self.evacuated(key);
+    }
+
     /// Has a keeper subscribe to a key that this node owns and is alone with, if nothing else is under way there.
     pub(crate) fn enlist(&mut self, key: &Key) -> bool {
         let is_free = self.owning(key).is_some_and(|owning| owning.busy.is_none());
@@ -138,6 +147,13 @@ impl<V: Values> Turn<'_, V> {
         kept.raise(over);
         let is_new = kept.is_new(flight.number()) || again;
         let is_held = self.values.holds(&key);
+        if is_new && !self.part.copies.contains(&key) && self.part.leases.is_leaving(&key) {
+            // Its home would take the news of an earlier copy for that of this one: the value comes again.
+            if let Some(home) = self.home_of(&key) {
+                self.send_news(home);
+            }
+            return;
+        }
         match self.copy_now(&key) {
             Some(copy) => {
                 let follows = matches!(copy.role, Role::Follower { .. });

@@ -257,10 +257,9 @@ impl<V: Values> Turn<'_, V> {
         }
         match (flight.after, flight.keys.first()) {
             (After::Join(joiner, nonce), Some(key)) => self.send_snapshot(key, joiner, nonce),
-            (After::Keep(_), Some(key)) => {
+            (After::Keep(keeper), Some(key)) => {
                 self.part.enlisting.remove(&id.number());
-                self.repaired(key);
-                self.evacuated(key);
+                self.has_kept(key, keeper);
             }
             _ => {}
         }
