@@ -4,33 +4,29 @@
 //! was, and so the next key would go for it, and in the end all. Who does not read what he is told has it in his output, and
 //! that counts.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use crate::system::allocator;
 
-static ON_THE_WAY: AtomicU64 = AtomicU64::new(0);
+static ON_THE_WAY: AtomicI64 = AtomicI64::new(0);
 
 thread_local! {
     /// Where this thread evicts: what it tells belongs to this.
     static NEWS: RefCell<Option<Arc<News>>> = const { RefCell::new(None) };
-    /// Bytes by which memory has grown that are not yet the news'.
-    static TOLD: Cell<i64> = const { Cell::new(0) };
 }
 
 /// Bytes that are on their way.
 pub fn bytes() -> u64 {
-    ON_THE_WAY.load(Ordering::Relaxed)
+    ON_THE_WAY.load(Ordering::Relaxed).max(0) as u64
 }
 
 /// Tells clients something: where this thread evicts, what that takes is counted.
 pub fn tell<R>(act: impl FnOnce() -> R) -> R {
-    if NEWS.with_borrow(Option::is_none) {
-        return act();
-    }
+    let Some(news) = news() else { return act() };
     let (result, bytes) = allocator::growth(act);
-    TOLD.set(TOLD.get() + bytes);
+    news.add(bytes);
     result
 }
 
@@ -43,7 +39,14 @@ pub fn news() -> Option<Arc<News>> {
 /// What is told of the keys that a thread evicts at once.
 #[derive(Debug, Default)]
 pub struct News {
-    bytes: AtomicU64,
+    bytes: AtomicI64,
+}
+
+impl News {
+    fn add(&self, bytes: i64) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        ON_THE_WAY.fetch_add(bytes, Ordering::Relaxed);
+    }
 }
 
 impl Drop for News {
@@ -54,29 +57,19 @@ impl Drop for News {
 
 /// This thread evicts, for as long as this lives.
 #[derive(Debug)]
-pub struct Evicting(Arc<News>);
+pub struct Evicting(());
 
 impl Evicting {
     /// It begins to.
     pub fn begin() -> Evicting {
-        let news = Arc::<News>::default();
-        NEWS.set(Some(Arc::clone(&news)));
-        Evicting(news)
-    }
-
-    /// A key has gone: what was told is on its way.
-    pub fn note(&self) {
-        if let Ok(bytes @ 1..) = u64::try_from(TOLD.take()) {
-            self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
-            ON_THE_WAY.fetch_add(bytes, Ordering::Relaxed);
-        }
+        NEWS.set(Some(Arc::default()));
+        Evicting(())
     }
 }
 
 impl Drop for Evicting {
     fn drop(&mut self) {
         NEWS.set(None);
-        TOLD.set(0);
     }
 }
 
@@ -89,8 +82,7 @@ mod tests {
         assert!(news().is_none());
         let evicting = Evicting::begin();
         let inboxes = [news(), news()];
-        TOLD.set(100_000);
-        evicting.note();
+        news().expect("it evicts").add(100_000);
         assert_eq!(bytes(), 100_000);
         drop(evicting);
         assert!(news().is_none());

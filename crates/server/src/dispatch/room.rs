@@ -64,7 +64,6 @@ pub fn make(server: &Server, worker: &WorkerShared) {
                 changes::make(server, worker, Keyspace::new(locked, now_ms), |keyspace| {
                     keyspace.evict_picked(&rule, &candidate);
                 });
-                evicting.note();
             }
         }
     };
