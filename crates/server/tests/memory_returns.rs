@@ -49,6 +49,35 @@ fn the_memory_in_use_is_told_exactly_where_nothing_happens() {
     }
 }
 
+/// The reply of a flush that is not lazy says that the memory is there; nobody else waits for it, and a transaction does not.
+#[test]
+fn whoever_has_flushed_may_write_at_once_where_memory_was_full() {
+    const LIMIT_BYTES: i64 = 20 << 20;
+    let config = format!("threads 2\nsave \"\"\nenable-debug-command yes\nmaxmemory {LIMIT_BYTES}\n");
+    let mut server = ours!().start("memory-flushed", &config);
+    for how in ["FLUSHALL", "FLUSHALL SYNC", "FLUSHDB", "FLUSHDB SYNC"] {
+        for round in 0..2 {
+            assert_eq!(server.say("CONFIG SET maxmemory 0"), Reply::ok());
+            assert_eq!(server.say("DEBUG POPULATE 50000 a 1000"), Reply::ok());
+            assert_eq!(server.say(&format!("CONFIG SET maxmemory {LIMIT_BYTES}")), Reply::ok());
+            assert!(server.say("SET k v").is_error(), "{how}, round {round}");
+            assert_eq!(server.say(how), Reply::ok());
+            assert_eq!(server.say("SET k v"), Reply::ok(), "{how}, round {round}");
+            let used = server.client.info_number("used_memory");
+            assert!(used < LIMIT_BYTES, "{how}, round {round}: {used}");
+        }
+    }
+    assert_eq!(server.say("CONFIG SET lazyfree-lazy-user-flush yes"), Reply::ok());
+    assert_eq!(server.say("FLUSHALL"), Reply::ok());
+    let script = "redis.call('SET', 'k', 'v'); return redis.call('FLUSHALL', 'SYNC')";
+    assert_eq!(server.client.call(&["EVAL", script, "0"]), Reply::ok());
+    assert_eq!(server.say("MULTI"), Reply::ok());
+    server.say("SET k v");
+    server.say("FLUSHALL SYNC");
+    assert_eq!(server.say("EXEC").elements(), [Reply::ok(), Reply::ok()]);
+    assert!(server.say("FLUSHALL LATER").is_error());
+}
+
 /// Data of two workers, removed in three ways: each time the resident memory is near that of the start soon after.
 #[test]
 fn what_is_freed_goes_back_to_the_system() {

@@ -115,7 +115,7 @@ pub struct WorkerShared {
     /// Its counters.
     pub stats: WorkerStats,
     /// Its mailbox.
-    pub mailbox: Mailbox,
+    pub mailbox: Arc<Mailbox>,
     /// Where the effects of what it runs wait to be read.
     pub lane: Arc<Lane>,
     /// Its quiescence.
@@ -146,7 +146,7 @@ impl WorkerShared {
     pub fn new(commands: usize) -> std::io::Result<WorkerShared> {
         Ok(WorkerShared {
             stats: WorkerStats::new(commands),
-            mailbox: Mailbox::new()?,
+            mailbox: Arc::new(Mailbox::new()?),
             lane: Arc::default(),
             epoch: Arc::default(),
             thread_id: AtomicU32::new(0),

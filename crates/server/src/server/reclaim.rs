@@ -46,10 +46,19 @@ impl Epoch {
     }
 }
 
+/// What is done when something has been freed.
+type Then = Box<dyn FnOnce() + Send>;
+
+/// What is left behind at once.
+struct Left {
+    objects: Vec<Retired>,
+    then: Option<Then>,
+}
+
 /// The way to the thread that frees.
 #[derive(Debug)]
 pub struct Reclaimer {
-    queue: Sender<Vec<Retired>>,
+    queue: Sender<Left>,
     pending: Arc<AtomicU64>,
     pending_bytes: Arc<AtomicU64>,
     freed: Arc<AtomicU64>,
@@ -77,16 +86,21 @@ impl Reclaimer {
     #[inline]
     pub fn retire(&self, retired: Vec<Retired>) {
         if !retired.is_empty() {
-            self.take_over(retired);
+            self.take_over(Left { objects: retired, then: None });
         }
     }
 
+    /// The same, and does something when it has been freed.
+    pub fn retire_and(&self, retired: Vec<Retired>, then: impl FnOnce() + Send + 'static) {
+        self.take_over(Left { objects: retired, then: Some(Box::new(then)) });
+    }
+
     #[cold]
-    fn take_over(&self, retired: Vec<Retired>) {
-        self.pending.fetch_add(retired.iter().map(Retired::keys).sum(), Ordering::Relaxed);
-        self.pending_bytes.fetch_add(retired.iter().map(Retired::value_bytes).sum(), Ordering::Relaxed);
+    fn take_over(&self, left: Left) {
+        self.pending.fetch_add(left.objects.iter().map(Retired::keys).sum(), Ordering::Relaxed);
+        self.pending_bytes.fetch_add(left.objects.iter().map(Retired::value_bytes).sum(), Ordering::Relaxed);
         // The thread ends only with the process; then nothing needs freeing.
-        let _ = self.queue.send(retired);
+        let _ = self.queue.send(left);
     }
 
     /// CONFIG RESETSTAT.
@@ -117,6 +131,7 @@ const PATIENCE: Duration = Duration::from_millis(1);
 struct Held {
     places: Vec<u64>,
     objects: Vec<Retired>,
+    then: Vec<Then>,
 }
 
 /// What there is to be freed, and what was.
@@ -126,7 +141,7 @@ struct Counts {
     freed: Arc<AtomicU64>,
 }
 
-fn run(incoming: &Receiver<Vec<Retired>>, epochs: &[Arc<Epoch>], counts: &Counts) {
+fn run(incoming: &Receiver<Left>, epochs: &[Arc<Epoch>], counts: &Counts) {
     let free = |object: Retired| {
         let (keys, bytes) = (object.keys(), object.value_bytes());
         drop(object);
@@ -143,18 +158,21 @@ fn run(incoming: &Receiver<Vec<Retired>>, epochs: &[Arc<Epoch>], counts: &Counts
             false => incoming.recv_timeout(PATIENCE),
         };
         match arrived {
-            Ok(retired) => {
-                let retired = retired.into_iter().chain(incoming.try_iter().flatten());
-                let (values, objects): (Vec<Retired>, _) =
-                    retired.partition(|object| matches!(object, Retired::Entry(_)));
-                if !objects.is_empty() {
-                    fence(Ordering::SeqCst);
-                    held.push_back(Held {
-                        places: epochs.iter().map(|epoch| epoch.place()).collect(),
-                        objects,
-                    });
+            Ok(first) => {
+                let (mut values, mut objects, mut then) = (Vec::new(), Vec::new(), Vec::new());
+                for left in std::iter::once(first).chain(incoming.try_iter()) {
+                    then.extend(left.then);
+                    for object in left.objects {
+                        let is_value = matches!(object, Retired::Entry(_));
+                        if is_value { values.push(object) } else { objects.push(object) }
+                    }
                 }
                 values.into_iter().for_each(free);
+                if !objects.is_empty() || !then.is_empty() {
+                    fence(Ordering::SeqCst);
+                    let places = epochs.iter().map(|epoch| epoch.place()).collect();
+                    held.push_back(Held { places, objects, then });
+                }
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
@@ -165,6 +183,7 @@ fn run(incoming: &Receiver<Vec<Retired>>, epochs: &[Arc<Epoch>], counts: &Counts
                 break;
             }
             first.objects.into_iter().for_each(free);
+            first.then.into_iter().for_each(|then| then());
         }
         allocator::settle();
     }

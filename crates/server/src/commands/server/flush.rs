@@ -1,12 +1,20 @@
 //! DBSIZE, FLUSHALL, FLUSHDB
 //!
-//! Flushing swaps in empty tables; the old ones are freed in the background with SYNC and ASYNC alike.
+//! Flushing swaps in empty tables; the old ones are freed in the background with SYNC and ASYNC alike. With SYNC the client is
+//! answered when that is done and what it writes next finds the memory, as in Redis since 8.0; nobody else waits.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use swytch_resp::Reply;
 use swytch_store::{Keyspace, KeyspaceMut};
 
 use crate::command::prelude::*;
+use crate::command::{Origin, Progress};
+use crate::dispatch::park;
 use crate::persistence::save;
 use crate::server::background::Task;
+use crate::server::{Mail, Server, WorkerShared};
 
 pub static DBSIZE: CommandSpec = CommandSpec {
     name: "dbsize",
@@ -45,7 +53,7 @@ pub static FLUSHALL: CommandSpec = CommandSpec {
     name: "flushall",
     summary: "Deletes the keys of all databases.",
     since: "1.0.0",
-    complexity: "O(1); the keys are freed in the background.",
+    complexity: "O(1) for others; the keys are freed in the background, and with SYNC the reply waits for that.",
     databases: DatabaseSpec::All,
     handler: Handler::WriteAll(|call, keyspace| {
         flush(call, keyspace, None)?;
@@ -59,7 +67,7 @@ pub static FLUSHDB: CommandSpec = CommandSpec {
     name: "flushdb",
     summary: "Deletes the keys of the selected database.",
     since: "1.0.0",
-    complexity: "O(1); the keys are freed in the background.",
+    complexity: "O(1) for others; the keys are freed in the background, and with SYNC the reply waits for that.",
     handler: Handler::WriteAll(|call, keyspace| {
         let db = call.client.db;
         flush(call, keyspace, Some(db))
@@ -74,13 +82,49 @@ fn dbsize(call: &mut Call<'_>, keyspace: &Keyspace<'_>) -> CommandResult {
 
 fn flush(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>, db: Option<u32>) -> CommandResult {
     let mut arguments = call.args.cursor(1);
-    if arguments.remaining() > 0 && !arguments.word("ASYNC") && !arguments.word("SYNC") {
-        return Err(CommandError::Syntax);
-    }
+    let is_lazy = match arguments.remaining() {
+        0 => call.server.config.lazyfree_lazy_user_flush(),
+        _ if arguments.word("ASYNC") => true,
+        _ if arguments.word("SYNC") => false,
+        _ => return Err(CommandError::Syntax),
+    };
     arguments.end()?;
     keyspace.flush(db, call.client.db);
-    call.reply.ok();
+    if is_lazy || call.origin != Origin::Client {
+        call.reply.ok();
+    } else {
+        answer_when_freed(call, keyspace);
+    }
     Ok(())
+}
+
+fn answer_when_freed(call: &mut Call<'_>, keyspace: &mut KeyspaceMut<'_, '_>) {
+    let left = keyspace.changes_mut().take_retired();
+    if left.is_empty() {
+        call.reply.ok();
+        return;
+    }
+    let (freed, mailbox) = (Freed::default(), Arc::clone(&call.worker.mailbox));
+    let is_done = Arc::clone(&freed.0);
+    call.server.reclaimer.retire_and(left, move || {
+        is_done.store(true, Ordering::SeqCst);
+        mailbox.send(Mail::Released);
+    });
+    park::until(call, Box::new(freed), None);
+}
+
+/// Whether what was flushed has been freed.
+#[derive(Debug, Default)]
+struct Freed(Arc<AtomicBool>);
+
+impl Progress for Freed {
+    fn is_enough(&self, _: &Server, _: &WorkerShared) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    fn answer(&self, _: &Server, reply: &mut Reply<'_>) {
+        reply.ok();
+    }
 }
 
 /// Where data is saved by itself it does not come back from an older file once all of it was deleted, as in Redis.

@@ -53,8 +53,7 @@ pub(super) const LIST: &[D] = &[
         .summary("Free values replaced by a command in the background."),
     memory(D::flag("lazyfree-lazy-user-del", false)).harmless(ALWAYS_LAZY).summary("DEL frees like UNLINK."),
     memory(D::flag("lazyfree-lazy-user-flush", false))
-        .harmless(ALWAYS_LAZY)
-        .summary("FLUSHALL and FLUSHDB free in the background unless told SYNC."),
+        .summary("FLUSHALL and FLUSHDB are answered before memory is freed unless told SYNC."),
     keyspace(D::flag("import-mode", false).known(Known::Swytch))
         .summary("Keep keys whose time is over until an importing client deletes them."),
     keyspace(D::integer("active-expire-effort", 1, 10, 1))
