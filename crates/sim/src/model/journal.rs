@@ -15,6 +15,8 @@ use std::ops::Range;
 
 use swytch_cluster::{Aside, Blob, Executed, History, Key, MergeBy, MergeInput, Slot, Stamp, Step, Values};
 
+use super::state::mask_of;
+
 /// First byte of a merge's effect.
 const MERGED: u8 = 0xff;
 
@@ -31,7 +33,12 @@ pub(super) fn lists(reply: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// Lists of tags.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Journal(BTreeMap<Key, List>, Aside);
+pub(crate) struct Journal {
+    lists: BTreeMap<Key, List>,
+    aside: Aside,
+    /// Deleted keys whose lists were removed, with what these contained, since somebody looked.
+    removed: Vec<(Key, u64)>,
+}
 
 /// What was done to a key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -51,7 +58,18 @@ impl List {
 impl Journal {
     /// The operations applied to a key, in order.
     pub(super) fn tags(&self, key: &Key) -> &[u8] {
-        self.0.get(key).map_or(&[], |list| &list.tags)
+        self.lists.get(key).map_or(&[], |list| &list.tags)
+    }
+
+    /// Deleted keys whose lists were removed since this was asked last: bit `i` is tag `i`.
+    pub(super) fn take_removed(&mut self) -> Vec<(Key, u64)> {
+        std::mem::take(&mut self.removed)
+    }
+
+    fn remove(&mut self, key: &Key) {
+        if let Some(list) = self.lists.remove(key).filter(|list| list.deleted) {
+            self.removed.push((key.clone(), mask_of(&list.tags)));
+        }
     }
 }
 
@@ -68,8 +86,8 @@ impl Values for Journal {
         let mut effects = Vec::new();
         let mut undo = Vec::new();
         for (index, key) in keys.iter().enumerate() {
-            undo.push((index, self.0.get(key).map(|list| (list.tags.len(), list.deleted))));
-            let list = self.0.entry(key.clone()).or_default();
+            undo.push((index, self.lists.get(key).map(|list| (list.tags.len(), list.deleted))));
+            let list = self.lists.entry(key.clone()).or_default();
             if index > 0 {
                 reply.push(NEXT_KEY);
             }
@@ -85,7 +103,7 @@ impl Values for Journal {
     }
 
     fn apply(&mut self, key: &Key, effect: &Blob, _: Stamp) {
-        let list = self.0.entry(key.clone()).or_default();
+        let list = self.lists.entry(key.clone()).or_default();
         match effect.bytes() {
             [MERGED] => {}
             [MERGED, merged @ ..] => list.run(merged),
@@ -95,17 +113,17 @@ impl Values for Journal {
 
     fn undo(&mut self, key: &Key, undo: Self::Undo) {
         let Some((length, deleted)) = undo else {
-            self.0.remove(key);
+            self.lists.remove(key);
             return;
         };
-        let list = self.0.entry(key.clone()).or_default();
+        let list = self.lists.entry(key.clone()).or_default();
         list.tags.truncate(length);
         list.deleted = deleted;
     }
 
     fn snapshot(&self, key: &Key) -> Option<Blob> {
         let end: fn(&List) -> &[u8] = |list| if list.deleted { &[DELETED] } else { &[] };
-        self.0.get(key).map(|list| [&list.tags[..], end(list)].concat().into())
+        self.lists.get(key).map(|list| [&list.tags[..], end(list)].concat().into())
     }
 
     fn install(&mut self, key: &Key, snapshot: Option<&Blob>) {
@@ -113,10 +131,10 @@ impl Values for Journal {
             Some(tags) => {
                 let mut list = List::default();
                 list.run(tags.bytes());
-                self.0.insert(key.clone(), list)
+                self.lists.insert(key.clone(), list);
             }
-            None => self.0.remove(key),
-        };
+            None => self.remove(key),
+        }
     }
 
     fn is_decided_once(&self, key: &Key) -> bool {
@@ -124,20 +142,20 @@ impl Values for Journal {
     }
 
     fn holds(&self, key: &Key) -> bool {
-        self.0.get(key).is_some_and(|list| !list.deleted)
+        self.lists.get(key).is_some_and(|list| !list.deleted)
     }
 
     fn keys_in(&self, wanted: &dyn Fn(Slot) -> bool) -> Vec<Key> {
-        let held = self.0.iter().filter(|(key, list)| !list.deleted && wanted(key.slot()));
+        let held = self.lists.iter().filter(|(key, list)| !list.deleted && wanted(key.slot()));
         held.map(|(key, _)| key.clone()).collect()
     }
 
     fn aside(&self) -> &Aside {
-        &self.1
+        &self.aside
     }
 
     fn aside_mut(&mut self) -> &mut Aside {
-        &mut self.1
+        &mut self.aside
     }
 
     fn ready(&self, _: &Key) -> bool {

@@ -11,8 +11,8 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use swytch_cluster::{
-    Action, Blob, Change, Class, Config, Durable, Envelope, Evicted, Incarnation, Input, Key, Message, Node,
-    NodeId, NodeSet, Repairs, Request, Rule, Time, ViewId,
+    Action, Blob, Change, Class, Config, Durable, Envelope, Evicted, FlightId, Incarnation, Input, Key,
+    Message, Node, NodeId, NodeSet, Repairs, Request, Rule, Time, ViewId,
 };
 
 use super::answers::Known;
@@ -112,6 +112,21 @@ pub(super) struct State {
     pub(super) lineage_may_change: bool,
     /// An answer that was not true when it was given.
     pub(super) violation: Option<Arc<Violation>>,
+}
+
+/// A copy of a key.
+#[derive(Clone, Copy)]
+struct Held {
+    birth: FlightId,
+    is_solo: bool,
+    owns: bool,
+}
+
+impl Held {
+    fn of(node: &Node<Journal>, key: &Key) -> Option<Self> {
+        let copy = node.copy_of(key)?;
+        Some(Self { birth: copy.meta.birth, is_solo: copy.is_solo(), owns: copy.owns })
+    }
 }
 
 /// What a run has used up.
@@ -438,32 +453,44 @@ impl State {
         let mut out = Vec::new();
         let Some(Some(slot)) = self.nodes.get_mut(usize::from(id.0)) else { return out };
         self.touched.insert(id);
-        let copies = |node: &Node<Journal>| -> Vec<Option<u64>> {
-            let tags = |key: Key| node.copy_of(&key).map(|_| mask_of(node.values().tags(&key)));
-            scope.keys.iter().map(|key| tags(node.key_of(key))).collect()
+        let held = |node: &Node<Journal>| -> Vec<Option<Held>> {
+            scope.keys.iter().map(|key| Held::of(node, &node.key_of(key))).collect()
         };
-        let (before, view, forgot) =
-            (copies(&slot.node), slot.node.view().id, slot.node.tally().of(Rule::Forgot));
-        change(Arc::make_mut(&mut slot.node), &mut out);
-        let (after, forgets) = (copies(&slot.node), slot.node.tally().of(Rule::Forgot) > forgot);
-        if slot.node.view().id != view {
+        let forgot = |node: &Node<Journal>| node.tally().of(Rule::Forgot);
+        let era = |node: &Node<Journal>| {
+            let base = &node.view().base;
+            (node.tally().of(Rule::Reborn), base.flush, base.databases.clone())
+        };
+        let (before, then, forgotten) = (held(&slot.node), era(&slot.node), forgot(&slot.node));
+        let node = Arc::make_mut(&mut slot.node);
+        change(node, &mut out);
+        let removed = node.values_mut().take_removed();
+        if era(node) != then {
+            // All keys went together, or their names mean others.
             return out;
         }
-        let own = |key| slot.node.key_of(key);
-        // Copies of keys without a value go without a word.
-        for (index, key) in scope.keys.iter().map(own).collect::<Vec<_>>().iter().enumerate() {
+        let (after, view, forgets) = (held(node), node.view().id, forgot(node) > forgotten);
+        let own: Vec<Key> = scope.keys.iter().map(|key| node.key_of(key)).collect();
+        for (index, key) in own.iter().enumerate() {
             let told =
                 |action: &Action| matches!(action, Action::Evict { key: evicted, .. } if evicted == key);
-            // What deletes a key without a record is forgotten with it.
-            let deleting = out.iter().fold(0, |tags, action| tags | self.written_by(action, index));
-            match (before[index], after[index]) {
-                (Some(_), None) if out.iter().any(told) => {}
-                (Some(tags), None) if forgets => self.note_forgotten(view, index, tags | deleting),
-                (None, None) if deleting != 0 && scope.changes.is_empty() => {
-                    self.note_forgotten(view, index, deleting)
+            if out.iter().any(told) {
+                continue;
+            }
+            let of_key = removed.iter().filter(|(other, _)| other == key);
+            let deleted = of_key.fold(0, |tags, (_, removed)| tags | removed);
+            let (before, after) = (before[index], after[index]);
+            // The only holder of a key without a value forgets it without a word, and may have created it anew since.
+            let is_forgotten = match before {
+                Some(copy) if !copy.is_solo => {
+                    copy.owns && forgets && after.is_none_or(|after| after.birth != copy.birth)
                 }
-                (Some(_), None) => self.note_drop(scope, id, key),
-                _ => {}
+                _ => true,
+            };
+            if deleted != 0 && is_forgotten {
+                self.note_forgotten(view, index, deleted);
+            } else if before.is_some() && after.is_none() {
+                self.note_drop(scope, id, key);
             }
         }
         out
@@ -481,13 +508,6 @@ impl State {
             // All nodes of the model have their numbers from the start.
             Action::Greet { .. } | Action::Nameless => {}
         }
-    }
-
-    /// The operation that this action answers, if it is a write on the key.
-    fn written_by(&self, action: &Action, key: usize) -> u64 {
-        let Action::Reply { ticket, result: Ok(_) } = action else { return 0 };
-        let writes = |outcome: &Outcome| outcome.class != Class::Read && outcome.keys >> key & 1 == 1;
-        u64::from(self.outcomes.get(*ticket as usize).is_some_and(writes)) << (ticket & 63)
     }
 
     fn post(&mut self, envelope: Envelope) {
