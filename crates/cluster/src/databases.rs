@@ -222,10 +222,17 @@ impl Databases {
 pub(crate) struct Era {
     cluster: u64,
     generation: Generation,
+    flush: u64,
     databases: Arc<Databases>,
 }
 
 impl Era {
+    /// Whether a FLUSHALL has taken all keys of then. Those of another cluster are counted apart, and were not for these keys.
+    pub(crate) fn is_flushed(&self, base: &Base, config: &Config) -> bool {
+        let same = base.tag.cluster == self.cluster || config.without(Mutant::MeetByFlushes);
+        same && base.flush > self.flush
+    }
+
     /// What the key is now, if it still is in a database: in another cluster, in the one of the same number.
     pub(crate) fn now(&self, key: &Key, base: &Base, config: &Config) -> Option<Key> {
         if base.tag.cluster != self.cluster && !config.without(Mutant::MeetBySpaces) {
@@ -282,7 +289,8 @@ impl Waste {
 impl<U> Part<U> {
     /// Where its keys belong in the view that it has entered.
     pub(crate) fn era(&self) -> Era {
-        Era { cluster: self.cluster, generation: self.generation, databases: Arc::clone(&self.databases) }
+        let (cluster, generation, flush) = (self.cluster, self.generation, self.flush);
+        Era { cluster, generation, flush, databases: Arc::clone(&self.databases) }
     }
 
     /// Keys of spaces that were given up, by when.

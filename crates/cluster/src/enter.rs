@@ -35,9 +35,9 @@ impl<V: Values> Turn<'_, V> {
         let (view, base) = (&installed.view, &installed.view.base);
         self.cut_short();
         let era = self.part.era();
-        let (old_flush, old_generation) = (self.part.flush, self.part.generation);
+        let old_generation = self.part.generation;
         let reborn = installed.rebirths > self.part.rebirths;
-        let flushed = base.flush > old_flush;
+        let flushed = era.is_flushed(base, self.config);
         let met = installed.meetings > self.part.meetings;
         if reborn || met && !self.config.without(Mutant::SoloTokensSurvive) {
             self.disown_solos();
@@ -58,7 +58,7 @@ impl<V: Values> Turn<'_, V> {
             self.flush_all();
         }
         if reborn {
-            self.be_reborn(old_flush == base.flush, era.clone());
+            self.be_reborn(era.clone());
         }
         if flushed || reborn {
             self.waste_is_gone();
@@ -160,12 +160,8 @@ impl<V: Values> Turn<'_, V> {
     }
 
     /// This node was not in every base since its last one: what it holds is a fork.
-    fn be_reborn(&mut self, same_flush: bool, era: Era) {
-        if same_flush || self.config.without(Mutant::FlushKeepsStragglers) {
-            self.set_aside(era);
-        } else {
-            self.throw_away();
-        }
+    fn be_reborn(&mut self, era: Era) {
+        self.set_aside(era);
         self.part.unowned.clear();
         self.part.records.clear();
         self.part.directory.clear();

@@ -224,6 +224,8 @@ mutants! {
     KeepForksOfFlushed,
     /// Nodes of another cluster bring the keys of a space, whatever its number is called there.
     MeetBySpaces,
+    /// FLUSHALLs of two clusters that meet are counted together.
+    MeetByFlushes,
     /// Operations that a view leaves over go to the keys that their names meant before.
     OperationsKeepSpaces,
     /// So do those that other nodes may have run.

@@ -490,6 +490,42 @@ pub(crate) fn clusters_that_meet_have_the_same_databases() {
     }
 }
 
+/// One of two clusters has flushed all keys more often than the other before they meet. The one with fewer changes is taken
+/// in by the other.
+#[test]
+pub(crate) fn clusters_that_meet_lose_nothing_by_earlier_flushes() {
+    let (flush, other) = (Change::FlushAll, Change::SwapDb(2, 3));
+    for [first, second] in [[vec![flush; 2], vec![other; 4]], [vec![flush; 2], vec![]]] {
+        let mut town = Town::of(4);
+        (0..2).for_each(|host| town.start(host, &[0, 1]));
+        (2..4).for_each(|host| town.start(host, &[2, 3]));
+        town.run(3_000);
+        let changes = first.iter().map(|change| (0, *change)).chain(second.iter().map(|change| (2, *change)));
+        for (ticket, (host, change)) in (1_000..).zip(changes) {
+            town.input(host, Input::Change { ticket, change });
+            town.run(3_000);
+            assert!(matches!(town.replies.get(&ticket), Some(Ok(_))), "at {host}");
+        }
+        for host in 0..4 {
+            town.op(host, Class::W, "k", &format!("add h{host}")).expect("add");
+            town.op(host, Class::W, &format!("own{host}"), "add word").expect("add");
+        }
+        let greeting = town.node(3).expect("a node").greeting();
+        town.greets(3, address(0), Box::new(greeting));
+        town.run(15_000);
+        town.assert_together(&[0, 1, 2, 3]);
+        for host in 0..4 {
+            assert_eq!(
+                town.op(host, Class::Read, "k", "list"),
+                Ok("h0 h1 h2 h3".into()),
+                "{second:?} at {host}"
+            );
+            let own = format!("own{}", (host + 2) % 4);
+            assert_eq!(town.op(host, Class::Read, &own, "list"), Ok("word".into()), "{second:?} at {host}");
+        }
+    }
+}
+
 /// The smaller of two clusters has expired a node before it met the other, which comes back only after that.
 #[test]
 pub(crate) fn clusters_that_meet_wait_for_those_whom_either_has_expired() {

@@ -99,6 +99,7 @@ table! {
         a_number_has_one_node
         two_clusters_that_meet_become_one
         clusters_that_meet_have_the_same_databases
+        clusters_that_meet_lose_nothing_by_earlier_flushes
         clusters_that_meet_wait_for_those_whom_either_has_expired
     }
     keepers {
@@ -360,6 +361,7 @@ const NOTICED_BY: &[(Mutant, &str)] = &[
     (Mutant::ReuseSpacesAtOnce, "what_was_flushed_does_not_come_back_with_its_space"),
     (Mutant::KeepForksOfFlushed, "what_an_expired_node_writes_in_a_database_goes_when_that_is_flushed"),
     (Mutant::MeetBySpaces, "clusters_that_meet_have_the_same_databases"),
+    (Mutant::MeetByFlushes, "clusters_that_meet_lose_nothing_by_earlier_flushes"),
     (Mutant::OperationsKeepSpaces, "an_operation_that_comes_during_a_swap_means_the_database_of_then"),
     (Mutant::RunMovedOperations, "what_may_have_been_run_is_not_run_after_a_swap"),
     (Mutant::WaitsKeepSpaces, "clients_wait_for_the_key_of_their_database"),
