@@ -262,6 +262,10 @@ mutants! {
     LeaveAlone,
     /// What is asked for comes before the claim of a client that was woken.
     WakeWithoutReserving,
+    /// Of those who wait for a key the one that came last is woken first.
+    WakeTheLatest,
+    /// Those who wait for a key do not go with its token.
+    LeaveTheLine,
     /// A key stays reserved for a client that is gone.
     ReserveForTheGone,
 }

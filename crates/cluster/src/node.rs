@@ -506,6 +506,14 @@ impl<V: Values> Node<V> {
         owning.is_some_and(|owning| !owning.hands_over())
     }
 
+    /// Which creation of the key this node has a record of and owns, and which clients stand in line for it: by node and ticket,
+    /// the first one first.
+    pub fn line_of(&self, key: &Key) -> Option<(FlightId, Vec<(NodeId, u64)>)> {
+        let copy = self.part_of(key).copies.get(key)?;
+        let owning = copy.owning(self.view().id).filter(|owning| !owning.hands_over())?;
+        Some((copy.meta.birth, owning.waiters.iter().copied().collect()))
+    }
+
     /// The installed view.
     pub fn view(&self) -> &View {
         &self.members.installed.view

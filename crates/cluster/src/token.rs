@@ -71,12 +71,13 @@ impl<V: Values> Turn<'_, V> {
         let view = self.installed.view.id;
         let Some(copy) = self.part.copies.get(key) else { return };
         let Some(owning) = copy.owning(view) else { return };
+        let left = self.config.without(Mutant::LeaveTheLine);
         let token = Box::new(Token {
             tenure: owning.tenure + 1,
             version: copy.meta.version,
             stable: copy.meta.stable,
             subscribers: copy.meta.subscribers,
-            waiters: owning.waiters.iter().copied().collect(),
+            waiters: owning.waiters.iter().filter(|_| !left).copied().collect(),
             answers: owning.answers.clone(),
             floors: copy.done.floors(),
             doubtful: owning.doubt != Doubt::None,

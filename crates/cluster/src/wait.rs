@@ -162,7 +162,10 @@ impl<V: Values> Turn<'_, V> {
         let Some(owning) = copy.owning_mut(view).filter(|owning| owning.woken_seq != Some(seq)) else {
             return false;
         };
-        let Some((node, ticket)) = owning.waiters.pop_front() else { return false };
+        let latest = self.config.without(Mutant::WakeTheLatest);
+        let waiters = &mut owning.waiters;
+        let next = if latest { waiters.pop_back() } else { waiters.pop_front() };
+        let Some((node, ticket)) = next else { return false };
         owning.woken_seq = Some(seq);
         self.count(Rule::Woke);
         let reserves = !self.config.without(Mutant::WakeWithoutReserving);

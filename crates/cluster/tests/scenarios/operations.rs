@@ -509,6 +509,34 @@ pub(crate) fn who_waits_is_served_before_who_comes_later() {
     cluster.assert_converged();
 }
 
+/// Clients wait at each of three nodes when the token moves, because an operation on several keys goes to another node.
+#[test]
+pub(crate) fn a_line_goes_with_the_token() {
+    let mut cluster = Cluster::new(3);
+    for node in 0..3 {
+        cluster.read(node, "k").expect("read");
+    }
+    for (node, ticket) in [(1, 901), (2, 902), (0, 903)] {
+        cluster.input(node, Input::Wait { ticket, key: key("k") });
+        cluster.run(100);
+    }
+    let owner = cluster.owners("k")[0].0;
+    let other = (owner + 1) % 3;
+    cluster.add(other, "own", "word").expect("add");
+    assert_eq!(cluster.op(other, Class::X, &["k", "own"], "take"), Ok("word".into()));
+    assert_eq!(cluster.owners("k")[0].0, other);
+    for (node, word, ticket) in [(1, "a", 901), (2, "b", 902), (0, "c", 903)] {
+        cluster.add(other, "k", word).expect("add");
+        cluster.deliver_all();
+        assert_eq!(cluster.woken.last(), Some(&ticket));
+        let claim = cluster.claim(node, "k", ticket);
+        cluster.deliver_all();
+        assert_eq!(cluster.told(claim), Some(Ok(word.into())));
+    }
+    cluster.run(3_000);
+    cluster.assert_converged();
+}
+
 /// A client is gone when it is woken, or is served by another key, or its node says nothing: the next in line gets the element.
 #[test]
 pub(crate) fn who_is_gone_takes_nothing() {

@@ -147,6 +147,7 @@ table! {
         a_write_on_several_keys_may_go_for_each_by_itself
         a_write_that_some_of_its_keys_have_is_not_refused_cleanly
         who_waits_is_served_before_who_comes_later
+        a_line_goes_with_the_token
         who_is_gone_takes_nothing
     }
     partitions {
@@ -379,6 +380,8 @@ const NOTICED_BY: &[(Mutant, &str)] = &[
     (Mutant::LeaveOpen, "what_was_written_alone_is_repaired"),
     (Mutant::LeaveAlone, "what_has_come_to_have_one_holder_is_repaired"),
     (Mutant::WakeWithoutReserving, "who_waits_is_served_before_who_comes_later"),
+    (Mutant::WakeTheLatest, "waiters_are_woken_in_order"),
+    (Mutant::LeaveTheLine, "a_line_goes_with_the_token"),
     (Mutant::ReserveForTheGone, "who_is_gone_takes_nothing"),
     (Mutant::TakeAnyNumber, "an_owner_takes_a_share_of_operations_from_each_node"),
 ];

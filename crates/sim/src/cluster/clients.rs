@@ -355,6 +355,12 @@ impl World {
         self.input(host, Input::Wait { ticket, key });
     }
 
+    /// The key that a client waits for with this ticket, by index.
+    pub(super) fn waits_for(&self, ticket: u64) -> Option<usize> {
+        let client = &self.clients[*self.tickets.get(&ticket)?];
+        client.waiting.as_ref().filter(|waiting| waiting.ticket == ticket)?.blocked
+    }
+
     /// A blocked client may try.
     pub(super) fn wake(&mut self, ticket: u64) {
         let Some(client) = self.tickets.remove(&ticket) else { return };

@@ -5,12 +5,13 @@
 //!
 //! - [`store`]: the store behind the core, abstract ([`values`]) or real
 //! - [`world`]: events, hosts, network; [`nemesis`]: faults
-//! - [`clients`]: workloads and the history; `scans`: what members hold
+//! - [`clients`]: workloads and the history; `scans`: what members hold; `lines`: who waits
 //! - [`judge`]: the verdict; `losses`: what is no loss to it; [`coverage`]: what was exercised
 
 pub mod clients;
 pub mod coverage;
 pub mod judge;
+mod lines;
 mod losses;
 pub mod nemesis;
 mod newcomers;

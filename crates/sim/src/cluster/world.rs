@@ -14,6 +14,7 @@ use swytch_cluster::{
 use super::clients::{Client, Record};
 use super::coverage::{self, Coverage};
 use super::judge::Violation;
+use super::lines::Line;
 use super::nemesis::{Exile, Nemesis};
 use super::newcomers;
 use super::profile::{KeyUse, PlannedKey, Profile};
@@ -125,6 +126,8 @@ pub struct World {
     /// Looks of the observer.
     pub(super) looks: u64,
     pub(super) scan: Option<Scan>,
+    /// Who waits, by key index.
+    pub(super) lines: BTreeMap<usize, Line>,
     mutant: Option<Mutant>,
     queue: BTreeMap<(u64, u64), Event>,
     next_event: u64,
@@ -190,6 +193,7 @@ impl World {
             births: BTreeSet::new(),
             looks: 0,
             scan: None,
+            lines: BTreeMap::new(),
             mutant,
             queue: BTreeMap::new(),
             next_event: 0,
@@ -486,6 +490,7 @@ impl World {
         let Some(node) = &mut self.hosts[host].node else { return };
         let mut actions = Vec::new();
         let before = node.tally();
+        let is_wake = matches!(&input, Input::Message(of) if matches!(of.message, Message::Wake { .. }));
         node.handle(time, input, &mut actions);
         let after = node.tally();
         let has_more = |rule: Rule| after.of(rule) > before.of(rule);
@@ -501,6 +506,7 @@ impl World {
             self.observe_forgotten_fork(host);
         }
         self.follow_scan(host);
+        self.follow_lines(host, &actions, is_wake);
         for action in actions {
             match action {
                 Action::Send(envelope) => {
