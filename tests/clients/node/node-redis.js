@@ -5,7 +5,7 @@
 "use strict";
 
 const assert = require("node:assert/strict");
-const { createClient, WatchError } = require("redis");
+const { createClient, createSentinel, WatchError } = require("redis");
 const { host, port, run } = require("./harness");
 
 const using = (RESP, check) => async () => {
@@ -80,7 +80,14 @@ const jobs = {
   },
 };
 
-const checks = {};
+const checks = {
+  async whoLooksForAPrimary(r) {
+    const sentinel = await createSentinel({ name: "mymaster", sentinelRootNodes: [{ host, port }] }).connect();
+    assert.equal(await sentinel.set("found", "1"), "OK");
+    assert.equal(await r.get("found"), "1");
+    await sentinel.close();
+  },
+};
 for (const RESP of [2, 3]) {
   for (const [name, job] of Object.entries(jobs)) checks[`RESP${RESP} ${name}`] = using(RESP, job);
 }

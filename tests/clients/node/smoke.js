@@ -6,7 +6,9 @@
 
 const assert = require("node:assert/strict");
 
-const { connect, run } = require("./harness");
+const Redis = require("ioredis");
+
+const { connect, host, port, run } = require("./harness");
 
 const blocked = async (r, count) => {
   while (!(await r.info("clients")).includes(`blocked_clients:${count}\r`)) {
@@ -172,6 +174,17 @@ const checks = {
     await listener.sunsubscribe("s");
     assert.equal(await listener.get("k"), null);
     listener.disconnect();
+  },
+
+  async whoLooksForAPrimary(r) {
+    const sentinels = [{ host, port }];
+    const found = new Redis({ sentinels, name: "mymaster", updateSentinels: true });
+    assert.equal(await found.set("found", "1"), "OK");
+    assert.equal(await r.get("found"), "1");
+    found.disconnect();
+    const lost = new Redis({ sentinels, name: "other", sentinelRetryStrategy: null, retryStrategy: null, lazyConnect: true });
+    lost.on("error", () => {});
+    await assert.rejects(lost.connect(), /sentinels are unreachable/);
   },
 
   async reconnect(r) {

@@ -8,8 +8,9 @@ import threading
 import time
 
 import redis
+import redis.sentinel
 
-from harness import check, raises, run
+from harness import HOST, PORT, TLS, check, raises, run
 
 
 @check
@@ -213,6 +214,18 @@ def databases(r, another):
     assert r.exists("only-here") == 0 and other.exists("only-here") == 1
     assert other.move("only-here", 0) and r.get("only-here") == b"1"
     other.close()
+
+
+@check
+def who_looks_for_a_primary(r, another):
+    guide = redis.sentinel.Sentinel([(HOST, PORT)], sentinel_kwargs=TLS, socket_timeout=60, **TLS)
+    found = guide.discover_master("mymaster")
+    assert found[1] == PORT
+    assert guide.discover_slaves("mymaster") == []
+    raises(redis.sentinel.MasterNotFoundError, lambda: guide.discover_master("other"))
+    primary = guide.master_for("mymaster")
+    assert primary.set("found", 1) and r.get("found") == b"1"
+    assert guide.slave_for("mymaster").get("found") == b"1"
 
 
 @check

@@ -330,6 +330,8 @@ texts! {
     cluster_announce_ip = "cluster-announce-ip";
     /// The host name that they are told.
     cluster_announce_hostname = "cluster-announce-hostname";
+    /// The name under which clients of Sentinel find this server; empty for none.
+    sentinel_master_name = "sentinel-master-name";
     /// Accepted ciphers of TLS 1.2.
     tls_ciphers = "tls-ciphers";
     /// Accepted ciphers of TLS 1.3.

@@ -1,11 +1,12 @@
-//! What clients of Redis Cluster ask: with `cluster-enabled` this server is a cluster of one node, which has all slots.
+//! What clients of Redis Cluster and of Sentinel ask: with `cluster-enabled` this server is a cluster of one node, which has all slots.
 //!
 //! `topology.rs` says so in all forms that there are, `slots.rs` tells of single slots, `scan.rs` walks
-//! through all, `mode.rs` has what connections say about themselves. That the keys of a request are in one slot is seen to
+//! through all, `mode.rs` has what connections say about themselves, `sentinel.rs` answers who looks for a primary. That the keys of a request are in one slot is seen to
 //! before a command runs (`dispatch/admit`).
 
 mod mode;
 mod scan;
+mod sentinel;
 mod slots;
 mod topology;
 
@@ -14,7 +15,7 @@ use crate::command::prelude::*;
 
 /// The commands of this group.
 pub const SPECS: &[&CommandSpec] =
-    &[&mode::ASKING, &CLUSTER, &scan::CLUSTERSCAN, &mode::READONLY, &mode::READWRITE];
+    &[&mode::ASKING, &CLUSTER, &scan::CLUSTERSCAN, &mode::READONLY, &mode::READWRITE, &sentinel::SENTINEL];
 
 pub static CLUSTER: CommandSpec = CommandSpec {
     name: "cluster",

@@ -118,18 +118,18 @@ pub(super) static SLAVES: CommandSpec = CommandSpec {
 };
 
 /// Where clients find this node.
-struct Address {
+pub(super) struct Address {
     /// Empty where only the client knows it, whose connection comes over a unix socket.
-    ip: Vec<u8>,
+    pub(super) ip: Vec<u8>,
     /// The port that the client is to use.
-    port: u16,
+    pub(super) port: u16,
     /// Both ports.
     plain_port: u16,
     tls_port: u16,
     host_name: Vec<u8>,
 }
 
-fn address(call: &Call<'_>) -> Address {
+pub(super) fn address(call: &Call<'_>) -> Address {
     let config = &call.server.config;
     // A unix socket has a path.
     let reached = call.client.shared.local_address.parse::<SocketAddr>().ok();

@@ -204,6 +204,9 @@ pub(super) const LIST: &[D] = &[
         .summary("Port of the cluster's bus that clients are told; 0 for none."),
     cluster(D::choice("cluster-preferred-endpoint-type", EndpointType::NAMES, EndpointType::Ip as i64))
         .summary("What clients of a cluster are told to connect to: ip, hostname or unknown-endpoint."),
+    cluster(D::text("sentinel-master-name", "mymaster"))
+        .known(Known::Swytch)
+        .summary("The name under which clients of Sentinel find this server, which answers them itself."),
     observed(D::integer("slowlog-log-slower-than", -1, LONG_MAX, 10_000))
         .alias("commandlog-execution-slower-than")
         .summary("Microseconds from which a command is in SLOWLOG; -1 for never."),
