@@ -87,7 +87,10 @@ impl<V: Values> Turn<'_, V> {
 
     /// A keeper has the value. What its home has heard since it was entered was of an earlier copy.
     pub(crate) fn has_kept(&mut self, key: &Key, keeper: NodeId) {
-        if self.home_of(key) == Some(self.config.id) && !self.config.without(Mutant::KeepUnnoticed) {
+        let once = [Mutant::KeepUnnoticed, Mutant::EnterKeepersOnce]
+            .iter()
+            .any(|mutant| self.config.without(*mutant));
+        if self.home_of(key) == Some(self.config.id) && !once {
             self.part.directory.enter(key, keeper);
         }
         self.repaired(key);
@@ -147,7 +150,8 @@ impl<V: Values> Turn<'_, V> {
         kept.raise(over);
         let is_new = kept.is_new(flight.number()) || again;
         let is_held = self.values.holds(&key);
-        if is_new && !self.part.copies.contains(&key) && self.part.leases.is_leaving(&key) {
+        let is_leaving = self.part.leases.is_leaving(&key) && !self.config.without(Mutant::KeepBeforeNews);
+        if is_new && !self.part.copies.contains(&key) && is_leaving {
             // Its home would take the news of an earlier copy for that of this one: the value comes again.
             if let Some(home) = self.home_of(&key) {
                 self.send_news(home);

@@ -250,6 +250,10 @@ mutants! {
     KeepUnnoticed,
     /// A value to be kept is taken again when it comes again.
     KeepAgain,
+    /// A value to be kept is taken before its home has heard that an earlier copy is gone.
+    KeepBeforeNews,
+    /// A home that has entered a keeper takes news of an earlier copy for the last word.
+    EnterKeepersOnce,
     /// A creation lease goes on though a copy of its slot was dropped that others hold.
     KeepLeaseOfWhatIsLeft,
     /// A copy is evicted although only one other is left.

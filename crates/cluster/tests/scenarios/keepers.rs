@@ -364,6 +364,52 @@ pub(crate) fn a_home_knows_whom_it_has_given_a_key() {
     cluster.assert_converged();
 }
 
+/// A keeper has left a key and is given it again before its home has heard of that. The home leaves it in its turn, and knows who
+/// has it all the same.
+#[test]
+pub(crate) fn a_home_does_not_take_old_news_for_those_of_a_new_copy() {
+    let mut cluster = two_copies(3);
+    let name = name_at(&cluster, 0)(0);
+    cluster.add(0, &name, "word").expect("add");
+    let other = keeper(&cluster, &name, 0);
+    let third = 3 - other;
+    cluster.op(0, Class::X, &[&name], "swap  ").expect("it has no value any more");
+    let is_news = |message: &Message| matches!(message, Message::News { .. });
+    while cluster.node(other).copy_of(&key(&name)).is_some() {
+        cluster.run_but(50, is_news);
+    }
+    assert_eq!(cluster.owners(&name), [NodeId(0)]);
+    let ticket = cluster.submit(0, Class::W, &[&name], "add again");
+    cluster.run_but(1_000, is_news);
+    cluster.run(1_000);
+    assert!(cluster.replies[&ticket].is_ok());
+    assert_eq!(holders(&cluster, &name), [0, other]);
+    let lost = |message: &Message| matches!(message, Message::Owned { .. });
+    for word in 0..12 {
+        cluster.submit(other, Class::W, &[&name], &format!("add w{word}"));
+        cluster.run_but(50, lost);
+    }
+    assert_eq!(cluster.owners(&name), [NodeId(other)]);
+    cluster.submit(other, Class::X, &[&name], "swap  ");
+    for _ in 0..200 {
+        cluster.run_but(50, lost);
+        if cluster.node(0).copy_of(&key(&name)).is_none() {
+            break;
+        }
+    }
+    assert!(cluster.node(0).copy_of(&key(&name)).is_none() && cluster.owners(&name) == [NodeId(other)]);
+    cluster.submit(other, Class::W, &[&name], "add here");
+    let kept = catch(&mut cluster, is_keep);
+    cluster.submit(third, Class::W, &[&name], "add there");
+    cluster.deliver_but(lost);
+    assert_eq!(cluster.owners(&name), [NodeId(other)]);
+    cluster.wire.extend(kept);
+    cluster.run(3_000);
+    assert_eq!(cluster.read(0, &name), Ok("here there".into()));
+    cluster.run(2_000);
+    cluster.assert_converged();
+}
+
 /// One of three wants two copies, so all have them; when it is gone for good, and another one starts, nobody does.
 #[test]
 pub(crate) fn the_base_wants_as_many_copies_as_any_of_its_members() {

@@ -115,6 +115,7 @@ table! {
         what_turns_out_to_be_done_is_not_answered_by_one_holder
         a_lessee_that_has_left_a_key_to_others_creates_no_more
         a_home_knows_whom_it_has_given_a_key
+        a_home_does_not_take_old_news_for_those_of_a_new_copy
         the_base_wants_as_many_copies_as_any_of_its_members
         a_leave_moves_nothing_that_has_another_holder
     }
@@ -374,6 +375,8 @@ const NOTICED_BY: &[(Mutant, &str)] = &[
     (Mutant::SoloAmongOthers, "a_solo_key_is_kept_when_somebody_could_hold_it_as_well"),
     (Mutant::KeepUnnoticed, "a_home_knows_whom_it_has_given_a_key"),
     (Mutant::KeepAgain, "what_is_to_be_kept_is_taken_once"),
+    (Mutant::KeepBeforeNews, "a_home_does_not_take_old_news_for_those_of_a_new_copy"),
+    (Mutant::EnterKeepersOnce, "a_home_does_not_take_old_news_for_those_of_a_new_copy"),
     (Mutant::KeepLeaseOfWhatIsLeft, "a_lessee_that_has_left_a_key_to_others_creates_no_more"),
     (Mutant::EvictBelowTwo, "an_eviction_leaves_two_holders"),
     (Mutant::ForgetWhoWasToHold, "who_was_about_to_hold_a_key_is_no_holder"),
