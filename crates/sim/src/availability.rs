@@ -37,16 +37,6 @@ pub enum Event {
 }
 
 impl Event {
-    /// All that are judged.
-    pub const ALL: [Self; 6] = [
-        Self::Crash,
-        Self::Restart { after_ms: 1_000 },
-        Self::Restart { after_ms: 10_000 },
-        Self::Cut { for_ms: 5_000 },
-        Self::Leave,
-        Self::Join,
-    ];
-
     fn name(self) -> String {
         match self {
             Self::Crash => "crash for good".into(),
@@ -60,6 +50,19 @@ impl Event {
 
 /// Sizes of clusters that are judged.
 pub const SIZES: [u8; 3] = [2, 3, 5];
+
+/// What is played, by how many copies of each key are wanted.
+pub const PLAYED: [(u8, Event); 9] = [
+    (1, Event::Crash),
+    (1, Event::Restart { after_ms: 1_000 }),
+    (1, Event::Restart { after_ms: 10_000 }),
+    (1, Event::Cut { for_ms: 5_000 }),
+    (1, Event::Leave),
+    (1, Event::Join),
+    (2, Event::Crash),
+    (2, Event::Restart { after_ms: 1_000 }),
+    (2, Event::Leave),
+];
 
 /// What clients do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -109,6 +112,7 @@ const START_MS: u64 = 100_000;
 
 /// A cluster on virtual time, in steps of a millisecond.
 struct Scene {
+    copies: u8,
     nodes: Vec<Option<Node<Journal>>>,
     now_ms: u64,
     /// Messages by the time of their arrival.
@@ -123,13 +127,14 @@ struct Scene {
 }
 
 impl Scene {
-    fn new(size: u8) -> Self {
+    fn new(size: u8, copies: u8) -> Self {
         let members: NodeSet = (0..size).map(NodeId).collect();
         let nodes = members.iter().map(|id| {
             let now = Time { mono_ms: START_MS, wall_ms: START_MS };
-            Some(Node::in_view(Self::config(id, 1), Journal::default(), members, now))
+            Some(Node::in_view(Self::config(id, 1, copies), Journal::default(), members, now))
         });
         Self {
+            copies,
             nodes: nodes.collect(),
             now_ms: START_MS,
             wire: VecDeque::new(),
@@ -142,12 +147,12 @@ impl Scene {
         }
     }
 
-    fn config(id: NodeId, life: u32) -> Config {
-        Config { incarnation: Incarnation::of_life(life), ..Config::new(id) }
+    fn config(id: NodeId, life: u32, copies: u8) -> Config {
+        Config { incarnation: Incarnation::of_life(life), copies, ..Config::new(id) }
     }
 
     fn start(&mut self, id: NodeId, life: u32) {
-        let node = Node::new(Self::config(id, life), Journal::default());
+        let node = Node::new(Self::config(id, life, self.copies), Journal::default());
         let index = usize::from(id.0);
         self.nodes.resize_with(self.nodes.len().max(index + 1), || None);
         self.nodes[index] = Some(node);
@@ -246,13 +251,13 @@ impl Scene {
     }
 }
 
-/// Plays an event in a cluster of `size` nodes.
+/// Plays an event in a cluster of `size` nodes that want so many copies of each key.
 ///
 /// # Panics
 /// If a client is never answered.
-pub fn play(event: Event, size: u8) -> Met {
+pub fn play(event: Event, size: u8, copies: u8) -> Met {
     let last = NodeId(size - 1);
-    let mut scene = Scene::new(size);
+    let mut scene = Scene::new(size, copies);
     scene.share(last);
     scene.event_ms = scene.now_ms + BEFORE_MS;
     let (event_ms, end_ms) = (scene.event_ms, scene.event_ms + AFTER_MS);
@@ -293,9 +298,9 @@ fn seconds(ms: u64) -> String {
 pub fn table() -> String {
     let mut table =
         String::from("| event | nodes | read | W | X | new key | errors |\n|---|---|---|---|---|---|---|\n");
-    for event in Event::ALL {
+    for (copies, event) in PLAYED {
         for size in SIZES {
-            let met = play(event, size);
+            let met = play(event, size, copies);
             let wait = |kind| seconds(met.longest_ms.get(&kind).copied().unwrap_or_default());
             let [read, w, x, new] = Kind::ALL.map(wait);
             let mut errors: Vec<String> = Vec::new();
@@ -307,7 +312,7 @@ pub fn table() -> String {
             errors.dedup();
             let until = met.refused_until_ms.map(|until_ms| format!(" until {} s", seconds(until_ms)));
             let errors = if errors.is_empty() { "none".into() } else { errors.join(", ") };
-            let name = event.name();
+            let name = event.name() + if copies > 1 { ", two copies" } else { "" };
             let errors = errors + &until.unwrap_or_default();
             let _ = writeln!(table, "| {name} | {size} | {read} | {w} | {x} | {new} | {errors} |");
         }
