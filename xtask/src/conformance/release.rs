@@ -129,7 +129,7 @@ const CLEAN_UP_AFTER_FAILURE: Adaptation = (
     "tests/support/test.tcl",
     "        set assertion [string match \"assertion:*\" $error]\n",
     "        set assertion [string match \"assertion:*\" $error]\n        catch {\n            regexp {\\d+$} [srv 0 client] id\n            \
-     if {!$::redis::deferred($id) && !$::redis::readraw($id) && ![string match T* [exec ps -o state= -p [srv 0 pid]]]} {\n                catch {r discard}\n                r debug set-active-expire 1\n                catch {r select [expr {$::curfile eq {tests/unit/info-keysizes.tcl} ? 0 : 9}]}\n            }\n        }\n",
+     if {!$::redis::deferred($id) && !$::redis::readraw($id) && ([catch {exec ps -o state= -p [srv 0 pid]} state] || ![string match T* $state])} {\n                catch {r discard}\n                r debug set-active-expire 1\n                catch {r select [expr {$::curfile eq {tests/unit/info-keysizes.tcl} ? 0 : 9}]}\n            }\n        }\n",
 );
 
 /// Links are cut as often as ever the file is run, not as chance says.
