@@ -233,7 +233,13 @@ pub struct Answered {
     pub floor: u64,
     /// Replies at or above the floor.
     pub replies: Replies,
+    /// Of those below, the operations that may have run on another side as well, whose fork may come when no log knows it any
+    /// more; the last ones, in their order.
+    pub elsewhere: Vec<u64>,
 }
+
+/// So many operations of one origin that may have run on another side are remembered.
+const ELSEWHERE_MAX: usize = 64;
 
 /// Replies in the order of their operations' counters. They come nearly in that order and go from the front, mostly one by
 /// one: a queue keeps its room, where a tree is made and given back with each of them.
@@ -247,6 +253,8 @@ pub struct Reply {
     pub text: Blob,
     /// How many keys it has changed. Not all of them may be left.
     pub keys: u32,
+    /// It may have run on another side as well.
+    pub exposed: bool,
 }
 
 impl Replies {
@@ -272,7 +280,18 @@ impl Answered {
         if floor > self.floor {
             self.floor = floor;
             while self.replies.0.front().is_some_and(|(counter, _)| *counter < floor) {
-                self.replies.0.pop_front();
+                if let Some((counter, _)) = self.replies.0.pop_front().filter(|(_, reply)| reply.exposed) {
+                    self.note_elsewhere(counter);
+                }
+            }
+        }
+    }
+
+    fn note_elsewhere(&mut self, counter: u64) {
+        if let Err(place) = self.elsewhere.binary_search(&counter) {
+            self.elsewhere.insert(place, counter);
+            if self.elsewhere.len() > ELSEWHERE_MAX {
+                self.elsewhere.remove(0);
             }
         }
     }
@@ -285,8 +304,10 @@ impl Done {
             let answered = self.0.entry((origin.id.node, origin.id.part())).or_default();
             answered.raise(origin.floor);
             if origin.id.counter >= answered.floor {
-                let reply = Reply { text: origin.reply.clone(), keys: origin.keys };
+                let reply = Reply { text: origin.reply.clone(), keys: origin.keys, exposed: origin.exposed };
                 answered.replies.insert(origin.id.counter, reply);
+            } else if origin.exposed {
+                answered.note_elsewhere(origin.id.counter);
             }
         }
     }
@@ -306,6 +327,13 @@ impl Done {
         self.0.get(&(op.node, op.part()))?.replies.get(op.counter)
     }
 
+    /// Whether the value contains the operation, as far as is known without a log.
+    pub(crate) fn counts(&self, op: OpId) -> bool {
+        let elsewhere =
+            || Some(self.0.get(&(op.node, op.part()))?.elsewhere.binary_search(&op.counter).is_ok());
+        self.reply(op).is_some() || elsewhere() == Some(true)
+    }
+
     /// Whether the operation was answered so long ago that only a stray duplicate can ask for it.
     pub(crate) fn is_over(&self, op: OpId) -> bool {
         self.0.get(&(op.node, op.part())).is_some_and(|answered| op.counter < answered.floor)
@@ -321,6 +349,7 @@ impl Done {
                 }
             }
             ours.raise(theirs.floor);
+            theirs.elsewhere.iter().for_each(|counter| ours.note_elsewhere(*counter));
         }
     }
 }

@@ -250,6 +250,8 @@ mutants! {
     KeepUnnoticed,
     /// A value to be kept is taken again when it comes again.
     KeepAgain,
+    /// What may have run on another side as well is known by its reply only, and forgotten with that.
+    ForgetWhatRanElsewhere,
     /// A value to be kept is taken before its home has heard that an earlier copy is gone.
     KeepBeforeNews,
     /// A home that has entered a keeper takes news of an earlier copy for the last word.

@@ -99,7 +99,8 @@ impl<V: Values> Turn<'_, V> {
     /// Merges entries that this copy may lack.
     fn take_in(&mut self, key: &Key, entries: &[Entry], version: Version, written: Stamp) {
         let Some(copy) = self.part.copies.get(key) else { return };
-        let theirs = missing(copy, entries);
+        let by_replies = self.config.without(Mutant::ForgetWhatRanElsewhere);
+        let theirs = missing(copy, entries, by_replies);
         let effects = if theirs.iter().all(|entry| entry.effects.is_empty()) {
             Vec::new()
         } else {
@@ -312,10 +313,11 @@ impl<V: Values> Turn<'_, V> {
 
 /// Entries that a copy lacks. Those of operations that are part of the state where its own log starts have no effects
 /// any more.
-fn missing(copy: &Copy, entries: &[Entry]) -> Vec<Entry> {
+fn missing(copy: &Copy, entries: &[Entry], by_replies: bool) -> Vec<Entry> {
     let name = |entry: &Entry| entry.origin.as_ref().map(|origin| origin.id);
     let logged: BTreeSet<OpId> = copy.log.entries.iter().filter_map(name).collect();
-    let settled = |op: OpId| copy.done.reply(op).is_some() && !logged.contains(&op);
+    let counts = |op| if by_replies { copy.done.reply(op).is_some() } else { copy.done.counts(op) };
+    let settled = |op: OpId| counts(op) && !logged.contains(&op);
     let lacking = entries.iter().filter(|entry| !copy.meta.covers_dot(entry.dot));
     lacking
         .map(|entry| match name(entry) {

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// First byte of every message.
-pub const WIRE_VERSION: u8 = 15;
+pub const WIRE_VERSION: u8 = 16;
 
 /// The longest message, in bytes. Snapshots of values beyond this are the transport's to split.
 pub const MESSAGE_BYTES_MAX: usize = 1 << 30;

@@ -228,8 +228,8 @@ structs! {
     PreparedPart { flight, participants, part, detached, committed }
     Meta { birth, version, stable, subscribers, doubt, lost, covers, forgotten, written }
     Log { entries, overflow, since }
-    Answered { floor, replies }
-    Reply { text, keys }
+    Answered { floor, replies, elsewhere }
+    Reply { text, keys, exposed }
     Whole { snapshot }
     Held { version, owner }
     News { key, gone }

@@ -119,6 +119,31 @@ pub(crate) fn a_late_fork_overwrites_nothing_newer() {
     comes_to(&mut cluster, "#105 =newest word");
 }
 
+/// A cut comes when the owner has executed an operation, which its origin has executed on its own side. No log knows it any
+/// more when the owner's fork comes.
+#[test]
+pub(crate) fn what_ran_on_both_sides_counts_once_however_late_a_fork_comes() {
+    let mut cluster = Cluster::with(3, for_five_seconds);
+    for node in [2, 0, 1] {
+        cluster.op(node, Class::W, &["k"], "more 1").expect("more");
+    }
+    assert_eq!(cluster.owners("k"), [NodeId(2)]);
+    let ticket = cluster.submit(0, Class::W, &["k"], "more 100");
+    let forwarded = cluster.wire.pop_front().expect("it goes to the owner");
+    cluster.partition(&[&[0, 1], &[2]]);
+    cluster.input(2, Input::Message(Box::new(forwarded)));
+    cluster.run(45_000);
+    assert!(cluster.replies[&ticket].is_ok());
+    assert_eq!(cluster.node(0).view().base.nodes().len(), 2, "node 2 is expired");
+    for _ in 0..3 {
+        cluster.op(0, Class::W, &["k"], "more 10").expect("more");
+    }
+    cluster.op(2, Class::W, &["k"], "more 1000").expect("more");
+    cluster.run(1_000);
+    assert_eq!(cluster.node(0).copy_of(&key("k")).map(|copy| copy.log_len), Some(0));
+    comes_to(&mut cluster, "#1133");
+}
+
 /// It is not even known any more what of it is contained: the key stays as it is, and the fork is over.
 #[test]
 pub(crate) fn a_fork_that_is_forgotten_is_over() {

@@ -79,6 +79,7 @@ table! {
         a_log_is_kept_for_those_whom_a_lost_holder_may_have_taken_in
         a_fork_is_merged_once_after_any_number_of_views
         a_late_fork_overwrites_nothing_newer
+        what_ran_on_both_sides_counts_once_however_late_a_fork_comes
         a_fork_that_is_forgotten_is_over
         new_keys_do_not_wait_long_for_a_node_that_was_expired_before
         a_node_that_is_taken_in_waits_for_those_who_were_expired_before
@@ -315,6 +316,7 @@ const NOTICED_BY: &[(Mutant, &str)] = &[
     (Mutant::LoseHoldersOnly, "a_log_is_kept_for_those_whom_a_lost_holder_may_have_taken_in"),
     (Mutant::ForgetWhatTheLogNeeds, "a_fork_is_merged_once_after_any_number_of_views"),
     (Mutant::MergeTheForgotten, "a_fork_that_is_forgotten_is_over"),
+    (Mutant::ForgetWhatRanElsewhere, "what_ran_on_both_sides_counts_once_however_late_a_fork_comes"),
     (Mutant::LateForksOnTop, "a_late_fork_overwrites_nothing_newer"),
     (Mutant::AwaitAlikeForNewKeys, "new_keys_do_not_wait_long_for_a_node_that_was_expired_before"),
     (Mutant::NewcomersAwaitNobody, "a_node_that_is_taken_in_waits_for_those_who_were_expired_before"),
