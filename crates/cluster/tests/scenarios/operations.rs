@@ -470,9 +470,8 @@ pub(crate) fn a_write_that_some_of_its_keys_have_is_not_refused_cleanly() {
     cluster.assert_converged();
 }
 
-/// Other clients ask for the element, at the owner and elsewhere, before the one that waits for it has heard that it is there.
-#[test]
-pub(crate) fn who_waits_is_served_before_who_comes_later() {
+/// Clients wait for a key at nodes 1, 2 and 0 of three, in this order. Who owns it.
+fn three_in_line() -> (Cluster, u8) {
     let mut cluster = Cluster::new(3);
     for node in 0..3 {
         cluster.read(node, "k").expect("read");
@@ -482,6 +481,23 @@ pub(crate) fn who_waits_is_served_before_who_comes_later() {
         cluster.run(100);
     }
     let owner = cluster.owners("k")[0].0;
+    (cluster, owner)
+}
+
+/// A node adds an element, and the client that waits at another one with this ticket is woken and takes it.
+fn serve(cluster: &mut Cluster, by: u8, node: u8, word: &str, ticket: u64) {
+    cluster.add(by, "k", word).expect("add");
+    cluster.deliver_all();
+    assert_eq!(cluster.woken.last(), Some(&ticket));
+    let claim = cluster.claim(node, "k", ticket);
+    cluster.deliver_all();
+    assert_eq!(cluster.told(claim), Some(Ok(word.into())));
+}
+
+/// Other clients ask for the element, at the owner and elsewhere, before the one that waits for it has heard that it is there.
+#[test]
+pub(crate) fn who_waits_is_served_before_who_comes_later() {
+    let (mut cluster, owner) = three_in_line();
     let push = cluster.submit(owner, Class::W, &["k"], "add a");
     let wakes = |message: &Message| matches!(message, Message::Wake { .. });
     while let Some(next) = cluster.wire.iter().position(|envelope| !wakes(&envelope.message)) {
@@ -498,12 +514,7 @@ pub(crate) fn who_waits_is_served_before_who_comes_later() {
     assert_eq!(cluster.told(claim), Some(Ok("a".into())));
     assert!(late.iter().all(|ticket| cluster.told(*ticket) == Some(Ok(String::new()))), "they found nothing");
     for (node, word, ticket) in [(2, "b", 902), (0, "c", 903)] {
-        cluster.add(1, "k", word).expect("add");
-        cluster.deliver_all();
-        assert_eq!(cluster.woken.last(), Some(&ticket));
-        let claim = cluster.claim(node, "k", ticket);
-        cluster.deliver_all();
-        assert_eq!(cluster.told(claim), Some(Ok(word.into())));
+        serve(&mut cluster, 1, node, word, ticket);
     }
     cluster.run(3_000);
     cluster.assert_converged();
@@ -512,26 +523,13 @@ pub(crate) fn who_waits_is_served_before_who_comes_later() {
 /// Clients wait at each of three nodes when the token moves, because an operation on several keys goes to another node.
 #[test]
 pub(crate) fn a_line_goes_with_the_token() {
-    let mut cluster = Cluster::new(3);
-    for node in 0..3 {
-        cluster.read(node, "k").expect("read");
-    }
-    for (node, ticket) in [(1, 901), (2, 902), (0, 903)] {
-        cluster.input(node, Input::Wait { ticket, key: key("k") });
-        cluster.run(100);
-    }
-    let owner = cluster.owners("k")[0].0;
+    let (mut cluster, owner) = three_in_line();
     let other = (owner + 1) % 3;
     cluster.add(other, "own", "word").expect("add");
     assert_eq!(cluster.op(other, Class::X, &["k", "own"], "take"), Ok("word".into()));
     assert_eq!(cluster.owners("k")[0].0, other);
     for (node, word, ticket) in [(1, "a", 901), (2, "b", 902), (0, "c", 903)] {
-        cluster.add(other, "k", word).expect("add");
-        cluster.deliver_all();
-        assert_eq!(cluster.woken.last(), Some(&ticket));
-        let claim = cluster.claim(node, "k", ticket);
-        cluster.deliver_all();
-        assert_eq!(cluster.told(claim), Some(Ok(word.into())));
+        serve(&mut cluster, other, node, word, ticket);
     }
     cluster.run(3_000);
     cluster.assert_converged();
