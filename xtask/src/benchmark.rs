@@ -56,7 +56,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
         }
         rewrite("docs/performance.md", |old| match are_all {
             true => Ok(format!("{PLOT}{tables}")),
-            false => with_sections(old, &tables),
+            false => Ok(with_sections(old, &tables)),
         })?;
     }
     Ok(())
@@ -196,11 +196,10 @@ fn between_markers(document: &str, renew: impl FnOnce(&str) -> Result<String>) -
     Ok(format!("{before}{BEGIN}\n{}\n{END}{after}", renew(old.trim_matches('\n'))?))
 }
 
-/// The old tables with the sections of the new ones in the places of those of the same name, or behind all.
-///
-/// # Errors
-/// When the new ones were measured on another machine, at another scale or beside other peers.
-fn with_sections(old: &str, new: &str) -> Result<String> {
+/// The old tables with the sections of the new ones in the places of those of the same name, or behind all. A section that was
+/// measured on another machine, at another scale or beside other peers than the head of the old ones names says so itself: its
+/// ratios are of one run and hold, its absolute figures cannot be set beside those of others.
+fn with_sections(old: &str, new: &str) -> String {
     fn sections(tables: &str) -> (&str, Vec<&str>) {
         let mut parts = tables.split("\n### ");
         (parts.next().unwrap_or_default().trim(), parts.map(str::trim).collect())
@@ -209,16 +208,22 @@ fn with_sections(old: &str, new: &str) -> Result<String> {
         section.lines().next()
     }
     let ((head, mut kept), (new_head, measured)) = (sections(old), sections(new));
-    if !head.ends_with(new_head) {
-        bail!("what was measured differs, so all parts have to be measured again: {new_head}");
-    }
-    for section in measured {
+    let measured: Vec<String> = measured
+        .into_iter()
+        .map(|section| match section.split_once('\n') {
+            Some((title, tables)) if !head.ends_with(new_head) => {
+                format!("{title}\n\n*{new_head}*\n{tables}")
+            }
+            _ => section.to_owned(),
+        })
+        .collect();
+    for section in &measured {
         match kept.iter_mut().find(|old| name(old) == name(section)) {
             Some(old) => *old = section,
             None => kept.push(section),
         }
     }
-    Ok(kept.iter().fold(head.to_owned(), |text, section| format!("{text}\n\n### {section}")) + "\n")
+    kept.iter().fold(head.to_owned(), |text, section| format!("{text}\n\n### {section}")) + "\n"
 }
 
 #[cfg(test)]
@@ -244,12 +249,14 @@ mod tests {
     #[test]
     fn a_part_alone_takes_its_sections_place() {
         let old = format!("{PLOT}A machine.\n\n### Speed\n\n1\n\n### Memory\n\n2\n");
-        let changed =
-            with_sections(&old, "A machine.\n\n### Speed\n\n3\n\n### Growth\n\n4\n").expect("the same");
+        let changed = with_sections(&old, "A machine.\n\n### Speed\n\n3\n\n### Growth\n\n4\n");
         assert_eq!(
             changed,
             format!("{PLOT}A machine.\n\n### Speed\n\n3\n\n### Memory\n\n2\n\n### Growth\n\n4\n")
         );
-        assert!(with_sections(&old, "Another machine.\n\n### Speed\n\n3\n").is_err());
+        assert_eq!(
+            with_sections(&old, "Another machine.\n\n### Speed\n\n3\n"),
+            format!("{PLOT}A machine.\n\n### Speed\n\n*Another machine.*\n\n3\n\n### Memory\n\n2\n")
+        );
     }
 }
